@@ -1,0 +1,84 @@
+"""Names on the Hugging Face Hub, and what its failures mean, as sentences a person can act on."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+
+from core.errors import StudioError
+
+_TOKEN_ADVICE = (
+    "Make a token with read access at huggingface.co/settings/tokens, put it into the environment as HF_TOKEN "
+    "(on a Space: as a secret), and start the studio again"
+)
+
+# owner/name as the Hub allows it
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+def is_hub_id(name: str) -> bool:
+    return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
+
+
+@contextlib.contextmanager
+def explained(what: str, name: str) -> Iterator[None]:
+    """Turn the Hub's exceptions for `what` ("data set", "model") `name` into a StudioError."""
+    try:
+        yield
+    except StudioError:
+        raise
+    except Exception as error:
+        message = explanation(error, what, name)
+        if message is None:
+            raise
+        raise StudioError(message) from error
+
+
+def explanation(error: BaseException, what: str, name: str) -> str | None:
+    """The sentence for a Hub failure anywhere in the chain of `error`, or None when it is something else."""
+    seen = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if sentence := _sentence(current, what, name):
+            return sentence
+        current = current.__cause__ or current.__context__
+    return None
+
+
+def _sentence(error: BaseException, what: str, name: str) -> str | None:
+    from huggingface_hub import errors
+
+    thing = f"The {what} {name!r}"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.GatedRepoError):
+        if not os.environ.get("HF_TOKEN"):
+            return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {_TOKEN_ADVICE}."
+        return f"{thing} is gated, and the token in HF_TOKEN has no access. Accept its terms on its Hub page, then try again."
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {_TOKEN_ADVICE}."
+            if not os.environ.get("HF_TOKEN")
+            else f"{thing} was not found on the Hub, or the token in HF_TOKEN may not read it. Check the spelling."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{thing} has no such revision. Use a branch, a tag or a commit that its Hub page lists."
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return f"{thing} lacks a file that is needed ({error}). Choose another {what}."
+    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)) or _is_connection(error):
+        return (
+            f"{thing} could not be fetched: the Hub cannot be reached from here, and there is no local copy. "
+            "Check the network, or use what is already on this machine."
+        )
+    if status == 401:
+        return f"{thing}: the Hub does not accept the token in HF_TOKEN. {_TOKEN_ADVICE}."
+    if status is not None:
+        return f"{thing}: the Hub answered with status {status}. Try again later."
+    return None
+
+
+def _is_connection(error: BaseException) -> bool:
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    # huggingface_hub brings its own HTTP client, whose package name changed between its versions
+    return any(c.__name__ == "TransportError" and c.__module__.startswith("httpx") for c in type(error).__mro__)

@@ -1,0 +1,56 @@
+"""The models a run can start from: the embedded one, Llama 2 on the Hub, local folders, and any Hub id."""
+
+from dataclasses import dataclass
+
+from core.errors import StudioError
+from core.hub import is_hub_id
+from core.models import embedded
+from core.settings import Settings, inside
+
+LLAMA_2 = {
+    "meta-llama/Llama-2-7b-hf": "Llama 2 7B",
+    "meta-llama/Llama-2-13b-hf": "Llama 2 13B",
+    "meta-llama/Llama-2-7b-chat-hf": "Llama 2 7B chat",
+    "meta-llama/Llama-2-13b-chat-hf": "Llama 2 13B chat",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model by the name that a config holds, and what `from_pretrained` is given for it."""
+
+    name: str
+    label: str
+    path: str
+    local: bool
+
+
+def available(settings: Settings) -> list[Model]:
+    """Every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub."""
+    models = [Model(embedded.NAME, f"{embedded.NAME} (embedded, no download)", "", local=True)]
+    for config in sorted(settings.models_dir.glob("*/config.json")):
+        name = config.parent.name
+        if name != embedded.NAME and not name.startswith("."):
+            models.append(Model(name, f"{name} (local folder)", str(config.parent), local=True))
+    models += [Model(name, f"{label} (Hub, gated)", name, local=False) for name, label in LLAMA_2.items()]
+    return models
+
+
+def find(settings: Settings, name: str) -> Model:
+    """The model called `name`, the embedded one converted first if need be.
+
+    Raises StudioError when there is no such local model and `name` is no Hub id.
+    """
+    name = name.strip()
+    if name == embedded.NAME:
+        return Model(name, name, str(embedded.prepare(settings)), local=True)
+    if is_hub_id(name):
+        return Model(name, name, name, local=False)
+    expected = (
+        f"Expected {embedded.NAME}, a folder of {settings.models_dir}, or a Hub id such as meta-llama/Llama-2-7b-hf."
+    )
+    if not name or "/" in name or not (path := inside(settings.models_dir, name, "model name")).is_dir():
+        raise StudioError(f"There is no model {name!r}. {expected}")
+    if not (path / "config.json").is_file():
+        raise StudioError(f"The model folder {name!r} has no config.json. Put a transformers model there. {expected}")
+    return Model(name, name, str(path), local=True)

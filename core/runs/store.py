@@ -1,0 +1,190 @@
+"""Runs on disk. A run directory is the only interface between training and everything else.
+
+    runs/<id>/config.json    the frozen QLoRAConfig, with schema_version; written once
+    runs/<id>/subset.json    which rows: source, recipe, hash
+    runs/<id>/state.json     status, pid and process start time, cause; replaced whole, never edited in place
+    runs/<id>/events.jsonl   one flushed line an event
+    runs/<id>/worker.log     the worker's own output
+    runs/<id>/control/       requests to the worker
+    runs/<id>/checkpoints/   runs/<id>/adapter/
+
+A status is what state.json and the process table say together.
+"""
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from pydantic import BaseModel
+
+from core.data import subset as subsets
+from core.data.subset import Subset
+from core.errors import StudioError
+from core.files import read_json, write_json
+from core.models import catalogue
+from core.runs import events
+from core.runs.config import SCHEMA_VERSION, QLoRAConfig
+from core.settings import Settings, inside, slug
+
+Status = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
+ACTIVE: tuple[Status, ...] = ("starting", "running", "stopping")
+
+
+class RunState(BaseModel):
+    """state.json. `status` is the last one written; `RunStore.state` says what is true now."""
+
+    status: Status
+    pid: int | None = None
+    pid_started: float | None = None  # seconds since the epoch; a pid alone may belong to another program by now
+    cause: str = ""  # why it failed or stopped, for a person
+    created: float
+    ended: float | None = None
+
+    def with_process(self, process: psutil.Process) -> "RunState":
+        return self.model_copy(update={"pid": process.pid, "pid_started": process.create_time()})
+
+    def process_lives(self) -> bool:
+        if self.pid is None:
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.pid_started and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+class Run:
+    """One run directory."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "adapter"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "worker.log"
+
+    @property
+    def events_file(self) -> Path:
+        return self.folder / events.FILE
+
+    @property
+    def stop_request(self) -> Path:
+        return self.folder / "control" / "stop"
+
+    def config(self) -> QLoRAConfig:
+        saved = read_json(self.folder / "config.json")
+        version = saved.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise StudioError(
+                f"The run {self.id} has config version {version}, expected {SCHEMA_VERSION}: it was made by another "
+                "version of the studio. Open it with that version."
+            )
+        return QLoRAConfig.model_validate(saved)
+
+    def subset(self) -> Subset:
+        return Subset.model_validate(read_json(self.folder / "subset.json"))
+
+    def saved_state(self) -> RunState:
+        return RunState.model_validate(read_json(self.folder / "state.json"))
+
+    def save_state(self, state: RunState) -> None:
+        write_json(self.folder / "state.json", state.model_dump())
+
+    def state(self) -> RunState:
+        """The state as it is now: an active status without its process is "interrupted"."""
+        state = self.saved_state()
+        if state.status not in ACTIVE:
+            return state
+        if not state.process_lives():
+            state = self.saved_state()  # the worker may have ended properly between the two looks
+            if state.status in ACTIVE and not state.process_lives():
+                cause = "The training process is gone without a word: killed, out of memory, or the machine restarted."
+                return state.model_copy(update={"status": "interrupted", "cause": cause})
+        elif self.stop_request.exists():
+            return state.model_copy(update={"status": "stopping"})
+        return state
+
+    def request_stop(self) -> None:
+        """Ask the worker to write a checkpoint and end after the present step."""
+        status = self.state().status
+        if status not in ACTIVE:
+            raise StudioError(f"The run {self.id} is {status} already: there is nothing to stop.")
+        self.stop_request.parent.mkdir(exist_ok=True)
+        self.stop_request.touch()
+
+    def events(self) -> list[dict[str, Any]]:
+        return events.read(self.events_file)
+
+    def log_tail(self, lines: int = 20) -> str:
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as stream:
+            stream.seek(max(0, self.log.stat().st_size - 20_000))
+            return "\n".join(stream.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+    def adapters(self) -> dict[str, Path]:
+        """Every adapter that can be loaded, by name: "final", and "step N" for each checkpoint, newest first."""
+        found = {}
+        if (self.adapter / "adapter_config.json").is_file():
+            found["final"] = self.adapter
+        steps = {}
+        for config in self.checkpoints_dir.glob("checkpoint-*/adapter_config.json"):
+            if (config.parent / "adapter_model.safetensors").is_file():
+                steps[int(config.parent.name.rpartition("-")[2])] = config.parent
+        return found | {f"step {step}": steps[step] for step in sorted(steps, reverse=True)}
+
+
+class RunStore:
+    """All runs of a STUDIO_HOME."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+
+    def run(self, run_id: str) -> Run:
+        folder = inside(self.settings.runs_dir, run_id, "run id")
+        if not (folder / "state.json").is_file():
+            raise StudioError(f"There is no run {run_id!r}. List them with: python -m core runs list")
+        return Run(folder)
+
+    def runs(self) -> list[Run]:
+        """All runs, newest first."""
+        found = [Run(path.parent) for path in self.settings.runs_dir.glob("[!.]*/state.json")]
+        return sorted(found, key=lambda run: run.saved_state().created, reverse=True)
+
+    def active(self) -> Run | None:
+        return next((run for run in self.runs() if run.state().status in ACTIVE), None)
+
+    def create(self, config: QLoRAConfig) -> Run:
+        """Write a new run directory; state.json last, so that half of one is never seen.
+
+        Raises StudioError when the subset or the model does not exist.
+        """
+        subset = subsets.find(self.settings, config.subset)
+        model = catalogue.find(self.settings, config.model)
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        name = f"{stamp}-{slug(model.name.rpartition('/')[2])}-{slug(subset.name)}"[:90]
+        folder = inside(self.settings.runs_dir, name, "run id")
+        for attempt in range(2, 100):
+            if not folder.exists():
+                break
+            folder = inside(self.settings.runs_dir, f"{name}-{attempt}", "run id")
+        folder.mkdir()
+        run = Run(folder)
+        write_json(folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
+        write_json(folder / "subset.json", subset.model_dump())
+        run.save_state(RunState(status="starting", created=time.time()))
+        return run

@@ -1,0 +1,73 @@
+"""From rendered rows to batches: laid end to end (packed) or padded to the longest."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.data.formats import Message
+from core.data.tokens import IGNORED, Renderer, TemplateError
+
+Row = tuple[int, list[Message]]  # its number in the source, and the conversation
+
+
+@dataclass
+class Tokenized:
+    """Rows ready for the trainer, and the reasons why others are not among them."""
+
+    rows: list[dict[str, Any]]  # row, input_ids, labels
+    left_out: dict[str, int]
+    truncated: int
+    tokens: int
+    answer_tokens: int
+
+
+def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only: bool) -> Tokenized:
+    """Render every row; one that the template refuses or that has nothing left to learn is counted by its reason."""
+    result = Tokenized([], {}, 0, 0, 0)
+    for number, messages in rows:
+        try:
+            rendered = renderer.render(messages, max_length, all_text=not answers_only)
+            reason = None if rendered.learns else f"nothing to learn within {max_length} tokens"
+        except TemplateError as error:
+            reason = str(error)
+        if reason:
+            result.left_out[reason] = result.left_out.get(reason, 0) + 1
+            continue
+        labels = [IGNORED, *rendered.labels[1:]]  # nothing predicts a row's first token
+        result.rows.append({"row": number, "input_ids": rendered.input_ids, "labels": labels})
+        result.truncated += rendered.truncated
+        result.tokens += len(labels)
+        result.answer_tokens += rendered.learns
+    return result
+
+
+def pack(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One flat sequence (1, tokens) with positions that start again at each row, and the rows' lengths."""
+    lengths = [len(row["input_ids"]) for row in rows]
+    return {
+        "input_ids": torch.tensor([[token for row in rows for token in row["input_ids"]]]),
+        "labels": torch.tensor([[label for row in rows for label in row["labels"]]]),
+        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
+        "row_lengths": lengths,
+    }
+
+
+def pad(rows: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
+    """(rows, longest) tensors, padded on the right; padding is masked and carries no loss."""
+    longest = max(len(row["input_ids"]) for row in rows)
+
+    def filled(key: str, value: int) -> torch.Tensor:
+        return torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows])
+
+    mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
+    return {
+        "input_ids": filled("input_ids", pad_id),
+        "labels": filled("labels", IGNORED),
+        "attention_mask": torch.tensor(mask),
+    }
+
+
+def count_tokens(batch: dict[str, Any]) -> int:
+    """Tokens of a batch, padding left out."""
+    return int(batch["attention_mask"].sum()) if "attention_mask" in batch else batch["input_ids"].numel()

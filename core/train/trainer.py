@@ -1,0 +1,156 @@
+"""TRL's SFTTrainer with the studio's rows, loss and measurement. What TRL decides for every quantised model and the
+studio decides otherwise is said where it is done."""
+
+import contextlib
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from trl import SFTConfig, SFTTrainer
+
+from core.models.loading import LoadedBase
+from core.runs.config import QLoRAConfig
+from core.train.batches import count_tokens, pack, pad
+from core.train.loss import chunked_cross_entropy
+
+OPTIMIZERS = {
+    "adamw": "adamw_torch_fused",
+    "adamw_8bit": "adamw_bnb_8bit",
+    "paged_adamw_32bit": "paged_adamw",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+}
+# Settings of some architectures that change logits after the head; their own forward must make them then.
+_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+
+def lora_config(config: QLoRAConfig) -> LoraConfig:
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=config.target_modules,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def recompute(config: QLoRAConfig) -> tuple[bool, str]:
+    """Whether activations are recomputed (gradient checkpointing), and why."""
+    if config.gradient_checkpointing != "auto":
+        return config.gradient_checkpointing == "on", "as configured"
+    if torch.cuda.is_available():
+        return True, "auto: a GPU's memory is better spent on weights and batch"
+    return False, "auto: without a GPU, time is scarcer than memory"
+
+
+def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTConfig:
+    checkpointing, _ = recompute(config)
+    return SFTConfig(
+        output_dir=output_dir,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if config.scheduler == "constant" else config.scheduler,
+        warmup_steps=round(config.warmup_ratio * total_steps),
+        optim=OPTIMIZERS[config.optimizer],
+        adam_beta2=config.adam_beta2,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        gradient_checkpointing=checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        bf16=config.compute_dtype == "bfloat16",
+        fp16=config.compute_dtype == "float16",
+        seed=config.seed,
+        data_seed=config.seed,
+        eval_strategy="no",  # the worker decides when: first, every so many steps, last
+        save_strategy="steps" if config.save_steps else "no",
+        save_steps=config.save_steps or 1,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a NaN is news, not noise
+        max_length=None,  # rows come cut
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        report_to="none",
+        disable_tqdm=True,
+        push_to_hub=False,
+    )
+
+
+class StudioTrainer(SFTTrainer):
+    """SFTTrainer on rows rendered beforehand, with a loss that makes logits for answer tokens only."""
+
+    def __init__(self, config: QLoRAConfig, base: LoadedBase, rows: list[dict[str, Any]], **options: Any):
+        self.packing = config.packing
+        self.pad_id = base.tokenizer.pad_token_id if base.tokenizer.pad_token_id is not None else base.tokenizer.eos_token_id
+        self.tokens_seen = 0
+        super().__init__(
+            model=base.model,
+            processing_class=base.tokenizer,
+            train_dataset=Dataset.from_list(rows),
+            data_collator=self.collate,
+            peft_config=lora_config(config),
+            **options,
+        )
+        # TRL keeps adapters of quantised models in bf16, where an update of a thousandth of a weight is lost to
+        # rounding. They are small: keep them in fp32, and compute in bf16 by autocast.
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        self._head = self._plain_head()
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return pack(rows) if self.packing else pad(rows, self.pad_id)
+
+    def _plain_head(self) -> torch.Tensor | None:
+        """The frozen weight of the output layer, if logits are nothing but hidden states times it."""
+        base = self.model.get_base_model()
+        head = base.get_output_embeddings()
+        text_config = base.config.get_text_config()
+        changed = any(getattr(text_config, name, None) not in (None, 1.0) for name in _LOGIT_CHANGES)
+        if changed or type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:
+            return None
+        return head.weight
+
+    def summed_loss(self, inputs: dict[str, Any]) -> tuple[torch.Tensor, int]:
+        """Summed cross-entropy of a batch and how many tokens carried it."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        base = self.model.get_base_model()
+        with self.compute_dtype_context():
+            if self._head is not None:
+                hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
+                return chunked_cross_entropy(hidden, self._head, labels)
+            logits = base(**inputs, use_cache=False).logits[:, :-1].float()
+        targets = labels[:, 1:]
+        total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+        return total, int((targets != -100).sum())
+
+    def compute_dtype_context(self) -> contextlib.AbstractContextManager:
+        return self.accelerator.autocast()
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The mean over the answer tokens of the whole update, accumulation included, as Trainer expects it."""
+        total, count = self.summed_loss(inputs)
+        self.tokens_seen += count_tokens(inputs)
+        return total / (count if num_items_in_batch is None else num_items_in_batch)
+
+    def held_out_loss(self, rows: list[dict[str, Any]], batch_size: int) -> float:
+        """Mean cross-entropy a token over `rows`, whatever the batches: sums first, one division last."""
+        ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
+        was_training = self.model.training
+        self.model.eval()
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(ordered), batch_size):
+                batch = self._prepare_inputs(self.collate(ordered[start : start + batch_size]))
+                loss, tokens = self.summed_loss(batch)
+                total, count = total + loss.item(), count + tokens
+        self.model.train(was_training)
+        return total / count
