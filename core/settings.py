@@ -85,7 +85,9 @@ def inside(root: Path, name: str, what: str = "name") -> Path:
         )
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):
-        raise StudioError(f"The {what} {name!r} leads out of {root.name}. Move the folder itself there instead of a link.")
+        raise StudioError(
+            f"The {what} {name!r} leads out of {root.name}. Move the folder itself there instead of a link."
+        )
     return path
 
 

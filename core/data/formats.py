@@ -67,7 +67,9 @@ def parse_messages(row: dict[str, Any]) -> list[Message]:
 def parse_sharegpt(row: dict[str, Any]) -> list[Message]:
     messages = _turns(row.get("conversations"), "from", "value")
     system = row.get("system")
-    return [{"role": "system", "content": system}, *messages] if isinstance(system, str) and system.strip() else messages
+    return (
+        [{"role": "system", "content": system}, *messages] if isinstance(system, str) and system.strip() else messages
+    )
 
 
 def parse_alpaca(row: dict[str, Any]) -> list[Message]:

@@ -101,4 +101,6 @@ def _parquet(path: Path, name: str) -> Iterator[dict[str, Any] | BadLine]:
             for batch in file.iter_batches(batch_size=1000):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise StudioError(f"{name!r} is not a readable Parquet file ({error}). Write it again and try once more.") from error
+        raise StudioError(
+            f"{name!r} is not a readable Parquet file ({error}). Write it again and try once more."
+        ) from error

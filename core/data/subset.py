@@ -129,7 +129,9 @@ def _choose(rows: Rows, recipe: Recipe) -> dict[int, str]:
     if not usable or wanted > len(usable):
         raise StudioError(
             f"{wanted:,} rows were asked for, but {rows.about.source.name!r} has {len(usable):,} usable rows to train "
-            f"on. Ask for 1 to {len(usable):,}." if usable else f"{rows.about.source.name!r} has no usable rows to train on."
+            f"on. Ask for 1 to {len(usable):,}."
+            if usable
+            else f"{rows.about.source.name!r} has no usable rows to train on."
         )
     draw = random.Random(recipe.seed)
     order = list(usable) if recipe.method == "first" else draw.sample(usable, len(usable))

@@ -127,7 +127,9 @@ def _recognise(source: Source, head: list[dict[str, Any] | BadLine]) -> tuple[Fo
     readable = [row for row in head if not isinstance(row, BadLine)]
     if not readable:
         complaints = "; ".join(str(row) for row in head[:3]) or "it holds no rows"
-        raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. Expected one object with fields a row.")
+        raise StudioError(
+            f"Nothing in {source.name!r} can be read: {complaints}. Expected one object with fields a row."
+        )
     form = formats.detect(readable)
     if form is None:
         columns = ", ".join(list(readable[0])[:8]) or "none"

@@ -97,7 +97,10 @@ class _readable:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (OSError, ValueError, KeyError)) and hub.explanation(error, "model", self.model.name) is None:
+        if (
+            isinstance(error, (OSError, ValueError, KeyError))
+            and hub.explanation(error, "model", self.model.name) is None
+        ):
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise StudioError(
                 f"The model {self.model.name!r} could not be loaded: {reason} "

@@ -102,7 +102,12 @@ class QLoRAConfig(BaseModel):
         0.0, "Optimiser", "Weight decay", "Pulls the adapter towards zero. Seldom needed for adapters.", ge=0, le=1
     )
     max_grad_norm: float = _knob(
-        1.0, "Optimiser", "Max gradient norm", "Larger gradients are scaled down to this. 0.3 in the QLoRA paper.", gt=0, le=100
+        1.0,
+        "Optimiser",
+        "Max gradient norm",
+        "Larger gradients are scaled down to this. 0.3 in the QLoRA paper.",
+        gt=0,
+        le=100,
     )
 
     batch_size: Whole = _knob(
@@ -116,16 +121,19 @@ class QLoRAConfig(BaseModel):
     epochs: float = _knob(
         1.0, "Batch and length", "Epochs", "How often each row is seen. Not read when Steps is set.", gt=0, le=1000
     )
-    max_steps: Whole = _knob(
-        0, "Batch and length", "Steps", "Updates to make; 0 goes by epochs.", ge=0, le=10_000_000
-    )
+    max_steps: Whole = _knob(0, "Batch and length", "Steps", "Updates to make; 0 goes by epochs.", ge=0, le=10_000_000)
     gradient_checkpointing: Literal["auto", "on", "off"] = _knob(
         "auto", "Batch and length", "Gradient checkpointing",
         "Recompute instead of keep activations: less memory, a third slower. Auto: on with a GPU, off without.",
     )  # fmt: skip
 
     seed: Whole = _knob(
-        42, "Measuring and saving", "Seed", "Decides the adapter's start, the order of rows and dropout.", ge=0, lt=2**32
+        42,
+        "Measuring and saving",
+        "Seed",
+        "Decides the adapter's start, the order of rows and dropout.",
+        ge=0,
+        lt=2**32,
     )
     eval_steps: Whole = _knob(
         20, "Measuring and saving", "Evaluate every",
@@ -137,7 +145,11 @@ class QLoRAConfig(BaseModel):
         ge=0, le=100_000,
     )  # fmt: skip
     save_steps: Whole = _knob(
-        20, "Measuring and saving", "Checkpoint every", "Steps between checkpoints, besides the last; 0: only the last.", ge=0
+        20,
+        "Measuring and saving",
+        "Checkpoint every",
+        "Steps between checkpoints, besides the last; 0: only the last.",
+        ge=0,
     )
 
     @model_validator(mode="after")

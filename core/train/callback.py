@@ -36,7 +36,9 @@ class Reporter(TrainerCallback):
             control.should_save = True
             self.stopped_early = state.global_step < state.max_steps
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **_: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **_: Any
+    ) -> None:
         if not logs or "loss" not in logs:
             return
         now = time.time()
@@ -70,7 +72,9 @@ class Reporter(TrainerCallback):
         self._measured_at = step
         began = time.time()
         loss = self.trainer.held_out_loss(self.held_out, self.config.batch_size)
-        self.events.write("eval", step=step, loss=_number(loss), rows=len(self.held_out), seconds=round(time.time() - began, 2))
+        self.events.write(
+            "eval", step=step, loss=_number(loss), rows=len(self.held_out), seconds=round(time.time() - began, 2)
+        )
         self._step_began = time.time()
 
 

@@ -88,7 +88,9 @@ class StudioTrainer(SFTTrainer):
 
     def __init__(self, config: QLoRAConfig, base: LoadedBase, rows: list[dict[str, Any]], **options: Any):
         self.packing = config.packing
-        self.pad_id = base.tokenizer.pad_token_id if base.tokenizer.pad_token_id is not None else base.tokenizer.eos_token_id
+        self.pad_id = (
+            base.tokenizer.pad_token_id if base.tokenizer.pad_token_id is not None else base.tokenizer.eos_token_id
+        )
         self.tokens_seen = 0
         super().__init__(
             model=base.model,

@@ -51,13 +51,19 @@ def _outcome(settings: Settings, run: Run, events: EventWriter) -> tuple[str, st
         return "failed", str(error)
     except torch.OutOfMemoryError:
         traceback.print_exc()
-        return "failed", "The GPU's memory ran out. Lower the batch size or the maximum length, or set checkpointing to on."
+        return (
+            "failed",
+            "The GPU's memory ran out. Lower the batch size or the maximum length, or set checkpointing to on.",
+        )
     except MemoryError:
         traceback.print_exc()
         return "failed", "The machine's memory ran out. Lower the batch size or the maximum length."
     except OSError as error:
         traceback.print_exc()
-        return "failed", f"A file could not be read or written: {error}. Free disk space or check the folder, then start again."
+        return (
+            "failed",
+            f"A file could not be read or written: {error}. Free disk space or check the folder, then start again.",
+        )
     except Exception as error:
         traceback.print_exc()
         return "failed", f"{type(error).__name__}: {error}. The whole story is in worker.log of the run."
