@@ -256,7 +256,9 @@ class Models(BaseModel):
 
 def _print_event(event: dict) -> None:
     if event["event"] == "step":
-        print(f"step {event['step']}/{event['total']}  loss {event['loss']:.4f}  {event['tokens_per_second']:.0f} tokens/s")
+        print(
+            f"step {event['step']}/{event['total']}  loss {event['loss']:.4f}  {event['tokens_per_second']:.0f} tokens/s"
+        )
     elif event["event"] == "eval":
         print(f"step {event['step']}  held-out loss {event['loss']:.4f}")
     elif event["event"] == "stage":
@@ -301,7 +303,10 @@ class StudioCommand(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)  # the command line alone: an environment variable named DATA is none of ours
 

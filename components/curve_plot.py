@@ -1,0 +1,31 @@
+"""Curves over steps: one series or several, as a frame with columns step, value and series."""
+
+import gradio as gr
+import pandas as pd
+
+COLUMNS = ["step", "value", "series"]
+
+
+def build_curve_plot(title: str, colours: dict[str, str], height: int = 300, elem_id: str | None = None) -> gr.LinePlot:
+    return gr.LinePlot(
+        curve_frame([]),
+        x="step",
+        y="value",
+        color="series",
+        color_map=colours,
+        x_title="step",
+        y_title=title,
+        color_title=" ",
+        title=title,
+        height=height,
+        show_label=False,
+        buttons=["fullscreen"],
+        elem_id=elem_id,
+    )
+
+
+def curve_frame(points: list[tuple[float, float, str]]) -> pd.DataFrame:
+    """Points (step, value, series) as a plot reads them. A value that is no number (NaN) leaves a gap, never a 0."""
+    frame = pd.DataFrame(points, columns=COLUMNS)
+    frame["value"] = pd.to_numeric(frame["value"], errors="coerce")
+    return frame.dropna()

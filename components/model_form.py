@@ -1,0 +1,75 @@
+"""A form made from a pydantic model: one widget a field, with its title, help, default and choices from the model."""
+
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, Union, get_args, get_origin
+
+import gradio as gr
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+
+def build_field(
+    model: type[BaseModel], name: str, choices: list[tuple[str, str]] | None = None, **options: Any
+) -> gr.components.Component:
+    """The widget of one field.
+
+    Args:
+        choices: (label, value) pairs offered for a text field; other values may still be typed.
+        options: passed to the widget.
+    """
+    field = model.model_fields[name]
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    common = {
+        "value": default, "label": field.title or name, "info": field.description, "elem_id": f"field-{name}", **options,
+    }  # fmt: skip
+    kind = _plain_type(field)
+    if choices is not None:
+        return gr.Dropdown(choices, allow_custom_value=True, filterable=True, **common)
+    if get_origin(kind) is Literal:
+        return gr.Dropdown(list(get_args(kind)), filterable=False, **common)
+    if kind is bool:
+        return gr.Checkbox(**common)
+    if kind in (int, float):
+        return gr.Number(precision=0 if kind is int else None, **common)
+    return gr.Textbox(**common)
+
+
+def build_fields(
+    model: type[BaseModel], names: Iterable[str], choices: dict[str, list[tuple[str, str]]] | None = None
+) -> dict[str, gr.components.Component]:
+    """The widgets of several fields, by name, in the layout that is open."""
+    return {name: build_field(model, name, (choices or {}).get(name)) for name in names}
+
+
+def _plain_type(field: FieldInfo) -> Any:
+    """The field's type without Optional: a form shows an empty widget for None."""
+    kind = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    return kind
+
+
+def form_validator(model: type[BaseModel]) -> Callable[..., list[Any]]:
+    """A validator for an event whose inputs_kwargs are fields of `model`: one gr.validate a field, in their order.
+
+    A problem across fields has no widget of its own; it is left to the event itself.
+    """
+
+    def validate(**values: Any) -> list[Any]:
+        problems: dict[str, str] = {}
+        try:
+            model(**given(values))
+        except ValidationError as error:
+            for problem in error.errors():
+                if problem["loc"]:
+                    reason = problem["msg"].removeprefix("Value error, ")
+                    problems[str(problem["loc"][0])] = f"{reason} (given: {problem.get('input')!r})."
+        return [gr.validate(name not in problems, problems.get(name, "")) for name in values]
+
+    return validate
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """Form values without the empty ones: an empty widget means the model's default."""
+    return {name: value for name, value in values.items() if value is not None and value != ""}

@@ -1,0 +1,61 @@
+"""A table of any number of rows, a page at a time: the rows come from a function, only a page reaches the browser."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+PAGE_SIZES = [25, 50, 100, 250, 500]
+
+
+@dataclass(frozen=True)
+class PagedTable:
+    """The widgets of a paged table; the caller fills `table` and `position` and listens to the rest."""
+
+    table: gr.Dataframe
+    position: gr.HTML
+    page: gr.Number
+    size: gr.Dropdown
+    back: gr.Button
+    forward: gr.Button
+
+
+def build_paged_table(headers: list[str], widths: list[str]) -> PagedTable:
+    table = gr.Dataframe(
+        headers=headers,
+        datatype="str",
+        interactive=False,
+        column_widths=widths,
+        max_height=420,
+        show_label=False,
+        max_chars=110,
+        buttons=[],
+        elem_id="rows",
+    )
+    with gr.Row(elem_classes="qs-pager"):
+        back = gr.Button("‹ Back", size="sm", min_width=80, scale=0, elem_id="page-back")
+        page = gr.Number(
+            1, precision=0, show_label=False, container=False, min_width=70, scale=0, elem_id="page-number"
+        )
+        forward = gr.Button("Next ›", size="sm", min_width=80, scale=0, elem_id="page-next")
+        position = gr.HTML(elem_classes="qs-position", elem_id="page-position")
+        size = gr.Dropdown(
+            PAGE_SIZES, value=PAGE_SIZES[0], show_label=False, container=False, min_width=90, scale=0,
+            filterable=False, elem_id="page-size",
+        )  # fmt: skip
+    return PagedTable(table, position, page, size, back, forward)
+
+
+def last_page(rows: int, size: int) -> int:
+    return max(1, -(-rows // size))
+
+
+def clamp_page(page: float | None, rows: int, size: int) -> int:
+    """`page` as a page that exists, counted from 1."""
+    return min(max(1, int(page or 1)), last_page(rows, size))
+
+
+def position_words(page: int, rows: int, size: int) -> str:
+    if not rows:
+        return "no rows"
+    first = (page - 1) * size
+    return f"rows {first + 1:,} to {min(first + size, rows):,} of {rows:,}, page {page:,} of {last_page(rows, size):,}"

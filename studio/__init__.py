@@ -1,0 +1,1 @@
+"""The page: one file a tab, joining core to components, and `app`, which assembles them."""

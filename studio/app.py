@@ -1,0 +1,40 @@
+"""Assembles the page: a header and one tab a step, and the links between them."""
+
+import gradio as gr
+
+from core.chat.host import ChatHost
+from core.data import subset
+from core.runs.store import RunStore
+from core.settings import Settings, hardware
+from studio.chat_tab import build_chat_tab
+from studio.data_tab import build_data_tab
+from studio.told import told
+from studio.train_tab import TrainActions, build_train_tab
+
+TITLE = "QLoRA Studio"
+
+
+def build(settings: Settings) -> gr.Blocks:
+    """The whole page. Imports no torch: models are loaded when somebody asks for one."""
+    subset.ensure_bundled(settings)
+    runs = RunStore(settings)
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+        gr.HTML(
+            f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
+            f"<span>{hardware().description}</span></div>"
+        )
+        with gr.Tabs():
+            with gr.Tab("Data", id="data"):
+                data = build_data_tab(settings, demo)
+            with gr.Tab("Train", id="train"):
+                train = build_train_tab(runs, demo)
+            with gr.Tab("Chat", id="chat"):
+                chat_run, chat = build_chat_tab(ChatHost(settings), demo)
+        link = {"show_progress": "hidden", "api_visibility": "private"}
+        # A subset just cut is the one to train on next; a run just ended is the one to talk to.
+        data.cut.success(
+            told(lambda name: gr.update(choices=TrainActions(runs).subset_choices(), value=name)),
+            data.subset, train.subset, **link,
+        )  # fmt: skip
+        train.seen.change(told(chat.on_load), chat_run, chat_run, **link)
+    return demo

@@ -1,0 +1,58 @@
+"""Colours, type and spacing of the page. Nothing is fetched from another host: fonts are the system's own."""
+
+import gradio as gr
+
+from components import conversation
+
+FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
+
+THEME = gr.themes.Base(
+    primary_hue=gr.themes.colors.teal,
+    secondary_hue=gr.themes.colors.teal,
+    neutral_hue=gr.themes.colors.slate,
+    radius_size=gr.themes.sizes.radius_md,
+    spacing_size=gr.themes.sizes.spacing_md,
+    font=FONT,
+    font_mono=MONO,
+).set(
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_600",
+    button_primary_text_color="white",
+)
+
+# What the curves are drawn in, light enough for a dark page and dark enough for a light one.
+COLOURS = {"loss": "#0f9488", "held-out loss": "#e07b28", "value": "#5b7fd6"}
+
+CSS = (
+    conversation.CSS
+    + """
+:root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; }
+.dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; }
+.gradio-container { max-width: 1400px !important; margin: 0 auto; }
+.qs-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding: 4px 2px 0; }
+.qs-head h1 { font-size: 21px; font-weight: 700; margin: 0; letter-spacing: -.01em; }
+.qs-head span { color: var(--body-text-color-subdued); font-size: 13px; }
+.qs-title h3 { margin: 6px 0 0; font-size: 15px; font-weight: 650; }
+.qs-title p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: 13px; }
+.qs-pager { align-items: center; gap: 8px; flex-wrap: wrap; }
+.qs-position { flex: 1 1 160px; color: var(--body-text-color-subdued); font-size: 13px; text-align: center; }
+.qs-status { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; font-size: 14px; }
+.qs-badge { border-radius: 999px; padding: 2px 12px; font-weight: 650; font-size: 13px; color: #fff; background: #64748b; }
+.qs-badge.running, .qs-badge.starting, .qs-badge.stopping { background: #0f766e; }
+.qs-badge.finished { background: #166534; }
+.qs-badge.failed, .qs-badge.interrupted { background: #b91c1c; }
+.qs-bar { flex: 1 1 100%; height: 8px; border-radius: 99px; background: var(--background-fill-secondary);
+  border: 1px solid var(--border-color-primary); overflow: hidden; }
+.qs-bar i { display: block; height: 100%; background: #0f9488; transition: width .6s; }
+.qs-cause { flex: 1 1 100%; color: var(--qs-bad); }
+.qs-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(118px, 1fr)); gap: 8px; }
+.qs-tile { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 7px 12px; }
+.qs-tile b { display: block; font-size: 19px; font-variant-numeric: tabular-nums; letter-spacing: -.01em; }
+.qs-tile small { color: var(--body-text-color-subdued); font-size: 12px; }
+.qs-note { font-size: 13px; color: var(--body-text-color-subdued); line-height: 1.5; }
+.qs-note ul { margin: 2px 0 0 18px; padding: 0; }
+.qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px; font-variant-numeric: tabular-nums; }
+"""
+)
