@@ -21,7 +21,8 @@ def build_field(
     field = model.model_fields[name]
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     common = {
-        "value": default, "label": field.title or name, "info": field.description, "elem_id": f"field-{name}", **options,
+        "value": default, "label": field.title or name, "info": field.description, "elem_id": f"field-{name}",
+        **options,
     }  # fmt: skip
     kind = _plain_type(field)
     if choices is not None:

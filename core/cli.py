@@ -167,9 +167,7 @@ class Chat(Sampling):
 
         question = [{"role": "user", "content": self.prompt}]
         sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))
-        answers = []
-        for answers in ChatHost(_home()).answer(self.run, self.adapter, [question, question], sampling):
-            pass
+        *_, answers = ChatHost(_home()).answer(self.run, self.adapter, [question, question], sampling)
         for title, answer in zip(("base", "tuned"), answers, strict=True):
             print(f"[{title}: {answer.tokens} tokens, {END_WORDS[answer.end]}]\n{answer.text}\n")
 

@@ -14,7 +14,7 @@ class StudioError(Exception):
 
 
 def sentences(error: ValidationError, titles: dict[str, str] | None = None) -> str:
-    """All problems of a pydantic error, one line each: the field as a person knows it, what is wrong, the value given."""
+    """All problems of a pydantic error, one line each: the field as a person knows it, what is wrong, the value."""
     lines = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"]) or "input"

@@ -54,7 +54,9 @@ def _sentence(error: BaseException, what: str, name: str) -> str | None:
     if isinstance(error, errors.GatedRepoError):
         if not os.environ.get("HF_TOKEN"):
             return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {_TOKEN_ADVICE}."
-        return f"{thing} is gated, and the token in HF_TOKEN has no access. Accept its terms on its Hub page, then try again."
+        return (
+            f"{thing} is gated, and the token in HF_TOKEN has no access. Accept its terms on its Hub page, then retry."
+        )
     if isinstance(error, errors.RepositoryNotFoundError):
         return (
             f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {_TOKEN_ADVICE}."

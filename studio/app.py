@@ -18,10 +18,11 @@ def build(settings: Settings) -> gr.Blocks:
     """The whole page. Imports no torch: models are loaded when somebody asks for one."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         gr.HTML(
             f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
-            f"<span>{hardware().description}</span></div>"
+            f"<span>{hardware().description}</span></div>",
+            padding=False,
         )
         with gr.Tabs():
             with gr.Tab("Data", id="data"):

@@ -11,7 +11,6 @@ from components.model_form import build_fields, form_validator, given
 from core.chat.host import ChatHost
 from core.chat.sampling import Sampling
 from core.errors import StudioError
-from core.runs.store import ACTIVE
 from studio.told import told
 
 # A page update a token would cost more than the token: at most so many a second.
@@ -178,8 +177,9 @@ def _build_lane(title: str, name: str) -> tuple[gr.Chatbot, gr.HTML]:
     with gr.Column(min_width=300):
         # answers are shown as the text they are: what a model writes must not become links, images or markup
         chat = gr.Chatbot(
-            label=title, height=430, render_markdown=False, sanitize_html=True, buttons=["copy"], elem_id=f"lane-{name}",
+            label=title, height=430, render_markdown=False, sanitize_html=True, buttons=["copy"],
             placeholder=f"The {name} model's answers appear here.", layout="bubble", group_consecutive_messages=False,
+            elem_id=f"lane-{name}",
         )  # fmt: skip
-        under = gr.HTML(elem_classes="qs-under", elem_id=f"under-{name}")
+        under = gr.HTML(elem_classes="qs-under", elem_id=f"under-{name}", padding=False)
     return chat, under

@@ -19,7 +19,7 @@ from core.settings import Settings, slug
 from studio.told import told
 
 HEADERS = ["row", "split", "turns", "prompt", "answer"]
-WIDTHS = ["70px", "90px", "70px", "42%", "42%"]
+WIDTHS = ["8%", "11%", "8%", "33%", "40%"]
 VIEWS = ["Conversation", "Tokens", "Raw JSON"]
 NO_ROW = "Click a row to read it as a conversation."
 
@@ -151,28 +151,16 @@ class DataActions:
 def build_data_tab(settings: Settings, demo: gr.Blocks) -> DataTab:
     do = DataActions(settings)
     chosen_row = gr.State(None)
+    dataset, upload, hub_fields, open_hub = _build_open()
     with gr.Row():
-        with gr.Column(scale=2, min_width=300):
-            gr.Markdown("### Open\nThe bundled conversations are open already.", elem_classes="qs-title")
-            dataset = gr.Dropdown(label="Data set", filterable=False, elem_id="dataset")
-            upload, hub_fields, open_hub = _build_open()
-            gr.Markdown("### Cut a subset\nThe rows a run trains on.", elem_classes="qs-title")
-            recipe = build_fields(Recipe, ["rows", "method", "seed", "held_out_share"])
-            name = gr.Textbox(label="Name", info="Filled in for you; change it as you like.", elem_id="subset-name")
-            cut = gr.Button("Cut", variant="primary", elem_id="cut")
-            gr.Markdown("### Export\nJSONL and Parquet in one zip, with the recipe.", elem_classes="qs-title")
-            chosen = gr.Dropdown(label="Subset", filterable=False, elem_id="subset")
-            words = gr.HTML(elem_id="subset-words")
-            form = gr.Dropdown([(EXPORT_LABELS[f], f) for f in EXPORT_FORMATS], value="llama2", label="Format",
-                               filterable=False, elem_id="export-format")  # fmt: skip
-            export = gr.Button("Make the zip", elem_id="export")
-            download = gr.File(label="Download", visible=False, interactive=False, elem_id="download")
-        with gr.Column(scale=5, min_width=340):
-            summary = gr.HTML(elem_id="data-summary")
+        with gr.Column(scale=5, min_width=320):
+            summary = gr.HTML(elem_id="data-summary", padding=False)
             paged = build_paged_table(HEADERS, WIDTHS)
-            with gr.Row():
-                view = gr.Radio(VIEWS, value=VIEWS[0], show_label=False, container=False, elem_id="row-view")
-            shown = gr.HTML(empty_html(NO_ROW), elem_id="row-shown")
+            view = gr.Radio(VIEWS, value=VIEWS[0], show_label=False, container=False, elem_id="row-view")
+            shown = gr.HTML(empty_html(NO_ROW), elem_id="row-shown", padding=False)
+        with gr.Column(scale=2, min_width=300):
+            recipe, name, cut = _build_cut()
+            chosen, words, form, export, download = _build_export()
 
     demo.load(told(do.on_load), None, [dataset, chosen], show_progress="hidden", api_visibility="private")
     upload.upload(told(do.open_file), upload, dataset, api_name="open_file")
@@ -203,20 +191,46 @@ def _cut_validator(dataset: str, name: str, **values: Any) -> list[Any]:
     return [fields[0], gr.validate(bool(name and name.strip()), "Give the subset a name."), *fields[1:]]
 
 
-def _build_open() -> tuple[gr.File, dict[str, gr.Textbox], gr.Button]:
-    with gr.Accordion("Upload a file", open=False, elem_id="open-upload"):
-        upload = gr.File(
-            label=", ".join(readers.SUFFIXES), file_types=list(readers.SUFFIXES), height=110, elem_id="upload"
-        )
-    with gr.Accordion("From the Hugging Face Hub", open=False, elem_id="open-hub"):
-        fields = {
-            "hub_id": gr.Textbox(label="Hub id", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"),
-            "config": gr.Textbox(label="Configuration", info="Only where a data set has several."),
-            "split": gr.Textbox(label="Split", info="Empty: all; test and validation are held out."),
-            "revision": gr.Textbox(label="Revision", info="Branch, tag or commit; empty: main, pinned to its commit."),
-        }
-        button = gr.Button("Open from the Hub", elem_id="open-hub-button")
-    return upload, fields, button
+def _build_open() -> tuple[gr.Dropdown, gr.File, dict[str, gr.Textbox], gr.Button]:
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300):
+            dataset = gr.Dropdown(label="Data set", filterable=False, elem_id="dataset")
+        with (
+            gr.Column(scale=2, min_width=280),
+            gr.Accordion("Upload a file", open=False, elem_id="open-upload"),
+        ):
+            upload = gr.File(
+                label=", ".join(readers.SUFFIXES), file_types=list(readers.SUFFIXES), height=120, elem_id="upload"
+            )
+        with (
+            gr.Column(scale=2, min_width=280),
+            gr.Accordion("From the Hugging Face Hub", open=False, elem_id="open-hub"),
+        ):
+            fields = {
+                "hub_id": gr.Textbox(label="Hub id", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"),
+                "config": gr.Textbox(label="Configuration", info="Only where a data set has several."),
+                "split": gr.Textbox(label="Split", info="Empty: all; test and validation are held out."),
+                "revision": gr.Textbox(label="Revision", info="Branch, tag or commit; empty: main, as it is now."),
+            }
+            button = gr.Button("Open from the Hub", elem_id="open-hub-button")
+    return dataset, upload, fields, button
+
+
+def _build_cut() -> tuple[dict[str, gr.components.Component], gr.Textbox, gr.Button]:
+    gr.Markdown("### Cut a subset\nThe rows that a run trains on.", elem_classes="qs-title")
+    recipe = build_fields(Recipe, ["rows", "method", "seed", "held_out_share"])
+    name = gr.Textbox(label="Name", info="Filled in for you; change it as you like.", elem_id="subset-name")
+    return recipe, name, gr.Button("Cut", variant="primary", elem_id="cut")
+
+
+def _build_export() -> tuple[gr.Dropdown, gr.HTML, gr.Dropdown, gr.Button, gr.File]:
+    gr.Markdown("### Export\nJSONL and Parquet in one zip, with the recipe.", elem_classes="qs-title")
+    chosen = gr.Dropdown(label="Subset", filterable=False, elem_id="subset")
+    words = gr.HTML(elem_id="subset-words", padding=False)
+    choices = [(EXPORT_LABELS[form], form) for form in EXPORT_FORMATS]
+    form = gr.Dropdown(choices, value="llama2", label="Format", filterable=False, elem_id="export-format")
+    export = gr.Button("Make the zip", elem_id="export")
+    return chosen, words, form, export, gr.File(label="Download", visible=False, interactive=False, elem_id="download")
 
 
 def _wire_browsing(

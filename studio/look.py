@@ -30,7 +30,10 @@ CSS = (
     + """
 :root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; }
 .dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; }
-.gradio-container { max-width: 1400px !important; margin: 0 auto; }
+.gradio-container { max-width: 1440px !important; width: 100%; margin: 0 auto; }
+.gradio-container .column, .gradio-container .row > * { min-width: 0; }
+#rows * { font-family: var(--font); }
+#rows td { font-size: 13.5px; }
 .qs-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding: 4px 2px 0; }
 .qs-head h1 { font-size: 21px; font-weight: 700; margin: 0; letter-spacing: -.01em; }
 .qs-head span { color: var(--body-text-color-subdued); font-size: 13px; }
@@ -39,7 +42,8 @@ CSS = (
 .qs-pager { align-items: center; gap: 8px; flex-wrap: wrap; }
 .qs-position { flex: 1 1 160px; color: var(--body-text-color-subdued); font-size: 13px; text-align: center; }
 .qs-status { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; font-size: 14px; }
-.qs-badge { border-radius: 999px; padding: 2px 12px; font-weight: 650; font-size: 13px; color: #fff; background: #64748b; }
+.qs-badge { border-radius: 999px; padding: 2px 12px; font-weight: 650; font-size: 13px; color: #fff;
+  background: #64748b; }
 .qs-badge.running, .qs-badge.starting, .qs-badge.stopping { background: #0f766e; }
 .qs-badge.finished { background: #166534; }
 .qs-badge.failed, .qs-badge.interrupted { background: #b91c1c; }
@@ -53,6 +57,8 @@ CSS = (
 .qs-tile small { color: var(--body-text-color-subdued); font-size: 12px; }
 .qs-note { font-size: 13px; color: var(--body-text-color-subdued); line-height: 1.5; }
 .qs-note ul { margin: 2px 0 0 18px; padding: 0; }
-.qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px; font-variant-numeric: tabular-nums; }
+@media (max-width: 640px) { #lane-base, #lane-tuned { height: 290px !important; } }
+.qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px;
+  font-variant-numeric: tabular-nums; }
 """
 )

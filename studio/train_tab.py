@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import pandas as pd
 
 from components.curve_plot import build_curve_plot, curve_frame
 from components.model_form import build_fields, form_validator, given
@@ -77,11 +76,11 @@ class TrainActions:
         run = self.runs.run(run_id)
         return f"{run_id} {event_files.size(run.events_file)} {run.state().status}"
 
-    def watch(self, run_id: str | None) -> tuple[str, str, pd.DataFrame, pd.DataFrame, pd.DataFrame, str, Any]:
-        """Status, tiles, three curves, notes, and whether Stop can be pressed."""
+    def watch(self, run_id: str | None) -> tuple[Any, ...]:
+        """Status, tiles, whether there are curves, three of them, notes, and whether Stop can be pressed."""
         if not run_id:
             empty = curve_frame([])
-            return _empty_status(), "", empty, empty, empty, "", gr.update(interactive=False)
+            return _empty_status(), "", gr.update(visible=False), empty, empty, empty, "", gr.update(interactive=False)
         run = self.runs.run(run_id)
         state, events = run.state(), run.events()
         now = progress(events)
@@ -92,6 +91,7 @@ class TrainActions:
         return (
             status_html(run, state, now),
             tiles_html(now),
+            gr.update(visible=True),
             curve_frame(losses),
             curve_frame(rates),
             curve_frame(speeds),
@@ -167,23 +167,21 @@ def build_train_tab(runs: RunStore, demo: gr.Blocks) -> TrainTab:
     seen = gr.State("")
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            preset, reason, fields = _build_form(do)
-            with gr.Row():
-                start = gr.Button("Start", variant="primary", elem_id="start")
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+            preset, reason, fields, start, stop = _build_form(do)
         with gr.Column(scale=4, min_width=340):
             run = gr.Dropdown(label="Run", filterable=False, elem_id="run")
-            status = gr.HTML(_empty_status(), elem_id="run-status")
-            tiles = gr.HTML(elem_id="run-tiles")
-            losses = build_curve_plot("loss", COLOURS, 330, "loss-curve")
-            with gr.Row():
-                rates = build_curve_plot("learning rate", COLOURS, 190, "rate-curve")
-                speeds = build_curve_plot("tokens/s", COLOURS, 190, "speed-curve")
-            notes = gr.HTML(elem_id="run-notes")
+            status = gr.HTML(_empty_status(), elem_id="run-status", padding=False)
+            tiles = gr.HTML(elem_id="run-tiles", padding=False)
+            with gr.Column(visible=False) as curves:
+                losses = build_curve_plot("loss", COLOURS, 330, "loss-curve")
+                with gr.Row():
+                    rates = build_curve_plot("learning rate", COLOURS, 190, "rate-curve")
+                    speeds = build_curve_plot("tokens/s", COLOURS, 190, "speed-curve")
+            notes = gr.HTML(elem_id="run-notes", padding=False)
 
     in_order = [fields[name] for name in QLoRAConfig.model_fields]
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-    watched = [status, tiles, losses, rates, speeds, notes, stop]
+    watched = [status, tiles, curves, losses, rates, speeds, notes, stop]
     demo.load(told(do.on_load), None, [run, fields["subset"], fields["model"]], **quiet)
     preset.change(told(do.preset), preset, [reason, *in_order], **quiet)
     start.click(
@@ -196,12 +194,17 @@ def build_train_tab(runs: RunStore, demo: gr.Blocks) -> TrainTab:
     return TrainTab(run, fields["subset"], seen)
 
 
-def _build_form(do: TrainActions) -> tuple[gr.Dropdown, gr.Markdown, dict[str, gr.components.Component]]:
-    """Preset, its reason, and every field of QLoRAConfig: the first ones open, the others in their groups."""
+def _build_form(
+    do: TrainActions,
+) -> tuple[gr.Dropdown, gr.Markdown, dict[str, gr.components.Component], gr.Button, gr.Button]:
+    """Preset, its reason, every field of QLoRAConfig (the first ones open, the others in their groups), the buttons."""
     preset = gr.Dropdown(list(PRESETS), value=QUICK_DEMO.name, label="Preset", filterable=False, elem_id="preset")
     reason = gr.Markdown(QUICK_DEMO.reason, elem_classes="qs-note")
     models = [(m.label, m.name) for m in catalogue.available(do.runs.settings)]
     fields = build_fields(QLoRAConfig, FIRST_FIELDS, {"model": models, "subset": do.subset_choices()})
+    with gr.Row():
+        start = gr.Button("Start", variant="primary", elem_id="start", min_width=100)
+        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=100)
     groups: dict[str, list[str]] = {}
     for name in QLoRAConfig.model_fields:
         if name not in FIRST_FIELDS:
@@ -211,4 +214,4 @@ def _build_form(do: TrainActions) -> tuple[gr.Dropdown, gr.Markdown, dict[str, g
             fields |= build_fields(QLoRAConfig, names)
     for name, value in QUICK_DEMO.config().model_dump().items():
         fields[name].value = value
-    return preset, reason, fields
+    return preset, reason, fields, start, stop

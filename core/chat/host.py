@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ChatHost:
-    """Loads a run's base model when it is first asked, keeps it until another is, and lets one caller decode at a time."""
+    """Loads a run's base model when first asked, keeps it until another is wanted, lets one caller decode at a time."""
 
     def __init__(self, settings: Settings):
         self.settings = settings

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.runs.config import Whole
+from core.fields import Whole
 
 
 class Sampling(BaseModel):
@@ -22,7 +22,7 @@ class Sampling(BaseModel):
         ge=0,
         lt=2**32,
         title="Seed",
-        description="Both lanes draw the same random numbers from it: the same seed and settings give the same text again.",
+        description="Both lanes draw the same random numbers from it. The same seed and settings give the same text.",
     )
     system: str = Field(
         "",

@@ -63,7 +63,7 @@ def _json(path: Path, name: str) -> Iterator[dict[str, Any] | BadLine]:
             yield from _jsonl(path, name)
             return
         raise StudioError(
-            f"{name!r} is not JSON: {error.msg} in line {error.lineno}. Expected a list of objects, or one object a line."
+            f"{name!r} is not JSON: {error.msg} in line {error.lineno}. Expected a list of objects, or one a line."
         ) from error
     except RecursionError as error:
         raise StudioError(f"{name!r} is nested too deeply. Expected a list of objects.") from error

@@ -26,6 +26,7 @@ from core.data.formats import EXPORT_FORMATS, ExportFormat, Message
 from core.data.sources import HELD_OUT, TRAIN
 from core.data.table import MESSAGES, Rows, Source
 from core.errors import StudioError
+from core.fields import Whole
 from core.files import read_json, replacing, write_json
 from core.settings import Settings, inside
 
@@ -38,13 +39,11 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dataset: str = Field(title="Data set", description="The opened data set to cut from.")
-    rows: int | None = Field(
-        None, ge=1, title="Rows", description="How many rows to train on. Leave empty for all usable rows."
-    )
+    rows: Whole = Field(0, ge=0, title="Rows", description="How many rows to train on; 0 takes all usable rows.")
     method: Literal["first", "random"] = Field(
         "random", title="Which rows", description="The first rows in order, or rows drawn at random."
     )
-    seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed draws the same rows again.")
+    seed: Whole = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed draws the same rows again.")
     held_out_share: float = Field(
         0.1,
         ge=0,
@@ -55,7 +54,7 @@ class Recipe(BaseModel):
     )
 
     def in_words(self) -> str:
-        if self.rows is None:
+        if not self.rows:
             return "all usable rows"
         return f"{self.rows:,} rows, " + ("in order" if self.method == "first" else f"drawn with seed {self.seed}")
 
@@ -125,7 +124,7 @@ def _choose(rows: Rows, recipe: Recipe) -> dict[int, str]:
     """The split of every chosen row, by row number."""
     usable = rows.usable_numbers(TRAIN)
     held_out = rows.usable_numbers(HELD_OUT)
-    wanted = len(usable) if recipe.rows is None else recipe.rows
+    wanted = recipe.rows or len(usable)
     if not usable or wanted > len(usable):
         raise StudioError(
             f"{wanted:,} rows were asked for, but {rows.about.source.name!r} has {len(usable):,} usable rows to train "

@@ -27,11 +27,11 @@ class Model:
 
 def available(settings: Settings) -> list[Model]:
     """Every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub."""
-    models = [Model(embedded.NAME, f"{embedded.NAME} (embedded, no download)", "", local=True)]
+    models = [Model(embedded.NAME, f"{embedded.NAME} (embedded)", "", local=True)]
     for config in sorted(settings.models_dir.glob("*/config.json")):
         name = config.parent.name
         if name != embedded.NAME and not name.startswith("."):
-            models.append(Model(name, f"{name} (local folder)", str(config.parent), local=True))
+            models.append(Model(name, f"{name} (local)", str(config.parent), local=True))
     models += [Model(name, f"{label} (Hub, gated)", name, local=False) for name, label in LLAMA_2.items()]
     return models
 

@@ -1,9 +1,10 @@
 """QLoRAConfig: every knob of a run, once. The form, the command line, the checks and the saved run come from here."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from core.fields import Whole
 from core.models import embedded
 
 SCHEMA_VERSION = 1
@@ -15,14 +16,6 @@ Group = Literal["Model", "LoRA", "Data", "Optimiser", "Batch and length", "Measu
 def _knob(default, group: Group, title: str, description: str, **bounds):
     """A field with all that a form, a command line and a reader need to know of it."""
     return Field(default, title=title, description=description, json_schema_extra={"group": group}, **bounds)
-
-
-def _whole(value: object) -> object:
-    """A number widget sends 3.0 for 3; 3.5 stays what it is and is refused."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class QLoRAConfig(BaseModel):
@@ -69,7 +62,7 @@ class QLoRAConfig(BaseModel):
 
     subset: str = _knob("keeper", "Data", "Subset", "The rows to train on, cut in the Data tab.", min_length=1)
     max_length: Whole = _knob(
-        1024, "Batch and length", "Maximum length", "Tokens a row; what is longer is cut at the end. Memory grows with it.",
+        1024, "Batch and length", "Maximum length", "Tokens a row; longer rows are cut. Memory grows with it.",
         ge=16, le=131072,
     )  # fmt: skip
     answers_only: bool = _knob(

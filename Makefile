@@ -1,0 +1,42 @@
+# make run: install, prepare the embedded model, serve.  make test: everything.  make check: the fast part.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 7860
+
+.PHONY: run test check test-gpu pictures format clean
+
+run: $(VENV)/runtime
+	$(BIN)/python -m core models prepare
+	$(BIN)/python app.py --port $(PORT)
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -m "not gpu"
+
+check: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q -m "not gpu and not slow and not browser"
+
+test-gpu: $(VENV)/dev
+	$(BIN)/python -m pytest -m gpu tests/gpu
+
+pictures: $(VENV)/dev
+	$(BIN)/python docs/take_pictures.py
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# A stamp a requirements file: nothing is installed twice. Without a GPU, torch comes from pip's CPU build if it has one.
+$(VENV)/runtime: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/dev: $(VENV)/runtime requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .test-home .pytest_cache .ruff_cache .hypothesis
