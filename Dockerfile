@@ -1,18 +1,19 @@
-# A Docker Space, or any machine with Docker: docker build -t qlora-studio . && docker run -p 7860:7860 \
-#   -e STUDIO_PASSWORD=choose-one -v studio:/data qlora-studio
+# A Docker Space, or any machine with Docker:
+#   docker build -t qlora-studio .
+#   docker run -p 7860:7860 -e STUDIO_PASSWORD=choose-one -e STUDIO_HOME=/data -v studio:/data qlora-studio
 FROM python:3.11-slim
 
-RUN useradd --create-home --uid 1000 studio
+RUN useradd --create-home --uid 1000 studio && mkdir /data && chown studio /data
 USER studio
-ENV HOME=/home/studio PATH=/home/studio/.local/bin:$PATH PYTHONUNBUFFERED=1 \
-    STUDIO_HOME=/home/studio/studio
+ENV HOME=/home/studio PATH=/home/studio/.local/bin:$PATH PYTHONUNBUFFERED=1
 
 WORKDIR /home/studio/app
 COPY --chown=studio requirements.txt .
 RUN pip install --no-cache-dir --user -r requirements.txt
 COPY --chown=studio core core
-# the embedded model is part of the image, so that the first click works without a download
-RUN python -m core models prepare
+# The embedded model is part of the image, so that the first click works without a download.
+RUN STUDIO_HOME=/home/studio/image python -m core models prepare
+ENV STUDIO_EMBEDDED=/home/studio/image/models/smollm2-135m-instruct
 COPY --chown=studio components components
 COPY --chown=studio studio studio
 COPY --chown=studio app.py README.md ./

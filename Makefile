@@ -1,5 +1,5 @@
 # make run: install, prepare the embedded model, serve.  make test: everything.  make check: the fast part.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860

@@ -1,6 +1,6 @@
 """Where things live, what hardware is here, and the one function that decides which paths may be touched.
 
-Settings come from the environment (STUDIO_HOME, STUDIO_MODELS, STUDIO_PASSWORD), never from the page.
+Settings come from the environment (STUDIO_HOME, STUDIO_MODELS, …), never from the page.
 """
 
 import os
@@ -34,6 +34,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=_default_home, description="Data sets, subsets, runs and models live below it.")
     models: Path | None = Field(None, description="Folder whose sub-folders are offered as local models.")
+    embedded: Path | None = Field(None, description="The embedded model, converted already, as an image carries it.")
     password: SecretStr | None = Field(None, description="Asked of every browser; needed to listen beyond loopback.")
 
     @property

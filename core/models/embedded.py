@@ -27,7 +27,7 @@ LICENCE = "Apache-2.0"
 
 
 def folder(settings: Settings) -> Path:
-    return settings.home / "models" / NAME
+    return settings.embedded or settings.home / "models" / NAME
 
 
 def is_prepared(settings: Settings) -> bool:

@@ -1,0 +1,54 @@
+"""Homes for tests: a fresh STUDIO_HOME each, with the embedded model converted once and shared by hard links."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.models import embedded
+from core.settings import Settings
+
+PROJECT = Path(__file__).resolve().parents[1]
+SHARED = PROJECT.parent / "shared"
+# Kept between test runs, ignored by git: converting the embedded model takes half a minute.
+PREPARED = PROJECT / ".test-home"
+
+os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
+for name in ("STUDIO_HOME", "STUDIO_MODELS", "STUDIO_EMBEDDED", "STUDIO_PASSWORD", "HF_TOKEN"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An empty STUDIO_HOME."""
+    return Settings(home=tmp_path / "home").prepare()
+
+
+@pytest.fixture(scope="session")
+def embedded_model() -> Path:
+    """The folder of the real embedded model, converted."""
+    return embedded.prepare(Settings(home=PREPARED).prepare())
+
+
+@pytest.fixture
+def studio(settings: Settings, embedded_model: Path) -> Settings:
+    """A STUDIO_HOME with the embedded model in place."""
+    shutil.copytree(embedded_model, embedded.folder(settings), copy_function=os.link)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def tokenizer(embedded_model: Path):
+    """The embedded model's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(embedded_model)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real public data sets that lie beside the project on some machines."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"the real data sets are not here ({SHARED / 'data'})")
+    return SHARED / "data"
