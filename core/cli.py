@@ -252,13 +252,16 @@ class Models(BaseModel):
         CliApp.run_subcommand(self)
 
 
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4f}"  # NaN comes as text
+
+
 def _print_event(event: dict) -> None:
     if event["event"] == "step":
-        print(
-            f"step {event['step']}/{event['total']}  loss {event['loss']:.4f}  {event['tokens_per_second']:.0f} tokens/s"
-        )
+        pace = f"{event['tokens_per_second']:.0f} tokens/s"
+        print(f"step {event['step']}/{event['total']}  loss {_figure(event['loss'])}  {pace}")
     elif event["event"] == "eval":
-        print(f"step {event['step']}  held-out loss {event['loss']:.4f}")
+        print(f"step {event['step']}  held-out loss {_figure(event['loss'])}")
     elif event["event"] == "stage":
         print(event["text"])
 

@@ -1,0 +1,35 @@
+"""A Llama small enough to train in a test: 2 layers, grouped heads, random weights, and tokens of its own choosing."""
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+VOCABULARY = 512
+
+
+def tiny_llama(seed: int = 0, attention: str = "sdpa", dtype: torch.dtype = torch.float32, **over) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    shape = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": True,
+    }
+    config = LlamaConfig(**(shape | over), attn_implementation=attention)
+    return LlamaForCausalLM(config).to(dtype)
+
+
+def random_rows(lengths: list[int], prompt: int = 5, seed: int = 0) -> list[dict]:
+    """Rows as the trainer takes them: the first `prompt` tokens carry no loss."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for number, length in enumerate(lengths):
+        ids = torch.randint(3, VOCABULARY, (length,), generator=generator).tolist()
+        rows.append({"row": number, "input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
+    return rows
