@@ -1,0 +1,81 @@
+import json
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny import tiny_llama
+
+from core.chat.adapters import RowAdapters, read_adapter
+from core.errors import StudioError
+
+IDS = torch.tensor([[5, 9, 44, 301], [7, 7, 30, 2], [100, 3, 4, 5]])
+CPU = torch.device("cpu")
+
+
+def save(folder, rank=4, seed=0, **config):
+    torch.manual_seed(seed)
+    options = {"r": rank, "lora_alpha": 3 * rank, "target_modules": "all-linear", "init_lora_weights": False} | config
+    get_peft_model(tiny_llama(), LoraConfig(task_type="CAUSAL_LM", **options)).save_pretrained(folder)
+    return folder
+
+
+def logits(model, ids=IDS):
+    with torch.no_grad():
+        return model(ids).logits
+
+
+def test_each_row_gets_its_own_adapter_as_peft_computes_it(tmp_path):
+    folders = {
+        "small": save(tmp_path / "small", rank=2, seed=1),
+        "large": save(tmp_path / "large", rank=16, seed=2, target_modules=["q_proj", "down_proj"], use_rslora=True),
+    }
+    model = tiny_llama().eval()
+    bare = logits(model)
+    rows = RowAdapters(model)
+    for name, folder in folders.items():
+        rows.add(name, read_adapter(folder, torch.float32, CPU))
+    rows.set_rows(["large", None, "small"])
+    mixed = logits(model)
+    torch.testing.assert_close(mixed[1], bare[1], rtol=1e-5, atol=1e-6)
+    for row, name in ((0, "large"), (2, "small")):
+        expected = logits(PeftModel.from_pretrained(tiny_llama(), folders[name]).eval())[row]
+        torch.testing.assert_close(mixed[row], expected, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(mixed[row], bare[row], atol=1e-3)
+
+
+def test_nothing_is_left_on_the_model_when_adapters_are_forgotten(tmp_path):
+    model = tiny_llama().eval()
+    bare = logits(model)
+    rows = RowAdapters(model)
+    rows.add("a", read_adapter(save(tmp_path / "a"), torch.float32, CPU))
+    rows.set_rows(["a", "a", "a"])
+    assert not torch.equal(logits(model), bare)
+    rows.keep_only(set())
+    rows.set_rows([])
+    assert torch.equal(logits(model), bare)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"use_dora": True}, "use_dora"), ({"bias": "all"}, "LORA"), ({"peft_type": "IA3"}, "IA3")],
+)
+def test_what_is_not_plain_lora_is_refused_by_name(tmp_path, change, words):
+    folder = save(tmp_path / "a")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | change))
+    with pytest.raises(StudioError, match=words):
+        read_adapter(folder, torch.float32, CPU)
+
+
+def test_a_pickled_adapter_is_not_read(tmp_path):
+    folder = save(tmp_path / "a")
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(StudioError, match=r"adapter_model\.safetensors"):
+        read_adapter(folder, torch.float32, CPU)
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path):
+    weights = read_adapter(save(tmp_path / "a"), torch.float32, CPU)
+    with pytest.raises(StudioError, match="another model"):
+        RowAdapters(tiny_llama(num_hidden_layers=1)).add("a", weights)

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from bitsandbytes.nn import Linear4bit
+from tiny import tiny_llama
+
+from core.errors import StudioError
+from core.models import catalogue, loading
+from core.models.catalogue import Model
+from core.models.loading import Precision, load_base, load_tokenizer
+
+IDS = torch.tensor([[5, 17, 300, 8, 44]])
+
+
+@pytest.fixture
+def tiny(tmp_path, tokenizer) -> Model:
+    tiny_llama(vocab_size=len(tokenizer), dtype=torch.bfloat16).save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    return Model("tiny", "tiny", str(tmp_path / "tiny"), local=True)
+
+
+def training_logits(model):
+    model.train()  # bitsandbytes has another product for inference, with coarser scales
+    return model(IDS.clone(), use_cache=False).logits
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "fp4"])
+def test_unpacking_once_changes_no_number(tiny, monkeypatch, quantization):
+    unpacked = load_base(tiny, Precision(quantization))
+    assert "unpacked once" in unpacked.choices[0]
+    monkeypatch.setattr(loading, "UNPACKED_SHARE", 0)
+    packed = load_base(tiny, Precision(quantization))
+    assert "at every product" in packed.choices[0]
+    assert any(isinstance(m, Linear4bit) for m in packed.model.modules())
+    assert not any(isinstance(m, Linear4bit) for m in unpacked.model.modules())
+    embeddings = torch.randn(1, 5, 64, dtype=torch.bfloat16, requires_grad=True)
+    outs = [b.model.train()(inputs_embeds=embeddings, use_cache=False).logits for b in (packed, unpacked)]
+    assert torch.equal(*outs)
+
+
+def test_quantizations_differ_and_none_is_the_model_itself(tiny):
+    outs = {q: training_logits(load_base(tiny, Precision(q)).model) for q in ("none", "nf4", "fp4")}
+    outs["nf4 single"] = training_logits(load_base(tiny, Precision("nf4", double_quantization=False)).model)
+    assert not torch.equal(outs["none"], outs["nf4"])
+    assert not torch.equal(outs["fp4"], outs["nf4"])
+    assert not torch.equal(outs["nf4 single"], outs["nf4"])
+
+
+def test_compute_dtype_is_the_models_dtype_and_weights_are_frozen(tiny):
+    base = load_base(tiny, Precision("none", compute_dtype="float32"))
+    assert base.model.dtype == torch.float32
+    assert not any(p.requires_grad for p in base.model.parameters())
+
+
+def test_a_pickled_checkpoint_is_refused(tiny, tmp_path, tokenizer):
+    folder = tmp_path / "tiny"
+    torch.save(tiny_llama(vocab_size=len(tokenizer)).state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(StudioError, match="safetensors"):
+        load_base(tiny, Precision("none"))
+
+
+def test_a_folder_that_is_no_model_is_a_sentence(settings):
+    folder = settings.models_dir / "odd"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "no-such-architecture"}')
+    model = catalogue.find(settings, "odd")
+    with pytest.raises(StudioError, match="'odd'"):
+        load_tokenizer(model)
+    with pytest.raises(StudioError, match="'odd'"):
+        load_base(model, Precision("none"))

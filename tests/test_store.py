@@ -1,0 +1,125 @@
+"""Run states from real files and real processes."""
+
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from core.data import subset
+from core.errors import StudioError
+from core.models import embedded
+from core.runs.config import QLoRAConfig
+from core.runs.store import RunState, RunStore
+
+
+@pytest.fixture
+def store(settings):
+    subset.ensure_bundled(settings)
+    # a config.json is all that makes a folder a local model; nothing is loaded here
+    model = embedded.folder(settings)
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    return RunStore(settings)
+
+
+@pytest.fixture
+def sleeper():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield psutil.Process(process.pid)
+    process.kill()
+    process.wait()
+
+
+def active(store, process=None, status="running"):
+    run = store.create(QLoRAConfig())
+    state = RunState(status=status, created=time.time())
+    run.save_state(state.with_process(process) if process else state)
+    return run
+
+
+def test_a_new_run_has_its_config_and_rows_frozen(store):
+    run = store.create(QLoRAConfig(lora_rank=3))
+    assert run.config() == QLoRAConfig(lora_rank=3)
+    assert run.subset() == subset.find(store.settings, "keeper")
+    assert store.run(run.id).id == run.id
+
+
+def test_running_with_a_live_process_is_running(store, sleeper):
+    run = active(store, sleeper)
+    assert run.state().status == "running"
+    assert store.active().id == run.id
+
+
+def test_a_dead_process_is_interrupted_and_says_so(store, sleeper):
+    run = active(store, sleeper)
+    sleeper.kill()
+    sleeper.wait()
+    assert run.state().status == "interrupted"
+    assert "gone" in run.state().cause
+    assert store.active() is None
+
+
+def test_a_pid_used_again_by_another_program_is_not_the_run(store, sleeper):
+    run = active(store, sleeper)
+    state = run.saved_state()
+    run.save_state(state.model_copy(update={"pid_started": state.pid_started - 1000}))
+    assert run.state().status == "interrupted"
+
+
+def test_a_zombie_is_not_a_live_process(store):
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    process = psutil.Process(child.pid)
+    run = active(store, process)
+    psutil.wait_procs([], timeout=0)
+    deadline = time.monotonic() + 20
+    while process.status() != psutil.STATUS_ZOMBIE:  # ended, and nobody has asked for its exit code
+        assert time.monotonic() < deadline
+    assert run.state().status == "interrupted"
+    child.wait()
+
+
+def test_a_stop_request_shows_as_stopping(store, sleeper):
+    run = active(store, sleeper)
+    run.request_stop()
+    assert run.state().status == "stopping"
+
+
+def test_an_ended_run_cannot_be_stopped(store):
+    run = active(store, status="finished")
+    with pytest.raises(StudioError, match="finished already"):
+        run.request_stop()
+
+
+@pytest.mark.parametrize("name", ["../runs", "/etc", "", ".", "a/b", "a\0b", "-x", "no-such-run"])
+def test_runs_are_found_by_plain_names_only(store, name):
+    with pytest.raises(StudioError):
+        store.run(name)
+
+
+def test_a_run_of_another_version_is_refused_with_the_reason(store):
+    run = store.create(QLoRAConfig())
+    (run.folder / "config.json").write_text('{"schema_version": 99}')
+    with pytest.raises(StudioError, match="version 99"):
+        run.config()
+
+
+def test_nothing_is_made_for_a_subset_or_model_that_does_not_exist(store):
+    for config in (QLoRAConfig(subset="none-such"), QLoRAConfig(model="none-such")):
+        with pytest.raises(StudioError, match="none-such"):
+            store.create(config)
+    assert store.runs() == []
+
+
+def test_adapters_are_listed_final_first_and_only_when_complete(store):
+    run = store.create(QLoRAConfig())
+    for step in (5, 10, 100):
+        folder = run.checkpoints_dir / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").write_text("{}")
+        if step != 10:
+            (folder / "adapter_model.safetensors").write_bytes(b"x")
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").write_text("{}")
+    assert list(run.adapters()) == ["final", "step 100", "step 5"]

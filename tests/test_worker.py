@@ -1,0 +1,152 @@
+"""Real runs of the real embedded model, short ones: started, watched, stopped, killed, and their adapters loaded."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+
+from core.data import subset
+from core.data.subset import Recipe
+from core.errors import StudioError
+from core.models import catalogue, embedded
+from core.models.loading import Precision, load_base
+from core.runs import process
+from core.runs.config import QLoRAConfig
+from core.runs.store import ACTIVE, RunStore
+
+pytestmark = pytest.mark.slow
+
+SHORT = {"max_steps": 3, "batch_size": 2, "max_length": 128, "eval_rows": 2, "save_steps": 2, "learning_rate": 1e-3}
+
+
+@pytest.fixture
+def store(studio):
+    subset.ensure_bundled(studio)
+    store = RunStore(studio)
+    yield store
+    for run in store.runs():
+        state = run.saved_state()
+        if state.process_lives():
+            psutil.Process(state.pid).kill()
+
+
+def wait(run, until=lambda run: run.state().status not in ACTIVE, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not until(run):
+        assert time.monotonic() < deadline, run.log_tail()
+        time.sleep(0.1)
+    return run.state()
+
+
+def steps(run):
+    return [event for event in run.events() if event["event"] == "step"]
+
+
+def test_a_run_from_start_to_an_adapter_that_peft_loads(store):
+    run = process.start(store, QLoRAConfig(**SHORT))
+    with pytest.raises(StudioError, match="One run trains at a time"):
+        process.start(store, QLoRAConfig(**SHORT))
+    assert len(store.runs()) == 1
+
+    state = wait(run)
+    assert (state.status, state.cause) == ("finished", ""), run.log_tail()
+    kinds = [event["event"] for event in run.events()]
+    assert kinds[-1] == "done"
+    assert [event["step"] for event in steps(run)] == [1, 2, 3]
+    evals = [event for event in run.events() if event["event"] == "eval"]
+    assert [event["step"] for event in evals] == [0, 3]
+    assert evals[0]["rows"] == 2
+    prepared = next(event for event in run.events() if event["event"] == "prepared")
+    assert prepared["left_out"] == {}
+    assert any("unpacked" in choice for choice in prepared["choices"])
+    assert list(run.adapters()) == ["final", "step 3", "step 2"]
+
+    from peft import PeftModel
+
+    base = load_base(catalogue.find(store.settings, embedded.NAME), Precision("none", compute_dtype="float32"))
+    tuned = PeftModel.from_pretrained(base.model, run.adapter)
+    ids = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        assert tuned(ids).logits.isfinite().all()
+        with tuned.disable_adapter():
+            plain = tuned(ids).logits
+        assert not torch.equal(tuned(ids).logits, plain)
+
+
+def test_stop_leaves_a_checkpoint_and_an_adapter(store):
+    run = process.start(store, QLoRAConfig(**SHORT | {"max_steps": 500, "save_steps": 0}))
+    wait(run, lambda run: steps(run))
+    run.request_stop()
+    state = wait(run)
+    assert state.status == "stopped"
+    assert 1 <= len(steps(run)) < 500
+    assert "final" in run.adapters()
+    assert run.events()[-1]["status"] == "stopped"
+
+
+def test_the_worker_outlives_its_server_and_a_killed_worker_is_interrupted(store):
+    code = (
+        "import sys; from core.settings import Settings; from core.runs.store import RunStore; from core.runs import process;"
+        "from core.runs.config import QLoRAConfig;"
+        f"print(process.start(RunStore(Settings()), QLoRAConfig(**{SHORT | {'max_steps': 500}!r})).id, flush=True); input()"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=process.PROJECT,
+        env=os.environ | {"STUDIO_HOME": str(store.settings.home)},
+        start_new_session=True,
+    )
+    run = store.run(server.stdout.readline().strip())
+    wait(run, lambda run: steps(run))
+    os.killpg(server.pid, signal.SIGKILL)  # a server killed with its whole session
+    server.wait()
+    seen = len(steps(run))
+    wait(run, lambda run: len(steps(run)) > seen + 1)
+    assert run.state().status == "running"
+
+    os.kill(run.saved_state().pid, signal.SIGKILL)
+    assert wait(run).status == "interrupted"
+    started = process.start(store, QLoRAConfig(**SHORT))  # an interrupted run does not block the next
+    started.request_stop()
+    assert wait(started).status in ("stopped", "finished")
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        ({"lora_targets": "q_proj,nonsense"}, "nonsense are not in"),
+        ({"max_length": 100_000}, "8192"),
+        ({"max_length": 16}, "nothing to learn within 16 tokens"),
+    ],
+)
+def test_what_only_the_model_can_tell_fails_with_a_sentence(store, over, words):
+    run = process.start(store, QLoRAConfig(**SHORT | over))
+    state = wait(run)
+    assert state.status == "failed"
+    assert words in state.cause
+    assert run.events()[-1]["event"] == "failed"
+
+
+def test_knobs_of_the_worker_are_read(store):
+    """max_length, answers_only, eval_steps, quantization and the subset, seen in what the run reports."""
+    bundled = subset.find(store.settings, "keeper").recipe.dataset
+    subset.cut(store.settings, "four", Recipe(dataset=bundled, rows=4, method="first"))
+    config = {"subset": "four", "batch_size": 2, "eval_rows": 1, "eval_steps": 1, "max_length": 100, "save_steps": 0}
+    run = process.start(store, QLoRAConfig(**config, answers_only=False, quantization="none", epochs=1))
+    assert wait(run).status == "finished", run.log_tail()
+    prepared = next(event for event in run.events() if event["event"] == "prepared")
+    assert prepared["rows"] == 4
+    assert prepared["truncated"] == 4
+    assert prepared["answer_tokens"] == prepared["tokens"] - 4
+    assert prepared["held_out_rows"] == 1
+    assert not any("unpacked" in choice for choice in prepared["choices"])
+    assert [event["step"] for event in run.events() if event["event"] == "eval"] == [0, 1, 2]
+    assert list(run.adapters()) == ["final"]
