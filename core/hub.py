@@ -1,7 +1,6 @@
 """Names on the Hugging Face Hub, and what its failures mean, as sentences a person can act on."""
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 
@@ -47,22 +46,18 @@ def explanation(error: BaseException, what: str, name: str) -> str | None:
 
 
 def _sentence(error: BaseException, what: str, name: str) -> str | None:
-    from huggingface_hub import errors
+    from huggingface_hub import errors, get_token
 
-    thing = f"The {what} {name!r}"
+    thing, has_token = f"The {what} {name!r}", get_token() is not None
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):
-        if not os.environ.get("HF_TOKEN"):
-            return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {_TOKEN_ADVICE}."
-        return (
-            f"{thing} is gated, and the token in HF_TOKEN has no access. Accept its terms on its Hub page, then retry."
-        )
+        if has_token:
+            return f"{thing} is gated, and the token has no access. Accept its terms on its Hub page, then try again."
+        return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {_TOKEN_ADVICE}."
     if isinstance(error, errors.RepositoryNotFoundError):
-        return (
-            f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {_TOKEN_ADVICE}."
-            if not os.environ.get("HF_TOKEN")
-            else f"{thing} was not found on the Hub, or the token in HF_TOKEN may not read it. Check the spelling."
-        )
+        if has_token:
+            return f"{thing} was not found on the Hub, or the token may not read it. Check the spelling (owner/name)."
+        return f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {_TOKEN_ADVICE}."
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{thing} has no such revision. Use a branch, a tag or a commit that its Hub page lists."
     if isinstance(error, errors.RemoteEntryNotFoundError):

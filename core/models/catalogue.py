@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from core import hub
 from core.errors import StudioError
-from core.hub import is_hub_id
 from core.models import embedded
 from core.settings import Settings, inside
 
@@ -44,7 +44,7 @@ def find(settings: Settings, name: str) -> Model:
     name = name.strip()
     if name == embedded.NAME:
         return Model(name, name, str(embedded.prepare(settings)), local=True)
-    if is_hub_id(name):
+    if hub.is_hub_id(name):
         return Model(name, name, name, local=False)
     expected = (
         f"Expected {embedded.NAME}, a folder of {settings.models_dir}, or a Hub id such as meta-llama/Llama-2-7b-hf."
@@ -54,3 +54,16 @@ def find(settings: Settings, name: str) -> Model:
     if not (path / "config.json").is_file():
         raise StudioError(f"The model folder {name!r} has no config.json. Put a transformers model there. {expected}")
     return Model(name, name, str(path), local=True)
+
+
+def check_access(model: Model) -> None:
+    """Ask for a Hub model's config.json, unless there is a copy, to learn now whether the rest can be had.
+
+    Raises StudioError when there is no such model, no access, or no network and no copy.
+    """
+    if not model.local:
+        with hub.explained("model", model.name):
+            from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+            if not isinstance(try_to_load_from_cache(model.path, "config.json"), str):
+                get_hf_file_metadata(hf_hub_url(model.path, "config.json"))

@@ -30,6 +30,7 @@ def start(store: RunStore, config: QLoRAConfig) -> Run:
 
     Raises StudioError when a run is active already, or when the subset or the model does not exist.
     """
+    catalogue.check_access(catalogue.find(store.settings, config.model))
     with lock(store):
         if active := store.active():
             raise StudioError(

@@ -1,0 +1,81 @@
+"""The real app in a child process, and the real Chromium in front of it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from core.settings import Settings
+
+PROJECT = Path(__file__).resolve().parents[2]
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+
+
+class Server:
+    """app.py on a home of its own; may be killed and started again."""
+
+    def __init__(self, settings: Settings):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.settings = settings
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = (settings.home / "server.log").open("ab")
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> float:
+        """Start and wait for the first answer; returns the seconds it took."""
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(self.port)],
+            cwd=PROJECT,
+            env=os.environ | {"STUDIO_HOME": str(self.settings.home)},
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        while True:
+            try:
+                urllib.request.urlopen(self.url, timeout=5).read(1)
+                return time.monotonic() - began
+            except OSError:
+                assert self.process.poll() is None, Path(self.log.name).read_text()
+                assert time.monotonic() - began < 60
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """As a power cut would end it, with everything in its session."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.kill()
+        self.log.close()
+
+
+@pytest.fixture
+def server(studio):
+    made = Server(studio)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()

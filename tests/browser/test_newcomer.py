@@ -1,0 +1,148 @@
+"""What a newcomer does, clicked in the real page with the real embedded model, from the first look to the two answers."""
+
+import re
+import time
+import zipfile
+
+import psutil
+import pytest
+
+from core.runs.progress import progress
+from core.runs.store import ACTIVE, RunStore
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+VOICE = re.compile(r"\b(ahoy|aye|ye|yer|'tis|lamp|o'|an')", re.IGNORECASE)
+QUESTION = "How do I keep houseplants alive in winter?"
+
+
+def open_page(browser, server, tab=None):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(server.url, wait_until="domcontentloaded")
+    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    if tab:
+        page.get_by_role("tab", name=tab).click()
+    return page
+
+
+def until(condition, seconds, page=None):
+    """Wait for a condition that the app's files or page will come to fulfil."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100) if page else time.sleep(0.1)
+    return value
+
+
+def step_shown(page) -> int:
+    text = page.locator("#run-tiles").inner_text()
+    found = re.search(r"(\d+) / \d+", text)
+    return int(found.group(1)) if found else 0
+
+
+@pytest.fixture
+def no_run_left(server):
+    yield
+    for run in RunStore(server.settings).runs():
+        if run.saved_state().process_lives():
+            psutil.Process(run.saved_state().pid).kill()
+
+
+def browse(page):
+    page.locator("#page-next").click()
+    page.get_by_text("rows 26 to 50 of").wait_for()
+    page.locator("#rows td").filter(has_text="A").nth(3).click()
+    page.locator("#row-shown .qs-turn.assistant").first.wait_for()
+    page.get_by_label("Tokens").click()
+    page.locator("#row-shown .loss").first.wait_for(timeout=60_000)
+    page.get_by_label("Raw JSON").click()
+    page.locator("#row-shown .qs-raw").wait_for()
+
+
+def cut_and_download(page, tmp_path):
+    page.locator("#field-rows input").fill("200")
+    page.locator("#field-rows input").press("Tab")
+    until(lambda: page.locator("#subset-name textarea, #subset-name input").input_value() == "keeper-200", 20, page)
+    page.locator("#cut").click()
+    page.locator("#subset-words").get_by_text("200 rows to train on").wait_for(timeout=30_000)
+    page.locator("#export").click()
+    link = page.locator("#download a[download]").first
+    link.wait_for(timeout=30_000)
+    with page.expect_download() as download:
+        link.click()
+    path = tmp_path / "export.zip"
+    download.value.save_as(path)
+    with zipfile.ZipFile(path) as archive:
+        assert set(archive.namelist()) == {
+            "train.jsonl", "train.parquet", "held-out.jsonl", "held-out.parquet", "recipe.json",
+        }  # fmt: skip
+        lines = archive.read("train.jsonl").decode().splitlines()
+    assert len(lines) == 200
+    assert lines[0].startswith('{"text": "<s>[INST] ')
+
+
+def ask_both(page):
+    page.get_by_role("tab", name="Chat").click()
+    until(lambda: page.locator("#chat-adapter input").input_value() == "final", 30, page)
+    page.locator("#prompt textarea").fill(QUESTION)
+    page.locator("#send").click()
+    lanes = [
+        page.locator(f"#lane-{name} .message.bot, #lane-{name} [data-testid=bot]").last for name in ("base", "tuned")
+    ]
+    under = [page.locator(f"#under-{name}") for name in ("base", "tuned")]
+    until(lambda: all("writing" in line.inner_text() for line in under), 120, page)
+    early = [lane.inner_text() for lane in lanes]  # both are being written at this moment
+    until(lambda: not any("writing" in line.inner_text() for line in under), 120, page)
+    return early, [lane.inner_text() for lane in lanes]
+
+
+def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, record_property):
+    page = open_page(chromium, server)
+    browse(page)
+    cut_and_download(page, tmp_path)
+
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_text("No run yet").wait_for()
+    assert page.locator("#preset input").input_value() == "Quick demo"
+    assert page.locator("#field-subset input").input_value().startswith("keeper-200")
+    clicked = time.time()
+    page.locator("#start").click()
+    until(lambda: step_shown(page) >= 1, 120, page)
+    record_property("seconds to first point on the page", round(time.time() - clicked, 1))
+    first = step_shown(page)
+    until(lambda: step_shown(page) >= first + 2, 60, page)  # point by point
+    page.locator("#loss-curve svg, #loss-curve canvas").first.wait_for()
+
+    store = RunStore(server.settings)
+    (run,) = store.runs()
+    page.locator("#start").click()  # a second Start is refused with a sentence
+    page.get_by_text("One run trains at a time").first.wait_for(timeout=20_000)
+    assert len(store.runs()) == 1
+    before = step_shown(page)
+    assert page.errors == []
+    page.close()  # the tab closes, and the server dies
+    server.kill()
+    until(lambda: progress(run.events()).step >= before + 3, 60)
+    server.start()
+
+    page = open_page(chromium, server, "Train")
+    until(lambda: step_shown(page) > before, 30, page)
+    assert page.locator("#run-status").get_by_text("running").is_visible()
+    state = until(lambda: run.state().status not in ACTIVE and run.state(), 300, page)
+    assert state.status == "finished", run.log_tail()
+    record_property("seconds to finished adapter", round(state.ended - clicked, 1))
+    page.locator("#run-status").get_by_text("finished").wait_for(timeout=20_000)
+
+    now = progress(run.events())
+    record_property("held-out loss", f"{now.base_loss:.3f} -> {now.held_out_loss:.3f}")
+    assert now.held_out_loss <= 0.75 * now.base_loss
+
+    early, (base, tuned) = ask_both(page)
+    assert all(early)
+    assert base != tuned
+    assert len(VOICE.findall(tuned)) >= 3
+    assert len(VOICE.findall(tuned)) > len(VOICE.findall(base))
+    assert page.errors == []
+    page.close()
