@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 from trl import SFTConfig, SFTTrainer
 
 from core.models.loading import LoadedBase
@@ -105,6 +106,10 @@ class StudioTrainer(SFTTrainer):
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+        # Autocast brings inputs and adapter to one dtype; PEFT's own cast to fp32 before it is undone by it at once.
+        for module in self.model.modules():
+            if isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
         self._head = self._plain_head()
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
