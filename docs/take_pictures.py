@@ -50,7 +50,7 @@ def shoot(page: Page, name: str) -> None:
 
 def data_tab(page: Page, suffix: str) -> None:
     page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
-    page.locator("#rows td").nth(3).click()
+    page.locator("#rows [data-testid=cell-2-3]").click()
     page.locator("#row-shown .qs-turn.assistant").first.wait_for()
     shoot(page, f"data{suffix}")
 

@@ -30,12 +30,11 @@ def build(settings: Settings) -> gr.Blocks:
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(runs, demo)
             with gr.Tab("Chat", id="chat"):
-                chat_run, chat = build_chat_tab(ChatHost(settings), demo)
+                build_chat_tab(ChatHost(settings), demo, train.seen.change)
         link = {"show_progress": "hidden", "api_visibility": "private"}
-        # A subset just cut is the one to train on next; a run just ended is the one to talk to.
+        # A subset just cut is the one to train on next.
         data.cut.success(
             told(lambda name: gr.update(choices=TrainActions(runs).subset_choices(), value=name)),
             data.subset, train.subset, **link,
         )  # fmt: skip
-        train.seen.change(told(chat.on_load), chat_run, chat_run, **link)
     return demo

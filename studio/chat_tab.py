@@ -31,17 +31,16 @@ class ChatActions:
     def run_choices(self) -> list[tuple[str, str]]:
         return [(f"{run.id} · {run.config().model}", run.id) for run in self.host.store.runs() if run.adapters()]
 
-    def on_load(self, chosen: str | None = None) -> Any:
+    def refresh(self, chosen: str | None, adapter: str | None, seen: list[str]) -> tuple[Any, Any, list[str], str]:
+        """The lists of runs and adapters as they are now. What is chosen stays, until its run has a newer adapter."""
         choices = self.run_choices()
         known = [run for _, run in choices]
-        value = chosen if chosen in known else (known[0] if known else None)
-        return gr.update(choices=choices, value=value)
-
-    def adapters(self, run_id: str | None) -> tuple[Any, str]:
-        if not run_id:
-            return gr.update(choices=[], value=None), NO_RUN
+        run_id = chosen if chosen in known else (known[0] if known else None)
+        if run_id is None:
+            return gr.update(choices=[], value=None), gr.update(choices=[], value=None), [], NO_RUN
         names = list(self.host.store.run(run_id).adapters())
-        return gr.update(choices=names, value=names[0] if names else None), ""
+        value = adapter if names == seen and adapter in names else names[0]
+        return gr.update(choices=choices, value=run_id), gr.update(choices=names, value=value), names, ""
 
     def send(
         self,
@@ -119,8 +118,10 @@ def _under(answer: Any) -> str:
     )
 
 
-def build_chat_tab(host: ChatHost, demo: gr.Blocks) -> tuple[gr.Dropdown, ChatActions]:
+def build_chat_tab(host: ChatHost, demo: gr.Blocks, runs_changed: gr.events.EventListener) -> None:
+    """Build the tab; `runs_changed` is the event after which runs may have new adapters."""
     do = ChatActions(host)
+    seen = gr.State([])
     turns = gr.State([])
     with gr.Row():
         run = gr.Dropdown(label="Run", filterable=False, scale=3, min_width=220, elem_id="chat-run",
@@ -144,8 +145,14 @@ def build_chat_tab(host: ChatHost, demo: gr.Blocks) -> tuple[gr.Dropdown, ChatAc
         with gr.Row():
             fields = build_fields(Sampling, [name for name in Sampling.model_fields if name != "system"]) | system
 
-    demo.load(told(do.on_load), None, run, show_progress="hidden", api_visibility="private")
-    run.change(told(do.adapters), run, [adapter, hint], show_progress="hidden", api_visibility="private")
+    gr.on(
+        [demo.load, run.input, runs_changed],
+        told(do.refresh),
+        [run, adapter, seen],
+        [run, adapter, seen, hint],
+        show_progress="hidden",
+        api_visibility="private",
+    )
     gr.on(
         [send.click, prompt.submit],
         told(do.send),
@@ -159,7 +166,6 @@ def build_chat_tab(host: ChatHost, demo: gr.Blocks) -> tuple[gr.Dropdown, ChatAc
     )
     stop.click(told(do.stop), None, None, concurrency_limit=None, show_progress="hidden", api_visibility="private")
     clear.click(do.clear, None, [turns, *lanes, *under], show_progress="hidden", api_visibility="private")
-    return run, do
 
 
 def _validate_send(run_id: Any, adapter: Any, prompt: str, turns: Any, **values: Any) -> list[Any]:

@@ -259,9 +259,9 @@ def _wire_browsing(
     paged.page.submit(told(do.page), page_inputs, page_outputs, api_name="page")
     paged.size.change(told(do.page), page_inputs, page_outputs, **quiet)
 
-    def select(rows: Any, event: gr.SelectData) -> int:
-        return int(rows.iloc[event.index[0]]["row"])
+    def select(event: gr.SelectData) -> int:
+        return int(event.row_value[0])  # the row's own number: the table may be sorted in the browser
 
-    paged.table.select(told(select), paged.table, chosen_row, **quiet)
+    paged.table.select(told(select), None, chosen_row, **quiet)
     for source in (chosen_row, view):
         source.change(told(do.row), [dataset, chosen_row, view, max_length], shown, **quiet)

@@ -33,7 +33,7 @@ CSS = (
 .gradio-container { max-width: 1440px !important; width: 100%; margin: 0 auto; }
 .gradio-container .column, .gradio-container .row > * { min-width: 0; }
 #rows * { font-family: var(--font); }
-#rows td { font-size: 13.5px; }
+#rows .cell-wrap { font-size: 13.5px; }
 .qs-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding: 4px 2px 0; }
 .qs-head h1 { font-size: 21px; font-weight: 700; margin: 0; letter-spacing: -.01em; }
 .qs-head span { color: var(--body-text-color-subdued); font-size: 13px; }

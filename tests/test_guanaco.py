@@ -51,6 +51,8 @@ def test_upload_subset_run_and_chat(studio, shared_data):
 
     chat = ChatActions(ChatHost(studio))
     for adapter in ("final", "step 5"):
-        *_, last = chat.send(run_id, adapter, "Объясни, что такое прилив.", [], NO_EVENTS, temperature=0, max_new_tokens=12)
+        *_, last = chat.send(
+            run_id, adapter, "Объясни, что такое прилив.", [], NO_EVENTS, temperature=0, max_new_tokens=12
+        )
         (turn,) = last[1]
         assert all(turn["answers"])

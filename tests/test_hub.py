@@ -64,8 +64,8 @@ def test_a_data_set_opens_pinned_with_its_test_split_held_out(world, shell, sett
     assert data.source.revision == world.repos["dataset", "someone/guanaco"].head
     assert out.startswith(f"{data.id}: 34 rows, 34 usable")
     asked = len(world.requests)
-    assert shell("data", "open", "someone/guanaco")[0] == 0  # opened before: only the commit is asked for
-    assert len(world.requests) == asked + 1
+    assert shell("data", "open", "someone/guanaco")[0] == 0  # opened before: only commit and access are asked for
+    assert len(world.requests) == asked + 2
     assert shell("data", "open", "someone/guanaco", "--split", "test")[0] == 0
     assert {d.rows for d in table.opened_datasets(settings)} == {34, 4}
 
@@ -77,7 +77,7 @@ def test_a_data_set_opens_pinned_with_its_test_split_held_out(world, shell, sett
         (["someone/private"], "If it is private"),
         (["meta/gated"], "is gated, and no token is set"),
         (["someone/guanaco", "--revision", "no-such"], "has no such revision"),
-        (["someone/guanaco", "--split", "dev"], "'dev'"),
+        (["someone/guanaco", "--split", "dev"], "dev"),
         (["someone/guanaco", "--config", "german"], "german"),
         (["someone/odd"], "No known format in 'someone/odd' (columns: weight)"),
         (["../etc/passwd"], "is not a Hub id"),

@@ -17,6 +17,7 @@ import pytest
 from loopback_hub import LoopbackHub
 
 ROWS = [{"text": f"row {number}", "label": number % 3} for number in range(20)]
+KINDS = ("model", "dataset")
 OLDER = [{"text": "an older row", "label": 0}]
 
 
@@ -257,7 +258,7 @@ def client_uploading(folder: str) -> dict:
 
     api, reader = HfApi(token="hf_owner"), HfApi(token="hf_reader")
     report = {"user": api.whoami()["name"], "url": api.create_repo("someone/copy"), "commits": []}
-    for repo_type in ("model", "dataset"):
+    for repo_type in KINDS:
         api.create_repo("someone/copy", repo_type=repo_type, exist_ok=True, private=True)
         for _ in range(2):  # the second finds nothing to do
             commit = api.upload_folder(repo_id="someone/copy", repo_type=repo_type, folder_path=folder)
@@ -283,7 +284,7 @@ def uploading(world):
     return world.client(client_uploading, str(world.model))
 
 
-@pytest.mark.parametrize("kind", ["model", "dataset"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_was_uploaded_reads_back_equal(world, uploading, kind):
     sent = contents(world.model)
     assert {"README.md", "empty.bin", "model.safetensors", "adapter.safetensors"} < set(sent)
@@ -304,6 +305,7 @@ def test_uploading_the_same_again_makes_no_commit(world, uploading):
     model, model_again, dataset, dataset_again = uploading["commits"]
     assert model == model_again == world.hub.repos["model", "someone/copy"].head
     assert dataset == dataset_again == world.hub.repos["dataset", "someone/copy"].head
+    assert [world.hub.requests.count(("POST", f"/api/{kind}s/someone/copy/commit/main")) for kind in KINDS] == [1, 1]
 
 
 def test_create_repo_keeps_its_word_on_privacy(world, uploading):

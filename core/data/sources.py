@@ -65,6 +65,8 @@ def open_hub(
         from huggingface_hub import HfApi
 
         commit = HfApi().dataset_info(name, revision=revision or None).sha
+        # The description of a gated data set is public, its rows are not, and load_dataset hides why it was refused.
+        HfApi().auth_check(name, repo_type="dataset")
     chosen = "|".join([name, config or "", split or "", commit])
     key = hashlib.sha256(chosen.encode()).hexdigest()
     source = Source(kind="hub", name=name, key=key, revision=commit, config=config or None)

@@ -53,7 +53,7 @@ def no_run_left(server):
 def browse(page):
     page.locator("#page-next").click()
     page.get_by_text("rows 26 to 50 of").wait_for()
-    page.locator("#rows td").filter(has_text="A").nth(3).click()
+    page.locator("#rows [data-testid=cell-2-3]").click()
     page.locator("#row-shown .qs-turn.assistant").first.wait_for()
     page.get_by_label("Tokens").click()
     page.locator("#row-shown .loss").first.wait_for(timeout=60_000)
