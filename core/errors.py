@@ -6,6 +6,8 @@ something a person did (a mistyped model id, a file that is not JSON) are turned
 arise; `core.hub` does so for the Hub's.
 """
 
+from collections.abc import Callable
+
 from pydantic import ValidationError
 
 
@@ -13,14 +15,17 @@ class StudioError(Exception):
     """A message fit to show the user, with the next step in it."""
 
 
-def sentences(error: ValidationError, titles: dict[str, str] | None = None) -> str:
-    """All problems of a pydantic error, one line each: the field as a person knows it, what is wrong, the value."""
+def sentences(error: ValidationError, name: Callable[[str], str] = str) -> str:
+    """All problems of a pydantic error, one line each: the field, what is wrong with it, the value given.
+
+    Args:
+        name: what the reader knows a field by.
+    """
     lines = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"]) or "input"
-        title = (titles or {}).get(field, field)
+        field = name(str(problem["loc"][-1])) if problem["loc"] else "input"
         reason = problem["msg"].removeprefix("Value error, ")
         given = problem.get("input")
         shown = "" if isinstance(given, dict) else f" (given: {given!r})"
-        lines.append(f"{title}: {reason}{shown}.")
+        lines.append(f"{field}: {reason}{shown}.")
     return "\n".join(lines)

@@ -57,6 +57,8 @@ CSS = (
 .qs-tile small { color: var(--body-text-color-subdued); font-size: 12px; }
 .qs-note { font-size: 13px; color: var(--body-text-color-subdued); line-height: 1.5; }
 .qs-note ul { margin: 2px 0 0 18px; padding: 0; }
+/* the chats are output only: emptying one of them by its own button would leave the other */
+#lane-base button[aria-label="Clear"], #lane-tuned button[aria-label="Clear"] { display: none; }
 @media (max-width: 640px) { #lane-base, #lane-tuned { height: 290px !important; } }
 .qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px;
   font-variant-numeric: tabular-nums; }

@@ -1,0 +1,71 @@
+"""`python -m core …`: every capability without a browser.
+
+Options, defaults, bounds and help come from the same pydantic models as the page's forms. A problem that a person can
+mend is one sentence on standard error and exit code 2.
+"""
+
+import sys
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliSubCommand,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from core.cli.data import Data
+from core.cli.models import Models
+from core.cli.runs import Chat, Runs, Train
+from core.errors import StudioError, sentences
+
+
+class StudioCommand(BaseSettings):
+    """QLoRA Studio from the command line. STUDIO_HOME says where everything lives."""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="python -m core",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_enforce_required=True,
+    )
+
+    data: CliSubCommand[Data] = Field(description=Data.__doc__)
+    train: CliSubCommand[Train] = Field(description=Train.__doc__)
+    chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
+    runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
+    models: CliSubCommand[Models] = Field(description=Models.__doc__)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # the command line alone: an environment variable named DATA is none of ours
+
+    def cli_cmd(self) -> None:
+        CliApp.run_subcommand(self)
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        CliApp.run(StudioCommand, cli_args=arguments or ["--help"])
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ValidationError as error:
+        print(sentences(error, lambda field: "--" + field.replace("_", "-")), file=sys.stderr)
+        return 2
+    except SettingsError as error:
+        print(f"{error} Add --help to see what can be said.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Left. A started run goes on: python -m core runs list", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,239 @@
+"""The layers, read from every import; what is never to stand in the code; the README's file tree."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+FOLDERS = ("core", "components", "studio", "bench", "docs")
+SOURCES = [PROJECT / "app.py", *(path for folder in FOLDERS for path in sorted((PROJECT / folder).rglob("*.py")))]
+OURS = {"core", "components", "studio", "app"}
+HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
+# Where a model is loaded or trained; everything else imports these inside a function.
+MAY_IMPORT_HEAVY = ("core/train/", "core/chat/lanes.py", "core/chat/adapters.py")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
+
+
+def below(folder: str) -> list[Path]:
+    return [path for path in SOURCES if name_of(path).startswith(folder)]
+
+
+def modules(node: ast.AST) -> list[str]:
+    """What one import statement names; `from studio import app` names studio.app."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert not node.level, "imports are absolute"
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def imported(source: str) -> set[str]:
+    """Every import, wherever it stands."""
+    return {module for node in ast.walk(ast.parse(source)) for module in modules(node)}
+
+
+def imported_at_once(source: str) -> set[str]:
+    """The imports that run when the module is imported: outside functions, outside TYPE_CHECKING."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            waiting += node.orelse
+            continue
+        found |= set(modules(node))
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def tops(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+UNSAFE_OPTIONS = {"shell", "trust_remote_code", "allow_pickle"}
+UNSAFE_CALLS = {"torch.load", "os.system", "os.popen"}
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def is_danger(node: ast.AST) -> bool:
+    """Whether a call or an import runs foreign code or reads a pickle."""
+    if isinstance(node, ast.keyword):
+        off = isinstance(node.value, ast.Constant) and node.value.value is False
+        return node.arg in UNSAFE_OPTIONS and not off
+    if isinstance(node, ast.Attribute):
+        return ast.unparse(node) in UNSAFE_CALLS
+    names = set(modules(node))
+    return bool(tops(names) & PICKLES or names & UNSAFE_CALLS)
+
+
+def dangers(source: str) -> list[str]:
+    return [ast.unparse(node) for node in ast.walk(ast.parse(source)) if is_danger(node)]
+
+
+@pytest.mark.parametrize(
+    ("source", "everywhere", "at_once"),
+    [
+        ("import gradio as gr", {"gradio"}, {"gradio"}),
+        ("from studio import app", {"studio.app"}, {"studio.app"}),
+        ("def f():\n    import torch", {"torch"}, set()),
+        ("class A:\n    import torch", {"torch"}, {"torch"}),
+        ("try:\n    import trl.x\nexcept E:\n    pass", {"trl.x"}, {"trl.x"}),
+        ("if TYPE_CHECKING:\n    import torch\nelse:\n    import peft", {"torch", "peft"}, {"peft"}),
+    ],
+)
+def test_imports_are_seen_where_they_stand(source, everywhere, at_once):
+    assert imported(source) == everywhere
+    assert imported_at_once(source) == at_once
+
+
+def test_every_source_file_is_read():
+    assert {"app.py", "core/cli.py", "components/model_form.py", "studio/app.py"} <= {name_of(p) for p in SOURCES}
+
+
+@pytest.mark.parametrize("path", below("core/"), ids=name_of)
+def test_core_knows_no_screen(path):
+    assert not tops(imported(path.read_text())) & {"gradio", "gradio_client", "components", "studio", "app"}
+
+
+@pytest.mark.parametrize("path", below("components/"), ids=name_of)
+def test_components_could_serve_another_app(path):
+    foreign = tops(imported(path.read_text())) - sys.stdlib_module_names
+    assert foreign <= {"gradio", "pydantic", "pandas", "components"}
+
+
+@pytest.mark.parametrize("path", [p for p in below("studio/") if p.name.endswith("_tab.py")], ids=name_of)
+def test_a_tab_knows_no_other_tab(path):
+    names = {".".join(name.split(".")[:2]) for name in imported(path.read_text())}
+    own = f"studio.{path.stem}"
+    assert not {name for name in names if name == "studio.app" or (name.endswith("_tab") and name != own)}
+
+
+def test_app_imports_only_the_page_and_the_settings():
+    ours = {name for name in imported((PROJECT / "app.py").read_text()) if name.partition(".")[0] in OURS}
+    assert ours
+    assert all(name.startswith(("studio.", "core.settings.", "core.errors.")) for name in ours), ours
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_models_and_trainers_are_imported_only_where_they_are_used(path):
+    if not name_of(path).startswith(MAY_IMPORT_HEAVY):
+        assert not tops(imported_at_once(path.read_text())) & HEAVY
+
+
+def test_the_page_is_built_without_torch(tmp_path):
+    code = (
+        "import sys; from core.settings import Settings; from studio.app import build; "
+        f"build(Settings().prepare()); print('built', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=os.environ | {"STUDIO_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "built []", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "run('ls', shell=True)",
+        "run('ls', shell=wanted)",
+        "load(x, trust_remote_code=True)",
+        "import pickle",
+        "from pickle import loads",
+        "torch.load(path)",
+        "from torch import load",
+        "numpy.load(path, allow_pickle=True)",
+        "os.system('ls')",
+    ],
+)
+def test_dangers_are_seen(source):
+    assert dangers(source)
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((PROJECT / "tests").rglob("*.py"))], ids=name_of)
+def test_nothing_runs_foreign_code(path):
+    assert dangers(path.read_text()) == []
+
+
+# The README's file tree
+
+
+def file_tree(readme: str) -> dict[str, str]:
+    """Path to phrase, from the fenced block under the heading with "file tree" in it.
+
+    A line's first word is a path, below the folder that the line is indented under.
+    """
+    heading = re.search(r"^#+ .*file tree.*$", readme, re.IGNORECASE | re.MULTILINE)
+    assert heading, "the README has no heading with 'file tree' in it"
+    block = re.search(r"^```\w*\n(.*?)^```", readme[heading.end() :], re.DOTALL | re.MULTILINE)
+    assert block, "there is no fenced block under it"
+    named: dict[str, str] = {}
+    parents: list[tuple[int, str]] = []
+    for line in block.group(1).splitlines():
+        if not line.strip():
+            continue
+        word, _, phrase = line.strip().partition(" ")
+        indent = len(line) - len(line.lstrip())
+        parents = [(depth, folder) for depth, folder in parents if depth < indent]
+        path = str(PurePosixPath(*(folder for _, folder in parents), word))
+        assert path not in named, f"{path} is named twice"
+        named[path] = phrase.strip()
+        if word.endswith("/"):
+            parents.append((indent, word))
+    return named
+
+
+def tracked() -> set[str]:
+    done = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this is no git checkout: {done.stderr.strip()}")
+    return set(done.stdout.splitlines())
+
+
+def folders_of(files: set[str]) -> set[str]:
+    return {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
+
+
+@pytest.fixture
+def tree():
+    readme = PROJECT / "README.md"
+    if not readme.is_file():
+        pytest.skip("there is no README.md yet")
+    return file_tree(readme.read_text(encoding="utf-8"))
+
+
+def test_a_tree_is_read_flat_or_indented():
+    flat = "# The file tree\n```\napp.py   serve\ncore/x.py  a phrase\n```\n"
+    assert file_tree(flat) == {"app.py": "serve", "core/x.py": "a phrase"}
+    nested = "## File tree\n\n```text\ncore/  all\n  x.py  one\n  a/  two\n    y.py  three\nb/  four\n```\n"
+    assert list(file_tree(nested)) == ["core", "core/x.py", "core/a", "core/a/y.py", "b"]
+
+
+def test_the_readme_names_only_what_is_there(tree):
+    files = tracked()
+    assert sorted(set(tree) - files - folders_of(files)) == []
+    assert [path for path, phrase in tree.items() if not phrase] == []
+
+
+def test_the_readme_names_every_python_file_and_folder(tree):
+    """Inside the three layers every file; elsewhere a folder stands for what is in it."""
+    python = {name for name in tracked() if name.endswith(".py") and not name.startswith("tests/")}
+    python = {name for name in python if PurePosixPath(name).name not in ("__init__.py", "__main__.py")}
+    in_layers = {name for name in python if name.startswith(("core/", "components/", "studio/")) or "/" not in name}
+    expected = in_layers | folders_of(in_layers) | {name.partition("/")[0] for name in python}
+    assert sorted(expected - set(tree)) == []

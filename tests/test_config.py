@@ -1,0 +1,136 @@
+"""QLoRAConfig: every knob says what it is and holds its bounds; the form's and the command line's numbers are taken."""
+
+import json
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from core.runs.config import Group, QLoRAConfig, group_of
+
+FIELDS = QLoRAConfig.model_fields
+WHOLE = [name for name, field in FIELDS.items() if field.annotation is int]
+
+
+def bounds(name):
+    """(value just outside, value at the edge that is allowed, or None) for each bound of a field."""
+    unit = 1 if name in WHOLE else 1e-6
+    for rule in FIELDS[name].metadata:
+        for kind, outside, inside in (
+            ("ge", -unit, 0),
+            ("gt", 0, unit),
+            ("le", unit, 0),
+            ("lt", 0, -unit),
+        ):
+            edge = getattr(rule, kind, None)
+            if edge is not None:
+                yield edge + outside, edge + inside
+
+
+BOUNDS = [(name, outside, edge) for name in FIELDS for outside, edge in bounds(name)]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_knob_has_title_help_group_and_default(name):
+    field = FIELDS[name]
+    assert field.title
+    assert field.description.endswith((".", "!"))
+    assert group_of(name) in get_args(Group)
+    assert not field.is_required()
+
+
+def test_titles_are_told_apart():
+    titles = [field.title for field in FIELDS.values()]
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize(("name", "outside", "edge"), BOUNDS)
+def test_bounds_hold_to_the_edge(name, outside, edge):
+    assert getattr(QLoRAConfig(**{name: edge}), name) == edge
+    with pytest.raises(ValidationError) as raised:
+        QLoRAConfig(**{name: outside})
+    assert raised.value.errors()[0]["loc"] == (name,)
+
+
+def test_every_number_has_bounds():
+    numbers = {name for name, field in FIELDS.items() if field.annotation in (int, float)}
+    assert numbers == {name for name, _, _ in BOUNDS}
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation is float])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_number_is_no_value(name, value):
+    with pytest.raises(ValidationError):
+        QLoRAConfig(**{name: value})
+
+
+@given(st.sampled_from(WHOLE), st.integers(16, 512))
+def test_a_whole_float_is_taken_for_an_int(name, value):
+    taken = getattr(QLoRAConfig(**{name: float(value)}), name)
+    assert taken == value
+    assert isinstance(taken, int)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_fraction_is_refused_for_an_int(name):
+    with pytest.raises(ValidationError):
+        QLoRAConfig(**{name: 20.5})
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation is str])
+def test_a_text_is_never_empty(name):
+    with pytest.raises(ValidationError):
+        QLoRAConfig(**{name: ""})
+
+
+def test_a_word_that_is_no_choice_is_refused_with_the_choices():
+    with pytest.raises(ValidationError, match="'nf4', 'fp4', 'int8' or 'none'"):
+        QLoRAConfig(quantization="nf5")
+
+
+def test_a_field_that_is_not_there_is_refused():
+    with pytest.raises(ValidationError, match="lora_r\n"):
+        QLoRAConfig(lora_r=8)
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(ValidationError) as raised:
+        QLoRAConfig(max_length=0, lora_rank=0, learning_rate=-1)
+    assert {problem["loc"][0] for problem in raised.value.errors()} == {"max_length", "lora_rank", "learning_rate"}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("all-linear", "all-linear"),
+        ("q_proj", ["q_proj"]),
+        (" q_proj , v_proj,, ", ["q_proj", "v_proj"]),
+    ],
+)
+def test_target_modules_are_read_from_a_list_with_commas(said, meant):
+    assert QLoRAConfig(lora_targets=said).target_modules == meant
+
+
+@pytest.mark.parametrize("said", [",", " ", " , ,"])
+def test_target_modules_without_a_name_are_refused(said):
+    with pytest.raises(ValidationError, match="all-linear"):
+        QLoRAConfig(lora_targets=said)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "lora_rank": st.integers(1, 512),
+            "learning_rate": st.floats(1e-9, 1),
+            "subset": st.text(min_size=1),
+            "packing": st.booleans(),
+            "scheduler": st.sampled_from(["constant", "linear", "cosine"]),
+        },
+    )
+)
+def test_a_config_comes_back_from_json_as_it_was(values):
+    config = QLoRAConfig(**values)
+    assert QLoRAConfig.model_validate(json.loads(json.dumps(config.model_dump()))) == config

@@ -1,0 +1,137 @@
+"""A form from a model: the widget of every type, the validator's answer field by field, empty widgets left out."""
+
+from typing import Literal
+
+import gradio as gr
+import pytest
+from hypothesis import given as given_
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.model_form import build_field, build_fields, form_validator, given
+from core.chat.sampling import Sampling
+from core.data.subset import Recipe
+from core.fields import Whole
+from core.runs.config import QLoRAConfig
+
+
+class Order(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["tea", "coffee"] = Field("coffee", title="Drink", description="What to pour.")
+    hot: bool = Field(True, title="Hot", description="Or iced.")
+    cups: int = Field(2, ge=1, le=9, title="Cups", description="How many.")
+    spoons: Whole = Field(1, ge=0, title="Spoons", description="Of sugar.")
+    share: float = Field(0.25, ge=0, le=1, title="Milk", description="As a share.")
+    name: str = Field("Ada", title="Name", description="To call out.")
+    table: int | None = Field(None, title="Table", description="Empty: take away.")
+    notes: list[str] | str = Field(default_factory=lambda: "none", title="Notes")
+    bare: str
+
+    @model_validator(mode="after")
+    def _together(self):
+        if self.kind == "tea" and self.share == 1:
+            raise ValueError("tea of nothing but milk")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("name", "widget", "value"),
+    [
+        ("kind", gr.Dropdown, "coffee"),
+        ("hot", gr.Checkbox, True),
+        ("cups", gr.Number, 2),
+        ("spoons", gr.Number, 1),
+        ("share", gr.Number, 0.25),
+        ("name", gr.Textbox, "Ada"),
+        ("table", gr.Number, None),
+        ("notes", gr.Textbox, "none"),
+        ("bare", gr.Textbox, None),
+    ],
+)
+def test_each_type_has_its_widget_with_default_label_and_help(name, widget, value):
+    field = build_field(Order, name)
+    assert type(field) is widget
+    assert field.value == value
+    assert field.label == (Order.model_fields[name].title or name)
+    assert field.info == Order.model_fields[name].description
+    assert field.elem_id == f"field-{name}"
+
+
+def test_numbers_are_whole_only_where_the_field_is():
+    precisions = {name: build_field(Order, name).precision for name in ("cups", "spoons", "table", "share")}
+    assert precisions == {"cups": 0, "spoons": 0, "table": 0, "share": None}
+
+
+def test_a_literal_offers_its_values_and_no_others():
+    field = build_field(Order, "kind")
+    assert [value for _, value in field.choices] == ["tea", "coffee"]
+    assert not field.allow_custom_value
+
+
+def test_choices_make_a_dropdown_that_takes_other_values_too():
+    field = build_field(Order, "name", [("Ada L.", "Ada"), ("Bob", "Bob")])
+    assert isinstance(field, gr.Dropdown)
+    assert field.choices == [("Ada L.", "Ada"), ("Bob", "Bob")]
+    assert field.allow_custom_value
+    assert field.value == "Ada"
+
+
+def test_fields_come_by_name_in_the_order_asked_for():
+    fields = build_fields(Order, ["share", "name"], {"name": [("Bob", "Bob")]})
+    assert list(fields) == ["share", "name"]
+    assert isinstance(fields["name"], gr.Dropdown)
+
+
+@pytest.mark.parametrize("model", [QLoRAConfig, Sampling, Recipe], ids=lambda model: model.__name__)
+def test_every_field_of_the_studio_can_be_shown_with_its_own_words(model):
+    for name, field in build_fields(model, model.model_fields).items():
+        about = model.model_fields[name]
+        assert (field.label, field.info) == (about.title, about.description)
+        if not about.is_required():
+            assert field.value == about.default
+
+
+def test_the_validator_answers_field_by_field_in_order_and_names_the_value():
+    results = form_validator(Order)(share=7, bare="x", cups=0, kind="tea")
+    assert [result["is_valid"] for result in results] == [False, True, False, True]
+    assert "7" in results[0]["message"]
+    assert "less than or equal to 1" in results[0]["message"]
+    assert "given: 0" in results[2]["message"]
+    assert results[1]["message"] == results[3]["message"] == ""
+
+
+def test_a_problem_across_fields_is_left_to_the_event():
+    assert all(result["is_valid"] for result in form_validator(Order)(kind="tea", share=1, bare="x"))
+
+
+@given_(
+    st.fixed_dictionaries(
+        {"lora_rank": st.integers(-3, 600), "lora_dropout": st.floats(-1, 2), "max_length": st.integers(0, 40)}
+    )
+)
+def test_the_validator_refuses_just_what_the_model_refuses(values):
+    results = dict(zip(values, form_validator(QLoRAConfig)(**values), strict=True))
+    try:
+        QLoRAConfig(**values)
+        refused = set()
+    except ValidationError as error:
+        refused = {problem["loc"][0] for problem in error.errors()}
+    assert {name for name, result in results.items() if not result["is_valid"]} == refused
+
+
+def test_empty_widgets_mean_the_default():
+    assert form_validator(QLoRAConfig)(lora_rank=None, subset="")[0]["is_valid"]
+    assert QLoRAConfig(**given({"lora_rank": None, "subset": "", "max_steps": 7})) == QLoRAConfig(max_steps=7)
+
+
+@given_(
+    st.dictionaries(
+        st.text(max_size=5), st.one_of(st.none(), st.just(""), st.booleans(), st.integers(), st.text(max_size=3))
+    )
+)
+def test_given_drops_the_empty_and_nothing_else(values):
+    kept = given(values)
+    assert all(kept[name] is value for name, value in values.items() if name in kept)
+    assert all(value is None or value == "" for name, value in values.items() if name not in kept)
+    assert not any(value is None or value == "" for value in kept.values())

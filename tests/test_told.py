@@ -1,0 +1,115 @@
+"""What a handler raises reaches the page as a sentence; a defect says that it is one and goes to the log."""
+
+import inspect
+
+import gradio as gr
+import pytest
+
+from core.errors import StudioError
+from core.runs.config import QLoRAConfig
+from studio.told import told
+
+
+def studio_error():
+    raise StudioError("There is no run 'x'. List them.")
+
+
+def validation_error():
+    QLoRAConfig(max_length=0, lora_rank=0)
+
+
+def defect():
+    raise RuntimeError("/secret/path in Traceback")
+
+
+def own_error():
+    raise gr.Error("as it is", title="Mine")
+
+
+def plainly(raising):
+    return told(raising)
+
+
+def streaming(raising):
+    def handler():
+        yield "first"
+        raising()
+
+    def run():
+        stream = told(handler)()
+        assert next(stream) == "first"
+        next(stream)
+
+    return run
+
+
+KINDS = pytest.mark.parametrize("kind", [plainly, streaming])
+
+
+@KINDS
+def test_a_studio_error_is_its_sentence(kind, capsys):
+    with pytest.raises(gr.Error) as raised:
+        kind(studio_error)()
+    assert raised.value.message == "There is no run 'x'. List them."
+    assert not raised.value.print_exception
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@KINDS
+def test_every_problem_of_a_form_is_told_at_once(kind, capsys):
+    with pytest.raises(gr.Error) as raised:
+        kind(validation_error)()
+    first, second = sorted(raised.value.message.splitlines())
+    assert "rank" in first.lower()
+    assert "given: 0" in first
+    assert "length" in second.lower()
+    assert "pydantic" not in raised.value.message
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@KINDS
+def test_a_defect_says_so_and_its_story_goes_to_the_log(kind, capsys):
+    with pytest.raises(gr.Error) as raised:
+        kind(defect)()
+    assert "in the studio itself: RuntimeError" in raised.value.message
+    assert "secret" not in raised.value.message
+    assert "Traceback" not in raised.value.message
+    assert "/secret/path" in capsys.readouterr().err
+
+
+@KINDS
+def test_an_error_of_gradio_is_left_as_it_is(kind):
+    with pytest.raises(gr.Error) as raised:
+        kind(own_error)()
+    assert (raised.value.message, raised.value.title) == ("as it is", "Mine")
+
+
+def test_what_goes_well_is_passed_through():
+    def plain(a: int, request: gr.Request, **values: int) -> int:
+        """Words."""
+        return a + sum(values.values())
+
+    def stream(a: int):
+        yield from range(a)
+
+    assert told(plain)(1, None, b=2, c=3) == 6
+    assert list(told(stream)(3)) == [0, 1, 2]
+    # Gradio reads both: annotations say where the request goes, a generator is streamed
+    assert inspect.signature(told(plain)) == inspect.signature(plain)
+    assert inspect.isgeneratorfunction(told(stream))
+    assert not inspect.isgeneratorfunction(told(plain))
+
+
+def test_leaving_a_stream_closes_the_handler():
+    closed = []
+
+    def stream():
+        try:
+            yield 1
+        finally:
+            closed.append(True)
+
+    running = told(stream)()
+    next(running)
+    running.close()
+    assert closed == [True]
