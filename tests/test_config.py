@@ -4,7 +4,7 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -66,6 +66,7 @@ def test_no_number_is_no_value(name, value):
         QLoRAConfig(**{name: value})
 
 
+@settings(deadline=None)
 @given(st.sampled_from(WHOLE), st.integers(16, 512))
 def test_a_whole_float_is_taken_for_an_int(name, value):
     taken = getattr(QLoRAConfig(**{name: float(value)}), name)
@@ -119,6 +120,7 @@ def test_target_modules_without_a_name_are_refused(said):
         QLoRAConfig(lora_targets=said)
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},

@@ -3,7 +3,7 @@
 import html.parser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
@@ -57,6 +57,7 @@ def test_the_reader_sees_what_is_live():
         Page("<!-- hidden -->")
 
 
+@settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({"role": TEXT, "content": TEXT}), max_size=4))
 def test_a_conversation_is_shown_word_for_word_and_inert(messages):
     page = Page(conversation_html(messages))
@@ -67,6 +68,7 @@ def test_a_conversation_is_shown_word_for_word_and_inert(messages):
     assert page.text == "".join(message["role"] + message["content"] for message in messages)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), max_size=6), TEXT)
 def test_tokens_are_shown_piece_by_piece_and_inert(pieces, note):
     page = Page(tokens_html(pieces, note))
@@ -77,6 +79,7 @@ def test_tokens_are_shown_piece_by_piece_and_inert(pieces, note):
     assert page.text == "".join(text.replace("\n", "↵\n") or "·" for text, _, _ in pieces) + note
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_raw_text_and_empty_notes_are_inert(text):
     raw, empty = Page(raw_html(text)), Page(empty_html(text))
@@ -85,6 +88,7 @@ def test_raw_text_and_empty_notes_are_inert(text):
     assert raw.text == empty.text == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), max_size=4))
 def test_chips_are_inert_and_warnings_stand_out(chips):
     page = Page(chips_html(chips))

@@ -3,7 +3,7 @@
 import math
 
 import gradio as gr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.curve_plot import COLUMNS, build_curve_plot, curve_frame
@@ -21,6 +21,7 @@ def test_nan_as_text_leaves_a_gap_and_zero_stays():
     assert drawn(points) == [(1, 2.5, "loss"), (4, 0.0, "loss")]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.runs import events
@@ -38,6 +38,7 @@ def without_time(found):
     return [(event["event"], {k: v for k, v in event.items() if k not in ("event", "time")}) for event in found]
 
 
+@settings(max_examples=40, deadline=None)  # every event is flushed to the disk
 @given(EVENTS, EVENTS)
 def test_what_is_written_is_read_back_by_one_writer_or_two(first, second):
     with tempfile.TemporaryDirectory() as folder:
@@ -48,6 +49,7 @@ def test_what_is_written_is_read_back_by_one_writer_or_two(first, second):
         assert events.size(path) == path.stat().st_size
 
 
+@settings(max_examples=60, deadline=None)
 @given(EVENTS.filter(bool), st.integers(min_value=0))
 def test_a_crash_at_any_byte_costs_only_the_line_it_was_in(said, cut):
     with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ from typing import Literal
 import gradio as gr
 import pytest
 from hypothesis import given as given_
+from hypothesis import settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -105,6 +106,7 @@ def test_a_problem_across_fields_is_left_to_the_event():
     assert all(result["is_valid"] for result in form_validator(Order)(kind="tea", share=1, bare="x"))
 
 
+@settings(deadline=None)
 @given_(
     st.fixed_dictionaries(
         {"lora_rank": st.integers(-3, 600), "lora_dropout": st.floats(-1, 2), "max_length": st.integers(0, 40)}
@@ -125,6 +127,7 @@ def test_empty_widgets_mean_the_default():
     assert QLoRAConfig(**given({"lora_rank": None, "subset": "", "max_steps": 7})) == QLoRAConfig(max_steps=7)
 
 
+@settings(deadline=None)
 @given_(
     st.dictionaries(
         st.text(max_size=5), st.one_of(st.none(), st.just(""), st.booleans(), st.integers(), st.text(max_size=3))

@@ -3,7 +3,7 @@
 import re
 
 import gradio as gr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.paged_table import PAGE_SIZES, build_paged_table, clamp_page, last_page, position_words
@@ -12,6 +12,7 @@ ROWS = st.integers(0, 10**7)
 SIZES = st.integers(1, 600)
 
 
+@settings(deadline=None)
 @given(ROWS, SIZES)
 def test_the_last_page_is_the_first_that_reaches_the_last_row(rows, size):
     last = last_page(rows, size)
@@ -20,6 +21,7 @@ def test_the_last_page_is_the_first_that_reaches_the_last_row(rows, size):
     assert last == 1 or (last - 1) * size < rows
 
 
+@settings(deadline=None)
 @given(st.one_of(st.none(), st.integers(-(10**9), 10**9), st.floats(-1e12, 1e12)), ROWS, SIZES)
 def test_any_wish_leads_to_a_page_that_exists(page, rows, size):
     shown = clamp_page(page, rows, size)
@@ -28,6 +30,7 @@ def test_any_wish_leads_to_a_page_that_exists(page, rows, size):
     assert clamp_page(shown, rows, size) == shown
 
 
+@settings(deadline=None)
 @given(ROWS, SIZES, st.data())
 def test_a_page_that_exists_is_left_alone(rows, size, data):
     page = data.draw(st.integers(1, last_page(rows, size)))
@@ -35,6 +38,7 @@ def test_a_page_that_exists_is_left_alone(rows, size, data):
     assert clamp_page(float(page), rows, size) == page
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 60))
 def test_the_positions_of_all_pages_count_every_row_once(rows, size):
     counted = []

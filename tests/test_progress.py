@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.runs.progress import Progress, curve, duration, progress
@@ -37,6 +37,7 @@ def test_the_last_step_is_the_state():
     assert now.prepared == PREPARED
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(0.01, 1e6))
 def test_the_time_left_goes_by_the_mean_pace(done, total, seconds):
     done, total = sorted((done, total))
@@ -85,6 +86,7 @@ def test_durations_as_a_person_says_them(seconds, words):
     assert duration(seconds) == words
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e7))
 def test_a_duration_is_never_a_minute_off(seconds):
     words = duration(seconds)

@@ -24,13 +24,13 @@ QUICK_DEMO = Preset(
     "many updates, and a high learning rate because the run is short.",
     {
         "batch_size": 4,
-        "max_steps": 75,
+        "max_steps": 70,
         "learning_rate": 2e-3,
         "warmup_ratio": 0.0,
         "max_length": 512,
-        "eval_steps": 25,
+        "eval_steps": 35,
         "eval_rows": 24,
-        "save_steps": 25,
+        "save_steps": 35,
     },
 )
 
@@ -57,7 +57,7 @@ QLORA_PAPER_7B = Preset(
         "max_steps": 1875,
         "max_length": 512,
         "eval_steps": 187,
-        "save_steps": 250,
+        "save_steps": 350,
     },
 )
 

@@ -1,0 +1,36 @@
+"""A Llama large enough to be quantised, small enough to be made on the spot, with the embedded model's tokenizer."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(request) -> Path:
+    """The embedded model's folder, or the folder STUDIO_TEST_TOKENIZER names on a machine that has no package index."""
+    given = os.environ.get("STUDIO_TEST_TOKENIZER")
+    return Path(given) if given else request.getfixturevalue("embedded_model")
+
+
+@pytest.fixture
+def gpu_model(tokenizer_folder):
+    """A function that writes the model to a folder."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    def write(folder: Path) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1024, num_hidden_layers=4,
+            num_attention_heads=8, num_key_value_heads=4, eos_token_id=tokenizer.eos_token_id,
+        )  # fmt: skip
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+        for name in TOKENIZER_FILES:
+            shutil.copy(tokenizer_folder / name, folder / name)
+
+    return write

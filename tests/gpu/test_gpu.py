@@ -1,0 +1,65 @@
+"""The loop on a GPU: a 4-bit model trains on packed rows and answers in two lanes. `make test-gpu` runs it."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from core.chat.host import ChatHost
+from core.chat.sampling import Sampling
+from core.data import subset
+from core.runs import process
+from core.runs.config import QLoRAConfig
+from core.runs.store import ACTIVE, RunStore
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
+]
+
+
+@pytest.fixture
+def store(settings, gpu_model):
+    """A home with a small random Llama as the local model "small"."""
+    gpu_model(settings.models_dir / "small")
+    subset.ensure_bundled(settings)
+    return RunStore(settings)
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8", "none"])
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
+    config = QLoRAConfig(
+        model="small", quantization=quantization, packing=packing, max_steps=8, batch_size=4, max_length=256,
+        learning_rate=5e-3, warmup_ratio=0, eval_rows=8, eval_steps=0, save_steps=0,
+        optimizer="paged_adamw_8bit" if quantization == "nf4" else "adamw",
+    )  # fmt: skip
+    run = process.start(store, config)
+    deadline = time.monotonic() + 180
+    while run.state().status in ACTIVE:
+        assert time.monotonic() < deadline, run.log_tail(60)
+        time.sleep(0.2)
+    assert run.state().status == "finished", run.log_tail(60)
+    evals = [event["loss"] for event in run.events() if event["event"] == "eval"]
+    assert evals[-1] < evals[0] - 0.5
+
+    host = ChatHost(store.settings)
+    question = [{"role": "user", "content": "Who keeps the lamp?"}]
+    *_, (base, tuned) = host.answer(run.id, "final", [question, question], Sampling(temperature=0, max_new_tokens=16))
+    assert base.tokens > 0
+    assert tuned.text != base.text
+    before = torch.cuda.memory_allocated()
+    host.unload()
+    assert torch.cuda.memory_allocated() < before
+    print(json.dumps({"quantization": quantization, "packing": packing, "losses": [round(x, 3) for x in evals]}))
+
+
+def test_packed_loss_equals_padded_within_bf16(store):
+    losses = {}
+    for packing in (True, False):
+        run = process.start(store, QLoRAConfig(model="small", packing=packing, max_steps=1, batch_size=8, save_steps=0))
+        while run.state().status in ACTIVE:
+            time.sleep(0.2)
+        losses[packing] = next(event["loss"] for event in run.events() if event["event"] == "step")
+    assert losses[True] == pytest.approx(losses[False], rel=2e-2)
