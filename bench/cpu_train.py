@@ -1,4 +1,4 @@
-"""Training steps on the CPU: TRL as it comes beside the studio's worker, and the worker without each of its ingredients.
+"""Training steps on the CPU: TRL as it comes, the studio's worker, and the worker without each of its ingredients.
 
     python bench/cpu_train.py [--steps 8] [--repeats 3]
 
@@ -46,6 +46,7 @@ def rows_for(tokenizer, steps: int):
 
 
 def trl_trainer(rows, model, out, checkpointing):
+    import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
     from trl import SFTConfig, SFTTrainer
@@ -53,15 +54,14 @@ def trl_trainer(rows, model, out, checkpointing):
     from core.runs.config import QLoRAConfig
     from core.train.trainer import lora_config
 
-    import torch
-
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )  # fmt: skip
     base = AutoModelForCausalLM.from_pretrained(model, quantization_config=nf4, dtype=torch.bfloat16)
     arguments = SFTConfig(
-        output_dir=out, per_device_train_batch_size=BATCH, max_steps=len(rows) // BATCH, learning_rate=1e-3, use_cpu=True,
+        output_dir=out, per_device_train_batch_size=BATCH, max_steps=len(rows) // BATCH, learning_rate=1e-3,
+        use_cpu=True,
         logging_steps=1, report_to="none", save_strategy="no", disable_tqdm=True, gradient_checkpointing=checkpointing,
         seed=SEED, warmup_steps=0, train_sampling_strategy="sequential",
     )  # fmt: skip

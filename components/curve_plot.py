@@ -28,4 +28,5 @@ def curve_frame(points: list[tuple[float, float, str]]) -> pd.DataFrame:
     """Points (step, value, series) as a plot reads them. A value that is no number (NaN) leaves a gap, never a 0."""
     frame = pd.DataFrame(points, columns=COLUMNS)
     frame["value"] = pd.to_numeric(frame["value"], errors="coerce")
-    return frame.dropna()
+    # the types must be right in an empty frame, too: the plot keeps the axes of what it drew first
+    return frame.astype({"step": float, "value": float, "series": str}).dropna()

@@ -59,7 +59,11 @@ CSS = (
 .qs-note ul { margin: 2px 0 0 18px; padding: 0; }
 /* the chats are output only: emptying one of them by its own button would leave the other */
 #lane-base button[aria-label="Clear"], #lane-tuned button[aria-label="Clear"] { display: none; }
-@media (max-width: 640px) { #lane-base, #lane-tuned { height: 290px !important; } }
+@media (max-width: 640px) {
+  #lane-base, #lane-tuned { height: 290px !important; }
+  #rows .table-wrap { overflow-x: auto; }
+  #rows .table-wrap > * { min-width: 660px; }
+}
 .qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px;
   font-variant-numeric: tabular-nums; }
 """

@@ -40,7 +40,7 @@ class TrainActions:
         self.runs = runs
 
     def run_choices(self) -> list[tuple[str, str]]:
-        return [(f"{run.id} · {run.state().status}", run.id) for run in self.runs.runs()]
+        return [(run.id, run.id) for run in self.runs.runs()]
 
     def subset_choices(self) -> list[tuple[str, str]]:
         found = reversed(subset.subsets(self.runs.settings))

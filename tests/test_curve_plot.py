@@ -46,3 +46,8 @@ def test_a_plot_takes_the_frame():
     plot = build_curve_plot("loss", {"loss": "#0f9488"})
     sent = plot.postprocess(curve_frame([(1, 2.5, "loss"), (2, "nan", "loss"), (3, 0.0, "loss")]))
     assert [row for row in sent.data if row[1] is not None] == [[1, 2.5, "loss"], [3, 0.0, "loss"]]
+
+
+def test_an_empty_frame_has_the_types_of_a_full_one():
+    """The plot keeps the axes of what it drew first: text there would leave later numbers undrawn."""
+    assert curve_frame([]).dtypes.astype(str).to_dict() == curve_frame([(1, 2.0, "loss")]).dtypes.astype(str).to_dict()

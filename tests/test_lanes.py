@@ -1,5 +1,7 @@
 """Lanes against transformers' generate and PEFT, row by row; the base stays the bare base whatever happened before."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -157,7 +159,7 @@ def test_sampled_shares_follow_the_probabilities():
 class Sequences(RuleBasedStateMachine):
     """Any sequence of adding, asking, stopping and forgetting leaves the base lane's logits those of the bare base."""
 
-    folders: dict = {}
+    folders: ClassVar[dict] = {}
 
     @initialize()
     def load(self):

@@ -1,4 +1,4 @@
-"""The trainer's loss and gradients on a small Llama, against plain PyTorch, and every knob on its way to TRL and PEFT."""
+"""Loss and gradients on a small Llama against plain PyTorch, and every knob on its way to TRL and PEFT."""
 
 import pytest
 import torch

@@ -90,11 +90,14 @@ def test_stop_leaves_a_checkpoint_and_an_adapter(store):
 
 
 def test_the_worker_outlives_its_server_and_a_killed_worker_is_interrupted(store):
-    code = (
-        "import sys; from core.settings import Settings; from core.runs.store import RunStore; from core.runs import process;"
-        "from core.runs.config import QLoRAConfig;"
-        f"print(process.start(RunStore(Settings()), QLoRAConfig(**{SHORT | {'max_steps': 500}!r})).id, flush=True); input()"
-    )
+    code = f"""
+from core.runs import process
+from core.runs.config import QLoRAConfig
+from core.runs.store import RunStore
+from core.settings import Settings
+print(process.start(RunStore(Settings()), QLoRAConfig(**{SHORT | {"max_steps": 500}!r})).id, flush=True)
+input()
+"""
     server = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
