@@ -91,7 +91,8 @@ class TrainActions:
         return (
             status_html(run, state, now),
             tiles_html(now),
-            gr.update(visible=True),
+            # Gradio's plot takes colours and margins from the first data it draws: an empty one stays blank for good
+            gr.update(visible=now.step > 0),
             curve_frame(losses),
             curve_frame(rates),
             curve_frame(speeds),

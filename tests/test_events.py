@@ -74,10 +74,10 @@ def test_a_line_is_on_disk_before_the_next_and_whole_lines_are_seen_meanwhile(fi
     writer.write("step", step=1)
     assert [event["step"] for event in events.read(file)] == [1]
     with file.open("ab") as other:
-        other.write(b'{"event": "step", "step": 2')
-    assert [event["step"] for event in events.read(file)] == [1]
+        other.write(b'{"event": "step", "step": 2}')
+    assert [event["step"] for event in events.read(file)] == [1], "only its line end says that a line is whole"
     with file.open("ab") as other:
-        other.write(b"}\n")
+        other.write(b"\n")
     assert [event["step"] for event in events.read(file)] == [1, 2]
 
 

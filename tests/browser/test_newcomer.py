@@ -44,8 +44,9 @@ def step_shown(page) -> int:
 
 def points_drawn(page) -> int:
     """How many points the loss curve's line joins."""
-    lines = page.locator("#loss-curve svg .mark-line path").evaluate_all("paths => paths.map(p => p.getAttribute('d'))")
-    return max((line.count("L") + 1 for line in lines if line), default=0)
+    read = "paths => paths.map(p => [p.getAttribute('d') || '', p.getAttribute('stroke')])"
+    lines = page.locator("#loss-curve svg .mark-line path").evaluate_all(read)
+    return max((line.count("L") + 1 for line, colour in lines if colour), default=0)
 
 
 @pytest.fixture
