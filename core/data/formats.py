@@ -120,8 +120,8 @@ def parse_llama2(row: dict[str, Any]) -> list[Message]:
             messages.append({"role": "system", "content": system.group(1)})
             prompt = prompt[system.end() :]
         messages.append({"role": "user", "content": prompt.removeprefix(" ").removesuffix(" ")})
-        answer = answer.rstrip().removesuffix("</s>")
-        if answer.strip():
+        answer, ended = answer.rstrip().removesuffix("</s>"), answer.rstrip().endswith("</s>")
+        if answer.strip() or ended:
             messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
     if not messages:
         raise UnusableRow("no '[INST]' mark")
@@ -177,11 +177,8 @@ def problem(messages: list[Message]) -> str | None:
         return "no text"
     if turns[0]["role"] == "assistant":
         return "starts with an answer"
-    answers = [turn for turn in turns if turn["role"] == "assistant"]
-    if not answers:
+    if not any(turn["role"] == "assistant" and turn["content"].strip() for turn in turns):
         return "no answer"
-    if not all(answer["content"].strip() for answer in answers):
-        return "an answer is empty"
     return None
 
 

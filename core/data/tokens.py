@@ -135,7 +135,9 @@ class Renderer:
             opened = len(self._prefix(messages[:index], text, prompt=True))
             closed = len(text if last else self._prefix(messages[: index + 1], text, prompt=False))
             answer_end = opened + len(text[opened:closed].rstrip())
-            spans += [("assistant", opened, False), ("assistant", answer_end, True), ("assistant", closed, False)]
+            says_something = bool(message["content"].strip())  # nothing is learned from an empty answer
+            spans += [("assistant", opened, False), ("assistant", answer_end, says_something)]
+            spans.append(("assistant", closed, False))
         return spans
 
     def _prefix(self, messages: list[Message], text: str, prompt: bool) -> str:

@@ -1,0 +1,34 @@
+import pytest
+
+from core.files import read_json, replacing, sha256_of, write_json
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "state.json"
+    write_json(path, {"step": 1})
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text("half of")
+        raise ZeroDivisionError
+    assert read_json(path) == {"step": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_new_file_appears_whole_and_in_any_script(tmp_path):
+    path = tmp_path / "deep" / "state.json"
+    with replacing(path) as temporary:
+        temporary.write_text('"прилив"', encoding="utf-8")
+        assert not path.exists()
+    assert read_json(path) == "прилив"
+
+
+def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
+    path = tmp_path / "state.json"
+    write_json(path, 1)
+    with pytest.raises(TypeError):
+        write_json(path, {1, 2})
+    assert read_json(path) == 1
+
+
+def test_sha256_is_of_the_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")

@@ -1,0 +1,66 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import StudioError
+from core.settings import Settings, hardware, inside, slug
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("root")
+
+
+@given(name=st.one_of(st.text(), st.from_regex(r"[./\\a~%-]{1,12}", fullmatch=True)))
+def test_a_name_is_a_path_right_below_or_an_error(root, name):
+    try:
+        path = inside(root, name)
+    except StudioError as error:
+        assert "Use 1 to 100 letters" in str(error)
+        return
+    assert path.parent == root
+    assert os.path.normpath(path) == str(path)
+    assert not name.startswith(("-", "."))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", "../x", "/etc/passwd", "a/b", "a\\b", "a\0b", "-rf", ".hidden", "", "a" * 101, "a..b", "ａ", "x\n", None],
+)
+def test_nasty_names_are_refused(root, name):
+    with pytest.raises(StudioError):
+        inside(root, name)
+
+
+def test_a_link_that_leads_out_is_refused(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "way-out").symlink_to(tmp_path)
+    with pytest.raises(StudioError, match="leads out"):
+        inside(tmp_path / "inner", "way-out")
+
+
+@given(st.text())
+def test_a_slug_can_always_be_used(root, text):
+    assert inside(root, slug(text)).parent == root
+
+
+def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StudioError, match="Set STUDIO_HOME"):
+        Settings(home=tmp_path / "file").prepare()
+
+
+def test_the_environment_decides(monkeypatch, tmp_path):
+    monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "here"))
+    monkeypatch.setenv("STUDIO_PASSWORD", "secret-word")
+    settings = Settings().prepare()
+    assert settings.runs_dir == tmp_path / "here" / "runs"
+    assert settings.runs_dir.is_dir()
+    assert "secret-word" not in repr(settings)
+
+
+def test_hardware_is_told_without_torch():
+    assert "cores" in hardware().description
+    assert hardware().device in ("cpu", "cuda")
