@@ -1,5 +1,7 @@
 """Curves over steps: one series or several, as a frame with columns step, value and series."""
 
+import math
+
 import gradio as gr
 import pandas as pd
 
@@ -25,8 +27,8 @@ def build_curve_plot(title: str, colours: dict[str, str], height: int = 300, ele
 
 
 def curve_frame(points: list[tuple[float, float, str]]) -> pd.DataFrame:
-    """Points (step, value, series) as a plot reads them. A value that is no number (NaN) leaves a gap, never a 0."""
+    """Points (step, value, series) as a plot reads them. One that is no number (NaN, inf) is left out, not 0."""
     frame = pd.DataFrame(points, columns=COLUMNS)
-    frame["value"] = pd.to_numeric(frame["value"], errors="coerce")
+    frame["value"] = pd.to_numeric(frame["value"], errors="coerce").replace([math.inf, -math.inf], math.nan)
     # the types must be right in an empty frame, too: the plot keeps the axes of what it drew first
     return frame.astype({"step": float, "value": float, "series": str}).dropna()

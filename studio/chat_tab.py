@@ -54,14 +54,14 @@ class ChatActions:
         """Stream both lanes: prompt box, turns, two chats, two lines under them, the hint."""
         if not run_id or not adapter:
             raise StudioError(NO_RUN)
-        if not prompt.strip():
+        if not prompt or not prompt.strip():
             raise StudioError("The prompt is empty. Type a question first.")
         sampling = Sampling(**given(values))
         conversations = [_history(turns, lane, prompt) for lane in (0, 1)]
         stopping = self._stops[request.session_hash] = threading.Event()
-        yield "", turns, *_chats([*turns, {"prompt": prompt, "answers": ["…", "…"]}]), "", "", self._hint()
         shown_at, drawn = 0.0, None
         try:
+            yield "", turns, *_chats([*turns, {"prompt": prompt, "answers": ["…", "…"]}]), "", "", self._hint()
             for answers in self.host.answer(run_id, adapter, conversations, sampling, stopping.is_set):
                 drawn = (
                     [*turns, {"prompt": prompt, "answers": [a.text for a in answers]}],
@@ -173,7 +173,7 @@ def _validate_send(run_id: Any, adapter: Any, prompt: str, turns: Any, **values:
     return [
         fine,
         fine,
-        gr.validate(bool(prompt.strip()), "Type a question first."),
+        gr.validate(bool(prompt and prompt.strip()), "Type a question first."),
         fine,
         *form_validator(Sampling)(**values),
     ]

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from core.models import embedded
 from core.settings import Settings
@@ -13,6 +14,10 @@ PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 # Kept between test runs, ignored by git: converting the embedded model takes half a minute.
 PREPARED = PROJECT / ".test-home"
+
+# the first example of a test may load a model: no deadline by the clock
+hypothesis_settings.register_profile("studio", deadline=None)
+hypothesis_settings.load_profile("studio")
 
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
 for name in ("STUDIO_HOME", "STUDIO_MODELS", "STUDIO_EMBEDDED", "STUDIO_PASSWORD", "HF_TOKEN"):

@@ -127,7 +127,7 @@ def test_open_a_file_says_what_it_found_and_what_it_left(ok, tmp_path):
     file.write_text('{"instruction": "a", "output": "b"}\n{"instruction": "a", "output": ""}\nno\n')
     said = ok("data", "open", file)
     assert re.match(r"two-[0-9a-f]{8}: 3 rows, 1 usable", said)
-    assert "1 cannot be used: an answer is empty." in said
+    assert "1 cannot be used: no answer." in said
     assert "line 3 is not JSON" in said
 
 
@@ -229,7 +229,7 @@ MISTAKES = {
     "an unknown subset": (["train", "--subset", "nope"], "no subset 'nope'"),
     "an unknown model": (["train", "--model", "nope"], "no model 'nope'"),
     "an unknown preset": (["train", "--preset", "nope"], " or ".join(repr(name) for name in PRESETS)),
-    "no target modules": (["train", "--lora-targets", ","], "'all-linear' or names"),
+    "no target modules": (["train", "--lora-targets", ","], "'all-linear' or module names"),
     "an unknown run": (["runs", "show", "nope"], "no run 'nope'"),
     "following an unknown run": (["runs", "follow", "nope"], "no run 'nope'"),
     "stopping an unknown run": (["runs", "stop", "nope"], "no run 'nope'"),

@@ -220,10 +220,10 @@ def recipe(keeper, **over):
 def test_a_cut_is_offered_first_and_described(do, keeper):
     update = do.cut(" ten ", **recipe(keeper))
     assert update["value"] == "ten"
-    assert do.subset_choices()[0] == ("ten (10 + 16 held out)", "ten")
+    assert do.subset_choices()[0] == ("ten (10 + 34 held out)", "ten")
     words = do.describe("ten")
     made = subset.find(do.settings, "ten")
-    assert "10 rows to train on and 16 held out" in words
+    assert "10 rows to train on and 34 held out" in words
     assert made.sha256[:12] in words
     assert made.recipe == Recipe(**recipe(keeper))
     assert do.on_load()[1]["value"] == "ten"
@@ -280,7 +280,7 @@ def test_an_export_holds_the_rows_twice_and_the_recipe(do, keeper, form):
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert json.loads(archive.read("recipe.json"))["sha256"] == subset.find(do.settings, "ten").sha256
-        for split, rows in (("train", 10), ("held-out", 16)):
+        for split, rows in (("train", 10), ("held-out", 34)):
             lines = [json.loads(line) for line in archive.read(f"{split}.jsonl").splitlines()]
             assert len(lines) == rows
             assert pq.read_table(io.BytesIO(archive.read(f"{split}.parquet"))).to_pylist() == lines

@@ -6,9 +6,14 @@ from core.files import read_json, replacing, sha256_of, write_json
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "state.json"
     write_json(path, {"step": 1})
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
-        temporary.write_text("half of")
-        raise ZeroDivisionError
+
+    def fail_half_way():
+        with replacing(path) as temporary:
+            temporary.write_text("half of")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert read_json(path) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
 

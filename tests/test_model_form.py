@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.model_form import build_field, build_fields, form_validator, given
 from core.chat.sampling import Sampling
 from core.data.subset import Recipe
-from core.fields import Whole
 from core.runs.config import QLoRAConfig
 
 
@@ -22,7 +21,7 @@ class Order(BaseModel):
     kind: Literal["tea", "coffee"] = Field("coffee", title="Drink", description="What to pour.")
     hot: bool = Field(True, title="Hot", description="Or iced.")
     cups: int = Field(2, ge=1, le=9, title="Cups", description="How many.")
-    spoons: Whole = Field(1, ge=0, title="Spoons", description="Of sugar.")
+    spoons: int = Field(1, ge=0, title="Spoons", description="Of sugar.")
     share: float = Field(0.25, ge=0, le=1, title="Milk", description="As a share.")
     name: str = Field("Ada", title="Name", description="To call out.")
     table: int | None = Field(None, title="Table", description="Empty: take away.")

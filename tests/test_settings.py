@@ -17,8 +17,7 @@ def root(tmp_path_factory):
 def test_a_name_is_a_path_right_below_or_an_error(root, name):
     try:
         path = inside(root, name)
-    except StudioError as error:
-        assert "Use 1 to 100 letters" in str(error)
+    except StudioError:
         return
     assert path.parent == root
     assert os.path.normpath(path) == str(path)

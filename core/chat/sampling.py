@@ -2,8 +2,6 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.fields import Whole
-
 
 class Sampling(BaseModel):
     """Settings of an answer, the same for every lane."""
@@ -16,8 +14,8 @@ class Sampling(BaseModel):
     top_p: float = Field(
         0.9, gt=0, le=1, title="Top-p", description="Pick among the likeliest tokens that together reach this share."
     )
-    max_new_tokens: Whole = Field(200, ge=1, le=4096, title="Length", description="Longest answer, in tokens.")
-    seed: Whole = Field(
+    max_new_tokens: int = Field(200, ge=1, le=4096, title="Length", description="Longest answer, in tokens.")
+    seed: int = Field(
         0,
         ge=0,
         lt=2**32,

@@ -4,6 +4,7 @@ Options, defaults, bounds and help come from the same pydantic models as the pag
 mend is one sentence on standard error and exit code 2.
 """
 
+import os
 import sys
 
 from pydantic import Field, ValidationError
@@ -56,6 +57,7 @@ class StudioCommand(BaseSettings):
 def main(arguments: list[str]) -> int:
     try:
         CliApp.run(StudioCommand, cli_args=arguments or ["--help"])
+        sys.stdout.flush()
     except StudioError as error:
         print(error, file=sys.stderr)
         return 2
@@ -65,6 +67,14 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print(f"{error} Add --help to see what can be said.", file=sys.stderr)
         return 2
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            raise
+        print(end.code, file=sys.stderr)  # a missing subcommand, told by pydantic-settings
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has seen enough
+        return 0
     except KeyboardInterrupt:
         print("Left. A started run goes on: python -m core runs list", file=sys.stderr)
         return 130

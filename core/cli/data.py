@@ -8,7 +8,13 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 from core.data import sources, subset, table
 from core.data.formats import ExportFormat
 from core.data.subset import Recipe
+from core.errors import StudioError
 from core.settings import Settings
+
+
+def printable(text: str) -> str:
+    """Text from data without the control characters that a terminal would obey; line ends and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 class DataList(BaseModel):
@@ -57,9 +63,12 @@ class DataRows(BaseModel):
     size: int = Field(25, ge=1, le=500, description="rows to show")
 
     def cli_cmd(self) -> None:
-        page = table.Rows(Settings().prepare(), self.dataset).page(self.offset, self.size)
-        for record in page.itertuples():
-            print(f"{record.row:>6}  {record.split:<8}  {record.problem or f'{record.prompt} → {record.answer}'}"[:160])
+        rows = table.Rows(Settings().prepare(), self.dataset)
+        if self.offset >= rows.about.rows:
+            raise StudioError(f"There is no row {self.offset}. Expected 0 to {rows.about.rows - 1}.")
+        for record in rows.page(self.offset, self.size).itertuples():
+            words = printable(record.problem or f"{record.prompt} → {record.answer}")
+            print(f"{record.row:>6}  {record.split:<8}  {' '.join(words.split())}"[:160])
 
 
 class DataShow(BaseModel):
@@ -71,9 +80,9 @@ class DataShow(BaseModel):
     def cli_cmd(self) -> None:
         record = table.Rows(Settings().prepare(), self.dataset).row(self.row)
         if record["problem"]:
-            print(f"Cannot be used: {record['problem']}.\n{record['raw']}")
+            print(f"Cannot be used: {record['problem']}.\n{printable(record['raw'])}")
         for message in record["messages"]:
-            print(f"[{message['role']}]\n{message['content']}\n")
+            print(f"[{message['role']}]\n{printable(message['content'])}\n")
 
 
 class DataCut(Recipe):

@@ -43,7 +43,10 @@ def open_file(settings: Settings, path: Path, name: str | None = None) -> Datase
     name = Path(name or path).name
     if not path.is_file():
         raise StudioError(f"There is no file {str(path)!r}. Expected a file ending in {', '.join(SUFFIXES)}.")
-    source = Source(kind="upload", name=name, key=sha256_of(path))
+    try:
+        source = Source(kind="upload", name=name, key=sha256_of(path))
+    except OSError as error:
+        raise StudioError(f"The file {name!r} cannot be read ({error.strerror}). Check who may read it.") from error
     return ingest(settings, source, ((TRAIN, row) for row in read_rows(path, name)))
 
 

@@ -26,7 +26,6 @@ from core.data.formats import EXPORT_FORMATS, ExportFormat, Message
 from core.data.sources import HELD_OUT, TRAIN
 from core.data.table import MESSAGES, Rows, Source
 from core.errors import StudioError
-from core.fields import Whole
 from core.files import read_json, replacing, write_json
 from core.settings import Settings, inside
 
@@ -39,11 +38,11 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dataset: str = Field(title="Data set", description="The opened data set to cut from.")
-    rows: Whole = Field(0, ge=0, title="Rows", description="How many rows to train on; 0 takes all usable rows.")
+    rows: int = Field(0, ge=0, title="Rows", description="How many rows to train on; 0 takes all usable rows.")
     method: Literal["first", "random"] = Field(
         "random", title="Which rows", description="The first rows in order, or rows drawn at random."
     )
-    seed: Whole = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed draws the same rows again.")
+    seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed draws the same rows again.")
     held_out_share: float = Field(
         0.1,
         ge=0,

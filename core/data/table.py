@@ -236,10 +236,13 @@ class Rows:
 
     def row(self, number: int) -> dict[str, Any]:
         """One whole row. Raises StudioError when there is no such row."""
-        found = self._query("SELECT * FROM read_parquet($file) WHERE row = $row", row=int(number)).fetch_arrow_table()
-        if not found.num_rows:
+        if not 0 <= number < self.about.rows:
             raise StudioError(f"There is no row {number}. Expected 0 to {self.about.rows - 1}.")
-        return found.to_pylist()[0]
+        return (
+            self._query("SELECT * FROM read_parquet($file) WHERE row = $row", row=number)
+            .fetch_arrow_table()
+            .to_pylist()[0]
+        )
 
     def usable(self) -> Iterator[tuple[int, str, list[Message]]]:
         """(row, split, messages) of every usable row, in order."""

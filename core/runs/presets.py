@@ -37,7 +37,8 @@ QUICK_DEMO = Preset(
 QLORA_PAPER_7B = Preset(
     "Llama-2-7B, Guanaco (QLoRA paper)",
     "What the QLoRA paper used for 7B and 13B on OpenAssistant: rank 64, alpha 16, dropout 0.1 on all linear layers, "
-    "a constant learning rate of 2e-4, batch 16, gradients cut at 0.3, Adam beta2 0.999, NF4 with double quantization. "
+    "a constant learning rate of 2e-4, batch 16, gradients cut at 0.3, Adam beta2 0.999, NF4 with double quantization, "
+    "loss on all text. "
     "Open timdettmers/openassistant-guanaco in the Data tab and cut a subset first; needs a GPU and access to Llama 2.",
     {
         "model": "meta-llama/Llama-2-7b-hf",
@@ -50,6 +51,7 @@ QLORA_PAPER_7B = Preset(
         "learning_rate": 2e-4,
         "scheduler": "constant",
         "warmup_ratio": 0.0,
+        "answers_only": False,
         "optimizer": "paged_adamw_32bit",
         "adam_beta2": 0.999,
         "max_grad_norm": 0.3,
