@@ -190,7 +190,8 @@ def build_train_tab(runs: RunStore, demo: gr.Blocks) -> TrainTab:
     )  # fmt: skip
     stop.click(told(do.stop), run, None, api_name="stop", concurrency_limit=None)
     run.change(told(do.fingerprint), run, seen, **quiet)
-    gr.Timer(1).tick(told(do.fingerprint), run, seen, **quiet)
+    # Every redraw takes time from a run on the same cores: two seconds are live enough.
+    gr.Timer(2).tick(told(do.fingerprint), run, seen, **quiet)
     seen.change(told(do.watch), run, watched, **quiet)
     return TrainTab(run, fields["subset"], seen)
 

@@ -24,13 +24,13 @@ QUICK_DEMO = Preset(
     "many updates, and a high learning rate because the run is short.",
     {
         "batch_size": 4,
-        "max_steps": 70,
+        "max_steps": 64,
         "learning_rate": 2e-3,
         "warmup_ratio": 0.0,
         "max_length": 512,
-        "eval_steps": 35,
+        "eval_steps": 32,
         "eval_rows": 24,
-        "save_steps": 35,
+        "save_steps": 32,
     },
 )
 
@@ -59,7 +59,7 @@ QLORA_PAPER_7B = Preset(
         "max_steps": 1875,
         "max_length": 512,
         "eval_steps": 187,
-        "save_steps": 350,
+        "save_steps": 320,
     },
 )
 

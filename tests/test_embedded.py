@@ -1,0 +1,41 @@
+import json
+
+import pytest
+import torch
+
+from core.errors import StudioError
+from core.models import embedded
+from core.settings import Settings
+
+
+def test_it_is_a_real_llama_in_safetensors_only(embedded_model):
+    config = json.loads((embedded_model / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert "quantization_config" not in config
+    assert {path.suffix for path in embedded_model.iterdir()} <= {".safetensors", ".json", ".jinja"}
+
+
+@pytest.mark.slow
+def test_it_knows_the_capital_of_france(embedded_model, tokenizer):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(embedded_model, dtype=torch.float32)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(134.5e6, rel=0.01)
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    ids = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    out = model.generate(**ids, max_new_tokens=24, do_sample=False)
+    assert "Paris" in tokenizer.decode(out[0, ids["input_ids"].shape[1] :])
+
+
+def test_a_file_of_another_content_is_refused(tmp_path):
+    fake = tmp_path / embedded.GGUF_FILE
+    fake.write_bytes(b"GGUF nonsense")
+    with pytest.raises(StudioError, match="SHA-256"):
+        embedded._verified(fake)
+
+
+def test_a_prepared_model_is_found_again_and_an_image_may_carry_it(tmp_path, embedded_model):
+    carried = Settings(home=tmp_path / "home", embedded=embedded_model)
+    assert embedded.is_prepared(carried)
+    assert embedded.prepare(carried) == embedded_model
+    assert not embedded.is_prepared(Settings(home=tmp_path / "home"))

@@ -1,0 +1,15 @@
+import pytest
+from pydantic import ValidationError
+
+from core.errors import sentences
+from core.runs.config import QLoRAConfig
+
+
+def test_every_problem_is_a_line_with_the_field_the_reason_and_the_value():
+    with pytest.raises(ValidationError) as caught:
+        QLoRAConfig(max_length=0, lora_targets=" , ", quantization="nf3")
+    lines = sentences(caught.value, str.upper).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("QUANTIZATION: ")
+    assert "MAX_LENGTH: Input should be greater than or equal to 16 (given: 0)." in lines
+    assert "LORA_TARGETS: expected 'all-linear' or module names with commas between (given: ' , ')." in lines

@@ -1,0 +1,107 @@
+import copy
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.data.formats import to_llama2
+from core.data.tokens import IGNORED, Renderer, TemplateError
+
+TALK = [
+    {"role": "user", "content": "What is a tide?"},
+    {"role": "assistant", "content": "The sea, breathing."},
+    {"role": "user", "content": "Почему?"},
+    {"role": "assistant", "content": "Луна тянет воду. 🌊"},
+]
+# control characters are not in every vocabulary
+letters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffd")
+words = st.text(letters, min_size=1, max_size=60).filter(lambda text: text.strip() and "<|" not in text)
+talks = st.lists(st.tuples(words, words), min_size=1, max_size=3).map(
+    lambda pairs: [
+        {"role": role, "content": text}
+        for pair in pairs
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def renderer(tokenizer):
+    return Renderer(tokenizer)
+
+
+@pytest.fixture(scope="module")
+def llama2(tokenizer):
+    """A tokenizer that brings no chat template, as Llama 2's base models do."""
+    bare = copy.deepcopy(tokenizer)
+    bare.chat_template = None
+    return Renderer(bare)
+
+
+def learned(renderer, rendered) -> str:
+    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+
+
+def test_the_answers_and_their_ends_carry_loss_and_nothing_else(renderer):
+    assert learned(renderer, renderer.render(TALK)) == "The sea, breathing.<|im_end|>Луна тянет воду. 🌊<|im_end|>"
+
+
+@settings(max_examples=60)
+@given(talks)
+def test_any_script_in_any_number_of_turns(renderer, talk):
+    rendered = renderer.render(talk)
+    assert rendered.text == renderer.text(talk)
+    assert renderer.tokenizer.decode(rendered.input_ids) == rendered.text
+    assert len(rendered.input_ids) == len(rendered.labels) == len(rendered.offsets) == len(rendered.roles)
+    answers = [m["content"] for m in talk if m["role"] == "assistant"]
+    # an answer that opens with white space may share its first token with what stands before it
+    expected = "".join(f"{answer.strip()}<|im_end|>" for answer in answers)
+    assert "".join(learned(renderer, rendered).split()) == "".join(expected.split())
+
+
+def test_what_is_asked_is_what_was_trained_before_the_answer(renderer):
+    ids = renderer.render(TALK).input_ids
+    for turn in (1, 3):
+        prompt = renderer.prompt_ids(TALK[:turn])
+        assert ids[: len(prompt)] == prompt
+        assert renderer.render(TALK).labels[: len(prompt)].count(IGNORED) >= len(renderer.prompt_ids(TALK[:1]))
+
+
+def test_a_cut_is_a_cut_and_is_told(renderer):
+    whole, cut = renderer.render(TALK), renderer.render(TALK, max_length=30)
+    assert cut.input_ids == whole.input_ids[:30]
+    assert cut.labels == whole.labels[:30]
+    assert (cut.length, cut.truncated, whole.truncated) == (whole.length, True, False)
+
+
+def test_all_text_and_what_follows_the_last_answer(renderer):
+    assert IGNORED not in renderer.render(TALK, all_text=True).labels
+    assert renderer.render([*TALK, {"role": "user", "content": "And then?"}]) == renderer.render(TALK)
+
+
+def test_nothing_is_learned_from_an_empty_answer(renderer):
+    silent = [TALK[0], {"role": "assistant", "content": " "}, *TALK[2:]]
+    assert learned(renderer, renderer.render(silent)) == "Луна тянет воду. 🌊<|im_end|>"
+
+
+def test_a_model_without_a_template_gets_llama2s(llama2):
+    told = [{"role": "system", "content": "Be brief."}, *TALK]
+    bos, eos = llama2.tokenizer.bos_token, llama2.tokenizer.eos_token
+    assert llama2.template_name == "Llama 2's chat template"
+    assert llama2.text(told) == to_llama2(told).replace("<s>", bos).replace("</s>", eos)
+    assert (
+        learned(llama2, llama2.render(told)).split() == f"The sea, breathing. {eos} Луна тянет воду. 🌊 {eos}".split()
+    )
+
+
+@pytest.mark.parametrize("talk", [[TALK[0], TALK[0], TALK[1]], [TALK[1], TALK[0], TALK[1]]])
+def test_turns_out_of_order_are_refused_by_llama2s_template(llama2, talk):
+    with pytest.raises(TemplateError, match="alternate"):
+        llama2.render(talk)
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused(renderer, tokenizer):
+    other = Renderer(tokenizer)
+    other.template = "{{ messages | length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    with pytest.raises(TemplateError, match="rewrites earlier turns"):
+        other.render(TALK)
