@@ -13,8 +13,8 @@ TALK = [
     {"role": "user", "content": "Почему?"},
     {"role": "assistant", "content": "Луна тянет воду. 🌊"},
 ]
-# control characters are not in every vocabulary
-letters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffd")
+# control characters and rare planes are not in every vocabulary
+letters = st.characters(codec="utf-8", exclude_categories=("C",), max_codepoint=0x1FFFF, exclude_characters="\ufffd")
 words = st.text(letters, min_size=1, max_size=60).filter(lambda text: text.strip() and "<|" not in text)
 talks = st.lists(st.tuples(words, words), min_size=1, max_size=3).map(
     lambda pairs: [
