@@ -28,7 +28,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# A stamp a requirements file: nothing is installed twice. Without a GPU, torch comes from pip's CPU build if it has one.
+# A stamp a requirements file: nothing is installed twice.
 $(VENV)/runtime: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt

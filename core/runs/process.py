@@ -16,7 +16,7 @@ from core.runs.store import Run, RunStore
 PROJECT = Path(__file__).resolve().parents[2]
 
 # glibc gives every freed block over 128 KiB back to the kernel and asks for it again, zeroed, a moment later. Keeping
-# them makes a training step on the CPU about a tenth faster (bench/cpu_step.py).
+# them makes a training step on the CPU about a tenth faster (bench/cpu_train.py).
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
 
