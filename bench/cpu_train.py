@@ -24,12 +24,11 @@ BATCH, SEED = 4, 0
 VARIANTS = {
     "TRL as it comes": "SFTTrainer, NF4, its defaults (padding, gradient checkpointing)",
     "TRL, checkpointing off": "the same without recomputing",
-    "studio": "unpacked weights, packed rows, chunked loss, freed memory kept",
+    "studio": "unpacked weights, packed rows, chunked loss",
     "studio, weights unpacked each time": "bitsandbytes' own product",
     "studio, rows padded": "sdpa over padded rows",
     "studio, all logits at once": "the model's own logits and cross-entropy",
     "studio, flash attention kernel": "torch's CPU flash kernel for every row",
-    "studio, freed memory returned": "glibc as it comes",
 }
 
 
@@ -131,10 +130,7 @@ def measure(variant: str, model: str, steps: int, profile: bool) -> None:
 
 
 def child(variant: str, model: str, steps: int, profile: bool = False) -> str:
-    from core.runs.process import _KEEP_FREED_MEMORY
-
-    kept = variant.startswith("studio") and variant != "studio, freed memory returned"
-    environment = os.environ | (_KEEP_FREED_MEMORY if kept else {}) | {"HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     command = [sys.executable, __file__, "--variant", variant, "--model", model, "--steps", str(steps)]
     done = subprocess.run(
         command + ["--profile"] * profile, env=environment, capture_output=True, text=True, check=False

@@ -15,10 +15,6 @@ from core.runs.store import Run, RunStore
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# glibc gives every freed block over 128 KiB back to the kernel and asks for it again, zeroed, a moment later. Keeping
-# them makes a training step on the CPU about a tenth faster (bench/cpu_train.py).
-_KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
-
 
 def lock(store: RunStore) -> FileLock:
     """Held while a run is started, by whichever page, server or command line starts it."""
@@ -43,7 +39,7 @@ def start(store: RunStore, config: QLoRAConfig) -> Run:
 
 
 def _launch(store: RunStore, run: Run, config: QLoRAConfig) -> None:
-    environment = os.environ | _KEEP_FREED_MEMORY | {"STUDIO_HOME": str(store.settings.home.resolve())}
+    environment = os.environ | {"STUDIO_HOME": str(store.settings.home.resolve())}
     environment["STUDIO_MODELS"] = str(store.settings.models_dir.resolve())
     environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
     if catalogue.find(store.settings, config.model).local:
