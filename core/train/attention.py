@@ -11,8 +11,8 @@ from transformers import AttentionInterface
 
 PACKED = "studio_packed"
 
-# Up to this length plain matrix products beat torch's CPU flash kernel (a step is a third faster, bench/cpu_train.py), and
-# their score matrices, length² a head, are still small.
+# Up to this length plain matrix products beat torch's CPU flash kernel (a step is a third faster, bench/cpu_train.py),
+# and their score matrices, length² a head, are still small.
 PLAIN_UP_TO = 512
 
 
