@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from core.errors import StudioError
 
-_TOKEN_ADVICE = (
+TOKEN_ADVICE = (
     "Make a token with read access at huggingface.co/settings/tokens, put it into the environment as HF_TOKEN "
     "(on a Space: as a secret), and start the studio again"
 )
@@ -53,11 +53,11 @@ def _sentence(error: BaseException, what: str, name: str) -> str | None:
     if isinstance(error, errors.GatedRepoError):
         if has_token:
             return f"{thing} is gated, and the token has no access. Accept its terms on its Hub page, then try again."
-        return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {_TOKEN_ADVICE}."
+        return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {TOKEN_ADVICE}."
     if isinstance(error, errors.RepositoryNotFoundError):
         if has_token:
             return f"{thing} was not found on the Hub, or the token may not read it. Check the spelling (owner/name)."
-        return f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {_TOKEN_ADVICE}."
+        return f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {TOKEN_ADVICE}."
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{thing} has no such revision. Use a branch, a tag or a commit that its Hub page lists."
     if isinstance(error, errors.RemoteEntryNotFoundError):
@@ -67,8 +67,13 @@ def _sentence(error: BaseException, what: str, name: str) -> str | None:
             f"{thing} could not be fetched: the Hub cannot be reached from here, and there is no local copy. "
             "Check the network, or use what is already on this machine."
         )
+    if status == 403:
+        return (
+            f"{thing}: the token may not do that. To write, use your own name or an organisation of yours before the "
+            "slash, and a token with write access."
+        )
     if status == 401:
-        return f"{thing}: the Hub does not accept the token in HF_TOKEN. {_TOKEN_ADVICE}."
+        return f"{thing}: the Hub does not accept the token in HF_TOKEN. {TOKEN_ADVICE}."
     if status is not None:
         return f"{thing}: the Hub answered with status {status}. Try again later."
     return None

@@ -1,25 +1,49 @@
-"""Opening a data set: the bundled one, a file from the user, or one from the Hub. Each ends in `table.ingest`."""
+"""Opening a data set: the bundled one, a file, a saved folder, or one from the Hub.
+
+Each streams its rows into `ingest` and then reads them as conversations in the way that was detected.
+"""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from core import hub
-from core.data.readers import SUFFIXES, BadLine, read_rows
-from core.data.table import Dataset, Source, dataset_id, find, ingest
+from core.data import derive
+from core.data.ingest import ingest, present
+from core.data.readers import SUFFIXES, Read, columnar, read_rows
+from core.data.table import HELD_OUT, TRAIN, Dataset, Source, find
 from core.errors import StudioError
 from core.files import sha256_of
 from core.settings import Settings
 
 BUNDLED = "keeper"
 BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
-BUNDLED_LICENCE = "CC-BY-4.0"
-TRAIN, HELD_OUT = "train", "held-out"
+BUNDLED_LICENCE = "cc-by-4.0"
 # What the splits of a data set are called that are kept for measuring, not for training.
 _HELD_OUT_SPLITS = {"test", "validation", "valid", "val", "dev", "eval", "heldout", "held-out", "held_out"}
+# A folder that datasets saved has one of these in it.
+_SAVED_SIGNS = ("dataset_info.json", "dataset_dict.json")
 
-Rows = Iterator[tuple[str, dict[str, Any] | BadLine]]
+Told = Callable[[float, str], None]
+_INGEST_SHARE = 0.5  # of the bar: reading the rows as conversations takes about as long
+
+
+def _quiet(share: float, words: str) -> None:
+    pass
+
+
+def _opened(settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], told: Told) -> Dataset:
+    data = ingest(settings, source, rows)
+    derive.derive(
+        settings, data, data.detected, lambda share: told(_INGEST_SHARE * (1 + share), "Reading the conversations")
+    )
+    return data
+
+
+def _reading(told: Told) -> Callable[[float], None]:
+    return lambda share: told(_INGEST_SHARE * share, "Reading the file")
 
 
 def open_bundled(settings: Settings) -> Dataset:
@@ -27,18 +51,19 @@ def open_bundled(settings: Settings) -> Dataset:
     files = {TRAIN: BUNDLED_FOLDER / "train.jsonl", HELD_OUT: BUNDLED_FOLDER / "heldout.jsonl"}
     key = hashlib.sha256("".join(sha256_of(path) for path in files.values()).encode()).hexdigest()
     source = Source(kind="bundled", name=BUNDLED, key=key, licence=BUNDLED_LICENCE)
-    rows = ((split, row) for split, path in files.items() for row in read_rows(path, path.name))
-    return ingest(settings, source, rows)
+    rows = ((split, read) for split, path in files.items() for read in read_rows(path, path.name))
+    return _opened(settings, source, rows, _quiet)
 
 
-def open_file(settings: Settings, path: Path, name: str | None = None) -> Dataset:
-    """A .jsonl, .json, .csv or .parquet file; all its rows go to the train split.
+def open_file(settings: Settings, path: Path, name: str | None = None, told: Told = _quiet) -> Dataset:
+    """A file in one of the known kinds; all its rows go to the train split.
 
     Args:
         name: what the user calls the file, when `path` is a temporary copy.
+        told: progress, as a share of the whole and words.
 
     Raises:
-        StudioError: the file cannot be read, is empty, or no format is recognised.
+        StudioError: the file cannot be read, is empty, or holds no text.
     """
     name = Path(name or path).name
     if not path.is_file():
@@ -47,49 +72,94 @@ def open_file(settings: Settings, path: Path, name: str | None = None) -> Datase
         source = Source(kind="upload", name=name, key=sha256_of(path))
     except OSError as error:
         raise StudioError(f"The file {name!r} cannot be read ({error.strerror}). Check who may read it.") from error
-    return ingest(settings, source, ((TRAIN, row) for row in read_rows(path, name)))
+    rows = ((TRAIN, read) for read in read_rows(path, name, _reading(told)))
+    return _opened(settings, source, rows, told)
+
+
+def is_saved(path: Path) -> bool:
+    return any((path / sign).is_file() for sign in _SAVED_SIGNS)
+
+
+def open_folder(settings: Settings, path: Path, told: Told = _quiet) -> Dataset:
+    """A folder that `datasets` wrote with save_to_disk, its splits like the Hub's.
+
+    Raises StudioError when it is no such folder.
+    """
+    if not is_saved(path):
+        raise StudioError(f"{str(path)!r} is no folder that datasets saved. Expected one made by save_to_disk.")
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    key = hashlib.sha256("".join(f"{p.relative_to(path)}{sha256_of(p)}" for p in files).encode()).hexdigest()
+    source = Source(kind="folder", name=path.resolve().name, key=key)
+    return _opened(settings, source, _rows_of(columnar.load_saved(path), told), told)
 
 
 def open_hub(
-    settings: Settings, name: str, config: str | None = None, split: str | None = None, revision: str | None = None
+    settings: Settings,
+    name: str,
+    config: str | None = None,
+    split: str | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    told: Told = _quiet,
 ) -> Dataset:
     """A data set of the Hub, pinned to the commit that `revision` (default: main) stands for now.
 
     All splits are read unless one is named; those called test, validation and the like become the held-out split.
-    A private or gated one needs HF_TOKEN in the environment.
+
+    Args:
+        token: for a private or gated one; without it the environment's HF_TOKEN. Kept nowhere.
 
     Raises:
-        StudioError: no such data set, configuration, split or revision, no access, no network, or no known format.
+        StudioError: no such data set, configuration, split or revision, no access, no network, or no text in it.
     """
     name = name.strip()
     if not hub.is_hub_id(name):
         raise StudioError(f"{name!r} is not a Hub id. Expected owner/name, such as timdettmers/openassistant-guanaco.")
+    told(0, "Asking the Hub")
     with hub.explained("data set", name):
         from huggingface_hub import HfApi
 
-        commit = HfApi().dataset_info(name, revision=revision or None).sha
+        api = HfApi(token=token or None)
+        info = api.dataset_info(name, revision=revision or None)
         # The description of a gated data set is public, its rows are not, and load_dataset hides why it was refused.
-        HfApi().auth_check(name, repo_type="dataset")
-    chosen = "|".join([name, config or "", split or "", commit])
-    key = hashlib.sha256(chosen.encode()).hexdigest()
-    source = Source(kind="hub", name=name, key=key, revision=commit, config=config or None)
-    if (settings.datasets_dir / dataset_id(source) / "about.json").is_file():
-        return find(settings, dataset_id(source))
+        api.auth_check(name, repo_type="dataset")
+    licence = info.card_data.get("license") if info.card_data else None
+    source = Source(
+        kind="hub",
+        name=name,
+        key=hashlib.sha256(json.dumps([name, config or "", split or "", info.sha]).encode()).hexdigest(),
+        revision=info.sha,
+        config=config or None,
+        split=split or None,
+        licence=licence if isinstance(licence, str) else None,
+    )
+    if found := present(settings, source):
+        return found
+    told(0, "Downloading")
     with hub.explained("data set", name):
-        return ingest(settings, source, _hub_rows(name, config or None, split or None, commit))
+        return _opened(settings, source, _rows_of(_downloaded(source, token or None), told), told)
 
 
-def _hub_rows(name: str, config: str | None, split: str | None, commit: str) -> Rows:
+def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
     from datasets import Dataset as Table
     from datasets import load_dataset
 
     try:
-        loaded = load_dataset(name, config, split=split, revision=commit)
+        loaded = load_dataset(source.name, source.config, split=source.split, revision=source.revision, token=token)
     except ValueError as error:  # an unknown configuration or split, both told by datasets in one sentence
-        raise StudioError(f"The data set {name!r} could not be opened: {error}") from error
-    splits = {split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
-    several = len(splits) > 1
-    for title, table in splits.items():
-        kept_back = several and title.lower() in _HELD_OUT_SPLITS
+        raise StudioError(f"The data set {source.name!r} could not be opened: {error}") from error
+    return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
+
+
+def _rows_of(splits: dict[str, Any], told: Told) -> Iterator[tuple[str, Read]]:
+    """The rows of several splits, as train and held-out ones; the only split there is, is there to be trained on."""
+    total = sum(table.num_rows for table in splits.values()) or 1
+    ordered = sorted(splits.items(), key=lambda item: item[0].lower() in _HELD_OUT_SPLITS)
+    number = 0
+    for place, (title, table) in enumerate(ordered):
+        split = HELD_OUT if place and title.lower() in _HELD_OUT_SPLITS else TRAIN
         for row in table:
-            yield HELD_OUT if kept_back else TRAIN, row
+            number += 1
+            if number % 1000 == 0:
+                told(_INGEST_SHARE * number / total, "Reading the rows")
+            yield split, columnar.as_read(number, row)

@@ -7,9 +7,9 @@ answer, the answer's end-of-turn token included.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from core.data.formats import Message, until_last_answer
+from core.data.formats import Message, is_plain, until_last_answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,6 +33,12 @@ LLAMA2_TEMPLATE = (
     "{%- endif -%}"
     "{%- endfor -%}"
 )
+CHATML_TEMPLATE = (
+    "{%- for m in messages -%}{{- '<|im_start|>' ~ m['role'] ~ '\n' ~ m['content'] ~ '<|im_end|>\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+TemplateName = Literal["auto", "llama2", "chatml"]
+_TEMPLATES = {"llama2": (LLAMA2_TEMPLATE, "Llama 2's chat template"), "chatml": (CHATML_TEMPLATE, "ChatML")}
 
 
 class TemplateError(ValueError):
@@ -72,11 +78,16 @@ class Rendered:
 class Renderer:
     """Renders conversations with one tokenizer and its chat template."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase"):
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", template: TemplateName = "auto"):
+        """
+        Args:
+            template: "auto" is the tokenizer's own chat template, or Llama 2's where it has none.
+        """
         self.tokenizer = tokenizer
-        self.has_own_template = bool(tokenizer.chat_template)
-        self.template = tokenizer.chat_template or LLAMA2_TEMPLATE
-        self.template_name = "the model's own chat template" if self.has_own_template else "Llama 2's chat template"
+        if template == "auto" and tokenizer.chat_template:
+            self.template, self.template_name = tokenizer.chat_template, "the model's own chat template"
+        else:
+            self.template, self.template_name = _TEMPLATES["llama2" if template == "auto" else template]
 
     def text(self, messages: list[Message], prompt: bool = False) -> str:
         """`messages` in the chat template; with `prompt`, followed by whatever opens an answer.
@@ -91,6 +102,10 @@ class Renderer:
             )
         except (JinjaError, TypeError, KeyError, IndexError) as error:
             raise TemplateError(f"{self.template_name} refuses it: {error}") from error
+
+    def plain(self, messages: list[Message]) -> str:
+        """Plain text between the tokens that begin and end a text, in no template."""
+        return f"{self.tokenizer.bos_token or ''}{messages[0]['content']}{self.tokenizer.eos_token or ''}"
 
     def prompt_ids(self, messages: list[Message]) -> list[int]:
         """Token ids that ask for the next answer."""
@@ -108,8 +123,8 @@ class Renderer:
                 token can be said to belong to an answer.
         """
         messages = until_last_answer(messages)
-        text = self.text(messages)
-        spans = self._spans(messages, text)
+        text = self.plain(messages) if is_plain(messages) else self.text(messages)
+        spans = [("text", len(text), True)] if is_plain(messages) else self._spans(messages, text)
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         labels, roles, at = [], [], 0

@@ -1,0 +1,69 @@
+"""The data card of an exported subset: front matter that the Hub accepts, the recipe in words, counts and hash."""
+
+from core.data.formats import EXPORT_LABELS, ExportFormat
+from core.data.subset import Subset
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_HUB_KINDS = {"parquet": "parquet", "jsonl": "jsonl", "json": "json", "csv": "csv"}
+
+
+def data_card(
+    subset: Subset, form: ExportFormat, kinds: list[str], counts: dict[str, int], not_written: dict[str, list[int]]
+) -> str:
+    """README.md of an export, as Markdown with YAML front matter.
+
+    Args:
+        counts: rows written, by split.
+    """
+    from huggingface_hub import DatasetCardData
+
+    total = sum(counts.values())
+    ending = next((ending for kind, ending in _HUB_KINDS.items() if kind in kinds), None)
+    files = [{"split": split, "path": f"{split}.{ending}"} for split in counts]
+    front = DatasetCardData(
+        license=subset.source.licence,
+        task_categories=["text-generation"],
+        pretty_name=subset.name,
+        size_categories=[next((label for most, label in _SIZES if total < most), "n>1M")],
+        tags=["qlora-studio"],
+        source_datasets=[subset.source.name] if subset.source.kind == "hub" else None,
+        configs=[{"config_name": "default", "data_files": files}] if ending else None,
+    )
+    return f"---\n{front.to_yaml()}\n---\n\n{_body(subset, form, counts, not_written)}"
+
+
+def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_written: dict[str, list[int]]) -> str:
+    source, plain = subset.source, _plain
+    lines = [
+        f"# {plain(subset.name)}",
+        "",
+        plain(subset.in_words()),
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {split} | {count:,} rows |" for split, count in counts.items()),
+        f"| format | {EXPORT_LABELS[form]} |",
+        f"| source | {plain(source.name)} |",
+        f"| revision | {plain(source.revision or 'SHA-256 ' + source.key)} |",
+        f"| licence | {plain(source.licence or 'not stated by the source')} |",
+        f"| SHA-256 of the conversations | `{subset.sha256}` |",
+    ]
+    gone = subset.left_out | {reason: len(rows) for reason, rows in not_written.items()}
+    if gone:
+        lines += ["", "Rows that are not in it:", ""]
+        lines += [f"- {count:,}: {plain(reason)}" for reason, count in gone.items()]
+    lines += [
+        "",
+        "`recipe.json` is the recipe. Running it again on the same source gives the same bytes:",
+        "",
+        "```",
+        f"python -m core data cut {subset.recipe.dataset} {subset.name} --recipe-file recipe.json",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text from outside, on one line and without marks of its own."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

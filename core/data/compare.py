@@ -1,0 +1,60 @@
+"""Two subsets side by side: the conversations they have in common, and how their lengths are spread."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.data import subset
+from core.data.derive import hash_of
+from core.data.formats import Message
+from core.settings import Settings
+
+_BINS = 30
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Attributes:
+    common: conversations that both hold.
+    crossed: conversations that one trains on and the other holds out.
+    edges, left, right: histograms of the lengths in characters; each counts rows.
+    """
+
+    left_rows: int
+    right_rows: int
+    common: int
+    crossed: int
+    edges: list[int]
+    left: list[int]
+    right: list[int]
+
+
+def compare(settings: Settings, left: str, right: str) -> Comparison:
+    one, other = _read(settings, left), _read(settings, right)
+    sizes = [np.array([size for _, size in found.values()]) for found in (one, other)]
+    far = int(np.quantile(np.concatenate(sizes), 0.99)) if one or other else 1
+    edges = np.linspace(0, max(far, _BINS), _BINS + 1).astype(int)
+    counts = [np.histogram(np.minimum(size, edges[-1]), edges)[0].tolist() for size in sizes]
+    common = one.keys() & other.keys()
+    return Comparison(
+        left_rows=len(one),
+        right_rows=len(other),
+        common=len(common),
+        crossed=sum(one[key][0] != other[key][0] for key in common),
+        edges=edges.tolist(),
+        left=counts[0],
+        right=counts[1],
+    )
+
+
+def _read(settings: Settings, name: str) -> dict[int, tuple[str, int]]:
+    """The split and the length of every conversation, by its hash."""
+    return {
+        hash_of(json.dumps(messages)): (split, _characters(messages))
+        for split, _, messages in subset.stream(settings, name)
+    }
+
+
+def _characters(messages: list[Message]) -> int:
+    return sum(len(message["content"]) for message in messages)

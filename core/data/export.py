@@ -1,0 +1,248 @@
+"""A subset as files that others read: five kinds of file, seven formats, a data card and the recipe beside them.
+
+A row that the format cannot say is not bent to fit: it is left out, counted with its reason, and listed in recipe.json.
+"""
+
+import csv
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.data import card, subset
+from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, Unwritable, to_row, until_last_answer
+from core.data.table import HELD_OUT, TRAIN
+from core.errors import StudioError
+from core.export import hub
+from core.files import replacing, write_json
+from core.settings import Settings
+
+FileKind = Literal["jsonl", "json", "csv", "parquet", "dataset"]
+FILE_KINDS: tuple[str, ...] = get_args(FileKind)
+FILE_LABELS: dict[str, str] = {
+    "jsonl": "JSONL", "json": "JSON", "csv": "CSV", "parquet": "Parquet", "dataset": "datasets folder (save_to_disk)",
+}  # fmt: skip
+# What the Hub calls a split; "held-out" is no name that it takes.
+SPLIT_NAMES = {TRAIN: "train", HELD_OUT: "test"}
+_BATCH_ROWS = 2000
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, so that the same subset gives the same bytes
+
+Told = Callable[[float, str], None]
+Row = dict[str, Any]
+
+
+@dataclass
+class Exported:
+    """Attributes:
+    path: the zip, or the address of the commit.
+    rows: rows written.
+    not_written: the numbers of rows that the format cannot say, by reason.
+    """
+
+    path: str
+    rows: int
+    not_written: dict[str, list[int]] = field(default_factory=dict)
+
+    def in_words(self) -> str:
+        missing = sum(map(len, self.not_written.values()))
+        reasons = "; ".join(f"{len(rows):,}: {reason}" for reason, rows in self.not_written.items())
+        return f"{self.rows:,} rows written" + (f", {missing:,} left out ({reasons})" if missing else "")
+
+
+def export(
+    settings: Settings, name: str, form: ExportFormat, kinds: list[str], told: Told = lambda share, words: None
+) -> Exported:
+    """Write exports/<name>-<form>.zip; a reader never sees half of it.
+
+    Raises StudioError when there is no such subset, format or kind of file, or when no row can be written.
+    """
+    target = settings.exports_dir / f"{subset.find(settings, name).name}-{form}.zip"
+    scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
+    try:
+        done = write_folder(settings, name, form, kinds, scratch, told)
+        told(0.95, "Packing the zip")
+        with replacing(target) as temporary:
+            _zip(scratch, temporary)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Exported(str(target), done.rows, done.not_written)
+
+
+def push(
+    settings: Settings,
+    name: str,
+    form: ExportFormat,
+    repo: str,
+    private: bool = True,
+    token: str | None = None,
+    told: Told = lambda share, words: None,
+) -> Exported:
+    """Push a subset to a data set repository of the Hub, as Parquet with its card and recipe."""
+    scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
+    try:
+        done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, words: told(share * 0.5, words))
+        url = hub.push(
+            scratch, repo, "dataset", f"{name} from QLoRA Studio: {done.rows:,} rows", private, token,
+            lambda share, words: told(0.5 + share * 0.5, words),
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Exported(url, done.rows, done.not_written)
+
+
+def write_folder(
+    settings: Settings, name: str, form: ExportFormat, kinds: list[str], folder: Path, told: Told
+) -> Exported:
+    """Write a subset's files, card and recipe into an empty folder."""
+    if form not in EXPORT_FORMATS:
+        raise StudioError(f"There is no export format {form!r}. Expected one of {', '.join(EXPORT_FORMATS)}.")
+    if unknown := [kind for kind in kinds if kind not in FILE_KINDS]:
+        raise StudioError(f"There is no kind of file {unknown[0]!r}. Expected one of {', '.join(FILE_KINDS)}.")
+    if not kinds:
+        raise StudioError(f"No kind of file was chosen. Choose one or more of {', '.join(FILE_KINDS)}.")
+    found = subset.find(settings, name)
+    shape = _Shape(form)
+    told(0.05, "Looking at the rows")
+    for split, number, messages in subset.stream(settings, name):
+        shape.look(number, messages, split)
+    if not shape.rows:
+        reasons = "; ".join(f"{len(rows):,} × {reason}" for reason, rows in shape.not_written.items())
+        raise StudioError(f"No row of {name!r} can be written in this format ({reasons}). Choose another format.")
+    done = Exported("", shape.rows, shape.not_written)
+    splits = [split for split in (TRAIN, HELD_OUT) if shape.of_split[split]]
+    for place, kind in enumerate(kinds):
+        told(0.1 + 0.8 * place / len(kinds), f"Writing {FILE_LABELS[kind]}")
+        for split in splits:
+            rows = (shape.row(messages) for at, row, messages in subset.stream(settings, name)
+                    if at == split and row not in shape.refused)  # fmt: skip
+            _WRITERS[kind](folder, SPLIT_NAMES[split], rows)
+    _save_dataset(folder, splits)
+    counts = {SPLIT_NAMES[split]: shape.of_split[split] for split in splits}
+    recipe = found.model_dump() | {"format": form, "in_words": found.in_words(), "not_written": shape.not_written}
+    write_json(folder / "recipe.json", recipe)
+    (folder / "README.md").write_text(card.data_card(found, form, kinds, counts, done.not_written), encoding="utf-8")
+    return done
+
+
+class _Shape:
+    """What all rows of an export have in common: the columns they need, and which rows cannot be written."""
+
+    def __init__(self, form: ExportFormat):
+        self.form = form
+        self.rows = 0
+        self.of_split = {TRAIN: 0, HELD_OUT: 0}
+        self.refused: set[int] = set()
+        self.not_written: dict[str, list[int]] = {}
+        self._needed: set[str] = set()
+        self._turns = False  # prompts and completions as lists of turns, because one of them must be
+
+    def look(self, number: int, messages: list[Message], split: str) -> None:
+        try:
+            row = to_row(until_last_answer(messages), self.form)
+        except Unwritable as error:
+            self.refused.add(number)
+            self.not_written.setdefault(str(error), []).append(number)
+            return
+        self.rows += 1
+        self.of_split[split] += 1
+        self._needed |= {name for name, value in row.items() if value not in ("", [])}
+        self._turns |= isinstance(row.get("prompt"), list)
+
+    def row(self, messages: list[Message]) -> Row:
+        row = to_row(until_last_answer(messages), self.form, self._turns)
+        optional = {"system", "history"} - self._needed
+        return {name: value for name, value in row.items() if name not in optional}
+
+
+def _jsonl(folder: Path, split: str, rows: Iterator[Row]) -> None:
+    with (folder / f"{split}.jsonl").open("w", encoding="utf-8", newline="\n") as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _json(folder: Path, split: str, rows: Iterator[Row]) -> None:
+    with (folder / f"{split}.json").open("w", encoding="utf-8", newline="\n") as stream:
+        for number, row in enumerate(rows):
+            stream.write(("[\n" if not number else ",\n") + json.dumps(row, ensure_ascii=False))
+        stream.write("\n]\n")
+
+
+def _csv(folder: Path, split: str, rows: Iterator[Row]) -> None:
+    """Lists are JSON in their cell."""
+    with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer: csv.DictWriter | None = None
+        for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(stream, list(row))
+                writer.writeheader()
+            writer.writerow(
+                {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in row.items()}
+            )
+
+
+def _parquet(folder: Path, split: str, rows: Iterator[Row]) -> None:
+    writer: pq.ParquetWriter | None = None
+    try:
+        batch: list[Row] = []
+        for row in _ended(rows):
+            if row is not None:
+                batch.append(row)
+            if batch and (row is None or len(batch) == _BATCH_ROWS):
+                table = pa.Table.from_pylist(batch, schema=writer.schema if writer else None)
+                writer = writer or pq.ParquetWriter(folder / f"{split}.parquet", table.schema, compression="zstd")
+                writer.write_table(table)
+                batch = []
+    finally:
+        if writer:
+            writer.close()
+
+
+def _ended(rows: Iterator[Row]) -> Iterator[Row | None]:
+    yield from rows
+    yield None
+
+
+def _dataset(folder: Path, split: str, rows: Iterator[Row]) -> None:
+    (folder / "dataset").mkdir(exist_ok=True)
+    _parquet(folder / "dataset", split, rows)
+
+
+_WRITERS: dict[str, Callable[[Path, str, Iterator[Row]], None]] = {
+    "jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet, "dataset": _dataset,
+}  # fmt: skip
+
+
+def _save_dataset(folder: Path, splits: list[str]) -> None:
+    """Turn the Parquet files in folder/dataset into what load_from_disk reads."""
+    if not (folder / "dataset").is_dir():
+        return
+    from datasets import Dataset, DatasetDict, disable_progress_bars
+
+    disable_progress_bars()
+    written = folder / "dataset"
+    with tempfile.TemporaryDirectory() as cache:
+        tables = {
+            SPLIT_NAMES[split]: Dataset.from_parquet(str(written / f"{SPLIT_NAMES[split]}.parquet"), cache_dir=cache)
+            for split in splits
+        }
+        DatasetDict(tables).save_to_disk(str(folder / ".saved"))
+    shutil.rmtree(written)
+    (folder / ".saved").rename(written)
+
+
+def _zip(folder: Path, target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            entry = zipfile.ZipInfo(str(path.relative_to(folder)), _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            with path.open("rb") as source, archive.open(entry, "w") as stream:
+                shutil.copyfileobj(source, stream)
+

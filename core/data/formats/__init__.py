@@ -1,0 +1,39 @@
+"""What a row of instruction data means: read from eight formats into one conversation, written out again in seven."""
+
+from core.data.formats.conversation import Message, UnusableRow, ends_on_user, is_plain, problem, until_last_answer
+from core.data.formats.detect import Detected, detect
+from core.data.formats.reading import FORMAT_NAMES, FORMATS, PLACEHOLDER, Format, FormatName, Reading, by_name
+from core.data.formats.writing import (
+    EXPORT_FORMATS,
+    EXPORT_LABELS,
+    ExportFormat,
+    Unwritable,
+    to_guanaco,
+    to_llama2,
+    to_row,
+)
+
+__all__ = [
+    "EXPORT_FORMATS",
+    "EXPORT_LABELS",
+    "FORMATS",
+    "FORMAT_NAMES",
+    "PLACEHOLDER",
+    "Detected",
+    "ExportFormat",
+    "Format",
+    "FormatName",
+    "Message",
+    "Reading",
+    "Unwritable",
+    "UnusableRow",
+    "by_name",
+    "detect",
+    "ends_on_user",
+    "is_plain",
+    "problem",
+    "to_guanaco",
+    "to_llama2",
+    "to_row",
+    "until_last_answer",
+]

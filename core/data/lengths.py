@@ -1,0 +1,158 @@
+"""How many tokens every row has under a tokenizer and template, counted once by all cores, and what that means.
+
+    readings/<key>/tokens/<key>.parquet   row, tokens, answer_tokens, refused (why the template would not have it)
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from core.data import derive
+from core.data.formats import Reading
+from core.data.parallel import map_groups
+from core.data.table import Dataset
+from core.data.tokens import Renderer, TemplateError, TemplateName
+from core.files import replacing
+from core.models import catalogue
+from core.settings import Settings
+
+SCHEMA = pa.schema(
+    [("row", pa.int64()), ("tokens", pa.int32()), ("answer_tokens", pa.int32()), ("refused", pa.string())]
+)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokenizer and template that lengths are counted under."""
+
+    model: str
+    template: TemplateName = "auto"
+
+
+def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens) -> Path:
+    """Where the counts are kept. Asks the tokenizer itself, so that a changed one has counts of its own."""
+    renderer = _renderer(settings, tokens)
+    said = renderer.tokenizer.backend_tokenizer.to_str() + renderer.template
+    key = hashlib.sha256(said.encode()).hexdigest()[:12]
+    return derive.folder(settings, data.id, reading) / "tokens" / f"{key}.parquet"
+
+
+def _renderer(settings: Settings, tokens: Tokens) -> Renderer:
+    from core.models.loading import load_tokenizer
+
+    return Renderer(load_tokenizer(catalogue.find(settings, tokens.model)), tokens.template)
+
+
+def count(
+    settings: Settings,
+    data: Dataset,
+    reading: Reading,
+    tokens: Tokens,
+    at: Callable[[float], None] = lambda share: None,
+) -> Path:
+    """Count the tokens of every row, once; the file is found again afterwards."""
+    target = path_of(settings, data, reading, tokens)
+    source = derive.folder(settings, data.id, reading) / "rows.parquet"
+    target.parent.mkdir(exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if target.is_file():
+            return target
+        with replacing(target) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+            columns = ["row", "problem", "messages"]
+            for counted in map_groups(source, columns, counter, (settings, tokens), at):
+                writer.write_table(counted)
+    return target
+
+
+def counter(settings: Settings, tokens: Tokens) -> Callable[[pa.Table], pa.Table]:
+    """What turns a group of read rows into their numbers of tokens."""
+    renderer = _renderer(settings, tokens)
+
+    def measured(group: pa.Table) -> pa.Table:
+        return pa.Table.from_pylist([_counted(renderer, record) for record in group.to_pylist()], schema=SCHEMA)
+
+    return measured
+
+
+def _counted(renderer: Renderer, record: dict) -> dict:
+    empty = {"row": record["row"], "tokens": None, "answer_tokens": None, "refused": None}
+    if record["problem"] is not None:
+        return empty
+    try:
+        rendered = renderer.render(record["messages"])
+    except TemplateError as error:
+        return empty | {"refused": str(error)}
+    return empty | {"tokens": rendered.length, "answer_tokens": rendered.learns}
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """What the lengths of the usable rows mean for training.
+
+    Attributes:
+        truncated: rows longer than `max_length`.
+        padding: the share of a padded batch that is padding, see `padding_share`.
+        edges, counts: a histogram of the lengths.
+    """
+
+    rows: int
+    tokens: int
+    answer_tokens: int
+    median: int
+    longest: int
+    truncated: int
+    lost_tokens: int
+    padding: float
+    refused: int
+    edges: list[int]
+    counts: list[int]
+
+
+_BINS = 40
+
+
+def summary(path: Path, max_length: int, batch: int, chosen: list[int] | None = None) -> Lengths:
+    """The numbers of a file of counts, of the rows in `chosen` or of all."""
+    read = pq.read_table(path)
+    if chosen is not None:
+        read = read.filter(pa.compute.is_in(read["row"], pa.array(chosen, pa.int64())))
+    refused = len(read) - read["refused"].null_count
+    kept = read.filter(read["tokens"].is_valid())
+    tokens, answers = kept["tokens"].to_numpy(), kept["answer_tokens"].to_numpy()
+    if not len(tokens):
+        return Lengths(0, 0, 0, 0, 0, 0, 0, 0.0, refused, [0, 1], [0])
+    far = int(max(np.quantile(tokens, 0.995), 1))
+    edges = np.linspace(0, max(far, _BINS), _BINS + 1).astype(int)
+    counts, _ = np.histogram(np.minimum(tokens, edges[-1]), edges)
+    cut = np.minimum(tokens, max_length)
+    return Lengths(
+        rows=len(tokens),
+        tokens=int(tokens.sum()),
+        answer_tokens=int(answers.sum()),
+        median=int(np.median(tokens)),
+        longest=int(tokens.max()),
+        truncated=int((tokens > max_length).sum()),
+        lost_tokens=int((tokens - cut).sum()),
+        padding=padding_share(cut, batch),
+        refused=refused,
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+    )
+
+
+def padding_share(lengths: np.ndarray, batch: int) -> float:
+    """The share of padding in batches of `batch` rows drawn at random and padded to their longest.
+
+    The longest of b draws from n sorted lengths x is x_k with probability (k/n)^b - ((k-1)/n)^b (the order statistics
+    of an empirical distribution), so a batch holds b E[longest] places, of which b E[x] are tokens.
+    """
+    ordered = np.sort(lengths).astype(float)
+    ranks = np.arange(len(ordered) + 1) / len(ordered)
+    longest = float((ordered * np.diff(ranks**batch)).sum())
+    return 1 - float(ordered.mean()) / longest

@@ -1,0 +1,96 @@
+"""Recipe: how a subset is cut from a data set, in a form that can be kept, read aloud and run again."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.data.formats import Reading, by_name
+from core.data.tokens import TemplateName
+from core.data.view import View
+
+Method = Literal["first", "random", "stratified", "shortest", "longest", "picked"]
+
+
+class Recipe(BaseModel):
+    """How a subset is cut from an opened data set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str = Field(title="Data set", description="The opened data set to cut from.")
+    reading: Reading | None = Field(None, title="Reading", description="How its rows are read; empty: as detected.")
+    view: View = Field(default_factory=View, title="Rows to choose from", description="A search and filters.")
+    sql: str = Field(
+        "", title="SQL", description="A SELECT over the table rows; the numbers in its column row are chosen from."
+    )
+    model: str = Field(
+        "", title="Tokenizer", description="The model under whose tokenizer lengths are counted; empty: characters."
+    )
+    template: TemplateName = Field("auto", title="Template", description="The chat template that lengths include.")
+    duplicates: Literal["keep", "exact", "near"] = Field(
+        "keep",
+        title="Duplicates",
+        description="Exact: of rows with the very same conversation only the first is kept. Near: also of rows that "
+        "share most of their words.",
+    )
+    leaks: Literal["keep", "exclude"] = Field(
+        "exclude",
+        title="Leaks",
+        description="Rows to train on that ask what a held-out row asks: excluded, or the held-out loss flatters.",
+    )
+    rows: int = Field(0, ge=0, title="Rows", description="How many rows to train on; 0 takes all usable rows.")
+    method: Method = Field(
+        "random",
+        title="Which rows",
+        description="The first in the order of the table, rows drawn at random, drawn from each value of a column in "
+        "proportion, the shortest, the longest, or those picked in the table.",
+    )
+    stratify_by: str = Field("", title="In proportion to", description="The column whose proportions are kept.")
+    picked: list[int] = Field(default_factory=list, title="Picked rows", description="Numbers of rows.")
+    seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed draws the same rows again.")
+    held_out_share: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        title="Held-out share",
+        description="Rows kept from training to measure on, as a share of the rows cut. "
+        "Not used when the data set brings a held-out split of its own.",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Recipe":
+        if self.method == "stratified" and not self.stratify_by:
+            raise ValueError("drawing in proportion needs a column: name it under 'In proportion to'")
+        if self.method == "picked" and not self.picked:
+            raise ValueError("no rows are picked: tick some in the table, or choose another way")
+        if self.sql and self.view != View():
+            raise ValueError("rows are chosen by SQL or by search and filters, not by both")
+        return self
+
+    def in_words(self) -> str:
+        """The recipe as a person would say it."""
+        parts = [_METHODS[self.method].format(rows=f"{self.rows:,} rows" if self.rows else "all usable rows", r=self)]
+        if self.method == "picked":
+            parts = [f"{len(self.picked):,} rows picked by hand"]
+        if self.method in ("random", "stratified") and self.rows:
+            parts.append(f"drawn with seed {self.seed}")
+        if self.reading:
+            parts.append(f"read as {by_name(self.reading.format).label}")
+        if words := self.view.in_words():
+            parts.append(f"of those {words}" if words.startswith("with") else f"of those whose {words}")
+        if self.sql:
+            parts.append(f"of those that {self.sql!r} gives")
+        if self.duplicates != "keep":
+            parts.append(f"without {self.duplicates} duplicates")
+        if self.method in ("shortest", "longest"):
+            parts.append(f"counted in tokens of {self.model}" if self.model else "counted in characters")
+        return ", ".join(parts)
+
+
+_METHODS = {
+    "first": "{rows} in order",
+    "random": "{rows}",
+    "stratified": "{rows} in proportion to {r.stratify_by}",
+    "shortest": "the shortest {rows}",
+    "longest": "the longest {rows}",
+    "picked": "",
+}

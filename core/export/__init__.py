@@ -1,0 +1,1 @@
+"""What leaves the studio: folders pushed to the Hub."""
