@@ -22,8 +22,9 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-WORDS = [a + b for a in "ba ce di fo gu ha ji ko lu me na pi qua re si to vu wa".split()
-         for b in "lan mor nes pit rud sal ten vor wen zik bo da fi gra".split()]  # fmt: skip
+_FIRST = ("ba", "ce", "di", "fo", "gu", "ha", "ji", "ko", "lu", "me", "na", "pi", "qua", "re", "si", "to", "vu", "wa")
+_LAST = ("lan", "mor", "nes", "pit", "rud", "sal", "ten", "vor", "wen", "zik", "bo", "da", "fi", "gra")
+WORDS = [first + last for first in _FIRST for last in _LAST]
 REPEATED, CHANGED = 0.03, 0.03  # shares of exact and near duplicates
 
 
@@ -69,7 +70,9 @@ def apart(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
 
 def _apart(pipe: Any, work: Callable[..., Any], arguments: tuple) -> None:
     value = work(*arguments)
-    own, children = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, children = (
+        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     pipe.send((value, max(own, children)))
 
 

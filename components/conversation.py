@@ -20,10 +20,13 @@ CSS = """
 .qs-tokens { font-family: var(--font-mono); font-size: 12.5px; line-height: 2; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 .qs-tokens span { border-radius: 4px; padding: 1px 0; box-shadow: inset 0 0 0 .5px var(--border-color-primary); }
-.qs-tokens .user { background: var(--background-fill-secondary); }
+.qs-tokens .user, .qs-tokens .tool, .qs-tokens .system { background: var(--background-fill-secondary); }
+.qs-tokens .tool { background: var(--qs-tool); }
 .qs-tokens .loss { background: var(--qs-answer); font-weight: 600; }
-.qs-tokens .cut { display: block; border-top: 2px dashed var(--qs-warn); color: var(--qs-warn); box-shadow: none;
-  font-family: var(--font); margin-top: 6px; }
+.qs-tokens .cut { border-top: 2px dashed var(--qs-warn); color: var(--qs-warn); font-family: var(--font);
+  margin-top: 6px; }
+.qs-tokens .past { opacity: .55; }
+.qs-talk, .qs-tokens, .qs-raw { max-height: 620px; overflow: auto; }
 .qs-raw { white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--font-mono); font-size: 12.5px; }
 .qs-empty { color: var(--body-text-color-subdued); padding: 22px 6px; text-align: center; }
 """
@@ -39,14 +42,21 @@ def conversation_html(messages: Sequence[Mapping[str, str]]) -> str:
     return f'<div class="qs-talk">{"".join(turns)}</div>'
 
 
-def tokens_html(pieces: Iterable[tuple[str, str, bool]], note: str = "") -> str:
-    """Tokens in a row, from (text, role, carries loss); `note` is shown behind the cut-off line."""
-    spans = (
-        f'<span class="{"loss" if learned else html.escape(role)}">{_visible(text)}</span>'
-        for text, role, learned in pieces
+def tokens_html(pieces: Sequence[tuple[str, str, bool]], cut: int | None = None) -> str:
+    """Tokens in a row, from (text, role, carries loss); those from the `cut` on stand behind a line, dimmed."""
+
+    def spans(some: Sequence[tuple[str, str, bool]]) -> str:
+        return "".join(
+            f'<span class="{html.escape(role)}{" loss" if learned else ""}" title="{html.escape(role)}'
+            f'{", carries loss" if learned else ""}">{_visible(text)}</span>'
+            for text, role, learned in some
+        )
+
+    kept, past = (pieces[:cut], pieces[cut:]) if cut is not None else (pieces, [])
+    line = (
+        f'<div class="cut">cut off here, at {cut:,} tokens</div><div class="past">{spans(past)}</div>' if past else ""
     )
-    cut = f'<span class="cut">{html.escape(note)}</span>' if note else ""
-    return f'<div class="qs-tokens" dir="auto">{"".join(spans)}{cut}</div>'
+    return f'<div class="qs-tokens" dir="auto">{spans(kept)}{line}</div>'
 
 
 def _visible(text: str) -> str:

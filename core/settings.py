@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         return self.home / "subsets"
 
     @property
+    def folders_dir(self) -> Path:
+        """Where folders saved with `datasets` are put to be opened by the page."""
+        return self.home / "folders"
+
+    @property
     def runs_dir(self) -> Path:
         return self.home / "runs"
 
@@ -59,7 +64,14 @@ class Settings(BaseSettings):
 
     def prepare(self) -> "Settings":
         """Make the folders, or say why they cannot be made."""
-        for folder in (self.datasets_dir, self.subsets_dir, self.runs_dir, self.exports_dir, self.models_dir):
+        for folder in (
+            self.datasets_dir,
+            self.folders_dir,
+            self.subsets_dir,
+            self.runs_dir,
+            self.exports_dir,
+            self.models_dir,
+        ):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:

@@ -1,9 +1,12 @@
 """Assembles the page: a header and one tab a step, and the links between them."""
 
+import atexit
+
 import gradio as gr
 
 from core.chat.host import ChatHost
 from core.data import subset
+from core.jobs import Jobs
 from core.runs.store import RunStore
 from core.settings import Settings, hardware
 from studio.chat_tab import build_chat_tab
@@ -18,6 +21,8 @@ def build(settings: Settings) -> gr.Blocks:
     """The whole page. Imports no torch: models are loaded when somebody asks for one."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
+    jobs = Jobs()
+    atexit.register(jobs.close)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         gr.HTML(
             f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
@@ -26,15 +31,15 @@ def build(settings: Settings) -> gr.Blocks:
         )
         with gr.Tabs():
             with gr.Tab("Data", id="data"):
-                data = build_data_tab(settings, demo)
+                data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(runs, demo)
             with gr.Tab("Chat", id="chat"):
                 build_chat_tab(ChatHost(settings), demo, train.seen.change)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
-        data.cut.success(
+        data.cut.change(
             told(lambda name: gr.update(choices=TrainActions(runs).subset_choices(), value=name)),
-            data.subset, train.subset, **link,
+            data.cut, train.subset, **link,
         )  # fmt: skip
     return demo

@@ -1,267 +1,219 @@
-"""The Data tab: open a data set, page through it, read a row, cut a subset, export it."""
+"""The Data tab, assembled: open a data set, browse it, know its numbers, cut a subset, export it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
-from components.model_form import build_fields, form_validator, given
-from components.paged_table import PagedTable, build_paged_table, clamp_page, position_words
-from core.data import readers, sources, subset, table
-from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
-from core.data.subset import Recipe
-from core.data.table import Dataset, Rows
-from core.errors import StudioError
-from core.models import catalogue, embedded
-from core.settings import Settings, slug
+from components.data_table import value_of
+from core.jobs import Jobs
+from core.settings import Settings
+from studio.data.asking import Asking, AskingWidgets, build_asking
+from studio.data.browsing import SHOWN, Browsing, BrowsingWidgets, build_browsing
+from studio.data.cutting import Cutting, CuttingWidgets, ExportWidgets, build_cutting, build_export, validate_cut
+from studio.data.lens import Lens, lens_of
+from studio.data.numbers import Numbers, NumbersWidgets, build_numbers
+from studio.data.opening import Opening, OpeningWidgets, build_opening
+from studio.following import cancel
 from studio.told import told
 
-HEADERS = ["row", "split", "turns", "prompt", "answer"]
-WIDTHS = ["8%", "11%", "8%", "33%", "40%"]
-VIEWS = ["Conversation", "Tokens", "Raw JSON"]
-NO_ROW = "Click a row to read it as a conversation."
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
 class DataTab:
     """What studio/app.py may link to."""
 
-    subset: gr.Dropdown  # its choices change when a subset is cut
-    cut: gr.events.Dependency
+    cut: gr.State  # the name of the subset that this page cut last
 
 
-class DataActions:
-    """What the tab does; names no widget's layout."""
+@dataclass(frozen=True)
+class States:
+    """What the page remembers: the lens, the part of it that filters leave alone, the rows ticked, the row opened, the
+    subset cut last."""
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
-
-    def dataset_choices(self) -> list[tuple[str, str]]:
-        return [(f"{d.source.name} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
-
-    def subset_choices(self) -> list[tuple[str, str]]:
-        found = reversed(subset.subsets(self.settings))
-        return [(f"{s.name} ({s.rows:,} + {s.held_out:,} held out)", s.name) for s in found]
-
-    def on_load(self) -> tuple[Any, Any]:
-        """Fill both lists anew: another page or the command line may have opened or cut something."""
-        datasets, subsets = self.dataset_choices(), self.subset_choices()
-        return (
-            gr.update(choices=datasets, value=datasets[-1][1] if datasets else None),
-            gr.update(choices=subsets, value=subsets[0][1] if subsets else None),
-        )
-
-    def _opened(self, data: Dataset) -> Any:
-        gr.Info(f"{data.rows:,} rows, {data.usable:,} usable: {data.evidence}.", title=f"Opened {data.source.name}")
-        return gr.update(choices=self.dataset_choices(), value=data.id)
-
-    def open_file(self, upload: str | None) -> Any:
-        if not upload:
-            raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
-        return self._opened(sources.open_file(self.settings, Path(upload)))
-
-    def open_hub(self, hub_id: str, config: str, split: str, revision: str) -> Any:
-        return self._opened(sources.open_hub(self.settings, hub_id, config, split, revision))
-
-    def page(self, dataset: str, page: float, size: int) -> tuple[list[list[Any]], int, str]:
-        rows = Rows(self.settings, dataset)
-        number = clamp_page(page, rows.about.rows, size)
-        frame = rows.page((number - 1) * size, size)
-        shown = [
-            [
-                r.row,
-                r.split,
-                r.turns,
-                r.prompt or r.raw or "",
-                f"⚠ cannot be used: {r.problem}" if r.problem else r.answer,
-            ]
-            for r in frame.itertuples()
-        ]
-        return shown, number, position_words(number, rows.about.rows, size)
-
-    def summary(self, dataset: str) -> str:
-        about = table.find(self.settings, dataset)
-        chips = [(f"{about.rows:,}", "rows", False), (f"{about.usable:,}", "usable", False)]
-        chips += [(f"{count:,}", split, False) for split, count in about.splits.items() if len(about.splits) > 1]
-        if about.ends_on_user:
-            chips.append((f"{about.ends_on_user:,}", "end on a user turn: trained up to their last answer", False))
-        chips += [(f"{count:,}", f"cannot be used: {reason}", True) for reason, count in about.problems.items()]
-        chips += [("!", complaint, True) for complaint in about.unreadable[:3]]
-        return chips_html([*chips, ("Format:", about.evidence, False)])
-
-    def row(self, dataset: str, number: int | None, view: str, max_length: int) -> str:
-        """One row in one of VIEWS. Tokens are the embedded model's; they come from the trainer's own renderer."""
-        if number is None:
-            return empty_html(NO_ROW)
-        record = Rows(self.settings, dataset).row(number)
-        if view == "Raw JSON":
-            return raw_html(record["raw"])
-        if record["problem"]:
-            return chips_html([("⚠", f"Row {number} cannot be used: {record['problem']}", True)]) + raw_html(
-                record["raw"]
-            )
-        if view == "Tokens":
-            return self._tokens(record["messages"], max_length)
-        return conversation_html(record["messages"])
-
-    def _tokens(self, messages: list[dict[str, str]], max_length: int) -> str:
-        from core.data.tokens import Renderer
-        from core.models.loading import load_tokenizer
-
-        tokenizer = load_tokenizer(catalogue.find(self.settings, embedded.NAME))
-        shown = Renderer(tokenizer).render(messages)
-        pieces = [
-            (shown.text[start:end], role, label >= 0)
-            for (start, end), role, label in zip(shown.offsets, shown.roles, shown.labels, strict=True)
-        ]
-        chips = chips_html(
-            [
-                (f"{shown.length:,}", f"tokens for {embedded.NAME}", False),
-                (f"{shown.learns:,}", "carry loss (coloured)", False),
-            ]
-        )
-        note = f"cut here at {max_length} tokens" if shown.length > max_length else ""
-        return chips + tokens_html(pieces[:max_length], note)
-
-    def suggest_name(self, dataset: str, rows: float | None) -> str:
-        about = table.find(self.settings, dataset)
-        return slug(f"{Path(about.source.name).stem}-{int(rows)}" if rows else f"{Path(about.source.name).stem}-all")
-
-    def cut(self, name: str, **values: Any) -> Any:
-        made = subset.cut(self.settings, name.strip(), Recipe(**given(values)))
-        gr.Info(made.in_words(), title=f"Cut {made.name}")
-        return gr.update(choices=self.subset_choices(), value=made.name)
-
-    def describe(self, name: str | None) -> str:
-        if not name:
-            return empty_html("Cut a subset first.")
-        found = subset.find(self.settings, name)
-        left_out = sum(found.left_out.values())
-        words = f"{found.in_words()} Recipe hash {found.sha256[:12]}."
-        return chips_html(
-            [("", words, False)] + ([(f"{left_out:,}", "unusable rows left out", True)] if left_out else [])
-        )
-
-    def export(self, name: str, form: str) -> str:
-        return str(subset.export(self.settings, name, form))
+    lens: gr.State
+    scope: gr.State
+    ticked: gr.State
+    opened: gr.State
+    cut: gr.State
 
 
-def build_data_tab(settings: Settings, demo: gr.Blocks) -> DataTab:
-    do = DataActions(settings)
-    chosen_row = gr.State(None)
-    dataset, upload, hub_fields, open_hub = _build_open()
+def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
+    opening, browsing, numbers = Opening(settings, jobs), Browsing(settings), Numbers(settings, jobs)
+    cutting, asking = Cutting(settings, jobs), Asking(settings)
+    states = States(gr.State(Lens().model_dump()), gr.State(""), gr.State([]), gr.State(None), gr.State(None))
+    at_top = build_opening()
     with gr.Row():
-        with gr.Column(scale=5, min_width=320):
-            summary = gr.HTML(elem_id="data-summary", padding=False)
-            paged = build_paged_table(HEADERS, WIDTHS)
-            view = gr.Radio(VIEWS, value=VIEWS[0], show_label=False, container=False, elem_id="row-view")
-            shown = gr.HTML(empty_html(NO_ROW), elem_id="row-shown", padding=False)
-        with gr.Column(scale=2, min_width=300):
-            recipe, name, cut = _build_cut()
-            chosen, words, form, export, download = _build_export()
+        with gr.Column(scale=9, min_width=320):
+            rows = build_browsing()
+        with gr.Column(scale=5, min_width=320), gr.Tabs(elem_id="data-tools"):
+            with gr.Tab("Numbers", id="numbers"):
+                counted = build_numbers()
+            with gr.Tab("Cut", id="cut"):
+                cut = build_cutting()
+            with gr.Tab("Export", id="export"):
+                exported = build_export()
+            with gr.Tab("SQL", id="sql"):
+                asked = build_asking()
+    _wire_opening(opening, at_top, states, demo)
+    _wire_browsing(browsing, rows, states)
+    _wire_numbers(numbers, counted, states, demo)
+    _wire_cutting(cutting, cut, exported, asked, states, demo)
+    _wire_asking(asking, asked, states)
+    _wire_dataset(browsing, at_top.dataset, rows, states)
+    states.lens.change(told(lambda state: lens_of(state).scope), states.lens, states.scope, **QUIET)
 
-    demo.load(told(do.on_load), None, [dataset, chosen], show_progress="hidden", api_visibility="private")
-    upload.upload(told(do.open_file), upload, dataset, api_name="open_file")
-    open_hub.click(told(do.open_hub), inputs_kwargs=hub_fields, outputs=dataset, api_name="open_hub")
-    _wire_browsing(do, dataset, paged, summary, chosen_row, view, shown)
-    named = [dataset, recipe["rows"]]
-    for source in named:
-        source.change(told(do.suggest_name), named, name, show_progress="hidden", api_visibility="private")
-    made = cut.click(
-        told(do.cut),
-        inputs_kwargs={"dataset": dataset, "name": name, **recipe},
-        outputs=chosen,
-        validator=_cut_validator,
-        api_name="cut",
+    def described(state: dict) -> list:
+        return [
+            opening.summary(state),
+            *opening.reading_fields(state),
+            browsing.column_choices(state),
+            cutting.strata(state),
+            asking.columns(state),
+        ]
+
+    shown = [at_top.summary, *at_top.reading.values(), rows.columns, cut.recipe["stratify_by"], asked.columns]
+    states.scope.change(told(described), states.lens, shown, **QUIET)
+    return DataTab(states.cut)
+
+
+def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidgets, states: States) -> None:
+    """Another data set is looked at through the same tokenizer, from its beginning."""
+
+    def chosen(name: str, state: dict) -> tuple:
+        kept = lens_of(state)
+        fresh = Lens(
+            dataset=name, model=kept.model, template=kept.template, max_length=kept.max_length, batch=kept.batch
+        )
+        fresh.data(browsing.settings)
+        return fresh.model_dump(), [], None, "", SHOWN[0]
+
+    outputs = [states.lens, states.ticked, states.opened, rows.search, rows.shown]
+    dataset.change(told(chosen), [dataset, states.lens], outputs, show_progress="hidden", api_name="choose")
+
+
+def _wire_opening(do: Opening, at_top: OpeningWidgets, states: States, demo: gr.Blocks) -> None:
+    job = gr.State(None)
+    followed = [*at_top.bar.outputs, job]
+    demo.load(told(do.on_load), None, [at_top.dataset, at_top.folder], **QUIET)
+    demo.load(told(do.reattach), None, [*followed, at_top.dataset], **QUIET)
+    opened = {"outputs": [*followed, at_top.dataset], "show_progress": "hidden"}
+    at_top.upload.upload(told(do.open_file), at_top.upload, **opened, api_name="open_file")
+    at_top.open_hub.click(told(do.open_hub), inputs_kwargs=at_top.hub, **opened, api_name="open_hub")
+    at_top.open_folder.click(told(do.open_folder), at_top.folder, **opened, api_name="open_folder")
+    at_top.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
+    at_top.read.click(
+        told(do.read_again),
+        inputs_kwargs={"state": states.lens, **at_top.reading},
+        outputs=[*followed, states.lens],
+        show_progress="hidden",
+        api_name="read_as",
     )
-    chosen.change(told(do.describe), chosen, words, show_progress="hidden", api_visibility="private")
-    exported = export.click(told(do.export), [chosen, form], download, api_name="export")
-    exported.success(lambda: gr.update(visible=True), None, download, api_visibility="private")
-    for source in (chosen, form):
-        source.change(
-            lambda: gr.update(visible=False), None, download, show_progress="hidden", api_visibility="private"
+
+
+def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
+    seen = [rows.table, rows.pager.page, rows.pager.position]
+    looked = [states.lens, states.ticked, states.opened]
+
+    def at(page: Callable[[float], float]) -> Any:
+        def turned(state: dict, ticked: list, opened: int | None, number: float, size: int) -> Any:
+            yield from do.page(state, ticked, opened, page(number or 1), size)
+
+        return told(turned)
+
+    paged = [*looked, rows.pager.page, rows.pager.size]
+    states.lens.change(at(lambda number: 1), paged, seen, trigger_mode="always_last", **QUIET)
+    rows.pager.back.click(at(lambda number: number - 1), paged, seen, **QUIET)
+    rows.pager.forward.click(at(lambda number: number + 1), paged, seen, **QUIET)
+    for event in (rows.pager.page.submit, rows.pager.page.blur, rows.pager.size.change):
+        event(at(lambda number: number), paged, seen, **QUIET)
+
+    lens = states.lens
+    rows.search.change(
+        told(do.search),
+        [lens, rows.search],
+        lens,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_name="search",
+    )
+    rows.shown.input(told(do.show), [lens, rows.shown], lens, **QUIET)
+    rows.columns.input(told(do.choose_columns), [lens, rows.columns], lens, **QUIET)
+
+    def clicked(change: Callable[[Any, Any], Any]) -> Any:
+        def handler(state: Any, event: gr.EventData) -> Any:
+            return change(state, value_of(event))
+
+        return told(handler)
+
+    rows.table.sort_by(clicked(lambda state, value: do.sort(state, str(value))), lens, lens, **QUIET)
+    for event, change in ((rows.table.pick_bar, do.toggle), (rows.table.drop_filter, do.drop)):
+        event(
+            clicked(lambda state, value, change=change: (change(state, value), SHOWN[0])),
+            lens,
+            [lens, rows.shown],
+            **QUIET,
         )
-    return DataTab(chosen, made)
+    rows.table.tick_row(clicked(do.tick), states.ticked, states.ticked, **QUIET)
+    rows.table.open_row(clicked(lambda state, value: value), states.opened, states.opened, **QUIET)
+    for event in (states.opened.change, rows.view.change, states.scope.change):
+        event(told(do.row), [lens, states.opened, rows.view], rows.row, **QUIET)
 
 
-def _cut_validator(dataset: str, name: str, **values: Any) -> list[Any]:
-    fields = form_validator(Recipe)(dataset=dataset, **values)
-    return [fields[0], gr.validate(bool(name and name.strip()), "Give the subset a name."), *fields[1:]]
+def _wire_numbers(do: Numbers, counted: NumbersWidgets, states: States, demo: gr.Blocks) -> None:
+    job = gr.State(None)
+    followed = {"outputs": [*counted.bar.outputs, job, states.lens], "show_progress": "hidden"}
+    demo.load(told(do.on_load), None, counted.model, **QUIET)
+    chosen = [counted.model, counted.template, counted.max_length, counted.batch]
+    for event in (counted.model.change, counted.template.change, counted.max_length.change, counted.batch.change):
+        event(told(do.look_through), [states.lens, *chosen], states.lens, trigger_mode="always_last", **QUIET)
+    counted.count.click(told(do.count), states.lens, **followed, api_name="count_tokens")
+    counted.near.click(told(do.find_near), states.lens, **followed, api_name="find_near_duplicates")
+    counted.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
+    states.lens.change(told(do.show), states.lens, counted.shown, **QUIET)
 
 
-def _build_open() -> tuple[gr.Dropdown, gr.File, dict[str, gr.Textbox], gr.Button]:
-    with gr.Row():
-        with gr.Column(scale=3, min_width=300):
-            dataset = gr.Dropdown(label="Data set", filterable=False, elem_id="dataset")
-        with (
-            gr.Column(scale=2, min_width=280),
-            gr.Accordion("Upload a file", open=False, elem_id="open-upload"),
-        ):
-            upload = gr.File(
-                label=", ".join(readers.SUFFIXES), file_types=list(readers.SUFFIXES), height=120, elem_id="upload"
-            )
-        with (
-            gr.Column(scale=2, min_width=280),
-            gr.Accordion("From the Hugging Face Hub", open=False, elem_id="open-hub"),
-        ):
-            fields = {
-                "hub_id": gr.Textbox(label="Hub id", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"),
-                "config": gr.Textbox(label="Configuration", info="Only where a data set has several."),
-                "split": gr.Textbox(label="Split", info="Empty: all; test and validation are held out."),
-                "revision": gr.Textbox(label="Revision", info="Branch, tag or commit; empty: main, as it is now."),
-            }
-            button = gr.Button("Open from the Hub", elem_id="open-hub-button")
-    return dataset, upload, fields, button
-
-
-def _build_cut() -> tuple[dict[str, gr.components.Component], gr.Textbox, gr.Button]:
-    gr.Markdown("### Cut a subset\nThe rows that a run trains on.", elem_classes="qs-title")
-    recipe = build_fields(Recipe, ["rows", "method", "seed", "held_out_share"])
-    name = gr.Textbox(label="Name", info="Filled in for you; change it as you like.", elem_id="subset-name")
-    return recipe, name, gr.Button("Cut", variant="primary", elem_id="cut")
-
-
-def _build_export() -> tuple[gr.Dropdown, gr.HTML, gr.Dropdown, gr.Button, gr.File]:
-    gr.Markdown("### Export\nJSONL and Parquet in one zip, with the recipe.", elem_classes="qs-title")
-    chosen = gr.Dropdown(label="Subset", filterable=False, elem_id="subset")
-    words = gr.HTML(elem_id="subset-words", padding=False)
-    choices = [(EXPORT_LABELS[form], form) for form in EXPORT_FORMATS]
-    form = gr.Dropdown(choices, value="llama2", label="Format", filterable=False, elem_id="export-format")
-    export = gr.Button("Make the zip", elem_id="export")
-    return chosen, words, form, export, gr.File(label="Download", visible=False, interactive=False, elem_id="download")
-
-
-def _wire_browsing(
-    do: DataActions,
-    dataset: gr.Dropdown,
-    paged: PagedTable,
-    summary: gr.HTML,
-    chosen_row: gr.State,
-    view: gr.Radio,
-    shown: gr.HTML,
+def _wire_cutting(
+    do: Cutting, cut: CuttingWidgets, out: ExportWidgets, asked: AskingWidgets, states: States, demo: gr.Blocks
 ) -> None:
-    page_inputs = [dataset, paged.page, paged.size]
-    page_outputs = [paged.table, paged.page, paged.position]
-    max_length = gr.State(1024)
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    job = gr.State(None)
+    lists = [out.subset, out.other]
+    made = [*lists, states.cut]
+    followed = [*out.bar.outputs, job, out.download, out.written]
+    demo.load(told(do.on_load), None, lists, **QUIET)
+    form = {"state": states.lens, **cut.recipe}
+    picked = {"state": states.lens, "ticked": states.ticked, **cut.recipe}
+    sources = [states.lens.change, states.ticked.change, *(widget.change for widget in cut.recipe.values())]
+    for event in sources:
+        event(told(do.in_words), inputs_kwargs=picked, outputs=cut.words, trigger_mode="always_last", **QUIET)
+    for event in (states.scope.change, *(widget.change for widget in cut.recipe.values()), states.cut.change):
+        event(told(do.suggest_name), inputs_kwargs=form, outputs=cut.name, trigger_mode="always_last", **QUIET)
+    cut.recipe["method"].change(
+        lambda method: gr.update(visible=method == "stratified"),
+        cut.recipe["method"],
+        cut.recipe["stratify_by"],
+        **QUIET,
+    )
+    cut.cut.click(
+        told(do.cut), inputs_kwargs={**picked, "name": cut.name}, outputs=made, validator=validate_cut, api_name="cut"
+    )
+    cut.run_file.click(told(do.cut_from_file), [cut.recipe_file, cut.name], made, api_name="run_recipe")
+    asked.cut.click(told(do.cut_by_sql), [states.lens, asked.sql, asked.name], made, api_name="cut_by_sql")
+    cut.quick.click(told(do.quick), states.lens, [*followed, *made], show_progress="hidden", api_name="quick_cut")
+    out.subset.change(told(do.describe), out.subset, out.words, **QUIET)
+    exported = {"outputs": followed, "show_progress": "hidden"}
+    out.export.click(told(do.export), [out.subset, out.form, out.kinds], **exported, api_name="export")
+    out.push_button.click(
+        told(do.push), inputs_kwargs={"name": out.subset, "form": out.form, **out.push}, **exported, api_name="push"
+    )
+    out.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
+    for widget in (out.subset, out.form, out.kinds):
+        widget.input(lambda: (gr.update(visible=False), ""), None, [out.download, out.written], **QUIET)
+    for event in (out.subset.change, out.other.change):
+        event(told(do.compare), lists, out.comparison, **QUIET)
 
-    def turned(step: int) -> Any:
-        return told(lambda data, page, size: do.page(data, (page or 1) + step, size))
 
-    def opened(data: str, size: int) -> tuple:
-        return (*do.page(data, 1, size), do.summary(data), None)
-
-    dataset.change(told(opened), [dataset, paged.size], [*page_outputs, summary, chosen_row], api_visibility="private")
-    paged.back.click(turned(-1), page_inputs, page_outputs, **quiet)
-    paged.forward.click(turned(1), page_inputs, page_outputs, **quiet)
-    paged.page.submit(told(do.page), page_inputs, page_outputs, api_name="page")
-    paged.size.change(told(do.page), page_inputs, page_outputs, **quiet)
-
-    def select(event: gr.SelectData) -> int:
-        return int(event.row_value[0])  # the row's own number: the table may be sorted in the browser
-
-    paged.table.select(told(select), None, chosen_row, **quiet)
-    for source in (chosen_row, view):
-        source.change(told(do.row), [dataset, chosen_row, view, max_length], shown, **quiet)
+def _wire_asking(do: Asking, asked: AskingWidgets, states: States) -> None:
+    asked.ask.click(told(do.ask), [states.lens, asked.sql], [asked.result, asked.words], api_name="sql")

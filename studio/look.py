@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from components import conversation
+from components import bars, conversation, data_table, progress_bar
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
@@ -27,13 +27,15 @@ COLOURS = {"loss": "#0f9488", "held-out loss": "#e07b28", "value": "#5b7fd6"}
 
 CSS = (
     conversation.CSS
+    + data_table.CSS
+    + bars.CSS
+    + progress_bar.CSS
     + """
-:root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; }
-.dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; }
+:root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; --qs-tool: #efe9fb; }
+.dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; --qs-tool: #2c2545; }
 .gradio-container { max-width: 1440px !important; width: 100%; margin: 0 auto; }
+.gradio-container .html-container { padding: 0; }
 .gradio-container .column, .gradio-container .row > * { min-width: 0; }
-#rows * { font-family: var(--font); }
-#rows .cell-wrap { font-size: 13.5px; }
 .qs-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding: 4px 2px 0; }
 .qs-head h1 { font-size: 21px; font-weight: 700; margin: 0; letter-spacing: -.01em; }
 .qs-head span { color: var(--body-text-color-subdued); font-size: 13px; }
@@ -61,8 +63,6 @@ CSS = (
 #lane-base button[aria-label="Clear"], #lane-tuned button[aria-label="Clear"] { display: none; }
 @media (max-width: 640px) {
   #lane-base, #lane-tuned { height: 290px !important; }
-  #rows .table-wrap { overflow-x: auto; }
-  #rows .table-wrap > * { min-width: 660px; }
 }
 .qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px;
   font-variant-numeric: tabular-nums; }

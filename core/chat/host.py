@@ -71,6 +71,7 @@ class ChatHost:
 
     def _load(self, run: Run) -> "Lanes":
         from core.chat.lanes import Lanes
+        from core.data.tokens import Renderer
 
         config = run.config()
         wanted = (config.model, Precision(config.quantization, config.double_quantization, config.compute_dtype))
@@ -78,6 +79,7 @@ class ChatHost:
             self._drop()
             self._lanes = Lanes(load_base(catalogue.find(self.settings, config.model), wanted[1]))
             self._loaded = wanted
+        self._lanes.renderer = Renderer(self._lanes.renderer.tokenizer, config.chat_template)
         return self._lanes
 
     def _drop(self) -> None:

@@ -1,20 +1,33 @@
-"""`python -m core data …`: open, browse, cut and export."""
+"""`python -m core data …`: open, look, cut, compare, export, push."""
 
+import sys
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
-from core.data import sources, subset, table
-from core.data.formats import ExportFormat
-from core.data.subset import Recipe
+from core.data import compare, derive, export, lengths, near, readers, sources, sql_box, subset, table
+from core.data.export import FileKind
+from core.data.formats import ExportFormat, Reading, by_name
+from core.data.recipe import Recipe
+from core.data.rows import Rows
+from core.data.tokens import TemplateName
+from core.data.view import View
 from core.errors import StudioError
+from core.models import embedded
+from core.runs.config import QLoRAConfig
 from core.settings import Settings
 
 
 def printable(text: str) -> str:
     """Text from data without the control characters that a terminal would obey; line ends and tabs stay."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def told(share: float, words: str) -> None:
+    """Progress on a terminal, nothing into a file."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{words}, {share:.0%}", end="" if share < 1 else "\r\033[K", file=sys.stderr, flush=True)
 
 
 class DataList(BaseModel):
@@ -24,13 +37,13 @@ class DataList(BaseModel):
         settings = Settings().prepare()
         subset.ensure_bundled(settings)
         for data in table.opened_datasets(settings):
-            print(f"data set  {data.id}: {data.rows:,} rows, {data.usable:,} usable, {data.evidence}")
+            print(f"data set  {data.id}: {data.rows:,} rows, {by_name(data.detected.format).label} ({data.evidence})")
         for cut in subset.subsets(settings):
             print(f"subset    {cut.name}: {cut.in_words()}")
 
 
 class DataOpen(BaseModel):
-    """Open the bundled data set, a file (.jsonl, .json, .csv, .parquet), or a Hub id (owner/name)."""
+    """Open the bundled data set, a file, a folder saved with datasets, or a Hub id (owner/name)."""
 
     what: CliPositionalArg[str] = Field(description=f"{sources.BUNDLED!r}, a path, or a Hub id")
     config: str | None = Field(None, description="configuration of a Hub data set")
@@ -42,33 +55,71 @@ class DataOpen(BaseModel):
         path = Path(self.what)
         if self.what == sources.BUNDLED:
             data = sources.open_bundled(settings)
-        elif path.is_file() or path.suffix in sources.SUFFIXES:
-            data = sources.open_file(settings, path)
+        elif path.is_dir():
+            data = sources.open_folder(settings, path, told)
+        elif path.is_file() or readers.kind_of(path.name):
+            data = sources.open_file(settings, path, told=told)
         else:
-            data = sources.open_hub(settings, self.what, self.config, self.split, self.revision)
-        print(f"{data.id}: {data.rows:,} rows, {data.usable:,} usable ({data.evidence}).")
-        if data.ends_on_user:
-            print(f"{data.ends_on_user:,} end on a user turn: what follows their last answer is left out.")
-        for reason, count in data.problems.items():
-            print(f"{count:,} cannot be used: {reason}.")
-        for complaint in data.unreadable:
-            print(f"  {complaint}")
+            data = sources.open_hub(settings, self.what, self.config, self.split, self.revision, told=told)
+        about(settings, data)
 
 
-class DataRows(BaseModel):
-    """A page of rows."""
+class DataRead(Reading):
+    """Read the rows in another way than was detected; cut takes the same options behind --reading."""
+
+    dataset: CliPositionalArg[str] = Field(description="an opened data set")
+
+    def cli_cmd(self) -> None:
+        settings = Settings().prepare()
+        about(settings, table.find(settings, self.dataset), Reading(**self.model_dump(exclude={"dataset"})))
+
+
+class DataAbout(BaseModel):
+    """What is known of an opened data set: format, counts, complaints with their lines."""
+
+    dataset: CliPositionalArg[str] = Field(description="an opened data set")
+
+    def cli_cmd(self) -> None:
+        settings = Settings().prepare()
+        about(settings, table.find(settings, self.dataset))
+
+
+def about(settings: Settings, data: table.Dataset, reading: Reading | None = None) -> None:
+    read = derive.derive(settings, data, reading or data.detected, lambda share: told(share, "Reading the rows"))
+    evidence = data.evidence if read.reading == data.detected else "as you said"
+    print(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {by_name(read.reading.format).label} ({evidence}).")
+    if read.ends_on_user:
+        print(f"{read.ends_on_user:,} end on a user turn: what follows their last answer is left out.")
+    if read.duplicates:
+        print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
+    for reason, count in read.problems.items():
+        print(f"{count:,} cannot be used: {reason} (row {', '.join(map(str, read.examples[reason]))}).")
+    for name, count in read.placeholders.items():
+        print(f"{count:,} hold the placeholder {{{{{name}}}}}.")
+    for complaint in data.complaints:
+        print(f"  {printable(complaint)}")
+
+
+class DataRows(View):
+    """A page of rows, searched and sorted."""
 
     dataset: CliPositionalArg[str] = Field(description="an opened data set")
     offset: int = Field(0, ge=0, description="first row")
     size: int = Field(25, ge=1, le=500, description="rows to show")
 
     def cli_cmd(self) -> None:
-        rows = table.Rows(Settings().prepare(), self.dataset)
-        if self.offset >= rows.about.rows:
-            raise StudioError(f"There is no row {self.offset}. Expected 0 to {rows.about.rows - 1}.")
-        for record in rows.page(self.offset, self.size).itertuples():
-            words = printable(record.problem or f"{record.prompt} → {record.answer}")
-            print(f"{record.row:>6}  {record.split:<8}  {' '.join(words.split())}"[:160])
+        rows = Rows(Settings().prepare(), self.dataset)
+        view = View(**self.model_dump(include=set(View.model_fields)))
+        total = rows.count(view)
+        if not total:
+            raise StudioError(f"No row is like that: {view.in_words()}. Search for something else.")
+        if self.offset >= total:
+            raise StudioError(f"There is no row {self.offset}. Expected 0 to {total - 1}.")
+        for record in rows.page(view, self.offset, self.size, ["row", "split", "prompt", "answer"]).to_dict("records"):
+            problem = record["problem_"]
+            usable = problem is None or problem != problem  # pandas says NaN where there is none
+            words = f"{record['prompt'] or ''} → {record['answer'] or ''}" if usable else f"cannot be used: {problem}"
+            print(f"{record['row']:>6}  {record['split']:<8}  {' '.join(printable(words).split())}"[:160])
 
 
 class DataShow(BaseModel):
@@ -78,11 +129,64 @@ class DataShow(BaseModel):
     row: CliPositionalArg[int] = Field(description="its number")
 
     def cli_cmd(self) -> None:
-        record = table.Rows(Settings().prepare(), self.dataset).row(self.row)
+        record = Rows(Settings().prepare(), self.dataset).row(self.row)
         if record["problem"]:
             print(f"Cannot be used: {record['problem']}.\n{printable(record['raw'])}")
         for message in record["messages"]:
             print(f"[{message['role']}]\n{printable(message['content'])}\n")
+
+
+class DataLengths(BaseModel):
+    """How long the rows are in tokens, how many would be cut, how much padding there would be."""
+
+    dataset: CliPositionalArg[str] = Field(description="an opened data set")
+    model: str = Field(embedded.NAME, description="whose tokenizer counts")
+    template: TemplateName = Field("auto", description="the chat template")
+    max_length: int = Field(QLoRAConfig().max_length, ge=1, description="tokens a row is cut at")
+    batch_size: int = Field(QLoRAConfig().batch_size, ge=1, description="rows a padded batch holds")
+
+    def cli_cmd(self) -> None:
+        settings = Settings().prepare()
+        data = table.find(settings, self.dataset)
+        tokens = lengths.Tokens(self.model, self.template)
+        path = lengths.count(settings, data, data.detected, tokens, lambda share: told(share, "Counting tokens"))
+        found = lengths.summary(path, self.max_length, self.batch_size)
+        print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} of them in answers")
+        print(f"median {found.median:,}, longest {found.longest:,}")
+        print(f"{found.truncated:,} rows are cut at {self.max_length:,}: {found.lost_tokens:,} tokens lost")
+        print(f"{found.padding:.0%} of a batch of {self.batch_size} is padding without packing")
+        if found.refused:
+            print(f"{found.refused:,} rows are refused by the template")
+
+
+class DataDuplicates(BaseModel):
+    """Rows that are almost the same as an earlier one."""
+
+    dataset: CliPositionalArg[str] = Field(description="an opened data set")
+
+    def cli_cmd(self) -> None:
+        settings = Settings().prepare()
+        data = table.find(settings, self.dataset)
+        path = near.find(settings, data, data.detected, lambda share: told(share, "Comparing rows"))
+        rows = Rows(settings, self.dataset, near=path)
+        pairs = rows.query("row, near_duplicate_of", {"near"}, after="WHERE near_duplicate_of IS NOT NULL ORDER BY row")
+        for row, first in pairs.fetchall():
+            print(f"{row:>6}  almost the same as {first}")
+
+
+class DataSQL(BaseModel):
+    """One SELECT over the table rows of a data set."""
+
+    dataset: CliPositionalArg[str] = Field(description="an opened data set")
+    sql: CliPositionalArg[str] = Field(description="such as: SELECT language, count(*) FROM rows GROUP BY language")
+
+    def cli_cmd(self) -> None:
+        answer = sql_box.ask(Rows(Settings().prepare(), self.dataset), self.sql)
+        print("\t".join(answer.columns))
+        for row in answer.rows:
+            print(printable("\t".join("" if cell is None else " ".join(str(cell).split()) for cell in row)))
+        if answer.more:
+            print(f"… and more than these {len(answer.rows)}", file=sys.stderr)
 
 
 class DataCut(Recipe):
@@ -90,31 +194,81 @@ class DataCut(Recipe):
 
     dataset: CliPositionalArg[str] = Field(description="an opened data set")
     name: CliPositionalArg[str] = Field(description="name of the subset")
+    recipe_file: Path | None = Field(None, description="a recipe.json to run again, instead of all other options")
 
     def cli_cmd(self) -> None:
-        made = subset.cut(Settings().prepare(), self.name, Recipe(**self.model_dump(exclude={"name"})))
+        settings = Settings().prepare()
+        recipe = Recipe(**self.model_dump(exclude={"name", "recipe_file"}))
+        if self.recipe_file:
+            recipe = subset.read_recipe(self.recipe_file, self.recipe_file.name)
+            if recipe.dataset != self.dataset:
+                raise StudioError(
+                    f"The recipe is one for the data set {recipe.dataset!r}, not for {self.dataset!r}. "
+                    f"Name {recipe.dataset!r}."
+                )
+        made = subset.cut(settings, self.name, recipe)
         print(f"{made.name}: {made.in_words()} SHA-256 {made.sha256}")
+        for reason, count in made.left_out.items():
+            print(f"{count:,} left out: {reason}")
+
+
+class DataCompare(BaseModel):
+    """What two subsets have in common."""
+
+    left: CliPositionalArg[str] = Field(description="a subset's name")
+    right: CliPositionalArg[str] = Field(description="another's")
+
+    def cli_cmd(self) -> None:
+        found = compare.compare(Settings().prepare(), self.left, self.right)
+        print(f"{found.common:,} conversations in both, of {found.left_rows:,} and {found.right_rows:,}")
+        print(f"{found.crossed:,} that one trains on and the other holds out")
+
+
+def _report(done: export.Exported) -> None:
+    print(done.path)
+    for reason, rows in done.not_written.items():
+        print(f"{len(rows):,} rows left out: {reason} (row {', '.join(map(str, rows[:5]))})", file=sys.stderr)
 
 
 class DataExport(BaseModel):
-    """Export a subset as a zip of JSONL and Parquet, with its recipe."""
+    """Export a subset as a zip, with its card and recipe."""
 
     subset: CliPositionalArg[str] = Field(description="a subset's name")
     format: ExportFormat = Field("llama2", description="how conversations are written")
+    files: list[FileKind] = Field(["jsonl", "parquet"], description="kinds of file, once each")
 
     def cli_cmd(self) -> None:
-        print(subset.export(Settings().prepare(), self.subset, self.format))
+        _report(export.export(Settings().prepare(), self.subset, self.format, list(self.files), told))
+
+
+class DataPush(BaseModel):
+    """Push a subset to the Hugging Face Hub, as Parquet with its card and recipe. HF_TOKEN says who you are."""
+
+    subset: CliPositionalArg[str] = Field(description="a subset's name")
+    repo: CliPositionalArg[str] = Field(description="owner/name; made when there is none")
+    format: ExportFormat = Field("messages", description="how conversations are written")
+    private: bool = Field(True, description="of a repository that is made")
+
+    def cli_cmd(self) -> None:
+        _report(export.push(Settings().prepare(), self.subset, self.format, self.repo, self.private, told=told))
 
 
 class Data(BaseModel):
-    """Open, browse, cut and export instruction data."""
+    """Open, look into, cut, compare, export and push instruction data."""
 
     list: CliSubCommand[DataList] = Field(description=DataList.__doc__)
     open: CliSubCommand[DataOpen] = Field(description=DataOpen.__doc__)
+    about: CliSubCommand[DataAbout] = Field(description=DataAbout.__doc__)
+    read: CliSubCommand[DataRead] = Field(description=DataRead.__doc__)
     rows: CliSubCommand[DataRows] = Field(description=DataRows.__doc__)
     show: CliSubCommand[DataShow] = Field(description=DataShow.__doc__)
+    lengths: CliSubCommand[DataLengths] = Field(description=DataLengths.__doc__)
+    duplicates: CliSubCommand[DataDuplicates] = Field(description=DataDuplicates.__doc__)
+    sql: CliSubCommand[DataSQL] = Field(description=DataSQL.__doc__)
     cut: CliSubCommand[DataCut] = Field(description=DataCut.__doc__)
+    compare: CliSubCommand[DataCompare] = Field(description=DataCompare.__doc__)
     export: CliSubCommand[DataExport] = Field(description=DataExport.__doc__)
+    push: CliSubCommand[DataPush] = Field(description=DataPush.__doc__)
 
     def cli_cmd(self) -> None:
         CliApp.run_subcommand(self)

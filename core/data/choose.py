@@ -54,7 +54,7 @@ def choose(rows: Rows, recipe: Recipe) -> Chosen:
         chosen.left_out["asks what a held-out row asks"] += len(train) - len(kept)
         train = kept
     wanted = len(recipe.picked) if recipe.method == "picked" else recipe.rows or len(train)
-    if wanted > len(train) and recipe.method != "picked" or not train:
+    if (wanted > len(train) and recipe.method != "picked") or not train:
         raise StudioError(_too_few(rows, recipe, wanted, len(train)))
     draw = random.Random(recipe.seed)
     ordered = _ordered(rows, recipe, train, wanted, draw)
@@ -99,7 +99,7 @@ def _candidates(rows: Rows, recipe: Recipe, chosen: Chosen) -> list[int]:
         found = rows.numbers(recipe.view)
     order = [row for row in found if row in usable]
     for kind, column in (("duplicates", "duplicate_of"), ("near", "near_duplicate_of")):
-        if recipe.duplicates == "keep" or kind == "near" and recipe.duplicates != "near":
+        if recipe.duplicates == "keep" or (kind == "near" and recipe.duplicates != "near"):
             continue
         repeats = dict(rows.query(f"row, {column}", {kind}, after=f"WHERE {column} IS NOT NULL").fetchall())
         here = set(order)

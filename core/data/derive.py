@@ -99,9 +99,7 @@ def derive(
         return about
 
 
-def _derive(
-    scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]
-) -> Derived:
+def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]) -> Derived:
     source = table.folder(settings, data.id) / "rows.parquet"
     about = Derived(
         key=reading_key(reading), reading=reading, usable=0, ends_on_user=0, problems={}, examples={},

@@ -182,9 +182,7 @@ def _csv(folder: Path, split: str, rows: Iterator[Row]) -> None:
             if writer is None:
                 writer = csv.DictWriter(stream, list(row))
                 writer.writeheader()
-            writer.writerow(
-                {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in row.items()}
-            )
+            writer.writerow({k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in row.items()})
 
 
 def _parquet(folder: Path, split: str, rows: Iterator[Row]) -> None:
@@ -245,4 +243,3 @@ def _zip(folder: Path, target: Path) -> None:
             entry.external_attr = 0o644 << 16
             with path.open("rb") as source, archive.open(entry, "w") as stream:
                 shutil.copyfileobj(source, stream)
-

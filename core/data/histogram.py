@@ -56,7 +56,7 @@ def _values(rows: Rows, column: Sortable, view: View) -> Histogram | None:
     bars = [(value, count) for value, count in found if value is not None]
     empty = sum(count for value, count in found if value is None)
     covered = sum(count for _, count in bars[:_FEW_VALUES])
-    if not bars or len(bars) > _FEW_VALUES and covered < 0.5 * (total - empty) or covered + empty < 0.5 * total:
+    if not bars or (len(bars) > _FEW_VALUES and covered < 0.5 * (total - empty)) or covered + empty < 0.5 * total:
         return None
     shown = [
         Bar(label=value, count=count, chosen=Filter(column=column.name, values=[value]))
@@ -96,9 +96,7 @@ def _numbers(rows: Rows, column: Sortable, view: View, by_length: bool = False) 
     return Histogram(column=column.name, kind=kind, bars=bars, empty=total - present)
 
 
-def _bar(
-    name: str, low: float, width: float, last: bool, high: float, count: int, whole: bool, by_length: bool
-) -> Bar:
+def _bar(name: str, low: float, width: float, last: bool, high: float, count: int, whole: bool, by_length: bool) -> Bar:
     end = high if last else low + width
     shown_end = end if last else end - 1 if whole else end
     label = f"{low:,.4g}" if whole and shown_end == low else f"{_shown(low, whole)} to {_shown(shown_end, whole)}"

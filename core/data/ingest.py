@@ -199,7 +199,7 @@ def _write_part(path: Path, batch: list[tuple[str, Read]], seen: _Seen, typed: b
             name = storable(name)
             kind = _KINDS.get(type(value), "nested")
             seen.cell(name, kind, read.line)
-            if kind == "nested" or len(cells) >= MOST_COLUMNS and name not in cells:
+            if kind == "nested" or (len(cells) >= MOST_COLUMNS and name not in cells):
                 continue
             column = cells.setdefault(name, [])
             column.extend([None] * (place - len(column)))

@@ -1,6 +1,6 @@
 """How many tokens every row has under a tokenizer and template, counted once by all cores, and what that means.
 
-    readings/<key>/tokens/<key>.parquet   row, tokens, answer_tokens, refused (why the template would not have it)
+readings/<key>/tokens/<key>.parquet   row, tokens, answer_tokens, refused (why the template would not have it)
 """
 
 import hashlib
@@ -35,12 +35,28 @@ class Tokens:
     template: TemplateName = "auto"
 
 
-def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens) -> Path:
-    """Where the counts are kept. Asks the tokenizer itself, so that a changed one has counts of its own."""
-    renderer = _renderer(settings, tokens)
-    said = renderer.tokenizer.backend_tokenizer.to_str() + renderer.template
-    key = hashlib.sha256(said.encode()).hexdigest()[:12]
-    return derive.folder(settings, data.id, reading) / "tokens" / f"{key}.parquet"
+# What decides how a text is tokenized and templated, of the files of a model.
+_DECIDING = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens) -> Path | None:
+    """Where the counts are kept, or None while the tokenizer is not on this machine.
+
+    The name comes from the tokenizer's own files, so that a changed one has counts of its own.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    model = catalogue.find(settings, tokens.model)
+    digest = hashlib.sha256(tokens.template.encode())
+    found = 0
+    for name in _DECIDING:
+        path = Path(model.path) / name if model.local else try_to_load_from_cache(model.path, name)
+        if isinstance(path, (str, Path)) and Path(path).is_file():
+            digest.update(name.encode() + Path(path).read_bytes())
+            found += name == _DECIDING[0]
+    if not found:
+        return None
+    return derive.folder(settings, data.id, reading) / "tokens" / f"{digest.hexdigest()[:12]}.parquet"
 
 
 def _renderer(settings: Settings, tokens: Tokens) -> Renderer:
@@ -57,7 +73,9 @@ def count(
     at: Callable[[float], None] = lambda share: None,
 ) -> Path:
     """Count the tokens of every row, once; the file is found again afterwards."""
+    _renderer(settings, tokens)  # fetched, if it must be, before anything is named after it
     target = path_of(settings, data, reading, tokens)
+    assert target is not None
     source = derive.folder(settings, data.id, reading) / "rows.parquet"
     target.parent.mkdir(exist_ok=True)
     with FileLock(target.with_suffix(".lock")):

@@ -35,9 +35,7 @@ def path_of(settings: Settings, data: Dataset, reading: Reading) -> Path:
     return derive.folder(settings, data.id, reading) / "near.parquet"
 
 
-def find(
-    settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None
-) -> Path:
+def find(settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None) -> Path:
     """Find the near duplicates among the usable rows, once; the file is found again afterwards."""
     target = path_of(settings, data, reading)
     source = target.parent / "rows.parquet"
@@ -95,7 +93,8 @@ def _pairs(numbers: np.ndarray, sketches: np.ndarray) -> pa.Table:
             ).fetchnumpy()
             place, candidate = first["place"], first["first"]
             alike = np.array(
-                [(sketches[a] == sketches[b]).mean() >= SIMILAR for a, b in zip(place, candidate, strict=True)], dtype=bool
+                [(sketches[a] == sketches[b]).mean() >= SIMILAR for a, b in zip(place, candidate, strict=True)],
+                dtype=bool,
             )
             place, candidate = place[alike], candidate[alike]
             known = earlier[place]

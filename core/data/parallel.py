@@ -1,4 +1,4 @@
-"""The row groups of a Parquet file worked on by all cores, the results in order and a bounded number of them waiting."""
+"""The row groups of a Parquet file worked on by all cores: results in order, a bounded number of them waiting."""
 
 import multiprocessing
 import os

@@ -32,6 +32,8 @@ _OWN = (
     ("problem", "text", "reading"),
     ("duplicate_of", "integer", "duplicates"),
 )
+# The texts of these columns are cut short; how long they are, all turns together, is kept beside them.
+_LENGTHS = {"prompt": "(reading.characters - reading.answer_characters)", "answer": "reading.answer_characters"}
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -84,7 +86,10 @@ class Rows:
         fields: Fields = {}
         for name, kind, file in own:
             sql = f"{file}.{name}"
-            length = {"prompt": "(reading.characters - reading.answer_characters)", "answer": "reading.answer_characters"}
+            length = {
+                "prompt": "(reading.characters - reading.answer_characters)",
+                "answer": "reading.answer_characters",
+            }
             fields[name] = Sortable(
                 name=name, kind=kind, file=file, sql=sql, length=length.get(name, f"length({sql})" * (kind == "text"))
             )
@@ -131,7 +136,8 @@ class Rows:
         Args:
             columns: names from `fields`; the studio's own ones by default.
 
-        Returns a frame with those columns and `raw`, the beginning of the row as it stands in the file.
+        Returns a frame with those columns and three more: `number_`, `problem_` and `raw`, the beginning of the row
+        as it stands in the file.
         """
         numbers = self.numbers(view, offset, size)
         chosen = [self.fields[name] for name in columns or list(self.fields)[: len(_OWN)]]
@@ -143,14 +149,15 @@ class Rows:
         )
         files = {field.file for field in chosen} | {"rows"}
         frame = self.query(
-            f"{select}, row AS number_, left(rows.raw, {derive.SHOWN_CHARACTERS}) AS raw",
+            f"{select}, row AS number_, reading.problem AS problem_, left(rows.raw, {derive.SHOWN_CHARACTERS}) AS raw",
             files,
             {"numbers": numbers},
             # the range lets DuckDB pass over whole groups of rows
-            f"WHERE row BETWEEN {min(numbers, default=0)} AND {max(numbers, default=0)} AND list_contains($numbers, row)",
+            f"WHERE row BETWEEN {min(numbers, default=0)} AND {max(numbers, default=0)} "
+            "AND list_contains($numbers, row)",
         ).df()
         place = {number: index for index, number in enumerate(numbers)}
-        return frame.sort_values("number_", key=lambda rows: rows.map(place)).drop(columns="number_")
+        return frame.sort_values("number_", key=lambda rows: rows.map(place))
 
     def row(self, number: int) -> dict[str, Any]:
         """One whole row: its line, raw text, problem and messages. Raises StudioError when there is no such row."""

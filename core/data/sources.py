@@ -13,7 +13,7 @@ from core import hub
 from core.data import derive
 from core.data.ingest import ingest, present
 from core.data.readers import SUFFIXES, Read, columnar, read_rows
-from core.data.table import HELD_OUT, TRAIN, Dataset, Source, find
+from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
 from core.files import sha256_of
 from core.settings import Settings

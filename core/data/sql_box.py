@@ -43,7 +43,7 @@ def ask(rows: Rows, sql: str, seconds: float = SECONDS) -> Answer:
 
 def row_numbers(rows: Rows, sql: str, seconds: float = SECONDS) -> list[int]:
     """The distinct row numbers in the column `row` of a result, in the order they first come."""
-    columns, found, _ = _ask(rows, f"SELECT row FROM ({_one_select(sql)}) chosen_by_sql", seconds, None)
+    _, found, _ = _ask(rows, f"SELECT row FROM ({_one_select(sql)}) chosen_by_sql", seconds, None)
     numbers = list(dict.fromkeys(row[0] for row in found))
     if wrong := [n for n in numbers if not isinstance(n, int) or not 0 <= n < rows.about.rows]:
         raise StudioError(f"The SQL gives {wrong[0]!r} as a row number. Expected the numbers in the column row.")

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from core.data import sources
+from core.data import sources, table
 from core.data.choose import choose, rows_of
 from core.data.derive import MESSAGES
 from core.data.formats import Message
@@ -61,7 +61,7 @@ def cut(settings: Settings, name: str, recipe: Recipe) -> Subset:
         StudioError: the name is taken by another recipe or unfit, no such data set, or too few usable rows.
     """
     target = inside(settings.subsets_dir, name, "subset name")
-    if recipe.reading == sources.find(settings, recipe.dataset).detected:
+    if recipe.reading == table.find(settings, recipe.dataset).detected:
         recipe = recipe.model_copy(update={"reading": None})
     with FileLock(settings.subsets_dir / ".lock"):
         return _cut(settings, target, recipe)

@@ -88,6 +88,8 @@ class Renderer:
             self.template, self.template_name = tokenizer.chat_template, "the model's own chat template"
         else:
             self.template, self.template_name = _TEMPLATES["llama2" if template == "auto" else template]
+        ends = {tokenizer.bos_token, tokenizer.eos_token}
+        self._marks = [t for t in tokenizer.all_special_tokens if t in ends or t in self.template]
 
     def text(self, messages: list[Message], prompt: bool = False) -> str:
         """`messages` in the chat template; with `prompt`, followed by whatever opens an answer.
@@ -102,6 +104,12 @@ class Renderer:
             )
         except (JinjaError, TypeError, KeyError, IndexError) as error:
             raise TemplateError(f"{self.template_name} refuses it: {error}") from error
+
+    def _refuse_marks(self, messages: list[Message]) -> None:
+        """Text that spells the model's own marks would end a turn, or begin one, in the midst of what somebody said."""
+        for mark in self._marks:
+            if any(mark in message["content"] for message in messages):
+                raise TemplateError(f"a turn holds {mark!r}, which the model reads as a mark of its own")
 
     def plain(self, messages: list[Message]) -> str:
         """Plain text between the tokens that begin and end a text, in no template."""
@@ -123,6 +131,7 @@ class Renderer:
                 token can be said to belong to an answer.
         """
         messages = until_last_answer(messages)
+        self._refuse_marks(messages)
         text = self.plain(messages) if is_plain(messages) else self.text(messages)
         spans = [("text", len(text), True)] if is_plain(messages) else self._spans(messages, text)
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from core.data.tokens import TemplateName
 from core.models import embedded
 
 SCHEMA_VERSION = 1
@@ -63,6 +64,11 @@ class QLoRAConfig(BaseModel):
     max_length: int = _knob(
         1024, "Batch and length", "Maximum length", "Tokens a row; longer rows are cut. Memory grows with it.",
         ge=16, le=131072,
+    )  # fmt: skip
+    chat_template: TemplateName = _knob(
+        "auto", "Data", "Chat template",
+        "The marks put around turns. Auto: the model's own, or Llama 2's where it has none. Change it only for a base "
+        "model that is to learn another form.",
     )  # fmt: skip
     answers_only: bool = _knob(
         True, "Data", "Loss on answers only", "Learn to answer, not to ask. Off: every token carries loss."

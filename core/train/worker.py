@@ -90,7 +90,8 @@ def train(settings: Settings, run: Run, events: EventWriter) -> bool:
     base = load_base(model, precision, attention.PACKED if config.packing else "sdpa")
     _check(config, base)
 
-    renderer = Renderer(base.tokenizer)
+    renderer = Renderer(base.tokenizer, config.chat_template)
+    base.tokenizer.chat_template = renderer.template  # saved with the adapter, for whoever loads it elsewhere
     prepared = tokenize(renderer, rows[TRAIN], config.max_length, config.answers_only)
     held_out = tokenize(renderer, rows[HELD_OUT][: config.eval_rows], config.max_length, config.answers_only).rows
     if not prepared.rows:

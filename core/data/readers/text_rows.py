@@ -1,5 +1,6 @@
 """Plain text: a row a paragraph where empty lines part them, else a row a line."""
 
+import itertools
 import json
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ def read(source: LineSource) -> Iterator[Read]:
     lines = source.lines()
     head = [item for _, item in zip(range(_LOOKED_AT), lines, strict=False)]
     texts = [line.strip() for _, line in head if line is not None]
-    paragraphs = any(not a and b for a, b in zip(texts, texts[1:], strict=False))
+    paragraphs = any(not above and below for above, below in itertools.pairwise(texts))
     block: list[str] = []
     first = size = 0
 

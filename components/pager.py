@@ -1,4 +1,4 @@
-"""A table of any number of rows, a page at a time: the rows come from a function, only a page reaches the browser."""
+"""A pager: which page of how many, and how many rows a page; only a page of any table reaches the browser."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,9 @@ PAGE_SIZES = [25, 50, 100, 250, 500]
 
 
 @dataclass(frozen=True)
-class PagedTable:
-    """The widgets of a paged table; the caller fills `table` and `position` and listens to the rest."""
+class Pager:
+    """The caller fills `position` and listens to the rest."""
 
-    table: gr.Dataframe
     position: gr.HTML
     page: gr.Number
     size: gr.Dropdown
@@ -19,30 +18,20 @@ class PagedTable:
     forward: gr.Button
 
 
-def build_paged_table(headers: list[str], widths: list[str]) -> PagedTable:
-    table = gr.Dataframe(
-        headers=headers,
-        datatype="str",
-        interactive=False,
-        column_widths=widths,
-        max_height=420,
-        show_label=False,
-        max_chars=110,
-        buttons=[],
-        elem_id="rows",
-    )
+def build_pager() -> Pager:
     with gr.Row(elem_classes="qs-pager"):
         back = gr.Button("‹ Back", size="sm", min_width=80, scale=0, elem_id="page-back")
         page = gr.Number(
-            1, precision=0, show_label=False, container=False, min_width=70, scale=0, elem_id="page-number"
-        )
+            1, precision=0, label="Page", show_label=False, container=False, min_width=70, scale=0,
+            elem_id="page-number",
+        )  # fmt: skip
         forward = gr.Button("Next ›", size="sm", min_width=80, scale=0, elem_id="page-next")
         position = gr.HTML(elem_classes="qs-position", elem_id="page-position")
         size = gr.Dropdown(
-            PAGE_SIZES, value=PAGE_SIZES[0], show_label=False, container=False, min_width=90, scale=0,
-            filterable=False, elem_id="page-size",
+            PAGE_SIZES, value=PAGE_SIZES[0], label="Rows a page", show_label=False, container=False, min_width=90,
+            scale=0, filterable=False, elem_id="page-size",
         )  # fmt: skip
-    return PagedTable(table, position, page, size, back, forward)
+    return Pager(position, page, size, back, forward)
 
 
 def last_page(rows: int, size: int) -> int:

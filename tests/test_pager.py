@@ -3,10 +3,9 @@
 import re
 
 import gradio as gr
+from components.paged_table import PAGE_SIZES, build_paged_table, clamp_page, last_page, position_words
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from components.paged_table import PAGE_SIZES, build_paged_table, clamp_page, last_page, position_words
 
 ROWS = st.integers(0, 10**7)
 SIZES = st.integers(1, 600)

@@ -1,0 +1,199 @@
+"""A table of one page of rows, drawn on the server: histograms above the columns, rows to open and to tick.
+
+A `gr.HTML` with events of its own. What a click means comes back as `gr.EventData` with the attribute `value`: the
+column to sort by, the number of a row, or whatever the caller put into a bar.
+"""
+
+import html
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+# Clicks and keys anywhere in the table, told by the nearest element that says what it stands for.
+_JS = """
+const events = ['sort_by', 'pick_bar', 'drop_filter', 'open_row', 'tick_row'];
+function tell(from) {
+  const at = from.closest('[data-event]');
+  if (!at || !element.contains(at) || !events.includes(at.dataset.event)) return;
+  if (at.dataset.event === 'open_row') {
+    element.querySelectorAll('tr.open').forEach(row => row.classList.remove('open'));
+    at.classList.add('open');
+    const detail = document.getElementById(props.detail);
+    if (detail && detail.getBoundingClientRect().top > innerHeight * 0.8)
+      detail.scrollIntoView({block: 'center', behavior: 'smooth'});
+  }
+  trigger(at.dataset.event, {value: at.dataset.value});
+}
+element.addEventListener('click', event => tell(event.target));
+element.addEventListener('keydown', event => {
+  const at = event.target;
+  if (event.key === 'Enter' && at.matches('tr[data-event]')) { event.preventDefault(); tell(at); }
+  const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+  if (step && at.matches('.dt-bar')) {
+    const next = step > 0 ? at.nextElementSibling : at.previousElementSibling;
+    if (next) { event.preventDefault(); at.tabIndex = -1; next.tabIndex = 0; next.focus(); }
+  }
+  const down = {ArrowDown: 1, ArrowUp: -1}[event.key];
+  if (down && at.matches('tr[data-event]')) {
+    const next = down > 0 ? at.nextElementSibling : at.previousElementSibling;
+    if (next) { event.preventDefault(); next.focus(); }
+  }
+});
+"""
+
+CSS = """
+.dt-wrap { overflow: auto; max-height: 520px; border: 1px solid var(--border-color-primary); border-radius: 10px; }
+.dt-wrap .dt th, .dt-wrap .dt td { border: 0; border-bottom: 1px solid var(--border-color-primary); }
+.dt-wrap .dt tr:last-child td { border-bottom: 0; }
+.dt-wrap table.dt { border: 0; padding: 0; }
+.dt { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 13.5px;
+  margin: 0 !important; }
+.dt th { position: sticky; top: 0; z-index: 1; background: var(--background-fill-secondary); text-align: left;
+  vertical-align: bottom; padding: 6px 8px 5px; font-weight: 600; }
+.dt th button.dt-name { all: unset; cursor: pointer; white-space: nowrap; }
+.dt th button.dt-name:hover { color: var(--qs-good); }
+.dt th small { display: block; font-weight: 400; color: var(--body-text-color-subdued); font-size: 11px;
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; max-width: 190px; min-height: 14px; }
+.dt-bars { display: flex; align-items: flex-end; gap: 1px; height: 30px; min-width: 56px; max-width: 190px; }
+.dt-bar { all: unset; flex: 1; height: 100%; display: flex; align-items: flex-end; cursor: pointer; min-width: 3px; }
+.dt-bar i { display: block; width: 100%; min-height: 1px; background: #8fb9b4; border-radius: 1.5px 1.5px 0 0; }
+.dark .dt-bar i { background: #3f6f6a; }
+.dt-bar:hover i, .dt-bar.on i { background: #0f9488; }
+.dt button:focus-visible, .dt tr:focus-visible, .dt-chip:focus-visible { outline: 2px solid #0f9488;
+  outline-offset: -2px; }
+.dt td { padding: 6px 8px; vertical-align: top; overflow-wrap: anywhere; }
+.dt td div { display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden;
+  unicode-bidi: plaintext; }
+.dt td.num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.dt td.wide { min-width: 150px; }
+.dt td.warn { color: var(--qs-warn); }
+.dt tbody tr { cursor: pointer; }
+.dt tbody tr:hover { background: var(--background-fill-secondary); }
+.dt tbody tr.open { background: var(--qs-answer); }
+.dt input { accent-color: #0f9488; width: 15px; height: 15px; cursor: pointer; }
+.dt-chips { display: flex; flex-wrap: wrap; gap: 6px; margin: 0 0 6px; }
+.dt-chip { all: unset; cursor: pointer; border: 1px solid #0f9488; border-radius: 999px; padding: 1px 10px;
+  font-size: 13px; color: var(--qs-good); }
+@media (max-width: 640px) { .dt { min-width: 640px; } .dt-wrap { max-height: 420px; } }
+"""
+
+
+@dataclass(frozen=True)
+class TableBar:
+    """One bar of a histogram: how high (0 to 1), what a hand over it reads, what its click gives, whether it is on."""
+
+    height: float
+    title: str
+    value: str
+    on: bool = False
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column. Attributes: numeric: right-aligned; wide: text that may take what room there is."""
+
+    name: str
+    title: str
+    numeric: bool = False
+    wide: bool = False
+    note: str = ""
+    bars: Sequence[TableBar] = ()
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row: its number, its cells as text, in the columns' order; `warn` marks one that cannot be used."""
+
+    number: int
+    cells: Sequence[str]
+    warn: bool = False
+
+
+@dataclass(frozen=True)
+class TablePage:
+    columns: Sequence[TableColumn]
+    rows: Sequence[TableRow]
+    sort: str = ""
+    descending: bool = False
+    ticked: Collection[int] = field(default_factory=frozenset)
+    opened: int | None = None
+    filters: Sequence[tuple[str, str]] = ()  # words and value of each filter that is on
+    empty: str = "No rows."
+
+
+def build_data_table(elem_id: str, detail: str) -> gr.HTML:
+    """The table; listen to .sort_by, .pick_bar, .drop_filter, .open_row and .tick_row.
+
+    Args:
+        detail: the id of what shows an opened row; it is scrolled into sight.
+    """
+    return gr.HTML("", js_on_load=_JS, elem_id=elem_id, padding=False, detail=detail)
+
+
+def table_html(page: TablePage) -> str:
+    """The table as HTML; every text in it is escaped."""
+    chips = "".join(
+        f'<button class="dt-chip" data-event="drop_filter" data-value="{_attribute(value)}" '
+        f'title="Take this filter away">{html.escape(words)} ✕</button>'
+        for words, value in page.filters
+    )
+    heads = "".join(_head(column, page) for column in page.columns)
+    body = "".join(_row(row, page) for row in page.rows)
+    if not page.rows:
+        body = f'<tr><td colspan="{len(page.columns) + 1}" class="qs-empty">{html.escape(page.empty)}</td></tr>'
+    return (
+        (f'<div class="dt-chips">{chips}</div>' if chips else "")
+        + f'<div class="dt-wrap"><table class="dt"><thead><tr><th aria-label="Pick"></th>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _head(column: TableColumn, page: TablePage) -> str:
+    arrow = (" ↓" if page.descending else " ↑") if column.name == page.sort else ""
+    bars = "".join(
+        f'<button class="dt-bar{" on" if bar.on else ""}"{_told(bar)} '
+        f'tabindex="{-1 if place else 0}" title="{_attribute(bar.title)}" aria-label="{_attribute(bar.title)}">'
+        f'<i style="height:{max(0.0, min(1.0, bar.height)) * 100:.0f}%"></i></button>'
+        for place, bar in enumerate(column.bars)
+    )
+    return (
+        f'<th><button class="dt-name" data-event="sort_by" data-value="{_attribute(column.name)}" '
+        f'title="Sort by {_attribute(column.title)}">{html.escape(column.title)}{arrow}</button>'
+        + (f'<div class="dt-bars" role="group" aria-label="{_attribute(column.title)}">{bars}</div>' if bars else "")
+        + f"<small>{html.escape(column.note)}</small></th>"
+    )
+
+
+def _row(row: TableRow, page: TablePage) -> str:
+    cells = []
+    for column, cell in zip(page.columns, row.cells, strict=True):
+        kinds = " ".join(["num"] * column.numeric + ["wide"] * column.wide + ["warn"] * (row.warn and column.wide))
+        inside = html.escape(cell) if column.numeric else f'<div dir="auto">{html.escape(cell)}</div>'
+        cells.append(f'<td class="{kinds}">{inside}</td>')
+    ticked = " checked" if row.number in page.ticked else ""
+    opened = ' class="open"' if row.number == page.opened else ""
+    return (
+        f'<tr{opened} tabindex="0" data-event="open_row" data-value="{row.number}">'
+        f'<td><input type="checkbox"{ticked} data-event="tick_row" data-value="{row.number}" '
+        f'aria-label="Pick row {row.number}"></td>{"".join(cells)}</tr>'
+    )
+
+
+def _told(bar: TableBar) -> str:
+    """A bar of no height is nothing to filter by."""
+    return f' data-event="pick_bar" data-value="{_attribute(bar.value)}"' if bar.height or bar.on else " disabled"
+
+
+def _attribute(text: str) -> str:
+    return html.escape(text, quote=True)
+
+
+def value_of(event: gr.EventData) -> Any:
+    """What a click in the table says: JSON where it is some, else the text."""
+    try:
+        return json.loads(event.value)
+    except (json.JSONDecodeError, TypeError):
+        return event.value

@@ -1,0 +1,27 @@
+"""What takes a while with a data set, as functions of a job: each tells how far it is, and is found done when done."""
+
+from collections.abc import Callable
+
+from core.data import derive, lengths, near
+from core.data.formats import Reading
+from core.data.lengths import Tokens
+from core.data.table import Dataset
+from core.settings import Settings
+
+Told = Callable[[float, str], None]
+
+
+def read_as(settings: Settings, data: Dataset, reading: Reading, told: Told) -> derive.Derived:
+    return derive.derive(settings, data, reading, lambda share: told(share, "Reading the conversations"))
+
+
+def count_tokens(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens, told: Told) -> str:
+    """Returns the path of the counts."""
+    told(0, "Loading the tokenizer")
+    return str(lengths.count(settings, data, reading, tokens, lambda share: told(share, "Counting tokens")))
+
+
+def find_near(settings: Settings, data: Dataset, reading: Reading, told: Told) -> str:
+    """Returns the path of the near duplicates."""
+    told(0, "Sketching the rows")
+    return str(near.find(settings, data, reading, lambda share: told(share * 0.9, "Sketching the rows")))

@@ -1,0 +1,1 @@
+"""The parts of the Data tab, assembled in studio/data_tab.py."""

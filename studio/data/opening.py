@@ -1,0 +1,225 @@
+"""The top of the Data tab: open a data set, say how its rows are read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from components.conversation import chips_html, empty_html
+from components.model_form import given
+from components.progress_bar import ProgressBar, build_progress_bar, gone
+from core.data import derive, formats, readers, sources, table, tasks
+from core.data.formats import Reading, by_name
+from core.errors import StudioError
+from core.jobs import Job, Jobs
+from core.settings import Settings, inside
+from studio.data.lens import lens_of
+from studio.following import follow
+
+_FORMATS = [(form.label, form.name) for form in formats.FORMATS]
+_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
+
+
+class Opening:
+    """What this part does; names no widget's layout."""
+
+    def __init__(self, settings: Settings, jobs: Jobs):
+        self.settings, self.jobs = settings, jobs
+
+    def choices(self) -> list[tuple[str, str]]:
+        return [(f"{d.source.in_words()} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
+
+    def folders(self) -> list[str]:
+        """The folders saved by datasets that lie below STUDIO_HOME/folders."""
+        found = self.settings.folders_dir.glob("*/dataset_*.json")
+        return sorted({path.parent.name for path in found if not path.parent.name.startswith(".")})
+
+    def on_load(self) -> list[Any]:
+        """Fill the lists anew: another page or the command line may have opened something."""
+        choices = self.choices()
+        return [
+            gr.update(choices=choices, value=choices[-1][1] if choices else None),
+            gr.update(choices=self.folders()),
+        ]
+
+    def _follow(self, job: Job) -> Iterator[list[Any]]:
+        def opened(done: Job) -> list[Any]:
+            data = done.result
+            about = derive.derive(self.settings, data, data.detected)
+            if not about.usable:
+                reason = next(iter(about.problems), "no text")
+                gr.Warning(f"No row can be used as it is read now ({reason}). Choose another reading below.",
+                           title=f"Opened {data.source.name}")  # fmt: skip
+            else:
+                gr.Info(f"{data.rows:,} rows, {about.usable:,} usable: {data.evidence}.",
+                        title=f"Opened {data.source.name}")  # fmt: skip
+            return [gr.update(choices=self.choices(), value=data.id)]
+
+        yield from follow(job, 1, opened)
+
+    def open_file(self, upload: str | None) -> Iterator[list[Any]]:
+        if not upload:
+            raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
+        path = Path(upload)
+        if readers.kind_of(path.name) is None:
+            raise StudioError(
+                f"{path.name!r} is no file that can be opened here. Expected one ending in "
+                f"{', '.join(readers.SUFFIXES)}."
+            )
+        yield from self._follow(self.jobs.start("open", f"Opening {path.name}", sources.open_file, self.settings, path))
+
+    def open_folder(self, name: str | None) -> Iterator[list[Any]]:
+        path = inside(self.settings.folders_dir, name or "", "folder name")
+        yield from self._follow(self.jobs.start("open", f"Opening {name}", sources.open_folder, self.settings, path))
+
+    def open_hub(self, hub_id: str, config: str, split: str, revision: str, token: str) -> Iterator[list[Any]]:
+        asked = [(text or "").strip() for text in (hub_id, config, split, revision, token)]
+        if not asked[0]:
+            raise StudioError("No Hub id was given. Expected owner/name, such as timdettmers/openassistant-guanaco.")
+        yield from self._follow(self.jobs.start("open", f"Opening {asked[0]}", sources.open_hub, self.settings, *asked))
+
+    def reattach(self) -> Iterator[list[Any]]:
+        """Follow what another page, or this one before it was loaded again, has begun to open."""
+        if job := self.jobs.running("open"):
+            yield from self._follow(job)
+        else:
+            yield [*gone(), None, gr.skip()]
+
+    def read_again(self, state: dict, **values: Any) -> Iterator[list[Any]]:
+        """Read the rows as the form says."""
+        lens = lens_of(state)
+        data = lens.data(self.settings)
+        reading = Reading(**given(values))
+        form = by_name(reading.format)
+        known = {column.name for column in data.columns} | set(data.nested)
+        if unknown := [column for column in reading.columns.values() if column not in known]:
+            raise StudioError(f"There is no column {unknown[0]!r}. There are: {', '.join(sorted(known))}.")
+        if strange := [slot for slot in reading.columns if slot not in form.slots]:
+            raise StudioError(f"{form.label} has no {strange[0]!r}. It has: {', '.join(form.slots)}.")
+        job = self.jobs.start(
+            f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
+        )
+
+        def ended(done: Job) -> list[Any]:
+            view = lens.view.model_copy(update={"filters": []})
+            return [lens.model_copy(update={"reading": reading, "view": view}).model_dump()]
+
+        yield from follow(job, 1, ended)
+
+    def summary(self, state: dict) -> str:
+        """What is in the data set, as chips."""
+        lens = lens_of(state)
+        if not lens.dataset:
+            return empty_html("Open a data set: choose one above, upload a file, or name one on the Hub.")
+        about = lens.data(self.settings)
+        read = derive.derive(self.settings, about, lens.read_as(self.settings))
+        chips = [(f"{about.rows:,}", "rows", False), (f"{read.usable:,}", "usable", False)]
+        chips += [(f"{count:,}", split, False) for split, count in about.splits.items() if len(about.splits) > 1]
+        form = by_name(read.reading.format)
+        evidence = about.evidence if read.reading == about.detected else "as you said"
+        chips.append((form.label, evidence, False))
+        if read.ends_on_user:
+            chips.append((f"{read.ends_on_user:,}", "end on a user turn: trained up to their last answer", False))
+        if read.duplicates:
+            chips.append((f"{read.duplicates:,}", "exact duplicates", True))
+        for reason, count in read.problems.items():
+            rows = ", ".join(map(str, read.examples.get(reason, [])[:3]))
+            chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{', …' if count > 3 else ''})", True))
+        if read.placeholders:
+            names = ", ".join(f"{{{{{name}}}}}" for name in list(read.placeholders)[:5])
+            chips.append(("{{ }}", f"placeholders to fill under “How the rows are read”: {names}", True))
+        chips += [("!", words, True) for words in about.complaints[:3]]
+        if len(about.complaints) > 3:
+            chips.append((f"{len(about.complaints) - 3:,}+", "more complaints: python -m core data about", True))
+        return chips_html(chips)
+
+    def reading_fields(self, state: dict) -> list[Any]:
+        """The form of the reading as it is now: format, columns, prompt, labels, placeholders."""
+        lens = lens_of(state)
+        if not lens.dataset:
+            return [gr.skip()] * 5
+        reading = lens.read_as(self.settings)
+        found = derive.derive(self.settings, lens.data(self.settings), reading).placeholders
+        holders = {**dict.fromkeys(found, ""), **reading.placeholders}
+        labelled = reading.format == "label"
+        return [
+            reading.format,
+            _lines(reading.columns),
+            gr.update(value=reading.prompt, visible=labelled),
+            gr.update(value=_lines(reading.labels), visible=labelled),
+            _lines(holders),
+        ]
+
+
+def _lines(pairs: dict[str, str]) -> str:
+    return "\n".join(f"{name} = {value}" for name, value in pairs.items())
+
+
+@dataclass(frozen=True)
+class OpeningWidgets:
+    dataset: gr.Dropdown
+    upload: gr.File
+    hub: dict[str, gr.Textbox]
+    open_hub: gr.Button
+    folder: gr.Dropdown
+    open_folder: gr.Button
+    bar: ProgressBar
+    summary: gr.HTML
+    reading: dict[str, gr.components.Component]
+    read: gr.Button
+
+
+def build_opening() -> OpeningWidgets:
+    with gr.Row():
+        dataset = gr.Dropdown(label="Data set", allow_custom_value=True, elem_id="dataset", scale=3, min_width=300)
+        with gr.Column(scale=2, min_width=260), gr.Accordion("Upload a file", open=False, elem_id="open-upload"):
+            upload = gr.File(label="JSONL, JSON, CSV, TSV, Parquet, text; .gz and .zst", file_types=_TYPES, height=130,
+                             elem_id="upload")  # fmt: skip
+        with (
+            gr.Column(scale=2, min_width=260),
+            gr.Accordion("From the Hugging Face Hub", open=False, elem_id="open-hub"),
+        ):
+            hub = _hub_fields()
+            open_hub = gr.Button("Open from the Hub", elem_id="open-hub-button")
+            folder = gr.Dropdown(
+                label="Or a folder saved with datasets", allow_custom_value=True, elem_id="folder",
+                info="Those in the folder “folders” of STUDIO_HOME.",
+            )  # fmt: skip
+            open_folder = gr.Button("Open the folder", elem_id="open-folder-button")
+    bar = build_progress_bar("opening")
+    summary = gr.HTML(elem_id="data-summary", padding=False)
+    with gr.Accordion("How the rows are read", open=False, elem_id="reading"):
+        reading, read = _reading_form()
+    return OpeningWidgets(dataset, upload, hub, open_hub, folder, open_folder, bar, summary, reading, read)
+
+
+def _hub_fields() -> dict[str, gr.Textbox]:
+    return {
+        "hub_id": gr.Textbox(label="Hub id", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"),
+        "config": gr.Textbox(label="Configuration", info="Only where a data set has several."),
+        "split": gr.Textbox(label="Split", info="Empty: all; test and validation are held out."),
+        "revision": gr.Textbox(label="Revision", info="Branch, tag or commit; empty: main, as it is now."),
+        "token": gr.Textbox(
+            label="Token", type="password", info="Only for a private or gated data set. Used once, kept nowhere.",
+            elem_id="hub-token",
+        ),
+    }  # fmt: skip
+
+
+def _reading_form() -> tuple[dict[str, gr.components.Component], gr.Button]:
+    about = {name: field.description for name, field in Reading.model_fields.items()}
+    titles = {name: field.title for name, field in Reading.model_fields.items()}
+    with gr.Row():
+        fields: dict[str, gr.components.Component] = {
+            "format": gr.Dropdown(
+                _FORMATS, label=titles["format"], info=about["format"], filterable=False, elem_id="field-format"
+            )
+        }
+        for name, lines in (("columns", 3), ("prompt", 3), ("labels", 3), ("placeholders", 3)):
+            fields[name] = gr.Textbox(
+                label=titles[name], info=about[name], lines=lines, max_lines=8, elem_id=f"field-{name}",
+                visible=name not in ("prompt", "labels"),
+            )  # fmt: skip
+    return fields, gr.Button("Read the rows so", elem_id="read-again")
