@@ -50,8 +50,16 @@ def shoot(page: Page, name: str) -> None:
 
 def data_tab(page: Page, suffix: str) -> None:
     page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
-    page.locator("#rows [data-testid=cell-2-3]").click()
-    page.locator("#row-shown .qs-turn.assistant").first.wait_for()
+    page.locator("#count-tokens").click()
+    page.locator("#numbers svg").wait_for(timeout=120_000)
+    page.locator("#search textarea, #search input").first.press_sequentially("tide")
+    page.get_by_text("rows 1 to 25 of 340").wait_for(state="detached")
+    page.locator("#rows th", has_text="turns").locator(".dt-bar[data-event]").first.click()
+    page.locator(".dt-chip").wait_for()
+    page.locator("#rows tbody tr").nth(1).click()
+    page.locator("#row-view label", has_text="Tokens").click()
+    page.locator("#row-shown .loss").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(800)
     shoot(page, f"data{suffix}")
 
 
