@@ -183,6 +183,25 @@ def tokens(home: str, dataset: str) -> float:
     return time.perf_counter() - began
 
 
+def page_meanwhile(home: str, dataset: str) -> tuple[float, float]:
+    """Count tokens in a job, as the page does, and turn pages until it ends: the median and the slowest page."""
+    from core.data import tasks
+    from core.data.lengths import Tokens
+    from core.data.rows import Rows
+    from core.data.table import find
+    from core.data.view import View
+    from core.jobs import Jobs
+    from core.models import embedded
+
+    settings = _settings(home)
+    data, jobs, times = find(settings, dataset), Jobs(), []
+    tokens = Tokens(embedded.NAME, "chatml")  # counted anew, under another template
+    job = jobs.start("tokens", "tokens", tasks.count_tokens, settings, data, data.detected, tokens)
+    while not job.ended.wait(0.5):
+        times.append(timed(lambda: Rows(settings, dataset).page(View(), data.rows // 3, 25), 1))
+    return median(times), max(times)
+
+
 def peer(path: str, cache: str) -> dict[str, float]:
     """`datasets` on the same file: what its users write."""
     import datasets
@@ -237,6 +256,8 @@ def main() -> None:
             note("export as JSONL and Parquet", f"{export:.2f} s", size)
             if options.tokens:
                 note("tokens of every row", f"{apart(tokens, home, dataset)[0]:.1f} s", size)
+                middle, slowest = apart(page_meanwhile, home, dataset)[0]
+                note("page meanwhile", f"{middle:.3f} s, slowest {slowest:.3f} s", size)
             if options.peer:
                 for name, seconds in apart(peer, str(path), str(Path(home) / "cache"))[0].items():
                     note(f"datasets: {name}", f"{seconds:.2f} s", size)

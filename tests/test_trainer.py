@@ -107,7 +107,7 @@ ARRIVES = {
 # Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py) and the worker (test_worker.py).
 ELSEWHERE = {
     "model", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
-    "eval_steps", "eval_rows",
+    "eval_steps", "eval_rows", "chat_template",
 }  # fmt: skip
 
 

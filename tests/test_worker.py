@@ -9,9 +9,11 @@ import time
 import psutil
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from core.data import subset
-from core.data.subset import Recipe
+from core.data.recipe import Recipe
+from core.data.tokens import CHATML_TEMPLATE
 from core.errors import StudioError
 from core.models import catalogue, embedded
 from core.models.loading import Precision, load_base
@@ -48,7 +50,7 @@ def steps(run):
 
 
 def test_a_run_from_start_to_an_adapter_that_peft_loads(store):
-    run = process.start(store, QLoRAConfig(**SHORT))
+    run = process.start(store, QLoRAConfig(**SHORT, chat_template="chatml"))
     with pytest.raises(StudioError, match="One run trains at a time"):
         process.start(store, QLoRAConfig(**SHORT))
     assert len(store.runs()) == 1
@@ -64,6 +66,8 @@ def test_a_run_from_start_to_an_adapter_that_peft_loads(store):
     prepared = next(event for event in run.events() if event["event"] == "prepared")
     assert prepared["left_out"] == {}
     assert any("unpacked" in choice for choice in prepared["choices"])
+    assert prepared["template"] == "ChatML"
+    assert AutoTokenizer.from_pretrained(run.adapter).chat_template == CHATML_TEMPLATE
     assert list(run.adapters()) == ["final", "step 3", "step 2"]
 
     from peft import PeftModel
