@@ -3,14 +3,16 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
-from components.model_form import build_fields, form_validator, given
+from components.model_form import build_fields
 from core.chat.host import ChatHost
 from core.chat.sampling import Sampling
-from core.errors import StudioError
+from core.errors import StudioError, sentences
 from studio.told import told
 
 # A page update a token would cost more than the token: at most so many a second.
@@ -26,10 +28,14 @@ class ChatActions:
 
     def __init__(self, host: ChatHost):
         self.host = host
-        self._stops: dict[str, threading.Event] = {}
+        self._asked: dict[str, _Asked] = {}
 
     def run_choices(self) -> list[tuple[str, str]]:
-        return [(f"{run.id} · {run.config().model}", run.id) for run in self.host.store.runs() if run.adapters()]
+        return [
+            (f"{run.id} · {run.config().model}", run.id)
+            for run in self.host.store.runs()
+            if run.adapters() and not run.problem()
+        ]
 
     def refresh(self, chosen: str | None, adapter: str | None, seen: list[str]) -> tuple[Any, Any, list[str], str]:
         """The lists of runs and adapters as they are now. What is chosen stays, until its run has a newer adapter."""
@@ -51,42 +57,83 @@ class ChatActions:
         request: gr.Request,
         **values: Any,
     ) -> Iterator[tuple[Any, ...]]:
-        """Stream both lanes: prompt box, turns, two chats, two lines under them, the hint."""
+        """Stream both lanes: prompt box, turns, two chats, two lines under them, the hint, the Stop button."""
         if not run_id or not adapter:
             raise StudioError(NO_RUN)
         if not prompt or not prompt.strip():
             raise StudioError("The prompt is empty. Type a question first.")
-        sampling = Sampling(**given(values))
-        conversations = [_history(turns, lane, prompt) for lane in (0, 1)]
-        stopping = self._stops[request.session_hash] = threading.Event()
-        shown_at, drawn = 0.0, None
+        sampling = _sampling(values)
+        here = self._asked[request.session_hash] = _Asked()
+        before = (prompt, turns, *_chats(turns), "", "", "", IDLE)
+        drawn = None
         try:
-            yield "", turns, *_chats([*turns, {"prompt": prompt, "answers": ["…", "…"]}]), "", "", self._hint()
-            for answers in self.host.answer(run_id, adapter, conversations, sampling, stopping.is_set):
-                drawn = (
-                    [*turns, {"prompt": prompt, "answers": [a.text for a in answers]}],
-                    [_under(a) for a in answers],
-                )
-                if time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND:
-                    yield "", drawn[0], *_chats(drawn[0]), *drawn[1], ""
-                    shown_at = time.monotonic()
+            yield "", turns, *_chats([*turns, {"prompt": prompt, "answers": ["…", "…"]}]), "", "", self._hint(), BUSY
+            for drawn in self._answers(run_id, adapter, prompt, turns, sampling, here):
+                yield "", drawn[0], *_chats(drawn[0]), *drawn[1], "", BUSY
+        except Exception:
+            if not here.cleared:
+                yield before  # nothing that was there is lost, the question neither
+            raise
         finally:
-            self._stops.pop(request.session_hash, None)
-        if drawn:
-            yield "", drawn[0], *_chats(drawn[0]), *drawn[1], ""
+            self._asked.pop(request.session_hash, None)
+        if here.cleared:
+            return
+        yield ("", drawn[0], *_chats(drawn[0]), *drawn[1], "", IDLE) if drawn else before
+
+    def _answers(
+        self, run_id: str, adapter: str, prompt: str, turns: list[Turn], sampling: Sampling, here: "_Asked"
+    ) -> Iterator[tuple[list[Turn], list[str]]]:
+        """The turns with the answers so far, and what is said under them; the last one is always among them."""
+        conversations = [_history(turns, lane, prompt) for lane in (0, 1)]
+        shown_at, drawn = 0.0, None
+        for answers in self.host.answer(run_id, adapter, conversations, sampling, here.stopping.is_set):
+            drawn = ([*turns, {"prompt": prompt, "answers": [a.text for a in answers]}], [_under(a) for a in answers])
+            if time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND and not here.cleared:
+                yield drawn
+                shown_at = time.monotonic()
+        if drawn and not here.cleared:
+            yield drawn
 
     def stop(self, request: gr.Request) -> None:
-        if event := self._stops.get(request.session_hash):
-            event.set()
+        if asked := self._asked.get(request.session_hash):
+            asked.stopping.set()
 
     def _hint(self) -> str:
+        if self.host.busy:
+            return "Waiting for another answer to end. Stop gives up waiting."
         if self.host.loaded is None:
             return "Loading the model: this takes a few seconds, once."
         active = self.host.store.active()
         return f"The run {active.id} is training on this machine, so answers come slower." if active else ""
 
-    def clear(self) -> tuple[Any, ...]:
-        return [], [], [], "", ""
+    def clear(self, request: gr.Request) -> tuple[Any, ...]:
+        """Empty both lanes, and end what is being written."""
+        if asked := self._asked.get(request.session_hash):
+            asked.cleared = True
+            asked.stopping.set()
+        return [], [], [], "", "", "", IDLE
+
+
+@dataclass
+class _Asked:
+    """An answer under way for one page."""
+
+    stopping: threading.Event = field(default_factory=threading.Event)
+    cleared: bool = False
+
+
+IDLE, BUSY = gr.update(interactive=False), gr.update(interactive=True)  # the Stop button
+
+
+def _sampling(values: dict[str, Any]) -> Sampling:
+    """The settings as the form gives them; a problem is told with its title, for the form may be folded away."""
+    titles = {name: f"{f.title} (under Settings)" for name, f in Sampling.model_fields.items()}
+    if empty := [titles[name] for name, value in values.items() if value is None]:
+        raise StudioError(f"{empty[0]} is empty. Give it a value.")
+    try:
+        return Sampling(**values)
+    except ValidationError as error:
+        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
 
 
 def _history(turns: list[Turn], lane: int, prompt: str) -> list[dict[str, str]]:
@@ -124,9 +171,9 @@ def build_chat_tab(host: ChatHost, demo: gr.Blocks, runs_changed: gr.events.Even
     seen = gr.State([])
     turns = gr.State([])
     with gr.Row():
-        run = gr.Dropdown(label="Run", filterable=False, scale=3, min_width=220, elem_id="chat-run",
+        run = gr.Dropdown(label="Run", allow_custom_value=True, scale=3, min_width=220, elem_id="chat-run",
                           info="Finished runs, and runs that have a checkpoint.")  # fmt: skip
-        adapter = gr.Dropdown(label="Adapter", filterable=False, scale=1, min_width=120, elem_id="chat-adapter",
+        adapter = gr.Dropdown(label="Adapter", allow_custom_value=True, scale=1, min_width=120, elem_id="chat-adapter",
                               info="The last, or a checkpoint.")  # fmt: skip
     hint = gr.Markdown(NO_RUN, elem_classes="qs-note", elem_id="chat-hint")
     with gr.Row(equal_height=True):
@@ -134,10 +181,11 @@ def build_chat_tab(host: ChatHost, demo: gr.Blocks, runs_changed: gr.events.Even
             *(_build_lane(title, name) for title, name in (("Base", "base"), ("Tuned", "tuned"))), strict=True
         )
     with gr.Row():
-        prompt = gr.Textbox(placeholder="Ask both models the same thing", show_label=False, container=False, lines=1,
+        prompt = gr.Textbox(label="Prompt", placeholder="Ask both models the same thing", show_label=False,
+                            container=False, lines=1,
                             max_lines=6, scale=6, min_width=240, elem_id="prompt", autofocus=False)  # fmt: skip
         send = gr.Button("Send", variant="primary", scale=1, min_width=80, elem_id="send")
-        stop = gr.Button("Stop", variant="stop", scale=1, min_width=80, elem_id="chat-stop")
+        stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=80, elem_id="chat-stop")
         clear = gr.Button("Clear", scale=1, min_width=80, elem_id="clear")
     gr.Examples(SUGGESTIONS, prompt, label="Try")
     with gr.Accordion("Settings, the same for both", open=False):
@@ -157,26 +205,16 @@ def build_chat_tab(host: ChatHost, demo: gr.Blocks, runs_changed: gr.events.Even
         [send.click, prompt.submit],
         told(do.send),
         inputs_kwargs={"run_id": run, "adapter": adapter, "prompt": prompt, "turns": turns, **fields},
-        outputs=[prompt, turns, *lanes, *under, hint],
-        validator=_validate_send,
-        concurrency_id="model",
-        concurrency_limit=1,
+        outputs=[prompt, turns, *lanes, *under, hint, stop],
+        concurrency_limit=None,  # the host lets one write at a time, and can be told to stop waiting
         show_progress="hidden",
         api_name="chat",
     )
     stop.click(told(do.stop), None, None, concurrency_limit=None, show_progress="hidden", api_visibility="private")
-    clear.click(do.clear, None, [turns, *lanes, *under], show_progress="hidden", api_visibility="private")
-
-
-def _validate_send(run_id: Any, adapter: Any, prompt: str, turns: Any, **values: Any) -> list[Any]:
-    fine = gr.validate(True, "")
-    return [
-        fine,
-        fine,
-        gr.validate(bool(prompt and prompt.strip()), "Type a question first."),
-        fine,
-        *form_validator(Sampling)(**values),
-    ]
+    clear.click(
+        told(do.clear), None, [turns, *lanes, *under, hint, stop], concurrency_limit=None, show_progress="hidden",
+        api_visibility="private",
+    )  # fmt: skip
 
 
 def _build_lane(title: str, name: str) -> tuple[gr.Chatbot, gr.HTML]:

@@ -8,6 +8,7 @@ import gradio as gr
 from components import progress_bar
 from core.errors import StudioError
 from core.jobs import Job, Jobs
+from studio.told import info
 
 _LOOKS_A_SECOND = 5
 
@@ -25,7 +26,7 @@ def follow(job: Job, others: int, ended: Callable[[Job], list[Any]]) -> Iterator
         yield [*progress_bar.running(job.title, job.share, job.words), job.id, *skipped]
     if job.status == "cancelled":
         yield [*progress_bar.gone(), None, *skipped]
-        gr.Info(f"{job.title}: cancelled. Nothing was left behind.", title="Cancelled")
+        info(f"{job.title}: cancelled. Nothing was left behind.", title="Cancelled")
         return
     if job.status == "failed":
         yield [*progress_bar.gone(), None, *skipped]

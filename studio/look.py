@@ -57,11 +57,20 @@ CSS = (
 .qs-tile { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 7px 12px; }
 .qs-tile b { display: block; font-size: 19px; font-variant-numeric: tabular-nums; letter-spacing: -.01em; }
 .qs-tile small { color: var(--body-text-color-subdued); font-size: 12px; }
-.qs-note { font-size: 13px; color: var(--body-text-color-subdued); line-height: 1.5; }
+.qs-note, .qs-note .prose, .qs-note .prose * { font-size: 13px; color: var(--body-text-color-subdued);
+  line-height: 1.5; }
 .qs-note ul { margin: 2px 0 0 18px; padding: 0; }
 /* the chats are output only: emptying one of them by its own button would leave the other */
 #lane-base button[aria-label="Clear"], #lane-tuned button[aria-label="Clear"] { display: none; }
+/* a toast tells what went wrong; an "Error" over whatever the event would have filled only hides it */
+.gradio-container [data-testid="status-tracker"] .error { display: none; }
+.gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 22px; }
 @media (max-width: 640px) {
+  /* status and curves stand right under Start, the groups of knobs below them */
+  #train-row > .column { display: contents; }
+  #train-row > .column > * { order: 1; width: 100%; }
+  #train-row > .column:last-child > * { order: 2; }
+  #train-row #train-groups { order: 3; }
   #lane-base, #lane-tuned { height: 290px !important; }
 }
 .qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px;

@@ -1,6 +1,7 @@
 """What a handler raises, as the page shows it: a StudioError is a sentence, anything else is a defect and says so."""
 
 import functools
+import html
 import inspect
 import traceback
 from collections.abc import Callable
@@ -14,15 +15,28 @@ from core.errors import StudioError, sentences
 DEFECT = "Something went wrong in the studio itself: {}. The server's log has the details; please report it."
 
 
+def inert(text: str) -> str:
+    """Text for a toast, which shows HTML: what stands in a file or a form must not become markup there."""
+    return html.escape(text, quote=False).replace("\n", "<br>")
+
+
+def info(text: str, title: str) -> None:
+    """A toast with a title of its own; Gradio heads every toast with its kind."""
+    gr.Info(f"<b>{inert(title)}</b><br>{inert(text)}")
+
+
+def warn(text: str, title: str) -> None:
+    gr.Warning(f"<b>{inert(title)}</b><br>{inert(text)}")
+
+
 def _shown(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
-    if isinstance(error, StudioError):
-        return gr.Error(str(error), title="That did not work", duration=None, print_exception=False)
-    if isinstance(error, ValidationError):
-        return gr.Error(sentences(error), title="That did not work", duration=None, print_exception=False)
+    if isinstance(error, (StudioError, ValidationError)):
+        text = sentences(error) if isinstance(error, ValidationError) else str(error)
+        return gr.Error(inert(text), duration=None, print_exception=False)
     traceback.print_exception(error)
-    return gr.Error(DEFECT.format(type(error).__name__), title="Defect", duration=None, print_exception=False)
+    return gr.Error(DEFECT.format(type(error).__name__), duration=None, print_exception=False)
 
 
 def told(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,23 +1,26 @@
 """The Train tab: set the knobs, start a run, watch it. The page only reads the run's files."""
 
 import html
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from components.curve_plot import build_curve_plot, curve_frame
-from components.model_form import build_fields, form_validator, given
+from components.model_form import build_fields
 from core.data import subset
+from core.errors import StudioError, sentences
 from core.models import catalogue
 from core.runs import events as event_files
 from core.runs import process
-from core.runs.config import QLoRAConfig, group_of
+from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.progress import Progress, curve, duration, progress
 from core.runs.store import ACTIVE, Run, RunState, RunStore
 from studio.look import COLOURS
-from studio.told import told
+from studio.told import info, told
 
 # What stands open above the groups; everything else is a group away.
 FIRST_FIELDS = ["model", "subset"]
@@ -58,16 +61,31 @@ class TrainActions:
     def preset(self, name: str) -> list[Any]:
         """The reason of a preset, then every field's value in the model's order."""
         chosen = PRESETS[name]
-        return [chosen.reason, *chosen.config().model_dump().values()]
+        values = chosen.config().model_dump() | {"subset": gr.skip()}  # which rows is not a preset's to say
+        return [chosen.reason, *values.values()]
 
-    def start(self, **values: Any) -> Any:
-        run = process.start(self.runs, QLoRAConfig(**given(values)))
-        gr.Info("Its curve appears on this page and goes on when the page is closed.", title=f"Started {run.id}")
-        return gr.update(choices=self.run_choices(), value=run.id)
+    def start(self, **values: Any) -> Iterator[Any]:
+        """Start a run, and show it; when another is active, show that one and say why not."""
+        config = _config(values)
+        if active := self.runs.active():
+            yield gr.update(choices=self.run_choices(), value=active.id)
+        run = process.start(self.runs, config)
+        info("Its curve appears on this page and goes on when the page is closed.", title=f"Started {run.id}")
+        yield gr.update(choices=self.run_choices(), value=run.id)
 
     def stop(self, run_id: str | None) -> None:
         self.runs.run(run_id or "").request_stop()
-        gr.Info("It writes a checkpoint and an adapter after the present step.", title="Stopping")
+        info("It writes a checkpoint and an adapter after the present step.", title="Stopping")
+
+    def listed(self) -> str:
+        """Cheap to ask every second, different whenever there is another run."""
+        return self.runs.listed()
+
+    def list_again(self, run_id: str | None) -> Any:
+        """The runs there are now; the one that is watched stays so, the newest is shown where there was none."""
+        choices = self.run_choices()
+        known = [name for _, name in choices]
+        return gr.update(choices=choices, value=run_id if run_id in known else (known[0] if known else None))
 
     def fingerprint(self, run_id: str | None) -> str:
         """Cheap to ask every second, different whenever there is something new to draw."""
@@ -99,6 +117,17 @@ class TrainActions:
             notes_html(run, now),
             gr.update(interactive=state.status in ("starting", "running")),
         )
+
+
+def _config(values: dict[str, Any]) -> QLoRAConfig:
+    """The form as a configuration. Raises StudioError that names every field with its group: it may be folded away."""
+    told_as = {name: f"{TITLES[name]} (under {group_of(name)})" for name in values}
+    if empty := [told_as[name] for name, value in values.items() if value is None or value == ""]:
+        raise StudioError("\n".join(f"{name} is empty. Give it a value, or choose the preset again." for name in empty))
+    try:
+        return QLoRAConfig(**values)
+    except ValidationError as error:
+        raise StudioError(sentences(error, lambda name: told_as.get(name, name))) from error
 
 
 def _empty_status() -> str:
@@ -148,7 +177,8 @@ def tiles_html(now: Progress) -> str:
 
 def notes_html(run: Run, now: Progress) -> str:
     """What the run trains on and what was decided for it, each with its reason."""
-    lines = [run.subset().in_words()]
+    trained_on = run.subset()
+    lines = [trained_on.in_words()] if trained_on else []
     told = now.prepared
     if told:
         lines.append(
@@ -166,11 +196,11 @@ def notes_html(run: Run, now: Progress) -> str:
 def build_train_tab(runs: RunStore, demo: gr.Blocks) -> TrainTab:
     do = TrainActions(runs)
     seen = gr.State("")
-    with gr.Row():
+    with gr.Row(elem_id="train-row"):
         with gr.Column(scale=2, min_width=320):
             preset, reason, fields, start, stop = _build_form(do)
         with gr.Column(scale=4, min_width=340):
-            run = gr.Dropdown(label="Run", filterable=False, elem_id="run")
+            run = gr.Dropdown(label="Run", allow_custom_value=True, elem_id="run")
             status = gr.HTML(_empty_status(), elem_id="run-status", padding=False)
             tiles = gr.HTML(elem_id="run-tiles", padding=False)
             with gr.Column(visible=False) as curves:
@@ -186,12 +216,16 @@ def build_train_tab(runs: RunStore, demo: gr.Blocks) -> TrainTab:
     demo.load(told(do.on_load), None, [run, fields["subset"], fields["model"]], **quiet)
     preset.change(told(do.preset), preset, [reason, *in_order], **quiet)
     start.click(
-        told(do.start), inputs_kwargs=fields, outputs=run, validator=form_validator(QLoRAConfig), api_name="start",
+        told(do.start), inputs_kwargs=fields, outputs=run, api_name="start",
     )  # fmt: skip
     stop.click(told(do.stop), run, None, api_name="stop", concurrency_limit=None)
     run.change(told(do.fingerprint), run, seen, **quiet)
+    listed = gr.State("")
+    listed.change(told(do.list_again), run, run, **quiet)
     # Every redraw takes time from a run on the same cores: two seconds are live enough.
-    gr.Timer(2).tick(told(do.fingerprint), run, seen, **quiet)
+    clock = gr.Timer(2)
+    clock.tick(told(do.fingerprint), run, seen, **quiet)
+    clock.tick(told(do.listed), None, listed, **quiet)
     seen.change(told(do.watch), run, watched, **quiet)
     return TrainTab(run, fields["subset"], seen)
 
@@ -211,9 +245,10 @@ def _build_form(
     for name in QLoRAConfig.model_fields:
         if name not in FIRST_FIELDS:
             groups.setdefault(group_of(name), []).append(name)
-    for group, names in groups.items():
-        with gr.Accordion(group, open=False):
-            fields |= build_fields(QLoRAConfig, names)
+    with gr.Column(elem_id="train-groups"):
+        for group, names in groups.items():
+            with gr.Accordion(group, open=False):
+                fields |= build_fields(QLoRAConfig, names)
     for name, value in QUICK_DEMO.config().model_dump().items():
         fields[name].value = value
     return preset, reason, fields, start, stop

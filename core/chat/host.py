@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from core.chat.lanes import LaneAnswer, Lanes
 
 
+_LOOKS_AGAIN = 0.2  # seconds between two looks at whether to stop waiting
+
+
 class ChatHost:
     """Loads a run's base model when first asked, keeps it until another is wanted, lets one caller decode at a time."""
 
@@ -31,6 +34,11 @@ class ChatHost:
     def loaded(self) -> str | None:
         """The name of the base model in memory."""
         return self._loaded[0] if self._loaded else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody's answer is being written."""
+        return self._lock.locked()
 
     def unload(self) -> None:
         """Free the model's memory."""
@@ -51,6 +59,8 @@ class ChatHost:
             adapter: "final" or "step N", as `Run.adapters` names them.
             conversations: the base lane's, then the tuned lane's; each ends on a user turn.
 
+        Waits while another answer is written; gives none when it is stopped before its turn.
+
         Raises:
             StudioError: no such run or adapter, or the prompt does not fit.
         """
@@ -60,7 +70,10 @@ class ChatHost:
             known = ", ".join(found) or "none yet"
             raise StudioError(f"The run {run_id} has no adapter {adapter!r}. It has: {known}.")
         key = f"{run_id}/{adapter}"
-        with self._lock:
+        while not self._lock.acquire(timeout=_LOOKS_AGAIN):
+            if stopped():
+                return
+        try:
             lanes = self._load(run)
             if key not in lanes.adapters:
                 from core.chat.adapters import read_adapter
@@ -68,6 +81,8 @@ class ChatHost:
                 lanes.adapters.keep_only(set())
                 lanes.adapters.add(key, read_adapter(found[adapter], lanes.model.dtype, lanes.model.device))
             yield from lanes.answer(conversations, [None, key], sampling, stopped)
+        finally:
+            self._lock.release()
 
     def _load(self, run: Run) -> "Lanes":
         from core.chat.lanes import Lanes

@@ -45,6 +45,8 @@ class Chat(Sampling):
         from core.chat.host import ChatHost
         from core.chat.lanes import END_WORDS
 
+        if not self.prompt.strip():
+            raise StudioError("The prompt is empty. Give a question.")
         question = [{"role": "user", "content": self.prompt}]
         sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))
         *_, answers = ChatHost(Settings().prepare()).answer(self.run, self.adapter, [question, question], sampling)

@@ -70,7 +70,9 @@ def load_base(model: Model, precision: Precision, attention: str = "sdpa") -> Lo
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of an optional CPU kernel of a hub
     tokenizer = load_tokenizer(model)
     dtype = getattr(torch, precision.compute_dtype)

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from core.data import subset as subsets
 from core.data.subset import Subset
-from core.errors import StudioError
+from core.errors import StudioError, sentences
 from core.files import read_json, write_json
 from core.models import catalogue
 from core.runs import events
 from core.runs.config import SCHEMA_VERSION, QLoRAConfig
 from core.settings import Settings, inside, slug
 
-Status = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
+Status = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "interrupted", "unreadable"]
 ACTIVE: tuple[Status, ...] = ("starting", "running", "stopping")
 
 
@@ -86,20 +86,49 @@ class Run:
         return self.folder / "control" / "stop"
 
     def config(self) -> QLoRAConfig:
-        saved = read_json(self.folder / "config.json")
+        """The run's configuration. Raises StudioError when it is damaged or another version's."""
+        try:
+            saved = read_json(self.folder / "config.json")
+        except (OSError, ValueError) as error:
+            raise StudioError(f"The run {self.id} has no readable config.json ({error}).") from error
         version = saved.pop("schema_version", None)
         if version != SCHEMA_VERSION:
             raise StudioError(
                 f"The run {self.id} has config version {version}, expected {SCHEMA_VERSION}: it was made by another "
                 "version of the studio. Open it with that version."
             )
-        return QLoRAConfig.model_validate(saved)
+        try:
+            return QLoRAConfig.model_validate(saved)
+        except ValidationError as error:
+            raise StudioError(f"The run {self.id} has a config.json that does not fit:\n{sentences(error)}") from error
 
-    def subset(self) -> Subset:
-        return Subset.model_validate(read_json(self.folder / "subset.json"))
+    def subset(self) -> Subset | None:
+        """The subset the run trains on, as it was; None when its file is damaged or another version's."""
+        try:
+            return Subset.model_validate(read_json(self.folder / "subset.json"))
+        except (OSError, ValueError):
+            return None
 
     def saved_state(self) -> RunState:
-        return RunState.model_validate(read_json(self.folder / "state.json"))
+        """state.json; "unreadable", with the reason, when it is damaged. One bad run must not hide the others."""
+        path = self.folder / "state.json"
+        try:
+            return RunState.model_validate(read_json(path))
+        except (OSError, ValueError) as error:
+            reason = "it is no state" if isinstance(error, ValidationError) else str(error)
+            cause = f"state.json of this run cannot be read ({reason}). Its files are left as they are."
+            return RunState(status="unreadable", cause=cause, created=path.stat().st_mtime)
+
+    def problem(self) -> str | None:
+        """Why nothing can be made of this run, or None."""
+        state = self.saved_state()
+        if state.status == "unreadable":
+            return state.cause
+        try:
+            self.config()
+        except StudioError as error:
+            return str(error)
+        return None
 
     def save_state(self, state: RunState) -> None:
         write_json(self.folder / "state.json", state.model_dump())
@@ -164,6 +193,10 @@ class RunStore:
         """All runs, newest first."""
         found = [Run(path.parent) for path in self.settings.runs_dir.glob("[!.]*/state.json")]
         return sorted(found, key=lambda run: run.saved_state().created, reverse=True)
+
+    def listed(self) -> str:
+        """The names of all runs, in one text, without reading any of them."""
+        return " ".join(sorted(path.parent.name for path in self.settings.runs_dir.glob("[!.]*/state.json")))
 
     def active(self) -> Run | None:
         return next((run for run in self.runs() if run.state().status in ACTIVE), None)

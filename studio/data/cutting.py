@@ -21,6 +21,7 @@ from core.settings import Settings, slug
 from studio.data.asking import sql_of
 from studio.data.lens import lens_of
 from studio.following import follow
+from studio.told import info
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
 QUICK_ROWS = 1000
@@ -109,7 +110,7 @@ class Cutting:
         if not lens_of(state).dataset:
             raise StudioError("No data set is open. Open one first.")
         made = subset.cut(self.settings, (name or "").strip(), self.recipe(state, ticked, values))
-        gr.Info(made.in_words(), title=f"Cut {made.name}")
+        info(made.in_words(), title=f"Cut {made.name}")
         return self._made(made)
 
     def _made(self, made: subset.Subset) -> list[Any]:
@@ -126,7 +127,7 @@ class Cutting:
             model=lens.model if counted else "", template=lens.template if counted else "auto",
         )  # fmt: skip
         made = subset.cut(self.settings, (name or "").strip(), recipe)
-        gr.Info(made.in_words(), title=f"Cut {made.name}")
+        info(made.in_words(), title=f"Cut {made.name}")
         return self._made(made)
 
     def cut_from_file(self, upload: str | None, name: str) -> list[Any]:
@@ -183,7 +184,7 @@ class Cutting:
         )  # fmt: skip
 
         def ended(done: Job) -> list[Any]:
-            gr.Info(f"It is at {done.result.path}", title=f"Pushed {found.name}")
+            info(f"It is at {done.result.path}", title=f"Pushed {found.name}")
             return [gr.skip(), _written(done.result, f"Pushed to {done.result.path}. ")]
 
         yield from follow(job, 2, ended)

@@ -17,6 +17,7 @@ from core.runs.config import QLoRAConfig
 from core.settings import Settings
 from studio.data.lens import lens_of
 from studio.following import follow
+from studio.told import info
 
 _NEAR = Filter(column="near_duplicate_of", low=0)
 _TEMPLATES = [("the model's own", "auto"), ("Llama 2", "llama2"), ("ChatML", "chatml")]
@@ -67,7 +68,7 @@ class Numbers:
 
         def ended(done: Job) -> list[Any]:
             found = lens.rows(self.settings).count(lens.view.model_copy(update={"filters": [_NEAR], "search": ""}))
-            gr.Info(
+            info(
                 f"{found:,} rows are almost the same as an earlier one."
                 if found
                 else "No two rows are almost the same.",

@@ -17,6 +17,7 @@ from core.jobs import Job, Jobs
 from core.settings import Settings, inside
 from studio.data.lens import lens_of
 from studio.following import follow
+from studio.told import info, warn
 
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS]
 _TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
@@ -50,10 +51,10 @@ class Opening:
             about = derive.derive(self.settings, data, data.detected)
             if not about.usable:
                 reason = next(iter(about.problems), "no text")
-                gr.Warning(f"No row can be used as it is read now ({reason}). Choose another reading below.",
+                warn(f"No row can be used as it is read now ({reason}). Choose another reading below.",
                            title=f"Opened {data.source.name}")  # fmt: skip
             else:
-                gr.Info(f"{data.rows:,} rows, {about.usable:,} usable: {data.evidence}.",
+                info(f"{data.rows:,} rows, {about.usable:,} usable: {data.evidence}.",
                         title=f"Opened {data.source.name}")  # fmt: skip
             return [gr.update(choices=self.choices(), value=data.id)]
 
