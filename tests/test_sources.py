@@ -1,24 +1,33 @@
-import json
+import hashlib
 
 import pytest
+from datasets import Dataset as Table
+from datasets import DatasetDict
+from opened import lines
 
-from core.data import sources, table
-from core.data.formats import parse_guanaco
+from core.data import derive, sources, table
+from core.data.formats import Reading
 from core.data.readers import read_rows
-from core.data.table import Rows
+from core.data.rows import Rows
+from core.data.view import View
 from core.errors import StudioError
+
+ROW = {"instruction": "Add", "input": "1 1", "output": "2"}
 
 
 @pytest.fixture(scope="module")
 def bundled():
     files = {split: sources.BUNDLED_FOLDER / f"{split}.jsonl" for split in ("train", "heldout")}
-    return {split: [parse_guanaco(row) for row in read_rows(path, path.name)] for split, path in files.items()}
+    return {
+        split: [Reading(format="guanaco").parse(read.row) for read in read_rows(path, path.name)]
+        for split, path in files.items()
+    }
 
 
 def test_the_bundled_set_is_large_mixed_and_has_a_split_of_its_own(settings, bundled):
     data = sources.open_bundled(settings)
     assert data.rows >= 300
-    assert data.usable == data.rows
+    assert derive.derive(settings, data, data.detected).usable == data.rows
     assert data.splits == {"train": len(bundled["train"]), "held-out": len(bundled["heldout"])}
     assert len(bundled["heldout"]) >= 24
     talks = bundled["train"] + bundled["heldout"]
@@ -35,14 +44,13 @@ def test_every_bundled_answer_has_the_voice_and_no_two_questions_are_the_same(bu
 
 
 def test_a_file_is_known_by_its_content_not_its_name(settings, tmp_path):
-    row = json.dumps({"instruction": "Add", "input": "1 1", "output": "2"})
-    (tmp_path / "a.jsonl").write_text(row)
-    (tmp_path / "b.jsonl").write_text(row + "\n" + row)
+    (tmp_path / "a.jsonl").write_text(lines([ROW]))
+    (tmp_path / "b.jsonl").write_text(lines([ROW, ROW]))
     first = sources.open_file(settings, tmp_path / "a.jsonl")
+    assert first.source.key == hashlib.sha256((tmp_path / "a.jsonl").read_bytes()).hexdigest()
     assert sources.open_file(settings, tmp_path / "a.jsonl").id == first.id
     assert sources.open_file(settings, tmp_path / "b.jsonl", "a.jsonl").id != first.id
     assert len(table.opened_datasets(settings)) == 2
-    assert first.format == "alpaca"
 
 
 def test_a_missing_file_and_a_wrong_hub_id_are_sentences(settings, tmp_path):
@@ -53,6 +61,21 @@ def test_a_missing_file_and_a_wrong_hub_id_are_sentences(settings, tmp_path):
             sources.open_hub(settings, name)
 
 
+def test_a_folder_that_datasets_saved_keeps_its_splits(settings, tmp_path):
+    DatasetDict(validation=Table.from_list([ROW]), train=Table.from_list([ROW] * 3)).save_to_disk(str(tmp_path / "s"))
+    shares: list[float] = []
+    data = sources.open_folder(settings, tmp_path / "s", lambda share, words: shares.append(share))
+    assert data.splits == {"train": 3, "held-out": 1}
+    assert shares[-1] == 1.0
+    with pytest.raises(StudioError, match="no folder that datasets saved"):
+        sources.open_folder(settings, tmp_path)
+
+
+def test_the_only_split_there_is_is_there_to_be_trained_on(settings, tmp_path):
+    DatasetDict(test=Table.from_list([ROW] * 2)).save_to_disk(str(tmp_path / "s"))
+    assert sources.open_folder(settings, tmp_path / "s").splits == {"train": 2}
+
+
 @pytest.mark.parametrize(
     ("file", "form", "rows"),
     [
@@ -60,11 +83,13 @@ def test_a_missing_file_and_a_wrong_hub_id_are_sentences(settings, tmp_path):
         ("sharegpt_tools_300.json", "sharegpt", 300),
         ("guanaco-llama2-1k-train.parquet", "llama2", 1000),
         ("openassistant_best_replies_eval.jsonl", "guanaco", 518),
+        ("sentiment_imdb_1000.tsv", "label", 1000),
     ],
 )
 def test_real_files_open(settings, shared_data, file, form, rows):
     data = sources.open_file(settings, shared_data / file)
-    assert (data.format, data.rows) == (form, rows)
-    assert data.usable + sum(data.problems.values()) == rows
-    assert data.usable >= 0.95 * rows
-    assert len(Rows(settings, data.id).page(0, 25)) == 25
+    about = derive.derive(settings, data, data.detected)
+    assert (data.detected.format, data.rows) == (form, rows)
+    assert about.usable + sum(about.problems.values()) == rows
+    assert about.usable >= 0.95 * rows
+    assert len(Rows(settings, data.id).page(View(), 0, 25)) == 25

@@ -179,7 +179,7 @@ def _record(given: dict[str, Any], reading: Reading, language: Callable[[str], s
         "conversation_hash": hash_of(json.dumps(messages)) if messages else None,
         "prompt_hash": hash_of(" ".join(folded(prompt or answer or "").split())) if messages else None,
         "messages": messages,
-        "search": folded("\n".join([*texts, *looked_at])),
+        "search": folded(storable("\n".join([*texts, *looked_at]))),
     }
 
 

@@ -27,7 +27,10 @@ SIMILAR = 0.8  # estimated Jaccard similarity of the sets of runs from which two
 # 0.9 with 0.995; of 0.5 with 0.03, which the comparison of all 72 then turns away.
 VALUES, BANDS = 72, 9
 RUN = 3
-_WORD = re.compile(r"\w+")
+# Thai and Lao, Burmese, Khmer, kana, Han: scripts without spaces between words, where every character counts as one.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002ffff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_ASCII_WORD = re.compile(r"\w+")
 _SEED = 1
 
 
@@ -70,9 +73,7 @@ def sketcher() -> Callable[[pa.Table], tuple[np.ndarray, np.ndarray]]:
 
 def runs_of(text: str) -> list[str]:
     """The runs of three words in a text; of three characters, where a script has no spaces between words."""
-    words = _WORD.findall(derive.folded(text))
-    characters = sum(map(len, words))
-    parts = words if characters < 12 * len(words) else [c for word in words for c in word]
+    parts = (_ASCII_WORD if text.isascii() else _WORD).findall(derive.folded(text))
     if len(parts) <= RUN:
         return [" ".join(parts)]
     return [" ".join(run) for run in zip(parts, parts[1:], parts[2:], strict=False)]

@@ -86,12 +86,8 @@ class Rows:
         fields: Fields = {}
         for name, kind, file in own:
             sql = f"{file}.{name}"
-            length = {
-                "prompt": "(reading.characters - reading.answer_characters)",
-                "answer": "reading.answer_characters",
-            }
             fields[name] = Sortable(
-                name=name, kind=kind, file=file, sql=sql, length=length.get(name, f"length({sql})" * (kind == "text"))
+                name=name, kind=kind, file=file, sql=sql, length=_LENGTHS.get(name, f"length({sql})" * (kind == "text"))
             )
         for column in self.about.columns:
             name = column.name if column.name not in fields else f"{column.name} (source)"

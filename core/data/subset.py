@@ -134,7 +134,7 @@ def read_recipe(path: Path, name: str) -> Recipe:
         return Recipe.model_validate(value.get("recipe", value))
     except ValidationError as error:
         raise StudioError(f"{name!r} is no recipe.\n{sentences(error)}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise StudioError(f"{name!r} is no recipe. Expected the recipe.json of a subset or of an export.") from error
 
 

@@ -109,7 +109,7 @@ def _turns(value: Any, role_key: str = "role", content_key: str = "content") -> 
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
@@ -145,7 +145,7 @@ def _alpaca(row: Row, reading: Reading) -> list[Message]:
     if isinstance(history, str):
         try:
             history = json.loads(history)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise UnusableRow("history is not a list of pairs") from error
     if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in history):
         raise UnusableRow("history is not a list of pairs")

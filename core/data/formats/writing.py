@@ -58,7 +58,7 @@ def _sharegpt(messages: list[Message]) -> dict[str, Any]:
 def _alpaca(messages: list[Message]) -> dict[str, Any]:
     system = [m["content"] for m in messages if m["role"] == "system"]
     turns = [m for m in messages if m["role"] != "system"]
-    if any(m["role"] != ("user", "assistant")[i % 2] for i, m in enumerate(turns)):
+    if not turns or len(turns) % 2 or any(m["role"] != ("user", "assistant")[i % 2] for i, m in enumerate(turns)):
         raise Unwritable("Alpaca holds pairs of a question and an answer only")
     pairs = [[a["content"], b["content"]] for a, b in zip(turns[::2], turns[1::2], strict=True)]
     instruction, output = pairs.pop()

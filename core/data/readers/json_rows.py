@@ -37,6 +37,11 @@ class _Decoder:
         return Read(line, value, text, f"names the field {twice!r} twice; the last one counts" if twice else "")
 
 
+def _beyond(error: Exception) -> str:
+    """What is wrong with JSON that is well formed, but that Python's decoder will not take."""
+    return "is nested too deeply" if isinstance(error, RecursionError) else "holds a number of too many digits"
+
+
 def read_lines(source: LineSource) -> Iterator[Read]:
     yield from _objects(source.lines())
 
@@ -55,8 +60,8 @@ def _objects(lines: Iterator[tuple[int, str | None]]) -> Iterator[Read]:
         except json.JSONDecodeError as error:
             byte = broken(text)
             yield Read(number, None, text, f"is not UTF-8 text (byte {byte})" if byte else f"is not JSON ({error.msg})")
-        except RecursionError:
-            yield Read(number, None, text, "is nested too deeply")
+        except (RecursionError, ValueError) as error:
+            yield Read(number, None, text, _beyond(error))
         else:
             yield json_of.read(number, text, value)
 
@@ -122,8 +127,8 @@ class _Document:
                     self._more(max(_CHUNK, held))
                     continue
                 return self._skip(line, TOO_LONG if held >= ROW_LIMIT else f"is not JSON ({error.msg})")
-            except RecursionError:
-                return self._skip(line, "is nested too deeply")
+            except (RecursionError, ValueError) as error:
+                return self._skip(line, _beyond(error))
             if end == len(self.buffer) and not self.ended and first not in '{["':  # a number may go on
                 self._more(_CHUNK)
                 continue
@@ -151,7 +156,7 @@ class _Document:
         self._more(ROW_LIMIT)
         try:
             value, end = self.json_of.decoder.raw_decode(self.buffer)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             value, end = None, 0
         if value is None or not self.ended or self.buffer[end:].strip():
             yield from _objects(self._lines())

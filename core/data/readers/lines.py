@@ -51,7 +51,7 @@ class LineSource:
         if name.lower().endswith(".gz"):
             stream = gzip.GzipFile(fileobj=self._file)
         elif name.lower().endswith(".zst"):
-            stream = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
+            stream = _Frames(self._file)
         self._stream = io.BufferedReader(_Plain(stream, name), _CHUNK)
         head = self._stream.peek(4)
         mark = next((bom for bom in _BOMS if head.startswith(bom)), b"")
@@ -88,6 +88,31 @@ class LineSource:
 
     def _tell(self) -> None:
         self._at(min(1.0, self._file.tell() / self._size))
+
+
+class _Frames:
+    """Zstandard frames one behind the other. The library's own reader takes a file cut short for a whole one."""
+
+    _STEP = 2**11  # bytes fed at a time: no frame makes more than ROW_LIMIT of so little
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._waiting = file, b""
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = False  # whether the frame has been fed anything
+
+    def read(self, size: int) -> bytes:
+        while not self._waiting:
+            fed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
+            if not (fed := fed or self._file.read(self._STEP)):
+                if self._begun:
+                    raise EOFError("the file ends early")
+                return b""
+            self._begun = True
+            self._waiting = self._frame.decompress(fed)
+        data, self._waiting = self._waiting[:size], self._waiting[size:]
+        return data
 
 
 class _Plain(io.RawIOBase):

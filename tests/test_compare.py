@@ -1,0 +1,36 @@
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from opened import talk, talks
+
+from core.data import subset
+from core.data.compare import compare
+from core.data.recipe import Recipe
+
+
+@limits(max_examples=10)
+@given(left=st.sets(st.integers(0, 19), min_size=1), right=st.sets(st.integers(0, 19), min_size=1))
+def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
+    from core.settings import Settings
+
+    folder = tmp_path_factory.mktemp("compare")
+    home = Settings(home=folder / "home").prepare()
+    data = talks(home, folder, [talk(f"q{i}", "a" * (i + 1)) for i in range(20)])
+    for name, picked in (("l", left), ("r", right)):
+        subset.cut(home, name, Recipe(dataset=data.id, method="picked", picked=sorted(picked), held_out_share=0))
+    found = compare(home, "l", "r")
+    assert (found.left_rows, found.right_rows, found.common, found.crossed) == (
+        len(left),
+        len(right),
+        len(left & right),
+        0,
+    )
+    assert (sum(found.left), sum(found.right)) == (len(left), len(right))
+
+
+def test_a_row_trained_on_here_and_held_out_there_is_told(settings, tmp_path):
+    data = talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(20)])
+    subset.cut(settings, "all", Recipe(dataset=data.id, held_out_share=0))
+    subset.cut(settings, "split", Recipe(dataset=data.id, held_out_share=0.5))
+    found = compare(settings, "all", "split")
+    assert (found.common, found.crossed) == (20, 10)

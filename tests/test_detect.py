@@ -1,0 +1,52 @@
+import pytest
+from test_reading import ROWS, TURNS
+
+from core.data import formats, readers
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_format_with_turns_is_recognised_with_evidence(name):
+    found = formats.detect([ROWS[name], {"other": 1}])
+    assert found.reading.format == name
+    assert "in 1 of the first 2 rows" in found.evidence
+    assert found.reading.parse(ROWS[name]) == TURNS
+
+
+def test_a_column_of_another_name_is_found_and_named():
+    found = formats.detect([{"id": 1, "chat_log": TURNS}])
+    assert found.reading.columns == {"messages": "chat_log"}
+    assert "'chat_log'" in found.evidence
+    assert found.reading.parse({"chat_log": TURNS}) == TURNS
+
+
+def test_the_format_of_most_rows_wins():
+    assert formats.detect([ROWS["alpaca"], ROWS["guanaco"], ROWS["guanaco"], {"x": 1}]).reading.format == "guanaco"
+
+
+def test_a_text_with_few_repeated_values_beside_it_is_text_with_a_label():
+    rows = [{"text": f"A film about number {i}, and long.", "sentiment": ("good", "bad")[i % 2]} for i in range(50)]
+    found = formats.detect(rows)
+    assert found.reading.format == "label"
+    assert found.reading.columns == {"text": "text", "label": "sentiment"}
+    assert "2 different values in the column 'sentiment' (good, bad)" in found.evidence
+
+
+def test_prose_is_plain_text_and_numbers_are_nothing():
+    found = formats.detect([{"id": i, "body": f"Prose number {i}, and more of it.", "tag": f"t{i}"} for i in range(30)])
+    assert (found.reading.format, found.reading.columns) == ("text", {"text": "body"})
+    assert formats.detect([{"weight": 3}, {"weight": 4}]) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "form"),
+    [
+        ("alpaca_identity_91.json", "alpaca"),
+        ("sharegpt_tools_300.json", "sharegpt"),
+        ("guanaco-llama2-1k-train.parquet", "llama2"),
+        ("openassistant_best_replies_eval.jsonl", "guanaco"),
+        ("sentiment_imdb_1000.tsv", "label"),
+    ],
+)
+def test_real_files_are_recognised(shared_data, file, form):
+    rows = [read.row for read in readers.read_rows(shared_data / file, file) if read.row][:200]
+    assert formats.detect(rows).reading.format == form

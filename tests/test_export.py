@@ -1,0 +1,186 @@
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset, load_from_disk
+from huggingface_hub import DatasetCard
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from opened import opened, talk, talks
+
+from core.data import derive, export, sources, subset
+from core.data.export import FILE_KINDS, SPLIT_NAMES
+from core.data.formats import EXPORT_FORMATS, until_last_answer
+from core.data.recipe import Recipe
+from core.data.rows import Rows
+from core.data.table import TRAIN
+from core.errors import StudioError
+
+NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "x" * 10_000_000, "nul \x00 here", "tab\tand\\", "'; --",
+         "=SUM(A1)", " spaces ", "日本 🎈 e\u0301", "[1, 2]", '{"a": 1}', "null", "007",
+         "\u2028line", "### Human", "<s"]  # fmt: skip
+
+
+def cut(settings, data, name: str = "s", **recipe):
+    return subset.cut(settings, name, Recipe(dataset=data.id, held_out_share=0, **recipe))
+
+
+def reopened(settings, zipped: str, kind: str, folder, split: str = "train") -> list:
+    """The conversations of a file in an export, read by the studio again."""
+    with zipfile.ZipFile(zipped) as archive:
+        archive.extractall(folder)
+    if kind == "dataset":
+        data = sources.open_folder(settings, folder / "dataset")
+    else:
+        data = sources.open_file(settings, folder / f"{split}.{kind}")
+    assert data.unreadable == 0
+    return [messages for _, _, messages in Rows(settings, data.id).usable()]
+
+
+def written(settings, name: str, missing: dict[str, list[int]]) -> list:
+    gone = {row for rows in missing.values() for row in rows}
+    return [until_last_answer(messages) for _, row, messages in subset.stream(settings, name) if row not in gone]
+
+
+@pytest.mark.parametrize("kind", FILE_KINDS)
+@pytest.mark.parametrize("form", EXPORT_FORMATS)
+def test_nasty_rows_come_back_equal_in_every_format_and_kind_of_file(settings, tmp_path, form, kind):
+    if form == "text":
+        data = opened(settings, tmp_path, [{"text": text} for text in NASTY])
+    else:
+        data = talks(settings, tmp_path, [talk(f"{i} {text}", f"{text} {i}") for i, text in enumerate(NASTY)])
+    cut(settings, data)
+    done = export.export(settings, "s", form, [kind])
+    assert done.rows >= len(NASTY) - 3
+    assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
+
+
+@pytest.mark.parametrize("file", ["alpaca_identity_91.json", "sharegpt_tools_300.json",
+                                  "guanaco-llama2-1k-train.parquet", "openassistant_best_replies_eval.jsonl",
+                                  "sentiment_imdb_1000.tsv"])  # fmt: skip
+@pytest.mark.parametrize("form", [form for form in EXPORT_FORMATS if form != "text"])
+def test_real_rows_come_back_equal_in_every_format(settings, shared_data, tmp_path, file, form):
+    """Every kind of file once, by turns: the kinds with every format are tested above."""
+    data = sources.open_file(settings, shared_data / file)
+    cut(settings, data)
+    kind = FILE_KINDS[EXPORT_FORMATS.index(form) % len(FILE_KINDS)]
+    done = export.export(settings, "s", form, [kind])
+    assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
+    assert done.rows + sum(map(len, done.not_written.values())) == derive.derive(settings, data, data.detected).usable
+
+
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip)
+conversations = st.lists(
+    st.tuples(st.none() | texts, st.lists(st.tuples(texts, texts), min_size=1, max_size=2)).map(
+        lambda said: talk(*(text for pair in said[1] for text in pair), system=said[0])
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@limits(max_examples=40)
+@given(
+    said=conversations,
+    form=st.sampled_from([form for form in EXPORT_FORMATS if form != "text"]),
+    kind=st.sampled_from([kind for kind in FILE_KINDS if kind != "dataset"]),
+)
+def test_any_conversations_come_back_equal(tmp_path_factory, said, form, kind):
+    from core.settings import Settings
+
+    folder = tmp_path_factory.mktemp("e")
+    home = Settings(home=folder / "home").prepare()
+    cut(home, talks(home, folder, said))
+    try:
+        done = export.export(home, "s", form, [kind])
+    except StudioError as error:
+        assert "can be written in this format" in str(error)  # noqa: PT017 every row was refused, with its reason
+        return
+    assert reopened(home, done.path, kind, folder / "out") == written(home, "s", done.not_written)
+
+
+@pytest.fixture
+def keeper(settings):
+    return subset.ensure_bundled(settings).name
+
+
+def test_the_zip_holds_both_splits_the_card_and_the_recipe_and_is_the_same_each_time(settings, keeper, tmp_path):
+    done = export.export(settings, keeper, "messages", ["jsonl", "parquet"])
+    first = Path(done.path).read_bytes()
+    assert Path(export.export(settings, keeper, "messages", ["jsonl", "parquet"]).path).read_bytes() == first
+    with zipfile.ZipFile(done.path) as archive:
+        assert set(archive.namelist()) == {
+            "README.md", "recipe.json", "train.jsonl", "test.jsonl", "train.parquet", "test.parquet"
+        }  # fmt: skip
+        recipe = json.loads(archive.read("recipe.json"))
+        archive.extractall(tmp_path)
+    assert recipe["sha256"] == subset.find(settings, keeper).sha256
+    assert subset.read_recipe(tmp_path / "recipe.json", "recipe.json") == subset.find(settings, keeper).recipe
+
+
+def test_datasets_itself_loads_what_is_exported_by_its_card(settings, keeper, tmp_path):
+    """`load_dataset` on the folder reads the card's front matter, as the Hub does."""
+    done = export.export(settings, keeper, "messages", ["parquet", "dataset"])
+    with zipfile.ZipFile(done.path) as archive:
+        archive.extractall(tmp_path / "out")
+    found = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    saved = load_from_disk(str(tmp_path / "out" / "dataset"))
+    rows = subset.load(settings, keeper)
+    for split, name in SPLIT_NAMES.items():
+        assert found[name]["messages"] == saved[name]["messages"] == [messages for _, messages in rows[split]]
+
+
+def test_the_card_is_one_the_hub_accepts(settings, keeper, tmp_path):
+    done = export.export(settings, keeper, "llama2", ["csv"])
+    with zipfile.ZipFile(done.path) as archive:
+        text = archive.read("README.md").decode()
+        [*_, last] = csv.reader(archive.read("train.csv").decode().splitlines())
+    card = DatasetCard(text)
+    assert card.data.license == "cc-by-4.0"
+    assert card.data.configs[0]["data_files"] == [
+        {"split": "train", "path": "train.csv"},
+        {"split": "test", "path": "test.csv"},
+    ]
+    assert "| train | 306 rows |" in text
+    assert subset.find(settings, keeper).sha256 in text
+    assert last
+
+
+def test_names_from_outside_make_no_markup_in_the_card(settings, tmp_path):
+    data = opened(settings, tmp_path, [{"messages": talk("a", "b")}], "<img src=x>|`.jsonl")
+    cut(settings, data)
+    with zipfile.ZipFile(export.export(settings, "s", "messages", ["json"]).path) as archive:
+        body = archive.read("README.md").decode().split("---", 2)[2]
+    assert "<img" not in body
+    assert "&lt;img src=x>\\|'.jsonl" in body
+
+
+def test_rows_a_format_cannot_say_are_left_out_counted_and_listed(settings, tmp_path):
+    data = talks(settings, tmp_path, [talk("a", "b"), talk("c [/INST]", "d"), talk("e", "f", "g")])
+    cut(settings, data)
+    done = export.export(settings, "s", "llama2", ["jsonl"])
+    [reason] = done.not_written
+    assert done.not_written[reason] == [1]
+    assert done.in_words() == f"2 rows written, 1 left out (1: {reason})"
+    with zipfile.ZipFile(done.path) as archive:
+        assert json.loads(archive.read("recipe.json"))["not_written"] == {reason: [1]}
+        assert f"- 1: {reason.replace('<', '&lt;')}" in archive.read("README.md").decode()
+    assert [row for row, _ in subset.load(settings, "s")[TRAIN]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("form", "kinds", "why"),
+    [
+        ("nope", ["jsonl"], "no export format 'nope'. Expected one of llama2"),
+        ("llama2", ["xlsx"], "no kind of file 'xlsx'"),
+        ("llama2", [], "No kind of file was chosen"),
+        ("text", ["jsonl"], "No row of 'keeper' can be written"),
+    ],
+)
+def test_what_cannot_be_exported_is_a_sentence_and_leaves_nothing(settings, keeper, form, kinds, why):
+    with pytest.raises(StudioError, match=why):
+        export.export(settings, keeper, form, kinds)
+    assert list(settings.exports_dir.iterdir()) == []

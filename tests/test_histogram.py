@@ -1,0 +1,62 @@
+import pytest
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from opened import opened, talk
+
+from core.data.histogram import BARS, histogram
+from core.data.rows import Rows
+from core.data.view import Filter, View
+
+
+@pytest.fixture
+def rows(settings, tmp_path):
+    given_rows = [
+        {"messages": talk("a", "b" * i), "n": i, "x": i / 7, "kind": "abc"[i % 3] if i % 10 else None, "id": f"id{i}"}
+        for i in range(1, 101)
+    ]
+    return Rows(settings, opened(settings, tmp_path, given_rows).id)
+
+
+@pytest.mark.parametrize("column", ["n", "x", "kind", "id", "answer", "prompt", "turns", "split", "row"])
+def test_a_click_on_a_bar_gives_the_rows_it_counts_and_all_bars_together_all_rows(rows, column):
+    found = histogram(rows, column)
+    assert found.bars
+    assert len(found.bars) <= BARS
+    for bar in found.bars:
+        assert rows.count(View(filters=[bar.chosen])) == bar.count, bar
+    assert sum(bar.count for bar in found.bars) + found.empty == 100
+
+
+def test_few_repeated_values_are_bars_of_their_own_the_most_frequent_first(rows):
+    found = histogram(rows, "kind")
+    assert (found.kind, found.empty) == ("values", 10)
+    assert [bar.count for bar in found.bars] == sorted((bar.count for bar in found.bars), reverse=True)
+    assert histogram(rows, "id").kind == "lengths"
+
+
+def test_other_filters_count_and_the_columns_own_does_not(rows):
+    mine, other = Filter(column="n", low=1, high=11), Filter(column="kind", values=["a"])
+    both = histogram(rows, "n", View(filters=[mine, other]))
+    assert sum(bar.count for bar in both.bars) == rows.count(View(filters=[other]))
+
+
+def test_no_row_has_no_bars(rows):
+    found = histogram(rows, "n", View(search="nowhere to be found"))
+    assert (found.bars, found.empty) == ([], 0)
+
+
+@limits(max_examples=25)
+@given(st.lists(st.floats(-1e12, 1e12) | st.integers(-(10**6), 10**6) | st.none(), min_size=1, max_size=40))
+def test_any_numbers_fall_into_exactly_one_bar(tmp_path_factory, values):
+    from core.settings import Settings
+
+    folder = tmp_path_factory.mktemp("h")
+    home = Settings(home=folder / "home").prepare()
+    data = opened(home, folder, [{"messages": talk("a", "b"), "v": value} for value in values])
+    rows = Rows(home, data.id)
+    if "v" not in rows.fields:
+        return  # nothing but empty cells: no column
+    found = histogram(rows, "v")
+    assert sum(bar.count for bar in found.bars) + found.empty == len(values)
+    assert [rows.count(View(filters=[bar.chosen])) for bar in found.bars] == [bar.count for bar in found.bars]

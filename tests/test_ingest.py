@@ -1,0 +1,134 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+from opened import lines, opened
+
+from core.data import ingest, sources, table
+from core.data.readers import Read
+from core.data.table import Source
+from core.errors import StudioError
+
+TEXT = {"instruction": "Add", "output": "2"}
+
+
+def rows_of(settings, data) -> list[dict]:
+    return pq.read_table(table.folder(settings, data.id) / "rows.parquet").to_pylist()
+
+
+def test_rows_columns_and_kinds_are_what_stands_in_the_file(settings, tmp_path):
+    rows = [TEXT | {"n": i, "share": i / 4, "flag": i % 2 == 0, "tags": ["a"], "note": None} for i in range(4)]
+    data = opened(settings, tmp_path, rows)
+    assert (data.rows, data.unreadable, data.complaints, data.nested) == (4, 0, [], ["tags"])
+    assert {c.name: c.kind for c in data.columns} == {
+        "instruction": "text", "output": "text", "n": "integer", "share": "number", "flag": "flag"
+    }  # fmt: skip
+    stored = rows_of(settings, data)
+    assert [json.loads(row["raw"]) for row in stored] == rows
+    assert [row["c.share"] for row in stored] == [0, 0.25, 0.5, 0.75]
+    assert [row["line"] for row in stored] == [1, 2, 3, 4]
+
+
+def test_trouble_is_told_by_line_and_the_rest_is_there(settings, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([TEXT]) + "oops\n" + lines([TEXT | {"n": 1}, TEXT | {"n": "many"}, TEXT | {"n": 2}]))
+    data = sources.open_file(settings, path)
+    assert (data.rows, data.unreadable) == (5, 1)
+    assert data.complaints == [
+        "line 2 is not JSON (Expecting value)",
+        "the column 'n' is number in 2 rows, but 1 text (first: line 4)",
+    ]
+    assert [row["trouble"] for row in rows_of(settings, data)] == [None, "is not JSON (Expecting value)", *[None] * 3]
+    assert [row["c.n"] for row in rows_of(settings, data)] == [None, None, "1", "many", "2"]
+
+
+def test_columns_of_numbers_in_a_csv_are_numbers_and_codes_are_text(settings, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,count,share,code,word\nhello there,1,0.5,007,a\nand more,,1,010,2\n")
+    data = sources.open_file(settings, path)
+    assert {c.name: c.kind for c in data.columns} == {
+        "text": "text", "count": "integer", "share": "number", "code": "text", "word": "text"
+    }  # fmt: skip
+    assert [row["c.count"] for row in rows_of(settings, data)] == [1, None]
+
+
+def test_numbers_beyond_64_bits_and_lone_surrogates_are_kept_as_far_as_they_can_be(settings, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a\\ud800b", "n": 36893488147419103232}\n{"text": "c", "n": 1}\n')
+    data = sources.open_file(settings, path)
+    assert [row["c.text"] for row in rows_of(settings, data)] == ["a\ufffdb", "c"]
+    assert [row["c.n"] for row in rows_of(settings, data)] == [2.0**65, 1.0]
+
+
+def test_a_data_set_opened_before_is_found_again(settings, tmp_path, monkeypatch):
+    data = opened(settings, tmp_path, [TEXT])
+    monkeypatch.setattr(ingest, "_ingest", None)  # nothing is read a second time
+    assert sources.open_file(settings, tmp_path / "rows.jsonl") == data
+
+
+def test_a_file_of_many_row_groups_is_one_table(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "GROUP_ROWS", 7)
+    data = opened(settings, tmp_path, [TEXT | {"n": i} | ({"late": "x"} if i == 20 else {}) for i in range(30)])
+    stored = rows_of(settings, data)
+    assert [row["row"] for row in stored] == [row["c.n"] for row in stored] == list(range(30))
+    assert [row["c.late"] for row in stored].index("x") == 20
+    assert not list(table.folder(settings, data.id).glob("part-*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("oops\n[1]\n", "Nothing in 'rows.jsonl' can be read: line 1 is not JSON"),
+        ('{"weight": 3}\n', r"No text in 'rows.jsonl' \(columns: weight\). Expected one of: messages"),
+        ("\n\n", "it holds no rows"),
+    ],
+)
+def test_what_holds_no_text_is_refused_and_leaves_nothing(settings, tmp_path, text, why):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    with pytest.raises(StudioError, match=why):
+        sources.open_file(settings, path)
+    assert [p.name for p in settings.datasets_dir.iterdir() if p.is_dir()] == []
+
+
+def test_columns_past_the_limit_are_in_the_raw_row_only(settings, tmp_path):
+    data = opened(settings, tmp_path, [TEXT | {f"c{i}": i for i in range(400)}])
+    assert len(data.columns) == ingest.MOST_COLUMNS
+    assert len(json.loads(rows_of(settings, data)[0]["raw"])) == 402
+
+
+KILLED = """
+import itertools, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from core.data import ingest
+from core.data.readers import Read
+from core.data.table import Source
+from core.settings import Settings
+
+def rows():
+    for i in itertools.count():
+        if i == 25_000:
+            print("half way", flush=True)
+        yield "train", Read(i, {"text": "### Human: a### Assistant: b"}, "{}")
+
+ingest.ingest(Settings(home=Path(sys.argv[1])).prepare(), Source(kind="upload", name="a", key="k" * 64), rows())
+"""
+
+
+def test_killed_half_way_it_leaves_no_data_set_and_the_next_one_clears_up(settings):
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    command = [sys.executable, "-c", KILLED, str(settings.home), root]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "half way\n"
+        child.send_signal(signal.SIGKILL)
+    assert table.opened_datasets(settings) == []
+    assert list(settings.datasets_dir.glob(".ingest-*"))
+    rows = [("train", Read(1, {"text": "### Human: a### Assistant: b"}, "{}"))]
+    made = ingest.ingest(settings, Source(kind="upload", name="a", key="k" * 64), rows)
+    assert table.opened_datasets(settings) == [made]
+    assert not list(settings.datasets_dir.glob(".ingest-*"))

@@ -1,0 +1,132 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from core.errors import StudioError
+from core.jobs import Jobs
+
+
+def adding(one: int, other: int, told) -> int:
+    told(0.5, "Half way")
+    return one + other
+
+
+def failing(told) -> None:
+    raise StudioError("There is no more tea. Brew some.")
+
+
+def breaking(told) -> None:
+    raise KeyError("secret detail")
+
+
+def dying(told) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def talking(told) -> int:
+    """More words than a pipe holds, said without a pause."""
+    for i in range(200):
+        told(i / 200, "x" * 5000)
+        time.sleep(0.001)
+    return 7
+
+
+def waiting(path: str, told) -> None:
+    """Starts a process of its own, writes both numbers, and waits for the end of the world."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(path, "w") as stream:
+        stream.write(f"{os.getpid()} {child.pid}")
+    told(0.3, "Waiting")
+    child.wait()
+
+
+@pytest.fixture
+def jobs():
+    made = Jobs()
+    yield made
+    made.close()
+
+
+def until(condition) -> None:
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def pids(path) -> list[int]:
+    until(lambda: path.exists() and len(path.read_text().split()) == 2)
+    return [int(word) for word in path.read_text().split()]
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_a_job_returns_is_its_result(jobs):
+    job = jobs.start("sum", "Adding", adding, 3, other=4)
+    assert job.ended.wait(60)
+    assert (job.status, job.result, job.share, job.error) == ("done", 7, 1.0, "")
+    assert jobs.find(job.id) is job
+    assert jobs.running("sum") is None
+
+
+def test_a_job_that_nobody_looks_at_is_not_stopped_by_its_own_words(jobs):
+    job = jobs.start("talk", "Talking", talking)
+    assert job.ended.wait(60)
+    assert job.result == 7
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (failing, "There is no more tea. Brew some."),
+        (breaking, "KeyError in the studio itself. The server's log has the details."),
+        (dying, "it ended without a word: it was killed, or the memory ran out"),
+    ],
+)
+def test_every_failure_is_a_sentence(jobs, work, said):
+    job = jobs.start("bad", "Failing", work)
+    assert job.ended.wait(60)
+    assert (job.status, job.error) == ("failed", said)
+
+
+def test_cancel_kills_the_job_and_what_it_started(jobs, tmp_path):
+    job = jobs.start("wait/a", "Waiting", waiting, str(tmp_path / "pids"))
+    both = pids(tmp_path / "pids")
+    until(lambda: job.words == "Waiting")
+    assert jobs.running("wait") is job
+    assert jobs.start("wait/a", "Again", adding, 1, 1) is job, "one of a kind at a time"
+    jobs.cancel(job)
+    assert job.ended.wait(30)
+    assert job.status == "cancelled"
+    until(lambda: all(map(gone, both)))
+    jobs.cancel(job)  # an ended one stays as it is
+    assert job.status == "cancelled"
+
+
+SERVER = """
+import sys, time
+sys.path[:0] = sys.argv[2:]
+from core.jobs import Jobs
+import test_jobs
+if __name__ == "__main__":
+    Jobs().start("wait", "Waiting", test_jobs.waiting, sys.argv[1])
+    time.sleep(600)
+"""
+
+
+def test_jobs_end_with_a_server_that_is_killed(tmp_path):
+    here = os.path.dirname(os.path.abspath(__file__))
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    server = subprocess.Popen([sys.executable, str(script), str(tmp_path / "pids"), here, os.path.dirname(here)])
+    both = pids(tmp_path / "pids")
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    until(lambda: all(map(gone, both)))

@@ -1,0 +1,101 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.data.readers import json_rows, read_rows
+from core.errors import StudioError
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.lists(st.dictionaries(st.text(), VALUES, max_size=4), min_size=1, max_size=8)
+
+
+def read(folder, text: str | bytes, name: str) -> list:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    return list(read_rows(path, name))
+
+
+@given(rows=OBJECTS, ascii=st.booleans())
+def test_objects_come_back_from_lines(tmp_path_factory, rows, ascii):
+    text = "".join(json.dumps(row, ensure_ascii=ascii) + "\n" for row in rows)
+    found = read(tmp_path_factory.mktemp("j"), text.replace("\n", "\r\n"), "rows.jsonl")
+    assert [r.row for r in found] == rows
+
+
+@given(rows=OBJECTS, indent=st.none() | st.integers(0, 3), chunk=st.integers(1, 40))
+def test_objects_come_back_from_one_document_however_it_is_cut(tmp_path_factory, rows, indent, chunk):
+    """`chunk` characters are read at a time, so that every place is once the end of the buffer."""
+    path = tmp_path_factory.mktemp("j") / "rows.json"
+    path.write_text(json.dumps(rows, indent=indent), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_rows, "_CHUNK", chunk)
+        assert [r.row for r in read_rows(path, path.name)] == rows
+
+
+def test_lines_that_are_no_objects_are_told_by_number(tmp_path):
+    text = '{"a": 1}\n\n{"a": \n[1]\n"x"\n{"a": 2, "a": 3}\n' + "[" * 100_000 + "\n" + '{"n": ' + "1" * 5000 + "}\n"
+    found = [(r.line, r.row, r.trouble) for r in read(tmp_path, text, "rows.jsonl")]
+    assert found == [
+        (1, {"a": 1}, ""),
+        (3, None, "is not JSON (Expecting value)"),
+        (4, None, "is not an object with named fields"),
+        (5, None, "is not an object with named fields"),
+        (6, {"a": 3}, "names the field 'a' twice; the last one counts"),
+        (7, None, "is nested too deeply"),
+        (8, None, "holds a number of too many digits"),
+    ]
+
+
+def test_bytes_that_are_not_utf8_are_told_and_the_rest_is_read(tmp_path):
+    found = read(tmp_path, b'{"a": "caf\xe9"}\n{"a": "caf\xc3\xa9"}\n', "rows.jsonl")
+    assert [(r.line, r.row, r.trouble) for r in found] == [
+        (1, None, "is not UTF-8 text (byte 0xe9)"),
+        (2, {"a": "café"}, ""),
+    ]
+
+
+def test_a_broken_element_does_not_take_the_others_with_it(tmp_path):
+    text = '[\n  {"a": 1},\n  {"a": oops},\n  {"a": 3},\n  {"n": ' + "9" * 5000 + '},\n  {"a": 5}\n]'
+    found = [(r.line, r.row, r.trouble) for r in read(tmp_path, text, "rows.json")]
+    assert found == [
+        (2, {"a": 1}, ""),
+        (3, None, "is not JSON (Expecting value)"),
+        (4, {"a": 3}, ""),
+        (5, None, "holds a number of too many digits"),
+        (6, {"a": 5}, ""),
+    ]
+
+
+def test_a_list_that_ends_early_is_told(tmp_path):
+    found = read(tmp_path, '[{"a": 1}, {"a": 2}', "rows.json")
+    assert [r.row for r in found] == [{"a": 1}, {"a": 2}, None]
+    assert "ends early" in found[-1].trouble
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('{"data": [{"a": 1}, {"a": 2}], "version": 3}', [{"a": 1}, {"a": 2}]),
+        ('{"a": 1}\n{"a": 2}\n', [{"a": 1}, {"a": 2}]),
+        ('{"messages": [{"role": "user", "content": "x"}]}', [{"messages": [{"role": "user", "content": "x"}]}]),
+    ],
+)
+def test_an_object_is_a_row_or_lines_or_holds_the_list(tmp_path, text, rows):
+    assert [r.row for r in read(tmp_path, text, "rows.json")] == rows
+
+
+def test_a_row_of_10_mb_is_a_row(tmp_path):
+    rows = [{"a": "x" * 10_000_000}, {"a": "y"}]
+    assert [r.row for r in read(tmp_path, json.dumps(rows), "rows.json")] == rows
+    assert [r.row for r in read(tmp_path, "\n".join(map(json.dumps, rows)), "rows.jsonl")] == rows
+
+
+def test_what_is_no_json_at_all_is_refused(tmp_path):
+    with pytest.raises(StudioError, match="is not JSON"):
+        read(tmp_path, "a,b\n1,2\n", "rows.json")

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opened import talk, talks
+
+from core.data import derive, ingest, lengths, table
+from core.data.lengths import Tokens, padding_share
+from core.data.rows import Rows
+from core.data.tokens import Renderer
+from core.models import embedded
+
+TOKENS = Tokens(embedded.NAME)
+
+
+@pytest.fixture
+def data(studio, tmp_path):
+    said = [talk("What?", "word " * i) for i in range(1, 30)]
+    bad = [[{"role": "user", "content": "?"}], talk("a <|im_end|> b", "c")]
+    return talks(studio, tmp_path, [*said, *bad])
+
+
+def test_counts_are_the_renderers(studio, data, tokenizer):
+    path = lengths.count(studio, data, data.detected, TOKENS)
+    rows = Rows(studio, data.id, lengths=path)
+    found = {r: (n, a) for r, n, a in rows.query("row, tokens, answer_tokens", {"lengths"}).fetchall()}
+    renderer = Renderer(tokenizer)
+    for row, _, messages in rows.usable():
+        if row < 29:
+            rendered = renderer.render(messages)
+            assert found[row] == (rendered.length, rendered.learns)
+    assert found[29] == found[30] == (None, None)
+
+
+def test_what_they_mean_for_training_adds_up(studio, data):
+    path = lengths.count(studio, data, data.detected, TOKENS)
+    found = lengths.summary(path, max_length=50, batch=4)
+    counted = np.array([n for (n,) in Rows(studio, data.id, lengths=path).query(
+        "tokens", {"lengths"}, after="WHERE tokens IS NOT NULL").fetchall()])  # fmt: skip
+    assert (found.rows, found.refused) == (29, 1)
+    assert found.tokens == counted.sum()
+    assert found.truncated == (counted > 50).sum() > 0
+    assert found.lost_tokens == np.maximum(counted - 50, 0).sum()
+    assert sum(found.counts) == 29
+    assert lengths.summary(path, 50, 4, chosen=[0, 1]).rows == 2
+    assert lengths.summary(path, 50, 4, chosen=[29]).rows == 0
+
+
+def test_counted_once_and_told_where_before_and_after(studio, data, monkeypatch):
+    before = lengths.path_of(studio, data, data.detected, TOKENS)
+    assert not before.exists()
+    path = lengths.count(studio, data, data.detected, TOKENS)
+    assert path == before
+    monkeypatch.setattr(lengths, "map_groups", None)
+    assert lengths.count(studio, data, data.detected, TOKENS) == path
+    assert lengths.path_of(studio, data, data.detected, Tokens(embedded.NAME, "llama2")) != path
+
+
+def test_a_tokenizer_that_is_not_here_has_no_counts(studio, data):
+    assert lengths.path_of(studio, data, data.detected, Tokens("meta-llama/Llama-2-7b-hf")) is None
+
+
+def test_all_cores_count_what_one_counts(studio, tmp_path, monkeypatch):
+    for module in (ingest, derive):
+        monkeypatch.setattr(module, "GROUP_ROWS", 10)
+    said = [talk("What?", "word " * i) for i in range(1, 45)]
+    shares: list[float] = []
+    data = talks(studio, tmp_path, said)
+    path = lengths.count(studio, data, data.detected, TOKENS, shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    found = Rows(studio, data.id, lengths=path).query("row, tokens", {"lengths"}, after="ORDER BY row").fetchall()
+    assert [row for row, _ in found] == list(range(44))
+    assert found[43][1] - found[0][1] == 43
+    assert table.folder(studio, data.id).is_dir()
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(1, 16))
+def test_padding_is_what_drawing_batches_at_random_gives(sizes, batch):
+    """Against the mean over many drawn batches."""
+    drawn = np.random.default_rng(0).choice(sizes, size=(4000, batch))
+    measured = 1 - drawn.sum() / (drawn.max(axis=1).sum() * batch)
+    assert padding_share(np.array(sizes), batch) == pytest.approx(measured, abs=0.04)

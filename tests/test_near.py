@@ -1,0 +1,74 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opened import talk, talks
+
+from core.data import near
+from core.data.rows import Rows
+
+WORDS = [f"word{i}" for i in range(400)]
+
+
+def prose(seed: int, words: int = 120) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+def alike(settings, tmp_path, conversations) -> dict[int, int]:
+    data = talks(settings, tmp_path, conversations)
+    path = near.find(settings, data, data.detected)
+    pairs = Rows(settings, data.id, near=path).query(
+        "row, near_duplicate_of", {"near"}, after="WHERE near_duplicate_of IS NOT NULL"
+    )
+    return dict(pairs.fetchall())
+
+
+def test_almost_the_same_is_found_and_half_the_same_is_not(settings, tmp_path):
+    said = []
+    for seed in range(40):
+        words = prose(seed).split()
+        touched = words.copy()
+        touched[60] = "other"  # 3 of 119 runs differ: a similarity of 0.95
+        half = words[:60] + prose(seed + 1000, 60).split()
+        said += [talk("?", " ".join(words)), talk("?", " ".join(touched).upper()), talk("?", " ".join(half))]
+    found = alike(settings, tmp_path, said)
+    assert sum(found.get(3 * i + 1) == 3 * i for i in range(40)) >= 38
+    assert not any(3 * i + 2 in found for i in range(40))
+
+
+def test_a_chain_names_an_earlier_row_and_unusable_rows_take_no_part(settings, tmp_path):
+    text = prose(1)
+    found = alike(settings, tmp_path, [talk(text, " "), talk(text, text), talk(text, text), talk(text, text + " end")])
+    assert found == {2: 1, 3: 1}
+
+
+def test_scripts_without_spaces_are_compared_by_characters():
+    assert near.runs_of("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう") != near.runs_of("今日は")
+    assert len(near.runs_of("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう")) > 20
+    assert near.runs_of("A b, C d") == ["a b c", "b c d"]
+
+
+@given(st.text())
+def test_any_text_has_runs_and_case_makes_no_difference(text):
+    runs = near.runs_of(text)
+    assert runs
+    if text.isascii():
+        assert near.runs_of(text.upper()) == runs
+
+
+def test_found_once(settings, tmp_path, monkeypatch):
+    data = talks(settings, tmp_path, [talk("a", "b")])
+    path = near.find(settings, data, data.detected)
+    monkeypatch.setattr(near, "map_groups", None)
+    assert near.find(settings, data, data.detected) == path == near.path_of(settings, data, data.detected)
+
+
+def test_a_real_set_has_few_near_duplicates(settings, shared_data):
+    from core.data import sources
+
+    data = sources.open_file(settings, shared_data / "openassistant_best_replies_eval.jsonl")
+    path = near.find(settings, data, data.detected)
+    rows = Rows(settings, data.id, near=path)
+    (count,) = rows.query("count(near_duplicate_of)", {"near"}).fetchone()
+    assert count == pytest.approx(0, abs=26)

@@ -1,0 +1,192 @@
+import contextlib
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opened import talk
+from pydantic import ValidationError
+
+from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, problem, until_last_answer
+
+TURNS = talk("What is a tide?", "The sea, breathing.")
+USER, ANSWER = TURNS
+ROWS = {
+    "messages": {"messages": TURNS},
+    "sharegpt": {
+        "conversations": [{"from": "human", "value": USER["content"]}, {"from": "gpt", "value": ANSWER["content"]}]
+    },
+    "alpaca": {"instruction": USER["content"], "input": "", "output": ANSWER["content"]},
+    "prompt_completion": {"question": USER["content"], "answer": ANSWER["content"]},
+    "guanaco": {"text": f"### Human: {USER['content']}### Assistant: {ANSWER['content']}"},
+    "llama2": {"text": f"<s>[INST] {USER['content']} [/INST] {ANSWER['content']} </s>"},
+}
+
+
+def read(name: str, row: dict, **said) -> list:
+    return Reading(format=name, **said).parse(row)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_format_with_turns_gives_the_same_conversation(name):
+    assert read(name, ROWS[name]) == TURNS
+
+
+def test_plain_text_is_one_text_and_a_label_becomes_an_answer():
+    assert read("text", {"content": "Prose."}) == [{"role": "text", "content": "Prose."}]
+    row = {"review": " Good film. ", "stars": 1}
+    said = {"columns": {"text": "review", "label": "stars"}, "prompt": "{text} ({label}?)", "labels": {"1": "positive"}}
+    assert read("label", row, **said) == talk("Good film. (stars?)", "positive")
+    assert read("label", row, **said | {"labels": {}})[1]["content"] == "1"
+
+
+def test_every_format_is_covered():
+    assert {*ROWS, "label", "text"} == set(FORMAT_NAMES) == {form.name for form in FORMATS}
+
+
+def test_alpaca_input_history_and_system_are_kept():
+    row = {"instruction": "Sum up", "input": "a b", "output": "c", "history": [["Hi", "Ho"]], "system": "Be brief."}
+    assert read("alpaca", row) == talk("Hi", "Ho", "Sum up\n\na b", "c", system="Be brief.")
+    assert read("alpaca", row | {"history": '[["Hi", "Ho"]]'}) == read("alpaca", row)
+
+
+def test_sharegpt_system_tools_and_calls_are_kept():
+    row = {
+        "system": "Be brief.",
+        "tools": '[{"name": "clock"}]',
+        "conversations": [
+            {"from": "human", "value": "?"},
+            {"from": "function_call", "value": "{}"},
+            {"from": "observation", "value": "3"},
+            {"from": "gpt", "value": "!"},
+        ],
+    }
+    messages = read("sharegpt", row)
+    assert [m["role"] for m in messages] == ["system", "user", "assistant", "tool", "assistant"]
+    assert messages[0]["content"] == 'Be brief.\n\nYou may call these tools:\n[{"name": "clock"}]'
+
+
+def test_messages_may_be_json_in_a_cell_parts_or_calls():
+    row = {
+        "messages": json.dumps(
+            [
+                {"role": "developer", "content": "Brief."},
+                {"role": "user", "content": [{"type": "text", "text": "What"}, {"type": "text", "text": " now?"}]},
+                {"role": "assistant", "content": None, "tool_calls": [{"name": "clock"}]},
+            ]
+        )
+    }
+    assert read("messages", row) == talk("What now?", '[{"name": "clock"}]', system="Brief.")
+
+
+def test_a_prompt_and_a_completion_may_be_lists_of_turns():
+    row = {"prompt": talk("a", "b", "c"), "completion": [{"role": "assistant", "content": "d"}]}
+    assert read("prompt_completion", row) == talk("a", "b", "c", "d")
+    assert read("prompt_completion", {k: json.dumps(v) for k, v in row.items()}) == talk("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<s>[INST] <<SYS>>\nBrief.\n<</SYS>>\n\nWhat? [/INST] That. </s><s>[INST] And? [/INST] This. </s>",
+        "[INST]<<SYS>>Brief.<</SYS>>What?[/INST]That.</s>[INST]And?[/INST]This.</s>",
+    ],
+)
+def test_llama2_text_with_a_system_prompt_loosely_written(text):
+    assert read("llama2", {"text": text}) == talk("What?", "That.", "And?", "This.", system="Brief.")
+
+
+def test_what_stands_before_guanacos_first_mark_is_the_system_turn():
+    assert read("guanaco", {"text": "Be brief.\n### Human: a### Assistant: b"}) == talk("a", "b", system="Be brief.")
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "why"),
+    [
+        ("messages", {"messages": "text"}, "not a list of turns"),
+        ("messages", {"messages": ["text"]}, "not an object with a role"),
+        ("messages", {"messages": [{"role": "alien", "content": "x"}]}, "unknown role 'alien'"),
+        ("messages", {"messages": "[" * 100_000}, "not a list of turns"),
+        ("messages", {"messages": '[{"role": ' + "1" * 5000}, "not a list of turns"),
+        ("sharegpt", {"conversations": [{"from": "human", "value": 3}]}, "user turn is not text"),
+        ("alpaca", {"instruction": None, "output": "x"}, "instruction is empty"),
+        ("alpaca", {"instruction": "x", "output": "y", "history": [["one"]]}, "history is not a list of pairs"),
+        ("alpaca", {"instruction": "x", "output": "y", "history": "[["}, "history is not a list of pairs"),
+        ("prompt_completion", {"prompt": "x"}, "completion is empty"),
+        ("guanaco", {"text": "no marks"}, "'### Human:'"),
+        ("llama2", {"text": "no marks"}, r"'\[INST\]'"),
+        ("llama2", {"text": 3}, "text is not text"),
+        ("label", {"text": "x", "label": " "}, "label is empty"),
+        ("text", {"other": "x"}, "text is empty"),
+    ],
+)
+def test_a_row_of_another_shape_is_unusable_with_the_reason(name, row, why):
+    with pytest.raises(UnusableRow, match=why):
+        read(name, row)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "type", "text", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+NAMES = sorted({name for form in FORMATS for names in form.slots.values() for name in names})
+
+
+@given(name=st.sampled_from(FORMAT_NAMES), row=st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
+def test_any_row_is_a_conversation_or_unusable_and_nothing_else(name, row):
+    with contextlib.suppress(UnusableRow):
+        messages = read(name, row)
+        assert all(m.keys() == {"role", "content"} and isinstance(m["content"], str) for m in messages)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]\w{0,6}", fullmatch=True), st.text(max_size=8)), st.text())
+def test_placeholders_are_filled_and_unknown_ones_stay(values, before):
+    text = before.replace("{", "(") + "".join(f"{{{{ {name} }}}}" for name in values) + "{{unknown_name_here}}"
+    filled = read("text", {"text": text}, placeholders=values)[0]["content"]
+    expected = before.replace("{", "(") + "".join(values.values())
+    assert filled == expected + "{{unknown_name_here}}" if values else text == filled
+
+
+def test_a_form_gives_pairs_as_lines():
+    reading = Reading(format="label", columns="text = review\nlabel=stars\n", labels="1 = a = b")
+    assert reading.columns == {"text": "review", "label": "stars"}
+    assert reading.labels == {"1": "a = b"}
+    with pytest.raises(ValidationError, match="expected lines such as name = value, not 'nonsense'"):
+        Reading(format="label", labels="nonsense")
+    with pytest.raises(ValidationError, match=re.escape("{text}")):
+        Reading(format="label", prompt="no place for it")
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([], "no text"),
+        ([{"role": "system", "content": "x"}], "no text"),
+        ([{"role": "text", "content": " "}], "no text"),
+        ([{"role": "text", "content": "x"}], None),
+        ([USER], "no answer"),
+        ([ANSWER, USER], "starts with an answer"),
+        ([USER, {"role": "assistant", "content": "  "}], "no answer"),
+        ([USER, ANSWER], None),
+        ([USER, ANSWER, USER], None),
+    ],
+)
+def test_what_cannot_be_learned_has_a_reason(messages, reason):
+    assert problem(messages) == reason
+
+
+def test_what_follows_the_last_answer_is_left_out():
+    assert until_last_answer([USER, ANSWER, USER]) == [USER, ANSWER]
+    assert ends_on_user([USER, ANSWER, USER])
+    assert not ends_on_user([USER, ANSWER])
+    assert not ends_on_user([{"role": "text", "content": "x"}])
+
+
+def test_the_real_guanaco_rows_end_on_a_user_where_they_did(shared_data):
+    lines = (shared_data / "openassistant_best_replies_eval.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sum(ends_on_user(read("guanaco", json.loads(line))) for line in lines) == 132

@@ -1,0 +1,48 @@
+import pytest
+from pydantic import ValidationError
+
+from core.data.formats import Reading
+from core.data.recipe import Recipe
+from core.data.view import Filter, View
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({}, "all usable rows"),
+        ({"rows": 1000, "seed": 7}, "1,000 rows, drawn with seed 7"),
+        ({"rows": 5, "method": "first"}, "5 rows in order"),
+        (
+            {"rows": 5, "method": "stratified", "stratify_by": "kind"},
+            "5 rows in proportion to kind, drawn with seed 0",
+        ),
+        ({"rows": 5, "method": "longest"}, "the longest 5 rows, counted in characters"),
+        ({"rows": 5, "method": "shortest", "model": "m"}, "the shortest 5 rows, counted in tokens of m"),
+        ({"method": "picked", "picked": [3, 4]}, "2 rows picked by hand"),
+        (
+            {"view": View(search="tide", filters=[Filter(column="turns", low=2)]), "duplicates": "near"},
+            "all usable rows, of those with 'tide' in them, turns at least 2, without near duplicates",
+        ),
+        ({"sql": "SELECT row FROM rows"}, "all usable rows, of those that 'SELECT row FROM rows' gives"),
+        ({"reading": Reading(format="text")}, "all usable rows, read as plain text"),
+    ],
+)
+def test_a_recipe_is_said_in_words(recipe, words):
+    assert Recipe(dataset="d", **recipe).in_words() == words
+
+
+@pytest.mark.parametrize(
+    ("recipe", "why"),
+    [
+        ({"method": "stratified"}, "needs a column"),
+        ({"method": "picked"}, "no rows are picked"),
+        ({"sql": "SELECT 1", "view": View(search="x")}, "not by both"),
+        ({"rows": -1}, "rows"),
+        ({"held_out_share": 0.9}, "held_out_share"),
+        ({"seed": 2**32}, "seed"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(recipe, why):
+    with pytest.raises(ValidationError, match=why):
+        Recipe(dataset="d", **recipe)

@@ -1,0 +1,91 @@
+import time
+
+import pytest
+from opened import talk, talks
+
+from core.data import sql_box
+from core.data.rows import Rows
+from core.errors import StudioError
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    from core.settings import Settings
+
+    folder = tmp_path_factory.mktemp("sql")
+    home = Settings(home=folder / "home").prepare()
+    (home.home / "secret.csv").write_text("a\n1\n")
+    data = talks(home, folder, [talk("a", "b" * i) for i in range(1, 601)], n=list(range(600)))
+    return Rows(home, data.id)
+
+
+def test_a_select_over_the_rows_is_answered(rows):
+    answer = sql_box.ask(rows, "SELECT n, len(messages) AS turns, raw FROM rows WHERE n < 3 ORDER BY n DESC;")
+    assert answer.columns == ["n", "turns", "raw"]
+    assert [row[:2] for row in answer.rows] == [[2, 2], [1, 2], [0, 2]]
+    assert not answer.more
+
+
+def test_long_results_are_cut_and_told(rows):
+    answer = sql_box.ask(rows, "SELECT * FROM rows")
+    assert len(answer.rows) == sql_box.SHOWN_ROWS
+    assert answer.more
+    assert set(answer.columns) == {name for name, _ in sql_box.schema(rows)}
+    assert len(sql_box.row_numbers(rows, "SELECT row, row FROM rows ORDER BY n DESC")) == 600
+
+
+FORBIDDEN = {
+    "reading any file": "SELECT * FROM read_csv('{home}/secret.csv')",
+    "reading by name": "SELECT * FROM '{home}/secret.csv'",
+    "reading the system": "SELECT * FROM read_text('/etc/passwd')",
+    "listing files": "SELECT * FROM glob('/etc/*')",
+    "the network": "SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')",
+    "COPY": "COPY rows TO '{home}/out.csv'",
+    "ATTACH": "ATTACH '{home}/other.db'",
+    "INSTALL": "INSTALL httpfs",
+    "LOAD": "LOAD httpfs",
+    "SET": "SET enable_external_access = true",
+    "PRAGMA": "PRAGMA enable_profiling",
+    "CREATE": "CREATE TABLE x AS SELECT 1",
+    "two statements": "SELECT 1; SELECT 2",
+    "an extension inside": "SELECT * FROM sqlite_scan('{home}/x.db', 'x')",
+    "a variable": "SELECT getenv('HOME')",
+    "nothing": "  ",
+    "no SQL": "SELEC 1",
+}
+
+
+@pytest.mark.parametrize("sql", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_nothing_but_one_select_over_the_rows_is_run(rows, sql):
+    home = rows.settings.home
+    with pytest.raises(StudioError, match="SQL"):
+        sql_box.ask(rows, sql.format(home=home))
+    assert not (home / "out.csv").exists()
+    assert not (home / "other.db").exists()
+
+
+ENDLESS = {
+    "a cross join": "SELECT count(*) FROM rows a, rows b, rows c, rows d, rows e",
+    "a recursion": "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+    "a range": "SELECT sum(sqrt(i * 1.0)) FROM range(100000000000) t(i)",
+}
+
+
+@pytest.mark.parametrize("sql", ENDLESS.values(), ids=ENDLESS)
+def test_what_never_ends_is_stopped(rows, sql):
+    began = time.monotonic()
+    with pytest.raises(StudioError, match=r"stopped after 1 seconds|SQL failed"):
+        sql_box.ask(rows, sql, seconds=1)
+    assert time.monotonic() - began < sql_box.SECONDS
+
+
+def test_what_needs_too_much_memory_fails_alone(rows):
+    with pytest.raises(StudioError, match=r"SQL failed|stopped"):
+        sql_box.ask(rows, "SELECT repeat('x', 2000000000) || repeat('y', 2000000000)", seconds=1)
+
+
+def test_row_numbers_must_be_rows(rows):
+    with pytest.raises(StudioError, match="gives 700 as a row number"):
+        sql_box.row_numbers(rows, "SELECT 700 AS row")
+    with pytest.raises(StudioError, match="SQL failed"):
+        sql_box.row_numbers(rows, "SELECT n FROM rows")

@@ -1,0 +1,85 @@
+import contextlib
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opened import talk
+
+from core.data import readers
+from core.data.formats import EXPORT_FORMATS, Reading, Unwritable, to_guanaco, to_llama2, to_row
+
+CONTENT = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
+    ["### Human: x", "[INST]", " </s>", "<<SYS>>\n", "[{", " x ", "\n", ""]
+)
+TURN = st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": CONTENT})
+ANYTHING = st.lists(TURN, min_size=1, max_size=5) | CONTENT.map(lambda text: [{"role": "text", "content": text}])
+
+
+@given(messages=ANYTHING, form=st.sampled_from(EXPORT_FORMATS), as_turns=st.booleans())
+def test_what_is_written_reads_back_equal_or_is_refused_with_a_reason(messages, form, as_turns):
+    with contextlib.suppress(Unwritable):
+        row = to_row(messages, form, as_turns)
+        assert Reading(format=form).parse(row) == messages
+
+
+plain = st.text(st.characters(codec="utf-8"), min_size=1).filter(
+    lambda t: t == t.strip() and not any(mark in t for mark in ("###", "[INST]", "[/INST]", "s>", "SYS>>"))
+)
+
+
+@given(pairs=st.lists(st.tuples(plain, plain), min_size=1, max_size=3), system=st.none() | plain)
+def test_an_ordinary_conversation_can_be_written_in_every_format_with_turns(pairs, system):
+    messages = talk(*(text for pair in pairs for text in pair), system=system)
+    for form in set(EXPORT_FORMATS) - {"text", "guanaco"}:
+        to_row(messages, form)
+    to_row(messages[system is not None :], "guanaco")
+
+
+def test_turns_join_as_llama2_joins_them():
+    text = to_llama2(talk("a", "b", "c", "d", system="s"))
+    assert text == "<s>[INST] <<SYS>>\ns\n<</SYS>>\n\na [/INST] b </s><s>[INST] c [/INST] d </s>"
+
+
+@pytest.mark.parametrize(
+    ("messages", "form", "why"),
+    [
+        (talk("a [/INST] b", "c"), "llama2", r"holds the mark '\[/INST\]'"),
+        (talk("a", "### Human: b"), "guanaco", "holds the mark '### Human:'"),
+        ([*talk("a", "b"), {"role": "system", "content": "s"}], "llama2", "one system turn, at the beginning"),
+        (talk("a", "b", system="s "), "guanaco", "spaces at their ends"),
+        (talk("a", "b", "c"), "alpaca", "pairs of a question and an answer"),
+        ([{"role": "user", "content": "a"}, {"role": "tool", "content": "3"}], "alpaca", "no tool turns"),
+        (talk("a", "b"), "text", "a conversation is not plain text"),
+        ([{"role": "text", "content": "a"}], "messages", "plain text has no turns"),
+    ],
+)
+def test_what_a_format_cannot_say_has_a_reason(messages, form, why):
+    with pytest.raises(Unwritable, match=why):
+        to_row(messages, form)
+
+
+def test_the_real_llama2_rows_render_back_to_the_same_bytes(shared_data):
+    texts = pq.read_table(shared_data / "guanaco-llama2-1k-train.parquet").column("text").to_pylist()
+    different = [text for text in texts if to_llama2(Reading(format="llama2").parse({"text": text})) != text]
+    assert len(texts) == 1000
+    assert different == []
+
+
+def test_the_real_guanaco_rows_render_back_to_the_same_bytes(shared_data):
+    lines = (shared_data / "openassistant_best_replies_eval.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 518
+    assert [to_guanaco(Reading(format="guanaco").parse(row)) for row in rows] == [row["text"] for row in rows]
+
+
+def test_tool_turns_of_the_real_sharegpt_rows_leave_as_sharegpt(shared_data):
+    path = shared_data / "sharegpt_tools_300.json"
+    parsed = [Reading(format="sharegpt").parse(read.row) for read in readers.read_rows(path, path.name)]
+    assert len([to_row(messages, "sharegpt") for messages in parsed]) == 300
+    with_tools = [messages for messages in parsed if any(m["role"] == "tool" for m in messages)]
+    assert len(with_tools) == 153
+    for messages in with_tools:
+        with pytest.raises(Unwritable, match="Llama-2 text has no tool turns"):
+            to_row(messages, "llama2")
