@@ -121,7 +121,7 @@ class TrainActions:
 
 def _config(values: dict[str, Any]) -> QLoRAConfig:
     """The form as a configuration. Raises StudioError that names every field with its group: it may be folded away."""
-    told_as = {name: f"{TITLES[name]} (under {group_of(name)})" for name in values}
+    told_as = {name: f"{TITLES[name]} (under {group_of(name)})" for name in values if name in TITLES}
     if empty := [told_as[name] for name, value in values.items() if value is None or value == ""]:
         raise StudioError("\n".join(f"{name} is empty. Give it a value, or choose the preset again." for name in empty))
     try:

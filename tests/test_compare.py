@@ -19,7 +19,7 @@ def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
     for name, picked in (("l", left), ("r", right)):
         subset.cut(home, name, Recipe(dataset=data.id, method="picked", picked=sorted(picked), held_out_share=0))
     found = compare(home, "l", "r")
-    assert (found.left_rows, found.right_rows, found.common, found.crossed) == (
+    assert (found.left_size, found.right_size, found.common, found.crossed) == (
         len(left),
         len(right),
         len(left & right),

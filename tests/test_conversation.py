@@ -69,14 +69,21 @@ def test_a_conversation_is_shown_word_for_word_and_inert(messages):
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), max_size=6), TEXT)
-def test_tokens_are_shown_piece_by_piece_and_inert(pieces, note):
-    page = Page(tokens_html(pieces, note))
-    expected = [("div", {"class": "qs-tokens", "dir": "auto"})]
-    expected += [("span", {"class": "loss" if learned else role}) for _, role, learned in pieces]
-    expected += [("span", {"class": "cut"})] if note else []
-    assert page.tags == expected
-    assert page.text == "".join(text.replace("\n", "↵\n") or "·" for text, _, _ in pieces) + note
+@given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), max_size=6), st.none() | st.integers(1, 7))
+def test_tokens_are_shown_piece_by_piece_and_inert(pieces, cut):
+    page = Page(tokens_html(pieces, cut))
+    spans = [
+        ("span", {"class": role + " loss" * learned, "title": role + ", carries loss" * learned})
+        for _, role, learned in pieces
+    ]
+    shown = [text.replace("\n", "↵\n") or "·" for text, _, _ in pieces]
+    line = []
+    if cut is not None and cut < len(pieces):
+        line = [("div", {"class": "cut"}), ("div", {"class": "past"})]
+        shown.insert(cut, f"cut off here, at {cut:,} tokens")
+        spans[cut:cut] = line
+    assert page.tags == [("div", {"class": "qs-tokens", "dir": "auto"}), *spans]
+    assert page.text == "".join(shown)
 
 
 @settings(deadline=None)

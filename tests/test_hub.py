@@ -79,7 +79,7 @@ def test_a_data_set_opens_pinned_with_its_test_split_held_out(world, shell, sett
         (["someone/guanaco", "--revision", "no-such"], "has no such revision"),
         (["someone/guanaco", "--split", "dev"], "dev"),
         (["someone/guanaco", "--config", "german"], "german"),
-        (["someone/odd"], "No known format in 'someone/odd' (columns: weight)"),
+        (["someone/odd"], "No text in 'someone/odd' (columns: weight)"),
         (["../etc/passwd"], "is not a Hub id"),
     ],
 )

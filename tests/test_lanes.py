@@ -87,7 +87,7 @@ def test_greedy_text_equals_generate_alone_for_both_lanes(model, adapter, lanes)
 
 
 def _heldout():
-    return list(read_rows(sources.BUNDLED_FOLDER / "heldout.jsonl", "heldout.jsonl"))
+    return [read.row for read in read_rows(sources.BUNDLED_FOLDER / "heldout.jsonl", "heldout.jsonl")]
 
 
 def test_the_same_seed_gives_two_lanes_of_one_model_the_same_text(lanes):

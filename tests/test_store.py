@@ -123,3 +123,23 @@ def test_adapters_are_listed_final_first_and_only_when_complete(store):
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
     assert list(run.adapters()) == ["final", "step 100", "step 5"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "flying"}', "\xff"])
+def test_a_run_whose_state_is_damaged_is_told_and_hides_no_other(store, text):
+    fine, damaged = active(store, status="finished"), active(store, status="finished")
+    (damaged.folder / "state.json").write_text(text, encoding="latin-1")
+    assert {run.id for run in store.runs()} == {fine.id, damaged.id}
+    assert damaged.state().status == "unreadable"
+    assert "state.json of this run cannot be read" in damaged.problem()
+    assert fine.problem() is None
+    assert store.active() is None
+    assert store.listed().split() == sorted([fine.id, damaged.id])
+
+
+def test_a_damaged_config_and_subset_are_told_too(store):
+    run = active(store, status="finished")
+    (run.folder / "subset.json").write_text("{")
+    assert run.subset() is None
+    (run.folder / "config.json").write_text("{")
+    assert "no readable config.json" in run.problem()

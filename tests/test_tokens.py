@@ -1,10 +1,11 @@
 import copy
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.formats import to_llama2
+from core.data.formats import Reading, to_llama2
 from core.data.tokens import IGNORED, Renderer, TemplateError
 
 TALK = [
@@ -105,3 +106,55 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(renderer, tokenizer):
     other.template = "{{ messages | length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
     with pytest.raises(TemplateError, match="rewrites earlier turns"):
         other.render(TALK)
+
+
+MARK = "<|im_end|>"  # ends a turn in the one template, and a text in both
+
+
+@pytest.mark.parametrize("kind", ["renderer", "llama2"])
+def test_text_that_spells_the_models_own_marks_is_refused(request, kind):
+    made = request.getfixturevalue(kind)
+    with pytest.raises(TemplateError, match="which the model reads as a mark of its own"):
+        made.render([{"role": "user", "content": f"a {MARK} b"}, TALK[1]])
+
+
+def test_plain_text_stands_in_no_template_and_is_learned_whole(renderer):
+    rendered = renderer.render([{"role": "text", "content": "The sea breathes."}])
+    tokenizer = renderer.tokenizer
+    assert rendered.text == f"{tokenizer.bos_token}The sea breathes.{tokenizer.eos_token}"
+    assert rendered.labels == rendered.input_ids
+    assert set(rendered.roles) == {"text"}
+
+
+def test_chatml_is_what_it_is_called(tokenizer):
+    made = Renderer(tokenizer, "chatml")
+    assert made.template_name == "ChatML"
+    assert made.text(TALK[:1], prompt=True) == "<|im_start|>user\nWhat is a tide?<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize("name", ["auto", "llama2"])
+@pytest.mark.parametrize("system", [None, "You are brief."])
+def test_llama2_rendering_is_the_models_own_template_token_for_token(llama2_tokenizer, name, system):
+    """With the real Llama 2 tokenizer, with and without a system prompt, over one turn and two."""
+    made = Renderer(llama2_tokenizer, name)
+    for talk in (TALK[:2], TALK):
+        told = [{"role": "system", "content": system}, *talk] if system else talk
+        own = llama2_tokenizer.apply_chat_template(told, tokenize=False)
+        rendered = made.render(told)
+        assert rendered.text == own == to_llama2(told)
+        assert rendered.input_ids == llama2_tokenizer(own, add_special_tokens=False)["input_ids"]
+        answers = " ".join(m["content"] + " </s>" for m in talk if m["role"] == "assistant")
+        assert learned(made, rendered).replace(" ", "") == answers.replace(" ", "")
+
+
+def test_real_llama2_rows_render_to_their_own_bytes_under_the_real_tokenizer(llama2_tokenizer, shared_data):
+    """Where no turn begins or ends with white space, which the model's template takes away."""
+    texts = pq.read_table(shared_data / "guanaco-llama2-1k-train.parquet").column("text").to_pylist()
+    made, parsed = Renderer(llama2_tokenizer), [Reading(format="llama2").parse({"text": text}) for text in texts]
+    told = [(text, talk) for text, talk in zip(texts, parsed, strict=True)
+            if talk[-1]["role"] == "assistant" and all(m["content"] == m["content"].strip() for m in talk)]  # fmt: skip
+    assert len(told) > 900
+    assert [text for text, talk in told if made.render(talk).text != text] == []
+    renderer = Renderer(llama2_tokenizer, "llama2")
+    whole = [(text, talk) for text, talk in zip(texts, parsed, strict=True) if talk[-1]["role"] == "assistant"]
+    assert [text for text, talk in whole if renderer.render(talk).text != text] == []

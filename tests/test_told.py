@@ -1,5 +1,6 @@
 """What a handler raises reaches the page as a sentence; a defect says that it is one and goes to the log."""
 
+import html
 import inspect
 
 import gradio as gr
@@ -7,7 +8,7 @@ import pytest
 
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from studio.told import told
+from studio.told import inert, told
 
 
 def studio_error():
@@ -59,7 +60,7 @@ def test_a_studio_error_is_its_sentence(kind, capsys):
 def test_every_problem_of_a_form_is_told_at_once(kind, capsys):
     with pytest.raises(gr.Error) as raised:
         kind(validation_error)()
-    first, second = sorted(raised.value.message.splitlines())
+    first, second = sorted(raised.value.message.split("<br>"))
     assert "rank" in first.lower()
     assert "given: 0" in first
     assert "length" in second.lower()
@@ -113,3 +114,19 @@ def test_leaving_a_stream_closes_the_handler():
     next(running)
     running.close()
     assert closed == [True]
+
+
+HOSTILE = "<img src=x onerror=alert(1)> & 'more'\nsecond line"
+
+
+def hostile_error():
+    raise StudioError(HOSTILE)
+
+
+@KINDS
+def test_text_in_a_toast_is_never_markup(kind):
+    with pytest.raises(gr.Error) as raised:
+        kind(hostile_error)()
+    assert raised.value.message == inert(HOSTILE)
+    assert html.unescape(inert(HOSTILE).replace("<br>", "\n")) == HOSTILE
+    assert inert(HOSTILE).count("<") == 1, "the line's end and no more"

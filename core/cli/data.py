@@ -220,7 +220,7 @@ class DataCompare(BaseModel):
 
     def cli_cmd(self) -> None:
         found = compare.compare(Settings().prepare(), self.left, self.right)
-        print(f"{found.common:,} conversations in both, of {found.left_rows:,} and {found.right_rows:,}")
+        print(f"{found.common:,} conversations in both, of {found.left_size:,} and {found.right_size:,} different ones")
         print(f"{found.crossed:,} that one trains on and the other holds out")
 
 

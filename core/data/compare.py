@@ -16,13 +16,14 @@ _BINS = 30
 @dataclass(frozen=True)
 class Comparison:
     """Attributes:
+    left_size, right_size: how many different conversations each holds.
     common: conversations that both hold.
     crossed: conversations that one trains on and the other holds out.
     edges, left, right: histograms of the lengths in characters; each counts rows.
     """
 
-    left_rows: int
-    right_rows: int
+    left_size: int
+    right_size: int
     common: int
     crossed: int
     edges: list[int]
@@ -38,8 +39,8 @@ def compare(settings: Settings, left: str, right: str) -> Comparison:
     counts = [np.histogram(np.minimum(size, edges[-1]), edges)[0].tolist() for size in sizes]
     common = one.keys() & other.keys()
     return Comparison(
-        left_rows=len(one),
-        right_rows=len(other),
+        left_size=len(one),
+        right_size=len(other),
         common=len(common),
         crossed=sum(one[key][0] != other[key][0] for key in common),
         edges=edges.tolist(),

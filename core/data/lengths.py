@@ -19,7 +19,7 @@ from core.data.parallel import map_groups
 from core.data.table import Dataset
 from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.files import replacing
-from core.models import catalogue
+from core.models import catalogue, embedded
 from core.settings import Settings
 
 SCHEMA = pa.schema(
@@ -46,6 +46,8 @@ def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens)
     """
     from huggingface_hub import try_to_load_from_cache
 
+    if tokens.model == embedded.NAME and not embedded.is_prepared(settings):
+        return None  # looking for counts is no reason to convert a model
     model = catalogue.find(settings, tokens.model)
     digest = hashlib.sha256(tokens.template.encode())
     found = 0

@@ -25,7 +25,11 @@ class Asking:
 
     def ask(self, state: dict, sql: str) -> tuple[Any, str]:
         answer = sql_box.ask(lens_of(state).rows(self.settings), sql_of(sql))
-        words = f"The first {len(answer.rows):,} rows" if answer.more else f"{len(answer.rows):,} rows"
+        words = (
+            f"The first {len(answer.rows):,} rows"
+            if answer.more
+            else f"{len(answer.rows):,} row{'s' * (len(answer.rows) != 1)}"
+        )
         return gr.update(value={"headers": answer.columns, "data": answer.rows}, visible=True), words
 
     def columns(self, state: dict) -> str:

@@ -194,7 +194,11 @@ class Cutting:
             return empty_html("Choose two subsets to see what they share.")
         found = compare.compare(self.settings, left, right)
         chips = [
-            (f"{found.common:,}", f"conversations in both, of {found.left_rows:,} and {found.right_rows:,}", False)
+            (
+                f"{found.common:,}",
+                f"conversations in both, of {found.left_size:,} and {found.right_size:,} different ones",
+                False,
+            )
         ]
         if found.crossed:
             chips.append((f"{found.crossed:,}", "that one trains on and the other holds out", True))

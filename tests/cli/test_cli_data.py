@@ -1,0 +1,182 @@
+"""`python -m core data …`: what each command prints, and that every mistake is one sentence and exit code 2."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from opened import lines, talk
+
+from core.data import subset
+from core.data.rows import Rows
+
+
+@pytest.fixture
+def opened(ok, tmp_path):
+    """Opens rows as a file and returns the data set's id."""
+
+    def run(rows, name="rows.jsonl"):
+        (tmp_path / name).write_text(lines(rows))
+        return ok("data", "open", tmp_path / name).partition(":")[0]
+
+    return run
+
+
+THIRTY = [{"instruction": f"ask {n}", "output": f"say {n}", "kind": "ab"[n % 2]} for n in range(30)]
+
+
+def test_list_shows_data_sets_and_subsets(ok, keeper):
+    said = ok("data", "list")
+    assert f"data set  {keeper.id}: {keeper.rows} rows, Guanaco text (" in said
+    assert "subset    keeper: " in said
+
+
+def test_open_a_file_says_what_it_found_and_what_it_left(ok, tmp_path):
+    file = tmp_path / "two.jsonl"
+    file.write_text('{"instruction": "a {{x}}", "output": "b"}\n{"instruction": "a", "output": ""}\nno\n')
+    said = ok("data", "open", file)
+    assert re.match(r"two-[0-9a-f]{12}: 3 rows, 1 usable, Alpaca \(", said)
+    assert "1 cannot be used: no answer (row 1)." in said
+    assert "1 hold the placeholder {{x}}." in said
+    assert "line 3 is not JSON" in said
+    assert ok("data", "about", said.partition(":")[0]) == said
+
+
+def test_open_the_bundled_data_set_and_a_saved_folder(ok, keeper, tmp_path):
+    assert ok("data", "open", "keeper").startswith(f"{keeper.id}: ")
+    Dataset.from_list(THIRTY).save_to_disk(str(tmp_path / "saved"))
+    assert ok("data", "open", tmp_path / "saved").startswith("saved-")
+
+
+def test_rows_are_read_in_another_way(ok, opened):
+    said = ok(
+        "data", "read", opened(THIRTY), "--format", "label", "--columns", '{"text": "instruction", "label": "kind"}'
+    )
+    assert "30 usable, text with a label (as you said)" in said
+
+
+def test_rows_pages_through_the_table(ok, opened):
+    dataset = opened(THIRTY)
+    said = ok("data", "rows", dataset, "--offset", 5, "--size", 3).splitlines()
+    assert [" ".join(line.split()) for line in said] == [f"{n} train ask {n} → say {n}" for n in (5, 6, 7)]
+    assert len(ok("data", "rows", dataset).splitlines()) == 25
+    found = ok("data", "rows", dataset, "--search", "SAY 2", "--sort", "row", "--descending", "--size", 1)
+    assert " ".join(found.split()) == "29 train ask 29 → say 29"
+
+
+def test_show_prints_a_whole_conversation_without_control_characters(ok, opened):
+    dataset = opened([{"messages": talk("a\tb", "\x1b[31mred\x07")}, {"messages": "none"}])
+    assert ok("data", "show", dataset, 0) == "[user]\na\tb\n\n[assistant]\n\ufffd[31mred\ufffd\n\n"
+    assert ok("data", "show", dataset, 1).startswith("Cannot be used: the conversation is not a list of turns.")
+
+
+def test_duplicates_and_sql(ok, opened):
+    dataset = opened([*THIRTY, THIRTY[3]])
+    assert " ".join(ok("data", "duplicates", dataset).split()) == "30 almost the same as 3"
+    assert ok("data", "sql", dataset, "SELECT kind, count(*) AS n FROM rows GROUP BY kind ORDER BY kind") == (
+        "kind\tn\na\t15\nb\t16\n"
+    )
+
+
+def test_lengths_are_told(ok, studio, opened):
+    said = ok("data", "lengths", opened(THIRTY), "--max-length", 20)
+    assert said.startswith("30 rows, ")
+    assert "30 rows are cut at 20: " in said
+    assert "of a batch of" in said
+
+
+def test_cut_export_compare_and_a_recipe_run_again(ok, home, opened, tmp_path):
+    dataset = opened(THIRTY)
+    said = ok("data", "cut", dataset, "ten", "--rows", 10, "--method", "first", "--held-out-share", 0)
+    made = subset.find(home, "ten")
+    assert (made.rows, made.recipe.method) == (10, "first")
+    assert made.in_words() in said
+    assert made.sha256 in said
+    path = Path(ok("data", "export", "ten", "--format", "messages", "--files", "jsonl", "--files", "csv").strip())
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.read("train.jsonl").splitlines()) == 10
+        assert "train.csv" in archive.namelist()
+        (tmp_path / "recipe.json").write_bytes(archive.read("recipe.json"))
+    ok("data", "cut", dataset, "again", "--recipe-file", tmp_path / "recipe.json")
+    assert subset.find(home, "again").sha256 == made.sha256
+    assert ok("data", "compare", "ten", "again").startswith("10 conversations in both, of 10 and 10")
+
+
+def test_a_cut_takes_filters_and_a_reading(ok, home, opened):
+    view = {"filters": [{"column": "kind", "values": ["a"]}]}
+    ok("data", "cut", opened(THIRTY), "a-only", "--view", json.dumps(view), "--held-out-share", 0)
+    assert {row % 2 for _, row, _ in subset.stream(home, "a-only")} == {0}
+
+
+def test_no_rows_asked_for_are_all_rows_and_the_same_cut_is_found_again(ok, home, keeper):
+    said = ok("data", "cut", keeper.id, "all", "--rows", 0)
+    assert subset.find(home, "all").rows == keeper.splits["train"]
+    assert ok("data", "cut", keeper.id, "all", "--rows", 0) == said
+
+
+def test_rows_that_are_left_out_of_an_export_are_told(say, opened):
+    dataset = opened([{"messages": talk("a", "b")}, {"messages": talk("[/INST]", "d")}])
+    say("data", "cut", dataset, "two", "--held-out-share", 0)
+    code, out, err = say("data", "export", "two")
+    assert code == 0
+    assert out.strip().endswith("two-llama2.zip")
+    assert "1 rows left out: a turn holds the mark '[/INST]'" in err
+    assert "(row 1)" in err
+
+
+MISTAKES = {
+    "a file that is not text": (["open", "{tmp}/noise.jsonl"], "Nothing in 'noise.jsonl' can be read"),
+    "a damaged Parquet file": (["open", "{tmp}/noise.parquet"], "not a readable Parquet"),
+    "a file without text": (["open", "{tmp}/strange.jsonl"], "No text in 'strange.jsonl' (columns: column)"),
+    "a file of an unknown kind": (["open", "{tmp}/x.xlsx"], "'x.xlsx' is no file that can be opened here"),
+    "an empty file": (["open", "{tmp}/empty.jsonl"], "empty"),
+    "a file that is not there": (["open", "{tmp}/none.jsonl"], "There is no file"),
+    "a folder": (["open", "{tmp}/folder.jsonl"], "no folder that datasets saved"),
+    "no Hub id": (["open", "nothing-like-this"], "owner/name"),
+    "rows of an unknown data set": (["rows", "nope"], "no open data set 'nope'"),
+    "rows of a path": (["rows", "../x"], "'../x' cannot be used"),
+    "a size of 0": (["rows", "{keeper}", "--size", "0"], "greater than or equal to 1"),
+    "an offset below 0": (["rows", "{keeper}", "--offset", "-1"], "greater than or equal to 0"),
+    "an offset past the end": (["rows", "{keeper}", "--offset", "9999"], "There is no row 9999. Expected 0 to 339"),
+    "a search for nothing there": (["rows", "{keeper}", "--search", "zzzz"], "No row is like that: with 'zzzz'"),
+    "a sort by nothing there": (["rows", "{keeper}", "--sort", "zzzz"], "There is no column 'zzzz'"),
+    "a row that is not there": (["show", "{keeper}", "100000"], "There is no row 100000"),
+    "a row that is no number": (["show", "{keeper}", "x"], "valid integer"),
+    "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "takes one SELECT"),
+    "a cut of an unknown data set": (["cut", "nope", "x"], "no open data set 'nope'"),
+    "a cut to a path": (["cut", "{keeper}", "../x"], "'../x' cannot be used"),
+    "more rows than there are": (["cut", "{keeper}", "x", "--rows", "1000000"], "1,000,000 rows"),
+    "rows below 0": (["cut", "{keeper}", "x", "--rows", "-1"], "given: '-1'"),
+    "a name that is taken": (["cut", "{keeper}", "keeper", "--rows", "3"], "exists already"),
+    "an unknown method": (["cut", "{keeper}", "x", "--method", "last"], "'first', 'random'"),
+    "a recipe that is none": (["cut", "{keeper}", "x", "--recipe-file", "{tmp}/strange.jsonl"], "is no recipe"),
+    "an export of an unknown subset": (["export", "nope"], "no subset 'nope'"),
+    "an export of a path": (["export", "../keeper"], "'../keeper' cannot be used"),
+    "an unknown export format": (["export", "keeper", "--format", "zip"], "'llama2', 'guanaco', 'messages'"),
+    "a comparison with nothing": (["compare", "keeper", "nope"], "no subset 'nope'"),
+    "a push without a token": (["push", "keeper", "me/keeper"], "needs a token with write access"),
+    "a push to no name": (["push", "keeper", "keeper"], "is not a Hub id"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "complaint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_sentence_and_exit_code_2(say, things, keeper, tmp_path, words, complaint):
+    (tmp_path / "noise.jsonl").write_bytes(b"\xff\xfd\x00\x01")
+    (tmp_path / "noise.parquet").write_bytes(b"\xff\xfe\x00\x01")
+    (tmp_path / "strange.jsonl").write_text('{"column": 1}\n')
+    (tmp_path / "x.xlsx").write_text("x")
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "folder.jsonl").mkdir()
+    before = things()
+    code, out, err = say("data", *(word.format(tmp=tmp_path, keeper=keeper.id) for word in words))
+    assert (code, out) == (2, "")
+    assert complaint in err
+    assert "Traceback" not in err
+    assert things() == before, "nothing is left behind"
+
+
+def test_rows_object_is_what_the_command_line_shows(home, keeper, ok):
+    messages = Rows(home, keeper.id).row(2)["messages"]
+    assert ok("data", "show", keeper.id, 2) == "".join(f"[{m['role']}]\n{m['content']}\n\n" for m in messages)

@@ -1,0 +1,115 @@
+import html
+import json
+
+import gradio as gr
+import pytest
+from datasets import Dataset
+from opened import lines, talk
+
+from core.data import table
+from core.errors import StudioError
+from studio.data.lens import Lens
+from studio.data.opening import Opening
+
+
+@pytest.fixture
+def do(settings, jobs):
+    return Opening(settings, jobs)
+
+
+def test_a_file_opens_with_a_bar_and_is_chosen(do, settings, tmp_path, toasts):
+    path = tmp_path / "mine.jsonl"
+    path.write_text(lines([{"messages": talk("a", "b")}] * 3))
+    *running, last = do.open_file(str(path))
+    assert running, "a bar is shown at once"
+    assert "Opening mine.jsonl" in running[0][1]
+    assert len({len(update) for update in [*running, last]}) == 1
+    [data] = table.opened_datasets(settings)
+    assert last[-1]["value"] == data.id
+    assert last[0] == gr.update(visible=False)
+    assert "3 rows, 3 usable" in toasts[0]
+
+
+def test_one_that_nobody_can_use_yet_is_opened_with_a_warning(do, tmp_path, toasts):
+    path = tmp_path / "odd.jsonl"
+    path.write_text(lines([{"messages": [{"role": "user", "content": "alone"}]}] * 2))
+    *_, last = do.open_file(str(path))
+    assert last[-1]["value"].startswith("odd-")
+    assert "No row can be used as it is read now (no answer)" in toasts[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("x.exe", "x", "'x.exe' is no file that can be opened here"),
+        ("x.jsonl", "", "is empty"),
+        ("x.jsonl", "oops", "Nothing in 'x.jsonl' can be read"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_refused(do, settings, tmp_path, name, text, why):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(StudioError, match=why):
+        list(do.open_file(str(path)))
+    assert table.opened_datasets(settings) == []
+
+
+def test_nothing_chosen_is_said(do):
+    with pytest.raises(StudioError, match="No file was chosen"):
+        list(do.open_file(None))
+    with pytest.raises(StudioError, match="No Hub id was given"):
+        list(do.open_hub(" ", "", "", "", ""))
+
+
+def test_folders_below_the_home_are_offered_and_no_others(do, settings, tmp_path):
+    Dataset.from_list([{"prompt": "a", "completion": "b"}]).save_to_disk(str(settings.folders_dir / "mine"))
+    Dataset.from_list([{"prompt": "a", "completion": "b"}]).save_to_disk(str(tmp_path / "outside"))
+    assert do.folders() == ["mine"]
+    *_, last = do.open_folder("mine")
+    assert last[-1]["value"].startswith("mine-")
+    for name in ("../../outside", str(tmp_path / "outside"), None):
+        with pytest.raises(StudioError):
+            list(do.open_folder(name))
+
+
+def test_the_newest_data_set_is_chosen_on_load(do, data):
+    dataset, _ = do.on_load()
+    assert dataset["value"] == data.id
+    assert next(do.reattach())[-1] == gr.skip()
+
+
+def test_what_is_in_it_stands_in_chips(do, state):
+    said = html.unescape(do.summary(state))
+    for words in ("<b>60</b> rows", "<b>59</b> usable", "exact duplicates", "cannot be used: no answer (row 7)"):
+        assert words in said
+    assert "Open a data set" in do.summary(Lens().model_dump())
+
+
+def test_rows_are_read_again_as_the_form_says(do, settings, state, data):
+    form = {"format": "label", "columns": "text = kind\nlabel = score", "prompt": "{text}?", "labels": "1 = one"}
+    *_, last = do.read_again(state, **form, placeholders="")
+    lens = Lens.model_validate(last[-1])
+    assert lens.rows(settings).row(1)["messages"] == talk("b?", "one")
+    fields = do.reading_fields(last[-1])
+    assert fields[0] == "label"
+    assert fields[2]["visible"]
+    assert json.dumps(fields[1]) == json.dumps(form["columns"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [("text = nope", "no column 'nope'"), ("nope = kind", "has no 'nope'. It has: text, label")],
+)
+def test_columns_that_are_not_there_are_refused(do, state, columns, why):
+    form = {"format": "label", "columns": columns, "prompt": "", "labels": "", "placeholders": ""}
+    with pytest.raises(StudioError, match=why):
+        list(do.read_again(state, **form))
+
+
+def test_unfilled_placeholders_are_offered_to_be_filled(do, settings, tmp_path):
+    from opened import opened
+
+    data = opened(settings, tmp_path, [{"messages": talk("Hello {{name}}", "b")}])
+    state = Lens(dataset=data.id).model_dump()
+    assert do.reading_fields(state)[-1] == "name = "
+    assert "{{name}}" in do.summary(state)

@@ -1,0 +1,181 @@
+"""Every named endpoint of the app holds, used and misused, over HTTP."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import handle_file
+from served import App, Page, refused
+
+from core.data import subset, table
+from core.runs.store import RunStore
+
+DEFECT = "in the studio itself"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    made = App(tmp_path_factory.mktemp("app"))
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def client(app, tmp_path_factory):
+    made = app.client(tmp_path_factory.mktemp("client"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def page(app):
+    made = Page(app.url)
+    yield made
+    made.http.close()
+
+
+@pytest.fixture
+def dataset(app):
+    return next(data.id for data in table.opened_datasets(app.settings) if data.source.kind == "bundled")
+
+
+FORM = {"format": "alpaca", "columns": "", "prompt": "no place for it", "labels": "", "placeholders": ""}
+MISUSES = {
+    "/open_file": {"upload": "EMPTY FILE"},
+    "/open_hub": {"hub_id": "no hub id", "config": "", "split": "", "revision": "", "token": ""},
+    "/open_folder": {"name": "../runs"},
+    "/choose": {"name": "no-such-data"},
+    "/read_as": FORM,
+    "/search": {"text": "x" * 3},
+    "/count_tokens": {},
+    "/find_near_duplicates": {},
+    "/cut": {"name": "x", "rows": 3},
+    "/run_recipe": {"upload": "EMPTY FILE", "name": "x"},
+    "/cut_by_sql": {"sql": "DROP TABLE rows", "name": "x"},
+    "/quick_cut": {},
+    "/export": {"name": "no-such-subset", "form": "llama2", "kinds": ["jsonl"]},
+    "/push": {"name": "no-such-subset", "form": "llama2", "repo": "a/b", "token": ""},
+    "/sql": {"sql": "SELECT 1"},
+    "/start": {"subset": "no-such-subset"},
+    "/stop": {"run_id": "no-such-run"},
+    "/chat": {"run_id": None, "adapter": None, "prompt": "Hi."},
+}
+HARMLESS = {"/search"}  # before a data set is chosen there is nothing to be found, and that is no mistake
+
+
+def test_every_named_endpoint_is_misused_below(client):
+    assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == set(MISUSES)
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_a_misused_endpoint_refuses_without_a_traceback(app, tmp_path, name):
+    """By a caller of its own, which has not chosen a data set."""
+    fresh = app.client(tmp_path / "client")
+    values = dict(MISUSES[name])
+    if values.get("upload"):
+        (tmp_path / "empty.json").touch()
+        values["upload"] = handle_file(str(tmp_path / "empty.json"))
+    if name in HARMLESS:
+        fresh.predict(api_name=name, **values)
+    else:
+        said = refused(fresh, api_name=name, **values)
+        assert said
+        assert "Traceback" not in said
+        assert DEFECT not in said
+    fresh.close()
+    assert DEFECT not in app.log.read_text()
+    assert RunStore(app.settings).runs() == []
+
+
+@pytest.fixture
+def chosen(app, tmp_path, dataset):
+    """A caller that has chosen the bundled data set."""
+    made = app.client(tmp_path / "client")
+    made.predict(dataset, api_name="/choose")
+    yield made
+    made.close()
+
+
+SQL_WALLS = {
+    "reading any file": "SELECT * FROM read_text('/etc/passwd')",
+    "reading one of the studio's": "SELECT * FROM '{home}/server.log'",
+    "COPY": "COPY rows TO '{home}/stolen.csv'",
+    "ATTACH": "ATTACH '{home}/stolen.db'",
+    "INSTALL": "INSTALL httpfs",
+    "SET": "SET enable_external_access = true",
+    "a second statement": "SELECT 1; SET threads = 1",
+    "a cross join that never ends": "SELECT count(*) FROM rows a, rows b, rows c, rows d, rows e, rows f",
+}
+
+
+@pytest.mark.parametrize("sql", SQL_WALLS.values(), ids=SQL_WALLS)
+def test_the_sql_box_refuses_or_stops_over_http(app, chosen, sql):
+    said = refused(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
+    assert "SQL" in said
+    assert ("stopped after 10 seconds" in said) == ("rows f" in sql)
+    assert not list(app.settings.home.glob("stolen*"))
+
+
+def test_the_sql_box_answers_and_its_rows_can_be_cut(app, chosen, dataset):
+    shown, words = chosen.predict(sql="SELECT split, count(*) AS n FROM rows GROUP BY split", api_name="/sql")
+    counted = table.find(app.settings, dataset).splits
+    assert (dict(shown["value"]["data"]), words) == (counted, "2 rows")
+    chosen.predict(sql="SELECT row FROM rows WHERE row < 7", name="by-sql", api_name="/cut_by_sql")
+    assert subset.find(app.settings, "by-sql").rows == 6, "of seven, a tenth is held out"
+
+
+def test_more_rows_than_there_are_are_refused_with_the_number(app, chosen):
+    assert "1,000,000 rows were asked for" in refused(chosen, api_name="/cut", name="many", rows=10**6)
+    assert not (app.settings.subsets_dir / "many").exists()
+
+
+def test_a_value_out_of_bounds_is_refused_by_the_server(app, chosen):
+    assert "given: -3" in refused(chosen, api_name="/cut", name="less", rows=-3)
+    assert not (app.settings.subsets_dir / "less").exists()
+
+
+def test_a_cut_and_its_export_over_http(app, chosen):
+    cut = chosen.predict(rows=5, method="first", name="five", api_name="/cut")
+    assert cut[0]["value"] == "five"
+    _, download, words = chosen.predict(name="five", form="llama2", kinds=["jsonl"], api_name="/export")
+    assert Path(download["value"]).read_bytes()[:2] == b"PK"
+    assert "rows written" in words
+    assert (app.settings.exports_dir / "five-llama2.zip").is_file()
+
+
+def test_a_maximum_length_of_0_is_refused_by_the_server(app, client):
+    said = refused(client, api_name="/start", max_length=0)
+    assert "Maximum length (under" in said
+    assert "given: 0" in said
+    assert RunStore(app.settings).runs() == []
+
+
+def test_it_is_refused_just_the_same_without_a_client_library(app, client, page):
+    parameters = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/start"]["parameters"]
+    data = [0 if p["parameter_name"] == "max_length" else p["parameter_default"] for p in parameters]
+    assert "given: 0" in page.call("start", *data)["error"]
+    for way in ("run/start", "api/start"):
+        answer = httpx.post(f"{app.url}/gradio_api/{way}", json={"data": data, "session_hash": "raw"})
+        assert answer.is_error, f"{way} answered {answer.status_code}: {answer.text}"
+    assert RunStore(app.settings).runs() == []
+
+
+def test_a_problem_across_fields_is_refused_by_the_server(app, client):
+    assert "all-linear" in refused(client, api_name="/start", lora_targets=" , ")
+    assert RunStore(app.settings).runs() == []
+
+
+def test_an_uploaded_file_is_opened_and_its_rows_come_as_text(app, tmp_path):
+    (tmp_path / "b.jsonl").write_text('{"instruction": "<img src=x onerror=alert(1)>", "output": "y"}\n')
+    fresh = app.client(tmp_path / "client")
+    *_, opened = fresh.predict(upload=handle_file(str(tmp_path / "b.jsonl")), api_name="/open_file")
+    fresh.predict(opened["value"], api_name="/choose")
+    shown, _ = fresh.predict(sql="SELECT prompt FROM rows", api_name="/sql")
+    fresh.close()
+    assert shown["value"]["data"] == [["<img src=x onerror=alert(1)>"]]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "app.py", "{home}/server.log", "{home}/exports/../server.log"])
+def test_files_outside_the_exports_are_not_served(app, path):
+    answer = httpx.get(f"{app.url}/gradio_api/file={path.format(home=app.settings.home)}")
+    assert answer.status_code in (403, 404)

@@ -1,0 +1,129 @@
+"""Pushing through the real client to a Hub on loopback: what arrives, and every refusal as a sentence."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import DatasetCard
+from loopback_hub import LoopbackHub
+
+from core.data import subset
+
+PUSH = """
+import json, sys
+from pathlib import Path
+from core.errors import StudioError
+from core.export import hub
+folder, repo, kind, private, token = json.loads(sys.argv[1])
+said = []
+try:
+    url = hub.push(Path(folder), repo, kind, "A test", private, token, lambda share, words: said.append([share, words]))
+    print(json.dumps({"url": url, "said": said}))
+except StudioError as error:
+    print(json.dumps({"error": str(error)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with LoopbackHub(tmp_path_factory.mktemp("hub")) as server:
+        server.add_token("hf_write", "me")
+        server.add_token("hf_read", "me", role="read")
+        server.add_repo("dataset", "someone/theirs", {"README.md": b"x"})
+        server.add_repo("dataset", "me/there", {"README.md": b"old", "kept.txt": b"kept"})
+        yield server
+
+
+@pytest.fixture
+def push(world, tmp_path):
+    """`push` in a child process, as HF_ENDPOINT is read at import."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "README.md").write_text("# A data set\n")
+    (folder / "train.parquet").write_bytes(os.urandom(100_000))
+
+    def run(repo, kind="dataset", private=True, token="hf_write", **environment):
+        arguments = json.dumps([str(folder), repo, kind, private, token])
+        done = subprocess.run(
+            [sys.executable, "-c", PUSH, arguments], env=world.env(**environment), capture_output=True, text=True,
+            timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    run.folder = folder
+    return run
+
+
+@pytest.mark.parametrize("kind", ["dataset", "model"])
+def test_a_folder_arrives_whole_in_a_new_private_repository(world, push, kind):
+    done = push(f"me/new-{kind}", kind)
+    repo = world.repos[kind, f"me/new-{kind}"]
+    assert repo.private
+    assert {name: repo.files[name] for name in ("README.md", "train.parquet")} == {
+        path.name: path.read_bytes() for path in push.folder.iterdir()
+    }
+    assert repo.head in done["url"]
+    shares = [share for share, _ in done["said"]]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert world.unknown == []
+
+
+def test_a_repository_that_is_there_gets_one_commit_and_stays_as_public_as_it_was(world, push):
+    before = len(world.repos["dataset", "me/there"].commits)
+    push("me/there", private=True)
+    repo = world.repos["dataset", "me/there"]
+    assert not repo.private
+    assert repo.files["kept.txt"] == b"kept"
+    assert repo.files["README.md"] == b"# A data set\n"
+    assert len(repo.commits) == before + 1
+
+
+def test_the_token_may_come_from_the_environment(world, push):
+    assert "url" in push("me/by-environment", token=None, HF_TOKEN="hf_write")
+
+
+@pytest.mark.parametrize(
+    ("repo", "how", "words"),
+    [
+        ("me/x", {"token": None}, "needs a token with write access"),
+        ("me/x", {"token": "hf_wrong"}, "does not accept the token"),
+        ("me/read-only", {"token": "hf_read"}, "the token may not do that"),
+        ("someone/theirs", {}, "the token may not do that"),
+        ("someone/new", {}, "the token may not do that"),
+        ("nonsense", {}, "'nonsense' is not a Hub id"),
+        ("../../etc/x", {}, "is not a Hub id"),
+        ("me/x", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_pushed_is_a_sentence_and_changes_nothing(world, push, repo, how, words):
+    before = {key: dict(found.files) for key, found in world.repos.items()}
+    assert words in push(repo, **how)["error"]
+    assert {key: dict(found.files) for key, found in world.repos.items()} == before
+
+
+def test_a_subset_is_pushed_with_its_card_and_opens_again_the_same(world, settings):
+    subset.ensure_bundled(settings)
+    environment = world.env(STUDIO_HOME=str(settings.home), HF_TOKEN="hf_write")
+
+    def core(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "core", *words], env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    core("data", "push", "keeper", "me/keeper")
+    repo = world.repos["dataset", "me/keeper"]
+    card = DatasetCard(repo.files["README.md"].decode())
+    assert card.data.configs[0]["data_files"][0] == {"split": "train", "path": "train.parquet"}
+    said = core("data", "open", "me/keeper")
+    core("data", "cut", said.partition(":")[0], "again")
+    mine, theirs = (subset.load(settings, name) for name in ("keeper", "again"))
+    for split in ("train", "held-out"):
+        assert [m for _, m in mine[split]] == [m for _, m in theirs[split]]
+    for path in settings.home.rglob("*"):
+        assert not path.is_file() or b"hf_write" not in path.read_bytes()
