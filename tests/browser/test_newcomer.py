@@ -6,6 +6,7 @@ import zipfile
 
 import psutil
 import pytest
+from pages import open_page, until
 
 from core.runs.progress import progress
 from core.runs.store import ACTIVE, RunStore
@@ -14,26 +15,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 VOICE = re.compile(r"\b(ahoy|aye|ye|yer|'tis|lamp|o'|an')", re.IGNORECASE)
 QUESTION = "How do I keep houseplants alive in winter?"
-
-
-def open_page(browser, server, tab=None):
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.goto(server.url, wait_until="domcontentloaded")
-    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
-    if tab:
-        page.get_by_role("tab", name=tab).click()
-    return page
-
-
-def until(condition, seconds, page=None):
-    """Wait for a condition that the app's files or page will come to fulfil."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(100) if page else time.sleep(0.1)
-    return value
 
 
 def step_shown(page) -> int:
@@ -60,30 +41,34 @@ def no_run_left(server):
 def browse(page):
     page.locator("#page-next").click()
     page.get_by_text("rows 26 to 50 of").wait_for()
-    page.locator("#rows [data-testid=cell-2-3]").click()
+    page.locator("#rows tbody tr").nth(2).click()
     page.locator("#row-shown .qs-turn.assistant").first.wait_for()
-    page.get_by_label("Tokens").click()
+    page.locator("#row-view label", has_text="Tokens").click()
     page.locator("#row-shown .loss").first.wait_for(timeout=60_000)
-    page.get_by_label("Raw JSON").click()
+    page.locator("#row-view label", has_text="Raw").click()
     page.locator("#row-shown .qs-raw").wait_for()
 
 
 def cut_and_download(page, tmp_path):
+    page.get_by_role("tab", name="Cut").click()
     page.locator("#field-rows input").fill("200")
     page.locator("#field-rows input").press("Tab")
-    until(lambda: page.locator("#subset-name textarea, #subset-name input").input_value() == "keeper-200", 20, page)
+    name = page.locator("#subset-name textarea, #subset-name input")
+    until(lambda: name.input_value() == "keeper-200", 20, page)
     page.locator("#cut").click()
+    page.get_by_text("Cut keeper-200").wait_for(timeout=30_000)
+    page.get_by_role("tab", name="Export").click()
     page.locator("#subset-words").get_by_text("200 rows to train on").wait_for(timeout=30_000)
     page.locator("#export").click()
     link = page.locator("#download a[download]").first
-    link.wait_for(timeout=30_000)
+    link.wait_for(timeout=60_000)
     with page.expect_download() as download:
         link.click()
     path = tmp_path / "export.zip"
     download.value.save_as(path)
     with zipfile.ZipFile(path) as archive:
         assert set(archive.namelist()) == {
-            "train.jsonl", "train.parquet", "held-out.jsonl", "held-out.parquet", "recipe.json",
+            "train.jsonl", "train.parquet", "test.jsonl", "test.parquet", "recipe.json", "README.md"
         }  # fmt: skip
         lines = archive.read("train.jsonl").decode().splitlines()
     assert len(lines) == 200

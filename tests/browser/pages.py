@@ -1,0 +1,23 @@
+"""What every browser test does with a page: open it, wait for what its files or widgets will come to."""
+
+import time
+
+
+def open_page(browser, server, tab=None):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(server.url, wait_until="domcontentloaded")
+    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    if tab:
+        page.get_by_role("tab", name=tab).click()
+    return page
+
+
+def until(condition, seconds, page=None):
+    """Wait for a condition that the app's files or page will come to fulfil."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100) if page else time.sleep(0.1)
+    return value
