@@ -13,7 +13,7 @@ from opened import opened, talk, talks
 
 from core.data import derive, export, sources, subset
 from core.data.export import FILE_KINDS, SPLIT_NAMES
-from core.data.formats import EXPORT_FORMATS, until_last_answer
+from core.data.formats import EXPORT_FORMATS, Reading, until_last_answer
 from core.data.recipe import Recipe
 from core.data.rows import Rows
 from core.data.table import TRAIN
@@ -28,16 +28,17 @@ def cut(settings, data, name: str = "s", **recipe):
     return subset.cut(settings, name, Recipe(dataset=data.id, held_out_share=0, **recipe))
 
 
-def reopened(settings, zipped: str, kind: str, folder, split: str = "train") -> list:
-    """The conversations of a file in an export, read by the studio again."""
+def reopened(settings, zipped: str, kind: str, folder, form: str | None = None) -> list:
+    """The conversations of a file in an export, read by the studio again: as it finds, or as it is told."""
     with zipfile.ZipFile(zipped) as archive:
         archive.extractall(folder)
     if kind == "dataset":
         data = sources.open_folder(settings, folder / "dataset")
     else:
-        data = sources.open_file(settings, folder / f"{split}.{kind}")
+        data = sources.open_file(settings, folder / f"train.{kind}")
     assert data.unreadable == 0
-    return [messages for _, _, messages in Rows(settings, data.id).usable()]
+    reading = Reading(format=form) if form else data.detected
+    return [messages for _, _, messages in Rows(settings, data.id, reading).usable()]
 
 
 def written(settings, name: str, missing: dict[str, list[int]]) -> list:
@@ -82,7 +83,7 @@ conversations = st.lists(
 )
 
 
-@limits(max_examples=40)
+@limits(max_examples=30)
 @given(
     said=conversations,
     form=st.sampled_from([form for form in EXPORT_FORMATS if form != "text"]),
@@ -99,7 +100,7 @@ def test_any_conversations_come_back_equal(tmp_path_factory, said, form, kind):
     except StudioError as error:
         assert "can be written in this format" in str(error)  # noqa: PT017 every row was refused, with its reason
         return
-    assert reopened(home, done.path, kind, folder / "out") == written(home, "s", done.not_written)
+    assert reopened(home, done.path, kind, folder / "out", form) == written(home, "s", done.not_written)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Which format the rows of a data set have, told with the evidence; the user may say otherwise."""
 
+import contextlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,16 +40,11 @@ def detect(rows: Sequence[Row]) -> Detected | None:
 def _sign(row: Row) -> tuple[Any, str] | None:
     """The format that one row shows, and the column that shows it."""
     for name, value in row.items():
-        if isinstance(value, str) and value.startswith("[{"):
-            if value.startswith('[{"role"'):
-                return ("messages", name) if name not in ("prompt", "completion") else ("prompt_completion", "prompt")
-            if value.startswith('[{"from"'):
-                return "sharegpt", name
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            if {"from", "value"} <= value[0].keys():
-                return "sharegpt", name
-            if "role" in value[0] and name not in ("prompt", "completion"):
-                return "messages", name
+        first = _first_turn(value)
+        if {"from", "value"} <= first.keys():
+            return "sharegpt", name
+        if "role" in first:
+            return ("messages", name) if name not in ("prompt", "completion") else ("prompt_completion", "prompt")
     if "instruction" in row and "output" in row:
         return "alpaca", ""
     slots = by_name("prompt_completion").slots
@@ -59,6 +56,14 @@ def _sign(row: Row) -> tuple[Any, str] | None:
         if isinstance(value, str) and "[INST]" in value:
             return "llama2", name
     return None
+
+
+def _first_turn(value: Any) -> dict[str, Any]:
+    """The first turn of a list of turns, which may be JSON in a text; empty when `value` is none."""
+    if isinstance(value, str) and value.startswith("[{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
 
 
 def _texts(rows: Sequence[Row]) -> dict[str, float]:
