@@ -9,6 +9,7 @@ from core.chat.sampling import Sampling
 from core.data.formats import Message
 from core.errors import StudioError
 from core.models import catalogue
+from core.models.catalogue import Model
 from core.models.loading import Precision, load_base
 from core.runs.store import Run, RunStore
 from core.settings import Settings
@@ -28,12 +29,12 @@ class ChatHost:
         self.store = RunStore(settings)
         self._lock = threading.Lock()
         self._lanes: Lanes | None = None
-        self._loaded: tuple[str, Precision] | None = None
+        self._loaded: tuple[Model, Precision] | None = None
 
     @property
     def loaded(self) -> str | None:
         """The name of the base model in memory."""
-        return self._loaded[0] if self._loaded else None
+        return self._loaded[0].name if self._loaded else None
 
     @property
     def busy(self) -> bool:
@@ -89,10 +90,11 @@ class ChatHost:
         from core.data.tokens import Renderer
 
         config = run.config()
-        wanted = (config.model, Precision(config.quantization, config.double_quantization, config.compute_dtype))
+        model = catalogue.find(self.settings, config.model, config.revision)
+        wanted = (model, Precision(config.quantization, config.double_quantization, config.compute_dtype))
         if self._lanes is None or self._loaded != wanted:
             self._drop()
-            self._lanes = Lanes(load_base(catalogue.find(self.settings, config.model), wanted[1]))
+            self._lanes = Lanes(load_base(model, wanted[1]))
             self._loaded = wanted
         self._lanes.renderer = Renderer(self._lanes.renderer.tokenizer, config.chat_template)
         return self._lanes

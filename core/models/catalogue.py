@@ -17,12 +17,17 @@ LLAMA_2 = {
 
 @dataclass(frozen=True)
 class Model:
-    """A model by the name that a config holds, and what `from_pretrained` is given for it."""
+    """A model by the name that a config holds, and what `from_pretrained` is given for it.
+
+    Attributes:
+        revision: branch, tag or commit of a Hub model; None is main.
+    """
 
     name: str
     label: str
     path: str
     local: bool
+    revision: str | None = None
 
 
 def available(settings: Settings) -> list[Model]:
@@ -36,16 +41,19 @@ def available(settings: Settings) -> list[Model]:
     return models
 
 
-def find(settings: Settings, name: str) -> Model:
+def find(settings: Settings, name: str, revision: str = "") -> Model:
     """The model called `name`, the embedded one converted first if need be.
 
-    Raises StudioError when there is no such local model and `name` is no Hub id.
+    Raises StudioError when there is no such local model and `name` is no Hub id, or when a local one is given a
+    revision.
     """
     name = name.strip()
+    if revision and not hub.is_hub_id(name):
+        raise StudioError(f"The model {name!r} is on this machine and has no revision {revision!r}. Leave it empty.")
     if name == embedded.NAME:
         return Model(name, name, str(embedded.prepare(settings)), local=True)
     if hub.is_hub_id(name):
-        return Model(name, name, name, local=False)
+        return Model(name, name, name, local=False, revision=revision or None)
     expected = (
         f"Expected {embedded.NAME}, a folder of {settings.models_dir}, or a Hub id such as meta-llama/Llama-2-7b-hf."
     )
@@ -65,5 +73,5 @@ def check_access(model: Model) -> None:
         with hub.explained("model", model.name):
             from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
-            if not isinstance(try_to_load_from_cache(model.path, "config.json"), str):
-                get_hf_file_metadata(hf_hub_url(model.path, "config.json"))
+            if not isinstance(try_to_load_from_cache(model.path, "config.json", revision=model.revision), str):
+                get_hf_file_metadata(hf_hub_url(model.path, "config.json", revision=model.revision))

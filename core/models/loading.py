@@ -27,7 +27,7 @@ class Precision:
 
     quantization: str = "nf4"  # "nf4", "fp4", "int8" or "none"
     double_quantization: bool = True
-    compute_dtype: str = "bfloat16"
+    compute_dtype: str = "auto"  # or "bfloat16", "float16", "float32"
 
 
 @dataclass
@@ -49,11 +49,22 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def resolve_dtype(name: str) -> tuple[str, str]:
+    """The number format that products are computed in, and why."""
+    import torch
+
+    if name != "auto":
+        return name, "as configured"
+    if torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8:
+        return "float16", "auto: this GPU is older than Ampere and has no fast bfloat16"
+    return "bfloat16", "auto: it has the range of float32 at half its size"
+
+
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     with hub.explained("model", model.name), _readable(model):
-        tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
     return tokenizer
@@ -75,16 +86,19 @@ def load_base(model: Model, precision: Precision, attention: str = "sdpa") -> Lo
     disable_progress_bar()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of an optional CPU kernel of a hub
     tokenizer = load_tokenizer(model)
-    dtype = getattr(torch, precision.compute_dtype)
+    name, why = resolve_dtype(precision.compute_dtype)
+    dtype = getattr(torch, name)
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention, "use_safetensors": True}
     if precision.quantization != "none":
         options["quantization_config"] = _bitsandbytes(precision, dtype)
     if device() == "cuda":
         options["device_map"] = {"": 0}
     with hub.explained("model", model.name), _readable(model):
-        loaded = AutoModelForCausalLM.from_pretrained(model.path, trust_remote_code=False, **options)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False, **options
+        )
     loaded.requires_grad_(False)
-    base = LoadedBase(loaded, tokenizer)
+    base = LoadedBase(loaded, tokenizer, [f"Products are computed in {name} ({why})."])
     if precision.quantization in ("nf4", "fp4") and device() == "cpu":
         _unpack_if_it_fits(base, dtype)
     return base

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface
 
+from core.errors import StudioError
+
 PACKED = "studio_packed"
 
 # Up to this length plain matrix products beat torch's CPU flash kernel (a step is a third faster, bench/cpu_train.py),
@@ -25,6 +27,7 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     row_lengths: list[int] | None = None,
+    softcap: float | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each row.
@@ -37,6 +40,8 @@ def packed_attention(
     Returns:
         (1, tokens, heads, head width), and no weights.
     """
+    if softcap:
+        raise StudioError("This model caps its attention scores, which packed rows cannot do. Set Attention to eager.")
     lengths = row_lengths or [query.shape[2]]
     # split, not slices: its backward joins the gradients once, where each slice's would zero-fill a whole tensor
     rows = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)

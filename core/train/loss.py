@@ -5,6 +5,8 @@ gradient). Only the tokens that carry loss need logits, and their gradient, soft
 the logits are. So each chunk's logits are made, used for both, and dropped while still in the cache.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
@@ -12,9 +14,27 @@ IGNORED = -100
 CHUNK_ROWS = 64  # 64 × 49,152 floats are 12 MiB: within a core's share of the cache
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised.
+
+    Attributes:
+        dft: weigh each token's cross-entropy by its own probability, held constant (Wu et al. 2025, arXiv:2508.05629).
+        smoothing: share of each target spread evenly over the vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
+    """
+
+    dft: bool = False
+    smoothing: float = 0.0
+
+
+PLAIN = Objective()
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int) -> torch.Tensor:
+    def forward(
+        ctx, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int, goal: Objective
+    ) -> torch.Tensor:
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(targets), chunk):
@@ -22,23 +42,32 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             logits = F.linear(hidden[rows], weight).float()
             log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)
             picked = targets[rows, None]
-            total += (log_sum - logits.gather(1, picked)).sum()
+            surprise = log_sum - logits.gather(1, picked)
+            scale = torch.exp(-surprise) if goal.dft else torch.ones_like(surprise)
+            if goal.smoothing:
+                even = log_sum - logits.mean(dim=-1, keepdim=True)
+                surprise = (1 - goal.smoothing) * surprise + goal.smoothing * even
+            total += (scale * surprise).sum()
             if gradient is not None:
-                probabilities = logits.sub_(log_sum).exp_()
-                probabilities.scatter_add_(1, picked, torch.full_like(log_sum, -1.0))
-                gradient[rows] = probabilities.to(weight.dtype) @ weight
+                difference = logits.sub_(log_sum).exp_()
+                if goal.smoothing:
+                    difference -= goal.smoothing / logits.shape[-1]
+                difference.scatter_add_(1, picked, torch.full_like(log_sum, goal.smoothing - 1.0))
+                if goal.dft:
+                    difference *= scale
+                gradient[rows] = difference.to(weight.dtype) @ weight
         ctx.gradient = gradient
         return total
 
     @staticmethod
-    def backward(ctx, scale: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        return ctx.gradient * scale.to(ctx.gradient.dtype), None, None, None
+    def backward(ctx, scale: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
+        return ctx.gradient * scale.to(ctx.gradient.dtype), None, None, None, None
 
 
 def chunked_cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_ROWS
+    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, goal: Objective = PLAIN, chunk: int = CHUNK_ROWS
 ) -> tuple[torch.Tensor, int]:
-    """Summed next-token cross-entropy of a frozen language-model head.
+    """Summed next-token loss of a frozen language-model head.
 
     Args:
         hidden: (batch, length, width), the decoder's last hidden state.
@@ -53,4 +82,15 @@ def chunked_cross_entropy(
     predicted = hidden[:, :-1].reshape(-1, hidden.shape[-1])
     kept = (targets != IGNORED).nonzero().squeeze(1)
     rows = predicted.index_select(0, kept).to(weight.dtype)
-    return _ChunkedCrossEntropy.apply(rows, weight, targets.index_select(0, kept), chunk), len(kept)
+    return _ChunkedCrossEntropy.apply(rows, weight, targets.index_select(0, kept), chunk, goal), len(kept)
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, goal: Objective = PLAIN) -> tuple[torch.Tensor, int]:
+    """The same from logits (batch, length, vocabulary), for a model whose head is not a plain product."""
+    targets = labels[:, 1:].flatten()
+    kept = targets != IGNORED
+    flat = logits[:, :-1].float().flatten(0, 1)[kept]
+    losses = F.cross_entropy(flat, targets[kept], reduction="none", label_smoothing=goal.smoothing)
+    if goal.dft:
+        losses = losses * torch.exp(-losses.detach())
+    return losses.sum(), int(kept.sum())

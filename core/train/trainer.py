@@ -10,16 +10,21 @@ from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from trl import SFTConfig, SFTTrainer
 
-from core.models.loading import LoadedBase
+from core.models.loading import LoadedBase, resolve_dtype
 from core.runs.config import QLoRAConfig
 from core.train.batches import count_tokens, pack, pad
-from core.train.loss import chunked_cross_entropy
+from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
+from core.train.neftune import add_noise
 
 OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
     "adamw_8bit": "adamw_bnb_8bit",
     "paged_adamw_32bit": "paged_adamw",
     "paged_adamw_8bit": "paged_adamw_8bit",
+    "adafactor": "adafactor",
+    "lion": "lion_32bit",
+    "lion_8bit": "lion_8bit",
+    "paged_lion_8bit": "paged_lion_8bit",
 }
 # Settings of some architectures that change logits after the head; their own forward must make them then.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
@@ -31,6 +36,8 @@ def lora_config(config: QLoRAConfig) -> LoraConfig:
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules=config.target_modules,
+        use_rslora=config.lora_rslora,
+        init_lora_weights=True if config.lora_init == "default" else config.lora_init,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -47,6 +54,7 @@ def recompute(config: QLoRAConfig) -> tuple[bool, str]:
 
 def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTConfig:
     checkpointing, _ = recompute(config)
+    dtype, _ = resolve_dtype(config.compute_dtype)
     return SFTConfig(
         output_dir=output_dir,
         per_device_train_batch_size=config.batch_size,
@@ -56,6 +64,7 @@ def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTCon
         lr_scheduler_type="constant_with_warmup" if config.scheduler == "constant" else config.scheduler,
         warmup_steps=round(config.warmup_ratio * total_steps),
         optim=OPTIMIZERS[config.optimizer],
+        adam_beta1=config.adam_beta1,
         adam_beta2=config.adam_beta2,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
@@ -63,8 +72,8 @@ def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTCon
         max_steps=config.max_steps or -1,
         gradient_checkpointing=checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        bf16=config.compute_dtype == "bfloat16",
-        fp16=config.compute_dtype == "float16",
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16",
         seed=config.seed,
         data_seed=config.seed,
         eval_strategy="no",  # the worker decides when: first, every so many steps, last
@@ -78,7 +87,7 @@ def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTCon
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
-        report_to="none",
+        report_to=config.report_to,
         disable_tqdm=True,
         push_to_hub=False,
     )
@@ -88,7 +97,8 @@ class StudioTrainer(SFTTrainer):
     """SFTTrainer on rows rendered beforehand, with a loss that makes logits for answer tokens only."""
 
     def __init__(self, config: QLoRAConfig, base: LoadedBase, rows: list[dict[str, Any]], **options: Any):
-        self.packing = config.packing
+        self.packing = config.packs
+        self.goal = Objective(config.loss == "dft", config.label_smoothing if config.loss == "cross_entropy" else 0.0)
         self.pad_id = (
             base.tokenizer.pad_token_id if base.tokenizer.pad_token_id is not None else base.tokenizer.eos_token_id
         )
@@ -111,6 +121,9 @@ class StudioTrainer(SFTTrainer):
             if isinstance(module, BaseTunerLayer):
                 module.cast_input_dtype_enabled = False
         self._head = self._plain_head()
+        self._noise = None
+        if config.neftune_alpha:
+            self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         return pack(rows) if self.packing else pad(rows, self.pad_id)
@@ -125,26 +138,26 @@ class StudioTrainer(SFTTrainer):
             return None
         return head.weight
 
-    def summed_loss(self, inputs: dict[str, Any]) -> tuple[torch.Tensor, int]:
-        """Summed cross-entropy of a batch and how many tokens carried it."""
+    def summed_loss(self, inputs: dict[str, Any], goal: Objective = PLAIN) -> tuple[torch.Tensor, int]:
+        """Summed loss of a batch and how many tokens carried it."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         base = self.model.get_base_model()
+        if self._noise:
+            mask = inputs.get("attention_mask")
+            self._noise.lengths = inputs["row_lengths"] if mask is None else mask.sum(dim=1)
         with self.compute_dtype_context():
             if self._head is not None:
                 hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
-                return chunked_cross_entropy(hidden, self._head, labels)
-            logits = base(**inputs, use_cache=False).logits[:, :-1].float()
-        targets = labels[:, 1:]
-        total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-        return total, int((targets != -100).sum())
+                return chunked_cross_entropy(hidden, self._head, labels, goal)
+            return cross_entropy(base(**inputs, use_cache=False).logits, labels, goal)
 
     def compute_dtype_context(self) -> contextlib.AbstractContextManager:
         return self.accelerator.autocast()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over the answer tokens of the whole update, accumulation included, as Trainer expects it."""
-        total, count = self.summed_loss(inputs)
+        total, count = self.summed_loss(inputs, self.goal)
         self.tokens_seen += count_tokens(inputs)
         return total / (count if num_items_in_batch is None else num_items_in_batch)
 

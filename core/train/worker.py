@@ -75,7 +75,6 @@ def train(settings: Settings, run: Run, events: EventWriter) -> bool:
 
     from core.data.tokens import Renderer
     from core.models.loading import Precision, load_base
-    from core.train import attention
     from core.train.batches import tokenize
     from core.train.callback import Reporter
     from core.train.trainer import StudioTrainer, recompute, sft_config
@@ -86,8 +85,10 @@ def train(settings: Settings, run: Run, events: EventWriter) -> bool:
     rows = subsets.load(settings, config.subset)
     events.write("stage", text=f"Loading {config.model}")
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
-    model = catalogue.find(settings, config.model)
-    base = load_base(model, precision, attention.PACKED if config.packing else "sdpa")
+    model = catalogue.find(settings, config.model, config.revision)
+    kind, why = _attention(config)
+    base = load_base(model, precision, kind)
+    base.choices.append(f"Attention is {kind} ({why}).")
     _check(config, base)
 
     renderer = Renderer(base.tokenizer, config.chat_template)
@@ -123,6 +124,17 @@ def train(settings: Settings, run: Run, events: EventWriter) -> bool:
     trainer.train()
     trainer.save_model(str(run.adapter))
     return reporter.stopped_early
+
+
+def _attention(config: QLoRAConfig) -> tuple[str, str]:
+    """The attention that transformers is asked for, and why."""
+    from core.train.attention import PACKED
+
+    if config.attention != "auto":
+        return config.attention, "as configured; rows are padded with it" if config.packing else "as configured"
+    if config.packs:
+        return PACKED, "auto: rows lie end to end, each seeing only itself"
+    return "sdpa", "auto: rows are padded"
 
 
 def steps_of(config: QLoRAConfig, rows: int) -> int:

@@ -1,0 +1,39 @@
+"""How much at once, and for how long."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from core.runs.knobs import knob
+
+
+class BatchKnobs(BaseModel):
+    max_length: int = knob(
+        1024, "Batch and length", "Maximum length", "Tokens a row; longer rows are cut. Memory grows with it.",
+        basic=True, ge=16, le=131072,
+    )  # fmt: skip
+    packing: bool = knob(
+        True, "Batch and length", "Packing",
+        "Lay the rows of a batch end to end instead of padding them to the longest. Each row still attends only to "
+        "itself, so the results are the same, sooner.",
+        when={"attention": ("auto",)},
+    )  # fmt: skip
+    batch_size: int = knob(
+        8, "Batch and length", "Batch size", "Rows a forward pass. Lower it first when memory runs out.",
+        basic=True, ge=1, le=1024,
+    )  # fmt: skip
+    gradient_accumulation: int = knob(
+        1, "Batch and length", "Gradient accumulation",
+        "Passes before each update: the effective batch is this times the batch size.", ge=1, le=1024,
+    )  # fmt: skip
+    epochs: float = knob(
+        1.0, "Batch and length", "Epochs", "How often each row is seen. Not read when Steps is set.",
+        basic=True, gt=0, le=1000,
+    )  # fmt: skip
+    max_steps: int = knob(
+        0, "Batch and length", "Steps", "Updates to make; 0 goes by epochs.", basic=True, ge=0, le=10_000_000
+    )
+    gradient_checkpointing: Literal["auto", "on", "off"] = knob(
+        "auto", "Batch and length", "Gradient checkpointing",
+        "Recompute instead of keep activations: less memory, a third slower. Auto: on with a GPU, off without.",
+    )  # fmt: skip
