@@ -33,7 +33,8 @@ def build_field(
         return gr.Checkbox(**common)
     if kind in (int, float):
         return gr.Number(precision=0 if kind is int else None, **common)
-    return gr.Textbox(**common)
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return gr.Textbox(lines=extra.get("lines", 1), **common)
 
 
 def build_fields(

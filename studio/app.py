@@ -7,12 +7,13 @@ import gradio as gr
 from core.chat.host import ChatHost
 from core.data import subset
 from core.jobs import Jobs
+from core.runs import process
 from core.runs.store import RunStore
 from core.settings import Settings, hardware
 from studio.chat_tab import build_chat_tab
 from studio.data_tab import build_data_tab
 from studio.told import told
-from studio.train_tab import TrainActions, build_train_tab
+from studio.train_tab import build_train_tab
 
 TITLE = "QLoRA Studio"
 
@@ -38,8 +39,7 @@ def build(settings: Settings) -> gr.Blocks:
                 build_chat_tab(ChatHost(settings), demo, train.seen.change)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
-        data.cut.change(
-            told(lambda name: gr.update(choices=TrainActions(runs).subset_choices(), value=name)),
-            data.cut, train.subset, **link,
-        )  # fmt: skip
+        for cut in (data.cut, train.cut):
+            cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
+    process.keep_going(runs)
     return demo

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from components import bars, conversation, data_table, progress_bar
+from components import bars, chart, conversation, data_table, progress_bar
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
@@ -22,14 +22,12 @@ THEME = gr.themes.Base(
     button_primary_text_color="white",
 )
 
-# What the curves are drawn in, light enough for a dark page and dark enough for a light one.
-COLOURS = {"loss": "#0f9488", "held-out loss": "#e07b28", "value": "#5b7fd6"}
-
 CSS = (
     conversation.CSS
     + data_table.CSS
     + bars.CSS
     + progress_bar.CSS
+    + chart.CSS
     + """
 :root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; --qs-tool: #efe9fb; }
 .dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; --qs-tool: #2c2545; }
@@ -46,12 +44,15 @@ CSS = (
 .qs-status { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; font-size: 14px; }
 .qs-badge { border-radius: 999px; padding: 2px 12px; font-weight: 650; font-size: 13px; color: #fff;
   background: #64748b; }
-.qs-badge.running, .qs-badge.starting, .qs-badge.stopping { background: #0f766e; }
+.qs-badge.running, .qs-badge.preparing, .qs-badge.stopping { background: #0f766e; }
 .qs-badge.finished { background: #166534; }
 .qs-badge.failed, .qs-badge.interrupted { background: #b91c1c; }
 .qs-bar { flex: 1 1 100%; height: 8px; border-radius: 99px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); overflow: hidden; }
 .qs-bar i { display: block; height: 100%; background: #0f9488; transition: width .6s; }
+.qs-alert { border-left: 3px solid var(--qs-warn); color: var(--qs-warn); padding: 3px 10px; font-size: 14px; }
+.qs-findings { list-style: none; margin: 2px 0 0; padding: 0; font-size: 13.5px; line-height: 1.5; }
+.qs-findings .problem { color: var(--qs-bad); } .qs-findings .warning { color: var(--qs-warn); }
 .qs-cause { flex: 1 1 100%; color: var(--qs-bad); }
 .qs-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(118px, 1fr)); gap: 8px; }
 .qs-tile { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 7px 12px; }

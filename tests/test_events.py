@@ -111,3 +111,28 @@ def test_a_number_that_is_none_is_still_read(file):
     """The reporter writes NaN as text; what an older worker wrote bare can be read all the same."""
     file.write_text(json.dumps({"event": "step", "loss": math.nan}) + "\n")
     assert math.isnan(events.read(file)[0]["loss"])
+
+
+def test_what_a_resumed_run_did_again_stands_once(file):
+    """Half of it was done a second time after step 2; what had ended has not."""
+    said = [("eval", {"step": 0}), *(("step", {"step": s, "loss": s}) for s in (1, 2, 3)), ("failed", {})]
+    write(file, [*said, ("resumed", {"step": 2}), ("step", {"step": 3, "loss": 30})])
+    assert without_time(events.read(file)) == [
+        *said[:3], ("resumed", {"step": 2}), ("step", {"step": 3, "loss": 30})
+    ]  # fmt: skip
+
+
+def test_a_reader_takes_what_is_new_only_and_a_shorter_file_anew(file):
+    reader = events.History(file)
+    assert not reader.update()
+    write(file, [("step", {"step": 1})])
+    assert reader.update()
+    assert not reader.update()
+    write(file, [("step", {"step": 2})])
+    assert reader.update()
+    assert [event["step"] for event in reader.events] == [1, 2]
+    file.write_bytes(b"")
+    assert reader.update() or reader.events == []
+    write(file, [("step", {"step": 7})])
+    reader.update()
+    assert [event["step"] for event in reader.events] == [7]

@@ -10,8 +10,9 @@ import pytest
 from core.data import subset
 from core.errors import StudioError
 from core.models import embedded
+from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
-from core.runs.store import RunState, RunStore
+from core.runs.store import Label, RunState, RunStore
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def sleeper():
 def active(store, process=None, status="running"):
     run = store.create(QLoRAConfig())
     state = RunState(status=status, created=time.time())
-    run.save_state(state.with_process(process) if process else state)
+    run.save_state(state.with_process(process.pid) if process else state)
     return run
 
 
@@ -64,8 +65,11 @@ def test_a_dead_process_is_interrupted_and_says_so(store, sleeper):
 def test_a_pid_used_again_by_another_program_is_not_the_run(store, sleeper):
     run = active(store, sleeper)
     state = run.saved_state()
-    run.save_state(state.model_copy(update={"pid_started": state.pid_started - 1000}))
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    run.save_state(state.model_copy(update={"pid": other.pid}))
     assert run.state().status == "interrupted"
+    other.kill()
+    other.wait()
 
 
 def test_a_zombie_is_not_a_live_process(store):
@@ -88,7 +92,7 @@ def test_a_stop_request_shows_as_stopping(store, sleeper):
 
 def test_an_ended_run_cannot_be_stopped(store):
     run = active(store, status="finished")
-    with pytest.raises(StudioError, match="finished already"):
+    with pytest.raises(StudioError, match="is finished: there is nothing to stop"):
         run.request_stop()
 
 
@@ -119,7 +123,7 @@ def test_adapters_are_listed_final_first_and_only_when_complete(store):
         folder.mkdir(parents=True)
         (folder / "adapter_config.json").write_text("{}")
         if step != 10:
-            (folder / "adapter_model.safetensors").write_bytes(b"x")
+            checkpoints.mark_whole(run.checkpoints_dir, checkpoints.Checkpoint(step=step))
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
     assert list(run.adapters()) == ["final", "step 100", "step 5"]
@@ -143,3 +147,28 @@ def test_a_damaged_config_and_subset_are_told_too(store):
     assert run.subset() is None
     (run.folder / "config.json").write_text("{")
     assert "no readable config.json" in run.problem()
+
+
+def test_the_queue_is_in_the_order_of_its_places(store):
+    runs = [store.create(QLoRAConfig()) for _ in range(3)]
+    assert [run.id for run in store.queue()] == [run.id for run in runs]
+    first = runs[0].saved_state()
+    runs[0].save_state(first.model_copy(update={"place": 99.0}))
+    assert [run.id for run in store.queue()] == [runs[1].id, runs[2].id, runs[0].id]
+    runs[1].save_state(first.model_copy(update={"status": "stopped"}))
+    assert [run.id for run in store.queue()] == [runs[2].id, runs[0].id]
+
+
+def test_a_label_is_kept_and_a_damaged_one_hides_nothing(store):
+    run = store.create(QLoRAConfig())
+    assert run.title == run.id
+    run.save_label(Label(name="First try", tags=["a"], note="x"))
+    assert run.title == "First try"
+    (run.folder / "label.json").write_text("{")
+    assert run.label() == Label()
+
+
+def test_a_run_of_the_first_version_is_still_read(store):
+    run = store.create(QLoRAConfig())
+    (run.folder / "config.json").write_text('{"schema_version": 1, "lora_rank": 3}')
+    assert run.config() == QLoRAConfig(lora_rank=3)

@@ -14,12 +14,11 @@ from transformers import AutoTokenizer
 from core.data import subset
 from core.data.recipe import Recipe
 from core.data.tokens import CHATML_TEMPLATE
-from core.errors import StudioError
 from core.models import catalogue, embedded
 from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs.config import QLoRAConfig
-from core.runs.store import ACTIVE, RunStore
+from core.runs.store import WAITING, RunStore
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +36,7 @@ def store(studio):
             psutil.Process(state.pid).kill()
 
 
-def wait(run, until=lambda run: run.state().status not in ACTIVE, seconds=180):
+def wait(run, until=lambda run: run.state().status not in WAITING, seconds=180):
     deadline = time.monotonic() + seconds
     while not until(run):
         assert time.monotonic() < deadline, run.log_tail()
@@ -50,11 +49,7 @@ def steps(run):
 
 
 def test_a_run_from_start_to_an_adapter_that_peft_loads(store):
-    run = process.start(store, QLoRAConfig(**SHORT, chat_template="chatml"))
-    with pytest.raises(StudioError, match="One run trains at a time"):
-        process.start(store, QLoRAConfig(**SHORT))
-    assert len(store.runs()) == 1
-
+    run = process.submit(store, QLoRAConfig(**SHORT, chat_template="chatml"))
     state = wait(run)
     assert (state.status, state.cause) == ("finished", ""), run.log_tail()
     kinds = [event["event"] for event in run.events()]
@@ -83,7 +78,7 @@ def test_a_run_from_start_to_an_adapter_that_peft_loads(store):
 
 
 def test_stop_leaves_a_checkpoint_and_an_adapter(store):
-    run = process.start(store, QLoRAConfig(**SHORT | {"max_steps": 500, "save_steps": 0}))
+    run = process.submit(store, QLoRAConfig(**SHORT | {"max_steps": 500, "save_steps": 0}))
     wait(run, lambda run: steps(run))
     run.request_stop()
     state = wait(run)
@@ -99,7 +94,7 @@ from core.runs import process
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from core.settings import Settings
-print(process.start(RunStore(Settings()), QLoRAConfig(**{SHORT | {"max_steps": 500}!r})).id, flush=True)
+print(process.submit(RunStore(Settings()), QLoRAConfig(**{SHORT | {"max_steps": 500}!r})).id, flush=True)
 input()
 """
     server = subprocess.Popen(
@@ -121,7 +116,7 @@ input()
 
     os.kill(run.saved_state().pid, signal.SIGKILL)
     assert wait(run).status == "interrupted"
-    started = process.start(store, QLoRAConfig(**SHORT))  # an interrupted run does not block the next
+    started = process.submit(store, QLoRAConfig(**SHORT))  # an interrupted run does not block the next
     started.request_stop()
     assert wait(started).status in ("stopped", "finished")
 
@@ -135,7 +130,7 @@ input()
     ],
 )
 def test_what_only_the_model_can_tell_fails_with_a_sentence(store, over, words):
-    run = process.start(store, QLoRAConfig(**SHORT | over))
+    run = process.submit(store, QLoRAConfig(**SHORT | over))
     state = wait(run)
     assert state.status == "failed"
     assert words in state.cause
@@ -147,7 +142,7 @@ def test_knobs_of_the_worker_are_read(store):
     bundled = subset.find(store.settings, "keeper").recipe.dataset
     subset.cut(store.settings, "four", Recipe(dataset=bundled, rows=4, method="first"))
     config = {"subset": "four", "batch_size": 2, "eval_rows": 1, "eval_steps": 1, "max_length": 100, "save_steps": 0}
-    run = process.start(store, QLoRAConfig(**config, answers_only=False, quantization="none", epochs=1))
+    run = process.submit(store, QLoRAConfig(**config, answers_only=False, quantization="none", epochs=1))
     assert wait(run).status == "finished", run.log_tail()
     prepared = next(event for event in run.events() if event["event"] == "prepared")
     assert prepared["rows"] == 4

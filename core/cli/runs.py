@@ -1,7 +1,8 @@
-"""`python -m core train|chat|runs …`: start a run, follow it, stop it, and ask it something."""
+"""`python -m core train|chat|runs …`: start a run, follow it, stop it, let it go on, and ask it something."""
 
 import sys
 import time
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -10,10 +11,11 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 from core.chat.sampling import Sampling
 from core.data import subset
 from core.errors import StudioError
-from core.runs import process
+from core.runs import checks, process
 from core.runs.config import QLoRAConfig
 from core.runs.presets import PRESETS
-from core.runs.store import ACTIVE, Run, RunStore
+from core.runs.sharing import from_yaml, to_yaml
+from core.runs.store import WAITING, Label, Run, RunStore
 from core.settings import Settings
 
 
@@ -21,17 +23,42 @@ class Train(QLoRAConfig):
     """Start a run. Options given here go before the preset's."""
 
     preset: Literal[tuple(PRESETS)] | None = Field(None, description="start from a preset")  # type: ignore[valid-type]
+    config: Path | None = Field(None, description="start from a YAML file, as the page or `runs yaml` writes it")
+    check: bool = Field(False, description="say what would go wrong, and start nothing")
     detach: bool = Field(False, description="return at once instead of following the run")
 
     def cli_cmd(self) -> None:
         given = {name: getattr(self, name) for name in self.model_fields_set & set(QLoRAConfig.model_fields)}
+        if self.preset and self.config:
+            raise StudioError("A run starts from a preset or from a YAML file, not from both.")
         preset = PRESETS[self.preset].values if self.preset else {}
+        if self.config:
+            preset = _from_yaml(self.config).model_dump()
         settings = Settings().prepare()
         subset.ensure_bundled(settings)
-        run = process.start(RunStore(settings), QLoRAConfig(**(preset | given)))
+        if self.check:
+            _say_findings(settings, QLoRAConfig(**(preset | given)))
+            return
+        run = process.submit(RunStore(settings), QLoRAConfig(**(preset | given)))
         print(run.id, flush=True)
         if not self.detach:
             _follow(run)
+
+
+def _from_yaml(path: Path) -> QLoRAConfig:
+    try:
+        return from_yaml(path.read_text(encoding="utf-8"), repr(path.name))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudioError(f"{str(path)!r} cannot be read as text. Expected a YAML file of knobs.") from error
+
+
+def _say_findings(settings: Settings, config: QLoRAConfig) -> None:
+    """Print what a check finds. Raises StudioError when there is a problem."""
+    found = checks.check(settings, config)
+    for finding in found:
+        print(f"{finding.level}: {finding.text}")
+    if problems := sum(finding.level == "problem" for finding in found):
+        raise StudioError(f"{problems} problem{'s' * (problems > 1)} to mend before this run can start.")
 
 
 class Chat(Sampling):
@@ -59,8 +86,8 @@ class RunsList(BaseModel):
 
     def cli_cmd(self) -> None:
         for run in RunStore(Settings().prepare()).runs():
-            state = run.state()
-            print(f"{run.id}  {state.status}  {state.cause}".rstrip())
+            state, label = run.state(), run.label()
+            print(f"{run.id}  {state.status}  {label.name}  {state.cause}".rstrip())
 
 
 class _OneRun(BaseModel):
@@ -97,13 +124,69 @@ class RunsStop(_OneRun):
         print("The run stops after its present step.")
 
 
+class RunsKill(_OneRun):
+    """End a run's worker at once; what it did since its last checkpoint is lost."""
+
+    def cli_cmd(self) -> None:
+        process.kill(RunStore(Settings().prepare()), self.opened())
+        print("Killed. It goes on from its last checkpoint with: python -m core runs resume")
+
+
+class RunsResume(_OneRun):
+    """Go on from a run's last checkpoint, with other values for some knobs."""
+
+    set: list[str] = Field(default_factory=list, description="knob=value, once each, such as max_steps=200")
+    detach: bool = Field(False, description="return at once instead of following the run")
+
+    def cli_cmd(self) -> None:
+        run, store = self.opened(), RunStore(Settings().prepare())
+        pairs = [text.partition("=") for text in self.set]
+        if bad := [name for name, sign, _ in pairs if not sign or name not in QLoRAConfig.model_fields]:
+            raise StudioError(f"{bad[0]!r} is no knob=value. Knobs: {', '.join(QLoRAConfig.model_fields)}.")
+        changes = {name: value for name, _, value in pairs}
+        fresh = QLoRAConfig.model_validate(run.config().model_dump() | changes)
+        step = process.last_step(run)
+        changed = process.resume(store, run, **{name: getattr(fresh, name) for name in changes})
+        for name, (old, new) in changed.items():
+            print(f"{name}: {old!r} -> {new!r}")
+        print(f"Going on from step {step}.", flush=True)
+        if not self.detach:
+            _follow(run)
+
+
+class RunsYAML(_OneRun):
+    """A run's configuration as YAML, for `train --config`."""
+
+    def cli_cmd(self) -> None:
+        print(to_yaml(self.opened().config()), end="")
+
+
+class RunsLabel(_OneRun):
+    """Name a run, tag it, note something, archive it."""
+
+    name: str | None = Field(None, description=Label.model_fields["name"].description)
+    tags: list[str] | None = Field(None, description=Label.model_fields["tags"].description)
+    note: str | None = Field(None, description=Label.model_fields["note"].description)
+    archived: bool | None = Field(None, description=Label.model_fields["archived"].description)
+
+    def cli_cmd(self) -> None:
+        run = self.opened()
+        said = self.model_dump(exclude={"run"}, exclude_none=True)
+        run.save_label(Label.model_validate(run.label().model_dump() | said))
+        print(f"{run.title}")
+
+
 class Runs(BaseModel):
-    """List, follow and stop runs."""
+    """List, follow, stop, kill, resume and name runs."""
 
     list: CliSubCommand[RunsList] = Field(description=RunsList.__doc__)
     show: CliSubCommand[RunsShow] = Field(description=RunsShow.__doc__)
     follow: CliSubCommand[RunsFollow] = Field(description=RunsFollow.__doc__)
     stop: CliSubCommand[RunsStop] = Field(description=RunsStop.__doc__)
+    kill: CliSubCommand[RunsKill] = Field(description=RunsKill.__doc__)
+    resume: CliSubCommand[RunsResume] = Field(description=RunsResume.__doc__)
+    yaml: CliSubCommand[RunsYAML] = Field(description=RunsYAML.__doc__)
+    label: CliSubCommand[RunsLabel] = Field(description=RunsLabel.__doc__)
 
     def cli_cmd(self) -> None:
         CliApp.run_subcommand(self)
@@ -121,6 +204,11 @@ def _print_event(event: dict) -> None:
         print(f"step {event['step']}  held-out loss {_figure(event['loss'])}")
     elif event["event"] == "stage":
         print(event["text"])
+    elif event["event"] == "resumed":
+        print(f"goes on from step {event['step']}")
+    elif event["event"] == "sample":
+        for prompt, answer in zip(event["prompts"], event["answers"], strict=False):
+            print(f"step {event['step']}  {prompt} -> {' '.join(answer.split())}"[:300])
 
 
 def _follow(run: Run) -> None:
@@ -133,7 +221,7 @@ def _follow(run: Run) -> None:
             _print_event(event)
         shown = len(events)
         sys.stdout.flush()
-        if state.status not in ACTIVE:
+        if state.status not in WAITING:
             break
         time.sleep(0.5)
     if state.status in ("failed", "interrupted"):

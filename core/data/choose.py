@@ -70,6 +70,9 @@ def choose(rows: Rows, recipe: Recipe) -> Chosen:
             kept = [row for row in held_out if prompts[row] not in asked]
             chosen.left_out["held out, but asks what a row to train on asks"] += len(held_out) - len(kept)
             held_out = kept
+    if excluded := set(recipe.excluded):  # last, so that every other row stays the one it was
+        chosen.left_out["left out by hand"] += len(excluded & {*train, *held_out})
+        train, held_out = ([row for row in rows if row not in excluded] for rows in (train, held_out))
     chosen.split_of = {row: HELD_OUT for row in held_out} | {row: TRAIN for row in train}
     chosen.left_out = +chosen.left_out
     return chosen

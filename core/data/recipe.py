@@ -46,6 +46,9 @@ class Recipe(BaseModel):
     )
     stratify_by: str = Field("", title="In proportion to", description="The column whose proportions are kept.")
     picked: list[int] = Field(default_factory=list, title="Picked rows", description="Numbers of rows.")
+    excluded: list[int] = Field(
+        default_factory=list, title="Left out by hand", description="Numbers of rows that are taken out at the end."
+    )
     seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed draws the same rows again.")
     held_out_share: float = Field(
         0.1,
@@ -79,6 +82,8 @@ class Recipe(BaseModel):
             parts.append(f"of those {words}" if words.startswith("with") else f"of those whose {words}")
         if self.sql:
             parts.append(f"of those that {self.sql!r} gives")
+        if self.excluded:
+            parts.append(f"without {', '.join(f'row {row:,}' for row in self.excluded)}")
         if self.duplicates != "keep":
             parts.append(f"without {self.duplicates} duplicates")
         if self.method in ("shortest", "longest"):

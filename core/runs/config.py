@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
 from core.runs.knobs import Group
 from core.runs.knobs.batch import BatchKnobs
@@ -15,6 +15,7 @@ from core.runs.knobs.optimiser import OptimiserKnobs
 __all__ = [
     "ALL_LINEAR",
     "ATTENTION",
+    "READABLE_VERSIONS",
     "SCHEMA_VERSION",
     "TITLES",
     "Group",
@@ -22,9 +23,12 @@ __all__ = [
     "applies",
     "group_of",
     "is_basic",
+    "may_change",
 ]
 
 SCHEMA_VERSION = 2
+# Versions that can still be read: what they lack has its default.
+READABLE_VERSIONS = (1, 2)
 
 
 # pydantic takes the fields of the last base first: the groups stand in their order in the form
@@ -32,6 +36,20 @@ class QLoRAConfig(MeasuringKnobs, BatchKnobs, OptimiserKnobs, DataKnobs, LoRAKno
     """A run of QLoRA fine-tuning (Dettmers et al. 2023, arXiv:2305.14314)."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "QLoRAConfig":
+        """What pairs of knobs cannot be together."""
+        if self.lora_init == "pissa" and self.quantization != "none":
+            raise ValueError("PiSSA changes the base weights, which cannot be done to quantized ones: set "
+                             "Quantization to none, or Initialisation to default")  # fmt: skip
+        if self.lora_init == "loftq" and self.quantization != "nf4":
+            raise ValueError("LoftQ makes up for what NF4 loses: set Quantization to nf4, or Initialisation to default")
+        if self.lora_dora and self.lora_init in ("pissa", "loftq"):
+            raise ValueError("DoRA does not go with PiSSA or LoftQ: set Initialisation to default")
+        if self.keep_best and not self.eval_rows:
+            raise ValueError("Take the best needs held-out rows to measure on: set Held-out rows above 0")
+        return self
 
     @property
     def packs(self) -> bool:
@@ -50,6 +68,11 @@ def group_of(name: str) -> Group:
 def is_basic(name: str) -> bool:
     """Whether the short form shows a knob."""
     return _extra(name)["basic"]
+
+
+def may_change(name: str) -> bool:
+    """Whether a run can go on with another value of a knob and still be the same run."""
+    return _extra(name)["on_resume"]
 
 
 def applies(name: str, values: dict[str, Any]) -> bool:

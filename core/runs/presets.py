@@ -5,6 +5,9 @@ from typing import Any
 
 from core.runs.config import QLoRAConfig
 
+_LLAMA_7B, _LLAMA_13B = "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"
+_NEEDS = "Needs access to Llama 2; cut a subset in the Data tab first."
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -34,33 +37,92 @@ QUICK_DEMO = Preset(
     },
 )
 
-QLORA_PAPER_7B = Preset(
-    "Llama-2-7B, Guanaco (QLoRA paper)",
-    "What the QLoRA paper used for 7B and 13B on OpenAssistant: rank 64, alpha 16, dropout 0.1 on all linear layers, "
-    "a constant learning rate of 2e-4, batch 16, gradients cut at 0.3, Adam beta2 0.999, NF4 with double quantization, "
-    "loss on all text. "
-    "Open timdettmers/openassistant-guanaco in the Data tab and cut a subset first; needs a GPU and access to Llama 2.",
+_PAPER: dict[str, Any] = {
+    "lora_rank": 64,
+    "lora_alpha": 16,
+    "learning_rate": 2e-4,
+    "scheduler": "constant",
+    "warmup_ratio": 0.0,
+    "answers_only": False,
+    "optimizer": "paged_adamw_32bit",
+    "adam_beta2": 0.999,
+    "max_grad_norm": 0.3,
+    "batch_size": 16,
+    "max_steps": 1875,
+    "max_length": 512,
+    "eval_steps": 187,
+    "save_steps": 320,
+}
+
+
+def _paper(name: str, model: str, dropout: float) -> Preset:
+    return Preset(
+        name,
+        f"What the QLoRA paper used on OpenAssistant: rank 64, alpha 16, dropout {dropout} on all linear layers, a "
+        "constant learning rate of 2e-4, batch 16, gradients cut at 0.3, Adam beta2 0.999, NF4 with double "
+        "quantization, loss on all text. Open timdettmers/openassistant-guanaco in the Data tab and cut a subset "
+        f"first; needs a GPU and access to Llama 2.",
+        _PAPER | {"model": model, "lora_dropout": dropout},
+    )
+
+
+QLORA_PAPER_7B = _paper("Llama-2-7B, Guanaco (QLoRA paper)", _LLAMA_7B, 0.1)
+QLORA_PAPER_13B = _paper("Llama-2-13B, Guanaco (QLoRA paper)", _LLAMA_13B, 0.1)
+
+
+def _card(gigabytes: int, why: str, **values: Any) -> Preset:
+    common = {"model": _LLAMA_7B, "eval_steps": 100, "save_steps": 100, "keep_checkpoints": 3}
+    return Preset(f"{gigabytes} GB card", f"{why} {_NEEDS}", common | values)
+
+
+CARDS = (
+    _card(8, "Llama-2-7B on 8 GB: one short row at a time, sixteen an update, activations recomputed, the optimiser's "
+          "state in 8 bits and out of the GPU when it must be.",
+          batch_size=1, gradient_accumulation=16, max_length=512, gradient_checkpointing="on",
+          optimizer="paged_adamw_8bit"),
+    _card(12, "Llama-2-7B on 12 GB: rows of 1,024 tokens, one at a time, sixteen an update, activations recomputed.",
+          batch_size=1, gradient_accumulation=16, max_length=1024, gradient_checkpointing="on",
+          optimizer="paged_adamw_8bit"),
+    _card(16, "Llama-2-7B on 16 GB: two rows of 1,024 tokens at a time, sixteen an update, activations recomputed.",
+          batch_size=2, gradient_accumulation=8, max_length=1024, gradient_checkpointing="on",
+          optimizer="paged_adamw_8bit"),
+    _card(24, "Llama-2-7B on 24 GB: four rows of 1,024 tokens at a time, sixteen an update, activations recomputed.",
+          batch_size=4, gradient_accumulation=4, max_length=1024, gradient_checkpointing="on"),
+    _card(80, "Llama-2-7B on 80 GB: sixteen rows of 1,024 tokens at once.", batch_size=16, max_length=1024),
+)  # fmt: skip
+
+LONG_CONTEXT = Preset(
+    "Long context",
+    "Rows of Llama 2's whole context of 4,096 tokens on a 24 GB card: one at a time, activations recomputed, a lower "
+    f"learning rate for the many tokens of an update. {_NEEDS}",
     {
-        "model": "meta-llama/Llama-2-7b-hf",
-        "quantization": "nf4",
-        "double_quantization": True,
-        "lora_rank": 64,
-        "lora_alpha": 16,
-        "lora_dropout": 0.1,
-        "lora_targets": "all-linear",
-        "learning_rate": 2e-4,
-        "scheduler": "constant",
-        "warmup_ratio": 0.0,
-        "answers_only": False,
-        "optimizer": "paged_adamw_32bit",
-        "adam_beta2": 0.999,
-        "max_grad_norm": 0.3,
-        "batch_size": 16,
-        "max_steps": 1875,
-        "max_length": 512,
-        "eval_steps": 187,
-        "save_steps": 320,
+        "model": _LLAMA_7B,
+        "max_length": 4096,
+        "batch_size": 1,
+        "gradient_accumulation": 16,
+        "gradient_checkpointing": "on",
+        "learning_rate": 1e-4,
+        "optimizer": "paged_adamw_8bit",
     },
 )
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (QUICK_DEMO, QLORA_PAPER_7B)}
+LABEL_TASK = Preset(
+    "Label task",
+    "Texts with labels (sentiment and the like): short rows, three passes, a low learning rate, and of all checkpoints "
+    "the one with the lowest held-out loss; it ends when three measurements in a row are no better.",
+    {
+        "max_length": 512,
+        "epochs": 3.0,
+        "learning_rate": 1e-4,
+        "batch_size": 16,
+        "eval_steps": 25,
+        "save_steps": 0,
+        "keep_best": True,
+        "keep_checkpoints": 2,
+        "early_stopping": 3,
+    },
+)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset for preset in (QUICK_DEMO, QLORA_PAPER_7B, QLORA_PAPER_13B, *CARDS, LONG_CONTEXT, LABEL_TASK)
+}

@@ -1,48 +1,171 @@
-"""Starting a run's worker: a process of its own, in a session of its own, that outlives the page and its server."""
+"""Runs on their way: queued, started, stopped, killed, resumed. The worker is a process of its own, in a session of its
+own, that outlives the page and its server.
 
+Whoever changes what runs holds one lock for all pages, servers and command lines on a STUDIO_HOME.
+"""
+
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock
 
 from core.errors import StudioError
 from core.models import catalogue
-from core.runs.config import QLoRAConfig
-from core.runs.store import Run, RunStore
+from core.runs import checkpoints
+from core.runs.config import TITLES, QLoRAConfig, may_change
+from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def lock(store: RunStore) -> FileLock:
-    """Held while a run is started, by whichever page, server or command line starts it."""
+    """Held while what runs is changed."""
     return FileLock(store.settings.runs_dir / ".lock")
 
 
-def start(store: RunStore, config: QLoRAConfig) -> Run:
-    """Make a run directory for `config` and start its worker.
+def submit(store: RunStore, config: QLoRAConfig) -> Run:
+    """Make a run directory for `config` and put it behind those that wait; with none before it, it starts at once.
 
-    Raises StudioError when a run is active already, or when the subset or the model does not exist.
+    Raises StudioError when the subset or the model does not exist.
     """
-    catalogue.check_access(catalogue.find(store.settings, config.model))
+    catalogue.check_access(catalogue.find(store.settings, config.model, config.revision))
     with lock(store):
-        if active := store.active():
-            raise StudioError(
-                f"The run {active.id} is {active.state().status}. One run trains at a time: stop it or wait for its "
-                "end, then start again."
-            )
         run = store.create(config)
-        _launch(store, run, config)
+    advance(store)
     return run
 
 
-def _launch(store: RunStore, run: Run, config: QLoRAConfig) -> None:
+def advance(store: RunStore) -> Run | None:
+    """Start the run that is next, if none is active; the one that was started."""
+    if not store.queue():
+        return None
+    with lock(store):
+        if store.active():
+            return None
+        for run in store.queue():
+            try:
+                _launch(store, run)
+            except StudioError as error:
+                _end(run, "failed", str(error))
+            else:
+                return run
+    return None
+
+
+def keep_going(store: RunStore, every_seconds: float = 2.0) -> threading.Thread:
+    """Start waiting runs for as long as this process lives, should a worker have died without starting the next."""
+
+    def watch() -> None:
+        while True:
+            try:
+                advance(store)
+            except OSError as error:  # a disk that is full now may not be so in two seconds
+                print(f"The queue could not be looked at: {error}", file=sys.stderr)
+            time.sleep(every_seconds)
+
+    thread = threading.Thread(target=watch, name="studio-queue", daemon=True)
+    thread.start()
+    return thread
+
+
+def reorder(store: RunStore, run: Run, by: int) -> None:
+    """Move a waiting run `by` places back in the queue (forward, when negative)."""
+    with lock(store):
+        queue = store.queue()
+        ids = [queued.id for queued in queue]
+        if run.id not in ids:
+            raise StudioError(f"The run {run.id} is {run.state().status}, not queued: it has no place to change.")
+        at = ids.index(run.id)
+        queue.insert(min(max(0, at + by), len(queue) - 1), queue.pop(at))
+        for place, queued in enumerate(queue, 1):
+            queued.save_state(queued.saved_state().model_copy(update={"place": float(place)}))
+
+
+def cancel(store: RunStore, run: Run) -> None:
+    """Take a waiting run out of the queue."""
+    with lock(store):
+        if run.saved_state().status != "queued":
+            raise StudioError(f"The run {run.id} is {run.state().status}, not queued. Stop it instead.")
+        _end(run, "stopped", "Taken out of the queue.")
+
+
+def kill(store: RunStore, run: Run) -> None:
+    """End a run's worker now, with all that it started; what it did since its last checkpoint is lost."""
+    with lock(store):
+        state = run.state()
+        if state.status not in ACTIVE or state.pid is None:
+            raise StudioError(f"The run {run.id} is {state.status}: there is nothing to kill.")
+        with contextlib.suppress(ProcessLookupError):  # it may have ended between the look and the blow
+            os.killpg(state.pid, signal.SIGKILL)
+        psutil.wait_procs([p for p in [_process(state.pid)] if p], timeout=30)
+        if run.saved_state().status in ACTIVE:
+            _end(run, "stopped", "Killed on request, without a last checkpoint.")
+    advance(store)
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, Any]]:
+    """Let an ended run go on from its last whole checkpoint, or from its beginning when it has none.
+
+    Args:
+        changes: knobs with other values from here on.
+
+    Returns the knobs that changed, with their old and new values. Raises StudioError when the run has not ended or
+    was finished, or names the knobs that cannot change.
+    """
+    with lock(store):
+        state, config = run.state(), run.config()
+        changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
+        if fixed := [TITLES[name] for name in changed if not may_change(name)]:
+            raise StudioError(
+                f"{', '.join(fixed)} cannot change while a run goes on: it would be another run. Start a new one."
+            )
+        fresh = QLoRAConfig.model_validate(config.model_dump() | changed)
+        longer = (fresh.max_steps, fresh.epochs) != (config.max_steps, config.epochs)
+        if state.status not in RESUMABLE or (state.status == "finished" and not longer):
+            why = "There is nothing left to do; give it more steps" if state.status == "finished" else "It goes on"
+            raise StudioError(f"The run {run.id} is {state.status}. {why}.")
+        run.stop_request.unlink(missing_ok=True)
+        if changed:
+            run.save_config(fresh)
+        update = {"status": "queued", "cause": "", "ended": None, "pid": None, "process": None, "resumes": True}
+        run.save_state(state.model_copy(update=update))
+    advance(store)
+    return {name: (getattr(config, name), value) for name, value in changed.items()}
+
+
+def last_step(run: Run) -> int:
+    """The step that a resumed run goes on from."""
+    there = checkpoints.whole(run.checkpoints_dir)
+    return there[-1].step if there else 0
+
+
+def _end(run: Run, status: str, cause: str) -> None:
+    update = {"status": status, "cause": cause, "ended": time.time()}
+    run.save_state(RunState.model_validate(run.saved_state().model_dump() | update))
+
+
+def _launch(store: RunStore, run: Run) -> None:
+    config = run.config()
+    model = catalogue.find(store.settings, config.model, config.revision)
     environment = os.environ | {"STUDIO_HOME": str(store.settings.home.resolve())}
     environment["STUDIO_MODELS"] = str(store.settings.models_dir.resolve())
     environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    if catalogue.find(store.settings, config.model).local:
+    if model.local:
         environment["HF_HUB_OFFLINE"] = "1"  # a local model must not wait for a hub that may be out of reach
     with run.log.open("ab") as log:
         worker = subprocess.Popen(
@@ -55,4 +178,4 @@ def _launch(store: RunStore, run: Run, config: QLoRAConfig) -> None:
             close_fds=True,
         )
     # The worker waits for the lock that we hold before it writes its own first state.
-    run.save_state(run.saved_state().with_process(psutil.Process(worker.pid)))
+    run.save_state(run.saved_state().model_copy(update={"status": "preparing"}).with_process(worker.pid))

@@ -2,7 +2,8 @@
 
     runs/<id>/config.json    the frozen QLoRAConfig, with schema_version; written once
     runs/<id>/subset.json    which rows: source, recipe, hash
-    runs/<id>/state.json     status, pid and process start time, cause; replaced whole, never edited in place
+    runs/<id>/state.json     status, the worker's process, cause; replaced whole, never edited in place
+    runs/<id>/label.json     name, tags, note, whether it is archived
     runs/<id>/events.jsonl   one flushed line an event
     runs/<id>/worker.log     the worker's own output
     runs/<id>/control/       requests to the worker
@@ -16,20 +17,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from core.data import subset as subsets
 from core.data.subset import Subset
 from core.errors import StudioError, sentences
 from core.files import read_json, write_json
 from core.models import catalogue
-from core.runs import events
-from core.runs.config import SCHEMA_VERSION, QLoRAConfig
+from core.runs import alive, checkpoints, events
+from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
 from core.settings import Settings, inside, slug
 
-Status = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "interrupted", "unreadable"]
-ACTIVE: tuple[Status, ...] = ("starting", "running", "stopping")
+Status = Literal[
+    "queued", "preparing", "running", "stopping", "stopped", "finished", "failed", "interrupted", "unreadable"
+]
+ACTIVE: tuple[Status, ...] = ("preparing", "running", "stopping")
+WAITING: tuple[Status, ...] = ("queued", *ACTIVE)  # those that have not ended
+RESUMABLE: tuple[Status, ...] = ("stopped", "failed", "interrupted", "finished")
 
 
 class RunState(BaseModel):
@@ -37,22 +41,27 @@ class RunState(BaseModel):
 
     status: Status
     pid: int | None = None
-    pid_started: float | None = None  # seconds since the epoch; a pid alone may belong to another program by now
+    process: str | None = None  # core.runs.alive.identity of the worker
     cause: str = ""  # why it failed or stopped, for a person
     created: float
     ended: float | None = None
+    place: float = 0.0  # in the queue; the lowest is next
+    resumes: bool = False  # whether the worker goes on from the last checkpoint
 
-    def with_process(self, process: psutil.Process) -> "RunState":
-        return self.model_copy(update={"pid": process.pid, "pid_started": process.create_time()})
+    def with_process(self, pid: int) -> "RunState":
+        return self.model_copy(update={"pid": pid, "process": alive.identity(pid)})
 
     def process_lives(self) -> bool:
-        if self.pid is None:
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.pid_started and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return self.pid is not None and self.process is not None and alive.identity(self.pid) == self.process
+
+
+class Label(BaseModel):
+    """label.json: what a person says of a run."""
+
+    name: str = Field("", max_length=100, title="Name", description="What the lists call it; empty: its id.")
+    tags: list[str] = Field(default_factory=list, title="Tags", description="Words to find it by.")
+    note: str = Field("", max_length=5000, title="Note", description="What it was for, what came of it.")
+    archived: bool = Field(False, title="Archived", description="Out of the lists, still on disk.")
 
 
 class Run:
@@ -92,7 +101,7 @@ class Run:
         except (OSError, ValueError) as error:
             raise StudioError(f"The run {self.id} has no readable config.json ({error}).") from error
         version = saved.pop("schema_version", None)
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
             raise StudioError(
                 f"The run {self.id} has config version {version}, expected {SCHEMA_VERSION}: it was made by another "
                 "version of the studio. Open it with that version."
@@ -130,6 +139,24 @@ class Run:
             return str(error)
         return None
 
+    def label(self) -> Label:
+        """What a person said of the run; nothing, when that cannot be read."""
+        try:
+            return Label.model_validate(read_json(self.folder / "label.json"))
+        except (OSError, ValueError):
+            return Label()
+
+    def save_label(self, label: Label) -> None:
+        write_json(self.folder / "label.json", label.model_dump())
+
+    @property
+    def title(self) -> str:
+        """Its name, or its id where it has none."""
+        return self.label().name or self.id
+
+    def save_config(self, config: QLoRAConfig) -> None:
+        write_json(self.folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
+
     def save_state(self, state: RunState) -> None:
         write_json(self.folder / "state.json", state.model_dump())
 
@@ -151,7 +178,7 @@ class Run:
         """Ask the worker to write a checkpoint and end after the present step."""
         status = self.state().status
         if status not in ACTIVE:
-            raise StudioError(f"The run {self.id} is {status} already: there is nothing to stop.")
+            raise StudioError(f"The run {self.id} is {status}: there is nothing to stop.")
         self.stop_request.parent.mkdir(exist_ok=True)
         self.stop_request.touch()
 
@@ -170,11 +197,12 @@ class Run:
         found = {}
         if (self.adapter / "adapter_config.json").is_file():
             found["final"] = self.adapter
-        steps = {}
-        for config in self.checkpoints_dir.glob("checkpoint-*/adapter_config.json"):
-            if (config.parent / "adapter_model.safetensors").is_file():
-                steps[int(config.parent.name.rpartition("-")[2])] = config.parent
-        return found | {f"step {step}": steps[step] for step in sorted(steps, reverse=True)}
+        for checkpoint in reversed(checkpoints.whole(self.checkpoints_dir)):
+            folder = checkpoints.folder_of(self.checkpoints_dir, checkpoint.step)
+            # PiSSA's own adapter belongs to a changed base; beside it lies one for the base as it is
+            plain = folder / "plain"
+            found[f"step {checkpoint.step}"] = plain if plain.is_dir() else folder
+        return found
 
 
 class RunStore:
@@ -195,8 +223,13 @@ class RunStore:
         return sorted(found, key=lambda run: run.saved_state().created, reverse=True)
 
     def listed(self) -> str:
-        """The names of all runs, in one text, without reading any of them."""
-        return " ".join(sorted(path.parent.name for path in self.settings.runs_dir.glob("[!.]*/state.json")))
+        """Different whenever there is another run, or one has another state or label; no file is read for it."""
+        found = []
+        for path in self.settings.runs_dir.glob("[!.]*/state.json"):
+            label = path.with_name("label.json")
+            written = label.stat().st_mtime_ns if label.exists() else 0
+            found.append(f"{path.parent.name} {path.stat().st_mtime_ns} {written}")
+        return "\n".join(sorted(found))
 
     def active(self) -> Run | None:
         return next((run for run in self.runs() if run.state().status in ACTIVE), None)
@@ -207,7 +240,7 @@ class RunStore:
         Raises StudioError when the subset or the model does not exist.
         """
         subset = subsets.find(self.settings, config.subset)
-        model = catalogue.find(self.settings, config.model)
+        model = catalogue.find(self.settings, config.model, config.revision)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         name = f"{stamp}-{slug(model.name.rpartition('/')[2])}-{slug(subset.name)}"[:90]
         folder = inside(self.settings.runs_dir, name, "run id")
@@ -217,7 +250,17 @@ class RunStore:
             folder = inside(self.settings.runs_dir, f"{name}-{attempt}", "run id")
         folder.mkdir()
         run = Run(folder)
-        write_json(folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
+        run.save_config(config)
         write_json(folder / "subset.json", subset.model_dump())
-        run.save_state(RunState(status="starting", created=time.time()))
+        now = time.time()
+        run.save_state(RunState(status="queued", created=now, place=self._last_place() + 1))
         return run
+
+    def queue(self) -> list[Run]:
+        """The runs that wait, the next one first."""
+        waiting = [(run.saved_state(), run) for run in self.runs()]
+        queued = [(state.place, state.created, run) for state, run in waiting if state.status == "queued"]
+        return [run for *_, run in sorted(queued, key=lambda item: item[:2])]
+
+    def _last_place(self) -> float:
+        return max((run.saved_state().place for run in self.runs()), default=0.0)

@@ -1,49 +1,75 @@
-"""Reports a run while it trains: an event a step, held-out losses, checkpoints, and the wish to stop."""
+"""Reports a run while it trains: an event a step, held-out losses, sample answers, checkpoints, the wish to stop."""
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from core.runs import checkpoints
+from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.store import Run
+from core.train.gauge import Gauge
 
 
 class Reporter(TrainerCallback):
     """Turns the trainer's callbacks into events, and a stop request into a checkpoint and an end."""
 
-    def __init__(self, run: Run, events: EventWriter, trainer: Any, held_out: list[dict], config: QLoRAConfig):
+    def __init__(
+        self,
+        run: Run,
+        events: EventWriter,
+        trainer: Any,
+        held_out: list[dict],
+        config: QLoRAConfig,
+        since: Checkpoint | None = None,
+    ):
+        """
+        Args:
+            since: the checkpoint that the run goes on from.
+        """
         self.run, self.events, self.trainer, self.held_out, self.config = run, events, trainer, held_out, config
         self.stopped_early = False
+        self.ended_because = ""  # why it ended before its last step, when nobody asked it to
         self._stop_asked = False
-        self._step_began = self._began = time.time()
-        self._tokens_before = 0
-        self._measured_at: int | None = None
+        self._since = since
+        self._gauge = Gauge()
+        self._losses: dict[int, float] = {
+            c.step: c.loss for c in checkpoints.whole(run.checkpoints_dir) if c.loss is not None
+        }
+        trainer.tokens_seen = self._tokens_before = since.tokens if since else 0
+        self._began = self._step_began = time.monotonic()
 
     def stop(self) -> None:
         self._stop_asked = True
 
+    @property
+    def _seconds(self) -> float:
+        """Time spent on the run, that before it was resumed included."""
+        return time.monotonic() - self._began + (self._since.seconds if self._since else 0.0)
+
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._measure(state.global_step)  # before the first update the adapter adds nothing: this is the base model
-        self._step_began = self._began = time.time()
+        if not state.global_step:  # before the first update the adapter adds nothing: this is the base model
+            self._measure(state, control)
+        self._began = self._step_began = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._stop_asked or self.run.stop_request.exists():
             control.should_training_stop = True
             control.should_save = True
             self.stopped_early = state.global_step < state.max_steps
+        if state.global_step >= state.max_steps:
+            control.should_save = True
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **_: Any
     ) -> None:
         if not logs or "loss" not in logs:
             return
-        now = time.time()
+        now = time.monotonic()
         tokens = self.trainer.tokens_seen - self._tokens_before
-        seconds = now - self._step_began
         self.events.write(
             "step",
             step=state.global_step,
@@ -53,33 +79,58 @@ class Reporter(TrainerCallback):
             grad_norm=_number(logs.get("grad_norm")),
             epoch=round(state.epoch or 0, 4),
             tokens=self.trainer.tokens_seen,
-            tokens_per_second=round(tokens / seconds, 1),
-            seconds=round(now - self._began, 2),
+            tokens_per_second=round(tokens / max(1e-6, now - self._step_began), 1),
+            seconds=round(self._seconds, 2),
+            rows=self.trainer.take_rows(),
+            **self._gauge.read(),
         )
         self._step_began, self._tokens_before = now, self.trainer.tokens_seen
         last = state.global_step >= state.max_steps or control.should_training_stop
         if last or (self.config.eval_steps and state.global_step % self.config.eval_steps == 0):
-            self._measure(state.global_step)
+            self._measure(state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        self.events.write("checkpoint", step=state.global_step, folder=folder.name)
-        self._step_began = time.time()
-
-    def _measure(self, step: int) -> None:
-        if not self.held_out or self._measured_at == step:
-            return
-        self._measured_at = step
-        began = time.time()
-        loss = self.trainer.held_out_loss(self.held_out, self.config.batch_size)
-        self.events.write(
-            "eval", step=step, loss=_number(loss), rows=len(self.held_out), seconds=round(time.time() - began, 2)
+        step = state.global_step
+        found = Checkpoint(
+            step=step, loss=self._losses.get(step), tokens=self.trainer.tokens_seen, seconds=round(self._seconds, 2)
         )
-        self._step_began = time.time()
+        checkpoints.mark_whole(self.run.checkpoints_dir, found)
+        self.events.write("checkpoint", step=step)
+        checkpoints.prune(self.run.checkpoints_dir, self.config.keep_checkpoints)
+        self._step_began = time.monotonic()
+
+    def _measure(self, state: TrainerState, control: TrainerControl) -> None:
+        step = state.global_step
+        if self.held_out and step not in self._losses:
+            began = time.monotonic()
+            loss = self.trainer.held_out_loss(self.held_out, self.config.batch_size)
+            seconds = round(time.monotonic() - began, 2)
+            self.events.write("eval", step=step, loss=_number(loss), rows=len(self.held_out), seconds=seconds)
+            self._losses[step] = loss
+            self._judge(step, control)
+        if questions := self.config.questions:
+            answers = self.trainer.answers(questions, self.config.sample_tokens)
+            self.events.write("sample", step=step, prompts=questions, answers=answers)
+        self._step_began = time.monotonic()
+
+    def _judge(self, step: int, control: TrainerControl) -> None:
+        """Whether this loss is worth a checkpoint, and whether the run is worth going on with."""
+        measured = sorted((s, loss) for s, loss in self._losses.items() if math.isfinite(loss))
+        if not measured or not step:
+            return
+        best, _ = min(measured, key=lambda item: (item[1], item[0]))
+        if self.config.keep_best and best == step:
+            control.should_save = True
+        since_best = sum(s > best for s, _ in measured)
+        if self.config.early_stopping and since_best >= self.config.early_stopping:
+            control.should_training_stop = control.should_save = True
+            self.ended_because = (
+                f"Ended early: {since_best} evaluations in a row were no better than that at step {best}."
+            )
 
 
-def _number(value: float | None) -> float | None:
+def _number(value: float | None) -> float | str | None:
     """A number as JSON can hold it: NaN and infinity become text, which a reader shows and never draws as 0."""
     if value is None or math.isfinite(value):
         return value
-    return str(value)  # type: ignore[return-value]
+    return str(value)

@@ -2,14 +2,17 @@
 studio decides otherwise is said where it is done."""
 
 import contextlib
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, replace_lora_weights_loftq
 from peft.tuners.tuners_utils import BaseTunerLayer
 from trl import SFTConfig, SFTTrainer
 
+from core.data.tokens import Renderer
 from core.models.loading import LoadedBase, resolve_dtype
 from core.runs.config import QLoRAConfig
 from core.train.batches import count_tokens, pack, pad
@@ -37,8 +40,11 @@ def lora_config(config: QLoRAConfig) -> LoraConfig:
         lora_dropout=config.lora_dropout,
         target_modules=config.target_modules,
         use_rslora=config.lora_rslora,
-        init_lora_weights=True if config.lora_init == "default" else config.lora_init,
-        bias="none",
+        use_dora=config.lora_dora,
+        # LoftQ starts from the default and is put in its place once the quantized weights are there
+        init_lora_weights=True if config.lora_init in ("default", "loftq") else config.lora_init,
+        bias=config.lora_bias,
+        modules_to_save=config.whole_modules or None,
         task_type="CAUSAL_LM",
     )
 
@@ -96,13 +102,23 @@ def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTCon
 class StudioTrainer(SFTTrainer):
     """SFTTrainer on rows rendered beforehand, with a loss that makes logits for answer tokens only."""
 
-    def __init__(self, config: QLoRAConfig, base: LoadedBase, rows: list[dict[str, Any]], **options: Any):
+    def __init__(
+        self,
+        config: QLoRAConfig,
+        base: LoadedBase,
+        rows: list[dict[str, Any]],
+        renderer: Renderer | None = None,
+        **options: Any,
+    ):
         self.packing = config.packs
         self.goal = Objective(config.loss == "dft", config.label_smoothing if config.loss == "cross_entropy" else 0.0)
         self.pad_id = (
             base.tokenizer.pad_token_id if base.tokenizer.pad_token_id is not None else base.tokenizer.eos_token_id
         )
         self.tokens_seen = 0
+        self._rows_seen: list[int] = []
+        self._renderer = renderer
+        self._rewrites_base = config.lora_init == "pissa"
         super().__init__(
             model=base.model,
             processing_class=base.tokenizer,
@@ -111,6 +127,11 @@ class StudioTrainer(SFTTrainer):
             peft_config=lora_config(config),
             **options,
         )
+        if config.lora_init == "loftq":
+            replace_lora_weights_loftq(self.model, str(base.model.config._name_or_path))
+        if self._rewrites_base:
+            self._initial = tempfile.TemporaryDirectory()
+            self.model.save_pretrained(self._initial.name)
         # TRL keeps adapters of quantised models in bf16, where an update of a thousandth of a weight is lost to
         # rounding. They are small: keep them in fp32, and compute in bf16 by autocast.
         for parameter in self.model.parameters():
@@ -126,7 +147,21 @@ class StudioTrainer(SFTTrainer):
             self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return pack(rows) if self.packing else pad(rows, self.pad_id)
+        batch = pack(rows) if self.packing else pad(rows, self.pad_id)
+        return batch | {"row_numbers": [row["row"] for row in rows]}
+
+    def take_rows(self) -> list[int]:
+        """The numbers of the rows trained on since this was asked last, in order."""
+        taken, self._rows_seen = self._rows_seen, []
+        return taken
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the adapter; one that belongs to a changed base (PiSSA) also as one for the base as it is."""
+        super().save_model(output_dir, _internal_call)
+        if self._rewrites_base:
+            folder = Path(output_dir or self.args.output_dir)
+            plain = folder if not _internal_call else folder / "plain"
+            self.model.save_pretrained(str(plain), path_initial_model_for_weight_conversion=self._initial.name)
 
     def _plain_head(self) -> torch.Tensor | None:
         """The frozen weight of the output layer, if logits are nothing but hidden states times it."""
@@ -142,6 +177,7 @@ class StudioTrainer(SFTTrainer):
         """Summed loss of a batch and how many tokens carried it."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
+        inputs.pop("row_numbers", None)
         base = self.model.get_base_model()
         if self._noise:
             mask = inputs.get("attention_mask")
@@ -157,6 +193,7 @@ class StudioTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over the answer tokens of the whole update, accumulation included, as Trainer expects it."""
+        self._rows_seen += inputs.get("row_numbers", [])
         total, count = self.summed_loss(inputs, self.goal)
         self.tokens_seen += count_tokens(inputs)
         return total / (count if num_items_in_batch is None else num_items_in_batch)
@@ -174,3 +211,28 @@ class StudioTrainer(SFTTrainer):
                 total, count = total + loss.item(), count + tokens
         self.model.train(was_training)
         return total / count
+
+    def answers(self, questions: list[str], most: int) -> list[str]:
+        """What the model, as it is now, answers to each question, greedily.
+
+        Args:
+            most: new tokens an answer.
+        """
+        tokenizer, base = self.processing_class, self.model.get_base_model()
+        asked = [self._renderer.prompt_ids([{"role": "user", "content": question}]) for question in questions]
+        longest = max(map(len, asked))
+        ids = torch.tensor([[self.pad_id] * (longest - len(ask)) + ask for ask in asked], device=self.model.device)
+        mask = torch.tensor([[0] * (longest - len(ask)) + [1] * len(ask) for ask in asked], device=self.model.device)
+        packed, was_training = base.config._attn_implementation, self.model.training
+        self.model.eval()
+        base.set_attn_implementation("sdpa" if self.packing else packed)  # rows end to end know no cache
+        try:
+            with torch.no_grad(), self.compute_dtype_context():
+                out = self.model.generate(
+                    input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=self.pad_id,
+                    use_cache=True,
+                )  # fmt: skip
+        finally:
+            base.set_attn_implementation(packed)
+            self.model.train(was_training)
+        return tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)

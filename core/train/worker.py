@@ -1,4 +1,5 @@
-"""Trains one run: reads its config and rows, writes events, checkpoints, the adapter and the final state.
+"""Trains one run: reads its config and rows, writes events, checkpoints, the adapter and the final state, and then
+starts the next run of the queue.
 
 The worker owns state.json from its first breath to its last. A stop request or SIGTERM ends it after the present
 step, with a checkpoint and an adapter of what was learned so far.
@@ -6,82 +7,110 @@ step, with a checkpoint and an adapter of what was learned so far.
 
 import math
 import os
+import random
+import shutil
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING, Any
 
 from core.data import subset as subsets
 from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.models import catalogue
-from core.runs import process
+from core.runs import checkpoints, process
+from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.store import Run, RunStore
 from core.settings import Settings
+from core.train.causes import cause_of
+from core.train.lineage import lineage
+
+if TYPE_CHECKING:
+    from core.train.trainer import StudioTrainer
 
 
 def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     settings = Settings(home=folder.parent.parent)
     run, store = Run(folder), RunStore(settings)
-    with process.lock(store):  # the launcher writes our pid before it lets go
-        state = run.saved_state().with_process(psutil.Process(os.getpid()))
-        run.save_state(state.model_copy(update={"status": "running"}))
+    with process.lock(store):  # the launcher writes our process before it lets go
+        run.save_state(run.saved_state().with_process(os.getpid()))
     events = EventWriter(run.events_file)
     status, cause = _outcome(settings, run, events)
     # The last event before the last state: whoever sees the state finds every event in the file.
     events.write("failed" if status == "failed" else "done", status=status, cause=cause)
-    ended = {"status": status, "cause": cause, "ended": time.time()}
+    ended = {"status": status, "cause": cause, "ended": time.time(), "resumes": False}
     run.save_state(run.saved_state().model_copy(update=ended))
+    process.advance(store)
     return 1 if status == "failed" else 0
 
 
 def _outcome(settings: Settings, run: Run, events: EventWriter) -> tuple[str, str]:
-    import torch
-
     try:
-        stopped = train(settings, run, events)
-        return ("stopped", "Stopped on request.") if stopped else ("finished", "")
-    except StudioError as error:
-        return "failed", str(error)
-    except torch.OutOfMemoryError:
-        traceback.print_exc()
-        return (
-            "failed",
-            "The GPU's memory ran out. Lower the batch size or the maximum length, or set checkpointing to on.",
-        )
-    except MemoryError:
-        traceback.print_exc()
-        return "failed", "The machine's memory ran out. Lower the batch size or the maximum length."
-    except OSError as error:
-        traceback.print_exc()
-        return (
-            "failed",
-            f"A file could not be read or written: {error}. Free disk space or check the folder, then start again.",
-        )
+        return train(settings, run, events)
     except Exception as error:
-        traceback.print_exc()
-        return "failed", f"{type(error).__name__}: {error}. The whole story is in worker.log of the run."
+        if not isinstance(error, StudioError):
+            traceback.print_exc()
+        return "failed", cause_of(error)
 
 
-def train(settings: Settings, run: Run, events: EventWriter) -> bool:
-    """Train the run; True when it was stopped before its end."""
+def train(settings: Settings, run: Run, events: EventWriter) -> tuple[str, str]:
+    """Train the run; its last status, and why it ended so."""
     from transformers import set_seed
 
+    from core.train.callback import Reporter
+
+    began = time.monotonic()
+    config, since = run.config(), _since(run)
+    set_seed(config.seed)
+    trainer, held_out, about = prepare(settings, config, run, events)
+    events.write("prepared", **about, seconds=round(time.monotonic() - began, 2))
+    if run.saved_state().resumes:
+        events.write("resumed", step=since.step if since else 0)
+    run.save_state(run.saved_state().model_copy(update={"status": "running"}))
+    reporter = Reporter(run, events, trainer, held_out, config, since)
+    signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
+    trainer.add_callback(reporter)
+    trainer.train(resume_from_checkpoint=str(checkpoints.folder_of(run.checkpoints_dir, since.step)) if since else None)
+    _keep_adapter(run, config, trainer)
+    if reporter.stopped_early:
+        return "stopped", "Stopped on request."
+    return "finished", reporter.ended_because
+
+
+def _since(run: Run) -> Checkpoint | None:
+    """The checkpoint that a resumed run goes on from; half of another is removed first."""
+    checkpoints.remove_half(run.checkpoints_dir)
+    there = checkpoints.whole(run.checkpoints_dir)
+    return there[-1] if there and run.saved_state().resumes else None
+
+
+def _keep_adapter(run: Run, config: QLoRAConfig, trainer: "StudioTrainer") -> None:
+    """Write the finished adapter: the last one, or the best, where the run was told to take that."""
+    best = checkpoints.best(run.checkpoints_dir) if config.keep_best else None
+    if best is None or best.step == trainer.state.global_step:
+        trainer.save_model(str(run.adapter))
+        return
+    folder = checkpoints.folder_of(run.checkpoints_dir, best.step)
+    run.adapter.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.name.startswith(("adapter_", "tokenizer", "chat_template", "special_tokens")):
+            shutil.copy(path, run.adapter / path.name)
+
+
+def prepare(
+    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter
+) -> tuple["StudioTrainer", list[dict[str, Any]], dict[str, Any]]:
+    """The trainer, the held-out rows, and what there is to say of both."""
     from core.data.tokens import Renderer
     from core.models.loading import Precision, load_base
     from core.train.batches import tokenize
-    from core.train.callback import Reporter
     from core.train.trainer import StudioTrainer, recompute, sft_config
 
-    began = time.time()
-    config = run.config()
-    set_seed(config.seed)
     rows = subsets.load(settings, config.subset)
     events.write("stage", text=f"Loading {config.model}")
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
@@ -90,40 +119,47 @@ def train(settings: Settings, run: Run, events: EventWriter) -> bool:
     base = load_base(model, precision, kind)
     base.choices.append(f"Attention is {kind} ({why}).")
     _check(config, base)
+    base.choices += _hold_out(config, rows)
 
     renderer = Renderer(base.tokenizer, config.chat_template)
     base.tokenizer.chat_template = renderer.template  # saved with the adapter, for whoever loads it elsewhere
+    events.write("stage", text=f"Reading {len(rows[TRAIN]):,} rows as tokens")
     prepared = tokenize(renderer, rows[TRAIN], config.max_length, config.answers_only)
     held_out = tokenize(renderer, rows[HELD_OUT][: config.eval_rows], config.max_length, config.answers_only).rows
     if not prepared.rows:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in prepared.left_out.items())
         raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Cut another subset.")
-
     total_steps = steps_of(config, len(prepared.rows))
-    arguments = sft_config(config, str(run.checkpoints_dir), total_steps)
-    trainer = StudioTrainer(config, base, prepared.rows, args=arguments)
-    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    on, why = recompute(config)
-    events.write(
-        "prepared",
-        total_steps=total_steps,
-        rows=len(prepared.rows),
-        held_out_rows=len(held_out),
-        left_out=prepared.left_out,
-        truncated=prepared.truncated,
-        tokens=prepared.tokens,
-        answer_tokens=prepared.answer_tokens,
-        trainable=trainable,
-        template=renderer.template_name,
-        choices=[*base.choices, f"Gradient checkpointing is {'on' if on else 'off'} ({why})."],
-        seconds=round(time.time() - began, 2),
+    trainer = StudioTrainer(
+        config, base, prepared.rows, args=sft_config(config, str(run.checkpoints_dir), total_steps), renderer=renderer
     )
-    reporter = Reporter(run, events, trainer, held_out, config)
-    signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
-    trainer.add_callback(reporter)
-    trainer.train()
-    trainer.save_model(str(run.adapter))
-    return reporter.stopped_early
+    on, why = recompute(config)
+    return trainer, held_out, {
+        "total_steps": total_steps,
+        "rows": len(prepared.rows),
+        "held_out_rows": len(held_out),
+        "left_out": prepared.left_out,
+        "truncated": prepared.truncated,
+        "tokens": prepared.tokens,
+        "answer_tokens": prepared.answer_tokens,
+        "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "template": renderer.template_name,
+        "choices": [*base.choices, f"Gradient checkpointing is {'on' if on else 'off'} ({why})."],
+        "lineage": lineage(base.model),
+    }  # fmt: skip
+
+
+def _hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
+    """Hold rows out of training where the subset holds none out; what is said about it."""
+    if rows[HELD_OUT] or not config.held_out_share or not config.eval_rows:
+        return []
+    wanted = min(round(len(rows[TRAIN]) * config.held_out_share), len(rows[TRAIN]) - 1)
+    if not wanted:
+        return []
+    chosen = set(random.Random(config.seed).sample(range(len(rows[TRAIN])), wanted))
+    rows[HELD_OUT] = [row for at, row in enumerate(rows[TRAIN]) if at in chosen]
+    rows[TRAIN] = [row for at, row in enumerate(rows[TRAIN]) if at not in chosen]
+    return [f"{wanted:,} rows are held out of training to measure on, as the subset holds none out itself."]
 
 
 def _attention(config: QLoRAConfig) -> tuple[str, str]:

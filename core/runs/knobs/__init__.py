@@ -19,13 +19,18 @@ def knob(
     description: str,
     basic: bool = False,
     when: When | None = None,
+    on_resume: bool = False,
+    lines: int = 1,
     **bounds: Any,
 ) -> Any:
     """A field with all that a form, a command line and a reader need to know of it.
 
     Args:
         basic: whether the short form shows it.
+        on_resume: whether a run that is resumed may have another value.
+        lines: how many lines of text a form shows.
         when: it applies only while these other knobs have one of these values.
     """
-    extra = {"group": group, "basic": basic, "when": {name: list(values) for name, values in (when or {}).items()}}
+    extra = {"group": group, "basic": basic, "on_resume": on_resume, "lines": lines}
+    extra["when"] = {name: list(values) for name, values in (when or {}).items()}
     return Field(default, title=title, description=description, json_schema_extra=extra, **bounds)

@@ -29,11 +29,20 @@ class BatchKnobs(BaseModel):
     epochs: float = knob(
         1.0, "Batch and length", "Epochs", "How often each row is seen. Not read when Steps is set.",
         basic=True, gt=0, le=1000,
+        on_resume=True,
     )  # fmt: skip
     max_steps: int = knob(
-        0, "Batch and length", "Steps", "Updates to make; 0 goes by epochs.", basic=True, ge=0, le=10_000_000
+        0,
+        "Batch and length",
+        "Steps",
+        "Updates to make; 0 goes by epochs.",
+        basic=True,
+        ge=0,
+        le=10_000_000,
+        on_resume=True,
     )
     gradient_checkpointing: Literal["auto", "on", "off"] = knob(
         "auto", "Batch and length", "Gradient checkpointing",
         "Recompute instead of keep activations: less memory, a third slower. Auto: on with a GPU, off without.",
+        on_resume=True,
     )  # fmt: skip

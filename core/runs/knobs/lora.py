@@ -36,9 +36,24 @@ class LoRAKnobs(BaseModel):
         False, "LoRA", "Rank-stabilised scaling",
         "Scale by alpha / √rank instead (Kalajdzievski 2023). Try it with ranks of 64 and more.",
     )  # fmt: skip
-    lora_init: Literal["default", "gaussian", "orthogonal"] = knob(
+    lora_dora: bool = knob(
+        False, "LoRA", "DoRA",
+        "Also learn a magnitude for each output (Liu et al. 2024). Slower; try it with ranks below 16. The chat cannot "
+        "answer with it yet.",
+    )  # fmt: skip
+    lora_bias: Literal["none", "all", "lora_only"] = knob(
+        "none", "LoRA", "Bias",
+        "Whether biases are trained too; Llama has none. The chat answers with none only.",
+    )  # fmt: skip
+    lora_init: Literal["default", "gaussian", "orthogonal", "pissa", "loftq"] = knob(
         "default", "LoRA", "Initialisation",
-        "How the adapter starts. Default: A as Kaiming has it, B at 0, so that training starts from the base model.",
+        "How the adapter starts. Default: at nothing, so that training starts from the base model. PiSSA: from the "
+        "weights' largest directions (only without quantization). LoftQ: from what NF4 lost (only with NF4, on a GPU).",
+    )  # fmt: skip
+    modules_to_save: str = knob(
+        "", "LoRA", "Modules to train whole",
+        "Names with commas between, such as lm_head,embed_tokens: for a model that must learn new tokens. Takes much "
+        "memory, and the chat cannot answer with it yet.",
     )  # fmt: skip
 
     @field_validator("lora_targets")
@@ -47,6 +62,10 @@ class LoRAKnobs(BaseModel):
         if not any(name.strip() for name in value.split(",")):
             raise ValueError(f"expected {ALL_LINEAR!r}, {ATTENTION!r} or module names with commas between")
         return value
+
+    @property
+    def whole_modules(self) -> list[str]:
+        return [name.strip() for name in self.modules_to_save.split(",") if name.strip()]
 
     @property
     def target_modules(self) -> str | list[str]:

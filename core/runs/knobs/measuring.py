@@ -15,6 +15,7 @@ class MeasuringKnobs(BaseModel):
     eval_steps: int = knob(
         20, "Measuring and saving", "Evaluate every",
         "Steps between measurements of the held-out loss, besides the first and the last; 0: only these.", ge=0,
+        on_resume=True,
     )  # fmt: skip
     eval_rows: int = knob(
         64, "Measuring and saving", "Held-out rows", "At most this many held-out rows are measured each time; 0: none.",
@@ -23,32 +24,39 @@ class MeasuringKnobs(BaseModel):
     save_steps: int = knob(
         20, "Measuring and saving", "Checkpoint every",
         "Steps between checkpoints, besides the last; 0: only the last. A run resumes from a checkpoint.", ge=0,
+        on_resume=True,
     )  # fmt: skip
     keep_checkpoints: int = knob(
         0, "Measuring and saving", "Checkpoints kept", "The newest so many are kept, and the best; 0 keeps all.",
         ge=0, le=1000,
+        on_resume=True,
     )  # fmt: skip
     keep_best: bool = knob(
         False, "Measuring and saving", "Take the best",
         "The finished adapter is the one with the lowest held-out loss, not the last. A checkpoint is written at each "
         "evaluation then.",
+        on_resume=True,
     )  # fmt: skip
     early_stopping: int = knob(
         0, "Measuring and saving", "Early stopping",
         "End after so many evaluations in a row without a lower held-out loss; 0: never.", ge=0, le=1000,
+        on_resume=True,
     )  # fmt: skip
     sample_prompts: str = knob(
         "", "Measuring and saving", "Sample prompts",
         "Questions, one a line, that the model answers at each evaluation, so that you can read how it changes.",
-        max_length=4000,
+        max_length=4000, lines=3,
+        on_resume=True,
     )  # fmt: skip
     sample_tokens: int = knob(
         64, "Measuring and saving", "Tokens a sample", "At most so many tokens are answered to a sample prompt.",
         ge=1, le=2048,
+        on_resume=True,
     )  # fmt: skip
     report_to: Literal["none", "tensorboard", "trackio", "wandb"] = knob(
         "none", "Measuring and saving", "Report to",
         "Also report losses to a tracker that is installed here. Its key comes from its own environment variable.",
+        on_resume=True,
     )  # fmt: skip
 
     @property

@@ -45,6 +45,7 @@ class OptimiserKnobs(BaseModel):
     max_grad_norm: float = knob(
         1.0, "Optimiser", "Max gradient norm", "Larger gradients are scaled down to this. 0.3 in the QLoRA paper.",
         gt=0, le=100,
+        on_resume=True,
     )  # fmt: skip
     loss: Literal["cross_entropy", "dft"] = knob(
         "cross_entropy", "Optimiser", "Loss",

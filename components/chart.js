@@ -1,0 +1,249 @@
+// A chart of curves over steps, tokens or time, drawn as SVG from `props.value`.
+//
+// value: {title, series: [{name, colour, dashed, points: [[step, tokens, seconds, value], ...]}], note}
+// Events: zoomed {low, high} in steps (null: all), picked {step}.
+// What a person chose (axes, smoothing, zoom, hidden curves) stays when new points come.
+
+const NS = 'http://www.w3.org/2000/svg';
+const AXES = {step: 0, tokens: 1, seconds: 2};
+const view = {axis: 'step', logX: false, logY: false, smooth: 0, zoom: null, hidden: new Set(), cursor: null};
+const at = selector => element.querySelector(selector);
+const make = (name, attributes, text) => {
+  const made = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+};
+
+function figure(value) {
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1e6) return (value / 1e6).toPrecision(3).replace(/\.?0+$/, '') + 'M';
+  if (size >= 1e4) return Math.round(value / 100) / 10 + 'k';
+  if (size >= 100) return String(Math.round(value));
+  if (size >= 0.01) return String(+value.toPrecision(4));
+  return value.toExponential(1);
+}
+
+function duration(seconds) {
+  const s = Math.round(seconds);
+  if (s < 60) return s + ' s';
+  if (s < 3600) return Math.floor(s / 60) + ' min';
+  return Math.floor(s / 3600) + ' h ' + String(Math.floor(s % 3600 / 60)).padStart(2, '0');
+}
+
+const said = x => view.axis === 'seconds' ? duration(x) : figure(x);
+
+// Debiased exponential moving average, as the weight of a long memory is not known at its beginning.
+function smoothed(points, weight) {
+  let sum = 0, mass = 0;
+  return points.map(([x, y, step]) => {
+    sum = weight * sum + (1 - weight) * y;
+    mass = weight * mass + (1 - weight);
+    return [x, sum / mass, step];
+  });
+}
+
+function ticks(low, high, log, most) {
+  if (log) {
+    const found = [];
+    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
+      for (const m of [1, 2, 5]) { const v = m * 10 ** e; if (v >= low && v <= high) found.push(v); }
+    return found.length > most ? found.filter(v => /^1/.test(v.toExponential())) : found;
+  }
+  const raw = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map(m => m * power).find(s => s >= raw);
+  const found = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) found.push(+v.toPrecision(12));
+  return found;
+}
+
+function curves() {
+  const column = AXES[view.axis], data = props.value || {};
+  return (data.series || []).map(series => {
+    const points = series.points.map(p => [p[column], p[3], p[0]])
+      .filter(p => (!view.logX || p[0] > 0) && (!view.logY || p[1] > 0));
+    return {...series, points, shown: !view.hidden.has(series.name)};
+  });
+}
+
+function draw() {
+  const box = at('.ch-plot'), data = props.value || {};
+  if (!box) return;
+  const all = curves().filter(series => series.points.length);
+  at('.ch').classList.toggle('ch-none', !all.length);
+  at('.ch-title').textContent = data.title || '';
+  legend(all);
+  box.replaceChildren();
+  if (!all.length) return;
+  const width = Math.max(260, box.clientWidth || 600), height = +at('.ch').dataset.height;
+  const left = 46, right = 10, top = 8, bottom = 22;
+  const shown = all.filter(series => series.shown);
+  const xs = all.flatMap(series => series.points.map(p => p[0]));
+  let [x0, x1] = view.zoom && view.zoom.axis === view.axis ? view.zoom.range : [Math.min(...xs), Math.max(...xs)];
+  if (x0 === x1) { x0 -= 0.5; x1 += 0.5; }
+  const inside = shown.flatMap(series => series.points.filter(p => p[0] >= x0 && p[0] <= x1).map(p => p[1]));
+  let y0 = Math.min(...inside), y1 = Math.max(...inside);
+  if (!inside.length) { y0 = view.logY ? 0.1 : 0; y1 = 1; }
+  const room = view.logY ? 0 : (y1 - y0 || Math.abs(y1) || 1) * 0.06;
+  y0 -= room; y1 += room;
+  if (y0 === y1) { y0 *= 0.9; y1 *= 1.1; }
+  const scale = (log, a, b, from, to) => log
+    ? v => from + (Math.log(v) - Math.log(a)) / (Math.log(b) - Math.log(a)) * (to - from)
+    : v => from + (v - a) / (b - a) * (to - from);
+  const X = scale(view.logX, x0, x1, left, width - right), Y = scale(view.logY, y0, y1, height - bottom, top);
+  const svg = make('svg', {viewBox: `0 0 ${width} ${height}`, width: '100%', height, tabindex: 0, role: 'img',
+    'aria-label': `${data.title}: ${shown.map(s => s.name).join(', ')}`});
+  const name = 'clip' + Math.random().toString(36).slice(2);
+  const clip = make('clipPath', {id: name});
+  clip.append(make('rect', {x: left - 4, y: 0, width: width - left - right + 8, height: height - bottom + 3}));
+  svg.append(clip);
+  for (const v of ticks(y0, y1, view.logY, 5)) {
+    svg.append(make('line', {x1: left, x2: width - right, y1: Y(v), y2: Y(v), class: 'grid'}));
+    svg.append(make('text', {x: left - 6, y: Y(v) + 4, 'text-anchor': 'end'}, figure(v)));
+  }
+  for (const v of ticks(x0, x1, view.logX, Math.max(3, Math.floor(width / 110))))
+    svg.append(make('text', {x: X(v), y: height - 6, 'text-anchor': 'middle'}, said(v)));
+  const lines = make('g', {'clip-path': `url(#${name})`});
+  const path = points => points.map((p, i) => `${i ? 'L' : 'M'}${X(p[0]).toFixed(1)} ${Y(p[1]).toFixed(1)}`).join('');
+  for (const series of shown) {
+    const softened = view.smooth > 0 && !series.dashed;
+    const stroke = {stroke: series.colour, fill: 'none', class: 'curve'};
+    if (series.dashed) stroke['stroke-dasharray'] = '5 4';
+    lines.append(make('path', {...stroke, d: path(series.points), ...(softened ? {opacity: 0.28} : {})}));
+    if (softened) lines.append(make('path', {...stroke, d: path(smoothed(series.points, view.smooth))}));
+    const near = series.points.filter(p => p[0] >= x0 && p[0] <= x1);
+    if (near.length <= 40)
+      for (const p of near) lines.append(make('circle', {cx: X(p[0]), cy: Y(p[1]), r: 2.6, fill: series.colour}));
+  }
+  svg.append(lines, make('rect', {class: 'ch-drag', y: top, height: height - top - bottom, width: 0, x: 0}),
+    make('line', {class: 'ch-cursor', y1: top, y2: height - bottom, x1: -9, x2: -9}));
+  box.append(svg, Object.assign(document.createElement('div'), {className: 'ch-tip'}));
+  moving(svg, shown, {X, x0, x1, left, right, width});
+}
+
+function legend(all) {
+  const box = at('.ch-legend');
+  box.replaceChildren(...all.map(series => {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.className = series.shown ? '' : 'off';
+    button.title = series.shown ? 'Hide this curve' : 'Show this curve';
+    const mark = document.createElement('i');
+    mark.style.background = series.colour;
+    button.append(mark, series.name);
+    button.onclick = () => {
+      view.hidden.has(series.name) ? view.hidden.delete(series.name) : view.hidden.add(series.name);
+      draw();
+    };
+    return button;
+  }));
+  at('.ch-reset').hidden = !view.zoom;
+}
+
+// Hovering, dragging, clicking and keys.
+function moving(svg, shown, frame) {
+  const tip = at('.ch-tip'), cursor = svg.querySelector('.ch-cursor'), dragged = svg.querySelector('.ch-drag');
+  const inverse = px => {
+    const share = (px - frame.left) / (frame.width - frame.right - frame.left);
+    return view.logX ? frame.x0 * (frame.x1 / frame.x0) ** share : frame.x0 + share * (frame.x1 - frame.x0);
+  };
+  const place = event => (event.clientX - svg.getBoundingClientRect().left) / svg.clientWidth * frame.width;
+  const nearest = x => shown.map(series => {
+    let best = null;
+    for (const p of series.points) if (!best || Math.abs(p[0] - x) < Math.abs(best[0] - x)) best = p;
+    return best && {series, point: best};
+  }).filter(Boolean);
+  const point = x => {
+    const found = nearest(x);
+    if (!found.length) return;
+    const main = found.reduce((a, b) => Math.abs(b.point[0] - x) < Math.abs(a.point[0] - x) ? b : a).point;
+    view.cursor = main[2];
+    cursor.setAttribute('x1', frame.X(main[0])); cursor.setAttribute('x2', frame.X(main[0]));
+    tip.replaceChildren(Object.assign(document.createElement('b'), {textContent: `step ${main[2]}`}),
+      ...found.filter(f => f.point[2] === main[2]).map(f => Object.assign(document.createElement('div'),
+        {textContent: `${f.series.name} ${+f.point[1].toPrecision(5)}`})));
+    const px = frame.X(main[0]) / frame.width * svg.clientWidth;
+    tip.style.display = 'block';
+    tip.style.left = Math.min(px + 12, svg.clientWidth - tip.offsetWidth - 4) + 'px';
+    return main;
+  };
+  let from = null;
+  svg.onpointerdown = event => { from = place(event); svg.setPointerCapture(event.pointerId); };
+  svg.onpointermove = event => {
+    point(inverse(place(event)));
+    if (from === null) return;
+    dragged.setAttribute('x', Math.min(from, place(event)));
+    dragged.setAttribute('width', Math.abs(place(event) - from));
+  };
+  svg.onpointerup = event => {
+    const to = place(event), began = from;
+    from = null;
+    if (began === null) return;
+    if (Math.abs(to - began) > 8) zoom([inverse(Math.min(began, to)), inverse(Math.max(began, to))], shown);
+    else if (point(inverse(to))) trigger('picked', {step: view.cursor});
+  };
+  svg.onpointerleave = () => { tip.style.display = 'none'; cursor.setAttribute('x1', -9); cursor.setAttribute('x2', -9); };
+  svg.ondblclick = () => zoom(null, shown);
+  svg.onkeydown = event => {
+    const steps = shown.length ? shown[0].points : [];
+    const here = steps.findIndex(p => p[2] === view.cursor);
+    const next = {ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: steps.length - 1}[event.key];
+    if (next !== undefined && steps[next]) { event.preventDefault(); point(steps[next][0]); }
+    if (event.key === 'Enter' && view.cursor !== null) trigger('picked', {step: view.cursor});
+    if (event.key === 'Escape') zoom(null, shown);
+  };
+}
+
+function zoom(range, shown) {
+  view.zoom = range && {axis: view.axis, range};
+  let steps = null;
+  if (range) {
+    const inside = shown.flatMap(s => s.points.filter(p => p[0] >= range[0] && p[0] <= range[1]).map(p => p[2]));
+    if (inside.length) steps = [Math.min(...inside), Math.max(...inside)];
+  }
+  trigger('zoomed', {low: steps && steps[0], high: steps && steps[1]});
+  draw();
+}
+
+function picture() {
+  const svg = at('.ch-plot svg');
+  if (!svg) return;
+  const copy = svg.cloneNode(true), style = getComputedStyle(element);
+  copy.setAttribute('xmlns', NS);
+  const colours = document.createElementNS(NS, 'style');
+  colours.textContent = `text{font:11px sans-serif;fill:${style.color}} .grid{stroke:#8884} .curve{stroke-width:1.8}`;
+  copy.prepend(colours);
+  copy.setAttribute('width', svg.viewBox.baseVal.width);
+  const image = new Image(), canvas = document.createElement('canvas');
+  image.onload = () => {
+    canvas.width = image.width * 2; canvas.height = image.height * 2;
+    const pen = canvas.getContext('2d');
+    pen.fillStyle = getComputedStyle(document.body).backgroundColor;
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const link = document.createElement('a');
+    link.download = ((props.value || {}).title || 'chart') + '.png';
+    link.href = canvas.toDataURL('image/png');
+    link.click();
+  };
+  image.src = 'data:image/svg+xml;charset=utf-8,' + encodeURIComponent(new XMLSerializer().serializeToString(copy));
+}
+
+element.addEventListener('input', event => {
+  const name = event.target.name;
+  if (name === 'axis') { view.axis = event.target.value; view.zoom = null; }
+  else if (name === 'smooth') view.smooth = +event.target.value;
+  else if (name === 'logX' || name === 'logY') view[name] = event.target.checked;
+  draw();
+});
+element.addEventListener('click', event => {
+  if (event.target.closest('.ch-reset')) zoom(null, []);
+  if (event.target.closest('.ch-png')) picture();
+});
+watch('value', draw);
+let drawnAt = 0;
+new ResizeObserver(() => {
+  if (Math.abs(element.clientWidth - drawnAt) > 2) { drawnAt = element.clientWidth; draw(); }
+}).observe(element);
+draw();

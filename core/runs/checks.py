@@ -1,0 +1,136 @@
+"""What would go wrong with a run, found before anything is launched: every problem at once, each with its next step."""
+
+import importlib.util
+import shutil
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from core.data import subset as subsets
+from core.data.table import HELD_OUT, TRAIN
+from core.data.tokens import Renderer, TemplateError
+from core.errors import StudioError
+from core.models import catalogue
+from core.models.catalogue import Model
+from core.runs.config import QLoRAConfig
+from core.settings import Settings
+
+_LOOKED_AT = 400  # rows rendered to see what the template and the length make of them
+_TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Attributes: level: "problem" stops a run, "warning" may not, "fine" is good news."""
+
+    level: Literal["problem", "warning", "fine"]
+    text: str
+
+
+def check(settings: Settings, config: QLoRAConfig) -> list[Finding]:
+    """All findings, problems first."""
+    found = [*_trackers(config), *_disk(settings)]
+    model = _model(settings, config, found)
+    rows = _rows(settings, config, found)
+    if model is not None:
+        _shape(model, config, found)
+        if rows is not None:
+            _rendered(model, config, rows, found)
+    order = {"problem": 0, "warning": 1, "fine": 2}
+    return sorted(found, key=lambda finding: order[finding.level])
+
+
+def _model(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> Model | None:
+    try:
+        model = catalogue.find(settings, config.model, config.revision)
+        catalogue.check_access(model)
+    except StudioError as error:
+        found.append(Finding("problem", str(error)))
+        return None
+    return model
+
+
+def _rows(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> dict[str, list] | None:
+    try:
+        rows = subsets.load(settings, config.subset)
+    except StudioError as error:
+        found.append(Finding("problem", str(error)))
+        return None
+    train, held_out = len(rows[TRAIN]), len(rows[HELD_OUT])
+    if not held_out and not config.held_out_share:
+        found.append(Finding("warning", "No rows are held out: the curve cannot tell learning from learning by heart. "
+                                        "Set Held-out share, or cut a subset with held-out rows."))  # fmt: skip
+    batch = config.batch_size * config.gradient_accumulation
+    if train < batch:
+        found.append(
+            Finding("warning", f"{train:,} rows are fewer than one update takes ({batch:,}). Lower the batch size.")
+        )
+    found.append(Finding("fine", f"{config.subset}: {train:,} rows to train on, {held_out:,} held out."))
+    return rows
+
+
+def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
+    """Length and memory against what the model's own config says."""
+    from transformers import AutoConfig
+
+    try:
+        shape = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        found.append(Finding("problem", f"The model's config.json cannot be read ({reason}). Choose another model."))
+        return
+    text = shape.get_text_config()
+    context = getattr(text, "max_position_embeddings", None)
+    if context and config.max_length > context:
+        text = f"Maximum length {config.max_length:,} is more than {config.model} can read ({context:,} tokens)."
+        found.append(Finding("problem", f"{text} Set it to {context:,} or less."))
+
+
+def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: list[Finding]) -> None:
+    """What template and length make of the first rows."""
+    from core.models.loading import load_tokenizer
+
+    try:
+        renderer = Renderer(load_tokenizer(model), config.chat_template)
+    except StudioError as error:
+        found.append(Finding("problem", str(error)))
+        return
+    looked = rows[TRAIN][:_LOOKED_AT]
+    refused: dict[str, int] = {}
+    cut = silent = 0
+    for _, messages in looked:
+        try:
+            shown = renderer.render(messages, config.max_length, all_text=not config.answers_only)
+        except TemplateError as error:
+            refused[str(error)] = refused.get(str(error), 0) + 1
+            continue
+        cut += shown.truncated
+        silent += not shown.learns
+    of = f"of the first {len(looked):,} rows"
+    for reason, count in refused.items():
+        level = "problem" if count == len(looked) else "warning"
+        found.append(Finding(level, f"{count:,} {of} cannot be trained on: {reason}."))
+    if silent:
+        level = "problem" if silent == len(looked) else "warning"
+        text = f"{silent:,} {of} have nothing to learn within {config.max_length:,} tokens. Raise the maximum length."
+        found.append(Finding(level, text))
+    if cut:
+        found.append(Finding("warning", f"{cut:,} {of} are longer than {config.max_length:,} tokens and are cut."))
+    found.append(Finding("fine", f"Turns are marked by {renderer.template_name}."))
+
+
+def _trackers(config: QLoRAConfig) -> list[Finding]:
+    package = _TRACKERS.get(config.report_to)
+    if package is None or importlib.util.find_spec(package) is not None:
+        return []
+    return [Finding("problem", f"Reporting to {config.report_to} needs the package {package}, which is not installed. "
+                               f"Run: pip install {package}, or set Report to to none.")]  # fmt: skip
+
+
+def _disk(settings: Settings) -> list[Finding]:
+    free = shutil.disk_usage(settings.runs_dir).free / 2**30
+    memory = psutil.virtual_memory().available / 2**30
+    if free < 1:
+        return [Finding("problem", f"Only {free:.1f} GiB of disk are free where runs are kept. Free at least 1 GiB.")]
+    return [Finding("fine", f"{free:.0f} GiB of disk and {memory:.0f} GiB of memory are free.")]

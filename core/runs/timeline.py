@@ -1,0 +1,160 @@
+"""The curves of a run, followed as they grow: compact, bounded when drawn, kept for all pages that watch."""
+
+import itertools
+import threading
+from array import array
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.runs.events import Event, EventReader
+from core.runs.progress import Progress, progress
+
+MEASURES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "use")
+HELD_OUT = "held-out loss"
+DRAWN = 600  # points of a curve that reach a page
+_KEPT_RUNS = 12
+
+
+class Timeline(EventReader):
+    """All that a page shows of a run's events, without keeping the events.
+
+    Attributes:
+        samples: the answers at each evaluation.
+        alarms: steps at which a measure was no number.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self.reset()
+
+    def reset(self) -> None:
+        self._steps, self._tokens, self._seconds = array("q"), array("q"), array("d")
+        self._values = {name: array("d") for name in MEASURES}
+        self._evals: list[tuple[int, float]] = []
+        self._last: dict[str, Event] = {}
+        self._first_eval: Event | None = None
+        self.samples: list[Event] = []
+        self.checkpoints: list[int] = []
+
+    def take(self, event: Event) -> None:
+        kind = event["event"]
+        if kind == "resumed":
+            self._back_to(event.get("step", 0))
+        elif kind == "step":
+            self._steps.append(event["step"])
+            self._tokens.append(event.get("tokens") or 0)
+            self._seconds.append(event.get("seconds") or 0.0)
+            for name, values in self._values.items():
+                values.append(_number(event.get(name)))
+        elif kind == "eval":
+            self._first_eval = self._first_eval or event
+            self._evals.append((event["step"], _number(event.get("loss"))))
+        elif kind == "sample":
+            self.samples.append(event)
+        elif kind == "checkpoint":
+            self.checkpoints.append(event["step"])
+        self._last[kind] = event
+
+    def _back_to(self, step: int) -> None:
+        """A resumed run did again what came after its checkpoint."""
+        keep = int(np.searchsorted(np.frombuffer(self._steps, dtype=np.int64), step, side="right"))
+        for values in (self._steps, self._tokens, self._seconds, *self._values.values()):
+            del values[keep:]
+        self._evals = [found for found in self._evals if found[0] <= step]
+        self.samples = [event for event in self.samples if event["step"] <= step]
+        self.checkpoints = [found for found in self.checkpoints if found <= step]
+        for kind in ("done", "failed"):
+            self._last.pop(kind, None)
+
+    @property
+    def steps(self) -> int:
+        return len(self._steps)
+
+    def progress(self) -> Progress:
+        first = [self._first_eval] if self._first_eval else []
+        return progress([*first, *(event for kind, event in self._last.items() if event is not self._first_eval)])
+
+    def values(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
+        """(steps,) and (values,) of a measure, gaps left out."""
+        if measure == HELD_OUT:
+            steps, values = zip(*self._evals, strict=True) if self._evals else ((), ())
+            steps, values = np.array(steps, dtype=np.int64), np.array(values, dtype=float)
+        else:
+            steps = np.array(self._steps, dtype=np.int64)
+            values = np.array(self._values[measure], dtype=float)
+        there = np.isfinite(values)
+        return steps[there], values[there]
+
+    def not_numbers(self, measure: str = "loss") -> list[int]:
+        """The steps at which a measure was NaN or infinite."""
+        values = np.array(self._values[measure], dtype=float)
+        return np.array(self._steps, dtype=np.int64)[~np.isfinite(values)].tolist()
+
+    def curve(
+        self, measure: str, low: int | None = None, high: int | None = None, most: int = DRAWN
+    ) -> list[tuple[int, int, float, float]]:
+        """(step, tokens, seconds, value) of at most `most` points between two steps; extremes are among them."""
+        steps, values = self.values(measure)
+        if low is not None and high is not None:
+            inside = (steps >= low) & (steps <= high)
+            steps, values = steps[inside], values[inside]
+        kept = thinned(values, most)
+        steps, values = steps[kept], values[kept]
+        if not len(self._steps):
+            return [(int(step), 0, 0.0, float(value)) for step, value in zip(steps, values, strict=True)]
+        # what was spent by a step: of the last step at or before it
+        place = np.searchsorted(np.array(self._steps, dtype=np.int64), steps, side="right") - 1
+        tokens, seconds = np.array(self._tokens), np.array(self._seconds)
+        spent = np.maximum(place, 0)
+        return [
+            (int(s), int(t) if p >= 0 else 0, round(float(c), 2) if p >= 0 else 0.0, float(f"{v:.6g}"))
+            for s, t, c, v, p in zip(steps, tokens[spent], seconds[spent], values, place, strict=True)
+        ]
+
+
+def thinned(values: np.ndarray, most: int) -> np.ndarray:
+    """Indices of at most `most` values that look like all of them: the least and the greatest of every stretch.
+
+    Keeping both extremes of equal stretches is the M4 idea (Jugel et al. 2014, doi:10.14778/2732951.2732953) without
+    its first and last points, which only the ends of the whole need.
+    """
+    count = len(values)
+    if count <= most:
+        return np.arange(count)
+    buckets = max(1, (most - 2) // 2)
+    edges = np.linspace(0, count, buckets + 1).astype(int)
+    kept = {0, count - 1}
+    for begin, end in itertools.pairwise(edges):
+        part = values[begin:end]
+        kept.add(begin + int(part.argmin()))
+        kept.add(begin + int(part.argmax()))
+    return np.array(sorted(kept))
+
+
+def _number(value: Any) -> float:
+    """NaN stands for what is missing or no number."""
+    try:
+        return float(value) if value is not None else float("nan")
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+class Timelines:
+    """The timelines that pages watch, shared by all of them; the least lately used is forgotten."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Path, Timeline] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, events_file: Path) -> Timeline:
+        """The timeline of a run, read on to the end of its file."""
+        with self._lock:
+            found = self._kept.pop(events_file, None) or Timeline(events_file)
+            found.update()
+            self._kept[events_file] = found
+            while len(self._kept) > _KEPT_RUNS:
+                self._kept.popitem(last=False)
+            return found

@@ -1,0 +1,289 @@
+"""The watch of a run: status, figures, curves, warnings, sample answers, the rows of a step, the log."""
+
+import csv
+import html
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from components.chart import Curve, build_chart, chart_value
+from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
+from core.data import subset
+from core.data.tokens import Renderer, TemplateError
+from core.errors import StudioError
+from core.models import catalogue
+from core.runs import alerts
+from core.runs.progress import Progress, duration
+from core.runs.store import ACTIVE, Run, RunState, RunStore
+from core.runs.timeline import HELD_OUT, Timeline, Timelines
+from core.settings import slug
+
+NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start: it takes about two minutes on two CPU cores."
+MEASURES = {
+    "learning rate": "learning_rate", "gradient norm": "grad_norm", "tokens/s": "tokens_per_second",
+    "memory (GiB)": "memory_gib", "use (%)": "use",
+}  # fmt: skip
+LOSS, HELD, OTHER = "#0f9488", "#e07b28", "#5b7fd6"
+_LOG_LINES = 40
+
+Zoom = dict[str, int] | None
+
+
+class Watch:
+    """What this part does; names no widget's layout. Reads the run's files and nothing else."""
+
+    def __init__(self, runs: RunStore, timelines: Timelines):
+        self.runs, self.timelines = runs, timelines
+
+    def fingerprint(self, run_id: str | None) -> str:
+        """Cheap to ask every second, different whenever there is something new to draw."""
+        if not run_id:
+            return ""
+        run = self.runs.run(run_id)
+        size = run.events_file.stat().st_size if run.events_file.exists() else 0
+        return f"{run_id} {size} {run.state().status} {run.title}"
+
+    def shown(self, run_id: str | None, measure: str, zoom: Zoom) -> list[Any]:
+        """Status, figures, warnings, the charts' column, two charts, notes."""
+        if not run_id:
+            return [f'<div class="qs-empty">{NO_RUN}</div>', "", "", gr.update(visible=False), *[gr.skip()] * 3]
+        run = self.runs.run(run_id)
+        timeline, state = self.timelines.of(run.events_file), run.state()
+        now = timeline.progress()
+        return [
+            status_html(run, state, now),
+            tiles_html(now),
+            alerts_html(timeline, now),
+            gr.update(visible=now.step > 0),
+            self._losses(timeline, zoom),
+            self._other(timeline, measure, zoom),
+            notes_html(run, now),
+        ]
+
+    def _losses(self, timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
+        low, high = _ends(zoom)
+        curves = [
+            Curve("loss", LOSS, timeline.curve("loss", low, high)),
+            Curve(HELD_OUT, HELD, timeline.curve(HELD_OUT, low, high), dashed=True),
+        ]
+        return chart_value("loss", curves)
+
+    def _other(self, timeline: Timeline, measure: str, zoom: Zoom) -> dict[str, Any]:
+        return chart_value(measure, [Curve(measure, OTHER, timeline.curve(MEASURES[measure], *_ends(zoom)))])
+
+    def samples(self, run_id: str | None, at: int | None) -> list[Any]:
+        """The slider over the evaluations, and the answers at the one it stands on."""
+        found = self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
+        if not found:
+            words = "No answers yet. Give “Sample prompts” under Measuring and saving, one a line."
+            return [gr.update(visible=False), empty_html(words)]
+        place = len(found) - 1 if at is None else min(max(0, int(at)), len(found) - 1)
+        event = found[place]
+        talks = [
+            conversation_html([{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}])
+            for prompt, answer in zip(event["prompts"], event["answers"], strict=False)
+        ]
+        slider = gr.update(visible=len(found) > 1, maximum=max(1, len(found) - 1), value=place)
+        return [slider, chips_html([("", f"answered at step {event['step']}", False)]) + "".join(talks)]
+
+    def log(self, run_id: str | None) -> str:
+        said = self.runs.run(run_id).log_tail(_LOG_LINES) if run_id else ""
+        return raw_html(said) if said else empty_html("Nothing was logged.")
+
+    def as_csv(self, run_id: str | None) -> str:
+        """Every point of every curve, as a file in exports."""
+        if not run_id:
+            raise StudioError("No run is chosen, so there is nothing to download.")
+        run = self.runs.run(run_id)
+        path = self.runs.settings.exports_dir / f"{slug(run.id)}-curves.csv"
+        held_out = {e["step"]: e.get("loss") for e in run.events() if e["event"] == "eval"}
+        names = ["step", "tokens", "seconds", *MEASURES.values(), "loss"]
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow([*names, "held_out_loss"])
+            for event in run.events():
+                if event["event"] == "step":
+                    writer.writerow([*(event.get(name) for name in names), held_out.get(event["step"])])
+        return str(path)
+
+    def rows_of(self, run_id: str | None, step: int) -> tuple[Any, str]:
+        """The rows that a step was trained on, to choose from."""
+        if not run_id:
+            return gr.update(choices=[], value=None), ""
+        run = self.runs.run(run_id)
+        found = next((e for e in run.events() if e["event"] == "step" and e["step"] == int(step)), None)
+        if found is None:
+            return gr.update(choices=[], value=None), empty_html(f"Step {step} is no step of this run.")
+        rows = found.get("rows", [])
+        choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]
+        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found['loss']}", False)]
+        return gr.update(choices=choices, value=choices[0][1] if choices else None, visible=True), chips_html(facts)
+
+    def row(self, run_id: str | None, row: int | None, as_tokens: bool) -> str:
+        """One row of the run's subset, as a conversation or as the trainer's tokens."""
+        if not run_id or row is None:
+            return empty_html("Click a point of the loss curve to read the rows of that step.")
+        run = self.runs.run(run_id)
+        config = run.config()
+        messages = next((m for _, number, m in subset.stream(self.runs.settings, config.subset) if number == row), None)
+        if messages is None:
+            return empty_html(f"Row {row} is no longer in the subset {config.subset!r}.")
+        if not as_tokens:
+            return conversation_html(messages)
+        from core.models.loading import load_tokenizer
+
+        tokenizer = load_tokenizer(catalogue.find(self.runs.settings, config.model, config.revision))
+        try:
+            shown = Renderer(tokenizer, config.chat_template).render(messages, all_text=not config.answers_only)
+        except TemplateError as error:
+            return chips_html([("⚠", f"Not trained on: {error}", True)])
+        pieces = [
+            (shown.text[start:end], role, label >= 0)
+            for (start, end), role, label in zip(shown.offsets, shown.roles, shown.labels, strict=True)
+        ]
+        return tokens_html(pieces, config.max_length)
+
+    def without(self, run_id: str | None, row: int | None) -> str:
+        """Cut the run's subset again without one row; the new subset's name."""
+        if not run_id or row is None:
+            raise StudioError("No row is chosen. Click a point of the loss curve first.")
+        known = subset.find(self.runs.settings, self.runs.run(run_id).config().subset)
+        gone = sorted({*known.recipe.excluded, int(row)})
+        recipe = known.recipe.model_copy(update={"excluded": gone})
+        stem = known.name.partition("-without-")[0]
+        return subset.cut(self.runs.settings, slug(f"{stem}-without-{'-'.join(map(str, gone))}")[:90], recipe).name
+
+
+def _ends(zoom: Zoom) -> tuple[int | None, int | None]:
+    return (zoom["low"], zoom["high"]) if zoom and zoom.get("low") is not None else (None, None)
+
+
+def status_html(run: Run, state: RunState, now: Progress) -> str:
+    """Badge, progress bar with the time left, and the cause where something went wrong."""
+    words = f"step {now.step} of {now.total}" if now.total else now.stage or "starting the worker"
+    if state.status == "queued":
+        words = "waits for the runs before it"
+    elif state.status in ACTIVE and now.seconds_left is not None:
+        words += f", about {duration(now.seconds_left)} left"
+    elif state.status in ACTIVE and now.total:
+        words += ": measuring the base model first"
+    elif state.ended:
+        words += f", {duration(now.seconds)} of training"
+    cause = f'<div class="qs-cause">{html.escape(state.cause)}</div>' if state.cause else ""
+    return (
+        f'<div class="qs-status"><span class="qs-badge {state.status}">{state.status}</span>'
+        f"<span>{html.escape(words)}</span>"
+        f'<div class="qs-bar" role="progressbar" aria-valuenow="{now.share:.0%}" aria-label="progress">'
+        f'<i style="width:{now.share:.1%}"></i></div>{cause}</div>'
+    )
+
+
+def _figure(value: float | str | None, form: str) -> str:
+    if value is None:
+        return "–"
+    return html.escape(value) if isinstance(value, str) else format(value, form)
+
+
+def tiles_html(now: Progress) -> str:
+    change = ""
+    if isinstance(now.base_loss, float) and isinstance(now.held_out_loss, float) and now.held_out_loss != now.base_loss:
+        change = f" ({now.held_out_loss / now.base_loss - 1:+.0%} against base)"
+    tiles = [
+        (_figure(now.loss, ".3f"), "loss"),
+        (_figure(now.held_out_loss, ".3f"), f"held-out loss{change}"),
+        (_figure(now.learning_rate, ".2e"), "learning rate"),
+        (_figure(now.tokens_per_second, ",.0f"), "tokens/s"),
+        (f"{now.step} / {now.total}" if now.total else "–", "step"),
+    ]
+    parts = (f'<div class="qs-tile"><b>{value}</b><small>{label}</small></div>' for value, label in tiles)
+    return f'<div class="qs-tiles">{"".join(parts)}</div>'
+
+
+def alerts_html(timeline: Timeline, now: Progress) -> str:
+    return "".join(
+        f'<div class="qs-alert" role="alert">⚠ {html.escape(alert.text)}</div>'
+        for alert in alerts.alerts(timeline, now.total)
+    )
+
+
+def notes_html(run: Run, now: Progress) -> str:
+    """What the run trains on, what was decided for it, each with its reason, and what it was made with."""
+    trained_on, label = run.subset(), run.label()
+    lines = [trained_on.in_words()] if trained_on else []
+    told = now.prepared
+    if told:
+        lines.append(
+            f"{told['rows']:,} rows, {told['tokens']:,} tokens a pass, {told['answer_tokens']:,} of them learned; "
+            f"{told['trainable']:,} adapter weights; {told['template']}."
+        )
+        if told["truncated"]:
+            lines.append(f"{told['truncated']:,} rows are longer than the maximum length and were cut.")
+        lines += [f"{count:,} rows left out: {reason}." for reason, count in told["left_out"].items()]
+        lines += told["choices"]
+        if made := told.get("lineage"):
+            packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+            lines.append(f"Made with code {made['code']}, {packages}; on {made['hardware']}.")
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    tags = "".join(f'<span class="qs-chip">{html.escape(tag)}</span> ' for tag in label.tags)
+    note = f"<p>{html.escape(label.note)}</p>" if label.note else ""
+    return f'<div class="qs-note"><b>{html.escape(run.title)}</b> {tags}{note}<ul>{items}</ul></div>'
+
+
+@dataclass(frozen=True)
+class WatchWidgets:
+    status: gr.HTML
+    tiles: gr.HTML
+    alerts: gr.HTML
+    charts: gr.Column
+    losses: gr.HTML
+    measure: gr.Radio
+    other: gr.HTML
+    csv: gr.DownloadButton
+    notes: gr.HTML
+    samples_at: gr.Slider
+    samples: gr.HTML
+    row: gr.Dropdown
+    as_tokens: gr.Checkbox
+    step: gr.HTML
+    row_shown: gr.HTML
+    exclude: gr.Button
+    log: gr.HTML
+    read_log: gr.Button
+
+    @property
+    def drawn(self) -> list[gr.components.Component]:
+        return [self.status, self.tiles, self.alerts, self.charts, self.losses, self.other, self.notes]
+
+
+def build_watch() -> WatchWidgets:
+    status = gr.HTML(f'<div class="qs-empty">{NO_RUN}</div>', elem_id="run-status", padding=False)
+    tiles = gr.HTML(elem_id="run-tiles", padding=False)
+    warned = gr.HTML(elem_id="run-alerts", padding=False)
+    with gr.Column(visible=False) as charts:
+        losses = build_chart("loss-chart", 290)
+        with gr.Tabs(elem_id="run-details"):
+            with gr.Tab("Measures"):
+                measure = gr.Radio(list(MEASURES), value=next(iter(MEASURES)), label="Measure", show_label=False,
+                                   container=False, elem_id="measure")  # fmt: skip
+                other = build_chart("measure-chart", 190)
+                download = gr.DownloadButton("Every point as CSV", size="sm", elem_id="curves-csv")
+            with gr.Tab("Rows of a step"):
+                step = gr.HTML(empty_html("Click a point of the loss curve to read the rows of that step."),
+                               elem_id="step", padding=False)  # fmt: skip
+                with gr.Row():
+                    row = gr.Dropdown([], label="Row", visible=False, filterable=False, elem_id="step-row")
+                    as_tokens = gr.Checkbox(False, label="As tokens", elem_id="step-tokens")
+                    exclude = gr.Button("Cut the subset again without it", size="sm", elem_id="exclude-row")
+                shown = gr.HTML(elem_id="step-row-shown", padding=False)
+            with gr.Tab("Sample answers"):
+                at = gr.Slider(0, 1, step=1, label="Evaluation", visible=False, elem_id="samples-at")
+                samples = gr.HTML(elem_id="samples", padding=False)
+            with gr.Tab("Log"):
+                read_log = gr.Button("Read the last lines", size="sm", elem_id="read-log")
+                log = gr.HTML(elem_id="run-log", padding=False)
+    notes = gr.HTML(elem_id="run-notes", padding=False)
+    return WatchWidgets(
+        status, tiles, warned, charts, losses, measure, other, download, notes, at, samples, row, as_tokens, step,
+        shown, exclude, log, read_log,
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""The Train tab, clicked, over runs of a tiny model: knobs, queue, curve, rows of a step, samples, label, delete."""
+
+import pytest
+from pages import open_page, until
+from tiny import tiny_llama
+
+from core.runs.config import QLoRAConfig
+from core.runs.store import WAITING, RunStore
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PROMPT = "What is a tide?"
+
+
+@pytest.fixture
+def page(chromium, server, tokenizer):
+    folder = server.settings.models_dir / "tiny"
+    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    made = open_page(chromium, server, "Train")
+    yield made
+    assert made.errors == []
+    made.close()
+    for run in RunStore(server.settings).runs():
+        state = run.saved_state()
+        if state.process_lives():
+            import os
+            import signal
+
+            os.killpg(state.pid, signal.SIGKILL)
+
+
+def group(page, name: str) -> None:
+    page.locator("#train-groups").get_by_role("button", name=name).first.click()
+
+
+def fill(page, knob: str, value: str) -> None:
+    field = page.locator(f"#field-{knob} input, #field-{knob} textarea").first
+    field.fill(value)
+    field.press("Tab")
+
+
+def choose(page, knob: str, value: str) -> None:
+    page.locator(f"#field-{knob} input").click()
+    page.get_by_role("option", name=value, exact=True).first.click()
+
+
+def tiny_run(page, steps: int) -> None:
+    """The form filled in for a run of seconds."""
+    fill(page, "model", "tiny")
+    page.locator("#extent label", has_text="All knobs").click()
+    group(page, "Model")
+    choose(page, "quantization", "none")
+    group(page, "Batch and length")
+    fill(page, "max_steps", str(steps))
+    group(page, "Measuring and saving")
+    fill(page, "eval_steps", "3")
+    fill(page, "save_steps", "3")
+    fill(page, "sample_prompts", PROMPT)
+    fill(page, "sample_tokens", "6")
+
+
+def chosen(page) -> str:
+    return page.locator("#run input").input_value()
+
+
+def test_a_run_from_the_form_to_its_answers(page, server):
+    page.locator("#extent label", has_text="Basic").click()
+    assert not page.locator("#field-lora_dropout").is_visible()
+    tiny_run(page, 8)
+    assert not page.locator("#field-double_quantization").is_visible(), "it applies to 4-bit weights only"
+    page.locator("#check").click()
+    page.locator("#findings").get_by_text("306 rows to train on").wait_for(timeout=60_000)
+    page.locator("#start").click()
+    page.locator("#run-status .finished").wait_for(timeout=180_000)
+    store = RunStore(server.settings)
+    (run,) = store.runs()
+    assert run.config() == QLoRAConfig(
+        model="tiny", quantization="none", max_steps=8, eval_steps=3, save_steps=3, sample_prompts=PROMPT,
+        sample_tokens=6, batch_size=4, learning_rate=2e-3, warmup_ratio=0.0, max_length=512, eval_rows=24,
+    )  # fmt: skip
+
+    points = page.locator("#loss-chart circle")
+    until(lambda: points.count() >= 8 + 4, 20, page)
+    page.locator("#loss-chart select[name=axis]").select_option("tokens")
+    page.locator("#loss-chart input[name=logY]").check()
+    page.locator("#loss-chart input[name=smooth]").fill("0.8")
+    until(lambda: page.locator("#loss-chart path.curve").count() == 3, 10, page)
+    page.locator("#loss-chart .ch-legend button", has_text="held-out").click()
+    until(lambda: page.locator("#loss-chart path.curve").count() == 2, 10, page)
+
+    page.locator("#loss-chart svg").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    page.get_by_role("tab", name="Rows of a step").click()
+    page.locator("#step").get_by_text("Step 8").wait_for(timeout=20_000)
+    page.locator("#step-row-shown .qs-turn.assistant").first.wait_for(timeout=20_000)
+    page.locator("#step-tokens input").check()
+    page.locator("#step-row-shown .qs-tokens .loss").first.wait_for(timeout=60_000)
+    page.locator("#exclude-row").click()
+    until(lambda: page.locator("#field-subset input").input_value().startswith("keeper-without-"), 30, page)
+
+    page.get_by_role("tab", name="Sample answers").click()
+    page.locator("#samples").get_by_text("answered at step 8").wait_for(timeout=20_000)
+    page.get_by_role("tab", name="Log").click()
+    page.locator("#read-log").click()
+    page.locator("#run-log").wait_for()
+
+    page.locator("#loss-chart").scroll_into_view_if_needed()
+    with page.expect_download() as download:
+        page.locator("#loss-chart .ch-png").click()
+    assert download.value.suggested_filename == "loss.png"
+
+
+def test_a_queue_is_worked_off_and_a_run_stopped_resumed_named_and_deleted(page, server):
+    tiny_run(page, 400)
+    store = RunStore(server.settings)
+    page.locator("#start").click()
+    until(lambda: len(store.runs()) == 1, 20, page)
+    page.locator("#run-status .running").wait_for(timeout=60_000)
+    first = store.runs()[0]
+    fill(page, "max_steps", "3")
+    page.locator("#start").click()
+    page.locator("#queue").get_by_text("Queue:").wait_for(timeout=20_000)
+    page.locator("#run-status .queued").wait_for(timeout=20_000)
+    (second,) = store.queue()
+
+    page.locator("#run input").click()
+    page.get_by_role("option", name=first.id).first.click()
+    page.locator("#run-status .running").wait_for(timeout=20_000)
+    page.locator("#stop").click()
+    until(lambda: first.state().status == "stopped", 60, page)
+    until(lambda: second.state().status == "finished", 120, page)
+    page.locator("#run-status .stopped").wait_for(timeout=20_000)
+    reached = max(event["step"] for event in first.events() if event["event"] == "step")
+    page.locator("#resume").click()
+    until(lambda: any(event["event"] == "resumed" for event in first.events()), 60, page)
+    until(lambda: max(e["step"] for e in first.events() if e["event"] == "step") > reached, 60, page)
+    page.locator("#kill").click()
+    until(lambda: first.state().status not in WAITING, 30, page)
+    page.locator("#run-status").get_by_text("Killed on request").wait_for(timeout=20_000)
+
+    page.get_by_text("Name, resume, archive, delete").click()
+    page.locator("#run-name input, #run-name textarea").fill("<b>My run</b>")
+    page.locator("#run-tags input, #run-tags textarea").fill("first, try")
+    page.locator("#save-label").click()
+    until(lambda: chosen(page).startswith("<b>My run</b>"), 20, page)
+    page.locator("#delete-run").click()
+    page.get_by_text("To delete this run with its adapters, type its id").first.wait_for(timeout=20_000)
+    page.locator("#delete-id input, #delete-id textarea").fill(first.id)
+    page.locator("#delete-run").click()
+    until(lambda: [run.id for run in store.runs()] == [second.id], 20, page)

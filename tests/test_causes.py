@@ -1,0 +1,28 @@
+import errno
+
+import pytest
+import torch
+
+from core.errors import StudioError
+from core.train.causes import cause_of
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (StudioError("Say no more."), "Say no more."),
+        (torch.OutOfMemoryError("CUDA out of memory"), "The GPU's memory ran out. Lower the batch size"),
+        (MemoryError(), "The machine's memory ran out"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "The machine's memory ran out"),
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "The disk is full"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0"), "The disk is full"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/models/x.safetensors"), "/models/x.safetensors"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "could not be read or written"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero. The whole story"),
+    ],
+)
+def test_every_cause_is_a_sentence_with_a_next_step(error, words):
+    said = cause_of(error)
+    assert words in said
+    assert said.endswith(".")

@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.runs import checkpoints
+from core.runs.checkpoints import Checkpoint
+
+
+def made(folder, step: int, loss: float | None = None, marked: bool = True) -> None:
+    place = checkpoints.folder_of(folder, step)
+    place.mkdir(parents=True)
+    (place / "adapter_model.safetensors").write_bytes(b"x")
+    if marked:
+        checkpoints.mark_whole(folder, Checkpoint(step=step, loss=loss))
+
+
+def steps(folder) -> list[int]:
+    return [checkpoint.step for checkpoint in checkpoints.whole(folder)]
+
+
+def test_only_marked_ones_are_whole_the_newest_last(tmp_path):
+    for step in (100, 5, 20):
+        made(tmp_path, step)
+    made(tmp_path, 30, marked=False)
+    (checkpoints.folder_of(tmp_path, 20) / "whole.json").write_text("{")
+    assert steps(tmp_path) == [5, 100]
+    checkpoints.remove_half(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-100", "checkpoint-5"]
+
+
+@given(
+    losses=st.lists(st.none() | st.floats(0, 9) | st.just(float("nan")), min_size=1, max_size=8),
+    keep=st.integers(0, 9),
+)
+def test_the_newest_and_the_best_are_kept(tmp_path_factory, losses, keep):
+    folder = tmp_path_factory.mktemp("c")
+    for step, loss in enumerate(losses, 1):
+        made(folder, step, loss)
+    measured = {step: loss for step, loss in enumerate(losses, 1) if loss is not None and loss == loss}
+    top = min(measured, key=lambda step: (measured[step], step), default=None)
+    found = checkpoints.best(folder)
+    assert (found and found.step) == top
+    checkpoints.prune(folder, keep)
+    newest = range(1, len(losses) + 1) if not keep else range(len(losses) - keep + 1, len(losses) + 1)
+    assert set(steps(folder)) == {step for step in newest if step > 0} | ({top} if top else set())
+
+
+def test_a_folder_without_checkpoints_has_none(tmp_path):
+    assert checkpoints.whole(tmp_path / "nowhere") == []
+    assert checkpoints.best(tmp_path) is None
+    checkpoints.prune(tmp_path, 3)
+
+
+@pytest.mark.parametrize("step", [1, 12_345])
+def test_what_is_marked_comes_back(tmp_path, step):
+    place = checkpoints.folder_of(tmp_path, step)
+    place.mkdir()
+    given = Checkpoint(step=step, loss=1.25, tokens=77, seconds=3.5)
+    checkpoints.mark_whole(tmp_path, given)
+    assert checkpoints.whole(tmp_path) == [given]

@@ -1,0 +1,140 @@
+"""A run stopped, killed or failed goes on: the same losses to the last bit, and nothing that was done is lost."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+from tiny import tiny_llama
+
+from core.data import subset
+from core.errors import StudioError
+from core.runs import checkpoints, process
+from core.runs.config import QLoRAConfig
+from core.runs.store import WAITING, RunStore
+
+pytestmark = pytest.mark.slow
+
+STEPS = 8
+KNOBS = {
+    "model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_steps": STEPS, "batch_size": 3,
+    "gradient_accumulation": 2, "max_length": 96, "eval_rows": 4, "eval_steps": 2, "save_steps": 3,
+    "learning_rate": 5e-3, "lora_dropout": 0.1, "neftune_alpha": 5.0, "seed": 11,
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(settings, tokenizer):
+    """A home with a tiny model: every random part of training is in use, dropout and noise included."""
+    folder = settings.models_dir / "tiny"
+    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    subset.ensure_bundled(settings)
+    made = RunStore(settings)
+    yield made
+    for run in made.runs():
+        state = run.saved_state()
+        if state.process_lives():
+            psutil.Process(state.pid).kill()
+
+
+def ended(run, seconds=120):
+    deadline = time.monotonic() + seconds
+    while run.state().status in WAITING:
+        assert time.monotonic() < deadline, run.log_tail()
+        time.sleep(0.05)
+    return run.state()
+
+
+def at_step(run, step, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not any(event["event"] == "checkpoint" and event["step"] >= step for event in run.events()):
+        assert time.monotonic() < deadline, run.log_tail()
+        assert run.state().status in WAITING, run.state().cause
+        time.sleep(0.005)
+
+
+def curve(run, kind="step", value="loss"):
+    return [(event["step"], event[value]) for event in run.events() if event["event"] == kind]
+
+
+def test_a_run_that_was_killed_and_one_that_was_stopped_end_as_one_that_was_not(store):
+    whole, killed, stopped = (process.submit(store, QLoRAConfig(**KNOBS)) for _ in range(3))
+    assert [run.id for run in store.queue()] == [killed.id, stopped.id], "two wait in the queue"
+    assert ended(whole).status == "finished", whole.log_tail()
+    assert [step for step, _ in curve(whole)] == list(range(1, STEPS + 1))
+
+    at_step(killed, 3)  # the worker of the first run started the second
+    os.kill(killed.saved_state().pid, signal.SIGKILL)
+    assert ended(killed).status == "interrupted"
+    process.advance(store)  # what a server does every two seconds
+    at_step(stopped, 3)
+    stopped.request_stop()
+    assert ended(stopped).status == "stopped"
+
+    for run in (killed, stopped):
+        assert process.resume(store, run) == {}
+        assert ended(run).status == "finished", run.log_tail()
+        assert curve(run) == curve(whole), "every loss, to the last bit"
+        for value in ("learning_rate", "grad_norm", "tokens", "rows"):
+            assert curve(run, value=value) == curve(whole, value=value)
+        assert dict(curve(run, "eval")).items() >= {0: curve(whole, "eval")[0][1]}.items()
+        assert dict(curve(run, "eval"))[STEPS] == dict(curve(whole, "eval"))[STEPS]
+        mine, theirs = (load_file(r.adapter / "adapter_model.safetensors") for r in (run, whole))
+        assert all(mine[name].equal(theirs[name]) for name in theirs)
+
+
+def test_a_finished_run_goes_on_for_more_steps_and_changed_knobs_are_applied_or_refused_by_name(store):
+    run = process.submit(store, QLoRAConfig(**KNOBS | {"scheduler": "constant"}))
+    assert ended(run).status == "finished", run.log_tail()
+    with pytest.raises(StudioError, match=r"is finished\. There is nothing left to do"):
+        process.resume(store, run)
+    with pytest.raises(StudioError, match="Rank, Learning rate cannot change while a run goes on"):
+        process.resume(store, run, lora_rank=3, learning_rate=1.0, max_steps=12)
+    assert process.resume(store, run, max_steps=11, eval_steps=5) == {"max_steps": (8, 11), "eval_steps": (2, 5)}
+    assert ended(run).status == "finished", run.log_tail()
+    assert [step for step, _ in curve(run)] == list(range(1, 12))
+    assert {step for step, _ in curve(run, "eval")} >= {0, 10, 11}
+    assert run.config().max_steps == 11
+    seconds = [value for _, value in curve(run, value="seconds")]
+    assert seconds == sorted(seconds)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(store):
+    run = process.submit(store, QLoRAConfig(**KNOBS | {"save_steps": 0}))
+    deadline = time.monotonic() + 60
+    while not curve(run):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill(store, run)
+    assert run.state().status == "stopped"
+    assert "Killed on request" in run.state().cause
+    process.resume(store, run)
+    assert ended(run).status == "finished", run.log_tail()
+    assert [step for step, _ in curve(run)] == list(range(1, STEPS + 1))
+
+
+def test_best_early_stop_pruning_and_samples(store):
+    """A learning rate so high that the loss turns: the best is kept, and the run ends early."""
+    knobs = KNOBS | {
+        "max_steps": 40, "learning_rate": 0.3, "scheduler": "constant", "eval_steps": 1, "save_steps": 1,
+        "keep_checkpoints": 2, "keep_best": True, "early_stopping": 3, "sample_prompts": "Hello?\nAnd now?",
+        "sample_tokens": 5, "gradient_accumulation": 1, "lora_dropout": 0.0, "neftune_alpha": 0.0,
+    }  # fmt: skip
+    run = process.submit(store, QLoRAConfig(**knobs))
+    state = ended(run)
+    assert state.status == "finished", run.log_tail()
+    losses = dict(curve(run, "eval"))
+    assert max(losses) < 40, "it ended early"
+    assert "3 evaluations in a row were no better" in state.cause
+    best = min((step for step in losses if step), key=lambda step: losses[step])
+    there = checkpoints.whole(run.checkpoints_dir)
+    assert {c.step for c in there} == {best, max(losses) - 1, max(losses)}
+    kept = load_file(run.adapter / "adapter_model.safetensors")
+    same = load_file(checkpoints.folder_of(run.checkpoints_dir, best) / "adapter_model.safetensors")
+    assert all(kept[name].equal(same[name]) for name in same)
+    samples = [event for event in run.events() if event["event"] == "sample"]
+    assert [event["step"] for event in samples] == sorted(losses)
+    assert all(len(event["answers"]) == 2 for event in samples)
