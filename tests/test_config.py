@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.runs.config import Group, QLoRAConfig, group_of
+from core.runs.config import Group, QLoRAConfig, applies, group_of, is_basic, may_change
+from core.runs.knobs.lora import ATTENTION_MODULES
 
 FIELDS = QLoRAConfig.model_fields
 WHOLE = [name for name, field in FIELDS.items() if field.annotation is int]
@@ -80,7 +81,12 @@ def test_a_fraction_is_refused_for_an_int(name):
         QLoRAConfig(**{name: 20.5})
 
 
-@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation is str])
+MAY_BE_EMPTY = {"revision", "sample_prompts", "modules_to_save"}  # empty means: none
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, field in FIELDS.items() if field.annotation is str and name not in MAY_BE_EMPTY]
+)
 def test_a_text_is_never_empty(name):
     with pytest.raises(ValidationError):
         QLoRAConfig(**{name: ""})
@@ -106,6 +112,7 @@ def test_all_problems_are_told_at_once():
     ("said", "meant"),
     [
         ("all-linear", "all-linear"),
+        ("attention", list(ATTENTION_MODULES)),
         ("q_proj", ["q_proj"]),
         (" q_proj , v_proj,, ", ["q_proj", "v_proj"]),
     ],
@@ -136,3 +143,55 @@ def test_target_modules_without_a_name_are_refused(said):
 def test_a_config_comes_back_from_json_as_it_was(values):
     config = QLoRAConfig(**values)
     assert QLoRAConfig.model_validate(json.loads(json.dumps(config.model_dump()))) == config
+
+
+def test_the_short_form_is_about_a_dozen_knobs():
+    assert 9 <= sum(is_basic(name) for name in FIELDS) <= 14
+
+
+def test_every_condition_names_knobs_and_values_that_are_there():
+    for name, field in FIELDS.items():
+        for other, allowed in field.json_schema_extra["when"].items():
+            assert other != name
+            for value in allowed:
+                QLoRAConfig.__pydantic_validator__.validate_assignment(QLoRAConfig.model_construct(), other, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "shown"),
+    [
+        ("double_quantization", {"quantization": "nf4"}, True),
+        ("double_quantization", {"quantization": "none"}, False),
+        ("adam_beta2", {"optimizer": "adafactor"}, False),
+        ("packing", {"attention": "eager"}, False),
+        ("label_smoothing", {"loss": "dft"}, False),
+        ("lora_rank", {}, True),
+    ],
+)
+def test_knobs_that_nothing_would_read_do_not_apply(name, values, shown):
+    assert applies(name, QLoRAConfig().model_dump() | values) == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"lora_init": "pissa"}, "PiSSA changes the base weights"),
+        ({"lora_init": "loftq", "quantization": "int8"}, "LoftQ makes up for what NF4 loses"),
+        ({"lora_init": "loftq", "lora_dora": True}, "DoRA does not go with"),
+        ({"keep_best": True, "eval_rows": 0}, "needs held-out rows"),
+    ],
+)
+def test_knobs_that_do_not_go_together_are_refused(values, why):
+    with pytest.raises(ValidationError, match=why):
+        QLoRAConfig(**values)
+
+
+def test_what_may_change_on_resume_changes_no_result_so_far():
+    fixed = {"model", "subset", "lora_rank", "learning_rate", "seed", "batch_size", "max_length", "eval_rows"}
+    assert not any(may_change(name) for name in fixed)
+    assert may_change("max_steps")
+    assert may_change("eval_steps")
+
+
+def test_sample_prompts_are_one_a_line():
+    assert QLoRAConfig(sample_prompts=" One? \n\nTwo?\n").questions == ["One?", "Two?"]

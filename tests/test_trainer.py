@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from tiny import random_rows, tiny_llama
 
+from core.data.tokens import Renderer
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.trainer import StudioTrainer, lora_config, sft_config
+from core.train.trainer import OPTIMIZERS, StudioTrainer, lora_config, sft_config
 
 LENGTHS = [30, 12, 45, 7]
 
@@ -103,11 +104,20 @@ ARRIVES = {
     "seed": (5, "sft.seed", 5),
     "save_steps": (6, "sft.save_steps", 6),
     "compute_dtype": ("float32", "sft.bf16", False),
+    "lora_rslora": (True, "lora.use_rslora", True),
+    "lora_dora": (True, "lora.use_dora", True),
+    "lora_bias": ("all", "lora.bias", "all"),
+    "lora_init": ("gaussian", "lora.init_lora_weights", "gaussian"),
+    "modules_to_save": ("lm_head, norm", "lora.modules_to_save", ["lm_head", "norm"]),
+    "adam_beta1": (0.8, "sft.adam_beta1", 0.8),
+    "report_to": ("tensorboard", "sft.report_to", ["tensorboard"]),
 }
-# Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py) and the worker (test_worker.py).
+# Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py), the loss and the noise (below), the worker
+# (test_worker.py) and while it runs (test_resume.py).
 ELSEWHERE = {
-    "model", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
-    "eval_steps", "eval_rows", "chat_template",
+    "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
+    "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",
+    "label_smoothing", "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
 }  # fmt: skip
 
 
@@ -126,3 +136,83 @@ def test_a_changed_knob_arrives(tmp_path, knob):
 
     assert arrived(QLoRAConfig(**{knob: value})) == expected
     assert arrived(QLoRAConfig()) != expected
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_is_one_that_transformers_knows(tmp_path, name):
+    made = sft_config(QLoRAConfig(optimizer=name), str(tmp_path), total_steps=10)
+    assert made.optim == OPTIMIZERS[name]
+
+
+@pytest.mark.parametrize("over", [{"loss": "dft"}, {"label_smoothing": 0.3}])
+def test_another_objective_changes_the_training_loss_and_not_the_held_out_loss(tmp_path, tokenizer, over):
+    plain, other = (trainer_of(tmp_path, tokenizer, True, **knobs) for knobs in ({}, over))
+    rows = random_rows(LENGTHS)
+    losses = [made.compute_loss(made.model, made.collate(rows)).item() for made in (plain, other)]
+    assert losses[0] != losses[1]
+    assert plain.held_out_loss(rows, 4) == other.held_out_loss(rows, 4)
+
+
+def test_noise_is_added_while_training_only(tmp_path, tokenizer):
+    trainer = trainer_of(tmp_path, tokenizer, True, neftune_alpha=50.0)
+    rows = random_rows(LENGTHS)
+    trainer.model.train()
+    first, second = (trainer.compute_loss(trainer.model, trainer.collate(rows)).item() for _ in range(2))
+    assert first != second
+    assert trainer.held_out_loss(rows, 4) == trainer.held_out_loss(rows, 4)
+
+
+def test_the_rows_of_a_step_are_known_once(tmp_path, tokenizer):
+    trainer = trainer_of(tmp_path, tokenizer, True)
+    trainer.compute_loss(trainer.model, trainer.collate(random_rows(LENGTHS)))
+    assert trainer.take_rows() == [0, 1, 2, 3]
+    assert trainer.take_rows() == []
+    trainer.held_out_loss(random_rows(LENGTHS), 2)
+    assert trainer.take_rows() == [], "what is measured on was not trained on"
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_sample_answers_are_the_models_own_and_leave_training_as_it_was(tmp_path, tokenizer, packing):
+    config = QLoRAConfig(packing=packing, compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0)
+    kind = attention.PACKED if packing else "sdpa"
+    base = LoadedBase(tiny_llama(vocab_size=len(tokenizer), attention=kind), tokenizer)
+    base.model.requires_grad_(False)
+    renderer = Renderer(tokenizer)
+    made = StudioTrainer(
+        config, base, random_rows(LENGTHS), renderer=renderer, args=sft_config(config, str(tmp_path), 2)
+    )
+    before = made.held_out_loss(random_rows(LENGTHS), 4)
+    questions = ["Hi?", "What is a tide, and when does it turn?"]
+    answers = made.answers(questions, 6)
+    for question, answer in zip(questions, answers, strict=True):
+        ids = torch.tensor([renderer.prompt_ids([{"role": "user", "content": question}])])
+        alone = made.model.get_base_model()
+        alone.set_attn_implementation("sdpa")
+        out = alone.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=2
+        )
+        assert answer == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        alone.set_attn_implementation(kind)
+    assert made.model.training
+    assert made.held_out_loss(random_rows(LENGTHS), 4) == before
+
+
+def test_an_adapter_that_changes_the_base_is_saved_for_the_base_as_it_is_too(tmp_path, tokenizer):
+    """PiSSA: the plain adapter on the untouched base gives the logits that were trained."""
+    from peft import PeftModel
+
+    config = QLoRAConfig(
+        lora_init="pissa", quantization="none", compute_dtype="float32", batch_size=4, max_steps=3, save_steps=0,
+        learning_rate=1e-2, packing=False, attention="sdpa",
+    )  # fmt: skip
+    base = LoadedBase(tiny_llama(), tokenizer)
+    base.model.requires_grad_(False)
+    trainer = StudioTrainer(config, base, random_rows(LENGTHS), args=sft_config(config, str(tmp_path / "c"), 3))
+    trainer.train()
+    trainer.save_model(str(tmp_path / "adapter"))
+    ids = torch.tensor([random_rows([20])[0]["input_ids"]])
+    trainer.model.eval()
+    with torch.no_grad():
+        expected = trainer.model(ids).logits
+        plain = PeftModel.from_pretrained(tiny_llama(), tmp_path / "adapter").eval()
+        torch.testing.assert_close(plain(ids).logits, expected, rtol=1e-3, atol=1e-4)

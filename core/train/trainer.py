@@ -22,7 +22,7 @@ from core.train.neftune import add_noise
 OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
     "adamw_8bit": "adamw_bnb_8bit",
-    "paged_adamw_32bit": "paged_adamw",
+    "paged_adamw_32bit": "paged_adamw_32bit",
     "paged_adamw_8bit": "paged_adamw_8bit",
     "adafactor": "adafactor",
     "lion": "lion_32bit",

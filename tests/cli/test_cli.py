@@ -11,6 +11,7 @@ import pytest
 
 from core.cli import Chat, Train
 from core.cli.data import Data
+from core.cli.runs import Runs
 from core.models import catalogue, embedded
 from core.runs.config import QLoRAConfig
 from core.runs.presets import PRESETS
@@ -21,7 +22,7 @@ COMMANDS = {
     "data": [*Data.model_fields],
     "train": [],
     "chat": [],
-    "runs": ["list", "show", "follow", "stop"],
+    "runs": [*Runs.model_fields],
     "models": ["list", "prepare"],
 }
 EVERY_COMMAND = [[], *([name] for name in COMMANDS), *([a, b] for a, inner in COMMANDS.items() for b in inner)]
@@ -31,8 +32,9 @@ EVERY_COMMAND = [[], *([name] for name in COMMANDS), *([a, b] for a, inner in CO
 def run(home):
     """A finished run, as files."""
     model = embedded.folder(home)
-    model.mkdir(parents=True)
-    (model / "config.json").write_text("{}")
+    model.mkdir(parents=True, exist_ok=True)
+    if not (model / "config.json").is_file():
+        (model / "config.json").write_text("{}")
     made = RunStore(home).create(QLoRAConfig(lora_rank=3))
     made.save_state(RunState(status="finished", created=1, ended=2))
     step = {"event": "step", "step": 1, "total": 1, "loss": "nan", "tokens_per_second": 12.3}
@@ -82,7 +84,7 @@ def test_models_are_listed(ok, home):
 
 
 def test_runs_are_listed_shown_and_followed_to_their_end(ok, run):
-    assert ok("runs", "list") == f"{run.id}  finished\n"
+    assert ok("runs", "list").split() == [run.id, "finished"]
     shown = ok("runs", "show", run.id)
     assert shown.startswith(f"{run.id}: finished")
     assert '"lora_rank": 3' in shown
@@ -100,11 +102,14 @@ def test_an_empty_home_has_no_runs(ok):
 
 
 MISTAKES = {
+    "a preset and a file": (["train", "--preset", "Quick demo", "--config", "x.yaml"], "not from both"),
+    "a file that is not there": (["train", "--config", "none.yaml"], "cannot be read as text"),
+    "a resumed run that is done": (["runs", "resume", "nope"], "no run 'nope'"),
     "a maximum length of 0": (["train", "--max-length", "0"], "given: '0'"),
     "an unknown subset": (["train", "--subset", "nope"], "no subset 'nope'"),
     "an unknown model": (["train", "--model", "nope"], "no model 'nope'"),
-    "an unknown preset": (["train", "--preset", "nope"], " or ".join(repr(name) for name in PRESETS)),
-    "no target modules": (["train", "--lora-targets", ","], "'all-linear' or module names"),
+    "an unknown preset": (["train", "--preset", "nope"], ", ".join(map(repr, [*PRESETS][:-1]))),
+    "no target modules": (["train", "--lora-targets", ","], "'all-linear', 'attention' or module names"),
     "an unknown run": (["runs", "show", "nope"], "no run 'nope'"),
     "following an unknown run": (["runs", "follow", "nope"], "no run 'nope'"),
     "stopping an unknown run": (["runs", "stop", "nope"], "no run 'nope'"),
@@ -146,7 +151,7 @@ def test_words_that_are_no_command_are_refused(say, words):
 def test_an_ended_run_cannot_be_stopped(say, run):
     assert say("runs", "stop", run.id)[::2] == (
         2,
-        f"The run {run.id} is finished already: there is nothing to stop.\n",
+        f"The run {run.id} is finished: there is nothing to stop.\n",
     )
 
 
@@ -191,3 +196,30 @@ def test_a_home_that_cannot_be_made_is_told_with_the_variable(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert "STUDIO_HOME" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_run_starts_from_its_own_yaml_and_a_check_starts_nothing(say, ok, studio, run, tmp_path, monkeypatch):
+    path = tmp_path / "run.yaml"
+    path.write_text(ok("runs", "yaml", run.id))
+    assert "lora_rank: 3" in path.read_text()
+    assert "fine: keeper: 306 rows to train on" in ok("train", "--config", path, "--check")
+    code, out, err = say("train", "--config", path, "--check", "--max-length", "100000")
+    assert code == 2
+    assert "problem: Maximum length 100,000" in out
+    assert "1 problem to mend" in err
+    assert len(RunStore(studio).runs()) == 1
+    asked = []
+    monkeypatch.setattr("core.cli.runs.process.submit", lambda store, config: asked.append(config) or run)
+    ok("train", "--config", path, "--max-steps", "5", "--detach")
+    assert asked == [QLoRAConfig(lora_rank=3, max_steps=5)]
+
+
+def test_a_run_is_named_tagged_and_resumed_by_knob(say, ok, run):
+    ok("runs", "label", run.id, "--name", "First", "--tags", "a", "--tags", "b")
+    assert "First" in ok("runs", "list")
+    assert run.label().tags == ["a", "b"]
+    assert say("runs", "resume", run.id)[2].strip().endswith("There is nothing left to do; give it more steps.")
+    assert "'rank' is no knob=value" in say("runs", "resume", run.id, "--set", "rank=3")[2]
+    assert "Rank cannot change" in say("runs", "resume", run.id, "--set", "lora_rank=9")[2]
+    assert "given: 'x'" in say("runs", "resume", run.id, "--set", "max_steps=x")[2]
+    assert "nothing to kill" in say("runs", "kill", run.id)[2]

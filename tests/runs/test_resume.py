@@ -4,60 +4,15 @@ import os
 import signal
 import time
 
-import psutil
 import pytest
+from runs_of_tiny import KNOBS, STEPS, at_step, curve, ended
 from safetensors.torch import load_file
-from tiny import tiny_llama
 
-from core.data import subset
 from core.errors import StudioError
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
-from core.runs.store import WAITING, RunStore
 
 pytestmark = pytest.mark.slow
-
-STEPS = 8
-KNOBS = {
-    "model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_steps": STEPS, "batch_size": 3,
-    "gradient_accumulation": 2, "max_length": 96, "eval_rows": 4, "eval_steps": 2, "save_steps": 3,
-    "learning_rate": 5e-3, "lora_dropout": 0.1, "neftune_alpha": 5.0, "seed": 11,
-}  # fmt: skip
-
-
-@pytest.fixture
-def store(settings, tokenizer):
-    """A home with a tiny model: every random part of training is in use, dropout and noise included."""
-    folder = settings.models_dir / "tiny"
-    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    subset.ensure_bundled(settings)
-    made = RunStore(settings)
-    yield made
-    for run in made.runs():
-        state = run.saved_state()
-        if state.process_lives():
-            psutil.Process(state.pid).kill()
-
-
-def ended(run, seconds=120):
-    deadline = time.monotonic() + seconds
-    while run.state().status in WAITING:
-        assert time.monotonic() < deadline, run.log_tail()
-        time.sleep(0.05)
-    return run.state()
-
-
-def at_step(run, step, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not any(event["event"] == "checkpoint" and event["step"] >= step for event in run.events()):
-        assert time.monotonic() < deadline, run.log_tail()
-        assert run.state().status in WAITING, run.state().cause
-        time.sleep(0.005)
-
-
-def curve(run, kind="step", value="loss"):
-    return [(event["step"], event[value]) for event in run.events() if event["event"] == kind]
 
 
 def test_a_run_that_was_killed_and_one_that_was_stopped_end_as_one_that_was_not(store):

@@ -1,0 +1,25 @@
+"""A home with a tiny model; no worker outlives its test."""
+
+import os
+import signal
+
+import pytest
+from tiny import tiny_llama
+
+from core.data import subset
+from core.runs.store import RunStore
+
+
+@pytest.fixture
+def store(settings, tokenizer):
+    """A home with a tiny model: every random part of training is in use, dropout and noise included."""
+    folder = settings.models_dir / "tiny"
+    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    subset.ensure_bundled(settings)
+    made = RunStore(settings)
+    yield made
+    for run in made.runs():
+        state = run.saved_state()
+        if state.process_lives():
+            os.killpg(state.pid, signal.SIGKILL)

@@ -1,0 +1,65 @@
+import pytest
+from opened import talk, talks
+
+from core.data import subset
+from core.data.recipe import Recipe
+from core.runs.checks import check
+from core.runs.config import QLoRAConfig
+
+
+@pytest.fixture
+def home(studio):
+    subset.ensure_bundled(studio)
+    return studio
+
+
+def texts(found, level):
+    return [finding.text for finding in found if finding.level == level]
+
+
+def test_a_run_that_can_start_has_no_problem(home):
+    found = check(home, QLoRAConfig())
+    assert texts(found, "problem") == []
+    assert any("306 rows to train on, 34 held out" in text for text in texts(found, "fine"))
+
+
+def test_every_problem_is_told_at_once_problems_first(home):
+    found = check(home, QLoRAConfig(model="nope", subset="nowhere", report_to="wandb"))
+    problems = texts(found, "problem")
+    assert len(problems) == 3
+    for words in ("no model 'nope'", "no subset 'nowhere'", "pip install wandb"):
+        assert any(words in text for text in problems)
+    assert [finding.level for finding in found] == sorted(
+        (finding.level for finding in found), key=["problem", "warning", "fine"].index
+    )
+
+
+@pytest.mark.parametrize(
+    ("over", "level", "words"),
+    [
+        ({"max_length": 100_000}, "problem", "more than smollm2-135m-instruct can read (8,192 tokens)"),
+        ({"max_length": 16}, "problem", "have nothing to learn within 16 tokens"),
+        ({"max_length": 120}, "warning", "are longer than 120 tokens and are cut"),
+        ({"batch_size": 512}, "warning", "306 rows are fewer than one update takes (512)"),
+        ({"revision": "abc"}, "problem", "has no revision 'abc'"),
+    ],
+)
+def test_what_the_rows_and_the_model_say(home, over, level, words):
+    assert any(words in text for text in texts(check(home, QLoRAConfig(**over)), level))
+
+
+def test_rows_the_template_refuses_are_counted(home, tmp_path):
+    said = [talk("a", "b"), talk("a <|im_end|>", "b"), talk("c", "d")]
+    data = talks(home, tmp_path, said)
+    subset.cut(home, "marks", Recipe(dataset=data.id, held_out_share=0))
+    found = check(home, QLoRAConfig(subset="marks", held_out_share=0))
+    assert any("1 of the first 3 rows cannot be trained on: a turn holds" in text for text in texts(found, "warning"))
+    assert any("No rows are held out" in text for text in texts(found, "warning"))
+
+
+def test_a_gated_model_and_a_full_disk(home, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = check(home, QLoRAConfig(model="meta-llama/Llama-2-7b-hf"))
+    assert any("meta-llama/Llama-2-7b-hf" in text for text in texts(found, "problem"))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("D", (), {"free": 2**20})())
+    assert any("of disk are free" in text for text in texts(check(home, QLoRAConfig()), "problem"))

@@ -1,0 +1,13 @@
+import re
+import types
+
+from core.train.lineage import lineage
+
+
+def test_it_names_commit_code_packages_and_hardware():
+    model = types.SimpleNamespace(config=types.SimpleNamespace(_commit_hash="abc"))
+    found = lineage(model)
+    assert found["base_commit"] == "abc"
+    assert re.fullmatch(r"[0-9a-f]{7,}(-dirty)?|unknown", found["code"])
+    assert found["packages"]["torch"].startswith("2.")
+    assert found["hardware"]

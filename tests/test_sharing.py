@@ -1,0 +1,53 @@
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import StudioError
+from core.runs.config import QLoRAConfig
+from core.runs.sharing import command_line, from_yaml, to_yaml
+
+CONFIGS = st.builds(
+    QLoRAConfig,
+    lora_rank=st.integers(1, 512),
+    learning_rate=st.floats(1e-9, 1),
+    packing=st.booleans(),
+    sample_prompts=st.text(st.characters(codec="utf-8", exclude_categories=("C",)), max_size=50),
+    subset=st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=1, max_size=20),
+    scheduler=st.sampled_from(["constant", "linear", "cosine"]),
+)
+
+
+@given(CONFIGS)
+def test_a_configuration_comes_back_from_its_yaml(config):
+    assert from_yaml(to_yaml(config)) == config
+
+
+def test_yaml_stands_in_groups():
+    text = to_yaml(QLoRAConfig())
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Model", "# LoRA", "# Data", "# Optimiser", "# Batch and length", "# Measuring and saving"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("lora_rank: [", "no YAML that can be read in line 1"),
+        ("- a\n- b\n", "holds no knobs"),
+        ("", "holds no knobs"),
+        ("lora_rank: 0\nmax_length: 3\n", "Rank"),
+        ("rank: 8\n", "rank"),
+        ("!!python/object/apply:os.system ['true']", "no YAML that can be read"),
+    ],
+)
+def test_what_is_no_configuration_is_refused_with_the_reason(text, why):
+    with pytest.raises(StudioError, match=why):
+        from_yaml(text, "'a.yaml'")
+
+
+def test_the_command_holds_what_is_not_at_its_default():
+    assert command_line(QLoRAConfig()) == "python -m core train"
+    words = shlex.split(command_line(QLoRAConfig(packing=False, keep_best=True, sample_prompts="It's?\nTwo", epochs=2)))
+    assert words[4:] == ["--no-packing", "--epochs", "2.0", "--keep-best", "--sample-prompts", "It's?\nTwo"]

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from core.runs import events
+from core.runs.events import EventWriter
+from core.runs.progress import progress
+from core.runs.timeline import DRAWN, HELD_OUT, Timeline, Timelines, thinned
+
+
+def step(number: int, loss=1.0, **more) -> dict:
+    return {"event": "step", "step": number, "total": 99, "loss": loss, "tokens": number * 10,
+            "seconds": number / 2, "learning_rate": 1e-3, **more}  # fmt: skip
+
+
+def written(path, said) -> None:
+    with path.open("a") as stream:
+        stream.writelines(json.dumps(event) + "\n" for event in said)
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.builds(step, st.integers(1, 9), st.sampled_from([1.5, "nan", None])),
+        st.builds(lambda s: {"event": "eval", "step": s, "loss": 2.0 + s}, st.integers(0, 9)),
+        st.builds(lambda s: {"event": "resumed", "step": s}, st.integers(0, 9)),
+        st.sampled_from([{"event": "done"}, {"event": "stage", "text": "x"}, {"event": "prepared", "total_steps": 9}]),
+    ),
+    max_size=25,
+)
+
+
+def in_order(said: list[dict]) -> list[dict]:
+    """Events as a worker writes them: steps grow, but for what is done again after a resumption."""
+    kept, last = [], 0
+    for event in said:
+        if event["event"] == "resumed":
+            last = event["step"] = min(event["step"], last)
+        elif event["event"] == "step":
+            last = event["step"] = last + 1
+        elif event["event"] == "eval":
+            event["step"] = last
+        kept.append(event)
+    return kept
+
+
+@limits(max_examples=80)
+@given(said=EVENTS, cuts=st.lists(st.integers(0, 25), max_size=3))
+def test_read_in_pieces_it_says_what_the_whole_history_says(tmp_path_factory, said, cuts):
+    said = in_order(said)
+    path = tmp_path_factory.mktemp("t") / events.FILE
+    timeline = Timeline(path)
+    for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(said)], strict=True):
+        written(path, said[begin:end])
+        timeline.update()
+    history = events.read(path)
+    assert timeline.progress() == progress(history)
+    steps = [event for event in history if event["event"] == "step"]
+    assert timeline.steps == len(steps)
+    good = [(e["step"], e["tokens"], e["seconds"], e["loss"]) for e in steps if isinstance(e["loss"], float)]
+    assert timeline.curve("loss") == good
+    assert timeline.not_numbers() == [e["step"] for e in steps if not isinstance(e["loss"], float)]
+    assert [(s, v) for s, *_, v in timeline.curve(HELD_OUT)] == [
+        (e["step"], e["loss"]) for e in history if e["event"] == "eval"
+    ]
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400),
+    most=st.integers(6, 60),
+)
+def test_thinned_keeps_both_ends_and_both_extremes_and_its_bound(values, most):
+    array = np.array(values)
+    kept = thinned(array, most)
+    assert len(kept) <= max(most, 4)
+    assert list(kept) == sorted(set(kept.tolist()))
+    assert {0, len(values) - 1} <= set(kept.tolist())
+    assert array[kept].min() == array.min()
+    assert array[kept].max() == array.max()
+    if len(values) <= most:
+        assert len(kept) == len(values)
+
+
+def test_a_long_run_is_drawn_in_few_points_and_a_part_of_it_in_all_of_its_own(tmp_path):
+    path = tmp_path / events.FILE
+    written(path, [step(i, 1.0 + (i == 7777) * 50) for i in range(1, 20_001)])
+    timeline = Timeline(path)
+    timeline.update()
+    whole = timeline.curve("loss")
+    assert len(whole) <= DRAWN
+    assert (7777, 51.0) in [(s, v) for s, *_, v in whole], "a spike is seen"
+    assert [s for s, *_ in timeline.curve("loss", 7700, 7800)] == list(range(7700, 7801))
+
+
+def test_timelines_are_shared_read_on_and_forgotten_in_turn(tmp_path):
+    kept = Timelines()
+    paths = [tmp_path / f"{i}.jsonl" for i in range(20)]
+    for path in paths:
+        written(path, [step(1)])
+    first = kept.of(paths[0])
+    assert kept.of(paths[0]) is first
+    written(paths[0], [step(2)])
+    assert kept.of(paths[0]).steps == 2
+    for path in paths[1:]:
+        kept.of(path)
+    assert kept.of(paths[0]) is not first
+    assert kept.of(tmp_path / "none.jsonl").progress().step == 0
+
+
+def test_a_line_that_is_being_written_waits(tmp_path):
+    path = tmp_path / events.FILE
+    EventWriter(path).write("step", **{k: v for k, v in step(1).items() if k != "event"})
+    with path.open("a") as stream:
+        stream.write('{"event": "step", "step": 2')
+    timeline = Timeline(path)
+    timeline.update()
+    assert timeline.steps == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]\n", '{"no": 1}\n', "\x00\n"])
+def test_what_is_no_event_is_passed_over(tmp_path, text):
+    path = tmp_path / events.FILE
+    path.write_text(text)
+    timeline = Timeline(path)
+    timeline.update()
+    assert timeline.steps == 0

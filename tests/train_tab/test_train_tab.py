@@ -1,0 +1,54 @@
+"""The wiring: as many outputs as every handler gives, and nothing on the page that nobody listens to."""
+
+import gradio as gr
+import pytest
+from train_events import EVENTS
+
+from core.runs.checks import Finding
+from core.runs.config import QLoRAConfig
+from core.runs.timeline import Timelines
+from studio.train.controls import Controls
+from studio.train.form import Form
+from studio.train.watching import Watch
+from studio.train_tab import build_train_tab, findings_html
+
+FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr.Slider)
+
+
+@pytest.fixture
+def demo(runs):
+    with gr.Blocks() as made:
+        build_train_tab(runs, made)
+    return made
+
+
+def outputs(demo, name: str) -> set[int]:
+    return {len(fn.outputs) for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__ == name}
+
+
+def test_every_handler_fills_every_output(demo, runs, a_run):
+    run, watch, form, controls = a_run(EVENTS), Watch(runs, Timelines()), Form(runs), Controls(runs)
+    assert outputs(demo, "Watch.shown") == {len(watch.shown(run.id, "use (%)", None))}
+    assert outputs(demo, "Watch.shown") == {len(watch.shown(None, "use (%)", None))}
+    assert outputs(demo, "Watch.samples") == {len(watch.samples(run.id, 0))} == {len(watch.samples(None, 0))}
+    assert outputs(demo, "Form.preset") == {len(form.preset("Quick demo"))}
+    assert outputs(demo, "Form.from_run") == {len(form.from_run(run.id))}
+    assert outputs(demo, "Form.shared") == {len(form.shared(**QLoRAConfig().model_dump()))}
+    assert outputs(demo, "Controls.able") == {len(controls.able(run.id))}
+    assert outputs(demo, "Controls.label") == {len(controls.label(run.id))}
+
+
+def test_no_control_is_dead(demo):
+    heard = {target for fn in demo.fns.values() for target, _ in fn.targets}
+    read = {part._id for fn in demo.fns.values() for part in fn.inputs}
+    for block in demo.blocks.values():
+        if isinstance(block, (gr.Button, gr.DownloadButton)):
+            assert block._id in heard, block.value
+        elif isinstance(block, FIELDS) and block.interactive is not False:
+            assert block._id in read, block.label
+
+
+def test_findings_are_inert():
+    shown = findings_html([Finding("problem", "<b>x</b>"), Finding("fine", "y")])
+    assert "&lt;b&gt;" in shown
+    assert shown.count("<li") == 2
