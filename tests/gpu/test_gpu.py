@@ -11,7 +11,7 @@ from core.chat.sampling import Sampling
 from core.data import subset
 from core.runs import process
 from core.runs.config import QLoRAConfig
-from core.runs.store import ACTIVE, RunStore
+from core.runs.store import WAITING, RunStore
 
 pytestmark = [
     pytest.mark.gpu,
@@ -35,9 +35,9 @@ def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
         learning_rate=5e-3, warmup_ratio=0, eval_rows=8, eval_steps=0, save_steps=0,
         optimizer="paged_adamw_8bit" if quantization == "nf4" else "adamw",
     )  # fmt: skip
-    run = process.start(store, config)
+    run = process.submit(store, config)
     deadline = time.monotonic() + 180
-    while run.state().status in ACTIVE:
+    while run.state().status in WAITING:
         assert time.monotonic() < deadline, run.log_tail(60)
         time.sleep(0.2)
     assert run.state().status == "finished", run.log_tail(60)
@@ -58,8 +58,8 @@ def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
 def test_packed_loss_equals_padded_within_bf16(store):
     losses = {}
     for packing in (True, False):
-        run = process.start(store, QLoRAConfig(model="small", packing=packing, max_steps=1, batch_size=8, save_steps=0))
-        while run.state().status in ACTIVE:
+        run = process.submit(store, QLoRAConfig(model="small", packing=packing, max_steps=1, batch_size=8, save_steps=0))
+        while run.state().status in WAITING:
             time.sleep(0.2)
         losses[packing] = next(event["loss"] for event in run.events() if event["event"] == "step")
     assert losses[True] == pytest.approx(losses[False], rel=2e-2)
