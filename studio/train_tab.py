@@ -91,7 +91,7 @@ def _wire_controls(
     done.resume.click(told(do.resume), inputs_kwargs=resumed, outputs=None, api_name="resume", concurrency_limit=None)
     done.earlier.click(told(lambda run_id: do.move(run_id, -1)), run, done.queue, **QUIET)
     done.later.click(told(lambda run_id: do.move(run_id, 1)), run, done.queue, **QUIET)
-    about.save.click(told(do.save_label), [run, *about.label, every], run, api_name="label")
+    about.save.click(told(do.save_label), [run, *about.label, every], run, api_name="save_label")
     about.delete.click(told(do.delete), [run, about.typed, every], run, api_name="delete")
 
 

@@ -13,6 +13,7 @@ from core.chat.sampling import Sampling
 from core.data import subset
 from core.errors import StudioError
 from core.models import embedded
+from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState
 from studio.chat_tab import IDLE, NO_RUN, ChatActions, _chats, _history, build_chat_tab
@@ -41,6 +42,9 @@ def a_run(do, adapters=("adapter",), created=1.0):
         folder.mkdir(parents=True)
         (folder / "adapter_config.json").write_text("{}")
         (folder / "adapter_model.safetensors").write_bytes(b"")
+        if folder.parent == run.checkpoints_dir:
+            step = int(folder.name.removeprefix("checkpoint-"))
+            checkpoints.mark_whole(run.checkpoints_dir, checkpoints.Checkpoint(step=step))
     return run
 
 

@@ -57,7 +57,13 @@ MISUSES = {
     "/push": {"name": "no-such-subset", "form": "llama2", "repo": "a/b", "token": ""},
     "/sql": {"sql": "SELECT 1"},
     "/start": {"subset": "no-such-subset"},
+    "/check": {"max_length": 0},
     "/stop": {"run_id": "no-such-run"},
+    "/kill": {"run_id": "no-such-run"},
+    "/resume": {"run_id": "no-such-run"},
+    "/save_label": {"run_id": "no-such-run", "name": "x", "tags": "", "note": ""},
+    "/delete": {"run_id": "no-such-run", "typed": "no-such-run"},
+    "/exclude": {"run_id": "no-such-run", "row": None},
     "/chat": {"run_id": None, "adapter": None, "prompt": "Hi."},
 }
 HARMLESS = {"/search"}  # before a data set is chosen there is nothing to be found, and that is no mistake

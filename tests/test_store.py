@@ -138,7 +138,7 @@ def test_a_run_whose_state_is_damaged_is_told_and_hides_no_other(store, text):
     assert "state.json of this run cannot be read" in damaged.problem()
     assert fine.problem() is None
     assert store.active() is None
-    assert store.listed().split() == sorted([fine.id, damaged.id])
+    assert [line.split()[0] for line in store.listed().splitlines()] == sorted([fine.id, damaged.id])
 
 
 def test_a_damaged_config_and_subset_are_told_too(store):

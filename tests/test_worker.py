@@ -151,4 +151,4 @@ def test_knobs_of_the_worker_are_read(store):
     assert prepared["held_out_rows"] == 1
     assert not any("unpacked" in choice for choice in prepared["choices"])
     assert [event["step"] for event in run.events() if event["event"] == "eval"] == [0, 1, 2]
-    assert list(run.adapters()) == ["final"]
+    assert list(run.adapters()) == ["final", "step 2"], "save_steps 0: only the last"

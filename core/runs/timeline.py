@@ -33,9 +33,9 @@ class Timeline(EventReader):
     def reset(self) -> None:
         self._steps, self._tokens, self._seconds = array("q"), array("q"), array("d")
         self._values = {name: array("d") for name in MEASURES}
-        self._evals: list[tuple[int, float]] = []
+        self._odd_losses: dict[int, Any] = {}  # by step, as they were written: no numbers
+        self._evals: list[Event] = []
         self._last: dict[str, Event] = {}
-        self._first_eval: Event | None = None
         self.samples: list[Event] = []
         self.checkpoints: list[int] = []
 
@@ -47,11 +47,12 @@ class Timeline(EventReader):
             self._steps.append(event["step"])
             self._tokens.append(event.get("tokens") or 0)
             self._seconds.append(event.get("seconds") or 0.0)
+            if not np.isfinite(_number(event.get("loss"))):
+                self._odd_losses[event["step"]] = event.get("loss")
             for name, values in self._values.items():
                 values.append(_number(event.get(name)))
         elif kind == "eval":
-            self._first_eval = self._first_eval or event
-            self._evals.append((event["step"], _number(event.get("loss"))))
+            self._evals.append(event)
         elif kind == "sample":
             self.samples.append(event)
         elif kind == "checkpoint":
@@ -63,25 +64,35 @@ class Timeline(EventReader):
         keep = int(np.searchsorted(np.frombuffer(self._steps, dtype=np.int64), step, side="right"))
         for values in (self._steps, self._tokens, self._seconds, *self._values.values()):
             del values[keep:]
-        self._evals = [found for found in self._evals if found[0] <= step]
+        self._odd_losses = {at: loss for at, loss in self._odd_losses.items() if at <= step}
+        self._evals = [event for event in self._evals if event["step"] <= step]
         self.samples = [event for event in self.samples if event["step"] <= step]
         self.checkpoints = [found for found in self.checkpoints if found <= step]
-        for kind in ("done", "failed"):
+        for kind in ("done", "failed", "sample", "checkpoint"):
             self._last.pop(kind, None)
+        if (gone := self._last.pop("step", None)) and self._steps:
+            self._last["step"] = self._last_step(gone.get("total", 0))
+
+    def _last_step(self, total: int) -> Event:
+        """The last step that is left, as its event said."""
+        measured = {name: None if np.isnan(values[-1]) else values[-1] for name, values in self._values.items()}
+        loss = self._odd_losses.get(self._steps[-1], measured["loss"])
+        spent = {"step": self._steps[-1], "tokens": self._tokens[-1], "seconds": self._seconds[-1]}
+        return {"event": "step", "total": total, **measured, **spent, "loss": loss}
 
     @property
     def steps(self) -> int:
         return len(self._steps)
 
     def progress(self) -> Progress:
-        first = [self._first_eval] if self._first_eval else []
-        return progress([*first, *(event for kind, event in self._last.items() if event is not self._first_eval)])
+        others = [event for kind, event in self._last.items() if kind != "eval"]
+        return progress([*others, *self._evals[:1], *self._evals[-1:]])
 
     def values(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
         """(steps,) and (values,) of a measure, gaps left out."""
         if measure == HELD_OUT:
-            steps, values = zip(*self._evals, strict=True) if self._evals else ((), ())
-            steps, values = np.array(steps, dtype=np.int64), np.array(values, dtype=float)
+            steps = np.array([event["step"] for event in self._evals], dtype=np.int64)
+            values = np.array([_number(event.get("loss")) for event in self._evals], dtype=float)
         else:
             steps = np.array(self._steps, dtype=np.int64)
             values = np.array(self._values[measure], dtype=float)

@@ -58,7 +58,9 @@ def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
 def test_packed_loss_equals_padded_within_bf16(store):
     losses = {}
     for packing in (True, False):
-        run = process.submit(store, QLoRAConfig(model="small", packing=packing, max_steps=1, batch_size=8, save_steps=0))
+        run = process.submit(
+            store, QLoRAConfig(model="small", packing=packing, max_steps=1, batch_size=8, save_steps=0)
+        )
         while run.state().status in WAITING:
             time.sleep(0.2)
         losses[packing] = next(event["loss"] for event in run.events() if event["event"] == "step")
