@@ -113,6 +113,18 @@ def grid(folder: str, shape: str) -> list[dict[str, Any]]:
     return found
 
 
+def forecast_of(preset: Any) -> tuple[float, float]:
+    """Forecast peak of the allocator and of the device, in GiB."""
+    from transformers import LlamaConfig
+
+    from core.runs.forecast import forecast, shape_of
+
+    config = preset.config()
+    found = forecast(shape_of(LlamaConfig(vocab_size=32000, **SHAPES["7b"])), config,
+                     config.gradient_checkpointing != "off")  # fmt: skip
+    return found.total / 2**30, found.device / 2**30
+
+
 def apart(work: Callable[..., Any], *arguments: Any) -> Any:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)
@@ -138,11 +150,14 @@ def main() -> None:
             if options.grid:
                 for line in apart(grid, str(folder), shape):
                     print(json.dumps(line), flush=True)
-        print("| preset | loaded GiB | peak GiB | reserved GiB | device GiB |\n|---|---|---|---|---|")
+        head = ("preset", "loaded", "peak", "forecast", "× peak", "on the device", "forecast", "× device")
+        print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
         for preset in (*CARDS, LONG_CONTEXT):
             found = apart(preset_peak, str(Path(scratch) / "7b"), preset.values)
-            figures = " | ".join(f"{found[name]:.2f}" for name in ("loaded", "peak", "reserved", "device"))
-            print(f"| {preset.name} | {figures} |", flush=True)
+            peak, device = forecast_of(preset)
+            figures = (found["loaded"], found["peak"], peak, peak / found["peak"], found["device"], device,
+                       device / found["device"])  # fmt: skip
+            print(f"| {preset.name} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -76,30 +76,30 @@ def _card(gigabytes: int, why: str, **values: Any) -> Preset:
 
 
 CARDS = (
-    _card(8, "Llama-2-7B on 8 GB: one short row at a time, sixteen an update, activations recomputed, the optimiser's "
-          "state in 8 bits and out of the GPU when it must be.",
-          batch_size=1, gradient_accumulation=16, max_length=512, gradient_checkpointing="on",
-          optimizer="paged_adamw_8bit"),
-    _card(12, "Llama-2-7B on 12 GB: rows of 1,024 tokens, one at a time, sixteen an update, activations recomputed.",
-          batch_size=1, gradient_accumulation=16, max_length=1024, gradient_checkpointing="on",
-          optimizer="paged_adamw_8bit"),
-    _card(16, "Llama-2-7B on 16 GB: two rows of 1,024 tokens at a time, sixteen an update, activations recomputed.",
+    _card(8, "Llama-2-7B on 8 GB: two rows of 1,024 tokens a pass, sixteen an update, activations recomputed, the "
+          "optimiser's state in 8 bits and out of the GPU when it must be.",
           batch_size=2, gradient_accumulation=8, max_length=1024, gradient_checkpointing="on",
           optimizer="paged_adamw_8bit"),
-    _card(24, "Llama-2-7B on 24 GB: four rows of 1,024 tokens at a time, sixteen an update, activations recomputed.",
-          batch_size=4, gradient_accumulation=4, max_length=1024, gradient_checkpointing="on"),
-    _card(80, "Llama-2-7B on 80 GB: sixteen rows of 1,024 tokens at once.", batch_size=16, max_length=1024),
+    _card(12, "Llama-2-7B on 12 GB: four rows of 1,024 tokens a pass, sixteen an update, activations recomputed.",
+          batch_size=4, gradient_accumulation=4, max_length=1024, gradient_checkpointing="on",
+          optimizer="paged_adamw_8bit"),
+    _card(16, "Llama-2-7B on 16 GB: eight rows of 1,024 tokens a pass, sixteen an update, activations recomputed.",
+          batch_size=8, gradient_accumulation=2, max_length=1024, gradient_checkpointing="on"),
+    _card(24, "Llama-2-7B on 24 GB: sixteen rows of 1,024 tokens a pass, activations recomputed.",
+          batch_size=16, max_length=1024, gradient_checkpointing="on"),
+    _card(80, "Llama-2-7B on 80 GB: eight rows of 1,024 tokens a pass, sixteen an update, nothing recomputed.",
+          batch_size=8, gradient_accumulation=2, max_length=1024, gradient_checkpointing="off"),
 )  # fmt: skip
 
 LONG_CONTEXT = Preset(
     "Long context",
-    "Rows of Llama 2's whole context of 4,096 tokens on a 24 GB card: one at a time, activations recomputed, a lower "
-    f"learning rate for the many tokens of an update. {_NEEDS}",
+    "Rows of Llama 2's whole context of 4,096 tokens on a 24 GB card: two a pass, sixteen an update, activations "
+    f"recomputed, a lower learning rate for the many tokens of an update. {_NEEDS}",
     {
         "model": _LLAMA_7B,
         "max_length": 4096,
-        "batch_size": 1,
-        "gradient_accumulation": 16,
+        "batch_size": 2,
+        "gradient_accumulation": 8,
         "gradient_checkpointing": "on",
         "learning_rate": 1e-4,
         "optimizer": "paged_adamw_8bit",

@@ -1,0 +1,169 @@
+"""How much memory a run will take, before it is started: weights, adapters, optimiser, activations, and what is left.
+
+The figures are arithmetic over the model's shape. The constants of the activations were fitted to measurements of one
+forward and backward pass on an H100 (bench/card_memory.py --grid): Llama shapes of 1.1 and 7 billion weights, rows laid
+end to end, 512 to 8,192 tokens, with and without gradient checkpointing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.runs.config import QLoRAConfig
+from core.runs.knobs.lora import ALL_LINEAR, ATTENTION_MODULES
+
+_MIB = 2**20
+# Bytes an adapter weight's optimiser state takes on the GPU; paged state moves out when room is short.
+_STATE_BYTES = {
+    "adamw": 8.0, "adamw_8bit": 2.1, "paged_adamw_32bit": 0.0, "paged_adamw_8bit": 0.0, "adafactor": 0.1, "lion": 4.0,
+    "lion_8bit": 1.05, "paged_lion_8bit": 0.0,
+}  # fmt: skip
+_WORKSPACE = 64 * _MIB  # what cuBLAS keeps
+CONTEXT = 450 * _MIB  # what CUDA and its kernels take beside torch's allocator
+FRAGMENTED = 1.12  # torch's allocator holds this much more than its peak
+MARGIN = 0.05  # of the card that is left free
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a Llama-like model decides its memory. All sizes count numbers, not bytes."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    query: int  # heads × head width
+    key: int  # key-value heads × head width
+    vocabulary: int
+    tied: bool
+
+    @property
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """(in, out) of the linear layers of one block."""
+        h, m = self.hidden, self.intermediate
+        return {
+            "q_proj": (h, self.query), "k_proj": (h, self.key), "v_proj": (h, self.key), "o_proj": (self.query, h),
+            "gate_proj": (h, m), "up_proj": (h, m), "down_proj": (m, h),
+        }  # fmt: skip
+
+
+def shape_of(config: Any) -> Shape:
+    """From a transformers config. Raises ValueError when it lacks what a Llama has."""
+    text = config.get_text_config()
+    try:
+        heads = text.num_attention_heads
+        width = getattr(text, "head_dim", None) or text.hidden_size // heads
+        keys = getattr(text, "num_key_value_heads", None) or heads
+        return Shape(
+            layers=text.num_hidden_layers,
+            hidden=text.hidden_size,
+            intermediate=text.intermediate_size,
+            query=heads * width,
+            key=keys * width,
+            vocabulary=text.vocab_size,
+            tied=bool(getattr(text, "tie_word_embeddings", False)),
+        )
+    except AttributeError as error:
+        raise ValueError(f"no forecast for a model without {error.name}") from error
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes by what they are for; `total` is the peak of torch's allocator, `device` what the card must have."""
+
+    parts: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.parts.values())
+
+    @property
+    def device(self) -> float:
+        return self.total * FRAGMENTED + CONTEXT
+
+
+def forecast(shape: Shape, config: QLoRAConfig, checkpointing: bool, dtype_bytes: int = 2) -> Forecast:
+    """The peak memory of a run on a GPU, rows at the maximum length.
+
+    Args:
+        checkpointing: whether activations are recomputed.
+    """
+    linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
+    outside = shape.vocabulary * shape.hidden * (1 if shape.tied else 2) + (2 * shape.layers + 1) * shape.hidden
+    trained = _trained(shape, config)
+    tokens = config.batch_size * config.max_length
+    return Forecast(
+        {
+            "weights": linear * _weight_bytes(config, dtype_bytes) + outside * dtype_bytes,
+            "adapters": trained * 4.0,
+            # with several passes an update they stand from its first to its last
+            "gradients": trained * 4.0 * (config.gradient_accumulation > 1),
+            "optimiser": trained * _STATE_BYTES[config.optimizer],
+            "activations": _activations(shape, tokens, trained, checkpointing, config.gradient_accumulation > 1),
+            "workspace": _WORKSPACE,
+        }
+    )
+
+
+def _weight_bytes(config: QLoRAConfig, dtype_bytes: int) -> float:
+    """Bytes a weight of a linear layer: 4 bits and a scale a block of 64, itself quantised with double quantization
+    (Dettmers et al. 2023, section 3)."""
+    if config.quantization in ("nf4", "fp4"):
+        return 0.5 + (1 / 64 + 4 / (64 * 256) if config.double_quantization else 4 / 64)
+    return 1.002 if config.quantization == "int8" else dtype_bytes
+
+
+def _trained(shape: Shape, config: QLoRAConfig) -> int:
+    targets = config.target_modules
+    names = shape.linears if targets == ALL_LINEAR else [n for n in shape.linears if n in targets]
+    if targets == list(ATTENTION_MODULES):
+        names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    a_layer = sum(sum(shape.linears[name]) for name in names) * config.lora_rank
+    magnitudes = sum(shape.linears[name][1] for name in names) * config.lora_dora
+    whole = {"lm_head": shape.vocabulary * shape.hidden, "embed_tokens": shape.vocabulary * shape.hidden}
+    return (a_layer + magnitudes) * shape.layers + sum(whole.get(name, 0) for name in config.whole_modules)
+
+
+def _activations(shape: Shape, tokens: int, trained: int, checkpointing: bool, accumulates: bool) -> float:
+    h, m, kv = shape.hidden, shape.intermediate, shape.key
+    unpacked = 2.0 * h * m  # one weight matrix, dequantised for its product
+    if not checkpointing:
+        return shape.layers * tokens * 2.0 * (4 * m + 9.74 * h + 1.72 * kv) + unpacked
+    live = tokens * 2.0 * (5 * m + 13 * h + 2 * kv)  # one block's, recomputed
+    inputs = shape.layers * tokens * 2.0 * h
+    # the first block's backward pass comes when all gradients stand, but for those that stood before
+    late = live * 1.3 + unpacked + trained * 4.0 * (not accumulates)
+    return max(inputs + live + 0.4 * unpacked, late)
+
+
+def smaller(shape: Shape, config: QLoRAConfig, checkpointing: bool, free: float) -> tuple[dict[str, Any], str] | None:
+    """The smallest change that makes a run fit into `free` bytes of a card, and its reason; None when nothing does.
+
+    What keeps the result as it is comes first: recomputing, then smaller passes with as many rows an update, then
+    paged state; only then shorter rows.
+    """
+
+    def fits(changes: dict[str, Any]) -> bool:
+        changed = config.model_copy(update=changes)
+        on = changed.gradient_checkpointing == "on" or (checkpointing and changed.gradient_checkpointing == "auto")
+        return forecast(shape, changed, on).device <= free
+
+    changes: dict[str, Any] = {}
+    if not checkpointing:
+        changes["gradient_checkpointing"] = "on"
+        if fits(changes):
+            return changes, "recompute activations: slower by a third, the same losses"
+    batch, passes = config.batch_size, config.gradient_accumulation
+    while batch > 1:
+        batch, passes = (batch + 1) // 2, passes * 2
+        changes |= {"batch_size": batch, "gradient_accumulation": passes}
+        if fits(changes):
+            return changes, f"{batch} rows a pass and {passes} passes an update: as many rows an update as before"
+    changes["optimizer"] = "paged_adamw_8bit"
+    if fits(changes):
+        return changes, "the optimiser's state in 8 bits, out of the GPU when it must be"
+    length = config.max_length
+    while length > 256:
+        length //= 2
+        changes["max_length"] = length
+        if fits(changes):
+            return changes, f"rows of at most {length:,} tokens: longer ones are cut"
+    return None

@@ -1,0 +1,90 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import LlamaConfig
+
+from core.runs.config import QLoRAConfig
+from core.runs.forecast import Shape, forecast, shape_of, smaller
+from core.runs.presets import CARDS, LONG_CONTEXT
+
+SEVEN = shape_of(LlamaConfig(vocab_size=32000))
+ONE = Shape(22, 2048, 5632, 2048, 256, 32000, tied=False)
+GIB, MIB = 2**30, 2**20
+
+# (shape, checkpointing, rows, length, MiB above what was held) as bench/card_memory.py --grid measured them on an H100
+MEASURED = [
+    (SEVEN, True, 1, 512, 415.8), (SEVEN, True, 1, 1024, 562.9), (SEVEN, True, 2, 1024, 1029.9),
+    (SEVEN, True, 4, 1024, 1966.9), (SEVEN, True, 8, 1024, 3900.6), (SEVEN, False, 1, 512, 2976.6),
+    (SEVEN, False, 1, 1024, 5793.5), (SEVEN, False, 2, 1024, 11460.5), (SEVEN, False, 4, 1024, 22833.4),
+    (ONE, True, 4, 1024, 794.3), (ONE, True, 8, 1024, 1588.9), (ONE, False, 1, 1024, 1876.1),
+    (ONE, False, 4, 1024, 7403.3),
+]  # fmt: skip
+
+
+def test_the_shape_of_llama_2_7b():
+    assert Shape(32, 4096, 11008, 4096, 4096, 32000, tied=False) == SEVEN
+    total = sum(a * b for a, b in SEVEN.linears.values()) * 32 + 2 * 32000 * 4096
+    assert total == pytest.approx(6.74e9, rel=0.005)
+
+
+@pytest.mark.parametrize(("shape", "checkpointing", "rows", "length", "mib"), MEASURED)
+def test_activations_are_as_measured(shape, checkpointing, rows, length, mib):
+    config = QLoRAConfig(batch_size=rows, max_length=length)
+    found = forecast(shape, config, checkpointing).parts["activations"] / MIB
+    assert found == pytest.approx(mib, rel=0.10)
+
+
+def test_what_is_held_before_the_first_pass_is_as_measured():
+    parts = forecast(SEVEN, QLoRAConfig(), checkpointing=True).parts
+    assert (parts["weights"] + parts["adapters"]) / MIB == pytest.approx(3849.5, rel=0.01)
+
+
+CONFIGS = st.builds(
+    QLoRAConfig,
+    batch_size=st.integers(1, 64),
+    max_length=st.sampled_from([256, 1024, 4096]),
+    lora_rank=st.sampled_from([4, 16, 64]),
+    gradient_accumulation=st.integers(1, 4),
+    optimizer=st.sampled_from(["adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor"]),
+    quantization=st.sampled_from(["nf4", "int8", "none"]),
+)
+
+
+@given(CONFIGS)
+def test_more_of_anything_never_takes_less(config):
+    base = forecast(SEVEN, config, True).total
+    for more in ({"batch_size": config.batch_size + 1}, {"lora_rank": config.lora_rank * 2},
+                 {"max_length": config.max_length * 2}):  # fmt: skip
+        assert forecast(SEVEN, config.model_copy(update=more), True).total > base
+    assert forecast(SEVEN, config, False).total > base
+
+
+@given(config=CONFIGS, free=st.floats(4, 80))
+def test_the_change_that_is_offered_fits_and_keeps_the_rows_of_an_update(config, free):
+    found = smaller(SEVEN, config, False, free * GIB)
+    if found is None:
+        least = config.model_copy(update={"batch_size": 1, "max_length": 256, "optimizer": "paged_adamw_8bit"})
+        assert forecast(SEVEN, least, True).device > free * GIB * 0.9
+        return
+    changes, why = found
+    changed = config.model_copy(update=changes)
+    assert forecast(SEVEN, changed, True).device <= free * GIB
+    assert why
+    assert changed.batch_size * changed.gradient_accumulation >= config.batch_size * config.gradient_accumulation
+
+
+@pytest.mark.parametrize("preset", [*CARDS, LONG_CONTEXT], ids=lambda preset: preset.name)
+def test_every_presets_forecast_fits_its_card(preset):
+    card = {"8 GB card": 8, "12 GB card": 12, "16 GB card": 16, "24 GB card": 24, "80 GB card": 80}.get(preset.name, 24)
+    config = preset.config()
+    found = forecast(SEVEN, config, config.gradient_checkpointing != "off")
+    assert found.device < card * 1e9 * 0.95
+
+
+def test_a_model_of_another_kind_has_no_forecast():
+    class Odd:
+        def get_text_config(self):
+            return object()
+
+    with pytest.raises(ValueError, match="num_attention_heads"):
+        shape_of(Odd())
