@@ -34,7 +34,7 @@ def build(settings: Settings) -> gr.Blocks:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train"):
-                train = build_train_tab(runs, demo)
+                train = build_train_tab(runs, jobs, demo)
             with gr.Tab("Chat", id="chat"):
                 build_chat_tab(ChatHost(settings), demo, train.seen.change)
         link = {"show_progress": "hidden", "api_visibility": "private"}

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from components import bars, chart, conversation, data_table, progress_bar
+from components import bars, chart, conversation, data_table, memory_bar, progress_bar
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
@@ -28,6 +28,7 @@ CSS = (
     + bars.CSS
     + progress_bar.CSS
     + chart.CSS
+    + memory_bar.CSS
     + """
 :root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; --qs-tool: #efe9fb; }
 .dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; --qs-tool: #2c2545; }

@@ -1,18 +1,19 @@
 """The Train tab, assembled: set the knobs, check, start, watch, let a run go on. The page only reads a run's files."""
 
-import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from core.runs import checks
+from core.jobs import Jobs
 from core.runs.store import RunStore
 from core.runs.timeline import Timelines
+from studio.following import cancel
 from studio.told import info, told
+from studio.train.checking import Checking
 from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
-from studio.train.form import Form, FormWidgets, build_form, config_of
+from studio.train.form import Form, FormWidgets, build_form
 from studio.train.watching import Watch, WatchWidgets, build_watch
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -30,7 +31,7 @@ class TrainTab:
     cut: gr.State  # the name of a subset that this tab cut
 
 
-def build_train_tab(runs: RunStore, demo: gr.Blocks) -> TrainTab:
+def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks) -> TrainTab:
     form, controls, watch = Form(runs), Controls(runs), Watch(runs, Timelines())
     seen, zoom, listed, cut = gr.State(""), gr.State(None), gr.State(""), gr.State(None)
     with gr.Row(elem_id="train-row"):
@@ -42,6 +43,7 @@ def build_train_tab(runs: RunStore, demo: gr.Blocks) -> TrainTab:
             about = build_label()
     clock = gr.Timer(_EVERY_SECONDS)
     _wire_form(form, asked, done, demo)
+    _wire_checks(Checking(runs, jobs), asked)
     _wire_controls(controls, done, about, asked, seen, listed, clock, demo)
     _wire_watch(watch, shown, done, seen, zoom, clock)
     _wire_details(watch, shown, done, seen, cut)
@@ -58,16 +60,19 @@ def _wire_form(do: Form, asked: FormWidgets, done: ControlWidgets, demo: gr.Bloc
     for event in (asked.extent.change, *(widget.change for widget in asked.deciding)):
         event(told(do.visible), [asked.extent, *asked.deciding], [*filled, *asked.groups], **QUIET)
 
-    def checked(**values: Any) -> str:
-        return findings_html(checks.check(do.runs.settings, config_of(values)))
 
-    asked.check.click(told(checked), inputs_kwargs=asked.fields, outputs=asked.findings, api_name="check")
-
-
-def findings_html(found: list[checks.Finding]) -> str:
-    marks = {"problem": "✗", "warning": "⚠", "fine": "✓"}
-    parts = (f'<li class="{f.level}">{marks[f.level]} {html.escape(f.text)}</li>' for f in found)
-    return f'<ul class="qs-findings">{"".join(parts)}</ul>'
+def _wire_checks(do: Checking, asked: FormWidgets) -> None:
+    shown, job = asked.checking, gr.State(None)
+    seen = [shown.findings, shown.memory, shown.make_fit]
+    shown.check.click(told(do.check), inputs_kwargs=asked.fields, outputs=seen, api_name="check")
+    shown.make_fit.click(told(do.make_fit), inputs_kwargs=asked.fields, outputs=asked.in_order, **QUIET).then(
+        told(do.check), inputs_kwargs=asked.fields, outputs=seen, **QUIET
+    )
+    followed = [*shown.bar.outputs, job, shown.measured]
+    shown.measure.click(
+        told(do.measure), inputs_kwargs=asked.fields, outputs=followed, show_progress="hidden", api_name="measure"
+    )
+    shown.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
 
 
 def _wire_controls(

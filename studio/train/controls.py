@@ -13,7 +13,7 @@ from core.runs import process
 from core.runs.config import TITLES, QLoRAConfig
 from core.runs.store import ACTIVE, RESUMABLE, WAITING, Label, Run, RunStore
 from studio.told import info
-from studio.train.form import config_of
+from studio.train.values import config_of
 
 
 class Controls:

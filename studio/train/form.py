@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
 from components.model_form import build_fields
 from core.data import subset
-from core.errors import StudioError, sentences
+from core.errors import StudioError
 from core.models import catalogue
-from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
+from core.runs.config import QLoRAConfig, applies, group_of, is_basic
 from core.runs.knobs import Group
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.sharing import command_line, from_yaml, to_yaml
 from core.runs.store import RunStore
+from studio.train.checking import CheckWidgets, build_checks
+from studio.train.values import KNOBS, config_of
 
 # What stands open above the groups; everything else is a group away.
 FIRST_FIELDS = ["model", "subset"]
-KNOBS = list(QLoRAConfig.model_fields)
 BASIC, FULL = "Basic", "All knobs"
 
 
@@ -95,18 +95,6 @@ def groups() -> dict[Group, list[str]]:
     return found
 
 
-def config_of(values: dict[str, Any]) -> QLoRAConfig:
-    """The form as a configuration. Raises StudioError that names every field with its group: it may be folded away."""
-    told_as = {name: f"{TITLES[name]} (under {group_of(name)})" for name in values if name in TITLES}
-    numbers = [name for name in told_as if QLoRAConfig.model_fields[name].annotation in (int, float)]
-    if empty := [told_as[name] for name in numbers if values[name] is None or values[name] == ""]:
-        raise StudioError("\n".join(f"{name} is empty. Give it a value, or choose the preset again." for name in empty))
-    try:
-        return QLoRAConfig(**{name: "" if value is None else value for name, value in values.items()})
-    except ValidationError as error:
-        raise StudioError(sentences(error, lambda name: told_as.get(name, name))) from error
-
-
 @dataclass(frozen=True)
 class FormWidgets:
     preset: gr.Dropdown
@@ -115,8 +103,7 @@ class FormWidgets:
     fields: dict[str, gr.components.Component]
     groups: list[gr.Accordion]
     start: gr.Button
-    check: gr.Button
-    findings: gr.HTML
+    checking: CheckWidgets
     same: gr.Button
     yaml_file: gr.File
     share: gr.Button
@@ -140,7 +127,7 @@ def build_form(do: Form) -> FormWidgets:
     with gr.Row():
         start = gr.Button("Start", variant="primary", elem_id="start", min_width=100)
         check = gr.Button("Check first", elem_id="check", min_width=100)
-    findings = gr.HTML(elem_id="findings", padding=False)
+    checking = build_checks(check)
     extent = gr.Radio([BASIC, FULL], value=BASIC, label="Knobs", show_label=False, container=False, elem_id="extent")
     made: list[gr.Accordion] = []
     with gr.Column(elem_id="train-groups"):
@@ -159,6 +146,4 @@ def build_form(do: Form) -> FormWidgets:
     for name, value in demo.items():
         fields[name].value = value
         fields[name].visible = name in FIRST_FIELDS or (is_basic(name) and applies(name, demo))
-    return FormWidgets(
-        preset, reason, extent, fields, made, start, check, findings, same, yaml_file, share, code, command
-    )
+    return FormWidgets(preset, reason, extent, fields, made, start, checking, same, yaml_file, share, code, command)

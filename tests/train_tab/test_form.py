@@ -8,7 +8,8 @@ from core.models import embedded
 from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
 from core.runs.presets import PRESETS
 from core.runs.sharing import to_yaml
-from studio.train.form import BASIC, DECIDING, FULL, KNOBS, Form, config_of, groups
+from studio.train.form import BASIC, DECIDING, FULL, Form, groups
+from studio.train.values import KNOBS, config_of
 
 
 @pytest.fixture

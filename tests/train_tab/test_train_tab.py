@@ -4,13 +4,15 @@ import gradio as gr
 import pytest
 from train_events import EVENTS
 
+from core.jobs import Jobs
 from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
 from core.runs.timeline import Timelines
+from studio.train.checking import Checking, findings_html
 from studio.train.controls import Controls
 from studio.train.form import Form
 from studio.train.watching import Watch
-from studio.train_tab import build_train_tab, findings_html
+from studio.train_tab import build_train_tab
 
 FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr.Slider)
 
@@ -18,8 +20,10 @@ FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr
 @pytest.fixture
 def demo(runs):
     with gr.Blocks() as made:
-        build_train_tab(runs, made)
-    return made
+        jobs = Jobs()
+        build_train_tab(runs, jobs, made)
+    yield made
+    jobs.close()
 
 
 def outputs(demo, name: str) -> set[int]:
@@ -34,6 +38,8 @@ def test_every_handler_fills_every_output(demo, runs, a_run):
     assert outputs(demo, "Form.preset") == {len(form.preset("Quick demo"))}
     assert outputs(demo, "Form.from_run") == {len(form.from_run(run.id))}
     assert outputs(demo, "Form.shared") == {len(form.shared(**QLoRAConfig().model_dump()))}
+    checking = Checking(runs, Jobs())
+    assert outputs(demo, "Checking.check") == {len(checking.check(**QLoRAConfig().model_dump()))}
     assert outputs(demo, "Controls.able") == {len(controls.able(run.id))}
     assert outputs(demo, "Controls.label") == {len(controls.label(run.id))}
 

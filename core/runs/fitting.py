@@ -1,0 +1,61 @@
+"""Whether a run fits into the memory that is here, and the smallest change that makes it fit."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from core import gpu
+from core.errors import StudioError
+from core.models import catalogue
+from core.runs.config import QLoRAConfig
+from core.runs.forecast import MARGIN, Forecast, forecast, shape_of, smaller
+from core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Attributes:
+    free, total: bytes of the card, or of the machine's memory where there is no GPU.
+    changes, why: the smallest change that makes the run fit, when it does not; empty when nothing does.
+    """
+
+    forecast: Forecast
+    free: int
+    total: int
+    on_gpu: bool
+    changes: dict[str, Any] = field(default_factory=dict)
+    why: str = ""
+
+    @property
+    def needed(self) -> float:
+        return self.forecast.device if self.on_gpu else self.forecast.total
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.free * (1 - MARGIN)
+
+
+def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
+    """None for a model that is not here yet, or whose kind has no forecast."""
+    from transformers import AutoConfig
+
+    try:
+        model = catalogue.find(settings, config.model, config.revision)
+        shape = shape_of(AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False))
+    except (StudioError, OSError, ValueError):
+        return None  # the checks say what is wrong with it
+    card = gpu.memory()
+    checkpointing = config.gradient_checkpointing == "on" or (
+        config.gradient_checkpointing == "auto" and card is not None
+    )
+    dtype_bytes = 4 if config.compute_dtype == "float32" else 2
+    found = forecast(shape, config, checkpointing, dtype_bytes)
+    if card is None:
+        memory = psutil.virtual_memory()
+        return Fit(found, memory.available, memory.total, on_gpu=False)
+    room = Fit(found, card.free, card.total, on_gpu=True)
+    if room.fits:
+        return room
+    change = smaller(shape, config, checkpointing, card.free * (1 - MARGIN))
+    return Fit(found, card.free, card.total, True, *(change or ({}, "")))

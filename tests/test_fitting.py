@@ -1,0 +1,58 @@
+import json
+
+import pytest
+
+from core import gpu
+from core.runs.config import QLoRAConfig
+from core.runs.fitting import fit
+
+GIB = 2**30
+
+
+@pytest.fixture
+def seven(settings):
+    """A folder whose config.json has Llama-2-7B's shape; no weights are needed to know what they take."""
+    from transformers import LlamaConfig
+
+    LlamaConfig(vocab_size=32000).save_pretrained(settings.models_dir / "seven")
+    return settings
+
+
+@pytest.fixture
+def card(monkeypatch):
+    return lambda gigabytes: monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(gigabytes * GIB, gigabytes * GIB))
+
+
+def test_what_fits_fits_and_what_does_not_is_offered_the_smallest_change(seven, card):
+    config = QLoRAConfig(model="seven", batch_size=16, max_length=1024)
+    card(80)
+    assert fit(seven, config).fits
+    card(12)
+    room = fit(seven, config)
+    assert not room.fits
+    assert room.changes.keys() == {"batch_size", "gradient_accumulation"}
+    assert fit(seven, config.model_copy(update=room.changes)).fits
+    card(2)
+    room = fit(seven, config)
+    assert (room.fits, room.changes) == (False, {})
+
+
+def test_auto_recomputes_on_a_gpu_as_the_worker_does(seven, card):
+    card(80)
+    auto, off = (fit(seven, QLoRAConfig(model="seven", gradient_checkpointing=how)) for how in ("auto", "off"))
+    assert auto.forecast.total < off.forecast.total
+
+
+def test_without_a_gpu_the_machines_memory_counts(seven, monkeypatch):
+    monkeypatch.setattr(gpu, "memory", lambda: None)
+    room = fit(seven, QLoRAConfig(model="seven"))
+    assert not room.on_gpu
+    assert room.needed == room.forecast.total
+
+
+def test_a_model_that_is_not_here_or_no_llama_has_no_forecast(settings):
+    assert fit(settings, QLoRAConfig(model="nope")) is None
+    folder = settings.models_dir / "odd"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "bloom"}))
+    assert fit(settings, QLoRAConfig(model="odd")) is None
