@@ -1,7 +1,7 @@
 """A table of one page of rows, drawn on the server: histograms above the columns, rows to open and to tick.
 
 A `gr.HTML` with events of its own. What a click means comes back as `gr.EventData` with the attribute `value`: the
-column to sort by, the number of a row, or whatever the caller put into a bar.
+column to sort by, the key of a row, or whatever the caller put into a bar.
 """
 
 import html
@@ -105,9 +105,9 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row: its number, its cells as text, in the columns' order; `warn` marks one that cannot be used."""
+    """A row: what tells it from the others, its cells as text in the columns' order; `warn`: it cannot be used."""
 
-    number: int
+    key: int | str
     cells: Sequence[str]
     warn: bool = False
 
@@ -118,8 +118,8 @@ class TablePage:
     rows: Sequence[TableRow]
     sort: str = ""
     descending: bool = False
-    ticked: Collection[int] = field(default_factory=frozenset)
-    opened: int | None = None
+    ticked: Collection[int | str] = field(default_factory=frozenset)
+    opened: int | str | None = None
     filters: Sequence[tuple[str, str]] = ()  # words and value of each filter that is on
     empty: str = "No rows."
 
@@ -173,12 +173,13 @@ def _row(row: TableRow, page: TablePage) -> str:
         kinds = " ".join(["num"] * column.numeric + ["wide"] * column.wide + ["warn"] * (row.warn and column.wide))
         inside = html.escape(cell) if column.numeric else f'<div dir="auto">{html.escape(cell)}</div>'
         cells.append(f'<td class="{kinds}">{inside}</td>')
-    ticked = " checked" if row.number in page.ticked else ""
-    opened = ' class="open"' if row.number == page.opened else ""
+    key = _attribute(str(row.key))
+    ticked = " checked" if row.key in page.ticked else ""
+    opened = ' class="open"' if row.key == page.opened else ""
     return (
-        f'<tr{opened} tabindex="0" data-event="open_row" data-value="{row.number}">'
-        f'<td><input type="checkbox"{ticked} data-event="tick_row" data-value="{row.number}" '
-        f'aria-label="Pick row {row.number}"></td>{"".join(cells)}</tr>'
+        f'<tr{opened} tabindex="0" data-event="open_row" data-value="{key}">'
+        f'<td><input type="checkbox"{ticked} data-event="tick_row" data-value="{key}" '
+        f'aria-label="Pick row {key}"></td>{"".join(cells)}</tr>'
     )
 
 

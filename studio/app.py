@@ -22,7 +22,7 @@ def build(settings: Settings) -> gr.Blocks:
     """The whole page. Imports no torch: models are loaded when somebody asks for one."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
-    jobs = Jobs()
+    jobs, host = Jobs(), ChatHost(settings)
     atexit.register(jobs.close)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         gr.HTML(
@@ -36,10 +36,10 @@ def build(settings: Settings) -> gr.Blocks:
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(runs, jobs, demo)
             with gr.Tab("Chat", id="chat"):
-                build_chat_tab(ChatHost(settings), demo, train.seen.change)
+                build_chat_tab(host, demo, train.seen.change)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
             cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
-    process.keep_going(runs)
+    process.keep_going(runs, also=host.give_way)
     return demo

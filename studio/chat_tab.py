@@ -46,7 +46,7 @@ class ChatActions:
             return gr.update(choices=[], value=None), gr.update(choices=[], value=None), [], NO_RUN
         names = list(self.host.store.run(run_id).adapters())
         value = adapter if names == seen and adapter in names else names[0]
-        return gr.update(choices=choices, value=run_id), gr.update(choices=names, value=value), names, ""
+        return gr.update(choices=choices, value=run_id), gr.update(choices=names, value=value), names, self.host.notice
 
     def send(
         self,

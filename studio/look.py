@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from components import bars, chart, conversation, data_table, memory_bar, progress_bar
+from components import bars, chart, conversation, data_table, download, memory_bar, progress_bar
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
@@ -29,6 +29,7 @@ CSS = (
     + progress_bar.CSS
     + chart.CSS
     + memory_bar.CSS
+    + download.CSS
     + """
 :root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; --qs-tool: #efe9fb; }
 .dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; --qs-tool: #2c2545; }
@@ -67,6 +68,12 @@ CSS = (
 /* a toast tells what went wrong; an "Error" over whatever the event would have filled only hides it */
 .gradio-container [data-testid="status-tracker"] .error { display: none; }
 .gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 22px; }
+.qs-differ { overflow-x: auto; font-size: 13px; margin-top: 8px; }
+.qs-differ table { border-collapse: collapse; }
+.qs-differ th, .qs-differ td { text-align: left; padding: 4px 10px 4px 0; vertical-align: top; overflow-wrap: anywhere;
+  border-bottom: 1px solid var(--border-color-primary); font-weight: 400; min-width: 90px; }
+.qs-differ th { color: var(--body-text-color-subdued); }
+.qs-differ thead th { font-weight: 650; color: var(--body-text-color); }
 @media (max-width: 640px) {
   /* status and curves stand right under Start, the groups of knobs below them */
   #train-row > .column { display: contents; }

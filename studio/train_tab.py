@@ -12,6 +12,7 @@ from core.runs.timeline import Timelines
 from studio.following import cancel
 from studio.told import info, told
 from studio.train.checking import Checking
+from studio.train.comparing import Choice, Compare, CompareWidgets, build_compare
 from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
 from studio.train.form import Form, FormWidgets, build_form
 from studio.train.watching import Watch, WatchWidgets, build_watch
@@ -32,21 +33,26 @@ class TrainTab:
 
 
 def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks) -> TrainTab:
-    form, controls, watch = Form(runs), Controls(runs), Watch(runs, Timelines())
+    timelines = Timelines()
+    form, controls, watch = Form(runs), Controls(runs), Watch(runs, timelines)
     seen, zoom, listed, cut = gr.State(""), gr.State(None), gr.State(""), gr.State(None)
     with gr.Row(elem_id="train-row"):
         with gr.Column(scale=2, min_width=320):
             asked = build_form(form)
-        with gr.Column(scale=4, min_width=340):
-            done = build_controls()
-            shown = build_watch()
-            about = build_label()
+        with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views") as views:
+            with gr.Tab("This run", id="run"):
+                done = build_controls()
+                shown = build_watch()
+                about = build_label()
+            with gr.Tab("All runs", id="all"):
+                compared = build_compare()
     clock = gr.Timer(_EVERY_SECONDS)
     _wire_form(form, asked, done, demo)
     _wire_checks(Checking(runs, jobs), asked)
     _wire_controls(controls, done, about, asked, seen, listed, clock, demo)
     _wire_watch(watch, shown, done, seen, zoom, clock)
     _wire_details(watch, shown, done, seen, cut)
+    _wire_compare(Compare(runs, timelines), compared, done, about, seen, listed, views)
     return TrainTab(done.run, asked.fields["subset"], form.subsets, seen, cut)
 
 
@@ -114,7 +120,8 @@ def _wire_watch(
 
     for chart in (shown.losses, shown.other):
         chart.zoomed(told(zoomed), None, zoom, **QUIET)
-    shown.csv.click(told(do.as_csv), run, shown.csv, **QUIET)
+    shown.csv.makes(told(do.as_csv), run, **QUIET)
+    shown.report.makes(told(do.as_report), run, **QUIET)
 
 
 def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, seen: gr.State, cut: gr.State) -> None:
@@ -136,3 +143,33 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, seen: gr
     seen.change(told(lambda run_id: do.samples(run_id, None)), run, [shown.samples_at, shown.samples], **QUIET)
     shown.samples_at.release(told(do.samples), [run, shown.samples_at], [shown.samples_at, shown.samples], **QUIET)
     shown.read_log.click(told(do.log), run, shown.log, **QUIET)
+
+
+def _wire_compare(
+    do: Compare, shown: CompareWidgets, done: ControlWidgets, about: LabelWidgets, seen: gr.State, listed: gr.State,
+    views: gr.Tabs,
+) -> None:  # fmt: skip
+    choice, on_all, run = gr.State(Choice()), gr.State(False), done.run
+
+    def clicked(change: Callable[[Choice, str], Choice]) -> Callable[..., Any]:
+        def handle(chosen: Choice, event: gr.EventData) -> Choice:
+            return change(chosen, str(event.value))
+
+        return told(handle)
+
+    shown.table.sort_by(clicked(do.sort_by), choice, choice, **QUIET)
+    shown.table.tick_row(clicked(do.pick), choice, choice, **QUIET)
+
+    def selected(event: gr.SelectData) -> bool:
+        return event.index == 1
+
+    views.select(told(selected), None, on_all, **QUIET)
+    changes = (choice, shown.measure, run, seen, listed, about.every, on_all)
+    drawn = [choice, shown.measure, run, about.every, on_all]
+    for event in (widget.change for widget in changes):
+        event(told(do.shown), drawn, shown.drawn, trigger_mode="always_last", **QUIET)
+
+    def opened(event: gr.EventData) -> tuple[str, Any]:
+        return str(event.value), gr.update(selected="run")
+
+    shown.table.open_row(told(opened), None, [run, views], **QUIET)

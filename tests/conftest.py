@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from run_events import write
 
+from core.data import subset
 from core.models import embedded
+from core.runs.config import QLoRAConfig
+from core.runs.store import RunState, RunStore
 from core.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -45,6 +49,30 @@ def studio(settings: Settings, embedded_model: Path) -> Settings:
     """A STUDIO_HOME with the embedded model in place."""
     shutil.copytree(embedded_model, embedded.folder(settings), copy_function=os.link)
     return settings
+
+
+@pytest.fixture
+def runs(settings: Settings) -> RunStore:
+    """A home with the bundled subset, a model that is only a folder, and no run."""
+    subset.ensure_bundled(settings)
+    # a config.json is all that makes a folder a local model; nothing is loaded here
+    model = embedded.folder(settings)
+    model.mkdir(parents=True)
+    (model / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 8192}')
+    return RunStore(settings)
+
+
+@pytest.fixture
+def a_run(runs: RunStore):
+    """Makes a run that is only files: some events, in some state."""
+
+    def make(said=(), config=None, **state):
+        run = runs.create(config or QLoRAConfig())
+        run.save_state(RunState(**({"status": "finished", "created": 1000.0, "ended": 1200.0} | state)))
+        write(run, said)
+        return run
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,10 @@ from opened import talk, talks
 
 from core.data import subset
 from core.data.recipe import Recipe
+from core.runs import checks
 from core.runs.checks import check
 from core.runs.config import QLoRAConfig
+from core.settings import Hardware
 
 
 @pytest.fixture
@@ -63,3 +65,11 @@ def test_a_gated_model_and_a_full_disk(home, monkeypatch):
     assert any("meta-llama/Llama-2-7b-hf" in text for text in texts(found, "problem"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("D", (), {"free": 2**20})())
     assert any("of disk are free" in text for text in texts(check(home, QLoRAConfig()), "problem"))
+
+
+@pytest.mark.parametrize(("device", "problems"), [("cpu", 1), ("cuda", 0)])
+def test_what_this_machine_cannot_do_is_a_problem(home, monkeypatch, device, problems):
+    monkeypatch.setattr(checks, "hardware", lambda: Hardware(device, "a machine"))
+    found = texts(check(home, QLoRAConfig(lora_init="loftq")), "problem")
+    assert len(found) == problems
+    assert all("LoftQ unpacks NF4 weights on an NVIDIA GPU" in text for text in found)

@@ -45,7 +45,7 @@ def test_whatever_stands_in_it_is_text_and_every_click_says_what_it_stands_for(p
     told = [(a["data-event"], a.get("data-value")) for _, a in shown.tags if "data-event" in a]
     assert [value for event, value in told if event == "sort_by"] == [column.name for column in page.columns]
     assert [value for event, value in told if event == "drop_filter"] == [value for _, value in page.filters]
-    assert [value for event, value in told if event == "open_row"] == [str(row.number) for row in page.rows]
+    assert [value for event, value in told if event == "open_row"] == [str(row.key) for row in page.rows]
     clickable = [bar.value for column in page.columns for bar in column.bars if bar.height or bar.on]
     assert [value for event, value in told if event == "pick_bar"] == clickable
     for row in page.rows:

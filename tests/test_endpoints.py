@@ -58,6 +58,7 @@ MISUSES = {
     "/sql": {"sql": "SELECT 1"},
     "/start": {"subset": "no-such-subset"},
     "/check": {"max_length": 0},
+    "/measure": {"subset": "no-such-subset"},
     "/stop": {"run_id": "no-such-run"},
     "/kill": {"run_id": "no-such-run"},
     "/resume": {"run_id": "no-such-run"},

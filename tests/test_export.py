@@ -18,6 +18,7 @@ from core.data.recipe import Recipe
 from core.data.rows import Rows
 from core.data.table import TRAIN
 from core.errors import StudioError
+from core.markdown import plain
 
 NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "x" * 10_000_000, "nul \x00 here", "tab\tand\\", "'; --",
          "=SUM(A1)", " spaces ", "日本 🎈 e\u0301", "[1, 2]", '{"a": 1}', "null", "007",
@@ -156,7 +157,7 @@ def test_names_from_outside_make_no_markup_in_the_card(settings, tmp_path):
     with zipfile.ZipFile(export.export(settings, "s", "messages", ["json"]).path) as archive:
         body = archive.read("README.md").decode().split("---", 2)[2]
     assert "<img" not in body
-    assert "&lt;img src=x>\\|'.jsonl" in body
+    assert r"&lt;img src=x>\|\`.jsonl" in body
 
 
 def test_rows_a_format_cannot_say_are_left_out_counted_and_listed(settings, tmp_path):
@@ -168,7 +169,7 @@ def test_rows_a_format_cannot_say_are_left_out_counted_and_listed(settings, tmp_
     assert done.in_words() == f"2 rows written, 1 left out (1: {reason})"
     with zipfile.ZipFile(done.path) as archive:
         assert json.loads(archive.read("recipe.json"))["not_written"] == {reason: [1]}
-        assert f"- 1: {reason.replace('<', '&lt;')}" in archive.read("README.md").decode()
+        assert f"- 1: {plain(reason)}" in archive.read("README.md").decode()
     assert [row for row, _ in subset.load(settings, "s")[TRAIN]] == [0, 1, 2]
 
 

@@ -9,16 +9,20 @@ import time
 import psutil
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaConfig
 
+from core import gpu
 from core.data import subset
 from core.data.recipe import Recipe
+from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import CHATML_TEMPLATE
 from core.models import catalogue, embedded
 from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs.config import QLoRAConfig
+from core.runs.events import EventWriter
 from core.runs.store import WAITING, RunStore
+from core.train.worker import _await_room, _hold_out
 
 pytestmark = pytest.mark.slow
 
@@ -152,3 +156,38 @@ def test_knobs_of_the_worker_are_read(store):
     assert not any("unpacked" in choice for choice in prepared["choices"])
     assert [event["step"] for event in run.events() if event["event"] == "eval"] == [0, 1, 2]
     assert list(run.adapters()) == ["final", "step 2"], "save_steps 0: only the last"
+
+
+def test_rows_are_held_out_where_the_subset_holds_none():
+    whole = [(number, []) for number in range(50)]
+    config = QLoRAConfig(held_out_share=0.1, seed=3)
+    rows = {TRAIN: list(whole), HELD_OUT: []}
+    assert "5 rows are held out of training" in _hold_out(config, rows)[0]
+    assert len(rows[HELD_OUT]) == 5
+    assert sorted(rows[TRAIN] + rows[HELD_OUT]) == whole
+    again = {TRAIN: list(whole), HELD_OUT: []}
+    _hold_out(config, again)
+    assert again == rows
+    for kept in (QLoRAConfig(held_out_share=0), QLoRAConfig(held_out_share=0.1, eval_rows=0)):
+        rows = {TRAIN: list(whole), HELD_OUT: []}
+        assert _hold_out(kept, rows) == []
+        assert rows[TRAIN] == whole
+    rows = {TRAIN: list(whole), HELD_OUT: [(99, [])]}
+    assert _hold_out(config, rows) == []
+    assert rows == {TRAIN: whole, HELD_OUT: [(99, [])]}
+
+
+def test_a_run_waits_for_a_chat_to_leave_the_gpu(settings, monkeypatch, tmp_path):
+    free = iter([3, 3, 70])
+    seen = lambda: gpu.GPUMemory(next(free) * 2**30, 80 * 2**30)  # noqa: E731
+    monkeypatch.setattr(gpu, "memory", seen)
+    LlamaConfig(vocab_size=32000).save_pretrained(settings.models_dir / "seven")
+    events = EventWriter(tmp_path / "events.jsonl")
+    _await_room(settings, QLoRAConfig(model="seven"), events)
+    said = (tmp_path / "events.jsonl").read_text()
+    assert said.count("Waiting for the GPU's memory") == 1
+    assert next(free, None) is None
+    monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(2**30, 2 * 2**30))
+    _await_room(
+        settings, QLoRAConfig(model="seven"), events
+    )  # no empty card of this size would do: nothing to wait for

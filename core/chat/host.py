@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from core.chat import room
 from core.chat.sampling import Sampling
 from core.data.formats import Message
 from core.errors import StudioError
@@ -30,6 +31,7 @@ class ChatHost:
         self._lock = threading.Lock()
         self._lanes: Lanes | None = None
         self._loaded: tuple[Model, Precision] | None = None
+        self.notice = ""  # what the page should say of a model that is gone
 
     @property
     def loaded(self) -> str | None:
@@ -40,6 +42,18 @@ class ChatHost:
     def busy(self) -> bool:
         """Whether somebody's answer is being written."""
         return self._lock.locked()
+
+    def give_way(self) -> None:
+        """Unload the model, after the answer that is being written, when a run that is about to load needs its memory
+        of the GPU; `notice` says so."""
+        run = self.store.active() if self._loaded else None
+        if run is None or run.state().status != "preparing" or not room.in_the_way(self.settings, run.config()):
+            return
+        self.notice = (
+            f"{self.loaded} left the GPU, as the run {run.title} needs its memory. It is loaded again when the run has "
+            "ended and you ask something."
+        )
+        self.unload()
 
     def unload(self) -> None:
         """Free the model's memory."""
@@ -93,9 +107,10 @@ class ChatHost:
         model = catalogue.find(self.settings, config.model, config.revision)
         wanted = (model, Precision(config.quantization, config.double_quantization, config.compute_dtype))
         if self._lanes is None or self._loaded != wanted:
+            room.check_room(self.store, config)
             self._drop()
             self._lanes = Lanes(load_base(model, wanted[1]))
-            self._loaded = wanted
+            self._loaded, self.notice = wanted, ""
         self._lanes.renderer = Renderer(self._lanes.renderer.tokenizer, config.chat_template)
         return self._lanes
 

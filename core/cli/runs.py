@@ -11,11 +11,14 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 from core.chat.sampling import Sampling
 from core.data import subset
 from core.errors import StudioError
-from core.runs import checks, process
+from core.runs import checks, process, report
+from core.runs.comparison import SORTS, Summaries, arranged, differences
 from core.runs.config import QLoRAConfig
 from core.runs.presets import PRESETS
+from core.runs.progress import duration
 from core.runs.sharing import from_yaml, to_yaml
 from core.runs.store import WAITING, Label, Run, RunStore
+from core.runs.timeline import Timelines
 from core.settings import Settings
 
 
@@ -161,6 +164,35 @@ class RunsYAML(_OneRun):
         print(to_yaml(self.opened().config()), end="")
 
 
+class RunsReport(_OneRun):
+    """Write a run's report, one page of Markdown with its plots, and say where."""
+
+    def cli_cmd(self) -> None:
+        run = self.opened()
+        print(report.write(run, run.state()))
+
+
+class RunsCompare(BaseModel):
+    """What came of runs, and what they differ in; all runs where none is named."""
+
+    runs: CliPositionalArg[list[str]] = Field(default_factory=list, description="run ids")
+    by: Literal[tuple(SORTS)] = Field("best_held_out", description="what to sort by")  # type: ignore[valid-type]
+
+    def cli_cmd(self) -> None:
+        store, timelines = RunStore(Settings().prepare()), Timelines()
+        runs = [store.run(run_id) for run_id in self.runs] or store.runs()
+        summaries = Summaries(timelines)
+        for found in arranged([summaries.of(run) for run in runs], self.by, descending=False):
+            losses = "  ".join(
+                f"{words} {_figure(loss)}"
+                for words, loss in (("held-out", found.best_held_out), ("base", found.base), ("loss", found.loss))
+                if loss is not None
+            )
+            print(f"{found.title}  {found.status}  {losses}  {found.tokens:,} tokens in {duration(found.seconds)}")
+        for difference in differences(runs, timelines) if len(self.runs) > 1 else ():
+            print(f"{difference.title}: {' | '.join(difference.values)}")
+
+
 class RunsLabel(_OneRun):
     """Name a run, tag it, note something, archive it."""
 
@@ -177,7 +209,7 @@ class RunsLabel(_OneRun):
 
 
 class Runs(BaseModel):
-    """List, follow, stop, kill, resume and name runs."""
+    """List, follow, stop, kill, resume, compare, report on and name runs."""
 
     list: CliSubCommand[RunsList] = Field(description=RunsList.__doc__)
     show: CliSubCommand[RunsShow] = Field(description=RunsShow.__doc__)
@@ -186,6 +218,8 @@ class Runs(BaseModel):
     kill: CliSubCommand[RunsKill] = Field(description=RunsKill.__doc__)
     resume: CliSubCommand[RunsResume] = Field(description=RunsResume.__doc__)
     yaml: CliSubCommand[RunsYAML] = Field(description=RunsYAML.__doc__)
+    report: CliSubCommand[RunsReport] = Field(description=RunsReport.__doc__)
+    compare: CliSubCommand[RunsCompare] = Field(description=RunsCompare.__doc__)
     label: CliSubCommand[RunsLabel] = Field(description=RunsLabel.__doc__)
 
     def cli_cmd(self) -> None:

@@ -2,6 +2,7 @@
 
 from core.data.formats import EXPORT_LABELS, ExportFormat
 from core.data.subset import Subset
+from core.markdown import plain
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _HUB_KINDS = {"parquet": "parquet", "jsonl": "jsonl", "json": "json", "csv": "csv"}
@@ -33,7 +34,7 @@ def data_card(
 
 
 def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_written: dict[str, list[int]]) -> str:
-    source, plain = subset.source, _plain
+    source = subset.source
     lines = [
         f"# {plain(subset.name)}",
         "",
@@ -62,8 +63,3 @@ def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_writte
         "",
     ]
     return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Text from outside, on one line and without marks of its own."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

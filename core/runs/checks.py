@@ -14,7 +14,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.models.catalogue import Model
 from core.runs.config import QLoRAConfig
-from core.settings import Settings
+from core.settings import Settings, hardware
 
 _LOOKED_AT = 400  # rows rendered to see what the template and the length make of them
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
@@ -30,7 +30,7 @@ class Finding:
 
 def check(settings: Settings, config: QLoRAConfig) -> list[Finding]:
     """All findings, problems first."""
-    found = [*_trackers(config), *_disk(settings)]
+    found = [*_machine(config), *_trackers(config), *_disk(settings)]
     model = _model(settings, config, found)
     rows = _rows(settings, config, found)
     if model is not None:
@@ -118,6 +118,18 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
     if cut:
         found.append(Finding("warning", f"{cut:,} {of} are longer than {config.max_length:,} tokens and are cut."))
     found.append(Finding("fine", f"Turns are marked by {renderer.template_name}."))
+
+
+def machine_problem(config: QLoRAConfig) -> str | None:
+    """What this machine cannot do of what is asked, or None."""
+    if config.lora_init == "loftq" and hardware().device == "cpu":
+        return "LoftQ unpacks NF4 weights on an NVIDIA GPU, and there is none here. Set Initialisation to default."
+    return None
+
+
+def _machine(config: QLoRAConfig) -> list[Finding]:
+    problem = machine_problem(config)
+    return [Finding("problem", problem)] if problem else []
 
 
 def _trackers(config: QLoRAConfig) -> list[Finding]:

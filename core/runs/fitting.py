@@ -35,6 +35,11 @@ class Fit:
     def fits(self) -> bool:
         return self.needed <= self.free * (1 - MARGIN)
 
+    @property
+    def would_fit_alone(self) -> bool:
+        """Whether an empty card would do."""
+        return self.on_gpu and self.needed <= self.total * (1 - MARGIN)
+
 
 def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     """None for a model that is not here yet, or whose kind has no forecast."""

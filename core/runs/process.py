@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,22 @@ def advance(store: RunStore) -> Run | None:
     return None
 
 
-def keep_going(store: RunStore, every_seconds: float = 2.0) -> threading.Thread:
-    """Start waiting runs for as long as this process lives, should a worker have died without starting the next."""
+def keep_going(
+    store: RunStore, every_seconds: float = 2.0, also: Callable[[], None] = lambda: None
+) -> threading.Thread:
+    """Start waiting runs for as long as this process lives, should a worker have died without starting the next.
+
+    Args:
+        also: what else is to be looked after as often.
+    """
 
     def watch() -> None:
         while True:
             try:
                 advance(store)
-            except OSError as error:  # a disk that is full now may not be so in two seconds
-                print(f"The queue could not be looked at: {error}", file=sys.stderr)
+                also()
+            except (OSError, StudioError) as error:  # a disk that is full now may not be so in two seconds
+                print(f"The runs could not be looked after: {error}", file=sys.stderr)
             time.sleep(every_seconds)
 
     thread = threading.Thread(target=watch, name="studio-queue", daemon=True)

@@ -20,17 +20,19 @@ from core.data import subset as subsets
 from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.models import catalogue
-from core.runs import checkpoints, process
+from core.runs import checkpoints, checks, fitting, process, report
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
-from core.runs.store import Run, RunStore
+from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.train.causes import cause_of
 from core.train.lineage import lineage
 
 if TYPE_CHECKING:
     from core.train.trainer import StudioTrainer
+
+_ROOM_SECONDS = 90  # an answer that is being written ends first
 
 
 def main(arguments: list[str]) -> int:
@@ -44,9 +46,19 @@ def main(arguments: list[str]) -> int:
     # The last event before the last state: whoever sees the state finds every event in the file.
     events.write("failed" if status == "failed" else "done", status=status, cause=cause)
     ended = {"status": status, "cause": cause, "ended": time.time(), "resumes": False}
-    run.save_state(run.saved_state().model_copy(update=ended))
+    state = run.saved_state().model_copy(update=ended)
+    _report(run, state)
+    run.save_state(state)
     process.advance(store)
     return 1 if status == "failed" else 0
+
+
+def _report(run: Run, state: RunState) -> None:
+    """What is trained is trained, whether or not a page about it can be written; the log says why not."""
+    try:
+        report.write(run, state)
+    except Exception:
+        traceback.print_exc()
 
 
 def _outcome(settings: Settings, run: Run, events: EventWriter) -> tuple[str, str]:
@@ -111,8 +123,11 @@ def prepare(
     from core.train.batches import tokenize
     from core.train.trainer import StudioTrainer, recompute, sft_config
 
+    if problem := checks.machine_problem(config):
+        raise StudioError(problem)
     rows = subsets.load(settings, config.subset)
     events.write("stage", text=f"Loading {config.model}")
+    _await_room(settings, config, events)
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     model = catalogue.find(settings, config.model, config.revision)
     kind, why = _attention(config)
@@ -147,6 +162,20 @@ def prepare(
         "choices": [*base.choices, f"Gradient checkpointing is {'on' if on else 'off'} ({why})."],
         "lineage": lineage(base.model),
     }  # fmt: skip
+
+
+def _await_room(settings: Settings, config: QLoRAConfig, events: EventWriter) -> None:
+    """Give a chat the time to leave the GPU. Who stays after that is another program: the run goes on and may fit."""
+    deadline = time.monotonic() + _ROOM_SECONDS
+    said = False
+    while (room := fitting.fit(settings, config)) and room.would_fit_alone and not room.fits:
+        if time.monotonic() > deadline:
+            return
+        if not said:
+            needs, free = room.needed / 2**30, room.free / 2**30
+            events.write("stage", text=f"Waiting for the GPU's memory: {needs:.1f} GiB are needed, {free:.1f} are free")
+            said = True
+        time.sleep(0.5)
 
 
 def _hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:

@@ -1,7 +1,7 @@
 """The watch of a run: status, figures, curves, warnings, sample answers, the rows of a step, the log."""
 
 import csv
-import html
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +9,16 @@ import gradio as gr
 
 from components.chart import Curve, build_chart, chart_value
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
+from components.download import Download, build_download
 from core.data import subset
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.models import catalogue
-from core.runs import alerts
-from core.runs.progress import Progress, duration
-from core.runs.store import ACTIVE, Run, RunState, RunStore
+from core.runs import report
+from core.runs.store import RunStore
 from core.runs.timeline import HELD_OUT, Timeline, Timelines
 from core.settings import slug
+from studio.train.telling import alerts_html, notes_html, status_html, tiles_html
 
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start: it takes about two minutes on two CPU cores."
 MEASURES = {
@@ -107,6 +108,14 @@ class Watch:
                     writer.writerow([*(event.get(name) for name in names), held_out.get(event["step"])])
         return str(path)
 
+    def as_report(self, run_id: str | None) -> str:
+        """The run on one page with its plots, made now, as a zip in exports."""
+        if not run_id:
+            raise StudioError("No run is chosen, so there is nothing to report on.")
+        run = self.runs.run(run_id)
+        page = report.write(run, run.state())
+        return shutil.make_archive(str(self.runs.settings.exports_dir / f"{slug(run.id)}-report"), "zip", page.parent)
+
     def rows_of(self, run_id: str | None, step: int) -> tuple[Any, str]:
         """The rows that a step was trained on, to choose from."""
         if not run_id:
@@ -159,77 +168,6 @@ def _ends(zoom: Zoom) -> tuple[int | None, int | None]:
     return (zoom["low"], zoom["high"]) if zoom and zoom.get("low") is not None else (None, None)
 
 
-def status_html(run: Run, state: RunState, now: Progress) -> str:
-    """Badge, progress bar with the time left, and the cause where something went wrong."""
-    words = f"step {now.step} of {now.total}" if now.total else now.stage or "starting the worker"
-    if state.status == "queued":
-        words = "waits for the runs before it"
-    elif state.status in ACTIVE and now.seconds_left is not None:
-        words += f", about {duration(now.seconds_left)} left"
-    elif state.status in ACTIVE and now.total:
-        words += ": measuring the base model first"
-    elif state.ended:
-        words += f", {duration(now.seconds)} of training"
-    cause = f'<div class="qs-cause">{html.escape(state.cause)}</div>' if state.cause else ""
-    return (
-        f'<div class="qs-status"><span class="qs-badge {state.status}">{state.status}</span>'
-        f"<span>{html.escape(words)}</span>"
-        f'<div class="qs-bar" role="progressbar" aria-valuenow="{now.share:.0%}" aria-label="progress">'
-        f'<i style="width:{now.share:.1%}"></i></div>{cause}</div>'
-    )
-
-
-def _figure(value: float | str | None, form: str) -> str:
-    if value is None:
-        return "–"
-    return html.escape(value) if isinstance(value, str) else format(value, form)
-
-
-def tiles_html(now: Progress) -> str:
-    change = ""
-    if isinstance(now.base_loss, float) and isinstance(now.held_out_loss, float) and now.held_out_loss != now.base_loss:
-        change = f" ({now.held_out_loss / now.base_loss - 1:+.0%} against base)"
-    tiles = [
-        (_figure(now.loss, ".3f"), "loss"),
-        (_figure(now.held_out_loss, ".3f"), f"held-out loss{change}"),
-        (_figure(now.learning_rate, ".2e"), "learning rate"),
-        (_figure(now.tokens_per_second, ",.0f"), "tokens/s"),
-        (f"{now.step} / {now.total}" if now.total else "–", "step"),
-    ]
-    parts = (f'<div class="qs-tile"><b>{value}</b><small>{label}</small></div>' for value, label in tiles)
-    return f'<div class="qs-tiles">{"".join(parts)}</div>'
-
-
-def alerts_html(timeline: Timeline, now: Progress) -> str:
-    return "".join(
-        f'<div class="qs-alert" role="alert">⚠ {html.escape(alert.text)}</div>'
-        for alert in alerts.alerts(timeline, now.total)
-    )
-
-
-def notes_html(run: Run, now: Progress) -> str:
-    """What the run trains on, what was decided for it, each with its reason, and what it was made with."""
-    trained_on, label = run.subset(), run.label()
-    lines = [trained_on.in_words()] if trained_on else []
-    told = now.prepared
-    if told:
-        lines.append(
-            f"{told['rows']:,} rows, {told['tokens']:,} tokens a pass, {told['answer_tokens']:,} of them learned; "
-            f"{told['trainable']:,} adapter weights; {told['template']}."
-        )
-        if told["truncated"]:
-            lines.append(f"{told['truncated']:,} rows are longer than the maximum length and were cut.")
-        lines += [f"{count:,} rows left out: {reason}." for reason, count in told["left_out"].items()]
-        lines += told["choices"]
-        if made := told.get("lineage"):
-            packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
-            lines.append(f"Made with code {made['code']}, {packages}; on {made['hardware']}.")
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    tags = "".join(f'<span class="qs-chip">{html.escape(tag)}</span> ' for tag in label.tags)
-    note = f"<p>{html.escape(label.note)}</p>" if label.note else ""
-    return f'<div class="qs-note"><b>{html.escape(run.title)}</b> {tags}{note}<ul>{items}</ul></div>'
-
-
 @dataclass(frozen=True)
 class WatchWidgets:
     status: gr.HTML
@@ -239,7 +177,8 @@ class WatchWidgets:
     losses: gr.HTML
     measure: gr.Radio
     other: gr.HTML
-    csv: gr.DownloadButton
+    csv: Download
+    report: Download
     notes: gr.HTML
     samples_at: gr.Slider
     samples: gr.HTML
@@ -267,7 +206,7 @@ def build_watch() -> WatchWidgets:
                 measure = gr.Radio(list(MEASURES), value=next(iter(MEASURES)), label="Measure", show_label=False,
                                    container=False, elem_id="measure")  # fmt: skip
                 other = build_chart("measure-chart", 190)
-                download = gr.DownloadButton("Every point as CSV", size="sm", elem_id="curves-csv")
+                points = build_download("Every point as CSV", "curves-csv")
             with gr.Tab("Rows of a step"):
                 step = gr.HTML(empty_html("Click a point of the loss curve to read the rows of that step."),
                                elem_id="step", padding=False)  # fmt: skip
@@ -282,8 +221,9 @@ def build_watch() -> WatchWidgets:
             with gr.Tab("Log"):
                 read_log = gr.Button("Read the last lines", size="sm", elem_id="read-log")
                 log = gr.HTML(elem_id="run-log", padding=False)
+        paper = build_download("Report on one page", "run-report")
     notes = gr.HTML(elem_id="run-notes", padding=False)
     return WatchWidgets(
-        status, tiles, warned, charts, losses, measure, other, download, notes, at, samples, row, as_tokens, step,
+        status, tiles, warned, charts, losses, measure, other, points, paper, notes, at, samples, row, as_tokens, step,
         shown, exclude, log, read_log,
     )  # fmt: skip

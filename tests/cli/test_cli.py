@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_events import EVENTS, write
 
 from core.cli import Chat, Train
 from core.cli.data import Data
@@ -223,3 +224,15 @@ def test_a_run_is_named_tagged_and_resumed_by_knob(say, ok, run):
     assert "Rank cannot change" in say("runs", "resume", run.id, "--set", "lora_rank=9")[2]
     assert "given: 'x'" in say("runs", "resume", run.id, "--set", "max_steps=x")[2]
     assert "nothing to kill" in say("runs", "kill", run.id)[2]
+
+
+def test_runs_are_compared_and_reported_on(ok, run, home):
+    other = RunStore(home).create(QLoRAConfig(lora_rank=32))
+    write(other, EVENTS)
+    lines = ok("runs", "compare", run.id, other.id, "--by", "best_loss").splitlines()
+    assert f"{other.id}  queued  held-out 3.0000  base 4.0000  loss 3.2500  3,000 tokens in 2 s" == lines[0]
+    assert lines[1].startswith(f"{run.id}  ")
+    assert "Rank: 3 | 32" in lines[2:]
+    assert other.id in ok("runs", "compare")
+    page = Path(ok("runs", "report", other.id).strip())
+    assert page.read_text().startswith("# ")

@@ -2,11 +2,12 @@
 
 import csv
 import html.parser
+import zipfile
 
 import psutil
 import pytest
 from opened import opened, talk
-from train_events import EVENTS, HOSTILE, PREPARED, write
+from run_events import EVENTS, HOSTILE, PREPARED, write
 
 from core.data import subset
 from core.data.recipe import Recipe
@@ -15,7 +16,8 @@ from core.runs.config import QLoRAConfig
 from core.runs.progress import progress
 from core.runs.store import Label, RunState
 from core.runs.timeline import HELD_OUT, Timelines
-from studio.train.watching import MEASURES, NO_RUN, Watch, notes_html, status_html, tiles_html
+from studio.train.telling import notes_html, status_html, tiles_html
+from studio.train.watching import MEASURES, NO_RUN, Watch
 
 OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 
@@ -221,3 +223,11 @@ def test_an_unknown_run_is_refused_by_name(do, run_id):
     for ask in (do.fingerprint, do.log, do.as_csv):
         with pytest.raises(StudioError, match=run_id):
             ask(run_id)
+
+
+def test_the_report_comes_with_its_plots(do, a_run):
+    run = a_run(EVENTS)
+    with zipfile.ZipFile(do.as_report(run.id)) as archive:
+        assert set(archive.namelist()) == {"report.md", "loss.png", "measures.png"}
+    with pytest.raises(StudioError, match="No run is chosen"):
+        do.as_report(None)

@@ -1,0 +1,172 @@
+"""A run on one page: what came of it, on what, with what. Markdown with its plots beside it.
+
+runs/<id>/report/report.md    runs/<id>/report/loss.png    runs/<id>/report/measures.png
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from core.files import write_text
+from core.markdown import fenced, plain, table
+from core.runs import alerts
+from core.runs.config import TITLES, QLoRAConfig, group_of
+from core.runs.progress import Progress, duration
+from core.runs.sharing import command_line
+from core.runs.store import Run, RunState
+from core.runs.timeline import HELD_OUT, Timeline
+
+FILE = "report.md"
+_LOSS, _HELD_OUT, _OTHER = "#0f9488", "#e07b28", "#5b7fd6"
+_MEASURES = (("learning_rate", "learning rate"), ("grad_norm", "gradient norm"), ("tokens_per_second", "tokens/s"))
+_DRAWN = 4000
+
+
+def write(run: Run, state: RunState) -> Path:
+    """Write the report of a run that is in `state`, as far as it has come; the path of its Markdown.
+
+    Raises StudioError when the run's configuration cannot be read.
+    """
+    timeline = Timeline(run.events_file)
+    timeline.update()
+    config, now = run.config(), timeline.progress()
+    folder = run.folder / "report"
+    folder.mkdir(exist_ok=True)
+    drawn = _draw(folder, timeline)
+    parts = [
+        _head(run, state, now),
+        _result(timeline, now),
+        [f"![{title}]({name})" for name, title in drawn],
+        _warnings(timeline, now),
+        _rows(run, now),
+        _knobs(config),
+        _answers(timeline),
+        _made_with(config, now),
+    ]
+    path = folder / FILE
+    write_text(path, "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n")
+    return path
+
+
+def _head(run: Run, state: RunState, now: Progress) -> list[str]:
+    label = run.label()
+    made = datetime.fromtimestamp(state.created).strftime("%Y-%m-%d %H:%M")
+    words = f"{state.status.capitalize()}, {now.step:,} of {now.total:,} steps in {duration(now.seconds)}; made {made}."
+    lines = [f"# {plain(run.title)}", "", words]
+    if state.cause:
+        lines.append(plain(state.cause))
+    if label.tags:
+        lines += ["", "Tags: " + ", ".join(plain(tag) for tag in label.tags)]
+    return [*lines, "", plain(label.note)] if label.note else lines
+
+
+def _result(timeline: Timeline, now: Progress) -> list[str]:
+    steps, held_out = timeline.values(HELD_OUT)
+    _, losses = timeline.values("loss")
+    rows = []
+    if len(held_out):
+        best = int(held_out.argmin())
+        rows += [
+            ["Held-out loss before training", f"{held_out[0]:.4f}"],
+            ["Held-out loss, best", f"{held_out[best]:.4f} at step {steps[best]:,}"],
+            ["Held-out loss, last", f"{held_out[-1]:.4f} ({held_out[-1] / held_out[0] - 1:+.1%})"],
+        ]
+    if len(losses):
+        rows.append(["Loss, first and last step", f"{losses[0]:.4f}, {losses[-1]:.4f}"])
+        spent = timeline.curve("loss", most=2)[-1]
+        pace = f" ({spent[1] / now.seconds:,.0f} a second)" if now.seconds else ""
+        rows.append(["Tokens trained on", f"{spent[1]:,}{pace}"])
+    _, memory = timeline.values("memory_gib")
+    if len(memory):
+        rows.append(["Memory, at most", f"{memory.max():.2f} GiB"])
+    return ["## Result", "", *table(["", ""], rows)] if rows else []
+
+
+def _warnings(timeline: Timeline, now: Progress) -> list[str]:
+    found = alerts.alerts(timeline, now.total)
+    return ["## Warnings", "", *(f"- {plain(alert.text)}" for alert in found)] if found else []
+
+
+def _rows(run: Run, now: Progress) -> list[str]:
+    subset, told = run.subset(), now.prepared
+    lines = [f"- {plain(subset.in_words())}", f"- SHA-256 of the conversations: `{subset.sha256}`"] if subset else []
+    if told:
+        lines.append(
+            f"- {told['rows']:,} rows, {told['tokens']:,} tokens a pass, {told['answer_tokens']:,} of them learned; "
+            f"{plain(told['template'])}"
+        )
+        lines += [f"- {count:,} rows left out: {plain(reason)}" for reason, count in told["left_out"].items()]
+        if told["truncated"]:
+            lines.append(f"- {told['truncated']:,} rows are longer than the maximum length and were cut")
+    return ["## Rows", "", *lines] if lines else []
+
+
+def _knobs(config: QLoRAConfig) -> list[str]:
+    """What was not left at its default; the rest is in config.json."""
+    defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
+    changed = [(name, value) for name, value in config.model_dump().items() if value != defaults[name]]
+    rows = [[group_of(n), plain(TITLES[n]), _cell(value), _cell(defaults[n])] for n, value in changed]
+    lines = table(["Group", "Knob", "Here", "Default"], rows) if rows else ["Everything is at its default."]
+    return ["## Configuration", "", *lines]
+
+
+def _cell(value: Any) -> str:
+    return plain(str(value)) or "–"
+
+
+def _answers(timeline: Timeline) -> list[str]:
+    """The sample prompts' answers at the first evaluation and at the last."""
+    if not timeline.samples:
+        return []
+    first, last = timeline.samples[0], timeline.samples[-1]
+    shown = [first] if first is last else [first, last]
+    lines = ["## Sample answers"]
+    for place, prompt in enumerate(last["prompts"]):
+        lines += ["", f"**{plain(prompt)}**"]
+        for event in shown:
+            answer = event["answers"][place] if place < len(event["answers"]) else ""
+            lines += ["", f"Step {event['step']:,}:", "", fenced(answer)]
+    return lines
+
+
+def _made_with(config: QLoRAConfig, now: Progress) -> list[str]:
+    lines = [f"- {plain(choice)}" for choice in now.prepared.get("choices", [])]
+    if made := now.prepared.get("lineage"):
+        packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+        lines += [
+            f"- Base: {plain(config.model)}, commit {plain(made['base_commit'] or 'unknown: a local folder')}",
+            f"- Code {plain(made['code'])}; Python {made['python']}; {plain(packages)}",
+            f"- {plain(made['hardware'])}",
+        ]
+    return ["## Made with", "", *lines, "", "The same again:", "", fenced(command_line(config))]
+
+
+def _draw(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
+    """Draw what there is to draw; the file names with their titles."""
+    if not timeline.steps:
+        return []
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for measure, colour, style in (("loss", _LOSS, "-"), (HELD_OUT, _HELD_OUT, "o--")):
+        points = timeline.curve(measure, most=_DRAWN)
+        axes.plot([p[0] for p in points], [p[3] for p in points], style, color=colour, label=measure, markersize=4)
+    axes.set_xlabel("step")
+    axes.legend(frameon=False)
+    _frame(axes)
+    figure.savefig(folder / "loss.png", dpi=120)
+    figure = Figure(figsize=(9, 2.4), layout="constrained")
+    for axes, (measure, title) in zip(figure.subplots(1, len(_MEASURES)), _MEASURES, strict=True):
+        points = timeline.curve(measure, most=_DRAWN)
+        axes.plot([p[0] for p in points], [p[3] for p in points], color=_OTHER)
+        axes.set_title(title, fontsize=10)
+        _frame(axes)
+    figure.savefig(folder / "measures.png", dpi=120)
+    return [("loss.png", "Loss and held-out loss over steps"), ("measures.png", "Learning rate, gradient norm, pace")]
+
+
+def _frame(axes: Any) -> None:
+    axes.grid(alpha=0.3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

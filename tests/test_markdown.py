@@ -1,0 +1,33 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from core.markdown import fenced, plain, table
+
+HOSTILE = ["![x](http://evil/x.png)", "[x](javascript:alert(1))", "<script>alert(1)</script>", "a | b", "# head",
+           "**bold**", "`code`", "&lt;b&gt;", "~~gone~~", "\\[x](y)"]  # fmt: skip
+
+
+def kinds(markdown: str) -> set[str]:
+    tokens = MarkdownIt("js-default").parse(markdown)
+    return {child.type for token in tokens for child in (token.children or [token])}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_has_no_marks_of_its_own(text):
+    html = MarkdownIt("commonmark").render("x " + plain(text))
+    assert "<" not in html.removeprefix("<p>").removesuffix("</p>\n")
+    assert kinds("x " + plain(text)) <= {"paragraph_open", "paragraph_close", "text", "text_special"}
+
+
+@given(st.text())
+def test_fenced_text_is_one_block_as_it_is(text):
+    text = text.replace("\r", " ").replace("\0", " ")
+    (block,) = MarkdownIt().parse(fenced(text))
+    assert (block.type, block.content) == ("fence", text + "\n")
+
+
+def test_a_table_is_one():
+    assert table(["a", "b"], [["1", plain("2|3")]]) == ["| a | b |", "|---|---|", r"| 1 | 2\|3 |"]
+    assert "td_open" in kinds("\n".join(table(["a"], [["1"]])))

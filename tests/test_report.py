@@ -1,0 +1,68 @@
+import re
+
+import pytest
+from PIL import Image
+from run_events import EVENTS, HOSTILE, PREPARED
+
+from core.errors import StudioError
+from core.runs import report
+from core.runs.config import QLoRAConfig
+from core.runs.store import Label
+
+LINEAGE = {"code": "abc-dirty", "hardware": "a CPU", "base_commit": None, "python": "3.11", "packages": {"torch": "2"}}
+
+
+def written(run):
+    return report.write(run, run.state()).read_text()
+
+
+def test_one_page_says_what_came_of_it_on_what_and_with_what(a_run):
+    said = [PREPARED | {"lineage": LINEAGE}, *EVENTS[2:]]
+    run = a_run(said, QLoRAConfig(lora_rank=8), cause="Stopped on request.", status="stopped")
+    run.save_label(Label(name="the first", tags=["a", "b"], note="to see"))
+    page = written(run)
+    for words in (
+        "# the first", "Stopped, 2 of 10 steps in 4 s", "Stopped on request.", "Tags: a, b", "to see",
+        "| Held-out loss before training | 4.0000 |", "| Held-out loss, last | 3.0000 (-25.0%) |",
+        "The loss is no number since step 2", "1,200 rows, 56,789 tokens a pass", "3 rows left out: no answer",
+        "| LoRA | Rank | 8 | 16 |", "**Why?**", "Because.", "Attention is sdpa", "abc-dirty", "torch 2",
+        "--lora-rank 8", "SHA-256 of the conversations",
+    ):  # fmt: skip
+        assert words in page, words
+    for name in re.findall(r"!\[[^]]+\]\((.+?)\)", page):
+        with Image.open(run.folder / "report" / name) as picture:
+            assert picture.width > 800
+            assert len(set(picture.convert("L").resize((90, 36)).tobytes())) > 3  # something is drawn
+
+
+def test_the_first_answers_stand_beside_the_last(a_run):
+    samples = [
+        {"event": "sample", "step": step, "prompts": ["Who?"], "answers": [answer]}
+        for step, answer in ((0, "A model."), (2, "not shown"), (4, f"``` {HOSTILE}"))
+    ]
+    page = written(a_run(samples))
+    assert "Step 0:" in page
+    assert "Step 4:" in page
+    assert "not shown" not in page
+    assert f"````text\n``` {HOSTILE}\n````" in page
+
+
+def test_a_run_that_never_began_has_a_page_too(a_run):
+    run = a_run([], status="failed", cause="No GPU.")
+    page = written(run)
+    assert "Failed, 0 of 0 steps" in page
+    assert "No GPU." in page
+    assert "![" not in page
+
+
+def test_names_are_inert(a_run):
+    run = a_run(EVENTS)
+    run.save_label(Label(name=HOSTILE, note=HOSTILE))
+    assert "<script>" not in written(run)
+
+
+def test_without_a_configuration_there_is_no_page(a_run):
+    run = a_run()
+    (run.folder / "config.json").write_text("{")
+    with pytest.raises(StudioError, match=r"no readable config\.json"):
+        written(run)
