@@ -69,6 +69,7 @@ CSS = """
   unicode-bidi: plaintext; }
 .dt td.num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .dt td.wide { min-width: 150px; }
+.dt td.short { white-space: nowrap; }
 .dt td.warn { color: var(--qs-warn); }
 .dt tbody tr { cursor: pointer; }
 .dt tbody tr:hover { background: var(--background-fill-secondary); }
@@ -93,12 +94,14 @@ class TableBar:
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column. Attributes: numeric: right-aligned; wide: text that may take what room there is."""
+    """A column. Attributes: numeric: right-aligned; wide: text that may take what room there is; short: a word or two
+    that stay on one line."""
 
     name: str
     title: str
     numeric: bool = False
     wide: bool = False
+    short: bool = False
     note: str = ""
     bars: Sequence[TableBar] = ()
 
@@ -170,7 +173,12 @@ def _head(column: TableColumn, page: TablePage) -> str:
 def _row(row: TableRow, page: TablePage) -> str:
     cells = []
     for column, cell in zip(page.columns, row.cells, strict=True):
-        kinds = " ".join(["num"] * column.numeric + ["wide"] * column.wide + ["warn"] * (row.warn and column.wide))
+        kinds = " ".join(
+            ["num"] * column.numeric
+            + ["wide"] * column.wide
+            + ["short"] * column.short
+            + ["warn"] * (row.warn and column.wide)
+        )
         inside = html.escape(cell) if column.numeric else f'<div dir="auto">{html.escape(cell)}</div>'
         cells.append(f'<td class="{kinds}">{inside}</td>')
     key = _attribute(str(row.key))

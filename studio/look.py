@@ -67,11 +67,15 @@ CSS = (
 #lane-base button[aria-label="Clear"], #lane-tuned button[aria-label="Clear"] { display: none; }
 /* a toast tells what went wrong; an "Error" over whatever the event would have filled only hides it */
 .gradio-container [data-testid="status-tracker"] .error { display: none; }
-.gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 22px; }
+.gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 30px; }
+/* what has nothing to say takes no room, not even a gap */
+#findings:not(:has(.prose > *)), #memory:not(:has(.prose > *)), #measured:not(:has(.prose > *)),
+#run-alerts:not(:has(.prose > *)), #runs-differ:not(:has(.prose > *)) { display: none; }
 .qs-differ { overflow-x: auto; font-size: 13px; margin-top: 8px; }
-.qs-differ table { border-collapse: collapse; }
-.qs-differ th, .qs-differ td { text-align: left; padding: 4px 10px 4px 0; vertical-align: top; overflow-wrap: anywhere;
-  border-bottom: 1px solid var(--border-color-primary); font-weight: 400; min-width: 90px; }
+.qs-differ table { border-collapse: collapse; border: 0 !important; }
+.qs-differ table th, .qs-differ table td { text-align: left; padding: 4px 14px 4px 0; vertical-align: top;
+  border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; font-weight: 400;
+  min-width: 90px; overflow-wrap: anywhere; }
 .qs-differ th { color: var(--body-text-color-subdued); }
 .qs-differ thead th { font-weight: 650; color: var(--body-text-color); }
 @media (max-width: 640px) {

@@ -140,8 +140,10 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, seen: gr
         return name
 
     shown.exclude.click(told(without), [run, shown.row], cut, api_name="exclude")
-    seen.change(told(lambda run_id: do.samples(run_id, None)), run, [shown.samples_at, shown.samples], **QUIET)
-    shown.samples_at.release(told(do.samples), [run, shown.samples_at], [shown.samples_at, shown.samples], **QUIET)
+    drawn = gr.State(None)
+    answers = [shown.samples_at, shown.samples, drawn]
+    seen.change(told(do.samples), [run, shown.samples_at, drawn], answers, **QUIET)
+    shown.samples_at.release(told(do.samples), [run, shown.samples_at], answers, **QUIET)
     shown.read_log.click(told(do.log), run, shown.log, **QUIET)
 
 

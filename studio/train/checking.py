@@ -102,11 +102,13 @@ class CheckWidgets:
     measured: gr.HTML
 
 
-def build_checks(check: gr.Button) -> CheckWidgets:
+def build_checks() -> CheckWidgets:
+    with gr.Row():
+        check = gr.Button("Check first", size="sm", elem_id="check", min_width=110)
+        measure = gr.Button("Measure two steps", size="sm", elem_id="measure-steps", min_width=110)
     findings = gr.HTML(elem_id="findings", padding=False)
     memory = gr.HTML(elem_id="memory", padding=False)
     make_fit = gr.Button("Make it fit", visible=False, size="sm", elem_id="make-fit")
     measured = gr.HTML(elem_id="measured", padding=False)
     bar = build_progress_bar("measuring")
-    measure = gr.Button("Measure two real steps", size="sm", elem_id="measure-steps")
     return CheckWidgets(check, findings, memory, make_fit, measure, bar, measured)

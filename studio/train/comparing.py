@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -48,7 +48,7 @@ class _Column:
     title: str
     cell: Callable[[Summary], str]
     note: str = ""
-    numeric: bool = True
+    kind: Literal["numeric", "wide", "short"] = "numeric"
 
 
 def _loss(value: float | None) -> str:
@@ -56,8 +56,8 @@ def _loss(value: float | None) -> str:
 
 
 _COLUMNS = {
-    "title": _Column("Run", lambda s: s.title, numeric=False),
-    "status": _Column("Status", lambda s: s.status, numeric=False),
+    "title": _Column("Run", lambda s: s.title, kind="wide"),
+    "status": _Column("Status", lambda s: s.status, kind="short"),
     "created": _Column("Made", lambda s: datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M")),
     "best_held_out": _Column("Held-out loss", lambda s: _loss(s.best_held_out), "best"),
     "held_out": _Column("Held-out loss", lambda s: _loss(s.held_out), "last"),
@@ -68,8 +68,8 @@ _COLUMNS = {
     "seconds": _Column("Time", lambda s: duration(s.seconds), "training"),
     "tokens": _Column("Tokens", lambda s: f"{s.tokens:,}"),
     "memory_gib": _Column("Memory", lambda s: "–" if s.memory_gib is None else f"{s.memory_gib:.1f} GiB", "at most"),
-    "model": _Column("Model", lambda s: s.model, numeric=False),
-    "subset": _Column("Subset", lambda s: s.subset, numeric=False),
+    "model": _Column("Model", lambda s: s.model, kind="wide"),
+    "subset": _Column("Subset", lambda s: s.subset, kind="wide"),
 }
 
 
@@ -104,7 +104,7 @@ class Compare:
 
     def _table(self, listed: list[Run], choice: Choice, watched: str | None) -> str:
         summaries = arranged([self._summaries.of(run) for run in listed], choice.by, choice.descending)
-        columns = [TableColumn(name, c.title, c.numeric, note=c.note) for name, c in _COLUMNS.items()]
+        columns = [TableColumn(name, c.title, **{c.kind: True}, note=c.note) for name, c in _COLUMNS.items()]
         rows = [TableRow(s.run, [column.cell(s) for column in _COLUMNS.values()]) for s in summaries]
         empty = "No run yet. Start one, and it is listed here."
         return table_html(

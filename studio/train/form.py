@@ -124,10 +124,8 @@ def build_form(do: Form) -> FormWidgets:
     preset = gr.Dropdown(list(PRESETS), value=QUICK_DEMO.name, label="Preset", filterable=False, elem_id="preset")
     reason = gr.Markdown(QUICK_DEMO.reason, elem_classes="qs-note")
     fields = build_fields(QLoRAConfig, FIRST_FIELDS, {"model": do.models(), "subset": do.subsets()})
-    with gr.Row():
-        start = gr.Button("Start", variant="primary", elem_id="start", min_width=100)
-        check = gr.Button("Check first", elem_id="check", min_width=100)
-    checking = build_checks(check)
+    start = gr.Button("Start", variant="primary", elem_id="start")
+    checking = build_checks()
     extent = gr.Radio([BASIC, FULL], value=BASIC, label="Knobs", show_label=False, container=False, elem_id="extent")
     made: list[gr.Accordion] = []
     with gr.Column(elem_id="train-groups"):

@@ -29,6 +29,7 @@ LOSS, HELD, OTHER = "#0f9488", "#e07b28", "#5b7fd6"
 _LOG_LINES = 40
 
 Zoom = dict[str, int] | None
+Drawn = tuple[str, int] | None  # whose sample answers, and how many evaluations there were
 
 
 class Watch:
@@ -73,12 +74,19 @@ class Watch:
     def _other(self, timeline: Timeline, measure: str, zoom: Zoom) -> dict[str, Any]:
         return chart_value(measure, [Curve(measure, OTHER, timeline.curve(MEASURES[measure], *_ends(zoom)))])
 
-    def samples(self, run_id: str | None, at: int | None) -> list[Any]:
-        """The slider over the evaluations, and the answers at the one it stands on."""
+    def samples(self, run_id: str | None, at: int | None, before: Drawn = None) -> list[Any]:
+        """The slider over the evaluations, the answers at the one it stands on, and what was drawn.
+
+        Args:
+            at: the evaluation, counted from 0; None for the last.
+            before: what was drawn before: a slider at the end stays there as answers come, another where it is.
+        """
         found = self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
         if not found:
             words = "No answers yet. Give “Sample prompts” under Measuring and saving, one a line."
-            return [gr.update(visible=False), empty_html(words)]
+            return [gr.update(visible=False), empty_html(words), None]
+        if before and (before[0] != run_id or at == before[1] - 1):
+            at = None
         place = len(found) - 1 if at is None else min(max(0, int(at)), len(found) - 1)
         event = found[place]
         talks = [
@@ -86,7 +94,8 @@ class Watch:
             for prompt, answer in zip(event["prompts"], event["answers"], strict=False)
         ]
         slider = gr.update(visible=len(found) > 1, maximum=max(1, len(found) - 1), value=place)
-        return [slider, chips_html([("", f"answered at step {event['step']}", False)]) + "".join(talks)]
+        shown = chips_html([("", f"answered at step {event['step']}", False)]) + "".join(talks)
+        return [slider, shown, (run_id, len(found))]
 
     def log(self, run_id: str | None) -> str:
         said = self.runs.run(run_id).log_tail(_LOG_LINES) if run_id else ""

@@ -2,10 +2,11 @@
 
 import pytest
 from pages import open_page, until
+from run_events import EVENTS, write
 from tiny import tiny_llama
 
 from core.runs.config import QLoRAConfig
-from core.runs.store import WAITING, RunStore
+from core.runs.store import WAITING, RunState, RunStore
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -110,6 +111,36 @@ def test_a_run_from_the_form_to_its_answers(page, server):
     with page.expect_download() as download:
         page.locator("#loss-chart .ch-png").click()
     assert download.value.suggested_filename == "loss.png"
+    for button, ending in (("#curves-csv", "curves.csv"), ("#run-report", "report.zip")):
+        page.get_by_role("tab", name="Measures").click()
+        with page.expect_download() as download:
+            page.locator(button).click()
+        assert download.value.suggested_filename == f"{run.id}-{ending}"
+
+
+def test_runs_are_sorted_laid_over_each_other_and_opened(page, server):
+    store = RunStore(server.settings)
+    for place, rank in enumerate((8, 32)):
+        made = store.create(QLoRAConfig(model="tiny", lora_rank=rank))
+        steps = [EVENTS[3] | {"step": step, "loss": 3 - place - step / 10} for step in range(1, 9)]
+        write(made, [EVENTS[2], *steps, {"event": "eval", "step": 8, "loss": 2.0 + place}])
+        made.save_state(RunState(status="finished", created=1000.0 + place, ended=2000.0))
+    second, first = store.runs()
+    page.get_by_role("tab", name="All runs").click()
+    rows = page.locator("#runs-table tbody tr")
+    until(lambda: rows.count() == 2, 20, page)
+    assert rows.nth(0).get_attribute("data-value") == second.id, "the newest first"
+    page.locator("#runs-table .dt-name", has_text="Held-out loss").first.click()
+    until(lambda: rows.nth(0).get_attribute("data-value") == first.id, 20, page)
+    for place in (0, 1):
+        rows.nth(place).locator("input").click()
+        until(lambda place=place: page.locator("#compare-chart path.curve").count() == place + 1, 20, page)
+    page.locator("#runs-differ tr", has_text="Rank").get_by_text("32").wait_for(timeout=20_000)
+    page.locator("#compare-measure label", has_text="gradient norm").click()
+    page.locator("#compare-chart .ch-title", has_text="gradient norm").wait_for(timeout=20_000)
+    rows.nth(1).locator("td").nth(1).click()
+    until(lambda: chosen(page).startswith(second.id), 20, page)
+    page.locator("#run-status .finished").wait_for(timeout=20_000)
 
 
 def test_a_queue_is_worked_off_and_a_run_stopped_resumed_named_and_deleted(page, server):

@@ -167,11 +167,15 @@ def test_watching_nothing_says_where_to_begin(do):
 def test_samples_are_scrubbed_through(do, a_run):
     later = EVENTS[-1] | {"step": 4, "answers": ["Because it is."]}
     run = a_run([*EVENTS, later])
-    slider, shown = do.samples(run.id, None)
+    slider, shown, drawn = do.samples(run.id, None)
     assert (slider["maximum"], slider["value"]) == (1, 1)
     assert "Because it is." in shown
     assert "answered at step 2" in do.samples(run.id, 0)[1]
     assert do.samples(run.id, 99)[1] == shown
+    write(run, [EVENTS[-1] | {"step": 9}])
+    assert "answered at step 9" in do.samples(run.id, drawn[1] - 1, drawn)[1], "the end stays the end"
+    assert "answered at step 2" in do.samples(run.id, 0, drawn)[1]
+    assert "answered at step 9" in do.samples(run.id, 0, ("another run", 2))[1]
     assert "No answers yet" in do.samples(a_run().id, None)[1]
 
 
