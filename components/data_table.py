@@ -101,9 +101,9 @@ class TableColumn:
     title: str
     numeric: bool = False
     wide: bool = False
-    short: bool = False
     note: str = ""
     bars: Sequence[TableBar] = ()
+    short: bool = False
 
 
 @dataclass(frozen=True)

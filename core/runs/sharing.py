@@ -16,7 +16,7 @@ def to_yaml(config: QLoRAConfig) -> str:
         if group_of(name) != group:
             group = group_of(name)
             lines.append(f"# {group}")
-        lines.append(yaml.safe_dump({name: value}, allow_unicode=True, width=1000).rstrip())
+        lines.append(yaml.safe_dump({name: value}, allow_unicode=True, width=1000).removesuffix("\n"))
     return "\n".join(lines) + "\n"
 
 
