@@ -1,8 +1,8 @@
 """Takes the README's pictures from the real app: a real run on the embedded model, real answers, both page sizes.
 
-    make pictures            (needs Debian's chromium; three minutes on two cores)
+    make pictures            (needs Debian's chromium; six minutes on two cores)
 
-It uses STUDIO_HOME if that is set and has a finished run, else it makes a home of its own and trains the Quick demo.
+It makes a home of its own and trains the Quick demo there; with STUDIO_HOME it uses that one, which must have no run.
 """
 
 import os
@@ -63,16 +63,60 @@ def data_tab(page: Page, suffix: str) -> None:
     shoot(page, f"data{suffix}")
 
 
-def train_tab(page: Page, suffix: str) -> None:
-    open_tab(page, "Train")
-    if not page.locator("#run input").input_value():
-        page.locator("#start").click()
-        page.get_by_text("step 20 of").wait_for(timeout=180_000)
-        page.wait_for_timeout(6000)  # the notice of the start fades
-        shoot(page, f"train-running{suffix}")
-    page.locator("#run-status .finished").wait_for(timeout=300_000)
+def watched(page: Page, name: str) -> None:
+    """The picture of a run: on a phone it stands below the form."""
     page.wait_for_timeout(1500)
-    shoot(page, f"train{suffix}")
+    if page.viewport_size["width"] < 640:
+        page.locator("#train-views").evaluate("views => views.scrollIntoView()")
+        page.screenshot(path=PICTURES / f"{name}.png")
+    else:
+        shoot(page, name)
+
+
+def before(page: Page, suffix: str) -> None:
+    open_tab(page, "Train")
+    page.locator("#check").click()
+    page.locator("#findings li").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(800)
+    shoot(page, f"train-before{suffix}")
+
+
+def train(pages: dict[str, Page]) -> None:
+    """A run before, while and after, then one that fails, then both in the table."""
+    for suffix, page in pages.items():
+        before(page, suffix)
+    page = pages[""]
+    page.locator("#start").click()
+    for suffix, each in pages.items():
+        each.get_by_text("step 20 of").wait_for(timeout=240_000)
+        if not suffix:
+            each.wait_for_timeout(5000)  # the notice of the start fades
+        watched(each, f"train-running{suffix}")
+    for suffix, each in pages.items():
+        each.locator("#run-status .finished").wait_for(timeout=400_000)
+        watched(each, f"train{suffix}")
+    page.locator("#extent label", has_text="All knobs").click()
+    page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
+    page.locator("#field-target_modules input, #field-target_modules textarea").first.fill("q_proj, w_proj")
+    page.locator("#field-target_modules input, #field-target_modules textarea").first.press("Tab")
+    page.locator("#start").click()
+    page.locator("#run-status .failed").wait_for(timeout=120_000)
+    page.locator("#extent label", has_text="Basic").click()
+    page.wait_for_timeout(5000)
+    phone = pages["-phone"]
+    phone.reload(wait_until="domcontentloaded")  # a page stays with the run it watches: a fresh one shows the newest
+    open_tab(phone, "Train")
+    phone.locator("#run-status .failed").wait_for(timeout=30_000)
+    for suffix, each in pages.items():
+        watched(each, f"train-failed{suffix}")
+        each.get_by_role("tab", name="All runs").click()
+        for place in (0, 1):
+            each.locator("#runs-table input[type=checkbox]").nth(place).click(timeout=30_000)
+            each.wait_for_function(
+                "n => document.querySelectorAll('#runs-table input:checked').length == n", arg=place + 1, timeout=30_000
+            )
+        each.locator("#runs-differ tr").nth(1).wait_for(timeout=30_000)
+        watched(each, f"train-all{suffix}")
 
 
 def chat_tab(page: Page, suffix: str) -> None:
@@ -96,12 +140,14 @@ def main() -> None:
             browser = playwright.chromium.launch(
                 executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
             )
+            pages = {}
             for suffix, (width, height) in SIZES.items():
-                page = browser.new_page(viewport={"width": width, "height": height})
-                page.goto(url, wait_until="domcontentloaded")
-                for tab in (data_tab, train_tab, chat_tab):
-                    tab(page, suffix)
-                page.close()
+                pages[suffix] = browser.new_page(viewport={"width": width, "height": height})
+                pages[suffix].goto(url, wait_until="domcontentloaded")
+                data_tab(pages[suffix], suffix)
+            train(pages)
+            for suffix, page in pages.items():
+                chat_tab(page, suffix)
             browser.close()
     finally:
         server.terminate()

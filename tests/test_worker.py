@@ -21,8 +21,9 @@ from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
-from core.runs.store import WAITING, RunStore
-from core.train.worker import _await_room, _hold_out
+from core.runs.store import WAITING, Run, RunStore
+from core.train.trainer import sft_config
+from core.train.worker import _await_room, _hold_out, _report_elsewhere
 
 pytestmark = pytest.mark.slow
 
@@ -191,3 +192,20 @@ def test_a_run_waits_for_a_chat_to_leave_the_gpu(settings, monkeypatch, tmp_path
     _await_room(
         settings, QLoRAConfig(model="seven"), events
     )  # no empty card of this size would do: nothing to wait for
+
+
+@pytest.mark.parametrize(("tracker", "variable", "words"), [
+    ("tensorboard", "TENSORBOARD_LOGGING_DIR", "tensorboard --logdir runs/a-run/tensorboard"),
+    ("wandb", "WANDB_PROJECT", "project qlora-studio, as a-run"),
+    ("trackio", None, "trackio show --project qlora-studio"),
+])  # fmt: skip
+def test_where_a_tracker_has_the_run_is_said(tmp_path, monkeypatch, tracker, variable, words):
+    for name in ("TENSORBOARD_LOGGING_DIR", "WANDB_PROJECT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    run = Run(tmp_path / "a-run")
+    (said,) = _report_elsewhere(QLoRAConfig(report_to=tracker), run)
+    assert words in said
+    assert variable is None or os.environ[variable] in ("qlora-studio", str(run.folder / "tensorboard"))
+    assert sft_config(QLoRAConfig(), str(run.checkpoints_dir), 1).run_name == "a-run"
+    assert _report_elsewhere(QLoRAConfig(), run) == []

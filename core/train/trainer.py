@@ -33,6 +33,9 @@ OPTIMIZERS = {
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
+TRACKED_AS = "qlora-studio"  # the project that a tracker files runs under
+
+
 def lora_config(config: QLoRAConfig) -> LoraConfig:
     return LoraConfig(
         r=config.lora_rank,
@@ -94,6 +97,8 @@ def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTCon
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
         report_to=config.report_to,
+        run_name=Path(output_dir).parent.name,  # a run's checkpoints lie in its own folder
+        project=TRACKED_AS,
         disable_tqdm=True,
         push_to_hub=False,
     )

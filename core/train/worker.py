@@ -134,7 +134,7 @@ def prepare(
     base = load_base(model, precision, kind)
     base.choices.append(f"Attention is {kind} ({why}).")
     _check(config, base)
-    base.choices += _hold_out(config, rows)
+    base.choices += [*_hold_out(config, rows), *_report_elsewhere(config, run)]
 
     renderer = Renderer(base.tokenizer, config.chat_template)
     base.tokenizer.chat_template = renderer.template  # saved with the adapter, for whoever loads it elsewhere
@@ -189,6 +189,21 @@ def _hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
     rows[HELD_OUT] = [row for at, row in enumerate(rows[TRAIN]) if at in chosen]
     rows[TRAIN] = [row for at, row in enumerate(rows[TRAIN]) if at not in chosen]
     return [f"{wanted:,} rows are held out of training to measure on, as the subset holds none out itself."]
+
+
+def _report_elsewhere(config: QLoRAConfig, run: Run) -> list[str]:
+    """Tell the tracker where to write; what is said about it. Before the trainer is made, which opens it."""
+    from core.train.trainer import TRACKED_AS
+
+    if config.report_to == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")
+        return [f"Also reported to TensorBoard. In STUDIO_HOME: tensorboard --logdir runs/{run.id}/tensorboard"]
+    if config.report_to == "wandb":
+        project = os.environ.setdefault("WANDB_PROJECT", TRACKED_AS)
+        return [f"Also reported to Weights & Biases, project {project}, as {run.id}."]
+    if config.report_to == "trackio":
+        return [f"Also reported to Trackio as {run.id}. See it with: trackio show --project {TRACKED_AS}"]
+    return []
 
 
 def _attention(config: QLoRAConfig) -> tuple[str, str]:

@@ -126,7 +126,10 @@ def build_form(do: Form) -> FormWidgets:
     fields = build_fields(QLoRAConfig, FIRST_FIELDS, {"model": do.models(), "subset": do.subsets()})
     start = gr.Button("Start", variant="primary", elem_id="start")
     checking = build_checks()
-    extent = gr.Radio([BASIC, FULL], value=BASIC, label="Knobs", show_label=False, container=False, elem_id="extent")
+    basic = sum(is_basic(name) for name in KNOBS)
+    extents = [(f"{BASIC} ({basic})", BASIC), (f"{FULL} ({len(KNOBS)})", FULL)]
+    extent = gr.Radio(extents, value=BASIC, label="Knobs", show_label=False, container=False, elem_id="extent")
+    gr.Markdown("A knob that the others leave without effect is hidden.", elem_classes="qs-note")
     made: list[gr.Accordion] = []
     with gr.Column(elem_id="train-groups"):
         for group, names in groups().items():
