@@ -30,16 +30,21 @@ def build(settings: Settings) -> gr.Blocks:
             f"<span>{hardware().description}</span></div>",
             padding=False,
         )
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(runs, jobs, demo)
-            with gr.Tab("Chat", id="chat"):
-                build_chat_tab(host, demo, train.seen.change)
+            with gr.Tab("Chat", id="chat") as chat:
+                build_chat_tab(host, [demo.load, train.listed.change, chat.select])
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
             cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
+
+        def seen(event: gr.SelectData) -> gr.Timer:
+            return gr.Timer(active=event.value == "Train")  # nobody looks: nothing is asked
+
+        tabs.select(told(seen), None, train.clock, **link)
     process.keep_going(runs, also=host.give_way)
     return demo

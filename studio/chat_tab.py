@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,8 +165,8 @@ def _under(answer: Any) -> str:
     )
 
 
-def build_chat_tab(host: ChatHost, demo: gr.Blocks, runs_changed: gr.events.EventListener) -> None:
-    """Build the tab; `runs_changed` is the event after which runs may have new adapters."""
+def build_chat_tab(host: ChatHost, runs_changed: list[Callable[..., Any]]) -> None:
+    """Build the tab; `runs_changed` are the events after which runs may have new adapters."""
     do = ChatActions(host)
     seen = gr.State([])
     turns = gr.State([])
@@ -194,7 +194,7 @@ def build_chat_tab(host: ChatHost, demo: gr.Blocks, runs_changed: gr.events.Even
             fields = build_fields(Sampling, [name for name in Sampling.model_fields if name != "system"]) | system
 
     gr.on(
-        [demo.load, run.input, runs_changed],
+        [*runs_changed, run.input],
         told(do.refresh),
         [run, adapter, seen],
         [run, adapter, seen, hint],

@@ -11,6 +11,7 @@ from core.runs.store import RunStore
 from core.runs.timeline import Timelines
 from studio.following import cancel
 from studio.told import info, told
+from studio.train.beat import Beat
 from studio.train.checking import Checking
 from studio.train.comparing import Choice, Compare, CompareWidgets, build_compare
 from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
@@ -28,14 +29,15 @@ class TrainTab:
     run: gr.Dropdown
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
-    seen: gr.State  # changes whenever the watched run's files do
+    listed: gr.State  # changes whenever a run has another state, name or checkpoint
     cut: gr.State  # the name of a subset that this tab cut
+    clock: gr.Timer  # beats while the tab is seen
 
 
 def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks) -> TrainTab:
     timelines = Timelines()
     form, controls, watch = Form(runs), Controls(runs), Watch(runs, timelines)
-    seen, zoom, listed, cut = gr.State(""), gr.State(None), gr.State(""), gr.State(None)
+    cut = gr.State(None)
     with gr.Row(elem_id="train-row"):
         with gr.Column(scale=2, min_width=320):
             asked = build_form(form)
@@ -46,14 +48,47 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks) -> TrainTab:
                 about = build_label()
             with gr.Tab("All runs", id="all"):
                 compared = build_compare()
-    clock = gr.Timer(_EVERY_SECONDS)
+    states = States()
+    compare = Compare(runs, timelines)
     _wire_form(form, asked, done, demo)
     _wire_checks(Checking(runs, jobs), asked)
-    _wire_controls(controls, done, about, asked, seen, listed, clock, demo)
-    _wire_watch(watch, shown, done, seen, zoom, clock)
-    _wire_details(watch, shown, done, seen, cut)
-    _wire_compare(Compare(runs, timelines), compared, done, about, seen, listed, views)
-    return TrainTab(done.run, asked.fields["subset"], form.subsets, seen, cut)
+    _wire_controls(controls, done, about, asked, demo)
+    _wire_watch(watch, shown, done, states)
+    _wire_details(watch, shown, done, states, cut)
+    _wire_compare(compare, compared, done, about, states, views)
+    clock = _wire_beat(Beat(controls, watch, compare), states, done, shown, about, compared)
+    return TrainTab(done.run, asked.fields["subset"], form.subsets, states.listed, cut, clock)
+
+
+class States:
+    """What a page remembers of what it shows."""
+
+    def __init__(self) -> None:
+        self.seen = gr.State("")  # the watched run's files
+        self.listed = gr.State("")  # all runs
+        self.zoom = gr.State(None)
+        self.samples = gr.State(None)
+        self.choice = gr.State(Choice())
+        self.on_all = gr.State(False)  # whether the table of all runs is seen
+
+
+def _wire_beat(
+    do: Beat, states: States, done: ControlWidgets, shown: WatchWidgets, about: LabelWidgets, compared: CompareWidgets
+) -> gr.Timer:
+    clock = gr.Timer(_EVERY_SECONDS, active=False)
+    drawn = [*shown.drawn, shown.samples_at, shown.samples, states.samples, *done.able]
+    clock.tick(
+        told(do.beat),
+        [states.seen, states.listed, done.run, about.every, shown.measure, states.zoom, shown.samples_at,
+         states.samples, states.choice, compared.measure, states.on_all],
+        [states.seen, states.listed, done.run, done.queue, *drawn, *compared.drawn],
+        trigger_mode="once", **QUIET,
+    )  # fmt: skip
+    done.run.change(
+        told(do.opened), [done.run, shown.measure], [states.seen, states.zoom, *drawn, *about.label],
+        trigger_mode="always_last", **QUIET,
+    )  # fmt: skip
+    return clock
 
 
 def _wire_form(do: Form, asked: FormWidgets, done: ControlWidgets, demo: gr.Blocks) -> None:
@@ -82,17 +117,11 @@ def _wire_checks(do: Checking, asked: FormWidgets) -> None:
 
 
 def _wire_controls(
-    do: Controls, done: ControlWidgets, about: LabelWidgets, asked: FormWidgets, seen: gr.State, listed: gr.State,
-    clock: gr.Timer, demo: gr.Blocks,
-) -> None:  # fmt: skip
+    do: Controls, done: ControlWidgets, about: LabelWidgets, asked: FormWidgets, demo: gr.Blocks
+) -> None:
     run, every = done.run, about.every
     demo.load(told(do.listed), [run, every], run, **QUIET)
-    clock.tick(told(do.runs.listed), None, listed, **QUIET)
-    listed.change(told(do.listed), [run, every], run, **QUIET)
-    listed.change(told(do.queue_words), None, done.queue, **QUIET)
     every.change(told(do.listed), [run, every], run, **QUIET)
-    seen.change(told(do.able), run, done.able, **QUIET)
-    run.change(told(do.label), run, about.label, **QUIET)
     asked.start.click(
         told(do.start), inputs_kwargs={"archived": every, **asked.fields}, outputs=run, api_name="start",
     )  # fmt: skip
@@ -106,13 +135,9 @@ def _wire_controls(
     about.delete.click(told(do.delete), [run, about.typed, every], run, api_name="delete")
 
 
-def _wire_watch(
-    do: Watch, shown: WatchWidgets, done: ControlWidgets, seen: gr.State, zoom: gr.State, clock: gr.Timer
-) -> None:
-    run = done.run
-    clock.tick(told(do.fingerprint), run, seen, **QUIET)
-    run.change(told(lambda run_id: (do.fingerprint(run_id), None)), run, [seen, zoom], **QUIET)
-    for event in (seen.change, zoom.change, shown.measure.change):
+def _wire_watch(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States) -> None:
+    run, zoom = done.run, states.zoom
+    for event in (zoom.change, shown.measure.change):
         event(told(do.shown), [run, shown.measure, zoom], shown.drawn, trigger_mode="always_last", **QUIET)
 
     def zoomed(event: gr.EventData) -> dict[str, int] | None:
@@ -124,7 +149,7 @@ def _wire_watch(
     shown.report.makes(told(do.as_report), run, **QUIET)
 
 
-def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, seen: gr.State, cut: gr.State) -> None:
+def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States, cut: gr.State) -> None:
     run = done.run
 
     def picked(run_id: str | None, event: gr.EventData) -> tuple[Any, str]:
@@ -140,18 +165,15 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, seen: gr
         return name
 
     shown.exclude.click(told(without), [run, shown.row], cut, api_name="exclude")
-    drawn = gr.State(None)
-    answers = [shown.samples_at, shown.samples, drawn]
-    seen.change(told(do.samples), [run, shown.samples_at, drawn], answers, **QUIET)
+    answers = [shown.samples_at, shown.samples, states.samples]
     shown.samples_at.release(told(do.samples), [run, shown.samples_at], answers, **QUIET)
     shown.read_log.click(told(do.log), run, shown.log, **QUIET)
 
 
 def _wire_compare(
-    do: Compare, shown: CompareWidgets, done: ControlWidgets, about: LabelWidgets, seen: gr.State, listed: gr.State,
-    views: gr.Tabs,
-) -> None:  # fmt: skip
-    choice, on_all, run = gr.State(Choice()), gr.State(False), done.run
+    do: Compare, shown: CompareWidgets, done: ControlWidgets, about: LabelWidgets, states: States, views: gr.Tabs
+) -> None:
+    choice, run = states.choice, done.run
 
     def clicked(change: Callable[[Choice, str], Choice]) -> Callable[..., Any]:
         def handle(chosen: Choice, event: gr.EventData) -> Choice:
@@ -165,10 +187,9 @@ def _wire_compare(
     def selected(event: gr.SelectData) -> bool:
         return event.index == 1
 
-    views.select(told(selected), None, on_all, **QUIET)
-    changes = (choice, shown.measure, run, seen, listed, about.every, on_all)
-    drawn = [choice, shown.measure, run, about.every, on_all]
-    for event in (widget.change for widget in changes):
+    views.select(told(selected), None, states.on_all, **QUIET)
+    drawn = [choice, shown.measure, run, about.every, states.on_all]
+    for event in (widget.change for widget in (choice, shown.measure, about.every, states.on_all)):
         event(told(do.shown), drawn, shown.drawn, trigger_mode="always_last", **QUIET)
 
     def opened(event: gr.EventData) -> tuple[str, Any]:

@@ -137,7 +137,7 @@ def test_a_chosen_adapter_stays_until_its_run_has_a_newer_one(do):
 def test_every_widget_gets_a_value(do):
     with gr.Blocks() as demo:
         runs_changed = gr.State("").change
-        build_chat_tab(do.host, demo, runs_changed)
+        build_chat_tab(do.host, [runs_changed])
     wired = {fn.fn.__qualname__: len(fn.outputs) for fn in demo.fns.values() if fn.fn}
     assert wired["ChatActions.clear"] == len(do.clear(ASKED))
     assert wired["ChatActions.refresh"] == len(do.refresh(None, None, []))

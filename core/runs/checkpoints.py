@@ -55,6 +55,11 @@ def whole(checkpoints: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
+def count(checkpoints: Path) -> int:
+    """How many are whole, without reading any."""
+    return sum(1 for _ in checkpoints.glob(f"{_PREFIX}*/{_MARK}"))
+
+
 def best(checkpoints: Path) -> Checkpoint | None:
     """The whole checkpoint with the lowest held-out loss."""
     measured = [c for c in whole(checkpoints) if c.loss is not None and c.loss == c.loss]

@@ -223,12 +223,13 @@ class RunStore:
         return sorted(found, key=lambda run: run.saved_state().created, reverse=True)
 
     def listed(self) -> str:
-        """Different whenever there is another run, or one has another state or label; no file is read for it."""
+        """Different whenever there is another run, or one has another state, label or checkpoint; reads no file."""
         found = []
         for path in self.settings.runs_dir.glob("[!.]*/state.json"):
             label = path.with_name("label.json")
             written = label.stat().st_mtime_ns if label.exists() else 0
-            found.append(f"{path.parent.name} {path.stat().st_mtime_ns} {written}")
+            whole = checkpoints.count(path.with_name("checkpoints"))
+            found.append(f"{path.parent.name} {path.stat().st_mtime_ns} {written} {whole}")
         return "\n".join(sorted(found))
 
     def active(self) -> Run | None:

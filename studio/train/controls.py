@@ -38,10 +38,14 @@ class Controls:
         return found
 
     def listed(self, run_id: str | None, archived: bool) -> Any:
-        """The runs there are now; the one that is watched stays so, the newest is shown where there was none."""
+        """The runs there are now; the one that is watched stays so. Where there was none, that which trains is shown,
+        else the newest."""
         choices = self.choices(archived)
         known = [name for _, name in choices]
-        return gr.update(choices=choices, value=run_id if run_id in known else (known[0] if known else None))
+        if run_id not in known:
+            active = self.runs.active()
+            run_id = active.id if active and active.id in known else next(iter(known), None)
+        return gr.update(choices=choices, value=run_id)
 
     def start(self, archived: bool, **values: Any) -> Any:
         """Queue a run, which starts at once when nothing is before it, and show it."""

@@ -25,9 +25,8 @@ def step_shown(page) -> int:
 
 def points_drawn(page) -> int:
     """How many points the loss curve's line joins."""
-    read = "paths => paths.map(p => p.getAttribute('d') || '')"
-    lines = page.locator("#loss-curve svg .mark-line path").evaluate_all(read)
-    return max((line.count("L") + 1 for line, colour in lines if colour), default=0)
+    lines = page.locator("#loss-chart path.curve").evaluate_all("paths => paths.map(p => p.getAttribute('d') || '')")
+    return max((line.count("L") + 1 for line in lines if line), default=0)
 
 
 @pytest.fixture
@@ -109,10 +108,13 @@ def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, rec
 
     store = RunStore(server.settings)
     (run,) = store.runs()
-    page.locator("#start").click()  # a second Start is refused with a sentence
-    page.get_by_text("One run trains at a time").first.wait_for(timeout=20_000)
-    assert len(store.runs()) == 1
     before = step_shown(page)
+    page.locator("#start").click()  # a second Start waits its turn, and says so
+    page.locator("#queue").get_by_text("Queue:").wait_for(timeout=20_000)
+    page.locator("#run-status .queued").wait_for(timeout=20_000)
+    page.locator("#stop").click()
+    page.locator("#run-status .stopped").wait_for(timeout=20_000)
+    assert [found.state().status for found in store.runs()] == ["stopped", "running"]
     assert page.errors == []
     page.close()  # the tab closes, and the server dies
     server.kill()

@@ -8,7 +8,9 @@ from core.jobs import Jobs
 from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
 from core.runs.timeline import Timelines
+from studio.train.beat import Beat
 from studio.train.checking import Checking, findings_html
+from studio.train.comparing import Compare
 from studio.train.controls import Controls
 from studio.train.form import Form
 from studio.train.watching import Watch
@@ -31,7 +33,8 @@ def outputs(demo, name: str) -> set[int]:
 
 
 def test_every_handler_fills_every_output(demo, runs, a_run):
-    run, watch, form, controls = a_run(EVENTS), Watch(runs, Timelines()), Form(runs), Controls(runs)
+    run, watch, form = a_run(EVENTS), Watch(runs, Timelines()), Form(runs)
+    beat = Beat(Controls(runs), watch, Compare(runs, Timelines()))
     assert outputs(demo, "Watch.shown") == {len(watch.shown(run.id, "use (%)", None))}
     assert outputs(demo, "Watch.shown") == {len(watch.shown(None, "use (%)", None))}
     assert outputs(demo, "Watch.samples") == {len(watch.samples(run.id, 0))} == {len(watch.samples(None, 0))}
@@ -40,8 +43,7 @@ def test_every_handler_fills_every_output(demo, runs, a_run):
     assert outputs(demo, "Form.shared") == {len(form.shared(**QLoRAConfig().model_dump()))}
     checking = Checking(runs, Jobs())
     assert outputs(demo, "Checking.check") == {len(checking.check(**QLoRAConfig().model_dump()))}
-    assert outputs(demo, "Controls.able") == {len(controls.able(run.id))}
-    assert outputs(demo, "Controls.label") == {len(controls.label(run.id))}
+    assert outputs(demo, "Beat.opened") == {len(beat.opened(run.id, "learning rate"))}
 
 
 def test_no_control_is_dead(demo):
