@@ -19,5 +19,5 @@ def until(condition, seconds, page=None):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline
-        page.wait_for_timeout(100) if page else time.sleep(0.1)
+        page.wait_for_timeout(200) if page else time.sleep(0.1)
     return value
