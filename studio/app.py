@@ -4,7 +4,7 @@ import atexit
 
 import gradio as gr
 
-from core.chat.host import ChatHost
+from core.chat.engine import Engine
 from core.data import subset
 from core.jobs import Jobs
 from core.runs import process
@@ -22,7 +22,7 @@ def build(settings: Settings) -> gr.Blocks:
     """The whole page. Imports no torch: models are loaded when somebody asks for one."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
-    jobs, host = Jobs(), ChatHost(settings)
+    jobs, engine = Jobs(), Engine(settings)
     atexit.register(jobs.close)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         gr.HTML(
@@ -36,7 +36,7 @@ def build(settings: Settings) -> gr.Blocks:
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(runs, jobs, demo)
             with gr.Tab("Chat", id="chat") as chat:
-                build_chat_tab(host, [demo.load, train.listed.change, chat.select])
+                build_chat_tab(engine, demo, [demo.load, train.listed.change, chat.select])
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
@@ -46,5 +46,5 @@ def build(settings: Settings) -> gr.Blocks:
             return gr.Timer(active=event.value == "Train")  # nobody looks: nothing is asked
 
         tabs.select(told(seen), None, train.clock, **link)
-    process.keep_going(runs, also=host.give_way)
+    process.keep_going(runs, also=engine.give_way)
     return demo

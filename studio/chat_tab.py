@@ -1,16 +1,17 @@
 """The Chat tab: one prompt, the base and the tuned model side by side, from one copy of the weights."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from pydantic import ValidationError
 
 from components.model_form import build_fields
-from core.chat.host import ChatHost
+from core.chat.answer import END_WORDS
+from core.chat.asking import Asked, ticket
+from core.chat.engine import Engine, Ticket
 from core.chat.sampling import Sampling
 from core.errors import StudioError, sentences
 from studio.told import told
@@ -26,14 +27,14 @@ Turn = dict[str, Any]  # prompt, answers (base, tuned)
 class ChatActions:
     """What the tab does; names no widget's layout."""
 
-    def __init__(self, host: ChatHost):
-        self.host = host
+    def __init__(self, engine: Engine):
+        self.engine = engine
         self._asked: dict[str, _Asked] = {}
 
     def run_choices(self) -> list[tuple[str, str]]:
         return [
             (f"{run.id} · {run.config().model}", run.id)
-            for run in self.host.store.runs()
+            for run in self.engine.store.runs()
             if run.adapters() and not run.problem()
         ]
 
@@ -44,9 +45,14 @@ class ChatActions:
         run_id = chosen if chosen in known else (known[0] if known else None)
         if run_id is None:
             return gr.update(choices=[], value=None), gr.update(choices=[], value=None), [], NO_RUN
-        names = list(self.host.store.run(run_id).adapters())
+        names = list(self.engine.store.run(run_id).adapters())
         value = adapter if names == seen and adapter in names else names[0]
-        return gr.update(choices=choices, value=run_id), gr.update(choices=names, value=value), names, self.host.notice
+        return (
+            gr.update(choices=choices, value=run_id),
+            gr.update(choices=names, value=value),
+            names,
+            self.engine.notice,
+        )
 
     def send(
         self,
@@ -67,9 +73,9 @@ class ChatActions:
         before = (prompt, turns, *_chats(turns), "", "", "", IDLE)
         drawn = None
         try:
-            yield "", turns, *_chats([*turns, {"prompt": prompt, "answers": ["…", "…"]}]), "", "", self._hint(), BUSY
+            yield "", turns, *_chats([*turns, {"prompt": prompt, "answers": ["…", "…"]}]), "", "", "", BUSY
             for drawn in self._answers(run_id, adapter, prompt, turns, sampling, here):
-                yield "", drawn[0], *_chats(drawn[0]), *drawn[1], "", BUSY
+                yield "", drawn[0], *_chats(drawn[0]), *drawn[1], drawn[2], BUSY
         except Exception:
             if not here.cleared:
                 yield before  # nothing that was there is lost, the question neither
@@ -78,39 +84,46 @@ class ChatActions:
             self._asked.pop(request.session_hash, None)
         if here.cleared:
             return
-        yield ("", drawn[0], *_chats(drawn[0]), *drawn[1], "", IDLE) if drawn else before
+        said = drawn and any(drawn[0][-1]["answers"])  # stopped before its turn: nothing was said
+        yield ("", drawn[0], *_chats(drawn[0]), *drawn[1], "", IDLE) if said else before
 
     def _answers(
         self, run_id: str, adapter: str, prompt: str, turns: list[Turn], sampling: Sampling, here: "_Asked"
-    ) -> Iterator[tuple[list[Turn], list[str]]]:
-        """The turns with the answers so far, and what is said under them; the last one is always among them."""
-        conversations = [_history(turns, lane, prompt) for lane in (0, 1)]
-        shown_at, drawn = 0.0, None
-        for answers in self.host.answer(run_id, adapter, conversations, sampling, here.stopping.is_set):
-            drawn = ([*turns, {"prompt": prompt, "answers": [a.text for a in answers]}], [_under(a) for a in answers])
-            if time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND and not here.cleared:
-                yield drawn
+    ) -> Iterator[tuple[list[Turn], list[str], str]]:
+        """The turns with the answers so far, what is said under them, what they wait for; the last is among them."""
+        base, tuned = (_history(turns, lane, prompt) for lane in (0, 1))
+        here.ticket = ticket(self.engine.store, [Asked(base, sampling), Asked(tuned, sampling, run_id, adapter)])
+        if here.stopped:
+            here.ticket.stop()
+        shown_at = 0.0
+        for asked in self.engine.ask(here.ticket):
+            due = asked.done or time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND
+            if due and not here.cleared:
+                texts = [answer.text for answer in asked.answers]
+                under = [_under(answer) for answer in asked.answers]
+                yield [*turns, {"prompt": prompt, "answers": texts}], under, self._hint(asked)
                 shown_at = time.monotonic()
-        if drawn and not here.cleared:
-            yield drawn
 
     def stop(self, request: gr.Request) -> None:
+        """End what is being written for this page, or its place in the queue; also when the page is closed."""
         if asked := self._asked.get(request.session_hash):
-            asked.stopping.set()
+            asked.stopped = True
+            if asked.ticket:
+                asked.ticket.stop()
 
-    def _hint(self) -> str:
-        if self.host.busy:
-            return "Waiting for another answer to end. Stop gives up waiting."
-        if self.host.loaded is None:
-            return "Loading the model: this takes a few seconds, once."
-        active = self.host.store.active()
-        return f"The run {active.id} is training on this machine, so answers come slower." if active else ""
+    def _hint(self, asked: Ticket) -> str:
+        """What the answers wait for."""
+        if asked.stage == "Waiting":
+            before = self.engine.place(asked)
+            words = f"{before} before yours" if before else "yours is next"
+            return f"Waiting for other answers to end: {words}. Stop gives up waiting."
+        return f"{asked.stage}: this takes a few seconds, once." if asked.stage else ""
 
     def clear(self, request: gr.Request) -> tuple[Any, ...]:
         """Empty both lanes, and end what is being written."""
         if asked := self._asked.get(request.session_hash):
             asked.cleared = True
-            asked.stopping.set()
+            self.stop(request)
         return [], [], [], "", "", "", IDLE
 
 
@@ -118,7 +131,8 @@ class ChatActions:
 class _Asked:
     """An answer under way for one page."""
 
-    stopping: threading.Event = field(default_factory=threading.Event)
+    ticket: Ticket | None = None
+    stopped: bool = False
     cleared: bool = False
 
 
@@ -157,17 +171,17 @@ def _chats(turns: list[Turn]) -> tuple[list[dict[str, str]], list[dict[str, str]
 
 
 def _under(answer: Any) -> str:
-    from core.chat.lanes import END_WORDS
-
+    if not answer.tokens and not answer.end:
+        return ""
     return (
         f"{answer.tokens} tokens · first after {answer.first_token_seconds:.1f} s · "
         f"{answer.tokens_per_second:.0f} tokens/s · {END_WORDS[answer.end]}"
     )
 
 
-def build_chat_tab(host: ChatHost, runs_changed: list[Callable[..., Any]]) -> None:
+def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[..., Any]]) -> None:
     """Build the tab; `runs_changed` are the events after which runs may have new adapters."""
-    do = ChatActions(host)
+    do = ChatActions(engine)
     seen = gr.State([])
     turns = gr.State([])
     with gr.Row():
@@ -206,11 +220,12 @@ def build_chat_tab(host: ChatHost, runs_changed: list[Callable[..., Any]]) -> No
         told(do.send),
         inputs_kwargs={"run_id": run, "adapter": adapter, "prompt": prompt, "turns": turns, **fields},
         outputs=[prompt, turns, *lanes, *under, hint, stop],
-        concurrency_limit=None,  # the host lets one write at a time, and can be told to stop waiting
+        concurrency_limit=None,  # the engine has a queue of its own, which says where one stands
         show_progress="hidden",
         api_name="chat",
     )
     stop.click(told(do.stop), None, None, concurrency_limit=None, show_progress="hidden", api_visibility="private")
+    demo.unload(do.stop)  # whoever closes the page gives its lanes and its place up
     clear.click(
         told(do.clear), None, [turns, *lanes, *under, hint, stop], concurrency_limit=None, show_progress="hidden",
         api_visibility="private",

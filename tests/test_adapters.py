@@ -1,9 +1,11 @@
+import copy
 import json
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_llama
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from core.chat.adapters import RowAdapters, read_adapter
 from core.errors import StudioError
@@ -56,16 +58,70 @@ def test_nothing_is_left_on_the_model_when_adapters_are_forgotten(tmp_path):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [({"use_dora": True}, "use_dora"), ({"bias": "all"}, "LORA"), ({"peft_type": "IA3"}, "IA3")],
-)
-def test_what_is_not_plain_lora_is_refused_by_name(tmp_path, change, words):
+@pytest.mark.parametrize("options", [
+    {"use_dora": True},
+    {"use_dora": True, "target_modules": ["q_proj"], "use_rslora": True},
+    {"modules_to_save": ["lm_head"]},
+    {"modules_to_save": ["embed_tokens", "norm"]},
+    {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"layers.1.mlp.down_proj": 5}},
+], ids=str)  # fmt: skip
+def test_a_row_with_any_kind_of_lora_is_as_peft_computes_it(tmp_path, options):
+    shaken = get_peft_model(
+        tiny_llama(tie_word_embeddings=False),
+        LoraConfig(**{"r": 4, "lora_alpha": 12, "target_modules": "all-linear", "init_lora_weights": False,
+                      "task_type": "CAUSAL_LM"} | options),
+    )  # fmt: skip
+    with torch.no_grad():
+        for parameter in (p for p in shaken.parameters() if p.requires_grad):
+            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    shaken.save_pretrained(tmp_path)
+    model = tiny_llama(tie_word_embeddings=False).eval()
+    bare = logits(model)
+    rows = RowAdapters(model)
+    rows.add("a", read_adapter(tmp_path, torch.float32, CPU))
+    rows.set_rows([None, "a", None])
+    mixed = logits(model)
+    expected = logits(PeftModel.from_pretrained(tiny_llama(tie_word_embeddings=False), tmp_path).eval())
+    torch.testing.assert_close(mixed[1], expected[1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(mixed[1], bare[1], atol=1e-3)
+    torch.testing.assert_close(mixed[[0, 2]], bare[[0, 2]], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_biases_of_their_own_and_conv1d_as_in_gpt2(tmp_path, bias):
+    shape = GPT2Config(vocab_size=512, n_embd=64, n_layer=2, n_head=4, n_positions=128)
+    torch.manual_seed(3)
+    fresh = GPT2LMHeadModel(shape)
+    model = copy.deepcopy(fresh).eval()
+    options = {"r": 4, "target_modules": ["c_attn", "c_proj"], "init_lora_weights": False, "fan_in_fan_out": True}
+    tuned = get_peft_model(copy.deepcopy(fresh), LoraConfig(task_type="CAUSAL_LM", bias=bias, **options))
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if name.endswith("bias") and parameter.requires_grad:
+                parameter += 0.1
+    tuned.save_pretrained(tmp_path)
+    bare = logits(model)
+    rows = RowAdapters(model)
+    rows.add("a", read_adapter(tmp_path, torch.float32, CPU))
+    rows.set_rows(["a", None, "a"])
+    mixed = logits(model)
+    torch.testing.assert_close(mixed[[0, 2]], logits(tuned.eval())[[0, 2]], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(mixed[1], bare[1], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(mixed[0], bare[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("change", "words"), [({"peft_type": "IA3"}, "is IA3")])
+def test_another_method_is_refused_by_name(tmp_path, change, words):
     folder = save(tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | change))
     with pytest.raises(StudioError, match=words):
         read_adapter(folder, torch.float32, CPU)
+
+
+def test_lora_of_embeddings_is_refused(tmp_path):
+    with pytest.raises(StudioError, match="LoRA of embeddings"):
+        read_adapter(save(tmp_path / "a", target_modules=["embed_tokens", "q_proj"]), torch.float32, CPU)
 
 
 def test_a_pickled_adapter_is_not_read(tmp_path):

@@ -11,7 +11,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_llama
 
 from core.chat.adapters import read_adapter
-from core.chat.lanes import Lanes, pick
+from core.chat.answer import Lane
+from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.data import sources
 from core.data.readers import read_rows
@@ -25,6 +26,10 @@ QUESTIONS = ["Hi.", "What is the capital of France, and which river runs through
 
 def ask(text):
     return [{"role": "user", "content": text}]
+
+
+def lane(text, adapter=None, sampling=GREEDY, **more):
+    return Lane(ask(text), sampling, adapter, **more)
 
 
 def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False):
@@ -66,7 +71,7 @@ def last(answers):
 
 
 def generated(model, lanes, conversation):
-    ids = torch.tensor([lanes.renderer.prompt_ids(conversation)])
+    ids = torch.tensor([lanes.renderer().prompt_ids(conversation)])
     with torch.no_grad():
         out = model.generate(ids, do_sample=False, max_new_tokens=GREEDY.max_new_tokens, attention_mask=ids.ne(-1))
     return lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
@@ -80,8 +85,7 @@ def test_greedy_text_equals_generate_alone_for_both_lanes(model, adapter, lanes)
     expected = [generated(plain, lanes, ask(p)) for p in prompts]
     tuned = PeftModel.from_pretrained(plain, adapter).eval()
     expected += [generated(tuned, lanes, ask(p)) for p in prompts]
-    keys = [None] * len(prompts) + ["tuned"] * len(prompts)
-    answers = last(lanes.answer([ask(p) for p in prompts] * 2, keys, GREEDY))
+    answers = last(lanes.answer([lane(p, adapter) for adapter in (None, "tuned") for p in prompts]))
     assert [a.text for a in answers] == expected
     assert expected[: len(prompts)] != expected[len(prompts) :]
 
@@ -92,68 +96,94 @@ def _heldout():
 
 def test_the_same_seed_gives_two_lanes_of_one_model_the_same_text(lanes):
     sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=16, seed=7)
-    first, second = last(lanes.answer([ask(QUESTIONS[1])] * 2, [None, None], sampling))
-    assert first.text == second.text
-    other = last(lanes.answer([ask(QUESTIONS[1])], [None], sampling.model_copy(update={"seed": 8})))[0]
-    assert other.text != first.text
+    first, second, other = last(
+        lanes.answer([lane(QUESTIONS[1], sampling=sampling.model_copy(update={"seed": seed})) for seed in (7, 7, 8)])
+    )
+    assert first.text == second.text != other.text
+    assert first.logprobs == pytest.approx(second.logprobs, abs=1e-4)
 
 
 def test_a_lane_that_ends_early_leaves_the_others_going(lanes):
-    short, long = last(lanes.answer([ask("Say only the word yes."), ask(QUESTIONS[1])], [None, None], GREEDY))
+    short, long = last(lanes.answer([lane("Say only the word yes."), lane(QUESTIONS[1])]))
     assert {short.end, long.end} <= {"end", "length"}
-    alone = last(lanes.answer([ask(QUESTIONS[1])], [None], GREEDY))[0]
+    alone = last(lanes.answer([lane(QUESTIONS[1])]))[0]
     assert long.text == alone.text
 
 
 def test_stop_ends_every_lane_with_what_is_there(lanes):
     seen = []
-    for answers in lanes.answer([ask(QUESTIONS[0])] * 2, [None, "tuned"], GREEDY, stopped=lambda: len(seen) >= 2):
+    asked = [lane(QUESTIONS[0], adapter) for adapter in (None, "tuned")]
+    for answers in lanes.answer(asked, stopped=lambda: len(seen) >= 3):
         seen.append([a.tokens for a in answers])
-    assert len(seen) == 3
     assert {a.end for a in answers} == {"stopped"}
+    assert {a.tokens for a in answers} == {4}
 
 
 def test_both_lanes_stream_at_the_same_time(lanes):
-    counts = [[a.tokens for a in answers] for answers in lanes.answer([ask(QUESTIONS[1])] * 2, [None, "tuned"], GREEDY)]
-    assert counts[:5] == [[n, n] for n in range(1, 6)]
+    asked = [lane(QUESTIONS[1], adapter) for adapter in (None, "tuned")]
+    counts = [[a.tokens for a in answers] for answers in lanes.answer(asked)]
+    assert counts[:5] == [[n, n] for n in range(2, 7)], "the first two come together"
+
+
+def test_each_token_has_its_probability_and_its_text(lanes):
+    (answer,) = last(lanes.answer([lane(QUESTIONS[1])]))
+    assert len(answer.logprobs) == len(answer.pieces) == answer.tokens == len(answer.ids)
+    assert "".join(answer.pieces) == answer.text
+    ids = torch.tensor([[*lanes.prompt(lane(QUESTIONS[1]))[0], *answer.ids]])
+    with torch.no_grad():
+        expected = torch.log_softmax(lanes.model(ids).logits[0].float(), -1)
+    start = ids.shape[1] - len(answer.ids) - 1
+    own = [float(expected[start + at, token]) for at, token in enumerate(answer.ids)]
+    assert answer.logprobs == pytest.approx(own, abs=1e-3)
+
+
+def test_a_continued_answer_goes_on_as_if_it_had_not_been_cut(lanes):
+    (whole,) = last(lanes.answer([lane(QUESTIONS[1])]))
+    half = GREEDY.model_copy(update={"max_new_tokens": 10})
+    (begun,) = last(lanes.answer([lane(QUESTIONS[1], sampling=half)]))
+    (rest,) = last(lanes.answer([lane(QUESTIONS[1], sampling=half, begun=begun.ids)]))
+    assert rest.ids == whole.ids[:20]
+    assert rest.text.startswith(begun.text)
+    assert (rest.continued, rest.tokens) == (10, 20)
+
+
+def test_an_answer_ends_before_a_stop_word(lanes):
+    (whole,) = last(lanes.answer([lane(QUESTIONS[1])]))
+    word = whole.text.split()[3]
+    (cut,) = last(lanes.answer([lane(QUESTIONS[1], sampling=GREEDY.model_copy(update={"stop": f"no such\n{word}"}))]))
+    assert cut.end == "stop word"
+    assert cut.text == whole.text[: whole.text.index(word)]
 
 
 def test_a_system_prompt_is_part_of_the_prompt(lanes):
     told = Sampling(temperature=0, max_new_tokens=4, system="You are a pirate.")
-    assert len(lanes._prompt(ask("Hi."), told)) > 0
-    assert "pirate" in lanes.base.tokenizer.decode(lanes._prompt(ask("Hi."), told))
+    assert "pirate" in lanes.base.tokenizer.decode(lanes.prompt(lane("Hi.", sampling=told))[0])
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(lanes):
-    with pytest.raises(StudioError, match="8192"):
-        last(lanes.answer([ask("word " * 9000)], [None], GREEDY))
+    with pytest.raises(StudioError, match="8,192"):
+        last(lanes.answer([lane("word " * 9000)]))
+
+
+def test_the_oldest_messages_of_a_long_conversation_are_left_out_and_it_is_said(lanes, monkeypatch):
+    monkeypatch.setattr(lanes, "context", lambda: 400)
+    words = "word " * 40
+    long = [{"role": role, "content": f"{role} {n} {words}"} for n in range(12) for role in ("user", "assistant")]
+    asked = Lane([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
+    ids, left_out = lanes.prompt(asked)
+    assert len(ids) + 2 <= 400
+    assert left_out % 2 == 0
+    shown = lanes.base.tokenizer.decode(ids)
+    assert f"user {left_out // 2} word" in shown
+    assert f"user {left_out // 2 - 1} word" not in shown
+    (answer,) = last(lanes.answer([asked]))
+    assert f"the first {left_out} messages of this conversation were left out" in answer.note
 
 
 def test_half_a_character_is_held_back(lanes):
-    conversation = ask("Repeat exactly: 🎈🎈🎈")
-    for answers in lanes.answer([conversation], [None], GREEDY):
+    for answers in lanes.answer([lane("Repeat exactly: 🎈🎈🎈")]):
         if not answers[0].end:
             assert not answers[0].text.endswith("\ufffd")
-
-
-@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 1.0])
-def test_top_p_picks_among_the_likeliest_only(top_p):
-    logits = torch.tensor([2.0, 1.0, 0.5, -1.0, -3.0])
-    probabilities = torch.softmax(logits, -1)
-    allowed = {int(i) for i in range(5) if probabilities[:i].sum() < top_p}
-    generator = torch.Generator().manual_seed(0)
-    seen = {pick(logits, Sampling(temperature=1, top_p=top_p), generator) for _ in range(400)}
-    assert seen <= allowed
-    assert 0 in seen
-
-
-def test_sampled_shares_follow_the_probabilities():
-    logits = torch.tensor([1.0, 0.0, -1.0])
-    generator = torch.Generator().manual_seed(1)
-    drawn = torch.bincount(
-        torch.tensor([pick(logits, Sampling(temperature=1, top_p=1), generator) for _ in range(4000)]), minlength=3
-    )
-    torch.testing.assert_close(drawn / 4000, torch.softmax(logits, -1), atol=0.03, rtol=0)
 
 
 class Sequences(RuleBasedStateMachine):
@@ -175,9 +205,9 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(stop_after=st.integers(0, 4), seed=st.integers(0, 3))
     def ask(self, stop_after, seed):
-        keys = [None, *sorted(self.lanes.adapters._adapters)]
+        keys = [None, *sorted(self.lanes.adapters)]
         sampling = Sampling(temperature=1, max_new_tokens=3, seed=seed)
-        stream = self.lanes.answer([ask("Hi.")] * len(keys), keys, sampling)
+        stream = self.lanes.answer([lane("Hi.", key, sampling) for key in keys])
         for _ in range(stop_after):
             next(stream, None)
         stream.close()  # the browser left in the middle of an answer
@@ -185,7 +215,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "lanes"))
     @rule(kept=st.sets(st.sampled_from(["small", "attention"])))
     def forget(self, kept):
-        self.lanes.adapters.keep_only(kept & set(self.lanes.adapters._adapters))
+        self.lanes.adapters.keep_only(kept & set(self.lanes.adapters))
 
     @rule()
     def base_alone(self):
@@ -194,7 +224,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule()
     def base_beside_a_tuned_lane(self):
-        keys = sorted(self.lanes.adapters._adapters)
+        keys = sorted(self.lanes.adapters)
         self.lanes.adapters.set_rows([None, *keys[:1]])
         with torch.no_grad():
             both = self.base.model(self.ids.repeat(1 + len(keys[:1]), 1)).logits

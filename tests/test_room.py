@@ -5,10 +5,7 @@ from transformers import LlamaConfig
 
 from core import gpu
 from core.chat import room
-from core.chat.host import ChatHost
 from core.errors import StudioError
-from core.models.catalogue import Model
-from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
 
 GIB = 2**30
@@ -66,16 +63,3 @@ def test_without_a_gpu_nobody_is_in_the_way(runs, seven, running, monkeypatch):
     running()
     room.check_room(runs, seven)
     assert not room.in_the_way(runs.settings, seven)
-
-
-@pytest.mark.parametrize(("status", "free", "leaves"), [
-    ("preparing", 3, True), ("preparing", 70, False), ("running", 3, False), ("queued", 3, False),
-])  # fmt: skip
-def test_the_chat_leaves_for_a_run_that_is_about_to_load(runs, running, card, status, free, leaves):
-    host = ChatHost(runs.settings)
-    host._loaded = (Model("seven", "seven", "nowhere", True), Precision())
-    run = running(status)
-    card(80, free)
-    host.give_way()
-    assert (host.loaded is None) == leaves
-    assert (f"seven left the GPU, as the run {run.id} needs its memory" in host.notice) == leaves

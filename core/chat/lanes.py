@@ -1,174 +1,146 @@
-"""Lanes: the base and its adapters answer one prompt together, as rows of one batch, each with its own end.
+"""Lanes: the base and its adapters answer side by side, as rows of one batch, each with its own end.
 
-Rows of unequal length are padded on the left, and masked; positions count from each row's first token. Each lane has
-its own random numbers from the same seed, so that two lanes of the same model give the same text.
+Each lane has its own random numbers from its own seed, so that two lanes of the same model with the same settings give
+the same text.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
-from transformers import DynamicCache
 
 from core.chat.adapters import RowAdapters
-from core.chat.sampling import Sampling
+from core.chat.answer import Lane, LaneAnswer
+from core.chat.decoder import Decoder, Row
+from core.chat.picking import Picker
 from core.data.formats import Message
-from core.data.tokens import Renderer
+from core.data.tokens import Renderer, TemplateName
 from core.errors import StudioError
 from core.models.loading import LoadedBase
 
-End = Literal["", "end", "length", "stopped"]
-END_WORDS: dict[str, str] = {
-    "": "writing",
-    "end": "ended by itself",
-    "length": "cut at the length limit",
-    "stopped": "stopped",
-}
-
-
-@dataclass
-class LaneAnswer:
-    """One lane's answer so far.
-
-    Attributes:
-        end: why it ended; empty while it is being written.
-        first_token_seconds: from the call to the first token; 0 before that.
-    """
-
-    text: str = ""
-    tokens: int = 0
-    end: End = ""
-    first_token_seconds: float = 0.0
-    seconds: float = 0.0
-    ids: list[int] = field(default_factory=list, repr=False)
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds else 0.0
-
 
 class Lanes:
-    """Decodes several lanes over one loaded base model."""
+    """Lanes over one loaded base model."""
 
     def __init__(self, base: LoadedBase):
         self.base = base
         self.model = base.model.eval()
-        self.renderer = Renderer(base.tokenizer)
         self.adapters = RowAdapters(self.model)
+        self._renderers: dict[TemplateName, Renderer] = {}
         self._ends = _end_tokens(base)
 
+    def decoder(self) -> Decoder:
+        return Decoder(self.model, self.adapters, self.base.tokenizer.pad_token_id or 0)
+
+    def renderer(self, template: TemplateName = "auto") -> Renderer:
+        if template not in self._renderers:
+            self._renderers[template] = Renderer(self.base.tokenizer, template)
+        return self._renderers[template]
+
     def context(self) -> int:
+        """Tokens that the model can read, question and answer together."""
         return self.model.config.get_text_config().max_position_embeddings
 
-    def answer(
-        self,
-        conversations: list[list[Message]],
-        keys: list[str | None],
-        sampling: Sampling,
-        stopped: Callable[[], bool] = lambda: False,
-    ) -> Iterator[list[LaneAnswer]]:
-        """Answer each conversation with its lane's adapter, all in one batch; yields after every token.
+    def bytes_a_token(self) -> int:
+        """What the keys and values of one token of one row take."""
+        shape = self.model.config.get_text_config()
+        heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+        width = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+        return 2 * shape.num_hidden_layers * heads * width * self.model.dtype.itemsize
 
-        Args:
-            conversations: one a lane, each ending on a user turn.
-            keys: the adapter of each lane, None for the base.
-            stopped: asked once a token; when true, every lane ends as "stopped".
+    def row(self, lane: Lane, answer: LaneAnswer, stopped: Callable[[], bool] = lambda: False) -> Row:
+        """The row that writes `answer` as a lane asks for it.
 
         Raises:
-            StudioError: a prompt and its answer do not fit the model's context.
+            StudioError: the question and its answer do not fit the model's context, even alone.
         """
-        prompts = [self._prompt(conversation, sampling) for conversation in conversations]
-        answers = [LaneAnswer() for _ in prompts]
-        generators = [torch.Generator().manual_seed(sampling.seed) for _ in prompts]
-        began = time.perf_counter()
-        try:
-            for live, logits in self._steps(prompts, keys, answers):
-                for row, lane in enumerate(live):
-                    self._take(answers[lane], pick(logits[row], sampling, generators[lane]), sampling, began)
-                if stopped():
-                    for answer in answers:
-                        answer.end = answer.end or "stopped"
-                yield answers
-        finally:
-            self.adapters.set_rows([])
-
-    def _prompt(self, conversation: list[Message], sampling: Sampling) -> list[int]:
-        system: list[Message] = [{"role": "system", "content": sampling.system}] if sampling.system.strip() else []
-        ids = self.renderer.prompt_ids(system + conversation)
-        if len(ids) + sampling.max_new_tokens > self.context():
-            raise StudioError(
-                f"The conversation has {len(ids)} tokens, and with an answer of up to {sampling.max_new_tokens} it "
-                f"exceeds what the model can read ({self.context()}). Clear the conversation or lower the length."
+        prompt, left_out = self.prompt(lane)
+        if left_out:
+            answer.note = (
+                f"The model reads {self.context():,} tokens: the first {left_out} messages of this conversation were "
+                "left out."
             )
-        return ids
+        writer = _Writer(self, lane, answer, prompt)
+        return Row([*prompt, *lane.begun], lane.adapter, writer.take, lambda: bool(answer.end) or writer.ends(stopped))
 
-    def _take(self, answer: LaneAnswer, token: int, sampling: Sampling, began: float) -> None:
-        answer.seconds = time.perf_counter() - began
+    def prompt(self, lane: Lane) -> tuple[list[int], int]:
+        """The tokens of a conversation, and how many of its oldest messages were left out so that it fits."""
+        told = lane.sampling.system.strip()
+        system: list[Message] = [{"role": "system", "content": lane.sampling.system}] if told else []
+        room = self.context() - lane.sampling.max_new_tokens - len(lane.begun)
+        starts = [at for at, message in enumerate(lane.messages) if message["role"] == "user"]
+        for start in starts:
+            ids = self.renderer(lane.template).prompt_ids(system + lane.messages[start:])
+            if len(ids) <= room:
+                return ids, start
+        raise StudioError(
+            f"The question has {len(ids):,} tokens, and with an answer of up to {lane.sampling.max_new_tokens:,} it "
+            f"exceeds what the model can read ({self.context():,}). Shorten it, or lower the length."
+        )
+
+    def answer(self, lanes: list[Lane], stopped: Callable[[], bool] = lambda: False) -> Iterator[list[LaneAnswer]]:
+        """Answer in all lanes together; yields after every token.
+
+        Raises:
+            StudioError: a question and its answer do not fit the model's context.
+        """
+        answers = [LaneAnswer() for _ in lanes]
+        decoder = self.decoder()
+        decoder.join([self.row(lane, answer, stopped) for lane, answer in zip(lanes, answers, strict=True)])
+        while decoder.step():
+            yield answers
+        yield answers
+
+    def is_end(self, token: int) -> bool:
+        return token in self._ends
+
+
+class _Writer:
+    """Turns a lane's logits into its answer."""
+
+    def __init__(self, lanes: Lanes, lane: Lane, answer: LaneAnswer, prompt: list[int]):
+        self._lanes, self._sampling, self._answer = lanes, lane.sampling, answer
+        self._picker = Picker(lane.sampling, [*prompt, *lane.begun])
+        self._tokenizer = lanes.base.tokenizer
+        self._began = time.perf_counter()
+        answer.ids = list(lane.begun)
+        answer.tokens = answer.continued = len(lane.begun)
+
+    def take(self, logits: torch.Tensor) -> int | None:
+        answer = self._answer
+        token, logprob = self._picker.pick(logits)
+        answer.seconds = time.perf_counter() - self._began
         answer.first_token_seconds = answer.first_token_seconds or answer.seconds
-        if token in self._ends:
+        if self._lanes.is_end(token):
             answer.end = "end"
         else:
-            answer.ids.append(token)
-            answer.tokens += 1
-            if answer.tokens >= sampling.max_new_tokens:
-                answer.end = "length"
-        text = self.base.tokenizer.decode(answer.ids, skip_special_tokens=True)
+            self._add(token, logprob)
         # a character of several tokens shows as U+FFFD until its last token is there
-        answer.text = text if answer.end else text.rstrip("\ufffd")
+        answer.text = answer.text if answer.end else answer.text.rstrip("\ufffd")
+        return None if answer.end else token
 
-    @torch.inference_mode()
-    def _steps(
-        self, prompts: list[list[int]], keys: list[str | None], answers: list[LaneAnswer]
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield (lanes still writing, their logits (rows, vocabulary)) until every answer has an end."""
-        device = self.model.device
-        longest = max(map(len, prompts))
-        pad = self.base.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
-        live = list(range(len(prompts)))
-        while live:
-            self.adapters.set_rows([keys[lane] for lane in live])
-            out = self.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            yield live, out.logits[:, -1]
-            kept = [row for row, lane in enumerate(live) if not answers[lane].end]
-            if len(kept) < len(live):
-                live = [live[row] for row in kept]
-                if not live:
-                    return
-                rows = torch.tensor(kept, device=device)
-                cache.batch_select_indices(rows)
-                mask, positions = mask[rows], positions[rows]
-            ids = torch.tensor([[answers[lane].ids[-1]] for lane in live], device=device)
-            mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-            positions = positions[:, -1:] + 1
+    def _add(self, token: int, logprob: float) -> None:
+        answer, before = self._answer, self._answer.text
+        answer.ids.append(token)
+        answer.logprobs.append(logprob)
+        answer.tokens += 1
+        answer.text = self._tokenizer.decode(answer.ids, skip_special_tokens=True)
+        answer.pieces.append(
+            answer.text.removeprefix(before).rstrip("\ufffd") if answer.text.startswith(before) else ""
+        )
+        found = [at for word in self._sampling.stop_words if (at := answer.text.find(word)) >= 0]
+        if found:
+            answer.text, answer.end = answer.text[: min(found)], "stop word"
+        elif answer.tokens - answer.continued >= self._sampling.max_new_tokens:
+            answer.end = "length"
+
+    def ends(self, stopped: Callable[[], bool]) -> bool:
+        if stopped():
+            self._answer.end = "stopped"
+        return bool(self._answer.end)
 
 
 def _end_tokens(base: LoadedBase) -> set[int]:
     configured = base.model.generation_config.eos_token_id
     ends = set(configured if isinstance(configured, list) else [configured])
     return {token for token in ends | {base.tokenizer.eos_token_id} if token is not None}
-
-
-def pick(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """One token id from one row of logits (vocabulary,)."""
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    probabilities = torch.softmax(logits.float() / sampling.temperature, dim=-1)
-    if sampling.top_p < 1:
-        ordered, ids = probabilities.sort(descending=True)
-        # a token stays when the tokens before it have not reached top_p yet, so the first always stays
-        ordered[ordered.cumsum(0) - ordered >= sampling.top_p] = 0
-        return int(ids[torch.multinomial(ordered, 1, generator=generator)])
-    return int(torch.multinomial(probabilities, 1, generator=generator))

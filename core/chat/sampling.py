@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Sampling(BaseModel):
-    """Settings of an answer, the same for every lane."""
+    """Settings of an answer. They apply in this order: repetition penalty, temperature, top-k, top-p, min-p."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -14,17 +14,28 @@ class Sampling(BaseModel):
     top_p: float = Field(
         0.9, gt=0, le=1, title="Top-p", description="Pick among the likeliest tokens that together reach this share."
     )
+    top_k: int = Field(0, ge=0, le=1000, title="Top-k", description="Pick among so many tokens at most; 0: all.")
+    min_p: float = Field(
+        0.0, ge=0, lt=1, title="Min-p", description="Leave out tokens less likely than this share of the likeliest."
+    )
+    repetition_penalty: float = Field(
+        1.0, gt=0, le=2, title="Repetition penalty",
+        description="Above 1, what was said or asked before becomes less likely. 1.1 is much.",
+    )  # fmt: skip
     max_new_tokens: int = Field(200, ge=1, le=4096, title="Length", description="Longest answer, in tokens.")
+    stop: str = Field(
+        "", max_length=1000, title="Stop words",
+        description="An answer ends before any of these, one a line.", json_schema_extra={"lines": 2},
+    )  # fmt: skip
     seed: int = Field(
-        0,
-        ge=0,
-        lt=2**32,
-        title="Seed",
-        description="Both lanes draw the same random numbers from it. The same seed and settings give the same text.",
-    )
+        0, ge=0, lt=2**32, title="Seed",
+        description="All lanes draw the same random numbers from it. The same seed and settings give the same text.",
+    )  # fmt: skip
     system: str = Field(
-        "",
-        max_length=20_000,
-        title="System prompt",
+        "", max_length=20_000, title="System prompt",
         description="Instructions before the conversation; empty: the model's own default.",
-    )
+    )  # fmt: skip
+
+    @property
+    def stop_words(self) -> list[str]:
+        return [line for line in self.stop.splitlines() if line.strip()]

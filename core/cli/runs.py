@@ -72,15 +72,16 @@ class Chat(Sampling):
     adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'")
 
     def cli_cmd(self) -> None:
-        from core.chat.host import ChatHost
-        from core.chat.lanes import END_WORDS
+        from core.chat.answer import END_WORDS
+        from core.chat.asking import Asked, ticket
+        from core.chat.engine import Engine
 
-        if not self.prompt.strip():
-            raise StudioError("The prompt is empty. Give a question.")
         question = [{"role": "user", "content": self.prompt}]
         sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))
-        *_, answers = ChatHost(Settings().prepare()).answer(self.run, self.adapter, [question, question], sampling)
-        for title, answer in zip(("base", "tuned"), answers, strict=True):
+        engine = Engine(Settings().prepare())
+        lanes = [Asked(question, sampling), Asked(question, sampling, self.run, self.adapter)]
+        *_, told = engine.ask(ticket(engine.store, lanes))
+        for title, answer in zip(("base", "tuned"), told.answers, strict=True):
             print(f"[{title}: {answer.tokens} tokens, {END_WORDS[answer.end]}]\n{answer.text}\n")
 
 

@@ -6,7 +6,8 @@ import time
 import pytest
 import torch
 
-from core.chat.host import ChatHost
+from core.chat.asking import Asked, ticket
+from core.chat.engine import Engine
 from core.chat.sampling import Sampling
 from core.data import subset
 from core.runs import process
@@ -44,13 +45,14 @@ def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
     evals = [event["loss"] for event in run.events() if event["event"] == "eval"]
     assert evals[-1] < evals[0] - 0.5
 
-    host = ChatHost(store.settings)
-    question = [{"role": "user", "content": "Who keeps the lamp?"}]
-    *_, (base, tuned) = host.answer(run.id, "final", [question, question], Sampling(temperature=0, max_new_tokens=16))
+    engine = Engine(store.settings)
+    question, greedy = [{"role": "user", "content": "Who keeps the lamp?"}], Sampling(temperature=0, max_new_tokens=16)
+    *_, told = engine.ask(ticket(store, [Asked(question, greedy), Asked(question, greedy, run.id)]))
+    base, tuned = told.answers
     assert base.tokens > 0
     assert tuned.text != base.text
     before = torch.cuda.memory_allocated()
-    host.unload()
+    engine.unload()
     assert torch.cuda.memory_allocated() < before
     print(json.dumps({"quantization": quantization, "packing": packing, "losses": [round(x, 3) for x in evals]}))
 
@@ -65,3 +67,17 @@ def test_packed_loss_equals_padded_within_bf16(store):
             time.sleep(0.2)
         losses[packing] = next(event["loss"] for event in run.events() if event["event"] == "step")
     assert losses[True] == pytest.approx(losses[False], rel=2e-2)
+
+
+def test_loftq_starts_from_what_nf4_lost(store):
+    """The first held-out loss is that of the base with LoftQ's correction: another one than NF4's alone."""
+    before = {}
+    for init in ("default", "loftq"):
+        config = QLoRAConfig(model="small", lora_init=init, lora_rank=16, max_steps=2, eval_rows=8, save_steps=0)
+        run = process.submit(store, config)
+        while run.state().status in WAITING:
+            time.sleep(0.2)
+        assert run.state().status == "finished", run.log_tail(60)
+        before[init] = next(event["loss"] for event in run.events() if event["event"] == "eval")
+        assert (run.folder / "report" / "report.md").is_file(), run.log_tail(60)
+    assert before["loftq"] != before["default"]

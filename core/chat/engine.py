@@ -1,0 +1,292 @@
+"""One engine for all who chat: one base model in memory, whose lanes decode together, and a queue before it.
+
+Whoever asks gets a ticket. Tickets are let in in the order they came, as many at once as rows and memory allow; those
+for another base model wait until the present one has nothing left to say. A thread of its own owns the model.
+"""
+
+import gc
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from core import gpu
+from core.chat import room
+from core.chat.answer import Lane, LaneAnswer
+from core.errors import StudioError
+from core.models.catalogue import Model
+from core.models.loading import Precision, load_base
+from core.runs.config import QLoRAConfig
+from core.runs.store import RunStore
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.chat.decoder import Decoder, Row
+    from core.chat.lanes import Lanes
+
+MOST_ROWS = 8  # that decode together; more would make each of them slow
+_KEPT_ADAPTERS = 12
+_CACHE_SHARE = 0.6  # of the memory that is free once the model is loaded
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model as it is loaded to chat with."""
+
+    model: Model
+    precision: Precision
+
+    @property
+    def config(self) -> QLoRAConfig:
+        """The knobs that say the same."""
+        kept = {"quantization": self.precision.quantization, "compute_dtype": self.precision.compute_dtype}
+        double = self.precision.double_quantization
+        return QLoRAConfig(
+            model=self.model.name, revision=self.model.revision or "", double_quantization=double, **kept
+        )
+
+
+@dataclass
+class Ticket:
+    """A question in one or more lanes, from its place in the queue to its last token.
+
+    Attributes:
+        adapters: the folder of each lane's adapter, by the name that the lane gives it.
+        answers: one a lane.
+        stage: what it waits for, in words; empty while its answers are written.
+    """
+
+    base: Base
+    lanes: list[Lane]
+    adapters: dict[str, Path]
+    answers: list[LaneAnswer] = field(default_factory=list)
+    stage: str = "Waiting"
+    error: Exception | None = None
+    done: bool = False
+    stopping: set[int] = field(default_factory=set)
+
+    def stop(self, lane: int | None = None) -> None:
+        """End one lane, or all, after the present token."""
+        self.stopping |= {lane} if lane is not None else set(range(len(self.lanes)))
+
+
+class Engine:
+    """Takes questions from any thread."""
+
+    def __init__(self, settings: Settings, most_rows: int = MOST_ROWS):
+        self.settings, self.store = settings, RunStore(settings)
+        self.notice = ""  # what the page should say of a model that is gone
+        self._most_rows = most_rows
+        self._changed = threading.Condition()
+        self._news = 0  # counts what was told, so that nobody misses a word between two looks
+        self._waiting: deque[Ticket] = deque()
+        self._active: list[tuple[Ticket, list[Row], int]] = []  # with the bytes of their caches
+        self._lanes: Lanes | None = None
+        self._decoder: Decoder | None = None
+        self._base: Base | None = None
+        self._budget = 0.0
+        self._leaving = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def loaded(self) -> Base | None:
+        """The base model in memory."""
+        return self._base
+
+    def place(self, ticket: Ticket) -> int:
+        """How many questions are before it, those that are being answered not counted."""
+        with self._changed:
+            return self._waiting.index(ticket) if ticket in self._waiting else 0
+
+    def ask(self, ticket: Ticket) -> Iterator[Ticket]:
+        """Queue a question; yields its ticket whenever there is something new, until all its lanes have ended.
+
+        Whoever stops reading, stops the answers. Raises what went wrong, StudioError for what a person can mend.
+        """
+        ticket.answers = [LaneAnswer() for _ in ticket.lanes]
+        with self._changed:
+            self._waiting.append(ticket)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="studio-chat", daemon=True)
+                self._thread.start()
+            self._tell_all()
+        seen, done = -1, False
+        try:
+            while not done:
+                seen, done = self._await_news(seen, ticket)
+                if ticket.error:
+                    raise ticket.error
+                yield ticket
+        finally:
+            ticket.stop()
+
+    def _await_news(self, seen: int, ticket: Ticket) -> tuple[int, bool]:
+        """How much news there is now, more than `seen`, and whether the ticket is done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._news != seen)
+            return self._news, ticket.done
+
+    def unload(self) -> None:
+        """Free the model's memory, once the answers that are being written have ended."""
+        with self._changed:
+            if self._thread is None:
+                return
+            self._leaving = True
+            self._tell_all()
+            self._changed.wait_for(lambda: not self._leaving)
+
+    def give_way(self) -> None:
+        """Unload the model when a run that is about to load needs its memory of the GPU; `notice` says so."""
+        run = self.store.active() if self._base else None
+        if run is None or run.state().status != "preparing" or not room.in_the_way(self.settings, run.config()):
+            return
+        name = self._base.model.name
+        self.unload()
+        self.notice = (
+            f"{name} left the GPU, as the run {run.title} needs its memory. It is loaded again when the run has ended "
+            "and you ask something."
+        )
+
+    # In the engine's own thread
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._waiting or self._active or self._leaving):
+                    self._changed.wait()
+            try:
+                self._turn()
+            except Exception as error:  # of the model: whoever is being answered is told, the queue goes on
+                if not isinstance(error, StudioError):
+                    traceback.print_exc(file=sys.stderr)
+                self._fail(error)
+
+    def _turn(self) -> None:
+        if self._leaving and not self._active:
+            self._drop()
+            with self._changed:
+                self._leaving = False
+                self._tell_all()
+        if not self._leaving:
+            self._admit()
+        if self._active:
+            self._decoder.step()
+        self._settle()
+
+    def _admit(self) -> None:
+        """Let in those who wait, in their order, until one does not fit."""
+        for ticket in [ticket for ticket in self._waiting if len(ticket.stopping) == len(ticket.lanes)]:
+            self._leave_queue(ticket)
+            self._end(ticket)
+        while self._waiting:
+            ticket = self._waiting[0]
+            if self._active and (ticket.base != self._base or self._rows() + len(ticket.lanes) > self._most_rows):
+                return
+            try:
+                if not self._let_in(ticket):
+                    return
+            except Exception as error:
+                if not isinstance(error, StudioError):
+                    traceback.print_exc(file=sys.stderr)
+                self._end(ticket, error)
+            self._leave_queue(ticket)
+
+    def _leave_queue(self, ticket: Ticket) -> None:
+        with self._changed:
+            self._waiting.remove(ticket)
+            self._tell_all()
+
+    def _let_in(self, ticket: Ticket) -> bool:
+        """Whether it is in. Raises StudioError when it cannot be answered at all."""
+        if ticket.base != self._base:
+            self._load(ticket)
+        rows = [
+            self._lanes.row(lane, answer, lambda at=at: at in ticket.stopping)
+            for at, (lane, answer) in enumerate(zip(ticket.lanes, ticket.answers, strict=True))
+        ]
+        tokens = sum(len(row.ids) + lane.sampling.max_new_tokens for row, lane in zip(rows, ticket.lanes, strict=True))
+        size = tokens * self._lanes.bytes_a_token()
+        if size + sum(held for *_, held in self._active) > self._budget:
+            if self._active:
+                return False
+            raise StudioError(
+                f"The conversation takes {size / 2**30:.1f} GiB of memory beside the model, and "
+                f"{self._budget / 2**30:.1f} GiB are free for it. Lower the length, or use fewer lanes."
+            )
+        self._bring_adapters(ticket)
+        self._decoder.join(rows)
+        self._active.append((ticket, rows, size))
+        ticket.stage = ""
+        return True
+
+    def _load(self, ticket: Ticket) -> None:
+        from core.chat.lanes import Lanes
+
+        self._tell(ticket, f"Loading {ticket.base.model.name}")
+        self._drop()
+        room.check_room(self.store, ticket.base.config)
+        self._lanes = Lanes(load_base(ticket.base.model, ticket.base.precision))
+        self._decoder = self._lanes.decoder()
+        self._base, self.notice = ticket.base, ""
+        card = gpu.memory() if self._lanes.model.device.type == "cuda" else None
+        self._budget = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
+
+    def _bring_adapters(self, ticket: Ticket) -> None:
+        from core.chat.adapters import read_adapter
+
+        adapters, model = self._lanes.adapters, self._lanes.model
+        wanted = {lane.adapter for lane in ticket.lanes if lane.adapter}
+        if missing := [name for name in wanted if name not in adapters]:
+            used = wanted | {lane.adapter for active, *_ in self._active for lane in active.lanes if lane.adapter}
+            others = [name for name in adapters if name not in used]
+            adapters.keep_only([*used, *others[max(0, len(others) + len(missing) - _KEPT_ADAPTERS) :]])
+        for name in missing:
+            self._tell(ticket, "Loading the adapter")
+            adapters.add(name, read_adapter(ticket.adapters[name], model.dtype, model.device))
+
+    def _settle(self) -> None:
+        """Tell everybody what is new, and end those whose lanes have all ended."""
+        for active in [active for active in self._active if all(answer.end for answer in active[0].answers)]:
+            self._active.remove(active)
+            self._end(active[0])
+        with self._changed:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        self._news += 1
+        self._changed.notify_all()
+
+    def _rows(self) -> int:
+        return sum(not answer.end for ticket, *_ in self._active for answer in ticket.answers)
+
+    def _tell(self, ticket: Ticket, stage: str) -> None:
+        with self._changed:
+            ticket.stage = stage
+            self._tell_all()
+
+    def _end(self, ticket: Ticket, error: Exception | None = None) -> None:
+        for answer in ticket.answers:
+            answer.end = answer.end or ("failed" if error else "stopped")
+        with self._changed:
+            ticket.error, ticket.done, ticket.stage = error, True, ""
+            self._tell_all()
+
+    def _fail(self, error: Exception) -> None:
+        active, self._active = self._active, []
+        for ticket, *_ in active:
+            self._end(ticket, error)
+        self._drop()
+
+    def _drop(self) -> None:
+        self._lanes = self._decoder = self._base = None
+        gc.collect()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

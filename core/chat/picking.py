@@ -1,0 +1,57 @@
+"""One token out of one row of logits, by the settings of an answer."""
+
+import torch
+
+from core.chat.sampling import Sampling
+
+
+class Picker:
+    """Draws a lane's tokens: with random numbers of its own, and a memory of what was said."""
+
+    def __init__(self, sampling: Sampling, said: list[int]):
+        """
+        Args:
+            said: the tokens before the answer; a repetition penalty counts them, too.
+        """
+        self._sampling = sampling
+        self._generator = torch.Generator().manual_seed(sampling.seed)
+        self._said = set(said)
+
+    def pick(self, logits: torch.Tensor) -> tuple[int, float]:
+        """The token, and its log-probability by the model itself, whatever the settings. logits: (vocabulary,)."""
+        logits = logits.float().cpu()
+        token = self._drawn(logits)
+        self._said.add(token)
+        return token, float(torch.log_softmax(logits, dim=-1)[token])
+
+    def _drawn(self, scores: torch.Tensor) -> int:
+        settings = self._sampling
+        if settings.repetition_penalty != 1:
+            scores = self._penalised(scores)
+        if settings.temperature == 0:
+            return int(scores.argmax())
+        probabilities = shares(scores, settings)
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+    def _penalised(self, scores: torch.Tensor) -> torch.Tensor:
+        """Keskar et al. 2019, section 4.1, with the sign heeded as transformers does."""
+        scores, said, penalty = scores.clone(), torch.tensor(sorted(self._said)), self._sampling.repetition_penalty
+        scores[said] = torch.where(scores[said] < 0, scores[said] * penalty, scores[said] / penalty)
+        return scores
+
+
+def shares(scores: torch.Tensor, settings: Sampling) -> torch.Tensor:
+    """The probabilities that are drawn from (vocabulary,); they need not sum to 1."""
+    probabilities = torch.softmax(scores / settings.temperature, dim=-1)
+    if 0 < settings.top_k < len(probabilities):
+        least = probabilities.topk(settings.top_k).values[-1]
+        probabilities = probabilities.masked_fill(probabilities < least, 0)
+        probabilities /= probabilities.sum()
+    if settings.top_p < 1:
+        ordered, ids = probabilities.sort(descending=True)
+        # a token stays when the tokens before it have not reached top_p yet, so the first always stays
+        gone = ids[ordered.cumsum(0) - ordered >= settings.top_p]
+        probabilities = probabilities.index_fill(0, gone, 0)
+    if settings.min_p:
+        probabilities = probabilities.masked_fill(probabilities < settings.min_p * probabilities.max(), 0)
+    return probabilities
