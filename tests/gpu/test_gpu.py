@@ -79,5 +79,4 @@ def test_loftq_starts_from_what_nf4_lost(store):
             time.sleep(0.2)
         assert run.state().status == "finished", run.log_tail(60)
         before[init] = next(event["loss"] for event in run.events() if event["event"] == "eval")
-        assert (run.folder / "report" / "report.md").is_file(), run.log_tail(60)
     assert before["loftq"] != before["default"]
