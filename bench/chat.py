@@ -37,14 +37,13 @@ def made_adapter(model, folder: Path) -> Path:
     return folder
 
 
-def questions(tokenizer, renderer) -> list[list[dict]]:
+def questions(settings, renderer) -> list[list[dict]]:
     """Prompts of about 200 tokens: questions of the held-out rows, one after the other."""
-    from core.data import sources
-    from core.data.formats import parse_guanaco
-    from core.data.readers import read_rows
+    from core.data import sources, subset
+    from core.data.table import HELD_OUT
 
-    path = sources.BUNDLED_FOLDER / "heldout.jsonl"
-    asked = [parse_guanaco(row)[0]["content"] for row in read_rows(path, path.name)]
+    subset.ensure_bundled(settings)
+    asked = [messages[0]["content"] for _, messages in subset.load(settings, sources.BUNDLED)[HELD_OUT]]
     found = []
     for start in range(0, len(asked), len(asked) // QUESTIONS):
         text, at = asked[start], start + 1
@@ -87,7 +86,8 @@ def main() -> None:
     from core.models.loading import Precision, load_base
     from core.settings import Settings
 
-    folder = str(embedded.prepare(Settings().prepare()))
+    settings = Settings().prepare()
+    folder = str(embedded.prepare(settings))
     load = lambda: load_base(Model("m", "m", folder, True), Precision())  # noqa: E731
     lanes = Lanes(load())
     lanes._ends = set()  # every answer has its full length, so that all do the same work
@@ -99,7 +99,7 @@ def main() -> None:
         tuned = PeftModel.from_pretrained(load().model, adapter).eval()
         lanes.adapters.add("tuned", read_adapter(adapter, lanes.model.dtype, lanes.model.device))
         sampling = Sampling(temperature=0, max_new_tokens=options.tokens)
-        asked = questions(lanes.base.tokenizer, lanes.renderer())
+        asked = questions(settings, lanes.renderer())
 
         def ours(conversation):
             began = time.perf_counter()

@@ -33,14 +33,15 @@ VARIANTS = {
 
 
 def rows_for(tokenizer, steps: int):
-    from core.data import sources
-    from core.data.formats import parse_guanaco
-    from core.data.readers import read_rows
+    from core.data import sources, subset
+    from core.data.table import TRAIN
     from core.data.tokens import Renderer
+    from core.settings import Settings
     from core.train.batches import tokenize
 
-    path = sources.BUNDLED_FOLDER / "train.jsonl"
-    rows = [(n, parse_guanaco(row)) for n, row in enumerate(read_rows(path, path.name))]
+    settings = Settings().prepare()
+    subset.ensure_bundled(settings)
+    rows = subset.load(settings, sources.BUNDLED)[TRAIN]
     return tokenize(Renderer(tokenizer), rows[: (steps + 2) * BATCH], 1024, True).rows
 
 

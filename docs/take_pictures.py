@@ -20,6 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
+_STEP_REACHED = "n => +((document.querySelector('#run-status').innerText.match(/step (\\d+)/) || [0, 0])[1]) >= n"
 QUESTION = "How do I keep houseplants alive in winter?"
 
 
@@ -88,7 +89,7 @@ def train(pages: dict[str, Page]) -> None:
     page = pages[""]
     page.locator("#start").click()
     for suffix, each in pages.items():
-        each.get_by_text("step 20 of").wait_for(timeout=240_000)
+        each.wait_for_function(_STEP_REACHED, arg=20, timeout=240_000)
         if not suffix:
             each.wait_for_timeout(5000)  # the notice of the start fades
         watched(each, f"train-running{suffix}")

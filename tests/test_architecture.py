@@ -15,7 +15,7 @@ SOURCES = [PROJECT / "app.py", *(path for folder in FOLDERS for path in sorted((
 OURS = {"core", "components", "studio", "app"}
 HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 # Where a model is loaded or trained; everything else imports these inside a function.
-MAY_IMPORT_HEAVY = ("core/train/", "core/chat/lanes.py", "core/chat/adapters.py")
+MAY_IMPORT_HEAVY = ("core/train/", *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "picking")))
 
 
 def name_of(path: Path) -> str:
@@ -239,3 +239,32 @@ def test_the_readme_names_every_python_file_and_folder(tree):
     in_layers = {name for name in python if name.startswith(("core/", "components/", "studio/")) or "/" not in name}
     expected = in_layers | folders_of(in_layers) | {name.partition("/")[0] for name in python}
     assert sorted(expected - set(tree)) == []
+
+
+def file_of(module: str) -> Path | None:
+    path = PROJECT.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def defined(path: Path) -> set[str]:
+    """The names that a module has once it is imported."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        else:
+            found |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_whatever_is_imported_from_here_is_there(path):
+    """Also what only a bench imports, inside a function, and no test runs."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in OURS:
+            source = file_of(node.module)
+            there = defined(source) if source else set()
+            missing = [a.name for a in node.names if a.name not in there and not file_of(f"{node.module}.{a.name}")]
+            assert missing == [], f"{node.module} has no {missing}"
