@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -36,11 +37,13 @@ def modules(node: ast.AST) -> list[str]:
     return []
 
 
+@cache
 def imported(source: str) -> set[str]:
     """Every import, wherever it stands."""
     return {module for node in ast.walk(ast.parse(source)) for module in modules(node)}
 
 
+@cache
 def imported_at_once(source: str) -> set[str]:
     """The imports that run when the module is imported: outside functions, outside TYPE_CHECKING."""
     found: set[str] = set()
@@ -77,6 +80,7 @@ def is_danger(node: ast.AST) -> bool:
     return bool(tops(names) & PICKLES or names & UNSAFE_CALLS)
 
 
+@cache
 def dangers(source: str) -> list[str]:
     return [ast.unparse(node) for node in ast.walk(ast.parse(source)) if is_danger(node)]
 
@@ -246,6 +250,7 @@ def file_of(module: str) -> Path | None:
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
+@cache
 def defined(path: Path) -> set[str]:
     """The names that a module has once it is imported."""
     found: set[str] = set()

@@ -1,4 +1,5 @@
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -127,3 +128,31 @@ def test_what_is_no_event_is_passed_over(tmp_path, text):
     timeline = Timeline(path)
     timeline.update()
     assert timeline.steps == 0
+
+
+def test_pages_read_while_another_brings_it_up_to_date(tmp_path):
+    path, errors = tmp_path / "events.jsonl", []
+    written(path, [step(n) for n in range(1, 2000)])
+    timeline, ended = Timeline(path), threading.Event()
+
+    def reads():
+        while not ended.is_set():
+            try:
+                timeline.curve("loss")
+                timeline.progress()
+                timeline.not_numbers()
+            except Exception as error:
+                errors.append(error)
+                return
+
+    readers = [threading.Thread(target=reads) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for n in range(2000, 2400):
+        written(path, [step(n)])
+        timeline.update()
+    ended.set()
+    for reader in readers:
+        reader.join()
+    assert errors == []
+    assert timeline.steps == 2399

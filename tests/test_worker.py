@@ -16,6 +16,7 @@ from core.data import subset
 from core.data.recipe import Recipe
 from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import CHATML_TEMPLATE
+from core.errors import StudioError
 from core.models import catalogue, embedded
 from core.models.loading import Precision, load_base
 from core.runs import process
@@ -23,7 +24,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.store import WAITING, Run, RunStore
 from core.train.trainer import sft_config
-from core.train.worker import _await_room, _hold_out, _report_elsewhere
+from core.train.worker import _await_room, _hold_out, _report_elsewhere, prepare
 
 pytestmark = pytest.mark.slow
 
@@ -134,12 +135,11 @@ input()
         ({"max_length": 16}, "nothing to learn within 16 tokens"),
     ],
 )
-def test_what_only_the_model_can_tell_fails_with_a_sentence(store, over, words):
-    run = process.submit(store, QLoRAConfig(**SHORT | over))
-    state = wait(run)
-    assert state.status == "failed"
-    assert words in state.cause
-    assert run.events()[-1]["event"] == "failed"
+def test_what_only_the_model_can_tell_is_a_sentence(store, over, words):
+    """How a worker ends on one: tests/runs/test_faults.py."""
+    run = store.create(QLoRAConfig(**SHORT | over))
+    with pytest.raises(StudioError, match=words):
+        prepare(store.settings, run.config(), run, EventWriter(run.events_file))
 
 
 def test_knobs_of_the_worker_are_read(store):

@@ -28,7 +28,13 @@ class Timeline(EventReader):
 
     def __init__(self, path: Path):
         super().__init__(path)
+        # pages read while another's request brings it up to date
+        self._lock = threading.RLock()
         self.reset()
+
+    def update(self) -> bool:
+        with self._lock:
+            return super().update()
 
     def reset(self) -> None:
         self._steps, self._tokens, self._seconds = array("q"), array("q"), array("d")
@@ -85,40 +91,47 @@ class Timeline(EventReader):
         return len(self._steps)
 
     def progress(self) -> Progress:
+        with self._lock:
+            return self._progress()
+
+    def _progress(self) -> Progress:
         others = [event for kind, event in self._last.items() if kind != "eval"]
         return progress([*others, *self._evals[:1], *self._evals[-1:]])
 
     def values(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
         """(steps,) and (values,) of a measure, gaps left out."""
-        if measure == HELD_OUT:
-            steps = np.array([event["step"] for event in self._evals], dtype=np.int64)
-            values = np.array([_number(event.get("loss")) for event in self._evals], dtype=float)
-        else:
-            steps = np.array(self._steps, dtype=np.int64)
-            values = np.array(self._values[measure], dtype=float)
+        with self._lock:
+            if measure == HELD_OUT:
+                steps = np.array([event["step"] for event in self._evals], dtype=np.int64)
+                values = np.array([_number(event.get("loss")) for event in self._evals], dtype=float)
+            else:
+                steps = np.array(self._steps, dtype=np.int64)
+                values = np.array(self._values[measure], dtype=float)
         there = np.isfinite(values)
         return steps[there], values[there]
 
     def not_numbers(self, measure: str = "loss") -> list[int]:
         """The steps at which a measure was NaN or infinite."""
-        values = np.array(self._values[measure], dtype=float)
-        return np.array(self._steps, dtype=np.int64)[~np.isfinite(values)].tolist()
+        with self._lock:
+            values = np.array(self._values[measure], dtype=float)
+            return np.array(self._steps, dtype=np.int64)[~np.isfinite(values)].tolist()
 
     def curve(
         self, measure: str, low: int | None = None, high: int | None = None, most: int = DRAWN
     ) -> list[tuple[int, int, float, float]]:
         """(step, tokens, seconds, value) of at most `most` points between two steps; extremes are among them."""
-        steps, values = self.values(measure)
+        with self._lock:
+            steps, values = self.values(measure)
+            at, tokens, seconds = (np.array(column) for column in (self._steps, self._tokens, self._seconds))
         if low is not None and high is not None:
             inside = (steps >= low) & (steps <= high)
             steps, values = steps[inside], values[inside]
         kept = thinned(values, most)
         steps, values = steps[kept], values[kept]
-        if not len(self._steps):
+        if not len(at):
             return [(int(step), 0, 0.0, float(value)) for step, value in zip(steps, values, strict=True)]
         # what was spent by a step: of the last step at or before it
-        place = np.searchsorted(np.array(self._steps, dtype=np.int64), steps, side="right") - 1
-        tokens, seconds = np.array(self._tokens), np.array(self._seconds)
+        place = np.searchsorted(at, steps, side="right") - 1
         spent = np.maximum(place, 0)
         return [
             (int(s), int(t) if p >= 0 else 0, round(float(c), 2) if p >= 0 else 0.0, float(f"{v:.6g}"))
