@@ -94,7 +94,7 @@ def main() -> None:
         def tick():
             return [
                 watch.fingerprint(live.id), store.listed(), watch.shown(live.id, "learning rate", None),
-                watch.samples(live.id, None), controls.able(live.id),
+                watch.samples(live.id), controls.able(live.id),
             ]  # fmt: skip
 
         def whole():

@@ -67,7 +67,7 @@ class States:
         self.seen = gr.State("")  # the watched run's files
         self.listed = gr.State("")  # all runs
         self.zoom = gr.State(None)
-        self.samples = gr.State(None)
+        self.scrubbed = gr.State(None)
         self.choice = gr.State(Choice())
         self.on_all = gr.State(False)  # whether the table of all runs is seen
 
@@ -76,11 +76,11 @@ def _wire_beat(
     do: Beat, states: States, done: ControlWidgets, shown: WatchWidgets, about: LabelWidgets, compared: CompareWidgets
 ) -> gr.Timer:
     clock = gr.Timer(_EVERY_SECONDS, active=False)
-    drawn = [*shown.drawn, shown.samples_at, shown.samples, states.samples, *done.able]
+    drawn = [*shown.drawn, shown.samples_at, shown.samples, *done.able]
     clock.tick(
         told(do.beat),
-        [states.seen, states.listed, done.run, about.every, shown.measure, states.zoom, shown.samples_at,
-         states.samples, states.choice, compared.measure, states.on_all],
+        [states.seen, states.listed, done.run, about.every, shown.measure, states.zoom, states.scrubbed,
+         states.choice, compared.measure, states.on_all],
         [states.seen, states.listed, done.run, done.queue, *drawn, *compared.drawn],
         trigger_mode="once", **QUIET,
     )  # fmt: skip
@@ -165,8 +165,8 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: 
         return name
 
     shown.exclude.click(told(without), [run, shown.row], cut, api_name="exclude")
-    answers = [shown.samples_at, shown.samples, states.samples]
-    shown.samples_at.release(told(do.samples), [run, shown.samples_at], answers, **QUIET)
+    answers = [shown.samples_at, shown.samples, states.scrubbed]
+    shown.samples_at.release(told(do.scrub), [run, shown.samples_at], answers, **QUIET)
     shown.read_log.click(told(do.log), run, shown.log, **QUIET)
 
 

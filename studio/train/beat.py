@@ -11,9 +11,9 @@ import gradio as gr
 from core.errors import StudioError
 from studio.train.comparing import Choice, Compare
 from studio.train.controls import Controls
-from studio.train.watching import Drawn, Watch, Zoom
+from studio.train.watching import Scrubbed, Watch, Zoom
 
-DRAWN = 15  # values of `Beat.drawn`: seven of the watch, three of the sample answers, five buttons
+DRAWN = 14  # values of `Beat.drawn`: seven of the watch, two of the sample answers, five buttons
 
 
 class Beat:
@@ -23,8 +23,8 @@ class Beat:
         self.controls, self.watch, self.compare = controls, watch, compare
 
     def beat(
-        self, seen: str, listed: str, run_id: str | None, archived: bool, measure: str, zoom: Zoom, at: int | None,
-        drawn: Drawn, choice: Choice, curves: str, on_all: bool,
+        self, seen: str, listed: str, run_id: str | None, archived: bool, measure: str, zoom: Zoom,
+        scrubbed: Scrubbed, choice: Choice, curves: str, on_all: bool,
     ) -> list[Any]:  # fmt: skip
         """What changed since `seen` (the watched run's files) and `listed` (all runs); the rest is skipped."""
         try:
@@ -37,22 +37,22 @@ class Beat:
             now if fresh else gr.skip(),
             there if changed else gr.skip(),
             *([self.controls.listed(run_id, archived), self.controls.queue_words()] if changed else _skips(2)),
-            *(self.drawn(run_id, measure, zoom, at, drawn) if fresh else _skips(DRAWN)),
+            *(self.drawn(run_id, measure, zoom, scrubbed) if fresh else _skips(DRAWN)),
             *self.compare.shown(choice, curves, run_id, archived, on_all and (fresh or changed)),
         ]
 
-    def drawn(self, run_id: str | None, measure: str, zoom: Zoom, at: int | None, drawn: Drawn) -> list[Any]:
+    def drawn(self, run_id: str | None, measure: str, zoom: Zoom, scrubbed: Scrubbed) -> list[Any]:
         """The watch of a run, its sample answers, and which buttons can be pressed."""
         return [
             *self.watch.shown(run_id, measure, zoom),
-            *self.watch.samples(run_id, at, drawn),
+            *self.watch.samples(run_id, scrubbed),
             *self.controls.able(run_id),
         ]
 
     def opened(self, run_id: str | None, measure: str) -> list[Any]:
         """Another run is watched: its files as seen, no zoom, all that is drawn, and its label."""
         return [
-            self.watch.fingerprint(run_id), None, *self.drawn(run_id, measure, None, None, None),
+            self.watch.fingerprint(run_id), None, *self.drawn(run_id, measure, None, None),
             *self.controls.label(run_id),
         ]  # fmt: skip
 

@@ -29,7 +29,7 @@ LOSS, HELD, OTHER = "#0f9488", "#e07b28", "#5b7fd6"
 _LOG_LINES = 40
 
 Zoom = dict[str, int] | None
-Drawn = tuple[str, int] | None  # whose sample answers, and how many evaluations there were
+Scrubbed = tuple[str, int] | None  # a run, and the evaluation the reader stays at; None follows the last
 
 
 class Watch:
@@ -74,20 +74,23 @@ class Watch:
     def _other(self, timeline: Timeline, measure: str, zoom: Zoom) -> dict[str, Any]:
         return chart_value(measure, [Curve(measure, OTHER, timeline.curve(MEASURES[measure], *_ends(zoom)))])
 
-    def samples(self, run_id: str | None, at: int | None, before: Drawn = None) -> list[Any]:
-        """The slider over the evaluations, the answers at the one it stands on, and what was drawn.
+    def scrub(self, run_id: str | None, at: int) -> tuple[str, str, Scrubbed]:
+        """The answers at evaluation `at`, counted from 0, and where to stay; the end goes on to the next as it comes.
 
-        Args:
-            at: the evaluation, counted from 0; None for the last.
-            before: what was drawn before: a slider at the end stays there as answers come, another where it is.
+        The server keeps the place: a slider's value in the browser may be of a beat ago.
         """
-        found = self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
+        last = len(self._evaluations(run_id)) - 1
+        scrubbed = (run_id, int(at)) if run_id and at < last else None
+        return *self.samples(run_id, scrubbed), scrubbed
+
+    def samples(self, run_id: str | None, scrubbed: Scrubbed = None) -> tuple[Any, str]:
+        """The slider over the evaluations, and the answers at the one it stands on."""
+        found = self._evaluations(run_id)
         if not found:
             words = "No answers yet. Give “Sample prompts” under Measuring and saving, one a line."
-            return [gr.update(visible=False), empty_html(words), None]
-        if before and (before[0] != run_id or at == before[1] - 1):
-            at = None
-        place = len(found) - 1 if at is None else min(max(0, int(at)), len(found) - 1)
+            return gr.update(visible=False), empty_html(words)
+        last = len(found) - 1
+        place = min(max(0, scrubbed[1]), last) if scrubbed and scrubbed[0] == run_id else last
         event = found[place]
         talks = [
             conversation_html([{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}])
@@ -95,7 +98,10 @@ class Watch:
         ]
         slider = gr.update(visible=len(found) > 1, maximum=max(1, len(found) - 1), value=place)
         shown = chips_html([("", f"answered at step {event['step']}", False)]) + "".join(talks)
-        return [slider, shown, (run_id, len(found))]
+        return slider, shown
+
+    def _evaluations(self, run_id: str | None) -> list[dict[str, Any]]:
+        return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
 
     def log(self, run_id: str | None) -> str:
         said = self.runs.run(run_id).log_tail(_LOG_LINES) if run_id else ""

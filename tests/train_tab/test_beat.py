@@ -19,7 +19,7 @@ def do(runs):
 
 
 def beat(do, run_id, seen="", listed="", on_all=False):
-    return do.beat(seen, listed, run_id, False, "learning rate", None, 0, None, Choice(), "loss", on_all)
+    return do.beat(seen, listed, run_id, False, "learning rate", None, None, Choice(), "loss", on_all)
 
 
 def test_a_beat_without_news_skips_everything(do, a_run):
@@ -61,7 +61,7 @@ def test_a_run_that_another_page_deleted_gives_its_place_to_the_next(do, a_run):
 
 def test_what_is_drawn_fits_its_outputs(do, a_run):
     run = a_run(EVENTS)
-    assert len(do.drawn(run.id, "learning rate", None, None, None)) == DRAWN
-    assert len(do.drawn(None, "learning rate", None, None, None)) == DRAWN
+    assert len(do.drawn(run.id, "learning rate", None, None)) == DRAWN
+    assert len(do.drawn(None, "learning rate", None, None)) == DRAWN
     assert len(do.opened(run.id, "learning rate")) == 2 + DRAWN + 4
     assert len(beat(do, None)) == 4 + DRAWN + 3

@@ -37,7 +37,7 @@ def test_every_handler_fills_every_output(demo, runs, a_run):
     beat = Beat(Controls(runs), watch, Compare(runs, Timelines()))
     assert outputs(demo, "Watch.shown") == {len(watch.shown(run.id, "use (%)", None))}
     assert outputs(demo, "Watch.shown") == {len(watch.shown(None, "use (%)", None))}
-    assert outputs(demo, "Watch.samples") == {len(watch.samples(run.id, 0))} == {len(watch.samples(None, 0))}
+    assert outputs(demo, "Watch.scrub") == {len(watch.scrub(run.id, 0))} == {len(watch.scrub(None, 0))}
     assert outputs(demo, "Form.preset") == {len(form.preset("Quick demo"))}
     assert outputs(demo, "Form.from_run") == {len(form.from_run(run.id))}
     assert outputs(demo, "Form.shared") == {len(form.shared(**QLoRAConfig().model_dump()))}

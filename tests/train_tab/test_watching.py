@@ -130,9 +130,9 @@ def test_hostile_text_of_a_run_is_shown_inert(do, runs, settings, tmp_path):
     write(run, said)
     run.log.write_text(HOSTILE)
     status, tiles, warned, _, losses, _, notes = do.shown(run.id, "learning rate", None)
-    for shown in (status, tiles, warned, notes, do.samples(run.id, None)[1], do.log(run.id), do.rows_of(run.id, 1)[1]):
+    for shown in (status, tiles, warned, notes, do.samples(run.id)[1], do.log(run.id), do.rows_of(run.id, 1)[1]):
         assert_inert(shown)
-    for shown in (status, tiles, notes, do.log(run.id), do.samples(run.id, 0)[1]):
+    for shown in (status, tiles, notes, do.log(run.id), do.samples(run.id)[1]):
         assert "alert(1)" in shown_text(shown), "it is still shown"
     assert all(series["points"] == [] for series in losses["series"])
 
@@ -167,16 +167,18 @@ def test_watching_nothing_says_where_to_begin(do):
 def test_samples_are_scrubbed_through(do, a_run):
     later = EVENTS[-1] | {"step": 4, "answers": ["Because it is."]}
     run = a_run([*EVENTS, later])
-    slider, shown, drawn = do.samples(run.id, None)
+    slider, shown = do.samples(run.id)
     assert (slider["maximum"], slider["value"]) == (1, 1)
     assert "Because it is." in shown
-    assert "answered at step 2" in do.samples(run.id, 0)[1]
-    assert do.samples(run.id, 99)[1] == shown
+    *_, stays = do.scrub(run.id, 0)
+    *_, follows = do.scrub(run.id, 1)
+    assert "answered at step 2" in do.samples(run.id, stays)[1]
+    assert do.samples(run.id, (run.id, 99))[1] == shown
     write(run, [EVENTS[-1] | {"step": 9}])
-    assert "answered at step 9" in do.samples(run.id, drawn[1] - 1, drawn)[1], "the end stays the end"
-    assert "answered at step 2" in do.samples(run.id, 0, drawn)[1]
-    assert "answered at step 9" in do.samples(run.id, 0, ("another run", 2))[1]
-    assert "No answers yet" in do.samples(a_run().id, None)[1]
+    assert "answered at step 9" in do.samples(run.id, follows)[1], "the end stays the end"
+    assert "answered at step 2" in do.samples(run.id, stays)[1]
+    assert "answered at step 9" in do.samples(run.id, ("another run", 0))[1]
+    assert "No answers yet" in do.samples(a_run().id)[1]
 
 
 def test_a_point_opens_the_rows_of_its_step_and_one_can_be_left_out(do, a_run, settings):
