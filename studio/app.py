@@ -36,7 +36,7 @@ def build(settings: Settings) -> gr.Blocks:
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(runs, jobs, demo)
             with gr.Tab("Chat", id="chat") as chat:
-                build_chat_tab(engine, demo, [demo.load, train.listed.change, chat.select])
+                build_chat_tab(engine, demo, [train.listed.change, chat.select], data, tabs)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):

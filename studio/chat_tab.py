@@ -1,244 +1,239 @@
-"""The Chat tab: one prompt, the base and the tuned model side by side, from one copy of the weights."""
+"""The Chat tab, assembled: one prompt, the base and what was trained on it side by side, from one set of weights."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
-from components.model_form import build_fields
-from core.chat.answer import END_WORDS
-from core.chat.asking import Asked, ticket
-from core.chat.engine import Engine, Ticket
-from core.chat.sampling import Sampling
-from core.errors import StudioError, sentences
+from components.data_table import value_of
+from core.chat.conversation import MOST_LANES
+from core.chat.engine import Engine
+from studio.chat.asking import Beside
+from studio.chat.choosing import ALL, Choosing
+from studio.chat.layout import BesideWidgets, LaneWidgets, TalkWidgets, build_beside, build_lanes, build_talk
+from studio.chat.talking import Talking
+from studio.chat.voting import Voting
+from studio.data_tab import DataTab
 from studio.told import told
 
-# A page update a token would cost more than the token: at most so many a second.
-UPDATES_A_SECOND = 10
-NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
-SUGGESTIONS = ["How do I make a good cup of tea?", "Why is the sky blue?", "Should I learn to play the piano?"]
-
-Turn = dict[str, Any]  # prompt, answers (base, tuned)
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+# Only ids stand in the browser; a key of its own each start would lose them with every restart of the server.
+_BROWSER_KEY = "qlora-studio-chats"
 
 
-class ChatActions:
-    """What the tab does; names no widget's layout."""
+@dataclass(frozen=True)
+class States:
+    """What the page remembers.
 
-    def __init__(self, engine: Engine):
-        self.engine = engine
-        self._asked: dict[str, _Asked] = {}
+    Attributes:
+        mine: this browser's conversations, the present one first; chat: the present one.
+        editing: the question that Send replaces, or -1; scope: whose settings the form shows.
+        offered: the questions on offer with their references; why: where the rows shown are from.
+    """
 
-    def run_choices(self) -> list[tuple[str, str]]:
+    mine: gr.BrowserState
+    chat: gr.State
+    editing: gr.State
+    scope: gr.State
+    offered: gr.State
+    reference: gr.State
+    why: gr.State
+
+
+def build_chat_tab(
+    engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[..., Any]], data: DataTab, tabs: gr.Tabs
+) -> None:
+    """Build the tab.
+
+    Args:
+        runs_changed: events after which runs may have new adapters.
+        data, tabs: where a training row is opened.
+    """
+    choosing = Choosing(engine)
+    talking = choosing.talking
+    mine = gr.BrowserState([], storage_key=_BROWSER_KEY, secret=_BROWSER_KEY)
+    states = States(mine, gr.State(""), gr.State(-1), gr.State(ALL), gr.State([]), gr.State(("", "")), gr.State(None))
+    lanes, talk, beside = build_lanes(), build_talk(), build_beside()
+    view = [talk.past, talk.now, talk.prompt, talk.hint, talk.stop, states.editing]
+    _wire_opening(choosing, states, lanes, talk, beside, view, demo, runs_changed)
+    _wire_lanes(choosing, states, lanes, talk, beside, view)
+    _wire_talk(choosing, states, talk, beside, view)
+    _wire_board(talking, states, talk, view)
+    _wire_votes(Voting(talking), states, lanes, talk, beside, view)
+    _wire_beside(Beside(talking), states, talk, beside, data, tabs)
+    demo.unload(talking.leave)
+
+
+def _wire_opening(
+    do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list,
+    demo: gr.Blocks, runs_changed: list[Callable[..., Any]],
+) -> None:  # fmt: skip
+    """A page opens its conversation; whatever shows one listens to which it is."""
+    voting, about = Voting(do.talking), Beside(do.talking)
+
+    def chosen(chat_id: str, mine: list[str]) -> tuple[list[str], str]:
+        return do.opened([chat_id, *(other for other in mine if other != chat_id)])
+
+    def shown(chat_id: str, mine: list[str], show: list[str]) -> list[Any]:
+        drawn = do.talking.drawn(chat_id, show, hint="", editing=-1)
+        lists, hint = do.refresh(chat_id)
+        drawn[3] = hint
         return [
-            (f"{run.id} · {run.config().model}", run.id)
-            for run in self.engine.store.runs()
-            if run.adapters() and not run.problem()
-        ]
+            *drawn, *lists, *do.settings_of(chat_id, ALL), ALL, do.earlier(mine, chat_id), voting.tally(chat_id),
+            voting.blindness(chat_id), *about.questions(chat_id),
+        ]  # fmt: skip
 
-    def refresh(self, chosen: str | None, adapter: str | None, seen: list[str]) -> tuple[Any, Any, list[str], str]:
-        """The lists of runs and adapters as they are now. What is chosen stays, until its run has a newer adapter."""
-        choices = self.run_choices()
-        known = [run for _, run in choices]
-        run_id = chosen if chosen in known else (known[0] if known else None)
-        if run_id is None:
-            return gr.update(choices=[], value=None), gr.update(choices=[], value=None), [], NO_RUN
-        names = list(self.engine.store.run(run_id).adapters())
-        value = adapter if names == seen and adapter in names else names[0]
-        return (
-            gr.update(choices=choices, value=run_id),
-            gr.update(choices=names, value=value),
-            names,
-            self.engine.notice,
-        )
+    def refreshed(chat_id: str) -> list[Any]:
+        lists, hint = do.refresh(chat_id) if chat_id else ([gr.skip()] * len(drawn_lanes), gr.skip())
+        return [*lists, hint]
+
+    drawn_lanes = lanes.drawn(beside.scope)
+    demo.load(told(do.opened), states.mine, [states.mine, states.chat], **QUIET)
+    talk.new.click(told(do.new), [states.chat, states.mine], [states.mine, states.chat], **QUIET)
+    talk.earlier.input(told(chosen), [talk.earlier, states.mine], [states.mine, states.chat], **QUIET)
+    states.chat.change(
+        told(shown), [states.chat, states.mine, talk.show],
+        [*view, *drawn_lanes, *beside.fields.values(), states.scope, talk.earlier, beside.tally, lanes.blind,
+         talk.questions, states.offered], **QUIET,
+    )  # fmt: skip
+    gr.on(runs_changed, told(refreshed), states.chat, [*drawn_lanes, talk.hint], **QUIET)
+
+
+def _wire_lanes(
+    do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list
+) -> None:
+    drawn, chat = lanes.drawn(beside.scope), states.chat
+    lanes.base.input(told(do.choose_base), [chat, lanes.base], drawn, **QUIET)
+    lanes.count.input(told(do.choose_count), [chat, lanes.count], drawn, **QUIET)
+    for at in range(MOST_LANES):
+
+        def run_chosen(chat_id: str, run_id: str, lane: int = at) -> list[Any]:
+            return do.choose_run(chat_id, lane, run_id)
+
+        def step_chosen(
+            chat_id: str, place: int, show: list[str], request: gr.Request, lane: int = at
+        ) -> Iterator[list[Any]]:
+            lists = do.choose_step(chat_id, lane, place)
+            yield [*lists, *([gr.skip()] * len(view))]
+            for values in do.talking.move(chat_id, lane, show, request):
+                yield [*([gr.skip()] * len(drawn)), *values]
+
+        lanes.runs[at].input(told(run_chosen), [chat, lanes.runs[at]], drawn, **QUIET)
+        lanes.steps[at].release(told(step_chosen), [chat, lanes.steps[at], talk.show], [*drawn, *view], **QUIET)
+
+
+def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWidgets, view: list) -> None:
+    talking, chat = do.talking, states.chat
 
     def send(
-        self,
-        run_id: str | None,
-        adapter: str | None,
-        prompt: str,
-        turns: list[Turn],
-        request: gr.Request,
-        **values: Any,
-    ) -> Iterator[tuple[Any, ...]]:
-        """Stream both lanes: prompt box, turns, two chats, two lines under them, the hint, the Stop button."""
-        if not run_id or not adapter:
-            raise StudioError(NO_RUN)
-        if not prompt or not prompt.strip():
-            raise StudioError("The prompt is empty. Type a question first.")
-        sampling = _sampling(values)
-        here = self._asked[request.session_hash] = _Asked()
-        before = (prompt, turns, *_chats(turns), "", "", "", IDLE)
-        drawn = None
-        try:
-            yield "", turns, *_chats([*turns, {"prompt": prompt, "answers": ["…", "…"]}]), "", "", "", BUSY
-            for drawn in self._answers(run_id, adapter, prompt, turns, sampling, here):
-                yield "", drawn[0], *_chats(drawn[0]), *drawn[1], drawn[2], BUSY
-        except Exception:
-            if not here.cleared:
-                yield before  # nothing that was there is lost, the question neither
-            raise
-        finally:
-            self._asked.pop(request.session_hash, None)
-        if here.cleared:
-            return
-        said = drawn and any(drawn[0][-1]["answers"])  # stopped before its turn: nothing was said
-        yield ("", drawn[0], *_chats(drawn[0]), *drawn[1], "", IDLE) if said else before
+        chat_id: str, prompt: str, reference: tuple[str, str], editing: int, show: list[str], scope: str,
+        request: gr.Request, **values: Any,
+    ) -> Iterator[list[Any]]:  # fmt: skip
+        do.keep_settings(chat_id, scope, values)
+        question, answer = reference
+        yield from talking.send(chat_id, prompt, answer if question == prompt else "", editing, show, request)
 
-    def _answers(
-        self, run_id: str, adapter: str, prompt: str, turns: list[Turn], sampling: Sampling, here: "_Asked"
-    ) -> Iterator[tuple[list[Turn], list[str], str]]:
-        """The turns with the answers so far, what is said under them, what they wait for; the last is among them."""
-        base, tuned = (_history(turns, lane, prompt) for lane in (0, 1))
-        here.ticket = ticket(self.engine.store, [Asked(base, sampling), Asked(tuned, sampling, run_id, adapter)])
-        if here.stopped:
-            here.ticket.stop()
-        shown_at = 0.0
-        for asked in self.engine.ask(here.ticket):
-            due = asked.done or time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND
-            if due and not here.cleared:
-                texts = [answer.text for answer in asked.answers]
-                under = [_under(answer) for answer in asked.answers]
-                yield [*turns, {"prompt": prompt, "answers": texts}], under, self._hint(asked)
-                shown_at = time.monotonic()
+    def retry(chat_id: str, show: list[str], scope: str, request: gr.Request, **values: Any) -> Iterator[list[Any]]:
+        do.keep_settings(chat_id, scope, values)
+        yield from talking.retry(chat_id, None, show, request)
 
-    def stop(self, request: gr.Request) -> None:
-        """End what is being written for this page, or its place in the queue; also when the page is closed."""
-        if asked := self._asked.get(request.session_hash):
-            asked.stopped = True
-            if asked.ticket:
-                asked.ticket.stop()
-
-    def _hint(self, asked: Ticket) -> str:
-        """What the answers wait for."""
-        if asked.stage == "Waiting":
-            before = self.engine.place(asked)
-            words = f"{before} before yours" if before else "yours is next"
-            return f"Waiting for other answers to end: {words}. Stop gives up waiting."
-        return f"{asked.stage}: this takes a few seconds, once." if asked.stage else ""
-
-    def clear(self, request: gr.Request) -> tuple[Any, ...]:
-        """Empty both lanes, and end what is being written."""
-        if asked := self._asked.get(request.session_hash):
-            asked.cleared = True
-            self.stop(request)
-        return [], [], [], "", "", "", IDLE
-
-
-@dataclass
-class _Asked:
-    """An answer under way for one page."""
-
-    ticket: Ticket | None = None
-    stopped: bool = False
-    cleared: bool = False
-
-
-IDLE, BUSY = gr.update(interactive=False), gr.update(interactive=True)  # the Stop button
-
-
-def _sampling(values: dict[str, Any]) -> Sampling:
-    """The settings as the form gives them; a problem is told with its title, for the form may be folded away."""
-    titles = {name: f"{f.title} (under Settings)" for name, f in Sampling.model_fields.items()}
-    if empty := [titles[name] for name, value in values.items() if value is None]:
-        raise StudioError(f"{empty[0]} is empty. Give it a value.")
-    try:
-        return Sampling(**values)
-    except ValidationError as error:
-        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
-
-
-def _history(turns: list[Turn], lane: int, prompt: str) -> list[dict[str, str]]:
-    """One lane's conversation so far, with its own answers, and the new prompt."""
-    messages = []
-    for turn in turns:
-        messages += [
-            {"role": "user", "content": turn["prompt"]},
-            {"role": "assistant", "content": turn["answers"][lane]},
+    def branches(chat_id: str) -> Any:
+        found = talking.find(chat_id).branches if chat_id else []
+        choices = [
+            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} questions)", at - 1) for at, turns in enumerate(found, 1)
         ]
-    return [*messages, {"role": "user", "content": prompt}]
+        return gr.update(choices=choices, value=None, visible=bool(found))
 
-
-def _chats(turns: list[Turn]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    chats: tuple[list, list] = ([], [])
-    for turn in turns:
-        for lane, chat in enumerate(chats):
-            chat.append({"role": "user", "content": turn["prompt"]})
-            chat.append({"role": "assistant", "content": turn["answers"][lane] or "…"})
-    return chats
-
-
-def _under(answer: Any) -> str:
-    if not answer.tokens and not answer.end:
-        return ""
-    return (
-        f"{answer.tokens} tokens · first after {answer.first_token_seconds:.1f} s · "
-        f"{answer.tokens_per_second:.0f} tokens/s · {END_WORDS[answer.end]}"
-    )
-
-
-def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[..., Any]]) -> None:
-    """Build the tab; `runs_changed` are the events after which runs may have new adapters."""
-    do = ChatActions(engine)
-    seen = gr.State([])
-    turns = gr.State([])
-    with gr.Row():
-        run = gr.Dropdown(label="Run", allow_custom_value=True, scale=3, min_width=220, elem_id="chat-run",
-                          info="Finished runs, and runs that have a checkpoint.")  # fmt: skip
-        adapter = gr.Dropdown(label="Adapter", allow_custom_value=True, scale=1, min_width=120, elem_id="chat-adapter",
-                              info="The last, or a checkpoint.")  # fmt: skip
-    hint = gr.Markdown(NO_RUN, elem_classes="qs-note", elem_id="chat-hint")
-    with gr.Row(equal_height=True):
-        lanes, under = zip(
-            *(_build_lane(title, name) for title, name in (("Base", "base"), ("Tuned", "tuned"))), strict=True
-        )
-    with gr.Row():
-        prompt = gr.Textbox(label="Prompt", placeholder="Ask both models the same thing", show_label=False,
-                            container=False, lines=1,
-                            max_lines=6, scale=6, min_width=240, elem_id="prompt", autofocus=False)  # fmt: skip
-        send = gr.Button("Send", variant="primary", scale=1, min_width=80, elem_id="send")
-        stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=80, elem_id="chat-stop")
-        clear = gr.Button("Clear", scale=1, min_width=80, elem_id="clear")
-    gr.Examples(SUGGESTIONS, prompt, label="Try")
-    with gr.Accordion("Settings, the same for both", open=False):
-        system = build_fields(Sampling, ["system"])
-        with gr.Row():
-            fields = build_fields(Sampling, [name for name in Sampling.model_fields if name != "system"]) | system
-
-    gr.on(
-        [*runs_changed, run.input],
-        told(do.refresh),
-        [run, adapter, seen],
-        [run, adapter, seen, hint],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    gr.on(
-        [send.click, prompt.submit],
-        told(do.send),
-        inputs_kwargs={"run_id": run, "adapter": adapter, "prompt": prompt, "turns": turns, **fields},
-        outputs=[prompt, turns, *lanes, *under, hint, stop],
-        concurrency_limit=None,  # the engine has a queue of its own, which says where one stands
-        show_progress="hidden",
-        api_name="chat",
-    )
-    stop.click(told(do.stop), None, None, concurrency_limit=None, show_progress="hidden", api_visibility="private")
-    demo.unload(do.stop)  # whoever closes the page gives its lanes and its place up
-    clear.click(
-        told(do.clear), None, [turns, *lanes, *under, hint, stop], concurrency_limit=None, show_progress="hidden",
-        api_visibility="private",
+    form = {"show": talk.show, "scope": states.scope, **beside.fields}
+    asked = {"chat_id": chat, "prompt": talk.prompt, "reference": states.reference, "editing": states.editing, **form}
+    gr.on([talk.send.click, talk.prompt.submit], told(send), inputs_kwargs=asked, outputs=view,
+          concurrency_limit=None, show_progress="hidden", api_name="chat")  # fmt: skip
+    talk.retry.click(told(retry), inputs_kwargs={"chat_id": chat, **form}, outputs=view, **QUIET)
+    talk.stop.click(told(talking.stop), chat, None, **QUIET)
+    talk.undo.click(told(talking.undo), [chat, talk.show], view, **QUIET)
+    talk.show.change(told(talking.drawn), [chat, talk.show], view, **QUIET)
+    talk.branch.input(told(talking.switch), [chat, talk.branch, talk.show], view, **QUIET)
+    talk.past.change(told(branches), chat, talk.branch, **QUIET)
+    talk.now.change(told(branches), chat, talk.branch, trigger_mode="once", **QUIET)
+    beside.scope.input(
+        told(lambda chat_id, before, scope, **values: do.other_scope(chat_id, before, scope, values)),
+        inputs_kwargs={"chat_id": chat, "before": states.scope, "scope": beside.scope, **beside.fields},
+        outputs=[states.scope, *beside.fields.values()], **QUIET,
     )  # fmt: skip
 
 
-def _build_lane(title: str, name: str) -> tuple[gr.Chatbot, gr.HTML]:
-    with gr.Column(min_width=300):
-        # answers are shown as the text they are: what a model writes must not become links, images or markup
-        chat = gr.Chatbot(
-            label=title, height=430, render_markdown=False, sanitize_html=True, buttons=["copy"],
-            placeholder=f"The {name} model's answers appear here.", layout="bubble", group_consecutive_messages=False,
-            elem_id=f"lane-{name}",
-        )  # fmt: skip
-        under = gr.HTML(elem_classes="qs-under", elem_id=f"under-{name}", padding=False)
-    return chat, under
+def _wire_board(do: Talking, states: States, talk: TalkWidgets, view: list) -> None:
+    chat, show = states.chat, talk.show
+
+    def place(event: gr.EventData) -> tuple[int, int]:
+        at, _, lane = str(event.value).partition(" ")
+        return int(at), int(lane or 0)
+
+    def stop(chat_id: str, event: gr.EventData) -> None:
+        do.stop(chat_id, place(event)[1])
+
+    def retry(chat_id: str, shown: list[str], event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
+        yield from do.retry(chat_id, place(event)[1], shown, request)
+
+    def go_on(chat_id: str, shown: list[str], event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
+        yield from do.go_on(chat_id, place(event)[1], shown, request)
+
+    def other_try(chat_id: str, shown: list[str], event: gr.EventData) -> list[Any]:
+        return do.other_try(chat_id, place(event)[1], shown)
+
+    def edit(chat_id: str, event: gr.EventData) -> list[Any]:
+        return do.edit(chat_id, place(event)[0])
+
+    for board in (talk.past, talk.now):
+        board.edit(told(edit), chat, view, **QUIET)
+    talk.now.stop_lane(told(stop), chat, None, **QUIET)
+    talk.now.retry_lane(told(retry), [chat, show], view, **QUIET)
+    talk.now.go_on(told(go_on), [chat, show], view, **QUIET)
+    talk.now.other_try(told(other_try), [chat, show], view, **QUIET)
+
+
+def _wire_votes(
+    do: Voting, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list
+) -> None:
+    chat, show = states.chat, talk.show
+
+    def vote(chat_id: str, shown: list[str], event: gr.EventData) -> list[Any]:
+        return do.vote(chat_id, str(event.value), shown)
+
+    def unvote(chat_id: str, shown: list[str], event: gr.EventData) -> list[Any]:
+        return do.unvote(chat_id, int(event.value), shown)
+
+    talk.now.vote(told(vote), [chat, show], [*view, beside.tally], **QUIET)
+    for board in (talk.past, talk.now):
+        board.unvote(told(unvote), [chat, show], [*view, beside.tally], **QUIET)
+    lanes.blind.input(told(do.be_blind), [chat, lanes.blind], None, **QUIET)
+    beside.preferences.makes(told(do.as_preferences), chat, **QUIET)
+
+
+def _wire_beside(
+    do: Beside, states: States, talk: TalkWidgets, beside: BesideWidgets, data: DataTab, tabs: gr.Tabs
+) -> None:
+    chat = states.chat
+
+    def why(chat_id: str, event: gr.EventData) -> tuple[str, Any, Any]:
+        at, _, lane = str(event.value).partition(" ")
+        return *do.why(chat_id, int(at), int(lane)), gr.update(open=True)
+
+    def row_opened(where: dict | None, state: dict, event: gr.EventData) -> tuple[Any, ...]:
+        return do.opened(where, state, value_of(event))
+
+    def picked(offered: list[list[str]], event: gr.SelectData) -> tuple[str, tuple[str, str]]:
+        question, answer = offered[event.index]
+        return question, (question, answer)
+
+    for board in (talk.past, talk.now):
+        board.why(told(why), chat, [beside.why, states.why, beside.why_part], **QUIET)
+    beside.why.open_row(
+        told(row_opened), [states.why, data.lens], [data.dataset, data.lens, data.opened, tabs], **QUIET
+    )
+    talk.questions.select(told(picked), states.offered, [talk.prompt, states.reference], **QUIET)
+    talk.more.click(told(do.questions), chat, [talk.questions, states.offered], **QUIET)
+    beside.read.click(told(do.read_by), chat, beside.read_shown, **QUIET)
+    beside.jsonl.makes(told(do.as_jsonl), chat, **QUIET)
+    beside.markdown.makes(told(do.as_markdown), chat, **QUIET)

@@ -26,6 +26,9 @@ class DataTab:
     """What studio/app.py may link to."""
 
     cut: gr.State  # the name of the subset that this page cut last
+    dataset: gr.Dropdown
+    lens: gr.State
+    opened: gr.State
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
 
     shown = [at_top.summary, *at_top.reading.values(), rows.columns, cut.recipe["stratify_by"], asked.columns]
     states.scope.change(told(described), states.lens, shown, **QUIET)
-    return DataTab(states.cut)
+    return DataTab(states.cut, at_top.dataset, states.lens, states.opened)
 
 
 def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidgets, states: States) -> None:
@@ -84,6 +87,8 @@ def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidget
 
     def chosen(name: str, state: dict) -> tuple:
         kept = lens_of(state)
+        if name == kept.dataset:  # whoever chose it has set the lens too, and perhaps opened a row
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
         fresh = Lens(
             dataset=name, model=kept.model, template=kept.template, max_length=kept.max_length, batch=kept.batch
         )

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from components import bars, chart, conversation, data_table, download, memory_bar, progress_bar
+from components import bars, chart, conversation, data_table, download, lane_board, memory_bar, progress_bar
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
@@ -30,6 +30,7 @@ CSS = (
     + chart.CSS
     + memory_bar.CSS
     + download.CSS
+    + lane_board.CSS
     + """
 :root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; --qs-tool: #efe9fb; }
 .dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; --qs-tool: #2c2545; }
@@ -63,8 +64,6 @@ CSS = (
 .qs-note, .qs-note .prose, .qs-note .prose * { font-size: 13px; color: var(--body-text-color-subdued);
   line-height: 1.5; }
 .qs-note ul { margin: 2px 0 0 18px; padding: 0; }
-/* the chats are output only: emptying one of them by its own button would leave the other */
-#lane-base button[aria-label="Clear"], #lane-tuned button[aria-label="Clear"] { display: none; }
 /* a toast tells what went wrong; an "Error" over whatever the event would have filled only hides it */
 .gradio-container [data-testid="status-tracker"] .error { display: none; }
 .gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 30px; }
@@ -84,9 +83,6 @@ CSS = (
   #train-row > .column > * { order: 1; width: 100%; }
   #train-row > .column:last-child > * { order: 2; }
   #train-row #train-groups { order: 3; }
-  #lane-base, #lane-tuned { height: 290px !important; }
 }
-.qs-under { font-size: 12.5px; color: var(--body-text-color-subdued); min-height: 18px;
-  font-variant-numeric: tabular-nums; }
 """
 )

@@ -13,20 +13,32 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from core.chat.answer import End, LaneAnswer
+from core.chat.sampling import Sampling
 from core.data.formats import Message
 from core.errors import StudioError
 from core.files import read_json, write_json
 from core.settings import Settings, inside
 
 MOST_LANES = 4
+BASE = "base"  # in the place of an adapter's name
 
 
 class LaneChoice(BaseModel):
-    """Who answers in a lane: the base, or a run's adapter; `own` are settings that only this lane has."""
+    """Who answers in a lane.
+
+    Attributes:
+        run, adapter: a run and "final", "step N", or "base": the model it began from. No run: the base.
+        own: settings that only this lane has.
+    """
 
     run: str = ""
     adapter: str = "final"
     own: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def who(self) -> tuple[str, str]:
+        """The run and the adapter that answer; both empty for the base."""
+        return (self.run, self.adapter) if self.run and self.adapter != BASE else ("", "")
 
 
 class Answer(BaseModel):
@@ -46,9 +58,15 @@ class Answer(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: LaneAnswer, lane: LaneChoice, settings: dict[str, Any]) -> "Answer":
+    def of(
+        cls, found: LaneAnswer, lane: LaneChoice, settings: dict[str, Any], before: "Answer | None" = None
+    ) -> "Answer":
+        """What `found` came to; `before` is the answer that it went on from."""
         kept = {name: getattr(found, name) for name in cls.model_fields if hasattr(found, name)}
-        return cls(**kept, run=lane.run, adapter=lane.adapter if lane.run else "", settings=settings)
+        if before:
+            kept |= {"logprobs": before.logprobs + found.logprobs, "pieces": before.pieces + found.pieces}
+        run, adapter = lane.who
+        return cls(**kept, run=run, adapter=adapter, settings=settings)
 
 
 class Turn(BaseModel):
@@ -57,9 +75,28 @@ class Turn(BaseModel):
     prompt: str
     reference: str = ""  # the answer in the held-out row that the question is from
     answers: list[list[Answer]] = Field(default_factory=lambda: [[] for _ in range(MOST_LANES)])
+    blind: bool = False
+    order: list[int] = Field(default_factory=lambda: list(range(MOST_LANES)))  # which lane stands where on the screen
+    verdict: str = ""  # of the vote on these answers
+
+    @property
+    def hidden(self) -> bool:
+        """Whether names are kept back until the vote."""
+        return self.blind and not self.verdict
 
     def shown(self, lane: int) -> Answer | None:
         return self.answers[lane][-1] if self.answers[lane] else None
+
+    def other_try(self, lane: int) -> None:
+        """Show the try before the present one; after the oldest, the newest."""
+        if self.answers[lane]:
+            self.answers[lane].insert(0, self.answers[lane].pop())
+
+    def shuffle(self, lanes: int) -> None:
+        """Another order of the first so many lanes, by chance."""
+        places = list(range(lanes))
+        secrets.SystemRandom().shuffle(places)
+        self.order = [*places, *range(lanes, MOST_LANES)]
 
 
 class Conversation(BaseModel):
@@ -73,6 +110,7 @@ class Conversation(BaseModel):
     base: str = ""
     lanes: list[LaneChoice] = Field(default_factory=lambda: [LaneChoice(), LaneChoice()])
     settings: dict[str, Any] = Field(default_factory=dict)
+    blind: bool = False
     turns: list[Turn] = Field(default_factory=list)
     branches: list[list[Turn]] = Field(default_factory=list)
 
@@ -84,6 +122,14 @@ class Conversation(BaseModel):
             messages.append({"role": "user", "content": turn.prompt})
             messages.append({"role": "assistant", "content": answer.text if answer else ""})
         return messages
+
+    def sampling(self, lane: int) -> Sampling:
+        """The settings of one lane: its own over those of all."""
+        return Sampling(**(self.settings | self.lanes[lane].own))
+
+    def title(self) -> str:
+        """How it begins."""
+        return self.turns[0].prompt.strip().replace("\n", " ")[:60] if self.turns else "New chat"
 
     def asked(self, lane: int, at: int = -1) -> list[Message]:
         """The conversation of one lane up to a question, which is its last message."""

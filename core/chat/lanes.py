@@ -104,6 +104,7 @@ class _Writer:
         self._tokenizer = lanes.base.tokenizer
         self._began = time.perf_counter()
         answer.ids = list(lane.begun)
+        answer.text = self._tokenizer.decode(answer.ids, skip_special_tokens=True) if lane.begun else ""
         answer.tokens = answer.continued = len(lane.begun)
 
     def take(self, logits: torch.Tensor) -> int | None:

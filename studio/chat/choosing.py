@@ -1,0 +1,208 @@
+"""Who answers: the base model, the lanes over it with their checkpoints, and the settings of all or of one."""
+
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from core.chat import conversation
+from core.chat.asking import base_of, bases
+from core.chat.conversation import BASE, MOST_LANES, Conversation, LaneChoice
+from core.chat.engine import Base, Engine
+from core.chat.sampling import Sampling
+from core.errors import StudioError, sentences
+from core.runs.store import Run
+from studio.chat.talking import Talking
+
+NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
+ALL = "All lanes"
+DRAWN = 2 + 2 * MOST_LANES + 1  # values of `Choosing.shown`: the base, how many, two a lane, whose settings
+
+
+def words_of(base: Base) -> str:
+    kept = base.precision.quantization
+    return f"{base.model.name} · {'unquantised' if kept == 'none' else f'4-bit {kept}'}"
+
+
+class Choosing:
+    """What this part does; names no widget's layout."""
+
+    def __init__(self, engine: Engine):
+        self.engine, self.settings = engine, engine.settings
+        self.talking = Talking(engine, self.base_named)
+
+    def base_named(self, name: str) -> Base:
+        known = {words_of(base): base for base in bases(self.engine.store)}
+        if name not in known:
+            raise StudioError(f"There is no base model {name!r} here. There are: {', '.join(known)}.")
+        return known[name]
+
+    def runs_of(self, base: str) -> list[Run]:
+        """Runs with an adapter on a base, the newest first."""
+        found = []
+        for run in self.engine.store.runs():
+            if not run.problem() and run.adapters():
+                try:
+                    if words_of(base_of(self.engine.store, run)) == base:
+                        found.append(run)
+                except StudioError:
+                    continue  # its model is gone: it cannot answer
+        return found
+
+    # Which conversation
+
+    def opened(self, mine: list[str]) -> tuple[list[str], str]:
+        """A page's conversations, the present one first, made where there is none."""
+        for chat_id in mine or []:
+            try:
+                if isinstance(chat_id, str) and conversation.load(self.settings, chat_id):
+                    return [chat_id, *(other for other in mine if other != chat_id)], chat_id
+            except StudioError:
+                continue  # no id of ours
+        fresh = conversation.fresh()
+        self._lanes_anew(fresh)
+        conversation.save(self.settings, fresh)
+        return [fresh.id, *(mine or [])][:50], fresh.id
+
+    def new(self, chat_id: str, mine: list[str]) -> tuple[list[str], str]:
+        """Another conversation with the same lanes and settings; the present one is kept."""
+        self.talking.stop(chat_id)
+        kept = self.talking.find(chat_id)
+        if not kept.turns:
+            return mine, chat_id
+        fresh = conversation.fresh()
+        fresh.base, fresh.lanes, fresh.settings, fresh.blind = kept.base, kept.lanes, kept.settings, kept.blind
+        conversation.save(self.settings, fresh)
+        return [fresh.id, *mine][:50], fresh.id
+
+    def earlier(self, mine: list[str], chat_id: str) -> Any:
+        """The list of this browser's conversations."""
+        found = [kept for one in mine or [] if (kept := conversation.load(self.settings, one))]
+        choices = [(kept.title(), kept.id) for kept in found if kept.turns or kept.id == chat_id]
+        return gr.update(choices=choices, value=chat_id, visible=len(choices) > 1)
+
+    # Lanes
+
+    def refresh(self, chat_id: str) -> tuple[list[Any], str]:
+        """The lists as they are now, and what is to be said. Nothing asked yet: the newest run has a lane."""
+        kept = self.talking.find(chat_id)
+        if not kept.turns and (not kept.base or not any(lane.run for lane in kept.lanes)):
+            with self.talking.changing(chat_id) as kept:
+                self._lanes_anew(kept)
+        trained = any(run.adapters() for run in self.engine.store.runs())
+        return self.shown(kept), self.engine.notice or ("" if trained else NO_RUN)
+
+    def shown(self, kept: Conversation) -> list[Any]:
+        runs = self.runs_of(kept.base)
+        names = [words_of(base) for base in bases(self.engine.store)]
+        lanes = [update for at in range(MOST_LANES) for update in self._lane(kept, at, runs)]
+        scopes = [ALL, *(f"Lane {at + 1}" for at in range(len(kept.lanes)))]
+        return [
+            gr.update(choices=names, value=kept.base or None), len(kept.lanes), *lanes,
+            gr.update(choices=scopes),
+        ]  # fmt: skip
+
+    def _lane(self, kept: Conversation, at: int, runs: list[Run]) -> tuple[Any, Any]:
+        if at >= len(kept.lanes):
+            return gr.update(visible=False), gr.update(visible=False)
+        lane = kept.lanes[at]
+        choices = [("The base", ""), *((run.title, run.id) for run in runs)]
+        steps = self._steps(lane.run, runs)
+        place = steps.index(lane.adapter) if lane.adapter in steps else len(steps) - 1
+        return (
+            gr.update(choices=choices, value=lane.run if lane.run in dict(choices).values() else "", visible=True),
+            gr.update(minimum=0, maximum=max(1, len(steps) - 1), value=max(0, place), visible=len(steps) > 1,
+                      label=f"Checkpoint: {steps[place]}" if steps else "Checkpoint"),
+        )  # fmt: skip
+
+    @staticmethod
+    def _steps(run_id: str, runs: list[Run]) -> list[str]:
+        """What the checkpoint slider of a lane goes through, from the base to the last; empty for the base."""
+        run = next((run for run in runs if run.id == run_id), None)
+        return [BASE, *reversed(run.adapters())] if run else []
+
+    def _lanes_anew(self, kept: Conversation, base: str = "") -> None:
+        known = [words_of(one) for one in bases(self.engine.store)]
+        kept.base = base or (known[0] if known else "")
+        runs = self.runs_of(kept.base)
+        tuned = [LaneChoice(run=run.id, adapter=next(iter(run.adapters()))) for run in runs[:1]]
+        kept.lanes = [LaneChoice(), *tuned]
+
+    def choose_base(self, chat_id: str, base: str) -> list[Any]:
+        """Another base: the lanes begin anew over it; what was said is kept."""
+        self.base_named(base)
+        with self.talking.changing(chat_id) as kept:
+            if base != kept.base:
+                self._lanes_anew(kept, base)
+        return self.shown(kept)
+
+    def choose_count(self, chat_id: str, count: int) -> list[Any]:
+        with self.talking.changing(chat_id) as kept:
+            runs = self.runs_of(kept.base)
+            more = [LaneChoice(run=run.id, adapter=next(iter(run.adapters()))) for run in runs]
+            used = {lane.run for lane in kept.lanes}
+            spare = [lane for lane in more if lane.run not in used]
+            spare += [LaneChoice(run=more[0].run) if more else LaneChoice() for _ in range(MOST_LANES)]
+            kept.lanes = [*kept.lanes, *spare][: max(1, min(MOST_LANES, int(count)))]
+        return self.shown(kept)
+
+    def choose_run(self, chat_id: str, lane: int, run_id: str) -> list[Any]:
+        with self.talking.changing(chat_id) as kept:
+            known = {run.id: run for run in self.runs_of(kept.base)}
+            if run_id and run_id not in known:
+                self.engine.store.run(run_id)  # says so where there is none
+                raise StudioError(
+                    f"The run {run_id} has no adapter on {kept.base}: lanes share one copy of its weights. "
+                    "Choose its base model first."
+                )
+            own = kept.lanes[lane].own
+            adapter = next(iter(known[run_id].adapters())) if run_id else "final"
+            kept.lanes[lane] = LaneChoice(run=run_id or "", adapter=adapter, own=own)
+        return self.shown(kept)
+
+    def choose_step(self, chat_id: str, lane: int, place: int) -> list[Any]:
+        with self.talking.changing(chat_id) as kept:
+            steps = self._steps(kept.lanes[lane].run, self.runs_of(kept.base))
+            if steps:
+                kept.lanes[lane].adapter = steps[max(0, min(len(steps) - 1, int(place)))]
+        return self.shown(kept)
+
+    # Settings
+
+    def keep_settings(self, chat_id: str, scope: str, values: dict[str, Any]) -> None:
+        """Settings of all lanes, or of one, which then has those that differ for itself."""
+        given = sampling(values).model_dump()
+        with self.talking.changing(chat_id) as kept:
+            if (at := _lane_of(scope, kept)) is None:
+                kept.settings = given
+            else:
+                shared = Sampling(**kept.settings).model_dump()
+                kept.lanes[at].own = {name: value for name, value in given.items() if value != shared[name]}
+
+    def settings_of(self, chat_id: str, scope: str) -> list[Any]:
+        """The values of the form for a scope, in the order of `Sampling`."""
+        kept = self.talking.find(chat_id)
+        at = _lane_of(scope, kept)
+        found = Sampling(**kept.settings) if at is None else kept.sampling(at)
+        return list(found.model_dump().values())
+
+    def other_scope(self, chat_id: str, before: str, scope: str, values: dict[str, Any]) -> list[Any]:
+        """Keep what the form says for one scope, and show another."""
+        self.keep_settings(chat_id, before, values)
+        return [scope, *self.settings_of(chat_id, scope)]
+
+
+def _lane_of(scope: str, kept: Conversation) -> int | None:
+    number = scope.removeprefix("Lane ") if scope.startswith("Lane ") else ""
+    return int(number) - 1 if number.isdigit() and 0 < int(number) <= len(kept.lanes) else None
+
+
+def sampling(values: dict[str, Any]) -> Sampling:
+    """The settings as the form gives them; a problem is told with its title, for the form may be folded away."""
+    titles = {name: f"{f.title} (under Settings)" for name, f in Sampling.model_fields.items()}
+    if empty := [titles[name] for name, value in values.items() if value is None]:
+        raise StudioError(f"{empty[0]} is empty. Give it a value.")
+    try:
+        return Sampling(**values)
+    except ValidationError as error:
+        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
