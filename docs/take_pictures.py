@@ -124,11 +124,13 @@ def chat_tab(page: Page, suffix: str) -> None:
     open_tab(page, "Chat")
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
-    page.get_by_text("ended by itself").or_(page.get_by_text("cut at the length limit")).nth(1).wait_for(
-        timeout=120_000
-    )
+    page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
     page.wait_for_timeout(500)
-    shoot(page, f"chat{suffix}")
+    if suffix:
+        page.locator("#chat-board").evaluate("board => board.scrollIntoView()")
+        page.screenshot(path=PICTURES / f"chat{suffix}.png")
+    else:
+        shoot(page, f"chat{suffix}")
 
 
 def main() -> None:

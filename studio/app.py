@@ -11,6 +11,7 @@ from core.runs import process
 from core.runs.store import RunStore
 from core.settings import Settings, hardware
 from studio.chat_tab import build_chat_tab
+from studio.data.lens import looking_at
 from studio.data_tab import build_data_tab
 from studio.told import told
 from studio.train_tab import build_train_tab
@@ -35,12 +36,17 @@ def build(settings: Settings) -> gr.Blocks:
                 data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(runs, jobs, demo)
-            with gr.Tab("Chat", id="chat") as chat:
-                build_chat_tab(engine, demo, [train.listed.change, chat.select], data, tabs)
+            with gr.Tab("Chat", id="chat") as chat_tab:
+                chat = build_chat_tab(engine, demo, [train.listed.change, chat_tab.select])
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
             cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
+
+        def show_row(wanted: dict, lens: dict) -> tuple:
+            return *looking_at(wanted, lens), gr.update(selected="data")
+
+        chat.row_wanted.change(told(show_row), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link)
 
         def seen(event: gr.SelectData) -> gr.Timer:
             return gr.Timer(active=event.value == "Train")  # nobody looks: nothing is asked

@@ -9,17 +9,24 @@ import gradio as gr
 from components.data_table import value_of
 from core.chat.conversation import MOST_LANES
 from core.chat.engine import Engine
-from studio.chat.asking import Beside
+from studio.chat.beside import Beside
 from studio.chat.choosing import ALL, Choosing
 from studio.chat.layout import BesideWidgets, LaneWidgets, TalkWidgets, build_beside, build_lanes, build_talk
+from studio.chat.service import build_chat_call
 from studio.chat.talking import Talking
 from studio.chat.voting import Voting
-from studio.data_tab import DataTab
 from studio.told import told
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 # Only ids stand in the browser; a key of its own each start would lose them with every restart of the server.
 _BROWSER_KEY = "qlora-studio-chats"
+
+
+@dataclass(frozen=True)
+class ChatTab:
+    """What studio/app.py may link to."""
+
+    row_wanted: gr.State  # a training row to be opened: data set, reading, row
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,8 @@ class States:
     Attributes:
         mine: this browser's conversations, the present one first; chat: the present one.
         editing: the question that Send replaces, or -1; scope: whose settings the form shows.
-        offered: the questions on offer with their references; why: where the rows shown are from.
+        offered: the questions on offer with their references; why: where the rows shown come from.
+        row_wanted: the row of them that was clicked.
     """
 
     mine: gr.BrowserState
@@ -39,21 +47,20 @@ class States:
     offered: gr.State
     reference: gr.State
     why: gr.State
+    row_wanted: gr.State
 
 
-def build_chat_tab(
-    engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[..., Any]], data: DataTab, tabs: gr.Tabs
-) -> None:
+def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[..., Any]]) -> ChatTab:
     """Build the tab.
 
     Args:
         runs_changed: events after which runs may have new adapters.
-        data, tabs: where a training row is opened.
     """
     choosing = Choosing(engine)
     talking = choosing.talking
     mine = gr.BrowserState([], storage_key=_BROWSER_KEY, secret=_BROWSER_KEY)
-    states = States(mine, gr.State(""), gr.State(-1), gr.State(ALL), gr.State([]), gr.State(("", "")), gr.State(None))
+    states = States(mine, gr.State(""), gr.State(-1), gr.State(ALL), gr.State([]), gr.State(("", "")), gr.State(None),
+                    gr.State(None))  # fmt: skip
     lanes, talk, beside = build_lanes(), build_talk(), build_beside()
     view = [talk.past, talk.now, talk.prompt, talk.hint, talk.stop, states.editing]
     _wire_opening(choosing, states, lanes, talk, beside, view, demo, runs_changed)
@@ -61,8 +68,10 @@ def build_chat_tab(
     _wire_talk(choosing, states, talk, beside, view)
     _wire_board(talking, states, talk, view)
     _wire_votes(Voting(talking), states, lanes, talk, beside, view)
-    _wire_beside(Beside(talking), states, talk, beside, data, tabs)
+    _wire_beside(Beside(talking), states, talk, beside)
     demo.unload(talking.leave)
+    gr.api(told(build_chat_call(engine)), api_name="chat", concurrency_limit=None)
+    return ChatTab(states.row_wanted)
 
 
 def _wire_opening(
@@ -148,7 +157,7 @@ def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWi
     form = {"show": talk.show, "scope": states.scope, **beside.fields}
     asked = {"chat_id": chat, "prompt": talk.prompt, "reference": states.reference, "editing": states.editing, **form}
     gr.on([talk.send.click, talk.prompt.submit], told(send), inputs_kwargs=asked, outputs=view,
-          concurrency_limit=None, show_progress="hidden", api_name="chat")  # fmt: skip
+          **QUIET)  # fmt: skip
     talk.retry.click(told(retry), inputs_kwargs={"chat_id": chat, **form}, outputs=view, **QUIET)
     talk.stop.click(told(talking.stop), chat, None, **QUIET)
     talk.undo.click(told(talking.undo), [chat, talk.show], view, **QUIET)
@@ -211,17 +220,15 @@ def _wire_votes(
     beside.preferences.makes(told(do.as_preferences), chat, **QUIET)
 
 
-def _wire_beside(
-    do: Beside, states: States, talk: TalkWidgets, beside: BesideWidgets, data: DataTab, tabs: gr.Tabs
-) -> None:
+def _wire_beside(do: Beside, states: States, talk: TalkWidgets, beside: BesideWidgets) -> None:
     chat = states.chat
 
     def why(chat_id: str, event: gr.EventData) -> tuple[str, Any, Any]:
         at, _, lane = str(event.value).partition(" ")
         return *do.why(chat_id, int(at), int(lane)), gr.update(open=True)
 
-    def row_opened(where: dict | None, state: dict, event: gr.EventData) -> tuple[Any, ...]:
-        return do.opened(where, state, value_of(event))
+    def row_opened(where: dict | None, event: gr.EventData) -> dict[str, Any]:
+        return do.wanted(where, value_of(event))
 
     def picked(offered: list[list[str]], event: gr.SelectData) -> tuple[str, tuple[str, str]]:
         question, answer = offered[event.index]
@@ -229,11 +236,10 @@ def _wire_beside(
 
     for board in (talk.past, talk.now):
         board.why(told(why), chat, [beside.why, states.why, beside.why_part], **QUIET)
-    beside.why.open_row(
-        told(row_opened), [states.why, data.lens], [data.dataset, data.lens, data.opened, tabs], **QUIET
-    )
+    beside.why.open_row(told(row_opened), states.why, states.row_wanted, **QUIET)
     talk.questions.select(told(picked), states.offered, [talk.prompt, states.reference], **QUIET)
     talk.more.click(told(do.questions), chat, [talk.questions, states.offered], **QUIET)
     beside.read.click(told(do.read_by), chat, beside.read_shown, **QUIET)
+    beside.unload.click(told(do.unload), None, None, **QUIET)
     beside.jsonl.makes(told(do.as_jsonl), chat, **QUIET)
     beside.markdown.makes(told(do.as_markdown), chat, **QUIET)

@@ -65,7 +65,7 @@ MISUSES = {
     "/save_label": {"run_id": "no-such-run", "name": "x", "tags": "", "note": ""},
     "/delete": {"run_id": "no-such-run", "typed": "no-such-run"},
     "/exclude": {"run_id": "no-such-run", "row": None},
-    "/chat": {"run_id": None, "adapter": None, "prompt": "Hi."},
+    "/chat": {"prompt": "Hi.", "lanes": ["no-such-run"], "settings": {}},
 }
 HARMLESS = {"/search"}  # before a data set is chosen there is nothing to be found, and that is no mistake
 

@@ -132,14 +132,16 @@ class Engine:
             self._changed.wait_for(lambda: self._news != seen)
             return self._news, ticket.done
 
-    def unload(self) -> None:
-        """Free the model's memory, once the answers that are being written have ended."""
+    def unload(self) -> int:
+        """Free the model's memory, once the answers that are being written have ended; how many bytes came back."""
+        if self._base is None:
+            return 0
+        held = _held()
         with self._changed:
-            if self._thread is None:
-                return
             self._leaving = True
             self._tell_all()
             self._changed.wait_for(lambda: not self._leaving)
+        return max(0, held - _held())
 
     def give_way(self) -> None:
         """Unload the model when a run that is about to load needs its memory of the GPU; `notice` says so."""
@@ -290,3 +292,10 @@ class Engine:
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _held() -> int:
+    """Bytes of the GPU that torch's allocator holds, or of the process where there is no GPU."""
+    import torch
+
+    return torch.cuda.memory_reserved() if torch.cuda.is_available() else psutil.Process().memory_info().rss

@@ -37,6 +37,10 @@ class Choosing:
             raise StudioError(f"There is no base model {name!r} here. There are: {', '.join(known)}.")
         return known[name]
 
+    def default_base(self) -> str:
+        """The base of the newest run that can answer, or the embedded model."""
+        return next((words_of(base) for base in bases(self.engine.store)), "")
+
     def runs_of(self, base: str) -> list[Run]:
         """Runs with an adapter on a base, the newest first."""
         found = []
@@ -122,8 +126,7 @@ class Choosing:
         return [BASE, *reversed(run.adapters())] if run else []
 
     def _lanes_anew(self, kept: Conversation, base: str = "") -> None:
-        known = [words_of(one) for one in bases(self.engine.store)]
-        kept.base = base or (known[0] if known else "")
+        kept.base = base or self.default_base()
         runs = self.runs_of(kept.base)
         tuned = [LaneChoice(run=run.id, adapter=next(iter(run.adapters()))) for run in runs[:1]]
         kept.lanes = [LaneChoice(), *tuned]

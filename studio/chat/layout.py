@@ -60,6 +60,7 @@ class BesideWidgets:
     markdown: Download
     read: gr.Button
     read_shown: gr.HTML
+    unload: gr.Button
 
 
 def build_lanes() -> LaneWidgets:
@@ -91,14 +92,13 @@ def build_talk() -> TalkWidgets:
                             autofocus=False)  # fmt: skip
         send = gr.Button("Send", variant="primary", scale=1, min_width=80, elem_id="send")
         stop = gr.Button("Stop all", variant="stop", interactive=False, scale=1, min_width=80, elem_id="chat-stop")
-    with gr.Row():
-        questions = gr.Dataset(components=["text"], samples=[[""]], label="Questions from the held-out rows",
-                               visible=False, type="index", elem_id="questions", scale=6)  # fmt: skip
-        more = gr.Button("Other questions", size="sm", scale=1, min_width=120, elem_id="more-questions")
+    questions = gr.Dataset(components=["text"], samples=[[""]], label="Questions from the held-out rows",
+                           visible=False, type="index", elem_id="questions")  # fmt: skip
     with gr.Row(elem_id="chat-acts"):
-        retry = gr.Button("Retry all", size="sm", min_width=90, elem_id="retry-all")
-        undo = gr.Button("Undo", size="sm", min_width=90, elem_id="undo")
-        new = gr.Button("New chat", size="sm", min_width=90, elem_id="clear")
+        more = gr.Button("Other questions", size="sm", scale=0, min_width=140, elem_id="more-questions")
+        retry = gr.Button("Retry all", size="sm", scale=0, min_width=110, elem_id="retry-all")
+        undo = gr.Button("Undo", size="sm", scale=0, min_width=110, elem_id="undo")
+        new = gr.Button("New chat", size="sm", scale=0, min_width=110, elem_id="clear")
     with gr.Row():
         show = gr.CheckboxGroup(SHOWN, label="Show in the answers", scale=2, min_width=240, elem_id="show-in-answers",
                                 info="Differences from the first answer; how sure the model was of each token.",
@@ -125,10 +125,11 @@ def build_beside() -> BesideWidgets:
     with gr.Accordion("Votes", open=False, elem_id="votes-part"):
         tally = gr.HTML(elem_id="tally", padding=False)
         preferences = build_download("Export as preference data", "export-votes")
-    with gr.Accordion("Export, and what the models read", open=False, elem_id="export-part"):
+    with gr.Accordion("Export, prompts as they were read, memory", open=False, elem_id="export-part"):
         with gr.Row():
             jsonl = build_download("This chat as JSONL", "chat-jsonl")
             markdown = build_download("This chat as Markdown", "chat-markdown")
             read = gr.Button("Show what the models read", size="sm", elem_id="read-prompts")
+            unload = gr.Button("Unload the model", size="sm", elem_id="unload")
         read_shown = gr.HTML(elem_id="prompts-read", padding=False)
-    return BesideWidgets(scope, fields, why_part, why, tally, preferences, jsonl, markdown, read, read_shown)
+    return BesideWidgets(scope, fields, why_part, why, tally, preferences, jsonl, markdown, read, read_shown, unload)

@@ -46,7 +46,7 @@ class Talking:
     """Conversations lie on disk; the one that is being answered is in memory, and belongs to one page until its end."""
 
     def __init__(self, engine: Engine, base_named: Callable[[str], Base]):
-        self.engine, self.settings, self._base_named = engine, engine.settings, base_named
+        self.engine, self.settings, self.base_named = engine, engine.settings, base_named
         self._live: dict[str, Live] = {}
         self._lock = threading.Lock()
 
@@ -182,7 +182,7 @@ class Talking:
             settings[lane] = sampling.model_dump()
             begun = live.before[lane].ids if lane in live.before else []
             asked.append(Asked(kept.asked(lane), sampling, run, adapter, begun))
-        base = self._base_named(kept.base) if kept.base else None
+        base = self.base_named(kept.base) if kept.base else None
         return settings, ticket(self.engine.store, asked, base)
 
     def _keep(self, chat_id: str, live: Live, settings: dict[int, dict]) -> None:

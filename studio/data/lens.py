@@ -60,3 +60,14 @@ class Lens(BaseModel):
 
 def lens_of(state: dict | None) -> Lens:
     return Lens.model_validate(state or {})
+
+
+def looking_at(wanted: dict, state: dict | None) -> tuple[str, dict, int]:
+    """A row that is to be shown from elsewhere: its data set, the lens that looks at it, and its number.
+
+    Args:
+        wanted: dataset, reading, row.
+    """
+    found = lens_of(state).model_copy(update={"dataset": wanted["dataset"], "view": View()})
+    lens = Lens.model_validate(found.model_dump() | {"reading": wanted.get("reading")})
+    return lens.dataset, lens.model_dump(), int(wanted["row"])

@@ -76,17 +76,14 @@ def cut_and_download(page, tmp_path):
 
 def ask_both(page):
     page.get_by_role("tab", name="Chat").click()
-    until(lambda: page.locator("#chat-adapter input").input_value() == "final", 30, page)
+    until(lambda: "final" in page.locator("#lane-step-2").inner_text(), 30, page)
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
-    lanes = [
-        page.locator(f"#lane-{name} .message.bot, #lane-{name} [data-testid=bot]").last for name in ("base", "tuned")
-    ]
-    under = [page.locator(f"#under-{name}") for name in ("base", "tuned")]
-    until(lambda: all("writing" in line.inner_text() for line in under), 120, page)
-    early = [lane.inner_text() for lane in lanes]  # both are being written at this moment
-    until(lambda: not any("writing" in line.inner_text() for line in under), 120, page)
-    return early, [lane.inner_text() for lane in lanes]
+    lanes = page.locator("#chat-now .lb-card")
+    until(lambda: lanes.filter(has_text="writing").count() == 2, 120, page)
+    early = lanes.locator(".lb-text").all_inner_texts()  # both are being written at this moment
+    page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
+    return early, lanes.locator(".lb-text").all_inner_texts()
 
 
 def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, record_property):

@@ -1,6 +1,7 @@
 """Beside the conversation: questions to ask, why an answer was given, what the models read, and files to take away."""
 
 import random
+import time
 from typing import Any
 
 import gradio as gr
@@ -15,7 +16,7 @@ from core.models.loading import load_tokenizer
 from core.runs.store import Run
 from core.settings import slug
 from studio.chat.talking import Talking
-from studio.data.lens import Lens
+from studio.told import info
 
 _OFFERED = 4
 _LONGEST = 90  # characters of a question on its button
@@ -72,13 +73,13 @@ class Beside:
         page = TablePage(columns, rows, empty="No training row has a word in common with this answer.")
         return f'<p class="qs-note">{words}</p>{table_html(page)}', known.recipe.model_dump()
 
-    def opened(self, where: dict | None, state: dict, row: int) -> tuple[Any, ...]:
-        """A row of the table in the Data tab: the data set, its lens, and the row."""
+    def wanted(self, where: dict | None, row: int) -> dict[str, Any]:
+        """A row of the table, for whoever can open it: its data set, how that is read, and its number."""
         if not where:
             raise StudioError("Click Why? under an answer first.")
         data = table.find(self.settings, where["dataset"])
-        lens = Lens.model_validate(state | {"dataset": data.id, "reading": where.get("reading"), "view": {}})
-        return data.id, lens.model_dump(), int(row), gr.update(selected="data")
+        # clicked again, it is another wish
+        return {"dataset": data.id, "reading": where.get("reading"), "row": int(row), "at": time.monotonic()}
 
     # What is read, and taken away
 
@@ -106,6 +107,15 @@ class Beside:
     def _template(self, chat_id: str) -> Any:
         run = self._run(chat_id)
         return run.config().chat_template if run else "auto"
+
+    def unload(self) -> None:
+        """Give the model's memory back, once the answers under way have ended."""
+        engine = self.talking.engine
+        if engine.loaded is None:
+            raise StudioError("No model is loaded, so there is nothing to unload.")
+        name = engine.loaded.model.name
+        freed = engine.unload()
+        info(f"{freed / 2**30:.2f} GiB were given back. The next question loads it again.", f"{name} is unloaded")
 
     def as_jsonl(self, chat_id: str) -> str:
         return self._file(chat_id, "jsonl", transcript.as_jsonl)

@@ -1,0 +1,80 @@
+"""A home with a tiny Llama, a run trained on it with two checkpoints, and the parts of the tab over one engine."""
+
+import gradio as gr
+import pytest
+
+from core.chat.engine import Engine
+from core.data import sources, subset
+from core.runs import checkpoints
+from core.runs.config import QLoRAConfig
+from core.runs.store import RunState, RunStore
+from studio.chat.choosing import Choosing
+
+SHORT = {"temperature": 0, "max_new_tokens": 6}
+
+
+@pytest.fixture
+def toasts(monkeypatch):
+    said: list[str] = []
+    for kind in ("Info", "Warning"):
+        monkeypatch.setattr(gr, kind, lambda text, **_: said.append(text))
+    return said
+
+
+@pytest.fixture
+def store(settings, tokenizer):
+    from tiny import tiny_llama
+
+    subset.ensure_bundled(settings)
+    for name, layers in (("tiny", 2), ("other", 1)):
+        folder = settings.models_dir / name
+        tiny_llama(vocab_size=len(tokenizer), num_hidden_layers=layers).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return RunStore(settings)
+
+
+@pytest.fixture
+def tuned(store, tokenizer):
+    """Makes a finished run on one of the models: a final adapter, and checkpoints at the given steps."""
+    from peft import LoraConfig, get_peft_model
+    from tiny import tiny_llama
+
+    def make(model="tiny", steps=(), seed=0, created=1.0):
+        run = store.create(
+            QLoRAConfig(model=model, quantization="none", compute_dtype="float32", subset=sources.BUNDLED)
+        )
+        run.save_state(RunState(status="finished", created=created, ended=created + 1))
+        base = tiny_llama(vocab_size=len(tokenizer), num_hidden_layers=2 if model == "tiny" else 1)
+        shape = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
+        import torch
+
+        torch.manual_seed(seed)
+        adapted = get_peft_model(base, shape)
+        for step in steps:
+            adapted.save_pretrained(run.checkpoints_dir / f"checkpoint-{step}")
+            checkpoints.mark_whole(run.checkpoints_dir, checkpoints.Checkpoint(step=step))
+            for name, parameter in adapted.named_parameters():
+                if "lora_" in name:
+                    parameter.data *= 1.5
+        adapted.save_pretrained(run.adapter)
+        return run
+
+    return make
+
+
+@pytest.fixture
+def do(store):
+    return Choosing(Engine(store.settings))
+
+
+@pytest.fixture
+def chat(do):
+    """Opens a conversation of its own, with short greedy answers; its id."""
+
+    def open_one(**settings):
+        _, chat_id = do.opened([])
+        with do.talking.changing(chat_id) as kept:
+            kept.settings = SHORT | settings
+        return chat_id
+
+    return open_one
