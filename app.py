@@ -52,6 +52,7 @@ def main() -> int:
         theme=THEME,
         css=CSS,
         footer_links=[],
+        run_history=False,  # Gradio would keep every call in the browser, a Hub token typed into the form included
         ssr_mode=False,
         max_file_size="1gb",
     )

@@ -7,19 +7,22 @@ from typing import Any
 import gradio as gr
 
 from components.data_table import value_of
+from components.remembered import build_remembered
 from core.chat.conversation import MOST_LANES
 from core.chat.engine import Engine
 from studio.chat.beside import Beside
 from studio.chat.choosing import ALL, Choosing
 from studio.chat.layout import BesideWidgets, LaneWidgets, TalkWidgets, build_beside, build_lanes, build_talk
 from studio.chat.service import build_chat_call
-from studio.chat.talking import Talking
 from studio.chat.voting import Voting
 from studio.told import told
 
+_TO_PROMPT = """() => {
+  const prompt = document.querySelector('#prompt textarea');
+  prompt.focus({preventScroll: true});
+  prompt.scrollIntoView({block: 'center', behavior: 'smooth'});
+}"""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-# Only ids stand in the browser; a key of its own each start would lose them with every restart of the server.
-_BROWSER_KEY = "qlora-studio-chats"
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,13 @@ class States:
     """What the page remembers.
 
     Attributes:
-        mine: this browser's conversations, the present one first; chat: the present one.
+        mine: the ids of this browser's conversations, the present one first; chat: the present one.
         editing: the question that Send replaces, or -1; scope: whose settings the form shows.
         offered: the questions on offer with their references; why: where the rows shown come from.
         row_wanted: the row of them that was clicked.
     """
 
-    mine: gr.BrowserState
+    mine: gr.Textbox
     chat: gr.State
     editing: gr.State
     scope: gr.State
@@ -58,15 +61,18 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[
     """
     choosing = Choosing(engine)
     talking = choosing.talking
-    mine = gr.BrowserState([], storage_key=_BROWSER_KEY, secret=_BROWSER_KEY)
-    states = States(mine, gr.State(""), gr.State(-1), gr.State(ALL), gr.State([]), gr.State(("", "")), gr.State(None),
-                    gr.State(None))  # fmt: skip
+    mine = build_remembered("qlora-studio-chats", "my-chats")
+    states = States(
+        mine.text, gr.State(""), editing=gr.State(-1), scope=gr.State(ALL), offered=gr.State([]),
+        reference=gr.State(("", "")), why=gr.State(None), row_wanted=gr.State(None),
+    )  # fmt: skip
     lanes, talk, beside = build_lanes(), build_talk(), build_beside()
     view = [talk.past, talk.now, talk.prompt, talk.hint, talk.stop, states.editing]
-    _wire_opening(choosing, states, lanes, talk, beside, view, demo, runs_changed)
+    demo.load(told(choosing.opened), states.mine, [states.mine, states.chat], js=mine.read, **QUIET)
+    _wire_opening(choosing, states, lanes, talk, beside, view, runs_changed)
     _wire_lanes(choosing, states, lanes, talk, beside, view)
     _wire_talk(choosing, states, talk, beside, view)
-    _wire_board(talking, states, talk, view)
+    _wire_board(choosing, states, talk, beside, view)
     _wire_votes(Voting(talking), states, lanes, talk, beside, view)
     _wire_beside(Beside(talking), states, talk, beside)
     demo.unload(talking.leave)
@@ -76,15 +82,12 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[
 
 def _wire_opening(
     do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list,
-    demo: gr.Blocks, runs_changed: list[Callable[..., Any]],
+    runs_changed: list[Callable[..., Any]],
 ) -> None:  # fmt: skip
     """A page opens its conversation; whatever shows one listens to which it is."""
     voting, about = Voting(do.talking), Beside(do.talking)
 
-    def chosen(chat_id: str, mine: list[str]) -> tuple[list[str], str]:
-        return do.opened([chat_id, *(other for other in mine if other != chat_id)])
-
-    def shown(chat_id: str, mine: list[str], show: list[str]) -> list[Any]:
+    def shown(chat_id: str, mine: str, show: list[str]) -> list[Any]:
         drawn = do.talking.drawn(chat_id, show, hint="", editing=-1)
         lists, hint = do.refresh(chat_id)
         drawn[3] = hint
@@ -98,9 +101,8 @@ def _wire_opening(
         return [*lists, hint]
 
     drawn_lanes = lanes.drawn(beside.scope)
-    demo.load(told(do.opened), states.mine, [states.mine, states.chat], **QUIET)
     talk.new.click(told(do.new), [states.chat, states.mine], [states.mine, states.chat], **QUIET)
-    talk.earlier.input(told(chosen), [talk.earlier, states.mine], [states.mine, states.chat], **QUIET)
+    talk.earlier.input(told(do.choose_earlier), [talk.earlier, states.mine], [states.mine, states.chat], **QUIET)
     states.chat.change(
         told(shown), [states.chat, states.mine, talk.show],
         [*view, *drawn_lanes, *beside.fields.values(), states.scope, talk.earlier, beside.tally, lanes.blind,
@@ -121,15 +123,17 @@ def _wire_lanes(
             return do.choose_run(chat_id, lane, run_id)
 
         def step_chosen(
-            chat_id: str, place: int, show: list[str], request: gr.Request, lane: int = at
+            chat_id: str, place: int, show: list[str], scope: str, request: gr.Request, lane: int = at, **values: Any
         ) -> Iterator[list[Any]]:
+            do.keep_settings(chat_id, scope, values)
             lists = do.choose_step(chat_id, lane, place)
             yield [*lists, *([gr.skip()] * len(view))]
             for values in do.talking.move(chat_id, lane, show, request):
                 yield [*([gr.skip()] * len(drawn)), *values]
 
         lanes.runs[at].input(told(run_chosen), [chat, lanes.runs[at]], drawn, **QUIET)
-        lanes.steps[at].release(told(step_chosen), [chat, lanes.steps[at], talk.show], [*drawn, *view], **QUIET)
+        moved = {"chat_id": chat, "place": lanes.steps[at], "show": talk.show, "scope": states.scope, **beside.fields}
+        lanes.steps[at].release(told(step_chosen), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET)
 
 
 def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWidgets, view: list) -> None:
@@ -172,33 +176,40 @@ def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWi
     )  # fmt: skip
 
 
-def _wire_board(do: Talking, states: States, talk: TalkWidgets, view: list) -> None:
-    chat, show = states.chat, talk.show
+def _wire_board(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWidgets, view: list) -> None:
+    talking, chat, show = do.talking, states.chat, talk.show
 
     def place(event: gr.EventData) -> tuple[int, int]:
         at, _, lane = str(event.value).partition(" ")
         return int(at), int(lane or 0)
 
     def stop(chat_id: str, event: gr.EventData) -> None:
-        do.stop(chat_id, place(event)[1])
+        talking.stop(chat_id, place(event)[1])
 
-    def retry(chat_id: str, shown: list[str], event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
-        yield from do.retry(chat_id, place(event)[1], shown, request)
+    def retry_one(
+        chat_id: str, show: list[str], scope: str, event: gr.EventData, request: gr.Request, **values: Any
+    ) -> Iterator[list[Any]]:
+        do.keep_settings(chat_id, scope, values)
+        yield from talking.retry(chat_id, place(event)[1], show, request)
 
-    def go_on(chat_id: str, shown: list[str], event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
-        yield from do.go_on(chat_id, place(event)[1], shown, request)
+    def go_on(
+        chat_id: str, show: list[str], scope: str, event: gr.EventData, request: gr.Request, **values: Any
+    ) -> Iterator[list[Any]]:
+        do.keep_settings(chat_id, scope, values)
+        yield from talking.go_on(chat_id, place(event)[1], show, request)
 
     def other_try(chat_id: str, shown: list[str], event: gr.EventData) -> list[Any]:
-        return do.other_try(chat_id, place(event)[1], shown)
+        return talking.other_try(chat_id, place(event)[1], shown)
 
     def edit(chat_id: str, event: gr.EventData) -> list[Any]:
-        return do.edit(chat_id, place(event)[0])
+        return talking.edit(chat_id, place(event)[0])
 
+    asked = {"chat_id": chat, "show": show, "scope": states.scope, **beside.fields}
     for board in (talk.past, talk.now):
-        board.edit(told(edit), chat, view, **QUIET)
+        board.edit(told(edit), chat, view, **QUIET).success(None, js=_TO_PROMPT)
     talk.now.stop_lane(told(stop), chat, None, **QUIET)
-    talk.now.retry_lane(told(retry), [chat, show], view, **QUIET)
-    talk.now.go_on(told(go_on), [chat, show], view, **QUIET)
+    talk.now.retry_lane(told(retry_one), inputs_kwargs=asked, outputs=view, **QUIET)
+    talk.now.go_on(told(go_on), inputs_kwargs=asked, outputs=view, **QUIET)
     talk.now.other_try(told(other_try), [chat, show], view, **QUIET)
 
 

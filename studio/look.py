@@ -66,7 +66,7 @@ CSS = (
 .qs-note ul { margin: 2px 0 0 18px; padding: 0; }
 /* a toast tells what went wrong; an "Error" over whatever the event would have filled only hides it */
 .gradio-container [data-testid="status-tracker"] .error { display: none; }
-.gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 30px; }
+.gradio-container input:is([role="listbox"], [role="combobox"]) { text-overflow: ellipsis; padding-right: 30px; }
 /* what has nothing to say takes no room, not even a gap */
 #findings:not(:has(.prose > *)), #memory:not(:has(.prose > *)), #measured:not(:has(.prose > *)),
 #run-alerts:not(:has(.prose > *)), #runs-differ:not(:has(.prose > *)) { display: none; }
@@ -77,6 +77,11 @@ CSS = (
   min-width: 90px; overflow-wrap: anywhere; }
 .qs-differ th { color: var(--body-text-color-subdued); }
 .qs-differ thead th { font-weight: 650; color: var(--body-text-color); }
+/* a lane that is not there takes no room; a checkpoint's name says more than its number */
+#lane-choices > .column:not(:has(input)) { display: none; }
+#lane-choices .tab-like-container, #lane-choices .min_value, #lane-choices .max_value { display: none; }
+#export-part .row, #chat-acts { flex-wrap: wrap; }
+#export-part .row > button { flex: 1 1 150px; }
 @media (max-width: 640px) {
   /* status and curves stand right under Start, the groups of knobs below them */
   #train-row > .column { display: contents; }

@@ -30,6 +30,7 @@ def test_the_page_brings_its_three_tabs_and_nothing_from_elsewhere(app):
     tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
     assert [label for label in tabs if label in ("Data", "Train", "Chat")] == ["Data", "Train", "Chat"]
     assert config["analytics_enabled"] is False
+    assert config["run_history"] is False, "calls hold tokens, and would be kept in the browser"
 
 
 def test_sigterm_ends_it_and_frees_the_port(tmp_path):

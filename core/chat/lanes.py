@@ -117,7 +117,7 @@ class _Writer:
         else:
             self._add(token, logprob)
         # a character of several tokens shows as U+FFFD until its last token is there
-        answer.text = answer.text if answer.end else answer.text.rstrip("\ufffd")
+        answer.text = answer.text if answer.end == "end" else answer.text.rstrip("\ufffd")
         return None if answer.end else token
 
     def _add(self, token: int, logprob: float) -> None:

@@ -1,5 +1,6 @@
 """Who answers: the base model, the lanes over it with their checkpoints, and the settings of all or of one."""
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -16,7 +17,7 @@ from studio.chat.talking import Talking
 
 NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
 ALL = "All lanes"
-DRAWN = 2 + 2 * MOST_LANES + 1  # values of `Choosing.shown`: the base, how many, two a lane, whose settings
+_REMEMBERED = 50  # conversations of a browser
 
 
 def words_of(base: Base) -> str:
@@ -55,20 +56,21 @@ class Choosing:
 
     # Which conversation
 
-    def opened(self, mine: list[str]) -> tuple[list[str], str]:
-        """A page's conversations, the present one first, made where there is none."""
-        for chat_id in mine or []:
-            try:
-                if isinstance(chat_id, str) and conversation.load(self.settings, chat_id):
-                    return [chat_id, *(other for other in mine if other != chat_id)], chat_id
-            except StudioError:
-                continue  # no id of ours
+    def opened(self, mine: str) -> tuple[str, str]:
+        """A browser's conversations, the present one first, made where there is none; and the present one's id."""
+        ids = _ids(mine)
+        for chat_id in ids:
+            if self._load(chat_id):
+                return _text([chat_id, *ids]), chat_id
         fresh = conversation.fresh()
         self._lanes_anew(fresh)
         conversation.save(self.settings, fresh)
-        return [fresh.id, *(mine or [])][:50], fresh.id
+        return _text([fresh.id, *ids]), fresh.id
 
-    def new(self, chat_id: str, mine: list[str]) -> tuple[list[str], str]:
+    def choose_earlier(self, chat_id: str, mine: str) -> tuple[str, str]:
+        return self.opened(_text([chat_id, *_ids(mine)]))
+
+    def new(self, chat_id: str, mine: str) -> tuple[str, str]:
         """Another conversation with the same lanes and settings; the present one is kept."""
         self.talking.stop(chat_id)
         kept = self.talking.find(chat_id)
@@ -77,13 +79,19 @@ class Choosing:
         fresh = conversation.fresh()
         fresh.base, fresh.lanes, fresh.settings, fresh.blind = kept.base, kept.lanes, kept.settings, kept.blind
         conversation.save(self.settings, fresh)
-        return [fresh.id, *mine][:50], fresh.id
+        return _text([fresh.id, *_ids(mine)]), fresh.id
 
-    def earlier(self, mine: list[str], chat_id: str) -> Any:
+    def earlier(self, mine: str, chat_id: str) -> Any:
         """The list of this browser's conversations."""
-        found = [kept for one in mine or [] if (kept := conversation.load(self.settings, one))]
+        found = [kept for one in _ids(mine) if (kept := self._load(one))]
         choices = [(kept.title(), kept.id) for kept in found if kept.turns or kept.id == chat_id]
         return gr.update(choices=choices, value=chat_id, visible=len(choices) > 1)
+
+    def _load(self, chat_id: str) -> Conversation | None:
+        try:
+            return conversation.load(self.settings, chat_id)
+        except StudioError:
+            return None  # no id of ours
 
     # Lanes
 
@@ -193,6 +201,19 @@ class Choosing:
         """Keep what the form says for one scope, and show another."""
         self.keep_settings(chat_id, before, values)
         return [scope, *self.settings_of(chat_id, scope)]
+
+
+def _ids(mine: str) -> list[str]:
+    """What a browser says its conversations are; anything may stand there."""
+    try:
+        found = json.loads(mine or "[]")
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def _text(ids: list[str]) -> str:
+    return json.dumps(list(dict.fromkeys(ids))[:_REMEMBERED])
 
 
 def _lane_of(scope: str, kept: Conversation) -> int | None:

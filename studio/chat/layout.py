@@ -125,7 +125,7 @@ def build_beside() -> BesideWidgets:
     with gr.Accordion("Votes", open=False, elem_id="votes-part"):
         tally = gr.HTML(elem_id="tally", padding=False)
         preferences = build_download("Export as preference data", "export-votes")
-    with gr.Accordion("Export, prompts as they were read, memory", open=False, elem_id="export-part"):
+    with gr.Accordion("Export, prompts, memory", open=False, elem_id="export-part"):
         with gr.Row():
             jsonl = build_download("This chat as JSONL", "chat-jsonl")
             markdown = build_download("This chat as Markdown", "chat-markdown")

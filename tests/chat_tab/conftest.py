@@ -72,7 +72,7 @@ def chat(do):
     """Opens a conversation of its own, with short greedy answers; its id."""
 
     def open_one(**settings):
-        _, chat_id = do.opened([])
+        _, chat_id = do.opened("")
         with do.talking.changing(chat_id) as kept:
             kept.settings = SHORT | settings
         return chat_id

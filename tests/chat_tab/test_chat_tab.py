@@ -20,17 +20,17 @@ def demo(do):
 def test_every_handler_is_wired_once_to_every_part(demo):
     names = {fn.fn.__qualname__.rpartition(".")[2] for fn in demo.fns.values() if fn.fn}
     assert names >= {
-        "opened", "new", "chosen", "shown", "refreshed", "choose_base", "choose_count", "run_chosen", "step_chosen",
-        "send", "retry", "stop", "undo", "drawn", "switch", "branches", "edit", "go_on", "other_try", "why", "vote",
-        "unvote", "be_blind", "as_preferences", "row_opened", "picked", "questions", "read_by", "as_jsonl",
-        "as_markdown", "unload", "leave", "chat",
+        "opened", "new", "choose_earlier", "shown", "refreshed", "choose_base", "choose_count", "run_chosen",
+        "step_chosen", "send", "retry", "retry_one", "stop", "undo", "drawn", "switch", "branches", "edit", "go_on",
+        "other_try", "why", "vote", "unvote", "be_blind", "as_preferences", "row_opened", "picked", "questions",
+        "read_by", "as_jsonl", "as_markdown", "unload", "leave", "chat",
     }  # fmt: skip
 
 
 def test_what_is_shown_of_a_conversation_fills_every_widget(demo, do, chat):
     chat_id = chat()
     (shown,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__.endswith("<locals>.shown")]
-    assert len(shown.fn(chat_id, [chat_id], [])) == len(shown.outputs)
+    assert len(shown.fn(chat_id, "", [])) == len(shown.outputs)
     (refreshed,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__.endswith("<locals>.refreshed")]
     assert len(refreshed.fn(chat_id)) == len(refreshed.fn("")) == len(refreshed.outputs)
 

@@ -1,5 +1,7 @@
 """Who answers: which conversation, which base, which runs and checkpoints in which lane, with which settings."""
 
+import json
+
 import pytest
 
 from core.chat import conversation
@@ -16,28 +18,35 @@ def lanes(do, chat_id):
 
 
 def test_a_page_gets_a_conversation_and_finds_it_again(do):
-    mine, chat_id = do.opened([])
-    assert mine == [chat_id]
+    mine, chat_id = do.opened("")
+    assert json.loads(mine) == [chat_id]
     assert do.opened(mine) == (mine, chat_id)
-    for unknown in (["0" * 32], ["../runs"], [7], None):
-        others, fresh = do.opened(unknown)
-        assert fresh not in (chat_id, *(unknown or []))
-        assert others[0] == fresh
+
+
+@pytest.mark.parametrize("mine", [
+    None, "", "{", "7", "null", '{"a": 1}', "[7, null]", f'["{"0" * 32}"]', '["../runs"]', "[" * 5000,
+])  # fmt: skip
+def test_whatever_a_browser_says_it_gets_a_conversation_of_its_own(do, chat, mine):
+    other = chat()
+    listed, fresh = do.opened(mine)
+    assert json.loads(listed)[0] == fresh != other
 
 
 def test_a_new_chat_keeps_lanes_and_settings_and_the_old_one(do, tuned, chat):
     tuned()
     chat_id = chat(seed=4)
-    assert do.new(chat_id, [chat_id]) == ([chat_id], chat_id), "an empty one is new enough"
+    mine = json.dumps([chat_id])
+    assert do.new(chat_id, mine) == (mine, chat_id), "an empty one is new enough"
     with do.talking.changing(chat_id) as kept:
         kept.ask("Hi?")
-    mine, fresh = do.new(chat_id, [chat_id])
-    assert mine == [fresh, chat_id]
+    both, fresh = do.new(chat_id, mine)
+    assert json.loads(both) == [fresh, chat_id]
     made = do.talking.find(fresh)
     assert (made.turns, made.settings["seed"], made.lanes) == ([], 4, do.talking.find(chat_id).lanes)
-    listed = do.earlier(mine, fresh)
+    listed = do.earlier(both, fresh)
     assert listed["choices"] == [("New chat", fresh), ("Hi?", chat_id)]
     assert listed["visible"]
+    assert do.choose_earlier(chat_id, both) == (json.dumps([chat_id, fresh]), chat_id)
 
 
 def test_the_newest_run_answers_beside_its_base(do, tuned, chat):

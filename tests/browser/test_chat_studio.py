@@ -1,0 +1,130 @@
+"""The Chat tab in the real page: lanes stream, stop, are retried and voted on; reloads keep what was said."""
+
+import pytest
+from pages import open_page, until
+
+from core.data import sources, subset
+from core.models import embedded
+from core.runs.config import QLoRAConfig
+from core.runs.store import RunState, RunStore
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture
+def run(studio):
+    """A finished run of the embedded model whose adapter nobody trained: it answers otherwise than the base."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    subset.ensure_bundled(studio)
+    made = RunStore(studio).create(QLoRAConfig(subset=sources.BUNDLED))
+    made.save_state(RunState(status="finished", created=1, ended=2))
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(embedded.folder(studio), dtype=torch.bfloat16)
+    adapted = get_peft_model(model, LoraConfig(r=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            parameter.data *= 0.3
+    adapted.save_pretrained(made.adapter)
+    return made
+
+
+@pytest.fixture
+def page(run, server, chromium):
+    made = open_page(chromium, server, "Chat")
+    until(lambda: made.locator("#lane-run-2 input").input_value().startswith(run.id), 30, made)
+    yield made
+    assert made.errors == []
+    made.close()
+
+
+def length(page, tokens):
+    page.locator("#chat-settings button").first.click()
+    page.locator("#field-max_new_tokens input").first.fill(str(tokens))
+    page.locator("#field-max_new_tokens input").first.press("Tab")
+    page.locator("#chat-settings button").first.click()
+
+
+def ask(page, text):
+    page.locator("#prompt textarea").fill(text)
+    page.locator("#send").click()
+
+
+def cards(page, board="now"):
+    return page.locator(f"#chat-{board} .lb-card")
+
+
+def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, server):
+    length(page, 400)
+    ask(page, "Count from one to two hundred, in words.")
+    until(lambda: cards(page).filter(has_text="writing").count() == 2, 120, page)
+    early = [text.strip() for text in cards(page).locator(".lb-text").all_inner_texts()]
+    assert all(early), "both stream at once"
+    cards(page).nth(0).get_by_role("button", name="Stop").click()
+    until(lambda: "stopped" in cards(page).nth(0).inner_text(), 20, page)
+    assert "writing" in cards(page).nth(1).inner_text(), "the other goes on"
+    page.locator("#chat-stop").click()
+    page.locator("#chat-now .lb-vote").wait_for(timeout=20_000)
+    stopped = cards(page).nth(0).locator(".lb-text").inner_text()
+
+    length(page, 12)
+    cards(page).nth(0).get_by_role("button", name="Retry").click()
+    cards(page).nth(0).get_by_role("button", name="Earlier try (2)").click(timeout=60_000)
+    until(lambda: cards(page).nth(0).locator(".lb-text").inner_text() == stopped, 20, page)
+
+    page.locator("h1").click()  # keys vote where no text is typed
+    page.keyboard.press("2")
+    page.get_by_text(f"Your vote: right ({run.id} · final).").wait_for(timeout=20_000)
+    page.get_by_role("button", name="Undo the vote").click()
+    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=20_000)
+    page.keyboard.press("3")
+    page.get_by_text("Your vote: tie.").wait_for(timeout=20_000)
+
+    page.locator("#blind input").check()
+    ask(page, "And now a colour.")
+    page.locator("#chat-now .lb-vote").wait_for(timeout=60_000)
+    assert cards(page).locator("header").all_inner_texts() == ["Answer A", "Answer B"]
+    assert run.id not in page.locator("#chat-now").inner_text()
+    page.keyboard.press("1")
+    until(lambda: run.id in page.locator("#chat-now").inner_text(), 20, page)
+
+    before = page.locator("#chat-board").inner_text()
+    page.reload(wait_until="domcontentloaded")
+    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    page.get_by_role("tab", name="Chat").click()
+    until(lambda: page.locator("#chat-board").inner_text() == before, 20, page)
+    server.kill()
+    server.start()
+    page.goto(server.url, wait_until="domcontentloaded")
+    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    page.get_by_role("tab", name="Chat").click()
+    until(lambda: page.locator("#chat-board").inner_text() == before, 20, page)
+
+
+def test_a_tuned_answer_leads_to_its_training_rows(page):
+    length(page, 40)
+    page.locator("#questions button").first.click()
+    until(lambda: page.locator("#prompt textarea").input_value(), 20, page)
+    page.locator("#send").click()
+    page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
+    assert cards(page).count() == 3, "the reference stands beside"
+    page.locator('#chat-now [data-event="why"]').click()
+    row = page.locator("#why tbody tr").first
+    row.wait_for(timeout=30_000)
+    number = row.locator("td").first.inner_text()
+    row.click()
+    page.locator("#row-shown").get_by_text(f"Row {number}").wait_for(timeout=30_000)
+
+
+def test_on_a_phone_the_lanes_are_stacked_and_readable(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    length(page, 12)
+    ask(page, "Name a colour.")
+    page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
+    first, second = (cards(page).nth(at).bounding_box() for at in (0, 1))
+    assert second["y"] >= first["y"] + first["height"]
+    assert first["x"] >= 0
+    assert first["x"] + first["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
