@@ -70,28 +70,80 @@ def last(answers):
     return final
 
 
-def generated(model, lanes, conversation):
-    ids = torch.tensor([lanes.renderer().prompt_ids(conversation)])
-    with torch.no_grad():
-        out = model.generate(ids, do_sample=False, max_new_tokens=GREEDY.max_new_tokens, attention_mask=ids.ne(-1))
-    return lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+def real_prompts(count):
+    """The first questions of bundled conversations, of all lengths."""
+    rows = [read.row for read in read_rows(sources.BUNDLED_FOLDER / "train.jsonl", "train.jsonl")]
+    return [row["text"].split("### ")[1].removeprefix("Human: ").strip() for row in rows[:count]]
+
+
+def generated(model, renderer, prompts, tokens):
+    """The tokens that transformers' generate answers to each prompt by itself, without those that end it."""
+    found = []
+    for prompt in prompts:
+        ids = torch.tensor([renderer.prompt_ids(ask(prompt))])
+        with torch.no_grad():
+            out = model.generate(ids, do_sample=False, max_new_tokens=tokens, attention_mask=torch.ones_like(ids))
+        said = out[0, ids.shape[1] :].tolist()
+        found.append(said[:-1] if said[-1] == renderer.tokenizer.eos_token_id else said)
+    return found
+
+
+def answered(lanes, prompts, names, tokens):
+    """The answers of each lane, a question after the other, all its lanes in one batch."""
+    sampling = Sampling(temperature=0, max_new_tokens=tokens)
+    told = [last(lanes.answer([lane(prompt, name, sampling) for name in names])) for prompt in prompts]
+    return [[answers[at].ids for answers in told] for at in range(len(names))]
 
 
 @pytest.mark.slow
-def test_greedy_text_equals_generate_alone_for_both_lanes(model, adapter, lanes):
-    """Prompts of unequal length in one batch, where left padding goes wrong elsewhere."""
-    prompts = [row["text"].split("### ")[1].removeprefix("Human: ") for row in _heldout()][:6]
+def test_100_greedy_answers_of_both_lanes_equal_generate_alone(model, adapter, lanes):
+    """Eight rows a batch, of unequal length, where left padding goes wrong elsewhere."""
+    prompts, tokens = real_prompts(100), 6
     plain = load_base(model, Precision("none", compute_dtype="float32")).model
-    expected = [generated(plain, lanes, ask(p)) for p in prompts]
+    expected = generated(plain, lanes.renderer(), prompts, tokens)
     tuned = PeftModel.from_pretrained(plain, adapter).eval()
-    expected += [generated(tuned, lanes, ask(p)) for p in prompts]
-    answers = last(lanes.answer([lane(p, adapter) for adapter in (None, "tuned") for p in prompts]))
-    assert [a.text for a in answers] == expected
-    assert expected[: len(prompts)] != expected[len(prompts) :]
+    expected_tuned = generated(tuned, lanes.renderer(), prompts, tokens)
+    sampling, found = Sampling(temperature=0, max_new_tokens=tokens), []
+    for start in range(0, 100, 4):
+        asked = [lane(p, name, sampling) for name in (None, "tuned") for p in prompts[start : start + 4]]
+        said = [answer.ids for answer in last(lanes.answer(asked))]
+        found += zip(said[:4], said[4:], strict=True)
+    assert [base for base, _ in found] == expected
+    assert [tuned for _, tuned in found] == expected_tuned
+    assert expected != expected_tuned, "the adapter says something else"
 
 
-def _heldout():
-    return [read.row for read in read_rows(sources.BUNDLED_FOLDER / "heldout.jsonl", "heldout.jsonl")]
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, llama2_tokenizer):
+    """A Llama of Llama 2's shape family (no grouped heads, 32,000 tokens), and two models tuned from it.
+
+    In float64: its weights are random, so that two of 32,000 tokens are often as likely as float32 can tell.
+    """
+
+    def fresh():
+        return tiny_llama(
+            vocab_size=32000, num_key_value_heads=4, tie_word_embeddings=False, max_position_embeddings=4096,
+            dtype=torch.float64,
+        ).eval()  # fmt: skip
+
+    folders = {
+        "wide": make_adapter(fresh(), tmp_path_factory.mktemp("wide"), rank=8, seed=4),
+        "attention": make_adapter(fresh(), tmp_path_factory.mktemp("narrow"), rank=2, seed=5, targets=["q_proj"]),
+    }
+    made = Lanes(LoadedBase(fresh(), llama2_tokenizer))
+    prompts = real_prompts(100)
+    expected = {None: generated(fresh(), made.renderer(), prompts, 12)}
+    for name, folder in folders.items():
+        made.adapters.add(name, read_adapter(folder, torch.float64, torch.device("cpu")))
+        tuned = PeftModel.from_pretrained(fresh(), folder, autocast_adapter_dtype=False).double().eval()
+        expected[name] = generated(tuned, made.renderer(), prompts, 12)
+    return made, prompts, expected
+
+
+@pytest.mark.parametrize("names", [["wide"], [None, "wide"], ["attention", None, "wide", None]], ids=len)
+def test_100_greedy_answers_of_a_small_llama_2_equal_generate_alone(small, names):
+    lanes, prompts, expected = small
+    assert answered(lanes, prompts, names, 12) == [expected[name] for name in names]
 
 
 def test_the_same_seed_gives_two_lanes_of_one_model_the_same_text(lanes):
