@@ -22,9 +22,10 @@ from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
+from core.runs.holding import hold_out
 from core.runs.store import WAITING, Run, RunStore
 from core.train.trainer import sft_config
-from core.train.worker import _await_room, _hold_out, _report_elsewhere, prepare
+from core.train.worker import _await_room, _report_elsewhere, prepare
 
 pytestmark = pytest.mark.slow
 
@@ -163,18 +164,18 @@ def test_rows_are_held_out_where_the_subset_holds_none():
     whole = [(number, []) for number in range(50)]
     config = QLoRAConfig(held_out_share=0.1, seed=3)
     rows = {TRAIN: list(whole), HELD_OUT: []}
-    assert "5 rows are held out of training" in _hold_out(config, rows)[0]
+    assert "5 rows are held out of training" in hold_out(config, rows)[0]
     assert len(rows[HELD_OUT]) == 5
     assert sorted(rows[TRAIN] + rows[HELD_OUT]) == whole
     again = {TRAIN: list(whole), HELD_OUT: []}
-    _hold_out(config, again)
+    hold_out(config, again)
     assert again == rows
     for kept in (QLoRAConfig(held_out_share=0), QLoRAConfig(held_out_share=0.1, eval_rows=0)):
         rows = {TRAIN: list(whole), HELD_OUT: []}
-        assert _hold_out(kept, rows) == []
+        assert hold_out(kept, rows) == []
         assert rows[TRAIN] == whole
     rows = {TRAIN: list(whole), HELD_OUT: [(99, [])]}
-    assert _hold_out(config, rows) == []
+    assert hold_out(config, rows) == []
     assert rows == {TRAIN: whole, HELD_OUT: [(99, [])]}
 
 
