@@ -117,6 +117,8 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TablePage:
+    """What is seen of a table. Attributes: plain: rows can be opened, and that is all: no boxes, no order to choose."""
+
     columns: Sequence[TableColumn]
     rows: Sequence[TableRow]
     sort: str = ""
@@ -125,6 +127,7 @@ class TablePage:
     opened: int | str | None = None
     filters: Sequence[tuple[str, str]] = ()  # words and value of each filter that is on
     empty: str = "No rows."
+    plain: bool = False
 
 
 def build_data_table(elem_id: str, detail: str) -> gr.HTML:
@@ -134,6 +137,9 @@ def build_data_table(elem_id: str, detail: str) -> gr.HTML:
         detail: the id of what shows an opened row; it is scrolled into sight.
     """
     return gr.HTML("", js_on_load=_JS, elem_id=elem_id, padding=False, detail=detail)
+
+
+_PICK = '<th aria-label="Pick"></th>'
 
 
 def table_html(page: TablePage) -> str:
@@ -146,15 +152,18 @@ def table_html(page: TablePage) -> str:
     heads = "".join(_head(column, page) for column in page.columns)
     body = "".join(_row(row, page) for row in page.rows)
     if not page.rows:
-        body = f'<tr><td colspan="{len(page.columns) + 1}" class="qs-empty">{html.escape(page.empty)}</td></tr>'
+        across = len(page.columns) + (not page.plain)
+        body = f'<tr><td colspan="{across}" class="qs-empty">{html.escape(page.empty)}</td></tr>'
     return (
         (f'<div class="dt-chips">{chips}</div>' if chips else "")
-        + f'<div class="dt-wrap"><table class="dt"><thead><tr><th aria-label="Pick"></th>{heads}</tr></thead>'
+        + f'<div class="dt-wrap"><table class="dt"><thead><tr>{"" if page.plain else _PICK}{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def _head(column: TableColumn, page: TablePage) -> str:
+    if page.plain:
+        return f"<th>{html.escape(column.title)}<small>{html.escape(column.note)}</small></th>"
     arrow = (" ↓" if page.descending else " ↑") if column.name == page.sort else ""
     bars = "".join(
         f'<button class="dt-bar{" on" if bar.on else ""}"{_told(bar)} '
@@ -184,10 +193,12 @@ def _row(row: TableRow, page: TablePage) -> str:
     key = _attribute(str(row.key))
     ticked = " checked" if row.key in page.ticked else ""
     opened = ' class="open"' if row.key == page.opened else ""
+    box = (
+        f'<td><input type="checkbox"{ticked} data-event="tick_row" data-value="{key}" aria-label="Pick row {key}"></td>'
+    )
     return (
         f'<tr{opened} tabindex="0" data-event="open_row" data-value="{key}">'
-        f'<td><input type="checkbox"{ticked} data-event="tick_row" data-value="{key}" '
-        f'aria-label="Pick row {key}"></td>{"".join(cells)}</tr>'
+        f"{'' if page.plain else box}{''.join(cells)}</tr>"
     )
 
 

@@ -6,10 +6,12 @@ import gradio as gr
 
 from core.chat.engine import Engine
 from core.data import subset
+from core.evaluate.store import EvaluationStore
 from core.jobs import Jobs
 from core.runs import process
 from core.runs.store import RunStore
 from core.settings import Settings, hardware
+from studio.answers_tab import build_answers_tab
 from studio.chat_tab import build_chat_tab
 from studio.data_tab import build_data_tab
 from studio.told import told
@@ -37,14 +39,17 @@ def build(settings: Settings) -> gr.Blocks:
                 train = build_train_tab(runs, jobs, demo)
             with gr.Tab("Chat", id="chat") as chat:
                 build_chat_tab(engine, demo, [train.listed.change, chat.select], data, tabs)
+            with gr.Tab("Answers", id="answers") as many:
+                changed = [train.listed.change, many.select]
+                answers = build_answers_tab(EvaluationStore(settings), jobs, demo, changed, data.dataset, tabs)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
             cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
 
-        def seen(event: gr.SelectData) -> gr.Timer:
-            return gr.Timer(active=event.value == "Train")  # nobody looks: nothing is asked
+        def seen(event: gr.SelectData) -> list[gr.Timer]:
+            return [gr.Timer(active=event.value == tab) for tab in ("Train", "Answers")]  # nobody looks: nothing asked
 
-        tabs.select(told(seen), None, train.clock, **link)
+        tabs.select(told(seen), None, [train.clock, answers.clock], **link)
     process.keep_going(runs, also=engine.give_way)
     return demo
