@@ -1,7 +1,8 @@
 """Which prompts an evaluation asks: made once into a file, so that whatever becomes of their source, all lanes are
 asked the same, before and after a crash.
 
-A row of a conversation is asked up to its last answer, which is the reference. A row without one is asked as it is.
+A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends on a question is
+asked as it is.
 """
 
 import itertools
@@ -43,9 +44,8 @@ def prompt_of(messages: list[Message], row: int) -> Prompt | None:
         text = messages[0]["content"]
         return Prompt([{"role": "user", "content": text}], row=row) if text.strip() else None
     reference = ""
-    last = max((at for at, m in enumerate(messages) if m["role"] == "assistant"), default=None)
-    if last is not None:
-        reference, messages = messages[last]["content"], messages[:last]
+    if messages[-1]["role"] == "assistant":
+        reference, messages = messages[-1]["content"], messages[:-1]
     if not formats.ends_on_user(messages) or not messages[-1]["content"].strip():
         return None
     return Prompt(list(messages), reference, row)
