@@ -20,7 +20,6 @@ from core.models.loading import load_base
 from core.settings import Settings
 
 _LOOK_SECONDS = 2.0  # between two looks for a training run that needs the GPU
-_NICE = 5  # the page, and a run on the same cores, go first
 
 
 class Worker:
@@ -95,7 +94,6 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     store = EvaluationStore(Settings(home=folder.parent.parent))
     evaluation = Evaluation(folder)
-    os.nice(_NICE)
 
     def stop(*_: object) -> None:
         evaluation.request("stop").parent.mkdir(exist_ok=True)

@@ -105,9 +105,9 @@ def test_what_does_not_exist_is_refused_before_anything_is_made(tiny):
     for values, words in (
         ({"lanes": ["no-such-run"], "subset": "keeper"}, "There is no run"),
         ({"lanes": [f"{run.id}/step 7"], "subset": "keeper"}, "has no adapter 'step 7'"),
-        ({"subset": "none"}, "There is no subset"),
+        ({"subset": "none", "model": "tiny"}, "There is no subset"),
         ({"subset": "keeper", "model": "no-such-model"}, "no-such-model"),
-        ({"file": "none.txt"}, "There is no file 'none.txt'"),
+        ({"file": "none.txt", "model": "tiny"}, "There is no file 'none.txt'"),
     ):
         with pytest.raises(StudioError, match=words):
             process.submit(store, EvaluationConfig(**values))
