@@ -160,7 +160,7 @@ class EvaluationStore:
         self.settings, self.runs = settings, RunStore(settings)
 
     def find(self, evaluation_id: str | None) -> Evaluation:
-        folder = inside(self.settings.evaluations_dir, evaluation_id or "none", "evaluation id")
+        folder = inside(self.settings.evaluations_dir, evaluation_id or "none", "name of an evaluation")
         if not (folder / "state.json").is_file():
             raise StudioError(f"There is no evaluation {evaluation_id!r}. List them with: python -m core answers list")
         return Evaluation(folder)
@@ -185,11 +185,11 @@ class EvaluationStore:
         """
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         name = f"{stamp}-{slug(Path(config.file).stem if config.prompts == 'file' else config.subset or 'held-out')}"
-        folder = inside(self.settings.evaluations_dir, name, "evaluation id")
+        folder = inside(self.settings.evaluations_dir, name, "name of an evaluation")
         for attempt in range(2, 100):
             if not folder.exists():
                 break
-            folder = inside(self.settings.evaluations_dir, f"{name}-{attempt}", "evaluation id")
+            folder = inside(self.settings.evaluations_dir, f"{name}-{attempt}", "name of an evaluation")
         folder.mkdir()
         evaluation = Evaluation(folder)
         try:

@@ -146,4 +146,4 @@ def build_asking() -> AskingWidgets:
 
 
 def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> gr.components.Component:
-    return build_field(EvaluationConfig, name, choices, elem_id=f"answers-{name}", **options)
+    return build_field(EvaluationConfig, name, choices, elem_id=f"answers-field-{name}", **options)

@@ -79,10 +79,11 @@ class Watching:
         except StudioError:
             evaluation_id, now = None, ""  # removed by hand: the list chooses again
         changed, fresh = there != listed, now != seen
+        died = now.rpartition(" ")[2] != seen.rpartition(" ")[2]  # of which its files know nothing
         return [
             now if fresh else gr.skip(),
             there if changed else gr.skip(),
-            self.listed(evaluation_id) if changed or fresh else gr.skip(),
+            self.listed(evaluation_id) if changed or died else gr.skip(),
             *(self.drawn(evaluation_id, page, rows) if fresh else [gr.skip()] * DRAWN),
         ]
 
