@@ -75,7 +75,7 @@ class AnswersShow(_OneEvaluation):
         for choice in state.choices:
             print(choice)
         for title, tally in zip(evaluation.lane_titles(store.runs), answers.tallies, strict=True):
-            figures = ", ".join(f"{figure} {words}" for figure, words in result.lane_words(tally))
+            figures = ", ".join(f"{figure} {words}" for words, figure in result.figures(tally).items())
             print(f"{title}: {tally.answers:,} answers, {figures}".rstrip(", "))
 
 

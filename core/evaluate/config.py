@@ -11,7 +11,7 @@ from core.models import embedded
 SCHEMA_VERSION = 1
 MOST_LANES = 4
 MOST_PROMPTS = 100_000
-BASE = "base"
+BASE, TUNED = "base", "tuned"
 PromptSet = Literal["held-out", "subset", "file"]
 
 
@@ -106,12 +106,15 @@ def titles(lanes: list[str], names: dict[str, str] | None = None) -> list[str]:
     """What lanes are called in tables: as short as tells them apart, no two the same.
 
     Args:
-        names: what a person calls runs, by their id.
+        names: what a person calls runs, by their id; the only run is "tuned" where it has no name.
     """
+    runs = {run for run, _ in map(lane_of, lanes) if run}
+    called = dict.fromkeys(runs, TUNED) if len(runs) == 1 else {run: run for run in runs}
+    called |= {run: name for run, name in (names or {}).items() if name}
     found: list[str] = []
     for lane in lanes:
         run, adapter = lane_of(lane)
-        title = BASE if not run else (names or {}).get(run, run) + (f" {adapter}" if adapter != "final" else "")
+        title = BASE if not run else called[run] + (f" {adapter}" if adapter != "final" else "")
         found.append(title if title not in found else lane)
     return found
 

@@ -85,15 +85,13 @@ def as_dataset(store: EvaluationStore, evaluation: Evaluation, told: Told = _qui
         return sources.open_file(store.settings, path, name, lambda share, words: told(0.4 + share * 0.6, words))
 
 
-def lane_words(tally: Tally) -> list[tuple[str, str]]:
-    """(figure, what it is) of one lane."""
-    found = []
+def figures(tally: Tally) -> dict[str, str]:
+    """What can be said of one lane, by what it is; nothing of what is not known yet."""
+    found = {}
     if tally.answers:
-        found.append((f"{tally.ended_share:.0%}", "ended by themselves"))
-        found.append((f"{tally.mean_tokens:,.0f}", "tokens on average"))
+        found = {"ended by themselves": f"{tally.ended_share:.0%}", "tokens on average": f"{tally.mean_tokens:,.0f}"}
     if tally.referenced:
-        found.append((f"{tally.mean_f1:.3f}", "F1 of words with the reference"))
-        found.append((f"{tally.exact_share:.1%}", "the very same words"))
+        found |= {"F1 of words": f"{tally.mean_f1:.3f}", "the very same words": f"{tally.exact_share:.1%}"}
     return found
 
 

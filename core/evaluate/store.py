@@ -142,7 +142,7 @@ class Evaluation:
         names = {}
         for run_id in {run for run, _ in map(lane_of, lanes) if run}:
             try:
-                names[run_id] = store.run(run_id).title
+                names[run_id] = store.run(run_id).label().name
             except StudioError:
                 continue  # the run was deleted: its id says enough
         return titles(lanes, names)

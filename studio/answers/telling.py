@@ -2,7 +2,6 @@
 
 import html
 
-from components.conversation import chips_html
 from core.evaluate import prompts, result
 from core.evaluate.answers import Answers
 from core.evaluate.config import EvaluationConfig
@@ -10,9 +9,7 @@ from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
 
 
-def status_html(
-    state: EvaluationState, answered: int, lanes: int, rate: float | None, left: float | None
-) -> str:  # fmt: skip
+def status_html(state: EvaluationState, answered: int, lanes: int, rate: float | None, left: float | None) -> str:
     """Badge, how far it is, how fast, the time left, and the cause where it did not finish."""
     total = state.prompts * lanes
     words = [state.stage] if state.stage and state.status in ACTIVE else []
@@ -36,23 +33,29 @@ def _cause(state: EvaluationState) -> str:
 
 
 def figures_html(titles: list[str], answers: Answers) -> str:
-    """A line of figures a lane, once it has answers."""
-    lines = [
-        chips_html([(title, "", False), *((figure, words, False) for figure, words in result.lane_words(tally))])
-        for title, tally in zip(titles, answers.tallies, strict=True)
-        if tally.answers
-    ]
-    return "".join(lines)
+    """The figures of all lanes side by side, once there are answers."""
+    found = [result.figures(tally) for tally in answers.tallies]
+    names = list(dict.fromkeys(name for figures in found for name in figures))
+    if not names:
+        return ""
+    heads = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    rows = "".join(
+        f"<tr><th>{html.escape(name)}</th>"
+        + "".join(f"<td>{html.escape(figures.get(name, '–'))}</td>" for figures in found)
+        + "</tr>"
+        for name in names
+    )
+    return f'<div class="qs-differ"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def notes_html(name: str, config: EvaluationConfig, state: EvaluationState) -> str:
-    """Which prompts, which settings, and what was decided, each with its reason."""
+def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titles: list[str]) -> str:
+    """Which prompts, who is who, which settings, and what was decided, each with its reason."""
     lines = [
         f"{state.prompts:,} prompts: {prompts.in_words(config)}.",
+        *(f"{title} is {lane}." for title, lane in zip(titles, config.lanes, strict=True) if title != lane),
         f"Settings: {config.settings_in_words}, seed {config.seed}.",
         *state.choices,
     ]
-    if any(config.prompts == kind for kind in ("held-out", "subset")):
-        lines.append("F1 of words is how many words an answer shares with the reference: how alike, not how good.")
+    lines.append("F1 of words: how many an answer shares with the reference. How alike both are, not how good.")
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f'<div class="qs-note"><b>{html.escape(name)}</b><ul>{items}</ul></div>'

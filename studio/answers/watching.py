@@ -105,7 +105,7 @@ class Watching:
         return [
             status_html(state, len(answers), len(config.lanes), *pace),
             figures_html(titles, answers),
-            notes_html(evaluation.id, config, state),
+            notes_html(evaluation.id, config, state, titles),
             *self._page(evaluation, answers, titles, page, rows),
             *_buttons(state.status, answered=bool(answers.whole)),
         ]
@@ -251,7 +251,7 @@ def build_watching() -> WatchingWidgets:
     shown = build_data_table("answers-table", "answers-row")
     pager = build_pager("answers-page")
     row = gr.HTML(empty_html(NO_ROW), elem_id="answers-row", padding=False)
-    with gr.Row(elem_id="answers-result"):
+    with gr.Row(elem_id="answers-result", equal_height=True):
         opened = gr.Button("Open in the Data tab", elem_id="answers-open", **off)
         kind = gr.Dropdown(
             list(result.FILE_KINDS), value=result.FILE_KINDS[0], label="Kind of file", show_label=False,

@@ -32,8 +32,10 @@ def test_finished_rows_stand_side_by_side_as_they_came_and_inert(do, evaluated):
     assert len(drawn) == DRAWN
     status, figures, notes, shown, page, position, *buttons = drawn
     assert "5 of 10 answers" in status
-    assert "100%</b> ended by themselves" in figures
-    assert "0.500</b> F1 of words" in figures
+    assert "<th>base</th><th>tuned</th>" in figures
+    assert "<th>ended by themselves</th><td>67%</td><td>100%</td>" in figures
+    assert "<th>F1 of words</th><td>0.500</td><td>0.500</td>" in figures
+    assert f"tuned is {evaluated.config().lanes[1]}." in notes
     assert "5 prompts: all rows of the subset keeper." in notes
     assert shown.index('data-value="3"') < shown.index('data-value="1"'), "as they came"
     assert 'data-value="0"' not in shown, "one lane is missing"

@@ -48,3 +48,5 @@ def test_lanes_have_titles_that_tell_them_apart():
     assert lane_of("r/step 5") == ("r", "step 5")
     named = titles(["base", "r1", "r1/step 5", "r2"], {"r1": "mine", "r2": "mine"})
     assert named == ["base", "mine", "mine step 5", "r2"]
+    assert titles(["base", "r1", "r1/step 5"], {"r1": ""}) == ["base", "tuned", "tuned step 5"]
+    assert titles(["r1", "r2"]) == ["r1", "r2"]

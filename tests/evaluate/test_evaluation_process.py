@@ -63,20 +63,20 @@ def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(
     assert any("6 answers decode together (as configured" in words for words in evaluation.state().choices)
     with pytest.raises(StudioError, match="Every prompt is answered"):
         process.resume(store, evaluation)
-    _opens_and_exports(store, evaluation, run)
+    _opens_and_exports(store, evaluation)
 
 
-def _opens_and_exports(store, evaluation, run):
+def _opens_and_exports(store, evaluation):
     data = result.as_dataset(store, evaluation)
     assert (data.rows, data.id) == (PROMPTS, result.as_dataset(store, evaluation).id)
     names = {column.name for column in data.columns}
-    own = {f"{what} {lane}" for what in ("answer", "tokens", "end") for lane in ("base", run.id)}
+    own = {f"{what} {lane}" for what in ("answer", "tokens", "end") for lane in ("base", "tuned")}
     assert {"prompt", "reference", "settings", "seed", *own} <= names
     row = json.loads(Rows(store.settings, data.id).row(5)["raw"])
     asked, answers = evaluation.prompts()[5], evaluation.answers().of(5)
     assert row["prompt"] == asked.question
     assert row["reference"] == asked.reference
-    assert [row["answer base"], row[f"answer {run.id}"]] == [line["text"] for line in answers]
+    assert [row["answer base"], row["answer tuned"]] == [line["text"] for line in answers]
     assert row["messages"][-1]["content"] == answers[-1]["text"]
     for kind in result.FILE_KINDS:
         assert result.write(store, evaluation, kind).stat().st_size
