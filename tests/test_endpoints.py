@@ -65,7 +65,7 @@ MISUSES = {
     "/save_label": {"run_id": "no-such-run", "name": "x", "tags": "", "note": ""},
     "/delete": {"run_id": "no-such-run", "typed": "no-such-run"},
     "/exclude": {"run_id": "no-such-run", "row": None},
-    "/answers_start": {"prompts": "subset", "subset": "no-such-subset", "lanes": ["base"]},
+    "/answers_start": {"upload": None, "prompts": "subset", "subset": "no-such-subset", "lanes": ["base"]},
     "/answers_pause": {"evaluation_id": "no-such-evaluation"},
     "/answers_resume": {"evaluation_id": "../runs"},
     "/answers_stop": {"evaluation_id": None},

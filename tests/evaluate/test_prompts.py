@@ -15,9 +15,7 @@ from core.runs.store import RunStore
 
 def test_a_conversation_is_asked_up_to_the_answer_it_ends_on():
     assert prompt_of(talk("a", "b", "c", "d"), 3) == Prompt(talk("a", "b", "c"), "d", 3)
-    assert prompt_of(talk("a", "b", "c"), 0) == Prompt(talk("a", "b", "c")), (
-        "a question, with what was said before"
-    )
+    assert prompt_of(talk("a", "b", "c"), 0) == Prompt(talk("a", "b", "c")), "a question, with what was said before"
     assert prompt_of(talk("a", system="s"), 1) == Prompt(talk("a", system="s"), "", 1)
     assert prompt_of([{"role": "text", "content": "hello"}], 0).question == "hello"
     assert prompt_of(talk(" ", "b"), 0) is None
