@@ -69,9 +69,11 @@ CSS = (
 .gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 30px; }
 /* what has nothing to say takes no room, not even a gap */
 #findings:not(:has(.prose > *)), #memory:not(:has(.prose > *)), #measured:not(:has(.prose > *)),
-#run-alerts:not(:has(.prose > *)), #runs-differ:not(:has(.prose > *)) { display: none; }
+#run-alerts:not(:has(.prose > *)), #runs-differ:not(:has(.prose > *)), #answers-figures:not(:has(.prose > *)),
+#answers-notes:not(:has(.prose > *)) { display: none; }
 .qs-differ { overflow-x: auto; font-size: 13px; margin-top: 8px; }
-.qs-differ table { border-collapse: collapse; border: 0 !important; }
+.qs-differ table { border-collapse: collapse; }
+.qs-differ table, .qs-differ tr { border: 0 !important; }
 .qs-differ table th, .qs-differ table td { text-align: left; padding: 4px 14px 4px 0; vertical-align: top;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; font-weight: 400;
   min-width: 90px; overflow-wrap: anywhere; }
