@@ -47,7 +47,7 @@ CSS = (
 .qs-status { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; font-size: 14px; }
 .qs-badge { border-radius: 999px; padding: 2px 12px; font-weight: 650; font-size: 13px; color: #fff;
   background: #64748b; }
-.qs-badge.running, .qs-badge.preparing, .qs-badge.stopping { background: #0f766e; }
+.qs-badge.running, .qs-badge.preparing, .qs-badge.stopping, .qs-badge.pausing { background: #0f766e; }
 .qs-badge.finished { background: #166534; }
 .qs-badge.failed, .qs-badge.interrupted { background: #b91c1c; }
 .qs-bar { flex: 1 1 100%; height: 8px; border-radius: 99px; background: var(--background-fill-secondary);

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from core.chat.lanes import Lanes
 
 _CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
-# More rows than these cost as much time as they save: measured with bench/answers.py.
-_MOST_ROWS = {"cpu": 32, "cuda": 128}
+# by device, with the reason that is told
+_MOST_ROWS = {
+    "cpu": (32, "auto: twice as many were no faster on two cores"),
+    "cuda": (128, "auto: a GPU reads its weights once for all of them"),
+}
 _JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
 _SEEN_TOKENS = 24  # at the end of an answer, where a stop word may have come to stand
 
@@ -108,14 +111,15 @@ class Answering:
         free = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
         tokens = int(free / self.lanes.bytes_a_token())
         row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
-        fitting, most = tokens // row, self.most_rows or _MOST_ROWS.get(device, _MOST_ROWS["cpu"])
+        fitting, (most, why) = tokens // row, _MOST_ROWS.get(device, _MOST_ROWS["cpu"])
+        if self.most_rows:
+            most, why = self.most_rows, "as configured"
         megabytes = row * self.lanes.bytes_a_token() / 2**20
         if not fitting:
             raise StudioError(
                 f"The keys and values of one answer take {megabytes:,.0f} MiB, and {free / 2**20:,.0f} MiB are free "
                 "for them. Lower the length."
             )
-        why = "as configured" if self.most_rows else f"auto: more would not be faster on this {device.upper()}"
         if fitting < most:
             why = f"no more fit into half of the free memory, {free / 2**30:.1f} GiB"
         rows = min(most, fitting)

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +106,3 @@ class Answers:
                 stream.seek(place)
                 found.append(json.loads(stream.readline()))
         return found
-
-    def in_order(self) -> Iterator[tuple[int, list[Line | None]]]:
-        """Every prompt that has an answer, by its number."""
-        for prompt in sorted(self._answered):
-            yield prompt, self.of(prompt)

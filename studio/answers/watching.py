@@ -17,6 +17,7 @@ from core.data import table
 from core.errors import StudioError
 from core.evaluate import process, result
 from core.evaluate.answers import Answers
+from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
 from core.jobs import Job, Jobs
 from core.runs.events import size
@@ -36,15 +37,18 @@ class Watching:
 
     def __init__(self, store: EvaluationStore, jobs: Jobs):
         self.store, self.jobs = store, jobs
-        self._followed: dict[str, Answers] = {}  # shared by all pages: each line is read once
+        self._followed: dict[str, tuple[Answers, Prompts]] = {}  # shared by all pages: each line is read once
 
-    def answers(self, evaluation: Evaluation) -> Answers:
-        if evaluation.id not in self._followed:
+    def read(self, evaluation: Evaluation) -> tuple[Answers, Prompts]:
+        """The answers up to now, and the prompts."""
+        found = self._followed.get(evaluation.id)
+        if found is None:
             while len(self._followed) >= _FOLLOWED:
                 self._followed.pop(next(iter(self._followed)), None)
-            lanes = len(evaluation.config().lanes)
-            self._followed[evaluation.id] = Answers(evaluation.answers_file, lanes)
-        return self._followed[evaluation.id].update()
+            found = Answers(evaluation.answers_file, len(evaluation.config().lanes)), evaluation.prompts()
+            self._followed[evaluation.id] = found
+        found[0].update()
+        return found
 
     def fingerprint(self, evaluation_id: str | None) -> str:
         """Different whenever there is something new to be seen; cheap."""
@@ -99,14 +103,14 @@ class Watching:
         state = evaluation.state()
         if state.status == "unreadable":
             return [empty_html(state.cause), "", "", "", 1, "no rows", *_buttons(None, answered=False)]
-        config, answers = evaluation.config(), self.answers(evaluation)
+        config, (answers, prompts) = evaluation.config(), self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)
         pace = result.pace(evaluation, len(answers), time.time())
         return [
             status_html(state, len(answers), len(config.lanes), *pace),
             figures_html(titles, answers),
             notes_html(evaluation.id, config, state, titles),
-            *self._page(evaluation, answers, titles, page, rows),
+            *self._page(answers, prompts, titles, page, rows),
             *_buttons(state.status, answered=bool(answers.whole)),
         ]
 
@@ -116,13 +120,12 @@ class Watching:
             return ["", 1, "no rows"]
         evaluation = self.store.find(evaluation_id)
         titles = evaluation.lane_titles(self.store.runs)
-        return self._page(evaluation, self.answers(evaluation), titles, page, rows)
+        return self._page(*self.read(evaluation), titles, page, rows)
 
-    def _page(
-        self, evaluation: Evaluation, answers: Answers, titles: list[str], page: float | None, rows: int
-    ) -> list[Any]:
+    @staticmethod
+    def _page(answers: Answers, prompts: Prompts, titles: list[str], page: float | None, rows: int) -> list[Any]:
         """Finished prompts in the order in which they came, so that a page stays as it is while others come."""
-        prompts, whole = evaluation.prompts(), list(answers.whole)
+        whole = list(answers.whole)
         number = clamp_page(page, len(whole), rows)
         shown, referenced = [], False
         for at in whole[(number - 1) * rows : number * rows]:
@@ -147,7 +150,7 @@ class Watching:
         if not evaluation_id or not str(number).isdigit():
             return empty_html(NO_ROW)
         evaluation = self.store.find(evaluation_id)
-        prompts, at = evaluation.prompts(), int(number)
+        (answers, prompts), at = self.read(evaluation), int(number)
         if at >= len(prompts):
             raise StudioError(f"There is no prompt {at}. Expected 0 to {len(prompts) - 1}.")
         prompt = prompts[at]
@@ -155,7 +158,7 @@ class Watching:
         parts.append(conversation_html(prompt.messages))
         if prompt.reference:
             parts += [chips_html([("Reference", "", False)]), _answer(prompt.reference)]
-        lanes = zip(evaluation.lane_titles(self.store.runs), self.answers(evaluation).of(at), strict=True)
+        lanes = zip(evaluation.lane_titles(self.store.runs), answers.of(at), strict=True)
         for title, line in lanes:
             if line is None:
                 continue
