@@ -26,11 +26,7 @@ if TYPE_CHECKING:
     from core.chat.lanes import Lanes
 
 _CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
-# by device, with the reason that is told
-_MOST_ROWS = {
-    "cpu": (32, "auto: twice as many were no faster on two cores"),
-    "cuda": (128, "auto: a GPU reads its weights once for all of them"),
-}
+_MOST_ROWS = {"cpu": 64, "cuda": 128}
 _JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
 _SEEN_TOKENS = 24  # at the end of an answer, where a stop word may have come to stand
 
@@ -111,9 +107,8 @@ class Answering:
         free = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
         tokens = int(free / self.lanes.bytes_a_token())
         row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
-        fitting, (most, why) = tokens // row, _MOST_ROWS.get(device, _MOST_ROWS["cpu"])
-        if self.most_rows:
-            most, why = self.most_rows, "as configured"
+        fitting, most = tokens // row, self.most_rows or _MOST_ROWS.get(device, _MOST_ROWS["cpu"])
+        why = "as configured" if self.most_rows else "auto: the weights are read once for all of them"
         megabytes = row * self.lanes.bytes_a_token() / 2**20
         if not fitting:
             raise StudioError(

@@ -136,7 +136,7 @@ def test_rows_are_bounded_by_memory(made, monkeypatch):
         monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2 * rows * row})())
 
     free(rows=10**6)
-    assert answering.room(50).rows == 32
+    assert answering.room(50).rows == 64
     assert "auto" in answering.room(50).words
     free(rows=5)
     space = answering.room(50)
