@@ -77,6 +77,8 @@ class AnswersShow(_OneEvaluation):
         for title, tally in zip(evaluation.lane_titles(store.runs), answers.tallies, strict=True):
             figures = ", ".join(f"{figure} {words}" for words, figure in result.figures(tally).items())
             print(f"{title}: {tally.answers:,} answers, {figures}".rstrip(", "))
+        if state.status == "failed":
+            print(evaluation.log_tail())
 
 
 class AnswersFollow(_OneEvaluation):

@@ -117,8 +117,3 @@ def titles(lanes: list[str], names: dict[str, str] | None = None) -> list[str]:
         title = BASE if not run else called[run] + (f" {adapter}" if adapter != "final" else "")
         found.append(title if title not in found else lane)
     return found
-
-
-def defaults() -> dict[str, Any]:
-    """The default of every field, in their order."""
-    return {name: field.get_default(call_default_factory=True) for name, field in EvaluationConfig.model_fields.items()}

@@ -1,7 +1,7 @@
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.config import BASE, EvaluationConfig, defaults
+from core.evaluate.config import BASE, EvaluationConfig
 from studio.answers.asking import Asking, config_of
 
 
@@ -39,7 +39,9 @@ def test_only_what_the_chosen_prompts_need_is_seen(do):
 
 
 def form(**values):
-    return defaults() | {"run": None, "subset": None} | values
+    fields = EvaluationConfig.model_fields.items()
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in fields}
+    return defaults | {"run": None, "subset": None} | values
 
 
 def test_the_form_is_a_configuration_without_what_it_does_not_read():

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.chat.sampling import Sampling
-from core.evaluate.config import EvaluationConfig, defaults, lane_of, titles
+from core.evaluate.config import EvaluationConfig, lane_of, titles
 
 
 def test_whoever_names_a_file_or_a_subset_means_it():
@@ -39,7 +39,7 @@ def test_answers_are_greedy_unless_asked_otherwise_and_else_as_in_the_chat():
     config = EvaluationConfig(subset="s", seed=7, stop="###")
     assert config.sampling == Sampling(temperature=0, seed=7, stop="###")
     assert config.settings_in_words == "temperature 0.0, length 200, stop words '###'"
-    assert defaults()["limit"] == 1000
+    assert config.limit == 1000
 
 
 def test_lanes_have_titles_that_tell_them_apart():
