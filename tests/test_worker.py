@@ -21,6 +21,7 @@ from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
+from core.runs.launch import PROJECT
 from core.runs.store import WAITING, Run, RunStore
 from core.train.trainer import sft_config
 from core.train.worker import _await_room, _report_elsewhere, prepare
@@ -107,7 +108,7 @@ input()
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=process.PROJECT,
+        cwd=PROJECT,
         env=os.environ | {"STUDIO_HOME": str(store.settings.home)},
         start_new_session=True,
     )

@@ -2,9 +2,6 @@
 outlives the page and its server. One at a time: two would only make each other slow.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from filelock import FileLock
@@ -18,7 +15,7 @@ from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
 from core.models import catalogue
 from core.models.loading import Precision
-from core.runs.process import PROJECT
+from core.runs.launch import launch
 from core.runs.store import RunStore
 
 
@@ -103,21 +100,7 @@ def _request(evaluation: Evaluation, what: str) -> None:
 def _launch(store: EvaluationStore, evaluation: Evaluation, base: Base) -> None:
     for asked in ("pause", "stop"):
         evaluation.request(asked).unlink(missing_ok=True)
-    environment = os.environ | {"STUDIO_HOME": str(store.settings.home.resolve())}
-    environment["STUDIO_MODELS"] = str(store.settings.models_dir.resolve())
-    environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    if base.model.local:
-        environment["HF_HUB_OFFLINE"] = "1"  # a local model must not wait for a hub that may be out of reach
-    with evaluation.log.open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "core.evaluate", str(evaluation.folder.resolve())],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-            close_fds=True,
-        )
+    pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=base.model.local)
     # The worker waits for the lock that we hold before it writes its own first state.
     begun = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
-    evaluation.save_state(evaluation.saved_state().model_copy(update=begun).with_process(worker.pid))
+    evaluation.save_state(evaluation.saved_state().model_copy(update=begun).with_process(pid))

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from core.errors import StudioError, sentences
 from core.evaluate import prompts
@@ -23,7 +23,7 @@ from core.evaluate.answers import FILE, Answers
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_of, titles
 from core.evaluate.prompts import Prompts
 from core.files import read_json, write_json
-from core.runs import alive
+from core.runs.alive import Worked
 from core.runs.store import RunStore
 from core.settings import Settings, inside, slug
 
@@ -36,7 +36,7 @@ RESUMABLE: tuple[Status, ...] = ("paused", "stopped", "failed", "interrupted")
 GONE = "The process is gone without a word: killed, out of memory, or the machine restarted. Resume goes on."
 
 
-class EvaluationState(BaseModel):
+class EvaluationState(Worked):
     """state.json. `status` is the last one written; `Evaluation.state` says what is true now.
 
     Attributes:
@@ -46,8 +46,6 @@ class EvaluationState(BaseModel):
     """
 
     status: Status
-    pid: int | None = None
-    process: str | None = None  # core.runs.alive.identity of the worker
     cause: str = ""
     stage: str = ""
     created: float
@@ -56,12 +54,6 @@ class EvaluationState(BaseModel):
     since: float | None = None
     had: int = 0
     choices: list[str] = Field(default_factory=list)
-
-    def with_process(self, pid: int) -> "EvaluationState":
-        return self.model_copy(update={"pid": pid, "process": alive.identity(pid)})
-
-    def process_lives(self) -> bool:
-        return self.pid is not None and self.process is not None and alive.identity(self.pid) == self.process
 
 
 class Evaluation:

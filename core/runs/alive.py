@@ -1,8 +1,10 @@
 """Which process is meant: a pid alone may belong to another program by now, and a wall clock may jump."""
 
 from pathlib import Path
+from typing import Self
 
 import psutil
+from pydantic import BaseModel
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -23,3 +25,16 @@ def identity(pid: int) -> str | None:
     except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return None
     return None if state in ("Z", "X") else f"{pid}@{_BOOT.read_text().strip()}+{started}"
+
+
+class Worked(BaseModel):
+    """What a state says of the process that works on it."""
+
+    pid: int | None = None
+    process: str | None = None  # `identity` of the worker
+
+    def with_process(self, pid: int) -> Self:
+        return self.model_copy(update={"pid": pid, "process": identity(pid)})
+
+    def process_lives(self) -> bool:
+        return self.pid is not None and self.process is not None and identity(self.pid) == self.process

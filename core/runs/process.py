@@ -7,12 +7,10 @@ Whoever changes what runs holds one lock for all pages, servers and command line
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,9 +20,8 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs import checkpoints
 from core.runs.config import TITLES, QLoRAConfig, may_change
+from core.runs.launch import launch
 from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def lock(store: RunStore) -> FileLock:
@@ -170,20 +167,6 @@ def _end(run: Run, status: str, cause: str) -> None:
 def _launch(store: RunStore, run: Run) -> None:
     config = run.config()
     model = catalogue.find(store.settings, config.model, config.revision)
-    environment = os.environ | {"STUDIO_HOME": str(store.settings.home.resolve())}
-    environment["STUDIO_MODELS"] = str(store.settings.models_dir.resolve())
-    environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    if model.local:
-        environment["HF_HUB_OFFLINE"] = "1"  # a local model must not wait for a hub that may be out of reach
-    with run.log.open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "core.train", str(run.folder.resolve())],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-            close_fds=True,
-        )
+    pid = launch(store.settings, "core.train", run.folder, run.log, offline=model.local)
     # The worker waits for the lock that we hold before it writes its own first state.
-    run.save_state(run.saved_state().model_copy(update={"status": "preparing"}).with_process(worker.pid))
+    run.save_state(run.saved_state().model_copy(update={"status": "preparing"}).with_process(pid))

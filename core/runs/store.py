@@ -24,7 +24,8 @@ from core.data.subset import Subset
 from core.errors import StudioError, sentences
 from core.files import read_json, write_json
 from core.models import catalogue
-from core.runs import alive, checkpoints, events
+from core.runs import checkpoints, events
+from core.runs.alive import Worked
 from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
 from core.settings import Settings, inside, slug
 
@@ -36,23 +37,15 @@ WAITING: tuple[Status, ...] = ("queued", *ACTIVE)  # those that have not ended
 RESUMABLE: tuple[Status, ...] = ("stopped", "failed", "interrupted", "finished")
 
 
-class RunState(BaseModel):
+class RunState(Worked):
     """state.json. `status` is the last one written; `RunStore.state` says what is true now."""
 
     status: Status
-    pid: int | None = None
-    process: str | None = None  # core.runs.alive.identity of the worker
     cause: str = ""  # why it failed or stopped, for a person
     created: float
     ended: float | None = None
     place: float = 0.0  # in the queue; the lowest is next
     resumes: bool = False  # whether the worker goes on from the last checkpoint
-
-    def with_process(self, pid: int) -> "RunState":
-        return self.model_copy(update={"pid": pid, "process": alive.identity(pid)})
-
-    def process_lives(self) -> bool:
-        return self.pid is not None and self.process is not None and alive.identity(self.pid) == self.process
 
 
 class Label(BaseModel):

@@ -14,6 +14,7 @@ from runs_of_tiny import KNOBS, STEPS, at_first_step, at_step, curve, ended
 
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
+from core.runs.launch import PROJECT
 from core.runs.store import RunStore
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def server(store):
     """A process that starts what waits, as the page's server does; its workers outlive it."""
     made = subprocess.Popen(
         [sys.executable, "-c", SERVERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        cwd=process.PROJECT, env=os.environ | {"STUDIO_HOME": str(store.settings.home)}, start_new_session=True,
+        cwd=PROJECT, env=os.environ | {"STUDIO_HOME": str(store.settings.home)}, start_new_session=True,
     )  # fmt: skip
     try:
         yield made
@@ -191,7 +192,7 @@ def test_a_state_file_that_is_being_replaced_is_never_half(store):
     run = store.create(QLoRAConfig(**SHORT))
     writer = f"""
 import sys
-sys.path.insert(0, {str(process.PROJECT)!r})
+sys.path.insert(0, {str(PROJECT)!r})
 from core.runs.store import Run
 from pathlib import Path
 run = Run(Path({str(run.folder)!r}))
