@@ -1,0 +1,180 @@
+"""Triton kernels: what of a block is not matrix work, one pass over memory each, sums in float32.
+
+Rows of a matrix may lie further apart than they are long (`stride`), so that results land beside what multiplies with
+them. `elementwise` and `weights` call these on a GPU and do the same in PyTorch elsewhere.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+_PACKED_BLOCKS = 64  # blocks of 64 weights a program unpacks
+
+
+@triton.jit
+def _unpack(
+    packed, scales, code, outer_code, outer_scales, offset, out, blocks, width, stride,
+    NESTED: tl.constexpr, HALF: tl.constexpr, OUTER: tl.constexpr, COUNT: tl.constexpr,
+):  # fmt: skip
+    block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)
+    there = block < blocks
+    scale = tl.load(scales + block, mask=there, other=0)
+    if NESTED:
+        outer = tl.load(outer_scales + block // OUTER, mask=there, other=0.0)
+        scale = tl.load(outer_code + scale.to(tl.int32)) * outer + tl.load(offset)
+    pair = tl.arange(0, HALF)
+    inside = there[:, None] & (pair[None, :] < HALF)
+    byte = tl.load(packed + block[:, None].to(tl.int64) * HALF + pair[None, :], mask=inside, other=0).to(tl.int32)
+    first = tl.load(code + (byte >> 4)) * scale[:, None]
+    second = tl.load(code + (byte & 15)) * scale[:, None]
+    values = tl.interleave(first, second)
+    start = block.to(tl.int64) * (2 * HALF)
+    target = out + (start // width) * stride + start % width
+    column = tl.arange(0, 2 * HALF)
+    tl.store(target[:, None] + column[None, :], values.to(out.dtype.element_ty), mask=there[:, None])
+
+
+def unpack_4bit(weight: torch.Tensor, state, out: torch.Tensor) -> None:
+    """bitsandbytes' 4-bit weight into `out` (rows, columns), any row stride; columns a multiple of the block size."""
+    nested = state.nested
+    outer = state.state2 if nested else None
+    blocks = out.shape[0] * out.shape[1] // state.blocksize
+    _unpack[(triton.cdiv(blocks, _PACKED_BLOCKS),)](
+        weight, state.absmax, state.code, outer.code if nested else state.code,
+        outer.absmax if nested else state.code, state.offset if nested else state.code, out,
+        blocks, out.shape[1], out.stride(0),
+        NESTED=nested, HALF=state.blocksize // 2, OUTER=outer.blocksize if nested else 1, COUNT=_PACKED_BLOCKS,
+        num_warps=4,
+    )  # fmt: skip
+
+
+@triton.jit
+def _place(values, out, rank, first, scale, stride, columns, ROW: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, ROW)
+    own = (column >= first) & (column < first + rank)
+    value = tl.load(values + row * rank + column - first, mask=own, other=0.0) * scale
+    tl.store(out + row * stride + column, value.to(out.dtype.element_ty), mask=column < columns)
+
+
+def place(values: torch.Tensor, scale: float, first: int, out: torch.Tensor) -> None:
+    """`values` (rows, rank) × scale into the columns of `out` from `first` on; the other columns become 0."""
+    columns = out.shape[1]
+    _place[(out.shape[0],)](
+        values, out, values.shape[1], first, scale, out.stride(0), columns, ROW=triton.next_power_of_2(columns),
+        num_warps=1,
+    )  # fmt: skip
+
+
+@triton.jit
+def _norm(x, weight, out, rstd, width, x_stride, out_stride, eps, ROW: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, ROW)
+    inside = column < width
+    value = tl.load(x + row * x_stride + column, mask=inside, other=0.0).to(tl.float32)
+    scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)
+    tl.store(rstd + row, scale)
+    normed = (value * scale).to(out.dtype.element_ty)
+    tl.store(out + row * out_stride + column, normed * tl.load(weight + column, mask=inside), mask=inside)
+
+
+def norm(x: torch.Tensor, weight: torch.Tensor, eps: float, out: torch.Tensor, rstd: torch.Tensor) -> None:
+    rows, width = x.shape
+    _norm[(rows,)](
+        x, weight, out, rstd, width, x.stride(0), out.stride(0), eps, ROW=triton.next_power_of_2(width), num_warps=8
+    )
+
+
+@triton.jit
+def _norm_back(
+    x, weight, rstd, gradient, passed, out, normed, width, x_stride, gradient_stride, passed_stride, out_stride,
+    ROW: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, ROW)
+    inside = column < width
+    scale = tl.load(rstd + row)
+    unit = tl.load(x + row * x_stride + column, mask=inside, other=0.0).to(tl.float32) * scale
+    gain = tl.load(weight + column, mask=inside, other=0.0)
+    tl.store(normed + row * width + column, unit.to(normed.dtype.element_ty) * gain, mask=inside)
+    pulled = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)
+    pulled *= gain.to(tl.float32)
+    back = (pulled - unit * (tl.sum(pulled * unit) / width)) * scale
+    back += tl.load(passed + row * passed_stride + column, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row * out_stride + column, back.to(out.dtype.element_ty), mask=inside)
+
+
+def norm_back(
+    x: torch.Tensor, weight: torch.Tensor, rstd: torch.Tensor, gradient: torch.Tensor, passed: torch.Tensor,
+    out: torch.Tensor, normed: torch.Tensor,
+) -> None:  # fmt: skip
+    rows, width = x.shape
+    _norm_back[(rows,)](
+        x, weight, rstd, gradient, passed, out, normed, width, x.stride(0), gradient.stride(0), passed.stride(0),
+        out.stride(0), ROW=triton.next_power_of_2(width), num_warps=8,
+    )  # fmt: skip
+
+
+@triton.jit
+def _rotate(
+    source, out, cos, sin, heads, table_rows, source_stride, head_stride, out_stride, sign,
+    HEADS: tl.constexpr, HALF: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)
+    column = tl.arange(0, HALF)
+    table = (row % table_rows) * 2 * HALF + column
+    c, s = tl.load(cos + table).to(tl.float32)[None, :], tl.load(sin + table).to(tl.float32)[None, :] * sign
+    inside = (head < heads)[:, None] & (column < HALF)[None, :]
+    read = source + row * source_stride + head[:, None] * head_stride + column[None, :]
+    write = out + row * out_stride + head[:, None] * 2 * HALF + column[None, :]
+    left, right = tl.load(read, mask=inside).to(tl.float32), tl.load(read + HALF, mask=inside).to(tl.float32)
+    tl.store(write, (left * c - right * s).to(out.dtype.element_ty), mask=inside)
+    tl.store(write + HALF, (right * c + left * s).to(out.dtype.element_ty), mask=inside)
+
+
+def rotate(source: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, back: bool) -> None:
+    rows, heads, width = source.shape
+    block = min(16, triton.next_power_of_2(heads))
+    _rotate[(rows, triton.cdiv(heads, block))](
+        source, out, cos, sin, heads, cos.shape[0], source.stride(0), source.stride(1), out.stride(0),
+        -1.0 if back else 1.0, HEADS=block, HALF=width // 2, num_warps=4,
+    )  # fmt: skip
+
+
+@triton.jit
+def _swiglu(both, out, width, both_stride, out_stride, COUNT: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * COUNT + tl.arange(0, COUNT)
+    inside = column < width
+    gate = tl.load(both + row * both_stride + column, mask=inside).to(tl.float32)
+    up = tl.load(both + row * both_stride + width + column, mask=inside).to(tl.float32)
+    tl.store(out + row * out_stride + column, (gate * tl.sigmoid(gate) * up).to(out.dtype.element_ty), mask=inside)
+
+
+def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
+    rows, width = out.shape
+    _swiglu[(rows, triton.cdiv(width, 2048))](both, out, width, both.stride(0), out.stride(0), COUNT=2048, num_warps=4)
+
+
+@triton.jit
+def _swiglu_back(both, gradient, width, both_stride, gradient_stride, COUNT: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * COUNT + tl.arange(0, COUNT)
+    inside = column < width
+    at_gate, at_up = both + row * both_stride + column, both + row * both_stride + width + column
+    gate, up = tl.load(at_gate, mask=inside).to(tl.float32), tl.load(at_up, mask=inside).to(tl.float32)
+    pulled = tl.load(gradient + row * gradient_stride + column, mask=inside).to(tl.float32)
+    open_ = tl.sigmoid(gate)
+    gated = gate * open_
+    kind = both.dtype.element_ty
+    tl.store(at_gate, (pulled * up * (open_ + gated * (1 - open_))).to(kind), mask=inside)
+    tl.store(at_up, (pulled * gated).to(kind), mask=inside)
+    tl.store(gradient + row * gradient_stride + column, (gated * up).to(kind), mask=inside)
+
+
+def swiglu_back(both: torch.Tensor, gradient: torch.Tensor) -> None:
+    rows, width = gradient.shape
+    _swiglu_back[(rows, triton.cdiv(width, 2048))](
+        both, gradient, width, both.stride(0), gradient.stride(0), COUNT=2048, num_warps=4
+    )
