@@ -116,7 +116,7 @@ def test_evaluation_and_generation_are_untouched():
 @pytest.mark.parametrize(
     ("over", "reason"),
     [({"lora_dropout": 0.1}, "drops out"), ({"use_dora": True}, "no plain LoRA"),
-     ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "another kind")],
+     ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "trained whole")],
 )  # fmt: skip
 def test_what_cannot_be_fused_says_why_and_trains_as_it_is(over, reason):
     model = tuned(**over, targets=["q_proj", "v_proj"])

@@ -100,7 +100,6 @@ ARRIVES = {
     "gradient_accumulation": (5, "sft.gradient_accumulation_steps", 5),
     "epochs": (2.5, "sft.num_train_epochs", 2.5),
     "max_steps": (11, "sft.max_steps", 11),
-    
     "seed": (5, "sft.seed", 5),
     "save_steps": (6, "sft.save_steps", 6),
     "compute_dtype": ("float32", "sft.bf16", False),

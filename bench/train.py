@@ -1,0 +1,314 @@
+"""QLoRA training steps on a GPU: TRL as it comes, TRL with Liger, Unsloth where it is installed, and the studio.
+
+    python bench/train.py --tokenizer FOLDER --data guanaco-llama2-1k-train.parquet [--unsloth-site FOLDER]
+
+A random model of Llama-2-7B's shape in NF4 with double quantization, bf16, LoRA rank 16 on all linear layers, fused
+AdamW, the same rows in the same order. Every variant in a process of its own, in random order, repeated. A rate is the
+median of the repeats; the first steps of each (compilation, allocation) are left out. Real tokens leave padding out.
+The floor is the matrix work alone, 4 FLOPs a weight and token, at the rate this card multiplies 8,192² matrices.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+WEIGHTS = 6.61e9  # of all products, the head's included
+SKIPPED = 3  # steps that warm up
+CASES = {"guanaco": (16, 1024), "fixed": (4, 2048)}
+VARIANTS = {
+    "TRL": "SFTTrainer as it comes",
+    "TRL + Liger": "use_liger_kernel",
+    "Unsloth": "FastLanguageModel, checkpointing on",
+    "Unsloth, off": "the same, checkpointing off",
+    "studio": "as it comes: auto",
+    "studio, on": "gradient checkpointing on",
+    "studio, offload": "gradient checkpointing offload",
+    "studio, no kernels": "kernels off, gradient checkpointing on",
+}
+
+
+def make_model(folder: Path, tokenizer: str) -> None:
+    """Write the model twice: as it is, and in NF4 (folder + "-4bit")."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=32000, max_position_embeddings=4096, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2,
+        dtype="bfloat16",
+    )  # fmt: skip
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        LlamaForCausalLM(config).save_pretrained(folder)
+    torch.set_default_dtype(torch.float32)
+    torch.cuda.empty_cache()
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=nf4, device_map={"": 0}, dtype=torch.bfloat16
+    )
+    model.save_pretrained(f"{folder}-4bit")
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    words.pad_token = "<unk>"
+    for place in (folder, f"{folder}-4bit"):
+        words.save_pretrained(place)
+
+
+def rows_of(case: str, data: str, folder: str, steps: int) -> list[list[int]]:
+    """Token ids of every row that the steps take, in order."""
+    batch, length = CASES[case]
+    if case == "fixed":
+        draw = random.Random(0)
+        return [[draw.randrange(3, 32000) for _ in range(length)] for _ in range(batch * steps)]
+    import pandas as pd
+    from transformers import AutoTokenizer
+
+    texts = list(pd.read_parquet(data).text)
+    words = AutoTokenizer.from_pretrained(folder)
+    ids = words(texts, add_special_tokens=False, truncation=True, max_length=length)["input_ids"]
+    return (ids * (batch * steps // len(ids) + 1))[: batch * steps]
+
+
+def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, float]:
+    batch, length = CASES[case]
+    checkpointing = not variant.endswith("off")
+    if variant.startswith("Unsloth"):
+        from unsloth import FastLanguageModel  # before the rest, which it patches
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    began, lora = time.monotonic(), None
+    if variant.startswith("Unsloth"):
+        model, words = FastLanguageModel.from_pretrained(
+            folder, max_seq_length=length, load_in_4bit=True, dtype=torch.bfloat16
+        )
+        loaded = time.monotonic() - began
+        model = FastLanguageModel.get_peft_model(
+            model, r=16, lora_alpha=16, lora_dropout=0, bias="none", target_modules=TARGETS,
+            use_gradient_checkpointing=checkpointing,
+        )  # fmt: skip
+    else:
+        words = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, device_map={"": 0}, dtype=torch.bfloat16)
+        loaded = time.monotonic() - began
+        lora = LoraConfig(r=16, lora_alpha=16, lora_dropout=0, target_modules=TARGETS, task_type="CAUSAL_LM")
+    config = SFTConfig(
+        output_dir=out, max_steps=steps, per_device_train_batch_size=batch, max_length=length, logging_steps=1,
+        learning_rate=2e-4, report_to=[], bf16=True, optim="adamw_torch_fused", save_strategy="no", disable_tqdm=True,
+        seed=0, gradient_checkpointing=checkpointing, use_liger_kernel="Liger" in variant,
+        train_sampling_strategy="sequential",
+    )  # fmt: skip
+    data = Dataset.from_dict({"input_ids": ids})
+    return SFTTrainer(model, config, train_dataset=data, processing_class=words, peft_config=lora), loaded
+
+
+def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, Any]:
+    from core.models.catalogue import Model
+    from core.models.loading import Precision, load_base
+    from core.runs.config import QLoRAConfig
+    from core.train.attention import PACKED
+    from core.train.trainer import StudioTrainer, sft_config
+
+    batch, length = CASES[case]
+    how = {"studio, on": "on", "studio, offload": "offload", "studio, no kernels": "on"}.get(variant, "auto")
+    config = QLoRAConfig(
+        model="bench", batch_size=batch, max_length=length, lora_rank=16, lora_alpha=16, learning_rate=2e-4,
+        scheduler="linear", warmup_ratio=0, max_steps=steps, save_steps=0, seed=0, gradient_checkpointing=how,
+        kernels="off" if variant == "studio, no kernels" else "auto",
+    )  # fmt: skip
+    rows = [{"row": i, "input_ids": row, "labels": [-100, *row[1:]]} for i, row in enumerate(ids)]
+    began = time.monotonic()
+    base = load_base(Model("bench", "bench", folder, True), Precision(), PACKED)
+    loaded = time.monotonic() - began
+    arguments = sft_config(config, out, steps)
+    arguments.train_sampling_strategy = "sequential"
+    trainer = StudioTrainer(config, base, rows, args=arguments)
+    print("\n".join(trainer.choices))
+    return trainer, loaded
+
+
+def measure(variant: str, case: str, folder: str, data: str, steps: int, profile: bool) -> None:
+    """Run one variant in this process and print one JSON line."""
+    ids = rows_of(case, data, folder, steps)
+    with tempfile.TemporaryDirectory() as out:
+        make = studio_trainer if variant.startswith("studio") else peer_trainer
+        trainer, loaded = make(variant, case, folder, ids, out, steps)
+        import torch
+        from transformers import TrainerCallback
+
+        began, seconds = time.monotonic(), []
+
+        class Clock(TrainerCallback):
+            def on_step_begin(self, *_: Any, **__: Any) -> None:
+                torch.cuda.synchronize()
+                self.start = time.monotonic()
+
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                torch.cuda.synchronize()
+                seconds.append(time.monotonic() - self.start)
+                if len(seconds) == 1:
+                    self.first = time.monotonic() - began
+
+        clock = Clock()
+        trainer.add_callback(clock)
+        torch.cuda.reset_peak_memory_stats()
+        if profile:
+            _profiled(trainer)
+            return
+        trainer.train()
+    batch = CASES[case][0]
+    timed = ids[SKIPPED * batch :]
+    padded = sum(batch * max(map(len, timed[i : i + batch])) for i in range(0, len(timed), batch))
+    spent = sum(seconds[SKIPPED:])
+    found = {
+        "rate": sum(map(len, timed)) / spent,
+        "padded": padded / spent,
+        "step": spent / (steps - SKIPPED),
+        "peak": torch.cuda.max_memory_allocated() / 2**30,
+        "reserved": torch.cuda.max_memory_reserved() / 2**30,
+        "loaded": loaded,
+        "first": clock.first,
+        "losses": [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry],
+    }
+    print("RESULT " + json.dumps(found))
+
+
+def _profiled(trainer: Any) -> None:
+    """The operators of two steps in the middle, by the GPU's time."""
+    from torch.profiler import ProfilerActivity, schedule
+    from torch.profiler import profile as profiler
+    from transformers import TrainerCallback
+
+    with profiler(
+        activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], schedule=schedule(wait=4, warmup=1, active=2)
+    ) as seen:
+
+        class Tick(TrainerCallback):
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                seen.step()
+
+        trainer.add_callback(Tick())
+        trainer.train()
+    print(seen.key_averages().table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=70))
+
+
+def matrix_rate() -> None:
+    import torch
+
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    times = []
+    for _ in range(20):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        a @ b
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end) / 1000)
+    print("RESULT " + json.dumps({"rate": 2 * 8192**3 / median(times)}))
+
+
+def child(options: argparse.Namespace, variant: str, case: str, *more: str) -> dict[str, Any] | None:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    if variant.startswith("Unsloth") and options.unsloth_site:
+        environment["PYTHONPATH"] = options.unsloth_site
+    command = [sys.executable, __file__, "--variant", variant, "--case", case, "--model", options.model,
+               "--data", options.data or "", "--steps", str(options.steps), *more]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if "RESULT " not in done.stdout:
+        print(f"{variant}, {case}: failed\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}", flush=True)
+        return None
+    told, _, found = done.stdout.partition("RESULT ")
+    if variant.startswith("studio"):
+        print("\n".join(line for line in told.splitlines() if line.startswith(("Kernels", "Gradient"))))
+    result = json.loads(found.splitlines()[0])
+    print(f"{variant}, {case}: " + json.dumps(result), flush=True)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokenizer", help="a folder with Llama 2's tokenizer")
+    parser.add_argument("--data", help="a parquet file with a text column")
+    parser.add_argument("--unsloth-site", help="a folder with Unsloth and what it needs")
+    parser.add_argument("--model", help="where the random model is, or is to be written (27 GB)")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--variant", help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--profile", action="store_true", help="print where the time of a variant's step goes")
+    options = parser.parse_args()
+    if options.variant == "matrix rate":
+        matrix_rate()
+    elif options.variant == "make":
+        make_model(Path(options.model), options.tokenizer)
+    elif options.variant:
+        measure(options.variant, options.case, f"{options.model}-4bit", options.data, options.steps, options.profile)
+    else:
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    scratch = None
+    if options.model is None:
+        scratch = tempfile.TemporaryDirectory()
+        options.model = f"{scratch.name}/llama7b"
+    if not Path(f"{options.model}-4bit").is_dir():
+        command = [sys.executable, __file__, "--variant", "make", "--model", options.model]
+        subprocess.run([*command, "--tokenizer", options.tokenizer], check=True, capture_output=True)
+    rate = child(options, "matrix rate", "fixed")["rate"]
+    for case in options.cases:
+        runs = [variant for variant in options.only for _ in range(options.repeats)]
+        random.shuffle(runs)
+        found: dict[str, list[dict]] = {variant: [] for variant in options.only}
+        for variant in runs:
+            if result := child(options, variant, case):
+                found[variant].append(result)
+        _print_table(case, found, rate)
+
+
+def _print_table(case: str, found: dict[str, list[dict]], rate: float) -> None:
+    batch, length = CASES[case]
+    floor = rate / (4 * WEIGHTS)
+    print(f"\n{case}: {batch} × {length}; {rate / 1e12:.0f} TFLOP/s, so a floor of {floor:,.0f} tokens/s")
+    head = ("variant", "real tok/s", "× TRL", "× Unsloth", "spread", "padded tok/s", "step ms", "peak GiB", "of floor",
+            "load s", "first step s", "first losses")  # fmt: skip
+    print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
+    middle = {variant: median(r["rate"] for r in runs) for variant, runs in found.items() if runs}
+    for variant, runs in found.items():
+        if not runs:
+            print(f"| {variant} | not run |" + " |" * (len(head) - 2))
+            continue
+        rates, peer = [r["rate"] for r in runs], {name: middle.get(name) for name in ("TRL", "Unsloth")}
+        ratios = [f"{middle[variant] / value:.2f}" if value else "" for value in peer.values()]
+        packs = variant.startswith("studio")
+        cells = (
+            variant, f"{middle[variant]:,.0f}", *ratios, f"{min(rates):,.0f} to {max(rates):,.0f}",
+            "" if packs else f"{median(r['padded'] for r in runs):,.0f}",
+            f"{1000 * median(r['step'] for r in runs):.0f}", f"{max(r['peak'] for r in runs):.2f}",
+            f"{middle[variant] / floor:.0%}", f"{median(r['loaded'] for r in runs):.1f}",
+            f"{median(r['first'] for r in runs):.1f}", ", ".join(f"{loss:.3f}" for loss in runs[0]["losses"][:4]),
+        )  # fmt: skip
+        print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
