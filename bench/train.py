@@ -33,6 +33,7 @@ VARIANTS = {
     "Unsloth": "FastLanguageModel, checkpointing on",
     "Unsloth, off": "the same, checkpointing off",
     "studio": "as it comes: auto",
+    "studio, 10.6 GiB": "auto within what the prototype took",
     "studio, on": "gradient checkpointing on",
     "studio, offload": "gradient checkpointing offload",
     "studio, no kernels": "kernels off, gradient checkpointing on",
@@ -131,6 +132,7 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
     config = QLoRAConfig(
         model="bench", batch_size=batch, max_length=length, lora_rank=16, lora_alpha=16, learning_rate=2e-4,
         scheduler="linear", warmup_ratio=0, max_steps=steps, save_steps=0, seed=0, gradient_checkpointing=how,
+        gpu_memory=10.6 if variant == "studio, 10.6 GiB" else 0,
         kernels="off" if variant == "studio, no kernels" else "auto",
     )  # fmt: skip
     rows = [{"row": i, "input_ids": row, "labels": [-100, *row[1:]]} for i, row in enumerate(ids)]
@@ -226,6 +228,8 @@ def matrix_rate() -> None:
 
 def child(options: argparse.Namespace, variant: str, case: str, *more: str) -> dict[str, Any] | None:
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    if variant.startswith("studio"):  # as the worker does
+        environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     if variant.startswith("Unsloth") and options.unsloth_site:
         environment["PYTHONPATH"] = options.unsloth_site
     command = [sys.executable, __file__, "--variant", variant, "--case", case, "--model", options.model,

@@ -45,6 +45,7 @@ def same(model, batch, **settings):
     for block in blocks:
         for name, value in settings.items():
             setattr(block, name, value)
+        block.space.tight = bool(block.chunk)
     found, gradients = loss_and_gradients(model, batch)
     assert found == pytest.approx(expected, rel=1e-6)
     for name, gradient in gradients.items():

@@ -10,7 +10,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, Forecast, forecast, shape_of, smaller
-from core.runs.recompute import fuses, plan
+from core.runs.recompute import fuses, plan, room_of
 from core.settings import Settings
 
 
@@ -56,13 +56,14 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     dtype_bytes = 4 if config.compute_dtype == "float32" else 2
     fused = card is not None and fuses(config, about)
     tokens = config.batch_size * config.max_length
-    chosen = plan(config, shape, shape.layers, card.free if card else None, fused, tokens, dtype_bytes)
+    free = room_of(config, card.free) if card else None
+    chosen = plan(config, shape, shape.layers, free, fused, tokens, dtype_bytes)
     found = forecast(shape, config, chosen.blocks, dtype_bytes, fused)
     if card is None:
         memory = psutil.virtual_memory()
         return Fit(found, memory.available, memory.total, on_gpu=False)
-    room = Fit(found, card.free, card.total, on_gpu=True)
+    room = Fit(found, free, card.total, on_gpu=True)
     if room.fits:
         return room
-    change = smaller(shape, config, chosen.blocks > 0, card.free * (1 - MARGIN), fused)
-    return Fit(found, card.free, card.total, True, *(change or ({}, "")))
+    change = smaller(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
+    return Fit(found, free, card.total, True, *(change or ({}, "")))

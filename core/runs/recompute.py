@@ -27,12 +27,9 @@ class Recompute:
 
     @property
     def text(self) -> str:
-        if not self.blocks:
-            said = "off"
-        elif self.blocks == self.of:
-            said = "on"
-        else:
-            said = f"on for {self.blocks} of {self.of} blocks"
+        said = "off" if not self.blocks else "on"
+        if 0 < self.blocks < self.of:
+            said = f"on for up to {self.blocks} of {self.of} blocks, as many as a batch asks for"
         kept = ", what is kept goes to the machine's memory" if self.offload else ""
         return f"Gradient checkpointing is {said}{kept} ({self.why})."
 
@@ -51,16 +48,21 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
     )  # fmt: skip
 
 
+def room_of(config: QLoRAConfig, free: int) -> int:
+    """Bytes of `free` that the run may take."""
+    return min(free, round(config.gpu_memory * _GIB)) if config.gpu_memory else free
+
+
 def plan(
     config: QLoRAConfig, shape: Shape | None, of: int, room: int | None, fused: bool, tokens: int, dtype_bytes: int = 2
 ) -> Recompute:
-    """What to recompute.
+    """What to recompute of a batch.
 
     Args:
         shape: None for a model without a forecast.
         of: blocks of the model.
         room: bytes of the card that the run may take, all its weights included; None without a GPU.
-        tokens: of the longest batch.
+        tokens: of the batch; what the longest asks for is what a run has to have room for.
     """
     wish = config.gradient_checkpointing
     if wish == "offload":

@@ -15,11 +15,11 @@ from trl import SFTConfig, SFTTrainer
 from core.data.tokens import Renderer
 from core.models.loading import LoadedBase, resolve_dtype
 from core.runs.config import QLoRAConfig
-from core.train import recompute
 from core.train.batches import count_tokens, learned, pack, pad
 from core.train.kernels.install import install
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
+from core.train.recompute import Planner
 
 OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
@@ -149,10 +149,8 @@ class StudioTrainer(SFTTrainer):
         self.blocks = []
         if config.kernels == "auto" and torch.cuda.is_available():
             self.blocks, said = install(base)
-        fused = bool(self.blocks)
-        self.recompute = recompute.decide(config, base, fused, rows)
-        recompute.apply(self.recompute, base, self.blocks)
-        return [*said, self.recompute.text]
+        self.recompute = Planner(config, base, self.blocks, rows)
+        return [*said, self.recompute.longest.text]
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = pack(rows) if self.packing else pad(rows, self.pad_id)
@@ -204,6 +202,7 @@ class StudioTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over the answer tokens of the whole update, accumulation included, as Trainer expects it."""
         self._rows_seen += inputs.get("row_numbers", [])
+        self.recompute.prepare(inputs["input_ids"].numel())
         total, count = self.summed_loss(inputs, self.goal)
         self.tokens_seen += count_tokens(inputs)
         return total / (count if num_items_in_batch is None else num_items_in_batch)

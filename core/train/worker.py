@@ -36,6 +36,8 @@ _ROOM_SECONDS = 90  # an answer that is being written ends first
 
 
 def main(arguments: list[str]) -> int:
+    # batches of many sizes would leave gaps that nothing fits into
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     folder = Path(arguments[0])
     settings = Settings(home=folder.parent.parent)
     run, store = Run(folder), RunStore(settings)

@@ -48,3 +48,9 @@ class BatchKnobs(BaseModel):
         "machine's memory, for cards of 8 to 12 GB.",
         on_resume=True,
     )  # fmt: skip
+    gpu_memory: float = knob(
+        0.0, "Batch and length", "GPU memory",
+        "GiB of the GPU that the run may take; 0: what is free. What is recomputed is chosen by it, batch by batch.",
+        when={"gradient_checkpointing": ("auto",)}, ge=0, le=1024,
+        on_resume=True,
+    )  # fmt: skip

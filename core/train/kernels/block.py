@@ -3,7 +3,8 @@
 What a block keeps for its backward pass is its own choice: its input alone, everything else made again (`keep` off);
 or with it query, key, value, the attended values, the residual stream between attention and MLP, gate and up (`keep`
 on). Norms, SwiGLU and unpacked weights are cheap to make and are never kept. When recomputing, the down projection is
-left out: nothing needs it. With `chunk`, the MLP goes over so many tokens at a time.
+left out, as nothing needs it, and what it unpacks serves the backward pass too. With `chunk`, the MLP goes over so many
+tokens at a time.
 """
 
 from collections.abc import Callable
@@ -63,9 +64,9 @@ class Block:
         attention, mlp = layer.self_attn, layer.mlp
         self.layer, self.space = layer, space
         self.first_norm, self.second_norm = layer.input_layernorm, layer.post_attention_layernorm
-        self.qkv = Group([attention.q_proj, attention.k_proj, attention.v_proj])
-        self.o, self.down = Group([attention.o_proj]), Group([mlp.down_proj])
-        self.gate_up = Group([mlp.gate_proj, mlp.up_proj])
+        self.qkv = Group("qkv", [attention.q_proj, attention.k_proj, attention.v_proj])
+        self.o, self.down = Group("o", [attention.o_proj]), Group("down", [mlp.down_proj])
+        self.gate_up = Group("gate and up", [mlp.gate_proj, mlp.up_proj])
         self.groups = (self.qkv, self.o, self.gate_up, self.down)
         self.head_dim = attention.head_dim
         self.widths = [part.out_features for part in self.qkv.parts]
@@ -95,51 +96,62 @@ class Block:
         with torch.enable_grad() if call.training else torch.no_grad():
             out = call.attend(*leaves)
         attended = self.o.input(tokens, x)
-        attended[:, : self.o.in_features].copy_(out.detach().reshape(tokens, -1))
+        elementwise.copy(out.detach().reshape(tokens, -1), attended[:, : self.o.in_features])
         lowered_out = self.o.extend(self.space, attended)
         middle = torch.addmm(x, attended, self.o.unpack(self.space, x).t())
         return Attended(rstd, leaves, out, lowered, lowered_out, middle)
 
-    def gated(self, middle: torch.Tensor, weights: torch.Tensor) -> Gated:
-        """Gate and up from the residual stream (tokens, hidden) and their unpacked weights."""
+    def gated(self, middle: torch.Tensor, again: bool = False) -> Gated:
+        """Gate and up from the residual stream (tokens, hidden)."""
         both = self.gate_up.input(len(middle), middle)
         norm = self.second_norm
         rstd = elementwise.norm(middle, norm.weight, norm.variance_epsilon, both[:, : middle.shape[1]])
         lowered = self.gate_up.extend(self.space, both)
-        return Gated(rstd, both @ weights.t(), lowered, None)
+        return Gated(rstd, both @ self.gate_up.unpack(self.space, middle, again).t(), lowered, None)
 
-    def mlp(self, middle: torch.Tensor, out: torch.Tensor) -> Gated:
+    def mlp(self, middle: torch.Tensor, out: torch.Tensor, again: bool) -> Gated:
         """The second half into `out` (tokens, hidden)."""
-        gated = self.gated(middle, self._gate_up(middle))
+        gated = self.gated(middle, again)
         product = self.down.input(len(middle), middle)
         elementwise.swiglu(gated.both, product[:, : self.down.in_features])
         gated.lowered_down = self.down.extend(self.space, product)
-        torch.addmm(middle, product, self._down(middle).t(), out=out)
+        torch.addmm(middle, product, self.down.unpack(self.space, middle, again).t(), out=out)
         return gated
 
     def mlp_back(
-        self, middle: torch.Tensor, gradient: torch.Tensor, gated: Gated
+        self, middle: torch.Tensor, gradient: torch.Tensor, gated: Gated, again: tuple[bool, bool]
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Of the residual stream (tokens, hidden), and of the factors of gate, up and down. Consumes `gated`."""
-        product, of_down = self.down.back(self.space, gradient, self._down(middle))
-        elementwise.swiglu_back(gated.both, product)  # product is now what down multiplied, both its gradients
+        """Of the residual stream (tokens, hidden), and of the factors of gate, up and down. Consumes `gated`.
+
+        Args:
+            again: whether gate and up, and whether down, lie unpacked.
+        """
+        product, of_down = self.down.back_apart(self.space, gradient, again[1])
+        lower = self.down.lower(self.space, product, again[1])
+        elementwise.swiglu_back(gated.both, product, of_down, lower)
+        # product is now what down multiplied, gated.both its gradients
         if gated.lowered_down is None and self.down.rank:
-            gated.lowered_down = product @ self.down.lower(self.space, product).t()
+            gated.lowered_down = product @ lower.t()
         down = self.down.factor_gradients(gradient, product, gated.lowered_down, of_down)
         del product, of_down
-        pulled, of_gate_up = self.gate_up.back(self.space, gated.both, self._gate_up(middle))
+        pulled, of_gate_up = self.gate_up.back(self.space, gated.both, again[0])
         back, normed = elementwise.norm_back(middle, self.second_norm.weight, gated.rstd, pulled, gradient)
         return back, self.gate_up.factor_gradients(gated.both, normed, gated.lowered, of_gate_up) + down
 
     def attention_back(
-        self, x: torch.Tensor, gradient: torch.Tensor, kept: Attended, call: Call
+        self, x: torch.Tensor, gradient: torch.Tensor, kept: Attended, call: Call, again: bool
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Of the block's input, and of the factors of query, key, value and out."""
         tokens = len(x)
-        pulled, of_o = self.o.back(self.space, gradient, self.o.unpack(self.space, x))
+        pulled, of_o = self.o.back(self.space, gradient, again)
         values = kept.out.detach().reshape(tokens, -1)
         out = self.o.factor_gradients(gradient, values, kept.lowered_out, of_o)
-        of_leaves = torch.autograd.grad(kept.out, kept.leaves, pulled.reshape(kept.out.shape))
+        if not pulled.is_contiguous():
+            joined = torch.empty_like(values)
+            elementwise.copy(pulled, joined)
+            pulled = joined
+            del joined
+        of_leaves = torch.autograd.grad(kept.out, kept.leaves, pulled.view(kept.out.shape))
         kept.out = kept.leaves = None
         del pulled, values
         qkv = torch.empty(tokens, self.qkv.out_features, dtype=x.dtype, device=x.device)
@@ -150,26 +162,12 @@ class Block:
             if number < 2:
                 elementwise.rotate(source, target, call.cos, call.sin, back=True)
             else:
-                target.copy_(source)
+                elementwise.copy(source.flatten(1), target.flatten(1))
             at += width
         del of_leaves, source, part
-        pulled, of_qkv = self.qkv.back(self.space, qkv, self.qkv.unpack(self.space, x))
+        pulled, of_qkv = self.qkv.back(self.space, qkv, again)
         back, normed = elementwise.norm_back(x, self.first_norm.weight, kept.rstd, pulled, gradient)
         return back, self.qkv.factor_gradients(qkv, normed, kept.lowered, of_qkv) + out
-
-    # In chunks both weights stay unpacked from chunk to chunk, so each has a place of its own.
-    def _gate_up(self, like: torch.Tensor) -> torch.Tensor:
-        return self._unpacked[0] if self.chunk else self.gate_up.unpack(self.space, like)
-
-    def _down(self, like: torch.Tensor) -> torch.Tensor:
-        return self._unpacked[1] if self.chunk else self.down.unpack(self.space, like)
-
-    def unpack_mlp(self, like: torch.Tensor) -> None:
-        if self.chunk:
-            self._unpacked = (
-                self.gate_up.unpack(self.space, like),
-                self.down.unpack(self.space, like, "weights of down"),
-            )
 
     def pieces(self, tokens: int) -> list[slice]:
         size = self.chunk or tokens
@@ -182,10 +180,9 @@ class _Step(torch.autograd.Function):
         x = hidden.reshape(-1, hidden.shape[-1])
         attended = block.attention(x, call)
         out = torch.empty_like(x)
-        block.unpack_mlp(x)
         keep, gated = block.keep and call.training, []
-        for piece in block.pieces(len(x)):
-            made = block.mlp(attended.middle[piece], out[piece])
+        for number, piece in enumerate(block.pieces(len(x))):
+            made = block.mlp(attended.middle[piece], out[piece], again=number > 0)
             if keep:
                 gated.append(made)
             del made
@@ -199,16 +196,15 @@ class _Step(torch.autograd.Function):
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         block, call = ctx.block, ctx.call
         x = block.offload.fetch(ctx.x) if block.offload and ctx.kept is None else ctx.x
-        flat = gradient.reshape(x.shape)
+        flat, fresh = gradient.reshape(x.shape), ctx.kept is None
         attended, gated = ctx.kept or (block.attention(x, call), None)
         ctx.kept = ctx.x = None
-        block.unpack_mlp(x)
         middle_back, of_mlp = None, None
         pieces = block.pieces(len(x))
         for number, piece in enumerate(pieces):
             middle = attended.middle[piece]
-            one = gated[number] if gated else block.gated(middle, block._gate_up(middle))
-            back, found = block.mlp_back(middle, flat[piece], one)
+            one = gated[number] if gated else block.gated(middle, again=number > 0)
+            back, found = block.mlp_back(middle, flat[piece], one, (fresh or number > 0, number > 0))
             if len(pieces) == 1:
                 middle_back, of_mlp = back, found
                 continue
@@ -219,5 +215,5 @@ class _Step(torch.autograd.Function):
             del one, back, found
         del flat, gated
         attended.middle = None
-        back, of_attention = block.attention_back(x, middle_back, attended, call)
+        back, of_attention = block.attention_back(x, middle_back, attended, call, fresh)
         return back.view(gradient.shape), None, None, *of_attention, *of_mlp

@@ -81,16 +81,31 @@ def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
     out.copy_(torch.nn.functional.silu(gate) * up)
 
 
-def swiglu_back(both: torch.Tensor, gradient: torch.Tensor) -> None:
-    """In place: `both` becomes the gradients of gate and up, `gradient` (tokens, width) the product itself again."""
+def swiglu_back(both: torch.Tensor, gradient: torch.Tensor, lowered: torch.Tensor, lower: torch.Tensor) -> None:
+    """In place: `both` becomes the gradients of gate and up, `gradient` (tokens, width) the product itself again.
+
+    Args:
+        lowered, lower: (tokens, columns) and (columns, width); their product is what of the gradient came through
+            LoRA, and is added to it first. No columns without LoRA.
+    """
     if fused(both):
         from core.train.kernels import gpu
 
-        gpu.swiglu_back(both, gradient)
+        gpu.swiglu_back(both, gradient, lowered, lower)
         return
     gate, up = both.float().chunk(2, dim=1)
-    pulled, open_ = gradient.float(), torch.sigmoid(gate)
+    pulled, open_ = torch.addmm(gradient.float(), lowered.float(), lower.float()), torch.sigmoid(gate)
     gated = gate * open_
     product = gated * up
     both.copy_(torch.cat([pulled * up * (open_ + gated * (1 - open_)), pulled * gated], dim=1))
     gradient.copy_(product)
+
+
+def copy(source: torch.Tensor, out: torch.Tensor) -> None:
+    """Between matrices of one shape whose rows may lie apart."""
+    if fused(out):
+        from core.train.kernels import gpu
+
+        gpu.copy(source, out)
+        return
+    out.copy_(source)

@@ -49,21 +49,38 @@ def unpack_4bit(weight: torch.Tensor, state, out: torch.Tensor) -> None:
 
 
 @triton.jit
-def _place(values, out, rank, first, scale, stride, columns, ROW: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, ROW)
-    own = (column >= first) & (column < first + rank)
+def _place(values, out, rows, rank, first, scale, stride, columns, ROWS: tl.constexpr, ROW: tl.constexpr):
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    column = tl.arange(0, ROW)[None, :]
+    own = (column >= first) & (column < first + rank) & (row < rows)
     value = tl.load(values + row * rank + column - first, mask=own, other=0.0) * scale
-    tl.store(out + row * stride + column, value.to(out.dtype.element_ty), mask=column < columns)
+    tl.store(out + row * stride + column, value.to(out.dtype.element_ty), mask=(column < columns) & (row < rows))
 
 
 def place(values: torch.Tensor, scale: float, first: int, out: torch.Tensor) -> None:
     """`values` (rows, rank) × scale into the columns of `out` from `first` on; the other columns become 0."""
-    columns = out.shape[1]
-    _place[(out.shape[0],)](
-        values, out, values.shape[1], first, scale, out.stride(0), columns, ROW=triton.next_power_of_2(columns),
-        num_warps=1,
+    rows, columns = out.shape
+    _place[(triton.cdiv(rows, 32),)](
+        values, out, rows, values.shape[1], first, scale, out.stride(0), columns,
+        ROWS=32, ROW=triton.next_power_of_2(columns), num_warps=4,
     )  # fmt: skip
+
+
+@triton.jit
+def _copy(source, out, width, source_stride, out_stride, ROW: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * ROW + tl.arange(0, ROW)
+    inside = column < width
+    tl.store(out + row * out_stride + column, tl.load(source + row * source_stride + column, mask=inside), mask=inside)
+
+
+def copy(source: torch.Tensor, out: torch.Tensor) -> None:
+    """Between matrices of one shape and kind; PyTorch's own copy is slow where rows do not follow one another."""
+    rows, width = out.shape
+    block = min(2048, triton.next_power_of_2(width))
+    _copy[(rows, triton.cdiv(width, block))](
+        source, out, width, source.stride(0), out.stride(0), ROW=block, num_warps=4 if block > 256 else 1
+    )
 
 
 @triton.jit
@@ -158,23 +175,33 @@ def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
 
 
 @triton.jit
-def _swiglu_back(both, gradient, width, both_stride, gradient_stride, COUNT: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * COUNT + tl.arange(0, COUNT)
-    inside = column < width
+def _swiglu_back(
+    both, gradient, lowered, lower, rows, width, both_stride, gradient_stride, lowered_stride, lower_stride,
+    RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    row = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    inside = (row < rows) & (column < width)
+    kind = both.dtype.element_ty
+    pulled = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)
+    for first in tl.static_range(0, RANK, 64):
+        at = first + tl.arange(0, 64)
+        left = tl.load(lowered + row * lowered_stride + at[None, :], mask=row < rows, other=0.0)
+        right = tl.load(lower + at[:, None] * lower_stride + column, mask=column < width, other=0.0)
+        pulled = tl.dot(left, right, pulled, input_precision="ieee")
     at_gate, at_up = both + row * both_stride + column, both + row * both_stride + width + column
-    gate, up = tl.load(at_gate, mask=inside).to(tl.float32), tl.load(at_up, mask=inside).to(tl.float32)
-    pulled = tl.load(gradient + row * gradient_stride + column, mask=inside).to(tl.float32)
+    gate = tl.load(at_gate, mask=inside, other=0.0).to(tl.float32)
+    up = tl.load(at_up, mask=inside, other=0.0).to(tl.float32)
     open_ = tl.sigmoid(gate)
     gated = gate * open_
-    kind = both.dtype.element_ty
     tl.store(at_gate, (pulled * up * (open_ + gated * (1 - open_))).to(kind), mask=inside)
     tl.store(at_up, (pulled * gated).to(kind), mask=inside)
     tl.store(gradient + row * gradient_stride + column, (gated * up).to(kind), mask=inside)
 
 
-def swiglu_back(both: torch.Tensor, gradient: torch.Tensor) -> None:
+def swiglu_back(both: torch.Tensor, gradient: torch.Tensor, lowered: torch.Tensor, lower: torch.Tensor) -> None:
     rows, width = gradient.shape
-    _swiglu_back[(rows, triton.cdiv(width, 2048))](
-        both, gradient, width, both.stride(0), gradient.stride(0), COUNT=2048, num_warps=4
-    )
+    _swiglu_back[(triton.cdiv(width, 128), triton.cdiv(rows, 32))](
+        both, gradient, lowered, lower, rows, width, both.stride(0), gradient.stride(0), lowered.stride(0),
+        lower.stride(0), RANK=lower.shape[0], ROWS=32, COLUMNS=128, num_warps=4,
+    )  # fmt: skip

@@ -7,22 +7,29 @@ way back one product with [W, s B] gives both the gradient of x through W and th
 
 import torch
 
-from core.train.kernels.elementwise import fused
+from core.train.kernels.elementwise import copy, fused
 
 _COLUMNS = 64  # ranks are padded to this: rows stay aligned to 128 bytes, the tensor cores' favourite
 
 
 class Space:
-    """Scratch memory shared by all blocks: unpacked weights live from one product to the next."""
+    """Scratch memory that all blocks share, a slot a kind of group: what one unpacked stays until the next does."""
 
     def __init__(self) -> None:
         self._held: dict[str, torch.Tensor] = {}
+        self.owner: dict[str, object] = {}  # whose weights lie in a slot, in the present state of their factors
+
+        self.tight = False  # whether all but the largest share one place
+
+    def slot(self, name: str) -> str:
+        return "rest" if self.tight and name in ("qkv", "o", "down") else name
 
     def take(self, slot: str, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
         """(rows, columns) with whatever was there before; it is the caller's until the slot is taken again."""
         size, held = rows * columns, self._held.get(slot)
         if held is None or held.numel() < size or held.dtype != like.dtype or held.device != like.device:
-            self._held.pop(slot, None)
+            self._held.pop(slot, None)  # its memory first
+            self.owner.pop(slot, None)
             self._held[slot] = held = torch.empty(size, dtype=like.dtype, device=like.device)
         return held[:size].view(rows, columns)
 
@@ -59,7 +66,8 @@ class Projection:
 class Group:
     """Projections of one input: query, key and value; gate and up; or one alone."""
 
-    def __init__(self, modules: list[torch.nn.Module]):
+    def __init__(self, name: str, modules: list[torch.nn.Module]):
+        self.name = name
         self.parts = [Projection(module) for module in modules]
         self.in_features = self.parts[0].in_features
         self.out_features = sum(part.out_features for part in self.parts)
@@ -71,9 +79,17 @@ class Group:
         """The trained factors: A and B of each part that has them."""
         return [factor for part in self.parts if part.rank for factor in (part.a, part.b)]
 
-    def unpack(self, space: Space, like: torch.Tensor, slot: str = "weights") -> torch.Tensor:
-        """[W, s B], (out features, in features + columns); B stands on the diagonal of its columns."""
+    def unpack(self, space: Space, like: torch.Tensor, again: bool = False) -> torch.Tensor:
+        """[W, s B], (out features, in features + columns); B stands on the diagonal of its columns.
+
+        Args:
+            again: the factors are as they were at the last call, so what still lies there will do.
+        """
+        slot = space.slot(self.name)
         both = space.take(slot, self.out_features, self.in_features + self.columns, like)
+        if again and space.owner.get(slot) is self:
+            return both
+        space.owner[slot] = self
         first_row = first_column = 0
         for part in self.parts:
             rows = both[first_row : first_row + part.out_features]
@@ -83,9 +99,13 @@ class Group:
             first_row, first_column = first_row + part.out_features, first_column + part.rank
         return both
 
-    def lower(self, space: Space, like: torch.Tensor) -> torch.Tensor:
+    def lower(self, space: Space, like: torch.Tensor, again: bool = False) -> torch.Tensor:
         """All A, one below the other and padded with zeros: (columns, in features)."""
-        lower = space.take("lower", self.columns, self.in_features, like)
+        slot = f"{self.name}, lower"
+        lower = space.take(slot, self.columns, self.in_features, like)
+        if again and space.owner.get(slot) is self:
+            return lower
+        space.owner[slot] = self
         first = 0
         for part in self.parts:
             if part.rank:
@@ -104,21 +124,24 @@ class Group:
             return None
         x, beside = both[:, : self.in_features], both[:, self.in_features :]
         lowered = x @ self.lower(space, both).t()
-        beside.copy_(lowered)
+        copy(lowered, beside)
         return lowered
 
-    def back(self, space: Space, gradient: torch.Tensor, both: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def back(self, space: Space, gradient: torch.Tensor, again: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """The gradients of x (rows, in features) and of x Aᵀ (rows, columns), as views of one product.
 
         Args:
             gradient: (rows, out features).
-            both: [W, s B], from `unpack`.
         """
-        product = gradient @ both
-        of_x, of_lowered = product[:, : self.in_features], product[:, self.in_features :]
+        of_x, of_lowered = self.back_apart(space, gradient, again)
         if self.rank:
-            of_x.addmm_(of_lowered, self.lower(space, product))
+            of_x.addmm_(of_lowered, self.lower(space, of_x, again))
         return of_x, of_lowered
+
+    def back_apart(self, space: Space, gradient: torch.Tensor, again: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, but for what reaches x through A."""
+        product = gradient @ self.unpack(space, gradient, again)
+        return product[:, : self.in_features], product[:, self.in_features :]
 
     def factor_gradients(
         self, gradient: torch.Tensor, x: torch.Tensor, lowered: torch.Tensor | None, of_lowered: torch.Tensor
