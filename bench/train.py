@@ -3,8 +3,9 @@
     python bench/train.py --tokenizer FOLDER --data guanaco-llama2-1k-train.parquet [--unsloth-site FOLDER]
 
 A random model of Llama-2-7B's shape in NF4 with double quantization, bf16, LoRA rank 16 on all linear layers, fused
-AdamW, the same rows in the same order. Every variant in a process of its own, in random order, repeated. A rate is the
-median of the repeats; the first steps of each (compilation, allocation) are left out. Real tokens leave padding out.
+AdamW, the same rows in the same order. Every variant in a process of its own, in random order, repeated; the next
+imports its packages while one is measured. A rate is the median of the repeats; the first steps of each (compilation,
+allocation) are left out. Real tokens leave padding out.
 The floor is the matrix work alone, 4 FLOPs a weight and token, at the rate this card multiplies 8,192² matrices.
 """
 
@@ -148,13 +149,19 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
 
 def measure(variant: str, case: str, folder: str, data: str, steps: int, profile: bool) -> None:
     """Run one variant in this process and print one JSON line."""
+    if variant.startswith("Unsloth"):
+        import unsloth  # noqa: F401  before the rest, which it patches
+    import torch
+    import trl  # noqa: F401  the longest import
+    from transformers import TrainerCallback
+
+    if variant.startswith("studio"):
+        import core.train.trainer  # noqa: F401
     ids = rows_of(case, data, folder, steps)
+    sys.stdin.readline()  # until it is this one's turn
     with tempfile.TemporaryDirectory() as out:
         make = studio_trainer if variant.startswith("studio") else peer_trainer
         trainer, loaded = make(variant, case, folder, ids, out, steps)
-        import torch
-        from transformers import TrainerCallback
-
         began, seconds = time.monotonic(), []
 
         class Clock(TrainerCallback):
@@ -226,24 +233,35 @@ def matrix_rate() -> None:
     print("RESULT " + json.dumps({"rate": 2 * 8192**3 / median(times)}))
 
 
-def child(options: argparse.Namespace, variant: str, case: str, *more: str) -> dict[str, Any] | None:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    if variant.startswith("studio"):  # as the worker does
-        environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
-    if variant.startswith("Unsloth") and options.unsloth_site:
-        environment["PYTHONPATH"] = options.unsloth_site
-    command = [sys.executable, __file__, "--variant", variant, "--case", case, "--model", options.model,
-               "--data", options.data or "", "--steps", str(options.steps), *more]  # fmt: skip
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if "RESULT " not in done.stdout:
-        print(f"{variant}, {case}: failed\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}", flush=True)
-        return None
-    told, _, found = done.stdout.partition("RESULT ")
-    if variant.startswith("studio"):
-        print("\n".join(line for line in told.splitlines() if line.startswith(("Kernels", "Gradient"))))
-    result = json.loads(found.splitlines()[0])
-    print(f"{variant}, {case}: " + json.dumps(result), flush=True)
-    return result
+class Child:
+    """One measurement in a process of its own; it waits for its turn when it has imported what it needs."""
+
+    def __init__(self, options: argparse.Namespace, variant: str, case: str):
+        environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+        if variant.startswith("studio"):  # as the worker does
+            environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+        if variant.startswith("Unsloth") and options.unsloth_site:
+            environment["PYTHONPATH"] = options.unsloth_site
+        command = [sys.executable, __file__, "--variant", variant, "--case", case, "--model", options.model,
+                   "--data", options.data or "", "--steps", str(options.steps)]  # fmt: skip
+        self.variant, self.case = variant, case
+        self._said = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=self._said, stderr=subprocess.STDOUT, text=True
+        )
+
+    def result(self) -> dict[str, Any] | None:
+        self._process.communicate("go\n")
+        self._said.seek(0)
+        told, _, found = self._said.read().partition("RESULT ")
+        self._said.close()
+        if not found:
+            print(f"{self.variant}, {self.case}: failed\n{told[-3000:]}", flush=True)
+            return None
+        chosen = [line for line in told.splitlines() if line.startswith(("Kernels", "Gradient"))]
+        found = found.splitlines()[0]
+        print(f"{self.variant}, {self.case}: {found} {' '.join(chosen)}", flush=True)
+        return json.loads(found)
 
 
 def main() -> None:
@@ -277,16 +295,21 @@ def compare(options: argparse.Namespace) -> None:
         options.model = f"{scratch.name}/llama7b"
     if not Path(f"{options.model}-4bit").is_dir():
         command = [sys.executable, __file__, "--variant", "make", "--model", options.model]
-        subprocess.run([*command, "--tokenizer", options.tokenizer], check=True, capture_output=True)
-    rate = child(options, "matrix rate", "fixed")["rate"]
+        subprocess.run([*command, "--tokenizer", options.tokenizer], check=True, stdout=subprocess.DEVNULL)
+    rate = Child(options, "matrix rate", "fixed").result()["rate"]
+    runs = []
     for case in options.cases:
-        runs = [variant for variant in options.only for _ in range(options.repeats)]
-        random.shuffle(runs)
-        found: dict[str, list[dict]] = {variant: [] for variant in options.only}
-        for variant in runs:
-            if result := child(options, variant, case):
-                found[variant].append(result)
-        _print_table(case, found, rate)
+        of_case = [(variant, case) for variant in options.only for _ in range(options.repeats)]
+        random.shuffle(of_case)
+        runs += of_case
+    found: dict[str, dict[str, list[dict]]] = {case: {v: [] for v in options.only} for case in options.cases}
+    after = Child(options, *runs[0])
+    for following in [*runs[1:], None]:
+        now, after = after, following and Child(options, *following)
+        if result := now.result():
+            found[now.case][now.variant].append(result)
+    for case in options.cases:
+        _print_table(case, found[case], rate)
 
 
 def _print_table(case: str, found: dict[str, list[dict]], rate: float) -> None:

@@ -18,8 +18,9 @@ _STATE_BYTES = {
     "lion_8bit": 1.05, "paged_lion_8bit": 0.0,
 }  # fmt: skip
 _WORKSPACE = 64 * _MIB  # what cuBLAS keeps
+_BESIDE = 96 * _MIB  # what cuBLAS keeps more for a backward pass in a thread of its own, and small pieces
 CONTEXT = 450 * _MIB  # what CUDA and its kernels take beside torch's allocator
-FRAGMENTED = 1.12  # torch's allocator holds this much more than its peak
+FRAGMENTED = 1.06  # torch's allocator holds this much more than its peak, with segments that can grow
 MARGIN = 0.05  # of the card that is left free
 
 
@@ -152,22 +153,22 @@ def _activations(shape: Shape, tokens: int, late: float, blocks: int) -> float:
 
 
 def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool) -> float:
-    """Of the fused blocks; the figures count what core/train/kernels/block.py holds at its peak."""
+    """Of the fused blocks: what core/train/kernels/block.py holds at its peak, and what measuring added to it."""
     h, m, q, kv = shape.hidden, shape.intermediate, shape.query, shape.key
-    unpacked = 2.0 * 2 * m * (h + 64)  # gate and up, side by side
-    kept = (shape.layers - blocks) * tokens * 2.0 * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
-    inputs = (2 if offload else blocks) * tokens * 2.0 * h
-    live = tokens * 2.0 * (m + 5 * h)
+    unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BESIDE  # gate and up, side by side; query, key and value
+    if not offload:
+        unpacked += 2.0 * (h * (q + 64) + h * (m + 64))  # out and down in places of their own
+    a_token = 2.0 * tokens
+    kept = (shape.layers - blocks) * a_token * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
+    inputs = (2 if offload else blocks) * a_token * h
+    live = a_token * (m + 7 * h)
     if not blocks:
         return kept + live + unpacked
-    again = tokens * 2.0 * (3 * m + 5 * h + 2 * q + 2 * kv)
+    again = a_token * (3 * m + 6 * h + 2 * q + 2 * kv)
     if offload:
-        piece = min(tokens, 2048)
-        again = max(piece * 2.0 * (3 * m + 3 * h) + tokens * 2.0 * (4 * h + 2 * q + 2 * kv),
-                    tokens * 2.0 * (5 * h + 3 * q + 4 * kv))  # fmt: skip
-        unpacked += 2.0 * m * (h + 64)
-    end = again + unpacked + late
-    return max(inputs + kept + live * (kept > 0) + unpacked, inputs + again + unpacked, end)
+        piece = 2.0 * min(tokens, 2048)
+        again = max(piece * (3 * m + 3 * h) + a_token * (6 * h + 2 * q + 2 * kv), a_token * (6 * h + 3 * q + 4 * kv))
+    return max(inputs + kept + live * (kept > 0), inputs + again) + unpacked + late
 
 
 def smaller(

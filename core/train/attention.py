@@ -10,7 +10,6 @@ builds none: causality and the rows' borders are kept here.
 
 import functools
 import importlib.util
-import inspect
 from collections.abc import Callable
 
 import torch
@@ -57,7 +56,7 @@ def packed_attention(
         if row_bounds is None:
             row_bounds = bounds_of(lengths).to(query.device)
         # kernels take (tokens, heads, head width)
-        q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+        q, k, v = (part.squeeze(0).transpose(0, 1) for part in (query, key, value))
         return kernel(q, k, v, row_bounds, max(lengths), scaling)[None], None
     # split, not slices: its backward joins the gradients once, where each slice's would zero-fill a whole tensor
     rows = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
@@ -89,15 +88,17 @@ def _kernel(device: int) -> Callable[..., torch.Tensor] | None:
         )
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
         return None
-    from torch.nn.attention.varlen import varlen_attn
+    return _flash
 
-    says_grouped = "enable_gqa" in inspect.signature(varlen_attn).parameters
 
-    def attend(q, k, v, bounds, longest, scale):
-        grouped = {"enable_gqa": q.shape[1] != k.shape[1]} if says_grouped else {}
-        return varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **grouped)
-
-    return attend
+def _flash(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bounds: torch.Tensor, longest: int, scale: float | None
+) -> torch.Tensor:
+    """What torch.nn.attention.varlen.varlen_attn calls, without its wrapping in Python, which takes the host longer
+    than the GPU takes to attend."""
+    return torch.ops.aten._flash_attention_forward(
+        q, k, v, bounds, bounds, longest, longest, 0.0, True, False, scale=scale
+    )[0]
 
 
 def kernel_name(device: int = 0) -> str:

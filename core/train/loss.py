@@ -62,7 +62,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, scale: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
-        return ctx.gradient * scale.to(ctx.gradient.dtype), None, None, None, None
+        gradient, ctx.gradient = ctx.gradient, None  # as large as the hidden states: used once, and in place
+        return gradient.mul_(scale.to(gradient.dtype)), None, None, None, None
 
 
 def chunked_cross_entropy(

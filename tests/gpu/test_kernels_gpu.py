@@ -13,6 +13,9 @@ from core.train.kernels.install import install
 from core.train.kernels.offload import Offload
 from core.train.loss import chunked_cross_entropy
 
+if elementwise.HAS_TRITON:
+    from core.train.kernels import gpu
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
@@ -85,32 +88,54 @@ def test_rotary_embedding(without_triton, tokens, heads, width, back):
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(5, 100), (300, 11008)])
-def test_swiglu_both_ways(without_triton, tokens, width):
+@pytest.mark.parametrize(("columns", "rank"), [(0, 0), (64, 16), (128, 100)])
+def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
     given, pulled = drawn(tokens, 2 * width), drawn(tokens, width)
+    lowered, lower = drawn(tokens, columns), drawn(columns, width)
+    lowered[:, rank:] = lower[rank:] = 0
 
     def both():
         out, gates, gradient = strided(tokens, width), given.clone(), strided(tokens, width).copy_(pulled)
         elementwise.swiglu(gates, out)
-        elementwise.swiglu_back(gates, gradient)
+        elementwise.swiglu_back(gates, gradient, lowered, lower, rank)
         return out, gates, gradient
 
     for found, expected in zip(both(), without_triton(both), strict=True):
         assert apart(found, expected) < 4e-3
 
 
+@pytest.mark.parametrize("width", [40, 5000])
+def test_copies_between_rows_that_lie_apart(width):
+    source, out = drawn(50, width + 8)[:, :width], strided(50, width)
+    elementwise.copy(source, out)
+    assert torch.equal(out, source)
+
+
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("nested", [True, False])
-@pytest.mark.parametrize("block", [64, 128])
-def test_unpacked_weights_are_bitsandbytes_own(kind, nested, block):
+@pytest.mark.parametrize(("block", "rank", "columns"), [(64, 16, 64), (128, 7, 128), (64, 0, 0)])
+def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, nested, block, rank, columns):
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
-    from core.train.kernels import gpu
-
-    weight = drawn(320, 1024) * 0.02
+    weight, first = drawn(320, 1024) * 0.02, rank and 30
     packed, state = quantize_4bit(weight, quant_type=kind, compress_statistics=nested, blocksize=block)
-    out = strided(320, 1024)
-    gpu.unpack_4bit(packed, state, out)
+    both = torch.full((320, 1024 + columns), float("nan"), device="cuda", dtype=torch.bfloat16)
+    lower = torch.full((columns, 1024), float("nan"), device="cuda", dtype=torch.bfloat16)
+    a, b = drawn(rank, 1024, dtype=torch.float32), drawn(320, rank, dtype=torch.float32)
+    out, pad = both[:, :1024], columns - rank - first
+    gpu.unpack_4bit(packed, state, out, a, b, 0.5, first, pad, columns, lower)
     assert torch.equal(out, dequantize_4bit(packed, state))
+    placed = (both.clone(), lower.clone())
+    if columns:
+        both[:, 1024:], lower[:] = float("nan"), float("nan")
+        gpu.place_factors(out, a, b, 0.5, first, pad, columns, lower)
+    for beside, below in (placed, (both, lower)):
+        expected = torch.zeros(320, columns, device="cuda")
+        expected[:, first : first + rank] = b * 0.5
+        assert torch.equal(beside[:, 1024:], expected.bfloat16())
+        assert torch.equal(below[first : first + rank], a.bfloat16())
+        assert (below[first + rank :] == 0).all()
+        assert below[:first].isnan().all(), "the rows above are another part's"
 
 
 @pytest.mark.parametrize(("heads", "keys"), [(8, 8), (8, 2)])

@@ -83,8 +83,9 @@ class Block:
         both = self.qkv.input(tokens, x)
         norm = self.first_norm
         rstd = elementwise.norm(x, norm.weight, norm.variance_epsilon, both[:, : x.shape[1]])
-        lowered = self.qkv.extend(self.space, both)
-        qkv = both @ self.qkv.unpack(self.space, x).t()
+        weights, lower = self.qkv.unpack(self.space, x)
+        lowered = self.qkv.extend(both, lower)
+        qkv = both @ weights.t()
         del both
         heads = qkv.view(tokens, -1, self.head_dim)
         turned = heads[:, : (self.widths[0] + self.widths[1]) // self.head_dim]
@@ -97,8 +98,9 @@ class Block:
             out = call.attend(*leaves)
         attended = self.o.input(tokens, x)
         elementwise.copy(out.detach().reshape(tokens, -1), attended[:, : self.o.in_features])
-        lowered_out = self.o.extend(self.space, attended)
-        middle = torch.addmm(x, attended, self.o.unpack(self.space, x).t())
+        weights, lower = self.o.unpack(self.space, x)
+        lowered_out = self.o.extend(attended, lower)
+        middle = torch.addmm(x, attended, weights.t())
         return Attended(rstd, leaves, out, lowered, lowered_out, middle)
 
     def gated(self, middle: torch.Tensor, again: bool = False) -> Gated:
@@ -106,16 +108,18 @@ class Block:
         both = self.gate_up.input(len(middle), middle)
         norm = self.second_norm
         rstd = elementwise.norm(middle, norm.weight, norm.variance_epsilon, both[:, : middle.shape[1]])
-        lowered = self.gate_up.extend(self.space, both)
-        return Gated(rstd, both @ self.gate_up.unpack(self.space, middle, again).t(), lowered, None)
+        weights, lower = self.gate_up.unpack(self.space, middle, again)
+        lowered = self.gate_up.extend(both, lower)
+        return Gated(rstd, both @ weights.t(), lowered, None)
 
     def mlp(self, middle: torch.Tensor, out: torch.Tensor, again: bool) -> Gated:
         """The second half into `out` (tokens, hidden)."""
         gated = self.gated(middle, again)
         product = self.down.input(len(middle), middle)
         elementwise.swiglu(gated.both, product[:, : self.down.in_features])
-        gated.lowered_down = self.down.extend(self.space, product)
-        torch.addmm(middle, product, self.down.unpack(self.space, middle, again).t(), out=out)
+        weights, lower = self.down.unpack(self.space, middle, again)
+        gated.lowered_down = self.down.extend(product, lower)
+        torch.addmm(middle, product, weights.t(), out=out)
         return gated
 
     def mlp_back(
@@ -126,9 +130,9 @@ class Block:
         Args:
             again: whether gate and up, and whether down, lie unpacked.
         """
-        product, of_down = self.down.back_apart(self.space, gradient, again[1])
-        lower = self.down.lower(self.space, product, again[1])
-        elementwise.swiglu_back(gated.both, product, of_down, lower)
+        weights, lower = self.down.unpack(self.space, gradient, again[1])
+        product, of_down = (gradient @ weights).split([self.down.in_features, self.down.columns], 1)
+        elementwise.swiglu_back(gated.both, product, of_down, lower, self.down.rank)
         # product is now what down multiplied, gated.both its gradients
         if gated.lowered_down is None and self.down.rank:
             gated.lowered_down = product @ lower.t()
@@ -146,6 +150,7 @@ class Block:
         pulled, of_o = self.o.back(self.space, gradient, again)
         values = kept.out.detach().reshape(tokens, -1)
         out = self.o.factor_gradients(gradient, values, kept.lowered_out, of_o)
+        del of_o
         if not pulled.is_contiguous():
             joined = torch.empty_like(values)
             elementwise.copy(pulled, joined)

@@ -81,17 +81,20 @@ def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
     out.copy_(torch.nn.functional.silu(gate) * up)
 
 
-def swiglu_back(both: torch.Tensor, gradient: torch.Tensor, lowered: torch.Tensor, lower: torch.Tensor) -> None:
+def swiglu_back(
+    both: torch.Tensor, gradient: torch.Tensor, lowered: torch.Tensor, lower: torch.Tensor, rank: int
+) -> None:
     """In place: `both` becomes the gradients of gate and up, `gradient` (tokens, width) the product itself again.
 
     Args:
         lowered, lower: (tokens, columns) and (columns, width); their product is what of the gradient came through
-            LoRA, and is added to it first. No columns without LoRA.
+            LoRA, and is added to it first.
+        rank: columns that are not 0.
     """
     if fused(both):
         from core.train.kernels import gpu
 
-        gpu.swiglu_back(both, gradient, lowered, lower)
+        gpu.swiglu_back(both, gradient, lowered, lower, rank)
         return
     gate, up = both.float().chunk(2, dim=1)
     pulled, open_ = torch.addmm(gradient.float(), lowered.float(), lower.float()), torch.sigmoid(gate)

@@ -12,57 +12,105 @@ _PACKED_BLOCKS = 64  # blocks of 64 weights a program unpacks
 
 
 @triton.jit
-def _unpack(
-    packed, scales, code, outer_code, outer_scales, offset, out, blocks, width, stride,
-    NESTED: tl.constexpr, HALF: tl.constexpr, OUTER: tl.constexpr, COUNT: tl.constexpr,
+def _factors(
+    pid, a, b, beside, lower, rows, width, stride, rank, first, pad, scale, columns,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
 ):  # fmt: skip
-    block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)
-    there = block < blocks
-    scale = tl.load(scales + block, mask=there, other=0)
-    if NESTED:
-        outer = tl.load(outer_scales + block // OUTER, mask=there, other=0.0)
-        scale = tl.load(outer_code + scale.to(tl.int32)) * outer + tl.load(offset)
-    pair = tl.arange(0, HALF)
-    inside = there[:, None] & (pair[None, :] < HALF)
-    byte = tl.load(packed + block[:, None].to(tl.int64) * HALF + pair[None, :], mask=inside, other=0).to(tl.int32)
-    first = tl.load(code + (byte >> 4)) * scale[:, None]
-    second = tl.load(code + (byte & 15)) * scale[:, None]
-    values = tl.interleave(first, second)
-    start = block.to(tl.int64) * (2 * HALF)
-    target = out + (start // width) * stride + start % width
-    column = tl.arange(0, 2 * HALF)
-    tl.store(target[:, None] + column[None, :], values.to(out.dtype.element_ty), mask=there[:, None])
-
-
-def unpack_4bit(weight: torch.Tensor, state, out: torch.Tensor) -> None:
-    """bitsandbytes' 4-bit weight into `out` (rows, columns), any row stride; columns a multiple of the block size."""
-    nested = state.nested
-    outer = state.state2 if nested else None
-    blocks = out.shape[0] * out.shape[1] // state.blocksize
-    _unpack[(triton.cdiv(blocks, _PACKED_BLOCKS),)](
-        weight, state.absmax, state.code, outer.code if nested else state.code,
-        outer.absmax if nested else state.code, state.offset if nested else state.code, out,
-        blocks, out.shape[1], out.stride(0),
-        NESTED=nested, HALF=state.blocksize // 2, OUTER=outer.blocksize if nested else 1, COUNT=_PACKED_BLOCKS,
-        num_warps=4,
-    )  # fmt: skip
+    """Program `pid` of those that put s B into its columns beside W, then A and zeros below it into `lower`."""
+    placing = tl.cdiv(rows, ROWS)
+    if pid < placing:
+        row = (pid * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+        column = tl.arange(0, COLUMNS)[None, :]
+        own = (column >= first) & (column < first + rank) & (row < rows)
+        value = tl.load(b + row * rank + column - first, mask=own, other=0.0).to(tl.float32) * scale
+        inside = (column < columns) & (row < rows)
+        tl.store(beside + row * stride + column, value.to(beside.dtype.element_ty), mask=inside)
+    else:
+        at = (pid - placing).to(tl.int64) * RUN + tl.arange(0, RUN)
+        value = tl.load(a + at, mask=at < rank * width, other=0.0)
+        tl.store(lower + first * width + at, value.to(lower.dtype.element_ty), mask=at < (rank + pad) * width)
 
 
 @triton.jit
-def _place(values, out, rows, rank, first, scale, stride, columns, ROWS: tl.constexpr, ROW: tl.constexpr):
-    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
-    column = tl.arange(0, ROW)[None, :]
-    own = (column >= first) & (column < first + rank) & (row < rows)
-    value = tl.load(values + row * rank + column - first, mask=own, other=0.0) * scale
-    tl.store(out + row * stride + column, value.to(out.dtype.element_ty), mask=(column < columns) & (row < rows))
+def _unpack(
+    packed, scales, code, outer_code, outer_scales, offset, out, blocks,
+    a, b, lower, rows, width, stride, rank, first, pad, scale, columns,
+    NESTED: tl.constexpr, HALF: tl.constexpr, OUTER: tl.constexpr, COUNT: tl.constexpr, LORA: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    unpacking = tl.cdiv(blocks, COUNT)
+    if pid < unpacking:
+        block = pid * COUNT + tl.arange(0, COUNT)
+        there = block < blocks
+        size = tl.load(scales + block, mask=there, other=0)
+        if NESTED:
+            outer = tl.load(outer_scales + block // OUTER, mask=there, other=0.0)
+            size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(offset)
+        pair = tl.arange(0, HALF)[None, :]
+        byte = tl.load(packed + block[:, None].to(tl.int64) * HALF + pair, mask=there[:, None], other=0).to(tl.int32)
+        left = tl.load(code + (byte >> 4)) * size[:, None]
+        right = tl.load(code + (byte & 15)) * size[:, None]
+        start = block.to(tl.int64) * (2 * HALF)
+        target = (out + (start // width) * stride + start % width)[:, None] + tl.arange(0, 2 * HALF)[None, :]
+        tl.store(target, tl.interleave(left, right).to(out.dtype.element_ty), mask=there[:, None])
+    elif LORA:
+        _factors(pid - unpacking, a, b, out + width, lower, rows, width, stride, rank, first, pad, scale, columns,
+                 ROWS, COLUMNS, RUN)  # fmt: skip
 
 
-def place(values: torch.Tensor, scale: float, first: int, out: torch.Tensor) -> None:
-    """`values` (rows, rank) × scale into the columns of `out` from `first` on; the other columns become 0."""
-    rows, columns = out.shape
-    _place[(triton.cdiv(rows, 32),)](
-        values, out, rows, values.shape[1], first, scale, out.stride(0), columns,
-        ROWS=32, ROW=triton.next_power_of_2(columns), num_warps=4,
+@triton.jit
+def _factors_alone(
+    a, b, beside, lower, rows, width, stride, rank, first, pad, scale, columns,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
+):  # fmt: skip
+    _factors(tl.program_id(0), a, b, beside, lower, rows, width, stride, rank, first, pad, scale, columns,
+             ROWS, COLUMNS, RUN)  # fmt: skip
+
+
+_PLACED, _RUN = 32, 4096  # rows of B, and numbers of A, that a program takes
+
+
+def _factor_programs(rows: int, width: int, rank: int, pad: int) -> int:
+    return triton.cdiv(rows, _PLACED) + triton.cdiv((rank + pad) * width, _RUN)
+
+
+def unpack_4bit(
+    weight: torch.Tensor, state, out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, first: int,
+    pad: int, columns: int, lower: torch.Tensor,
+) -> None:  # fmt: skip
+    """bitsandbytes' 4-bit weight and its LoRA factors into place, in one launch.
+
+    Args:
+        weight, state: packed; columns a multiple of the block size.
+        out: (rows, width), any row stride; s B goes into `columns` columns behind it, from `first` on, zeros into the
+            rest of these.
+        a, b: (rank, width) and (rows, rank).
+        lower: (columns, width); A goes into its rows from `first` on, and zeros into `pad` rows below.
+    """
+    rows, width, rank = *out.shape, a.shape[0]
+    nested, outer = state.nested, state.state2
+    blocks = rows * width // state.blocksize
+    programs = triton.cdiv(blocks, _PACKED_BLOCKS) + (_factor_programs(rows, width, rank, pad) if columns else 0)
+    _unpack[(programs,)](
+        weight, state.absmax, state.code, outer.code if nested else state.code,
+        outer.absmax if nested else state.code, state.offset if nested else state.code, out, blocks,
+        a, b, lower, rows, width, out.stride(0), rank, first, pad, scale, columns,
+        NESTED=nested, HALF=state.blocksize // 2, OUTER=outer.blocksize if nested else 1, COUNT=_PACKED_BLOCKS,
+        LORA=columns > 0, ROWS=_PLACED, COLUMNS=triton.next_power_of_2(max(columns, 1)), RUN=_RUN, num_warps=4,
+    )  # fmt: skip
+
+
+def place_factors(
+    out: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, first: int, pad: int, columns: int,
+    lower: torch.Tensor,
+) -> None:  # fmt: skip
+    """The factors alone, as `unpack_4bit` places them."""
+    rows, width, rank = *out.shape, a.shape[0]
+    beside = out.as_strided((rows, columns), out.stride(), out.storage_offset() + width)
+    _factors_alone[(_factor_programs(rows, width, rank, pad),)](
+        a, b, beside, lower, rows, width, out.stride(0), rank, first, pad, scale, columns,
+        ROWS=_PLACED, COLUMNS=triton.next_power_of_2(columns), RUN=_RUN, num_warps=4,
     )  # fmt: skip
 
 
@@ -184,8 +232,8 @@ def _swiglu_back(
     inside = (row < rows) & (column < width)
     kind = both.dtype.element_ty
     pulled = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)
-    for first in tl.static_range(0, RANK, 64):
-        at = first + tl.arange(0, 64)
+    for first in tl.static_range(0, RANK, 16):
+        at = first + tl.arange(0, 16)
         left = tl.load(lowered + row * lowered_stride + at[None, :], mask=row < rows, other=0.0)
         right = tl.load(lower + at[:, None] * lower_stride + column, mask=column < width, other=0.0)
         pulled = tl.dot(left, right, pulled, input_precision="ieee")
@@ -199,9 +247,11 @@ def _swiglu_back(
     tl.store(gradient + row * gradient_stride + column, (gated * up).to(kind), mask=inside)
 
 
-def swiglu_back(both: torch.Tensor, gradient: torch.Tensor, lowered: torch.Tensor, lower: torch.Tensor) -> None:
+def swiglu_back(
+    both: torch.Tensor, gradient: torch.Tensor, lowered: torch.Tensor, lower: torch.Tensor, rank: int
+) -> None:
     rows, width = gradient.shape
     _swiglu_back[(triton.cdiv(width, 128), triton.cdiv(rows, 32))](
         both, gradient, lowered, lower, rows, width, both.stride(0), gradient.stride(0), lowered.stride(0),
-        lower.stride(0), RANK=lower.shape[0], ROWS=32, COLUMNS=128, num_warps=4,
+        lower.stride(0), RANK=-(-rank // 16) * 16, ROWS=32, COLUMNS=128, num_warps=4,
     )  # fmt: skip

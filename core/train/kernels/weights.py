@@ -48,19 +48,40 @@ class Projection:
             self.a, self.b = module.lora_A[name].weight, module.lora_B[name].weight
             self.rank, self.scale = module.r[name], float(module.scaling[name])
 
-    def unpack(self, out: torch.Tensor) -> None:
-        """The frozen weight into out (out features, in features)."""
-        weight, state = self.base.weight, getattr(self.base.weight, "quant_state", None)
-        if state is None:
-            out.copy_(weight)
-        elif fused(out) and self.in_features % state.blocksize == 0:
+    def unpack(self, both: torch.Tensor, lower: torch.Tensor, first: int, pad: int) -> None:
+        """The frozen weight and the factors into place.
+
+        Args:
+            both: (out features, in features + columns), becomes [W, s B].
+            lower: (columns, in features); A goes into its rows from `first` on, zeros into `pad` rows below it.
+        """
+        out, weight, columns = both[:, : self.in_features], self.base.weight, len(lower)
+        state = getattr(weight, "quant_state", None)
+        a, b = (self.a.detach(), self.b.detach()) if self.rank else (out[:0], out[:, :0])
+        if fused(out):
             from core.train.kernels import gpu
 
-            gpu.unpack_4bit(weight.data, state, out)
-        else:
-            from bitsandbytes.functional import dequantize_4bit
+            if state is not None and self.in_features % state.blocksize == 0:
+                gpu.unpack_4bit(weight.data, state, out, a, b, self.scale, first, pad, columns, lower)
+                return
+            _unpack_plainly(weight, state, out)
+            if columns:
+                gpu.place_factors(out, a, b, self.scale, first, pad, columns, lower)
+            return
+        _unpack_plainly(weight, state, out)
+        both[:, self.in_features :] = 0
+        both[:, self.in_features + first : self.in_features + first + self.rank] = b * self.scale
+        lower[first : first + self.rank] = a
+        lower[first + self.rank : first + self.rank + pad] = 0
 
-            out.copy_(dequantize_4bit(weight.data, state))
+
+def _unpack_plainly(weight: torch.Tensor, state, out: torch.Tensor) -> None:
+    if state is None:
+        out.copy_(weight)
+        return
+    from bitsandbytes.functional import dequantize_4bit
+
+    out.copy_(dequantize_4bit(weight.data, state))
 
 
 class Group:
@@ -79,52 +100,36 @@ class Group:
         """The trained factors: A and B of each part that has them."""
         return [factor for part in self.parts if part.rank for factor in (part.a, part.b)]
 
-    def unpack(self, space: Space, like: torch.Tensor, again: bool = False) -> torch.Tensor:
-        """[W, s B], (out features, in features + columns); B stands on the diagonal of its columns.
+    def unpack(self, space: Space, like: torch.Tensor, again: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """[W, s B], (out features, in features + columns), B on the diagonal of its columns; and all A, one below the
+        other and padded with zeros, (columns, in features).
 
         Args:
             again: the factors are as they were at the last call, so what still lies there will do.
         """
         slot = space.slot(self.name)
         both = space.take(slot, self.out_features, self.in_features + self.columns, like)
+        lower = space.take(f"{self.name}, lower", self.columns, self.in_features, like)
         if again and space.owner.get(slot) is self:
-            return both
+            return both, lower
         space.owner[slot] = self
-        first_row = first_column = 0
+        row = first = 0
         for part in self.parts:
-            rows = both[first_row : first_row + part.out_features]
-            part.unpack(rows[:, : self.in_features])
-            if self.columns:
-                _place(part, first_column, rows[:, self.in_features :])
-            first_row, first_column = first_row + part.out_features, first_column + part.rank
-        return both
-
-    def lower(self, space: Space, like: torch.Tensor, again: bool = False) -> torch.Tensor:
-        """All A, one below the other and padded with zeros: (columns, in features)."""
-        slot = f"{self.name}, lower"
-        lower = space.take(slot, self.columns, self.in_features, like)
-        if again and space.owner.get(slot) is self:
-            return lower
-        space.owner[slot] = self
-        first = 0
-        for part in self.parts:
-            if part.rank:
-                lower[first : first + part.rank].copy_(part.a.detach())
-                first += part.rank
-        lower[first:].zero_()
-        return lower
+            pad = self.columns - self.rank if part is self.parts[-1] else 0
+            part.unpack(both[row : row + part.out_features], lower, first, pad)
+            row, first = row + part.out_features, first + part.rank
+        return both, lower
 
     def input(self, rows: int, like: torch.Tensor) -> torch.Tensor:
         """Room for [x, x Aᵀ]: (rows, in features + columns)."""
         return torch.empty(rows, self.in_features + self.columns, dtype=like.dtype, device=like.device)
 
-    def extend(self, space: Space, both: torch.Tensor) -> torch.Tensor | None:
+    def extend(self, both: torch.Tensor, lower: torch.Tensor) -> torch.Tensor | None:
         """Put x Aᵀ beside x, and return it, (rows, columns), in memory of its own; None without LoRA."""
         if not self.rank:
             return None
-        x, beside = both[:, : self.in_features], both[:, self.in_features :]
-        lowered = x @ self.lower(space, both).t()
-        copy(lowered, beside)
+        lowered = both[:, : self.in_features] @ lower.t()
+        copy(lowered, both[:, self.in_features :])
         return lowered
 
     def back(self, space: Space, gradient: torch.Tensor, again: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,15 +138,12 @@ class Group:
         Args:
             gradient: (rows, out features).
         """
-        of_x, of_lowered = self.back_apart(space, gradient, again)
+        weights, lower = self.unpack(space, gradient, again)
+        product = gradient @ weights
+        of_x, of_lowered = product[:, : self.in_features], product[:, self.in_features :]
         if self.rank:
-            of_x.addmm_(of_lowered, self.lower(space, of_x, again))
+            of_x.addmm_(of_lowered, lower)
         return of_x, of_lowered
-
-    def back_apart(self, space: Space, gradient: torch.Tensor, again: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same, but for what reaches x through A."""
-        product = gradient @ self.unpack(space, gradient, again)
-        return product[:, : self.in_features], product[:, self.in_features :]
 
     def factor_gradients(
         self, gradient: torch.Tensor, x: torch.Tensor, lowered: torch.Tensor | None, of_lowered: torch.Tensor
@@ -149,24 +151,20 @@ class Group:
         """In the order of `factors`, float32."""
         if not self.rank:
             return []
-        of_a, of_b = of_lowered[:, : self.rank].t() @ x, None
-        found, row, column = [], 0, 0
+        of_a = _product(of_lowered[:, : self.rank].t(), x)
+        found, scales, row, column = [], [], 0, 0
         for part in self.parts:
             if part.rank:
                 columns, rows = slice(column, column + part.rank), slice(row, row + part.out_features)
-                of_b = gradient[:, rows].t() @ lowered[:, columns]
-                found += [of_a[columns].float(), of_b.float().mul_(part.scale)]
+                found += [of_a[columns], _product(gradient[:, rows].t(), lowered[:, columns])]
+                scales.append(part.scale)
             row, column = row + part.out_features, column + part.rank
+        torch._foreach_mul_(found[1::2], scales)
         return found
 
 
-def _place(part: Projection, first: int, out: torch.Tensor) -> None:
-    """s B into its columns of `out` (out features, columns), zeros into the others."""
-    if part.rank and fused(out):
-        from core.train.kernels import gpu
-
-        gpu.place(part.b.detach(), part.scale, first, out)
-        return
-    out.zero_()
-    if part.rank:
-        out[:, first : first + part.rank] = part.b.detach() * part.scale
+def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """left @ right in float32, however short their own numbers are."""
+    if left.is_cuda and left.dtype != torch.float32:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return (left @ right).float()
