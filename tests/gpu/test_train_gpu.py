@@ -70,7 +70,7 @@ def test_fifty_steps_lose_as_trls_do(tmp_path, gpu_model):
         rows.append({"row": number, "input_ids": ids, "labels": [-100] * 5 + ids[5:]})
     adapter: dict[str, torch.Tensor] = {}
     expected = torch.tensor([float(x) for x in trl_losses(tmp_path / "small", rows, adapter, tmp_path / "trl")])
-    assert expected[-5:].mean() < expected[:5].mean() - 0.5, "something is learned"
+    assert expected[-5:].mean() < expected[:5].mean() - 0.1, "something is learned"
     ways = {
         "kernels": {},
         "recomputing": {"gradient_checkpointing": "on"},

@@ -27,8 +27,8 @@ def _factors(
         tl.store(beside + row * stride + column, value.to(beside.dtype.element_ty), mask=inside)
     else:
         at = (pid - placing).to(tl.int64) * RUN + tl.arange(0, RUN)
-        value = tl.load(a + at, mask=at < rank * width, other=0.0)
-        tl.store(lower + first * width + at, value.to(lower.dtype.element_ty), mask=at < (rank + pad) * width)
+        below = tl.load(a + at, mask=at < rank * width, other=0.0)
+        tl.store(lower + first * width + at, below.to(lower.dtype.element_ty), mask=at < (rank + pad) * width)
 
 
 @triton.jit
