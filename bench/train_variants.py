@@ -86,7 +86,9 @@ def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out
         train_sampling_strategy="sequential",
     )  # fmt: skip
     data = Dataset.from_dict({"input_ids": ids})
-    return SFTTrainer(model, config, train_dataset=data, processing_class=words, peft_config=lora), loaded
+    # by name: Unsloth looks for "args" to lay rows end to end of its own accord
+    made = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=words, peft_config=lora)
+    return made, loaded
 
 
 def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, Any]:

@@ -79,5 +79,7 @@ def plan(
 
     may = room * (1 - MARGIN)
     blocks = next((count for count in range(of) if needs(count) <= may), of)
-    sizes = f"the longest batch of {tokens:,} tokens then takes {needs(blocks) / _GIB:.1f} of {room / _GIB:.1f} GiB"
+    sizes = f"a batch of {tokens:,} tokens then takes {needs(blocks) / _GIB:.1f} of {room / _GIB:.1f} GiB"
+    if needs(blocks) > may:
+        sizes += ", which may be too much"
     return Recompute(blocks, of, False, f"auto: {sizes}")
