@@ -120,8 +120,8 @@ def grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
             except torch.OutOfMemoryError:
                 peak = float("nan")
             said = forecast(figures, config, wish != "off", fused=bool(trainer.blocks)).total / 2**30
-            found.append({"shape": shape, "checkpointing": wish, "rows": rows, "length": length,
-                          "peak": round(peak, 2), "forecast": round(said, 2), "× peak": round(said / peak, 3)})  # fmt: skip
+            figure = {"peak": round(peak, 2), "forecast": round(said, 2), "× peak": round(said / peak, 3)}
+            found.append({"shape": shape, "checkpointing": wish, "rows": rows, "length": length} | figure)
     return found
 
 
