@@ -136,3 +136,44 @@ def test_another_architecture_is_left_alone():
     blocks, said = install(model)
     assert blocks == []
     assert "no blocks of a kind" in said[0]
+
+
+def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from core.models.loading import LoadedBase
+    from core.runs.config import QLoRAConfig
+    from core.train.trainer import StudioTrainer, lora_config, sft_config
+
+    steps, rows = 50, [row for seed in range(50) for row in random_rows([30, 12, 21, 7], seed=seed)]
+    config = QLoRAConfig(
+        compute_dtype="float32", batch_size=4, max_steps=steps, learning_rate=1e-3, scheduler="linear", warmup_ratio=0,
+        save_steps=0,
+    )  # fmt: skip
+    arguments = sft_config(config, str(tmp_path / "studio"), steps)
+    arguments.train_sampling_strategy = "sequential"
+    base = LoadedBase(tiny_llama(attention=attention.PACKED), tokenizer)
+    base.model.requires_grad_(False)
+    studio = StudioTrainer(config, base, rows, args=arguments)
+    blocks, _ = install(studio.model.get_base_model())
+    assert len(blocks) == 2
+    plain = SFTConfig(
+        output_dir=str(tmp_path / "trl"), per_device_train_batch_size=4, max_steps=steps, learning_rate=1e-3,
+        bf16=False, use_cpu=True, logging_steps=1, report_to="none", save_strategy="no", disable_tqdm=True,
+        optim="adamw_torch_fused", train_sampling_strategy="sequential",
+    )  # fmt: skip
+    data = Dataset.from_list([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
+    trl = SFTTrainer(
+        model=tiny_llama(), args=plain, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(config)
+    )
+    begun = dict(studio.model.named_parameters())
+    for name, parameter in trl.model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data = begun[name].detach().clone()
+    losses = []
+    for trainer in (studio, trl):
+        trainer.train()
+        losses.append([float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry])
+    assert len(losses[0]) == steps
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
