@@ -4,12 +4,14 @@
 
 Every preset trains two updates on rows of the maximum length in a process of its own; the peak is what torch's
 allocator held at most, and what it held together with the CUDA context. --grid also measures one model at several
-batches, with and without gradient checkpointing: what the memory forecast's constants were fitted to.
+batches, with all blocks, some and none recomputed and offloaded, beside what the forecast says of each. --kernels off
+measures transformers' own blocks.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -83,33 +85,43 @@ def preset_peak(folder: str, values: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def grid(folder: str, shape: str) -> list[dict[str, Any]]:
-    """Peaks of one forward and backward pass above what is held before it, in MiB."""
+def grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
+    """Peaks of two updates, in GiB, and their forecasts."""
     import torch
 
-    trainer = trainer_of(folder, {"model": "bench", "max_length": 64, "save_steps": 0}, 4)
-    trainer.model.to("cuda").train()
+    from core.runs.config import QLoRAConfig
+    from core.runs.forecast import forecast, shape_of
+    from core.train.recompute import Planner
+
     found = []
-    for checkpointing in (True, False):
-        if checkpointing:
-            trainer.model.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            trainer.model.gradient_checkpointing_disable()
+    trainer = trainer_of(folder, {"model": "bench", "max_length": 64, "save_steps": 0, "kernels": kernels}, 4)
+    trainer.model.to("cuda").train()
+    base = trainer.model.get_base_model()
+    figures = shape_of(base.config)
+    trainer.create_optimizer()
+    for wish in ("off", "on", "offload"):
         for rows, length in GRID:
-            if not checkpointing and rows * length > 4096:
+            if wish == "off" and rows * length > 4096:
                 continue
-            batch = trainer._prepare_inputs(trainer.collate(rows_of(length, rows)))
-            trainer.model.zero_grad(set_to_none=True)
-            torch.cuda.synchronize()
-            before = torch.cuda.memory_allocated()
+            config = QLoRAConfig(
+                batch_size=rows, max_length=length, gradient_checkpointing=wish, kernels=kernels, model="bench"
+            )
+            examples = rows_of(length, rows)
+            trainer.recompute = Planner(config, base, trainer.blocks, examples)
+            batch = trainer._prepare_inputs(trainer.collate(examples))
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             try:
-                trainer.compute_loss(trainer.model, batch).backward()
-                peak = (torch.cuda.max_memory_allocated() - before) / 2**20
+                for _ in range(2):
+                    trainer.compute_loss(trainer.model, batch).backward()
+                    trainer.optimizer.step()
+                    trainer.model.zero_grad(set_to_none=True)
+                peak = torch.cuda.max_memory_allocated() / 2**30
             except torch.OutOfMemoryError:
                 peak = float("nan")
-            found.append({"shape": shape, "checkpointing": checkpointing, "rows": rows, "length": length,
-                          "MiB above": round(peak, 1), "before": round(before / 2**20, 1)})  # fmt: skip
+            said = forecast(figures, config, wish != "off", fused=bool(trainer.blocks)).total / 2**30
+            figure = {"peak": round(peak, 2), "forecast": round(said, 2), "× peak": round(said / peak, 3)}
+            found.append({"shape": shape, "checkpointing": wish, "rows": rows, "length": length} | figure)
     return found
 
 
@@ -118,10 +130,10 @@ def forecast_of(preset: Any) -> tuple[float, float]:
     from transformers import LlamaConfig
 
     from core.runs.forecast import forecast, shape_of
+    from core.runs.recompute import fuses
 
-    config = preset.config()
-    found = forecast(shape_of(LlamaConfig(vocab_size=32000, **SHAPES["7b"])), config,
-                     config.gradient_checkpointing != "off")  # fmt: skip
+    config, shape = preset.config(), LlamaConfig(vocab_size=32000, **SHAPES["7b"])
+    found = forecast(shape_of(shape), config, config.gradient_checkpointing != "off", fused=fuses(config, shape))
     return found.total / 2**30, found.device / 2**30
 
 
@@ -133,9 +145,11 @@ def apart(work: Callable[..., Any], *arguments: Any) -> Any:
 def main() -> None:
     from core.runs.presets import CARDS, LONG_CONTEXT
 
+    os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"  # as the worker does
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokenizer", type=Path, default=None, help="a folder with a tokenizer; else the embedded one")
     parser.add_argument("--grid", action="store_true", help="also measure batches one by one")
+    parser.add_argument("--kernels", choices=["auto", "off"], default="auto", help="of the grid")
     options = parser.parse_args()
     tokenizer = options.tokenizer
     if tokenizer is None:
@@ -148,7 +162,7 @@ def main() -> None:
             folder = Path(scratch) / shape
             apart(make_model, folder, shape, tokenizer)
             if options.grid:
-                for line in apart(grid, str(folder), shape):
+                for line in apart(grid, str(folder), shape, options.kernels):
                     print(json.dumps(line), flush=True)
         head = ("preset", "loaded", "peak", "forecast", "× peak", "on the device", "forecast", "× device")
         print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")

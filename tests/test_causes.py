@@ -11,7 +11,7 @@ from core.train.causes import cause_of
     ("error", "words"),
     [
         (StudioError("Say no more."), "Say no more."),
-        (torch.OutOfMemoryError("CUDA out of memory"), "The GPU's memory ran out. Lower the batch size"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "The GPU's memory ran out. Set gradient checkpointing"),
         (MemoryError(), "The machine's memory ran out"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "The machine's memory ran out"),
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),

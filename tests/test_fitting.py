@@ -30,17 +30,37 @@ def test_what_fits_fits_and_what_does_not_is_offered_the_smallest_change(seven, 
     card(12)
     room = fit(seven, config)
     assert not room.fits
-    assert room.changes.keys() == {"batch_size", "gradient_accumulation"}
+    assert room.changes == {"gradient_checkpointing": "offload"}
     assert fit(seven, config.model_copy(update=room.changes)).fits
+    room = fit(seven, config.model_copy(update={"kernels": "off"}))
+    assert room.changes.keys() == {"batch_size", "gradient_accumulation"}
     card(2)
     room = fit(seven, config)
     assert (room.fits, room.changes) == (False, {})
 
 
-def test_auto_recomputes_on_a_gpu_as_the_worker_does(seven, card):
+def test_auto_recomputes_what_the_card_asks_for(seven, card):
+    ways = ("auto", "off", "on")
+
+    def totals():
+        rooms = [fit(seven, QLoRAConfig(model="seven", gradient_checkpointing=how)) for how in ways]
+        return [room.forecast.total for room in rooms]
+
     card(80)
-    auto, off = (fit(seven, QLoRAConfig(model="seven", gradient_checkpointing=how)) for how in ("auto", "off"))
-    assert auto.forecast.total < off.forecast.total
+    auto, off, on = totals()
+    assert auto == off
+    card(24)
+    auto, off, on = totals()
+    assert on < auto < off
+    assert fit(seven, QLoRAConfig(model="seven")).fits
+
+
+def test_a_run_with_a_budget_stays_within_it(seven, card):
+    card(80)
+    room = fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0))
+    assert room.free == 16 * GIB
+    assert room.fits
+    assert not fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0, gradient_checkpointing="off")).fits
 
 
 def test_without_a_gpu_the_machines_memory_counts(seven, monkeypatch):

@@ -34,6 +34,26 @@ def test_activations_are_as_measured(shape, checkpointing, rows, length, mib):
     assert found == pytest.approx(mib, rel=0.10)
 
 
+# Fused blocks: (knob, blocks recomputed, tokens of the longest batch, GiB at the peak) as bench/train.py measured them
+FUSED = [
+    ("auto", 0, 8707, 29.32), ("on", 31, 8707, 7.79), ("offload", 32, 8707, 5.47), ("auto", 30, 8192, 8.56),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wish", "blocks", "tokens", "gib"), FUSED)
+def test_the_peak_of_fused_blocks_is_as_measured(wish, blocks, tokens, gib):
+    found = forecast(SEVEN, QLoRAConfig(gradient_checkpointing=wish), blocks, fused=True, tokens=tokens)
+    assert found.total / GIB == pytest.approx(gib, rel=0.10)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_every_block_that_is_recomputed_saves_memory(fused):
+    totals = [forecast(SEVEN, QLoRAConfig(), blocks, fused=fused).total for blocks in range(32)]
+    assert totals == sorted(totals, reverse=True)
+    offloaded = forecast(SEVEN, QLoRAConfig(gradient_checkpointing="offload"), 32, fused=True).total
+    assert offloaded < forecast(SEVEN, QLoRAConfig(), 32, fused=True).total
+
+
 def test_what_is_held_before_the_first_pass_is_as_measured():
     parts = forecast(SEVEN, QLoRAConfig(), checkpointing=True).parts
     assert (parts["weights"] + parts["adapters"]) / MIB == pytest.approx(3849.5, rel=0.01)
@@ -73,11 +93,12 @@ def test_the_change_that_is_offered_fits_and_keeps_the_rows_of_an_update(config,
     assert changed.batch_size * changed.gradient_accumulation >= config.batch_size * config.gradient_accumulation
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("preset", [*CARDS, LONG_CONTEXT], ids=lambda preset: preset.name)
-def test_every_presets_forecast_fits_its_card(preset):
+def test_every_presets_forecast_fits_its_card(preset, fused):
     card = {"8 GB card": 8, "12 GB card": 12, "16 GB card": 16, "24 GB card": 24, "80 GB card": 80}.get(preset.name, 24)
     config = preset.config()
-    found = forecast(SEVEN, config, config.gradient_checkpointing != "off")
+    found = forecast(SEVEN, config, config.gradient_checkpointing != "off", fused=fused)
     assert found.device < card * 1e9 * 0.95
 
 

@@ -100,7 +100,6 @@ ARRIVES = {
     "gradient_accumulation": (5, "sft.gradient_accumulation_steps", 5),
     "epochs": (2.5, "sft.num_train_epochs", 2.5),
     "max_steps": (11, "sft.max_steps", 11),
-    "gradient_checkpointing": ("on", "sft.gradient_checkpointing", True),
     "seed": (5, "sft.seed", 5),
     "save_steps": (6, "sft.save_steps", 6),
     "compute_dtype": ("float32", "sft.bf16", False),
@@ -112,12 +111,13 @@ ARRIVES = {
     "adam_beta1": (0.8, "sft.adam_beta1", 0.8),
     "report_to": ("tensorboard", "sft.report_to", ["tensorboard"]),
 }
-# Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py), the loss and the noise (below), the worker
-# (test_worker.py) and while it runs (test_resume.py).
+# Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py), the loss and the noise (below), what
+# blocks keep (test_recompute.py), the worker (test_worker.py) and while it runs (test_resume.py).
 ELSEWHERE = {
     "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
     "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",
-    "label_smoothing", "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
+    "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels",
+    "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
 }  # fmt: skip
 
 

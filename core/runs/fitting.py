@@ -10,6 +10,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, Forecast, forecast, shape_of, smaller
+from core.runs.recompute import fuses, plan, room_of
 from core.settings import Settings
 
 
@@ -47,20 +48,22 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
 
     try:
         model = catalogue.find(settings, config.model, config.revision)
-        shape = shape_of(AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False))
+        about = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+        shape = shape_of(about)
     except (StudioError, OSError, ValueError):
         return None  # the checks say what is wrong with it
     card = gpu.memory()
-    checkpointing = config.gradient_checkpointing == "on" or (
-        config.gradient_checkpointing == "auto" and card is not None
-    )
     dtype_bytes = 4 if config.compute_dtype == "float32" else 2
-    found = forecast(shape, config, checkpointing, dtype_bytes)
+    fused = card is not None and fuses(config, about)
+    tokens = config.batch_size * config.max_length
+    free = room_of(config, card.free) if card else None
+    chosen = plan(config, shape, shape.layers, free, fused, tokens, dtype_bytes)
+    found = forecast(shape, config, chosen.blocks, dtype_bytes, fused)
     if card is None:
         memory = psutil.virtual_memory()
         return Fit(found, memory.available, memory.total, on_gpu=False)
-    room = Fit(found, card.free, card.total, on_gpu=True)
+    room = Fit(found, free, card.total, on_gpu=True)
     if room.fits:
         return room
-    change = smaller(shape, config, checkpointing, card.free * (1 - MARGIN))
-    return Fit(found, card.free, card.total, True, *(change or ({}, "")))
+    change = smaller(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
+    return Fit(found, free, card.total, True, *(change or ({}, "")))

@@ -18,8 +18,9 @@ _STATE_BYTES = {
     "lion_8bit": 1.05, "paged_lion_8bit": 0.0,
 }  # fmt: skip
 _WORKSPACE = 64 * _MIB  # what cuBLAS keeps
+_BESIDE = 96 * _MIB  # what cuBLAS keeps more for a backward pass in a thread of its own, and small pieces
 CONTEXT = 450 * _MIB  # what CUDA and its kernels take beside torch's allocator
-FRAGMENTED = 1.12  # torch's allocator holds this much more than its peak
+FRAGMENTED = 1.06  # torch's allocator holds this much more than its peak, with segments that can grow
 MARGIN = 0.05  # of the card that is left free
 
 
@@ -80,16 +81,31 @@ class Forecast:
         return self.total * FRAGMENTED + CONTEXT
 
 
-def forecast(shape: Shape, config: QLoRAConfig, checkpointing: bool, dtype_bytes: int = 2) -> Forecast:
-    """The peak memory of a run on a GPU, rows at the maximum length.
+def forecast(
+    shape: Shape,
+    config: QLoRAConfig,
+    checkpointing: bool | int,
+    dtype_bytes: int = 2,
+    fused: bool = False,
+    tokens: int | None = None,
+) -> Forecast:
+    """The peak memory of a run on a GPU.
 
     Args:
-        checkpointing: whether activations are recomputed.
+        checkpointing: whether activations are recomputed, or of how many blocks.
+        fused: whether the blocks are those of core/train/kernels.
+        tokens: of the longest batch; None: rows at the maximum length.
     """
+    blocks = shape.layers * checkpointing if isinstance(checkpointing, bool) else checkpointing
     linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
     outside = shape.vocabulary * shape.hidden * (1 if shape.tied else 2) + (2 * shape.layers + 1) * shape.hidden
     trained = _trained(shape, config)
-    tokens = config.batch_size * config.max_length
+    tokens = tokens or config.batch_size * config.max_length
+    late = trained * 4.0 * (config.gradient_accumulation == 1)  # gradients that only stand when the backward pass ends
+    if fused:
+        activations = _fused_activations(shape, tokens, late, blocks, config.gradient_checkpointing == "offload")
+    else:
+        activations = _activations(shape, tokens, late, blocks)
     return Forecast(
         {
             "weights": linear * _weight_bytes(config, dtype_bytes) + outside * dtype_bytes,
@@ -97,7 +113,7 @@ def forecast(shape: Shape, config: QLoRAConfig, checkpointing: bool, dtype_bytes
             # with several passes an update they stand from its first to its last
             "gradients": trained * 4.0 * (config.gradient_accumulation > 1),
             "optimiser": trained * _STATE_BYTES[config.optimizer],
-            "activations": _activations(shape, tokens, trained, checkpointing, config.gradient_accumulation > 1),
+            "activations": activations * dtype_bytes / 2,
             "workspace": _WORKSPACE,
         }
     )
@@ -122,19 +138,42 @@ def _trained(shape: Shape, config: QLoRAConfig) -> int:
     return (a_layer + magnitudes) * shape.layers + sum(whole.get(name, 0) for name in config.whole_modules)
 
 
-def _activations(shape: Shape, tokens: int, trained: int, checkpointing: bool, accumulates: bool) -> float:
+def _activations(shape: Shape, tokens: int, late: float, blocks: int) -> float:
+    """Of transformers' own blocks, `blocks` of them recomputed."""
     h, m, kv = shape.hidden, shape.intermediate, shape.key
     unpacked = 2.0 * h * m  # one weight matrix, dequantised for its product
-    if not checkpointing:
-        return shape.layers * tokens * 2.0 * (4 * m + 9.74 * h + 1.72 * kv) + unpacked
+    kept = (shape.layers - blocks) * tokens * 2.0 * (4 * m + 9.74 * h + 1.72 * kv)
+    if not blocks:
+        return kept + unpacked
     live = tokens * 2.0 * (5 * m + 13 * h + 2 * kv)  # one block's, recomputed
-    inputs = shape.layers * tokens * 2.0 * h
+    inputs = blocks * tokens * 2.0 * h
     # the first block's backward pass comes when all gradients stand, but for those that stood before
-    late = live * 1.3 + unpacked + trained * 4.0 * (not accumulates)
-    return max(inputs + live + 0.4 * unpacked, late)
+    end = live * 1.3 + unpacked + late
+    return max(inputs + (kept + unpacked if kept else live + 0.4 * unpacked), inputs + live + 0.4 * unpacked, end)
 
 
-def smaller(shape: Shape, config: QLoRAConfig, checkpointing: bool, free: float) -> tuple[dict[str, Any], str] | None:
+def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool) -> float:
+    """Of the fused blocks: what core/train/kernels/block.py holds at its peak, and what measuring added to it."""
+    h, m, q, kv = shape.hidden, shape.intermediate, shape.query, shape.key
+    unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BESIDE  # gate and up, side by side; query, key and value
+    if not offload:
+        unpacked += 2.0 * (h * (q + 64) + h * (m + 64))  # out and down in places of their own
+    a_token = 2.0 * tokens
+    kept = (shape.layers - blocks) * a_token * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
+    inputs = (2 if offload else blocks) * a_token * h
+    live = a_token * (m + 7 * h)
+    if not blocks:
+        return kept + live + unpacked
+    again = a_token * (3 * m + 6 * h + 2 * q + 2 * kv)
+    if offload:
+        piece = 2.0 * min(tokens, 2048)
+        again = max(piece * (3 * m + 3 * h) + a_token * (6 * h + 2 * q + 2 * kv), a_token * (6 * h + 3 * q + 4 * kv))
+    return max(inputs + kept + live * (kept > 0), inputs + again) + unpacked + late
+
+
+def smaller(
+    shape: Shape, config: QLoRAConfig, checkpointing: bool, free: float, fused: bool = False
+) -> tuple[dict[str, Any], str] | None:
     """The smallest change that makes a run fit into `free` bytes of a card, and its reason; None when nothing does.
 
     What keeps the result as it is comes first: recomputing, then smaller passes with as many rows an update, then
@@ -143,14 +182,19 @@ def smaller(shape: Shape, config: QLoRAConfig, checkpointing: bool, free: float)
 
     def fits(changes: dict[str, Any]) -> bool:
         changed = config.model_copy(update=changes)
-        on = changed.gradient_checkpointing == "on" or (checkpointing and changed.gradient_checkpointing == "auto")
-        return forecast(shape, changed, on).device <= free
+        wish = changed.gradient_checkpointing
+        on = wish in ("on", "offload") or (checkpointing and wish == "auto")
+        return forecast(shape, changed, on, fused=fused).device <= free
 
     changes: dict[str, Any] = {}
     if not checkpointing:
         changes["gradient_checkpointing"] = "on"
         if fits(changes):
             return changes, "recompute activations: slower by a third, the same losses"
+    if fused and config.gradient_checkpointing != "offload":
+        changes["gradient_checkpointing"] = "offload"
+        if fits(changes):
+            return changes, "keep the blocks' inputs in the machine's memory: a little slower, the same losses"
     batch, passes = config.batch_size, config.gradient_accumulation
     while batch > 1:
         batch, passes = (batch + 1) // 2, passes * 2

@@ -1,9 +1,16 @@
 """Attention over rows laid end to end, each row seeing only itself, as a transformers attention implementation.
 
+On a GPU that can, one kernel goes over all rows: flash-attn's where that is installed, else PyTorch's own
+(torch.nn.attention.varlen). Elsewhere each row is attended for itself, to the same numbers.
+
 `from core.train import attention` registers it under the name `attention.PACKED`. The model passes `row_lengths`, the
 lengths of the rows in the flattened batch, through to it. With no mask registered under that name transformers
 builds none: causality and the rows' borders are kept here.
 """
+
+import functools
+import importlib.util
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +34,7 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     row_lengths: list[int] | None = None,
+    row_bounds: torch.Tensor | None = None,
     softcap: float | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
@@ -36,6 +44,7 @@ def packed_attention(
         query: (1, heads, tokens, head width).
         key, value: (1, key-value heads, tokens, head width).
         row_lengths: lengths that add up to `tokens`; None is one row.
+        row_bounds: (rows + 1), int32, where each row starts, and the end; made of `row_lengths` when not given.
 
     Returns:
         (1, tokens, heads, head width), and no weights.
@@ -43,10 +52,60 @@ def packed_attention(
     if softcap:
         raise StudioError("This model caps its attention scores, which packed rows cannot do. Set Attention to eager.")
     lengths = row_lengths or [query.shape[2]]
+    if not dropout and (kernel := _kernel_for(query)):
+        if row_bounds is None:
+            row_bounds = bounds_of(lengths).to(query.device)
+        # kernels take (tokens, heads, head width)
+        q, k, v = (part.squeeze(0).transpose(0, 1) for part in (query, key, value))
+        return kernel(q, k, v, row_bounds, max(lengths), scaling)[None], None
     # split, not slices: its backward joins the gradients once, where each slice's would zero-fill a whole tensor
     rows = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
     out = torch.cat([_one_row(q, k, v, scaling, dropout) for q, k, v in rows], dim=2)
     return out.transpose(1, 2).contiguous(), None
+
+
+def bounds_of(lengths: list[int]) -> torch.Tensor:
+    """(rows + 1), int32: where each row starts, and the end of the last."""
+    return torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+
+
+def _kernel_for(query: torch.Tensor) -> Callable[..., torch.Tensor] | None:
+    """The kernel that attends all rows at once, where there is one for such numbers on such a GPU."""
+    if not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16) or query.shape[3] > 256:
+        return None
+    return _kernel(query.device.index)
+
+
+@functools.cache
+def _kernel(device: int) -> Callable[..., torch.Tensor] | None:
+    if torch.cuda.get_device_capability(device)[0] < 8:
+        return None  # both are written for Ampere and later
+    if importlib.util.find_spec("flash_attn") is not None:
+        from flash_attn import flash_attn_varlen_func
+
+        return lambda q, k, v, bounds, longest, scale: flash_attn_varlen_func(
+            q, k, v, bounds, bounds, longest, longest, softmax_scale=scale, causal=True
+        )
+    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
+        return None
+    return _flash
+
+
+def _flash(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bounds: torch.Tensor, longest: int, scale: float | None
+) -> torch.Tensor:
+    """What torch.nn.attention.varlen.varlen_attn calls, without its wrapping in Python, which takes the host longer
+    than the GPU takes to attend."""
+    return torch.ops.aten._flash_attention_forward(
+        q, k, v, bounds, bounds, longest, longest, 0.0, True, False, scale=scale
+    )[0]
+
+
+def kernel_name(device: int = 0) -> str:
+    """What attends packed rows on this machine, for a reader."""
+    if not torch.cuda.is_available() or _kernel(device) is None:
+        return "row by row"
+    return "flash-attn" if importlib.util.find_spec("flash_attn") is not None else "PyTorch's variable-length kernel"
 
 
 def _one_row(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scaling: float | None, dropout: float) -> torch.Tensor:

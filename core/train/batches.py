@@ -7,6 +7,7 @@ import torch
 
 from core.data.formats import Message
 from core.data.tokens import IGNORED, Renderer, TemplateError
+from core.train.attention import bounds_of
 
 Row = tuple[int, list[Message]]  # its number in the source, and the conversation
 
@@ -43,13 +44,14 @@ def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only:
 
 
 def pack(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One flat sequence (1, tokens) with positions that start again at each row, and the rows' lengths."""
+    """One flat sequence (1, tokens) with positions that start again at each row, and the rows' lengths and bounds."""
     lengths = [len(row["input_ids"]) for row in rows]
     return {
         "input_ids": torch.tensor([[token for row in rows for token in row["input_ids"]]]),
         "labels": torch.tensor([[label for row in rows for label in row["labels"]]]),
         "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
         "row_lengths": lengths,
+        "row_bounds": bounds_of(lengths),
     }
 
 
@@ -66,6 +68,11 @@ def pad(rows: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
         "labels": filled("labels", IGNORED),
         "attention_mask": torch.tensor(mask),
     }
+
+
+def learned(labels: torch.Tensor) -> torch.Tensor:
+    """Where in the flattened (batch, length - 1) predictions a token carries loss; found before the GPU has to wait."""
+    return (labels[:, 1:].reshape(-1) != IGNORED).nonzero().squeeze(1)
 
 
 def count_tokens(batch: dict[str, Any]) -> int:

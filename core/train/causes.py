@@ -4,7 +4,10 @@ import errno
 
 from core.errors import StudioError
 
-_GPU = "The GPU's memory ran out. Lower the batch size or the maximum length, or set gradient checkpointing to on."
+_GPU = (
+    "The GPU's memory ran out. Set gradient checkpointing to on or to offload, or lower the batch size or the maximum "
+    "length."
+)
 _MACHINE = "The machine's memory ran out. Lower the batch size or the maximum length."
 _DISK = "The disk is full: {}. Free some space, then resume the run: it goes on from its last checkpoint."
 

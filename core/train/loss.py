@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 IGNORED = -100
 CHUNK_ROWS = 64  # 64 × 49,152 floats are 12 MiB: within a core's share of the cache
+GPU_CHUNK_ROWS = 1024  # enough for a product to fill the GPU; 1,024 × 32,000 floats are 125 MiB
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, scale: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
-        return ctx.gradient * scale.to(ctx.gradient.dtype), None, None, None, None
+        gradient, ctx.gradient = ctx.gradient, None  # as large as the hidden states: used once, and in place
+        return gradient.mul_(scale.to(gradient.dtype)), None, None, None, None
 
 
 def chunked_cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, goal: Objective = PLAIN, chunk: int = CHUNK_ROWS
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    labels: torch.Tensor,
+    goal: Objective = PLAIN,
+    chunk: int | None = None,
+    kept: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, int]:
     """Summed next-token loss of a frozen language-model head.
 
@@ -73,14 +80,18 @@ def chunked_cross_entropy(
         hidden: (batch, length, width), the decoder's last hidden state.
         weight: (vocabulary, width), frozen: it gets no gradient.
         labels: (batch, length), -100 where a token carries no loss.
-        chunk: rows of logits in memory at a time.
+        chunk: rows of logits in memory at a time; None: what suits the device.
+        kept: which of the flattened predictions carry loss, if that is known (`batches.learned`).
 
     Returns:
         The sum over all tokens that carry loss (float32, scalar), and how many there were.
     """
     targets = labels[:, 1:].reshape(-1)
     predicted = hidden[:, :-1].reshape(-1, hidden.shape[-1])
-    kept = (targets != IGNORED).nonzero().squeeze(1)
+    if kept is None:
+        kept = (targets != IGNORED).nonzero().squeeze(1)
+    if chunk is None:
+        chunk = GPU_CHUNK_ROWS if hidden.is_cuda else CHUNK_ROWS
     rows = predicted.index_select(0, kept).to(weight.dtype)
     return _ChunkedCrossEntropy.apply(rows, weight, targets.index_select(0, kept), chunk, goal), len(kept)
 

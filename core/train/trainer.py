@@ -15,9 +15,11 @@ from trl import SFTConfig, SFTTrainer
 from core.data.tokens import Renderer
 from core.models.loading import LoadedBase, resolve_dtype
 from core.runs.config import QLoRAConfig
-from core.train.batches import count_tokens, pack, pad
+from core.train.batches import count_tokens, learned, pack, pad
+from core.train.kernels.install import install
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
+from core.train.recompute import Planner
 
 OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
@@ -52,17 +54,7 @@ def lora_config(config: QLoRAConfig) -> LoraConfig:
     )
 
 
-def recompute(config: QLoRAConfig) -> tuple[bool, str]:
-    """Whether activations are recomputed (gradient checkpointing), and why."""
-    if config.gradient_checkpointing != "auto":
-        return config.gradient_checkpointing == "on", "as configured"
-    if torch.cuda.is_available():
-        return True, "auto: a GPU's memory is better spent on weights and batch"
-    return False, "auto: without a GPU, time is scarcer than memory"
-
-
 def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTConfig:
-    checkpointing, _ = recompute(config)
     dtype, _ = resolve_dtype(config.compute_dtype)
     return SFTConfig(
         output_dir=output_dir,
@@ -79,8 +71,7 @@ def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTCon
         max_grad_norm=config.max_grad_norm,
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
-        gradient_checkpointing=checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        gradient_checkpointing=False,  # set block by block (core/train/recompute.py)
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         seed=config.seed,
@@ -146,14 +137,25 @@ class StudioTrainer(SFTTrainer):
         for module in self.model.modules():
             if isinstance(module, BaseTunerLayer):
                 module.cast_input_dtype_enabled = False
+        self.choices = self._prepare_blocks(config, rows)
         self._head = self._plain_head()
         self._noise = None
         if config.neftune_alpha:
             self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
 
+    def _prepare_blocks(self, config: QLoRAConfig, rows: list[dict[str, Any]]) -> list[str]:
+        """Fuse the blocks where that pays, and set what each recomputes; what was chosen."""
+        base, said = self.model.get_base_model(), []
+        self.blocks = []
+        if config.kernels == "auto" and torch.cuda.is_available():
+            self.blocks, said = install(base)
+        self.recompute = Planner(config, base, self.blocks, rows)
+        return [*said, self.recompute.longest.text]
+
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = pack(rows) if self.packing else pad(rows, self.pad_id)
-        return batch | {"row_numbers": [row["row"] for row in rows]}
+        kept = learned(batch["labels"])
+        return batch | {"row_numbers": [row["row"] for row in rows], "learned": kept}
 
     def take_rows(self) -> list[int]:
         """The numbers of the rows trained on since this was asked last, in order."""
@@ -183,6 +185,7 @@ class StudioTrainer(SFTTrainer):
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         inputs.pop("row_numbers", None)
+        kept = inputs.pop("learned", None)
         base = self.model.get_base_model()
         if self._noise:
             mask = inputs.get("attention_mask")
@@ -190,7 +193,7 @@ class StudioTrainer(SFTTrainer):
         with self.compute_dtype_context():
             if self._head is not None:
                 hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
-                return chunked_cross_entropy(hidden, self._head, labels, goal)
+                return chunked_cross_entropy(hidden, self._head, labels, goal, kept=kept)
             return cross_entropy(base(**inputs, use_cache=False).logits, labels, goal)
 
     def compute_dtype_context(self) -> contextlib.AbstractContextManager:
@@ -199,6 +202,7 @@ class StudioTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over the answer tokens of the whole update, accumulation included, as Trainer expects it."""
         self._rows_seen += inputs.get("row_numbers", [])
+        self.recompute.prepare(inputs["input_ids"].numel())
         total, count = self.summed_loss(inputs, self.goal)
         self.tokens_seen += count_tokens(inputs)
         return total / (count if num_items_in_batch is None else num_items_in_batch)

@@ -36,6 +36,8 @@ _ROOM_SECONDS = 90  # an answer that is being written ends first
 
 
 def main(arguments: list[str]) -> int:
+    # batches of many sizes would leave gaps that nothing fits into
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     folder = Path(arguments[0])
     settings = Settings(home=folder.parent.parent)
     run, store = Run(folder), RunStore(settings)
@@ -121,7 +123,7 @@ def prepare(
     from core.data.tokens import Renderer
     from core.models.loading import Precision, load_base
     from core.train.batches import tokenize
-    from core.train.trainer import StudioTrainer, recompute, sft_config
+    from core.train.trainer import StudioTrainer, sft_config
 
     if problem := checks.machine_problem(config):
         raise StudioError(problem)
@@ -148,7 +150,6 @@ def prepare(
     trainer = StudioTrainer(
         config, base, prepared.rows, args=sft_config(config, str(run.checkpoints_dir), total_steps), renderer=renderer
     )
-    on, why = recompute(config)
     return trainer, held_out, {
         "total_steps": total_steps,
         "rows": len(prepared.rows),
@@ -159,7 +160,7 @@ def prepare(
         "answer_tokens": prepared.answer_tokens,
         "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "template": renderer.template_name,
-        "choices": [*base.choices, f"Gradient checkpointing is {'on' if on else 'off'} ({why})."],
+        "choices": [*base.choices, *trainer.choices],
         "lineage": lineage(base.model),
     }  # fmt: skip
 
@@ -195,12 +196,12 @@ def _report_elsewhere(config: QLoRAConfig, run: Run) -> list[str]:
 
 def _attention(config: QLoRAConfig) -> tuple[str, str]:
     """The attention that transformers is asked for, and why."""
-    from core.train.attention import PACKED
+    from core.train.attention import PACKED, kernel_name
 
     if config.attention != "auto":
         return config.attention, "as configured; rows are padded with it" if config.packing else "as configured"
     if config.packs:
-        return PACKED, "auto: rows lie end to end, each seeing only itself"
+        return PACKED, f"auto: rows lie end to end, each seeing only itself, {kernel_name()}"
     return "sdpa", "auto: rows are padded"
 
 

@@ -41,8 +41,16 @@ class BatchKnobs(BaseModel):
         le=10_000_000,
         on_resume=True,
     )
-    gradient_checkpointing: Literal["auto", "on", "off"] = knob(
+    gradient_checkpointing: Literal["auto", "on", "off", "offload"] = knob(
         "auto", "Batch and length", "Gradient checkpointing",
-        "Recompute instead of keep activations: less memory, a third slower. Auto: on with a GPU, off without.",
+        "Recompute activations instead of keeping them: less memory, up to a third slower, the same losses. Auto: for "
+        "as few blocks as the GPU's memory asks for, none without a GPU. Offload: also move what is kept to the "
+        "machine's memory, for cards of 8 to 12 GB.",
+        on_resume=True,
+    )  # fmt: skip
+    gpu_memory: float = knob(
+        0.0, "Batch and length", "GPU memory",
+        "GiB of the GPU that the run may take; 0: what is free. What is recomputed is chosen by it, batch by batch.",
+        when={"gradient_checkpointing": ("auto",)}, ge=0, le=1024,
         on_resume=True,
     )  # fmt: skip

@@ -37,3 +37,9 @@ class ModelKnobs(BaseModel):
         "Auto: rows laid end to end where packing is on, else PyTorch's fused attention. Eager for a model that "
         "transforms its attention scores.",
     )  # fmt: skip
+    kernels: Literal["auto", "off"] = knob(
+        "auto", "Model", "Kernels",
+        "Auto: on a GPU, Llama's blocks run fused, which is faster and keeps less; what cannot be fused runs as it is, "
+        "and the run says why. Off: the blocks of transformers and PEFT.",
+        on_resume=True,
+    )  # fmt: skip

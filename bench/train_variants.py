@@ -1,0 +1,117 @@
+"""What bench/train.py measures: the random model, the rows, and the trainers of the peers and of the studio."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+CASES = {"guanaco": (16, 1024), "fixed": (4, 2048)}
+
+
+def make_model(folder: Path, tokenizer: str) -> None:
+    """Write the model twice: as it is, and in NF4 (folder + "-4bit")."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=32000, max_position_embeddings=4096, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2,
+        dtype="bfloat16",
+    )  # fmt: skip
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        LlamaForCausalLM(config).save_pretrained(folder)
+    torch.set_default_dtype(torch.float32)
+    torch.cuda.empty_cache()
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=nf4, device_map={"": 0}, dtype=torch.bfloat16
+    )
+    model.save_pretrained(f"{folder}-4bit")
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    words.pad_token = "<unk>"
+    for place in (folder, f"{folder}-4bit"):
+        words.save_pretrained(place)
+
+
+def rows_of(case: str, data: str, folder: str, steps: int) -> list[list[int]]:
+    """Token ids of every row that the steps take, in order."""
+    batch, length = CASES[case]
+    if case == "fixed":
+        draw = random.Random(0)
+        return [[draw.randrange(3, 32000) for _ in range(length)] for _ in range(batch * steps)]
+    import pandas as pd
+    from transformers import AutoTokenizer
+
+    texts = list(pd.read_parquet(data).text)
+    words = AutoTokenizer.from_pretrained(folder)
+    ids = words(texts, add_special_tokens=False, truncation=True, max_length=length)["input_ids"]
+    return (ids * (batch * steps // len(ids) + 1))[: batch * steps]
+
+
+def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, float]:
+    batch, length = CASES[case]
+    checkpointing = not variant.endswith("off")
+    if variant.startswith("Unsloth"):
+        from unsloth import FastLanguageModel  # before the rest, which it patches
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    began, lora = time.monotonic(), None
+    if variant.startswith("Unsloth"):
+        model, words = FastLanguageModel.from_pretrained(
+            folder, max_seq_length=length, load_in_4bit=True, dtype=torch.bfloat16
+        )
+        loaded = time.monotonic() - began
+        model = FastLanguageModel.get_peft_model(
+            model, r=16, lora_alpha=16, lora_dropout=0, bias="none", target_modules=TARGETS,
+            use_gradient_checkpointing=checkpointing,
+        )  # fmt: skip
+    else:
+        words = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, device_map={"": 0}, dtype=torch.bfloat16)
+        loaded = time.monotonic() - began
+        lora = LoraConfig(r=16, lora_alpha=16, lora_dropout=0, target_modules=TARGETS, task_type="CAUSAL_LM")
+    config = SFTConfig(
+        output_dir=out, max_steps=steps, per_device_train_batch_size=batch, max_length=length, logging_steps=1,
+        learning_rate=2e-4, report_to=[], bf16=True, optim="adamw_torch_fused", save_strategy="no", disable_tqdm=True,
+        seed=0, gradient_checkpointing=checkpointing, use_liger_kernel="Liger" in variant,
+        train_sampling_strategy="sequential",
+    )  # fmt: skip
+    data = Dataset.from_dict({"input_ids": ids})
+    # by name: Unsloth looks for "args" to lay rows end to end of its own accord
+    made = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=words, peft_config=lora)
+    return made, loaded
+
+
+def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, Any]:
+    from core.models.catalogue import Model
+    from core.models.loading import Precision, load_base
+    from core.runs.config import QLoRAConfig
+    from core.train.attention import PACKED
+    from core.train.trainer import StudioTrainer, sft_config
+
+    batch, length = CASES[case]
+    how = {"studio, on": "on", "studio, offload": "offload", "studio, no kernels": "on"}.get(variant, "auto")
+    config = QLoRAConfig(
+        model="bench", batch_size=batch, max_length=length, lora_rank=16, lora_alpha=16, learning_rate=2e-4,
+        scheduler="linear", warmup_ratio=0, max_steps=steps, save_steps=0, seed=0, gradient_checkpointing=how,
+        gpu_memory=10.6 if variant == "studio, 10.6 GiB" else 0,
+        kernels="off" if variant == "studio, no kernels" else "auto",
+    )  # fmt: skip
+    rows = [{"row": i, "input_ids": row, "labels": [-100, *row[1:]]} for i, row in enumerate(ids)]
+    began = time.monotonic()
+    base = load_base(Model("bench", "bench", folder, True), Precision(), PACKED)
+    loaded = time.monotonic() - began
+    arguments = sft_config(config, out, steps)
+    arguments.train_sampling_strategy = "sequential"
+    trainer = StudioTrainer(config, base, rows, args=arguments)
+    print("\n".join(trainer.choices))
+    return trainer, loaded

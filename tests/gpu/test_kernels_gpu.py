@@ -1,0 +1,214 @@
+"""The Triton kernels and the fused block on a GPU, against PyTorch, transformers and PEFT."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tiny import random_rows
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from core.train import attention
+from core.train.batches import pack
+from core.train.kernels import elementwise
+from core.train.kernels.install import install
+from core.train.kernels.offload import Offload
+from core.train.loss import chunked_cross_entropy
+
+if elementwise.HAS_TRITON:
+    from core.train.kernels import gpu
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
+]
+
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TOLERANCE = 0.02  # of a gradient's length: bf16 keeps 8 bits, and both sides round
+
+
+def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """How far apart two tensors are, as a share of their length."""
+    return float((found.double() - expected.double()).norm() / expected.double().norm())
+
+
+def drawn(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+    return torch.randn(*shape, device="cuda").to(dtype)
+
+
+def strided(rows: int, width: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+    """Rows with room between them, all of it poisoned."""
+    return torch.full((rows, width + 64), float("nan"), device="cuda", dtype=dtype)[:, :width]
+
+
+@pytest.fixture
+def without_triton(monkeypatch):
+    """A function that runs another one on PyTorch's operators."""
+
+    def run(work, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(elementwise, "HAS_TRITON", False)
+            return work(*arguments)
+
+    return run
+
+
+@pytest.mark.parametrize(("tokens", "width"), [(7, 96), (300, 4096), (33, 5120)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_norm_both_ways(without_triton, tokens, width, dtype):
+    x, weight, gradient, passed = (drawn(*s, dtype=dtype) for s in ((tokens, width), (width,), (tokens, width),
+                                                                    (tokens, width)))  # fmt: skip
+
+    def both():
+        out = strided(tokens, width, dtype)
+        rstd = elementwise.norm(x, weight, 1e-5, out)
+        return out, *elementwise.norm_back(x, weight, rstd, gradient, passed)
+
+    for found, expected in zip(both(), without_triton(both), strict=True):
+        assert apart(found, expected) < (1e-5 if dtype == torch.float32 else 4e-3)
+
+
+@pytest.mark.parametrize(("tokens", "heads", "width"), [(10, 3, 32), (100, 40, 128), (64, 32, 64)])
+@pytest.mark.parametrize("back", [True, False])
+def test_rotary_embedding(without_triton, tokens, heads, width, back):
+    angles = torch.rand(tokens // 2, width // 2, device="cuda").repeat(1, 2) * 6
+    cos, sin = angles.cos().bfloat16(), angles.sin().bfloat16()
+    joined = drawn(tokens, (heads + 2) * width)
+    source = joined.view(tokens, heads + 2, width)[:, :heads]
+
+    def turned():
+        out = strided(tokens, heads * width).unflatten(1, (heads, width))
+        elementwise.rotate(source, out, cos, sin, back)
+        return out
+
+    expected = without_triton(turned)
+    assert apart(turned(), expected) < 4e-3
+    rest = joined[:, heads * width :].clone()
+    elementwise.rotate(source, source, cos, sin, back)
+    assert apart(source, expected) < 4e-3
+    assert torch.equal(joined[:, heads * width :], rest)
+
+
+@pytest.mark.parametrize(("tokens", "width"), [(5, 100), (300, 11008)])
+@pytest.mark.parametrize(("columns", "rank"), [(0, 0), (64, 16), (128, 100)])
+def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
+    given, pulled = drawn(tokens, 2 * width), drawn(tokens, width)
+    lowered, lower = drawn(tokens, columns), drawn(columns, width)
+    lowered[:, rank:] = lower[rank:] = 0
+
+    def both():
+        out, gates, gradient = strided(tokens, width), given.clone(), strided(tokens, width).copy_(pulled)
+        elementwise.swiglu(gates, out)
+        elementwise.swiglu_back(gates, gradient, lowered, lower, rank)
+        return out, gates, gradient
+
+    for found, expected in zip(both(), without_triton(both), strict=True):
+        assert apart(found, expected) < 4e-3
+
+
+@pytest.mark.parametrize("width", [40, 5000])
+def test_copies_between_rows_that_lie_apart(width):
+    source, out = drawn(50, width + 8)[:, :width], strided(50, width)
+    elementwise.copy(source, out)
+    assert torch.equal(out, source)
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize(("block", "rank", "columns"), [(64, 16, 64), (128, 7, 128), (64, 0, 0)])
+def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, nested, block, rank, columns):
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    weight, first = drawn(320, 1024) * 0.02, rank and 30
+    packed, state = quantize_4bit(weight, quant_type=kind, compress_statistics=nested, blocksize=block)
+    both = torch.full((320, 1024 + columns), float("nan"), device="cuda", dtype=torch.bfloat16)
+    lower = torch.full((columns, 1024), float("nan"), device="cuda", dtype=torch.bfloat16)
+    a, b = drawn(rank, 1024, dtype=torch.float32), drawn(320, rank, dtype=torch.float32)
+    out, pad = both[:, :1024], columns - rank - first
+    gpu.unpack_4bit(packed, state, out, a, b, 0.5, first, pad, columns, lower)
+    assert torch.equal(out, dequantize_4bit(packed, state))
+    placed = (both.clone(), lower.clone())
+    if columns:
+        both[:, 1024:], lower[:] = float("nan"), float("nan")
+        gpu.place_factors(out, a, b, 0.5, first, pad, columns, lower)
+    for beside, below in (placed, (both, lower)):
+        expected = torch.zeros(320, columns, device="cuda")
+        expected[:, first : first + rank] = b * 0.5
+        assert torch.equal(beside[:, 1024:], expected.bfloat16())
+        assert torch.equal(below[first : first + rank], a.bfloat16())
+        assert (below[first + rank :] == 0).all()
+        assert below[:first].isnan().all(), "the rows above are another part's"
+
+
+@pytest.mark.parametrize(("heads", "keys"), [(8, 8), (8, 2)])
+def test_packed_rows_are_attended_as_each_alone(monkeypatch, heads, keys):
+    lengths = [1, 130, 64, 517]
+    tokens = sum(lengths)
+    query, key, value = (drawn(1, count, tokens, 64).requires_grad_() for count in (heads, keys, keys))
+
+    def attended():
+        out, _ = attention.packed_attention(None, query, key, value, None, row_lengths=lengths)
+        pulled = torch.arange(out.numel(), device="cuda").view(out.shape).sin().bfloat16()
+        return out, *torch.autograd.grad(out, (query, key, value), pulled)
+
+    assert attention.kernel_name() != "row by row"
+    found = attended()
+    monkeypatch.setattr(attention, "_kernel_for", lambda _: None)
+    for one, expected in zip(found, attended(), strict=True):
+        assert apart(one, expected) < TOLERANCE
+
+
+def tuned(four_bit: bool) -> torch.nn.Module:
+    torch.manual_seed(0)
+    shape = LlamaConfig(
+        vocab_size=512, hidden_size=1024, intermediate_size=2816, num_hidden_layers=4, num_attention_heads=8,
+        num_key_value_heads=4, attn_implementation=attention.PACKED,
+    )  # fmt: skip
+    model = LlamaForCausalLM(shape).to(torch.bfloat16)
+    if four_bit:
+        import bitsandbytes
+
+        for name, module in list(model.named_modules()):
+            if isinstance(module, torch.nn.Linear) and name != "lm_head":
+                packed = bitsandbytes.nn.Linear4bit(
+                    module.in_features, module.out_features, bias=False, quant_type="nf4", compute_dtype=torch.bfloat16
+                )
+                packed.weight = bitsandbytes.nn.Params4bit(module.weight.data, requires_grad=False, quant_type="nf4")
+                model.set_submodule(name, packed)
+    model = get_peft_model(model.cuda().requires_grad_(False), LoraConfig(r=16, target_modules=ALL))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+            if "lora_B" in name:
+                parameter.data.normal_(0, 0.02)
+    return model.train()
+
+
+def loss_and_gradients(model, batch):
+    model.zero_grad()
+    inputs = {k: v for k, v in batch.items() if k != "labels"}
+    base = model.get_base_model()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
+        total, count = chunked_cross_entropy(hidden, base.lm_head.weight, batch["labels"])
+    (total / count).backward()
+    return total.item() / count, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("four_bit", [True, False])
+def test_fused_blocks_train_as_the_plain_ones_however_they_keep(four_bit):
+    model = tuned(four_bit)
+    batch = pack(random_rows([300, 7, 513, 200]))
+    batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+    expected, wanted = loss_and_gradients(model, batch)
+    blocks, said = install(model.get_base_model())
+    assert len(blocks) == 4, said
+    offload = Offload()
+    ways = {"kept": (True, 0, None), "again": (False, 0, None), "offload": (False, 256, offload)}
+    for name, (keep, chunk, away) in ways.items():
+        for block in blocks:
+            block.keep, block.chunk, block.offload = keep, chunk, away
+        for _ in range(2):  # scratch memory holds what the pass before left
+            found, gradients = loss_and_gradients(model, batch)
+        worst = max(apart(gradients[key], wanted[key]) for key in wanted)
+        print(f"{name}: loss {found:.5f} for {expected:.5f}, gradients {worst:.4f} apart at most")
+        assert found == pytest.approx(expected, rel=2e-3)
+        assert worst < 3 * TOLERANCE  # four blocks deep, both sides rounded to bf16 at every product

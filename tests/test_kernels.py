@@ -1,0 +1,179 @@
+"""The fused block against transformers' and PEFT's own, in float32 on the CPU: the same losses and gradients. The
+Triton kernels are held against the same PyTorch in tests/gpu/test_kernels_gpu.py."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tiny import random_rows, tiny_llama
+
+from core.train import attention
+from core.train.batches import pack, pad
+from core.train.kernels.install import install
+from core.train.loss import chunked_cross_entropy
+
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+LENGTHS = [30, 12, 45, 7]
+
+
+def tuned(targets=ALL, kind=attention.PACKED, **over):
+    """A tiny Llama with an adapter that does something."""
+    options = {"lora_alpha": 12, "target_modules": targets} | over
+    model = tiny_llama(attention=kind, num_hidden_layers=3)
+    model.requires_grad_(False)
+    tuned = get_peft_model(model, LoraConfig(r=6, **options))
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in tuned.named_parameters():
+        if "lora_B" in name:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
+    return tuned.train()
+
+
+def loss_and_gradients(model, batch):
+    inputs = {k: v for k, v in batch.items() if k != "labels"}
+    base = model.get_base_model()
+    hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
+    total, count = chunked_cross_entropy(hidden, base.lm_head.weight, batch["labels"])
+    (total / count).backward()
+    return total.item() / count, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def same(model, batch, **settings):
+    expected, wanted = loss_and_gradients(model, batch)
+    model.zero_grad()
+    blocks, said = install(model.get_base_model())
+    assert len(blocks) == 3, said
+    for block in blocks:
+        for name, value in settings.items():
+            setattr(block, name, value)
+        block.space.tight = bool(block.chunk)
+    found, gradients = loss_and_gradients(model, batch)
+    assert found == pytest.approx(expected, rel=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(
+            gradient, wanted[name], rtol=1e-4, atol=1e-7, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"keep": False}, {"keep": False, "chunk": 32}], ids=["kept", "again", "chunks"]
+)
+@pytest.mark.parametrize("targets", [ALL, ["q_proj", "v_proj"], ["gate_proj", "o_proj"]])
+def test_losses_and_gradients_are_those_of_the_plain_blocks(targets, settings):
+    same(tuned(targets), pack(random_rows(LENGTHS)), **settings)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_padded_rows_too(keep):
+    same(tuned(kind="sdpa"), pad(random_rows(LENGTHS), pad_id=0), keep=keep)
+
+
+def test_ranks_and_scales_of_their_own():
+    same(tuned(rank_pattern={"q_proj": 3, "down_proj": 9}, use_rslora=True), pack(random_rows(LENGTHS)))
+
+
+def test_weights_in_4_bits():
+    import bitsandbytes
+
+    model = tiny_llama(attention=attention.PACKED, num_hidden_layers=3, hidden_size=128, intermediate_size=192)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and name != "lm_head":
+            packed = bitsandbytes.nn.Linear4bit(
+                module.in_features, module.out_features, bias=False, quant_type="nf4", compute_dtype=torch.float32
+            )
+            packed.weight = bitsandbytes.nn.Params4bit(module.weight.data, requires_grad=False, quant_type="nf4")
+            model.set_submodule(name, packed.to("cpu"))
+    model.requires_grad_(False)
+    model = get_peft_model(model, LoraConfig(r=4, target_modules=ALL)).train()
+    assert type(model.get_base_model().model.layers[0].mlp.up_proj.base_layer).__name__ == "Linear4bit"
+    same(model, pack(random_rows(LENGTHS)), keep=False)
+
+
+def test_two_passes_add_up():
+    model, first, second = tuned(), pack(random_rows(LENGTHS)), pack(random_rows([9, 40], seed=3))
+    install(model.get_base_model())
+    _, alone = loss_and_gradients(model, first)
+    _, both = loss_and_gradients(model, second)
+    model.zero_grad()
+    _, other = loss_and_gradients(model, second)
+    for name, gradient in both.items():
+        torch.testing.assert_close(gradient, alone[name] + other[name], rtol=1e-4, atol=1e-7)
+
+
+def test_evaluation_and_generation_are_untouched():
+    plain, fused = tuned().eval(), tuned().eval()
+    install(fused.get_base_model())
+    batch = {k: v for k, v in pack(random_rows(LENGTHS)).items() if k != "labels"}
+    ids = torch.tensor([random_rows([9])[0]["input_ids"]])
+    with torch.no_grad():
+        torch.testing.assert_close(fused(**batch).logits, plain(**batch).logits, rtol=1e-4, atol=1e-5)
+        with fused.disable_adapter(), plain.disable_adapter():
+            assert torch.equal(fused(**batch).logits, plain(**batch).logits)
+        for model in (plain, fused):
+            model.get_base_model().set_attn_implementation("sdpa")
+        said = [m.generate(input_ids=ids, max_new_tokens=8, do_sample=False) for m in (plain, fused)]
+    assert torch.equal(*said)
+
+
+@pytest.mark.parametrize(
+    ("over", "reason"),
+    [({"lora_dropout": 0.1}, "drops out"), ({"use_dora": True}, "no plain LoRA"),
+     ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "trained whole")],
+)  # fmt: skip
+def test_what_cannot_be_fused_says_why_and_trains_as_it_is(over, reason):
+    model = tuned(**over, targets=["q_proj", "v_proj"])
+    blocks, said = install(model.get_base_model())
+    assert blocks == []
+    assert reason in said[0]
+    loss, _ = loss_and_gradients(model, pack(random_rows(LENGTHS)))
+    assert loss > 0
+
+
+def test_another_architecture_is_left_alone():
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                                             intermediate_size=64))  # fmt: skip
+    blocks, said = install(model)
+    assert blocks == []
+    assert "no blocks of a kind" in said[0]
+
+
+def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from core.models.loading import LoadedBase
+    from core.runs.config import QLoRAConfig
+    from core.train.trainer import StudioTrainer, lora_config, sft_config
+
+    steps, rows = 50, [row for seed in range(50) for row in random_rows([30, 12, 21, 7], seed=seed)]
+    config = QLoRAConfig(
+        compute_dtype="float32", batch_size=4, max_steps=steps, learning_rate=1e-3, scheduler="linear", warmup_ratio=0,
+        save_steps=0,
+    )  # fmt: skip
+    arguments = sft_config(config, str(tmp_path / "studio"), steps)
+    arguments.train_sampling_strategy = "sequential"
+    base = LoadedBase(tiny_llama(attention=attention.PACKED), tokenizer)
+    base.model.requires_grad_(False)
+    studio = StudioTrainer(config, base, rows, args=arguments)
+    blocks, _ = install(studio.model.get_base_model())
+    assert len(blocks) == 2
+    plain = SFTConfig(
+        output_dir=str(tmp_path / "trl"), per_device_train_batch_size=4, max_steps=steps, learning_rate=1e-3,
+        bf16=False, use_cpu=True, logging_steps=1, report_to="none", save_strategy="no", disable_tqdm=True,
+        optim="adamw_torch_fused", train_sampling_strategy="sequential",
+    )  # fmt: skip
+    data = Dataset.from_list([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
+    trl = SFTTrainer(
+        model=tiny_llama(), args=plain, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(config)
+    )
+    begun = dict(studio.model.named_parameters())
+    for name, parameter in trl.model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data = begun[name].detach().clone()
+    losses = []
+    for trainer in (studio, trl):
+        trainer.train()
+        losses.append([float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry])
+    assert len(losses[0]) == steps
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)

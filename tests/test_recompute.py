@@ -1,0 +1,123 @@
+"""What blocks keep and what they make again: the plan, and that it is carried out batch by batch."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import random_rows, tiny_llama
+from transformers import LlamaConfig
+
+from core.models.loading import LoadedBase
+from core.runs.config import QLoRAConfig
+from core.runs.forecast import MARGIN, forecast, shape_of
+from core.runs.recompute import fuses, plan, room_of
+from core.train import attention
+from core.train import recompute as recomputing
+from core.train.kernels.install import install
+from core.train.trainer import StudioTrainer, sft_config
+
+GIB = 2**30
+SEVEN = shape_of(LlamaConfig(vocab_size=32000))
+LENGTHS = [30, 12, 45, 7]
+
+
+@given(room=st.integers(6, 80), tokens=st.integers(512, 32768), fused=st.booleans())
+def test_auto_recomputes_no_more_than_it_must(room, tokens, fused):
+    config = QLoRAConfig()
+    chosen = plan(config, SEVEN, 32, room * GIB, fused, tokens)
+
+    def fits(blocks):
+        return forecast(SEVEN, config, blocks, 2, fused, tokens).device <= room * GIB * (1 - MARGIN)
+
+    assert chosen.blocks == 32 or fits(chosen.blocks)
+    assert not chosen.blocks or not fits(chosen.blocks - 1)
+    assert ("too much" in chosen.text) != fits(chosen.blocks)
+    assert plan(config, SEVEN, 32, room * GIB, fused, tokens + 512).blocks >= chosen.blocks
+
+
+@pytest.mark.parametrize(
+    ("wish", "room", "blocks", "offload"),
+    [("on", 80, 32, False), ("off", 8, 0, False), ("offload", 8, 32, True), ("on", None, 32, False),
+     ("offload", None, 32, False), ("auto", None, 0, False), ("auto", 80, 0, False), ("auto", 2, 32, False)],
+)  # fmt: skip
+def test_what_is_wished_is_done(wish, room, blocks, offload):
+    config = QLoRAConfig(gradient_checkpointing=wish)
+    chosen = plan(config, SEVEN, 32, room and room * GIB, True, 4096)
+    assert (chosen.blocks, chosen.offload) == (blocks, offload)
+    said = {0: "is off", 32: "is on"}[blocks]
+    assert said in chosen.text
+    assert ("machine's memory" in chosen.text) == offload
+
+
+def test_a_model_without_a_forecast_is_recomputed_on_a_gpu():
+    assert plan(QLoRAConfig(), None, 12, 80 * GIB, False, 4096).blocks == 12
+
+
+def test_a_budget_is_less_than_what_is_free():
+    assert room_of(QLoRAConfig(gpu_memory=10.5), 80 * GIB) == 10.5 * GIB
+    assert room_of(QLoRAConfig(gpu_memory=10.5), 4 * GIB) == 4 * GIB
+    assert room_of(QLoRAConfig(), 80 * GIB) == 80 * GIB
+
+
+@pytest.mark.parametrize(
+    ("over", "shape", "expected"),
+    [
+        ({}, {}, True), ({"kernels": "off"}, {}, False), ({"lora_dropout": 0.1}, {}, False),
+        ({"lora_dora": True}, {}, False), ({"quantization": "int8"}, {}, False), ({"quantization": "none"}, {}, True),
+        ({"modules_to_save": "mlp"}, {}, False), ({"modules_to_save": "lm_head"}, {}, True),
+        ({}, {"attention_bias": True}, False), ({}, {"hidden_act": "gelu"}, False),
+    ],
+)  # fmt: skip
+def test_the_forecast_knows_what_will_be_fused(over, shape, expected):
+    assert fuses(QLoRAConfig(**over), LlamaConfig(**shape)) == expected
+
+
+def trainer_of(tmp_path, tokenizer, fused: bool, **over) -> StudioTrainer:
+    config = QLoRAConfig(compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0, **over)
+    base = LoadedBase(tiny_llama(attention=attention.PACKED, num_hidden_layers=3), tokenizer)
+    base.model.requires_grad_(False)
+    made = StudioTrainer(config, base, random_rows(LENGTHS), args=sft_config(config, str(tmp_path), total_steps=2))
+    if fused:
+        made.blocks, _ = install(made.model.get_base_model())
+        made.recompute = recomputing.Planner(config, made.model.get_base_model(), made.blocks, random_rows(LENGTHS))
+    return made
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_recomputing_changes_neither_loss_nor_gradients(tmp_path, tokenizer, fused):
+    found = {}
+    for wish in ("off", "on"):
+        torch.manual_seed(0)
+        trainer = trainer_of(tmp_path, tokenizer, fused, gradient_checkpointing=wish)
+        loss = trainer.compute_loss(trainer.model.train(), trainer.collate(random_rows(LENGTHS)))
+        loss.backward()
+        found[wish] = loss.detach(), [p.grad for p in trainer.model.parameters() if p.requires_grad]
+        layers = trainer.model.get_base_model().model.layers
+        again = [not b.keep for b in trainer.blocks] if fused else [layer.gradient_checkpointing for layer in layers]
+        # a fused block that comes last is kept: its backward pass comes at once
+        assert again == [wish == "on"] * 2 + [wish == "on" and not fused]
+    torch.testing.assert_close(found["on"], found["off"], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_short_batch_keeps_what_a_long_one_cannot(tmp_path, tokenizer, fused, monkeypatch):
+    """A card with room for 1,000 tokens of every block, as the planner is told."""
+    trainer = trainer_of(tmp_path, tokenizer, fused)
+
+    def told(config, shape, of, room, fuses, tokens, *_):
+        return recomputing.Recompute(min(of, tokens // 1024), of, False, "a test")
+
+    monkeypatch.setattr(recomputing, "plan", told)
+    planner = recomputing.Planner(
+        trainer.recompute._config, trainer.model.get_base_model(), trainer.blocks, random_rows([900, 900, 800, 900])
+    )
+    layers = trainer.model.get_base_model().model.layers
+
+    def again():
+        return [not b.keep for b in trainer.blocks] if fused else [layer.gradient_checkpointing for layer in layers]
+
+    assert again() == [True, True, not fused]
+    planner.prepare(1500)
+    assert again() == [True, False, False]
+    planner.prepare(100)
+    assert again() == [False, False, False]
