@@ -23,7 +23,7 @@ def do(runs, toasts):
 
 def test_problems_memory_and_the_change_that_fits_are_shown_and_made(do, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(12 * GIB, 12 * GIB))
-    values = QLoRAConfig(model="seven", batch_size=16, subset="nowhere").model_dump()
+    values = QLoRAConfig(model="seven", batch_size=16, kernels="off", subset="nowhere").model_dump()
     findings, memory, button = do.check(**values)
     assert "no subset &#x27;nowhere&#x27;" in findings
     assert "12.0 GiB free of GPU memory" in memory
@@ -39,6 +39,16 @@ def test_problems_memory_and_the_change_that_fits_are_shown_and_made(do, monkeyp
     assert not button["visible"]
     with pytest.raises(StudioError, match="nothing to change"):
         do.make_fit(**changed)
+
+
+def test_fused_blocks_first_move_what_they_keep_out_of_the_gpu(do, monkeypatch):
+    """The batch stays as it is."""
+    monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(12 * GIB, 12 * GIB))
+    values = QLoRAConfig(model="seven", batch_size=16).model_dump()
+    *_, button = do.check(**values)
+    assert "offload" in button["value"]
+    updates = dict(zip(KNOBS, do.make_fit(**values), strict=True))
+    assert (updates["gradient_checkpointing"], updates["batch_size"]) == ("offload", gr.skip())
 
 
 @pytest.mark.slow
