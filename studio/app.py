@@ -1,9 +1,8 @@
 """Assembles the page: a header and one tab a step, and the links between them."""
 
-import atexit
-
 import gradio as gr
 
+from core.access import Access, Way
 from core.chat.engine import Engine
 from core.data import subset
 from core.jobs import Jobs
@@ -13,24 +12,23 @@ from core.settings import Settings, hardware
 from studio.chat_tab import build_chat_tab
 from studio.data.lens import looking_at
 from studio.data_tab import build_data_tab
+from studio.guarded import Guarded
+from studio.owner_tab import build_owner_tab
 from studio.told import told
 from studio.train_tab import build_train_tab
+from studio.welcome import build_welcome, duplicate
 
 TITLE = "QLoRA Studio"
 
 
-def build(settings: Settings) -> gr.Blocks:
+def build(settings: Settings) -> Guarded:
     """The whole page. Imports no torch: models are loaded when somebody asks for one."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
     jobs, engine = Jobs(), Engine(settings)
-    atexit.register(jobs.close)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
-        gr.HTML(
-            f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
-            f"<span>{hardware().description}</span></div>",
-            padding=False,
-        )
+    with Guarded(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
+        _head()
+        notice = gr.HTML(elem_id="notice", padding=False, visible=demo.access.way is Way.SPACE)
         with gr.Tabs() as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
@@ -38,6 +36,8 @@ def build(settings: Settings) -> gr.Blocks:
                 train = build_train_tab(runs, jobs, demo)
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = build_chat_tab(engine, demo, [train.listed.change, chat_tab.select])
+            with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
+                owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
@@ -46,11 +46,31 @@ def build(settings: Settings) -> gr.Blocks:
         def show_row(wanted: dict, lens: dict) -> tuple:
             return *looking_at(wanted, lens), gr.update(selected="data")
 
-        chat.row_wanted.change(told(show_row), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link)
+        chat.row_wanted.change(
+            told(show_row, visitor=True), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link
+        )
 
         def seen(event: gr.SelectData) -> gr.Timer:
             return gr.Timer(active=event.value == "Train")  # nobody looks: nothing is asked
 
-        tabs.select(told(seen), None, train.clock, **link)
-    process.keep_going(runs, also=engine.give_way)
+        tabs.select(told(seen, visitor=True), None, train.clock, **link)
+        owner_tab.select(owner.fill, None, owner.filled, **link)
+        build_welcome(demo, settings, notice, owner_tab)
+
+    def look_after() -> None:
+        engine.give_way()
+        process.end_overdue(runs, engine.allowance.quotas.run_hours)
+
+    process.keep_going(runs, also=look_after)
+    demo.jobs = jobs
     return demo
+
+
+def _head() -> None:
+    with gr.Row(elem_id="head"):
+        gr.HTML(
+            f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
+            f"<span>{hardware().description}</span></div>",
+            padding=False,
+        )
+        duplicate()

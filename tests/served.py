@@ -79,10 +79,10 @@ class App:
 class Page:
     """The queue as a browser speaks to it: the lists of the page are filled by its load events first."""
 
-    def __init__(self, url: str):
-        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60)
+    def __init__(self, url: str, headers: dict[str, str] | None = None):
+        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60, headers=headers)
         self.session = f"test{time.monotonic_ns()}"
-        self.events = httpx.get(f"{url}/config").json()["dependencies"]
+        self.events = self.http.get(f"{url}/config").json()["dependencies"]
         for event in self.events:
             if any(kind == "load" for _, kind in event["targets"]):
                 self.run(event, [None] * len(event["inputs"]))

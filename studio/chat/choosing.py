@@ -65,6 +65,7 @@ class Choosing:
         fresh = conversation.fresh()
         self._lanes_anew(fresh)
         conversation.save(self.settings, fresh)
+        conversation.forget_oldest(self.settings, self.engine.allowance.quotas.visitor_chats)
         return _text([fresh.id, *ids]), fresh.id
 
     def choose_earlier(self, chat_id: str, mine: str) -> tuple[str, str]:
