@@ -46,7 +46,7 @@ class App:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.first_status = self._first_answer(began + 60)
+        self.first_status = self._first_answer(began + 120)
         self.seconds = time.monotonic() - began
 
     def _first_answer(self, deadline: float) -> int:
@@ -82,7 +82,8 @@ class Page:
     def __init__(self, url: str, headers: dict[str, str] | None = None):
         self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60, headers=headers)
         self.session = f"test{time.monotonic_ns()}"
-        self.events = self.http.get(f"{url}/config").json()["dependencies"]
+        self.config = self.http.get(f"{url}/config").json()
+        self.events = self.config["dependencies"]
         for event in self.events:
             if any(kind == "load" for _, kind in event["targets"]):
                 self.run(event, [None] * len(event["inputs"]))

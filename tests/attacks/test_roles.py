@@ -16,9 +16,8 @@ ORGANISATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
 
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as environment:  # as the server of `on_space` builds it
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
+    with pytest.MonkeyPatch.context() as environment:  # a Space has a button more
+        environment.setenv("SPACE_ID", ENVIRONMENT["SPACE_ID"])
         return build(Settings(home=tmp_path_factory.mktemp("home")).prepare()).fns
 
 
