@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
+WORKERS ?= 2
 
 .PHONY: run test check test-gpu pictures format clean
 
@@ -10,13 +11,14 @@ run: $(VENV)/runtime
 	$(BIN)/python -m core models prepare
 	$(BIN)/python app.py --port $(PORT)
 
+# A file of tests stays on one worker: its tests share servers and models.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu" -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -m "not gpu and not slow and not browser"
+	$(BIN)/python -m pytest -q -m "not gpu and not slow and not browser" -n $(WORKERS) --dist loadfile
 
 test-gpu: $(VENV)/dev
 	$(BIN)/python -m pytest -m gpu tests/gpu

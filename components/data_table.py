@@ -117,6 +117,8 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TablePage:
+    """What is seen of a table. Attributes: plain: rows can be opened, and that is all: no boxes, no order to choose."""
+
     columns: Sequence[TableColumn]
     rows: Sequence[TableRow]
     sort: str = ""
@@ -125,7 +127,7 @@ class TablePage:
     opened: int | str | None = None
     filters: Sequence[tuple[str, str]] = ()  # words and value of each filter that is on
     empty: str = "No rows."
-    fixed: bool = False  # its order is what it says: not to be sorted, and no row to be ticked
+    plain: bool = False
 
 
 def build_data_table(elem_id: str, detail: str) -> gr.HTML:
@@ -137,6 +139,9 @@ def build_data_table(elem_id: str, detail: str) -> gr.HTML:
     return gr.HTML("", js_on_load=_JS, elem_id=elem_id, padding=False, detail=detail)
 
 
+_PICK = '<th aria-label="Pick"></th>'
+
+
 def table_html(page: TablePage) -> str:
     """The table as HTML; every text in it is escaped."""
     chips = "".join(
@@ -144,19 +149,21 @@ def table_html(page: TablePage) -> str:
         f'title="Take this filter away">{html.escape(words)} ✕</button>'
         for words, value in page.filters
     )
-    pick = "" if page.fixed else '<th aria-label="Pick"></th>'
     heads = "".join(_head(column, page) for column in page.columns)
     body = "".join(_row(row, page) for row in page.rows)
     if not page.rows:
-        body = f'<tr><td colspan="{len(page.columns) + 1}" class="qs-empty">{html.escape(page.empty)}</td></tr>'
+        across = len(page.columns) + (not page.plain)
+        body = f'<tr><td colspan="{across}" class="qs-empty">{html.escape(page.empty)}</td></tr>'
     return (
         (f'<div class="dt-chips">{chips}</div>' if chips else "")
-        + f'<div class="dt-wrap"><table class="dt"><thead><tr>{pick}{heads}</tr></thead>'
+        + f'<div class="dt-wrap"><table class="dt"><thead><tr>{"" if page.plain else _PICK}{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def _head(column: TableColumn, page: TablePage) -> str:
+    if page.plain:
+        return f"<th>{html.escape(column.title)}<small>{html.escape(column.note)}</small></th>"
     arrow = (" ↓" if page.descending else " ↑") if column.name == page.sort else ""
     bars = "".join(
         f'<button class="dt-bar{" on" if bar.on else ""}"{_told(bar)} '
@@ -164,14 +171,9 @@ def _head(column: TableColumn, page: TablePage) -> str:
         f'<i style="height:{max(0.0, min(1.0, bar.height)) * 100:.0f}%"></i></button>'
         for place, bar in enumerate(column.bars)
     )
-    title = (
-        html.escape(column.title)
-        if page.fixed
-        else f'<button class="dt-name" data-event="sort_by" data-value="{_attribute(column.name)}" '
-        f'title="Sort by {_attribute(column.title)}">{html.escape(column.title)}{arrow}</button>'
-    )
     return (
-        f"<th>{title}"
+        f'<th><button class="dt-name" data-event="sort_by" data-value="{_attribute(column.name)}" '
+        f'title="Sort by {_attribute(column.title)}">{html.escape(column.title)}{arrow}</button>'
         + (f'<div class="dt-bars" role="group" aria-label="{_attribute(column.title)}">{bars}</div>' if bars else "")
         + f"<small>{html.escape(column.note)}</small></th>"
     )
@@ -191,13 +193,13 @@ def _row(row: TableRow, page: TablePage) -> str:
     key = _attribute(str(row.key))
     ticked = " checked" if row.key in page.ticked else ""
     opened = ' class="open"' if row.key == page.opened else ""
-    tick = (
-        ""
-        if page.fixed
-        else f'<td><input type="checkbox"{ticked} data-event="tick_row" data-value="{key}" '
-        f'aria-label="Pick row {key}"></td>'
+    box = (
+        f'<td><input type="checkbox"{ticked} data-event="tick_row" data-value="{key}" aria-label="Pick row {key}"></td>'
     )
-    return f'<tr{opened} tabindex="0" data-event="open_row" data-value="{key}">{tick}{"".join(cells)}</tr>'
+    return (
+        f'<tr{opened} tabindex="0" data-event="open_row" data-value="{key}">'
+        f"{'' if page.plain else box}{''.join(cells)}</tr>"
+    )
 
 
 def _told(bar: TableBar) -> str:

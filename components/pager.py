@@ -18,18 +18,18 @@ class Pager:
     forward: gr.Button
 
 
-def build_pager() -> Pager:
+def build_pager(elem_id: str = "page") -> Pager:
     with gr.Row(elem_classes="qs-pager"):
-        back = gr.Button("‹ Back", size="sm", min_width=80, scale=0, elem_id="page-back")
+        back = gr.Button("‹ Back", size="sm", min_width=80, scale=0, elem_id=f"{elem_id}-back")
         page = gr.Number(
             1, precision=0, label="Page", show_label=False, container=False, min_width=70, scale=0,
-            elem_id="page-number",
+            elem_id=f"{elem_id}-number",
         )  # fmt: skip
-        forward = gr.Button("Next ›", size="sm", min_width=80, scale=0, elem_id="page-next")
-        position = gr.HTML(elem_classes="qs-position", elem_id="page-position")
+        forward = gr.Button("Next ›", size="sm", min_width=80, scale=0, elem_id=f"{elem_id}-next")
+        position = gr.HTML(elem_classes="qs-position", elem_id=f"{elem_id}-position")
         size = gr.Dropdown(
             PAGE_SIZES, value=PAGE_SIZES[0], label="Rows a page", show_label=False, container=False, min_width=90,
-            scale=0, filterable=False, elem_id="page-size",
+            scale=0, filterable=False, elem_id=f"{elem_id}-size",
         )  # fmt: skip
     return Pager(position, page, size, back, forward)
 

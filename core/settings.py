@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         return self.home / "runs"
 
     @property
+    def evaluations_dir(self) -> Path:
+        """Whole prompt sets and their answers."""
+        return self.home / "evaluations"
+
+    @property
     def exports_dir(self) -> Path:
         return self.home / "exports"
 
@@ -88,6 +93,7 @@ class Settings(BaseSettings):
             self.folders_dir,
             self.subsets_dir,
             self.runs_dir,
+            self.evaluations_dir,
             self.exports_dir,
             self.models_dir,
         ):

@@ -5,10 +5,12 @@ import gradio as gr
 from core.access import Access, Way
 from core.chat.engine import Engine
 from core.data import subset
+from core.evaluate.store import EvaluationStore
 from core.jobs import Jobs
 from core.runs import process
 from core.runs.store import RunStore
 from core.settings import Settings, hardware
+from studio.answers_tab import build_answers_tab
 from studio.chat_tab import build_chat_tab
 from studio.data.lens import looking_at
 from studio.data_tab import build_data_tab
@@ -36,6 +38,9 @@ def build(settings: Settings) -> Guarded:
                 train = build_train_tab(runs, jobs, demo)
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = build_chat_tab(engine, demo, [train.listed.change, chat_tab.select])
+            with gr.Tab("Answers", id="answers") as many:
+                changed = [train.listed.change, many.select]
+                answers = build_answers_tab(EvaluationStore(settings), jobs, demo, changed, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
         link = {"show_progress": "hidden", "api_visibility": "private"}
@@ -50,10 +55,10 @@ def build(settings: Settings) -> Guarded:
             told(show_row, visitor=True), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link
         )
 
-        def seen(event: gr.SelectData) -> gr.Timer:
-            return gr.Timer(active=event.value == "Train")  # nobody looks: nothing is asked
+        def seen(event: gr.SelectData) -> list[gr.Timer]:
+            return [gr.Timer(active=event.value == tab) for tab in ("Train", "Answers")]  # nobody looks: nothing asked
 
-        tabs.select(told(seen, visitor=True), None, train.clock, **link)
+        tabs.select(told(seen, visitor=True), None, [train.clock, answers.clock], **link)
         owner_tab.select(owner.fill, None, owner.filled, **link)
         build_welcome(demo, settings, notice, owner_tab)
 

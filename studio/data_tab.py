@@ -26,6 +26,7 @@ class DataTab:
     """What studio/app.py may link to."""
 
     cut: gr.State  # the name of the subset that this page cut last
+    dataset: gr.Dropdown
     lens: gr.State
     shows_row: list[gr.components.Component]  # what `looking_at` gives values for
 
@@ -78,7 +79,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
 
     shown = [at_top.summary, *at_top.reading.values(), rows.columns, cut.recipe["stratify_by"], asked.columns]
     states.scope.change(told(described, visitor=True), states.lens, shown, **QUIET)
-    return DataTab(states.cut, states.lens, [at_top.dataset, states.lens, states.opened])
+    return DataTab(states.cut, at_top.dataset, states.lens, [at_top.dataset, states.lens, states.opened])
 
 
 def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidgets, states: States) -> None:

@@ -47,7 +47,7 @@ CSS = (
 .qs-status { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; font-size: 14px; }
 .qs-badge { border-radius: 999px; padding: 2px 12px; font-weight: 650; font-size: 13px; color: #fff;
   background: #64748b; }
-.qs-badge.running, .qs-badge.preparing, .qs-badge.stopping { background: #0f766e; }
+.qs-badge.running, .qs-badge.preparing, .qs-badge.stopping, .qs-badge.pausing { background: #0f766e; }
 .qs-badge.finished { background: #166534; }
 .qs-badge.failed, .qs-badge.interrupted { background: #b91c1c; }
 .qs-bar { flex: 1 1 100%; height: 8px; border-radius: 99px; background: var(--background-fill-secondary);
@@ -69,9 +69,11 @@ CSS = (
 .gradio-container input:is([role="listbox"], [role="combobox"]) { text-overflow: ellipsis; padding-right: 30px; }
 /* what has nothing to say takes no room, not even a gap */
 #findings:not(:has(.prose > *)), #memory:not(:has(.prose > *)), #measured:not(:has(.prose > *)),
-#run-alerts:not(:has(.prose > *)), #runs-differ:not(:has(.prose > *)) { display: none; }
+#run-alerts:not(:has(.prose > *)), #runs-differ:not(:has(.prose > *)), #answers-figures:not(:has(.prose > *)),
+#answers-notes:not(:has(.prose > *)) { display: none; }
 .qs-differ { overflow-x: auto; font-size: 13px; margin-top: 8px; }
-.qs-differ table { border-collapse: collapse; border: 0 !important; }
+.qs-differ table { border-collapse: collapse; }
+.qs-differ table, .qs-differ tr { border: 0 !important; }
 .qs-differ table th, .qs-differ table td { text-align: left; padding: 4px 14px 4px 0; vertical-align: top;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; font-weight: 400;
   min-width: 90px; overflow-wrap: anywhere; }

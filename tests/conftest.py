@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from run_events import write
 
@@ -89,20 +90,26 @@ def llama2_tokenizer():
     from transformers import AutoTokenizer
 
     folder, script = PREPARED / "llama2-tokenizer", SHARED / "tools" / "build_llama2_tokenizer.py"
-    if not (folder / "tokenizer.json").is_file():
-        if not script.is_file() or shutil.which("npm") is None:
-            pytest.skip(f"the Llama 2 tokenizer cannot be built here (it takes npm and {script})")
-        with tempfile.TemporaryDirectory() as scratch:
-            fetched = subprocess.run(
-                ["npm", "pack", "llama-tokenizer-js@1.2.2"], cwd=scratch, capture_output=True, text=True, timeout=120
-            )
-            if fetched.returncode:
-                pytest.skip(f"npm could not fetch the Llama 2 vocabulary: {fetched.stderr[-200:]}")
-            with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
-                archive.extractall(scratch, filter="data")
-            source = Path(scratch) / "package" / "llama-tokenizer.js"
-            subprocess.run([sys.executable, script, source, folder], check=True, capture_output=True)
+    PREPARED.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # two processes share the tests
+        if not (folder / "tokenizer.json").is_file():
+            if not script.is_file() or shutil.which("npm") is None:
+                pytest.skip(f"the Llama 2 tokenizer cannot be built here (it takes npm and {script})")
+            _build_llama2_tokenizer(script, folder)
     return AutoTokenizer.from_pretrained(folder)
+
+
+def _build_llama2_tokenizer(script: Path, folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        fetched = subprocess.run(
+            ["npm", "pack", "llama-tokenizer-js@1.2.2"], cwd=scratch, capture_output=True, text=True, timeout=120
+        )
+        if fetched.returncode:
+            pytest.skip(f"npm could not fetch the Llama 2 vocabulary: {fetched.stderr[-200:]}")
+        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
+            archive.extractall(scratch, filter="data")
+        source = Path(scratch) / "package" / "llama-tokenizer.js"
+        subprocess.run([sys.executable, script, source, folder], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,24 @@ def test_each_row_gets_its_own_adapter_as_peft_computes_it(tmp_path):
         assert not torch.allclose(mixed[row], bare[row], atol=1e-3)
 
 
+def test_rows_of_one_adapter_need_not_lie_side_by_side_and_base_rows_stay_to_the_bit(tmp_path):
+    model, ids = tiny_llama().eval(), torch.cat([IDS, IDS])
+    rows = RowAdapters(model)
+    for name in "ab":
+        rows.add(name, read_adapter(save(tmp_path / name, seed=ord(name)), torch.float32, CPU))
+    bare = logits(model, ids)
+    rows.set_rows(["a", None, "b", "a", None, "b"])
+    mixed = logits(model, ids)
+    assert torch.equal(mixed[[1, 4]], bare[[1, 4]])
+    for places, name in (([0, 3], "a"), ([2, 5], "b")):
+        tuned = PeftModel.from_pretrained(tiny_llama(), tmp_path / name).eval()
+        torch.testing.assert_close(mixed[places], logits(tuned, ids)[places], rtol=1e-4, atol=1e-5)
+    rows.set_rows([None, "a", "a", "a", None, None])
+    together = logits(model, ids)
+    assert torch.equal(together[[0, 4, 5]], bare[[0, 4, 5]])
+    torch.testing.assert_close(together[3], mixed[3], rtol=1e-4, atol=1e-5)
+
+
 def test_nothing_is_left_on_the_model_when_adapters_are_forgotten(tmp_path):
     model = tiny_llama().eval()
     bare = logits(model)

@@ -73,11 +73,3 @@ def test_a_table_without_rows_says_so():
 def test_what_a_click_says(sent, value):
     event = gr.EventData(None, {"value": sent})
     assert value_of(event) == value
-
-
-def test_a_table_whose_order_says_something_has_nothing_to_sort_or_tick():
-    page = TablePage([TableColumn("a", "A")], [TableRow(3, ["x"])], fixed=True)
-    shown = table_html(page)
-    assert 'data-event="open_row" data-value="3"' in shown
-    assert "sort_by" not in shown
-    assert "tick_row" not in shown

@@ -132,3 +132,19 @@ def test_rows_dropped_while_their_prompts_are_read_cost_nothing(tiny):
     decoder.join([asked.row])
     assert not decoder.step()
     assert asked.tokens == []
+
+
+def test_a_row_that_wants_the_likeliest_token_gets_the_one_it_would_take_from_the_logits(tiny):
+    alone, beside, said = Asked([5, 6, 7], 6), Asked([9, 8, 7, 6, 5], 6), []
+
+    def likeliest(token):
+        said.append(token)
+        return token if len(said) < 6 else None
+
+    for rows in ([alone.row], [Row(alone.ids, None, beside.take, likeliest=likeliest), beside.row]):
+        decoder = Decoder(tiny, RowAdapters(tiny))
+        decoder.join(rows)
+        while decoder.step():
+            pass
+    assert said == alone.tokens
+    assert len(beside.tokens) == 6

@@ -65,6 +65,11 @@ MISUSES = {
     "/save_label": {"run_id": "no-such-run", "name": "x", "tags": "", "note": ""},
     "/delete": {"run_id": "no-such-run", "typed": "no-such-run"},
     "/exclude": {"run_id": "no-such-run", "row": None},
+    "/answers_start": {"upload": None, "prompts": "subset", "subset": "no-such-subset", "lanes": ["base"]},
+    "/answers_pause": {"evaluation_id": "no-such-evaluation"},
+    "/answers_resume": {"evaluation_id": "../runs"},
+    "/answers_stop": {"evaluation_id": None},
+    "/answers_open": {"evaluation_id": "no-such-evaluation"},
     "/chat": {"prompt": "Hi.", "lanes": ["no-such-run"], "settings": {}},
 }
 HARMLESS = {"/search"}  # before a data set is chosen there is nothing to be found, and that is no mistake

@@ -14,7 +14,6 @@ from transformers import AutoTokenizer, LlamaConfig
 from core import gpu
 from core.data import subset
 from core.data.recipe import Recipe
-from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import CHATML_TEMPLATE
 from core.errors import StudioError
 from core.models import catalogue, embedded
@@ -24,7 +23,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.store import WAITING, Run, RunStore
 from core.train.trainer import sft_config
-from core.train.worker import _await_room, _hold_out, _report_elsewhere, prepare
+from core.train.worker import _await_room, _report_elsewhere, prepare
 
 pytestmark = pytest.mark.slow
 
@@ -157,25 +156,6 @@ def test_knobs_of_the_worker_are_read(store):
     assert not any("unpacked" in choice for choice in prepared["choices"])
     assert [event["step"] for event in run.events() if event["event"] == "eval"] == [0, 1, 2]
     assert list(run.adapters()) == ["final", "step 2"], "save_steps 0: only the last"
-
-
-def test_rows_are_held_out_where_the_subset_holds_none():
-    whole = [(number, []) for number in range(50)]
-    config = QLoRAConfig(held_out_share=0.1, seed=3)
-    rows = {TRAIN: list(whole), HELD_OUT: []}
-    assert "5 rows are held out of training" in _hold_out(config, rows)[0]
-    assert len(rows[HELD_OUT]) == 5
-    assert sorted(rows[TRAIN] + rows[HELD_OUT]) == whole
-    again = {TRAIN: list(whole), HELD_OUT: []}
-    _hold_out(config, again)
-    assert again == rows
-    for kept in (QLoRAConfig(held_out_share=0), QLoRAConfig(held_out_share=0.1, eval_rows=0)):
-        rows = {TRAIN: list(whole), HELD_OUT: []}
-        assert _hold_out(kept, rows) == []
-        assert rows[TRAIN] == whole
-    rows = {TRAIN: list(whole), HELD_OUT: [(99, [])]}
-    assert _hold_out(config, rows) == []
-    assert rows == {TRAIN: whole, HELD_OUT: [(99, [])]}
 
 
 def test_a_run_waits_for_a_chat_to_leave_the_gpu(settings, monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Adapter:
     biases: dict[str, torch.Tensor] = field(default_factory=dict)
     whole: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def modules(self) -> set[str]:
         return {*self.lora, *self.biases, *self.whole}
 
@@ -109,7 +110,7 @@ class RowAdapters:
         self._model = model
         self._adapters: dict[str, _Loaded] = {}
         self._hooks: dict[str, torch.utils.hooks.RemovableHandle] = {}
-        self._rows: list[str | None] = []
+        self._groups: list[tuple[str, slice | torch.Tensor]] = []
 
     def add(self, key: str, adapter: Adapter) -> None:
         """Raises StudioError when the adapter belongs to another model."""
@@ -137,13 +138,27 @@ class RowAdapters:
 
     def set_rows(self, rows: list[str | None]) -> None:
         """The adapter of each row of the next batches; None is the base. An empty list switches every adapter off."""
-        self._rows = list(rows)
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, key in enumerate(rows):
+            if key is not None:
+                places[key].append(place)
+        self._groups = [(key, self._index(found)) for key, found in places.items()]
+
+    def _index(self, places: list[int]) -> slice | torch.Tensor:
+        """The rows of one adapter: a slice, whose rows need no copy, where they lie side by side."""
+        if places[-1] - places[0] + 1 == len(places):
+            return slice(places[0], places[-1] + 1)
+        return torch.tensor(places, device=next(self._model.parameters()).device)
 
     def _hook(self, name: str):
         def change_rows(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
-            for index, key in enumerate(self._rows):
-                if key is not None:
-                    self._adapters[key].change(name, module, args[0][index], output[index])
+            for key, rows in self._groups:  # all rows of an adapter in one product
+                if not self._adapters[key].changes(name):
+                    continue
+                changed = output[rows]
+                self._adapters[key].change(name, module, args[0][rows], changed)
+                if not isinstance(rows, slice):
+                    output[rows] = changed
             return output
 
         return change_rows
@@ -161,8 +176,11 @@ class _Loaded:
         }
         self._whole = {name: _module(modules[name], tensors) for name, tensors in adapter.whole.items()}
 
+    def changes(self, name: str) -> bool:
+        return name in self.adapter.modules
+
     def change(self, name: str, module: torch.nn.Module, x: torch.Tensor, out: torch.Tensor) -> None:
-        """Change one row's output (length, out) in place, as PEFT would have made it."""
+        """Change the output (rows, length, out) of some rows in place, as PEFT would have made it."""
         if (whole := self._whole.get(name)) is not None:
             out.copy_(whole(x))
             return

@@ -25,12 +25,14 @@ class Row:
         adapter: the name it has in `RowAdapters`; None for the base.
         take: is given the logits (vocabulary,) after each token, and returns the next one; None ends the row.
         gone: asked before every step; when true, the row is dropped.
+        likeliest: is given the likeliest token instead of `take` the logits, found for all such rows at once.
     """
 
     ids: list[int]
     adapter: str | None
     take: Callable[[torch.Tensor], int | None]
     gone: Callable[[], bool] = lambda: False
+    likeliest: Callable[[int], int | None] | None = None
 
 
 @dataclass
@@ -153,14 +155,23 @@ class Decoder:
         """Logits (rows, vocabulary) after the last of `ids`."""
         self._adapters.set_rows([row.adapter for row in batch.rows])
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        # by its index and not as a slice: a product with rows that lie apart copies the head's weights for each of them
+        last = torch.tensor([ids.shape[1] - 1], device=ids.device)
         out = self._model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=batch.cache, use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last,
         )  # fmt: skip
         return out.logits[:, -1]
 
     def _take(self, batch: _Batch, logits: torch.Tensor) -> None:
-        taken = [None if row.gone() else row.take(logits[place]) for place, row in enumerate(batch.rows)]
+        likeliest = logits.argmax(dim=-1).tolist() if any(row.likeliest for row in batch.rows) else []
+
+        def take(place: int, row: Row) -> int | None:
+            if row.gone():
+                return None
+            return row.likeliest(likeliest[place]) if row.likeliest else row.take(logits[place])
+
+        taken = [take(place, row) for place, row in enumerate(batch.rows)]
         left = [place for place, token in enumerate(taken) if token is not None]
         batch.last = [0 if token is None else token for token in taken]
         if not left:

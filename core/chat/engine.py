@@ -4,7 +4,6 @@ Whoever asks gets a ticket. Tickets are let in in the order they came, as many a
 for another base model wait until the present one has nothing left to say. A thread of its own owns the model.
 """
 
-import gc
 import sys
 import threading
 import traceback
@@ -21,6 +20,7 @@ from core.chat import room
 from core.chat.allowance import Allowance
 from core.chat.answer import Lane, LaneAnswer
 from core.errors import StudioError
+from core.memory import give_back
 from core.models.catalogue import Model
 from core.models.loading import Precision, load_base
 from core.runs.config import QLoRAConfig
@@ -291,7 +291,7 @@ class Engine:
 
     def _drop(self) -> None:
         self._lanes = self._decoder = self._base = None
-        gc.collect()
+        give_back()
         import torch
 
         if torch.cuda.is_available():

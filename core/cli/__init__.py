@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from core.cli.answers import Answers
 from core.cli.data import Data
 from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
@@ -38,6 +39,7 @@ class StudioCommand(BaseSettings):
     data: CliSubCommand[Data] = Field(description=Data.__doc__)
     train: CliSubCommand[Train] = Field(description=Train.__doc__)
     chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
+    answers: CliSubCommand[Answers] = Field(description=Answers.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
     models: CliSubCommand[Models] = Field(description=Models.__doc__)
 

@@ -217,6 +217,12 @@ _WRITERS: dict[str, Callable[[Path, str, Iterator[Row]], None]] = {
 }  # fmt: skip
 
 
+def write_rows(folder: Path, name: str, kind: FileKind, rows: Iterator[Row]) -> Path:
+    """Rows of any columns, the same in each, as one file of a kind."""
+    _WRITERS[kind](folder, name, rows)
+    return folder / f"{name}.{kind}"
+
+
 def _save_dataset(folder: Path, splits: list[str]) -> None:
     """Turn the Parquet files in folder/dataset into what load_from_disk reads."""
     if not (folder / "dataset").is_dir():

@@ -7,7 +7,6 @@ step, with a checkpoint and an adapter of what was learned so far.
 
 import math
 import os
-import random
 import shutil
 import signal
 import sys
@@ -24,6 +23,7 @@ from core.runs import checkpoints, checks, fitting, process, report
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
+from core.runs.holding import hold_out
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.train.causes import cause_of
@@ -134,7 +134,7 @@ def prepare(
     base = load_base(model, precision, kind)
     base.choices.append(f"Attention is {kind} ({why}).")
     _check(config, base)
-    base.choices += [*_hold_out(config, rows), *_report_elsewhere(config, run)]
+    base.choices += [*hold_out(config, rows), *_report_elsewhere(config, run)]
 
     renderer = Renderer(base.tokenizer, config.chat_template)
     base.tokenizer.chat_template = renderer.template  # saved with the adapter, for whoever loads it elsewhere
@@ -176,19 +176,6 @@ def _await_room(settings: Settings, config: QLoRAConfig, events: EventWriter) ->
             events.write("stage", text=f"Waiting for the GPU's memory: {needs:.1f} GiB are needed, {free:.1f} are free")
             said = True
         time.sleep(0.5)
-
-
-def _hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
-    """Hold rows out of training where the subset holds none out; what is said about it."""
-    if rows[HELD_OUT] or not config.held_out_share or not config.eval_rows:
-        return []
-    wanted = min(round(len(rows[TRAIN]) * config.held_out_share), len(rows[TRAIN]) - 1)
-    if not wanted:
-        return []
-    chosen = set(random.Random(config.seed).sample(range(len(rows[TRAIN])), wanted))
-    rows[HELD_OUT] = [row for at, row in enumerate(rows[TRAIN]) if at in chosen]
-    rows[TRAIN] = [row for at, row in enumerate(rows[TRAIN]) if at not in chosen]
-    return [f"{wanted:,} rows are held out of training to measure on, as the subset holds none out itself."]
 
 
 def _report_elsewhere(config: QLoRAConfig, run: Run) -> list[str]:

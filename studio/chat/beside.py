@@ -71,7 +71,7 @@ class Beside:
         ]  # fmt: skip
         rows = [TableRow(near.row, [f"{near.row:,}", f"{near.score:.1f}", near.prompt, near.answer]) for near in found]
         words = f"Rows of {known.name} that the answer of {answer.run} is {nearest.METHOD}. Click one to open it."
-        page = TablePage(columns, rows, fixed=True, empty="No training row has a word in common with this answer.")
+        page = TablePage(columns, rows, plain=True, empty="No training row has a word in common with this answer.")
         return f'<p class="qs-note">{words}</p>{table_html(page)}', known.recipe.model_dump()
 
     def wanted(self, where: dict | None, row: int) -> dict[str, Any]:

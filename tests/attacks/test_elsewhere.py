@@ -47,7 +47,8 @@ def test_no_address_that_anybody_names_is_fetched(on_space, trap, headers):
 
 
 @pytest.mark.parametrize(
-    "name", ["http://127.0.0.1/x", "https://huggingface.co/a/b", "//evil/x", "a/b/c", "../a", "a/b?x=y", "a/b#c", "a@b/c"]
+    "name",
+    ["http://127.0.0.1/x", "https://huggingface.co/a/b", "//evil/x", "a/b/c", "../a", "a/b?x=y", "a/b#c", "a@b/c"],
 )
 def test_hub_ids_are_checked_as_ids(on_space, name):
     page = Page(on_space.url, signed_in(AUTHOR))
@@ -68,8 +69,10 @@ def test_pages_of_other_sites_call_nothing(on_space, headers, path):
     body = {"fn_index": 0, "data": [], "session_hash": "x"}
     answer = httpx.post(f"{on_space.url}{path}", json=body, headers=headers | signed_in(AUTHOR))
     assert answer.status_code == 403
-    assert answer.headers.get("access-control-allow-origin") != headers.get("origin") or "origin" not in headers or (
-        answer.status_code == 403
+    assert (
+        answer.headers.get("access-control-allow-origin") != headers.get("origin")
+        or "origin" not in headers
+        or (answer.status_code == 403)
     )
 
 

@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import pytest
 from run_events import EVENTS, HOSTILE
@@ -62,7 +63,9 @@ def test_archived_runs_show_when_asked_for(do, a_run):
 
 def test_many_runs_send_no_more_points_than_few(do, a_run):
     steps = [EVENTS[3] | {"step": step, "loss": 1 + step % 7} for step in range(1, 900)]
-    runs = [a_run(steps, QLoRAConfig(seed=n)) for n in range(20)]
+    first, *others = runs = [a_run([] if n else steps, QLoRAConfig(seed=n)) for n in range(20)]
+    for run in others:
+        shutil.copy(first.events_file, run.events_file)  # a write an event would take as long as a run
     _, chart, _ = do.shown(Choice(picked=tuple(run.id for run in runs)), "loss", None, False)
     assert sum(len(series["points"]) for series in chart["series"]) <= 10_000
     assert sum(series["dashed"] for series in chart["series"]) == 10  # colours come round again

@@ -1,0 +1,216 @@
+"""The answers of all lanes to many prompts, as rows of one batch: whoever has ended leaves at once, the next come in.
+
+Rows begin in groups of like length, the longest first: little is padded, and what memory it takes shows early. How many
+rows there may be is bounded by what their keys and values take together.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import psutil
+
+from core import gpu
+from core.chat.answer import End, Lane
+from core.data.tokens import TemplateError
+from core.errors import StudioError
+from core.evaluate.answers import Line
+from core.evaluate.measures import exact, word_f1
+from core.evaluate.prompts import Prompts
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.chat.decoder import Row
+    from core.chat.lanes import Lanes
+
+_CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
+_MOST_ROWS = {"cpu": 64, "cuda": 128}
+_JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
+_SEEN_TOKENS = 24  # at the end of an answer, where a stop word may have come to stand
+
+
+@dataclass(frozen=True)
+class Task:
+    """One lane's answer to one prompt. Attributes: tokens: of the prompt."""
+
+    prompt: int
+    lane: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many rows decode together, and why."""
+
+    rows: int
+    tokens: int  # that all rows' keys and values may hold together
+    words: str
+
+
+@dataclass
+class Answering:
+    """Answers tasks over loaded lanes.
+
+    Attributes:
+        asked: what each lane is asked, but for the messages.
+        most_rows: that decode together; 0: by memory and device.
+    """
+
+    lanes: "Lanes"
+    asked: list[Lane]
+    prompts: Prompts
+    most_rows: int = 0
+    refused: list[Line] = field(default_factory=list)
+
+    def tasks(self, known: Iterable[tuple[int, int]], told: Callable[[int], None] = lambda at: None) -> list[Task]:
+        """What is still to be answered, the longest prompts first; what cannot be asked stands in `refused`.
+
+        Args:
+            known: (prompt, lane) that have an answer.
+        """
+        known, found = set(known), []
+        for number, prompt in enumerate(self.prompts):
+            told(number)
+            lengths: dict[str, int | str] = {}  # lanes of one template have the same prompt
+            for lane, asked in enumerate(self.asked):
+                if (number, lane) in known:
+                    continue
+                if asked.template not in lengths:
+                    lengths[asked.template] = self._length(replace(asked, messages=prompt.messages))
+                length = lengths[asked.template]
+                if isinstance(length, str):
+                    self.refused.append(_line(number, lane, "", 0, "failed", length, prompt.reference))
+                else:
+                    found.append(Task(number, lane, length))
+        return sorted(found, key=lambda task: (-task.tokens, task.prompt, task.lane))
+
+    def _length(self, lane: Lane) -> int | str:
+        """The tokens of a prompt, or why it cannot be asked."""
+        try:
+            return len(self.lanes.prompt(lane)[0])
+        except (StudioError, TemplateError) as error:
+            return str(error)
+
+    def room(self, longest: int) -> Room:
+        """How many rows fit.
+
+        Args:
+            longest: tokens of the longest prompt.
+
+        Raises:
+            StudioError: not even one does.
+        """
+        device = self.lanes.model.device.type
+        card = gpu.memory() if device == "cuda" else None
+        free = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
+        tokens = int(free / self.lanes.bytes_a_token())
+        row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
+        fitting, most = tokens // row, self.most_rows or _MOST_ROWS.get(device, _MOST_ROWS["cpu"])
+        why = "as configured" if self.most_rows else "auto: the weights are read once for all of them"
+        megabytes = row * self.lanes.bytes_a_token() / 2**20
+        if not fitting:
+            raise StudioError(
+                f"The keys and values of one answer take {megabytes:,.0f} MiB, and {free / 2**20:,.0f} MiB are free "
+                "for them. Lower the length."
+            )
+        if fitting < most:
+            why = f"no more fit into half of the free memory, {free / 2**30:.1f} GiB"
+        rows = min(most, fitting)
+        return Room(rows, rows * row, f"{rows} answers decode together ({why}; each takes up to {megabytes:,.1f} MiB).")
+
+    def answer(self, tasks: Iterable[Task], room: Room, admits: Callable[[], bool]) -> Iterator[list[Line]]:
+        """Yields after every step what has ended in it, until every task is answered.
+
+        Args:
+            admits: asked before others begin; once it is false, those under way are the last.
+        """
+        waiting, ended = deque(tasks), []
+        decoder = self.lanes.decoder()
+        active = 0
+        while waiting or active:
+            free = room.rows - active
+            if waiting and (not active or free >= max(1, round(room.rows * _JOIN_SHARE))):
+                if admits():
+                    joining = [self._row(waiting.popleft(), ended) for _ in range(min(free, len(waiting)))]
+                    # the rows of a lane side by side: one product an adapter, without a copy
+                    decoder.join(sorted(joining, key=lambda row: row.adapter or ""))
+                    active += len(joining)
+                else:
+                    waiting.clear()
+            if active:
+                decoder.step()
+            active -= len(ended)
+            yield list(ended)
+            ended.clear()
+
+    def _row(self, task: Task, ended: list[Line]) -> "Row":
+        from core.chat.decoder import Row
+        from core.chat.picking import Picker
+
+        prompt = self.prompts[task.prompt]
+        lane = replace(self.asked[task.lane], messages=prompt.messages)
+        ids, left_out = self.lanes.prompt(lane)
+        note = f"The first {left_out} messages were left out so that it fits." if left_out else ""
+        written = _Written(self.lanes, lane)
+
+        def take(token: int) -> int | None:
+            end = written.take(token)
+            if end:
+                ended.append(
+                    _line(task.prompt, task.lane, written.text(), len(written.ids), end, note, prompt.reference)
+                )
+            return None if end else token
+
+        if lane.sampling.temperature == 0 and lane.sampling.repetition_penalty == 1:
+            return Row(ids, lane.adapter, _not_asked, likeliest=take)
+        picker = Picker(lane.sampling, ids)
+        return Row(ids, lane.adapter, lambda logits: take(picker.pick(logits)[0]))
+
+
+def _not_asked(logits: "torch.Tensor") -> int | None:
+    raise AssertionError("a row that wants the likeliest token is not given logits")
+
+
+class _Written:
+    """One answer under way: its tokens, and why it ends."""
+
+    def __init__(self, lanes: "Lanes", lane: Lane):
+        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lane.sampling.stop_words
+        self.ids: list[int] = []
+        self._cut: str | None = None
+
+    def take(self, token: int) -> End:
+        if self._lanes.is_end(token):
+            return "end"
+        self.ids.append(token)
+        if self._stops and self._stopped():
+            return "stop word"
+        return "length" if len(self.ids) >= self._sampling.max_new_tokens else ""
+
+    def _stopped(self) -> bool:
+        """Whether a stop word stands in the text now; only its end is read, unless something was found there."""
+        longest = max(len(word.encode()) for word in self._stops)
+        tail = self._decoded(self.ids[-max(_SEEN_TOKENS, longest) :])  # a token is at least a byte of a word
+        if not any(word in tail for word in self._stops):
+            return False
+        text = self._decoded(self.ids)
+        found = [at for word in self._stops if (at := text.find(word)) >= 0]
+        self._cut = text[: min(found)] if found else None
+        return bool(found)
+
+    def text(self) -> str:
+        return self._decoded(self.ids) if self._cut is None else self._cut
+
+    def _decoded(self, ids: list[int]) -> str:
+        return self._lanes.base.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def _line(prompt: int, lane: int, text: str, tokens: int, end: End, note: str, reference: str) -> Line:
+    compared = bool(reference.strip()) and end != "failed"
+    return {
+        "prompt": prompt, "lane": lane, "text": text, "tokens": tokens, "end": end, "note": note,
+        "exact": exact(text, reference) if compared else None,
+        "f1": round(word_f1(text, reference), 4) if compared else None,
+    }  # fmt: skip

@@ -1,0 +1,123 @@
+"""Evaluations on their way: started, paused, stopped, resumed. The worker is a process in a session of its own that
+outlives the page and its server. One at a time: two would only make each other slow.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from filelock import FileLock
+
+from core.chat import room
+from core.chat.asking import Asked, base_of, ticket
+from core.chat.engine import Base, Ticket
+from core.errors import StudioError
+from core.evaluate.config import EvaluationConfig, lane_of
+from core.evaluate.prompts import Prompt
+from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
+from core.models import catalogue
+from core.models.loading import Precision
+from core.runs.process import PROJECT
+from core.runs.store import RunStore
+
+
+def lock(store: EvaluationStore) -> FileLock:
+    """Held while what runs is changed."""
+    return FileLock(store.settings.evaluations_dir / ".lock")
+
+
+def lanes_of(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> Ticket:
+    """The lanes of an evaluation as the chat takes them, each asked `prompt`.
+
+    Raises StudioError when there is no such run or adapter, or when the lanes do not share a base.
+    """
+    named = [lane_of(lane) for lane in config.lanes]
+    asked = [Asked(prompt.messages, config.sampling, run, adapter) for run, adapter in named]
+    return ticket(store, asked, None if any(run for run, _ in named) else _base(store, config))
+
+
+def _base(store: RunStore, config: EvaluationConfig) -> Base:
+    """Where no lane is a run: as the run loads it whose rows are asked, else the model that is named."""
+    if config.prompts == "held-out":
+        return base_of(store, store.run(config.asked_run))
+    return Base(catalogue.find(store.settings, config.model), Precision())
+
+
+def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
+    """Make an evaluation's folder and start its worker.
+
+    Raises StudioError when something it names does not exist, another evaluation is under way, or a training run needs
+    the GPU's memory.
+    """
+    base = lanes_of(store.runs, config, Prompt([{"role": "user", "content": "?"}])).base
+    with lock(store):
+        _check_free(store, base)
+        evaluation = store.create(config, file)
+        _launch(store, evaluation, base)
+    return evaluation
+
+
+def resume(store: EvaluationStore, evaluation: Evaluation) -> None:
+    """Go on with the prompts that have no answer yet.
+
+    Raises StudioError when it has not ended, or has nothing left to ask.
+    """
+    with lock(store):
+        status = evaluation.state().status
+        if status not in RESUMABLE:
+            why = "Every prompt is answered" if status == "finished" else "There is nothing to resume"
+            raise StudioError(f"The evaluation {evaluation.id} is {status}. {why}.")
+        config = evaluation.config()
+        base = lanes_of(store.runs, config, evaluation.prompts()[0]).base
+        _check_free(store, base)
+        _launch(store, evaluation, base)
+
+
+def _check_free(store: EvaluationStore, base: Base) -> None:
+    if other := store.active():
+        raise StudioError(
+            f"The evaluation {other.id} is under way, and two would slow each other down. Pause or stop it first."
+        )
+    room.check_room(store.runs, base.config)
+
+
+def pause(evaluation: Evaluation) -> None:
+    """Ask the worker to finish the answers that are under way, begin no other, and leave."""
+    _request(evaluation, "pause")
+
+
+def stop(evaluation: Evaluation) -> None:
+    """Ask the worker to leave at once; answers under way are dropped, and asked again when it is resumed."""
+    _request(evaluation, "stop")
+
+
+def _request(evaluation: Evaluation, what: str) -> None:
+    status = evaluation.state().status
+    if status not in ACTIVE:
+        raise StudioError(f"The evaluation {evaluation.id} is {status}: there is nothing to {what}.")
+    evaluation.request(what).parent.mkdir(exist_ok=True)
+    evaluation.request(what).touch()
+
+
+def _launch(store: EvaluationStore, evaluation: Evaluation, base: Base) -> None:
+    for asked in ("pause", "stop"):
+        evaluation.request(asked).unlink(missing_ok=True)
+    environment = os.environ | {"STUDIO_HOME": str(store.settings.home.resolve())}
+    environment["STUDIO_MODELS"] = str(store.settings.models_dir.resolve())
+    environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    if base.model.local:
+        environment["HF_HUB_OFFLINE"] = "1"  # a local model must not wait for a hub that may be out of reach
+    with evaluation.log.open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "core.evaluate", str(evaluation.folder.resolve())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            close_fds=True,
+        )
+    # The worker waits for the lock that we hold before it writes its own first state.
+    begun = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
+    evaluation.save_state(evaluation.saved_state().model_copy(update=begun).with_process(worker.pid))

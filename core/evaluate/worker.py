@@ -1,0 +1,121 @@
+"""Answers one evaluation: loads the base and its adapters, answers what has no answer yet, writes each as it ends.
+
+The worker owns state.json from its first breath to its last. SIGTERM is a stop request.
+"""
+
+import os
+import signal
+import time
+import traceback
+from pathlib import Path
+
+from core.chat import room
+from core.chat.engine import Ticket
+from core.errors import StudioError
+from core.evaluate import process
+from core.evaluate.answering import Answering
+from core.evaluate.answers import AnswerWriter
+from core.evaluate.store import Evaluation, EvaluationStore
+from core.models.loading import load_base
+from core.settings import Settings
+
+_LOOK_SECONDS = 2.0  # between two looks for a training run that needs the GPU
+
+
+class Worker:
+    """One evaluation in this process."""
+
+    def __init__(self, store: EvaluationStore, evaluation: Evaluation):
+        self.store, self.evaluation = store, evaluation
+        self.config = evaluation.config()
+        self._yielding = ""  # why it makes room for a training run
+        self._looked = 0.0
+
+    def work(self) -> tuple[str, str]:
+        """Answer; the last status, and why it ended so."""
+        prompts = self.evaluation.prompts()
+        asked = process.lanes_of(self.store.runs, self.config, prompts[0])
+        self._stage(f"Loading {asked.base.model.name}")
+        answering = self._loaded(asked)
+        done = self.evaluation.answers().places
+        tasks = answering.tasks(
+            done, lambda at: self._stage(f"Reading prompt {at:,} of {len(prompts):,}") if at % 1000 == 0 else None
+        )
+        writer = AnswerWriter(self.evaluation.answers_file)
+        writer.write(answering.refused)
+        if tasks:
+            space = answering.room(tasks[0].tokens)
+            saved = self.evaluation.saved_state()
+            known = [words for words in saved.choices if "decode together" not in words]
+            self._save(
+                status="running", stage="", since=time.time(), had=len(done) + len(answering.refused),
+                choices=[*known, space.words],
+            )  # fmt: skip
+            for lines in answering.answer(tasks, space, self._goes_on):
+                writer.write(lines)
+                if self.evaluation.request("stop").exists():
+                    return "stopped", "Stopped on request. Resume goes on with the prompts that have no answer yet."
+        writer.close()
+        if len(self.evaluation.answers()) < len(prompts) * len(self.config.lanes):
+            return "paused", self._yielding or "Paused on request. Resume goes on."
+        return "finished", ""
+
+    def _loaded(self, asked: Ticket) -> Answering:
+        from core.chat.adapters import read_adapter
+        from core.chat.lanes import Lanes
+
+        room.check_room(self.store.runs, asked.base.config)
+        lanes = Lanes(load_base(asked.base.model, asked.base.precision))
+        for name, folder in asked.adapters.items():
+            lanes.adapters.add(name, read_adapter(folder, lanes.model.dtype, lanes.model.device))
+        return Answering(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)
+
+    def _goes_on(self) -> bool:
+        """Whether other answers may begin."""
+        return not self.evaluation.request("pause").exists() and not self._gives_way()
+
+    def _gives_way(self) -> bool:
+        """Whether a training run that is about to load needs this GPU's memory."""
+        if not self._yielding and time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            run = self.store.runs.active()
+            if run and run.state().status == "preparing" and room.in_the_way(self.store.settings, run.config()):
+                self._yielding = f"It left the GPU, as the run {run.title} needs its memory. Resume goes on after it."
+        return bool(self._yielding)
+
+    def _stage(self, words: str) -> None:
+        self._save(stage=words)
+
+    def _save(self, **update: object) -> None:
+        self.evaluation.save_state(self.evaluation.saved_state().model_copy(update=update))
+
+
+def main(arguments: list[str]) -> int:
+    folder = Path(arguments[0])
+    store = EvaluationStore(Settings(home=folder.parent.parent))
+    evaluation = Evaluation(folder)
+
+    def stop(*_: object) -> None:
+        evaluation.request("stop").parent.mkdir(exist_ok=True)
+        evaluation.request("stop").touch()
+
+    signal.signal(signal.SIGTERM, stop)
+    with process.lock(store):  # the launcher writes our process before it lets go
+        evaluation.save_state(evaluation.saved_state().with_process(os.getpid()))
+    status, cause = _outcome(store, evaluation)
+    ended = {"status": status, "cause": cause, "stage": "", "ended": time.time()}
+    evaluation.save_state(evaluation.saved_state().model_copy(update=ended))
+    return 1 if status == "failed" else 0
+
+
+def _outcome(store: EvaluationStore, evaluation: Evaluation) -> tuple[str, str]:
+    try:
+        return Worker(store, evaluation).work()
+    except StudioError as error:
+        return "failed", str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return (
+            "failed",
+            f"{type(error).__name__} in the studio itself: {error}. Its worker.log has more.",
+        )

@@ -1,0 +1,39 @@
+"""Evaluations that are only files, and what a handler of the tab says in a toast."""
+
+import pytest
+
+from core.evaluate.answers import AnswerWriter
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.store import EvaluationStore
+
+
+@pytest.fixture
+def toasts(monkeypatch):
+    import gradio as gr
+
+    said: list[str] = []
+    for kind in ("Info", "Warning"):
+        monkeypatch.setattr(gr, kind, lambda text, **_: said.append(text))
+    return said
+
+
+@pytest.fixture
+def store(runs):
+    return EvaluationStore(runs.settings)
+
+
+def answer(prompt, lane, text="hi", **more):
+    return {"prompt": prompt, "lane": lane, "text": text, "tokens": 2, "end": "end", "note": "", "exact": False,
+            "f1": 0.5} | more  # fmt: skip
+
+
+@pytest.fixture
+def evaluated(store, a_run):
+    """An evaluation of two lanes: prompt 3 and then prompt 1 are answered by both, prompt 0 by one."""
+    run = a_run()
+    evaluation = store.create(EvaluationConfig(subset="keeper", lanes=["base", run.id], limit=5))
+    writer = AnswerWriter(evaluation.answers_file)
+    writer.write([answer(3, 0, "<img src=x onerror=alert(1)>"), answer(3, 1), answer(1, 1, "b"), answer(0, 0)])
+    writer.write([answer(1, 0, "a", end="length", note="cut short")])
+    writer.close()
+    return evaluation

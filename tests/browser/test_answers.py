@@ -1,0 +1,51 @@
+"""The Answers tab, clicked: a list of prompts is answered, read row by row, opened in the Data tab and downloaded."""
+
+import csv
+
+import pytest
+from pages import open_page, until
+
+from core.data import table
+from core.evaluate.store import EvaluationStore
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+MARKUP = "<img src=x onerror=\"document.title='owned'\"> What is this?"
+
+
+@pytest.fixture
+def page(chromium, server):
+    made = open_page(chromium, server, "Answers")
+    yield made
+    assert made.errors == []
+    assert made.title() == "QLoRA Studio"
+    made.close()
+
+
+def test_a_list_is_answered_read_opened_and_downloaded(page, server, tmp_path):
+    store = EvaluationStore(server.settings)
+    page.get_by_text("No run has an adapter yet").wait_for()
+    page.get_by_text("No evaluation yet").wait_for()
+    page.locator("#answers-start").click()
+    page.get_by_text("no run is named whose held-out rows could be asked").wait_for()
+    assert store.all() == []
+    (tmp_path / "list.txt").write_text(f"{MARKUP}\nName a colour.\n")
+    page.get_by_label("A file of prompts").click()
+    page.locator("#answers-upload input[type=file]").set_input_files(tmp_path / "list.txt")
+    page.locator("#answers-upload .file-preview").wait_for()
+    page.locator("#answers-field-max_new_tokens input").fill("5")
+    page.locator("#answers-start").click()
+    page.locator("#answers-status").get_by_text("finished").wait_for(timeout=120_000)
+    (evaluation,) = store.all()
+    assert (evaluation.config().file, evaluation.config().max_new_tokens) == ("list.txt", 5)
+    page.locator("#answers-table tbody tr", has_text="Name a colour.").click()
+    page.locator("#answers-row").get_by_text(evaluation.answers().of(1)[0]["text"].strip()).wait_for()
+    page.locator("#answers-kind input").click()
+    page.get_by_role("option", name="csv").click()
+    with page.expect_download() as got:
+        page.locator("#answers-download").click()
+    with open(got.value.path(), newline="") as stream:
+        assert [row["prompt"] for row in csv.DictReader(stream)] == [MARKUP, "Name a colour."]
+    page.locator("#answers-open").click()
+    page.locator("#rows").get_by_text("Name a colour.").wait_for(timeout=30_000)
+    assert until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)), 10)

@@ -1,0 +1,18 @@
+"""A home with a tiny model and a run of it; no worker outlives its test."""
+
+import os
+import signal
+
+import pytest
+from evaluations_of_tiny import tiny_store
+
+
+@pytest.fixture
+def tiny(settings, tokenizer):
+    """The store of evaluations, and a run."""
+    store, run = tiny_store(settings, tokenizer)
+    yield store, run
+    for evaluation in store.all():
+        state = evaluation.saved_state()
+        if state.process_lives():
+            os.killpg(state.pid, signal.SIGKILL)

@@ -1,0 +1,147 @@
+"""Many answers in one batch against transformers' generate and PEFT, each alone; and the sizes and ends of them."""
+
+import json
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny import tiny_llama
+
+from core.chat.adapters import read_adapter
+from core.chat.answer import Lane
+from core.chat.lanes import Lanes
+from core.chat.sampling import Sampling
+from core.data import subset
+from core.errors import StudioError
+from core.evaluate.answering import Answering
+from core.evaluate.prompts import Prompts, prompt_of
+from core.models.catalogue import Model
+from core.models.loading import LoadedBase, Precision, load_base
+
+NEW = 10
+
+
+def written(path, prompts):
+    path.write_text("".join(json.dumps({"messages": p.messages, "reference": p.reference}) + "\n" for p in prompts))
+    return Prompts(path)
+
+
+def done(answering, rows, known=()):
+    """Every answer, by prompt and lane."""
+    answering.most_rows = rows
+    tasks, found = answering.tasks(known), {}
+    for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
+        for line in lines:
+            assert (line["prompt"], line["lane"]) not in found, "answered twice"
+            found[line["prompt"], line["lane"]] = line
+    return found
+
+
+@pytest.mark.slow
+def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the_batch(runs, embedded_model, tmp_path):
+    model = Model("smol", "smol", str(embedded_model), local=True)
+    precision = Precision("none", compute_dtype="float32")
+    plain = load_base(model, precision).model
+    torch.manual_seed(3)
+    shape = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    tuned = get_peft_model(plain, shape)
+    for name, parameter in tuned.named_parameters():
+        if "lora_" in name:
+            parameter.data *= 0.2
+    tuned.save_pretrained(tmp_path / "adapter")
+    tuned.unload()
+    rows = list(subset.stream(runs.settings, "keeper"))[::14]
+    prompts = written(tmp_path / "p.jsonl", [prompt_of(messages[:2], row) for _, row, messages in rows])
+    lanes = Lanes(load_base(model, precision))
+    lanes.adapters.add("tuned", read_adapter(tmp_path / "adapter", torch.float32, torch.device("cpu")))
+    sampling = Sampling(temperature=0, max_new_tokens=NEW)
+    answering = Answering(lanes, [Lane([], sampling), Lane([], sampling, "tuned")], prompts)
+    tasks = answering.tasks([])
+    lengths = [task.tokens for task in tasks]
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(set(lengths)) > 10, "of unequal length"
+    found = done(answering, rows=11)
+    assert len(found) == 2 * len(prompts) >= 48
+    for lane in range(2):
+        alone = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval() if lane else plain
+        for number, prompt in enumerate(prompts):
+            ids = torch.tensor([lanes.renderer().prompt_ids(prompt.messages)])
+            with torch.inference_mode():
+                out = alone.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW)
+            expected = lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+            assert found[number, lane]["text"] == expected
+    assert any(found[n, 0]["text"] != found[n, 1]["text"] for n in range(len(prompts)))
+
+
+@pytest.fixture
+def made(tokenizer, tmp_path):
+    """Answering over a tiny model, one lane a sampling, questions of unequal length."""
+    model = tiny_llama(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, max_position_embeddings=160)
+    lanes = Lanes(LoadedBase(model, tokenizer))
+
+    def make(*samplings, prompts=9, long=False):
+        asked = [prompt_of([{"role": "user", "content": f"{'why ' * (n * n)}{n}?"}], n) for n in range(prompts)]
+        if long:
+            asked.append(prompt_of([{"role": "user", "content": "why " * 500}], prompts))
+        return Answering(lanes, [Lane([], s) for s in samplings], written(tmp_path / "p.jsonl", asked))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=0, max_new_tokens=12, stop="e\nzz"),
+        Sampling(temperature=0, max_new_tokens=12, repetition_penalty=1.3),
+        Sampling(temperature=1, max_new_tokens=12, seed=5),
+    ],
+    ids=["stop words", "penalty", "drawn"],
+)
+def test_an_answer_is_the_chats_whatever_the_batch(made, sampling):
+    answering = made(sampling)
+    found = done(answering, rows=4)
+    assert {key: line["text"] for key, line in done(answering, rows=1).items()} == {
+        key: line["text"] for key, line in found.items()
+    }
+    for number, prompt in enumerate(answering.prompts):
+        *_, (chat,) = answering.lanes.answer([Lane(prompt.messages, sampling)])
+        line = found[number, 0]
+        assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
+
+
+def test_what_is_answered_is_not_asked_again_and_what_does_not_fit_is_told(made):
+    answering = made(Sampling(temperature=0, max_new_tokens=4), Sampling(temperature=0, max_new_tokens=5), long=True)
+    found = done(answering, rows=3, known={(n, lane) for n in range(8) for lane in range(2)})
+    assert set(found) == {(8, 0), (8, 1)}
+    refused = {(line["prompt"], line["lane"]): line for line in answering.refused}
+    assert set(refused) == {(9, 0), (9, 1)}
+    assert refused[9, 0]["end"] == "failed"
+    assert "exceeds what the model can read" in refused[9, 0]["note"]
+
+
+def test_those_under_way_are_finished_when_no_others_may_begin(made):
+    answering = made(Sampling(temperature=0, max_new_tokens=6))
+    answering.most_rows = 3
+    tasks = answering.tasks([])
+    may = iter([True])
+    found = [line for lines in answering.answer(tasks, answering.room(99), lambda: next(may, False)) for line in lines]
+    assert sorted(line["prompt"] for line in found) == sorted(task.prompt for task in tasks[:3])
+
+
+def test_rows_are_bounded_by_memory(made, monkeypatch):
+    answering = made(Sampling(temperature=0, max_new_tokens=100))
+    row = 150 * answering.lanes.bytes_a_token()
+
+    def free(rows):
+        monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2 * rows * row})())
+
+    free(rows=10**6)
+    assert answering.room(50).rows == 64
+    assert "auto" in answering.room(50).words
+    free(rows=5)
+    space = answering.room(50)
+    assert (space.rows, space.tokens) == (5, 750)
+    assert "no more fit into half of the free memory" in space.words
+    free(rows=0.5)
+    with pytest.raises(StudioError, match="Lower the length"):
+        answering.room(50)

@@ -1,0 +1,114 @@
+"""The worker as it is: a process of its own that is killed, paused and resumed, over a tiny model."""
+
+import json
+import os
+import signal
+
+import psutil
+import pytest
+from evaluations_of_tiny import ended, until
+
+from core.data.rows import Rows
+from core.errors import StudioError
+from core.evaluate import process, result
+from core.evaluate.config import EvaluationConfig
+
+PROMPTS = 60
+
+
+def lines(evaluation):
+    """Whole lines of answers, as (prompt, lane)."""
+    if not evaluation.answers_file.exists():
+        return []
+    whole = evaluation.answers_file.read_bytes().rpartition(b"\n")[0]
+    return [(line["prompt"], line["lane"]) for line in map(json.loads, whole.splitlines())]
+
+
+@pytest.mark.slow
+def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(tiny):
+    store, run = tiny
+    config = EvaluationConfig(
+        prompts="subset", subset="keeper", lanes=["base", run.id], limit=PROMPTS, max_new_tokens=120, rows=6
+    )
+    evaluation = process.submit(store, config)
+    with pytest.raises(StudioError, match="is under way"):
+        process.submit(store, config)
+    until(evaluation, lambda: len(lines(evaluation)) > 8)
+    assert os.getsid(evaluation.saved_state().pid) == evaluation.saved_state().pid, "in a session of its own"
+    os.kill(evaluation.saved_state().pid, signal.SIGKILL)
+    psutil.wait_procs([p for p in psutil.Process().children() if p.pid == evaluation.saved_state().pid], timeout=20)
+    assert evaluation.state().status == "interrupted"
+    with evaluation.answers_file.open("a") as stream:
+        stream.write('{"prompt": 59, "lane": 1, "te')  # as a crash leaves it
+    before = lines(evaluation)
+    assert len(before) < 2 * PROMPTS
+
+    process.resume(store, evaluation)
+    until(evaluation, lambda: len(lines(evaluation)) > len(before))
+    process.pause(evaluation)
+    assert ended(evaluation).status == "paused", evaluation.log_tail()
+    paused = lines(evaluation)
+    assert paused[: len(before)] == before
+    partial = result.as_dataset(store, evaluation)
+    assert 0 < partial.rows < PROMPTS
+    with pytest.raises(StudioError, match="nothing to stop"):
+        process.stop(evaluation)
+
+    process.resume(store, evaluation)
+    assert ended(evaluation).status == "finished", evaluation.log_tail()
+    found = lines(evaluation)
+    assert found[: len(paused)] == paused
+    assert len(found) == len(set(found))
+    assert set(found) == {(prompt, lane) for prompt in range(PROMPTS) for lane in range(2)}
+    assert any("6 answers decode together (as configured" in words for words in evaluation.state().choices)
+    with pytest.raises(StudioError, match="Every prompt is answered"):
+        process.resume(store, evaluation)
+    _opens_and_exports(store, evaluation)
+
+
+def _opens_and_exports(store, evaluation):
+    data = result.as_dataset(store, evaluation)
+    assert (data.rows, data.id) == (PROMPTS, result.as_dataset(store, evaluation).id)
+    names = {column.name for column in data.columns}
+    own = {f"{what} {lane}" for what in ("answer", "tokens", "end") for lane in ("base", "tuned")}
+    assert {"prompt", "reference", "settings", "seed", *own} <= names
+    row = json.loads(Rows(store.settings, data.id).row(5)["raw"])
+    asked, answers = evaluation.prompts()[5], evaluation.answers().of(5)
+    assert row["prompt"] == asked.question
+    assert row["reference"] == asked.reference
+    assert [row["answer base"], row["answer tuned"]] == [line["text"] for line in answers]
+    assert row["messages"][-1]["content"] == answers[-1]["text"]
+    for kind in result.FILE_KINDS:
+        assert result.write(store, evaluation, kind).stat().st_size
+    with pytest.raises(StudioError, match="no kind of file 'exe'"):
+        result.write(store, evaluation, "exe")
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_leaves_at_once_and_a_failed_one_says_why(tiny):
+    store, run = tiny
+    config = EvaluationConfig(subset="keeper", lanes=[run.id], max_new_tokens=1500, limit=20)
+    evaluation = process.submit(store, config)
+    until(evaluation, lambda: evaluation.state().status == "running")
+    os.kill(evaluation.saved_state().pid, signal.SIGTERM)
+    state = ended(evaluation)
+    assert (state.status, len(evaluation.answers())) == ("stopped", 0)
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"no")
+    process.resume(store, evaluation)
+    state = ended(evaluation)
+    assert state.status == "failed"
+    assert state.cause
+
+
+def test_what_does_not_exist_is_refused_before_anything_is_made(tiny):
+    store, run = tiny
+    for values, words in (
+        ({"lanes": ["no-such-run"], "subset": "keeper"}, "There is no run"),
+        ({"lanes": [f"{run.id}/step 7"], "subset": "keeper"}, "has no adapter 'step 7'"),
+        ({"subset": "none", "model": "tiny"}, "There is no subset"),
+        ({"subset": "keeper", "model": "no-such-model"}, "no-such-model"),
+        ({"file": "none.txt", "model": "tiny"}, "There is no file 'none.txt'"),
+    ):
+        with pytest.raises(StudioError, match=words):
+            process.submit(store, EvaluationConfig(**values))
+    assert store.all() == []

@@ -1,0 +1,83 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import StudioError
+from core.evaluate.answers import AnswerWriter
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.store import EvaluationStore
+from core.runs.store import Label
+
+
+@pytest.fixture
+def store(runs):
+    return EvaluationStore(runs.settings)
+
+
+@pytest.fixture
+def evaluation(store):
+    return store.create(EvaluationConfig(subset="keeper", limit=3))
+
+
+def test_a_folder_is_whole_or_not_there(store, evaluation):
+    assert evaluation.config() == EvaluationConfig(subset="keeper", limit=3)
+    assert (len(evaluation.prompts()), evaluation.state().prompts) == (3, 3)
+    with pytest.raises(StudioError, match="There is no subset"):
+        store.create(EvaluationConfig(subset="none"))
+    assert [path.name for path in store.settings.evaluations_dir.iterdir()] == [evaluation.id]
+    again = store.create(EvaluationConfig(subset="keeper", limit=3))
+    assert again.id != evaluation.id
+    assert {found.id for found in store.all()} == {again.id, evaluation.id}
+
+
+def test_a_status_is_what_the_file_and_the_process_table_say_together(store, evaluation):
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    running = evaluation.saved_state().model_copy(update={"status": "running"}).with_process(sleeper.pid)
+    evaluation.save_state(running)
+    assert evaluation.state().status == "running"
+    assert store.active().id == evaluation.id
+    for what, status in (("pause", "pausing"), ("stop", "stopping")):
+        evaluation.request(what).parent.mkdir(exist_ok=True)
+        evaluation.request(what).touch()
+        assert evaluation.state().status == status
+    sleeper.kill()
+    sleeper.wait()
+    assert evaluation.state().status == "interrupted"
+    assert "Resume" in evaluation.state().cause
+    assert store.active() is None
+    evaluation.save_state(running.with_process(os.getpid()).model_copy(update={"process": "another program"}))
+    assert evaluation.state().status == "interrupted"
+
+
+def test_one_damaged_evaluation_does_not_hide_the_others(store, evaluation):
+    other = store.create(EvaluationConfig(subset="keeper", limit=2))
+    (other.folder / "state.json").write_text("{")
+    assert {found.id: found.state().status for found in store.all()} == {
+        evaluation.id: "stopped", other.id: "unreadable",
+    }  # fmt: skip
+    (evaluation.folder / "config.json").write_text('{"schema_version": 99}')
+    with pytest.raises(StudioError, match="version 99"):
+        evaluation.config()
+
+
+@pytest.mark.parametrize("name", ["../runs", "none", "", None])
+def test_no_id_leads_out_or_to_nothing(store, name):
+    with pytest.raises(StudioError):
+        store.find(name)
+
+
+def test_lanes_are_called_as_their_runs_are(store, runs, a_run):
+    run = a_run()
+    run.save_label(Label(name="mine"))
+    made = store.create(EvaluationConfig(subset="keeper", lanes=["base", run.id, "gone"], limit=1))
+    assert made.lane_titles(runs) == ["base", "mine", "gone"]
+
+
+def test_the_list_changes_with_every_state(store, evaluation):
+    before = store.listed()
+    AnswerWriter(evaluation.answers_file).write([])
+    assert store.listed() == before
+    evaluation.save_state(evaluation.saved_state())
+    assert store.listed() != before

@@ -1,0 +1,32 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.evaluate.measures import Tally, exact, word_f1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "f1"),
+    [("a b c", "a b c", 1), ("A, b!", "a b", 1), ("a b", "b c", 0.5), ("a", "b", 0), ("a a", "a", 2 / 3), ("", "", 1),
+     ("", "a", 0)],
+)  # fmt: skip
+def test_f1_counts_words_as_often_as_they_are_there(answer, reference, f1):
+    assert word_f1(answer, reference) == pytest.approx(f1)
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_f1_is_a_share_the_same_both_ways_and_1_for_equal_words(a, b):
+    assert 0 <= word_f1(a, b) <= 1
+    assert word_f1(a, b) == word_f1(b, a)
+    assert word_f1(a, a) == 1
+    assert not exact(a, b) or word_f1(a, b) == 1
+
+
+def test_a_tally_says_nothing_of_what_it_has_not_seen():
+    tally = Tally()
+    assert [tally.ended_share, tally.mean_tokens, tally.exact_share, tally.mean_f1] == [None] * 4
+    tally.add({"end": "end", "tokens": 4, "exact": True, "f1": 1.0})
+    tally.add({"end": "length", "tokens": 8, "exact": False, "f1": 0.5})
+    tally.add({"end": "stop word", "tokens": 0, "exact": None, "f1": None})
+    assert (tally.ended_share, tally.mean_tokens) == (2 / 3, 4)
+    assert (tally.exact_share, tally.mean_f1) == (0.5, 0.75)

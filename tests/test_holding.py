@@ -1,0 +1,22 @@
+from core.data.table import HELD_OUT, TRAIN
+from core.runs.config import QLoRAConfig
+from core.runs.holding import hold_out
+
+
+def test_rows_are_held_out_where_the_subset_holds_none():
+    whole = [(number, []) for number in range(50)]
+    config = QLoRAConfig(held_out_share=0.1, seed=3)
+    rows = {TRAIN: list(whole), HELD_OUT: []}
+    assert "5 rows are held out of training" in hold_out(config, rows)[0]
+    assert len(rows[HELD_OUT]) == 5
+    assert sorted(rows[TRAIN] + rows[HELD_OUT]) == whole
+    again = {TRAIN: list(whole), HELD_OUT: []}
+    hold_out(config, again)
+    assert again == rows
+    for kept in (QLoRAConfig(held_out_share=0), QLoRAConfig(held_out_share=0.1, eval_rows=0)):
+        rows = {TRAIN: list(whole), HELD_OUT: []}
+        assert hold_out(kept, rows) == []
+        assert rows[TRAIN] == whole
+    rows = {TRAIN: list(whole), HELD_OUT: [(99, [])]}
+    assert hold_out(config, rows) == []
+    assert rows == {TRAIN: whole, HELD_OUT: [(99, [])]}

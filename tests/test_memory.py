@@ -1,0 +1,21 @@
+"""Freed memory goes back to the system."""
+
+import sys
+
+import psutil
+import pytest
+
+from core.memory import give_back
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked")
+def test_freed_memory_is_the_systems_again():
+    give_back()
+    kept = bytearray(1)  # allocated last, so that what lies below it cannot simply be cut off
+    pieces = [bytearray(60_000) for _ in range(4000)]
+    kept = [bytes(100_000), kept]
+    held = psutil.Process().memory_info().rss
+    del pieces
+    give_back()
+    assert held - psutil.Process().memory_info().rss > 150 * 2**20
+    assert kept
