@@ -16,6 +16,7 @@ from studio.data.lens import looking_at
 from studio.data_tab import build_data_tab
 from studio.guarded import Guarded
 from studio.owner_tab import build_owner_tab
+from studio.service import build_service
 from studio.told import told
 from studio.train_tab import build_train_tab
 from studio.welcome import build_welcome, duplicate
@@ -43,6 +44,7 @@ def build(settings: Settings) -> Guarded:
                 answers = build_answers_tab(EvaluationStore(settings), jobs, demo, changed, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
+        build_service(runs)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):

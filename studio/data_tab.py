@@ -86,6 +86,7 @@ def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidget
     """Another data set is looked at through the same tokenizer, from its beginning."""
 
     def chosen(name: str, state: dict) -> tuple:
+        """Look at another data set; the calls after it in the same session are about that one."""
         kept = lens_of(state)
         if name == kept.dataset:  # whoever chose it has set the lens too, and perhaps opened a row
             return gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()

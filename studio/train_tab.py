@@ -162,6 +162,7 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: 
         event(told(do.row, visitor=True), [run, shown.row, shown.as_tokens], shown.row_shown, **QUIET)
 
     def without(run_id: str | None, row: int | None) -> str:
+        """Cut a run's subset again without one row."""
         name = do.without(run_id, row)
         info("It is chosen in the form for the next run.", title=f"Cut {name}")
         return name

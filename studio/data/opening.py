@@ -69,6 +69,7 @@ class Opening:
         yield from follow(job, 1, opened)
 
     def open_file(self, upload: str | None) -> Iterator[list[Any]]:
+        """Open an uploaded file; ends with the data set's name."""
         if not upload:
             raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
         path = Path(upload)
@@ -80,13 +81,16 @@ class Opening:
         yield from self._follow(self._start(path.name, sources.open_file, path))
 
     def open_folder(self, name: str | None) -> Iterator[list[Any]]:
+        """Open a folder that `datasets` saved, below STUDIO_HOME/folders."""
         path = inside(self.settings.folders_dir, name or "", "folder name")
         yield from self._follow(self._start(name, sources.open_folder, path))
 
     def open_hub(self, hub_id: str, config: str, split: str, revision: str, token: str) -> Iterator[list[Any]]:
+        """Open a data set of the Hub, pinned to its commit."""
         asked = [(text or "").strip() for text in (hub_id, config, split, revision, token)]
         if not asked[0]:
             raise StudioError("No Hub id was given. Expected owner/name, such as timdettmers/openassistant-guanaco.")
+        sources.hub_id(asked[0])
         yield from self._follow(self._start(asked[0], sources.open_hub, *asked))
 
     def reattach(self) -> Iterator[list[Any]]:

@@ -58,6 +58,7 @@ class Controls:
         return gr.update(choices=self.choices(archived), value=run.id)
 
     def stop(self, run_id: str | None) -> None:
+        """Let a run end after the present step, with a checkpoint; a waiting one leaves the queue."""
         run = self._run(run_id)
         if run.saved_state().status == "queued":
             process.cancel(self.runs, run)
@@ -67,6 +68,7 @@ class Controls:
         info("It writes a checkpoint and an adapter after the present step.", title="Stopping")
 
     def kill(self, run_id: str | None) -> None:
+        """End a run now; what it did since its last checkpoint is lost."""
         process.kill(self.runs, self._run(run_id))
         info("What it did since its last checkpoint is lost. Resume goes on from there.", title="Killed")
 
@@ -106,6 +108,7 @@ class Controls:
         return found.name, ", ".join(found.tags), found.note, found.archived
 
     def save_label(self, run_id: str | None, name: str, tags: str, note: str, archived: bool, every: bool) -> Any:
+        """Give a run a name, tags and a note, or archive it."""
         run = self._run(run_id)
         words = list(dict.fromkeys(tag.strip().lstrip("#") for tag in (tags or "").split(",") if tag.strip(" #")))
         try:

@@ -1,4 +1,4 @@
-"""Files that are made to break whoever reads them: they end the process that reads, with a sentence, and nothing else."""
+"""Files that are made to break whoever reads them: they end the process that reads, with a sentence, and no other."""
 
 import gzip
 import json

@@ -101,7 +101,8 @@ def test_no_file_route_leads_out_of_what_was_made_for_the_caller(on_space, path,
     assert "root:" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/static/../../app.py", "/assets/..%2f..%2f..%2fetc%2fpasswd", "/static/%2fetc%2fpasswd",
+@pytest.mark.parametrize("path", ["/static/../../app.py", "/assets/..%2f..%2f..%2fetc%2fpasswd",
+                                  "/static/%2fetc%2fpasswd",
                                   "/svelte/....//....//etc/passwd", "/theme.css/../app.py"])  # fmt: skip
 def test_the_routes_of_the_page_itself_lead_nowhere_else(on_space, path):
     with httpx.Client(base_url=on_space.url) as raw:
