@@ -26,6 +26,8 @@ def main() -> int:
     try:
         settings = Settings().prepare()
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads_dir))
+        if on_space():  # what the Hub gives is kept where the disk is
+            os.environ.setdefault("HF_HOME", str(settings.home / "hub"))
         from studio.serve import serve
 
         serve(settings, options.host, options.port, options.share)

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any
 
+from gradio import http_server
+
 from core.access import Access, Way
 from core.errors import StudioError
 from core.quotas import Quotas
@@ -38,6 +40,9 @@ def guard(host: str, settings: Settings, share: bool = False) -> None:
 def serve(settings: Settings, host: str, port: int, share: bool = False) -> None:
     """Serve until SIGTERM or SIGINT."""
     guard(host, settings, share)
+    if not settings.behind_proxy:
+        os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn would believe whoever calls from this machine
+    http_server.get_space = lambda: None  # on a Space Gradio would listen for new code, too
     demo, limits, left = build(settings), Quotas(), threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: left.set())

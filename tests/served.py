@@ -30,8 +30,9 @@ class App:
     def __init__(self, home: Path, *options: str, **environment: str):
         self.settings = Settings(home=home).prepare()
         # a config.json is all that makes a folder a local model; nothing is loaded here
-        embedded.folder(self.settings).mkdir(parents=True)
-        (embedded.folder(self.settings) / "config.json").write_text("{}")
+        embedded.folder(self.settings).mkdir(parents=True, exist_ok=True)
+        if not embedded.is_prepared(self.settings):
+            (embedded.folder(self.settings) / "config.json").write_text("{}")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -91,6 +92,8 @@ class Page:
     def run(self, event: dict, data: list) -> dict:
         body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": None}
         joined = self.http.post("/queue/join", json=body)
+        if joined.status_code == 400:  # refused before it is queued
+            return {"success": False, "output": {"error": str(joined.json()["detail"])}}
         joined.raise_for_status()
         with self.http.stream("GET", "/queue/data", params={"session_hash": self.session}) as lines:
             for line in lines.iter_lines():

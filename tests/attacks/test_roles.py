@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 from served import Page
-from spaces import AUTHOR, ENVIRONMENT, browser, get, refusal, signed_in
+from spaces import AUTHOR, browser, get, refusal, signed_in
 
 from core.access import Access
 from core.settings import Settings
@@ -16,9 +16,7 @@ ORGANISATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
 
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as environment:  # a Space has a button more
-        environment.setenv("SPACE_ID", ENVIRONMENT["SPACE_ID"])
-        return build(Settings(home=tmp_path_factory.mktemp("home")).prepare()).fns
+    return build(Settings(home=tmp_path_factory.mktemp("home")).prepare()).fns
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +35,12 @@ def test_every_function_has_a_decision(functions):
 
 
 def test_a_visitor_is_refused_whatever_is_not_for_visitors(functions, visitor):
-    """All of them, over the queue, as a browser calls them; by number, so that unnamed ones are not passed over."""
+    """All of them, over the queue, as a browser calls them; those without a public name, too."""
     closed = [f for f in functions.values() if f.fn is not None and not f.fn.for_visitors]
     assert len(closed) > 50
-    by_number = {event["id"]: event for event in visitor.events}
+    events = {event["api_name"]: event for event in visitor.events}
     for function in closed:
-        event = by_number[function._id]
+        event = events[function.api_name]
         answer = visitor.run(event, [None] * len(event["inputs"]))
         assert "That is the owner's" in refusal(answer), function.api_name
 

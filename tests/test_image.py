@@ -1,0 +1,114 @@
+"""The Dockerfile's steps without Docker: its files, its user, its command, where only /data and /tmp can be written."""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from served import PROJECT
+
+from core import settings as settings_module
+from core.runs.presets import QUICK_DEMO
+from core.settings import Settings
+
+DOCKERFILE = (PROJECT / "Dockerfile").read_text()
+# / is mounted anew, so that it can be made read-only for this process alone
+ALONE = "mount --bind /tmp /tmp && mount -o remount,bind,ro / && exec setpriv --reuid=1000 --regid=1000 --clear-groups "
+
+
+def copied() -> list[str]:
+    """What the image takes from the project."""
+    lines = re.findall(r"^COPY --chown=studio (.+)$", DOCKERFILE, re.MULTILINE)
+    return [name for line in lines for name in line.split()[:-1]]
+
+
+def test_the_image_is_a_space_s():
+    assert re.search(r"useradd .*--uid 1000", DOCKERFILE)
+    assert DOCKERFILE.index("USER studio") < DOCKERFILE.index("pip install")
+    assert "EXPOSE 7860" in DOCKERFILE
+    assert "/healthz" in DOCKERFILE.partition("HEALTHCHECK")[2]
+    assert set(copied()) >= {"requirements.txt", "core", "components", "studio", "app.py"}
+
+
+def test_a_space_keeps_everything_on_its_disk_where_it_has_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "keeper/studio")
+    monkeypatch.setattr(settings_module, "SPACE_DISK", tmp_path)
+    assert Settings().home == tmp_path / "studio"
+    monkeypatch.setattr(settings_module, "SPACE_DISK", tmp_path / "none")
+    assert Settings().home == Path.home() / ".qlora-studio"
+
+
+@pytest.fixture
+def image(embedded_model):
+    """The image's files in a fresh folder, owned by another user than the one that runs; and a disk."""
+    if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("unshare"):
+        pytest.skip("it takes root, setpriv and unshare to become somebody without rights")
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount anything")
+    folder = Path(tempfile.mkdtemp(prefix="studio-image-", dir="/tmp"))
+    folder.chmod(0o755)
+    for name in copied():
+        source, target = PROJECT / name, folder / "app" / name
+        target.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    (folder / "data").mkdir()
+    shutil.chown(folder / "data", 1000, 1000)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_its_command_serves_and_trains_where_only_the_disk_can_be_written(image, embedded_model):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = re.search(r'^CMD \["python", (.+)\]$', DOCKERFILE, re.MULTILINE)[1].replace('", "', " ").strip('"')
+    command = command.replace("7860", str(port))
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "STUDIO_HOME": str(image / "data"),
+                   "STUDIO_EMBEDDED": str(embedded_model), "STUDIO_PASSWORD": "open sesame",
+                   "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+    began = time.monotonic()
+    with (image / "data" / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", f"{ALONE} {shlex.quote(sys.executable)} {command}"],
+            cwd=image / "app", env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/healthz").text == "ok":
+                    break
+            assert process.poll() is None, (image / "data" / "log").read_text()
+            assert time.monotonic() < began + 120
+            time.sleep(0.1)
+        client = Client(url, auth=("studio", "open sesame"), verbose=False, analytics_enabled=False,
+                        download_files=image / "data" / "client")  # fmt: skip
+        knobs = QUICK_DEMO.config(subset="keeper", max_steps=1, eval_steps=0, max_length=64).model_dump()
+        known = {p["parameter_name"] for p in client.view_api(return_format="dict", print_info=False)[
+            "named_endpoints"]["/start"]["parameters"]}  # fmt: skip
+        run = client.predict(**{k: v for k, v in knobs.items() if k in known}, api_name="/start")["value"]
+        status = "queued"
+        while status not in ("finished", "failed", "interrupted", "stopped"):
+            time.sleep(1)
+            status = next(r["status"] for r in client.predict(api_name="/list_runs") if r["id"] == run)
+        client.close()
+        assert status == "finished", (image / "data" / "runs" / run / "worker.log").read_text()[-2000:]
+        assert not list((image / "app").rglob("__pycache__"))
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=15) == 0
