@@ -5,6 +5,7 @@ import gradio as gr
 from core.access import Access, Way
 from core.chat.engine import Engine
 from core.data import subset
+from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
 from core.jobs import Jobs
 from core.runs import process
@@ -50,7 +51,9 @@ def build(settings: Settings) -> Guarded:
         for cut in (data.cut, train.cut):
             cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
 
-        def show_row(wanted: dict, lens: dict) -> tuple:
+        def show_row(wanted: dict | None, lens: dict) -> tuple:
+            if not wanted:
+                raise StudioError("No row is wanted. Click Why? under an answer, and a row there.")
             return *looking_at(wanted, lens), gr.update(selected="data")
 
         chat.row_wanted.change(

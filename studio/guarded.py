@@ -105,7 +105,8 @@ class Guarded(gr.Blocks):
     async def preprocess_data(self, *args: Any, **options: Any) -> Any:
         try:
             return await super().preprocess_data(*args, **options)
-        except gr.Error:
+        except gr.Error as refusal:
+            refusal.print_exception = False  # the caller's mistake, not the server's
             raise
         except Exception as error:  # whatever a component makes of values that are none of its own
             words = f"The values do not fit this call ({type(error).__name__}). Expected what docs/api.md says."

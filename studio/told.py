@@ -31,6 +31,15 @@ def warn(text: str, title: str) -> None:
     gr.Warning(f"<b>{inert(title)}</b><br>{inert(text)}")
 
 
+_EVENT = "The event does not carry what this control of the page sends ({})."
+_MISFITS = (AttributeError, TypeError, ValueError, LookupError)
+
+
+def _takes_event(handler: Callable[..., Any]) -> bool:
+    kinds = [parameter.annotation for parameter in inspect.signature(handler).parameters.values()]
+    return any(isinstance(kind, type) and issubclass(kind, gr.EventData) for kind in kinds)
+
+
 def shown(error: Exception) -> gr.Error:
     """An error as the page shows it. A defect goes to the log, with what is secret in it masked."""
     if isinstance(error, gr.Error):
@@ -48,6 +57,14 @@ def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., An
     Args:
         visitor: whether a visitor may call it, too; `studio.guarded` asks for it at every call.
     """
+    takes_event = _takes_event(handler)
+
+    def failure(error: Exception) -> gr.Error:
+        # Gradio checks the values of components, and nothing of what an event brings
+        if takes_event and isinstance(error, _MISFITS) and not isinstance(error, ValidationError):
+            return shown(StudioError(_EVENT.format(type(error).__name__)))
+        return shown(error)
+
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
@@ -55,7 +72,7 @@ def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., An
             try:
                 yield from handler(*args, **kwargs)
             except Exception as error:
-                raise shown(error) from error
+                raise failure(error) from error
 
         stream.for_visitors = visitor
         return stream
@@ -65,7 +82,7 @@ def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., An
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            raise shown(error) from error
+            raise failure(error) from error
 
     call.for_visitors = visitor
     return call

@@ -82,15 +82,15 @@ class Page:
 
     def __init__(self, url: str, headers: dict[str, str] | None = None):
         self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60, headers=headers)
-        self.session = f"test{time.monotonic_ns()}"
+        self.session = f"test{time.monotonic_ns()}{id(self)}"
         self.config = self.http.get(f"{url}/config").json()
         self.events = self.config["dependencies"]
         for event in self.events:
             if any(kind == "load" for _, kind in event["targets"]):
                 self.run(event, [None] * len(event["inputs"]))
 
-    def run(self, event: dict, data: list) -> dict:
-        body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": None}
+    def run(self, event: dict, data: list, happened: dict | None = None) -> dict:
+        body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": happened}
         joined = self.http.post("/queue/join", json=body)
         if joined.status_code == 400:  # refused before it is queued
             return {"success": False, "output": {"error": str(joined.json()["detail"])}}

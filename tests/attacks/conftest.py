@@ -2,15 +2,10 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from on_a_space import space
 from run_events import write
-from spaces import space
 
 from core import published
 from core.data import sources, subset

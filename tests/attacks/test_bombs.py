@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from on_a_space import AUTHOR, signed_in
 from served import Page
-from spaces import AUTHOR, signed_in
 
 from core.data import sources
 from core.jobs import Jobs

@@ -5,8 +5,8 @@ import threading
 
 import httpx
 import pytest
+from on_a_space import AUTHOR, browser, get, signed_in
 from served import App, Page
-from spaces import AUTHOR, browser, get, signed_in
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import time
 
 import httpx
 import pytest
+from on_a_space import AUTHOR, browser, get, refusal, signed_in
 from served import Page
-from spaces import AUTHOR, browser, get, refusal, signed_in
 
 from core.access import Access
 from core.settings import Settings

@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
+from on_a_space import AUTHOR, browser, get, signed_in
 from served import Page
-from spaces import AUTHOR, browser, get, signed_in
 
 from core.chat import conversation
 
@@ -31,6 +31,13 @@ def test_a_visitor_sees_published_runs_and_data_and_no_others(on_space, two):
     opened = next(e for e in page.events if e["api_name"].startswith("on_load"))
     data = page.run(opened, [])["output"]["data"][0]
     assert [name.rpartition("-")[0] for _, name in data["choices"]] == ["keeper", "shown"]
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info", "/gradio_api/openapi.json"])
+def test_the_page_itself_names_nothing_that_is_not_published(on_space, path):
+    answer = get(on_space, path, browser("d" * 32))
+    assert answer.status_code == 200
+    assert not [word for word in ("hidden-", "hidden.jsonl", str(on_space.settings.home)) if word in answer.text]
 
 
 def test_a_run_that_is_not_published_is_told_like_one_that_is_not_there(on_space, two):

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from on_a_space import AUTHOR, browser, get, signed_in
 from served import Page
-from spaces import AUTHOR, browser, get, signed_in
 
 from core.errors import StudioError
 from core.settings import inside
