@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import httpx
@@ -183,13 +183,10 @@ def report(found: dict, options: argparse.Namespace, tracebacks: int) -> None:
         print(f"| {kind} | {len(seen)} | {statistics.median(seen):.2f} | {ranked[int(0.95 * (len(ranked) - 1))]:.2f} "
               f"| {ranked[-1]:.2f} |")  # fmt: skip
     slower = 1 - found["beside"] / found["alone"] if found["alone"] else float("nan")
-    print(
-        f"\nThe run: {found['alone']:.0f} tokens/s alone, {found['beside']:.0f} beside the visitors, {slower:.0%} slower."
-    )
+    alone, beside = found["alone"], found["beside"]
+    print(f"\nThe run: {alone:.0f} tokens/s alone, {beside:.0f} beside the visitors, {slower:.0%} slower.")
     print(f"Errors: {len(found['errors'])}; tracebacks in the server's log: {tracebacks}.")
-    for words, count in sorted({e: found["errors"].count(e) for e in found["errors"]}.items(), key=lambda x: -x[1])[
-        :10
-    ]:
+    for words, count in Counter(found["errors"]).most_common(10):
         print(f"  {count} × {json.dumps(words)}")
 
 
