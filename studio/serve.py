@@ -44,6 +44,7 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn would believe whoever calls from this machine
     http_server.get_space = lambda: None  # on a Space Gradio would listen for new code, too
     demo, limits, left = build(settings), Quotas(), threading.Event()
+    demo.space_id = None  # the page would ask huggingface.co about it
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: left.set())
     demo.queue(default_concurrency_limit=4).launch(
@@ -79,6 +80,7 @@ def options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
         "root_path": settings.root_path,
         "strict_cors": True,
         "enable_monitoring": False,
+        "pwa": False,
         "app_kwargs": {"middleware": [_gate(demo, settings, limits)], "docs_url": None, "redoc_url": None,
                        "openapi_url": None},
     }  # fmt: skip
