@@ -7,6 +7,7 @@ does not need is not there.
 import asyncio
 import re
 import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,7 +20,7 @@ from core import quotas
 from core.access import CLOSED, Role, Way
 from core.errors import StudioError
 from core.quotas import Quotas
-from core.secret import log_event
+from core.secret import log_event, masked
 from core.settings import Settings, on_space
 from studio.guarded import COOKIE, SCOPE, Guarded
 
@@ -32,6 +33,7 @@ _CALLS = (
     r"|/gradio_api/(run|api|call|heartbeat)/.+|/gradio_api/upload_progress|/gradio_api/upload|/gradio_api/file=.+"
 )
 OPEN = re.compile(f"(?:{_PAGE}|{_SIGNING_IN}|{_CALLS})")
+_VISITOR_BODY = 2**18
 _FILE = "/gradio_api/file="
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-server",
@@ -107,6 +109,7 @@ class Gate:
     async def _broken(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """What Gradio's routes raise for a request that is none of the page's."""
         words = f"This request is none that the page makes ({type(error).__name__})."
+        print(masked(f"{scope['method']} {scope['path'][:200]}: {error!r}"[:600]), file=sys.stderr)
         log_event("malformed", path=scope["path"], error=repr(error)[:200])
         await JSONResponse({"error": words}, 400)(scope, receive, answer)
 
@@ -126,6 +129,10 @@ class Gate:
                 raise Refused(403, "This session is another browser's. Load the page again.")
         if path == "/gradio_api/upload":
             self._upload(request, caller.role)
+        elif request.method == "POST" and not caller.is_owner:
+            length = request.headers.get("content-length", "")
+            if not length.isdigit() or int(length) > _VISITOR_BODY:
+                raise Refused(413, f"A visitor's call has at most {_VISITOR_BODY:,} bytes, and says how many.")
 
     def _from_here(self, request: Request) -> None:
         """Against pages of other sites that call this server from the browser of somebody who may."""

@@ -99,6 +99,14 @@ def test_uploads_are_the_owners(on_space):
     assert taken.status_code == 200
 
 
+def test_a_visitor_s_calls_are_small(on_space):
+    body = {"fn_index": 0, "data": ["x" * 2**19], "session_hash": "large"}
+    answer = httpx.post(f"{on_space.url}/gradio_api/queue/join", json=body, headers=browser("b" * 32))
+    assert answer.status_code == 413
+    parts = httpx.post(f"{on_space.url}/gradio_api/queue/join", content=iter([b"{", b"}"]), headers=browser("b" * 32))
+    assert parts.status_code == 413
+
+
 @pytest.mark.parametrize(
     "path",
     ["/gradio_api/component_server", "/monitoring", "/gradio_api/proxy=http://127.0.0.1/", "/gradio_api/vibe-code",
