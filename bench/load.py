@@ -37,7 +37,14 @@ from core.runs.store import Run, RunStore  # noqa: E402
 from core.settings import Settings  # noqa: E402
 
 QUESTIONS = ["What is a tide?", "Who keeps the light?", "Name three birds.", "How deep is the sea here?"]
-KNOBS = {"subset": "keeper", "model": embedded.NAME, "max_length": 256, "batch_size": 2, "eval_steps": 0}
+KNOBS = {
+    "subset": "few",
+    "model": embedded.NAME,
+    "max_length": 256,
+    "batch_size": 2,
+    "eval_steps": 0,
+    "sample_prompts": "",
+}
 
 
 class Visitor(threading.Thread):
@@ -134,6 +141,8 @@ def until(what, limit: float = 600) -> None:
 
 def measure(app: App, store: RunStore, options: argparse.Namespace) -> dict:
     owner = app.client(app.settings.home / "client", headers=signed_in(AUTHOR))
+    owner.predict(owner.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
+    owner.predict(name="few", rows=40, method="shortest", api_name="/cut")
     first = trained(owner, store, max_steps=2)
     until(lambda: first.state().status == "finished")
     published.publish(app.settings, "runs", first.id, True)

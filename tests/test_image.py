@@ -112,7 +112,9 @@ def test_its_command_serves_and_trains_where_only_the_disk_can_be_written(image)
             time.sleep(0.1)
         client = Client(url, auth=("studio", "open sesame"), verbose=False, analytics_enabled=False,
                         download_files=image / "data" / "client")  # fmt: skip
-        knobs = QUICK_DEMO.config(subset="keeper", max_steps=1, eval_steps=0, max_length=64).model_dump()
+        client.predict(client.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
+        client.predict(name="few", rows=10, method="shortest", api_name="/cut")
+        knobs = QUICK_DEMO.config(subset="few", max_steps=1, eval_steps=0, max_length=64).model_dump()
         known = {p["parameter_name"] for p in client.view_api(return_format="dict", print_info=False)[
             "named_endpoints"]["/start"]["parameters"]}  # fmt: skip
         run = client.predict(**{k: v for k, v in knobs.items() if k in known}, api_name="/start")["value"]
