@@ -82,7 +82,7 @@ class Visitor(threading.Thread):
         while time.monotonic() < self.ends:
             kind = self.chance.choices(["rows", "search", "run", "home", "chat"], [4, 2, 3, 2, 2])[0]
             if kind == "rows":
-                self.timed(kind, lambda: page.run(events["turned_1"], [None] * 5))
+                self.timed(kind, lambda: page.run(events["turned_1"], [None, None, None, 1, 25]))
             elif kind == "search":
                 word = self.chance.choice(["light", "storm", "gull", "tide"])
                 self.timed(kind, lambda word=word: page.run(events["search"], [None, word]))
