@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 7860
 WORKERS ?= 2
 
-.PHONY: run test check test-gpu pictures format clean
+.PHONY: run test check test-gpu pictures api audit sbom format clean
 
 run: $(VENV)/runtime
 	$(BIN)/python -m core models prepare
@@ -25,6 +25,17 @@ test-gpu: $(VENV)/dev
 
 pictures: $(VENV)/dev
 	$(BIN)/python docs/take_pictures.py
+
+# What the calls of the page are, as a page of docs.
+api: $(VENV)/dev
+	$(BIN)/python docs/make_api.py
+
+# Known holes in what is installed, and a list of it all (CycloneDX).
+audit: $(VENV)/dev
+	$(BIN)/pip-audit --local --skip-editable --strict
+
+sbom: $(VENV)/dev
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file sbom.json $(BIN)/python
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,7 @@ outlives the server: a job ends with the server that started it.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -18,6 +19,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from core.errors import StudioError, sentences
+from core.limits import MEMORY, SAID, Limits, is_memory
+from core.secret import masked
 
 Status = Literal["running", "done", "failed", "cancelled"]
 _TOLD_EVERY = 0.1  # seconds
@@ -56,10 +59,16 @@ class Jobs:
         self._lock = threading.Lock()
         self._next = 1
 
-    def start(self, kind: str, title: str, work: Callable[..., Any], *arguments: Any, **named: Any) -> Job:
+    def start(
+        self, kind: str, title: str, work: Callable[..., Any], *arguments: Any, limits: Limits | None = None,
+        **named: Any,
+    ) -> Job:  # fmt: skip
         """Run `work(*arguments, **named, told=…)` in a process of its own; `told` takes a share and words.
 
         A job of the same kind that is still running is returned instead.
+
+        Args:
+            limits: what the process is held to, for work on files from outside.
         """
         with self._lock:
             if running := self.running(kind):
@@ -68,7 +77,7 @@ class Jobs:
             self._next += 1
             ours, theirs = multiprocessing.Pipe(duplex=False)
             process = multiprocessing.get_context("spawn").Process(
-                target=_run, args=(theirs, work, arguments, named), name=f"studio-{kind}"
+                target=_run, args=(theirs, work, arguments, named, limits), name=f"studio-{kind}"
             )
             process.start()
             theirs.close()
@@ -117,6 +126,7 @@ class Jobs:
         except EOFError:
             pass
         process.join()
+        said = SAID.get(process.exitcode, said) if outcome == "failed" else said
         with self._lock:
             process.close()
             del self._processes[job.id]
@@ -136,7 +146,9 @@ def _kill(process: Any) -> None:
         process.kill()
 
 
-def _run(pipe: Connection, work: Callable[..., Any], arguments: tuple, named: dict[str, Any]) -> None:
+def _run(
+    pipe: Connection, work: Callable[..., Any], arguments: tuple, named: dict[str, Any], limits: Limits | None
+) -> None:  # fmt: skip
     """Runs in the job's process."""
     os.setsid()
     parent = multiprocessing.parent_process()
@@ -151,13 +163,18 @@ def _run(pipe: Connection, work: Callable[..., Any], arguments: tuple, named: di
             pipe.send(("told", min(1.0, max(0.0, share)), words))
 
     try:
+        if limits:
+            limits.apply()
         pipe.send(("done", work(*arguments, **named, told=told)))
     except StudioError as error:
         pipe.send(("failed", str(error)))
     except ValidationError as error:
         pipe.send(("failed", sentences(error)))
     except Exception as error:
-        traceback.print_exc()
+        if limits and is_memory(error):
+            pipe.send(("failed", f"The file could not be read: {MEMORY}."))
+            return
+        print(masked(traceback.format_exc()), file=sys.stderr)
         pipe.send(("failed", f"{type(error).__name__} in the studio itself. The server's log has the details."))
 
 

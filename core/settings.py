@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +37,24 @@ class Settings(BaseSettings):
     models: Path | None = Field(None, description="Folder whose sub-folders are offered as local models.")
     embedded: Path | None = Field(None, description="The embedded model, converted already, as an image carries it.")
     password: SecretStr | None = Field(None, description="Asked of every browser; needed to listen beyond loopback.")
+    root_path: str | None = Field(None, description="The path, or the whole URL, that a proxy serves the studio under.")
+    hosts: str = Field("", description="Names that a proxy is reached by, with commas between.")
+
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether what a proxy says of a request is believed."""
+        return bool(self.root_path or self.hosts or on_space())
+
+    @property
+    def known_hosts(self) -> set[str]:
+        """Names, with a port where there is one, that this server is reached by beside its own address."""
+        named = {name.strip() for name in f"{self.hosts},{os.environ.get('SPACE_HOST', '')}".split(",")}
+        return {name for name in (*named, urlsplit(self.root_path or "").netloc) if name}
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Where Gradio keeps what was uploaded, and copies of what it serves."""
+        return Path(os.environ.get("GRADIO_TEMP_DIR") or self.home / "uploads")
 
     @property
     def datasets_dir(self) -> Path:

@@ -96,5 +96,5 @@ def _wire_result(do: Watching, shown: WatchingWidgets, dataset: gr.Dropdown, tab
         told(do.open), shown.evaluation, [*shown.bar.outputs, job, dataset, tabs], show_progress="hidden",
         api_name="answers_open",
     )  # fmt: skip
-    shown.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
+    shown.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
     shown.download.makes(told(do.as_file), [shown.evaluation, shown.kind], **QUIET)

@@ -1,11 +1,11 @@
 """Assembles the page: a header and one tab a step, and the links between them."""
 
-import atexit
-
 import gradio as gr
 
+from core.access import Access, Way
 from core.chat.engine import Engine
 from core.data import subset
+from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
 from core.jobs import Jobs
 from core.runs import process
@@ -15,24 +15,24 @@ from studio.answers_tab import build_answers_tab
 from studio.chat_tab import build_chat_tab
 from studio.data.lens import looking_at
 from studio.data_tab import build_data_tab
+from studio.guarded import Guarded
+from studio.owner_tab import build_owner_tab
+from studio.service import build_service
 from studio.told import told
 from studio.train_tab import build_train_tab
+from studio.welcome import build_welcome, duplicate
 
 TITLE = "QLoRA Studio"
 
 
-def build(settings: Settings) -> gr.Blocks:
+def build(settings: Settings) -> Guarded:
     """The whole page. Imports no torch: models are loaded when somebody asks for one."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
     jobs, engine = Jobs(), Engine(settings)
-    atexit.register(jobs.close)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as demo:
-        gr.HTML(
-            f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
-            f"<span>{hardware().description}</span></div>",
-            padding=False,
-        )
+    with Guarded(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
+        _head()
+        notice = gr.HTML(elem_id="notice", padding=False, visible=demo.access.way is Way.SPACE)
         with gr.Tabs() as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
@@ -43,19 +43,44 @@ def build(settings: Settings) -> gr.Blocks:
             with gr.Tab("Answers", id="answers") as many:
                 changed = [train.listed.change, many.select]
                 answers = build_answers_tab(EvaluationStore(settings), jobs, demo, changed, data.dataset, tabs)
+            with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
+                owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
+        build_service(runs)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
             cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
 
-        def show_row(wanted: dict, lens: dict) -> tuple:
+        def show_row(wanted: dict | None, lens: dict) -> tuple:
+            if not wanted:
+                raise StudioError("No row is wanted. Click Why? under an answer, and a row there.")
             return *looking_at(wanted, lens), gr.update(selected="data")
 
-        chat.row_wanted.change(told(show_row), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link)
+        chat.row_wanted.change(
+            told(show_row, visitor=True), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link
+        )
 
         def seen(event: gr.SelectData) -> list[gr.Timer]:
             return [gr.Timer(active=event.value == tab) for tab in ("Train", "Answers")]  # nobody looks: nothing asked
 
-        tabs.select(told(seen), None, [train.clock, answers.clock], **link)
-    process.keep_going(runs, also=engine.give_way)
+        tabs.select(told(seen, visitor=True), None, [train.clock, answers.clock], **link)
+        owner_tab.select(owner.fill, None, owner.filled, **link)
+        build_welcome(demo, settings, notice, owner_tab)
+
+    def look_after() -> None:
+        engine.give_way()
+        process.end_overdue(runs, engine.allowance.quotas.run_hours)
+
+    process.keep_going(runs, also=look_after)
+    demo.jobs = jobs
     return demo
+
+
+def _head() -> None:
+    with gr.Row(elem_id="head"):
+        gr.HTML(
+            f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
+            f"<span>{hardware().description}</span></div>",
+            padding=False,
+        )
+        duplicate()

@@ -68,15 +68,15 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[
     )  # fmt: skip
     lanes, talk, beside = build_lanes(), build_talk(), build_beside()
     view = [talk.past, talk.now, talk.prompt, talk.hint, talk.stop, states.editing]
-    demo.load(told(choosing.opened), states.mine, [states.mine, states.chat], js=mine.read, **QUIET)
+    demo.load(told(choosing.opened, visitor=True), states.mine, [states.mine, states.chat], js=mine.read, **QUIET)
     _wire_opening(choosing, states, lanes, talk, beside, view, runs_changed)
     _wire_lanes(choosing, states, lanes, talk, beside, view)
     _wire_talk(choosing, states, talk, beside, view)
     _wire_board(choosing, states, talk, beside, view)
     _wire_votes(Voting(talking), states, lanes, talk, beside, view)
     _wire_beside(Beside(talking), states, talk, beside)
-    demo.unload(talking.leave)
-    gr.api(told(build_chat_call(engine)), api_name="chat", concurrency_limit=None)
+    demo.unload(told(talking.leave, visitor=True))
+    gr.api(told(build_chat_call(engine), visitor=True), api_name="chat", concurrency_limit=None)
     return ChatTab(states.row_wanted)
 
 
@@ -101,22 +101,24 @@ def _wire_opening(
         return [*lists, hint]
 
     drawn_lanes = lanes.drawn(beside.scope)
-    talk.new.click(told(do.new), [states.chat, states.mine], [states.mine, states.chat], **QUIET)
-    talk.earlier.input(told(do.choose_earlier), [talk.earlier, states.mine], [states.mine, states.chat], **QUIET)
+    talk.new.click(told(do.new, visitor=True), [states.chat, states.mine], [states.mine, states.chat], **QUIET)
+    talk.earlier.input(
+        told(do.choose_earlier, visitor=True), [talk.earlier, states.mine], [states.mine, states.chat], **QUIET
+    )
     states.chat.change(
-        told(shown), [states.chat, states.mine, talk.show],
+        told(shown, visitor=True), [states.chat, states.mine, talk.show],
         [*view, *drawn_lanes, *beside.fields.values(), states.scope, talk.earlier, beside.tally, lanes.blind,
          talk.questions, states.offered], **QUIET,
     )  # fmt: skip
-    gr.on(runs_changed, told(refreshed), states.chat, [*drawn_lanes, talk.hint], **QUIET)
+    gr.on(runs_changed, told(refreshed, visitor=True), states.chat, [*drawn_lanes, talk.hint], **QUIET)
 
 
 def _wire_lanes(
     do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list
 ) -> None:
     drawn, chat = lanes.drawn(beside.scope), states.chat
-    lanes.base.input(told(do.choose_base), [chat, lanes.base], drawn, **QUIET)
-    lanes.count.input(told(do.choose_count), [chat, lanes.count], drawn, **QUIET)
+    lanes.base.input(told(do.choose_base, visitor=True), [chat, lanes.base], drawn, **QUIET)
+    lanes.count.input(told(do.choose_count, visitor=True), [chat, lanes.count], drawn, **QUIET)
     for at in range(MOST_LANES):
 
         def run_chosen(chat_id: str, run_id: str, lane: int = at) -> list[Any]:
@@ -131,9 +133,9 @@ def _wire_lanes(
             for values in do.talking.move(chat_id, lane, show, request):
                 yield [*([gr.skip()] * len(drawn)), *values]
 
-        lanes.runs[at].input(told(run_chosen), [chat, lanes.runs[at]], drawn, **QUIET)
+        lanes.runs[at].input(told(run_chosen, visitor=True), [chat, lanes.runs[at]], drawn, **QUIET)
         moved = {"chat_id": chat, "place": lanes.steps[at], "show": talk.show, "scope": states.scope, **beside.fields}
-        lanes.steps[at].release(told(step_chosen), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET)
+        lanes.steps[at].release(told(step_chosen, visitor=True), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET)
 
 
 def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWidgets, view: list) -> None:
@@ -160,17 +162,17 @@ def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWi
 
     form = {"show": talk.show, "scope": states.scope, **beside.fields}
     asked = {"chat_id": chat, "prompt": talk.prompt, "reference": states.reference, "editing": states.editing, **form}
-    gr.on([talk.send.click, talk.prompt.submit], told(send), inputs_kwargs=asked, outputs=view,
+    gr.on([talk.send.click, talk.prompt.submit], told(send, visitor=True), inputs_kwargs=asked, outputs=view,
           **QUIET)  # fmt: skip
-    talk.retry.click(told(retry), inputs_kwargs={"chat_id": chat, **form}, outputs=view, **QUIET)
-    talk.stop.click(told(talking.stop), chat, None, **QUIET)
-    talk.undo.click(told(talking.undo), [chat, talk.show], view, **QUIET)
-    talk.show.change(told(talking.drawn), [chat, talk.show], view, **QUIET)
-    talk.branch.input(told(talking.switch), [chat, talk.branch, talk.show], view, **QUIET)
-    talk.past.change(told(branches), chat, talk.branch, **QUIET)
-    talk.now.change(told(branches), chat, talk.branch, trigger_mode="once", **QUIET)
+    talk.retry.click(told(retry, visitor=True), inputs_kwargs={"chat_id": chat, **form}, outputs=view, **QUIET)
+    talk.stop.click(told(talking.stop, visitor=True), chat, None, **QUIET)
+    talk.undo.click(told(talking.undo, visitor=True), [chat, talk.show], view, **QUIET)
+    talk.show.change(told(talking.drawn, visitor=True), [chat, talk.show], view, **QUIET)
+    talk.branch.input(told(talking.switch, visitor=True), [chat, talk.branch, talk.show], view, **QUIET)
+    talk.past.change(told(branches, visitor=True), chat, talk.branch, **QUIET)
+    talk.now.change(told(branches, visitor=True), chat, talk.branch, trigger_mode="once", **QUIET)
     beside.scope.input(
-        told(lambda chat_id, before, scope, **values: do.other_scope(chat_id, before, scope, values)),
+        told(lambda chat_id, before, scope, **values: do.other_scope(chat_id, before, scope, values), visitor=True),
         inputs_kwargs={"chat_id": chat, "before": states.scope, "scope": beside.scope, **beside.fields},
         outputs=[states.scope, *beside.fields.values()], **QUIET,
     )  # fmt: skip
@@ -206,11 +208,11 @@ def _wire_board(do: Choosing, states: States, talk: TalkWidgets, beside: BesideW
 
     asked = {"chat_id": chat, "show": show, "scope": states.scope, **beside.fields}
     for board in (talk.past, talk.now):
-        board.edit(told(edit), chat, view, **QUIET).success(None, js=_TO_PROMPT)
-    talk.now.stop_lane(told(stop), chat, None, **QUIET)
-    talk.now.retry_lane(told(retry_one), inputs_kwargs=asked, outputs=view, **QUIET)
-    talk.now.go_on(told(go_on), inputs_kwargs=asked, outputs=view, **QUIET)
-    talk.now.other_try(told(other_try), [chat, show], view, **QUIET)
+        board.edit(told(edit, visitor=True), chat, view, **QUIET).success(None, js=_TO_PROMPT)
+    talk.now.stop_lane(told(stop, visitor=True), chat, None, **QUIET)
+    talk.now.retry_lane(told(retry_one, visitor=True), inputs_kwargs=asked, outputs=view, **QUIET)
+    talk.now.go_on(told(go_on, visitor=True), inputs_kwargs=asked, outputs=view, **QUIET)
+    talk.now.other_try(told(other_try, visitor=True), [chat, show], view, **QUIET)
 
 
 def _wire_votes(
@@ -224,10 +226,10 @@ def _wire_votes(
     def unvote(chat_id: str, shown: list[str], event: gr.EventData) -> list[Any]:
         return do.unvote(chat_id, int(event.value), shown)
 
-    talk.now.vote(told(vote), [chat, show], [*view, beside.tally], **QUIET)
+    talk.now.vote(told(vote, visitor=True), [chat, show], [*view, beside.tally], **QUIET)
     for board in (talk.past, talk.now):
-        board.unvote(told(unvote), [chat, show], [*view, beside.tally], **QUIET)
-    lanes.blind.input(told(do.be_blind), [chat, lanes.blind], None, **QUIET)
+        board.unvote(told(unvote, visitor=True), [chat, show], [*view, beside.tally], **QUIET)
+    lanes.blind.input(told(do.be_blind, visitor=True), [chat, lanes.blind], None, **QUIET)
     beside.preferences.makes(told(do.as_preferences), chat, **QUIET)
 
 
@@ -246,11 +248,11 @@ def _wire_beside(do: Beside, states: States, talk: TalkWidgets, beside: BesideWi
         return question, (question, answer)
 
     for board in (talk.past, talk.now):
-        board.why(told(why), chat, [beside.why, states.why, beside.why_part], **QUIET)
-    beside.why.open_row(told(row_opened), states.why, states.row_wanted, **QUIET)
-    talk.questions.select(told(picked), states.offered, [talk.prompt, states.reference], **QUIET)
-    talk.more.click(told(do.questions), chat, [talk.questions, states.offered], **QUIET)
-    beside.read.click(told(do.read_by), chat, beside.read_shown, **QUIET)
+        board.why(told(why, visitor=True), chat, [beside.why, states.why, beside.why_part], **QUIET)
+    beside.why.open_row(told(row_opened, visitor=True), states.why, states.row_wanted, **QUIET)
+    talk.questions.select(told(picked, visitor=True), states.offered, [talk.prompt, states.reference], **QUIET)
+    talk.more.click(told(do.questions, visitor=True), chat, [talk.questions, states.offered], **QUIET)
+    beside.read.click(told(do.read_by, visitor=True), chat, beside.read_shown, **QUIET)
     beside.unload.click(told(do.unload), None, None, **QUIET)
-    beside.jsonl.makes(told(do.as_jsonl), chat, **QUIET)
-    beside.markdown.makes(told(do.as_markdown), chat, **QUIET)
+    beside.jsonl.makes(told(do.as_jsonl, visitor=True), chat, **QUIET)
+    beside.markdown.makes(told(do.as_markdown, visitor=True), chat, **QUIET)

@@ -66,7 +66,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     _wire_cutting(cutting, cut, exported, asked, states, demo)
     _wire_asking(asking, asked, states)
     _wire_dataset(browsing, at_top.dataset, rows, states)
-    states.lens.change(told(lambda state: lens_of(state).scope), states.lens, states.scope, **QUIET)
+    states.lens.change(told(lambda state: lens_of(state).scope, visitor=True), states.lens, states.scope, **QUIET)
 
     def described(state: dict) -> list:
         return [
@@ -78,7 +78,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
         ]
 
     shown = [at_top.summary, *at_top.reading.values(), rows.columns, cut.recipe["stratify_by"], asked.columns]
-    states.scope.change(told(described), states.lens, shown, **QUIET)
+    states.scope.change(told(described, visitor=True), states.lens, shown, **QUIET)
     return DataTab(states.cut, at_top.dataset, states.lens, [at_top.dataset, states.lens, states.opened])
 
 
@@ -86,6 +86,7 @@ def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidget
     """Another data set is looked at through the same tokenizer, from its beginning."""
 
     def chosen(name: str, state: dict) -> tuple:
+        """Look at another data set; the calls after it in the same session are about that one."""
         kept = lens_of(state)
         if name == kept.dataset:  # whoever chose it has set the lens too, and perhaps opened a row
             return gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
@@ -96,19 +97,21 @@ def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidget
         return fresh.model_dump(), [], None, "", SHOWN[0]
 
     outputs = [states.lens, states.ticked, states.opened, rows.search, rows.shown]
-    dataset.change(told(chosen), [dataset, states.lens], outputs, show_progress="hidden", api_name="choose")
+    dataset.change(
+        told(chosen, visitor=True), [dataset, states.lens], outputs, show_progress="hidden", api_name="choose"
+    )
 
 
 def _wire_opening(do: Opening, at_top: OpeningWidgets, states: States, demo: gr.Blocks) -> None:
     job = gr.State(None)
     followed = [*at_top.bar.outputs, job]
-    demo.load(told(do.on_load), None, [at_top.dataset, at_top.folder], **QUIET)
+    demo.load(told(do.on_load, visitor=True), None, [at_top.dataset, at_top.folder], **QUIET)
     demo.load(told(do.reattach), None, [*followed, at_top.dataset], **QUIET)
     opened = {"outputs": [*followed, at_top.dataset], "show_progress": "hidden"}
     at_top.upload.upload(told(do.open_file), at_top.upload, **opened, api_name="open_file")
     at_top.open_hub.click(told(do.open_hub), inputs_kwargs=at_top.hub, **opened, api_name="open_hub")
     at_top.open_folder.click(told(do.open_folder), at_top.folder, **opened, api_name="open_folder")
-    at_top.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
+    at_top.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
     at_top.read.click(
         told(do.read_again),
         inputs_kwargs={"state": states.lens, **at_top.reading},
@@ -126,7 +129,7 @@ def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
         def turned(state: dict, ticked: list, opened: int | None, number: float, size: int) -> Any:
             yield from do.page(state, ticked, opened, page(number or 1), size)
 
-        return told(turned)
+        return told(turned, visitor=True)
 
     paged = [*looked, rows.pager.page, rows.pager.size]
     states.lens.change(at(lambda number: 1), paged, seen, trigger_mode="always_last", **QUIET)
@@ -137,21 +140,21 @@ def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
 
     lens = states.lens
     rows.search.change(
-        told(do.search),
+        told(do.search, visitor=True),
         [lens, rows.search],
         lens,
         trigger_mode="always_last",
         show_progress="hidden",
         api_name="search",
     )
-    rows.shown.input(told(do.show), [lens, rows.shown], lens, **QUIET)
-    rows.columns.input(told(do.choose_columns), [lens, rows.columns], lens, **QUIET)
+    rows.shown.input(told(do.show, visitor=True), [lens, rows.shown], lens, **QUIET)
+    rows.columns.input(told(do.choose_columns, visitor=True), [lens, rows.columns], lens, **QUIET)
 
     def clicked(change: Callable[[Any, Any], Any]) -> Any:
         def handler(state: Any, event: gr.EventData) -> Any:
             return change(state, value_of(event))
 
-        return told(handler)
+        return told(handler, visitor=True)
 
     rows.table.sort_by(clicked(lambda state, value: do.sort(state, str(value))), lens, lens, **QUIET)
     for event, change in ((rows.table.pick_bar, do.toggle), (rows.table.drop_filter, do.drop)):
@@ -164,7 +167,7 @@ def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
     rows.table.tick_row(clicked(do.tick), states.ticked, states.ticked, **QUIET)
     rows.table.open_row(clicked(lambda state, value: value), states.opened, states.opened, **QUIET)
     for event in (states.opened.change, rows.view.change, states.scope.change):
-        event(told(do.row), [lens, states.opened, rows.view], rows.row, **QUIET)
+        event(told(do.row, visitor=True), [lens, states.opened, rows.view], rows.row, **QUIET)
 
 
 def _wire_numbers(do: Numbers, counted: NumbersWidgets, states: States, demo: gr.Blocks) -> None:
@@ -176,8 +179,8 @@ def _wire_numbers(do: Numbers, counted: NumbersWidgets, states: States, demo: gr
         event(told(do.look_through), [states.lens, *chosen], states.lens, trigger_mode="always_last", **QUIET)
     counted.count.click(told(do.count), states.lens, **followed, api_name="count_tokens")
     counted.near.click(told(do.find_near), states.lens, **followed, api_name="find_near_duplicates")
-    counted.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
-    states.lens.change(told(do.show), states.lens, counted.shown, **QUIET)
+    counted.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    states.lens.change(told(do.show, visitor=True), states.lens, counted.shown, **QUIET)
 
 
 def _wire_cutting(
@@ -196,13 +199,17 @@ def _wire_cutting(
     for event in (states.scope.change, *(widget.change for widget in cut.recipe.values()), states.cut.change):
         event(told(do.suggest_name), inputs_kwargs=form, outputs=cut.name, trigger_mode="always_last", **QUIET)
     cut.recipe["method"].change(
-        lambda method: gr.update(visible=method == "stratified"),
+        told(lambda method: gr.update(visible=method == "stratified")),
         cut.recipe["method"],
         cut.recipe["stratify_by"],
         **QUIET,
     )
     cut.cut.click(
-        told(do.cut), inputs_kwargs={**picked, "name": cut.name}, outputs=made, validator=validate_cut, api_name="cut"
+        told(do.cut),
+        inputs_kwargs={**picked, "name": cut.name},
+        outputs=made,
+        validator=told(validate_cut),
+        api_name="cut",
     )
     cut.run_file.click(told(do.cut_from_file), [cut.recipe_file, cut.name], made, api_name="run_recipe")
     asked.cut.click(told(do.cut_by_sql), [states.lens, asked.sql, asked.name], made, api_name="cut_by_sql")
@@ -213,9 +220,9 @@ def _wire_cutting(
     out.push_button.click(
         told(do.push), inputs_kwargs={"name": out.subset, "form": out.form, **out.push}, **exported, api_name="push"
     )
-    out.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
+    out.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
     for widget in (out.subset, out.form, out.kinds):
-        widget.input(lambda: (gr.update(visible=False), ""), None, [out.download, out.written], **QUIET)
+        widget.input(told(lambda: (gr.update(visible=False), "")), None, [out.download, out.written], **QUIET)
     for event in (out.subset.change, out.other.change):
         event(told(do.compare), lists, out.comparison, **QUIET)
 

@@ -3,6 +3,7 @@
 import functools
 import html
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from core.errors import StudioError, sentences
+from core.secret import masked
 
 DEFECT = "Something went wrong in the studio itself: {}. The server's log has the details; please report it."
 
@@ -29,18 +31,40 @@ def warn(text: str, title: str) -> None:
     gr.Warning(f"<b>{inert(title)}</b><br>{inert(text)}")
 
 
-def _shown(error: Exception) -> gr.Error:
+_EVENT = "The event does not carry what this control of the page sends ({})."
+_MISFITS = (AttributeError, TypeError, ValueError, LookupError)
+
+
+def _takes_event(handler: Callable[..., Any]) -> bool:
+    kinds = [parameter.annotation for parameter in inspect.signature(handler).parameters.values()]
+    return any(isinstance(kind, type) and issubclass(kind, gr.EventData) for kind in kinds)
+
+
+def shown(error: Exception) -> gr.Error:
+    """An error as the page shows it. A defect goes to the log, with what is secret in it masked."""
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, (StudioError, ValidationError)):
         text = sentences(error) if isinstance(error, ValidationError) else str(error)
-        return gr.Error(inert(text), duration=None, print_exception=False)
-    traceback.print_exception(error)
+        return gr.Error(inert(masked(text)), duration=None, print_exception=False)
+    print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
     return gr.Error(DEFECT.format(type(error).__name__), duration=None, print_exception=False)
 
 
-def told(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap an event handler so that its errors reach the page as sentences, never as tracebacks."""
+def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., Any]:
+    """Wrap an event handler so that its errors reach the page as sentences, never as tracebacks.
+
+    Args:
+        visitor: whether a visitor may call it, too; `studio.guarded` asks for it at every call.
+    """
+    takes_event = _takes_event(handler)
+
+    def failure(error: Exception) -> gr.Error:
+        # Gradio checks the values of components, and nothing of what an event brings
+        if takes_event and isinstance(error, _MISFITS) and not isinstance(error, ValidationError):
+            return shown(StudioError(_EVENT.format(type(error).__name__)))
+        return shown(error)
+
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
@@ -48,8 +72,9 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 yield from handler(*args, **kwargs)
             except Exception as error:
-                raise _shown(error) from error
+                raise failure(error) from error
 
+        stream.for_visitors = visitor
         return stream
 
     @functools.wraps(handler)
@@ -57,6 +82,7 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            raise _shown(error) from error
+            raise failure(error) from error
 
+    call.for_visitors = visitor
     return call

@@ -78,14 +78,14 @@ def _wire_beat(
     clock = gr.Timer(_EVERY_SECONDS, active=False)
     drawn = [*shown.drawn, shown.samples_at, shown.samples, *done.able]
     clock.tick(
-        told(do.beat),
+        told(do.beat, visitor=True),
         [states.seen, states.listed, done.run, about.every, shown.measure, states.zoom, states.scrubbed,
          states.choice, compared.measure, states.on_all],
         [states.seen, states.listed, done.run, done.queue, *drawn, *compared.drawn],
         trigger_mode="once", **QUIET,
     )  # fmt: skip
     done.run.change(
-        told(do.opened), [done.run, shown.measure], [states.seen, states.zoom, *drawn, *about.label],
+        told(do.opened, visitor=True), [done.run, shown.measure], [states.seen, states.zoom, *drawn, *about.label],
         trigger_mode="always_last", **QUIET,
     )  # fmt: skip
     return clock
@@ -113,15 +113,15 @@ def _wire_checks(do: Checking, asked: FormWidgets) -> None:
     shown.measure.click(
         told(do.measure), inputs_kwargs=asked.fields, outputs=followed, show_progress="hidden", api_name="measure"
     )
-    shown.bar.cancel.click(lambda number: cancel(do.jobs, number), job, None, **QUIET)
+    shown.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
 
 
 def _wire_controls(
     do: Controls, done: ControlWidgets, about: LabelWidgets, asked: FormWidgets, demo: gr.Blocks
 ) -> None:
     run, every = done.run, about.every
-    demo.load(told(do.listed), [run, every], run, **QUIET)
-    every.change(told(do.listed), [run, every], run, **QUIET)
+    demo.load(told(do.listed, visitor=True), [run, every], run, **QUIET)
+    every.change(told(do.listed, visitor=True), [run, every], run, **QUIET)
     asked.start.click(
         told(do.start), inputs_kwargs={"archived": every, **asked.fields}, outputs=run, api_name="start",
     )  # fmt: skip
@@ -138,15 +138,17 @@ def _wire_controls(
 def _wire_watch(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States) -> None:
     run, zoom = done.run, states.zoom
     for event in (zoom.change, shown.measure.change):
-        event(told(do.shown), [run, shown.measure, zoom], shown.drawn, trigger_mode="always_last", **QUIET)
+        event(
+            told(do.shown, visitor=True), [run, shown.measure, zoom], shown.drawn, trigger_mode="always_last", **QUIET
+        )
 
     def zoomed(event: gr.EventData) -> dict[str, int] | None:
         return {"low": event.low, "high": event.high} if event.low is not None else None
 
     for chart in (shown.losses, shown.other):
-        chart.zoomed(told(zoomed), None, zoom, **QUIET)
-    shown.csv.makes(told(do.as_csv), run, **QUIET)
-    shown.report.makes(told(do.as_report), run, **QUIET)
+        chart.zoomed(told(zoomed, visitor=True), None, zoom, **QUIET)
+    shown.csv.makes(told(do.as_csv, visitor=True), run, **QUIET)
+    shown.report.makes(told(do.as_report, visitor=True), run, **QUIET)
 
 
 def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States, cut: gr.State) -> None:
@@ -155,18 +157,19 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: 
     def picked(run_id: str | None, event: gr.EventData) -> tuple[Any, str]:
         return do.rows_of(run_id, event.step)
 
-    shown.losses.picked(told(picked), run, [shown.row, shown.step], **QUIET)
+    shown.losses.picked(told(picked, visitor=True), run, [shown.row, shown.step], **QUIET)
     for event in (shown.row.change, shown.as_tokens.change):
-        event(told(do.row), [run, shown.row, shown.as_tokens], shown.row_shown, **QUIET)
+        event(told(do.row, visitor=True), [run, shown.row, shown.as_tokens], shown.row_shown, **QUIET)
 
     def without(run_id: str | None, row: int | None) -> str:
+        """Cut a run's subset again without one row."""
         name = do.without(run_id, row)
         info("It is chosen in the form for the next run.", title=f"Cut {name}")
         return name
 
     shown.exclude.click(told(without), [run, shown.row], cut, api_name="exclude")
     answers = [shown.samples_at, shown.samples, states.scrubbed]
-    shown.samples_at.release(told(do.scrub), [run, shown.samples_at], answers, **QUIET)
+    shown.samples_at.release(told(do.scrub, visitor=True), [run, shown.samples_at], answers, **QUIET)
     shown.read_log.click(told(do.log), run, shown.log, **QUIET)
 
 
@@ -179,7 +182,7 @@ def _wire_compare(
         def handle(chosen: Choice, event: gr.EventData) -> Choice:
             return change(chosen, str(event.value))
 
-        return told(handle)
+        return told(handle, visitor=True)
 
     shown.table.sort_by(clicked(do.sort_by), choice, choice, **QUIET)
     shown.table.tick_row(clicked(do.pick), choice, choice, **QUIET)
@@ -187,12 +190,12 @@ def _wire_compare(
     def selected(event: gr.SelectData) -> bool:
         return event.index == 1
 
-    views.select(told(selected), None, states.on_all, **QUIET)
+    views.select(told(selected, visitor=True), None, states.on_all, **QUIET)
     drawn = [choice, shown.measure, run, about.every, states.on_all]
     for event in (widget.change for widget in (choice, shown.measure, about.every, states.on_all)):
-        event(told(do.shown), drawn, shown.drawn, trigger_mode="always_last", **QUIET)
+        event(told(do.shown, visitor=True), drawn, shown.drawn, trigger_mode="always_last", **QUIET)
 
     def opened(event: gr.EventData) -> tuple[str, Any]:
         return str(event.value), gr.update(selected="run")
 
-    shown.table.open_row(told(opened), None, [run, views], **QUIET)
+    shown.table.open_row(told(opened, visitor=True), None, [run, views], **QUIET)

@@ -30,8 +30,9 @@ class App:
     def __init__(self, home: Path, *options: str, **environment: str):
         self.settings = Settings(home=home).prepare()
         # a config.json is all that makes a folder a local model; nothing is loaded here
-        embedded.folder(self.settings).mkdir(parents=True)
-        (embedded.folder(self.settings) / "config.json").write_text("{}")
+        embedded.folder(self.settings).mkdir(parents=True, exist_ok=True)
+        if not embedded.is_prepared(self.settings):
+            (embedded.folder(self.settings) / "config.json").write_text("{}")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -46,7 +47,7 @@ class App:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.first_status = self._first_answer(began + 60)
+        self.first_status = self._first_answer(began + 120)
         self.seconds = time.monotonic() - began
 
     def _first_answer(self, deadline: float) -> int:
@@ -79,17 +80,20 @@ class App:
 class Page:
     """The queue as a browser speaks to it: the lists of the page are filled by its load events first."""
 
-    def __init__(self, url: str):
-        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60)
-        self.session = f"test{time.monotonic_ns()}"
-        self.events = httpx.get(f"{url}/config").json()["dependencies"]
+    def __init__(self, url: str, headers: dict[str, str] | None = None):
+        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60, headers=headers)
+        self.session = f"test{time.monotonic_ns()}{id(self)}"
+        self.config = self.http.get(f"{url}/config").json()
+        self.events = self.config["dependencies"]
         for event in self.events:
             if any(kind == "load" for _, kind in event["targets"]):
                 self.run(event, [None] * len(event["inputs"]))
 
-    def run(self, event: dict, data: list) -> dict:
-        body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": None}
+    def run(self, event: dict, data: list, happened: dict | None = None) -> dict:
+        body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": happened}
         joined = self.http.post("/queue/join", json=body)
+        if joined.status_code == 400:  # refused before it is queued
+            return {"success": False, "output": {"error": str(joined.json()["detail"])}}
         joined.raise_for_status()
         with self.http.stream("GET", "/queue/data", params={"session_hash": self.session}) as lines:
             for line in lines.iter_lines():

@@ -70,9 +70,15 @@ MISUSES = {
     "/answers_resume": {"evaluation_id": "../runs"},
     "/answers_stop": {"evaluation_id": None},
     "/answers_open": {"evaluation_id": "no-such-evaluation"},
+    "/list_datasets": {},
+    "/list_subsets": {},
+    "/list_runs": {},
+    "/run_events": {"run_id": "no-such-run", "after": 0},
+    "/publish": {"runs": ["no-such-run"], "datasets": []},
     "/chat": {"prompt": "Hi.", "lanes": ["no-such-run"], "settings": {}},
 }
-HARMLESS = {"/search"}  # before a data set is chosen there is nothing to be found, and that is no mistake
+# before a data set is chosen there is nothing to be found, and that is no mistake; lists cannot be misused
+HARMLESS = {"/search", "/list_datasets", "/list_subsets", "/list_runs"}
 
 
 def test_every_named_endpoint_is_misused_below(client):

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from core import access
 from core.chat.answer import End, LaneAnswer
 from core.chat.sampling import Sampling
 from core.data.formats import Message
@@ -20,6 +21,7 @@ from core.files import read_json, write_json
 from core.settings import Settings, inside
 
 MOST_LANES = 4
+VISITOR = "v"  # begins the id of a visitor's conversation; the owner's are hexadecimal
 BASE = "base"  # in the place of an adapter's name
 
 
@@ -170,11 +172,21 @@ class Conversation(BaseModel):
 
 def fresh() -> Conversation:
     """A conversation that nobody else can name."""
-    return Conversation(id=secrets.token_hex(16))
+    chat_id = secrets.token_hex(16)
+    return Conversation(id=chat_id if access.caller().is_owner else f"{VISITOR}{chat_id}")
+
+
+def forget_oldest(settings: Settings, most: int) -> None:
+    """Remove visitors' conversations beyond so many, those first that were left alone longest."""
+    kept = sorted((settings.home / "chats").glob(f"{VISITOR}*.json"), key=lambda path: path.stat().st_mtime)
+    for path in kept[: max(0, len(kept) - most)]:
+        path.unlink(missing_ok=True)
 
 
 def load(settings: Settings, chat_id: str) -> Conversation | None:
-    """A kept conversation; None where there is none, or its file is damaged."""
+    """A kept conversation; None where there is none, its file is damaged, or a visitor asks for the owner's."""
+    if not access.caller().is_owner and not chat_id.startswith(VISITOR):
+        return None
     path = _path(settings, chat_id)
     try:
         return Conversation.model_validate(read_json(path))

@@ -17,6 +17,7 @@ import psutil
 
 from core import gpu
 from core.chat import room
+from core.chat.allowance import Allowance
 from core.chat.answer import Lane, LaneAnswer
 from core.errors import StudioError
 from core.memory import give_back
@@ -81,6 +82,7 @@ class Engine:
 
     def __init__(self, settings: Settings, most_rows: int = MOST_ROWS):
         self.settings, self.store = settings, RunStore(settings)
+        self.allowance = Allowance(settings)
         self.notice = ""  # what the page should say of a model that is gone
         self._most_rows = most_rows
         self._changed = threading.Condition()
@@ -109,6 +111,7 @@ class Engine:
 
         Whoever stops reading, stops the answers. Raises what went wrong, StudioError for what a person can mend.
         """
+        settle = self.allowance.take(ticket)
         ticket.answers = [LaneAnswer() for _ in ticket.lanes]
         with self._changed:
             self._waiting.append(ticket)
@@ -125,6 +128,7 @@ class Engine:
                 yield ticket
         finally:
             ticket.stop()
+            settle()
 
     def _await_news(self, seen: int, ticket: Ticket) -> tuple[int, bool]:
         """How much news there is now, more than `seen`, and whether the ticket is done."""

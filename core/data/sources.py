@@ -93,6 +93,13 @@ def open_folder(settings: Settings, path: Path, told: Told = _quiet) -> Dataset:
     return _opened(settings, source, _rows_of(columnar.load_saved(path), told), told)
 
 
+def hub_id(name: str) -> str:
+    """The name of a data set as the Hub allows it. Raises StudioError otherwise."""
+    if not hub.is_hub_id(name.strip()):
+        raise StudioError(f"{name!r} is not a Hub id. Expected owner/name, such as timdettmers/openassistant-guanaco.")
+    return name.strip()
+
+
 def open_hub(
     settings: Settings,
     name: str,
@@ -112,9 +119,7 @@ def open_hub(
     Raises:
         StudioError: no such data set, configuration, split or revision, no access, no network, or no text in it.
     """
-    name = name.strip()
-    if not hub.is_hub_id(name):
-        raise StudioError(f"{name!r} is not a Hub id. Expected owner/name, such as timdettmers/openassistant-guanaco.")
+    name = hub_id(name)
     told(0, "Asking the Hub")
     with hub.explained("data set", name):
         from huggingface_hub import HfApi

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
+from core import published
 from core.data import sources, table
 from core.data.choose import choose, rows_of
 from core.data.derive import MESSAGES
@@ -112,16 +113,23 @@ def _write(path: Path, records: Iterator[Record]) -> str:
 
 
 def find(settings: Settings, name: str) -> Subset:
+    """Raises StudioError when there is none, or none that the caller may see: the two are told alike."""
     path = inside(settings.subsets_dir, name, "subset name") / "recipe.json"
-    if not path.is_file():
-        known = ", ".join(s.name for s in subsets(settings)) or "none"
-        raise StudioError(f"There is no subset {name!r}. Subsets so far: {known}. Cut one in the Data tab first.")
-    return Subset.model_validate(read_json(path))
+    if path.is_file() and _is_open(settings, found := Subset.model_validate(read_json(path))):
+        return found
+    known = ", ".join(s.name for s in subsets(settings)) or "none"
+    raise StudioError(f"There is no subset {name!r}. Subsets so far: {known}. Cut one in the Data tab first.")
 
 
 def subsets(settings: Settings) -> list[Subset]:
     files = sorted(settings.subsets_dir.glob("[!.]*/recipe.json"), key=lambda path: path.stat().st_mtime)
-    return [Subset.model_validate(read_json(path)) for path in files]
+    found = [Subset.model_validate(read_json(path)) for path in files]
+    return [subset for subset in found if _is_open(settings, subset)]
+
+
+def _is_open(settings: Settings, subset: Subset) -> bool:
+    """Whether the caller may see the data set that it was cut from."""
+    return published.dataset_is_open(settings, subset.recipe.dataset, subset.source.kind == "bundled")
 
 
 def read_recipe(path: Path, name: str) -> Recipe:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from core import published
 from core.data.formats import Reading
 from core.errors import StudioError
 from core.settings import Settings, inside, slug
@@ -79,15 +80,18 @@ def folder(settings: Settings, dataset: str) -> Path:
 
 
 def find(settings: Settings, dataset: str | None) -> Dataset:
+    """Raises StudioError when there is none, or none that the caller may see: the two are told alike."""
     path = folder(settings, dataset or "none") / "about.json"
-    if not path.is_file():
-        opened = ", ".join(d.id for d in opened_datasets(settings)) or "none"
-        raise StudioError(f"There is no open data set {dataset!r}. Opened so far: {opened}. Open it first.")
-    return Dataset.model_validate_json(path.read_text(encoding="utf-8"))
+    if path.is_file():
+        found = Dataset.model_validate_json(path.read_text(encoding="utf-8"))
+        if published.dataset_is_open(settings, found.id, found.source.kind == "bundled"):
+            return found
+    opened = ", ".join(d.id for d in opened_datasets(settings)) or "none"
+    raise StudioError(f"There is no open data set {dataset!r}. Opened so far: {opened}. Open it first.")
 
 
 def opened_datasets(settings: Settings) -> list[Dataset]:
-    """Every data set that was opened, the last one last. A folder of an older layout is passed over."""
+    """Every data set that was opened and that the caller may see, the last one last; not those of an older layout."""
     files = sorted(settings.datasets_dir.glob("[!.]*/about.json"), key=lambda path: path.stat().st_mtime)
     found = []
     for path in files:
@@ -95,4 +99,4 @@ def opened_datasets(settings: Settings) -> list[Dataset]:
             found.append(Dataset.model_validate_json(path.read_text(encoding="utf-8")))
         except ValidationError:
             continue
-    return found
+    return [d for d in found if published.dataset_is_open(settings, d.id, d.source.kind == "bundled")]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core import hub
+from core import access, hub
 from core.errors import StudioError
 from core.models import embedded
 from core.settings import Settings, inside
@@ -31,8 +31,13 @@ class Model:
 
 
 def available(settings: Settings) -> list[Model]:
-    """Every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub."""
+    """Every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub.
+
+    A visitor is offered the embedded one; others only as the bases of runs that are published.
+    """
     models = [Model(embedded.NAME, f"{embedded.NAME} (embedded)", "", local=True)]
+    if not access.caller().is_owner:
+        return models
     for config in sorted(settings.models_dir.glob("*/config.json")):
         name = config.parent.name
         if name != embedded.NAME and not name.startswith("."):

@@ -38,6 +38,8 @@ def is_prepared(settings: Settings) -> bool:
 def prepare(settings: Settings) -> Path:
     """The folder of the embedded model, converted first if that was not yet done (about 25 s on two cores)."""
     target = folder(settings)
+    if is_prepared(settings):  # as an image carries it, where nothing can be written
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(target) + ".lock"):
         if not is_prepared(settings):

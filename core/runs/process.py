@@ -16,8 +16,10 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
+from core import quotas
 from core.errors import StudioError
 from core.models import catalogue
+from core.quotas import Quotas
 from core.runs import checkpoints
 from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.launch import launch
@@ -36,6 +38,7 @@ def submit(store: RunStore, config: QLoRAConfig) -> Run:
     """
     catalogue.check_access(catalogue.find(store.settings, config.model, config.revision))
     with lock(store):
+        quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
         run = store.create(config)
     advance(store)
     return run
@@ -79,6 +82,15 @@ def keep_going(
     thread = threading.Thread(target=watch, name="studio-queue", daemon=True)
     thread.start()
     return thread
+
+
+def end_overdue(store: RunStore, hours: float) -> None:
+    """Ask a run to stop, with a checkpoint, that has trained for longer than it may."""
+    run = store.active()
+    if run is None or (worker := _process(run.saved_state().pid or 0)) is None:
+        return
+    if time.time() - worker.create_time() > hours * 3600 and not run.stop_request.exists():
+        run.request_stop()
 
 
 def reorder(store: RunStore, run: Run, by: int) -> None:

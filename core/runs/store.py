@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from core import access, published
 from core.data import subset as subsets
 from core.data.subset import Subset
 from core.errors import StudioError, sentences
@@ -205,15 +206,20 @@ class RunStore:
         self.settings = settings
 
     def run(self, run_id: str) -> Run:
+        """Raises StudioError when there is none, or none that the caller may see: the two are told alike."""
         folder = inside(self.settings.runs_dir, run_id, "run id")
-        if not (folder / "state.json").is_file():
-            raise StudioError(f"There is no run {run_id!r}. List them with: python -m core runs list")
-        return Run(folder)
+        if (folder / "state.json").is_file() and self._is_open(run := Run(folder)):
+            return run
+        raise StudioError(f"There is no run {run_id!r}. List them with: python -m core runs list")
 
     def runs(self) -> list[Run]:
-        """All runs, newest first."""
+        """All runs that the caller may see, newest first."""
         found = [Run(path.parent) for path in self.settings.runs_dir.glob("[!.]*/state.json")]
-        return sorted(found, key=lambda run: run.saved_state().created, reverse=True)
+        seen = [run for run in found if self._is_open(run)]
+        return sorted(seen, key=lambda run: run.saved_state().created, reverse=True)
+
+    def _is_open(self, run: Run) -> bool:
+        return access.caller().is_owner or published.run_is_open(self.settings, run.id, run.saved_state().status)
 
     def listed(self) -> str:
         """Different whenever there is another run, or one has another state, label or checkpoint; reads no file."""

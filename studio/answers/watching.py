@@ -178,14 +178,17 @@ class Watching:
         return self.store.find(evaluation_id)
 
     def pause(self, evaluation_id: str | None) -> None:
+        """Let an evaluation finish its answers under way and free the memory."""
         process.pause(self._chosen(evaluation_id))
         info("It finishes the answers under way, then frees the memory.", title="Pausing")
 
     def resume(self, evaluation_id: str | None) -> None:
+        """Let a paused evaluation go on."""
         process.resume(self.store, self._chosen(evaluation_id))
         info("It goes on with the prompts that have no answer yet.", title="Resumed")
 
     def stop(self, evaluation_id: str | None) -> None:
+        """End an evaluation; what is answered is kept."""
         process.stop(self._chosen(evaluation_id))
         info("What is answered is kept. Answers under way are dropped.", title="Stopping")
 

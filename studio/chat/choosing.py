@@ -65,6 +65,7 @@ class Choosing:
         fresh = conversation.fresh()
         self._lanes_anew(fresh)
         conversation.save(self.settings, fresh)
+        conversation.forget_oldest(self.settings, self.engine.allowance.quotas.visitor_chats)
         return _text([fresh.id, *ids]), fresh.id
 
     def choose_earlier(self, chat_id: str, mine: str) -> tuple[str, str]:
@@ -159,6 +160,7 @@ class Choosing:
 
     def choose_run(self, chat_id: str, lane: int, run_id: str) -> list[Any]:
         with self.talking.changing(chat_id) as kept:
+            _there(kept, lane)
             known = {run.id: run for run in self.runs_of(kept.base)}
             if run_id and run_id not in known:
                 self.engine.store.run(run_id)  # says so where there is none
@@ -173,6 +175,7 @@ class Choosing:
 
     def choose_step(self, chat_id: str, lane: int, place: int) -> list[Any]:
         with self.talking.changing(chat_id) as kept:
+            _there(kept, lane)
             steps = self._steps(kept.lanes[lane].run, self.runs_of(kept.base))
             if steps:
                 kept.lanes[lane].adapter = steps[max(0, min(len(steps) - 1, int(place)))]
@@ -201,6 +204,11 @@ class Choosing:
         """Keep what the form says for one scope, and show another."""
         self.keep_settings(chat_id, before, values)
         return [scope, *self.settings_of(chat_id, scope)]
+
+
+def _there(kept: Conversation, lane: int) -> None:
+    if not 0 <= lane < len(kept.lanes):
+        raise StudioError(f"There is no lane {lane + 1}; this conversation has {len(kept.lanes)}.")
 
 
 def _ids(mine: str) -> list[str]:

@@ -248,7 +248,9 @@ class Talking:
             kept.turns[-1].other_try(lane)
         return self.drawn(chat_id, show)
 
-    def switch(self, chat_id: str, branch: int, show: list[str]) -> list[Any]:
+    def switch(self, chat_id: str, branch: int | None, show: list[str]) -> list[Any]:
+        if not isinstance(branch, (int, float)):
+            raise StudioError("No branch is chosen. Choose one in the list.")
         with self.changing(chat_id) as kept:
             kept.switch(int(branch))
         return self.drawn(chat_id, show, editing=-1)

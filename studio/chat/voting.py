@@ -7,6 +7,7 @@ import gradio as gr
 
 from components.conversation import empty_html
 from components.lane_board import VERDICTS
+from core import access
 from core.chat import votes
 from core.chat.conversation import Conversation
 from core.chat.votes import Tally, Vote
@@ -52,7 +53,7 @@ class Voting:
 
     def tally(self, chat_id: str) -> str:
         """All votes on this base model so far, from every conversation."""
-        found = votes.read(self._file(self.talking.find(chat_id)))
+        found = self._open(votes.read(self._file(self.talking.find(chat_id))))
         if not found:
             return empty_html("No votes yet. With two lanes, vote under their answers, or press 1, 2, 3 or 4.")
         rows = "".join(_row(one) for one in votes.tally(found))
@@ -61,6 +62,13 @@ class Voting:
         return f'<div class="qs-differ"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>' + (
             f'<div class="qs-alert">{html.escape(note)}</div>' if note else ""
         )
+
+    def _open(self, found: list[Vote]) -> list[Vote]:
+        """Those on runs that the caller may see."""
+        if access.caller().is_owner:
+            return found
+        seen = {"", *(run.id for run in self.talking.engine.store.runs())}
+        return [vote for vote in found if all(answer.run in seen for answer in vote.answers)]
 
     def as_preferences(self, chat_id: str) -> str:
         """The votes with a winner as a preference data set, a file in exports."""

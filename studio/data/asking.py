@@ -24,6 +24,7 @@ class Asking:
         self.settings = settings
 
     def ask(self, state: dict, sql: str) -> tuple[Any, str]:
+        """One SELECT over the rows of the chosen data set."""
         answer = sql_box.ask(lens_of(state).rows(self.settings), sql_of(sql))
         words = (
             f"The first {len(answer.rows):,} rows"

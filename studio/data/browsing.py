@@ -42,6 +42,7 @@ class Browsing:
     # What is looked at
 
     def search(self, state: dict, text: str) -> dict:
+        """Look at the rows of the chosen data set that have a text in them."""
         return self._with(state, search=text or "")
 
     def sort(self, state: dict, column: str) -> dict:

@@ -51,6 +51,7 @@ class Numbers:
         ).model_dump()
 
     def count(self, state: dict) -> Iterator[list[Any]]:
+        """Count the tokens of every row under the chosen tokenizer and template."""
         lens = lens_of(state)
         data, reading = lens.data(self.settings), lens.read_as(self.settings)
         job = self.jobs.start(
@@ -60,6 +61,7 @@ class Numbers:
         yield from follow(job, 1, lambda done: [self._seen(state)])
 
     def find_near(self, state: dict) -> Iterator[list[Any]]:
+        """Find rows that are almost the same as an earlier one."""
         lens = lens_of(state)
         data, reading = lens.data(self.settings), lens.read_as(self.settings)
         job = self.jobs.start(

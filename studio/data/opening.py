@@ -1,6 +1,6 @@
 """The top of the Data tab: open a data set, say how its rows are read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ import gradio as gr
 from components.conversation import chips_html, empty_html
 from components.model_form import given
 from components.progress_bar import ProgressBar, build_progress_bar, gone
+from core import access
 from core.data import derive, formats, readers, sources, table, tasks
 from core.data.formats import Reading, by_name
 from core.errors import StudioError
 from core.jobs import Job, Jobs
+from core.limits import Limits
+from core.quotas import Quotas
 from core.settings import Settings, inside
 from studio.data.lens import lens_of
 from studio.following import follow
@@ -34,7 +37,7 @@ class Opening:
 
     def folders(self) -> list[str]:
         """The folders saved by datasets that lie below STUDIO_HOME/folders."""
-        found = self.settings.folders_dir.glob("*/dataset_*.json")
+        found = self.settings.folders_dir.glob("*/dataset_*.json") if access.caller().is_owner else []
         return sorted({path.parent.name for path in found if not path.parent.name.startswith(".")})
 
     def on_load(self) -> list[Any]:
@@ -44,6 +47,11 @@ class Opening:
             gr.update(choices=choices, value=choices[-1][1] if choices else None),
             gr.update(choices=self.folders()),
         ]
+
+    def _start(self, name: str | None, opens: Callable[..., Any], *arguments: Any) -> Job:
+        """What comes from outside is read in a process with limits."""
+        limits = Limits.of(Quotas())
+        return self.jobs.start("open", f"Opening {name}", opens, self.settings, *arguments, limits=limits)
 
     def _follow(self, job: Job) -> Iterator[list[Any]]:
         def opened(done: Job) -> list[Any]:
@@ -61,6 +69,7 @@ class Opening:
         yield from follow(job, 1, opened)
 
     def open_file(self, upload: str | None) -> Iterator[list[Any]]:
+        """Open an uploaded file; ends with the data set's name."""
         if not upload:
             raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
         path = Path(upload)
@@ -69,17 +78,20 @@ class Opening:
                 f"{path.name!r} is no file that can be opened here. Expected one ending in "
                 f"{', '.join(readers.SUFFIXES)}."
             )
-        yield from self._follow(self.jobs.start("open", f"Opening {path.name}", sources.open_file, self.settings, path))
+        yield from self._follow(self._start(path.name, sources.open_file, path))
 
     def open_folder(self, name: str | None) -> Iterator[list[Any]]:
+        """Open a folder that `datasets` saved, below STUDIO_HOME/folders."""
         path = inside(self.settings.folders_dir, name or "", "folder name")
-        yield from self._follow(self.jobs.start("open", f"Opening {name}", sources.open_folder, self.settings, path))
+        yield from self._follow(self._start(name, sources.open_folder, path))
 
     def open_hub(self, hub_id: str, config: str, split: str, revision: str, token: str) -> Iterator[list[Any]]:
+        """Open a data set of the Hub, pinned to its commit."""
         asked = [(text or "").strip() for text in (hub_id, config, split, revision, token)]
         if not asked[0]:
             raise StudioError("No Hub id was given. Expected owner/name, such as timdettmers/openassistant-guanaco.")
-        yield from self._follow(self.jobs.start("open", f"Opening {asked[0]}", sources.open_hub, self.settings, *asked))
+        sources.hub_id(asked[0])
+        yield from self._follow(self._start(asked[0], sources.open_hub, *asked))
 
     def reattach(self) -> Iterator[list[Any]]:
         """Follow what another page, or this one before it was loaded again, has begun to open."""

@@ -8,6 +8,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from components.conversation import chips_html
+from core import access
 from core.errors import StudioError, sentences
 from core.runs import process
 from core.runs.config import TITLES, QLoRAConfig
@@ -57,6 +58,7 @@ class Controls:
         return gr.update(choices=self.choices(archived), value=run.id)
 
     def stop(self, run_id: str | None) -> None:
+        """Let a run end after the present step, with a checkpoint; a waiting one leaves the queue."""
         run = self._run(run_id)
         if run.saved_state().status == "queued":
             process.cancel(self.runs, run)
@@ -66,6 +68,7 @@ class Controls:
         info("It writes a checkpoint and an adapter after the present step.", title="Stopping")
 
     def kill(self, run_id: str | None) -> None:
+        """End a run now; what it did since its last checkpoint is lost."""
         process.kill(self.runs, self._run(run_id))
         info("What it did since its last checkpoint is lost. Resume goes on from there.", title="Killed")
 
@@ -90,7 +93,7 @@ class Controls:
 
     def able(self, run_id: str | None) -> list[Any]:
         """Whether Stop, Kill, Resume and the two moves in the queue can be pressed."""
-        status = self._run(run_id).state().status if run_id else None
+        status = self._run(run_id).state().status if run_id and access.caller().is_owner else None
         on = [
             status in ("queued", "preparing", "running"),
             status in ACTIVE,
@@ -105,6 +108,7 @@ class Controls:
         return found.name, ", ".join(found.tags), found.note, found.archived
 
     def save_label(self, run_id: str | None, name: str, tags: str, note: str, archived: bool, every: bool) -> Any:
+        """Give a run a name, tags and a note, or archive it."""
         run = self._run(run_id)
         words = list(dict.fromkeys(tag.strip().lstrip("#") for tag in (tags or "").split(",") if tag.strip(" #")))
         try:

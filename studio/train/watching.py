@@ -10,6 +10,7 @@ import gradio as gr
 from components.chart import Curve, build_chart, chart_value
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
 from components.download import Download, build_download
+from core import access
 from core.data import subset
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
@@ -112,7 +113,7 @@ class Watch:
         if not run_id:
             raise StudioError("No run is chosen, so there is nothing to download.")
         run = self.runs.run(run_id)
-        path = self.runs.settings.exports_dir / f"{slug(run.id)}-curves.csv"
+        path = access.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         held_out = {e["step"]: e.get("loss") for e in run.events() if e["event"] == "eval"}
         names = ["step", "tokens", "seconds", *MEASURES.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
@@ -129,7 +130,9 @@ class Watch:
             raise StudioError("No run is chosen, so there is nothing to report on.")
         run = self.runs.run(run_id)
         page = report.write(run, run.state())
-        return shutil.make_archive(str(self.runs.settings.exports_dir / f"{slug(run.id)}-report"), "zip", page.parent)
+        return shutil.make_archive(
+            str(access.exports(self.runs.settings) / f"{slug(run.id)}-report"), "zip", page.parent
+        )
 
     def rows_of(self, run_id: str | None, step: int) -> tuple[Any, str]:
         """The rows that a step was trained on, to choose from."""

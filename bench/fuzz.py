@@ -1,0 +1,67 @@
+"""Ten thousand calls that no page makes, against the real app as it stands on a Space.
+
+    python bench/fuzz.py --calls 10000
+
+Half by the owner, half by a visitor: any event with any values over the queue, and any request to any route. Prints how
+many were made and what came of them; ends at the first status of 500 or more, defect, or file outside STUDIO_HOME.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+for folder in (PROJECT, PROJECT / "tests", PROJECT / "tests" / "attacks"):
+    sys.path.insert(0, str(folder))
+
+from fuzzing import bodies, call, raw  # noqa: E402
+from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from on_a_space import AUTHOR, browser, signed_in, space  # noqa: E402
+from served import App, Page  # noqa: E402
+
+
+def fuzz(app: App, headers: dict[str, str], calls: int, seen: Counter) -> None:
+    page = Page(app.url, headers)
+    names, chance = [event["api_name"] for event in page.events], random.Random(calls)
+
+    @settings(max_examples=calls // 2, phases=[Phase.generate], deadline=None, database=None,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(st.data())
+    def events(data) -> None:
+        said = call(page, *data.draw(bodies(page)))
+        seen["refused" if said else "answered"] += 1
+
+    events()
+    for _ in range(calls // 2):
+        raw(app, chance, names, headers)
+        seen["raw requests"] += 1
+    page.http.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=10_000)
+    options = parser.parse_args()
+    seen, began = Counter(), time.monotonic()
+    with tempfile.TemporaryDirectory() as around:
+        app = space(Path(around) / "home")
+        before = set(PROJECT.iterdir()) | set(Path(around).iterdir())
+        try:
+            for headers in (signed_in(AUTHOR), browser("f" * 32)):
+                fuzz(app, headers, options.calls // 2, seen)
+        finally:
+            app.end()
+        outside = (set(PROJECT.iterdir()) | set(Path(around).iterdir())) - before
+        defects = app.log.read_text().count("Traceback")
+    print("| " + " | ".join(seen) + " | tracebacks in the log | files outside | seconds |")
+    print(f"| {' | '.join(map(str, seen.values()))} | {defects} | {len(outside)} | {time.monotonic() - began:.0f} |")
+    return 1 if outside else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

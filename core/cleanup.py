@@ -1,0 +1,122 @@
+"""Making room: what could go, by kind, age and size; first as a list, then for good.
+
+Never listed: runs that have not ended or are published, adapters apart from their run, data sets, subsets and models.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import access, published
+from core.errors import StudioError
+from core.quotas import size_of
+from core.runs import process
+from core.runs.store import WAITING, RunStore
+from core.settings import Settings
+
+_DAY = 24 * 3600
+_LEFTOVER_SECONDS = 3600  # what is being written now is younger
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that could go. Attributes: name: below STUDIO_HOME, or below the uploads; size: bytes; age: seconds."""
+
+    kind: str
+    name: str
+    path: Path
+    size: int
+    age: float
+
+
+def _item(kind: str, name: str, path: Path) -> Item:
+    size = size_of(path)[0] if path.is_dir() and not path.is_symlink() else path.lstat().st_size
+    return Item(kind, name, path, size, max(0.0, time.time() - path.lstat().st_mtime))
+
+
+def _below(kind: str, folder: Path) -> Iterator[Item]:
+    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        yield _item(kind, f"{folder.name}/{path.name}", path)
+
+
+def _ended(settings: Settings) -> list:
+    open_ones = set(published.read(settings).runs)
+    runs = [run for run in RunStore(settings).runs() if run.state().status not in WAITING]
+    return [run for run in runs if run.id not in open_ones]
+
+
+def _uploads(settings: Settings) -> Iterator[Item]:
+    yield from _below("uploads", settings.uploads_dir)
+
+
+def _exports(settings: Settings) -> Iterator[Item]:
+    for item in _below("exports", settings.exports_dir):
+        if item.path.name == "visitors":
+            yield from _below("exports", item.path)
+        elif not item.path.name.startswith("."):
+            yield item
+
+
+def _chats(settings: Settings) -> Iterator[Item]:
+    yield from _below("chats", settings.home / "chats")
+
+
+def _checkpoints(settings: Settings) -> Iterator[Item]:
+    for run in _ended(settings):
+        for item in _below("checkpoints", run.checkpoints_dir):
+            yield Item(item.kind, f"runs/{run.id}/{item.name}", item.path, item.size, item.age)
+
+
+def _runs(settings: Settings) -> Iterator[Item]:
+    for run in _ended(settings):
+        yield _item("runs", f"runs/{run.id}", run.folder)
+
+
+def _leftovers(settings: Settings) -> Iterator[Item]:
+    """What a process that was killed had begun."""
+    for folder in (settings.runs_dir, settings.datasets_dir, settings.subsets_dir, settings.exports_dir):
+        for path in folder.glob(".*"):
+            if (
+                path.is_dir()
+                and (item := _item("leftovers", f"{folder.name}/{path.name}", path)).age > _LEFTOVER_SECONDS
+            ):
+                yield item
+
+
+KINDS: dict[str, Callable[[Settings], Iterator[Item]]] = {
+    "uploads": _uploads, "exports": _exports, "chats": _chats, "checkpoints": _checkpoints, "runs": _runs,
+    "leftovers": _leftovers,
+}  # fmt: skip
+
+
+def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float = 0) -> list[Item]:
+    """What is older than `days` and larger than `mib`, the largest first. Raises StudioError for an unknown kind."""
+    access.owner_only("Cleaning up")
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise StudioError(f"There is no kind {unknown[0]!r} to clean up. There are: {', '.join(KINDS)}.")
+    if days < 0 or mib < 0:
+        raise StudioError(f"Days and MiB are 0 or more (given: {days:g} and {mib:g}).")
+    items = [item for kind in dict.fromkeys(kinds) for item in KINDS[kind](settings)]
+    return sorted(
+        (item for item in items if item.age >= days * _DAY and item.size >= mib * 2**20), key=lambda item: -item.size
+    )
+
+
+def remove(settings: Settings, items: Sequence[Item]) -> int:
+    """Remove what was listed; how many bytes came back. A run that began again in the meantime is left alone."""
+    access.owner_only("Cleaning up")
+    freed = 0
+    with process.lock(RunStore(settings)):
+        ended = {run.folder for run in _ended(settings)}
+        for item in items:
+            run_folder = item.path if item.kind == "runs" else item.path.parent.parent
+            if item.kind in ("runs", "checkpoints") and run_folder not in ended:
+                continue
+            if item.path.is_dir() and not item.path.is_symlink():
+                shutil.rmtree(item.path, ignore_errors=True)
+            else:
+                item.path.unlink(missing_ok=True)
+            freed += 0 if item.path.exists() else item.size
+    return freed

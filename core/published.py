@@ -1,0 +1,55 @@
+"""What the owner lets visitors see: runs and data sets by their names, in published.json.
+
+A visitor sees the bundled data sets, those that are published, and published runs once they are finished.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, Field, ValidationError
+
+from core import access
+from core.errors import StudioError
+from core.files import read_json, write_json
+from core.settings import Settings
+
+Kind = Literal["runs", "datasets"]
+
+
+class Published(BaseModel):
+    runs: list[str] = Field(default_factory=list)
+    datasets: list[str] = Field(default_factory=list)
+
+
+def _file(settings: Settings) -> Path:
+    return settings.home / "published.json"
+
+
+def read(settings: Settings) -> Published:
+    """Raises StudioError when the file is damaged: nothing must seem unpublished, or be lost by the next save."""
+    try:
+        return Published.model_validate(read_json(_file(settings)))
+    except FileNotFoundError:
+        return Published()
+    except (OSError, ValueError, ValidationError) as error:
+        raise StudioError(f"{_file(settings).name} cannot be read ({error}). Mend it, or remove it.") from error
+
+
+def publish(settings: Settings, kind: Kind, name: str, there: bool) -> None:
+    """Let visitors see a run or data set, or no longer."""
+    access.owner_only("Publishing")
+    with FileLock(f"{_file(settings)}.lock"):
+        found = read(settings)
+        kept = [one for one in getattr(found, kind) if one != name]
+        write_json(_file(settings), found.model_copy(update={kind: [*kept, *[name] * there]}).model_dump())
+
+
+def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
+    """Whether the present caller may see a run."""
+    return access.caller().is_owner or (status == "finished" and run_id in read(settings).runs)
+
+
+def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:
+    """Whether the present caller may see a data set."""
+    return access.caller().is_owner or bundled or dataset in read(settings).datasets

@@ -1,0 +1,203 @@
+"""The gate before Gradio's routes: which are open, to whom, from where; and the headers of every answer.
+
+It stands inside of Gradio's own session middleware, so that it sees who signed in. Default deny: a route that the page
+does not need is not there.
+"""
+
+import asyncio
+import re
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from core import quotas
+from core.access import CLOSED, Role, Way
+from core.errors import StudioError
+from core.quotas import Quotas
+from core.secret import log_event, masked
+from core.settings import Settings, on_space
+from studio.guarded import COOKIE, SCOPE, Guarded
+
+_PAGE = (
+    r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
+)
+_SIGNING_IN = r"/login/?|/login/huggingface|/login/callback|/logout|/gradio_api/(login_check|user|app_id)/?"
+_CALLS = (
+    r"/gradio_api/(info|openapi\.json|theme\.css|startup-events|queue/(join|data|status)|cancel|reset)/?"
+    r"|/gradio_api/(run|api|call|heartbeat)/.+|/gradio_api/upload_progress|/gradio_api/upload|/gradio_api/file=.+"
+)
+OPEN = re.compile(f"(?:{_PAGE}|{_SIGNING_IN}|{_CALLS})")
+_VISITOR_BODY = 2**18
+_FILE = "/gradio_api/file="
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-server",
+              b"x-forwarded-port", b"x-forwarded-prefix", b"x-real-ip", b"x-direct-url")  # fmt: skip
+_FRAMED_BY = "'self' https://huggingface.co https://*.huggingface.co" if on_space() else "'self'"
+# Gradio's page writes scripts and styles into itself and compiles templates; nothing comes from another host.
+CSP = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; connect-src 'self'; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    f"frame-ancestors {_FRAMED_BY}"
+)
+_HEADERS = {
+    "content-security-policy": CSP,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+Asgi = Callable[[dict, Callable, Callable], Awaitable[None]]
+
+
+class Refused(Exception):
+    def __init__(self, status: int, why: str):
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+class Gate:
+    """ASGI middleware."""
+
+    def __init__(self, app: Asgi, blocks: Guarded, settings: Settings, limits: Quotas):
+        self.app, self.blocks, self.settings, self.limits = app, blocks, settings, limits
+        self.access = blocks.access
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # nothing here speaks over web sockets
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if not self.settings.behind_proxy:
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in _FORWARDED]
+        started = False
+
+        async def answer(message: dict) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._finish(scope, message)
+            await send(message)
+
+        try:
+            self._check(Request(scope))
+        except Refused as refused:
+            log_event("refused", path=scope["path"], status=refused.status, why=refused.why)
+            await JSONResponse({"error": refused.why}, refused.status)(scope, receive, answer)
+            return
+        if scope["path"] == "/healthz":
+            await PlainTextResponse("ok")(scope, receive, answer)
+            return
+        try:
+            await self.app(scope, receive, answer)
+        except (asyncio.CancelledError, StudioError):
+            raise
+        except Exception as error:
+            if started:
+                raise
+            await self._broken(error, scope, receive, answer)
+
+    async def _broken(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
+        """What Gradio's routes raise for a request that is none of the page's."""
+        words = f"This request is none that the page makes ({type(error).__name__})."
+        print(masked(f"{scope['method']} {scope['path'][:200]}: {error!r}"[:600]), file=sys.stderr)
+        log_event("malformed", path=scope["path"], error=repr(error)[:200])
+        await JSONResponse({"error": words}, 400)(scope, receive, answer)
+
+    def _check(self, request: Request) -> None:
+        path = _path(request)
+        if path == "/healthz":
+            return
+        self._from_here(request)
+        if not OPEN.fullmatch(path):
+            raise Refused(404, "There is nothing here.")
+        caller = self.blocks.who(request)
+        if path.startswith(_FILE):
+            self._file(path.removeprefix(_FILE), caller)
+        if path in ("/gradio_api/queue/data",) or path.startswith("/gradio_api/heartbeat/"):
+            session = request.query_params.get("session_hash") or path.rpartition("/")[2]
+            if self.access.way is Way.SPACE and not self.blocks.owns(session, caller):
+                raise Refused(403, "This session is another browser's. Load the page again.")
+        if path == "/gradio_api/upload":
+            self._upload(request, caller.role)
+        elif request.method == "POST" and not caller.is_owner:
+            length = request.headers.get("content-length", "")
+            if not length.isdigit() or int(length) > _VISITOR_BODY:
+                raise Refused(413, f"A visitor's call has at most {_VISITOR_BODY:,} bytes, and says how many.")
+
+    def _from_here(self, request: Request) -> None:
+        """Against pages of other sites that call this server from the browser of somebody who may."""
+        host = request.headers.get("host", "")
+        ours = {host, *self.settings.known_hosts}
+        if self.settings.behind_proxy and (forwarded := request.headers.get("x-forwarded-host")):
+            ours.add(forwarded.split(",")[0].strip())
+        if self.access.way is Way.OWN_MACHINE and _name(host) not in (*_LOCAL_NAMES, *map(_name, ours - {host})):
+            # a name that somebody else's DNS points at this machine must not make their page the owner
+            raise Refused(
+                403, f"This server knows itself as localhost, not as {host[:80]!r}. Behind a proxy, set STUDIO_HOSTS "
+                "to the names it is reached by, and STUDIO_PASSWORD unless the proxy asks for one.",
+            )  # fmt: skip
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            reads = request.url.path.startswith("/gradio_api/") and request.headers.get("sec-fetch-mode") != "navigate"
+            if reads and request.headers.get("sec-fetch-site") == "cross-site":
+                raise Refused(403, "Pages of other sites may not read from here.")
+            return
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc not in ours:
+            raise Refused(403, "Pages of other sites may not call this server.")
+        if origin is None and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            raise Refused(403, "Pages of other sites may not call this server.")
+
+    def _file(self, asked: str, caller: Any) -> None:
+        if "://" in unquote(asked) or asked.startswith(("http:", "https:")) or "\0" in asked:
+            raise Refused(403, "Files are served from here only; nothing is fetched from elsewhere.")
+        if self.access.way is Way.SPACE and not self.blocks.may_fetch(asked, caller):
+            raise Refused(403, "This file was not made for you.")
+
+    def _upload(self, request: Request, role: Role) -> None:
+        if role is Role.VISITOR:
+            raise Refused(403, f"Uploads are the owner's. {CLOSED}")
+        length = request.headers.get("content-length", "")
+        try:
+            quotas.room_for_upload(
+                self.settings, self.limits, self.settings.uploads_dir, int(length) if length.isdigit() else None
+            )
+        except StudioError as error:
+            raise Refused(413, str(error)) from error
+
+    def _finish(self, scope: dict, message: dict) -> None:
+        """Headers, and the status of a call that was refused, which Gradio calls 500."""
+        headers = MutableHeaders(scope=message)
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        if message["status"] == 500 and (said := scope.get(SCOPE)):
+            message["status"] = said
+        if (
+            self.access.way is Way.SPACE
+            and scope["path"] == "/"
+            and COOKIE not in Headers(scope=scope).get("cookie", "")
+        ):
+            name = secrets.token_hex(16)
+            headers.append(
+                "set-cookie", f"{COOKIE}={name}; Path=/; HttpOnly; Secure; SameSite=None; Partitioned; Max-Age=31536000"
+            )
+
+
+def _path(request: Request) -> str:
+    """The path without what a proxy put before it."""
+    path, root = request.scope["path"], request.scope.get("root_path", "")
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    return (urlsplit(f"//{host}").hostname or "") if host else ""

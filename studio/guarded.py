@@ -1,0 +1,147 @@
+"""The one place where a call is let in: every event, over every route of Gradio, ends in `Guarded.process_api`.
+
+Default deny: a function that was not wrapped in `told` is refused for everybody, one without `visitor=True` for
+visitors.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio_client.utils import is_http_url_like
+
+from core.access import CLOSED, Access, Caller, Role, acting
+from core.errors import StudioError
+from core.secret import log_event
+from studio.told import shown
+
+COOKIE = "studio_visitor"
+SCOPE = "studio.said"  # where the gate finds what a refused call is answered with
+_REMEMBERED = 20_000
+_BY_ITSELF = {"load", "unload", "tick", "change", "select", "then", "success"}  # events that nobody pressed
+_URL = "A file on another server was named. Files are uploaded here, never fetched."
+
+
+class Remembered(OrderedDict):
+    """The newest entries of a mapping."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        while len(self) > _REMEMBERED:
+            self.popitem(last=False)
+
+
+class Guarded(gr.Blocks):
+    """Blocks that ask `Access` at every call.
+
+    Attributes:
+        files: by path, the caller that a file was made for.
+        sessions: by session hash, the caller that it belongs to, the first that used it.
+    """
+
+    def __init__(self, access: Access, **options: Any):
+        self.access = access  # first: Blocks asks for `expects_oauth` while it is made
+        super().__init__(**options)
+        self.files: Remembered = Remembered()
+        self.sessions: Remembered = Remembered()
+
+    @property
+    def expects_oauth(self) -> bool:
+        """Gradio adds the routes to sign in, and the signed session cookie, where this is so."""
+        return self.access.oauth
+
+    def who(self, request: Any, user: str | None = None) -> Caller:
+        """The caller of a request of starlette's."""
+        session = request.scope.get("session") if request is not None else None
+        cookie = request.cookies.get(COOKIE, "") if request is not None else ""
+        return self.access.who(session, user, cookie[:64])
+
+    def owns(self, session_hash: str | None, caller: Caller) -> bool:
+        """Whether a session is the caller's; one that nobody used yet becomes so."""
+        if not session_hash:
+            return True
+        return self.sessions.setdefault(session_hash, caller.name) == caller.name
+
+    def permit(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
+        """Raises StudioError when the caller may not call the function."""
+        for_visitors = getattr(function.fn, "for_visitors", None)
+        if for_visitors is None or caller.role is Role.NOBODY:
+            raise StudioError("This call is closed.")
+        if not for_visitors and not caller.is_owner:
+            raise StudioError(f"That is the owner's. {CLOSED}")
+        if not self.owns(session_hash, caller):
+            raise StudioError("This session is another browser's. Load the page again.")
+
+    async def process_api(
+        self, block_fn: BlockFunction | int, inputs: list[Any], state: Any = None, request: Any = None, *args: Any,
+        **options: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        asked = request[0] if isinstance(request, list) else request
+        raw = getattr(asked, "request", None)
+        caller = self.who(raw, getattr(asked, "username", None))
+        try:
+            self.permit(function, caller, options.get("session_hash"))
+            refuse_urls(inputs)
+        except StudioError as error:
+            refusal = shown(error)
+            refusal.visible = not {kind for _, kind in function.targets} <= _BY_ITSELF
+            _say(raw, 403)
+            log_event("refused", call=function.api_name, caller=caller.name, why=str(error))
+            raise refusal from error
+        with acting(caller):
+            try:
+                output = await super().process_api(function, inputs, state, request, *args, **options)
+            except gr.Error:
+                _say(raw, 400)
+                raise
+        self._remember_files(output.get("data"), caller)
+        log_event("call", call=function.api_name, caller=caller.name, seconds=round(output.get("duration") or 0, 3))
+        return output
+
+    async def preprocess_data(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().preprocess_data(*args, **options)
+        except gr.Error as refusal:
+            refusal.print_exception = False  # the caller's mistake, not the server's
+            raise
+        except Exception as error:  # whatever a component makes of values that are none of its own
+            words = f"The values do not fit this call ({type(error).__name__}). Expected what docs/api.md says."
+            raise shown(StudioError(words)) from error
+
+    def _remember_files(self, data: Any, caller: Caller) -> None:
+        for path in _paths(data):
+            if not is_http_url_like(path):
+                self.files[str(Path(path).resolve())] = caller.name
+
+    def may_fetch(self, path: str, caller: Caller) -> bool:
+        """Whether a file is the caller's to have; Gradio's own rules come on top."""
+        return caller.is_owner or self.files.get(str(Path(path).resolve()), None) == caller.name
+
+
+def _say(request: Any, status: int) -> None:
+    if request is not None:
+        request.scope[SCOPE] = status
+
+
+def _paths(data: Any) -> list[str]:
+    """The paths of all files in what a call was given or gave."""
+    found, waiting = [], [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str):
+                found.append(value["path"])
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+    return found
+
+
+def refuse_urls(inputs: Any) -> None:
+    """Raises StudioError when a file among the inputs would have to be fetched from somewhere."""
+    if any(is_http_url_like(path) or "://" in path for path in _paths(inputs)):
+        raise StudioError(_URL)

@@ -1,0 +1,84 @@
+"""Calls that no page makes: any event with any values, any request to any route; and what must not come of them."""
+
+import json
+import random
+from typing import Any
+
+import httpx
+from hypothesis import strategies as st
+from served import App, Page
+
+NASTY = [
+    "", " ", "\0", "../../etc/passwd", "/etc/passwd", "%2e%2e%2f", "--help", "; touch pwned", "$(touch pwned)", "'" * 9,
+    "<img src=x onerror=alert(1)>", "{{7*7}}", "${jndi:x}", "a" * 5000, "\u202e", "𝕏" * 50,
+    "NaN", "1e999", "-1", "keeper", "first", "null", "http://127.0.0.1:9/x", "file:///etc/passwd",
+    "'; DROP TABLE rows; --", "SELECT * FROM read_csv('/etc/passwd')", "COPY rows TO 'pwned'", "[" * 500, "__class__",
+]  # fmt: skip
+FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(NASTY), st.text(max_size=40),
+)  # fmt: skip
+VALUES = st.recursive(
+    st.one_of(SCALARS, st.just(FILE)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=10), inner, max_size=4)),
+    max_leaves=8,
+)
+# What takes long when it is right, and is only tried with what is wrong elsewhere
+HEAVY = {"measure", "quick_cut"}
+
+
+def bodies(page: Page) -> st.SearchStrategy:
+    """An event of the page, and values for it: as many as it takes, or another number."""
+    events = [event for event in page.events if event["backend_fn"] and event["api_name"] not in HEAVY]
+
+    def of(event: dict) -> st.SearchStrategy:
+        size = len(event["inputs"])
+        data = st.lists(VALUES, min_size=size, max_size=size) | st.lists(VALUES, max_size=size + 2)
+        happened = st.none() | VALUES
+        return st.tuples(st.just(event), data, happened)
+
+    return st.sampled_from(events).flatmap(of)
+
+
+def call(page: Page, event: dict, data: list, happened: Any) -> str:
+    """Over the queue; what was answered. Raises AssertionError for what must not be."""
+    body = {"fn_index": event["id"], "data": data, "session_hash": page.session, "event_data": happened}
+    joined = page.http.post("/queue/join", json=body)
+    assert joined.status_code < 500, (event["api_name"], data, joined.text[:500])
+    if joined.status_code != 200:
+        return joined.text
+    said = ""
+    with page.http.stream("GET", "/queue/data", params={"session_hash": page.session}) as lines:
+        assert lines.status_code < 500
+        for line in lines.iter_lines():
+            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+            if message.get("msg") == "process_completed":
+                said = str(message["output"].get("error") or "")
+                break
+    assert "in the studio itself" not in said, (event["api_name"], data, said)
+    assert "Traceback" not in said, (event["api_name"], data, said)
+    return said
+
+
+ROUTES = ["run", "api", "call", "call/v2", "queue/join", "cancel", "reset", "heartbeat", "file=", "upload", "info",
+          "queue/data", "upload_progress", "login", "startup-events", "component_server", "proxy="]  # fmt: skip
+
+
+def raw(app: App, chance: random.Random, names: list[str], headers: dict[str, str]) -> None:
+    """One request of any method to any route, with any body."""
+    route = chance.choice(ROUTES)
+    tail = chance.choice(
+        ["", "/", f"/{chance.choice(names)}", "/%00", "/..%2f..%2f", "?session_hash=x", f"/{'a' * 300}"]
+    )
+    body = chance.choice([b"", b"{", b"[]", b"{}", b'{"data": null}',
+                          b'{"data": [], "fn_index": -1, "session_hash": "r"}',
+                          b'{"data": {}, "fn_index": 99999, "session_hash": "r"}', b'{"fn_index": "x"}', b"\xff\xfe",
+                          b'{"data": [], "fn_index": 1.5, "session_hash": {}}', b"[" * 2000])  # fmt: skip
+    kind = chance.choice(
+        ["application/json", "text/plain", "multipart/form-data; boundary=x", "application/x-yaml", ""]
+    )
+    method = chance.choice(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
+    url = f"{app.url}/gradio_api/{route}{tail}"
+    with httpx.stream(method, url, content=body, headers=headers | {"content-type": kind}, timeout=20) as answer:
+        assert answer.status_code < 500, (method, url, body, kind, answer.status_code)

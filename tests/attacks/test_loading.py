@@ -1,0 +1,101 @@
+"""Pickles and remote code: nothing that lies in a checkpoint or a model runs, and nobody can turn that on."""
+
+import ast
+import inspect
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import transformers.trainer
+from on_a_space import AUTHOR, signed_in
+from served import PROJECT, Page
+
+from core.models.loading import Precision
+from core.runs.config import QLoRAConfig
+
+
+def marks(path) -> bytes:
+    """A pickle, written by hand, that makes a file when it is loaded."""
+    return f"cbuiltins\nopen\n(S'{path}'\nS'w'\ntR.".encode()
+
+
+def loads(source: str) -> list[ast.Call]:
+    return [
+        node for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
+    ]  # fmt: skip
+
+
+def test_the_trainer_s_own_loads_take_weights_only():
+    """Of the version that is pinned; another one has to pass here first."""
+    found = loads(inspect.getsource(transformers.trainer))
+    assert found
+    for call in found:
+        assert {k.arg: ast.unparse(k.value) for k in call.keywords}.get("weights_only") == "True", ast.unparse(call)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_pickle_in_a_checkpoint_does_not_run(tmp_path, name):
+    """Loaded by the trainer's own two functions, as it is when a run goes on."""
+    import torch
+    from transformers import Trainer
+
+    for file in ("optimizer.pt", "scheduler.pt"):
+        torch.save({}, tmp_path / file)
+    (tmp_path / name).write_bytes(marks(tmp_path / "pwned"))
+    takes = SimpleNamespace(load_state_dict=lambda state: None)
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(world_size=1, device="cpu"), is_deepspeed_enabled=False, is_fsdp_xla_v1_enabled=False,
+        is_fsdp_enabled=False, optimizer=takes, lr_scheduler=takes,
+    )  # fmt: skip
+    load = Trainer._load_rng_state if name.startswith("rng") else Trainer._load_optimizer_and_scheduler
+    with pytest.raises(Exception, match=r"(?i)weights.only"):
+        load(trainer, str(tmp_path))
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_no_field_of_a_run_or_call_turns_remote_code_on(on_space):
+    names = set(QLoRAConfig.model_fields) | set(Precision.__annotations__)
+    page = Page(on_space.url, signed_in(AUTHOR))
+    names |= {
+        p["parameter_name"] for e in page.http.get("/info").json()["named_endpoints"].values() for p in e["parameters"]
+    }
+    page.http.close()
+    assert not {name for name in names if "remote" in name or "trust" in name or "pickle" in name}
+    text = "".join(
+        path.read_text() for folder in ("core", "studio", "components") for path in (PROJECT / folder).rglob("*.py")
+    )
+    assert "trust_remote_code=True" not in text
+    assert "use_safetensors=False" not in text
+
+
+def test_a_model_that_brings_code_is_refused_and_its_code_not_run(settings, tmp_path):
+    """A folder whose config names classes of its own."""
+    from core.models import catalogue, loading
+
+    folder = settings.models_dir / "own"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({
+        "model_type": "own", "auto_map": {"AutoConfig": "code.Own", "AutoModelForCausalLM": "code.Own",
+                                          "AutoTokenizer": ["code.Own", None]},
+    }))  # fmt: skip
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
+    model = catalogue.find(settings, "own")
+    for load in (lambda: loading.load_tokenizer(model), lambda: loading.load_base(model, Precision("none"))):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever says so first
+            load()
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_model_of_pickled_weights_is_refused(settings, tmp_path, embedded_model):
+    from core.models import catalogue, loading
+
+    folder = settings.models_dir / "pickled"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(embedded_model / name, folder)
+    (folder / "pytorch_model.bin").write_bytes(marks(tmp_path / "pwned"))
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        loading.load_base(catalogue.find(settings, "pickled"), Precision("none"))
+    assert not (tmp_path / "pwned").exists()

@@ -1,0 +1,108 @@
+"""Other people's sessions, chats and files."""
+
+import httpx
+import pytest
+from on_a_space import AUTHOR, browser, get, signed_in
+from served import Page
+
+from core.chat import conversation
+
+
+@pytest.fixture
+def two(on_space):
+    made = [Page(on_space.url, browser(letter * 32)) for letter in "de"]
+    yield made
+    for page in made:
+        page.http.close()
+
+
+def chosen_run(page: Page, run_id: str) -> dict:
+    """The event that shows a run, as the page sends it."""
+    event = next(e for e in page.events if e["api_name"].startswith("as_csv"))
+    return page.run(event, [run_id])
+
+
+def test_a_visitor_sees_published_runs_and_data_and_no_others(on_space, two):
+    page, _ = two
+    lists = next(e for e in page.events if e["api_name"].startswith("listed"))
+    shown = page.run(lists, [None, True])["output"]["data"][0]
+    assert [run_id for _, run_id in shown["choices"]] == ["shown-run"]
+    assert "hidden" not in str(shown)
+    opened = next(e for e in page.events if e["api_name"].startswith("on_load"))
+    data = page.run(opened, [])["output"]["data"][0]
+    assert [name.rpartition("-")[0] for _, name in data["choices"]] == ["keeper", "shown"]
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info", "/gradio_api/openapi.json"])
+def test_the_page_itself_names_nothing_that_is_not_published(on_space, path):
+    answer = get(on_space, path, browser("d" * 32))
+    assert answer.status_code == 200
+    assert not [word for word in ("hidden-", "hidden.jsonl", str(on_space.settings.home)) if word in answer.text]
+
+
+def test_a_run_that_is_not_published_is_told_like_one_that_is_not_there(on_space, two):
+    page, _ = two
+    hidden, missing = chosen_run(page, "hidden-run"), chosen_run(page, "missing-run")
+    assert hidden["output"]["error"].replace("hidden", "missing") == missing["output"]["error"]
+
+
+def test_a_data_set_that_is_not_published_cannot_be_chosen(on_space, two):
+    page, _ = two
+    hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
+    said = page.call("choose", hidden, None)["error"]
+    assert "There is no open data set" in said
+    assert hidden not in said.partition("Opened so far")[2]
+
+
+def test_a_file_made_for_one_visitor_is_not_another_s(on_space, two):
+    one, _ = two
+    made = chosen_run(one, "shown-run")
+    path = made["output"]["data"][0]["path"]
+    assert get(on_space, f"/gradio_api/file={path}", browser("d" * 32)).status_code == 200
+    assert get(on_space, f"/gradio_api/file={path}", browser("e" * 32)).status_code == 403
+    assert get(on_space, f"/gradio_api/file={path}").status_code == 403
+    assert get(on_space, f"/gradio_api/file={path}", signed_in(AUTHOR)).status_code == 200
+
+
+def test_a_session_belongs_to_the_browser_that_began_it(on_space, two):
+    one, other = two
+    other.session = one.session
+    answer = other.http.post("/queue/join", json={"fn_index": 0, "data": [], "session_hash": one.session})
+    streamed = other.http.get("/queue/data", params={"session_hash": one.session})
+    assert streamed.status_code == 403, (answer.status_code, streamed.text)
+    assert other.http.get(f"/heartbeat/{one.session}").status_code == 403
+
+
+def test_a_visitor_s_chat_is_told_by_its_id_alone_and_the_owner_s_not_at_all(on_space, two):
+    page, _ = two
+    event = next(e for e in page.events if e["api_name"].startswith("opened_2") or e["api_name"] == "opened_chat")
+    mine = page.run(event, [""])["output"]["data"][0]
+    assert '"v' in mine
+    owners = conversation.fresh()
+    conversation.save(on_space.settings, owners)
+    tried = page.run(event, [f'["{owners.id}"]'])["output"]["data"][0]
+    kept = conversation.load(on_space.settings, owners.id)
+    assert kept is not None
+    assert tried.index('"v') < tried.index(owners.id) if owners.id in tried else True, "another one was opened"
+
+
+def test_the_state_of_a_session_is_not_taken_from_the_caller(on_space, two):
+    """What the server remembers of a page is not overwritten by what is sent in its place."""
+    page, _ = two
+    hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
+    event = next(e for e in page.events if e["api_name"] == "search")
+    page.run(event, [{"dataset": hidden}, "owner"])
+    row = next(e for e in page.events if e["api_name"].startswith("row"))
+    shown = page.run(row, [{"dataset": hidden}, 1, "Raw"])
+    assert "nobody else" not in str(shown)
+
+
+def test_the_log_of_a_run_is_the_owner_s(on_space, two):
+    page, _ = two
+    event = next(e for e in page.events if e["api_name"] == "log")
+    assert "That is the owner's" in page.run(event, ["shown-run"])["output"]["error"]
+
+
+def test_cancelling_takes_the_event_s_own_name(on_space, two):
+    answer = httpx.post(f"{on_space.url}/gradio_api/cancel", json={"session_hash": "x", "fn_index": 0, "event_id": "y"})
+    assert answer.status_code < 500

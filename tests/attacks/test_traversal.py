@@ -1,0 +1,131 @@
+"""Names and paths that lead out: over every endpoint that takes a text, and over the routes of files."""
+
+import os
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from on_a_space import AUTHOR, browser, get, signed_in
+from served import Page
+
+from core.errors import StudioError
+from core.settings import inside
+
+MARK = "only the owner may read this"
+OUT = [
+    "../runs", "../../etc/passwd", "/etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "a\0b",
+    "..\\..\\etc", "．．／etc", "..∕..∕etc", "․․/etc", "file:///etc/passwd", "~root", "$HOME", "--help", "-rf",
+    "; touch pwned", "$(touch pwned)", "`touch pwned`", "| touch pwned", "a\nb", "con/../../x", "....//....//etc",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def owner(on_space):
+    made = Page(on_space.url, signed_in(AUTHOR))
+    yield made
+    made.http.close()
+
+
+def everything_below(folder) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_no_name_leads_out(tmp_path, name):
+    (tmp_path / "root").mkdir()
+    with pytest.raises(StudioError):
+        inside(tmp_path / "root", name)
+
+
+def test_a_link_does_not_lead_out_either(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to("/etc")
+    with pytest.raises(StudioError, match="leads out"):
+        inside(tmp_path / "root", "link")
+
+
+# only reads and looks: what starts work in processes is tried one name at a time below
+_SLOW = {"chat", "measure", "start", "check", "quick_cut"}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_no_endpoint_of_the_owner_takes_such_a_name(on_space, owner, name):
+    """In every text of every named endpoint at once: refused or harmless, and nothing new lies outside the home."""
+    around = on_space.settings.home.parent
+    before = everything_below(around) - {p for p in everything_below(around) if p.startswith("home")}
+    info = owner.http.get("/info").json()["named_endpoints"]
+    for endpoint, about in info.items():
+        if endpoint.lstrip("/") in _SLOW:
+            continue
+        event = next(e for e in owner.events if e["api_name"] == endpoint.lstrip("/"))
+        texts = {p["parameter_name"] for p in about["parameters"] if p["type"].get("type") == "string"}
+        data, known = [], iter(about["parameters"])
+        components = {c["id"]: c for c in owner.config["components"]}
+        for number in event["inputs"]:
+            if components[number]["type"] == "state":
+                data.append(None)
+                continue
+            parameter = next(known)
+            data.append(name if parameter["parameter_name"] in texts else parameter.get("parameter_default"))
+        answer = owner.run(event, data)
+        said = str(answer["output"].get("error") or "")
+        assert "in the studio itself" not in said, (endpoint, said)
+        assert "Traceback" not in said
+    after = everything_below(around) - {p for p in everything_below(around) if p.startswith("home")}
+    assert after == before
+    assert not os.path.exists("pwned")
+
+
+FILES = [
+    "/etc/passwd", "//etc/passwd", "..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "{home}/secret.txt",
+    "{home}/exports/../secret.txt", "{home}/exports/%2e%2e/secret.txt", "{home}/uploads/../secret.txt",
+    "{home}/exports/link", "{home}/exports/..%2fsecret.txt", "{home}/runs/shown-run/config.json", "app.py",
+    "{home}/exports/a%00b", "{home}/published.json",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize("who", ["owner", "visitor", "nobody"])
+def test_no_file_route_leads_out_of_what_was_made_for_the_caller(on_space, path, who):
+    home = on_space.settings.home
+    (home / "secret.txt").write_text(MARK)
+    link = home / "exports" / "link"
+    if not link.is_symlink():
+        link.symlink_to(home / "secret.txt")
+    headers = {"owner": signed_in(AUTHOR), "visitor": browser("c" * 32), "nobody": {}}[who]
+    answer = get(on_space, f"/gradio_api/file={path.format(home=home)}", headers)
+    assert answer.status_code in (400, 403, 404), answer.status_code
+    assert MARK not in answer.text
+    assert "root:" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/static/../../app.py", "/assets/..%2f..%2f..%2fetc%2fpasswd",
+                                  "/static/%2fetc%2fpasswd",
+                                  "/svelte/....//....//etc/passwd", "/theme.css/../app.py"])  # fmt: skip
+def test_the_routes_of_the_page_itself_lead_nowhere_else(on_space, path):
+    with httpx.Client(base_url=on_space.url) as raw:
+        answer = raw.get(path)
+    assert "root:" not in answer.text
+    assert "import argparse" not in answer.text
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(min_size=1, max_size=30))
+def test_whatever_is_asked_for_as_a_file_by_a_visitor_is_refused(on_space, name):
+    answer = get(on_space, f"/gradio_api/file={quote(name, safe='')}", browser("c" * 32))
+    assert answer.status_code in (403, 404)
+
+
+def test_an_upload_keeps_its_name_inside_the_uploads(on_space):
+    inside_of = on_space.settings.home / "uploads"
+    for name in ("../../evil.jsonl", "/etc/evil.jsonl", "..\\evil.jsonl", "a\0evil.jsonl", "-rf.jsonl", "$(id).jsonl"):
+        files = {"files": (name, b'{"prompt": "a", "completion": "b"}\n')}
+        answer = httpx.post(f"{on_space.url}/gradio_api/upload", files=files, headers=signed_in(AUTHOR))
+        assert answer.status_code in (200, 400, 413)
+        for path in answer.json() if answer.status_code == 200 else []:
+            assert os.path.realpath(path).startswith(str(inside_of.resolve()))
+    assert not list(on_space.settings.home.parent.rglob("evil.jsonl")) or all(
+        path.is_relative_to(inside_of) for path in on_space.settings.home.parent.rglob("evil.jsonl")
+    )

@@ -1,0 +1,107 @@
+"""core/access.py and core/published.py: who is asking, and what they may see."""
+
+import pytest
+
+from core import access, published
+from core.access import Access, Caller, Role, Way, acting
+from core.data import sources, subset, table
+from core.errors import StudioError
+from core.runs.store import RunStore
+from core.settings import Settings
+
+SPACE = Access(Way.SPACE, "keeper", oauth=True)
+VISITOR = Caller(Role.VISITOR, "browser x")
+
+
+def person(name, *orgs, **more):
+    return {"oauth_info": {"userinfo": {"preferred_username": name, "orgs": list(orgs)}, **more}}
+
+
+def test_whoever_reaches_their_own_machine_is_its_owner(settings):
+    known = Access.of(settings, {})
+    assert known.way is Way.OWN_MACHINE
+    assert known.who(None, None, "").is_owner
+
+
+def test_the_password_s_holder_is_the_owner_and_there_is_nobody_else(tmp_path):
+    known = Access.of(Settings(home=tmp_path, password="open sesame"), {})
+    assert known.who(None, "studio", "").is_owner
+    assert known.who(person("keeper"), None, "x").role is Role.NOBODY
+
+
+@pytest.mark.parametrize(
+    ("session", "role"),
+    [
+        (person("keeper"), Role.OWNER),
+        (person("x", {"preferred_username": "keeper", "roleInOrg": "write"}), Role.OWNER),
+        (person("x", {"preferred_username": "keeper", "roleInOrg": "read"}), Role.VISITOR),
+        (person("x", {"preferred_username": "other"}), Role.VISITOR),
+        (person("keeper", expires_at=1), Role.VISITOR),
+        (person(None), Role.VISITOR),
+        ({"oauth_info": {"userinfo": None}}, Role.VISITOR),
+        ({"oauth_info": "keeper"}, Role.VISITOR),
+        ({}, Role.VISITOR),
+        (None, Role.VISITOR),
+    ],
+)
+def test_on_a_space_only_its_author_is_the_owner(session, role):
+    assert SPACE.who(session, "keeper", "keeper").role is role
+
+
+def test_a_space_without_an_author_has_no_owner():
+    assert Access(Way.SPACE, "", oauth=True).who(person(""), None, "").role is Role.VISITOR
+
+
+def test_visitors_are_told_apart_by_what_their_browser_was_given():
+    names = {SPACE.who(None, None, cookie).name for cookie in ("a", "b", "")}
+    assert len(names) == 3
+
+
+def test_a_visitor_sees_finished_published_runs(a_run, runs):
+    running, hidden, shown = (a_run(status=status) for status in ("running", "finished", "finished"))
+    for run in (running, shown):
+        published.publish(runs.settings, "runs", run.id, True)
+    assert len(runs.runs()) == 3
+    with acting(VISITOR):
+        assert [run.id for run in RunStore(runs.settings).runs()] == [shown.id]
+        assert runs.run(shown.id).id == shown.id
+        for run in (running, hidden):
+            with pytest.raises(StudioError, match="There is no run"):
+                runs.run(run.id)
+        with pytest.raises(StudioError, match="owner's"):
+            published.publish(runs.settings, "runs", hidden.id, True)
+    published.publish(runs.settings, "runs", shown.id, False)
+    with acting(VISITOR):
+        assert runs.runs() == []
+
+
+def test_a_visitor_sees_bundled_and_published_data(settings, tmp_path):
+    subset.ensure_bundled(settings)
+    (tmp_path / "own.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    own = sources.open_file(settings, tmp_path / "own.jsonl")
+    with acting(VISITOR):
+        assert [d.source.kind for d in table.opened_datasets(settings)] == ["bundled"]
+        assert [s.source.kind for s in subset.subsets(settings)] == ["bundled"]
+        with pytest.raises(StudioError, match="There is no open data set") as refused:
+            table.find(settings, own.id)
+        assert own.id not in str(refused.value).partition("Opened so far")[2]
+    published.publish(settings, "datasets", own.id, True)
+    with acting(VISITOR):
+        assert table.find(settings, own.id).rows == 1
+
+
+def test_a_damaged_list_publishes_nothing_and_is_not_written_over(settings):
+    (settings.home / "published.json").write_text("{")
+    with pytest.raises(StudioError, match="cannot be read"):
+        published.publish(settings, "runs", "x", True)
+    with acting(VISITOR), pytest.raises(StudioError):
+        published.run_is_open(settings, "x", "finished")
+
+
+def test_a_visitor_s_file_lies_where_nobody_can_guess(settings, monkeypatch):
+    assert access.exports(settings) == settings.exports_dir
+    monkeypatch.setattr(access, "_KEPT_EXPORTS", 3)
+    with acting(VISITOR):
+        made = [access.exports(settings) for _ in range(5)]
+    assert len({path.name for path in made}) == 5
+    assert len(list((settings.exports_dir / "visitors").iterdir())) == 3

@@ -1,0 +1,87 @@
+"""core/cleanup.py: listed first, then removed; what is needed is never listed."""
+
+import os
+import time
+
+import pytest
+
+from core import cleanup, published
+from core.access import Caller, Role, acting
+from core.errors import StudioError
+
+OLD = time.time() - 40 * 86400
+
+
+def checkpoint(run, step: int):
+    folder = run.checkpoints_dir / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"x" * 5000)
+    return folder
+
+
+def names(settings, *kinds, **more) -> list[str]:
+    return [item.name for item in cleanup.found(settings, kinds, **more)]
+
+
+def test_what_is_needed_is_never_listed(a_run, runs):
+    ended, shown, queued = a_run(), a_run(), a_run(status="queued", ended=None)
+    published.publish(runs.settings, "runs", shown.id, True)
+    for run in (ended, shown, queued):
+        checkpoint(run, 3)
+    assert names(runs.settings, "runs") == [f"runs/{ended.id}"]
+    assert names(runs.settings, "checkpoints") == [f"runs/{ended.id}/checkpoints/checkpoint-3"]
+
+
+def test_age_and_size_choose(settings):
+    (settings.home / "uploads").mkdir()
+    for name, size, when in (("old", 10, OLD), ("large", 2**21, time.time()), ("both", 2**22, OLD)):
+        (settings.home / "uploads" / name).write_bytes(b"x" * size)
+        os.utime(settings.home / "uploads" / name, (when, when))
+    assert names(settings, "uploads") == ["uploads/both", "uploads/large", "uploads/old"]
+    assert names(settings, "uploads", days=30) == ["uploads/both", "uploads/old"]
+    assert names(settings, "uploads", days=30, mib=1) == ["uploads/both"]
+
+
+def test_a_list_removes_nothing_and_a_yes_removes_what_was_listed(a_run, runs):
+    run = a_run()
+    kept, gone = checkpoint(run, 3), checkpoint(run, 6)
+    items = cleanup.found(runs.settings, ["checkpoints"])
+    assert kept.is_dir()
+    assert gone.is_dir()
+    freed = cleanup.remove(runs.settings, [item for item in items if item.path == gone])
+    assert freed == 5000
+    assert kept.is_dir()
+    assert not gone.exists()
+
+
+def test_a_run_that_goes_on_again_is_left_alone(a_run, runs):
+    run = a_run()
+    items = cleanup.found(runs.settings, ["runs"])
+    run.save_state(run.saved_state().model_copy(update={"status": "queued"}))
+    assert cleanup.remove(runs.settings, items) == 0
+    assert run.folder.is_dir()
+
+
+def test_leftovers_are_old_and_hidden(settings):
+    for name, when in ((".cut-old", OLD), (".cut-new", time.time())):
+        (settings.subsets_dir / name).mkdir()
+        os.utime(settings.subsets_dir / name, (when, when))
+    assert names(settings, "leftovers") == ["subsets/.cut-old"]
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(settings, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").touch()
+    (settings.exports_dir / "link").symlink_to(tmp_path / "elsewhere")
+    cleanup.remove(settings, cleanup.found(settings, ["exports"]))
+    assert not (settings.exports_dir / "link").is_symlink()
+    assert (tmp_path / "elsewhere" / "file").exists()
+
+
+def test_misuse_is_a_sentence(settings):
+    with pytest.raises(StudioError, match=r"no kind '\.\./runs'"):
+        cleanup.found(settings, ["../runs"])
+    with pytest.raises(StudioError, match="0 or more"):
+        cleanup.found(settings, ["runs"], days=-1)
+    with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="owner's"):
+        cleanup.found(settings, ["runs"])

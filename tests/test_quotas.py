@@ -1,0 +1,117 @@
+"""core/quotas.py and core/chat/allowance.py: what is given away, and what was used of it."""
+
+import pytest
+
+from core import quotas
+from core.access import Caller, Role, acting
+from core.chat import conversation
+from core.chat.allowance import Allowance
+from core.chat.answer import Lane, LaneAnswer
+from core.chat.engine import Ticket
+from core.chat.sampling import Sampling
+from core.errors import StudioError
+from core.quotas import Quotas, Tokens
+from core.runs import process
+from core.runs.config import QLoRAConfig
+
+VISITOR = Caller(Role.VISITOR, "browser x")
+
+
+def asked(*lengths: int) -> Ticket:
+    lanes = [Lane([{"role": "user", "content": "abc" * 10}], Sampling(max_new_tokens=n)) for n in lengths]
+    return Ticket(None, lanes, {})
+
+
+def test_limits_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("STUDIO_QUOTA_VISITOR_TOKENS", "7")
+    assert Quotas().visitor_tokens == 7
+
+
+def test_tokens_are_set_aside_and_given_back(settings):
+    tokens = Tokens(settings, Quotas(visitor_tokens=100, visitors_tokens=150))
+    tokens.reserve("a", 80)
+    tokens.settle("a", 80, 30)
+    assert tokens.used() == {"a": 30}
+    tokens.reserve("a", 70)
+    tokens.settle("a", 70, 70)
+    with pytest.raises(StudioError, match="0 of a visitor's 100"):
+        tokens.reserve("a", 1)
+    with pytest.raises(StudioError, match="used up"):
+        tokens.reserve("b", 60)
+
+
+def test_one_visitor_asks_one_question_at_a_time(settings):
+    tokens = Tokens(settings, Quotas(visitors_waiting=2))
+    tokens.reserve("a", 1)
+    with pytest.raises(StudioError, match="last question"):
+        tokens.reserve("a", 1)
+    tokens.reserve("b", 1)
+    with pytest.raises(StudioError, match="Too many"):
+        tokens.reserve("c", 1)
+
+
+def test_a_restart_forgets_nothing_and_a_new_day_does(settings, monkeypatch):
+    Tokens(settings, Quotas()).reserve("a", 500)
+    again = Tokens(settings, Quotas())
+    assert again.used() == {"a": 500}
+    again._day = "2000-01-01"
+    monkeypatch.setattr(quotas, "read_json", lambda path: {"day": "2000-01-01", "used": {"a": 5}})
+    assert again.used() == {}
+
+
+def test_a_visitor_s_answers_are_short_and_counted(settings):
+    allowance = Allowance(settings)
+    ticket = asked(4000, 8)
+    with acting(VISITOR):
+        settle = allowance.take(ticket)
+    most = allowance.quotas.visitor_answer
+    assert [lane.sampling.max_new_tokens for lane in ticket.lanes] == [most, 8]
+    assert allowance.tokens.used() == {VISITOR.name: 20 + most + 8}
+    ticket.answers = [LaneAnswer(tokens=5), LaneAnswer(tokens=8, continued=2)]
+    settle()
+    assert allowance.tokens.used() == {VISITOR.name: 20 + 5 + 6}
+
+
+def test_the_owner_is_not_counted(settings):
+    allowance, ticket = Allowance(settings), asked(4000)
+    allowance.take(ticket)()
+    assert ticket.lanes[0].sampling.max_new_tokens == 4000
+    assert allowance.tokens.used() == {}
+
+
+def test_visitors_conversations_beyond_the_quota_go_the_oldest_first(settings):
+    owners = conversation.fresh()
+    conversation.save(settings, owners)
+    made = []
+    for _ in range(4):
+        with acting(VISITOR):
+            made.append(conversation.fresh())
+            conversation.save(settings, made[-1])
+            assert conversation.load(settings, owners.id) is None, "the owner's is not a visitor's to read"
+    conversation.forget_oldest(settings, 2)
+    assert [conversation.load(settings, one.id) is not None for one in made] == [False, False, True, True]
+    assert conversation.load(settings, owners.id)
+
+
+def test_uploads_keep_to_their_quota(settings):
+    folder = settings.home / "uploads"
+    folder.mkdir()
+    (folder / "one").write_bytes(b"x" * 1000)
+    small = Quotas(upload_mib=1, uploads=2, uploads_gib=2e-6, free_gib=0)
+    quotas.room_for_upload(settings, small, folder, 1000)
+    for limits, size, words in (
+        (small, 2**21, "1 MiB are allowed"), (small, 1200, "Uploads would take"), (small, None, "not said"),
+        (Quotas(uploads=1), 1, "are kept"), (Quotas(free_gib=10**9), 1, "left alone"),
+    ):  # fmt: skip
+        with pytest.raises(StudioError, match=words):
+            quotas.room_for_upload(settings, limits, folder, size)
+
+
+def test_runs_keep_to_their_quota(a_run, runs, monkeypatch):
+    a_run()
+    monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
+    with pytest.raises(StudioError, match="1 are allowed"):
+        process.submit(runs, QLoRAConfig())
+    with acting(VISITOR), pytest.raises(StudioError):
+        process.submit(runs, QLoRAConfig())
+    assert len(runs.runs()) == 1

@@ -1,0 +1,58 @@
+"""core/secret.py: secrets do not leave in text."""
+
+import json
+import logging
+
+import pytest
+
+from core.secret import MASK, log_event, mask_logs, masked
+from studio.told import shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hf_abcdefghijklmnopqrstuvwxyz", "Authorization: Bearer abc.def-ghi", "https://me:pass@huggingface.co/x",
+     "sk-abcdefghijklmnopqrst", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", "ghp_abcdefghijklmnopqrstuvwxyz"],
+)  # fmt: skip
+def test_what_looks_like_a_token_is_masked(text):
+    assert MASK in masked(f"before {text} after")
+    assert not any(part in masked(text) for part in ("abcdef", "pass@", "abc.def", "eyJ"))
+
+
+def test_the_values_of_secret_variables_are_masked_wherever_they_stand(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    monkeypatch.setenv("STUDIO_PASSWORD", "open sesame")
+    assert masked("key=0123456789abcdef, open sesame!") == f"key={MASK}, {MASK}!"
+
+
+def test_ordinary_text_stays_as_it_is():
+    text = "row 12: the token count of hf_model is 34; secretary, password: none"
+    assert masked(text) == text
+
+
+def test_a_defect_s_traceback_is_masked_too(monkeypatch, capsys):
+    monkeypatch.setenv("HF_TOKEN", "hf_verysecretindeed12345")
+    shown(RuntimeError("sent hf_verysecretindeed12345 to the Hub"))
+    said = capsys.readouterr().err
+    assert "RuntimeError" in said
+    assert "verysecret" not in said
+
+
+def test_logs_of_libraries_are_masked(monkeypatch, capsys):
+    handler = logging.StreamHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        mask_logs()
+        logging.getLogger("huggingface_hub").warning("using %s", "hf_abcdefghijklmnopqrstuvwxyz")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert "abcdefghijk" not in capsys.readouterr().err
+
+
+def test_events_are_lines_of_json_where_they_are_asked_for(monkeypatch, capsys):
+    log_event("quiet")
+    monkeypatch.setenv("STUDIO_LOG", "json")
+    log_event("call", call="start", token="hf_abcdefghijklmnopqrstuvwxyz")
+    line = json.loads(capsys.readouterr().err)
+    assert line["event"] == "call"
+    assert line["token"] == MASK
