@@ -8,7 +8,7 @@ import gradio as gr
 
 from components.data_table import value_of
 from components.remembered import build_remembered
-from core.chat.conversation import MOST_LANES
+from core.chat.conversation import MOST_LANES, key_of
 from core.chat.engine import Engine
 from studio.chat.beside import Beside
 from studio.chat.choosing import ALL, Choosing
@@ -117,8 +117,14 @@ def _wire_lanes(
     do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list
 ) -> None:
     drawn, chat = lanes.drawn(beside.scope), states.chat
-    lanes.base.input(told(do.choose_base, visitor=True), [chat, lanes.base], drawn, **QUIET)
-    lanes.count.input(told(do.choose_count, visitor=True), [chat, lanes.count], drawn, **QUIET)
+
+    def follow(chosen: gr.events.Dependency) -> None:
+        """The board has as many lanes as were chosen; what was refused is shown as it is."""
+        chosen.success(told(do.talking.drawn, visitor=True), [chat, talk.show], view, **QUIET)
+        chosen.failure(told(do.shown_again, visitor=True), chat, drawn, **QUIET)
+
+    follow(lanes.base.input(told(do.choose_base, visitor=True), [chat, lanes.base], drawn, **QUIET))
+    follow(lanes.count.input(told(do.choose_count, visitor=True), [chat, lanes.count], drawn, **QUIET))
     for at in range(MOST_LANES):
 
         def run_chosen(chat_id: str, run_id: str, lane: int = at) -> list[Any]:
@@ -133,7 +139,7 @@ def _wire_lanes(
             for values in do.talking.move(chat_id, lane, show, request):
                 yield [*([gr.skip()] * len(drawn)), *values]
 
-        lanes.runs[at].input(told(run_chosen, visitor=True), [chat, lanes.runs[at]], drawn, **QUIET)
+        follow(lanes.runs[at].input(told(run_chosen, visitor=True), [chat, lanes.runs[at]], drawn, **QUIET))
         moved = {"chat_id": chat, "place": lanes.steps[at], "show": talk.show, "scope": states.scope, **beside.fields}
         lanes.steps[at].release(told(step_chosen, visitor=True), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET)
 
@@ -156,7 +162,8 @@ def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWi
     def branches(chat_id: str) -> Any:
         found = talking.find(chat_id).branches if chat_id else []
         choices = [
-            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} questions)", at - 1) for at, turns in enumerate(found, 1)
+            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} question{'s' * (len(turns) != 1)})", key_of(turns))
+            for at, turns in enumerate(found, 1)
         ]
         return gr.update(choices=choices, value=None, visible=bool(found))
 

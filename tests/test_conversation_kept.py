@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from core.chat import conversation
 from core.chat.answer import LaneAnswer
-from core.chat.conversation import Answer, Conversation, LaneChoice
+from core.chat.conversation import Answer, Conversation, LaneChoice, key_of
 from core.errors import StudioError
 
 
@@ -45,8 +45,21 @@ def test_what_is_not_there_is_refused_with_the_numbers():
         kept.undo()
     with pytest.raises(StudioError, match="no question 3; this conversation has 0"):
         kept.edit(2, "x")
-    with pytest.raises(StudioError, match="no branch 1; this conversation has 0"):
-        kept.switch(0)
+    with pytest.raises(StudioError, match="no branch 'x'; this conversation has 0"):
+        kept.switch("x")
+
+
+def test_a_branch_chosen_twice_is_switched_to_once():
+    """A list may tell of one click twice."""
+    kept = conversation.fresh()
+    for prompt in ("One?", "Two?", "Three?"):
+        kept.ask(prompt)
+        kept.undo()
+    keys = [key_of(turns) for turns in kept.branches]
+    for _ in range(2):
+        kept.switch(keys[0])
+    assert [turn.prompt for turn in kept.turns] == ["One?"]
+    assert [key_of(turns) for turns in kept.branches] == keys[1:]
 
 
 class Talking(RuleBasedStateMachine):
@@ -84,7 +97,7 @@ class Talking(RuleBasedStateMachine):
     @precondition(lambda self: self.kept.branches)
     @rule(at=st.integers(0, 20))
     def switch(self, at):
-        self.kept.switch(at % len(self.kept.branches))
+        self.kept.switch(key_of(self.kept.branches[at % len(self.kept.branches)]))
 
     @invariant()
     def nothing_is_lost(self):

@@ -257,6 +257,27 @@ def test_a_failure_of_the_model_is_told_to_those_it_answers_and_the_queue_goes_o
     assert texts(engine, questions(store, "Hi."))
 
 
+def test_a_failure_of_one_row_is_told_to_its_asker_alone(engine, store, monkeypatch):
+    from core.chat.picking import Picker
+
+    pick = Picker.pick
+
+    def broken(self, logits):
+        if self._sampling.seed == 13:
+            raise RuntimeError("no token")
+        return pick(self, logits)
+
+    monkeypatch.setattr(Picker, "pick", broken)
+    stream = engine.ask(questions(store, "Hi.", sampling=LONG))
+    while not next(stream).answers[0].tokens:
+        pass
+    with pytest.raises(RuntimeError, match="no token"):
+        texts(engine, questions(store, "Hi.", sampling=GREEDY.model_copy(update={"seed": 13})))
+    *_, told = stream
+    assert told.answers[0].end in ("length", "end")
+    assert engine.loaded is not None
+
+
 @pytest.mark.parametrize(("status", "free", "leaves"), [
     ("preparing", 0.001, True), ("preparing", 70, False), ("running", 0.001, False),
 ])  # fmt: skip

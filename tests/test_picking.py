@@ -72,3 +72,17 @@ def test_the_same_seed_draws_the_same():
     pickers = [Picker(Sampling(temperature=1, seed=seed), []) for seed in (1, 1, 2)]
     first, second, third = ([picker.pick(LOGITS)[0] for _ in range(30)] for picker in pickers)
     assert first == second != third
+
+
+@pytest.mark.parametrize("temperature", [1e-308, 1e-40, 1e-4])
+def test_hardly_any_temperature_is_none(temperature):
+    token, _ = Picker(Sampling(temperature=temperature), []).pick(LOGITS)
+    assert token == int(LOGITS.argmax())
+
+
+@given(
+    st.floats(1e-3, 2), st.floats(1e-3, 1), st.integers(0, 1000), st.floats(0, 1, exclude_max=True), st.floats(0.1, 2)
+)
+def test_whatever_is_within_bounds_draws_a_token(temperature, top_p, top_k, min_p, penalty):
+    settings = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, repetition_penalty=penalty)
+    assert 0 <= Picker(settings, [0, 3]).pick(LOGITS)[0] < len(LOGITS)

@@ -41,9 +41,9 @@ def test_a_half_written_line_costs_that_line_only(path):
 def test_the_last_vote_of_a_chat_is_taken_back(path):
     for verdict, chat in (("left", "a"), ("right", "a"), ("tie", "b")):
         votes.add(path, vote(verdict, chat=chat))
-    assert votes.undo(path, "a").verdict == "right"
+    assert votes.undo(path, "a", "").verdict == "right"
     assert [(found.chat, found.verdict) for found in votes.read(path)] == [("a", "left"), ("b", "tie")]
-    assert votes.undo(path, "nobody") is None
+    assert votes.undo(path, "nobody", "") is None
 
 
 def test_votes_of_many_at_once_are_all_there(path):

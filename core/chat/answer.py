@@ -57,6 +57,7 @@ class LaneAnswer:
     logprobs: list[float] = field(default_factory=list, repr=False)
     pieces: list[str] = field(default_factory=list, repr=False)
     note: str = ""
+    error: Exception | None = field(default=None, repr=False)  # why it failed
     continued: int = 0  # tokens that were there before
 
     @property

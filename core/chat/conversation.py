@@ -6,6 +6,7 @@ Nothing that was said is lost: an answer that is written anew stays among the ea
 edited or taken back leaves its old turns behind as a branch.
 """
 
+import hashlib
 import secrets
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,14 @@ class Answer(BaseModel):
 class Turn(BaseModel):
     """A question, with the lanes' answers; an empty list for a lane that has none yet. The last of a list is shown."""
 
+    id: str = Field(default_factory=lambda: secrets.token_hex(8))
     prompt: str
     reference: str = ""  # the answer in the held-out row that the question is from
     answers: list[list[Answer]] = Field(default_factory=lambda: [[] for _ in range(MOST_LANES)])
     blind: bool = False
     order: list[int] = Field(default_factory=lambda: list(range(MOST_LANES)))  # which lane stands where on the screen
     verdict: str = ""  # of the vote on these answers
+    chosen: str = ""  # who won it
 
     @property
     def hidden(self) -> bool:
@@ -157,17 +160,26 @@ class Conversation(BaseModel):
         self._branch()
         self.turns = self.turns[:-1]
 
-    def switch(self, branch: int) -> None:
-        """Go on with a branch; the present turns become one."""
-        if not 0 <= branch < len(self.branches):
-            raise StudioError(f"There is no branch {branch + 1}; this conversation has {len(self.branches)}.")
-        chosen = self.branches.pop(branch)
+    def switch(self, key: str) -> None:
+        """Go on with the branch of a key; the present turns become one. Asked twice, it is done once."""
+        if key == key_of(self.turns):
+            return
+        place = next((at for at, turns in enumerate(self.branches) if key_of(turns) == key), None)
+        if place is None:
+            raise StudioError(f"There is no branch {key!r}; this conversation has {len(self.branches)}.")
+        chosen = self.branches.pop(place)
         if self.turns:
             self._branch()
         self.turns = chosen
 
     def _branch(self) -> None:
         self.branches.append([turn.model_copy(deep=True) for turn in self.turns])
+
+
+def key_of(turns: list[Turn]) -> str:
+    """What tells a branch from others: what it holds, wherever it stands."""
+    told = "".join(turn.model_dump_json() for turn in turns)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def fresh() -> Conversation:

@@ -232,9 +232,9 @@ class Engine:
         return True
 
     def _load(self, ticket: Ticket) -> None:
+        self._tell(ticket, f"Loading {ticket.base.model.name}")
         from core.chat.lanes import Lanes
 
-        self._tell(ticket, f"Loading {ticket.base.model.name}")
         self._drop()
         room.check_room(self.store, ticket.base.config)
         self._lanes = Lanes(load_base(ticket.base.model, ticket.base.precision))
@@ -260,7 +260,8 @@ class Engine:
         """Tell everybody what is new, and end those whose lanes have all ended."""
         for active in [active for active in self._active if all(answer.end for answer in active[0].answers)]:
             self._active.remove(active)
-            self._end(active[0])
+            error = next((answer.error for answer in active[0].answers if answer.error), None)
+            self._end(active[0], error)
         with self._changed:
             self._tell_all()
 

@@ -108,6 +108,13 @@ class _Writer:
         answer.tokens = answer.continued = len(lane.begun)
 
     def take(self, logits: torch.Tensor) -> int | None:
+        try:
+            return self._taken(logits)
+        except Exception as error:  # of this row alone: those beside it go on
+            self._answer.error, self._answer.end = error, "failed"
+            return None
+
+    def _taken(self, logits: torch.Tensor) -> int | None:
         answer = self._answer
         token, logprob = self._picker.pick(logits)
         answer.seconds = time.perf_counter() - self._began

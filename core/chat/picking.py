@@ -4,6 +4,8 @@ import torch
 
 from core.chat.sampling import Sampling
 
+GREEDY_BELOW = 1e-3  # a smaller temperature would divide to infinity
+
 
 class Picker:
     """Draws a lane's tokens: with random numbers of its own, and a memory of what was said."""
@@ -28,7 +30,7 @@ class Picker:
         settings = self._sampling
         if settings.repetition_penalty != 1:
             scores = self._penalised(scores)
-        if settings.temperature == 0:
+        if settings.temperature < GREEDY_BELOW:
             return int(scores.argmax())
         probabilities = shares(scores, settings)
         return int(torch.multinomial(probabilities, 1, generator=self._generator))

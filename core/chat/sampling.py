@@ -9,17 +9,25 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     temperature: float = Field(
-        0.7, ge=0, le=2, title="Temperature", description="0 always takes the likeliest token; higher varies more."
+        0.7,
+        ge=0,
+        le=2,
+        title="Temperature",
+        description="0 always takes the likeliest token, and so does less than 0.001; higher varies more.",
     )
     top_p: float = Field(
-        0.9, gt=0, le=1, title="Top-p", description="Pick among the likeliest tokens that together reach this share."
+        0.9,
+        ge=0.001,
+        le=1,
+        title="Top-p",
+        description="Pick among the likeliest tokens that together reach this share.",
     )
     top_k: int = Field(0, ge=0, le=1000, title="Top-k", description="Pick among so many tokens at most; 0: all.")
     min_p: float = Field(
         0.0, ge=0, lt=1, title="Min-p", description="Leave out tokens less likely than this share of the likeliest."
     )
     repetition_penalty: float = Field(
-        1.0, gt=0, le=2, title="Repetition penalty",
+        1.0, ge=0.1, le=2, title="Repetition penalty",
         description="Above 1, what was said or asked before becomes less likely. 1.1 is much.",
     )  # fmt: skip
     max_new_tokens: int = Field(200, ge=1, le=4096, title="Length", description="Longest answer, in tokens.")

@@ -27,6 +27,7 @@ _Z = 1.959963984540054  # of the normal distribution, for 95 %
 
 class Vote(BaseModel):
     """Attributes:
+    turn: the id of the question's turn.
     messages: the conversation up to the question.
     answers: left and right, as they stood on the screen.
     blind: whether names were hidden.
@@ -34,6 +35,7 @@ class Vote(BaseModel):
 
     time: float = Field(default_factory=time.time)
     chat: str
+    turn: str = ""
     messages: list[dict[str, str]]
     answers: list[Answer] = Field(min_length=2, max_length=2)
     verdict: Verdict
@@ -67,11 +69,13 @@ def add(path: Path, vote: Vote) -> None:
         os.fsync(stream.fileno())
 
 
-def undo(path: Path, chat: str) -> Vote | None:
-    """Take a chat's last vote back; the vote, or None where there is none."""
+def undo(path: Path, chat: str, turn: str) -> Vote | None:
+    """Take the last vote on a chat's turn back; the vote, or None where there is none."""
     with FileLock(f"{path}.lock"):
         votes = read(path)
-        last = next((at for at in reversed(range(len(votes))) if votes[at].chat == chat), None)
+        last = next(
+            (at for at in reversed(range(len(votes))) if (votes[at].chat, votes[at].turn) == (chat, turn)), None
+        )
         if last is None:
             return None
         gone = votes.pop(last)

@@ -131,7 +131,8 @@ def build_asking() -> AskingWidgets:
         elem_id="answers-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
-        [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MOST_LANES, label=about["lanes"].title,
+        [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MOST_LANES, allow_custom_value=True,
+        label=about["lanes"].title,
         info="Who answers: one to four, all on one base model.", elem_id="answers-lanes",
     )  # fmt: skip
     for pair in (_SHOWN[:2], _SHOWN[2:]):

@@ -1,5 +1,6 @@
 """Beside the conversation: questions to ask, why an answer was given, what the models read, and files to take away."""
 
+import contextlib
 import random
 import time
 from typing import Any
@@ -51,9 +52,12 @@ class Beside:
         ]
 
     def _run(self, chat_id: str) -> Run | None:
-        kept = self.talking.find(chat_id)
-        run_id = next((lane.run for lane in kept.lanes if lane.run), None)
-        return self.store.run(run_id) if run_id else None
+        """The first run of a lane that is still there."""
+        for lane in self.talking.find(chat_id).lanes:
+            if lane.run:
+                with contextlib.suppress(StudioError):  # gone; its lane says so
+                    return self.store.run(lane.run)
+        return None
 
     # Why
 

@@ -79,6 +79,9 @@ class Choosing:
             return mine, chat_id
         fresh = conversation.fresh()
         fresh.base, fresh.lanes, fresh.settings, fresh.blind = kept.base, kept.lanes, kept.settings, kept.blind
+        there = {run.id for run in self.runs_of(kept.base)}
+        if any(lane.run and lane.run not in there for lane in fresh.lanes):
+            self._lanes_anew(fresh)  # a run is gone
         conversation.save(self.settings, fresh)
         return _text([fresh.id, *_ids(mine)]), fresh.id
 
@@ -115,15 +118,21 @@ class Choosing:
             gr.update(choices=scopes),
         ]  # fmt: skip
 
+    def shown_again(self, chat_id: str) -> list[Any]:
+        """What is chosen, after something else was refused."""
+        return self.shown(self.talking.find(chat_id))
+
     def _lane(self, kept: Conversation, at: int, runs: list[Run]) -> tuple[Any, Any]:
         if at >= len(kept.lanes):
             return gr.update(visible=False), gr.update(visible=False)
         lane = kept.lanes[at]
         choices = [("The base", ""), *((run.title, run.id) for run in runs)]
+        if lane.run and lane.run not in (run.id for run in runs):
+            choices.append((f"{lane.run} (gone)", lane.run))
         steps = self._steps(lane.run, runs)
         place = steps.index(lane.adapter) if lane.adapter in steps else len(steps) - 1
         return (
-            gr.update(choices=choices, value=lane.run if lane.run in dict(choices).values() else "", visible=True),
+            gr.update(choices=choices, value=lane.run, visible=True),
             gr.update(minimum=0, maximum=max(1, len(steps) - 1), value=max(0, place), visible=len(steps) > 1,
                       label=f"Checkpoint: {steps[place]}" if steps else "Checkpoint"),
         )  # fmt: skip

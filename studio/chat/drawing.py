@@ -55,11 +55,17 @@ def last_board(live: Live) -> str:
     return board_html([_turn(live.kept, len(live.kept.turns) - 1, live, ())])
 
 
-def voted_words(turn: Turn, lanes: int) -> str:
-    """What the vote was, with the names that a blind round kept back."""
-    names = [_name(turn, lane) for lane in turn.order if lane < lanes]
-    said = {"left": names[0], "right": names[-1]}.get(turn.verdict, turn.verdict)
-    return f"Your vote: {turn.verdict}{f' ({said})' if said != turn.verdict else ''}."
+def voted_words(turn: Turn) -> str:
+    """What the vote was, with the name that a blind round kept back."""
+    return f"Your vote: {turn.verdict}{f' ({turn.chosen})' if turn.chosen else ''}."
+
+
+def shown_name(answer: Answer | None) -> str:
+    """Who gave an answer, as the page says it; nobody for none."""
+    if answer is None:
+        return ""
+    name = name_of(answer)
+    return "Base" if name == "base" else name.replace("/", " · ")
 
 
 def _turn(kept: Conversation, at: int, live: Live | None, show: Sequence[str]) -> BoardTurn:
@@ -72,7 +78,7 @@ def _turn(kept: Conversation, at: int, live: Live | None, show: Sequence[str]) -
         cards.append(LaneCard("Reference, from the held-out row", turn.reference, kind="reference"))
     both = [turn.shown(lane) for lane in order]
     votable = live is None and last and lanes == 2 and len(both) == 2 and all(one and one.text for one in both)
-    voted = voted_words(turn, lanes) if turn.verdict else ""
+    voted = voted_words(turn) if turn.verdict else ""
     return BoardTurn(at, turn.prompt, cards, vote=votable and not turn.verdict, voted=voted)
 
 
@@ -127,15 +133,14 @@ def _actions(kept: Conversation, at: int, lane: int, answer: Answer) -> list[tup
 def _name(turn: Turn, lane: int, choice: LaneChoice | None = None) -> str:
     """Who answers in a lane, or will."""
     run, adapter = choice.who if choice else ("", "")
-    name = name_of(turn.shown(lane) or Answer(run=run, adapter=adapter))
-    return "Base" if name == "base" else name.replace("/", " · ")
+    return shown_name(turn.shown(lane) or Answer(run=run, adapter=adapter))
 
 
 def _under(answer: Answer | LaneAnswer) -> str:
     facts = [
         f"{answer.tokens} tokens",
         f"first after {answer.first_token_seconds:.1f} s",
-        f"{answer.tokens_per_second:.0f} tokens/s",
+        f"{answer.tokens_per_second:.{0 if answer.tokens_per_second >= 10 else 1}f} tokens/s",
         END_WORDS[answer.end],
     ]
     if isinstance(answer, Answer) and answer.settings.get("temperature"):

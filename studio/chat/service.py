@@ -3,7 +3,7 @@
 from typing import Any
 
 from core.chat.asking import Asked, ticket
-from core.chat.conversation import BASE
+from core.chat.conversation import BASE, MOST_LANES
 from core.chat.engine import Engine
 from core.errors import StudioError
 from studio.chat.choosing import Choosing, sampling
@@ -24,14 +24,18 @@ def build_chat_call(engine: Engine):
         Returns:
             For each lane: model, text, tokens, end, first_token_seconds, tokens_per_second, note.
         """
-        if not isinstance(lanes, list) or not lanes:
-            raise StudioError('No lane is chosen. Give a list such as ["base", "RUN"].')
+        if not isinstance(lanes, list) or not 0 < len(lanes) <= MOST_LANES:
+            raise StudioError(
+                f'Lanes are {str(lanes)[:80]!r}; expected a list of one to {MOST_LANES}: ["base", "RUN"].'
+            )
+        if not isinstance(prompt, str) or not isinstance(settings or {}, dict):
+            raise StudioError('The prompt is a text, and settings are names with values: {"temperature": 0}.')
         values = sampling(settings or {})
         asked = []
         for name in lanes:
             run, _, adapter = str(name).partition("/")
             run = "" if run == BASE else run
-            asked.append(Asked([{"role": "user", "content": prompt or ""}], values, run, adapter or "final"))
+            asked.append(Asked([{"role": "user", "content": prompt}], values, run, adapter or "final"))
         base = None if any(one.run for one in asked) else choosing.base_named(choosing.default_base())
         *_, told = engine.ask(ticket(engine.store, asked, base))
         return [

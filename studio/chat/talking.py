@@ -107,7 +107,8 @@ class Talking:
         """Answer the last question again, in one lane or all, with the next seed."""
         with self.changing(chat_id) as kept:
             lanes = self._answerable(kept, lane)
-            kept.turns[-1].verdict = ""
+            if kept.turns[-1].verdict:
+                raise StudioError("You voted on these answers. Undo the vote first, or ask again.")
         more = max(len(kept.turns[-1].answers[at]) for at in lanes)
         yield from self._write(chat_id, lanes, {}, show, request, seeds_on=more)
 
@@ -123,15 +124,14 @@ class Talking:
     def move(self, chat_id: str, lane: int, show: list[str], request: gr.Request) -> Iterator[list[Any]]:
         """After another checkpoint was chosen: show its answer to the last question, and write it if there is none."""
         with self.changing(chat_id) as kept:
-            if not kept.turns or kept.turns[-1].hidden:
-                return
+            if not kept.turns or kept.turns[-1].hidden or kept.turns[-1].verdict:
+                return  # what is voted on stays as it was; the next question goes to the new one
             found, settings = kept.turns[-1].answers[lane], kept.sampling(lane).model_dump()
             wanted = (*kept.lanes[lane].who, settings)
             known = next((a for a in found if (a.run, a.adapter, a.settings) == wanted and a.end != "stopped"), None)
             if known:
                 found.remove(known)
                 found.append(known)
-            kept.turns[-1].verdict = ""
         if known:
             yield self.drawn(chat_id, show)
         else:
@@ -164,7 +164,7 @@ class Talking:
             yield from self._followed(live)
         finally:
             self._keep(chat_id, live, settings)
-        yield self.drawn(chat_id, show, hint="", busy=False)
+        yield self.drawn(chat_id, show, hint="", busy=False, editing=-1)
 
     def _followed(self, live: Live) -> Iterator[list[Any]]:
         shown_at, hint = 0.0, ""
@@ -236,6 +236,8 @@ class Talking:
 
     def edit(self, chat_id: str, at: int) -> list[Any]:
         """A question in the prompt box, to be asked anew in its place."""
+        if chat_id in self._live:
+            raise StudioError(_WRITING)
         kept = self.find(chat_id)
         if not 0 <= at < len(kept.turns):
             raise StudioError(f"There is no question {at + 1}; this conversation has {len(kept.turns)}.")
@@ -248,9 +250,9 @@ class Talking:
             kept.turns[-1].other_try(lane)
         return self.drawn(chat_id, show)
 
-    def switch(self, chat_id: str, branch: int | None, show: list[str]) -> list[Any]:
-        if not isinstance(branch, (int, float)):
+    def switch(self, chat_id: str, branch: str | None, show: list[str]) -> list[Any]:
+        if not isinstance(branch, str) or not branch:
             raise StudioError("No branch is chosen. Choose one in the list.")
         with self.changing(chat_id) as kept:
-            kept.switch(int(branch))
+            kept.switch(branch)
         return self.drawn(chat_id, show, editing=-1)

@@ -13,6 +13,7 @@ from core.chat.conversation import Conversation
 from core.chat.votes import Tally, Vote
 from core.errors import StudioError
 from core.settings import slug
+from studio.chat.drawing import shown_name
 from studio.chat.talking import Talking
 
 
@@ -35,9 +36,9 @@ class Voting:
                 raise StudioError("You voted on these answers already. Undo that vote first.")
             messages = kept.asked(turn.order[0])
             votes.add(self._file(kept), Vote(
-                chat=chat_id, messages=messages, answers=answers, verdict=verdict, blind=turn.blind,
+                chat=chat_id, turn=turn.id, messages=messages, answers=answers, verdict=verdict, blind=turn.blind,
             ))  # fmt: skip
-            turn.verdict = verdict
+            turn.verdict, turn.chosen = verdict, shown_name({"left": answers[0], "right": answers[1]}.get(verdict))
         return [*self.talking.drawn(chat_id, show), self.tally(chat_id)]
 
     def unvote(self, chat_id: str, at: int, show: list[str]) -> list[Any]:
@@ -45,10 +46,8 @@ class Voting:
         with self.talking.changing(chat_id) as kept:
             if not 0 <= at < len(kept.turns) or not kept.turns[at].verdict:
                 raise StudioError("There is no vote to take back here.")
-            if any(turn.verdict for turn in kept.turns[at + 1 :]):
-                raise StudioError("A later question has a vote: take that one back first.")
-            votes.undo(self._file(kept), chat_id)
-            kept.turns[at].verdict = ""
+            votes.undo(self._file(kept), chat_id, kept.turns[at].id)
+            kept.turns[at].verdict = kept.turns[at].chosen = ""
         return [*self.talking.drawn(chat_id, show), self.tally(chat_id)]
 
     def tally(self, chat_id: str) -> str:

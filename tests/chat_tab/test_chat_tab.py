@@ -58,8 +58,11 @@ def test_the_chat_can_be_called_without_a_page(do, tuned):
 
 
 @pytest.mark.parametrize(("prompt", "lanes", "given", "words"), [
-    ("Hi.", [], {}, "No lane is chosen"),
-    ("Hi.", "base", {}, "No lane is chosen"),
+    ("Hi.", [], {}, "expected a list of one to 4"),
+    ("Hi.", "base", {}, "expected a list of one to 4"),
+    ("Hi.", ["base"] * 5, {}, "expected a list of one to 4"),
+    (["Hi."], ["base"], {}, "The prompt is a text"),
+    ("Hi.", ["base"], [1], "The prompt is a text"),
     (" ", ["base"], {}, "prompt is empty"),
     ("Hi.", ["none-such"], {}, "none-such"),
     ("Hi.", ["../x"], {}, r"\.\."),

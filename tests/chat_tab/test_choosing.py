@@ -1,6 +1,7 @@
 """Who answers: which conversation, which base, which runs and checkpoints in which lane, with which settings."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,6 +9,7 @@ from core.chat import conversation
 from core.chat.conversation import MOST_LANES
 from core.chat.sampling import Sampling
 from core.errors import StudioError
+from studio.chat.beside import Beside
 from studio.chat.choosing import ALL, NO_RUN
 
 DEFAULTS = Sampling().model_dump()
@@ -155,3 +157,17 @@ def test_a_page_of_another_browser_cannot_name_a_conversation(do, chat):
     """Only its id opens one, and ids are long and random."""
     chat_id = chat()
     assert conversation.load(do.settings, chat_id[:-1] + ("0" if chat_id[-1] != "0" else "1")) is None
+
+
+def test_a_run_that_is_gone_is_named_in_its_lane_and_a_new_chat_does_without(do, tuned, chat):
+    run = tuned()
+    chat_id = chat()
+    with do.talking.changing(chat_id) as kept:
+        kept.ask("Hi?")
+    shutil.rmtree(run.folder)
+    shown, _ = do.refresh(chat_id)
+    assert (f"{run.id} (gone)", run.id) in shown[4]["choices"]
+    assert shown[4]["value"] == run.id
+    assert Beside(do.talking).questions(chat_id)[1], "those of the bundled data"
+    _, fresh = do.new(chat_id, json.dumps([chat_id]))
+    assert lanes(do, fresh) == [("", "final")]

@@ -30,7 +30,7 @@ def test_each_card_says_who_answered_how_fast_and_why_it_ended():
     shown = now(conversation_of(answer("A.", first_token_seconds=0.5, tokens_per_second=7), answer("B.", run="r")))
     assert ">Base<" in shown
     assert ">r · final<" in shown
-    assert "2 tokens · first after 0.5 s · 7 tokens/s · ended by itself" in shown
+    assert "2 tokens · first after 0.5 s · 7.0 tokens/s · ended by itself" in shown
 
 
 def test_only_the_last_question_is_answered_again_and_voted_on():
@@ -68,7 +68,7 @@ def test_a_blind_round_shows_no_name_no_speed_and_another_order():
     assert "Answer A" in shown
     for told in (">Base<", "r · final", "tokens/s", 'data-event="why"'):
         assert told not in shown
-    kept.turns[0].verdict = "left"
+    kept.turns[0].verdict, kept.turns[0].chosen = "left", "r · final"
     assert "Your vote: left (r · final)." in now(kept)
 
 

@@ -8,6 +8,7 @@ import pytest
 from chat_page import PAGE
 
 from core.chat import conversation
+from core.chat.conversation import key_of
 from core.errors import StudioError
 from studio.chat.talking import BUSY, IDLE
 
@@ -124,7 +125,7 @@ def test_an_edited_question_leaves_the_old_turns_behind_as_a_branch(do, tuned, c
     kept = do.talking.find(chat_id)
     assert [turn.prompt for turn in kept.turns] == ["Name a fish."]
     assert [[turn.prompt for turn in branch] for branch in kept.branches] == [["Name a colour.", "Second?"]]
-    do.talking.switch(chat_id, 0, [])
+    do.talking.switch(chat_id, key_of(kept.branches[0]), [])
     assert [turn.prompt for turn in do.talking.find(chat_id).turns] == ["Name a colour.", "Second?"]
 
 
@@ -173,7 +174,11 @@ def test_while_an_answer_is_written_the_conversation_cannot_be_changed(do, tuned
     chat_id = chat(max_new_tokens=300)
     stream = do.talking.send(chat_id, "Count.", "", -1, [], PAGE)
     writing(do, chat_id, stream)
-    for change in (lambda: do.talking.undo(chat_id, []), lambda: send(do, chat_id, "And?")):
+    for change in (
+        lambda: do.talking.undo(chat_id, []),
+        lambda: send(do, chat_id, "And?"),
+        lambda: do.talking.edit(chat_id, 0),
+    ):
         with pytest.raises(StudioError, match="still being written"):
             change()
     do.talking.stop(chat_id)
@@ -231,7 +236,7 @@ def test_another_checkpoint_answers_the_same_question_once(do, tuned, chat):
     lambda do, chat_id: list(do.talking.retry(chat_id, 0, [], PAGE)),
     lambda do, chat_id: list(do.talking.go_on(chat_id, 0, [], PAGE)),
     lambda do, chat_id: do.talking.other_try(chat_id, 0, []),
-    lambda do, chat_id: do.talking.switch(chat_id, 5, []),
+    lambda do, chat_id: do.talking.switch(chat_id, "none", []),
     lambda do, chat_id: do.talking.find("0" * 32),
     lambda do, chat_id: do.talking.find("../runs"),
 ])  # fmt: skip

@@ -114,3 +114,24 @@ def test_blindness_is_kept_with_the_conversation(do, voting, chat):
     voting.be_blind(chat_id, True)
     assert do.talking.find(chat_id).blind
     assert voting.blindness(chat_id)["value"] is True
+
+
+def test_each_vote_is_taken_back_for_its_own_question(do, voting, asked):
+    chat_id, _ = asked()
+    voting.vote(chat_id, "right", [])
+    list(do.talking.send(chat_id, "Another.", "", -1, [], PAGE))
+    voting.vote(chat_id, "left", [])
+    voting.unvote(chat_id, 0, [])
+    assert [vote.verdict for vote in cast(do, chat_id)] == ["left"]
+    assert [turn.verdict for turn in do.talking.find(chat_id).turns] == ["", "left"]
+
+
+def test_what_was_voted_on_is_not_answered_anew(do, voting, asked):
+    chat_id, run = asked()
+    voting.vote(chat_id, "right", [])
+    with pytest.raises(StudioError, match="Undo the vote first"):
+        list(do.talking.retry(chat_id, None, [], PAGE))
+    do.choose_step(chat_id, 1, 0)
+    assert list(do.talking.move(chat_id, 1, [], PAGE)) == []
+    do.choose_count(chat_id, 4)
+    assert f"Your vote: right ({run.id} · final)." in do.talking.drawn(chat_id, [])[1]
