@@ -1,6 +1,7 @@
 """Who answers: the base model, the lanes over it with their checkpoints, and the settings of all or of one."""
 
 import json
+import math
 from typing import Any
 
 import gradio as gr
@@ -69,6 +70,8 @@ class Choosing:
         return _text([fresh.id, *ids]), fresh.id
 
     def choose_earlier(self, chat_id: str, mine: str) -> tuple[str, str]:
+        if not isinstance(chat_id, str):
+            raise StudioError(f"There is no chat {str(chat_id)[:40]!r}. Choose one in the list.")
         return self.opened(_text([chat_id, *_ids(mine)]))
 
     def new(self, chat_id: str, mine: str) -> tuple[str, str]:
@@ -164,7 +167,7 @@ class Choosing:
             used = {lane.run for lane in kept.lanes}
             spare = [lane for lane in more if lane.run not in used]
             spare += [LaneChoice(run=more[0].run) if more else LaneChoice() for _ in range(MOST_LANES)]
-            kept.lanes = [*kept.lanes, *spare][: max(1, min(MOST_LANES, int(count)))]
+            kept.lanes = [*kept.lanes, *spare][: max(1, min(MOST_LANES, _whole(count, "The number of lanes")))]
         return self.shown(kept)
 
     def choose_run(self, chat_id: str, lane: int, run_id: str) -> list[Any]:
@@ -187,7 +190,7 @@ class Choosing:
             _there(kept, lane)
             steps = self._steps(kept.lanes[lane].run, self.runs_of(kept.base))
             if steps:
-                kept.lanes[lane].adapter = steps[max(0, min(len(steps) - 1, int(place)))]
+                kept.lanes[lane].adapter = steps[max(0, min(len(steps) - 1, _whole(place, "The checkpoint")))]
         return self.shown(kept)
 
     # Settings
@@ -231,6 +234,12 @@ def _ids(mine: str) -> list[str]:
 
 def _text(ids: list[str]) -> str:
     return json.dumps(list(dict.fromkeys(ids))[:_REMEMBERED])
+
+
+def _whole(value: Any, title: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise StudioError(f"{title} is {str(value)[:40]!r}; expected a whole number.")
+    return int(value)
 
 
 def _lane_of(scope: str, kept: Conversation) -> int | None:

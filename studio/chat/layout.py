@@ -101,7 +101,8 @@ def build_talk() -> TalkWidgets:
         new = gr.Button("New chat", size="sm", scale=0, min_width=110, elem_id="clear")
     with gr.Row():
         show = gr.CheckboxGroup(SHOWN, label="Show in the answers", scale=2, min_width=240, elem_id="show-in-answers",
-                                info="Differences from the first answer, or how sure the model was of each token.")  # fmt: skip
+                                info="Differences from the first answer, or how sure the model was of each token.",
+                                )  # fmt: skip
         earlier = gr.Dropdown(label="Earlier chats in this browser", visible=False, scale=2, min_width=200,
                               elem_id="earlier-chats")  # fmt: skip
         branch = gr.Dropdown(label="Branches of this chat", visible=False, scale=2, min_width=200, elem_id="branches",
