@@ -71,7 +71,7 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[
     demo.load(told(choosing.opened, visitor=True), states.mine, [states.mine, states.chat], js=mine.read, **QUIET)
     _wire_opening(choosing, states, lanes, talk, beside, view, runs_changed)
     _wire_lanes(choosing, states, lanes, talk, beside, view)
-    _wire_talk(choosing, states, talk, beside, view)
+    _wire_talk(choosing, states, lanes, talk, beside, view)
     _wire_board(choosing, states, talk, beside, view)
     _wire_votes(Voting(talking), states, lanes, talk, beside, view)
     _wire_beside(Beside(talking), states, talk, beside)
@@ -144,14 +144,18 @@ def _wire_lanes(
         lanes.steps[at].release(told(step_chosen, visitor=True), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET)
 
 
-def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWidgets, view: list) -> None:
+def _wire_talk(
+    do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list
+) -> None:
     talking, chat = do.talking, states.chat
 
     def send(
         chat_id: str, prompt: str, reference: tuple[str, str], editing: int, show: list[str], scope: str,
-        request: gr.Request, **values: Any,
+        blind: bool, request: gr.Request, **values: Any,
     ) -> Iterator[list[Any]]:  # fmt: skip
         do.keep_settings(chat_id, scope, values)
+        with talking.changing(chat_id) as kept:
+            kept.blind = bool(blind)  # ticked a moment ago, it may not have been told yet
         question, answer = reference
         yield from talking.send(chat_id, prompt, answer if question == prompt else "", editing, show, request)
 
@@ -168,7 +172,8 @@ def _wire_talk(do: Choosing, states: States, talk: TalkWidgets, beside: BesideWi
         return gr.update(choices=choices, value=None, visible=bool(found))
 
     form = {"show": talk.show, "scope": states.scope, **beside.fields}
-    asked = {"chat_id": chat, "prompt": talk.prompt, "reference": states.reference, "editing": states.editing, **form}
+    asked = {"chat_id": chat, "prompt": talk.prompt, "reference": states.reference, "editing": states.editing,
+             "blind": lanes.blind, **form}  # fmt: skip
     gr.on([talk.send.click, talk.prompt.submit], told(send, visitor=True), inputs_kwargs=asked, outputs=view,
           **QUIET)  # fmt: skip
     talk.retry.click(told(retry, visitor=True), inputs_kwargs={"chat_id": chat, **form}, outputs=view, **QUIET)

@@ -39,7 +39,7 @@ def furnish(settings: Settings) -> None:
     published.publish(settings, "runs", "shown-run", True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_space(tmp_path_factory):
     home = tmp_path_factory.mktemp("space") / "home"
     settings = Settings(home=home).prepare()
