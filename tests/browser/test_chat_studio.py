@@ -84,7 +84,8 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
 
     page.locator("#blind input").check()
     ask(page, "And now a colour.")
-    page.locator("#chat-now .lb-vote").wait_for(timeout=60_000)
+    page.get_by_text("And now a colour.").wait_for(timeout=20_000)
+    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=60_000)
     assert cards(page).locator("header").all_inner_texts() == ["Answer A", "Answer B"]
     assert run.id not in page.locator("#chat-now").inner_text()
     page.keyboard.press("1")
