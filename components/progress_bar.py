@@ -11,7 +11,7 @@ CSS = """
 .pb b { font-weight: 600; } .pb span { color: var(--body-text-color-subdued); font-size: 13px; }
 .pb div { flex: 1 1 100%; height: 8px; border-radius: 99px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); overflow: hidden; }
-.pb i { display: block; height: 100%; background: #0f9488; transition: width .3s; }
+.pb i { display: block; height: 100%; background: #0f9488; }
 """
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from core import gpu
 from core.jobs import Jobs
 from core.runs.store import RunStore
 from core.runs.timeline import Timelines
@@ -19,7 +20,9 @@ from studio.train.form import Form, FormWidgets, build_form
 from studio.train.watching import Watch, WatchWidgets, build_watch
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-_EVERY_SECONDS = 2  # every redraw takes time from a run on the same cores: two seconds are live enough
+# A beat takes the browser and the server half a second of a core together, most of it in Gradio's own code. Without a
+# GPU a run needs those cores: at a beat every two seconds Quick demo took a third longer than with the page closed.
+_EVERY_SECONDS = {"gpu": 2, "cpu": 4}
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class States:
 def _wire_beat(
     do: Beat, states: States, done: ControlWidgets, shown: WatchWidgets, about: LabelWidgets, compared: CompareWidgets
 ) -> gr.Timer:
-    clock = gr.Timer(_EVERY_SECONDS, active=False)
+    clock = gr.Timer(_EVERY_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
     drawn = [*shown.drawn, shown.samples_at, shown.samples, *done.able]
     clock.tick(
         told(do.beat, visitor=True),
