@@ -16,6 +16,13 @@ def tokenizer_folder(request) -> Path:
     return Path(given) if given else request.getfixturevalue("embedded_model")
 
 
+@pytest.fixture(scope="session")
+def smol(request) -> Path:
+    """The embedded model's folder, or the folder STUDIO_TEST_MODEL names."""
+    given = os.environ.get("STUDIO_TEST_MODEL")
+    return Path(given) if given else request.getfixturevalue("embedded_model")
+
+
 @pytest.fixture
 def gpu_model(tokenizer_folder):
     """A function that writes the model to a folder."""

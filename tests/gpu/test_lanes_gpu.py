@@ -1,12 +1,21 @@
 """Lanes on a GPU: every lane's logits are those of its model alone, within what bf16 rounds away."""
 
+import contextlib
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.chat.adapters import RowAdapters, read_adapter
+from core.chat.answer import Lane
 from core.chat.decoder import Decoder, Row
+from core.chat.lanes import Lanes
+from core.chat.sampling import Sampling
+from core.models.catalogue import Model
+from core.models.loading import Precision, load_base
 
 pytestmark = [
     pytest.mark.gpu,
@@ -15,6 +24,8 @@ pytestmark = [
 
 TOLERANCE = 0.02  # of the logits' length; bf16 keeps 8 bits, and a batch adds in another order
 TOKENS = 24
+# by its path: core.data.sources reads with DuckDB, which a GPU host may lack
+BUNDLED = Path(__file__).parents[2] / "core" / "data" / "bundled" / "keeper" / "train.jsonl"
 
 
 def made():
@@ -86,6 +97,87 @@ def test_logits_of_every_lane_are_those_of_its_model_alone(adapters, lanes):
             assert expected[at].max() - expected[at, token] <= TOLERANCE * expected[at].norm()
     print(f"{lanes} lanes: logits differ by {worst:.4f} of their length at most")
     assert worst <= TOLERANCE
+
+
+def smol_adapter(folder, target):
+    """An adapter that changes what the embedded model says."""
+    torch.manual_seed(3)
+    shape = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    tuned = get_peft_model(smol_base(folder, "float32").model, shape)
+    for name, parameter in tuned.named_parameters():
+        if "lora_" in name:
+            parameter.data *= 0.2
+    tuned.save_pretrained(target)
+    return target
+
+
+def smol_base(folder, dtype):
+    return load_base(Model("smol", "smol", str(folder), local=True), Precision("none", compute_dtype=dtype))
+
+
+@pytest.fixture(scope="module")
+def tuned(smol, tmp_path_factory):
+    return smol_adapter(smol, tmp_path_factory.mktemp("tuned"))
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    """The first questions of a hundred bundled conversations, of all lengths."""
+    with BUNDLED.open(encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"] for line, _ in zip(lines, range(100), strict=False)]
+    return [text.split("### ")[1].removeprefix("Human: ").strip() for text in texts]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_100_answers_of_the_embedded_model_in_every_lane_are_its_own(smol, tuned, prompts, lanes, dtype):
+    """In float32 token by token; in bfloat16 another token only where the two are nearly as likely."""
+    made = Lanes(smol_base(smol, dtype))
+    made.adapters.add("tuned", read_adapter(tuned, made.model.dtype, made.model.device))
+    names = ["tuned", None, "tuned", None][:lanes]
+    sampling, said = Sampling(temperature=0, max_new_tokens=TOKENS), []
+    for start in range(0, 100, 4):  # rows of unequal length
+        asked = [
+            Lane([{"role": "user", "content": prompt}], sampling, name)
+            for name in names
+            for prompt in prompts[start : start + 4]
+        ]
+        *_, answers = made.answer(asked)
+        ids = [answer.ids for answer in answers]
+        said += [(n, p, ids[i * 4 + p - start]) for i, n in enumerate(names) for p in range(start, start + 4)]
+    base = smol_base(smol, dtype).model.eval()
+    alone = {None: answers_alone(base, made, prompts)}
+    changed = PeftModel.from_pretrained(base, tuned).eval()
+    alone["tuned"] = answers_alone(changed, made, prompts)
+    other = [(name, place, ids) for name, place, ids in said if ids != alone[name][place]]
+    print(f"{lanes} lanes in {dtype}: {len(said) - len(other)} of {len(said)} answers equal token by token")
+    assert dtype == "bfloat16" or not other
+    for name, place, ids in other:
+        with contextlib.nullcontext() if name else changed.disable_adapter():
+            assert near_tie(changed, made, prompts[place], ids, alone[name][place])
+
+
+def answers_alone(model, made, prompts):
+    """What transformers' generate answers to each prompt by itself, without the token that ends it."""
+    found = []
+    for prompt in prompts:
+        ids = torch.tensor([made.renderer().prompt_ids([{"role": "user", "content": prompt}])], device="cuda")
+        with torch.inference_mode():
+            out = model.generate(ids, do_sample=False, max_new_tokens=TOKENS, attention_mask=torch.ones_like(ids))
+        new = out[0, ids.shape[1] :].tolist()
+        found.append(new[:-1] if new[-1] == made.base.tokenizer.eos_token_id else new)
+    return found
+
+
+def near_tie(model, made, prompt, ids, expected):
+    """Whether the two tokens at which the answers part are within bf16's tolerance as likely."""
+    end = made.base.tokenizer.eos_token_id
+    at = next(i for i, (a, b) in enumerate(zip([*ids, end], [*expected, end], strict=False)) if a != b)
+    asked = made.renderer().prompt_ids([{"role": "user", "content": prompt}])
+    with torch.inference_mode():
+        logits = model(torch.tensor([asked + expected[:at]], device="cuda")).logits[0, -1].float()
+    one, two = ([*answer, end][at] for answer in (ids, expected))
+    return abs(float(logits[one] - logits[two])) <= TOLERANCE * float(logits.norm())
 
 
 def test_the_base_beside_a_tuned_lane_is_the_base(adapters):
