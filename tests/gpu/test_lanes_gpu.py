@@ -24,6 +24,7 @@ pytestmark = [
 
 TOLERANCE = 0.02  # of the logits' length; bf16 keeps 8 bits, and a batch adds in another order
 TOKENS = 24
+SHORT = 6  # tokens of each of a hundred answers: transformers answers one by one, and slowly
 # by its path: core.data.sources reads with DuckDB, which a GPU host may lack
 BUNDLED = Path(__file__).parents[2] / "core" / "data" / "bundled" / "keeper" / "train.jsonl"
 
@@ -128,30 +129,35 @@ def prompts():
     return [text.split("### ")[1].removeprefix("Human: ").strip() for text in texts]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("lanes", [1, 2, 4])
-def test_100_answers_of_the_embedded_model_in_every_lane_are_its_own(smol, tuned, prompts, lanes, dtype):
-    """In float32 token by token; in bfloat16 another token only where the two are nearly as likely."""
-    made = Lanes(smol_base(smol, dtype))
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def smol_lanes(request, smol, tuned, prompts):
+    """Lanes, the model that PEFT makes of the same base, and what each of its two says alone."""
+    made = Lanes(smol_base(smol, request.param))
     made.adapters.add("tuned", read_adapter(tuned, made.model.dtype, made.model.device))
-    names = ["tuned", None, "tuned", None][:lanes]
-    sampling, said = Sampling(temperature=0, max_new_tokens=TOKENS), []
-    for start in range(0, 100, 4):  # rows of unequal length
-        asked = [
-            Lane([{"role": "user", "content": prompt}], sampling, name)
-            for name in names
-            for prompt in prompts[start : start + 4]
-        ]
-        *_, answers = made.answer(asked)
-        ids = [answer.ids for answer in answers]
-        said += [(n, p, ids[i * 4 + p - start]) for i, n in enumerate(names) for p in range(start, start + 4)]
-    base = smol_base(smol, dtype).model.eval()
+    base = smol_base(smol, request.param).model.eval()
     alone = {None: answers_alone(base, made, prompts)}
     changed = PeftModel.from_pretrained(base, tuned).eval()
     alone["tuned"] = answers_alone(changed, made, prompts)
+    return made, changed, alone
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_100_answers_of_the_embedded_model_in_every_lane_are_its_own(smol_lanes, prompts, lanes):
+    """In float32 token by token; in bfloat16 another token only where the two are nearly as likely."""
+    made, changed, alone = smol_lanes
+    names = ["tuned", None, "tuned", None][:lanes]
+    sampling, said = Sampling(temperature=0, max_new_tokens=SHORT), []
+    for start in range(0, 100, 4):  # rows of unequal length
+        places = range(start, start + 4)
+        asked = [(name, place) for name in names for place in places]
+        *_, answers = made.answer(
+            [Lane([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in asked]
+        )
+        said += [(*one, answer.ids) for one, answer in zip(asked, answers, strict=True)]
     other = [(name, place, ids) for name, place, ids in said if ids != alone[name][place]]
+    dtype = made.model.dtype
     print(f"{lanes} lanes in {dtype}: {len(said) - len(other)} of {len(said)} answers equal token by token")
-    assert dtype == "bfloat16" or not other
+    assert dtype == torch.bfloat16 or not other
     for name, place, ids in other:
         with contextlib.nullcontext() if name else changed.disable_adapter():
             assert near_tie(changed, made, prompts[place], ids, alone[name][place])
@@ -163,7 +169,7 @@ def answers_alone(model, made, prompts):
     for prompt in prompts:
         ids = torch.tensor([made.renderer().prompt_ids([{"role": "user", "content": prompt}])], device="cuda")
         with torch.inference_mode():
-            out = model.generate(ids, do_sample=False, max_new_tokens=TOKENS, attention_mask=torch.ones_like(ids))
+            out = model.generate(ids, do_sample=False, max_new_tokens=SHORT, attention_mask=torch.ones_like(ids))
         new = out[0, ids.shape[1] :].tolist()
         found.append(new[:-1] if new[-1] == made.base.tokenizer.eos_token_id else new)
     return found
