@@ -117,7 +117,7 @@ def build_beside() -> BesideWidgets:
         scope = gr.Radio([ALL], value=ALL, label="Settings for", elem_id="settings-for",
                          info="A lane's own settings go before those of all lanes.")  # fmt: skip
         system = build_fields(Sampling, ["system"])
-        with gr.Row():
+        with gr.Row(elem_id="chat-numbers", elem_classes="qs-even"):
             fields = build_fields(Sampling, [name for name in Sampling.model_fields if name != "system"]) | system
         fields = {name: fields[name] for name in Sampling.model_fields}
     with gr.Accordion("Why did it say that?", open=False, elem_id="why-part") as why_part:
