@@ -90,6 +90,8 @@ CSS = (
 .qs-even > .form > .block, .qs-even > .form > .block > :last-child { display: flex; flex-direction: column; }
 .qs-even > .form > .block > :last-child { flex: 1; }
 .qs-even > .form > .block > :last-child > :last-child { margin-top: auto; }
+/* until something was asked, the board itself offers questions */
+:has(> #chat-board):not(:has(#chat-board .lb-turn)) > #questions { display: none; }
 #export-part .row, #chat-acts { flex-wrap: wrap; }
 #export-part .row > button { flex: 1 1 150px; }
 @media (max-width: 640px) {
