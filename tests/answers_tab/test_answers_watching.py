@@ -1,3 +1,5 @@
+import os
+
 import gradio as gr
 import pytest
 
@@ -87,6 +89,22 @@ def test_what_is_there_opens_as_a_data_set_and_downloads(do, evaluated, store):
     assert do.as_file(evaluated.id, "csv").endswith("-2-of-5.csv")
     with pytest.raises(StudioError, match="no kind of file"):
         do.as_file(evaluated.id, "../x")
+
+
+def test_an_evaluation_is_deleted_only_when_it_has_ended_and_its_id_was_typed(do, evaluated, store):
+    do.read(evaluated)
+    for typed in ("", None, "no", evaluated.id[:-1]):
+        with pytest.raises(StudioError, match=f"type its id: {evaluated.id}"):
+            do.delete(evaluated.id, typed)
+    evaluated.save_state(evaluated.saved_state().model_copy(update={"status": "running"}).with_process(os.getpid()))
+    with pytest.raises(StudioError, match=r"is running\. Stop it before it is deleted"):
+        do.delete(evaluated.id, evaluated.id)
+    evaluated.save_state(evaluated.saved_state().model_copy(update={"status": "stopped"}))
+    assert do.delete(evaluated.id, f" {evaluated.id} ") == [gr.update(choices=[], value=None), ""]
+    assert store.all() == []
+    assert not list(store.settings.evaluations_dir.glob(".deleted-*"))
+    with pytest.raises(StudioError, match="There is no evaluation"):
+        do.delete(evaluated.id, evaluated.id)
 
 
 def test_before_the_first_answer_there_is_nothing_to_open(do, evaluated):
