@@ -4,10 +4,13 @@ import gradio as gr
 import pytest
 
 from core.data import table
+from core.data.rows import Rows
 from core.errors import StudioError
 from core.evaluate.answers import AnswerWriter
 from core.jobs import Jobs
 from studio.answers.watching import DRAWN, NONE, Watching
+from studio.data.browsing import Browsing
+from studio.data.lens import Lens
 
 SKIP = gr.skip()
 
@@ -84,6 +87,8 @@ def test_what_is_there_opens_as_a_data_set_and_downloads(do, evaluated, store):
     *_, last = do.open(evaluated.id)
     data = table.find(store.settings, last[-2]["value"])
     assert data.rows == 2
+    columns = Browsing(store.settings).columns(Lens(dataset=data.id), Rows(store.settings, data.id))
+    assert columns == ["row", "prompt", "reference", "answer of base", "answer of tuned"]
     assert "2-of-5" in data.source.name
     assert last[-1]["selected"] == "data"
     assert do.as_file(evaluated.id, "csv").endswith("-2-of-5.csv")
