@@ -78,7 +78,17 @@ CSS = """
 .dt-chips { display: flex; flex-wrap: wrap; gap: 6px; margin: 0 0 6px; }
 .dt-chip { all: unset; cursor: pointer; border: 1px solid #0f9488; border-radius: 999px; padding: 1px 10px;
   font-size: 13px; color: var(--qs-good); }
-@media (max-width: 640px) { .dt { min-width: 640px; } .dt-wrap { max-height: 420px; } }
+@media (max-width: 640px) {
+  .dt { min-width: 640px; } .dt-wrap { max-height: 420px; }
+  /* a row that can only be opened is a card: its cells under each other, each with its column's title */
+  .dt.cards { min-width: 0; } .dt.cards thead { display: none; }
+  .dt.cards, .dt.cards tbody, .dt.cards tr, .dt.cards td { display: block; }
+  .dt-wrap .dt.cards tr { padding: 6px 0; border-bottom: 1px solid var(--border-color-primary); }
+  .dt-wrap .dt.cards td { border: 0; padding: 3px 12px; text-align: left; white-space: normal; }
+  .dt.cards td[data-title]::before { content: attr(data-title); color: var(--body-text-color-subdued); font-size: 12px;
+    margin-right: 6px; }
+  .dt.cards td div { -webkit-line-clamp: 4; }
+}
 """
 
 
@@ -117,7 +127,8 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TablePage:
-    """What is seen of a table. Attributes: plain: rows can be opened, and that is all: no boxes, no order to choose."""
+    """What is seen of a table. Attributes: plain: rows can be opened, and that is all: no boxes, no order to choose;
+    on a phone each is a card."""
 
     columns: Sequence[TableColumn]
     rows: Sequence[TableRow]
@@ -156,7 +167,8 @@ def table_html(page: TablePage) -> str:
         body = f'<tr><td colspan="{across}" class="qs-empty">{html.escape(page.empty)}</td></tr>'
     return (
         (f'<div class="dt-chips">{chips}</div>' if chips else "")
-        + f'<div class="dt-wrap"><table class="dt"><thead><tr>{"" if page.plain else _PICK}{heads}</tr></thead>'
+        + f'<div class="dt-wrap"><table class="{"dt cards" if page.plain else "dt"}"><thead><tr>'
+        f"{'' if page.plain else _PICK}{heads}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -189,7 +201,8 @@ def _row(row: TableRow, page: TablePage) -> str:
             + ["warn"] * (row.warn and column.wide)
         )
         inside = html.escape(cell) if column.numeric else f'<div dir="auto">{html.escape(cell)}</div>'
-        cells.append(f'<td class="{kinds}">{inside}</td>')
+        title = f' data-title="{_attribute(column.title)}"' if page.plain else ""
+        cells.append(f'<td class="{kinds}"{title}>{inside}</td>')
     key = _attribute(str(row.key))
     ticked = " checked" if row.key in page.ticked else ""
     opened = ' class="open"' if row.key == page.opened else ""

@@ -1,7 +1,8 @@
-"""A conversation in lanes: each question across the page, the answers to it side by side.
+"""A conversation in lanes: each question across the page, the answers to it side by side; before the first, what
+could be asked.
 
 A `gr.HTML` with events of its own. What a click means comes back as `gr.EventData` with the attribute `value`: "turn",
-"turn lane", or the name of a vote. All text from models and people is shown inert.
+"turn lane", the name of a vote, or the place of a suggestion. All text from models and people is shown inert.
 """
 
 import difflib
@@ -16,7 +17,7 @@ import gradio as gr
 # Clicks on what says what it stands for; 1 to 4 vote while no text is being typed; whoever has scrolled up stays there,
 # whoever is at the end follows it.
 _JS = """
-const events = ['stop_lane', 'retry_lane', 'go_on', 'other_try', 'why', 'edit', 'vote', 'unvote'];
+const events = ['stop_lane', 'retry_lane', 'go_on', 'other_try', 'why', 'edit', 'vote', 'unvote', 'suggest'];
 element.addEventListener('click', event => {
   const at = event.target.closest('[data-event]');
   if (!at || !element.contains(at)) return;
@@ -31,6 +32,9 @@ document.addEventListener('keydown', event => {
   if (event.target.closest('input, textarea, [contenteditable]')) return;
   const button = element.querySelector(`[data-event="vote"][data-key="${event.key}"]`);
   if (button && button.offsetParent) { event.preventDefault(); button.click(); }
+});
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && element.isConnected && element.offsetParent) trigger('returned', {});
 });
 const scroller = element.closest('.lb-scroll');
 if (scroller) {
@@ -73,6 +77,17 @@ CSS = """
   outline: 2px solid #0f9488; outline-offset: 1px; }
 .lb-vote { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 8px; margin-top: 8px; font-size: 13px;
   color: var(--body-text-color-subdued); }
+.lb-invite { border: 1px dashed var(--border-color-primary); border-radius: 12px; padding: 18px 16px;
+  text-align: center; }
+.lb-invite p { margin: 0 auto 10px; max-width: 62ch; line-height: 1.5; color: var(--body-text-color-subdued); }
+.lb-invite p:last-child { margin: 10px auto 0; font-size: 13px; }
+.lb-invite div { display: flex; flex-wrap: wrap; justify-content: center; gap: 8px; }
+.lb-invite button { all: unset; cursor: pointer; max-width: 100%; box-sizing: border-box; padding: 8px 14px;
+  line-height: 1.4; border-radius: 10px; border: 1px solid var(--border-color-primary);
+  background: var(--background-fill-secondary); overflow-wrap: anywhere; }
+.lb-invite button:hover { border-color: #0f9488; color: var(--qs-good); }
+.lb-invite button:focus-visible { outline: 2px solid #0f9488; outline-offset: 1px; }
+.lb-scroll:has(.lb-turn) > :has(.lb-invite) { display: none; }
 .lb-vote kbd { font-family: var(--font-mono); font-size: 11px; opacity: .7; margin-left: 5px; }
 @media (max-width: 640px) {
   .lb-scroll { max-height: none; overflow-y: visible; }
@@ -111,22 +126,39 @@ class LaneCard:
 
 @dataclass(frozen=True)
 class BoardTurn:
-    """A question and its answers. Attributes: vote: whether it can be voted on; voted: what the vote was, in words."""
+    """A question and its answers. Attributes: vote: whether it can be voted on; voted: what the vote was, in words;
+    no_vote: why it cannot be voted on, where a vote may be looked for."""
 
     number: int
     prompt: str
     cards: Sequence[LaneCard] = field(default_factory=tuple)
     vote: bool = False
     voted: str = ""
+    no_vote: str = ""
 
 
 def build_lane_board(elem_id: str) -> gr.HTML:
-    """Listen to .stop_lane, .retry_lane, .go_on, .other_try, .why, .edit, .vote and .unvote."""
+    """Listen to .stop_lane, .retry_lane, .go_on, .other_try, .why, .edit, .vote, .unvote and .suggest; to .returned for
+    whoever comes back to the page from another window."""
     return gr.HTML("", js_on_load=_JS, elem_id=elem_id, padding=False)
 
 
 def board_html(turns: Sequence[BoardTurn]) -> str:
     return "".join(_turn(turn) for turn in turns)
+
+
+def invitation_html(words: str, suggestions: Sequence[str], after: str = "") -> str:
+    """What stands on a board before the first question; a click on a suggestion tells its place. Gone with the first
+    turn on a board beside it."""
+    buttons = "".join(
+        f'<button data-event="suggest" data-value="{at}" dir="auto">{html.escape(text)}</button>'
+        for at, text in enumerate(suggestions)
+    )
+    return (
+        f'<div class="lb-invite"><p>{html.escape(words)}</p><div>{buttons}</div>'
+        + (f"<p>{html.escape(after)}</p>" if after else "")
+        + "</div>"
+    )
 
 
 def _turn(turn: BoardTurn) -> str:
@@ -176,7 +208,7 @@ def _vote(turn: BoardTurn) -> str:
             f'<button data-event="unvote" data-value="{turn.number}">Undo the vote</button></div>'
         )
     if not turn.vote:
-        return ""
+        return f'<div class="lb-vote"><span>{html.escape(turn.no_vote)}</span></div>' if turn.no_vote else ""
     buttons = "".join(
         f'<button data-event="vote" data-key="{key}" data-value="{verdict}">{verdict.capitalize()}<kbd>{key}</kbd>'
         "</button>"

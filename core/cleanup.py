@@ -76,7 +76,8 @@ def _runs(settings: Settings) -> Iterator[Item]:
 
 def _leftovers(settings: Settings) -> Iterator[Item]:
     """What a process that was killed had begun."""
-    for folder in (settings.runs_dir, settings.datasets_dir, settings.subsets_dir, settings.exports_dir):
+    kept = ("runs", "evaluations", "datasets", "subsets", "exports")
+    for folder in (getattr(settings, f"{name}_dir") for name in kept):
         for path in folder.glob(".*"):
             if (
                 path.is_dir()

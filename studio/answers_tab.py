@@ -87,6 +87,7 @@ def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.
         (shown.stop, do.stop, "answers_stop"),
     ):  # fmt: skip
         button.click(told(handler), one, None, api_name=name, concurrency_limit=None)
+    shown.delete.click(told(do.delete), [one, shown.typed], [one, shown.typed], api_name="answers_delete")
     return clock
 
 

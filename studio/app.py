@@ -33,7 +33,7 @@ def build(settings: Settings) -> Guarded:
     with Guarded(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         _head()
         notice = gr.HTML(elem_id="notice", padding=False, visible=demo.access.way is Way.SPACE)
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train"):

@@ -8,8 +8,9 @@ import gradio as gr
 
 from components.data_table import value_of
 from components.remembered import build_remembered
-from core.chat.conversation import MOST_LANES, key_of
+from core.chat.conversation import MOST_LANES
 from core.chat.engine import Engine
+from core.errors import StudioError
 from studio.chat.beside import Beside
 from studio.chat.choosing import ALL, Choosing
 from studio.chat.layout import BesideWidgets, LaneWidgets, TalkWidgets, build_beside, build_lanes, build_talk
@@ -67,7 +68,7 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[
         reference=gr.State(("", "")), why=gr.State(None), row_wanted=gr.State(None),
     )  # fmt: skip
     lanes, talk, beside = build_lanes(), build_talk(), build_beside()
-    view = [talk.past, talk.now, talk.prompt, talk.hint, talk.stop, states.editing]
+    view = talk.view(states.editing)
     demo.load(told(choosing.opened, visitor=True), states.mine, [states.mine, states.chat], js=mine.read, **QUIET)
     _wire_opening(choosing, states, lanes, talk, beside, view, runs_changed)
     _wire_lanes(choosing, states, lanes, talk, beside, view)
@@ -96,9 +97,13 @@ def _wire_opening(
             voting.blindness(chat_id), *about.questions(chat_id),
         ]  # fmt: skip
 
-    def refreshed(chat_id: str) -> list[Any]:
-        lists, hint = do.refresh(chat_id) if chat_id else ([gr.skip()] * len(drawn_lanes), gr.skip())
-        return [*lists, hint]
+    def refreshed(chat_id: str, show: list[str], request: gr.Request) -> Iterator[list[Any]]:
+        if not chat_id:  # the page has not opened it yet
+            yield [gr.skip()] * (len(drawn_lanes) + len(view))
+            return
+        lists, hint = do.refresh(chat_id)
+        for values in do.talking.follow(chat_id, show, request, hint):
+            yield [*lists, *values]
 
     drawn_lanes = lanes.drawn(beside.scope)
     talk.new.click(told(do.new, visitor=True), [states.chat, states.mine], [states.mine, states.chat], **QUIET)
@@ -108,9 +113,11 @@ def _wire_opening(
     states.chat.change(
         told(shown, visitor=True), [states.chat, states.mine, talk.show],
         [*view, *drawn_lanes, *beside.fields.values(), states.scope, talk.earlier, beside.tally, lanes.blind,
-         talk.questions, states.offered], **QUIET,
+         *talk.offered(states.offered)], **QUIET,
     )  # fmt: skip
-    gr.on(runs_changed, told(refreshed, visitor=True), states.chat, [*drawn_lanes, talk.hint], **QUIET)
+    seen, redrawn = [states.chat, talk.show], [*drawn_lanes, *view]
+    gr.on(runs_changed, told(refreshed, visitor=True), seen, redrawn, **QUIET)
+    talk.now.returned(told(refreshed, visitor=True), seen, redrawn, **QUIET)
 
 
 def _wire_lanes(
@@ -144,9 +151,10 @@ def _wire_lanes(
         lanes.steps[at].release(told(step_chosen, visitor=True), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET)
 
 
-def _wire_talk(
+def _wire_asking(
     do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list
-) -> None:
+) -> list[gr.events.Dependency]:
+    """Whatever asks a question."""
     talking, chat = do.talking, states.chat
 
     def send(
@@ -159,30 +167,47 @@ def _wire_talk(
         question, answer = reference
         yield from talking.send(chat_id, prompt, answer if question == prompt else "", editing, show, request)
 
+    def suggested(
+        offered: list[list[str]], event: gr.EventData, request: gr.Request, **given: Any
+    ) -> Iterator[list[Any]]:
+        place = int(event.value)
+        if not 0 <= place < len(offered):
+            raise StudioError("This question is not on offer any more. Click Other questions.")
+        yield from send(prompt=offered[place][0], reference=tuple(offered[place]), editing=-1, request=request, **given)
+
+    form = {"chat_id": chat, "show": talk.show, "scope": states.scope, "blind": lanes.blind, **beside.fields}
+    asked = {"prompt": talk.prompt, "reference": states.reference, "editing": states.editing, **form}
+    drawn = {"outputs": view, **QUIET}
+    return [
+        talk.send.click(told(send, visitor=True), inputs_kwargs=asked, **drawn),
+        # Enter while an answer is written is refused in words; the button says it by itself
+        talk.prompt.submit(told(send, visitor=True), inputs_kwargs=asked, trigger_mode="multiple", **drawn),
+        talk.invite.suggest(told(suggested, visitor=True), inputs_kwargs={"offered": states.offered, **form}, **drawn),
+    ]
+
+
+def _wire_talk(
+    do: Choosing, states: States, lanes: LaneWidgets, talk: TalkWidgets, beside: BesideWidgets, view: list
+) -> None:
+    talking, chat = do.talking, states.chat
+
     def retry(chat_id: str, show: list[str], scope: str, request: gr.Request, **values: Any) -> Iterator[list[Any]]:
         do.keep_settings(chat_id, scope, values)
         yield from talking.retry(chat_id, None, show, request)
 
-    def branches(chat_id: str) -> Any:
-        found = talking.find(chat_id).branches if chat_id else []
-        choices = [
-            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} question{'s' * (len(turns) != 1)})", key_of(turns))
-            for at, turns in enumerate(found, 1)
-        ]
-        return gr.update(choices=choices, value=None, visible=bool(found))
-
-    form = {"show": talk.show, "scope": states.scope, **beside.fields}
-    asked = {"chat_id": chat, "prompt": talk.prompt, "reference": states.reference, "editing": states.editing,
-             "blind": lanes.blind, **form}  # fmt: skip
-    gr.on([talk.send.click, talk.prompt.submit], told(send, visitor=True), inputs_kwargs=asked, outputs=view,
-          **QUIET)  # fmt: skip
-    talk.retry.click(told(retry, visitor=True), inputs_kwargs={"chat_id": chat, **form}, outputs=view, **QUIET)
+    form = {"chat_id": chat, "show": talk.show, "scope": states.scope, **beside.fields}
+    talk.retry.click(told(retry, visitor=True), inputs_kwargs=form, outputs=view, **QUIET)
     talk.stop.click(told(talking.stop, visitor=True), chat, None, **QUIET)
-    talk.undo.click(told(talking.undo, visitor=True), [chat, talk.show], view, **QUIET)
     talk.show.change(told(talking.drawn, visitor=True), [chat, talk.show], view, **QUIET)
-    talk.branch.input(told(talking.switch, visitor=True), [chat, talk.branch, talk.show], view, **QUIET)
-    talk.past.change(told(branches, visitor=True), chat, talk.branch, **QUIET)
-    talk.now.change(told(branches, visitor=True), chat, talk.branch, trigger_mode="once", **QUIET)
+    begun = [
+        *_wire_asking(do, states, lanes, talk, beside, view),
+        talk.undo.click(told(talking.undo, visitor=True), [chat, talk.show], view, **QUIET),
+        talk.branch.input(told(talking.switch, visitor=True), [chat, talk.branch, talk.show], view, **QUIET),
+    ]
+    for event in begun:  # a chat is called as it begins
+        event.then(told(do.earlier, visitor=True), [states.mine, chat], talk.earlier, **QUIET)
+    talk.past.change(told(do.branches, visitor=True), chat, talk.branch, **QUIET)
+    talk.now.change(told(do.branches, visitor=True), chat, talk.branch, trigger_mode="once", **QUIET)
     beside.scope.input(
         told(lambda chat_id, before, scope, **values: do.other_scope(chat_id, before, scope, values), visitor=True),
         inputs_kwargs={"chat_id": chat, "before": states.scope, "scope": beside.scope, **beside.fields},
@@ -263,7 +288,7 @@ def _wire_beside(do: Beside, states: States, talk: TalkWidgets, beside: BesideWi
         board.why(told(why, visitor=True), chat, [beside.why, states.why, beside.why_part], **QUIET)
     beside.why.open_row(told(row_opened, visitor=True), states.why, states.row_wanted, **QUIET)
     talk.questions.select(told(picked, visitor=True), states.offered, [talk.prompt, states.reference], **QUIET)
-    talk.more.click(told(do.questions, visitor=True), chat, [talk.questions, states.offered], **QUIET)
+    talk.more.click(told(do.questions, visitor=True), chat, talk.offered(states.offered), **QUIET)
     beside.read.click(told(do.read_by, visitor=True), chat, beside.read_shown, **QUIET)
     beside.unload.click(told(do.unload), None, None, **QUIET)
     beside.jsonl.makes(told(do.as_jsonl, visitor=True), chat, **QUIET)

@@ -51,7 +51,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     with gr.Row():
         with gr.Column(scale=9, min_width=320):
             rows = build_browsing()
-        with gr.Column(scale=5, min_width=320), gr.Tabs(elem_id="data-tools"):
+        with gr.Column(scale=5, min_width=320), gr.Tabs(elem_id="data-tools", overflow_behavior="wrap"):
             with gr.Tab("Numbers", id="numbers"):
                 counted = build_numbers()
             with gr.Tab("Cut", id="cut"):

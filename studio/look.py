@@ -84,9 +84,21 @@ CSS = (
 /* a lane that is not there takes no room; a checkpoint's name says more than its number */
 #lane-choices > .column:not(:has(input)) { display: none; }
 #lane-choices .tab-like-container, #lane-choices .min_value, #lane-choices .max_value { display: none; }
+/* fields beside each other whose help is of unequal length end on one line */
+.qs-even > .form { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); }
+#chat-numbers > .form { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+.qs-even > .form > .block, .qs-even > .form > .block > :last-child { display: flex; flex-direction: column; }
+.qs-even > .form > .block > :last-child { flex: 1; }
+.qs-even > .form > .block > :last-child > :last-child { margin-top: auto; }
+/* until something was asked, the board itself offers questions */
+:has(> #chat-board):not(:has(#chat-board .lb-turn)) > #questions { display: none; }
 #export-part .row, #chat-acts { flex-wrap: wrap; }
 #export-part .row > button { flex: 1 1 150px; }
 @media (max-width: 640px) {
+  /* every tab in sight, and as high as a finger */
+  .tab-container.wrap { background: none; }
+  .tab-container.wrap button { height: 42px; padding: 0 10px; }
+  #chat-numbers > .form { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   /* status and curves stand right under Start, the groups of knobs below them */
   #train-row > .column { display: contents; }
   #train-row > .column > * { order: 1; width: 100%; }

@@ -16,19 +16,27 @@ from core.secret import masked
 
 DEFECT = "Something went wrong in the studio itself: {}. The server's log has the details; please report it."
 
+_SEEN_SECONDS, _LONGEST_SECONDS = 6.0, 60.0  # until somebody looks; of the longest toast
+_WORDS_A_SECOND = 2.0
+
 
 def inert(text: str) -> str:
     """Text for a toast, which shows HTML: what stands in a file or a form must not become markup there."""
     return html.escape(text, quote=False).replace("\n", "<br>")
 
 
+def reading_seconds(text: str) -> float:
+    """How long a toast stays: for a slow reader who sees it late, and no longer than a minute."""
+    return round(min(_LONGEST_SECONDS, _SEEN_SECONDS + len(text.split()) / _WORDS_A_SECOND), 1)
+
+
 def info(text: str, title: str) -> None:
     """A toast with a title of its own; Gradio heads every toast with its kind."""
-    gr.Info(f"<b>{inert(title)}</b><br>{inert(text)}")
+    gr.Info(f"<b>{inert(title)}</b><br>{inert(text)}", duration=reading_seconds(f"{title} {text}"))
 
 
 def warn(text: str, title: str) -> None:
-    gr.Warning(f"<b>{inert(title)}</b><br>{inert(text)}")
+    gr.Warning(f"<b>{inert(title)}</b><br>{inert(text)}", duration=reading_seconds(f"{title} {text}"))
 
 
 _EVENT = "The event does not carry what this control of the page sends ({})."
@@ -46,9 +54,10 @@ def shown(error: Exception) -> gr.Error:
         return error
     if isinstance(error, (StudioError, ValidationError)):
         text = sentences(error) if isinstance(error, ValidationError) else str(error)
-        return gr.Error(inert(masked(text)), duration=None, print_exception=False)
+        return gr.Error(inert(masked(text)), duration=reading_seconds(text), print_exception=False)
     print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
-    return gr.Error(DEFECT.format(type(error).__name__), duration=None, print_exception=False)
+    words = DEFECT.format(type(error).__name__)
+    return gr.Error(words, duration=reading_seconds(words), print_exception=False)
 
 
 def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., Any]:

@@ -44,7 +44,7 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks) -> TrainTab:
     with gr.Row(elem_id="train-row"):
         with gr.Column(scale=2, min_width=320):
             asked = build_form(form)
-        with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views") as views:
+        with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views", overflow_behavior="wrap") as views:
             with gr.Tab("This run", id="run"):
                 done = build_controls()
                 shown = build_watch()

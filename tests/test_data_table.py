@@ -22,7 +22,7 @@ def pages(draw):
 
 ATTRIBUTES = {
     "class", "data-event", "data-value", "title", "aria-label", "tabindex", "style", "dir", "type", "checked", "role",
-    "colspan", "disabled",
+    "colspan", "disabled", "data-title",
 }  # fmt: skip
 TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "button", "i", "small", "input"}
 
@@ -63,6 +63,14 @@ def test_marks_of_the_table():
     assert ["checked" in tick for tick in ticks] == [True, False]
     cells = [attributes.get("class") for tag, attributes in shown.tags if tag == "td"]
     assert cells == [None, "num", "wide", None, "num", "wide warn"]
+
+
+@given(TEXT, TEXT)
+def test_rows_that_can_only_be_opened_are_cards_on_a_phone_that_name_their_cells(title, cell):
+    shown = Lenient(table_html(TablePage([TableColumn("a", title)], [TableRow(1, [cell])], plain=True)))
+    assert [a.get("data-title") for tag, a in shown.tags if tag == "td"] == [title]
+    assert ("table", {"class": "dt cards"}) in shown.tags
+    assert cell in shown.text
 
 
 def test_a_table_without_rows_says_so():

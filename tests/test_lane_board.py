@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.lane_board import VERDICTS, BoardTurn, LaneCard, board_html, differences, shares
+from components.lane_board import VERDICTS, BoardTurn, LaneCard, board_html, differences, invitation_html, shares
 
 EVIL = '<img src=x onerror="alert(1)"> & <script>1</script>'
 
@@ -24,10 +24,11 @@ def plain(shown):
     LaneCard("Base", "x", key=EVIL, actions=[("why", "Why?", EVIL)]),
 ])  # fmt: skip
 def test_no_text_becomes_markup(card):
-    shown = board_html([BoardTurn(0, EVIL, [card], voted=EVIL)])
-    assert "<img" not in shown
-    assert "<script" not in shown
-    assert 'onerror="' not in shown
+    for shown in (board_html([BoardTurn(0, EVIL, [card], voted=EVIL), BoardTurn(1, EVIL, [card], no_vote=EVIL)]),
+                  invitation_html(EVIL, [EVIL], EVIL)):  # fmt: skip
+        assert "<img" not in shown
+        assert "<script" not in shown
+        assert 'onerror="' not in shown
 
 
 def test_a_question_stands_over_its_answers_and_each_button_says_which_it_is():
@@ -79,3 +80,9 @@ def test_each_token_is_as_warm_as_it_was_unlikely():
 def test_what_is_awaited_is_told_in_the_card():
     assert "No answer yet." in plain(board_html([BoardTurn(0, "?", [LaneCard("Base", "", waiting="No answer yet.")])]))
     assert board_html([]) == ""
+
+
+def test_an_empty_board_offers_questions_by_their_place():
+    shown = invitation_html("Ask.", ["One?", "Two?"], "It takes a while.")
+    assert 'data-event="suggest" data-value="1" dir="auto">Two?<' in shown
+    assert plain(shown) == "Ask.One?Two?It takes a while."

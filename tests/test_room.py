@@ -5,7 +5,11 @@ from transformers import LlamaConfig
 
 from core import gpu
 from core.chat import room
+from core.chat.asking import base_of
 from core.errors import StudioError
+from core.evaluate import process
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.store import EvaluationStore
 from core.runs.config import QLoRAConfig
 
 GIB = 2**30
@@ -63,3 +67,49 @@ def test_without_a_gpu_nobody_is_in_the_way(runs, seven, running, monkeypatch):
     running()
     room.check_room(runs, seven)
     assert not room.in_the_way(runs.settings, seven)
+
+
+@pytest.fixture
+def answering(runs):
+    """An evaluation under way; this process stands for its worker."""
+    evaluation = EvaluationStore(runs.settings).create(EvaluationConfig(subset="keeper", limit=1))
+
+    def make(status="running"):
+        state = evaluation.saved_state().model_copy(update={"status": status})
+        evaluation.save_state(state.with_process(os.getpid()))
+        return evaluation
+
+    return make
+
+
+def test_a_chat_loads_beside_an_evaluation_only_where_both_fit(runs, seven, answering, card):
+    card(80)
+    assert not room.check_evaluation(runs, seven)  # there is none
+    evaluation = answering()
+    assert room.check_evaluation(runs, seven)
+    card(80, free=10)
+    with pytest.raises(StudioError, match=f"{evaluation.id} answers on this GPU.* leaves 5.0 of its 80 GiB; .* pause"):
+        room.check_evaluation(runs, seven)
+    card(80)
+    answering("preparing")
+    with pytest.raises(StudioError, match="is loading its model"):
+        room.check_evaluation(runs, seven)
+    answering("paused")
+    assert not room.check_evaluation(runs, seven)
+
+
+def test_an_evaluation_that_does_not_fit_beside_a_chat_is_refused_and_leaves_nothing(runs, seven, a_run, card):
+    store, run = EvaluationStore(runs.settings), a_run(config=seven)
+    card(80, free=3)
+    with pytest.raises(StudioError, match=r"3\.0 of this GPU's 80 GiB are free.* unload it in the Chat tab"):
+        process.submit(store, EvaluationConfig(subset="keeper", run=run.id, prompts="held-out"))
+    assert store.all() == []
+    card(80)
+    room.check_free(runs.settings, base_of(runs, run).config)
+
+
+def test_without_a_gpu_chat_and_evaluation_need_no_room(runs, seven, answering, monkeypatch):
+    monkeypatch.setattr(gpu, "memory", lambda: None)
+    answering()
+    assert not room.check_evaluation(runs, seven)
+    room.check_free(runs.settings, seven)

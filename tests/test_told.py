@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from studio.told import inert, told
+from studio.told import inert, info, reading_seconds, told, warn
 
 
 def studio_error():
@@ -130,3 +130,20 @@ def test_text_in_a_toast_is_never_markup(kind):
     assert raised.value.message == inert(HOSTILE)
     assert html.unescape(inert(HOSTILE).replace("<br>", "\n")) == HOSTILE
     assert inert(HOSTILE).count("<") == 1, "the line's end and no more"
+
+
+def test_a_toast_stays_as_long_as_it_takes_to_read(monkeypatch):
+    for words, seconds in ((1, 6.5), (30, 21), (1000, 60)):
+        assert reading_seconds("word " * words) == seconds
+        with pytest.raises(gr.Error) as raised:
+            told(lambda words=words: _refuse("word " * words))()
+        assert raised.value.duration == seconds
+    said = {}
+    for kind, toast in (("Info", info), ("Warning", warn)):
+        monkeypatch.setattr(gr, kind, lambda text, duration, kind=kind: said.update({kind: duration}))
+        toast("word " * 9, "Title")
+    assert said == {"Info": 11, "Warning": 11}
+
+
+def _refuse(words):
+    raise StudioError(words)

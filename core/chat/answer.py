@@ -7,7 +7,7 @@ from core.chat.sampling import Sampling
 from core.data.formats import Message
 from core.data.tokens import TemplateName
 
-End = Literal["", "end", "stop word", "length", "stopped", "failed"]
+End = Literal["", "end", "stop word", "length", "stopped", "failed", "interrupted"]
 END_WORDS: dict[End, str] = {
     "": "writing",
     "end": "ended by itself",
@@ -15,6 +15,7 @@ END_WORDS: dict[End, str] = {
     "length": "cut at the length limit",
     "stopped": "stopped",
     "failed": "failed",
+    "interrupted": "cut off as the studio ended",
 }
 
 

@@ -237,11 +237,14 @@ class Engine:
 
         self._drop()
         room.check_room(self.store, ticket.base.config)
+        beside = room.check_evaluation(self.store, ticket.base.config)
         self._lanes = Lanes(load_base(ticket.base.model, ticket.base.precision))
         self._decoder = self._lanes.decoder()
         self._base, self.notice = ticket.base, ""
         card = gpu.memory() if self._lanes.model.device.type == "cuda" else None
         self._budget = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
+        if beside:
+            self._budget = min(self._budget, room.CACHES)  # what was asked for beside the evaluation
 
     def _bring_adapters(self, ticket: Ticket) -> None:
         from core.chat.adapters import read_adapter

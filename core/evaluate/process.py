@@ -1,7 +1,8 @@
-"""Evaluations on their way: started, paused, stopped, resumed. The worker is a process in a session of its own that
-outlives the page and its server. One at a time: two would only make each other slow.
+"""Evaluations on their way: started, paused, stopped, resumed, deleted. The worker is a process in a session of its
+own that outlives the page and its server. One at a time: two would only make each other slow.
 """
 
+import shutil
 from pathlib import Path
 
 from filelock import FileLock
@@ -45,7 +46,7 @@ def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None =
     """Make an evaluation's folder and start its worker.
 
     Raises StudioError when something it names does not exist, another evaluation is under way, or a training run needs
-    the GPU's memory.
+    the GPU's memory or a chat holds it.
     """
     base = lanes_of(store.runs, config, Prompt([{"role": "user", "content": "?"}])).base
     with lock(store):
@@ -77,6 +78,7 @@ def _check_free(store: EvaluationStore, base: Base) -> None:
             f"The evaluation {other.id} is under way, and two would slow each other down. Pause or stop it first."
         )
     room.check_room(store.runs, base.config)
+    room.check_free(store.settings, base.config)
 
 
 def pause(evaluation: Evaluation) -> None:
@@ -87,6 +89,20 @@ def pause(evaluation: Evaluation) -> None:
 def stop(evaluation: Evaluation) -> None:
     """Ask the worker to leave at once; answers under way are dropped, and asked again when it is resumed."""
     _request(evaluation, "stop")
+
+
+def delete(store: EvaluationStore, evaluation: Evaluation) -> None:
+    """Remove an ended evaluation with its prompts and answers.
+
+    Raises StudioError while it is under way.
+    """
+    with lock(store):
+        status = evaluation.state().status
+        if status in ACTIVE:
+            raise StudioError(f"The evaluation {evaluation.id} is {status}. Stop it before it is deleted.")
+        gone = evaluation.folder.with_name(f".deleted-{evaluation.id}")
+        evaluation.folder.rename(gone)  # first out of every list, then file by file
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _request(evaluation: Evaluation, what: str) -> None:

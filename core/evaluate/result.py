@@ -6,7 +6,7 @@ a lane's answer, its tokens and why it ended in columns of its own, then the set
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.files import replacing
 
 FILE_KINDS = ("jsonl", "csv", "parquet")
+
+_ANSWER = "answer of "  # begins the name of a column with a lane's answers
 
 Told = Callable[[float, str], None]
 
@@ -44,13 +46,20 @@ def rows(store: EvaluationStore, evaluation: Evaluation, told: Told = _quiet) ->
             "messages": [*prompt.messages, {"role": "assistant", "content": found[-1]["text"]}],
             "prompt": prompt.question,
             "reference": prompt.reference,
-            **{f"answer {title}": line["text"] for title, line in zip(titles, found, strict=True)},
-            **{f"tokens {title}": line["tokens"] for title, line in zip(titles, found, strict=True)},
-            **{f"end {title}": END_WORDS[line["end"]] for title, line in zip(titles, found, strict=True)},
+            **{f"{_ANSWER}{title}": line["text"] for title, line in zip(titles, found, strict=True)},
+            **{f"tokens of {title}": line["tokens"] for title, line in zip(titles, found, strict=True)},
+            **{f"why {title} ended": END_WORDS[line["end"]] for title, line in zip(titles, found, strict=True)},
             "settings": config.settings_in_words,
             "seed": config.seed,
             "source row": prompt.row,
         }
+
+
+def read_first(columns: Sequence[str]) -> list[str]:
+    """The columns of an opened result that a person compares: prompt, reference, each lane's answer; none of another
+    data set's."""
+    answers = [name for name in columns if name.startswith(_ANSWER)]
+    return ["prompt", *(name for name in columns if name == "reference"), *answers] if "source row" in columns else []
 
 
 def name_of(evaluation: Evaluation) -> str:

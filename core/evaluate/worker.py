@@ -65,6 +65,7 @@ class Worker:
         from core.chat.lanes import Lanes
 
         room.check_room(self.store.runs, asked.base.config)
+        room.check_free(self.store.settings, asked.base.config)
         lanes = Lanes(load_base(asked.base.model, asked.base.precision))
         for name, folder in asked.adapters.items():
             lanes.adapters.add(name, read_adapter(folder, lanes.model.dtype, lanes.model.device))

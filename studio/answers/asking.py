@@ -136,7 +136,7 @@ def build_asking() -> AskingWidgets:
         info="Who answers: one to four, all on one base model.", elem_id="answers-lanes",
     )  # fmt: skip
     for pair in (_SHOWN[:2], _SHOWN[2:]):
-        with gr.Row():
+        with gr.Row(elem_classes="qs-even"):
             fields |= {name: _field(name, min_width=130) for name in pair}
     with gr.Accordion("More settings", open=False, elem_id="answers-more"):
         fields |= {name: _field(name) for name in _MORE}

@@ -192,6 +192,16 @@ class Watching:
         process.stop(self._chosen(evaluation_id))
         info("What is answered is kept. Answers under way are dropped.", title="Stopping")
 
+    def delete(self, evaluation_id: str | None, typed: str) -> list[Any]:
+        """Remove an ended evaluation with all its files, once its id was typed."""
+        evaluation = self._chosen(evaluation_id)
+        if (typed or "").strip() != evaluation.id:
+            raise StudioError(f"To delete this evaluation with its answers, type its id: {evaluation.id}")
+        process.delete(self.store, evaluation)
+        self._followed.pop(evaluation.id, None)
+        info("Its prompts and answers are gone.", title=f"Deleted {evaluation.id}")
+        return [self.listed(None), ""]
+
     def as_file(self, evaluation_id: str | None, kind: str) -> str:
         return str(result.write(self.store, self._chosen(evaluation_id), kind))
 
@@ -236,6 +246,8 @@ class WatchingWidgets:
     download: Download
     bar: ProgressBar
     notes: gr.HTML
+    typed: gr.Textbox
+    delete: gr.Button
 
     @property
     def drawn(self) -> list[gr.components.Component]:
@@ -266,6 +278,25 @@ def build_watching() -> WatchingWidgets:
         download = build_download("Download", "answers-download")
     bar = build_progress_bar("answers-opening")
     notes = gr.HTML(elem_id="answers-notes", padding=False)
+    with gr.Accordion("Delete", open=False, elem_id="answers-more-of-it"):
+        typed = gr.Textbox(label="Delete", info="Type the evaluation's id to delete it with all its answers.",
+                           elem_id="answers-delete-id")  # fmt: skip
+        delete = gr.Button("Delete for good", variant="stop", size="sm", elem_id="answers-delete")
     return WatchingWidgets(
-        evaluation, pause, resume, stop, status, figures, shown, pager, row, opened, kind, download, bar, notes
+        evaluation,
+        pause,
+        resume,
+        stop,
+        status,
+        figures,
+        shown,
+        pager,
+        row,
+        opened,
+        kind,
+        download,
+        bar,
+        notes,
+        typed,
+        delete,
     )

@@ -9,6 +9,7 @@ import gradio as gr
 
 from components.conversation import empty_html, raw_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
+from components.lane_board import invitation_html
 from core import access
 from core.chat import nearest, transcript
 from core.data import sources, subset, table
@@ -21,6 +22,12 @@ from studio.chat.talking import Talking
 from studio.told import info
 
 _OFFERED = 4
+_SUGGESTED = 3  # of them on the board, before the first question
+_INVITES = (
+    "Every lane answers the same question at the same time, side by side; then you vote for the better answer, or ask "
+    "on. Click a question to ask it now, or write your own below."
+)
+_FIRST = "The first question loads the model, which takes a few seconds."
 _LONGEST = 90  # characters of a question on its button
 
 
@@ -32,13 +39,15 @@ class Beside:
 
     # Questions
 
-    def questions(self, chat_id: str) -> tuple[Any, list[list[str]]]:
-        """Questions of held-out rows: of a lane's run, or of the bundled data; with their reference answers."""
+    def questions(self, chat_id: str) -> tuple[Any, list[list[str]], str]:
+        """Questions of held-out rows: of a lane's run, or of the bundled data; with their reference answers; and the
+        invitation to ask the first of them."""
         run = self._run(chat_id)
         found = self._held_out(run.config().subset if run else sources.BUNDLED)
         chosen = random.sample(found, min(_OFFERED, len(found)))
         labels = [question if len(question) <= _LONGEST else f"{question[:_LONGEST]}…" for question, _ in chosen]
-        return gr.Dataset(samples=[[label] for label in labels], visible=bool(chosen)), [list(one) for one in chosen]
+        samples = gr.Dataset(samples=[[label] for label in labels], visible=bool(chosen))
+        return samples, [list(one) for one in chosen], invitation_html(_INVITES, labels[:_SUGGESTED], _FIRST)
 
     def _held_out(self, name: str) -> list[tuple[str, str]]:
         try:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from core.chat import conversation
 from core.chat.asking import base_of, bases
-from core.chat.conversation import BASE, MOST_LANES, Conversation, LaneChoice
+from core.chat.conversation import BASE, MOST_LANES, Conversation, LaneChoice, key_of
 from core.chat.engine import Base, Engine
 from core.chat.sampling import Sampling
 from core.errors import StudioError, sentences
@@ -93,6 +93,15 @@ class Choosing:
         found = [kept for one in _ids(mine) if (kept := self._load(one))]
         choices = [(kept.title(), kept.id) for kept in found if kept.turns or kept.id == chat_id]
         return gr.update(choices=choices, value=chat_id, visible=len(choices) > 1)
+
+    def branches(self, chat_id: str) -> Any:
+        """The list of a conversation's branches, by what was asked last in each."""
+        found = self.talking.find(chat_id).branches if chat_id else []
+        choices = [
+            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} question{'s' * (len(turns) != 1)})", key_of(turns))
+            for at, turns in enumerate(found, 1)
+        ]
+        return gr.update(choices=choices, value=None, visible=bool(found))
 
     def _load(self, chat_id: str) -> Conversation | None:
         try:

@@ -1,13 +1,12 @@
 """A conversation as the page shows it: what is written now, what was said before, and what can be done with each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from components.lane_board import BoardTurn, LaneCard, board_html, differences, shares
 from core.chat.answer import END_WORDS, LaneAnswer
 from core.chat.conversation import Answer, Conversation, LaneChoice, Turn
-from core.chat.engine import Ticket
 from core.chat.votes import name_of
+from studio.chat.live import Live
 
 DIFFERENCES, PROBABILITIES = "Differences", "Token probabilities"
 SHOWN = [DIFFERENCES, PROBABILITIES]
@@ -17,30 +16,7 @@ _GO_ON = ("go_on", "Continue", "Let the answer go on from its last word")
 _COPY = ("copy", "Copy", "Copy the text of this answer")
 _WHY = ("why", "Why?", "The training rows nearest to this answer")
 _STOP = ("stop_lane", "Stop", "End this answer only")
-
-
-@dataclass
-class Live:
-    """Answers under way in a conversation.
-
-    Attributes:
-        lanes: which lanes of the conversation the ticket's lanes are.
-        before: the answers that are being continued, by lane.
-        page: whose they are.
-    """
-
-    kept: Conversation
-    lanes: list[int]
-    page: str
-    before: dict[int, Answer] = field(default_factory=dict)
-    ticket: Ticket | None = None
-    stopped: set[int] = field(default_factory=set)
-
-    def answer(self, lane: int) -> LaneAnswer | None:
-        """What a lane is writing."""
-        if self.ticket is None or lane not in self.lanes or not self.ticket.answers:
-            return None
-        return self.ticket.answers[self.lanes.index(lane)]
+_TOO_MANY = "A vote compares two answers. Set Lanes to 2, and these can be voted on."
 
 
 def boards(kept: Conversation, live: Live | None = None, show: Sequence[str] = ()) -> tuple[str, str]:
@@ -79,7 +55,8 @@ def _turn(kept: Conversation, at: int, live: Live | None, show: Sequence[str]) -
     both = [turn.shown(lane) for lane in order]
     votable = live is None and last and lanes == 2 and len(both) == 2 and all(one and one.text for one in both)
     voted = voted_words(turn) if turn.verdict else ""
-    return BoardTurn(at, turn.prompt, cards, vote=votable and not turn.verdict, voted=voted)
+    many = _TOO_MANY if live is None and last and lanes > 2 and any(both) and not turn.verdict else ""
+    return BoardTurn(at, turn.prompt, cards, vote=votable and not turn.verdict, voted=voted, no_vote=many)
 
 
 def _card(
@@ -121,7 +98,7 @@ def _actions(kept: Conversation, at: int, lane: int, answer: Answer) -> list[tup
     found = [_COPY]
     if at == len(kept.turns) - 1 and not turn.verdict:
         found.append(_RETRY)
-        if answer.end in ("length", "stopped") and answer.ids:
+        if answer.end in ("length", "stopped", "interrupted") and answer.ids:
             found.append(_GO_ON)
         if (tries := len(turn.answers[lane])) > 1:
             found.append(("other_try", f"Earlier try ({tries})", "Show the try before this one"))

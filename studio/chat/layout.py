@@ -33,6 +33,7 @@ class LaneWidgets:
 @dataclass(frozen=True)
 class TalkWidgets:
     hint: gr.Markdown
+    invite: gr.HTML
     past: gr.HTML
     now: gr.HTML
     prompt: gr.Textbox
@@ -46,6 +47,14 @@ class TalkWidgets:
     show: gr.CheckboxGroup
     questions: gr.Dataset
     more: gr.Button
+
+    def view(self, editing: gr.State) -> list[gr.components.Component]:
+        """What `View.values` gives values for."""
+        return [self.past, self.now, self.prompt, self.hint, self.stop, editing, self.send, self.retry, self.undo]
+
+    def offered(self, questions: gr.State) -> list[gr.components.Component]:
+        """What `Beside.questions` gives values for."""
+        return [self.questions, questions, self.invite]
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def build_lanes() -> LaneWidgets:
 def build_talk() -> TalkWidgets:
     hint = gr.Markdown(NO_RUN, elem_classes="qs-note", elem_id="chat-hint")
     with gr.Column(elem_classes="lb-scroll", elem_id="chat-board"):
-        past, now = build_lane_board("chat-past"), build_lane_board("chat-now")
+        invite, past, now = (build_lane_board(f"chat-{part}") for part in ("invite", "past", "now"))
     with gr.Row():
         prompt = gr.Textbox(label="Prompt", placeholder="Ask all lanes the same thing", show_label=False,
                             container=False, lines=1, max_lines=6, scale=6, min_width=240, elem_id="prompt",
@@ -108,7 +117,7 @@ def build_talk() -> TalkWidgets:
         branch = gr.Dropdown(label="Branches of this chat", visible=False, scale=2, min_width=200, elem_id="branches",
                              info="What an edit or an undo left behind.")  # fmt: skip
     return TalkWidgets(
-        hint, past, now, prompt, send, stop, retry, undo, new, earlier, branch, show, questions, more
+        hint, invite, past, now, prompt, send, stop, retry, undo, new, earlier, branch, show, questions, more
     )  # fmt: skip
 
 
@@ -117,7 +126,7 @@ def build_beside() -> BesideWidgets:
         scope = gr.Radio([ALL], value=ALL, label="Settings for", elem_id="settings-for",
                          info="A lane's own settings go before those of all lanes.")  # fmt: skip
         system = build_fields(Sampling, ["system"])
-        with gr.Row():
+        with gr.Row(elem_id="chat-numbers", elem_classes="qs-even"):
             fields = build_fields(Sampling, [name for name in Sampling.model_fields if name != "system"]) | system
         fields = {name: fields[name] for name in Sampling.model_fields}
     with gr.Accordion("Why did it say that?", open=False, elem_id="why-part") as why_part:

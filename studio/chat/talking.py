@@ -14,11 +14,17 @@ from core.chat.asking import Asked, ticket
 from core.chat.conversation import Answer, Conversation
 from core.chat.engine import Base, Engine, Ticket
 from core.errors import StudioError
-from studio.chat.drawing import Live, boards, last_board
+from core.markdown import plain
+from studio.chat.drawing import boards, last_board
+from studio.chat.live import Live
 
 # A page update a token would cost more than the token: at most so many a second.
 UPDATES_A_SECOND = 10
 _WRITING = "An answer is still being written. Stop it, or wait for its end."
+_CUT = ("stopped", "interrupted")  # ends of answers that would have gone on
+_ELSEWHERE = "This chat is being answered on another page. Its answers come here as they are written."
+_KEPT_EVERY = 2.0  # seconds between two looks at what is written, which a power cut then cannot take
+_LOOKS_A_SECOND = 4  # at what another page is being answered
 IDLE, BUSY = gr.update(interactive=False), gr.update(interactive=True)  # the Stop button
 
 
@@ -39,7 +45,14 @@ class View:
     def values(self) -> list[Any]:
         stop = gr.skip() if self.busy is None else (BUSY if self.busy else IDLE)
         texts = [gr.skip() if text is None else text for text in (self.past, self.now, self.prompt, self.hint)]
-        return [*texts, stop, gr.skip() if self.editing is None else self.editing]
+        return [*texts, stop, gr.skip() if self.editing is None else self.editing, *self._asking()]
+
+    def _asking(self) -> list[Any]:
+        """Send, Retry all and Undo: while an answer is written they cannot be pressed, and Send says why."""
+        if self.busy is None:
+            return [gr.skip()] * 3
+        send = gr.update(interactive=not self.busy, value="Answering…" if self.busy else "Send")
+        return [send, *([IDLE, IDLE] if self.busy else [BUSY, BUSY])]
 
 
 class Talking:
@@ -71,7 +84,20 @@ class Talking:
     def drawn(self, chat_id: str, show: Sequence[str], **more: Any) -> list[Any]:
         live = self._live.get(chat_id)
         past, now = boards(self.find(chat_id), live, show)
-        return View(past, now, **more).values()
+        return View(past, now, **({"busy": live is not None} | more)).values()
+
+    def follow(self, chat_id: str, show: Sequence[str], request: gr.Request, hint: str = "") -> Iterator[list[Any]]:
+        """What was said on another page since this one was seen last; what is being said there, until its end.
+
+        Args:
+            hint: what is to be said when nothing is being written; empty: what is said stays.
+        """
+        words = hint or None
+        while (live := self._live.get(chat_id)) and live.page != request.session_hash:
+            yield self.drawn(chat_id, show, hint=_ELSEWHERE)
+            words = hint
+            live.ended.wait(1 / _LOOKS_A_SECOND)
+        yield View().values() if live else self.drawn(chat_id, show, hint=words)  # its own is drawn as it is written
 
     # Questions
 
@@ -88,20 +114,18 @@ class Talking:
                 turn.shuffle(len(kept.lanes))
         try:
             yield from self._write(chat_id, range(len(kept.lanes)), {}, show, request, prompt="")
-        except Exception:
-            yield self._given_back(
-                chat_id, prompt, editing, show
-            )  # nothing that was there is lost, the question neither
+        except Exception as error:  # nothing that was there is lost, the question neither
+            yield self._given_back(chat_id, prompt, editing, show, _words(error))
             raise
         if not any(self.find(chat_id).turns[-1].answers):  # stopped before its turn
             yield self._given_back(chat_id, prompt, editing, show)
 
-    def _given_back(self, chat_id: str, prompt: str, editing: int, show: Sequence[str]) -> list[Any]:
+    def _given_back(self, chat_id: str, prompt: str, editing: int, show: Sequence[str], hint: str = "") -> list[Any]:
         with self.changing(chat_id) as kept:
             kept.turns.pop()
             if editing >= 0:
                 kept.turns = kept.branches.pop()
-        return self.drawn(chat_id, show, prompt=prompt, hint="", busy=False)
+        return self.drawn(chat_id, show, prompt=prompt, hint=hint)
 
     def retry(self, chat_id: str, lane: int | None, show: list[str], request: gr.Request) -> Iterator[list[Any]]:
         """Answer the last question again, in one lane or all, with the next seed."""
@@ -128,7 +152,7 @@ class Talking:
                 return  # what is voted on stays as it was; the next question goes to the new one
             found, settings = kept.turns[-1].answers[lane], kept.sampling(lane).model_dump()
             wanted = (*kept.lanes[lane].who, settings)
-            known = next((a for a in found if (a.run, a.adapter, a.settings) == wanted and a.end != "stopped"), None)
+            known = next((a for a in found if (a.run, a.adapter, a.settings) == wanted and a.end not in _CUT), None)
             if known:
                 found.remove(known)
                 found.append(known)
@@ -155,52 +179,55 @@ class Talking:
                 raise StudioError(_WRITING)
             live = Live(self.find(chat_id), list(lanes), request.session_hash or "", before)
             self._live[chat_id] = live
-        settings = {}
         try:
             yield View(*boards(live.kept, live), prompt=prompt, hint="", busy=True, editing=-1).values()
-            settings, live.ticket = self._ticket(live, seeds_on)
+            live.ticket = self._ticket(live, seeds_on)
             for lane in live.stopped:
                 live.ticket.stop(live.lanes.index(lane))
             yield from self._followed(live)
+        except Exception as error:
+            self._keep(chat_id, live)
+            yield self.drawn(chat_id, show, hint=_words(error))  # it stays on the page when the toast is gone
+            raise
         finally:
-            self._keep(chat_id, live, settings)
-        yield self.drawn(chat_id, show, hint="", busy=False, editing=-1)
+            self._keep(chat_id, live)
+        yield self.drawn(chat_id, show, hint="", editing=-1)
 
     def _followed(self, live: Live) -> Iterator[list[Any]]:
-        shown_at, hint = 0.0, ""
+        shown_at, kept_at, hint = 0.0, time.monotonic(), ""
         for asked in self.engine.ask(live.ticket):
             if time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND:
                 before, hint = hint, self._hint(asked)
-                yield View(now=last_board(live), hint=hint if hint != before else None).values()
+                # busy again each time: an update from before the question may come after its first
+                yield View(now=last_board(live), hint=hint if hint != before else None, busy=True).values()
                 shown_at = time.monotonic()
+            if time.monotonic() - kept_at >= _KEPT_EVERY:
+                conversation.save(self.settings, live.so_far("interrupted"))
+                kept_at = time.monotonic()
 
-    def _ticket(self, live: Live, seeds_on: int) -> tuple[dict[int, dict], Ticket]:
-        kept, settings, asked = live.kept, {}, []
+    def _ticket(self, live: Live, seeds_on: int) -> Ticket:
+        kept, asked = live.kept, []
         for lane in live.lanes:
             sampling, (run, adapter) = kept.sampling(lane), kept.lanes[lane].who
             sampling = sampling.model_copy(update={"seed": (sampling.seed + seeds_on) % 2**32})
-            settings[lane] = sampling.model_dump()
+            live.settings[lane] = sampling.model_dump()
             begun = live.before[lane].ids if lane in live.before else []
             asked.append(Asked(kept.asked(lane), sampling, run, adapter, begun))
         base = self.base_named(kept.base) if kept.base else None
-        return settings, ticket(self.engine.store, asked, base)
+        return ticket(self.engine.store, asked, base)
 
-    def _keep(self, chat_id: str, live: Live, settings: dict[int, dict]) -> None:
-        """What was said is kept, whether it ended by itself, was stopped, or its page was closed."""
-        turn = live.kept.turns[-1]
-        for lane in live.lanes:
-            found = live.answer(lane)
-            if found and live.ticket:
-                live.ticket.stop(live.lanes.index(lane))
-            if found and (found.tokens > found.continued or found.end == "end"):
-                found.end = found.end or "stopped"
-                answer = Answer.of(found, live.kept.lanes[lane], settings[lane], live.before.get(lane))
-                if lane in live.before:
-                    turn.answers[lane].remove(live.before[lane])
-                turn.answers[lane].append(answer)
+    def _keep(self, chat_id: str, live: Live) -> None:
+        """What was said is kept, whether it ended by itself, was stopped, or its page was closed; once."""
+        if live.ended.is_set():
+            return
+        if live.ticket:
+            live.ticket.stop()
         with self._lock:
-            conversation.save(self.settings, live.kept)
-            self._live.pop(chat_id, None)
+            try:
+                conversation.save(self.settings, live.so_far("stopped"))
+            finally:
+                self._live.pop(chat_id, None)
+                live.ended.set()
 
     def _hint(self, asked: Ticket) -> str:
         """What the answers wait for."""
@@ -256,3 +283,8 @@ class Talking:
         with self.changing(chat_id) as kept:
             kept.switch(branch)
         return self.drawn(chat_id, show, editing=-1)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, in Markdown, where a person can mend it; a defect is told in its toast alone."""
+    return plain(str(error)) if isinstance(error, StudioError) else ""

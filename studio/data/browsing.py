@@ -15,6 +15,7 @@ from core.data.rows import Rows
 from core.data.tokens import Renderer, TemplateError
 from core.data.view import Filter, View
 from core.errors import StudioError
+from core.evaluate import result
 from core.models import catalogue
 from core.settings import Settings
 from studio.data.lens import Lens, lens_of
@@ -131,6 +132,8 @@ class Browsing:
         """The columns of the table: those chosen, or what tells most about this data set."""
         if chosen := [name for name in lens.columns if name in rows.fields]:
             return chosen
+        if compared := result.read_first([column.name for column in rows.about.columns]):
+            return ["row", *compared]
         used = set(rows.reading.columns.values()) - {rows.reading.columns.get("label")}
         more = [c.name for c in rows.about.columns if c.kind != "text" and c.name in rows.fields and c.name not in used]
         counted = "tokens" if "tokens" in rows.fields else "characters"

@@ -219,7 +219,7 @@ def build_watch() -> WatchWidgets:
     warned = gr.HTML(elem_id="run-alerts", padding=False)
     with gr.Column(visible=False) as charts:
         losses = build_chart("loss-chart", 290)
-        with gr.Tabs(elem_id="run-details"):
+        with gr.Tabs(elem_id="run-details", overflow_behavior="wrap"):
             with gr.Tab("Measures"):
                 measure = gr.Radio(list(MEASURES), value=next(iter(MEASURES)), label="Measure", show_label=False,
                                    container=False, elem_id="measure")  # fmt: skip

@@ -1,11 +1,16 @@
+import os
+
 import gradio as gr
 import pytest
 
 from core.data import table
+from core.data.rows import Rows
 from core.errors import StudioError
 from core.evaluate.answers import AnswerWriter
 from core.jobs import Jobs
 from studio.answers.watching import DRAWN, NONE, Watching
+from studio.data.browsing import Browsing
+from studio.data.lens import Lens
 
 SKIP = gr.skip()
 
@@ -82,11 +87,29 @@ def test_what_is_there_opens_as_a_data_set_and_downloads(do, evaluated, store):
     *_, last = do.open(evaluated.id)
     data = table.find(store.settings, last[-2]["value"])
     assert data.rows == 2
+    columns = Browsing(store.settings).columns(Lens(dataset=data.id), Rows(store.settings, data.id))
+    assert columns == ["row", "prompt", "reference", "answer of base", "answer of tuned"]
     assert "2-of-5" in data.source.name
     assert last[-1]["selected"] == "data"
     assert do.as_file(evaluated.id, "csv").endswith("-2-of-5.csv")
     with pytest.raises(StudioError, match="no kind of file"):
         do.as_file(evaluated.id, "../x")
+
+
+def test_an_evaluation_is_deleted_only_when_it_has_ended_and_its_id_was_typed(do, evaluated, store):
+    do.read(evaluated)
+    for typed in ("", None, "no", evaluated.id[:-1]):
+        with pytest.raises(StudioError, match=f"type its id: {evaluated.id}"):
+            do.delete(evaluated.id, typed)
+    evaluated.save_state(evaluated.saved_state().model_copy(update={"status": "running"}).with_process(os.getpid()))
+    with pytest.raises(StudioError, match=r"is running\. Stop it before it is deleted"):
+        do.delete(evaluated.id, evaluated.id)
+    evaluated.save_state(evaluated.saved_state().model_copy(update={"status": "stopped"}))
+    assert do.delete(evaluated.id, f" {evaluated.id} ") == [gr.update(choices=[], value=None), ""]
+    assert store.all() == []
+    assert not list(store.settings.evaluations_dir.glob(".deleted-*"))
+    with pytest.raises(StudioError, match="There is no evaluation"):
+        do.delete(evaluated.id, evaluated.id)
 
 
 def test_before_the_first_answer_there_is_nothing_to_open(do, evaluated):

@@ -46,6 +46,16 @@ def test_a_list_is_answered_read_opened_and_downloaded(page, server, tmp_path):
         page.locator("#answers-download").click()
     with open(got.value.path(), newline="") as stream:
         assert [row["prompt"] for row in csv.DictReader(stream)] == [MARKUP, "Name a colour."]
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide, shown = page.locator("#answers-table .dt-wrap").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert wide <= shown, "a row is a card"
+    page.set_viewport_size({"width": 1440, "height": 900})
     page.locator("#answers-open").click()
     page.locator("#rows").get_by_text("Name a colour.").wait_for(timeout=30_000)
     assert until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)), 10)
+    page.get_by_role("tab", name="Answers").click()
+    page.locator("#answers-more-of-it button").first.click()
+    page.locator("#answers-delete-id textarea, #answers-delete-id input").fill(evaluation.id)
+    page.locator("#answers-delete").click()
+    page.get_by_text("No evaluation yet").wait_for()
+    assert store.all() == []

@@ -60,6 +60,10 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
     length(page, 400)
     ask(page, "Count from one to two hundred, in words.")
     until(lambda: cards(page).filter(has_text="writing").count() == 2, 120, page)
+    assert page.locator("#send").inner_text() == "Answering…"
+    assert page.locator("#send").is_disabled()
+    page.locator("#prompt textarea").press("Enter")
+    page.locator(".toast-body").get_by_text("still being written").wait_for()
     early = [text.strip() for text in cards(page).locator(".lb-text").all_inner_texts()]
     assert all(early), "both stream at once"
     cards(page).nth(0).get_by_role("button", name="Stop").click()
@@ -106,9 +110,7 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
 
 def test_a_tuned_answer_leads_to_its_training_rows(page):
     length(page, 40)
-    page.locator("#questions button").first.click()
-    until(lambda: page.locator("#prompt textarea").input_value(), 20, page)
-    page.locator("#send").click()
+    page.locator("#chat-invite button").first.click()  # what the empty board offers is asked at once
     page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
     assert cards(page).count() == 3, "the reference stands beside"
     page.locator('#chat-now [data-event="why"]').click()
@@ -121,6 +123,11 @@ def test_a_tuned_answer_leads_to_its_training_rows(page):
 
 def test_on_a_phone_the_lanes_are_stacked_and_readable(page):
     page.set_viewport_size({"width": 390, "height": 844})
+    for name in ("Data", "Train", "Chat", "Answers", "Owner"):
+        tab = page.get_by_role("tab", name=name, exact=True).bounding_box()
+        assert tab["x"] >= 0
+        assert tab["x"] + tab["width"] <= 390
+        assert tab["height"] >= 40
     length(page, 12)
     ask(page, "Name a colour.")
     page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)

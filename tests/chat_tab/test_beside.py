@@ -1,5 +1,6 @@
 """Beside the conversation: questions with references, the nearest training rows, prompts as read, files."""
 
+import html
 import json
 from pathlib import Path
 
@@ -28,11 +29,13 @@ def answered(do, tuned, chat):
 def test_questions_are_of_the_runs_held_out_rows_with_their_answers(do, beside, tuned, chat):
     chat_id = chat()
     for _ in range(2):  # before there is a run, those of the bundled data
-        shown, offered = beside.questions(chat_id)
+        shown, offered, invitation = beside.questions(chat_id)
         assert shown.visible
         assert len(offered) == 4
         held_out = dict(beside._held_out("keeper"))
         assert all(held_out[question] == answer for question, answer in offered)
+        assert invitation.count('data-event="suggest"') == 3
+        assert html.escape(offered[0][0][:40]) in invitation
         tuned()
         do.refresh(chat_id)
 

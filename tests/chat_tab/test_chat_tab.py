@@ -24,6 +24,7 @@ def test_every_handler_is_wired_once_to_every_part(demo):
         "step_chosen", "send", "retry", "retry_one", "stop", "undo", "drawn", "switch", "branches", "edit", "go_on",
         "other_try", "why", "vote", "unvote", "be_blind", "as_preferences", "row_opened", "picked", "questions",
         "read_by", "as_jsonl", "as_markdown", "unload", "leave", "chat",
+        "suggested", "earlier",
     }  # fmt: skip
 
 
@@ -31,8 +32,12 @@ def test_what_is_shown_of_a_conversation_fills_every_widget(demo, do, chat):
     chat_id = chat()
     (shown,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__.endswith("<locals>.shown")]
     assert len(shown.fn(chat_id, "", [])) == len(shown.outputs)
-    (refreshed,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__.endswith("<locals>.refreshed")]
-    assert len(refreshed.fn(chat_id)) == len(refreshed.fn("")) == len(refreshed.outputs)
+    refreshed, returned = [
+        fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__.endswith("<locals>.refreshed")
+    ]
+    assert len(refreshed.outputs) == len(returned.outputs)
+    for known in (chat_id, ""):
+        assert [len(values) for values in refreshed.fn(known, [], PAGE)] == [len(refreshed.outputs)]
 
 
 def test_updates_have_a_value_for_each_widget(do, tuned, chat):
@@ -40,7 +45,7 @@ def test_updates_have_a_value_for_each_widget(do, tuned, chat):
     with gr.Blocks():
         lanes, talk, beside = build_lanes(), build_talk(), build_beside()
     chat_id = chat()
-    view = [talk.past, talk.now, talk.prompt, talk.hint, talk.stop, "editing"]
+    view = talk.view("editing")
     assert len(do.refresh(chat_id)[0]) == len(lanes.drawn(beside.scope))
     for values in do.talking.send(chat_id, "Hi.", "", -1, [], PAGE):
         assert len(values) == len(view)

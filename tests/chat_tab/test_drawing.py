@@ -3,7 +3,8 @@
 from core.chat.answer import LaneAnswer
 from core.chat.conversation import Answer, Conversation, LaneChoice
 from core.chat.engine import Ticket
-from studio.chat.drawing import DIFFERENCES, PROBABILITIES, Live, boards, last_board
+from studio.chat.drawing import DIFFERENCES, PROBABILITIES, boards, last_board
+from studio.chat.live import Live
 
 
 def conversation_of(*answers, **turn):
@@ -81,6 +82,16 @@ def test_differences_and_probabilities_are_marked_on_demand():
     assert "<mark>is</mark>" in now(kept, show=[DIFFERENCES])
     assert "<mark>was</mark>" in now(kept, show=[DIFFERENCES])
     assert 'title="36.8%"> is lit<' in now(kept, show=[PROBABILITIES])
+
+
+def test_where_there_are_too_many_answers_to_vote_on_it_says_so():
+    kept = conversation_of(answer("A."), answer("B.", run="r"))
+    assert "Set Lanes to 2" not in now(kept)
+    kept.lanes.append(LaneChoice(run="r"))
+    assert "A vote compares two answers. Set Lanes to 2" in now(kept)
+    assert 'data-event="vote"' not in now(kept)
+    kept.turns[0].verdict = "tie"
+    assert "Set Lanes to 2" not in now(kept)
 
 
 def test_a_reference_stands_beside_the_answers():

@@ -5,7 +5,7 @@ import time
 
 import gradio as gr
 import pytest
-from chat_page import PAGE
+from chat_page import PAGE, send, writing
 
 from core.chat import conversation
 from core.chat.conversation import key_of
@@ -17,18 +17,6 @@ def said(do, chat_id, at=-1):
     """The text that each lane shows for a question."""
     kept = do.talking.find(chat_id)
     return [answer.text if (answer := kept.turns[at].shown(lane)) else None for lane in range(len(kept.lanes))]
-
-
-def send(do, chat_id, prompt="Name a colour.", reference="", editing=-1):
-    return list(do.talking.send(chat_id, prompt, reference, editing, [], PAGE))
-
-
-def writing(do, chat_id, stream):
-    """Go on with a stream until every lane has written something."""
-    for _ in stream:
-        live = do.talking._live[chat_id]
-        if live.ticket and live.ticket.answers and all(answer.tokens for answer in live.ticket.answers):
-            return
 
 
 def test_both_lanes_answer_and_it_is_kept(do, tuned, chat):
@@ -181,8 +169,12 @@ def test_while_an_answer_is_written_the_conversation_cannot_be_changed(do, tuned
     ):
         with pytest.raises(StudioError, match="still being written"):
             change()
+    assert [part["interactive"] for part in do.talking.drawn(chat_id, [])[6:]] == [False] * 3
+    assert do.talking.drawn(chat_id, [])[6]["value"] == "Answering…"
     do.talking.stop(chat_id)
-    list(stream)
+    *_, last = stream
+    assert [part["interactive"] for part in last[6:]] == [True] * 3
+    assert last[6]["value"] == "Send"
     assert [turn.prompt for turn in do.talking.find(chat_id).turns] == ["Count."]
 
 

@@ -70,13 +70,13 @@ def _opens_and_exports(store, evaluation):
     data = result.as_dataset(store, evaluation)
     assert (data.rows, data.id) == (PROMPTS, result.as_dataset(store, evaluation).id)
     names = {column.name for column in data.columns}
-    own = {f"{what} {lane}" for what in ("answer", "tokens", "end") for lane in ("base", "tuned")}
+    own = {what.format(lane) for what in ("answer of {}", "tokens of {}", "why {} ended") for lane in ("base", "tuned")}
     assert {"prompt", "reference", "settings", "seed", *own} <= names
     row = json.loads(Rows(store.settings, data.id).row(5)["raw"])
     asked, answers = evaluation.prompts()[5], evaluation.answers().of(5)
     assert row["prompt"] == asked.question
     assert row["reference"] == asked.reference
-    assert [row["answer base"], row["answer tuned"]] == [line["text"] for line in answers]
+    assert [row["answer of base"], row["answer of tuned"]] == [line["text"] for line in answers]
     assert row["messages"][-1]["content"] == answers[-1]["text"]
     for kind in result.FILE_KINDS:
         assert result.write(store, evaluation, kind).stat().st_size
