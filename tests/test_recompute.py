@@ -13,8 +13,9 @@ from core.runs.forecast import MARGIN, forecast, shape_of
 from core.runs.recompute import fuses, plan, room_of
 from core.train import attention
 from core.train import recompute as recomputing
+from core.train.arguments import sft_config
 from core.train.kernels.install import install
-from core.train.trainer import StudioTrainer, sft_config
+from core.train.trainer import StudioTrainer
 
 GIB = 2**30
 SEVEN = shape_of(LlamaConfig(vocab_size=32000))

@@ -89,18 +89,18 @@ def forecast(
     fused: bool = False,
     tokens: int | None = None,
 ) -> Forecast:
-    """The peak memory of a run on a GPU.
+    """The peak memory of a run on a GPU; on each, where several share the batch.
 
     Args:
         checkpointing: whether activations are recomputed, or of how many blocks.
         fused: whether the blocks are those of core/train/kernels.
-        tokens: of the longest batch; None: rows at the maximum length.
+        tokens: of the longest batch, one GPU's share of it; None: rows at the maximum length.
     """
     blocks = shape.layers * checkpointing if isinstance(checkpointing, bool) else checkpointing
     linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
     outside = shape.vocabulary * shape.hidden * (1 if shape.tied else 2) + (2 * shape.layers + 1) * shape.hidden
     trained = _trained(shape, config)
-    tokens = tokens or config.batch_size * config.max_length
+    tokens = tokens or config.rows_per_gpu * config.max_length
     late = trained * 4.0 * (config.gradient_accumulation == 1)  # gradients that only stand when the backward pass ends
     if fused:
         activations = _fused_activations(shape, tokens, late, blocks, config.gradient_checkpointing == "offload")
@@ -196,8 +196,8 @@ def smaller(
         if fits(changes):
             return changes, "keep the blocks' inputs in the machine's memory: a little slower, the same losses"
     batch, passes = config.batch_size, config.gradient_accumulation
-    while batch > 1:
-        batch, passes = (batch + 1) // 2, passes * 2
+    while batch > config.gpus:
+        batch, passes = -(-batch // (2 * config.gpus)) * config.gpus, passes * 2
         changes |= {"batch_size": batch, "gradient_accumulation": passes}
         if fits(changes):
             return changes, f"{batch} rows a pass and {passes} passes an update: as many rows an update as before"

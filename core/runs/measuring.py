@@ -46,9 +46,9 @@ def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str]
             told(0.1, "Loading the model and the rows")
             trainer, _, about = prepare(settings, quick, run, EventWriter(run.events_file))
             rows = sorted(trainer.train_dataset, key=lambda row: len(row["input_ids"]), reverse=True)
-            passes = config.gradient_accumulation
-            batches = [rows[i * config.batch_size : (i + 1) * config.batch_size] for i in range(passes)]
-            batches = [batch or rows[: config.batch_size] for batch in batches]
+            passes, size = config.gradient_accumulation, config.rows_per_gpu  # on one GPU, what each would take
+            batches = [rows[i * size : (i + 1) * size] for i in range(passes)]
+            batches = [batch or rows[:size] for batch in batches]
             trainer.create_optimizer()
             seconds = []
             for step in range(_STEPS):
