@@ -63,7 +63,7 @@ def test_a_budget_is_less_than_what_is_free():
 @pytest.mark.parametrize(
     ("over", "shape", "expected"),
     [
-        ({}, {}, True), ({"kernels": "off"}, {}, False), ({"lora_dropout": 0.1}, {}, False),
+        ({}, {}, True), ({"kernels": "off"}, {}, False), ({"lora_dropout": 0.1}, {}, True),
         ({"lora_dora": True}, {}, False), ({"quantization": "int8"}, {}, False), ({"quantization": "none"}, {}, True),
         ({"modules_to_save": "mlp"}, {}, False), ({"modules_to_save": "lm_head"}, {}, True),
         ({}, {"attention_bias": True}, False), ({}, {"hidden_act": "gelu"}, False),

@@ -94,7 +94,7 @@ class Ranks:
 
         with _answered():
             for tensor in tensors:
-                distributed.broadcast(tensor, src=0)
+                distributed.broadcast(tensor.detach(), src=0)
 
     def all_of(self, mine: Any) -> list[Any]:
         """What every rank says, in their order. It waits for the processors, not for the GPUs."""
