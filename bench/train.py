@@ -38,6 +38,7 @@ VARIANTS = {
     "studio": "as it comes: auto",
     "studio, 10.6 GiB": "auto within what the prototype took",
     "studio, on": "gradient checkpointing on",
+    "studio, on, dropout": "the same, LoRA's dropout at 0.1",
     "studio, offload": "gradient checkpointing offload",
     "studio, no kernels": "kernels off, gradient checkpointing on",
 }

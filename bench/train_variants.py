@@ -100,11 +100,12 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
     from core.train.trainer import StudioTrainer
 
     batch, length = CASES[case]
-    how = {"studio, on": "on", "studio, offload": "offload", "studio, no kernels": "on"}.get(variant, "auto")
+    how = {"studio, offload": "offload", "studio": "auto", "studio, 10.6 GiB": "auto"}.get(variant, "on")
     config = QLoRAConfig(
         model="bench", batch_size=batch, max_length=length, lora_rank=16, lora_alpha=16, learning_rate=2e-4,
         scheduler="linear", warmup_ratio=0, max_steps=steps, save_steps=0, seed=0, gradient_checkpointing=how,
         gpu_memory=10.6 if variant == "studio, 10.6 GiB" else 0,
+        lora_dropout=0.1 if "dropout" in variant else 0,
         kernels="off" if variant == "studio, no kernels" else "auto",
     )  # fmt: skip
     rows = [{"row": i, "input_ids": row, "labels": [-100, *row[1:]]} for i, row in enumerate(ids)]
