@@ -49,6 +49,12 @@ def names() -> list[str]:
     return [str(number) for number in range(there)] if wanted is None else wanted
 
 
+def only(number: int) -> dict[str, str]:
+    """The environment of a process that is to see one of the GPUs: PyTorch and its trainers take all they see."""
+    there = names()
+    return {"CUDA_VISIBLE_DEVICES": there[number]} if there else {}
+
+
 def _wanted() -> list[str] | None:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     return None if given is None else [name.strip() for name in given.split(",") if name.strip()]

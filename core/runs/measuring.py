@@ -1,11 +1,13 @@
 """Two real steps of a run on its longest rows: what memory it takes, and how long it will be."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import gpu
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
@@ -29,6 +31,8 @@ class Measured:
 
 def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str], None]) -> Measured:
     """Runs in a process of its own (core.jobs); nothing of it is kept."""
+    os.environ.update(gpu.only(0))
+
     import psutil
     import torch
 

@@ -22,7 +22,7 @@ from core import gpu
 from core.runs import checks
 from core.runs.config import QLoRAConfig
 from core.runs.store import Run
-from core.settings import Settings, hardware
+from core.settings import Settings
 
 _PATIENCE = 5.0  # seconds that the cause has to arrive in when some ranks only say that another is gone
 
@@ -79,10 +79,7 @@ class _Rank:
 def _environment(number: int, count: int) -> dict[str, str]:
     """One GPU to see, and a share of the cores."""
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    found = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-    if hardware().device == "cuda":
-        found["CUDA_VISIBLE_DEVICES"] = gpu.names()[number]
-    return found
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)} | gpu.only(number)
 
 
 def lead(settings: Settings, run: Run, config: QLoRAConfig) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import gpu
 from core.data import subset as subsets
 from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
@@ -68,6 +69,7 @@ def _outcome(settings: Settings, run: Run) -> tuple[str, str]:
     try:
         config = run.config()
         if config.gpus == 1:
+            os.environ.update(gpu.only(0))
             return train(settings, run)
         _await_room(settings, config, EventWriter(run.events_file))
         return lead(settings, run, config)
