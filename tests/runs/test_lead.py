@@ -84,14 +84,6 @@ def test_whatever_ends_a_rank_or_all_of_them_the_run_goes_on_to_the_last_bit(sto
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_in_a_rank_is_told_as_it_would_be_of_one_process(store, two_gpus):
-    run = process.submit(store, QLoRAConfig(**TWO | {"max_length": 4000}))
-    state = ended(run)
-    assert state.status == "failed"
-    assert "Maximum length 4000 is more than tiny can read" in state.cause
-    assert [event["event"] for event in run.events()].count("failed") == 1
-
-
 def test_more_gpus_than_there_are_are_refused_in_a_sentence(store):
     run = process.submit(store, QLoRAConfig(**TWO | {"gpus": 4}))
     state = ended(run)
