@@ -103,7 +103,8 @@ def forecast(
     tokens = tokens or config.rows_per_gpu * config.max_length
     late = trained * 4.0 * (config.gradient_accumulation == 1)  # gradients that only stand when the backward pass ends
     if fused:
-        activations = _fused_activations(shape, tokens, late, blocks, config.gradient_checkpointing == "offload")
+        offload = config.gradient_checkpointing == "offload"
+        activations = _fused_activations(shape, tokens, late, blocks, offload, config.lora_dropout > 0)
     else:
         activations = _activations(shape, tokens, late, blocks)
     return Forecast(
@@ -152,7 +153,7 @@ def _activations(shape: Shape, tokens: int, late: float, blocks: int) -> float:
     return max(inputs + (kept + unpacked if kept else live + 0.4 * unpacked), inputs + live + 0.4 * unpacked, end)
 
 
-def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool) -> float:
+def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool, drops: bool) -> float:
     """Of the fused blocks: what core/train/kernels/block.py holds at its peak, and what measuring added to it."""
     h, m, q, kv = shape.hidden, shape.intermediate, shape.query, shape.key
     unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BESIDE  # gate and up, side by side; query, key and value
@@ -161,13 +162,16 @@ def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offl
     a_token = 2.0 * tokens
     kept = (shape.layers - blocks) * a_token * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
     inputs = (2 if offload else blocks) * a_token * h
-    live = a_token * (m + 7 * h)
+    left = m * drops  # an input with some of it dropped
+    live = a_token * (m + 7 * h + left)
     if not blocks:
         return kept + live + unpacked
-    again = a_token * (3 * m + 6 * h + 2 * q + 2 * kv)
+    again = a_token * (3 * m + 6 * h + 2 * q + 2 * kv + left)
     if offload:
         piece = 2.0 * min(tokens, 2048)
-        again = max(piece * (3 * m + 3 * h) + a_token * (6 * h + 2 * q + 2 * kv), a_token * (6 * h + 3 * q + 4 * kv))
+        again = max(
+            piece * (3 * m + 3 * h + left) + a_token * (6 * h + 2 * q + 2 * kv), a_token * (6 * h + 3 * q + 4 * kv)
+        )
     return max(inputs + kept + live * (kept > 0), inputs + again) + unpacked + late
 
 
