@@ -1,11 +1,15 @@
 """How many GPUs there are and how much of their memory is free, asked of the driver's own tool: a CUDA context here
 would take some of it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,22 @@ def names() -> list[str]:
 def only(number: int) -> dict[str, str]:
     """The environment of a process that is to see one of the GPUs: PyTorch and its trainers take all they see."""
     there = names()
-    return {"CUDA_VISIBLE_DEVICES": there[number]} if there else {}
+    return {_VISIBLE: there[number]} if there else {}
+
+
+@contextlib.contextmanager
+def seeing_only(number: int) -> Iterator[None]:
+    """The same for this process, which must not have asked CUDA yet; processes that it starts later see all again."""
+    before = os.environ.get(_VISIBLE)
+    os.environ.update(only(number))
+    try:
+        yield
+    finally:
+        os.environ.pop(_VISIBLE, None)
+        if before is not None:
+            os.environ[_VISIBLE] = before
 
 
 def _wanted() -> list[str] | None:
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    given = os.environ.get(_VISIBLE)
     return None if given is None else [name.strip() for name in given.split(",") if name.strip()]

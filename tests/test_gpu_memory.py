@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from core import gpu
@@ -40,6 +42,18 @@ def test_what_the_process_may_not_use_is_not_counted(tool, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpu.memory() is None
     assert gpu.only(0) == {}
+
+
+@pytest.mark.parametrize("before", ["3,1", None])
+def test_what_comes_after_sees_all_gpus_again(monkeypatch, before):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if before:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    monkeypatch.setattr(gpu, "names", lambda: ["3", "1"])
+    with pytest.raises(KeyError), gpu.seeing_only(0):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+        raise KeyError
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
 
 
 def test_no_driver_is_no_gpu(monkeypatch):

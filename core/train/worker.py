@@ -69,8 +69,8 @@ def _outcome(settings: Settings, run: Run) -> tuple[str, str]:
     try:
         config = run.config()
         if config.gpus == 1:
-            os.environ.update(gpu.only(0))
-            return train(settings, run)
+            with gpu.seeing_only(0):
+                return train(settings, run)
         _await_room(settings, config, EventWriter(run.events_file))
         return lead(settings, run, config)
     except Exception as error:
