@@ -81,12 +81,12 @@ def main() -> None:
 
 
 def print_table(found: dict[int, list[dict[str, Any]]]) -> None:
-    head = ("GPUs", "tok/s", "× first", "step ms", "memory GiB, fullest", "prepared s", "first step s", "first losses")
+    head = ("GPUs", "tok/s", "× fewest", "step ms", "memory GiB, fullest", "prepared s", "first step s", "first losses")
     print(f"\n| {' | '.join(head)} |\n{'|---' * len(head)}|")
     middle = {gpus: median(run["rate"] for run in runs) for gpus, runs in found.items()}
     for gpus, runs in found.items():
         cells = (
-            str(gpus), f"{middle[gpus]:,.0f}", f"{middle[gpus] / next(iter(middle.values())):.2f}",
+            str(gpus), f"{middle[gpus]:,.0f}", f"{middle[gpus] / middle[min(middle)]:.2f}",
             f"{1000 * median(run['step'] for run in runs):.0f}", f"{max(run['memory'] for run in runs):.2f}",
             f"{median(run['prepared'] for run in runs):.1f}", f"{median(run['first'] for run in runs):.1f}",
             ", ".join(f"{loss:.3f}" for loss in runs[0]["losses"]),
