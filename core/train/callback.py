@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter
+from core.runs.events import EventWriter, NoEvents
 from core.runs.store import Run
 from core.train.gauge import Gauge
 
@@ -31,7 +31,7 @@ class Reporter(TrainerCallback):
     def __init__(
         self,
         run: Run,
-        events: EventWriter,
+        events: EventWriter | NoEvents,
         trainer: Any,
         held_out: list[dict],
         config: QLoRAConfig,
