@@ -53,8 +53,9 @@ def trainer_of(folder: str, values: dict[str, Any], count: int) -> Any:
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
+    from core.train.arguments import sft_config
     from core.train.attention import PACKED
-    from core.train.trainer import StudioTrainer, sft_config
+    from core.train.trainer import StudioTrainer
 
     config = QLoRAConfig(**values)
     model = Model("bench", "bench", folder, local=True)

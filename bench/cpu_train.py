@@ -52,7 +52,7 @@ def trl_trainer(rows, model, out, checkpointing):
     from trl import SFTConfig, SFTTrainer
 
     from core.runs.config import QLoRAConfig
-    from core.train.trainer import lora_config
+    from core.train.arguments import lora_config
 
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
@@ -77,7 +77,8 @@ def studio_trainer(rows, model, out, variant):
     from core.models.catalogue import Model
     from core.runs.config import QLoRAConfig
     from core.train import attention
-    from core.train.trainer import StudioTrainer, sft_config
+    from core.train.arguments import sft_config
+    from core.train.trainer import StudioTrainer
 
     packing = variant != "studio, rows padded"
     if variant == "studio, weights unpacked each time":

@@ -33,11 +33,12 @@ _AHEAD = 2  # processes that import while another is measured
 VARIANTS = {
     "TRL": "SFTTrainer as it comes",
     "TRL + Liger": "use_liger_kernel",
-    "Unsloth": "FastLanguageModel, checkpointing on",
+    "Unsloth": "FastLanguageModel, its own checkpointing",
     "Unsloth, off": "the same, checkpointing off",
     "studio": "as it comes: auto",
     "studio, 10.6 GiB": "auto within what the prototype took",
     "studio, on": "gradient checkpointing on",
+    "studio, on, dropout": "the same, LoRA's dropout at 0.1",
     "studio, offload": "gradient checkpointing offload",
     "studio, no kernels": "kernels off, gradient checkpointing on",
 }
@@ -154,7 +155,7 @@ class Child:
         if not found:
             print(f"{self.variant}, {self.case}: failed\n{told[-3000:]}", flush=True)
             return None
-        chosen = [line for line in told.splitlines() if line.startswith(("Kernels", "Gradient"))]
+        chosen = [line for line in told.splitlines() if line.startswith(("Kernels", "Gradient")) or "padding" in line]
         found = found.splitlines()[0]
         print(f"{self.variant}, {self.case}: {found} {' '.join(chosen)}", flush=True)
         return json.loads(found)

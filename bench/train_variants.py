@@ -55,7 +55,7 @@ def rows_of(case: str, data: str, folder: str, steps: int) -> list[list[int]]:
 
 def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, float]:
     batch, length = CASES[case]
-    checkpointing = not variant.endswith("off")
+    checkpointing: bool | str = not variant.endswith("off")
     if variant.startswith("Unsloth"):
         from unsloth import FastLanguageModel  # before the rest, which it patches
     import torch
@@ -72,7 +72,7 @@ def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out
         loaded = time.monotonic() - began
         model = FastLanguageModel.get_peft_model(
             model, r=16, lora_alpha=16, lora_dropout=0, bias="none", target_modules=TARGETS,
-            use_gradient_checkpointing=checkpointing,
+            use_gradient_checkpointing=checkpointing and "unsloth",  # its default, which moves what it keeps away
         )  # fmt: skip
     else:
         words = AutoTokenizer.from_pretrained(folder)
@@ -82,7 +82,7 @@ def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out
     config = SFTConfig(
         output_dir=out, max_steps=steps, per_device_train_batch_size=batch, max_length=length, logging_steps=1,
         learning_rate=2e-4, report_to=[], bf16=True, optim="adamw_torch_fused", save_strategy="no", disable_tqdm=True,
-        seed=0, gradient_checkpointing=checkpointing, use_liger_kernel="Liger" in variant,
+        seed=0, gradient_checkpointing=bool(checkpointing), use_liger_kernel="Liger" in variant,
         train_sampling_strategy="sequential",
     )  # fmt: skip
     data = Dataset.from_dict({"input_ids": ids})
@@ -95,15 +95,17 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
+    from core.train.arguments import sft_config
     from core.train.attention import PACKED
-    from core.train.trainer import StudioTrainer, sft_config
+    from core.train.trainer import StudioTrainer
 
     batch, length = CASES[case]
-    how = {"studio, on": "on", "studio, offload": "offload", "studio, no kernels": "on"}.get(variant, "auto")
+    how = {"studio, offload": "offload", "studio": "auto", "studio, 10.6 GiB": "auto"}.get(variant, "on")
     config = QLoRAConfig(
         model="bench", batch_size=batch, max_length=length, lora_rank=16, lora_alpha=16, learning_rate=2e-4,
         scheduler="linear", warmup_ratio=0, max_steps=steps, save_steps=0, seed=0, gradient_checkpointing=how,
         gpu_memory=10.6 if variant == "studio, 10.6 GiB" else 0,
+        lora_dropout=0.1 if "dropout" in variant else 0,
         kernels="off" if variant == "studio, no kernels" else "auto",
     )  # fmt: skip
     rows = [{"row": i, "input_ids": row, "labels": [-100, *row[1:]]} for i, row in enumerate(ids)]

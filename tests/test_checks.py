@@ -67,6 +67,19 @@ def test_a_gated_model_and_a_full_disk(home, monkeypatch):
     assert any("of disk are free" in text for text in texts(check(home, QLoRAConfig()), "problem"))
 
 
+@pytest.mark.parametrize(
+    ("there", "gpus", "level", "words"),
+    [(0, 2, "problem", "2 GPUs are asked for, and this machine has no NVIDIA GPU. Set GPUs to 1."),
+     (1, 2, "problem", "this machine has one GPU. Set GPUs to 1."),
+     (2, 4, "problem", "4 GPUs are asked for, and this machine has 2 GPUs. Set GPUs to 2."),
+     (4, 4, "fine", "4 GPUs take 2 of a pass's 8 rows each; each holds the whole model.")],
+)  # fmt: skip
+def test_more_gpus_than_there_are_is_a_problem(home, monkeypatch, there, gpus, level, words):
+    monkeypatch.setattr(checks, "hardware", lambda: Hardware("cuda" if there else "cpu", "a machine"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(there))))
+    assert any(words in text for text in texts(check(home, QLoRAConfig(gpus=gpus)), level))
+
+
 @pytest.mark.parametrize(("device", "problems"), [("cpu", 1), ("cuda", 0)])
 def test_what_this_machine_cannot_do_is_a_problem(home, monkeypatch, device, problems):
     monkeypatch.setattr(checks, "hardware", lambda: Hardware(device, "a machine"))

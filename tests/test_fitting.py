@@ -63,6 +63,15 @@ def test_a_run_with_a_budget_stays_within_it(seven, card):
     assert not fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0, gradient_checkpointing="off")).fits
 
 
+def test_of_several_gpus_the_fullest_decides_and_no_others_are_looked_at(seven, monkeypatch):
+    frees = [80 * GIB, 12 * GIB, 1 * GIB]
+    monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(free, 80 * GIB) for free in frees])
+    room = fit(seven, QLoRAConfig(model="seven", gpus=2, batch_size=16, gradient_checkpointing="on"))
+    assert (room.free, room.gpus) == (12 * GIB, 2)
+    assert room.fits, "each takes half of the batch"
+    assert not fit(seven, QLoRAConfig(model="seven", gpus=3, batch_size=18)).fits
+
+
 def test_without_a_gpu_the_machines_memory_counts(seven, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     room = fit(seven, QLoRAConfig(model="seven"))

@@ -37,6 +37,7 @@ def test_activations_are_as_measured(shape, checkpointing, rows, length, mib):
 # Fused blocks: (knob, blocks recomputed, tokens of the longest batch, GiB at the peak) as bench/train.py measured them
 FUSED = [
     ("auto", 0, 8707, 29.32), ("on", 31, 8707, 7.79), ("offload", 32, 8707, 5.47), ("auto", 30, 8192, 8.56),
+    ("offload", 32, 8192, 5.47),
 ]  # fmt: skip
 
 
@@ -91,6 +92,22 @@ def test_the_change_that_is_offered_fits_and_keeps_the_rows_of_an_update(config,
     assert forecast(SEVEN, changed, True).device <= free * GIB
     assert why
     assert changed.batch_size * changed.gradient_accumulation >= config.batch_size * config.gradient_accumulation
+
+
+def test_gpus_that_share_a_batch_hold_a_share_of_what_it_takes_and_all_weights():
+    one, two = (forecast(SEVEN, QLoRAConfig(batch_size=8 * gpus, gpus=gpus), True).parts for gpus in (1, 2))
+    assert one == two
+    shared = forecast(SEVEN, QLoRAConfig(batch_size=8, gpus=2), True).parts
+    assert shared["weights"] == one["weights"]
+    assert shared["activations"] < one["activations"]
+
+
+@given(rows=st.integers(1, 12), gpus=st.integers(2, 4), free=st.floats(5, 12))
+def test_a_smaller_batch_can_still_be_shared(rows, gpus, free):
+    config = QLoRAConfig(batch_size=rows * gpus, gpus=gpus, max_length=4096)
+    changes, _ = smaller(SEVEN, config, True, free * GIB) or ({}, "")
+    fresh = QLoRAConfig(**config.model_dump() | changes)
+    assert fresh.batch_size * fresh.gradient_accumulation >= config.batch_size
 
 
 @pytest.mark.parametrize("fused", [True, False])

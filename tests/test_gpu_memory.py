@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from core import gpu
@@ -25,6 +27,32 @@ def test_free_and_total_come_in_bytes_of_the_first_card(tool):
 def test_a_driver_that_does_not_answer_is_no_gpu(tool, text, code):
     tool(text, code)
     assert gpu.memory() is None
+
+
+def test_what_the_process_may_not_use_is_not_counted(tool, monkeypatch):
+    tool("1, 10\n2, 10\n3, 10\n")
+    assert [card.free for card in gpu.cards()] == [2**20, 2 * 2**20, 3 * 2**20]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    assert [card.free for card in gpu.cards()] == [3 * 2**20, 2**20]
+    assert gpu.names() == ["2", "0"]
+    assert gpu.only(1) == {"CUDA_VISIBLE_DEVICES": "0"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5a1e,GPU-77b0")
+    assert len(gpu.cards()) == 3
+    assert gpu.names() == ["GPU-5a1e", "GPU-77b0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpu.memory() is None
+    assert gpu.only(0) == {}
+
+
+@pytest.mark.parametrize("before", ["3,1", None])
+def test_what_comes_after_sees_all_gpus_again(monkeypatch, before):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if before:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    monkeypatch.setattr(gpu, "names", lambda: ["3", "1"])
+    with gpu.seeing_only(0):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
 
 
 def test_no_driver_is_no_gpu(monkeypatch):

@@ -3,11 +3,15 @@ Triton kernels are held against the same PyTorch in tests/gpu/test_kernels_gpu.p
 
 import pytest
 import torch
+from dropping import dropping_alike
+from hypothesis import given
+from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from tiny import random_rows, tiny_llama
 
 from core.train import attention
 from core.train.batches import pack, pad
+from core.train.kernels import elementwise
 from core.train.kernels.install import install
 from core.train.loss import chunked_cross_entropy
 
@@ -35,6 +39,11 @@ def loss_and_gradients(model, batch):
     total, count = chunked_cross_entropy(hidden, base.lm_head.weight, batch["labels"])
     (total / count).backward()
     return total.item() / count, {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def loss_of(model, batch):
+    inputs = {k: v for k, v in batch.items() if k != "labels"}
+    return model.get_base_model()(**inputs).logits.sum().item()
 
 
 def same(model, batch, **settings):
@@ -114,9 +123,49 @@ def test_evaluation_and_generation_are_untouched():
     assert torch.equal(*said)
 
 
+@pytest.mark.parametrize("settings", [{}, {"keep": False}, {"keep": False, "chunk": 32}])
+@pytest.mark.parametrize("targets", [ALL, ["q_proj", "v_proj", "down_proj"]])
+def test_where_lora_drops_out_the_same_choice_gives_the_same_losses_and_gradients(targets, settings):
+    model = tuned(targets, lora_dropout=0.2)
+    batch = pack(random_rows(LENGTHS))
+    torch.manual_seed(5)
+    with dropping_alike(model, 0.2, sum(LENGTHS), settings.get("chunk", 0)):
+        expected, wanted = loss_and_gradients(model, batch)
+    model.zero_grad()
+    blocks, said = install(model.get_base_model())
+    assert len(blocks) == 3, said
+    for block in blocks:
+        block.keep, block.chunk = settings.get("keep", True), settings.get("chunk", 0)
+    torch.manual_seed(5)
+    found, gradients = loss_and_gradients(model, batch)
+    assert found == pytest.approx(expected, rel=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-7)
+    other, _ = loss_and_gradients(model, batch)
+    assert other != found, "another step drops others"
+    torch.manual_seed(5)
+    assert loss_and_gradients(model, batch)[0] == found, "a run that goes on from a checkpoint drops the same"
+    with torch.no_grad():
+        model.eval()
+        assert loss_of(model, batch) == loss_of(model, batch)
+
+
+@given(share=st.floats(0.01, 0.9), seed=st.integers(2**33, 2**62))
+def test_dropout_drops_its_share_and_keeps_the_mean(share, seed):
+    ones = torch.ones(400, 500)
+    left, again = elementwise.drop(ones, share, seed), torch.ones(400, 500)
+    elementwise.drop_back(ones, share, seed, again)
+    assert torch.equal(again, ones + left)
+    assert float((left == 0).float().mean()) == pytest.approx(share, abs=0.01)
+    assert float(left.mean()) == pytest.approx(1, abs=0.06)
+    other = elementwise.drop(ones, share, seed + 1)
+    both = float(((left == 0) & (other == 0)).float().mean())
+    assert both == pytest.approx(share**2, abs=0.01), "two parts drop independently"
+
+
 @pytest.mark.parametrize(
     ("over", "reason"),
-    [({"lora_dropout": 0.1}, "drops out"), ({"use_dora": True}, "no plain LoRA"),
+    [({"use_dora": True}, "no plain LoRA"),
      ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "trained whole")],
 )  # fmt: skip
 def test_what_cannot_be_fused_says_why_and_trains_as_it_is(over, reason):
@@ -144,7 +193,8 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
 
     from core.models.loading import LoadedBase
     from core.runs.config import QLoRAConfig
-    from core.train.trainer import StudioTrainer, lora_config, sft_config
+    from core.train.arguments import lora_config, sft_config
+    from core.train.trainer import StudioTrainer
 
     steps, rows = 50, [row for seed in range(50) for row in random_rows([30, 12, 21, 7], seed=seed)]
     config = QLoRAConfig(

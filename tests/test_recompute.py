@@ -13,8 +13,9 @@ from core.runs.forecast import MARGIN, forecast, shape_of
 from core.runs.recompute import fuses, plan, room_of
 from core.train import attention
 from core.train import recompute as recomputing
+from core.train.arguments import sft_config
 from core.train.kernels.install import install
-from core.train.trainer import StudioTrainer, sft_config
+from core.train.trainer import StudioTrainer
 
 GIB = 2**30
 SEVEN = shape_of(LlamaConfig(vocab_size=32000))
@@ -62,7 +63,7 @@ def test_a_budget_is_less_than_what_is_free():
 @pytest.mark.parametrize(
     ("over", "shape", "expected"),
     [
-        ({}, {}, True), ({"kernels": "off"}, {}, False), ({"lora_dropout": 0.1}, {}, False),
+        ({}, {}, True), ({"kernels": "off"}, {}, False), ({"lora_dropout": 0.1}, {}, True),
         ({"lora_dora": True}, {}, False), ({"quantization": "int8"}, {}, False), ({"quantization": "none"}, {}, True),
         ({"modules_to_save": "mlp"}, {}, False), ({"modules_to_save": "lm_head"}, {}, True),
         ({}, {"attention_bias": True}, False), ({}, {"hidden_act": "gelu"}, False),

@@ -9,7 +9,8 @@ from core.data.tokens import Renderer
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.trainer import OPTIMIZERS, StudioTrainer, lora_config, sft_config
+from core.train.arguments import OPTIMIZERS, lora_config, sft_config
+from core.train.trainer import StudioTrainer
 
 LENGTHS = [30, 12, 45, 7]
 
@@ -112,11 +113,12 @@ ARRIVES = {
     "report_to": ("tensorboard", "sft.report_to", ["tensorboard"]),
 }
 # Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py), the loss and the noise (below), what
-# blocks keep (test_recompute.py), the worker (test_worker.py) and while it runs (test_resume.py).
+# blocks keep (test_recompute.py), the ranks (test_ranks.py), the worker (test_worker.py) and while it runs
+# (test_resume.py).
 ELSEWHERE = {
     "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
     "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",
-    "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels",
+    "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels", "gpus",
     "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
 }  # fmt: skip
 

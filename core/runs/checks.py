@@ -7,6 +7,7 @@ from typing import Literal
 
 import psutil
 
+from core import gpu
 from core.data import subset as subsets
 from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import Renderer, TemplateError
@@ -127,9 +128,21 @@ def machine_problem(config: QLoRAConfig) -> str | None:
     return None
 
 
+def gpus_problem(config: QLoRAConfig) -> str | None:
+    """Whether the run asks for more GPUs than are here. One that asks for one also trains without any."""
+    there = len(gpu.names()) if hardware().device == "cuda" else 0
+    if config.gpus == 1 or config.gpus <= there:
+        return None
+    have = {0: "no NVIDIA GPU", 1: "one GPU"}.get(there, f"{there} GPUs")
+    return f"{config.gpus} GPUs are asked for, and this machine has {have}. Set GPUs to {max(1, there)}."
+
+
 def _machine(config: QLoRAConfig) -> list[Finding]:
-    problem = machine_problem(config)
-    return [Finding("problem", problem)] if problem else []
+    found = [Finding("problem", problem) for problem in (machine_problem(config), gpus_problem(config)) if problem]
+    if config.gpus > 1 and not found:
+        found.append(Finding("fine", f"{config.gpus} GPUs take {config.rows_per_gpu} of a pass's {config.batch_size} "
+                                     "rows each; each holds the whole model."))  # fmt: skip
+    return found
 
 
 def _trackers(config: QLoRAConfig) -> list[Finding]:

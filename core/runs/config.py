@@ -49,12 +49,22 @@ class QLoRAConfig(MeasuringKnobs, BatchKnobs, OptimiserKnobs, DataKnobs, LoRAKno
             raise ValueError("DoRA does not go with PiSSA or LoftQ: set Initialisation to default")
         if self.keep_best and not self.eval_rows:
             raise ValueError("Take the best needs held-out rows to measure on: set Held-out rows above 0")
+        if over := self.batch_size % self.gpus:
+            below = self.batch_size - over
+            nearest = f"{below} or {below + self.gpus}" if below else str(self.gpus)
+            raise ValueError(f"a batch of {self.batch_size} rows cannot be shared evenly by {self.gpus} GPUs: set "
+                             f"Batch size to {nearest}")  # fmt: skip
         return self
 
     @property
     def packs(self) -> bool:
         """Whether rows lie end to end: only the studio's own attention keeps them apart."""
         return self.packing and self.attention == "auto"
+
+    @property
+    def rows_per_gpu(self) -> int:
+        """Rows that each GPU takes of a forward pass."""
+        return self.batch_size // self.gpus
 
 
 def _extra(name: str) -> dict[str, Any]:

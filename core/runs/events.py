@@ -26,6 +26,13 @@ class EventWriter:
         os.fsync(self._stream.fileno())
 
 
+class NoEvents:
+    """For a process that trains beside the one that reports."""
+
+    def write(self, event: str, **values: Any) -> None:
+        pass
+
+
 def _ends_whole(path: Path) -> bool:
     with path.open("rb") as stream:
         stream.seek(-1, os.SEEK_END)

@@ -18,6 +18,7 @@ from core.settings import Settings
 class Fit:
     """Attributes:
     free, total: bytes of the card, or of the machine's memory where there is no GPU.
+    gpus: how many need this much, each.
     changes, why: the smallest change that makes the run fit, when it does not; empty when nothing does.
     """
 
@@ -25,6 +26,7 @@ class Fit:
     free: int
     total: int
     on_gpu: bool
+    gpus: int = 1
     changes: dict[str, Any] = field(default_factory=dict)
     why: str = ""
 
@@ -52,18 +54,23 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
         shape = shape_of(about)
     except (StudioError, OSError, ValueError):
         return None  # the checks say what is wrong with it
-    card = gpu.memory()
+    card = _tightest(config.gpus)
     dtype_bytes = 4 if config.compute_dtype == "float32" else 2
     fused = card is not None and fuses(config, about)
-    tokens = config.batch_size * config.max_length
+    tokens = config.rows_per_gpu * config.max_length
     free = room_of(config, card.free) if card else None
     chosen = plan(config, shape, shape.layers, free, fused, tokens, dtype_bytes)
     found = forecast(shape, config, chosen.blocks, dtype_bytes, fused)
     if card is None:
         memory = psutil.virtual_memory()
         return Fit(found, memory.available, memory.total, on_gpu=False)
-    room = Fit(found, free, card.total, on_gpu=True)
+    room = Fit(found, free, card.total, True, config.gpus)
     if room.fits:
         return room
     change = smaller(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
-    return Fit(found, free, card.total, True, *(change or ({}, "")))
+    return Fit(found, free, card.total, True, config.gpus, *(change or ({}, "")))
+
+
+def _tightest(gpus: int) -> gpu.GPUMemory | None:
+    """The one with the least free memory of the GPUs that a run takes: each must hold as much."""
+    return gpu.memory() if gpus == 1 else min(gpu.cards()[:gpus], key=lambda card: card.free, default=None)

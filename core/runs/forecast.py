@@ -89,21 +89,22 @@ def forecast(
     fused: bool = False,
     tokens: int | None = None,
 ) -> Forecast:
-    """The peak memory of a run on a GPU.
+    """The peak memory of a run on a GPU; on each, where several share the batch.
 
     Args:
         checkpointing: whether activations are recomputed, or of how many blocks.
         fused: whether the blocks are those of core/train/kernels.
-        tokens: of the longest batch; None: rows at the maximum length.
+        tokens: of the longest batch, one GPU's share of it; None: rows at the maximum length.
     """
     blocks = shape.layers * checkpointing if isinstance(checkpointing, bool) else checkpointing
     linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
     outside = shape.vocabulary * shape.hidden * (1 if shape.tied else 2) + (2 * shape.layers + 1) * shape.hidden
     trained = _trained(shape, config)
-    tokens = tokens or config.batch_size * config.max_length
+    tokens = tokens or config.rows_per_gpu * config.max_length
     late = trained * 4.0 * (config.gradient_accumulation == 1)  # gradients that only stand when the backward pass ends
     if fused:
-        activations = _fused_activations(shape, tokens, late, blocks, config.gradient_checkpointing == "offload")
+        offload = config.gradient_checkpointing == "offload"
+        activations = _fused_activations(shape, tokens, late, blocks, offload, config.lora_dropout > 0)
     else:
         activations = _activations(shape, tokens, late, blocks)
     return Forecast(
@@ -152,7 +153,7 @@ def _activations(shape: Shape, tokens: int, late: float, blocks: int) -> float:
     return max(inputs + (kept + unpacked if kept else live + 0.4 * unpacked), inputs + live + 0.4 * unpacked, end)
 
 
-def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool) -> float:
+def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool, drops: bool) -> float:
     """Of the fused blocks: what core/train/kernels/block.py holds at its peak, and what measuring added to it."""
     h, m, q, kv = shape.hidden, shape.intermediate, shape.query, shape.key
     unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BESIDE  # gate and up, side by side; query, key and value
@@ -161,13 +162,16 @@ def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offl
     a_token = 2.0 * tokens
     kept = (shape.layers - blocks) * a_token * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
     inputs = (2 if offload else blocks) * a_token * h
-    live = a_token * (m + 7 * h)
+    left = m * drops  # an input with some of it dropped
+    live = a_token * (m + 7 * h + left)
     if not blocks:
         return kept + live + unpacked
-    again = a_token * (3 * m + 6 * h + 2 * q + 2 * kv)
+    again = a_token * (3 * m + 6 * h + 2 * q + 2 * kv + left)
     if offload:
         piece = 2.0 * min(tokens, 2048)
-        again = max(piece * (3 * m + 3 * h) + a_token * (6 * h + 2 * q + 2 * kv), a_token * (6 * h + 3 * q + 4 * kv))
+        again = max(
+            piece * (3 * m + 3 * h + left) + a_token * (6 * h + 2 * q + 2 * kv), a_token * (6 * h + 3 * q + 4 * kv)
+        )
     return max(inputs + kept + live * (kept > 0), inputs + again) + unpacked + late
 
 
@@ -196,8 +200,8 @@ def smaller(
         if fits(changes):
             return changes, "keep the blocks' inputs in the machine's memory: a little slower, the same losses"
     batch, passes = config.batch_size, config.gradient_accumulation
-    while batch > 1:
-        batch, passes = (batch + 1) // 2, passes * 2
+    while batch > config.gpus:
+        batch, passes = -(-batch // (2 * config.gpus)) * config.gpus, passes * 2
         changes |= {"batch_size": batch, "gradient_accumulation": passes}
         if fits(changes):
             return changes, f"{batch} rows a pass and {passes} passes an update: as many rows an update as before"

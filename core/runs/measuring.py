@@ -1,11 +1,13 @@
 """Two real steps of a run on its longest rows: what memory it takes, and how long it will be."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import gpu
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
@@ -29,6 +31,8 @@ class Measured:
 
 def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str], None]) -> Measured:
     """Runs in a process of its own (core.jobs); nothing of it is kept."""
+    os.environ.update(gpu.only(0))
+
     import psutil
     import torch
 
@@ -46,9 +50,9 @@ def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str]
             told(0.1, "Loading the model and the rows")
             trainer, _, about = prepare(settings, quick, run, EventWriter(run.events_file))
             rows = sorted(trainer.train_dataset, key=lambda row: len(row["input_ids"]), reverse=True)
-            passes = config.gradient_accumulation
-            batches = [rows[i * config.batch_size : (i + 1) * config.batch_size] for i in range(passes)]
-            batches = [batch or rows[: config.batch_size] for batch in batches]
+            passes, size = config.gradient_accumulation, config.rows_per_gpu  # on one GPU, what each would take
+            batches = [rows[i * size : (i + 1) * size] for i in range(passes)]
+            batches = [batch or rows[:size] for batch in batches]
             trainer.create_optimizer()
             seconds = []
             for step in range(_STEPS):

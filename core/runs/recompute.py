@@ -39,7 +39,7 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
     text = model_config.get_text_config()
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     biased = any(getattr(text, name, False) for name in ("attention_bias", "mlp_bias", "attention_dropout"))
-    plain_lora = not (config.lora_dropout or config.lora_dora or config.lora_bias != "none")
+    plain_lora = not (config.lora_dora or config.lora_bias != "none")
     whole = {"lm_head", "embed_tokens", "norm"}  # outside the blocks
     return (
         config.kernels == "auto" and text.model_type == "llama" and getattr(text, "hidden_act", "") == "silu"

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -9,9 +10,19 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter
+from core.runs.events import EventWriter, NoEvents
 from core.runs.store import Run
 from core.train.gauge import Gauge
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a rank has to say after a step."""
+
+    tokens: int
+    rows: list[int]
+    load: dict[str, Any]
+    stop: bool
 
 
 class Reporter(TrainerCallback):
@@ -20,7 +31,7 @@ class Reporter(TrainerCallback):
     def __init__(
         self,
         run: Run,
-        events: EventWriter,
+        events: EventWriter | NoEvents,
         trainer: Any,
         held_out: list[dict],
         config: QLoRAConfig,
@@ -36,10 +47,12 @@ class Reporter(TrainerCallback):
         self._stop_asked = False
         self._since = since
         self._gauge = Gauge()
+        self._ranks = trainer.ranks
+        self._tokens, self._new_tokens = since.tokens if since else 0, 0
+        self._seen: list[_Seen] = []
         self._losses: dict[int, float] = {
             c.step: c.loss for c in checkpoints.whole(run.checkpoints_dir) if c.loss is not None
         }
-        trainer.tokens_seen = self._tokens_before = since.tokens if since else 0
         self._began = self._step_began = time.monotonic()
 
     def stop(self) -> None:
@@ -51,12 +64,20 @@ class Reporter(TrainerCallback):
         return time.monotonic() - self._began + (self._since.seconds if self._since else 0.0)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._ranks.own_noise(self.config.seed)
         if not state.global_step:  # before the first update the adapter adds nothing: this is the base model
             self._measure(state, control)
         self._began = self._step_began = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._stop_asked or self.run.stop_request.exists():
+        mine = _Seen(
+            self.trainer.take_tokens(), self.trainer.take_rows(), self._gauge.read(),
+            stop=self._ranks.first and (self._stop_asked or self.run.stop_request.exists()),
+        )  # fmt: skip
+        self._seen = self._ranks.all_of(mine)  # all ranks stop at one step, or none
+        self._new_tokens = sum(seen.tokens for seen in self._seen)
+        self._tokens += self._new_tokens
+        if any(seen.stop for seen in self._seen):
             control.should_training_stop = True
             control.should_save = True
             self.stopped_early = state.global_step < state.max_steps
@@ -69,7 +90,6 @@ class Reporter(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         now = time.monotonic()
-        tokens = self.trainer.tokens_seen - self._tokens_before
         self.events.write(
             "step",
             step=state.global_step,
@@ -78,22 +98,24 @@ class Reporter(TrainerCallback):
             learning_rate=logs.get("learning_rate"),
             grad_norm=_number(logs.get("grad_norm")),
             epoch=round(state.epoch or 0, 4),
-            tokens=self.trainer.tokens_seen,
-            tokens_per_second=round(tokens / max(1e-6, now - self._step_began), 1),
+            tokens=self._tokens,
+            tokens_per_second=round(self._new_tokens / max(1e-6, now - self._step_began), 1),
             seconds=round(self._seconds, 2),
-            rows=self.trainer.take_rows(),
-            **self._gauge.read(),
+            rows=[row for seen in self._seen for row in seen.rows],
+            # of several GPUs, the one that is fullest, and how busy they are on average
+            **_joined([seen.load for seen in self._seen]),
         )
-        self._step_began, self._tokens_before = now, self.trainer.tokens_seen
+        self._step_began = now
         last = state.global_step >= state.max_steps or control.should_training_stop
         if last or (self.config.eval_steps and state.global_step % self.config.eval_steps == 0):
             self._measure(state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         step = state.global_step
-        found = Checkpoint(
-            step=step, loss=self._losses.get(step), tokens=self.trainer.tokens_seen, seconds=round(self._seconds, 2)
-        )
+        self._ranks.all_of(step)  # every rank has written its part
+        if not self._ranks.first:
+            return
+        found = Checkpoint(step=step, loss=self._losses.get(step), tokens=self._tokens, seconds=round(self._seconds, 2))
         checkpoints.mark_whole(self.run.checkpoints_dir, found)
         self.events.write("checkpoint", step=step)
         checkpoints.prune(self.run.checkpoints_dir, self.config.keep_checkpoints)
@@ -103,12 +125,13 @@ class Reporter(TrainerCallback):
         step = state.global_step
         if self.held_out and step not in self._losses:
             began = time.monotonic()
-            loss = self.trainer.held_out_loss(self.held_out, self.config.batch_size)
+            loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu)
             seconds = round(time.monotonic() - began, 2)
             self.events.write("eval", step=step, loss=_number(loss), rows=len(self.held_out), seconds=seconds)
             self._losses[step] = loss
             self._judge(step, control)
-        if questions := self.config.questions:
+        questions = self.config.questions
+        if questions and self._ranks.first:
             answers = self.trainer.answers(questions, self.config.sample_tokens)
             self.events.write("sample", step=step, prompts=questions, answers=answers)
         self._step_began = time.monotonic()
@@ -127,6 +150,12 @@ class Reporter(TrainerCallback):
             self.ended_because = (
                 f"Ended early: {since_best} evaluations in a row were no better than that at step {best}."
             )
+
+
+def _joined(loads: list[dict[str, Any]]) -> dict[str, Any]:
+    found = {"memory_gib": max(load["memory_gib"] for load in loads)}
+    uses = [load["use"] for load in loads if "use" in load]
+    return found | ({"use": sum(uses) / len(uses)} if uses else {})
 
 
 def _number(value: float | None) -> float | str | None:

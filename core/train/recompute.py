@@ -38,7 +38,7 @@ class Planner:
         except ValueError:
             self._shape = None
         self._bytes = getattr(torch, resolve_dtype(config.compute_dtype)[0]).itemsize
-        lengths = sorted((len(row["input_ids"]) for row in rows), reverse=True)[: config.batch_size]
+        lengths = sorted((len(row["input_ids"]) for row in rows), reverse=True)[: config.rows_per_gpu]
         self.longest = self._plan(sum(lengths) if config.packs else max(lengths, default=0) * len(lengths))
         self._set: Recompute | None = None
         self._apply(self.longest)

@@ -8,91 +8,24 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, replace_lora_weights_loftq
+from peft import replace_lora_weights_loftq
 from peft.tuners.tuners_utils import BaseTunerLayer
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
-from core.data.tokens import Renderer
-from core.models.loading import LoadedBase, resolve_dtype
+from core.data.tokens import IGNORED, Renderer
+from core.models.loading import LoadedBase
+from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
+from core.train.arguments import lora_config
 from core.train.batches import count_tokens, learned, pack, pad
 from core.train.kernels.install import install
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
+from core.train.ranks import ALONE, Ranks
 from core.train.recompute import Planner
 
-OPTIMIZERS = {
-    "adamw": "adamw_torch_fused",
-    "adamw_8bit": "adamw_bnb_8bit",
-    "paged_adamw_32bit": "paged_adamw_32bit",
-    "paged_adamw_8bit": "paged_adamw_8bit",
-    "adafactor": "adafactor",
-    "lion": "lion_32bit",
-    "lion_8bit": "lion_8bit",
-    "paged_lion_8bit": "paged_lion_8bit",
-}
 # Settings of some architectures that change logits after the head; their own forward must make them then.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-
-
-TRACKED_AS = "qlora-studio"  # the project that a tracker files runs under
-
-
-def lora_config(config: QLoRAConfig) -> LoraConfig:
-    return LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=config.target_modules,
-        use_rslora=config.lora_rslora,
-        use_dora=config.lora_dora,
-        # LoftQ starts from the default and is put in its place once the quantized weights are there
-        init_lora_weights=True if config.lora_init in ("default", "loftq") else config.lora_init,
-        bias=config.lora_bias,
-        modules_to_save=config.whole_modules or None,
-        task_type="CAUSAL_LM",
-    )
-
-
-def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTConfig:
-    dtype, _ = resolve_dtype(config.compute_dtype)
-    return SFTConfig(
-        output_dir=output_dir,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if config.scheduler == "constant" else config.scheduler,
-        warmup_steps=round(config.warmup_ratio * total_steps),
-        optim=OPTIMIZERS[config.optimizer],
-        adam_beta1=config.adam_beta1,
-        adam_beta2=config.adam_beta2,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
-        gradient_checkpointing=False,  # set block by block (core/train/recompute.py)
-        bf16=dtype == "bfloat16",
-        fp16=dtype == "float16",
-        seed=config.seed,
-        data_seed=config.seed,
-        eval_strategy="no",  # the worker decides when: first, every so many steps, last
-        save_strategy="steps" if config.save_steps else "no",
-        save_steps=config.save_steps or 1,
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a NaN is news, not noise
-        max_length=None,  # rows come cut
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        use_cpu=not torch.cuda.is_available(),
-        report_to=config.report_to,
-        run_name=Path(output_dir).parent.name,  # a run's checkpoints lie in its own folder
-        project=TRACKED_AS,
-        disable_tqdm=True,
-        push_to_hub=False,
-    )
 
 
 class StudioTrainer(SFTTrainer):
@@ -104,8 +37,10 @@ class StudioTrainer(SFTTrainer):
         base: LoadedBase,
         rows: list[dict[str, Any]],
         renderer: Renderer | None = None,
+        ranks: Ranks = ALONE,
         **options: Any,
     ):
+        self.ranks = ranks
         self.packing = config.packs
         self.goal = Objective(config.loss == "dft", config.label_smoothing if config.loss == "cross_entropy" else 0.0)
         self.pad_id = (
@@ -119,7 +54,7 @@ class StudioTrainer(SFTTrainer):
             model=base.model,
             processing_class=base.tokenizer,
             train_dataset=Dataset.from_list(rows),
-            data_collator=self.collate,
+            data_collator=self.collate if ranks.alone else self._collate_share,
             peft_config=lora_config(config),
             **options,
         )
@@ -150,16 +85,65 @@ class StudioTrainer(SFTTrainer):
         if config.kernels == "auto" and torch.cuda.is_available():
             self.blocks, said = install(base)
         self.recompute = Planner(config, base, self.blocks, rows)
+        if not self.ranks.alone:
+            said.append(f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; "
+                        "their gradients are added up once an update.")  # fmt: skip
         return [*said, self.recompute.longest.text]
+
+    @property
+    def trained(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = pack(rows) if self.packing else pad(rows, self.pad_id)
         kept = learned(batch["labels"])
         return batch | {"row_numbers": [row["row"] for row in rows], "learned": kept}
 
+    def _collate_share(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """This rank's rows of a batch, and how many tokens of the whole batch carry loss."""
+        answers = sum(label != IGNORED for row in rows for label in row["labels"][1:])
+        mine = self.ranks.share(rows)
+        # a rank without a row takes part all the same: one that carries no loss
+        batch = self.collate(mine or [rows[0] | {"labels": [IGNORED] * len(rows[0]["labels"])}])
+        return batch | {"answers": answers, "row_numbers": [row["row"] for row in mine]}
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
+        if self.ranks.alone:
+            return super()._get_num_items_in_batch(batch_samples, device)
+        return torch.tensor(sum(batch["answers"] for batch in batch_samples), device=device)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """With several ranks, the loss and, when an update comes, the gradients are those of all together."""
+        loss = super().training_step(*args, **kwargs)
+        if not self.ranks.alone:
+            gradients = [p.grad for p in self.trained if p.grad is not None]
+            self.ranks.add_up([loss, *gradients] if self.accelerator.sync_gradients else [loss])
+        return loss
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Of the other ranks, only what the first does not have: where their dropout and noise have come to."""
+        if self.ranks.first:
+            super()._save_checkpoint(model, trial)
+        else:
+            self._save_rng_state(str(folder_of(Path(self.args.output_dir), self.state.global_step)))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(self._own_folder(output_dir))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint and self._own_folder(checkpoint))
+
+    def _own_folder(self, checkpoint: str) -> str:
+        return checkpoint if self.ranks.first else str(Path(checkpoint) / f"rank-{self.ranks.number}")
+
     def take_rows(self) -> list[int]:
         """The numbers of the rows trained on since this was asked last, in order."""
         taken, self._rows_seen = self._rows_seen, []
+        return taken
+
+    def take_tokens(self) -> int:
+        """Tokens trained on since this was asked last, padding left out."""
+        taken, self.tokens_seen = self.tokens_seen, 0
         return taken
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -185,6 +169,7 @@ class StudioTrainer(SFTTrainer):
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         inputs.pop("row_numbers", None)
+        inputs.pop("answers", None)
         kept = inputs.pop("learned", None)
         base = self.model.get_base_model()
         if self._noise:
@@ -201,25 +186,28 @@ class StudioTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The mean over the answer tokens of the whole update, accumulation included, as Trainer expects it."""
-        self._rows_seen += inputs.get("row_numbers", [])
+        numbers = inputs.get("row_numbers", [])
+        self._rows_seen += numbers
         self.recompute.prepare(inputs["input_ids"].numel())
         total, count = self.summed_loss(inputs, self.goal)
-        self.tokens_seen += count_tokens(inputs)
+        self.tokens_seen += count_tokens(inputs) if numbers else 0
         return total / (count if num_items_in_batch is None else num_items_in_batch)
 
     def held_out_loss(self, rows: list[dict[str, Any]], batch_size: int) -> float:
         """Mean cross-entropy a token over `rows`, whatever the batches: sums first, one division last."""
         ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
+        starts = range(0, len(ordered), batch_size)[self.ranks.number :: self.ranks.count]
         was_training = self.model.training
         self.model.eval()
         total, count = 0.0, 0
         with torch.no_grad():
-            for start in range(0, len(ordered), batch_size):
+            for start in starts:
                 batch = self._prepare_inputs(self.collate(ordered[start : start + batch_size]))
                 loss, tokens = self.summed_loss(batch)
                 total, count = total + loss.item(), count + tokens
         self.model.train(was_training)
-        return total / count
+        sums, counts = zip(*self.ranks.all_of((total, count)), strict=True)
+        return sum(sums) / sum(counts)
 
     def answers(self, questions: list[str], most: int) -> list[str]:
         """What the model, as it is now, answers to each question, greedily.

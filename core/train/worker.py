@@ -1,5 +1,5 @@
 """Trains one run: reads its config and rows, writes events, checkpoints, the adapter and the final state, and then
-starts the next run of the queue.
+starts the next run of the queue. On several GPUs it starts a rank for each, which do the training (core/train/lead.py).
 
 The worker owns state.json from its first breath to its last. A stop request or SIGTERM ends it after the present
 step, with a checkpoint and an adapter of what was learned so far.
@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import gpu
 from core.data import subset as subsets
 from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
@@ -22,12 +23,14 @@ from core.models import catalogue
 from core.runs import checkpoints, checks, fitting, process, report
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter
+from core.runs.events import EventWriter, NoEvents
 from core.runs.holding import hold_out
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.train.causes import cause_of
+from core.train.lead import lead
 from core.train.lineage import lineage
+from core.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from core.train.trainer import StudioTrainer
@@ -43,10 +46,9 @@ def main(arguments: list[str]) -> int:
     run, store = Run(folder), RunStore(settings)
     with process.lock(store):  # the launcher writes our process before it lets go
         run.save_state(run.saved_state().with_process(os.getpid()))
-    events = EventWriter(run.events_file)
-    status, cause = _outcome(settings, run, events)
+    status, cause = _outcome(settings, run)
     # The last event before the last state: whoever sees the state finds every event in the file.
-    events.write("failed" if status == "failed" else "done", status=status, cause=cause)
+    EventWriter(run.events_file).write("failed" if status == "failed" else "done", status=status, cause=cause)
     ended = {"status": status, "cause": cause, "ended": time.time(), "resumes": False}
     state = run.saved_state().model_copy(update=ended)
     _report(run, state)
@@ -63,42 +65,60 @@ def _report(run: Run, state: RunState) -> None:
         traceback.print_exc()
 
 
-def _outcome(settings: Settings, run: Run, events: EventWriter) -> tuple[str, str]:
+def _outcome(settings: Settings, run: Run) -> tuple[str, str]:
     try:
-        return train(settings, run, events)
+        config = run.config()
+        if config.gpus == 1:
+            with gpu.seeing_only(0):
+                return train(settings, run)
+        _await_room(settings, config, EventWriter(run.events_file))
+        return lead(settings, run, config)
     except Exception as error:
         if not isinstance(error, StudioError):
             traceback.print_exc()
         return "failed", cause_of(error)
 
 
-def train(settings: Settings, run: Run, events: EventWriter) -> tuple[str, str]:
-    """Train the run; its last status, and why it ended so."""
+def train(settings: Settings, run: Run, ranks: Ranks = ALONE, meeting: Path | None = None) -> tuple[str, str]:
+    """Train the run; its last status, and why it ended so.
+
+    Args:
+        ranks: which of the processes that train it together this is; the first reports and saves.
+        meeting: where they meet, if there are several.
+    """
     from transformers import set_seed
 
     from core.train.callback import Reporter
 
     began = time.monotonic()
-    config, since = run.config(), _since(run)
+    config, since = run.config(), _since(run, ranks)
     set_seed(config.seed)
-    trainer, held_out, about = prepare(settings, config, run, events)
+    events = EventWriter(run.events_file) if ranks.first else NoEvents()
+    trainer, held_out, about = prepare(settings, config, run, events, ranks)
+    if not ranks.alone:
+        ranks.join(meeting)
+        ranks.as_first(trainer.trained)
     events.write("prepared", **about, seconds=round(time.monotonic() - began, 2))
     if run.saved_state().resumes:
         events.write("resumed", step=since.step if since else 0)
-    run.save_state(run.saved_state().model_copy(update={"status": "running"}))
+    if ranks.first:
+        run.save_state(run.saved_state().model_copy(update={"status": "running"}))
     reporter = Reporter(run, events, trainer, held_out, config, since)
-    signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
+    if ranks.alone:
+        signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
     trainer.add_callback(reporter)
     trainer.train(resume_from_checkpoint=str(checkpoints.folder_of(run.checkpoints_dir, since.step)) if since else None)
-    _keep_adapter(run, config, trainer)
+    if ranks.first:
+        _keep_adapter(run, config, trainer)
     if reporter.stopped_early:
         return "stopped", "Stopped on request."
     return "finished", reporter.ended_because
 
 
-def _since(run: Run) -> Checkpoint | None:
+def _since(run: Run, ranks: Ranks) -> Checkpoint | None:
     """The checkpoint that a resumed run goes on from; half of another is removed first."""
-    checkpoints.remove_half(run.checkpoints_dir)
+    if ranks.first:
+        checkpoints.remove_half(run.checkpoints_dir)
     there = checkpoints.whole(run.checkpoints_dir)
     return there[-1] if there and run.saved_state().resumes else None
 
@@ -117,19 +137,21 @@ def _keep_adapter(run: Run, config: QLoRAConfig, trainer: "StudioTrainer") -> No
 
 
 def prepare(
-    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter
+    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: Ranks = ALONE
 ) -> tuple["StudioTrainer", list[dict[str, Any]], dict[str, Any]]:
     """The trainer, the held-out rows, and what there is to say of both."""
     from core.data.tokens import Renderer
     from core.models.loading import Precision, load_base
+    from core.train.arguments import sft_config
     from core.train.batches import tokenize
-    from core.train.trainer import StudioTrainer, sft_config
+    from core.train.trainer import StudioTrainer
 
     if problem := checks.machine_problem(config):
         raise StudioError(problem)
     rows = subsets.load(settings, config.subset)
     events.write("stage", text=f"Loading {config.model}")
-    _await_room(settings, config, events)
+    if ranks.alone:  # several have been waited for before the first of them took any
+        _await_room(settings, config, events)
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     model = catalogue.find(settings, config.model, config.revision)
     kind, why = _attention(config)
@@ -147,9 +169,10 @@ def prepare(
         reasons = "; ".join(f"{count} × {reason}" for reason, count in prepared.left_out.items())
         raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Cut another subset.")
     total_steps = steps_of(config, len(prepared.rows))
-    trainer = StudioTrainer(
-        config, base, prepared.rows, args=sft_config(config, str(run.checkpoints_dir), total_steps), renderer=renderer
-    )
+    arguments = sft_config(config, str(run.checkpoints_dir), total_steps)
+    if not ranks.first:
+        arguments.report_to = []
+    trainer = StudioTrainer(config, base, prepared.rows, args=arguments, renderer=renderer, ranks=ranks)
     return trainer, held_out, {
         "total_steps": total_steps,
         "rows": len(prepared.rows),
@@ -181,7 +204,7 @@ def _await_room(settings: Settings, config: QLoRAConfig, events: EventWriter) ->
 
 def _report_elsewhere(config: QLoRAConfig, run: Run) -> list[str]:
     """Tell the tracker where to write; what is said about it. Before the trainer is made, which opens it."""
-    from core.train.trainer import TRACKED_AS
+    from core.train.arguments import TRACKED_AS
 
     if config.report_to == "tensorboard":
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")

@@ -71,7 +71,8 @@ def findings_html(found: list[Finding]) -> str:
 
 
 def room_html(room: Fit) -> str:
-    where = "of GPU memory" if room.on_gpu else "of this machine's memory; there is no GPU"
+    each = f" on each of {room.gpus} GPUs" if room.gpus > 1 else ""
+    where = f"of GPU memory{each}" if room.on_gpu else "of this machine's memory; there is no GPU"
     words = f"About {room.needed / 2**30:.1f} GiB needed, {room.free / 2**30:.1f} GiB free {where}"
     if not room.fits and not room.changes:
         words += ". No smaller batch or length makes it fit: choose a smaller model or a larger card"

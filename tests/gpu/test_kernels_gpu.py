@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from dropping import dropping_alike
 from peft import LoraConfig, get_peft_model
 from tiny import random_rows
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -156,7 +157,22 @@ def test_packed_rows_are_attended_as_each_alone(monkeypatch, heads, keys):
         assert apart(one, expected) < TOLERANCE
 
 
-def tuned(four_bit: bool) -> torch.nn.Module:
+@pytest.mark.parametrize("width", [100, 4096, 11008])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_dropout_drops_its_share_and_chooses_the_same_again(width, share):
+    seed, x, ones = 2**40 + 7, drawn(999, width), torch.ones(999, width, device="cuda", dtype=torch.bfloat16)
+    left, other = elementwise.drop(ones, share, seed), elementwise.drop(ones, share, seed + 1)
+    assert set(left.unique().tolist()) == {0.0, float(torch.tensor(1 / (1 - share)).bfloat16())}
+    assert float((left == 0).float().mean()) == pytest.approx(share, abs=0.01)
+    assert float(((left == 0) & (other == 0)).float().mean()) == pytest.approx(share**2, abs=0.01)
+    apart_rows = strided(999, width).copy_(x)
+    assert apart(elementwise.drop(apart_rows, share, seed), x.float() * (left != 0) / (1 - share)) < 4e-3
+    out = strided(999, width).copy_(ones)
+    elementwise.drop_back(x, share, seed, out)
+    assert apart(out, 1 + x.float() * (left != 0) / (1 - share)) < 4e-3
+
+
+def tuned(four_bit: bool, **over) -> torch.nn.Module:
     torch.manual_seed(0)
     shape = LlamaConfig(
         vocab_size=512, hidden_size=1024, intermediate_size=2816, num_hidden_layers=4, num_attention_heads=8,
@@ -173,7 +189,7 @@ def tuned(four_bit: bool) -> torch.nn.Module:
                 )
                 packed.weight = bitsandbytes.nn.Params4bit(module.weight.data, requires_grad=False, quant_type="nf4")
                 model.set_submodule(name, packed)
-    model = get_peft_model(model.cuda().requires_grad_(False), LoraConfig(r=16, target_modules=ALL))
+    model = get_peft_model(model.cuda().requires_grad_(False), LoraConfig(r=16, target_modules=ALL, **over))
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -212,3 +228,24 @@ def test_fused_blocks_train_as_the_plain_ones_however_they_keep(four_bit):
         print(f"{name}: loss {found:.5f} for {expected:.5f}, gradients {worst:.4f} apart at most")
         assert found == pytest.approx(expected, rel=2e-3)
         assert worst < 3 * TOLERANCE  # four blocks deep, both sides rounded to bf16 at every product
+
+
+@pytest.mark.parametrize(("keep", "chunk"), [(True, 0), (False, 0), (False, 256)])
+def test_where_lora_drops_out_the_fused_blocks_train_as_plain_ones_that_drop_alike(keep, chunk):
+    lengths = [300, 7, 513, 200]
+    model, batch = tuned(True, lora_dropout=0.1), pack(random_rows(lengths))
+    batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+    torch.manual_seed(5)
+    with dropping_alike(model, 0.1, sum(lengths), chunk):
+        expected, wanted = loss_and_gradients(model, batch)
+    blocks, said = install(model.get_base_model())
+    assert len(blocks) == 4, said
+    for block in blocks:
+        block.keep, block.chunk = keep, chunk
+    for _ in range(2):
+        torch.manual_seed(5)
+        found, gradients = loss_and_gradients(model, batch)
+    worst = max(apart(gradients[key], wanted[key]) for key in wanted)
+    print(f"dropout: loss {found:.5f} for {expected:.5f}, gradients {worst:.4f} apart at most")
+    assert found == pytest.approx(expected, rel=2e-3)
+    assert worst < 3 * TOLERANCE

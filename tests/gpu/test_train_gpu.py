@@ -22,7 +22,7 @@ def trl_losses(folder, rows, adapter, out):
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
     from trl import SFTConfig, SFTTrainer
 
-    from core.train.trainer import lora_config
+    from core.train.arguments import lora_config
 
     nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
                              bnb_4bit_compute_dtype=torch.bfloat16)  # fmt: skip
@@ -45,7 +45,8 @@ def trl_losses(folder, rows, adapter, out):
 
 
 def studio_losses(folder, rows, adapter, out, **over):
-    from core.train.trainer import StudioTrainer, sft_config
+    from core.train.arguments import sft_config
+    from core.train.trainer import StudioTrainer
 
     config = QLoRAConfig(batch_size=BATCH, max_steps=STEPS, learning_rate=1e-3, scheduler="linear", warmup_ratio=0,
                          save_steps=0, seed=0, **over)  # fmt: skip

@@ -51,6 +51,12 @@ def test_fused_blocks_first_move_what_they_keep_out_of_the_gpu(do, monkeypatch):
     assert (updates["gradient_checkpointing"], updates["batch_size"]) == ("offload", gr.skip())
 
 
+def test_several_gpus_are_told_of(do, monkeypatch):
+    monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(12 * GIB, 12 * GIB)] * 2)
+    _, memory, _ = do.check(**QLoRAConfig(model="seven", gpus=2).model_dump())
+    assert "12.0 GiB free of GPU memory on each of 2 GPUs" in memory
+
+
 @pytest.mark.slow
 def test_two_real_steps_are_measured_and_leave_nothing(do, runs, tokenizer):
     from tiny import tiny_llama

@@ -19,12 +19,19 @@ class BatchKnobs(BaseModel):
         when={"attention": ("auto",)},
     )  # fmt: skip
     batch_size: int = knob(
-        8, "Batch and length", "Batch size", "Rows a forward pass. Lower it first when memory runs out.",
+        8, "Batch and length", "Batch size", "Rows a forward pass, over all GPUs. Lower it first when memory runs out.",
         basic=True, ge=1, le=1024,
     )  # fmt: skip
     gradient_accumulation: int = knob(
         1, "Batch and length", "Gradient accumulation",
         "Passes before each update: the effective batch is this times the batch size.", ge=1, le=1024,
+    )  # fmt: skip
+    gpus: int = knob(
+        1, "Batch and length", "GPUs",
+        "GPUs of this machine that share each batch, which stays as large as it is. Each holds the whole model: more "
+        "of them save time and activations, not weights.",
+        ge=1, le=8,
+        on_resume=True,
     )  # fmt: skip
     epochs: float = knob(
         1.0, "Batch and length", "Epochs", "How often each row is seen. Not read when Steps is set.",

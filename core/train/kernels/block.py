@@ -16,6 +16,8 @@ from core.train.kernels import elementwise
 from core.train.kernels.offload import Offload
 from core.train.kernels.weights import Group, Space
 
+_PARTS = 16  # places for what drops for itself
+
 
 @dataclass
 class Call:
@@ -26,6 +28,7 @@ class Call:
         cos, sin: (positions, head width).
         attend: from query, key and value, each (batch, heads, length, head width), to (batch, length, heads, width).
         training: whether a backward pass will come.
+        seed: of LoRA's dropout; None without. It and the numbers after it are this block's alone.
     """
 
     batch: int
@@ -33,6 +36,11 @@ class Call:
     sin: torch.Tensor
     attend: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     training: bool
+    seed: int | None = None
+
+    def seed_of(self, piece: int) -> int | None:
+        """Of the MLP's tokens, taken so many at a time."""
+        return None if self.seed is None else self.seed + _PARTS * piece
 
 
 @dataclass
@@ -65,14 +73,15 @@ class Block:
         self.layer, self.space = layer, space
         self.first_norm, self.second_norm = layer.input_layernorm, layer.post_attention_layernorm
         self.qkv = Group("qkv", [attention.q_proj, attention.k_proj, attention.v_proj])
-        self.o, self.down = Group("o", [attention.o_proj]), Group("down", [mlp.down_proj])
-        self.gate_up = Group("gate and up", [mlp.gate_proj, mlp.up_proj])
+        self.o, self.down = Group("o", [attention.o_proj], 4), Group("down", [mlp.down_proj], 12)
+        self.gate_up = Group("gate and up", [mlp.gate_proj, mlp.up_proj], 8)
         self.groups = (self.qkv, self.o, self.gate_up, self.down)
         self.head_dim = attention.head_dim
         self.widths = [part.out_features for part in self.qkv.parts]
         self.keep, self.chunk = True, 0
         self.offload: Offload | None = None
         self.factors = [factor for group in self.groups for factor in group.factors]
+        self.drops = any(group.drops for group in self.groups)
 
     def __call__(self, hidden: torch.Tensor, call: Call) -> torch.Tensor:
         return _Step.apply(hidden, self, call, *self.factors)
@@ -84,7 +93,7 @@ class Block:
         norm = self.first_norm
         rstd = elementwise.norm(x, norm.weight, norm.variance_epsilon, both[:, : x.shape[1]])
         weights, lower = self.qkv.unpack(self.space, x)
-        lowered = self.qkv.extend(both, lower)
+        lowered = self.qkv.extend(both, lower, call.seed)
         qkv = both @ weights.t()
         del both
         heads = qkv.view(tokens, -1, self.head_dim)
@@ -99,31 +108,31 @@ class Block:
         attended = self.o.input(tokens, x)
         elementwise.copy(out.detach().reshape(tokens, -1), attended[:, : self.o.in_features])
         weights, lower = self.o.unpack(self.space, x)
-        lowered_out = self.o.extend(attended, lower)
+        lowered_out = self.o.extend(attended, lower, call.seed)
         middle = torch.addmm(x, attended, weights.t())
         return Attended(rstd, leaves, out, lowered, lowered_out, middle)
 
-    def gated(self, middle: torch.Tensor, again: bool = False) -> Gated:
+    def gated(self, middle: torch.Tensor, again: bool, seed: int | None) -> Gated:
         """Gate and up from the residual stream (tokens, hidden)."""
         both = self.gate_up.input(len(middle), middle)
         norm = self.second_norm
         rstd = elementwise.norm(middle, norm.weight, norm.variance_epsilon, both[:, : middle.shape[1]])
         weights, lower = self.gate_up.unpack(self.space, middle, again)
-        lowered = self.gate_up.extend(both, lower)
+        lowered = self.gate_up.extend(both, lower, seed)
         return Gated(rstd, both @ weights.t(), lowered, None)
 
-    def mlp(self, middle: torch.Tensor, out: torch.Tensor, again: bool) -> Gated:
+    def mlp(self, middle: torch.Tensor, out: torch.Tensor, again: bool, seed: int | None) -> Gated:
         """The second half into `out` (tokens, hidden)."""
-        gated = self.gated(middle, again)
+        gated = self.gated(middle, again, seed)
         product = self.down.input(len(middle), middle)
         elementwise.swiglu(gated.both, product[:, : self.down.in_features])
         weights, lower = self.down.unpack(self.space, middle, again)
-        gated.lowered_down = self.down.extend(product, lower)
+        gated.lowered_down = self.down.extend(product, lower, seed)
         torch.addmm(middle, product, weights.t(), out=out)
         return gated
 
     def mlp_back(
-        self, middle: torch.Tensor, gradient: torch.Tensor, gated: Gated, again: tuple[bool, bool]
+        self, middle: torch.Tensor, gradient: torch.Tensor, gated: Gated, again: tuple[bool, bool], seed: int | None
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Of the residual stream (tokens, hidden), and of the factors of gate, up and down. Consumes `gated`.
 
@@ -132,24 +141,28 @@ class Block:
         """
         weights, lower = self.down.unpack(self.space, gradient, again[1])
         product, of_down = (gradient @ weights).split([self.down.in_features, self.down.columns], 1)
-        elementwise.swiglu_back(gated.both, product, of_down, lower, self.down.rank)
+        if seed is not None and self.down.rank:
+            self.down.lowered_back(of_down, lower, seed, product)
+            elementwise.swiglu_back(gated.both, product, of_down[:, :0], lower[:0], 0)
+        else:
+            elementwise.swiglu_back(gated.both, product, of_down, lower, self.down.rank)
         # product is now what down multiplied, gated.both its gradients
         if gated.lowered_down is None and self.down.rank:
-            gated.lowered_down = product @ lower.t()
-        down = self.down.factor_gradients(gradient, product, gated.lowered_down, of_down)
+            gated.lowered_down = self.down.lowered(product, lower, seed)
+        down = self.down.factor_gradients(gradient, product, gated.lowered_down, of_down, seed)
         del product, of_down
-        pulled, of_gate_up = self.gate_up.back(self.space, gated.both, again[0])
+        pulled, of_gate_up = self.gate_up.back(self.space, gated.both, again[0], seed)
         back, normed = elementwise.norm_back(middle, self.second_norm.weight, gated.rstd, pulled, gradient)
-        return back, self.gate_up.factor_gradients(gated.both, normed, gated.lowered, of_gate_up) + down
+        return back, self.gate_up.factor_gradients(gated.both, normed, gated.lowered, of_gate_up, seed) + down
 
     def attention_back(
         self, x: torch.Tensor, gradient: torch.Tensor, kept: Attended, call: Call, again: bool
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Of the block's input, and of the factors of query, key, value and out."""
         tokens = len(x)
-        pulled, of_o = self.o.back(self.space, gradient, again)
+        pulled, of_o = self.o.back(self.space, gradient, again, call.seed)
         values = kept.out.detach().reshape(tokens, -1)
-        out = self.o.factor_gradients(gradient, values, kept.lowered_out, of_o)
+        out = self.o.factor_gradients(gradient, values, kept.lowered_out, of_o, call.seed)
         del of_o
         if not pulled.is_contiguous():
             joined = torch.empty_like(values)
@@ -170,9 +183,9 @@ class Block:
                 elementwise.copy(source.flatten(1), target.flatten(1))
             at += width
         del of_leaves, source, part
-        pulled, of_qkv = self.qkv.back(self.space, qkv, again)
+        pulled, of_qkv = self.qkv.back(self.space, qkv, again, call.seed)
         back, normed = elementwise.norm_back(x, self.first_norm.weight, kept.rstd, pulled, gradient)
-        return back, self.qkv.factor_gradients(qkv, normed, kept.lowered, of_qkv) + out
+        return back, self.qkv.factor_gradients(qkv, normed, kept.lowered, of_qkv, call.seed) + out
 
     def pieces(self, tokens: int) -> list[slice]:
         size = self.chunk or tokens
@@ -187,7 +200,7 @@ class _Step(torch.autograd.Function):
         out = torch.empty_like(x)
         keep, gated = block.keep and call.training, []
         for number, piece in enumerate(block.pieces(len(x))):
-            made = block.mlp(attended.middle[piece], out[piece], again=number > 0)
+            made = block.mlp(attended.middle[piece], out[piece], number > 0, call.seed_of(number))
             if keep:
                 gated.append(made)
             del made
@@ -208,8 +221,9 @@ class _Step(torch.autograd.Function):
         pieces = block.pieces(len(x))
         for number, piece in enumerate(pieces):
             middle = attended.middle[piece]
-            one = gated[number] if gated else block.gated(middle, again=number > 0)
-            back, found = block.mlp_back(middle, flat[piece], one, (fresh or number > 0, number > 0))
+            seed = call.seed_of(number)
+            one = gated[number] if gated else block.gated(middle, number > 0, seed)
+            back, found = block.mlp_back(middle, flat[piece], one, (fresh or number > 0, number > 0), seed)
             if len(pieces) == 1:
                 middle_back, of_mlp = back, found
                 continue

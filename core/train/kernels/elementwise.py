@@ -104,6 +104,35 @@ def swiglu_back(
     gradient.copy_(product)
 
 
+def drop(x: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+    """Dropout of x (tokens, width) (Srivastava et al. 2014): what the seed chooses is 0, the rest divided by 1 - share.
+
+    The same seed chooses the same again: nothing of the choice is kept for the backward pass.
+    """
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if fused(x):
+        from core.train.kernels import gpu
+
+        gpu.drop(x, share, seed, out, add=False)
+        return out
+    return torch.mul(x, _kept(x, share, seed), out=out)
+
+
+def drop_back(gradient: torch.Tensor, share: float, seed: int, out: torch.Tensor) -> None:
+    """What of the gradient (tokens, width) of `drop` reaches x is added to `out`."""
+    if fused(out):
+        from core.train.kernels import gpu
+
+        gpu.drop(gradient, share, seed, out, add=True)
+        return
+    out += gradient * _kept(gradient, share, seed)
+
+
+def _kept(x: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+    chances = torch.rand(x.shape, generator=torch.Generator(x.device).manual_seed(seed), device=x.device)
+    return (chances >= share).float() / (1 - share)
+
+
 def copy(source: torch.Tensor, out: torch.Tensor) -> None:
     """Between matrices of one shape whose rows may lie apart."""
     if fused(out):

@@ -68,8 +68,8 @@ def _why_not_linear(module: torch.nn.Module) -> str | None:
         if len(active) != 1 or active[0] not in module.lora_A or module.merged:
             return "it carries not one adapter"
         name = active[0]
-        if not isinstance(module.lora_dropout[name], torch.nn.Identity):
-            return "LoRA drops out"
+        if not isinstance(module.lora_dropout[name], torch.nn.Identity | torch.nn.Dropout):
+            return "LoRA drops out in a way of its own"
         if name in getattr(module, "lora_variant", {}):
             return "its adapter is no plain LoRA"
         if module.lora_B[name].bias is not None:
@@ -116,6 +116,8 @@ def _forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any]) ->
             sin[:rows].reshape(-1, sin.shape[-1]),
             attend,
             torch.is_grad_enabled(),
+            # of the processor's generator, whose state a checkpoint keeps, and nothing that a GPU has to be waited for
+            int(torch.randint(2**33, 2**62, ())) if block.drops and layer.training else None,
         )
         return block(hidden_states, call)
 

@@ -3,11 +3,16 @@
 LoRA's y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685) is one product when x Aᵀ stands beside x and s B beside
 W: y = [x, x Aᵀ] [W, s B]ᵀ. The sum is the tensor core's own, in float32; nothing as large as y is read twice. On the
 way back one product with [W, s B] gives both the gradient of x through W and that of x Aᵀ.
+
+Where LoRA drops out, each part drops some of x for itself, and x Aᵀ is made of what is left, part by part; on the way
+back the same seed chooses the same again.
 """
+
+from collections.abc import Iterator
 
 import torch
 
-from core.train.kernels.elementwise import copy, fused
+from core.train.kernels.elementwise import copy, drop, drop_back, fused
 
 _COLUMNS = 64  # ranks are padded to this: rows stay aligned to 128 bytes, the tensor cores' favourite
 
@@ -42,11 +47,12 @@ class Projection:
         self.out_features, self.in_features = self.base.out_features, self.base.in_features
         self.module = module
         self.a = self.b = None
-        self.rank, self.scale = 0, 1.0
+        self.rank, self.scale, self.dropout = 0, 1.0, 0.0
         if self.base is not module:
             (name,) = module.active_adapters
             self.a, self.b = module.lora_A[name].weight, module.lora_B[name].weight
             self.rank, self.scale = module.r[name], float(module.scaling[name])
+            self.dropout = getattr(module.lora_dropout[name], "p", 0.0)
 
     def unpack(self, both: torch.Tensor, lower: torch.Tensor, first: int, pad: int) -> None:
         """The frozen weight and the factors into place.
@@ -87,13 +93,18 @@ def _unpack_plainly(weight: torch.Tensor, state, out: torch.Tensor) -> None:
 class Group:
     """Projections of one input: query, key and value; gate and up; or one alone."""
 
-    def __init__(self, name: str, modules: list[torch.nn.Module]):
-        self.name = name
+    def __init__(self, name: str, modules: list[torch.nn.Module], place: int = 0):
+        """
+        Args:
+            place: among the parts of a block, so that no two drop alike.
+        """
+        self.name, self.place = name, place
         self.parts = [Projection(module) for module in modules]
         self.in_features = self.parts[0].in_features
         self.out_features = sum(part.out_features for part in self.parts)
         self.rank = sum(part.rank for part in self.parts)
         self.columns = -(-self.rank // _COLUMNS) * _COLUMNS
+        self.drops = any(part.dropout for part in self.parts)
 
     @property
     def factors(self) -> list[torch.nn.Parameter]:
@@ -124,15 +135,46 @@ class Group:
         """Room for [x, x Aᵀ]: (rows, in features + columns)."""
         return torch.empty(rows, self.in_features + self.columns, dtype=like.dtype, device=like.device)
 
-    def extend(self, both: torch.Tensor, lower: torch.Tensor) -> torch.Tensor | None:
-        """Put x Aᵀ beside x, and return it, (rows, columns), in memory of its own; None without LoRA."""
+    def extend(self, both: torch.Tensor, lower: torch.Tensor, seed: int | None) -> torch.Tensor | None:
+        """Put x Aᵀ beside x, and return it, (rows, columns), in memory of its own; None without LoRA.
+
+        Args:
+            seed: for dropout; None without.
+        """
         if not self.rank:
             return None
-        lowered = both[:, : self.in_features] @ lower.t()
+        lowered = self.lowered(both[:, : self.in_features], lower, seed)
         copy(lowered, both[:, self.in_features :])
         return lowered
 
-    def back(self, space: Space, gradient: torch.Tensor, again: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def lowered(self, x: torch.Tensor, lower: torch.Tensor, seed: int | None) -> torch.Tensor:
+        """x Aᵀ, (rows, columns)."""
+        if seed is None or not self.drops:
+            return x @ lower.t()
+        found = torch.zeros(len(x), self.columns, dtype=x.dtype, device=x.device)
+        for part, columns, own in self._dropping(seed):
+            torch.mm(drop(x, part.dropout, own), lower[columns].t(), out=found[:, columns])
+        return found
+
+    def lowered_back(self, of_lowered: torch.Tensor, lower: torch.Tensor, seed: int | None, of_x: torch.Tensor) -> None:
+        """Add what of the gradient of x came through x Aᵀ to `of_x` (rows, in features)."""
+        if seed is None or not self.drops:
+            of_x.addmm_(of_lowered, lower)
+            return
+        for part, columns, own in self._dropping(seed):
+            drop_back(of_lowered[:, columns] @ lower[columns], part.dropout, own, of_x)
+
+    def _dropping(self, seed: int) -> Iterator[tuple[Projection, slice, int]]:
+        """Each part with LoRA, its columns, and its own seed."""
+        first = 0
+        for number, part in enumerate(self.parts):
+            if part.rank:
+                yield part, slice(first, first + part.rank), seed + self.place + number
+                first += part.rank
+
+    def back(
+        self, space: Space, gradient: torch.Tensor, again: bool, seed: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The gradients of x (rows, in features) and of x Aᵀ (rows, columns), as views of one product.
 
         Args:
@@ -142,16 +184,27 @@ class Group:
         product = gradient @ weights
         of_x, of_lowered = product[:, : self.in_features], product[:, self.in_features :]
         if self.rank:
-            of_x.addmm_(of_lowered, lower)
+            self.lowered_back(of_lowered, lower, seed, of_x)
         return of_x, of_lowered
 
     def factor_gradients(
-        self, gradient: torch.Tensor, x: torch.Tensor, lowered: torch.Tensor | None, of_lowered: torch.Tensor
+        self,
+        gradient: torch.Tensor,
+        x: torch.Tensor,
+        lowered: torch.Tensor | None,
+        of_lowered: torch.Tensor,
+        seed: int | None,
     ) -> list[torch.Tensor]:
         """In the order of `factors`, float32."""
         if not self.rank:
             return []
-        of_a = _product(of_lowered[:, : self.rank].t(), x)
+        if seed is None or not self.drops:
+            of_a = _product(of_lowered[:, : self.rank].t(), x)
+        else:
+            of_a = torch.cat([
+                _product(of_lowered[:, columns].t(), drop(x, part.dropout, own))
+                for part, columns, own in self._dropping(seed)
+            ])  # fmt: skip
         found, scales, row, column = [], [], 0, 0
         for part in self.parts:
             if part.rank:

@@ -1,0 +1,50 @@
+"""Plain LoRA that drops what the fused blocks will drop, so that the two can be held against each other."""
+
+import contextlib
+
+import torch
+
+from core.train.kernels import elementwise
+from core.train.kernels.block import _PARTS, Block
+from core.train.kernels.weights import Space
+
+
+class _Alike(torch.nn.Module):
+    def __init__(self, share: float, seeds: list[int], size: int):
+        super().__init__()
+        self.share, self.seeds, self.size = share, seeds, size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        pieces = zip(torch.ones_like(flat).split(self.size), self.seeds, strict=True)
+        kept = torch.cat([elementwise.drop(ones, self.share, seed) for ones, seed in pieces])
+        return (flat * kept).view(x.shape)
+
+
+@contextlib.contextmanager
+def dropping_alike(model: torch.nn.Module, share: float, tokens: int, chunk: int = 0):
+    """Until it ends, LoRA's dropout in `model` is that of the fused blocks after the same torch.manual_seed.
+
+    Args:
+        tokens: of the batch.
+        chunk: tokens that the fused MLP takes at a time; 0: all.
+    """
+    found = []
+    for layer in model.get_base_model().model.layers:
+        seed, block = int(torch.randint(2**33, 2**62, ())), Block(layer, Space())
+        for group in block.groups:
+            whole = group.name in ("qkv", "o") or not chunk
+            size = tokens if whole else chunk
+            for number, part in enumerate(group.parts):
+                if part.rank:
+                    first = seed + group.place + number
+                    seeds = [first + _PARTS * piece for piece in range(-(-tokens // size))]
+                    found.append((part.module.lora_dropout, _Alike(share, seeds, size)))
+    plain = [dropouts["default"] for dropouts, _ in found]
+    for dropouts, alike in found:
+        dropouts["default"] = alike
+    try:
+        yield
+    finally:
+        for (dropouts, _), before in zip(found, plain, strict=True):
+            dropouts["default"] = before

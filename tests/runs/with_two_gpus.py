@@ -1,0 +1,9 @@
+"""The worker on a machine that is said to have two GPUs; its ranks train on the CPU."""
+
+import sys
+
+from core.runs import checks
+from core.train.worker import main
+
+checks.gpus_problem = lambda config: None
+sys.exit(main(sys.argv[1:]))
