@@ -106,7 +106,8 @@ class Visitor(threading.Thread):
         self.timed("chat (whole answers)", lambda: page.run(event, form))
         vote = events["vote"]
         body = {"value": self.chance.choice(["left", "right", "tie"])}
-        self.timed("vote", lambda: page.run(vote, [None] * len(vote["inputs"]), body))
+        form = [self.value_of(page, number) for number in vote["inputs"]]
+        self.timed("vote", lambda: page.run(vote, form, body))
 
     @staticmethod
     def component(page: Page, number: int) -> dict:
@@ -139,16 +140,23 @@ def until(what, limit: float = 600) -> None:
         time.sleep(0.5)
 
 
+def told(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+
+
 def measure(app: App, store: RunStore, options: argparse.Namespace) -> dict:
     owner = app.client(app.settings.home / "client", headers=signed_in(AUTHOR))
     owner.predict(owner.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
     owner.predict(name="few", rows=40, method="shortest", api_name="/cut")
+    told("a run of two steps, to be published")
     first = trained(owner, store, max_steps=2)
     until(lambda: first.state().status == "finished")
     published.publish(app.settings, "runs", first.id, True)
     run = trained(owner, store, max_steps=100_000, save_steps=50_000)
     until(lambda: any(e["event"] == "step" for e in run.events()))
+    told("the run trains alone")
     alone = rate(run, options.alone)
+    told("the visitors come")
     times: dict[str, list[float]] = defaultdict(list)
     errors: list[str] = []
     ends = time.monotonic() + options.seconds
@@ -156,11 +164,12 @@ def measure(app: App, store: RunStore, options: argparse.Namespace) -> dict:
     for person in people:
         person.start()
     beside = rate(run, options.seconds)
+    told("the visitors leave")
     for person in people:
         person.join(timeout=180)
+        if person.is_alive():
+            errors.append("an answer did not come within 180 s of the end")
     owner.close()
-    if run.saved_state().process_lives():
-        os.killpg(run.saved_state().pid, signal.SIGKILL)
     return {"alone": alone, "beside": beside, "times": times, "errors": errors}
 
 
@@ -171,13 +180,18 @@ def main() -> int:
     parser.add_argument("--alone", type=float, default=60, help="how long the run trains before anybody comes")
     parser.add_argument("--pause", type=float, default=8, help="seconds between two calls of a visitor, on average")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     with tempfile.TemporaryDirectory() as around:
         home = Path(around) / "home"
         prepared = embedded.prepare(Settings(home=PROJECT / ".test-home").prepare())
         app = space(home, STUDIO_EMBEDDED=str(prepared), STUDIO_QUOTA_VISITORS_TOKENS="100000000")
+        store = RunStore(Settings(home=home, embedded=prepared))
         try:
-            found = measure(app, RunStore(Settings(home=home, embedded=prepared)), options)
+            found = measure(app, store, options)
         finally:
+            for run in store.runs():
+                if run.saved_state().process_lives():
+                    os.killpg(run.saved_state().pid, signal.SIGKILL)
             app.end()
         log = app.log.read_text()
     report(found, options, log.count("Traceback"))

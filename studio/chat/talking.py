@@ -13,6 +13,7 @@ from core.chat import conversation
 from core.chat.asking import Asked, ticket
 from core.chat.conversation import Answer, Conversation
 from core.chat.engine import Base, Engine, Ticket
+from core.chat.pace import SLOWLY
 from core.errors import StudioError
 from studio.chat.drawing import Live, boards, last_board
 
@@ -208,7 +209,9 @@ class Talking:
             before = self.engine.place(asked)
             words = f"{before} before yours" if before else "yours is next"
             return f"Waiting for other answers to end: {words}. Stop gives up waiting."
-        return f"{asked.stage}: this takes a few seconds, once." if asked.stage else ""
+        if asked.stage:
+            return f"{asked.stage}: this takes a few seconds, once."
+        return SLOWLY if self.engine.pace.beside else ""
 
     def stop(self, chat_id: str, lane: int | None = None) -> None:
         """End one lane's answer or all, or a place in the queue."""
