@@ -3,8 +3,8 @@
     python bench/load.py [--visitors 50] [--seconds 300]
 
 The real app as it stands on a Space, on the embedded model, which a published run was trained on for a few steps. First
-the owner's run trains alone for a while; then as many visitors come, each in a process-wide thread with a session of
-its own, who read the page, look through rows and runs, ask the base and the tuned model something, and vote, with a
+the owner's run trains alone for a while; then as many visitors come, within a minute, each in a thread with a session
+of its own, who read the page, look through rows and runs, ask the base and the tuned model something, and vote, with a
 person's pauses between. Prints the times of each kind of call, the errors, and the run's tokens a second before and
 meanwhile.
 """
@@ -51,10 +51,12 @@ class Visitor(threading.Thread):
     """One person: reads, asks, votes, waits."""
 
     def __init__(
-        self, app: App, number: int, ends: float, times: dict[str, list[float]], errors: list[str], pause: float
-    ):
+        self, app: App, number: int, ends: float, times: dict[str, list[float]], errors: list[str],
+        options: argparse.Namespace,
+    ):  # fmt: skip
         super().__init__(daemon=True)
-        self.app, self.number, self.ends, self.pause = app, number, ends, pause
+        self.app, self.number, self.ends = app, number, ends
+        self.pause, self.arrive = options.pause, options.arrive
         self.times, self.errors, self.chance = times, errors, random.Random(number)
 
     def timed(self, kind: str, call) -> object:
@@ -71,7 +73,7 @@ class Visitor(threading.Thread):
 
     def run(self) -> None:
         headers = browser(f"{self.number:032x}")
-        time.sleep(self.chance.random() * self.pause)
+        time.sleep(self.chance.random() * self.arrive)
         page = self.timed("page", lambda: Page(self.app.url, headers))
         if page is None:
             return
@@ -160,7 +162,7 @@ def measure(app: App, store: RunStore, options: argparse.Namespace) -> dict:
     times: dict[str, list[float]] = defaultdict(list)
     errors: list[str] = []
     ends = time.monotonic() + options.seconds
-    people = [Visitor(app, number, ends, times, errors, options.pause) for number in range(1, options.visitors + 1)]
+    people = [Visitor(app, number, ends, times, errors, options) for number in range(1, options.visitors + 1)]
     for person in people:
         person.start()
     beside = rate(run, options.seconds)
@@ -179,6 +181,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--alone", type=float, default=60, help="how long the run trains before anybody comes")
     parser.add_argument("--pause", type=float, default=8, help="seconds between two calls of a visitor, on average")
+    parser.add_argument("--arrive", type=float, default=60, help="seconds within which all of them come")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     with tempfile.TemporaryDirectory() as around:

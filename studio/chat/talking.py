@@ -19,6 +19,7 @@ from studio.chat.drawing import Live, boards, last_board
 
 # A page update a token would cost more than the token: at most so many a second.
 UPDATES_A_SECOND = 10
+SLOW_UPDATES_A_SECOND = 0.5  # while a run needs the same processors
 _WRITING = "An answer is still being written. Stop it, or wait for its end."
 IDLE, BUSY = gr.update(interactive=False), gr.update(interactive=True)  # the Stop button
 
@@ -168,11 +169,14 @@ class Talking:
         yield self.drawn(chat_id, show, hint="", busy=False, editing=-1)
 
     def _followed(self, live: Live) -> Iterator[list[Any]]:
-        shown_at, hint = 0.0, ""
+        shown_at, board, hint = 0.0, None, ""
         for asked in self.engine.ask(live.ticket):
-            if time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND:
-                before, hint = hint, self._hint(asked)
-                yield View(now=last_board(live), hint=hint if hint != before else None).values()
+            rate = SLOW_UPDATES_A_SECOND if self.engine.pace.beside else UPDATES_A_SECOND
+            if time.monotonic() - shown_at < 1 / rate:
+                continue
+            before, (board, hint) = (board, hint), (last_board(live), self._hint(asked))
+            if (board, hint) != before:
+                yield View(now=board, hint=hint if hint != before[1] else None).values()
                 shown_at = time.monotonic()
 
     def _ticket(self, live: Live, seeds_on: int) -> tuple[dict[int, dict], Ticket]:
