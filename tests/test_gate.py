@@ -13,13 +13,13 @@ from studio.gate import CSP, OPEN, Gate
 from studio.guarded import COOKIE, SCOPE, Guarded
 
 
-def gate(tmp_path, access, behind_proxy=False, limits=None, answers=None):
+def gate(tmp_path, access, root_path=None, limits=None, answers=None):
     """A browser before the gate; behind it stands what tells the headers that came through."""
 
     async def echo(scope, receive, send):
         await JSONResponse(dict(Request(scope).headers))(scope, receive, send)
 
-    settings = Settings(home=tmp_path, behind_proxy=behind_proxy).prepare()
+    settings = Settings(home=tmp_path, root_path=root_path).prepare()
     made = Gate(answers or echo, Guarded(access), settings, limits or Quotas())
     return TestClient(made, base_url="http://localhost:7860", raise_server_exceptions=False)
 
@@ -31,7 +31,7 @@ def own(tmp_path):
 
 @pytest.fixture
 def space(tmp_path):
-    return gate(tmp_path, Access(Way.SPACE, "keeper", oauth=True))
+    return gate(tmp_path, Access(Way.SPACE, "keeper"))
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/queue/join", "/gradio_api/file=/x", "/static/a.js"])
@@ -59,9 +59,9 @@ def test_other_sites_do_not_call(own, headers):
 
 def test_what_is_said_of_a_proxy_comes_through_only_where_there_is_one(tmp_path):
     said = {"x-forwarded-host": "studio.example", "x-forwarded-for": "1.2.3.4", "x-own": "1"}
-    for behind in (False, True):
-        seen = gate(tmp_path, Access(Way.SPACE), behind_proxy=behind).get("/config", headers=said).json()
-        assert ("x-forwarded-for" in seen, "x-own" in seen) == (behind, True)
+    for path in (None, "/studio"):
+        seen = gate(tmp_path, Access(Way.SPACE), path).get("/config", headers=said).json()
+        assert ("x-forwarded-for" in seen, "x-own" in seen) == (path is not None, True)
 
 
 def test_a_visitor_s_calls_say_their_length_and_are_small(space):

@@ -15,7 +15,7 @@ OTHER, NOBODY = Caller(Role.VISITOR, "browser b"), Caller(Role.NOBODY, "")
 
 @pytest.fixture
 def blocks():
-    return Guarded(Access(Way.SPACE, "keeper", oauth=True))
+    return Guarded(Access(Way.SPACE, "keeper"))
 
 
 def function(fn):
@@ -75,5 +75,6 @@ def test_only_the_newest_are_remembered(monkeypatch):
 
 
 def test_there_is_signing_in_only_where_it_is_configured(blocks):
+    assert not blocks.expects_oauth
+    blocks.access = Access(Way.SPACE, "keeper", oauth=True)
     assert blocks.expects_oauth
-    assert not Guarded(Access(Way.OWN_MACHINE)).expects_oauth

@@ -39,7 +39,7 @@ def test_a_disk_that_forgets_is_told_of(tmp_path, monkeypatch, kept):
 
 
 def test_controls_whose_every_press_is_the_owner_s_are_closed():
-    with Guarded(SPACE) as demo:
+    with Guarded(Access(Way.SPACE, "keeper")) as demo:
         mine, both, open_one, filled = gr.Button("a"), gr.Button("b"), gr.Button("c"), gr.Textbox()
         mine.click(told(lambda: 1), None, filled)
         both.click(told(lambda: 1), None, filled)

@@ -19,7 +19,7 @@ from studio.chat.drawing import Live, boards, last_board
 
 # A page update a token would cost more than the token: at most so many a second.
 UPDATES_A_SECOND = 10
-SLOW_UPDATES_A_SECOND = 0.5  # while a run needs the same processors
+SLOW_UPDATES_A_SECOND = 0.5  # while a run needs the same processors; 4 of all pages together
 _WRITING = "An answer is still being written. Stop it, or wait for its end."
 IDLE, BUSY = gr.update(interactive=False), gr.update(interactive=True)  # the Stop button
 
@@ -171,7 +171,7 @@ class Talking:
     def _followed(self, live: Live) -> Iterator[list[Any]]:
         shown_at, board, hint = 0.0, None, ""
         for asked in self.engine.ask(live.ticket):
-            rate = SLOW_UPDATES_A_SECOND if self.engine.pace.beside else UPDATES_A_SECOND
+            rate = min(SLOW_UPDATES_A_SECOND, 4 / len(self._live)) if self.engine.pace.beside else UPDATES_A_SECOND
             if time.monotonic() - shown_at < 1 / rate:
                 continue
             before, (board, hint) = (board, hint), (last_board(live), self._hint(asked))
