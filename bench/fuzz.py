@@ -43,6 +43,11 @@ def fuzz(app: App, headers: dict[str, str], calls: int, seen: Counter) -> None:
     page.http.close()
 
 
+def there(around: str) -> set[Path]:
+    """What lies beside STUDIO_HOME and in the project, but for what test runs keep there."""
+    return {*Path(around).iterdir(), *(path for path in PROJECT.iterdir() if path.name[0] not in "._")}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000)
@@ -50,17 +55,18 @@ def main() -> int:
     seen, began = Counter(), time.monotonic()
     with tempfile.TemporaryDirectory() as around:
         app = space(Path(around) / "home")
-        before = set(PROJECT.iterdir()) | set(Path(around).iterdir())
+        before = there(around)
         try:
             for headers in (signed_in(AUTHOR), browser("f" * 32)):
                 fuzz(app, headers, options.calls // 2, seen)
         finally:
             app.end()
-        outside = (set(PROJECT.iterdir()) | set(Path(around).iterdir())) - before
-        defects = app.log.read_text().count("Traceback")
+        outside, log = there(around) - before, app.log.read_text()
+        defects = log.count("Traceback")
+        print(*sorted(outside), *log[log.find("Traceback") :].splitlines()[:60], sep="\n", file=sys.stderr)
     print("| " + " | ".join(seen) + " | tracebacks in the log | files outside | seconds |")
     print(f"| {' | '.join(map(str, seen.values()))} | {defects} | {len(outside)} | {time.monotonic() - began:.0f} |")
-    return 1 if outside else 0
+    return 1 if outside or defects else 0
 
 
 if __name__ == "__main__":

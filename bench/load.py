@@ -3,8 +3,8 @@
     python bench/load.py [--visitors 50] [--seconds 300]
 
 The real app as it stands on a Space, on the embedded model, which a published run was trained on for a few steps. First
-the owner's run trains alone for a while; then as many visitors come, each in a process-wide thread with a session of
-its own, who read the page, look through rows and runs, ask the base and the tuned model something, and vote, with a
+the owner's run trains alone for a while; then as many visitors come, within a minute, each in a thread with a session
+of its own, who read the page, look through rows and runs, ask the base and the tuned model something, and vote, with a
 person's pauses between. Prints the times of each kind of call, the errors, and the run's tokens a second before and
 meanwhile.
 """
@@ -51,10 +51,12 @@ class Visitor(threading.Thread):
     """One person: reads, asks, votes, waits."""
 
     def __init__(
-        self, app: App, number: int, ends: float, times: dict[str, list[float]], errors: list[str], pause: float
-    ):
+        self, app: App, number: int, ends: float, times: dict[str, list[float]], errors: list[str],
+        options: argparse.Namespace,
+    ):  # fmt: skip
         super().__init__(daemon=True)
-        self.app, self.number, self.ends, self.pause = app, number, ends, pause
+        self.app, self.number, self.ends = app, number, ends
+        self.pause, self.arrive = options.pause, options.arrive
         self.times, self.errors, self.chance = times, errors, random.Random(number)
 
     def timed(self, kind: str, call) -> object:
@@ -71,7 +73,7 @@ class Visitor(threading.Thread):
 
     def run(self) -> None:
         headers = browser(f"{self.number:032x}")
-        time.sleep(self.chance.random() * self.pause)
+        time.sleep(self.chance.random() * self.arrive)
         page = self.timed("page", lambda: Page(self.app.url, headers))
         if page is None:
             return
@@ -106,7 +108,8 @@ class Visitor(threading.Thread):
         self.timed("chat (whole answers)", lambda: page.run(event, form))
         vote = events["vote"]
         body = {"value": self.chance.choice(["left", "right", "tie"])}
-        self.timed("vote", lambda: page.run(vote, [None] * len(vote["inputs"]), body))
+        form = [self.value_of(page, number) for number in vote["inputs"]]
+        self.timed("vote", lambda: page.run(vote, form, body))
 
     @staticmethod
     def component(page: Page, number: int) -> dict:
@@ -139,28 +142,36 @@ def until(what, limit: float = 600) -> None:
         time.sleep(0.5)
 
 
+def told(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+
+
 def measure(app: App, store: RunStore, options: argparse.Namespace) -> dict:
     owner = app.client(app.settings.home / "client", headers=signed_in(AUTHOR))
     owner.predict(owner.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
     owner.predict(name="few", rows=40, method="shortest", api_name="/cut")
+    told("a run of two steps, to be published")
     first = trained(owner, store, max_steps=2)
     until(lambda: first.state().status == "finished")
     published.publish(app.settings, "runs", first.id, True)
     run = trained(owner, store, max_steps=100_000, save_steps=50_000)
     until(lambda: any(e["event"] == "step" for e in run.events()))
+    told("the run trains alone")
     alone = rate(run, options.alone)
+    told("the visitors come")
     times: dict[str, list[float]] = defaultdict(list)
     errors: list[str] = []
     ends = time.monotonic() + options.seconds
-    people = [Visitor(app, number, ends, times, errors, options.pause) for number in range(1, options.visitors + 1)]
+    people = [Visitor(app, number, ends, times, errors, options) for number in range(1, options.visitors + 1)]
     for person in people:
         person.start()
     beside = rate(run, options.seconds)
+    told("the visitors leave")
     for person in people:
         person.join(timeout=180)
+        if person.is_alive():
+            errors.append("an answer did not come within 180 s of the end")
     owner.close()
-    if run.saved_state().process_lives():
-        os.killpg(run.saved_state().pid, signal.SIGKILL)
     return {"alone": alone, "beside": beside, "times": times, "errors": errors}
 
 
@@ -170,14 +181,20 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--alone", type=float, default=60, help="how long the run trains before anybody comes")
     parser.add_argument("--pause", type=float, default=8, help="seconds between two calls of a visitor, on average")
+    parser.add_argument("--arrive", type=float, default=60, help="seconds within which all of them come")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     with tempfile.TemporaryDirectory() as around:
         home = Path(around) / "home"
         prepared = embedded.prepare(Settings(home=PROJECT / ".test-home").prepare())
         app = space(home, STUDIO_EMBEDDED=str(prepared), STUDIO_QUOTA_VISITORS_TOKENS="100000000")
+        store = RunStore(Settings(home=home, embedded=prepared))
         try:
-            found = measure(app, RunStore(Settings(home=home, embedded=prepared)), options)
+            found = measure(app, store, options)
         finally:
+            for run in store.runs():
+                if run.saved_state().process_lives():
+                    os.killpg(run.saved_state().pid, signal.SIGKILL)
             app.end()
         log = app.log.read_text()
     report(found, options, log.count("Traceback"))

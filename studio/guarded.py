@@ -95,7 +95,8 @@ class Guarded(gr.Blocks):
         with acting(caller):
             try:
                 output = await super().process_api(function, inputs, state, request, *args, **options)
-            except gr.Error:
+            except gr.Error as refusal:
+                refusal.print_exception = False  # of a defect, the story is in the log already
                 _say(raw, 400)
                 raise
         self._remember_files(output.get("data"), caller)

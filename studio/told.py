@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from core.errors import StudioError, sentences
 from core.secret import masked
@@ -41,11 +42,37 @@ def warn(text: str, title: str) -> None:
 
 _EVENT = "The event does not carry what this control of the page sends ({})."
 _MISFITS = (AttributeError, TypeError, ValueError, LookupError)
+_BROUGHT = (gr.EventData, gr.Request)  # by Gradio itself
 
 
 def _takes_event(handler: Callable[..., Any]) -> bool:
     kinds = [parameter.annotation for parameter in inspect.signature(handler).parameters.values()]
     return any(isinstance(kind, type) and issubclass(kind, gr.EventData) for kind in kinds)
+
+
+def misfit(handler: Callable[..., Any], args: tuple, named: dict[str, Any]) -> str:
+    """Which value is not of the type that a handler expects, in a sentence; empty when all are.
+
+    Components hold most values to a type, but not all of them: a list may have anything in it, and a program may send
+    what no page does. It is asked once a handler has failed, so that it costs nothing before.
+    """
+    try:
+        given = inspect.signature(handler).bind(*args, **named)
+    except TypeError as error:
+        return f"The call has other values than this one takes ({error}). Expected those in docs/api.md."
+    for name, value in given.arguments.items():
+        parameter = given.signature.parameters[name]
+        kind = parameter.annotation
+        if kind in (inspect.Parameter.empty, Any) or (isinstance(kind, type) and issubclass(kind, _BROUGHT)):
+            continue
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            continue
+        try:
+            TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
+        except (ValidationError, PydanticUserError):
+            words = kind.__name__ if isinstance(kind, type) else str(kind)
+            return f"{name} does not fit (given: {str(value)[:80]!r}). Expected {words}, as docs/api.md says."
+    return ""
 
 
 def shown(error: Exception) -> gr.Error:
@@ -68,10 +95,12 @@ def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., An
     """
     takes_event = _takes_event(handler)
 
-    def failure(error: Exception) -> gr.Error:
-        # Gradio checks the values of components, and nothing of what an event brings
-        if takes_event and isinstance(error, _MISFITS) and not isinstance(error, ValidationError):
-            return shown(StudioError(_EVENT.format(type(error).__name__)))
+    def failure(error: Exception, args: tuple, named: dict[str, Any]) -> gr.Error:
+        if isinstance(error, _MISFITS) and not isinstance(error, (ValidationError, StudioError)):
+            if words := misfit(handler, args, named):
+                return shown(StudioError(words))
+            if takes_event:  # Gradio checks nothing of what an event brings
+                return shown(StudioError(_EVENT.format(type(error).__name__)))
         return shown(error)
 
     if inspect.isgeneratorfunction(handler):
@@ -81,7 +110,7 @@ def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., An
             try:
                 yield from handler(*args, **kwargs)
             except Exception as error:
-                raise failure(error) from error
+                raise failure(error, args, kwargs) from error
 
         stream.for_visitors = visitor
         return stream
@@ -91,7 +120,7 @@ def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., An
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            raise failure(error) from error
+            raise failure(error, args, kwargs) from error
 
     call.for_visitors = visitor
     return call

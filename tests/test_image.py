@@ -24,6 +24,9 @@ from core.runs.presets import QUICK_DEMO
 from core.settings import Settings
 
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
+# WHOLE_DEMO=1 python -m pytest tests/test_image.py: all of the quick demo, as the first click does it; minutes
+WHOLE = bool(os.environ.get("WHOLE_DEMO"))
+FIRST_STEP = {"subset": "few", "max_steps": 1, "eval_steps": 0, "max_length": 64, "sample_prompts": ""}
 # / is mounted anew, so that it can be made read-only for this process alone
 ALONE = "mount --bind /tmp /tmp && mount -o remount,bind,ro / && exec setpriv --reuid=1000 --regid=1000 --clear-groups "
 
@@ -114,13 +117,13 @@ def test_its_command_serves_and_trains_where_only_the_disk_can_be_written(image)
                         download_files=image / "data" / "client")  # fmt: skip
         client.predict(client.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
         client.predict(name="few", rows=10, method="shortest", api_name="/cut")
-        knobs = QUICK_DEMO.config(subset="few", max_steps=1, eval_steps=0, max_length=64).model_dump()
+        knobs = (QUICK_DEMO.config() if WHOLE else QUICK_DEMO.config(**FIRST_STEP)).model_dump()
         known = {p["parameter_name"] for p in client.view_api(return_format="dict", print_info=False)[
             "named_endpoints"]["/start"]["parameters"]}  # fmt: skip
         run = client.predict(**{k: v for k, v in knobs.items() if k in known}, api_name="/start")["value"]
         state = {"status": "queued"}
         while state["status"] not in ("finished", "failed", "interrupted", "stopped"):
-            time.sleep(1)
+            time.sleep(0.2)
             state = next(r for r in client.predict(api_name="/list_runs") if r["id"] == run)
         client.close()
         assert state["status"] == "finished", state

@@ -11,7 +11,10 @@ import pytest
 from served import PROJECT, App
 from tiny import tiny_llama
 
+from core.access import Caller, Role, acting
+from core.errors import StudioError
 from core.runs.store import ACTIVE, RunStore
+from studio.service import Service
 
 sys.path.insert(0, str(PROJECT / "docs"))
 TINY = {"model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_length": 128}
@@ -39,6 +42,22 @@ def test_the_page_of_the_api_is_what_the_app_says():
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert (PROJECT / "docs" / "api.md").read_text() == made.stdout, "run: python docs/make_api.py"
+
+
+def test_a_program_reads_what_is_there_and_no_more_than_its_caller_may(runs, a_run):
+    do, made = Service(runs), a_run([{"event": "step", "step": n, "loss": 1.0} for n in range(3)])
+    assert [run["id"] for run in do.list_runs()] == [made.id]
+    assert do.list_subsets()[0]["name"] == "keeper"
+    assert set(do.list_datasets()[0]) == {"id", "source", "rows", "splits"}
+    assert [event["step"] for event in do.run_events(made.id, 1)] == [1, 2]
+    for after in (-1, "1", None, 1.5):
+        with pytest.raises(StudioError, match="0 or more"):
+            do.run_events(made.id, after)
+    with acting(Caller(Role.VISITOR, "x")):
+        assert do.list_runs() == []
+        assert do.list_datasets(), "the bundled one"
+        with pytest.raises(StudioError, match="There is no run"):
+            do.run_events(made.id, 0)
 
 
 def test_health_is_told_to_whoever_asks(app):

@@ -85,6 +85,30 @@ def test_an_error_of_gradio_is_left_as_it_is(kind):
     assert (raised.value.message, raised.value.title) == ("as it is", "Mine")
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [((["a"], "3"), "count does not fit (given: '3'). Expected int"), (([{"a": 1}], 3), "names does not fit"),
+     ((3, 3), "names does not fit"), ((["a"],), "other values than this one takes")],
+)  # fmt: skip
+def test_a_value_of_another_type_is_told_by_its_name(values, words, capsys):
+    def handler(names: list[str], count: int, request: gr.Request | None = None) -> str:
+        return "".join(names)[0] + names[count - 1 :][0].upper() * (count + 1)
+
+    with pytest.raises(gr.Error) as raised:
+        told(handler)(*values)
+    assert words in html.unescape(raised.value.message)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_values_of_the_right_types_leave_a_defect_one(capsys):
+    def handler(names: list[str]) -> str:
+        return names[9]
+
+    with pytest.raises(gr.Error, match="in the studio itself: IndexError"):
+        told(handler)(["a"])
+    assert "IndexError" in capsys.readouterr().err
+
+
 def test_what_goes_well_is_passed_through():
     def plain(a: int, request: gr.Request, **values: int) -> int:
         """Words."""

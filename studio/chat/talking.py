@@ -13,6 +13,7 @@ from core.chat import conversation
 from core.chat.asking import Asked, ticket
 from core.chat.conversation import Answer, Conversation
 from core.chat.engine import Base, Engine, Ticket
+from core.chat.pace import SLOWLY
 from core.errors import StudioError
 from core.markdown import plain
 from studio.chat.drawing import boards, last_board
@@ -20,6 +21,8 @@ from studio.chat.live import Live
 
 # A page update a token would cost more than the token: at most so many a second.
 UPDATES_A_SECOND = 10
+# While a run needs the same processors: a page at most the one, all together at most the other.
+SLOW_UPDATES_A_SECOND, SLOW_UPDATES_IN_SUM = 0.5, 4
 _WRITING = "An answer is still being written. Stop it, or wait for its end."
 _CUT = ("stopped", "interrupted")  # ends of answers that would have gone on
 _ELSEWHERE = "This chat is being answered on another page. Its answers come here as they are written."
@@ -194,16 +197,23 @@ class Talking:
         yield self.drawn(chat_id, show, hint="", editing=-1)
 
     def _followed(self, live: Live) -> Iterator[list[Any]]:
-        shown_at, kept_at, hint = 0.0, time.monotonic(), ""
+        shown_at, kept_at, board, hint = 0.0, time.monotonic(), None, ""
         for asked in self.engine.ask(live.ticket):
-            if time.monotonic() - shown_at >= 1 / UPDATES_A_SECOND:
-                before, hint = hint, self._hint(asked)
-                # busy again each time: an update from before the question may come after its first
-                yield View(now=last_board(live), hint=hint if hint != before else None, busy=True).values()
+            if time.monotonic() - shown_at >= self._update_every():
+                before, (board, hint) = (board, hint), (last_board(live), self._hint(asked))
+                if (board, hint) != before:
+                    # busy again each time: an update from before the question may come after its first
+                    yield View(now=board, hint=hint if hint != before[1] else None, busy=True).values()
                 shown_at = time.monotonic()
             if time.monotonic() - kept_at >= _KEPT_EVERY:
                 conversation.save(self.settings, live.so_far("interrupted"))
                 kept_at = time.monotonic()
+
+    def _update_every(self) -> float:
+        """Seconds between two updates of a page."""
+        if not self.engine.pace.beside:
+            return 1 / UPDATES_A_SECOND
+        return max(1 / SLOW_UPDATES_A_SECOND, len(self._live) / SLOW_UPDATES_IN_SUM)
 
     def _ticket(self, live: Live, seeds_on: int) -> Ticket:
         kept, asked = live.kept, []
@@ -235,7 +245,9 @@ class Talking:
             before = self.engine.place(asked)
             words = f"{before} before yours" if before else "yours is next"
             return f"Waiting for other answers to end: {words}. Stop gives up waiting."
-        return f"{asked.stage}: this takes a few seconds, once." if asked.stage else ""
+        if asked.stage:
+            return f"{asked.stage}: this takes a few seconds, once."
+        return SLOWLY if self.engine.pace.beside else ""
 
     def stop(self, chat_id: str, lane: int | None = None) -> None:
         """End one lane's answer or all, or a place in the queue."""

@@ -48,10 +48,10 @@ class Opening:
             gr.update(choices=self.folders()),
         ]
 
-    def _start(self, name: str | None, opens: Callable[..., Any], *arguments: Any) -> Job:
-        """What comes from outside is read in a process with limits."""
-        limits = Limits.of(Quotas())
-        return self.jobs.start("open", f"Opening {name}", opens, self.settings, *arguments, limits=limits)
+    def _start(self, name: str | None, source: Any, opens: Callable[..., Any], *arguments: Any) -> Job:
+        """What comes from outside is read in a process with limits; whoever opens the same source follows it, too."""
+        limits, kind = Limits.of(Quotas()), f"open/{source}"
+        return self.jobs.start(kind, f"Opening {name}", opens, self.settings, *arguments, limits=limits)
 
     def _follow(self, job: Job) -> Iterator[list[Any]]:
         def opened(done: Job) -> list[Any]:
@@ -78,12 +78,12 @@ class Opening:
                 f"{path.name!r} is no file that can be opened here. Expected one ending in "
                 f"{', '.join(readers.SUFFIXES)}."
             )
-        yield from self._follow(self._start(path.name, sources.open_file, path))
+        yield from self._follow(self._start(path.name, path, sources.open_file, path))
 
     def open_folder(self, name: str | None) -> Iterator[list[Any]]:
         """Open a folder that `datasets` saved, below STUDIO_HOME/folders."""
         path = inside(self.settings.folders_dir, name or "", "folder name")
-        yield from self._follow(self._start(name, sources.open_folder, path))
+        yield from self._follow(self._start(name, path, sources.open_folder, path))
 
     def open_hub(self, hub_id: str, config: str, split: str, revision: str, token: str) -> Iterator[list[Any]]:
         """Open a data set of the Hub, pinned to its commit."""
@@ -91,7 +91,7 @@ class Opening:
         if not asked[0]:
             raise StudioError("No Hub id was given. Expected owner/name, such as timdettmers/openassistant-guanaco.")
         sources.hub_id(asked[0])
-        yield from self._follow(self._start(asked[0], sources.open_hub, *asked))
+        yield from self._follow(self._start(asked[0], asked[:4], sources.open_hub, *asked))
 
     def reattach(self) -> Iterator[list[Any]]:
         """Follow what another page, or this one before it was loaded again, has begun to open."""

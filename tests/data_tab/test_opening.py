@@ -30,6 +30,15 @@ def test_a_file_opens_with_a_bar_and_is_chosen(do, settings, tmp_path, toasts):
     assert "3 rows, 3 usable" in toasts[0]
 
 
+def test_who_opens_another_file_meanwhile_gets_their_own(do, tmp_path, toasts):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text(lines([{"messages": talk("a", name)}]))
+    first, second = (do.open_file(str(tmp_path / f"{name}.jsonl")) for name in ("one", "two"))
+    next(first)
+    assert list(second)[-1][-1]["value"].startswith("two-")
+    assert list(first)[-1][-1]["value"].startswith("one-")
+
+
 def test_one_that_nobody_can_use_yet_is_opened_with_a_warning(do, tmp_path, toasts):
     path = tmp_path / "odd.jsonl"
     path.write_text(lines([{"messages": [{"role": "user", "content": "alone"}]}] * 2))

@@ -1,0 +1,155 @@
+"""Markup in rows, columns, names, notes, samples and answers: text, wherever the page shows HTML or Markdown.
+
+Every event that fills such a part is called, as the app lists them; what it says is parsed as a browser would.
+"""
+
+import html.parser
+import json
+from urllib.parse import urlsplit
+
+import pytest
+from markdown_it import MarkdownIt
+from on_a_space import AUTHOR, signed_in
+from run_events import write
+from served import Page
+
+from core.chat import conversation
+from core.chat.conversation import Answer
+from core.data import sources
+from core.evaluate.answers import AnswerWriter
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.store import EvaluationStore
+from core.runs.store import RunStore
+
+ELSEWHERE = "http://evil.example"
+MARKUP = (
+    f'"></td></div><img src=x onerror=alert(1)><script>alert(2)</script><a href="{ELSEWHERE}">b</a> '
+    f"[a](javascript:alert(3))![b]({ELSEWHERE}/b.png)<svg/onload=alert(4)>"
+)
+SHORT = "<img src=x onerror=alert(1)>"  # where 100 characters are allowed
+COLUMN = "<i onclick=alert(5)>![c](http://evil.example/c.png)"
+RUN = "hidden-run"
+TAGS = {"script", "img", "iframe", "object", "embed", "link", "meta", "base", "form", "video", "audio", "style", "i"}
+HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "go_on", "quick_cut", "push"}
+# where the markup must be met, or this test looked at nothing
+MET = {"rows", "row-shown", "run-notes", "samples", "runs-table", "chat-past", "chat-now", "answers-table",
+       "answers-row", "sql-columns", "run-log"}  # fmt: skip
+
+
+class Browser(html.parser.HTMLParser):
+    """Collects what would load, run or lead elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.bad: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        given = {name: value or "" for name, value in attributes}
+        bar = tag == "i" and set(given) <= {"style", "class"}  # how full a bar is
+        leads = [given[name] for name in ("href", "src", "srcset", "action", "formaction", "poster") if name in given]
+        away = any(urlsplit(url).scheme or url.startswith("//") for url in leads)
+        runs = any(name.startswith("on") for name in given) or "url(" in given.get("style", "")
+        if away or runs or (tag in TAGS and not bar):
+            self.bad.append(self.get_starttag_text())
+
+
+def assert_inert(kind: str, text: str) -> None:
+    if kind == "markdown":
+        text = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text)
+    browser = Browser()
+    browser.feed(text)
+    assert not browser.bad, (browser.bad, text[:800])
+
+
+@pytest.fixture(scope="module")
+def owner(on_space):
+    made = Page(on_space.url, signed_in(AUTHOR))
+    yield made
+    made.http.close()
+
+
+@pytest.fixture(scope="module")
+def marked(on_space, owner, tmp_path_factory):
+    """The values of the page's controls, by their names, once there is hostile text of every kind."""
+    settings = on_space.settings
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    path.write_text(json.dumps({"instruction": f"ask {MARKUP}", "output": f"say {MARKUP}", COLUMN: MARKUP}) + "\n")
+    data = sources.open_file(settings, path)
+    run = RunStore(settings).run(RUN)
+    run.log.write_text(MARKUP)
+    write(run, [{"event": "sample", "step": 1, "prompts": [MARKUP], "answers": [MARKUP]}])
+    said = owner.call("save_label", RUN, SHORT, SHORT[:20], MARKUP, False, False)
+    assert not said.get("error"), said
+    chat = conversation.fresh()
+    for _ in range(2):
+        turn = chat.ask(MARKUP)
+        turn.answers[0] = [Answer(text=MARKUP, note=MARKUP, pieces=[MARKUP], ids=[1], logprobs=[-1.0])]
+    conversation.save(settings, chat)
+    evaluation = EvaluationStore(settings).create(EvaluationConfig(subset="keeper", lanes=["base"], limit=1))
+    writer = AnswerWriter(evaluation.answers_file)
+    writer.write([{"prompt": 0, "lane": 0, "text": MARKUP, "tokens": 2, "end": "end", "note": MARKUP, "exact": False,
+                   "f1": 0.5}])  # fmt: skip
+    writer.close()
+    return {"dataset": data.id, "run": RUN, "my-chats": json.dumps([chat.id]), "evaluation": evaluation.id,
+            "subset": "keeper", "compare-with": "keeper", "samples-at": 1, "prompt": MARKUP}  # fmt: skip
+
+
+def shown(page: Page, event: dict, values: dict[str, object], happened: dict | None = None) -> dict[str, str]:
+    """What an event put into parts of the page that show markup, by their names; nothing when it refused."""
+    parts = {c["id"]: c for c in page.config["components"]}
+    data = [values.get(parts[n]["props"].get("elem_id"), parts[n]["props"].get("value")) for n in event["inputs"]]
+    answer = page.run(event, data, happened)
+    found = {}
+    if not answer["success"]:
+        assert_inert("html", str(answer["output"].get("error") or ""))  # a toast shows HTML
+        return found
+    for number, value in zip(event["outputs"], answer["output"]["data"], strict=False):
+        text = value.get("value") if isinstance(value, dict) else value
+        kind = parts[number]["type"]
+        if kind in ("html", "markdown") and isinstance(text, str):
+            assert_inert(kind, text)
+            found[parts[number]["props"].get("elem_id")] = text
+    return found
+
+
+def test_what_data_says_is_text_wherever_it_is_shown(owner, marked):
+    kinds = {c["id"]: c["type"] for c in owner.config["components"] if c["props"].get("elem_id")}
+    by_name = {event["api_name"]: event for event in owner.events}
+    shown(owner, by_name["choose"], marked)
+    opens = [e for e in owner.events if ("open_row" in {kind for _, kind in e["targets"]}) and e["backend_fn"]]
+    for event in [by_name["opened_2"], *opens]:  # the session remembers the chat, the row
+        shown(owner, event, marked, {"value": 0})
+    shown(owner, by_name["selected"], marked, {"index": 1, "value": "All runs"})
+    filling = [e for e in owner.events if e["backend_fn"] and e["api_name"] not in HEAVY
+               and any(kinds.get(n) in ("html", "markdown") for n in e["outputs"])]  # fmt: skip
+    assert len(filling) > 60
+    met = set()
+    for event in filling:
+        met |= {name for name, text in shown(owner, event, marked).items() if "alert(" in text or "evil" in text}
+    for view in ("Conversation", "Raw"):
+        met |= shown(owner, by_name["row"], marked | {"row-view": view}).keys()
+    for event in opens:
+        met |= {name for name, text in shown(owner, event, marked, {"value": 0}).items() if "alert(" in text}
+    assert met >= MET, MET - met
+
+
+@pytest.mark.parametrize("kind", ["html", "markdown"])
+def test_markup_as_it_is_would_be_found(kind):
+    with pytest.raises(AssertionError, match="onerror"):
+        assert_inert(kind, f"x {MARKUP}")
+
+
+def test_what_a_refusal_quotes_is_text(owner):
+    for name in ("stop", "kill"):
+        said = owner.call(name, MARKUP)["error"]
+        assert_inert("html", said)
+        assert "&lt;img" in said
+
+
+def test_tables_of_the_page_show_text(owner):
+    """A table's cells are drawn by Gradio: as text, unless their kind says otherwise."""
+    for part in owner.config["components"]:
+        if part["type"] == "dataframe":
+            assert set(part["props"]["datatype"]) <= {"str", "number"} or part["props"]["datatype"] in ("str", "number")
+        if part["type"] == "markdown":
+            assert part["props"]["sanitize_html"]

@@ -1,0 +1,111 @@
+"""studio/gate.py: which requests reach Gradio, and with which headers answers leave."""
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from core.access import Access, Way
+from core.quotas import Quotas
+from core.settings import Settings
+from studio.gate import CSP, OPEN, Gate
+from studio.guarded import COOKIE, SCOPE, Guarded
+
+
+def gate(tmp_path, access, root_path=None, limits=None, answers=None):
+    """A browser before the gate; behind it stands what tells the headers that came through."""
+
+    async def echo(scope, receive, send):
+        await JSONResponse(dict(Request(scope).headers))(scope, receive, send)
+
+    settings = Settings(home=tmp_path, root_path=root_path).prepare()
+    made = Gate(answers or echo, Guarded(access), settings, limits or Quotas())
+    return TestClient(made, base_url="http://localhost:7860", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def own(tmp_path):
+    return gate(tmp_path, Access(Way.OWN_MACHINE))
+
+
+@pytest.fixture
+def space(tmp_path):
+    return gate(tmp_path, Access(Way.SPACE, "keeper"))
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/queue/join", "/gradio_api/file=/x", "/static/a.js"])
+def test_what_the_page_needs_is_open(path):
+    assert OPEN.fullmatch(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs", "/gradio_api/proxy=x", "/gradio_api/component_server", "/x", "//", "/config/x"]
+)
+def test_all_else_is_not_there(own, path):
+    assert not OPEN.fullmatch(path)
+    assert own.get(f"http://localhost:7860{path}").status_code == 404
+
+
+def test_health_is_told_under_any_name(own):
+    assert own.get("/healthz", headers={"host": "10.0.0.7"}).text == "ok"
+
+
+@pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}])
+def test_other_sites_do_not_call(own, headers):
+    assert own.post("/gradio_api/queue/join", headers=headers).status_code == 403
+    assert own.post("/gradio_api/queue/join", headers={"origin": "http://localhost:7860"}).status_code == 200
+
+
+def test_what_is_said_of_a_proxy_comes_through_only_where_there_is_one(tmp_path):
+    said = {"x-forwarded-host": "studio.example", "x-forwarded-for": "1.2.3.4", "x-own": "1"}
+    for path in (None, "/studio"):
+        seen = gate(tmp_path, Access(Way.SPACE), path).get("/config", headers=said).json()
+        assert ("x-forwarded-for" in seen, "x-own" in seen) == (path is not None, True)
+
+
+def test_a_visitor_s_calls_say_their_length_and_are_small(space):
+    assert space.post("/gradio_api/queue/join", content=b"x" * 2**18).status_code == 200
+    assert space.post("/gradio_api/queue/join", content=b"x" * (2**18 + 1)).status_code == 413
+    assert space.post("/gradio_api/queue/join", content=iter([b"x"])).status_code == 413
+
+
+def test_uploads_are_the_owner_s_and_within_the_quota(space, tmp_path):
+    assert space.post("/gradio_api/upload", content=b"x").status_code == 403
+    full = gate(tmp_path, Access(Way.OWN_MACHINE), limits=Quotas(uploads=0))
+    refused = full.post("/gradio_api/upload", content=b"x")
+    assert refused.status_code == 413
+    assert "upload" in refused.json()["error"].lower()
+
+
+@pytest.mark.parametrize("asked", ["http://evil/x", "http:%2F%2Fevil/x", "/etc/passwd"])
+def test_files_are_those_made_for_the_caller(space, asked):
+    assert space.get(f"/gradio_api/file={asked}").status_code == 403
+
+
+def test_every_answer_has_the_headers_and_a_new_browser_gets_a_name(own, space):
+    for answer in (own.get("/"), own.get("/nothing")):
+        assert answer.headers["content-security-policy"] == CSP
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "set-cookie" not in answer.headers
+    assert COOKIE in space.get("/").headers["set-cookie"]
+    assert "set-cookie" not in space.get("/", headers={"cookie": f"{COOKIE}=x"}).headers
+
+
+def test_what_gradio_raises_or_calls_500_is_a_sentence(tmp_path, capsys):
+    async def breaks(scope, receive, send):
+        if scope["path"] == "/config":
+            raise KeyError("hf_abcdefghijklmnopqrstuvwxyz")
+        scope[SCOPE] = 403
+        await PlainTextResponse("no", 500)(scope, receive, send)
+
+    browser = gate(tmp_path, Access(Way.OWN_MACHINE), answers=breaks)
+    broken = browser.get("/config")
+    assert (broken.status_code, broken.json()["error"][:16]) == (400, "This request is ")
+    assert "hf_abcdefghijkl" not in capsys.readouterr().err
+    assert browser.get("/").status_code == 403
+
+
+def test_nothing_speaks_over_web_sockets(own):
+    with pytest.raises(WebSocketDisconnect), own.websocket_connect("/gradio_api/queue/join"):
+        pass

@@ -1,0 +1,80 @@
+"""studio/guarded.py: whether a call is let in, whose sessions and files are whose."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from core.access import Access, Caller, Role, Way
+from core.errors import StudioError
+from studio.guarded import Guarded, Remembered, refuse_urls
+from studio.told import told
+
+OWNER, VISITOR = Caller(Role.OWNER, "user keeper"), Caller(Role.VISITOR, "browser a")
+OTHER, NOBODY = Caller(Role.VISITOR, "browser b"), Caller(Role.NOBODY, "")
+
+
+@pytest.fixture
+def blocks():
+    return Guarded(Access(Way.SPACE, "keeper"))
+
+
+def function(fn):
+    return SimpleNamespace(fn=fn)
+
+
+def handler():
+    return 1
+
+
+def test_a_function_that_nobody_decided_about_is_closed_to_everybody(blocks):
+    for caller in (OWNER, VISITOR, NOBODY):
+        with pytest.raises(StudioError, match="closed"):
+            blocks.permit(function(handler), caller, None)
+
+
+def test_the_owner_s_is_the_owner_s_and_what_is_open_is_open(blocks):
+    blocks.permit(function(told(handler)), OWNER, "s")
+    blocks.permit(function(told(handler, visitor=True)), VISITOR, "t")
+    with pytest.raises(StudioError, match="That is the owner's"):
+        blocks.permit(function(told(handler)), VISITOR, "t")
+    with pytest.raises(StudioError, match="closed"):
+        blocks.permit(function(told(handler, visitor=True)), NOBODY, "t")
+
+
+def test_a_session_is_its_first_caller_s(blocks):
+    assert blocks.owns("s", VISITOR)
+    assert blocks.owns("s", VISITOR)
+    assert not blocks.owns("s", OTHER)
+    assert blocks.owns(None, OTHER)
+    with pytest.raises(StudioError, match="another browser's"):
+        blocks.permit(function(told(handler, visitor=True)), OTHER, "s")
+
+
+def test_a_file_is_its_caller_s_and_the_owner_s(blocks, tmp_path):
+    path = tmp_path / "a.csv"
+    blocks._remember_files([{"value": {"path": str(path)}}, [{"path": "https://elsewhere/x"}]], VISITOR)
+    assert list(blocks.files) == [str(path)]
+    assert blocks.may_fetch(f"{tmp_path}/x/../a.csv", VISITOR)
+    assert blocks.may_fetch(str(path), OWNER)
+    assert not blocks.may_fetch(str(path), OTHER)
+
+
+@pytest.mark.parametrize("path", ["http://e/x", "HTTPS://e/x", "ftp://e/x", "file:///etc/passwd"])
+def test_no_address_is_taken_for_a_file(path):
+    with pytest.raises(StudioError, match="never fetched"):
+        refuse_urls([1, {"deep": [{"path": path}]}])
+    refuse_urls([path, {"path": "/home/file"}, {"path": None}])
+
+
+def test_only_the_newest_are_remembered(monkeypatch):
+    monkeypatch.setattr("studio.guarded._REMEMBERED", 2)
+    kept = Remembered()
+    for name in "abac":
+        kept[name] = name
+    assert list(kept) == ["a", "c"]
+
+
+def test_there_is_signing_in_only_where_it_is_configured(blocks):
+    assert not blocks.expects_oauth
+    blocks.access = Access(Way.SPACE, "keeper", oauth=True)
+    assert blocks.expects_oauth
