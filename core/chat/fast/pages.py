@@ -1,0 +1,51 @@
+"""Keys and values in pages, which rows take as they grow: what is held is what the rows' tokens need, to a page."""
+
+import torch
+
+PAGE = 128  # tokens
+_STEP = 8  # pages more at a time
+
+
+class Pages:
+    """Attributes: keys, values: one (pages, key heads, `PAGE`, head width) a block of the model."""
+
+    def __init__(self, blocks: int, heads: int, width: int, dtype: torch.dtype, device: torch.device):
+        empty = torch.empty(0, heads, PAGE, width, dtype=dtype, device=device)
+        self.keys, self.values = [empty] * blocks, [empty] * blocks
+        self._free: list[int] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.keys[0])
+
+    def short(self, wanted: int) -> bool:
+        """Whether so many are not free."""
+        return wanted > len(self._free)
+
+    def grow(self, wanted: int) -> None:
+        """Make room for so many. What lay somewhere lies elsewhere after: a captured graph is no good any more."""
+        before = self.count
+        more = -(-(wanted - len(self._free)) // _STEP) * _STEP
+        for held in (self.keys, self.values):
+            for at, tensor in enumerate(held):  # one after the other, so that little is there twice
+                larger = tensor.new_empty(before + more, *tensor.shape[1:])
+                larger[:before] = tensor
+                held[at] = larger
+                del tensor
+        self._free += range(before, before + more)
+        if self.keys[0].is_cuda:
+            torch.cuda.empty_cache()  # the smaller ones, which nothing else fits into
+
+    def take(self, count: int) -> list[int]:
+        taken, self._free = self._free[:count], self._free[count:]
+        return taken
+
+    def give(self, pages: list[int]) -> None:
+        self._free += pages
+
+    def free_all(self) -> None:
+        self._free = list(range(self.count))
+
+
+def needed(tokens: int) -> int:
+    return -(-tokens // PAGE)

@@ -1,0 +1,210 @@
+"""Triton kernels: products of a few rows with weights in 4 bits or 16, and LoRA's two products for rows of many adapters.
+
+Rows are the narrow side of a tensor core's product, padded to 16; the weights stream by once. Where weights are packed
+two to a byte, x comes `paired`: its even columns first, then its odd ones, so that both halves of a byte meet theirs
+without being laid side by side again. A block of 64 weights is multiplied as codes, and its sum by the block's size
+(absmax) in float32, so that nothing is rounded twice.
+"""
+
+import functools
+import struct
+
+import torch
+import triton
+import triton.language as tl
+
+TILE = 64  # outputs a program computes; every module's outputs are a multiple
+BLOCK = 64  # weights that share an absmax
+_LEAST = 16  # rows a tensor core takes at least
+
+# Two shuffles of bytes look four codes' upper bytes up among eight, one more chooses between the eight upper and lower
+# codes by the nibble's highest bit; likewise for lower bytes. Then both are zipped to 16-bit numbers.
+_ASM = """
+{{
+.reg .b32 s, m, a, b, c, d;
+and.b32 s, $4, 0x77777777;
+shr.u32 m, $4, 1;
+and.b32 m, m, 0x44444444;
+or.b32 m, m, 0x32103210;
+{half0}
+shr.u32 s, s, 16;
+shr.u32 m, m, 16;
+{half1}
+}}
+"""
+_HALF = """
+prmt.b32 a, {h0}, {h1}, s;
+prmt.b32 b, {h2}, {h3}, s;
+prmt.b32 a, a, b, m;
+prmt.b32 c, {l0}, {l1}, s;
+prmt.b32 d, {l2}, {l3}, s;
+prmt.b32 c, c, d, m;
+prmt.b32 {right}, c, a, 0x6240;
+prmt.b32 {left}, c, a, 0x7351;
+"""
+
+
+@functools.cache
+def unpacking(codes: tuple[float, ...], dtype: torch.dtype) -> str:
+    """PTX that turns four bytes into the eight codes they stand for, in a 16-bit format."""
+    bits = torch.tensor(codes).to(dtype).view(torch.int16).tolist()
+    raw = struct.pack("<16h", *bits)
+    low, high = (struct.unpack("<4I", raw[start::2]) for start in (0, 1))
+    names = {f"{plane}{at}": f"0x{word:08x}" for plane, words in (("l", low), ("h", high)) for at, word in enumerate(words)}
+    first = _HALF.format(**names, left="$0", right="$2")
+    second = _HALF.format(**names, left="$1", right="$3")
+    return _ASM.format(half0=first, half1=second)
+
+
+@triton.jit
+def _product(
+    x, weight, sizes, code, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b, slots,
+    rows, width, total, slot_count, ranks,
+    ROWS: tl.constexpr, TILE: tl.constexpr, SPLITS: tl.constexpr, STEP: tl.constexpr, PACKED: tl.constexpr,
+    NESTED: tl.constexpr, OUTER: tl.constexpr, ASM: tl.constexpr, PARTS: tl.constexpr,
+    LORA: tl.constexpr, RANK: tl.constexpr, CHUNK: tl.constexpr, PIECES: tl.constexpr,
+):  # fmt: skip
+    tile, split = tl.program_id(0), tl.program_id(1)
+    o = tile * TILE + tl.arange(0, TILE)
+    row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
+    there = (row < rows)[None, :]
+    kind = x.dtype.element_ty
+    part = 0
+    for number in tl.static_range(1, PARTS):
+        part += (tile * TILE >= tl.load(parts + number)).to(tl.int32)
+    first = tl.load(parts + part)
+    outer_first = tl.load(parts + PARTS + part)
+    blocks = width // 64
+    each = tl.cdiv(tl.cdiv(blocks, SPLITS), STEP) * STEP
+    start = split * each
+    end = tl.minimum(start + each, blocks)
+    found = tl.zeros((TILE, ROWS), tl.float32)
+    if PACKED:
+        at = tl.arange(0, 32)
+        if NESTED:
+            offset = tl.load(outer_offsets + part)
+        for step in tl.range(start, end, STEP):
+            for more in tl.static_range(STEP):
+                block = step + more
+                inside = block < end
+                byte = tl.load(weight + (o[:, None] * (width // 2) + block * 32 + at[None, :]), mask=inside, other=0)
+                place = x + row[None, :] * width + block * 32 + at[:, None]
+                even = tl.load(place, mask=there & inside, other=0.0)
+                odd = tl.load(place + width // 2, mask=there & inside, other=0.0)
+                if ASM is not None:
+                    left, right = tl.inline_asm_elementwise(
+                        ASM, "=r,=r,=r,=r,r", [byte], dtype=(kind, kind), is_pure=True, pack=4
+                    )
+                else:
+                    left = tl.load(code + (byte >> 4).to(tl.int32)).to(kind)
+                    right = tl.load(code + (byte & 15).to(tl.int32)).to(kind)
+                summed = tl.dot(left, even, input_precision="ieee")
+                summed = tl.dot(right, odd, summed, input_precision="ieee")
+                size = tl.load(sizes + o * blocks + block, mask=inside, other=0)
+                if NESTED:
+                    outer = tl.load(outer_sizes + outer_first + ((o - first) * blocks + block) // OUTER, mask=inside)
+                    size = tl.load(outer_code + size.to(tl.int32)) * outer + offset
+                found += summed * size.to(tl.float32)[:, None]
+    else:
+        at = tl.arange(0, 64)
+        for block in tl.range(start, end):
+            held = tl.load(weight + (o[:, None].to(tl.int64) * width + block * 64 + at[None, :]))
+            read = tl.load(x + row[None, :] * width + block * 64 + at[:, None], mask=there, other=0.0)
+            found = tl.dot(held, read, found, input_precision="ieee")
+    if LORA:
+        if split == 0:
+            slot = tl.load(slots + row, mask=row < rows, other=-1)
+            for number in tl.range(0, slot_count):
+                mine = slot == number
+                if tl.max(mine.to(tl.int32), 0) > 0:
+                    for begin in tl.static_range(0, RANK, CHUNK):
+                        rank = begin + tl.arange(0, CHUNK)
+                        low = tl.zeros((CHUNK, ROWS), tl.float32)
+                        for piece in tl.static_range(PIECES):
+                            low += tl.load(
+                                lowered + (piece * rows + row[None, :]) * ranks + part * RANK + rank[:, None],
+                                mask=mine[None, :], other=0.0,
+                            )  # fmt: skip
+                        raised = tl.load(b + (number * total + o[:, None]).to(tl.int64) * RANK + rank[None, :])
+                        found = tl.dot(raised, low.to(kind), found, input_precision="ieee")
+    tl.store(out + (split * rows + row[None, :]) * total + o[:, None], found, mask=there)
+
+
+@triton.jit
+def _lower(
+    x, a, out, slots, rows, width, ranks,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PIECES: tl.constexpr,
+):  # fmt: skip
+    tiles = ranks // 16
+    number, tile, piece = tl.program_id(0) // tiles, tl.program_id(0) % tiles, tl.program_id(1)
+    row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
+    mine = tl.load(slots + row, mask=row < rows, other=-1) == number
+    if tl.max(mine.to(tl.int32), 0) > 0:
+        rank = tile * 16 + tl.arange(0, 16)
+        each = tl.cdiv(tl.cdiv(width, COLUMNS), PIECES) * COLUMNS
+        end = tl.minimum((piece + 1) * each, width)
+        found = tl.zeros((16, ROWS), tl.float32)
+        for start in tl.range(piece * each, end, COLUMNS):
+            column = start + tl.arange(0, COLUMNS)
+            inside = column < end
+            held = tl.load(
+                a + (number * ranks + rank[:, None]).to(tl.int64) * width + column[None, :],
+                mask=inside[None, :], other=0.0,
+            )  # fmt: skip
+            read = tl.load(
+                x + row[None, :] * width + column[:, None], mask=mine[None, :] & inside[:, None], other=0.0
+            )
+            found = tl.dot(held, read, found, input_precision="ieee")
+        tl.store(out + (piece * rows + row[None, :]) * ranks + rank[:, None], found, mask=mine[None, :])
+
+
+def padded(rows: int) -> int:
+    """The rows a program takes: a power of two, 16 to 128."""
+    return min(128, max(_LEAST, triton.next_power_of_2(rows)))
+
+
+def lower(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.Tensor) -> None:
+    """x Aᵀ of each row with the A of its slot, in pieces that add up.
+
+    Args:
+        x: (rows, width).
+        a: (slots, ranks, width), with ranks a multiple of 16.
+        slots: (rows,), int32; -1 is none, and the row is left out.
+        out: (pieces, rows, ranks), float32.
+    """
+    (rows, width), (count, ranks, _) = x.shape, a.shape
+    wide = padded(rows)
+    _lower[(count * (ranks // 16), len(out), triton.cdiv(rows, wide))](
+        x, a, out, slots, rows, width, ranks, ROWS=wide, COLUMNS=128, PIECES=len(out), num_warps=2, num_stages=3
+    )
+
+
+def product(
+    x: torch.Tensor, weights, out: torch.Tensor, lowered: torch.Tensor | None = None, b: torch.Tensor | None = None,
+    slots: torch.Tensor | None = None, *, step: int = 2, warps: int = 4, stages: int = 4,
+) -> None:  # fmt: skip
+    """x Wᵀ, plus LoRA's share, in parts that add up.
+
+    Args:
+        x: (rows, width), paired where the weights are packed.
+        weights: `core.chat.fast.weights.Merged`.
+        out: (splits, rows, outputs), float32.
+        lowered: of `lower`, its ranks those of each module after the other; None without LoRA.
+        b: (slots, outputs, rank), the scale in it.
+        step, warps, stages: how the kernel is built.
+    """
+    (rows, width), splits = x.shape, len(out)
+    wide, lora = padded(rows), lowered is not None
+    rank = b.shape[2] if lora else 16
+    code = weights.code
+    asm = None
+    if weights.packed and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
+        asm = unpacking(weights.codes, x.dtype)
+    _product[(weights.total // TILE, splits, triton.cdiv(rows, wide))](
+        x, weights.data, weights.sizes, code, weights.outer_code, weights.outer_sizes, weights.outer_offsets,
+        weights.parts, out, lowered if lora else out, b if lora else x, slots if lora else weights.parts,
+        rows, width, weights.total, len(b) if lora else 0, lowered.shape[2] if lora else 0,
+        ROWS=wide, TILE=TILE, SPLITS=splits, STEP=step, PACKED=weights.packed, NESTED=weights.nested,
+        OUTER=weights.outer, ASM=asm, PARTS=weights.modules, LORA=lora, RANK=rank, CHUNK=min(rank, 64),
+        PIECES=len(lowered) if lora else 1, num_warps=warps, num_stages=stages,
+    )  # fmt: skip
