@@ -9,7 +9,7 @@ import torch
 import triton
 import triton.language as tl
 
-from core.chat.fast.small import _placed
+from core.chat.fast.small import placed
 
 TILE = 64  # tokens a program looks at at once; a page is a multiple
 _LOG2_E = 1.4426950408889634
@@ -86,7 +86,7 @@ def _attend(
     if SPLITS == 1:
         column = asking[:, None] * width + whole[None, :]
         full = HEADS * SHARED * width
-        tl.store(out + row * full + _placed(column, full, PAIRED), (found / summed[:, None]).to(kind), mask=mine)
+        tl.store(out + row * full + placed(column, PAIRED), (found / summed[:, None]).to(kind), mask=mine)
     else:
         place = (row * HEADS * SHARED + asking) * SPLITS + split
         tl.store(out + place[:, None] * width + whole[None, :], found, mask=mine)
@@ -103,7 +103,7 @@ def _join(parts, sums, out, WIDTH: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl
     share = tl.exp2(highest - tl.max(highest, 0))
     share /= tl.sum(share * summed, 0)
     found = tl.sum(tl.load(parts + place[:, None] * WIDTH + whole[None, :]) * share[:, None], 0)
-    column = _placed(head * WIDTH + whole, HEADS * WIDTH, PAIRED)
+    column = placed(head * WIDTH + whole, PAIRED)
     tl.store(out + row * HEADS * WIDTH + column, found.to(out.dtype.element_ty))
 
 

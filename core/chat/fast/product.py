@@ -1,59 +1,22 @@
 """Triton kernels: products of a few rows with weights in 4 bits or 16, and LoRA's two products for rows of many adapters.
 
 Rows are the narrow side of a tensor core's product, padded to 16; the weights stream by once. Where weights are packed
-two to a byte, x comes `paired`: its even columns first, then its odd ones, so that both halves of a byte meet theirs
+two to a byte, x comes `paired`: of every eight columns the even ones first, so that both halves of a byte meet theirs
 without being laid side by side again. A block of 64 weights is multiplied as codes, and its sum by the block's size
 (absmax) in float32, so that nothing is rounded twice.
-"""
 
-import functools
-import struct
+One to eight rows over 4-bit weights have a kernel of their own (`core.chat.fast.stream`).
+"""
 
 import torch
 import triton
 import triton.language as tl
 
+from core.chat.fast.stream import four_bytes, serves, stream
+
 TILE = 64  # outputs a program computes; every module's outputs are a multiple
 BLOCK = 64  # weights that share an absmax
 _LEAST = 16  # rows a tensor core takes at least
-
-# Two shuffles of bytes look four codes' upper bytes up among eight, one more chooses between the eight upper and lower
-# codes by the nibble's highest bit; likewise for lower bytes. Then both are zipped to 16-bit numbers.
-_ASM = """
-{{
-.reg .b32 s, m, a, b, c, d;
-and.b32 s, $4, 0x77777777;
-shr.u32 m, $4, 1;
-and.b32 m, m, 0x44444444;
-or.b32 m, m, 0x32103210;
-{half0}
-shr.u32 s, s, 16;
-shr.u32 m, m, 16;
-{half1}
-}}
-"""
-_HALF = """
-prmt.b32 a, {h0}, {h1}, s;
-prmt.b32 b, {h2}, {h3}, s;
-prmt.b32 a, a, b, m;
-prmt.b32 c, {l0}, {l1}, s;
-prmt.b32 d, {l2}, {l3}, s;
-prmt.b32 c, c, d, m;
-prmt.b32 {right}, c, a, 0x6240;
-prmt.b32 {left}, c, a, 0x7351;
-"""
-
-
-@functools.cache
-def unpacking(codes: tuple[float, ...], dtype: torch.dtype) -> str:
-    """PTX that turns four bytes into the eight codes they stand for, in a 16-bit format."""
-    bits = torch.tensor(codes).to(dtype).view(torch.int16).tolist()
-    raw = struct.pack("<16h", *bits)
-    low, high = (struct.unpack("<4I", raw[start::2]) for start in (0, 1))
-    names = {f"{plane}{at}": f"0x{word:08x}" for plane, words in (("l", low), ("h", high)) for at, word in enumerate(words)}
-    first = _HALF.format(**names, left="$0", right="$2")
-    second = _HALF.format(**names, left="$1", right="$3")
-    return _ASM.format(half0=first, half1=second)
 
 
 @triton.jit
@@ -88,9 +51,9 @@ def _product(
                 block = step + more
                 inside = block < end
                 byte = tl.load(weight + (o[:, None] * (width // 2) + block * 32 + at[None, :]), mask=inside, other=0)
-                place = x + row[None, :] * width + block * 32 + at[:, None]
+                place = x + row[None, :] * width + block * 64 + (at // 4 * 8 + at % 4)[:, None]
                 even = tl.load(place, mask=there & inside, other=0.0)
-                odd = tl.load(place + width // 2, mask=there & inside, other=0.0)
+                odd = tl.load(place + 4, mask=there & inside, other=0.0)
                 if ASM is not None:
                     left, right = tl.inline_asm_elementwise(
                         ASM, "=r,=r,=r,=r,r", [byte], dtype=(kind, kind), is_pure=True, pack=4
@@ -114,8 +77,8 @@ def _product(
     if LORA:
         if split == 0:
             slot = tl.load(slots + row, mask=row < rows, other=-1)
-            for number in tl.range(0, slot_count):
-                mine = slot == number
+            for one in tl.range(0, slot_count):
+                mine = slot == one
                 if tl.max(mine.to(tl.int32), 0) > 0:
                     for begin in tl.static_range(0, RANK, CHUNK):
                         rank = begin + tl.arange(0, CHUNK)
@@ -125,7 +88,7 @@ def _product(
                                 lowered + (piece * rows + row[None, :]) * ranks + part * RANK + rank[:, None],
                                 mask=mine[None, :], other=0.0,
                             )  # fmt: skip
-                        raised = tl.load(b + (number * total + o[:, None]).to(tl.int64) * RANK + rank[None, :])
+                        raised = tl.load(b + (one * total + o[:, None]).to(tl.int64) * RANK + rank[None, :])
                         found = tl.dot(raised, low.to(kind), found, input_precision="ieee")
     tl.store(out + (split * rows + row[None, :]) * total + o[:, None], found, mask=there)
 
@@ -181,7 +144,7 @@ def lower(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.Tens
 
 def product(
     x: torch.Tensor, weights, out: torch.Tensor, lowered: torch.Tensor | None = None, b: torch.Tensor | None = None,
-    slots: torch.Tensor | None = None, *, step: int = 2, warps: int = 4, stages: int = 4,
+    slots: torch.Tensor | None = None, *, step: int = 2,
 ) -> None:  # fmt: skip
     """x Wᵀ, plus LoRA's share, in parts that add up.
 
@@ -191,20 +154,22 @@ def product(
         out: (splits, rows, outputs), float32.
         lowered: of `lower`, its ranks those of each module after the other; None without LoRA.
         b: (slots, outputs, rank), the scale in it.
-        step, warps, stages: how the kernel is built.
+        step: blocks that are read at once.
     """
     (rows, width), splits = x.shape, len(out)
     wide, lora = padded(rows), lowered is not None
     rank = b.shape[2] if lora else 16
-    code = weights.code
+    if serves(x, weights):
+        stream(x, weights, out, lowered, b, slots)
+        return
     asm = None
     if weights.packed and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
-        asm = unpacking(weights.codes, x.dtype)
+        asm = four_bytes(weights.codes, x.dtype)
     _product[(weights.total // TILE, splits, triton.cdiv(rows, wide))](
-        x, weights.data, weights.sizes, code, weights.outer_code, weights.outer_sizes, weights.outer_offsets,
+        x, weights.data, weights.sizes, weights.code, weights.outer_code, weights.outer_sizes, weights.outer_offsets,
         weights.parts, out, lowered if lora else out, b if lora else x, slots if lora else weights.parts,
         rows, width, weights.total, len(b) if lora else 0, lowered.shape[2] if lora else 0,
         ROWS=wide, TILE=TILE, SPLITS=splits, STEP=step, PACKED=weights.packed, NESTED=weights.nested,
         OUTER=weights.outer, ASM=asm, PARTS=weights.modules, LORA=lora, RANK=rank, CHUNK=min(rank, 64),
-        PIECES=len(lowered) if lora else 1, num_warps=warps, num_stages=stages,
+        PIECES=len(lowered) if lora else 1, num_warps=4 if wide < 64 else 8, num_stages=3 if wide < 64 else 2,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Triton kernels: what of a step lies between its products. Each adds up the parts that a product left.
 
 Sums are in float32; numbers are rounded where the plain model rounds them, so that both round alike. `paired` columns:
-the even ones first, then the odd ones (`product`).
+of every eight the even ones first, then the odd ones (`product`).
 """
 
 import torch
@@ -10,9 +10,9 @@ import triton.language as tl
 
 
 @triton.jit
-def _placed(column, width, PAIRED: tl.constexpr):
+def placed(column, PAIRED: tl.constexpr):
     if PAIRED:
-        return (column % 2) * (width // 2) + column // 2
+        return column // 8 * 8 + column % 2 * 4 + column % 8 // 2
     else:
         return column
 
@@ -41,7 +41,7 @@ def _norm(
         value = value.to(tl.float32)
     scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)
     normed = (value * scale).to(kind) * tl.load(weight + column, mask=inside, other=0.0)
-    tl.store(out + row * width + _placed(column, width, PAIRED), normed.to(kind), mask=inside)
+    tl.store(out + row * width + placed(column, PAIRED), normed.to(kind), mask=inside)
 
 
 def norm(
@@ -68,7 +68,7 @@ def _swiglu(both, out, rows, width, PARTS: tl.constexpr, PAIRED: tl.constexpr, C
     gate = _summed(both, row, rows, 2 * width, column, inside, PARTS).to(kind).to(tl.float32)
     up = _summed(both, row, rows, 2 * width, column + width, inside, PARTS).to(kind).to(tl.float32)
     opened = (gate * tl.sigmoid(gate)).to(kind).to(tl.float32)
-    tl.store(out + row * width + _placed(column, width, PAIRED), (opened * up).to(kind), mask=inside)
+    tl.store(out + row * width + placed(column, PAIRED), (opened * up).to(kind), mask=inside)
 
 
 def swiglu(both: torch.Tensor, out: torch.Tensor, paired: bool) -> None:
