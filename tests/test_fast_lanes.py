@@ -102,24 +102,51 @@ def test_a_token_without_probability_is_never_drawn():
 def test_rows_drawn_together_are_drawn_as_each_alone(sampling):
     """Two such rows and a third of other settings at places 3, 0 and 1, for twenty tokens."""
     others = Sampling(temperature=0.9, seed=9)
-    said = torch.zeros(4, 300, dtype=torch.bool)
+    said = torch.zeros(4, 300, dtype=torch.uint8)
     alone = [Picker(one, [5, 7]) for one in (sampling, sampling, others)]
     places = [3, 0, 1]
     for place, picker in zip(places, alone, strict=True):
-        said[place, sorted(picker.said)] = picker.sampling.repetition_penalty != 1
+        said[place, sorted(picker.said)] = 1
     together = Drawing([(place, Picker(p.sampling, [5, 7])) for place, p in zip(places, alone, strict=True)], 300, "cpu")
-    generator = torch.Generator().manual_seed(0)
+    generator, tokens = torch.Generator().manual_seed(0), torch.zeros(4, dtype=torch.int64)
     for _ in range(20):
         logits = torch.randn(300, generator=generator) * 3
-        tokens = together.draw(logits.expand(3, -1), said).tolist()
-        assert tokens == [picker.pick(logits)[0] for picker in alone]
+        values = together.draw(logits.expand(3, -1), said, tokens)
+        expected = [picker.pick(logits) for picker in alone]
+        assert tokens[places].tolist() == [token for token, _ in expected]
+        torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-5)
 
 
 INTERPRETED = """
 import sys; sys.path[:0] = sys.argv[1:3]
-from test_fast_lanes import kernels_agree
-kernels_agree(); print("agreed")
+from test_fast_lanes import kernels_agree, picks_agree
+kernels_agree(); picks_agree(); print("agreed")
 """
+
+
+def picks_agree():
+    """The interpreted kernel that picks against PyTorch's way."""
+    from core.chat.fast import pick
+    from core.chat.picking import GREEDY_BELOW
+
+    settings = [
+        Sampling(temperature=0), Sampling(temperature=1, top_p=0.8), Sampling(temperature=0.7, top_k=5, top_p=0.9),
+        Sampling(temperature=1.5, top_p=1, min_p=0.05, repetition_penalty=1.2), Sampling(temperature=1, top_p=1),
+    ]  # fmt: skip
+    places, logits = [3, 0, 5, 1, 2], torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 3
+    said = (torch.rand(6, 300) < 0.3).to(torch.uint8)
+    drawing = Drawing([(place, Picker(one, [])) for place, one in zip(places, settings, strict=True)], 300, "cpu")
+    rows = torch.tensor([4, 3, 2, 1, 0])
+    for step in range(4):
+        uniform = torch.rand(5, generator=torch.Generator().manual_seed(step))
+        found, counted = torch.zeros(6, dtype=torch.int64), said.clone()
+        values = torch.zeros(5, 2, dtype=torch.float64)
+        pick.pick(logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, GREEDY_BELOW)
+        expected, kept = torch.zeros(6, dtype=torch.int64), said.clone()
+        told = drawing._drawn(logits[rows], kept, expected, uniform)
+        assert found.tolist() == expected.tolist()
+        assert torch.equal(counted, kept)
+        torch.testing.assert_close(values, told, rtol=0, atol=1e-5)
 
 
 def kernels_agree():
@@ -155,7 +182,7 @@ def kernels_agree():
         said.append([])
 
         def take(logits, to):
-            to.append(logits)
+            to.append(logits.clone())
             return int(logits.argmax()) if len(to) < 3 else None
 
         for length, adapter in ((9, None), (20, "tuned")):

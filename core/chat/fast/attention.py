@@ -9,7 +9,7 @@ import torch
 import triton
 import triton.language as tl
 
-from core.chat.fast.small import placed
+from core.chat.fast.small import begin, chained, placed
 
 TILE = 64  # tokens a program looks at at once; a page is a multiple
 _LOG2_E = 1.4426950408889634
@@ -27,8 +27,9 @@ def _part(projected, rows, row, total, column, inside, PARTS: tl.constexpr):
 def _attend(
     projected, cos, sin, keys, values, table, lengths, out, sums, rows, total, pages, scale,
     HEADS: tl.constexpr, SHARED: tl.constexpr, GROUP: tl.constexpr, HALF: tl.constexpr, PAGE: tl.constexpr,
-    TILE: tl.constexpr, SPLITS: tl.constexpr, PARTS: tl.constexpr, PAIRED: tl.constexpr,
+    TILE: tl.constexpr, SPLITS: tl.constexpr, PARTS: tl.constexpr, PAIRED: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
+    begin(CHAINED)
     row, head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     length = tl.load(lengths + row)
     kind = keys.dtype.element_ty
@@ -95,7 +96,11 @@ def _attend(
 
 
 @triton.jit
-def _join(parts, sums, out, WIDTH: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, PAIRED: tl.constexpr):
+def _join(
+    parts, sums, out,
+    WIDTH: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, PAIRED: tl.constexpr, CHAINED: tl.constexpr,
+):  # fmt: skip
+    begin(CHAINED)
     row, head = tl.program_id(0), tl.program_id(1)
     split, whole = tl.arange(0, SPLITS), tl.arange(0, WIDTH)
     place = (row * HEADS + head) * SPLITS + split
@@ -132,7 +137,11 @@ def attend(
         projected, cos, sin, keys, values, table, lengths, out if splits == 1 else parts, sums,
         rows, total, table.shape[1], scale * _LOG2_E,
         HEADS=key_heads, SHARED=shared, GROUP=max(16, triton.next_power_of_2(shared)), HALF=width // 2, PAGE=page,
-        TILE=TILE, SPLITS=splits, PARTS=count, PAIRED=paired, num_warps=4, num_stages=2,
+        TILE=TILE, SPLITS=splits, PARTS=count, PAIRED=paired, CHAINED=chained(out), launch_pdl=chained(out),
+        num_warps=4, num_stages=2,
     )  # fmt: skip
     if splits > 1:
-        _join[(rows, heads)](parts, sums, out, WIDTH=width, HEADS=heads, SPLITS=splits, PAIRED=paired, num_warps=2)
+        _join[(rows, heads)](
+            parts, sums, out, WIDTH=width, HEADS=heads, SPLITS=splits, PAIRED=paired, CHAINED=chained(out),
+            launch_pdl=chained(out), num_warps=2,
+        )  # fmt: skip

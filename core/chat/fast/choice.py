@@ -16,6 +16,8 @@ def why_not(model: torch.nn.Module) -> str | None:
     """Why a model is not decoded by one graph a step, as the rest of a sentence; None when it is."""
     if model.device.type != "cuda":
         return "there is no GPU"
+    if torch.cuda.get_device_capability(model.device) < (8, 0):
+        return "this GPU is older than Ampere"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
     return unlike(model)

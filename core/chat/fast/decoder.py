@@ -140,7 +140,7 @@ class FastDecoder:
         used = {place: seat.adapter for place, seat in self._writing.items()}
         for seat in seats:
             self._machine.start(seat.place, seat.pages, seat.length, seat.adapter, used, seat.row.picker)
-        self._pick(logits[torch.tensor(done, device=logits.device)], seats)
+        self._pick(logits, seats, done)
 
     def _write(self) -> None:
         self._close_up()
@@ -150,9 +150,7 @@ class FastDecoder:
                 self._machine.lengthen(seat.place, seat.pages)
             seat.length += 1
         logits = self._machine.step(seats[-1].place + 1, any(seat.adapter is not None for seat in seats))
-        places = [seat.place for seat in seats]
-        whole = places == list(range(len(logits)))
-        self._pick(logits if whole else logits[torch.tensor(places, device=logits.device)], seats)
+        self._pick(logits, seats, [seat.place for seat in seats])
 
     def _close_up(self) -> None:
         """Move rows to lower places when fewer are enough for all."""
@@ -162,19 +160,18 @@ class FastDecoder:
             seat.place = self._machine.lower_place(seat.place)
             self._writing[seat.place] = seat
 
-    def _pick(self, logits: torch.Tensor, seats: list[_Seat]) -> None:
-        pickers, places = [seat.row.picker for seat in seats], [seat.place for seat in seats]
-        told = self._machine.pick(logits, pickers, places, any(seat.row.told for seat in seats))
-        self._under_way.append(([(seat, at) for at, seat in enumerate(seats)], told))
+    def _pick(self, logits: torch.Tensor, seats: list[_Seat], rows: list[int]) -> None:
+        told = self._machine.pick(logits, [(seat.place, seat.row.picker) for seat in seats], rows)
+        self._under_way.append((list(zip(seats, rows, strict=True)), told))
 
     def _collect(self, keep: int) -> None:
         """Hand the tokens out of all steps under way but the last `keep`."""
         while len(self._under_way) > keep:
             seats, told = self._under_way.popleft()
             tokens, logprobs = told.read()
-            for seat, at in seats:
+            for (seat, row), token, logprob in zip(seats, tokens, logprobs, strict=True):
                 if self._writing.get(seat.place) is seat:  # else it ended a step ago
-                    self._hand(seat, told.logits[at], tokens[at], logprobs[at])
+                    self._hand(seat, told.logits[row], token, logprob)
 
     def _hand(self, seat: _Seat, logits: torch.Tensor, token: int, logprob: float) -> None:
         row = seat.row

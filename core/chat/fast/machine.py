@@ -10,7 +10,7 @@ from core.chat.fast.drawing import Drawing
 from core.chat.fast.pages import PAGE, Pages, needed
 from core.chat.fast.prefill import Prefill, Segment
 from core.chat.fast.slots import Slots
-from core.chat.fast.step import State, Step
+from core.chat.fast.step import State, Step, compiled
 from core.chat.fast.weights import Weights
 from core.chat.picking import Picker
 
@@ -19,14 +19,14 @@ _PLACES = 8  # at first
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What a step found, on its way to the host. logits: (rows, vocabulary), good until the next step."""
+    """What a step found, on its way to the host. logits: (any, vocabulary), good until the next step."""
 
     logits: torch.Tensor
     values: torch.Tensor
     there: torch.cuda.Event | None
 
     def read(self) -> tuple[list[int], list[float]]:
-        """Tokens and their log-probabilities (0 where nobody asked), waiting for them."""
+        """Tokens and their log-probabilities, waiting for them."""
         if self.there is not None:
             self.there.synchronize()
         tokens, logprobs = self.values.T.tolist()
@@ -54,9 +54,21 @@ class Machine:
         self._free = list(range(_PLACES))
         self._steps: dict[tuple[int, bool], Step] = {}
         self._step_slots = self._slots.version
-        self._drawing: tuple[list[tuple[int, Picker]], Drawing | None] = ([], None)
+        self._drawing: tuple[list[tuple[int, int]], Drawing | None] = ([], None)  # for the rows of the last step
+        self._rows: tuple[list[int], torch.Tensor | None] = ([], None)
         self._room: list[torch.Tensor] = []
         self._owner: weakref.ref = lambda: None
+        if graphs:
+            self._get_ready()
+
+    @torch.inference_mode()
+    def _get_ready(self) -> None:
+        """Have what the first question needs compiled while the model is loading."""
+        self._pages.grow(1)
+        for rows in (1, 2):
+            self._steps[rows, False] = Step(self.weights, self._pages, self._state, self._slots, rows, False)
+        compiled([*self._prefill.kernels(), *self._steps[2, False].kernels(), *self._steps[1, False].kernels()])
+        self._steps.clear()
 
     def begin(self, owner: object) -> None:
         """Let a decoder have the machine; the rows of the one before are dropped."""
@@ -121,9 +133,9 @@ class Machine:
         if picker is not None and picker.sampling.repetition_penalty != 1:
             if self._said is None:
                 shape = (len(self._state.lengths), self.weights.vocabulary)
-                self._said = torch.zeros(shape, dtype=torch.bool, device=self.weights.device)
-            self._said[place] = False
-            self._said[place, torch.tensor(sorted(picker.said), device=self.weights.device)] = True
+                self._said = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)
+            self._said[place] = 0
+            self._said[place, torch.tensor(sorted(picker.said), device=self.weights.device)] = 1
 
     def lengthen(self, place: int, pages: list[int]) -> None:
         """One page more for a row, in `pages`, too."""
@@ -177,32 +189,23 @@ class Machine:
         self._steps[key].run()
         return self._steps[key].logits
 
-    def pick(self, logits: torch.Tensor, pickers: list[Picker | None], places: list[int], told: bool) -> Told:
-        """The next token of each row (rows, vocabulary), put where the next step finds it.
+    def pick(
+        self, logits: torch.Tensor, who: list[tuple[int, Picker | None]], rows: list[int] | None = None
+    ) -> Told:
+        """The next token of each row, put where the next step finds it.
 
         Args:
-            pickers: of the rows that draw; None takes the likeliest.
-            told: whether somebody wants the log-probabilities.
+            who: places and pickers; None takes the likeliest.
+            rows: which rows of the logits are theirs; None: those of their places.
         """
-        state, device = self._state, self.weights.device
-        tokens = logits.argmax(-1)
-        drawing = [(row, places[row], one) for row, one in enumerate(pickers) if one is not None and not one.is_greedy]
-        if drawing:
-            rows = torch.tensor([row for row, *_ in drawing], device=device)
-            drawn = self._drawn(logits[rows], [(place, picker) for _, place, picker in drawing])
-            tokens = tokens.index_copy(0, rows, drawn)
-        state.tokens[torch.tensor(places, device=device)] = tokens
-        values = torch.zeros(len(tokens), 2, dtype=torch.float64, device=device)
-        values[:, 0] = tokens
-        if told:
-            exact = logits.float()
-            values[:, 1] = exact.gather(1, tokens[:, None])[:, 0] - exact.logsumexp(-1)
+        rows = [place for place, _ in who] if rows is None else rows
+        key = [(place, id(picker)) for place, picker in who]
+        if self._drawing[0] != key:
+            self._drawing = key, Drawing(who, self.weights.vocabulary, self.weights.device)
+        if self._rows[0] != rows:
+            self._rows = rows, torch.tensor(rows, device=self.weights.device)
+        values = self._drawing[1].draw(logits, self._said, self._state.tokens, self._rows[1])
         return self._sent(logits, values)
-
-    def _drawn(self, logits: torch.Tensor, who: list[tuple[int, Picker]]) -> torch.Tensor:
-        if [(place, id(picker)) for place, picker in self._drawing[0]] != [(place, id(one)) for place, one in who]:
-            self._drawing = (who, Drawing(who, self.weights.vocabulary, self.weights.device))
-        return self._drawing[1].draw(logits, self._said)
 
     def _sent(self, logits: torch.Tensor, values: torch.Tensor) -> Told:
         if values.device.type != "cuda":

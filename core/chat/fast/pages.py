@@ -4,6 +4,7 @@ import torch
 
 PAGE = 128  # tokens
 _STEP = 8  # pages more at a time
+_LARGE = 2**24  # bytes
 
 
 class Pages:
@@ -31,10 +32,10 @@ class Pages:
                 larger = tensor.new_empty(before + more, *tensor.shape[1:])
                 larger[:before] = tensor
                 held[at] = larger
-                del tensor
+                del tensor, larger
+                if before and held[at].is_cuda and held[at].nbytes > _LARGE:
+                    torch.cuda.empty_cache()  # the smaller one, which nothing else fits into
         self._free += range(before, before + more)
-        if self.keys[0].is_cuda:
-            torch.cuda.empty_cache()  # the smaller ones, which nothing else fits into
 
     def take(self, count: int) -> list[int]:
         taken, self._free = self._free[:count], self._free[count:]

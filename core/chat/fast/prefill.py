@@ -1,10 +1,10 @@
 """Reading prompts: the tokens of several rows laid end to end, nothing padded, straight into the rows' pages.
 
-Weights are unpacked a module at a time and multiplied by the library's product, which at hundreds of tokens is faster
+Weights are unpacked a group at a time and multiplied by the library's product, which at hundreds of tokens is faster
 than a product over packed weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,11 +30,10 @@ class Segment:
 
 
 class Prefill:
-    """Reads segments; the room to unpack weights in is kept between two readings."""
+    """Reads segments into pages."""
 
     def __init__(self, weights: Weights, pages: Pages):
         self._weights, self._pages = weights, pages
-        self._room: torch.Tensor | None = None
 
     def read(self, segments: list[Segment]) -> torch.Tensor:
         """Logits (segments, vocabulary) after the last token of each. Those that go on with a row come first."""
@@ -54,27 +53,33 @@ class Prefill:
             stream += self._project(call, number, "down", opened)
         return logits_of(weights, stream[call.last])
 
-    def _project(self, call: "_Call", number: int, group: str, x: torch.Tensor) -> torch.Tensor:
-        merged = self._weights.blocks[number].groups[group]
-        out = torch.empty(len(x), merged.total, dtype=x.dtype, device=x.device)
-        start = 0
-        for at, member in enumerate(GROUPS[group]):
-            columns = out[:, start : start + merged.outputs[at]]
-            torch.mm(x, merged.unpack(at, self._scratch()).t(), out=columns)
-            name = names_of(number)[member]
-            for tokens, adapter in call.tuned:
-                if (factors := adapter.lora.get(name)) is not None:
-                    columns[tokens] += F.linear(F.linear(x[tokens], factors.a), factors.b)
-            start += merged.outputs[at]
-        return out
+    def kernels(self) -> list[Callable[[], object]]:
+        """Calls that have every kernel compiled."""
+        weights, block = self._weights, self._weights.blocks[0]
+        stream = torch.zeros(16, weights.hidden, dtype=weights.dtype, device=weights.device)
+        both = stream.new_zeros(16, 2 * weights.inner)
+        heads = stream.new_zeros(16, weights.heads + 2 * weights.key_heads, weights.head)
+        table = stream.new_zeros(16, weights.head)
+        return [
+            *(lambda group=group: group.unpacked(weights.room) for group in block.groups.values()),
+            lambda: elementwise.norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
+            lambda: elementwise.swiglu(both, both[:, : weights.inner].contiguous()),
+            *(lambda part=part: elementwise.rotate(part, part, table, table)
+              for part in heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)[:2]),
+        ]  # fmt: skip
 
-    def _scratch(self) -> torch.Tensor:
-        if self._room is None:
-            weights = self._weights
-            groups = weights.blocks[0].groups.values()
-            largest = max(max(merged.outputs) * merged.width for merged in groups) if weights.packed else 0
-            self._room = torch.empty(largest, dtype=weights.dtype, device=weights.device)
-        return self._room
+    def _project(self, call: "_Call", number: int, group: str, x: torch.Tensor) -> torch.Tensor:
+        weights = self._weights
+        merged = weights.blocks[number].groups[group]
+        out, names = x @ merged.unpacked(weights.room).t(), names_of(number)
+        for tokens, adapter in call.tuned:
+            start = 0
+            for at, member in enumerate(GROUPS[group]):
+                if (factors := adapter.lora.get(names[member])) is not None:
+                    columns = out[tokens, start : start + merged.outputs[at]]
+                    columns.addmm_(F.linear(x[tokens], factors.a), factors.b.t())
+                start += merged.outputs[at]
+        return out
 
     def _attend(self, call: "_Call", number: int, projected: torch.Tensor) -> torch.Tensor:
         """(tokens, heads x width)."""

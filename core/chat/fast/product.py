@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
+from core.chat.fast.small import begin, chained
 from core.chat.fast.stream import four_bytes, serves, stream
 
 TILE = 64  # outputs a program computes; every module's outputs are a multiple
@@ -25,8 +26,10 @@ def _product(
     rows, width, total, slot_count, ranks,
     ROWS: tl.constexpr, TILE: tl.constexpr, SPLITS: tl.constexpr, STEP: tl.constexpr, PACKED: tl.constexpr,
     NESTED: tl.constexpr, OUTER: tl.constexpr, ASM: tl.constexpr, PARTS: tl.constexpr,
-    LORA: tl.constexpr, RANK: tl.constexpr, CHUNK: tl.constexpr, PIECES: tl.constexpr,
+    LORA: tl.constexpr, RANK: tl.constexpr, CHUNK: tl.constexpr, PIECES: tl.constexpr, GIVEN: tl.constexpr,
+    CHAINED: tl.constexpr,
 ):  # fmt: skip
+    begin(CHAINED)
     tile, split = tl.program_id(0), tl.program_id(1)
     o = tile * TILE + tl.arange(0, TILE)
     row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
@@ -41,8 +44,11 @@ def _product(
     each = tl.cdiv(tl.cdiv(blocks, SPLITS), STEP) * STEP
     start = split * each
     end = tl.minimum(start + each, blocks)
+    target = out + (split * rows + row[None, :]) * total + o[:, None]
     found = tl.zeros((TILE, ROWS), tl.float32)
-    if PACKED:
+    if GIVEN:
+        found = tl.load(target, mask=there, other=0.0)
+    elif PACKED:
         at = tl.arange(0, 32)
         if NESTED:
             offset = tl.load(outer_offsets + part)
@@ -80,8 +86,8 @@ def _product(
             for one in tl.range(0, slot_count):
                 mine = slot == one
                 if tl.max(mine.to(tl.int32), 0) > 0:
-                    for begin in tl.static_range(0, RANK, CHUNK):
-                        rank = begin + tl.arange(0, CHUNK)
+                    for chunk in tl.static_range(0, RANK, CHUNK):
+                        rank = chunk + tl.arange(0, CHUNK)
                         low = tl.zeros((CHUNK, ROWS), tl.float32)
                         for piece in tl.static_range(PIECES):
                             low += tl.load(
@@ -90,14 +96,15 @@ def _product(
                             )  # fmt: skip
                         raised = tl.load(b + (one * total + o[:, None]).to(tl.int64) * RANK + rank[None, :])
                         found = tl.dot(raised, low.to(kind), found, input_precision="ieee")
-    tl.store(out + (split * rows + row[None, :]) * total + o[:, None], found, mask=there)
+    tl.store(target, found, mask=there)
 
 
 @triton.jit
 def _lower(
     x, a, out, slots, rows, width, ranks,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PIECES: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
+    begin(CHAINED)
     tiles = ranks // 16
     number, tile, piece = tl.program_id(0) // tiles, tl.program_id(0) % tiles, tl.program_id(1)
     row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
@@ -138,13 +145,14 @@ def lower(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.Tens
     (rows, width), (count, ranks, _) = x.shape, a.shape
     wide = padded(rows)
     _lower[(count * (ranks // 16), len(out), triton.cdiv(rows, wide))](
-        x, a, out, slots, rows, width, ranks, ROWS=wide, COLUMNS=128, PIECES=len(out), num_warps=2, num_stages=3
-    )
+        x, a, out, slots, rows, width, ranks, ROWS=wide, COLUMNS=128, PIECES=len(out),
+        CHAINED=chained(x), launch_pdl=chained(x), num_warps=2, num_stages=3,
+    )  # fmt: skip
 
 
 def product(
     x: torch.Tensor, weights, out: torch.Tensor, lowered: torch.Tensor | None = None, b: torch.Tensor | None = None,
-    slots: torch.Tensor | None = None, *, step: int = 2,
+    slots: torch.Tensor | None = None, *, step: int = 2, given: bool = False,
 ) -> None:  # fmt: skip
     """x Wᵀ, plus LoRA's share, in parts that add up.
 
@@ -155,13 +163,14 @@ def product(
         lowered: of `lower`, its ranks those of each module after the other; None without LoRA.
         b: (slots, outputs, rank), the scale in it.
         step: blocks that are read at once.
+        given: x Wᵀ stands in `out` already.
     """
+    if serves(x, weights) and not given:
+        stream(x, weights, out, lowered, b, slots)
+        return
     (rows, width), splits = x.shape, len(out)
     wide, lora = padded(rows), lowered is not None
     rank = b.shape[2] if lora else 16
-    if serves(x, weights):
-        stream(x, weights, out, lowered, b, slots)
-        return
     asm = None
     if weights.packed and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
         asm = four_bytes(weights.codes, x.dtype)
@@ -171,5 +180,44 @@ def product(
         rows, width, weights.total, len(b) if lora else 0, lowered.shape[2] if lora else 0,
         ROWS=wide, TILE=TILE, SPLITS=splits, STEP=step, PACKED=weights.packed, NESTED=weights.nested,
         OUTER=weights.outer, ASM=asm, PARTS=weights.modules, LORA=lora, RANK=rank, CHUNK=min(rank, 64),
-        PIECES=len(lowered) if lora else 1, num_warps=4 if wide < 64 else 8, num_stages=3 if wide < 64 else 2,
+        PIECES=len(lowered) if lora else 1, GIVEN=given, CHAINED=chained(x), launch_pdl=chained(x),
+        num_warps=4 if wide < 64 else 8, num_stages=3 if wide < 64 else 2,
+    )  # fmt: skip
+
+
+@triton.jit
+def _unpack(
+    weight, sizes, code, outer_code, outer_sizes, outer_offsets, parts, out, blocks, width,
+    NESTED: tl.constexpr, OUTER: tl.constexpr, PARTS: tl.constexpr, PAIRED: tl.constexpr, COUNT: tl.constexpr,
+):  # fmt: skip
+    block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)
+    there = block < blocks
+    size = tl.load(sizes + block, mask=there, other=0)
+    if NESTED:
+        row, part = block // (width // 64), tl.zeros((COUNT,), tl.int32)
+        for number in tl.static_range(1, PARTS):
+            part += (row >= tl.load(parts + number)).to(tl.int32)
+        first, outer_first = tl.load(parts + part), tl.load(parts + PARTS + part)
+        outer = tl.load(outer_sizes + outer_first + (block - first * (width // 64)) // OUTER, mask=there, other=0.0)
+        size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(outer_offsets + part)
+    pair = tl.arange(0, 32)[None, :]
+    byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + pair, mask=there[:, None], other=0).to(tl.int32)
+    left = (tl.load(code + (byte >> 4)) * size[:, None]).to(out.dtype.element_ty)
+    right = (tl.load(code + (byte & 15)) * size[:, None]).to(out.dtype.element_ty)
+    target = out + block[:, None].to(tl.int64) * 64
+    if PAIRED:
+        place = target + pair // 4 * 8 + pair % 4
+        tl.store(place, left, mask=there[:, None])
+        tl.store(place + 4, right, mask=there[:, None])
+    else:
+        tl.store(target + tl.arange(0, 64)[None, :], tl.interleave(left, right), mask=there[:, None])
+
+
+def unpack(weights, out: torch.Tensor, paired: bool) -> None:
+    """Packed weights of all of `Merged` into out (outputs, width), its columns `paired` or as they are."""
+    blocks = weights.total * weights.width // 64
+    _unpack[(triton.cdiv(blocks, 64),)](
+        weights.data, weights.sizes, weights.code, weights.outer_code, weights.outer_sizes, weights.outer_offsets,
+        weights.parts, out, blocks, weights.width, NESTED=weights.nested, OUTER=weights.outer, PARTS=weights.modules,
+        PAIRED=paired, COUNT=64, num_warps=4,
     )  # fmt: skip

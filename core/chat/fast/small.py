@@ -7,6 +7,20 @@ of every eight the even ones first, then the odd ones (`product`).
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+
+@triton.jit
+def begin(CHAINED: tl.constexpr):
+    """Let the kernel after this one get ready, and wait for the one before (programmatic dependent launch)."""
+    if CHAINED:
+        gdc_launch_dependents()
+        gdc_wait()
+
+
+def chained(tensor: torch.Tensor) -> bool:
+    """Whether kernels over a tensor are launched so: from Hopper on."""
+    return tensor.is_cuda and torch.cuda.get_device_capability(tensor.device)[0] >= 9
 
 
 @triton.jit
@@ -27,8 +41,10 @@ def _summed(parts, row, rows, total, column, inside, PARTS: tl.constexpr):
 
 @triton.jit
 def _norm(
-    stream, added, weight, out, rows, width, eps, PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr
-):
+    stream, added, weight, out, rows, width, eps,
+    PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr,
+):  # fmt: skip
+    begin(CHAINED)
     row = tl.program_id(0)
     column = tl.arange(0, COLUMNS)
     inside = column < width
@@ -55,12 +71,16 @@ def norm(
     rows, width = stream.shape
     _norm[(rows,)](
         stream, stream if added is None else added, weight, out, rows, width, eps,
-        PARTS=0 if added is None else len(added), PAIRED=paired, COLUMNS=triton.next_power_of_2(width), num_warps=8,
+        PARTS=0 if added is None else len(added), PAIRED=paired, COLUMNS=triton.next_power_of_2(width),
+        CHAINED=chained(stream), launch_pdl=chained(stream), num_warps=8,
     )  # fmt: skip
 
 
 @triton.jit
-def _swiglu(both, out, rows, width, PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr):
+def _swiglu(
+    both, out, rows, width, PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr
+):
+    begin(CHAINED)
     row = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < width
@@ -75,5 +95,6 @@ def swiglu(both: torch.Tensor, out: torch.Tensor, paired: bool) -> None:
     """SwiGLU (Shazeer 2020) of gate and up (parts, rows, 2 width) into (rows, width)."""
     rows, width = out.shape
     _swiglu[(rows, triton.cdiv(width, 512))](
-        both, out, rows, width, PARTS=len(both), PAIRED=paired, COLUMNS=512, num_warps=4
-    )
+        both, out, rows, width, PARTS=len(both), PAIRED=paired, COLUMNS=512, CHAINED=chained(out),
+        launch_pdl=chained(out), num_warps=4,
+    )  # fmt: skip

@@ -14,9 +14,13 @@ import struct
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from core.chat.fast.small import chained
 
 ROWS = 8  # at most
 GROUP = 256  # inputs that are read at once: four blocks of 64
+TILES, TEAMS = 1, 4  # warps of a program: 16 outputs each, and how many share the inputs of a tile
 
 # Two shuffles of bytes look the upper bytes of four codes up, among the lower eight and the upper eight, one more chooses
 # by the nibble's highest bit; the same for lower bytes; then both are zipped to 16-bit numbers.
@@ -44,14 +48,8 @@ _LOAD_WEIGHTS = "\n".join(
     f"ld.global.nc.L1::no_allocate.v2.b32 {{${2 * at}, ${2 * at + 1}}}, [$8+{32 * at}];" for at in range(4)
 )
 _LOAD_X = """
-{
-.reg .pred there;
-setp.ne.b32 there, $9, 0;
-mov.b32 $0, 0; mov.b32 $1, 0; mov.b32 $2, 0; mov.b32 $3, 0;
-mov.b32 $4, 0; mov.b32 $5, 0; mov.b32 $6, 0; mov.b32 $7, 0;
-@there ld.global.v4.b32 {$0, $1, $2, $3}, [$8];
-@there ld.global.v4.b32 {$4, $5, $6, $7}, [$8+16];
-}
+ld.global.v4.b32 {$0, $1, $2, $3}, [$8];
+ld.global.v4.b32 {$4, $5, $6, $7}, [$8+16];
 """
 
 
@@ -116,11 +114,11 @@ def lora_product(dtype: torch.dtype) -> str:
 
 @triton.jit
 def _scaled(
-    sums, bytes_, w0, w1, v0, v1, address, there, upper, lower, at: tl.constexpr, ASM: tl.constexpr, LOAD: tl.constexpr
+    sums, bytes_, w0, w1, v0, v1, address, upper, lower, at: tl.constexpr, ASM: tl.constexpr, LOAD: tl.constexpr
 ):
     """Four sums with one block's products times its sizes added."""
     x0, x1, x2, x3, x4, x5, x6, x7 = tl.inline_asm_elementwise(
-        LOAD, "=&r,=&r,=&r,=&r,=&r,=&r,=&r,=&r,l,r", [address + 128 * at, there],
+        LOAD, "=&r,=&r,=&r,=&r,=&r,=&r,=&r,=&r,l", [address + 128 * at],
         dtype=(tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32), is_pure=True, pack=1,
     )  # fmt: skip
     t0, t1, t2, t3 = bytes_
@@ -166,7 +164,7 @@ def _stream(
     x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b, slots,
     rows, width, total, slot_count, ranks,
     SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr, PARTS: tl.constexpr,
-    LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, ASM: tl.constexpr, LORA_ASM: tl.constexpr,
+    LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr, ASM: tl.constexpr, LORA_ASM: tl.constexpr,
     WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
 ):  # fmt: skip
     tile, split = tl.program_id(0), tl.program_id(1)
@@ -188,10 +186,10 @@ def _stream(
     each = tl.cdiv(groups, SPLITS * TEAMS)  # a team of warps has its own share of the inputs
     steps = tl.minimum(each, groups - split * TEAMS * each)
     begin = (split * TEAMS + team) * each
-    there = (group < rows).to(tl.int32)
     upper_at = weight.to(tl.int64, bitcast=True) + (o.to(tl.int64) * (width // 2) + quarter * 8)
     lower_at = upper_at + 8 * (width // 2)
-    x_at = x.to(tl.int64, bitcast=True) + (group.to(tl.int64) * width + quarter * 16) * 2
+    # past the last row it is read again: what comes out there is not stored
+    x_at = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
     zero = tl.zeros((SIZE,), tl.float32)
     sums = (zero, zero, zero, zero)
     mine = lane - quarter
@@ -199,6 +197,9 @@ def _stream(
     bytes_ = (tl.load(spot), tl.load(spot + 1), tl.load(spot + 2), tl.load(spot + 3))
     step = tl.minimum(begin, groups - 1)
     upper_words, lower_words = _words(upper_at + step * 128, WEIGHTS), _words(lower_at + step * 128, WEIGHTS)
+    if CHAINED:  # weights may be read while the kernel before still writes x
+        gdc_launch_dependents()
+        gdc_wait()
     for number in tl.range(0, steps):
         u0, u1, u2, u3, u4, u5, u6, u7 = upper_words
         l0, l1, l2, l3, l4, l5, l6, l7 = lower_words
@@ -215,13 +216,13 @@ def _stream(
             sizes, outer_code, outer_sizes, outer_place + 8 * blocks, offset, place + 8 * blocks, NESTED, OUTER
         )
         at = x_at + step * 512
-        sums = _scaled(sums, bytes_, u0, u1, l0, l1, at, there, _from(upper, mine, SHUFFLE), _from(lower, mine, SHUFFLE),
+        sums = _scaled(sums, bytes_, u0, u1, l0, l1, at, _from(upper, mine, SHUFFLE), _from(lower, mine, SHUFFLE),
                        0, ASM, LOAD)  # fmt: skip
-        sums = _scaled(sums, bytes_, u2, u3, l2, l3, at, there, _from(upper, mine + 1, SHUFFLE),
+        sums = _scaled(sums, bytes_, u2, u3, l2, l3, at, _from(upper, mine + 1, SHUFFLE),
                        _from(lower, mine + 1, SHUFFLE), 1, ASM, LOAD)  # fmt: skip
-        sums = _scaled(sums, bytes_, u4, u5, l4, l5, at, there, _from(upper, mine + 2, SHUFFLE),
+        sums = _scaled(sums, bytes_, u4, u5, l4, l5, at, _from(upper, mine + 2, SHUFFLE),
                        _from(lower, mine + 2, SHUFFLE), 2, ASM, LOAD)  # fmt: skip
-        sums = _scaled(sums, bytes_, u6, u7, l6, l7, at, there, _from(upper, mine + 3, SHUFFLE),
+        sums = _scaled(sums, bytes_, u6, u7, l6, l7, at, _from(upper, mine + 3, SHUFFLE),
                        _from(lower, mine + 3, SHUFFLE), 3, ASM, LOAD)  # fmt: skip
     c0, c1, c2, c3 = sums
     if LORA:
@@ -276,7 +277,7 @@ def serves(x: torch.Tensor, weights) -> bool:
 
 def stream(
     x: torch.Tensor, weights, out: torch.Tensor, lowered: torch.Tensor | None = None, b: torch.Tensor | None = None,
-    slots: torch.Tensor | None = None, tiles: int = 4, teams: int = 1,
+    slots: torch.Tensor | None = None, tiles: int = TILES, teams: int = TEAMS,
 ) -> None:  # fmt: skip
     """As `core.chat.fast.product.product`.
 
@@ -292,5 +293,5 @@ def stream(
         SPLITS=splits, TILES=tiles, TEAMS=teams, NESTED=weights.nested, OUTER=weights.outer, PARTS=weights.modules,
         LORA=lora, RANK=b.shape[2] if lora else 16, PIECES=len(lowered) if lora else 1,
         ASM=block_product(weights.codes, x.dtype), LORA_ASM=lora_product(x.dtype), WEIGHTS=_LOAD_WEIGHTS,
-        LOAD=_LOAD_X, SHUFFLE=_SHUFFLE, num_warps=tiles * teams,
+        LOAD=_LOAD_X, SHUFFLE=_SHUFFLE, CHAINED=chained(x), launch_pdl=chained(x), num_warps=tiles * teams,
     )  # fmt: skip

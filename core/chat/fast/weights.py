@@ -32,6 +32,8 @@ class Merged:
         self.nested, self.outer, self.codes = False, 1, ()
         device = modules[0].weight.device
         self.data = _merged([module.weight for module in modules])
+        if not self.packed:
+            self.data = self.data.view(self.total, self.width)
         # what a kernel is not to read must still be something
         self.sizes = self.code = self.outer_code = self.outer_sizes = self.outer_offsets = self.data
         outer_starts = [0] * self.modules
@@ -55,21 +57,15 @@ class Merged:
             )
             self.outer_offsets = torch.stack([state.offset.float().reshape(()) for state in states])
 
-    def unpack(self, at: int, room: torch.Tensor) -> torch.Tensor:
-        """The weights of one module (outputs, inputs), in `room` where they are packed."""
-        module = self.list[at]
+    def unpacked(self, room: torch.Tensor, paired: bool = False) -> torch.Tensor:
+        """All weights (outputs, inputs), in `room` where they are packed."""
         if not self.packed:
-            return module.weight
-        out = room[: module.out_features * self.width].view(module.out_features, self.width)
-        state = module.weight.quant_state
-        if out.is_cuda:
-            from core.train.kernels import gpu
+            return self.data
+        from core.chat.fast import product
 
-            gpu.unpack_4bit(module.weight.data, state, out, out[:0], out[:, :0], 1.0, 0, 0, 0, out[:0])
-            return out
-        from bitsandbytes.functional import dequantize_4bit
-
-        return out.copy_(dequantize_4bit(module.weight.data, state))
+        out = room[: self.total * self.width].view(self.total, self.width)
+        product.unpack(self, out, paired)
+        return out
 
 
 def _merged(tensors: list[torch.Tensor], keep=None) -> torch.Tensor:
@@ -111,7 +107,11 @@ class Weights:
         self.vocabulary = model.lm_head.weight.shape[0]
         self.context = config.max_position_embeddings
         self.blocks = [self._block(layer) for layer in model.model.layers]
-        self.packed = self.blocks[0].groups["qkv"].packed
+        groups = self.blocks[0].groups
+        self.packed = groups["qkv"].packed
+        # where the weights of one group are unpacked to; all kernels that do so come one after the other
+        largest = max(group.total * group.width for group in groups.values()) if self.packed else 0
+        self.room = torch.empty(largest, dtype=self.dtype, device=self.device)
         self.embedding, self.last_norm, self.lm_head = (
             model.model.embed_tokens.weight.data, model.model.norm.weight.data, model.lm_head.weight.data,
         )  # fmt: skip
