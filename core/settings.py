@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     embedded: Path | None = Field(None, description="The embedded model, converted already, as an image carries it.")
     password: SecretStr | None = Field(None, description="Asked of every browser; needed to listen beyond loopback.")
     root_path: str | None = Field(None, description="The path, or the whole URL, that a proxy serves the studio under.")
+    fast_chat: bool = Field(True, description="Decode with graphs and kernels of our own where a GPU can.")
     hosts: str = Field("", description="Names that a proxy is reached by, with commas between.")
 
     @property

@@ -38,9 +38,8 @@ def test_without_a_gpu_the_model_itself_decodes_and_it_is_said(tokenizer):
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer)), tokenizer)
     lanes = Lanes(base)
     assert type(lanes.decoder()).__name__ == "Decoder"
-    assert "there is no GPU" in base.choices[-1]
-    Lanes(base, fast=False)
-    assert "switched off" in base.choices[-1]
+    assert "there is no GPU" in lanes.how
+    assert "switched off" in Lanes(base, fast=False).how
 
 
 @pytest.mark.parametrize("double", [True, False])
@@ -107,7 +106,9 @@ def test_rows_drawn_together_are_drawn_as_each_alone(sampling):
     places = [3, 0, 1]
     for place, picker in zip(places, alone, strict=True):
         said[place, sorted(picker.said)] = 1
-    together = Drawing([(place, Picker(p.sampling, [5, 7])) for place, p in zip(places, alone, strict=True)], 300, "cpu")
+    together = Drawing(
+        [(place, Picker(p.sampling, [5, 7])) for place, p in zip(places, alone, strict=True)], 300, "cpu"
+    )
     generator, tokens = torch.Generator().manual_seed(0), torch.zeros(4, dtype=torch.int64)
     for _ in range(20):
         logits = torch.randn(300, generator=generator) * 3
@@ -151,11 +152,7 @@ def picks_agree():
 
 def kernels_agree():
     """Interpreted kernels against dequantised weights, and the decoder without graphs against the plain one."""
-    from core.chat.adapters import RowAdapters
-    from core.chat.decoder import Decoder, Row
     from core.chat.fast import product
-    from core.chat.fast.decoder import FastDecoder
-    from core.chat.fast.machine import Machine
     from core.chat.fast.slots import paired
     from core.chat.fast.weights import Merged
 
@@ -174,11 +171,26 @@ def kernels_agree():
         expected[row] += torch.cat([part @ low[at] for at, part in enumerate(b[slot].split([128, 64, 64]))])
     torch.testing.assert_close(out.sum(0), expected, rtol=1e-4, atol=1e-4)
 
+    unpacked = torch.empty(256, 128)
+    product.unpack(merged, unpacked, True)
+    assert torch.equal(unpacked, paired(whole))
+    decoders_agree(model)
+
+
+def decoders_agree(model):
+    """Without graphs against the plain one: rows that go through kernels alone, and through unpacked weights."""
+    from core.chat.adapters import RowAdapters
+    from core.chat.decoder import Decoder, Row
+    from core.chat.fast import step
+    from core.chat.fast.decoder import FastDecoder
+    from core.chat.fast.machine import Machine
+
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    said = []
-    for decoder in (Decoder(model, rows), FastDecoder(Machine(model, graphs=False), rows, chunk=12)):
+    said, machine = [], Machine(model, graphs=False)
+    for make in (Decoder, *[lambda _, rows: FastDecoder(machine, rows, chunk=12)] * 2):
+        decoder = make(model, rows)
         said.append([])
 
         def take(logits, to):
@@ -190,8 +202,13 @@ def kernels_agree():
             decoder.join([Row(list(range(3, 3 + length)), adapter, lambda one, to=said[-1][-1]: take(one, to))])
         while decoder.step():
             pass
-    for plain, fast in zip(*said, strict=True):
-        torch.testing.assert_close(torch.stack(fast), torch.stack(plain), rtol=1e-4, atol=1e-4)
+        if make is not Decoder:
+            step._UNPACKED_FROM = 1
+            machine._steps.clear()
+            decoder.join([Row([5, 6], None, lambda logits: 7)])  # and is left so: the next one's rows have its pages
+    for plain, *others in zip(*said, strict=True):
+        for fast in others:
+            torch.testing.assert_close(torch.stack(fast), torch.stack(plain), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed here")

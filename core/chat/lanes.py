@@ -4,7 +4,9 @@ Each lane has its own random numbers from its own seed, so that two lanes of the
 the same text.
 """
 
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    """Lanes over one loaded base model."""
+    """Lanes over one loaded base model. Attributes: how: how answers are decoded, and why so, in words."""
 
     def __init__(self, base: LoadedBase, fast: bool = True):
         """
@@ -37,9 +39,9 @@ class Lanes:
         self.model = base.model.eval()
         self.adapters = RowAdapters(self.model)
         reason = fast_choice.why_not(self.model) if fast else "it is switched off"
-        self._machine = None if reason else _machine(self.model)
-        how = f"the model itself, a step at a time, because {reason}" if reason else "one graph a step, own kernels"
-        base.choices.append(f"Answers are decoded by {how}.")
+        self._machine, reason = (None, reason) if reason else _machine(self.model)
+        way = f"by the model as it is, because {reason}" if reason else "by one CUDA graph a step, with our own kernels"
+        self.how = f"Answers are decoded {way}."
         self._renderers: dict[TemplateName, Renderer] = {}
         self._ends = _end_tokens(base)
 
@@ -176,10 +178,15 @@ class _Writer:
         return bool(self._answer.end)
 
 
-def _machine(model: torch.nn.Module) -> "Machine":
+def _machine(model: torch.nn.Module) -> tuple["Machine | None", str]:
+    """What decodes a model on a GPU, or why it cannot be had."""
     from core.chat.fast.machine import Machine
 
-    return Machine(model)
+    try:
+        return Machine(model), ""
+    except Exception as error:  # kernels that do not compile on this machine: the model itself answers as well
+        traceback.print_exc(file=sys.stderr)
+        return None, f"its kernels could not be made ready on this machine ({type(error).__name__})"
 
 
 def _end_tokens(base: LoadedBase) -> set[int]:

@@ -246,14 +246,28 @@ def test_adapters_are_swapped_and_others_go_the_plain_way(adapters):
 
 
 def test_memory_comes_back(adapters):
-    gc.collect()
-    torch.cuda.empty_cache()
-    before = torch.cuda.memory_allocated()
+    """The second time: the first time the library takes room to work in, which it keeps."""
+    left = []
+    for _ in range(2):
+        gc.collect()
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_allocated()
+        model = made()
+        plain, fast = decoders(model, adapters)
+        run(fast, [Kept(prompt(40), "large")])
+        held = torch.cuda.memory_allocated() - before
+        del model, plain, fast
+        gc.collect()
+        torch.cuda.empty_cache()
+        left.append((torch.cuda.memory_allocated() - before) / held)
+    assert left[-1] < 0.02
+
+
+def test_many_rows_are_what_each_is_alone(adapters):
+    """More than 32, where weights are unpacked and the library multiplies."""
     model = made()
-    plain, fast = decoders(model, adapters)
-    run(fast, [Kept(prompt(40), "large")])
-    held = torch.cuda.memory_allocated() - before
-    del model, plain, fast
-    gc.collect()
-    torch.cuda.empty_cache()
-    assert torch.cuda.memory_allocated() - before < 0.02 * held
+    _, fast = decoders(model, adapters)
+    names = [None, "large", "small"]
+    rows = run(fast, [Kept(prompt(10 + at, at), names[at % 3], tokens=5) for at in range(50)])
+    for one in rows[::7]:
+        assert apart(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE

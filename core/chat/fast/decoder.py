@@ -1,7 +1,8 @@
 """The decoder of `core.chat.decoder` on a GPU: the same rows, joining and leaving at any step, one graph a step.
 
-The host runs one step behind the GPU: while it turns the tokens of one step into text, the next is under way. A row that
-ends costs its share of one step more. Rows whose adapters are more than LoRA go to the plain decoder, beside the others.
+The host runs one step behind the GPU: while it turns the tokens of one step into text, the next is under way. A row
+that ends costs its share of one step more. Rows whose adapters are more than LoRA go to the plain decoder, beside the
+others.
 """
 
 from collections import deque

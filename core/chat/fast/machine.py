@@ -70,6 +70,7 @@ class Machine:
         compiled([*self._prefill.kernels(), *self._steps[2, False].kernels(), *self._steps[1, False].kernels()])
         self._steps.clear()
 
+    @torch.inference_mode()
     def begin(self, owner: object) -> None:
         """Let a decoder have the machine; the rows of the one before are dropped."""
         before = self._owner()
@@ -189,9 +190,7 @@ class Machine:
         self._steps[key].run()
         return self._steps[key].logits
 
-    def pick(
-        self, logits: torch.Tensor, who: list[tuple[int, Picker | None]], rows: list[int] | None = None
-    ) -> Told:
+    def pick(self, logits: torch.Tensor, who: list[tuple[int, Picker | None]], rows: list[int] | None = None) -> Told:
         """The next token of each row, put where the next step finds it.
 
         Args:

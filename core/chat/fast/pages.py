@@ -14,10 +14,7 @@ class Pages:
         empty = torch.empty(0, heads, PAGE, width, dtype=dtype, device=device)
         self.keys, self.values = [empty] * blocks, [empty] * blocks
         self._free: list[int] = []
-
-    @property
-    def count(self) -> int:
-        return len(self.keys[0])
+        self.count = 0
 
     def short(self, wanted: int) -> bool:
         """Whether so many are not free."""
@@ -25,17 +22,13 @@ class Pages:
 
     def grow(self, wanted: int) -> None:
         """Make room for so many. What lay somewhere lies elsewhere after: a captured graph is no good any more."""
-        before = self.count
-        more = -(-(wanted - len(self._free)) // _STEP) * _STEP
+        count = self.count + -(-(wanted - len(self._free)) // _STEP) * _STEP
         for held in (self.keys, self.values):
-            for at, tensor in enumerate(held):  # one after the other, so that little is there twice
-                larger = tensor.new_empty(before + more, *tensor.shape[1:])
-                larger[:before] = tensor
-                held[at] = larger
-                del tensor, larger
-                if before and held[at].is_cuda and held[at].nbytes > _LARGE:
-                    torch.cuda.empty_cache()  # the smaller one, which nothing else fits into
-        self._free += range(before, before + more)
+            for at in range(len(held)):  # one after the other, so that little is there twice
+                if len(held[at]) < count:  # else it was made so by a call that ran out of memory
+                    held[at] = _longer(held[at], count)
+        self._free += range(self.count, count)
+        self.count = count
 
     def take(self, count: int) -> list[int]:
         taken, self._free = self._free[:count], self._free[count:]
@@ -50,3 +43,11 @@ class Pages:
 
 def needed(tokens: int) -> int:
     return -(-tokens // PAGE)
+
+
+def _longer(tensor: torch.Tensor, count: int) -> torch.Tensor:
+    longer = tensor.new_empty(count, *tensor.shape[1:])
+    longer[: len(tensor)] = tensor
+    if longer.is_cuda and longer.nbytes > _LARGE:
+        torch.cuda.empty_cache()  # of the one before this, which nothing else fits into
+    return longer

@@ -8,15 +8,11 @@ import torch
 import triton
 import triton.language as tl
 
-MOST = 65536  # tokens of a vocabulary that a program holds
-SETTINGS = 5  # temperature, top-k, top-p, min-p, repetition penalty
-_ONE = 0x3F800000  # 1.0
-
 
 @triton.jit
 def _least(shares, goal, COUNTS: tl.constexpr):
     """The largest number such that the shares at least as large add up to `goal`, or count so many."""
-    low, high = 0, 0x3F800000 + 1
+    low, high = 0, 0x3F800000 + 1  # 0 and just above 1, as bits
     for _ in range(31):
         middle = low + (high - low) // 2
         stays = shares >= middle.to(tl.float32, bitcast=True)
@@ -42,7 +38,7 @@ def _pick(
     min_p, penalty = tl.load(own + 3), tl.load(own + 4)
     highest = tl.max(scores, 0)
     rest = tl.log(tl.sum(tl.exp(scores - highest), 0))
-    if SAID:
+    if SAID:  # noqa: SIM102  decided when this is compiled
         if penalty != 1:
             before = tl.load(said + place * vocabulary + column, mask=inside, other=0) != 0
             lowered = tl.where(scores < 0, scores * penalty, scores / penalty)
@@ -73,23 +69,24 @@ def _pick(
 
 
 def pick(
-    logits: torch.Tensor, rows: torch.Tensor, settings: torch.Tensor, uniform: torch.Tensor, said: torch.Tensor | None,
-    places: torch.Tensor, tokens: torch.Tensor, values: torch.Tensor, coldest: float | None,
+    logits: torch.Tensor, rows: torch.Tensor, settings: torch.Tensor, uniform: torch.Tensor,
+    said: torch.Tensor | None, places: torch.Tensor, tokens: torch.Tensor, values: torch.Tensor, coldest: float | None,
 ) -> None:  # fmt: skip
     """The next tokens into `tokens` at the rows' places.
 
     Args:
         logits: (any, vocabulary), of which the numbers in `rows` (n,) are read.
-        settings: (n, `SETTINGS`), float32; below the temperature `coldest` the likeliest is taken, and everywhere if it is None.
+        settings: (n, 5), float32: temperature, top-k, top-p, min-p, repetition penalty.
         uniform: (n,), float32: random numbers from 0 to 1.
         said: (places, vocabulary), uint8, what a repetition penalty counts; the tokens are added.
         places: (n,).
         tokens: (all places,), int64.
         values: (n, 2), float64: the tokens, and their log-probabilities by the model itself.
+        coldest: below this temperature the likeliest is taken; None: everywhere.
     """
     size = triton.next_power_of_2(logits.shape[1])
     _pick[(len(rows),)](
         logits, rows, settings, uniform, tokens if said is None else said, places, tokens, values,
-        logits.stride(0), logits.shape[1], HOT=coldest is not None, COLDEST=coldest or 0.0, SAID=said is not None, SIZE=size,
-        num_warps=max(4, min(32, size // 1024)),
+        logits.stride(0), logits.shape[1], HOT=coldest is not None, COLDEST=coldest or 0.0, SAID=said is not None,
+        SIZE=size, num_warps=max(4, min(32, size // 1024)),
     )  # fmt: skip

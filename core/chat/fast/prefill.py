@@ -21,7 +21,7 @@ from core.train.kernels import elementwise
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A run of one row's tokens. start: how many of the row's tokens are in the cache; pages: of the row, all so far."""
+    """A run of one row's tokens. Attributes: start: how many of the row's are in the cache; pages: the row's, all."""
 
     ids: Sequence[int]
     start: int

@@ -1,4 +1,4 @@
-"""Triton kernels: products of a few rows with weights in 4 bits or 16, and LoRA's two products for rows of many adapters.
+"""Triton kernels: products of rows with weights in 4 bits or 16, and LoRA's two products for rows of many adapters.
 
 Rows are the narrow side of a tensor core's product, padded to 16; the weights stream by once. Where weights are packed
 two to a byte, x comes `paired`: of every eight columns the even ones first, so that both halves of a byte meet theirs
@@ -80,7 +80,7 @@ def _product(
             held = tl.load(weight + (o[:, None].to(tl.int64) * width + block * 64 + at[None, :]))
             read = tl.load(x + row[None, :] * width + block * 64 + at[:, None], mask=there, other=0.0)
             found = tl.dot(held, read, found, input_precision="ieee")
-    if LORA:
+    if LORA:  # noqa: SIM102  decided when this is compiled
         if split == 0:
             slot = tl.load(slots + row, mask=row < rows, other=-1)
             for one in tl.range(0, slot_count):
@@ -121,9 +121,7 @@ def _lower(
                 a + (number * ranks + rank[:, None]).to(tl.int64) * width + column[None, :],
                 mask=inside[None, :], other=0.0,
             )  # fmt: skip
-            read = tl.load(
-                x + row[None, :] * width + column[:, None], mask=mine[None, :] & inside[:, None], other=0.0
-            )
+            read = tl.load(x + row[None, :] * width + column[:, None], mask=mine[None, :] & inside[:, None], other=0.0)
             found = tl.dot(held, read, found, input_precision="ieee")
         tl.store(out + (piece * rows + row[None, :]) * ranks + rank[:, None], found, mask=mine[None, :])
 

@@ -113,11 +113,7 @@ class Step:
         compiled(self.kernels())
         lengths = self._state.lengths.clone()
         self._state.lengths.fill_(-1)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            self._launch()
-        torch.cuda.current_stream().wait_stream(side)
+        self._launch()
         self._state.lengths.copy_(lengths)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
@@ -165,8 +161,9 @@ class Step:
 
 def compiled(kernels: list[Callable[[], object]]) -> None:
     """Have kernels compiled side by side: each takes a second, most of it outside Python."""
+    run = torch.inference_mode()(lambda kernel: kernel())  # the mode is a thread's own
     with ThreadPoolExecutor(_COMPILING) as pool:
-        for done in [pool.submit(kernel) for kernel in kernels]:
+        for done in [pool.submit(run, kernel) for kernel in kernels]:
             done.result()
 
 

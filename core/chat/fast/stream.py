@@ -1,9 +1,9 @@
 """Triton kernel: the product of one to eight rows with 4-bit weights, at the pace that memory gives them.
 
-Written a thread at a time: every tensor has as many elements as the program has threads, so element n is thread n's, and
-PTX does the rest. A warp computes 16 outputs. A tensor core's product (mma.m16n8k16) does not mind in which order the
-inputs come, as long as weights and x agree: so each thread reads eight bytes of a weight's row, and the codes they unpack
-to are its part of the operand already. Nothing goes through shared memory.
+Written a thread at a time: every tensor has as many elements as the program has threads, so element n is thread n's,
+and PTX does the rest. A warp computes 16 outputs. A tensor core's product (mma.m16n8k16) does not mind in which order
+the inputs come, as long as weights and x agree: so each thread reads eight bytes of a weight's row, and the codes that
+they unpack to are its part of the operand already. Nothing goes through shared memory.
 
 For this, of every eight columns of x the even ones come first (`core.chat.fast.small.placed`).
 """
@@ -22,8 +22,8 @@ ROWS = 8  # at most
 GROUP = 256  # inputs that are read at once: four blocks of 64
 TILES, TEAMS = 1, 4  # warps of a program: 16 outputs each, and how many share the inputs of a tile
 
-# Two shuffles of bytes look the upper bytes of four codes up, among the lower eight and the upper eight, one more chooses
-# by the nibble's highest bit; the same for lower bytes; then both are zipped to 16-bit numbers.
+# Two shuffles of bytes look the upper bytes of four codes up, among the first eight and the last eight, one more
+# chooses by the nibble's highest bit; the same for lower bytes; then both are zipped to 16-bit numbers.
 _HALF = """
 prmt.b32 a, {h0}, {h1}, s;
 prmt.b32 b, {h2}, {h3}, s;
@@ -67,8 +67,11 @@ def _constants(codes: tuple[float, ...], dtype: torch.dtype) -> dict[str, str]:
 
 @functools.cache
 def block_product(codes: tuple[float, ...], dtype: torch.dtype) -> str:
-    """PTX: 16 outputs of a block of 64 weights. $4 and $5 are a thread's words of the upper row, $6 and $7 of the lower,
-    $8 to $15 its x; $16 to $19 the codes' bytes l0, l2, h0 and h2, which as constants would be loaded at every use."""
+    """PTX: 16 outputs of a block of 64 weights.
+
+    $4 and $5 are a thread's words of the upper row, $6 and $7 of the lower, $8 to $15 its x; $16 to $19 the codes'
+    bytes l0, l2, h0 and h2, which as constants would be loaded at every use.
+    """
     names = _constants(codes, dtype) | {"l0": "$16", "l2": "$17", "h0": "$18", "h2": "$19"}
     lines = [".reg .b32 s, m, a, b, c, d;", ".reg .b32 p<16>;", ".reg .f32 z;", "mov.f32 z, 0f00000000;"]
     for word in range(4):
@@ -160,12 +163,74 @@ def _size(sizes, outer_code, outer_sizes, outer_first, offset, place, NESTED: tl
 
 
 @triton.jit
+def _group_added(
+    sums, bytes_, upper_words, lower_words, upper, lower, at, mine,
+    ASM: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
+):  # fmt: skip
+    """Four sums with four blocks' products added, whose sizes the four threads of a row hold, the first `mine`."""
+    u0, u1, u2, u3, u4, u5, u6, u7 = upper_words
+    l0, l1, l2, l3, l4, l5, l6, l7 = lower_words
+    sums = _scaled(sums, bytes_, u0, u1, l0, l1, at, _from(upper, mine, SHUFFLE), _from(lower, mine, SHUFFLE),
+                   0, ASM, LOAD)  # fmt: skip
+    sums = _scaled(sums, bytes_, u2, u3, l2, l3, at, _from(upper, mine + 1, SHUFFLE),
+                   _from(lower, mine + 1, SHUFFLE), 1, ASM, LOAD)  # fmt: skip
+    sums = _scaled(sums, bytes_, u4, u5, l4, l5, at, _from(upper, mine + 2, SHUFFLE),
+                   _from(lower, mine + 2, SHUFFLE), 2, ASM, LOAD)  # fmt: skip
+    return _scaled(sums, bytes_, u6, u7, l6, l7, at, _from(upper, mine + 3, SHUFFLE),
+                   _from(lower, mine + 3, SHUFFLE), 3, ASM, LOAD)  # fmt: skip
+
+
+@triton.jit
+def _lora_added(
+    sums, lowered, b, one, asks, o, group, quarter, part, rows, total, ranks,
+    RANK: tl.constexpr, PIECES: tl.constexpr, LORA_ASM: tl.constexpr,
+):  # fmt: skip
+    """Four sums with B (x Aᵀ) of slot `one` added for the rows that ask for it."""
+    c0, c1, c2, c3 = sums
+    for chunk in tl.static_range(0, RANK, 16):
+        rank = chunk + quarter * 2
+        factors = b + ((one * total + o).to(tl.int64) * RANK + rank) // 2
+        b0, b2 = tl.load(factors), tl.load(factors + 4)
+        b1, b3 = tl.load(factors + 4 * RANK), tl.load(factors + 4 * RANK + 4)
+        low = lowered + group * ranks + part * RANK + rank
+        zero = tl.zeros_like(c0)
+        r0, r1, r2, r3 = zero, zero, zero, zero
+        for piece in tl.static_range(PIECES):
+            r0 += tl.load(low + piece * rows * ranks, mask=asks, other=0.0)
+            r1 += tl.load(low + piece * rows * ranks + 1, mask=asks, other=0.0)
+            r2 += tl.load(low + piece * rows * ranks + 8, mask=asks, other=0.0)
+            r3 += tl.load(low + piece * rows * ranks + 9, mask=asks, other=0.0)
+        c0, c1, c2, c3 = tl.inline_asm_elementwise(
+            LORA_ASM, "=&f,=&f,=&f,=&f,f,f,f,f,r,r,r,r,f,f,f,f",
+            [c0, c1, c2, c3, b0, b1, b2, b3, r0, r1, r2, r3],
+            dtype=(tl.float32, tl.float32, tl.float32, tl.float32), is_pure=True, pack=1,
+        )  # fmt: skip
+    return c0, c1, c2, c3
+
+
+@triton.jit
+def _stored(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.constexpr):
+    c0, c1, c2, c3 = sums
+    if TEAMS > 1:
+        c0, c1 = _joined(c0, TILES, TEAMS), _joined(c1, TILES, TEAMS)
+        c2, c3 = _joined(c2, TILES, TEAMS), _joined(c3, TILES, TEAMS)
+    thread = tl.arange(0, 32 * TILES)
+    o = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4
+    row = thread % 4 * 2
+    target = out + (split * rows + row) * total + o
+    tl.store(target, c0, mask=row < rows)
+    tl.store(target + total, c1, mask=row + 1 < rows)
+    tl.store(target + 8, c2, mask=row < rows)
+    tl.store(target + total + 8, c3, mask=row + 1 < rows)
+
+
+@triton.jit
 def _stream(
     x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b, slots,
     rows, width, total, slot_count, ranks,
-    SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr, PARTS: tl.constexpr,
-    LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr, ASM: tl.constexpr, LORA_ASM: tl.constexpr,
-    WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
+    SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
+    PARTS: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
+    ASM: tl.constexpr, LORA_ASM: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
 ):  # fmt: skip
     tile, split = tl.program_id(0), tl.program_id(1)
     SIZE: tl.constexpr = 32 * TILES * TEAMS
@@ -201,8 +266,7 @@ def _stream(
         gdc_launch_dependents()
         gdc_wait()
     for number in tl.range(0, steps):
-        u0, u1, u2, u3, u4, u5, u6, u7 = upper_words
-        l0, l1, l2, l3, l4, l5, l6, l7 = lower_words
+        now_upper, now_lower = upper_words, lower_words
         step = tl.minimum(begin + number, groups - 1)
         counts = tl.where(begin + number < groups, 1.0, 0.0)  # the last team's share may be less
         # the next are on their way while these are multiplied
@@ -216,49 +280,17 @@ def _stream(
             sizes, outer_code, outer_sizes, outer_place + 8 * blocks, offset, place + 8 * blocks, NESTED, OUTER
         )
         at = x_at + step * 512
-        sums = _scaled(sums, bytes_, u0, u1, l0, l1, at, _from(upper, mine, SHUFFLE), _from(lower, mine, SHUFFLE),
-                       0, ASM, LOAD)  # fmt: skip
-        sums = _scaled(sums, bytes_, u2, u3, l2, l3, at, _from(upper, mine + 1, SHUFFLE),
-                       _from(lower, mine + 1, SHUFFLE), 1, ASM, LOAD)  # fmt: skip
-        sums = _scaled(sums, bytes_, u4, u5, l4, l5, at, _from(upper, mine + 2, SHUFFLE),
-                       _from(lower, mine + 2, SHUFFLE), 2, ASM, LOAD)  # fmt: skip
-        sums = _scaled(sums, bytes_, u6, u7, l6, l7, at, _from(upper, mine + 3, SHUFFLE),
-                       _from(lower, mine + 3, SHUFFLE), 3, ASM, LOAD)  # fmt: skip
-    c0, c1, c2, c3 = sums
-    if LORA:
+        sums = _group_added(sums, bytes_, now_upper, now_lower, upper, lower, at, mine, ASM, LOAD, SHUFFLE)
+    if LORA:  # noqa: SIM102  decided when this is compiled
         if split == 0:
             slot = tl.load(slots + group, mask=group < rows, other=-1)
             for one in tl.range(0, slot_count):
                 asks = (slot == one) & (team == 0)
                 if tl.max(asks.to(tl.int32), 0) > 0:
-                    for chunk in tl.static_range(0, RANK, 16):
-                        rank = chunk + quarter * 2
-                        factors = b + ((one * total + o).to(tl.int64) * RANK + rank) // 2
-                        b0, b2 = tl.load(factors), tl.load(factors + 4)
-                        b1, b3 = tl.load(factors + 4 * RANK), tl.load(factors + 4 * RANK + 4)
-                        from_ = lowered + group * ranks + part * RANK + rank
-                        r0, r1, r2, r3 = zero, zero, zero, zero
-                        for piece in tl.static_range(PIECES):
-                            r0 += tl.load(from_ + piece * rows * ranks, mask=asks, other=0.0)
-                            r1 += tl.load(from_ + piece * rows * ranks + 1, mask=asks, other=0.0)
-                            r2 += tl.load(from_ + piece * rows * ranks + 8, mask=asks, other=0.0)
-                            r3 += tl.load(from_ + piece * rows * ranks + 9, mask=asks, other=0.0)
-                        c0, c1, c2, c3 = tl.inline_asm_elementwise(
-                            LORA_ASM, "=&f,=&f,=&f,=&f,f,f,f,f,r,r,r,r,f,f,f,f",
-                            [c0, c1, c2, c3, b0, b1, b2, b3, r0, r1, r2, r3],
-                            dtype=(tl.float32, tl.float32, tl.float32, tl.float32), is_pure=True, pack=1,
-                        )  # fmt: skip
-    if TEAMS > 1:
-        c0, c1 = _joined(c0, TILES, TEAMS), _joined(c1, TILES, TEAMS)
-        c2, c3 = _joined(c2, TILES, TEAMS), _joined(c3, TILES, TEAMS)
-    thread = tl.arange(0, 32 * TILES)
-    o = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4
-    row = thread % 4 * 2
-    target = out + (split * rows + row) * total + o
-    tl.store(target, c0, mask=row < rows)
-    tl.store(target + total, c1, mask=row + 1 < rows)
-    tl.store(target + 8, c2, mask=row < rows)
-    tl.store(target + total + 8, c3, mask=row + 1 < rows)
+                    sums = _lora_added(
+                        sums, lowered, b, one, asks, o, group, quarter, part, rows, total, ranks, RANK, PIECES, LORA_ASM
+                    )
+    _stored(sums, out, tile, split, rows, total, TILES, TEAMS)
 
 
 _SHUFFLE = "shfl.sync.idx.b32 $0, $1, $2, 0x1f, 0xffffffff;"
