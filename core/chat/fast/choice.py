@@ -7,7 +7,7 @@ import torch
 from core.chat.adapters import Adapter
 
 _FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM")
-_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+_DTYPES = (torch.bfloat16, torch.float16)  # tensor cores take them; in float32 a kernel compiles for a minute
 _ROTARY = ("default", "linear", "llama3", "yarn")  # whose angles do not change with the length of the text
 _ATTENTION, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 
