@@ -16,7 +16,11 @@ SOURCES = [PROJECT / "app.py", *(path for folder in FOLDERS for path in sorted((
 OURS = {"core", "components", "studio", "app"}
 HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 # Where a model is loaded or trained; everything else imports these inside a function.
-MAY_IMPORT_HEAVY = ("core/train/", *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "picking")))
+MAY_IMPORT_HEAVY = (
+    "core/train/",
+    "core/chat/fast/",
+    *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "picking")),
+)
 
 
 def name_of(path: Path) -> str:

@@ -263,7 +263,7 @@ def test_a_failure_of_one_row_is_told_to_its_asker_alone(engine, store, monkeypa
     pick = Picker.pick
 
     def broken(self, logits):
-        if self._sampling.seed == 13:
+        if self.sampling.seed == 13:
             raise RuntimeError("no token")
         return pick(self, logits)
 

@@ -136,6 +136,9 @@ class RowAdapters:
     def __iter__(self):
         return iter(self._adapters)
 
+    def get(self, key: str) -> Adapter:
+        return self._adapters[key].adapter
+
     def set_rows(self, rows: list[str | None]) -> None:
         """The adapter of each row of the next batches; None is the base. An empty list switches every adapter off."""
         places: dict[str, list[int]] = defaultdict(list)

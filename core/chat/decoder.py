@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from transformers import DynamicCache
 
 from core.chat.adapters import RowAdapters
+from core.chat.picking import Picker
 
 CHUNK = 512  # tokens of a prompt that are read at once
 
@@ -26,6 +27,9 @@ class Row:
         take: is given the logits (vocabulary,) after each token, and returns the next one; None ends the row.
         gone: asked before every step; when true, the row is dropped.
         likeliest: is given the likeliest token instead of `take` the logits, found for all such rows at once.
+        picker, told: with them the fast decoder draws on the GPU, as `picker` would, and tells the token and its
+            log-probability; `told` returns what `take` would.
+        most: tokens that the answer has at most, so that room for them is taken at once; 0: not known.
     """
 
     ids: list[int]
@@ -33,6 +37,9 @@ class Row:
     take: Callable[[torch.Tensor], int | None]
     gone: Callable[[], bool] = lambda: False
     likeliest: Callable[[int], int | None] | None = None
+    picker: Picker | None = None
+    told: Callable[[int, float], int | None] | None = None
+    most: int = 0
 
 
 @dataclass

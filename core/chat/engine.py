@@ -102,6 +102,11 @@ class Engine:
         """The base model in memory."""
         return self._base
 
+    @property
+    def how(self) -> str:
+        """How the loaded model's answers are decoded, in words; empty when none is loaded."""
+        return self._lanes.how if self._lanes else ""
+
     def place(self, ticket: Ticket) -> int:
         """How many questions are before it, those that are being answered not counted."""
         with self._changed:
@@ -239,7 +244,7 @@ class Engine:
         self._drop()
         room.check_room(self.store, ticket.base.config)
         beside = room.check_evaluation(self.store, ticket.base.config)
-        self._lanes = Lanes(load_base(ticket.base.model, ticket.base.precision))
+        self._lanes = Lanes(load_base(ticket.base.model, ticket.base.precision), self.settings.fast_chat)
         self._decoder = self._lanes.decoder()
         self._base, self.notice = ticket.base, ""
         card = gpu.memory() if self._lanes.model.device.type == "cuda" else None

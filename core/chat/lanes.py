@@ -4,32 +4,53 @@ Each lane has its own random numbers from its own seed, so that two lanes of the
 the same text.
 """
 
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
 from core.chat.adapters import RowAdapters
 from core.chat.answer import Lane, LaneAnswer
 from core.chat.decoder import Decoder, Row
+from core.chat.fast import choice as fast_choice
 from core.chat.picking import Picker
 from core.data.formats import Message
 from core.data.tokens import Renderer, TemplateName
 from core.errors import StudioError
 from core.models.loading import LoadedBase
 
+if TYPE_CHECKING:
+    from core.chat.fast.decoder import FastDecoder
+    from core.chat.fast.machine import Machine
+
 
 class Lanes:
-    """Lanes over one loaded base model."""
+    """Lanes over one loaded base model. Attributes: how: how answers are decoded, and why so, in words."""
 
-    def __init__(self, base: LoadedBase):
+    def __init__(self, base: LoadedBase, fast: bool = True):
+        """
+        Args:
+            fast: decode with the graphs and kernels of `core.chat.fast` where they serve the model.
+        """
         self.base = base
         self.model = base.model.eval()
         self.adapters = RowAdapters(self.model)
+        reason = fast_choice.why_not(self.model) if fast else "it is switched off"
+        self._machine, reason = (None, reason) if reason else _machine(self.model)
+        way = f"by the model as it is, because {reason}" if reason else "by one CUDA graph a step, with our own kernels"
+        self.how = f"Answers are decoded {way}."
         self._renderers: dict[TemplateName, Renderer] = {}
         self._ends = _end_tokens(base)
 
-    def decoder(self) -> Decoder:
+    def decoder(self) -> "Decoder | FastDecoder":
+        """A decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before."""
+        if self._machine is not None:
+            from core.chat.fast.decoder import FastDecoder
+
+            return FastDecoder(self._machine, self.adapters, self.base.tokenizer.pad_token_id or 0)
         return Decoder(self.model, self.adapters, self.base.tokenizer.pad_token_id or 0)
 
     def renderer(self, template: TemplateName = "auto") -> Renderer:
@@ -61,7 +82,10 @@ class Lanes:
                 "left out."
             )
         writer = _Writer(self, lane, answer, prompt)
-        return Row([*prompt, *lane.begun], lane.adapter, writer.take, lambda: bool(answer.end) or writer.ends(stopped))
+        return Row(
+            [*prompt, *lane.begun], lane.adapter, writer.take, lambda: bool(answer.end) or writer.ends(stopped),
+            picker=writer.picker, told=writer.told, most=lane.sampling.max_new_tokens,
+        )  # fmt: skip
 
     def prompt(self, lane: Lane) -> tuple[list[int], int]:
         """The tokens of a conversation, and how many of its oldest messages were left out so that it fits."""
@@ -100,7 +124,7 @@ class _Writer:
 
     def __init__(self, lanes: Lanes, lane: Lane, answer: LaneAnswer, prompt: list[int]):
         self._lanes, self._sampling, self._answer = lanes, lane.sampling, answer
-        self._picker = Picker(lane.sampling, [*prompt, *lane.begun])
+        self.picker = Picker(lane.sampling, [*prompt, *lane.begun])
         self._tokenizer = lanes.base.tokenizer
         self._began = time.perf_counter()
         answer.ids = list(lane.begun)
@@ -108,15 +132,21 @@ class _Writer:
         answer.tokens = answer.continued = len(lane.begun)
 
     def take(self, logits: torch.Tensor) -> int | None:
+        return self._kept(lambda: self._taken(*self.picker.pick(logits)))
+
+    def told(self, token: int, logprob: float) -> int | None:
+        """As `take`, when the token is picked already."""
+        return self._kept(lambda: self._taken(token, logprob))
+
+    def _kept(self, taken: Callable[[], int | None]) -> int | None:
         try:
-            return self._taken(logits)
+            return taken()
         except Exception as error:  # of this row alone: those beside it go on
             self._answer.error, self._answer.end = error, "failed"
             return None
 
-    def _taken(self, logits: torch.Tensor) -> int | None:
+    def _taken(self, token: int, logprob: float) -> int | None:
         answer = self._answer
-        token, logprob = self._picker.pick(logits)
         answer.seconds = time.perf_counter() - self._began
         answer.first_token_seconds = answer.first_token_seconds or answer.seconds
         if self._lanes.is_end(token):
@@ -146,6 +176,17 @@ class _Writer:
         if stopped():
             self._answer.end = "stopped"
         return bool(self._answer.end)
+
+
+def _machine(model: torch.nn.Module) -> tuple["Machine | None", str]:
+    """What decodes a model on a GPU, or why it cannot be had."""
+    from core.chat.fast.machine import Machine
+
+    try:
+        return Machine(model), ""
+    except Exception as error:  # kernels that do not compile on this machine: the model itself answers as well
+        traceback.print_exc(file=sys.stderr)
+        return None, f"its kernels could not be made ready on this machine ({type(error).__name__})"
 
 
 def _end_tokens(base: LoadedBase) -> set[int]:

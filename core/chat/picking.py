@@ -16,31 +16,48 @@ class Picker:
         Args:
             said: the tokens before the answer; a repetition penalty counts them, too.
         """
-        self._sampling = sampling
+        self.sampling, self.said = sampling, set(said)
         self._generator = torch.Generator().manual_seed(sampling.seed)
-        self._said = set(said)
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is taken, whatever was said."""
+        return self.sampling.temperature < GREEDY_BELOW and self.sampling.repetition_penalty == 1
+
+    def uniform(self) -> float:
+        """The random number, 0 to 1, that draws the next token: one a token, wherever it is drawn."""
+        return float(torch.rand((), generator=self._generator))
 
     def pick(self, logits: torch.Tensor) -> tuple[int, float]:
         """The token, and its log-probability by the model itself, whatever the settings. logits: (vocabulary,)."""
         logits = logits.float().cpu()
         token = self._drawn(logits)
-        self._said.add(token)
+        self.said.add(token)
         return token, float(torch.log_softmax(logits, dim=-1)[token])
 
     def _drawn(self, scores: torch.Tensor) -> int:
-        settings = self._sampling
+        settings = self.sampling
         if settings.repetition_penalty != 1:
             scores = self._penalised(scores)
         if settings.temperature < GREEDY_BELOW:
             return int(scores.argmax())
-        probabilities = shares(scores, settings)
-        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+        return int(drawn(shares(scores, settings), self.uniform()))
 
     def _penalised(self, scores: torch.Tensor) -> torch.Tensor:
         """Keskar et al. 2019, section 4.1, with the sign heeded as transformers does."""
-        scores, said, penalty = scores.clone(), torch.tensor(sorted(self._said)), self._sampling.repetition_penalty
+        scores, said, penalty = scores.clone(), torch.tensor(sorted(self.said)), self.sampling.repetition_penalty
         scores[said] = torch.where(scores[said] < 0, scores[said] * penalty, scores[said] / penalty)
         return scores
+
+
+def drawn(probabilities: torch.Tensor, uniform: torch.Tensor | float) -> torch.Tensor:
+    """The token where the probabilities (…, vocabulary), which need not sum to 1, add up to `uniform` (…) of their sum.
+
+    Never one without probability: the first whose sum exceeds the share is one that added to it.
+    """
+    sums = probabilities.double().cumsum(-1)
+    share = sums[..., -1] * uniform
+    return (sums <= share[..., None]).sum(-1).clamp(max=probabilities.shape[-1] - 1)
 
 
 def shares(scores: torch.Tensor, settings: Sampling) -> torch.Tensor:

@@ -164,9 +164,12 @@ class Answering:
             return None if end else token
 
         if lane.sampling.temperature == 0 and lane.sampling.repetition_penalty == 1:
-            return Row(ids, lane.adapter, _not_asked, likeliest=take)
+            return Row(ids, lane.adapter, _not_asked, likeliest=take, most=lane.sampling.max_new_tokens)
         picker = Picker(lane.sampling, ids)
-        return Row(ids, lane.adapter, lambda logits: take(picker.pick(logits)[0]))
+        return Row(
+            ids, lane.adapter, lambda logits: take(picker.pick(logits)[0]), picker=picker,
+            told=lambda token, _: take(token), most=lane.sampling.max_new_tokens,
+        )  # fmt: skip
 
 
 def _not_asked(logits: "torch.Tensor") -> int | None:

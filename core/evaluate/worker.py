@@ -46,10 +46,11 @@ class Worker:
         if tasks:
             space = answering.room(tasks[0].tokens)
             saved = self.evaluation.saved_state()
-            known = [words for words in saved.choices if "decode together" not in words]
+            said = (answering.lanes.how, space.words)
+            known = [words for words in saved.choices if "decode" not in words]
             self._save(
                 status="running", stage="", since=time.time(), had=len(done) + len(answering.refused),
-                choices=[*known, space.words],
+                choices=[*known, *said],
             )  # fmt: skip
             for lines in answering.answer(tasks, space, self._goes_on):
                 writer.write(lines)
@@ -66,7 +67,7 @@ class Worker:
 
         room.check_room(self.store.runs, asked.base.config)
         room.check_free(self.store.settings, asked.base.config)
-        lanes = Lanes(load_base(asked.base.model, asked.base.precision))
+        lanes = Lanes(load_base(asked.base.model, asked.base.precision), self.store.settings.fast_chat)
         for name, folder in asked.adapters.items():
             lanes.adapters.add(name, read_adapter(folder, lanes.model.dtype, lanes.model.device))
         return Answering(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)

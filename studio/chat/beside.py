@@ -116,6 +116,8 @@ class Beside:
             parts.append(
                 f"Lane {at + 1}, template: {'llama2, as the model has none' if own == 'auto' else own}\n{text}"
             )
+        if how := self.talking.engine.how:
+            parts.append(how)
         return raw_html("\n\n".join(parts))
 
     def _template(self, chat_id: str) -> Any:

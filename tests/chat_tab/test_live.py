@@ -15,7 +15,7 @@ from studio.chat.talking import View
 def test_what_is_written_is_on_disk_before_it_has_ended_and_goes_on_after_a_crash(do, tuned, chat, monkeypatch):
     tuned()
     monkeypatch.setattr(talking, "_KEPT_EVERY", 0.0)
-    chat_id = chat(max_new_tokens=40)
+    chat_id = chat(max_new_tokens=300)
     stream = do.talking.send(chat_id, "Count.", "", -1, [], PAGE)
     writing(do, chat_id, stream)
     next(stream)

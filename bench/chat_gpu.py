@@ -1,0 +1,247 @@
+"""Answers on a GPU: the engine's lanes, transformers, PEFT and Unsloth, over a random model of Llama-2-7B's shape.
+
+    python bench/chat_gpu.py [--unsloth-site FOLDER --unsloth-model FOLDER] [--skip-peers]
+
+NF4 with double quantization, bf16, LoRA rank 16 on all linear layers, greedy. The peers answer 100 tokens after 200,
+one answer after the other, and both lanes in PEFT's mixed batch; Unsloth in a process of its own, from a folder that
+bench/train.py's `make` wrote. The engine: 1, 2 and 4 lanes after 200 and 2,000 tokens, greedy and drawn, the time to
+the first token, the first question after loading, 256 prompts x 2 lanes x 256 tokens, the peak of memory with two
+lanes of 4,096 tokens, and what is left after unloading. The floor reads 3.8 GB of weights once a step at 3.0 TB/s.
+"""
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+FLOOR = 3.8e9 / 3.0e12  # seconds a step
+NEW = 100
+LANES = {"base": [None], "tuned": ["tuned"], "base and tuned": [None, "tuned"], "four": [None, "tuned", None, "tuned"]}
+
+
+def llama7b():
+    """The model on the GPU, made there: nothing is read."""
+    import torch
+    from bitsandbytes.nn import Linear4bit, Params4bit
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(vocab_size=32000, max_position_embeddings=4096, rms_norm_eps=1e-5, pad_token_id=0)
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config).to(torch.bfloat16)
+    generator = torch.Generator("cuda").manual_seed(0)
+
+    def weight(module):
+        return torch.empty(module.weight.shape, device="cuda", dtype=torch.bfloat16).normal_(
+            0, 0.02, generator=generator
+        )
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and name != "lm_head":
+            made = Linear4bit(module.in_features, module.out_features, bias=False, compute_dtype=torch.bfloat16)
+            made.weight = Params4bit(weight(module), requires_grad=False, quant_type="nf4").to("cuda")
+            model.set_submodule(name, made)
+        elif isinstance(module, (torch.nn.Linear, torch.nn.Embedding)):
+            module.weight = torch.nn.Parameter(weight(module), requires_grad=False)
+        elif hasattr(module, "weight"):
+            module.weight = torch.nn.Parameter(torch.ones_like(module.weight, device="cuda"), requires_grad=False)
+    model.model.rotary_emb = type(model.model.rotary_emb)(config=config).to("cuda")
+    return model.requires_grad_(False).eval()
+
+
+def random_ids(length: int, seed: int) -> list[int]:
+    import torch
+
+    return torch.randint(3, 32000, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def generated(model, rows: int = 1, **extra) -> tuple[float, list[int]]:
+    """The seconds that transformers takes for `NEW` tokens after 200, and the first row's; the second time counts."""
+    import torch
+
+    ids = torch.tensor([random_ids(200, 0)] * rows, device="cuda")
+    for _ in range(2):
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        with torch.inference_mode():
+            out = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW,
+                min_new_tokens=NEW, **extra,
+            )  # fmt: skip
+        torch.cuda.synchronize()
+    return time.perf_counter() - began, out[0, 200:].tolist()
+
+
+def by_peers(model, adapter: Path) -> tuple[dict[str, float], dict[str | None, list[int]]]:
+    """Tokens/s by way, and what base and tuned say."""
+    from peft import PeftModel
+
+    base, said = generated(model)
+    tuned_model = PeftModel.from_pretrained(model, adapter).eval()
+    tuned, said_tuned = generated(tuned_model)
+    mixed, _ = generated(tuned_model, rows=2, adapter_names=["__base__", "default"])
+    tuned_model.unload()
+    rates = {
+        "transformers, base": NEW / base,
+        "transformers and PEFT, tuned": NEW / tuned,
+        "both, one after the other": 2 * NEW / (base + tuned),
+        "PEFT's mixed batch, both": 2 * NEW / mixed,
+    }
+    return rates, {None: said, "tuned": said_tuned}
+
+
+def by_unsloth(model: str) -> None:
+    """In a process of its own: prints tokens/s of base and tuned."""
+    from unsloth import FastLanguageModel  # before the rest, which it patches
+
+    import torch  # isort: skip
+
+    from bench.train_variants import TARGETS
+
+    loaded, _ = FastLanguageModel.from_pretrained(model, max_seq_length=2048, load_in_4bit=True, dtype=torch.bfloat16)
+    FastLanguageModel.for_inference(loaded)
+    base, _ = generated(loaded)
+    loaded = FastLanguageModel.get_peft_model(
+        loaded, r=16, lora_alpha=16, lora_dropout=0, bias="none", target_modules=TARGETS
+    )
+    FastLanguageModel.for_inference(loaded)
+    tuned, _ = generated(loaded)
+    print("RESULT " + json.dumps({"Unsloth, both, one after the other": 2 * NEW / (base + tuned)}))
+
+
+class Counted:
+    """A row of so many tokens, and when its first one came."""
+
+    def __init__(self, ids: list[int], adapter: str | None, tokens: int, sampling=None):
+        from core.chat.decoder import Row
+        from core.chat.picking import Picker
+
+        self.said: list[int] = []
+        self._tokens, self._began, self.first = tokens, time.perf_counter(), 0.0
+        drawn = {"picker": Picker(sampling, ids), "told": self.told} if sampling else {"likeliest": self.told}
+        self.row = Row(ids, adapter, self.told, most=tokens, **drawn)
+
+    def told(self, token: int, _: float = 0.0) -> int | None:
+        self.first = self.first or time.perf_counter() - self._began
+        self.said.append(token)
+        return token if len(self.said) < self._tokens else None
+
+
+def answered(decoder, names: list[str | None], context: int, tokens: int, sampling=None) -> tuple[float, list[Counted]]:
+    """Seconds a step once all write, and the rows."""
+    import torch
+
+    rows = [Counted(random_ids(context, seed), name, tokens, sampling) for seed, name in enumerate(names)]
+    decoder.join([one.row for one in rows])
+    while min(len(one.said) for one in rows) < 8:
+        decoder.step()
+    torch.cuda.synchronize()
+    began, before = time.perf_counter(), len(rows[-1].said)
+    while decoder.step():
+        pass
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / (tokens - before), rows
+
+
+def many(decoder, prompts: int = 256, tokens: int = 256, rows: int = 128) -> float:
+    """Tokens/s of prompts of 100 to 200 tokens x 2 lanes, 128 rows at once, the next where an eighth is free."""
+    waiting = [(100 + seed % 100, seed, name) for seed in range(prompts) for name in (None, "tuned")]
+    waiting.sort(reverse=True, key=lambda one: one[:2])
+    total, began = len(waiting) * tokens, time.perf_counter()
+    active = 0
+    while waiting or active:
+        if waiting and rows - active >= (max(1, rows // 8) if active else 1):
+            new, waiting = waiting[: rows - active], waiting[rows - active :]
+            made = [Counted(random_ids(length, seed), name, tokens) for length, seed, name in new]
+            decoder.join(sorted((one.row for one in made), key=lambda row: row.adapter or ""))
+        decoder.step()
+        active = len(decoder.rows)
+    return total / (time.perf_counter() - began)
+
+
+def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
+    import torch
+
+    from core.chat.adapters import RowAdapters, read_adapter
+    from core.chat.fast.decoder import FastDecoder
+    from core.chat.fast.machine import Machine
+    from core.chat.sampling import Sampling
+
+    adapters = RowAdapters(model)
+    adapters.add("tuned", read_adapter(adapter, torch.bfloat16, torch.device("cuda")))
+    torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    decoder = FastDecoder(Machine(model), adapters)
+    torch.cuda.synchronize()
+    loaded = time.perf_counter() - began
+    _, rows = answered(decoder, [None, "tuned"], 200, 16)
+    print(f"\nKernels made ready in {loaded:.1f} s; first token of the first question {rows[0].first:.2f} s later.")
+    print("\n| lanes | context | tok/s together | step ms | of floor | first token ms |\n|---|---|---|---|---|---|")
+    for name, names in LANES.items():
+        for context in (200, 2000):
+            answered(decoder, names, context, 16)  # warm
+            step, rows = answered(decoder, names, context, 160)
+            first = max(one.first for one in rows)
+            cells = (name, context, f"{len(names) / step:,.0f}", f"{1000 * step:.2f}", f"{FLOOR / step:.0%}")
+            print("|", *(f"{cell} |" for cell in (*cells, f"{1000 * first:.0f}")), flush=True)
+    drawn = Sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.1)
+    answered(decoder, LANES["base and tuned"], 200, 16, drawn)
+    step, _ = answered(decoder, LANES["base and tuned"], 200, 160, drawn)
+    print(f"\nDrawn (temperature, top-p, penalty), base and tuned: {2 / step:,.0f} tok/s.")
+    answered(decoder, LANES["base and tuned"], 3900, 196)
+    held, reserved = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.max_memory_reserved() / 2**30
+    print(f"Two lanes of 4,096 tokens: peak {held:.2f} GiB, {reserved:.2f} GiB with what the allocator keeps.")
+    for name, expected in said.items():
+        _, (one,) = answered(decoder, [name], 200, NEW)
+        same = next((at for at, pair in enumerate(zip(one.said, expected, strict=True)) if pair[0] != pair[1]), NEW)
+        print(f"Greedy, {name or 'base'}: the first {same} of {NEW} tokens are transformers'.")
+    print(f"256 prompts x 2 lanes x 256 tokens: {many(decoder):,.0f} tok/s.", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--unsloth-site", help="a folder with Unsloth and what it needs")
+    parser.add_argument("--unsloth-model", help="the 4-bit folder that bench/train.py --variant make wrote")
+    parser.add_argument("--skip-peers", action="store_true")
+    parser.add_argument("--variant", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.variant == "unsloth":
+        by_unsloth(options.unsloth_model)
+        return
+    import torch
+
+    from bench.chat import made_adapter
+
+    model = llama7b()
+    rates, said = {}, {}
+    with tempfile.TemporaryDirectory() as scratch:
+        adapter = made_adapter(model, Path(scratch))
+        if not options.skip_peers:
+            rates, said = by_peers(model, adapter)
+        if options.unsloth_model:
+            command = [sys.executable, __file__, "--variant", "unsloth", "--unsloth-model", options.unsloth_model]
+            environment = os.environ | ({"PYTHONPATH": options.unsloth_site} if options.unsloth_site else {})
+            found = subprocess.run(command, env=environment, capture_output=True, text=True)
+            told = found.stdout.partition("RESULT ")[2]
+            rates |= json.loads(told.splitlines()[0]) if told else {}
+            print("" if told else f"Unsloth failed: {found.stderr[-500:]}")
+        print("| way, 200 tokens in, 100 out | tok/s |\n|---|---|")
+        for way, rate in rates.items():
+            print(f"| {way} | {rate:.1f} |", flush=True)
+        by_lanes(model, adapter, said)
+    del model
+    gc.collect()
+    torch.cuda.empty_cache()
+    print(f"After unloading {torch.cuda.memory_allocated() / 2**20:.0f} MiB are held.")
+    print(f"torch {torch.__version__}, {torch.cuda.get_device_name()}")
+
+
+if __name__ == "__main__":
+    main()
