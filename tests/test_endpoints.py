@@ -70,6 +70,7 @@ MISUSES = {
     "/answers_resume": {"evaluation_id": "../runs"},
     "/answers_stop": {"evaluation_id": None},
     "/answers_open": {"evaluation_id": "no-such-evaluation"},
+    "/answers_delete": {"evaluation_id": "no-such-evaluation", "typed": "no-such-evaluation"},
     "/list_datasets": {},
     "/list_subsets": {},
     "/list_runs": {},
