@@ -176,6 +176,8 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
 
     adapters = RowAdapters(model)
     adapters.add("tuned", read_adapter(adapter, torch.bfloat16, torch.device("cuda")))
+    gc.collect()
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     decoder = FastDecoder(Machine(model), adapters)
@@ -183,6 +185,9 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
     loaded = time.perf_counter() - began
     _, rows = answered(decoder, [None, "tuned"], 200, 16)
     print(f"\nKernels made ready in {loaded:.1f} s; first token of the first question {rows[0].first:.2f} s later.")
+    answered(decoder, LANES["base and tuned"], 3900, 196)
+    held, reserved = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.max_memory_reserved() / 2**30
+    print(f"Two lanes of 4,096 tokens: peak {held:.2f} GiB, {reserved:.2f} GiB with what the allocator keeps.")
     print("\n| lanes | context | tok/s together | step ms | of floor | first token ms |\n|---|---|---|---|---|---|")
     for name, names in LANES.items():
         for context in (200, 2000):
@@ -195,9 +200,6 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
     answered(decoder, LANES["base and tuned"], 200, 16, drawn)
     step, _ = answered(decoder, LANES["base and tuned"], 200, 160, drawn)
     print(f"\nDrawn (temperature, top-p, penalty), base and tuned: {2 / step:,.0f} tok/s.")
-    answered(decoder, LANES["base and tuned"], 3900, 196)
-    held, reserved = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.max_memory_reserved() / 2**30
-    print(f"Two lanes of 4,096 tokens: peak {held:.2f} GiB, {reserved:.2f} GiB with what the allocator keeps.")
     for name, expected in said.items():
         _, (one,) = answered(decoder, [name], 200, NEW)
         same = next((at for at, pair in enumerate(zip(one.said, expected, strict=True)) if pair[0] != pair[1]), NEW)
@@ -238,6 +240,7 @@ def main() -> None:
         by_lanes(model, adapter, said)
     del model
     gc.collect()
+    torch._C._cuda_clearCublasWorkspaces()
     torch.cuda.empty_cache()
     print(f"After unloading {torch.cuda.memory_allocated() / 2**20:.0f} MiB are held.")
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name()}")

@@ -35,6 +35,7 @@ VARIANTS = {
     "TRL + Liger": "use_liger_kernel",
     "Unsloth": "FastLanguageModel, its own checkpointing",
     "Unsloth, off": "the same, checkpointing off",
+    "Unsloth, packed": "the same as Unsloth, rows packed by TRL",
     "studio": "as it comes: auto",
     "studio, 10.6 GiB": "auto within what the prototype took",
     "studio, on": "gradient checkpointing on",
@@ -74,6 +75,8 @@ def measure(variant: str, case: str, folder: str, data: str, steps: int, profile
 
         clock = Clock()
         trainer.add_callback(clock)
+        packed = variant.endswith("packed")  # a step then takes more rows than the batch says
+        learnt = counted(trainer) if packed else []
         torch.cuda.reset_peak_memory_stats()
         if profile:
             _profiled(trainer)
@@ -84,7 +87,7 @@ def measure(variant: str, case: str, folder: str, data: str, steps: int, profile
     padded = sum(batch * max(map(len, timed[i : i + batch])) for i in range(0, len(timed), batch))
     spent = sum(seconds[SKIPPED:])
     found = {
-        "rate": sum(map(len, timed)) / spent,
+        "rate": (sum(learnt[SKIPPED:]) if packed else sum(map(len, timed))) / spent,
         "padded": padded / spent,
         "step": spent / (steps - SKIPPED),
         "peak": torch.cuda.max_memory_allocated() / 2**30,
@@ -94,6 +97,18 @@ def measure(variant: str, case: str, folder: str, data: str, steps: int, profile
         "losses": [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry],
     }
     print("RESULT " + json.dumps(found))
+
+
+def counted(trainer: Any) -> list[int]:
+    """How many tokens each step learns from, as the steps are made."""
+    step, found = trainer.training_step, []
+
+    def counting(model: Any, inputs: Any, *more: Any, **named: Any) -> Any:
+        found.append(int((inputs["labels"] != -100).sum()))
+        return step(model, inputs, *more, **named)
+
+    trainer.training_step = counting
+    return found
 
 
 def _profiled(trainer: Any) -> None:

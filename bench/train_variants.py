@@ -83,7 +83,7 @@ def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out
         output_dir=out, max_steps=steps, per_device_train_batch_size=batch, max_length=length, logging_steps=1,
         learning_rate=2e-4, report_to=[], bf16=True, optim="adamw_torch_fused", save_strategy="no", disable_tqdm=True,
         seed=0, gradient_checkpointing=bool(checkpointing), use_liger_kernel="Liger" in variant,
-        train_sampling_strategy="sequential",
+        train_sampling_strategy="sequential", packing=variant.endswith("packed"),
     )  # fmt: skip
     data = Dataset.from_dict({"input_ids": ids})
     # by name: Unsloth looks for "args" to lay rows end to end of its own accord

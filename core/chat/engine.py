@@ -305,6 +305,7 @@ class Engine:
         import torch
 
         if torch.cuda.is_available():
+            torch._C._cuda_clearCublasWorkspaces()  # 32 MiB for each stream that multiplied, which the library keeps
             torch.cuda.empty_cache()
 
 

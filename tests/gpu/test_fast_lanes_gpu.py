@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -24,6 +25,8 @@ pytestmark = [
 
 TOLERANCE = 0.02  # of the logits' length, as in test_lanes_gpu.py
 TOKENS = 24
+# by its path: core.data.sources reads with DuckDB, which a GPU host may lack
+BUNDLED = Path(__file__).parents[2] / "core" / "data" / "bundled" / "keeper" / "train.jsonl"
 KINDS = ["nf4", "fp4", "nf4 once", "bf16"]
 
 
@@ -287,8 +290,6 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     """In bf16, where near-ties may fall either way: wherever one differs, two tokens were nearly as likely."""
     from core.chat.answer import Lane
     from core.chat.lanes import Lanes
-    from core.data import sources
-    from core.data.readers import read_rows
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
 
@@ -299,7 +300,8 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     ]
     lanes, plain = Lanes(loaded[0]), loaded[1].model.eval()
     assert "one CUDA graph" in lanes.how
-    rows = [read.row for read in read_rows(sources.BUNDLED_FOLDER / "train.jsonl", "train.jsonl")][:100]
+    with BUNDLED.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line, _ in zip(lines, range(100), strict=False)]
     asked = [
         [{"role": "user", "content": row["text"].split("### ")[1].removeprefix("Human: ").strip()}] for row in rows
     ]
@@ -316,7 +318,7 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
                 at = next(n for n, (a, b) in enumerate(itertools.zip_longest(said, answer.ids)) if a != b)
                 assert_near_tie(plain, ids[0].tolist() + said[:at], answer.ids[at : at + 1])
     print(f"{same} of 100 answers are transformers'")
-    assert same >= 90
+    assert same >= 99
 
 
 @torch.inference_mode()

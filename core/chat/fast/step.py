@@ -74,7 +74,7 @@ class Step:
             name: torch.empty(splits_of(merged, rows), rows, merged.total, **exact) for name, merged in groups.items()
         }
         self._lowered = {
-            name: torch.zeros(_PIECES if rows <= 16 else 1, rows, merged.modules * slots.rank, **exact)
+            name: torch.zeros(_PIECES, rows, merged.modules * slots.rank, **exact)
             for name, merged in groups.items()
         } if tuned else {}  # fmt: skip
         splits = 1 << max(0, min(3, (_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
@@ -148,7 +148,8 @@ class Step:
         merged, out = self._weights.blocks[number].groups[group], self._out[group]
         given = self._rows >= _UNPACKED_FROM
         if given:
-            _wide_product(x, merged.unpacked(self._weights.room, paired=True), out[0])
+            for outputs, weight in merged.slices(self._weights.room, paired=True):
+                _wide_product(x, weight, out[0][:, outputs])
         if not self._tuned:
             if not given:
                 product.product(x, merged, out)
@@ -170,7 +171,7 @@ def compiled(kernels: list[Callable[[], object]]) -> None:
 def _wide_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
     """x Wᵀ into out, float32."""
     if x.is_cuda and x.dtype != torch.float32:
-        out.copy_(torch.mm(x, weight.t(), out_dtype=torch.float32))
+        torch.mm(x, weight.t(), out_dtype=torch.float32, out=out)
     else:
         out.copy_(x @ weight.t())
 
