@@ -150,20 +150,29 @@ def answered(decoder, names: list[str | None], context: int, tokens: int, sampli
     return (time.perf_counter() - began) / (tokens - before), rows
 
 
-def many(decoder, prompts: int = 256, tokens: int = 256, rows: int = 128) -> float:
-    """Tokens/s of prompts of 100 to 200 tokens x 2 lanes, 128 rows at once, the next where an eighth is free."""
+def many(machine, adapters, prompts: int = 256, tokens: int = 256) -> tuple[float, int]:
+    """Tokens/s of prompts of 100 to 200 tokens x 2 lanes, and how many rows at once, as an evaluation has them."""
+    import torch
+
+    from core.chat.fast.decoder import UNHURRIED, FastDecoder
+    from core.evaluate.answering import CACHE_SHARE, JOIN_SHARE, MOST_ROWS
+
+    config = machine.weights.model.config
+    a_row = (200 + tokens) * 4 * config.num_hidden_layers * config.hidden_size  # bytes of keys and values
+    decoder = FastDecoder(machine, adapters, chunk=UNHURRIED)
+    rows = min(MOST_ROWS["cuda"], int(CACHE_SHARE * torch.cuda.mem_get_info()[0] / a_row))
     waiting = [(100 + seed % 100, seed, name) for seed in range(prompts) for name in (None, "tuned")]
     waiting.sort(reverse=True, key=lambda one: one[:2])
     total, began = len(waiting) * tokens, time.perf_counter()
     active = 0
     while waiting or active:
-        if waiting and rows - active >= (max(1, rows // 8) if active else 1):
+        if waiting and (not active or rows - active >= round(rows * JOIN_SHARE)):
             new, waiting = waiting[: rows - active], waiting[rows - active :]
             made = [Counted(random_ids(length, seed), name, tokens) for length, seed, name in new]
             decoder.join(sorted((one.row for one in made), key=lambda row: row.adapter or ""))
         decoder.step()
         active = len(decoder.rows)
-    return total / (time.perf_counter() - began)
+    return total / (time.perf_counter() - began), rows
 
 
 def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
@@ -180,7 +189,8 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    decoder = FastDecoder(Machine(model), adapters)
+    machine = Machine(model)
+    decoder = FastDecoder(machine, adapters)
     torch.cuda.synchronize()
     loaded = time.perf_counter() - began
     _, rows = answered(decoder, [None, "tuned"], 200, 16)
@@ -204,7 +214,8 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
         _, (one,) = answered(decoder, [name], 200, NEW)
         same = next((at for at, pair in enumerate(zip(one.said, expected, strict=True)) if pair[0] != pair[1]), NEW)
         print(f"Greedy, {name or 'base'}: the first {same} of {NEW} tokens are transformers'.")
-    print(f"256 prompts x 2 lanes x 256 tokens: {many(decoder):,.0f} tok/s.", flush=True)
+    rate, rows = many(machine, adapters)
+    print(f"256 prompts x 2 lanes x 256 tokens: {rate:,.0f} tok/s, {rows} rows at once.", flush=True)
 
 
 def main() -> None:

@@ -38,8 +38,7 @@ class Settings(BaseSettings):
     embedded: Path | None = Field(None, description="The embedded model, converted already, as an image carries it.")
     password: SecretStr | None = Field(None, description="Asked of every browser; needed to listen beyond loopback.")
     root_path: str | None = Field(None, description="The path, or the whole URL, that a proxy serves the studio under.")
-    # off until its GPU tests have passed on the code as it is: the last changes ran in Triton's interpreter alone
-    fast_chat: bool = Field(False, description="Decode with graphs and kernels of our own where a GPU can.")
+    fast_chat: bool = Field(True, description="Decode with graphs and kernels of our own where a GPU can.")
     hosts: str = Field("", description="Names that a proxy is reached by, with commas between.")
 
     @property

@@ -45,12 +45,17 @@ class Lanes:
         self._renderers: dict[TemplateName, Renderer] = {}
         self._ends = _end_tokens(base)
 
-    def decoder(self) -> "Decoder | FastDecoder":
-        """A decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before."""
-        if self._machine is not None:
-            from core.chat.fast.decoder import FastDecoder
+    def decoder(self, waits: bool = True) -> "Decoder | FastDecoder":
+        """A decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before.
 
-            return FastDecoder(self._machine, self.adapters, self.base.tokenizer.pad_token_id or 0)
+        Args:
+            waits: somebody waits for the next word, so prompts are read in small chunks between two of them.
+        """
+        if self._machine is not None:
+            from core.chat.fast.decoder import CHUNK, UNHURRIED, FastDecoder
+
+            pad = self.base.tokenizer.pad_token_id or 0
+            return FastDecoder(self._machine, self.adapters, pad, CHUNK if waits else UNHURRIED)
         return Decoder(self.model, self.adapters, self.base.tokenizer.pad_token_id or 0)
 
     def renderer(self, template: TemplateName = "auto") -> Renderer:

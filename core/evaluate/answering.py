@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from core.chat.decoder import Row
     from core.chat.lanes import Lanes
 
-_CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
-_MOST_ROWS = {"cpu": 64, "cuda": 128}
-_JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
+CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
+MOST_ROWS = {"cpu": 64, "cuda": 192}
+JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
 _SEEN_TOKENS = 24  # at the end of an answer, where a stop word may have come to stand
 
 
@@ -104,10 +104,10 @@ class Answering:
         """
         device = self.lanes.model.device.type
         card = gpu.memory() if device == "cuda" else None
-        free = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
+        free = (card.free if card else psutil.virtual_memory().available) * CACHE_SHARE
         tokens = int(free / self.lanes.bytes_a_token())
         row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
-        fitting, most = tokens // row, self.most_rows or _MOST_ROWS.get(device, _MOST_ROWS["cpu"])
+        fitting, most = tokens // row, self.most_rows or MOST_ROWS.get(device, MOST_ROWS["cpu"])
         why = "as configured" if self.most_rows else "auto: the weights are read once for all of them"
         megabytes = row * self.lanes.bytes_a_token() / 2**20
         if not fitting:
@@ -127,11 +127,11 @@ class Answering:
             admits: asked before others begin; once it is false, those under way are the last.
         """
         waiting, ended = deque(tasks), []
-        decoder = self.lanes.decoder()
+        decoder = self.lanes.decoder(waits=False)
         active = 0
         while waiting or active:
             free = room.rows - active
-            if waiting and (not active or free >= max(1, round(room.rows * _JOIN_SHARE))):
+            if waiting and (not active or free >= max(1, round(room.rows * JOIN_SHARE))):
                 if admits():
                     joining = [self._row(waiting.popleft(), ended) for _ in range(min(free, len(waiting)))]
                     # the rows of a lane side by side: one product an adapter, without a copy

@@ -17,6 +17,7 @@ from core.chat.fast.machine import Machine, Told
 from core.chat.fast.prefill import Segment
 
 CHUNK = 1024  # tokens of prompts that are read at once
+UNHURRIED = 4096  # the same where nobody waits for the next word: weights are unpacked a quarter as often
 
 
 @dataclass(eq=False)

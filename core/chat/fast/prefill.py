@@ -1,6 +1,6 @@
 """Reading prompts: the tokens of several rows laid end to end, nothing padded, straight into the rows' pages.
 
-Weights are unpacked a slice at a time and multiplied by the library's product, which at hundreds of tokens is faster
+Weights are unpacked a group at a time and multiplied by the library's product, which at hundreds of tokens is faster
 than a product over packed weights.
 """
 
@@ -61,7 +61,7 @@ class Prefill:
         heads = stream.new_zeros(16, weights.heads + 2 * weights.key_heads, weights.head)
         table = stream.new_zeros(16, weights.head)
         return [
-            *(lambda group=group: list(group.slices(weights.room)) for group in block.groups.values()),
+            *(lambda group=group: group.unpacked(weights.room) for group in block.groups.values()),
             lambda: elementwise.norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
             lambda: elementwise.swiglu(both, both[:, : weights.inner].contiguous()),
             *(lambda part=part: elementwise.rotate(part, part, table, table)
@@ -71,9 +71,7 @@ class Prefill:
     def _project(self, call: "_Call", number: int, group: str, x: torch.Tensor) -> torch.Tensor:
         weights = self._weights
         merged = weights.blocks[number].groups[group]
-        out, names = x.new_empty(len(x), merged.total), names_of(number)
-        for outputs, weight in merged.slices(weights.room):
-            torch.mm(x, weight.t(), out=out[:, outputs])
+        out, names = x @ merged.unpacked(weights.room).t(), names_of(number)
         for tokens, adapter in call.tuned:
             start = 0
             for at, member in enumerate(GROUPS[group]):

@@ -183,13 +183,13 @@ def product(
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["from_block", "to_block"])
+@triton.jit
 def _unpack(
-    weight, sizes, code, outer_code, outer_sizes, outer_offsets, parts, out, from_block, to_block, width,
+    weight, sizes, code, outer_code, outer_sizes, outer_offsets, parts, out, blocks, width,
     NESTED: tl.constexpr, OUTER: tl.constexpr, PARTS: tl.constexpr, PAIRED: tl.constexpr, COUNT: tl.constexpr,
 ):  # fmt: skip
-    block = from_block + tl.program_id(0) * COUNT + tl.arange(0, COUNT)
-    there = block < to_block
+    block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)
+    there = block < blocks
     size = tl.load(sizes + block, mask=there, other=0)
     if NESTED:
         row, part = block // (width // 64), tl.zeros((COUNT,), tl.int32)
@@ -202,7 +202,7 @@ def _unpack(
     byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + pair, mask=there[:, None], other=0).to(tl.int32)
     left = (tl.load(code + (byte >> 4)) * size[:, None]).to(out.dtype.element_ty)
     right = (tl.load(code + (byte & 15)) * size[:, None]).to(out.dtype.element_ty)
-    target = out + (block - from_block)[:, None] * 64
+    target = out + block[:, None].to(tl.int64) * 64
     if PAIRED:
         place = target + pair // 4 * 8 + pair % 4
         tl.store(place, left, mask=there[:, None])
@@ -211,13 +211,11 @@ def _unpack(
         tl.store(target + tl.arange(0, 64)[None, :], tl.interleave(left, right), mask=there[:, None])
 
 
-def unpack(weights, room: torch.Tensor, outputs: slice, paired: bool) -> torch.Tensor:
-    """Packed weights of some outputs of `Merged` in `room` (outputs, width), their columns `paired` or as they are."""
-    each, count = weights.width // BLOCK, outputs.stop - outputs.start
-    out = room[: count * weights.width].view(count, weights.width)
-    _unpack[(triton.cdiv(count * each, 64),)](
+def unpack(weights, out: torch.Tensor, paired: bool) -> None:
+    """Packed weights of all of `Merged` into out (outputs, width), its columns `paired` or as they are."""
+    blocks = weights.total * weights.width // 64
+    _unpack[(triton.cdiv(blocks, 64),)](
         weights.data, weights.sizes, weights.code, weights.outer_code, weights.outer_sizes, weights.outer_offsets,
-        weights.parts, out, outputs.start * each, outputs.stop * each, weights.width, NESTED=weights.nested,
-        OUTER=weights.outer, PARTS=weights.modules, PAIRED=paired, COUNT=64, num_warps=4,
+        weights.parts, out, blocks, weights.width, NESTED=weights.nested, OUTER=weights.outer, PARTS=weights.modules,
+        PAIRED=paired, COUNT=64, num_warps=4,
     )  # fmt: skip
-    return out

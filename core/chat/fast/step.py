@@ -148,8 +148,7 @@ class Step:
         merged, out = self._weights.blocks[number].groups[group], self._out[group]
         given = self._rows >= _UNPACKED_FROM
         if given:
-            for outputs, weight in merged.slices(self._weights.room, paired=True):
-                _wide_product(x, weight, out[0][:, outputs])
+            _wide_product(x, merged.unpacked(self._weights.room, paired=True), out[0])
         if not self._tuned:
             if not given:
                 product.product(x, merged, out)

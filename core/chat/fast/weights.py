@@ -3,16 +3,12 @@
 Nothing is kept twice: the modules' own weights become views of what was merged, so the plain model goes on working.
 """
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from core.chat.fast.choice import modules_of
 
-_ROOM = 2**24  # weights unpacked at once: 32 MiB, which are multiplied before they have left the GPU's second cache
-_ALIKE = 64  # outputs, of which a slice has a multiple
 GROUPS = {"qkv": (0, 1, 2), "o": (3,), "both": (4, 5), "down": (6,)}  # of the seven projections
 
 
@@ -61,26 +57,15 @@ class Merged:
             )
             self.outer_offsets = torch.stack([state.offset.float().reshape(()) for state in states])
 
-    def slices(self, room: torch.Tensor, paired: bool = False) -> Iterator[tuple[slice, torch.Tensor]]:
-        """The weights of some outputs after the other, as the library multiplies them.
-
-        Args:
-            room: where packed ones are unpacked to, each slice over the one before.
-
-        Yields:
-            Which outputs, and their weights (outputs, inputs).
-        """
+    def unpacked(self, room: torch.Tensor, paired: bool = False) -> torch.Tensor:
+        """All weights (outputs, inputs), in `room` where they are packed."""
         if not self.packed:
-            yield slice(0, self.total), self.data
-            return
+            return self.data
         from core.chat.fast import product
 
-        fitting = room.numel() // self.width // _ALIKE * _ALIKE
-        count = math.ceil(self.total / fitting)
-        most = math.ceil(self.total / count / _ALIKE) * _ALIKE
-        for start in range(0, self.total, most):
-            outputs = slice(start, min(start + most, self.total))
-            yield outputs, product.unpack(self, room, outputs, paired)
+        out = room[: self.total * self.width].view(self.total, self.width)
+        product.unpack(self, out, paired)
+        return out
 
 
 def _merged(tensors: list[torch.Tensor], keep=None) -> torch.Tensor:
@@ -124,10 +109,9 @@ class Weights:
         self.blocks = [self._block(layer) for layer in model.model.layers]
         groups = self.blocks[0].groups
         self.packed = groups["qkv"].packed
-        # where weights are unpacked to; all kernels that do so come one after the other
-        largest = max(group.total * group.width for group in groups.values())
-        room = min(largest, max(_ROOM, _ALIKE * max(group.width for group in groups.values()))) if self.packed else 0
-        self.room = torch.empty(room, dtype=self.dtype, device=self.device)
+        # where the weights of one group are unpacked to; all kernels that do so come one after the other
+        largest = max(group.total * group.width for group in groups.values()) if self.packed else 0
+        self.room = torch.empty(largest, dtype=self.dtype, device=self.device)
         self.embedding, self.last_norm, self.lm_head = (
             model.model.embed_tokens.weight.data, model.model.norm.weight.data, model.lm_head.weight.data,
         )  # fmt: skip
