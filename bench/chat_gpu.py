@@ -155,12 +155,12 @@ def many(machine, adapters, prompts: int = 256, tokens: int = 256) -> tuple[floa
     import torch
 
     from core.chat.fast.decoder import UNHURRIED, FastDecoder
-    from core.evaluate.answering import CACHE_SHARE, JOIN_SHARE, MOST_ROWS
+    from core.evaluate.answering import JOIN_SHARE, MOST_ROWS, PAGED_SHARE
 
     config = machine.weights.model.config
     a_row = (200 + tokens) * 4 * config.num_hidden_layers * config.hidden_size  # bytes of keys and values
     decoder = FastDecoder(machine, adapters, chunk=UNHURRIED)
-    rows = min(MOST_ROWS["cuda"], int(CACHE_SHARE * torch.cuda.mem_get_info()[0] / a_row))
+    rows = min(MOST_ROWS["paged"], int(PAGED_SHARE * torch.cuda.mem_get_info()[0] / a_row))
     waiting = [(100 + seed % 100, seed, name) for seed in range(prompts) for name in (None, "tuned")]
     waiting.sort(reverse=True, key=lambda one: one[:2])
     total, began = len(waiting) * tokens, time.perf_counter()

@@ -45,6 +45,11 @@ class Lanes:
         self._renderers: dict[TemplateName, Renderer] = {}
         self._ends = _end_tokens(base)
 
+    @property
+    def paged(self) -> bool:
+        """Whether keys and values lie in pages (`core.chat.fast.pages`)."""
+        return self._machine is not None
+
     def decoder(self, waits: bool = True) -> "Decoder | FastDecoder":
         """A decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before.
 

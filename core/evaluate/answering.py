@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from core.chat.lanes import Lanes
 
 CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
-MOST_ROWS = {"cpu": 64, "cuda": 192}
+PAGED_SHARE = 0.8  # the same where keys and values lie in pages, which grow without being there twice
+MOST_ROWS = {"cpu": 64, "cuda": 128, "paged": 256}
 JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
 _SEEN_TOKENS = 24  # at the end of an answer, where a stop word may have come to stand
 
@@ -104,10 +105,11 @@ class Answering:
         """
         device = self.lanes.model.device.type
         card = gpu.memory() if device == "cuda" else None
-        free = (card.free if card else psutil.virtual_memory().available) * CACHE_SHARE
+        share, kind = (PAGED_SHARE, "paged") if self.lanes.paged else (CACHE_SHARE, device)
+        free = (card.free if card else psutil.virtual_memory().available) * share
         tokens = int(free / self.lanes.bytes_a_token())
         row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
-        fitting, most = tokens // row, self.most_rows or MOST_ROWS.get(device, MOST_ROWS["cpu"])
+        fitting, most = tokens // row, self.most_rows or MOST_ROWS.get(kind, MOST_ROWS["cpu"])
         why = "as configured" if self.most_rows else "auto: the weights are read once for all of them"
         megabytes = row * self.lanes.bytes_a_token() / 2**20
         if not fitting:
@@ -116,7 +118,7 @@ class Answering:
                 "for them. Lower the length."
             )
         if fitting < most:
-            why = f"no more fit into half of the free memory, {free / 2**30:.1f} GiB"
+            why = f"no more fit into {share:.0%} of the free memory, {free / 2**30:.1f} GiB"
         rows = min(most, fitting)
         return Room(rows, rows * row, f"{rows} answers decode together ({why}; each takes up to {megabytes:,.1f} MiB).")
 

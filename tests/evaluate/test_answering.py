@@ -141,7 +141,7 @@ def test_rows_are_bounded_by_memory(made, monkeypatch):
     free(rows=5)
     space = answering.room(50)
     assert (space.rows, space.tokens) == (5, 750)
-    assert "no more fit into half of the free memory" in space.words
+    assert "no more fit into 50% of the free memory" in space.words
     free(rows=0.5)
     with pytest.raises(StudioError, match="Lower the length"):
         answering.room(50)
