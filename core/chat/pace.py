@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from core.runs.store import RunStore
 
-SHARE = 0.25  # of one processor: on two, a run is slowed by about half of that
+SHARE = 0.12  # of one processor: while the chat computes, a run on two stands still and finds its caches empty after
 SLOWLY = "A run trains on these processors and goes first: the answers come slowly until it has ended."
 _LOOKS_EVERY = 2.0  # seconds
 
