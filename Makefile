@@ -11,9 +11,10 @@ run: $(VENV)/runtime
 	$(BIN)/python -m core models prepare
 	$(BIN)/python app.py --port $(PORT)
 
-# A file of tests stays on one worker: its tests share servers and models. A browser has the machine to itself.
+# A file of tests stays on one worker: its tests share servers and models. The order of files is that of tests/conftest.py,
+# slow ones first. A browser has the machine to itself.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m browser
 
 check: $(VENV)/dev

@@ -9,6 +9,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from core.errors import StudioError
+from core.importing import uncollected
 from core.settings import Settings, on_space
 
 
@@ -28,7 +29,8 @@ def main() -> int:
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads_dir))
         if on_space():  # what the Hub gives is kept where the disk is
             os.environ.setdefault("HF_HOME", str(settings.home / "hub"))
-        from studio.serve import serve
+        with uncollected():
+            from studio.serve import serve
 
         serve(settings, options.host, options.port, options.share)
     except StudioError as error:

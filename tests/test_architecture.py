@@ -129,10 +129,10 @@ def test_a_tab_knows_no_other_tab(path):
     assert not {name for name in names if name == "studio.app" or (name.endswith("_tab") and name != own)}
 
 
-def test_app_imports_only_the_page_and_the_settings():
+def test_app_imports_only_the_page_and_what_starts_it():
     ours = {name for name in imported((PROJECT / "app.py").read_text()) if name.partition(".")[0] in OURS}
     assert ours
-    assert all(name.startswith(("studio.", "core.settings.", "core.errors.")) for name in ours), ours
+    assert all(name.startswith(("studio.", "core.settings.", "core.errors.", "core.importing.")) for name in ours), ours
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

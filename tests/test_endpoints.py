@@ -27,6 +27,13 @@ def client(app, tmp_path_factory):
     made.close()
 
 
+@pytest.fixture
+def fresh(client):
+    """A caller of its own, which has not chosen a data set: a session that the app does not know."""
+    client.reset_session()
+    return client
+
+
 @pytest.fixture(scope="module")
 def page(app):
     made = Page(app.url)
@@ -87,9 +94,7 @@ def test_every_named_endpoint_is_misused_below(client):
 
 
 @pytest.mark.parametrize("name", MISUSES)
-def test_a_misused_endpoint_refuses_without_a_traceback(app, tmp_path, name):
-    """By a caller of its own, which has not chosen a data set."""
-    fresh = app.client(tmp_path / "client")
+def test_a_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, name):
     values = dict(MISUSES[name])
     if values.get("upload"):
         (tmp_path / "empty.json").touch()
@@ -101,18 +106,15 @@ def test_a_misused_endpoint_refuses_without_a_traceback(app, tmp_path, name):
         assert said
         assert "Traceback" not in said
         assert DEFECT not in said
-    fresh.close()
     assert DEFECT not in app.log.read_text()
     assert RunStore(app.settings).runs() == []
 
 
 @pytest.fixture
-def chosen(app, tmp_path, dataset):
+def chosen(fresh, dataset):
     """A caller that has chosen the bundled data set."""
-    made = app.client(tmp_path / "client")
-    made.predict(dataset, api_name="/choose")
-    yield made
-    made.close()
+    fresh.predict(dataset, api_name="/choose")
+    return fresh
 
 
 SQL_WALLS = {
@@ -184,13 +186,11 @@ def test_a_problem_across_fields_is_refused_by_the_server(app, client):
     assert RunStore(app.settings).runs() == []
 
 
-def test_an_uploaded_file_is_opened_and_its_rows_come_as_text(app, tmp_path):
+def test_an_uploaded_file_is_opened_and_its_rows_come_as_text(fresh, tmp_path):
     (tmp_path / "b.jsonl").write_text('{"instruction": "<img src=x onerror=alert(1)>", "output": "y"}\n')
-    fresh = app.client(tmp_path / "client")
     *_, opened = fresh.predict(upload=handle_file(str(tmp_path / "b.jsonl")), api_name="/open_file")
     fresh.predict(opened["value"], api_name="/choose")
     shown, _ = fresh.predict(sql="SELECT prompt FROM rows", api_name="/sql")
-    fresh.close()
     assert shown["value"]["data"] == [["<img src=x onerror=alert(1)>"]]
 
 

@@ -96,7 +96,7 @@ def test_its_command_serves_and_trains_where_only_the_disk_can_be_written(image)
     command = command.replace("7860", str(port))
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "STUDIO_HOME": str(image / "data"),
                    "STUDIO_EMBEDDED": str(image / "model"), "STUDIO_PASSWORD": "open sesame",
-                   "PYTHONDONTWRITEBYTECODE": "1",
+                   "PYTHONDONTWRITEBYTECODE": "1", "OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"],
                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if "site-packages" in path)}  # fmt: skip
     began = time.monotonic()
     with (image / "data" / "log").open("wb") as log:

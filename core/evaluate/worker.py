@@ -16,6 +16,7 @@ from core.evaluate import process
 from core.evaluate.answering import Answering
 from core.evaluate.answers import AnswerWriter
 from core.evaluate.store import Evaluation, EvaluationStore
+from core.importing import uncollected
 from core.models.loading import load_base
 from core.settings import Settings
 
@@ -62,8 +63,9 @@ class Worker:
         return "finished", ""
 
     def _loaded(self, asked: Ticket) -> Answering:
-        from core.chat.adapters import read_adapter
-        from core.chat.lanes import Lanes
+        with uncollected():
+            from core.chat.adapters import read_adapter
+            from core.chat.lanes import Lanes
 
         room.check_room(self.store.runs, asked.base.config)
         room.check_free(self.store.settings, asked.base.config)

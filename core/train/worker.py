@@ -19,6 +19,7 @@ from core import gpu
 from core.data import subset as subsets
 from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
+from core.importing import uncollected
 from core.models import catalogue
 from core.runs import checkpoints, checks, fitting, process, report
 from core.runs.checkpoints import Checkpoint
@@ -86,9 +87,11 @@ def train(settings: Settings, run: Run, ranks: Ranks = ALONE, meeting: Path | No
         ranks: which of the processes that train it together this is; the first reports and saves.
         meeting: where they meet, if there are several.
     """
-    from transformers import set_seed
+    with uncollected():
+        from transformers import set_seed
 
-    from core.train.callback import Reporter
+        import core.train.trainer  # noqa: F401 - the most of it, which `prepare` takes
+        from core.train.callback import Reporter
 
     began = time.monotonic()
     config, since = run.config(), _since(run, ranks)

@@ -18,7 +18,7 @@ from core.evaluate.prompts import Prompts, prompt_of
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
 
-NEW = 10
+NEW = 6
 
 
 def written(path, prompts):
