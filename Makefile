@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: run test check test-gpu pictures api audit sbom format clean
 
@@ -11,8 +11,8 @@ run: $(VENV)/runtime
 	$(BIN)/python -m core models prepare
 	$(BIN)/python app.py --port $(PORT)
 
-# A file of tests stays on one worker: its tests share servers and models. The order of files is that of tests/conftest.py,
-# slow ones first. A browser has the machine to itself.
+# Three workers on two cores: many tests wait for processes that they start. A file stays on one worker: its tests share
+# servers and models. The order of files is that of tests/conftest.py, slow ones first. A browser has the machine to itself.
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m browser

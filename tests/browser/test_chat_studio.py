@@ -57,8 +57,8 @@ def cards(page, board="now"):
 
 
 def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, server):
-    length(page, 400)
-    ask(page, "Count from one to two hundred, in words.")
+    length(page, 1000)
+    ask(page, "Write a very long story about a lighthouse and the sea.")
     until(lambda: cards(page).filter(has_text="writing").count() == 2, 120, page)
     assert page.locator("#send").inner_text() == "Answering…"
     assert page.locator("#send").is_disabled()
