@@ -4,11 +4,13 @@ Default deny: a function that was not wrapped in `told` is refused for everybody
 visitors.
 """
 
+import inspect
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import utils
 from gradio.blocks import BlockFunction
 from gradio_client.utils import is_http_url_like
 
@@ -86,6 +88,7 @@ class Guarded(gr.Blocks):
         try:
             self.permit(function, caller, options.get("session_hash"))
             refuse_urls(inputs)
+            refuse_half_an_event(function, options.get("event_data"))
         except StudioError as error:
             refusal = shown(error)
             refusal.visible = not {kind for _, kind in function.targets} <= _BY_ITSELF
@@ -140,6 +143,21 @@ def _paths(data: Any) -> list[str]:
         elif isinstance(value, (list, tuple)):
             waiting += value
     return found
+
+
+def refuse_half_an_event(function: BlockFunction, event: gr.EventData | None) -> None:
+    """Refuse an event without what its kind tells, such as a choice that names nothing: Gradio would fail on it."""
+    if event is None or function.fn is None:
+        return
+    for kind in utils.get_type_hints(function.fn).values():
+        if inspect.isclass(kind) and issubclass(kind, gr.EventData):
+            try:
+                kind(event.target, event._data)
+            except (TypeError, KeyError, AttributeError, ValueError) as error:
+                raise StudioError(
+                    f"The event that came with this call does not say what a {kind.__name__} says "
+                    f"({type(error).__name__}). Reload the page, or leave the event out."
+                ) from error
 
 
 def refuse_urls(inputs: Any) -> None:

@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from core.access import Access, Caller, Role, Way
 from core.errors import StudioError
-from studio.guarded import Guarded, Remembered, refuse_urls
+from studio.guarded import Guarded, Remembered, refuse_half_an_event, refuse_urls
 from studio.told import told
 
 OWNER, VISITOR = Caller(Role.OWNER, "user keeper"), Caller(Role.VISITOR, "browser a")
@@ -64,6 +65,23 @@ def test_no_address_is_taken_for_a_file(path):
     with pytest.raises(StudioError, match="never fetched"):
         refuse_urls([1, {"deep": [{"path": path}]}])
     refuse_urls([path, {"path": "/home/file"}, {"path": None}])
+
+
+def chosen(event: gr.SelectData):
+    return event.index
+
+
+@pytest.mark.parametrize("data", [None, {}, [], "x", 3, {"value": 1}])
+def test_an_event_that_says_half_is_refused(data):
+    event = gr.EventData(None, data)
+    with pytest.raises(StudioError, match="does not say what a SelectData says"):
+        refuse_half_an_event(function(told(chosen)), event)
+    refuse_half_an_event(function(told(handler)), event)
+
+
+def test_a_whole_event_or_none_is_let_through():
+    refuse_half_an_event(function(told(chosen)), None)
+    refuse_half_an_event(function(told(chosen)), gr.EventData(None, {"index": 1, "value": "a"}))
 
 
 def test_only_the_newest_are_remembered(monkeypatch):
