@@ -20,7 +20,7 @@ from core.data.table import TRAIN
 from core.errors import StudioError
 from core.markdown import plain
 
-NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "x" * 200_000, "nul \x00 here", "tab\tand\\", "'; --",
+NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "x" * 10_000_000, "nul \x00 here", "tab\tand\\", "'; --",
          "=SUM(A1)", " spaces ", "日本 🎈 e\u0301", "[1, 2]", '{"a": 1}', "null", "007",
          "\u2028line", "### Human", "<s"]  # fmt: skip
 
@@ -47,28 +47,17 @@ def written(settings, name: str, missing: dict[str, list[int]]) -> list:
     return [until_last_answer(messages) for _, row, messages in subset.stream(settings, name) if row not in gone]
 
 
-def come_back_equal(settings, tmp_path, texts, form, kind):
-    if form == "text":
-        data = opened(settings, tmp_path, [{"text": text} for text in texts])
-    else:
-        data = talks(settings, tmp_path, [talk(f"{i} {text}", f"{text} {i}") for i, text in enumerate(texts)])
-    cut(settings, data)
-    done = export.export(settings, "s", form, [kind])
-    assert done.rows >= len(texts) - 3
-    assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
-
-
 @pytest.mark.parametrize("kind", FILE_KINDS)
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
 def test_nasty_rows_come_back_equal_in_every_format_and_kind_of_file(settings, tmp_path, form, kind):
-    come_back_equal(settings, tmp_path, NASTY, form, kind)
-
-
-@pytest.mark.parametrize("form", EXPORT_FORMATS)
-def test_a_text_of_ten_million_characters_comes_back_equal(settings, tmp_path, form):
-    """In every format, and in every kind of file, by turns."""
-    kind = FILE_KINDS[EXPORT_FORMATS.index(form) % len(FILE_KINDS)]
-    come_back_equal(settings, tmp_path, ["x" * 10_000_000, *NASTY], form, kind)
+    if form == "text":
+        data = opened(settings, tmp_path, [{"text": text} for text in NASTY])
+    else:
+        data = talks(settings, tmp_path, [talk(f"{i} {text}", f"{text} {i}") for i, text in enumerate(NASTY)])
+    cut(settings, data)
+    done = export.export(settings, "s", form, [kind])
+    assert done.rows >= len(NASTY) - 3
+    assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
 
 
 @pytest.mark.parametrize("file", ["alpaca_identity_91.json", "sharegpt_tools_300.json",
