@@ -24,6 +24,9 @@ sys.path.insert(0, str(PROJECT))
 
 FLOOR = 3.8e9 / 3.0e12  # seconds a step
 NEW = 100
+MANY, MANY_TOKENS = 256, 256  # prompts, and new tokens of each
+CONTINUOUS = "continuous batching"
+PATIENCE = 240  # seconds for a peer in a process of its own
 LANES = {"base": [None], "tuned": ["tuned"], "base and tuned": [None, "tuned"], "four": [None, "tuned", None, "tuned"]}
 
 
@@ -116,6 +119,37 @@ def by_unsloth(model: str) -> None:
     print("RESULT " + json.dumps({"Unsloth, both, one after the other": 2 * NEW / (base + tuned)}))
 
 
+def by_continuous_batching() -> None:
+    """In a process of its own: prints tokens/s of the base's answers to the many prompts, by transformers' own way."""
+    from transformers import GenerationConfig
+
+    model = llama7b()
+    asked = GenerationConfig(max_new_tokens=MANY_TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
+    prompts = [random_ids(100 + seed % 100, seed) for seed in range(MANY)]
+    for inputs in (prompts[:8], prompts):
+        began = time.perf_counter()
+        said = model.generate_batch(inputs, generation_config=asked)
+        seconds = time.perf_counter() - began
+    count = sum(len(one.generated_tokens) for one in said.values())
+    print("RESULT " + json.dumps({"transformers' continuous batching, base, many prompts": count / seconds}))
+
+
+def in_a_process(variant: str, options: argparse.Namespace, site: str | None = None) -> dict[str, float]:
+    """What a variant of this script found; {} and why, printed, where it failed."""
+    command = [sys.executable, __file__, "--variant", variant]
+    command += ["--unsloth-model", options.unsloth_model] if options.unsloth_model else []
+    environment = os.environ | ({"PYTHONPATH": site} if site else {})
+    try:
+        found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        print(f"{variant} was not ready after {PATIENCE} s.")
+        return {}
+    told = found.stdout.partition("RESULT ")[2]
+    if not told:
+        print(f"{variant} failed: {found.stderr[-500:]}")
+    return json.loads(told.splitlines()[0]) if told else {}
+
+
 class Counted:
     """A row of so many tokens, and when its first one came."""
 
@@ -150,7 +184,7 @@ def answered(decoder, names: list[str | None], context: int, tokens: int, sampli
     return (time.perf_counter() - began) / (tokens - before), rows
 
 
-def many(machine, adapters, prompts: int = 256, tokens: int = 256) -> tuple[float, int]:
+def many(machine, adapters, prompts: int = MANY, tokens: int = MANY_TOKENS) -> tuple[float, int]:
     """Tokens/s of prompts of 100 to 200 tokens x 2 lanes, and how many rows at once, as an evaluation has them."""
     import torch
 
@@ -225,8 +259,8 @@ def main() -> None:
     parser.add_argument("--skip-peers", action="store_true")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.variant == "unsloth":
-        by_unsloth(options.unsloth_model)
+    if options.variant:
+        by_unsloth(options.unsloth_model) if options.variant == "Unsloth" else by_continuous_batching()
         return
     import torch
 
@@ -238,13 +272,9 @@ def main() -> None:
         adapter = made_adapter(model, Path(scratch))
         if not options.skip_peers:
             rates, said = by_peers(model, adapter)
+            rates |= in_a_process(CONTINUOUS, options)
         if options.unsloth_model:
-            command = [sys.executable, __file__, "--variant", "unsloth", "--unsloth-model", options.unsloth_model]
-            environment = os.environ | ({"PYTHONPATH": options.unsloth_site} if options.unsloth_site else {})
-            found = subprocess.run(command, env=environment, capture_output=True, text=True)
-            told = found.stdout.partition("RESULT ")[2]
-            rates |= json.loads(told.splitlines()[0]) if told else {}
-            print("" if told else f"Unsloth failed: {found.stderr[-500:]}")
+            rates |= in_a_process("Unsloth", options, options.unsloth_site)
         print("| way, 200 tokens in, 100 out | tok/s |\n|---|---|")
         for way, rate in rates.items():
             print(f"| {way} | {rate:.1f} |", flush=True)

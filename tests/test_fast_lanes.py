@@ -47,9 +47,10 @@ def test_without_a_gpu_the_model_itself_decodes_and_it_is_said(tokenizer):
 
 
 @pytest.mark.parametrize("double", [True, False])
-def test_llamas_in_4_bits_or_16_are_served(double):
+def test_llamas_in_4_bits_16_or_32_are_served(double):
     assert choice.unlike(packed(served(), double)) is None
     assert choice.unlike(served()) is None
+    assert choice.unlike(served(dtype=torch.float32)) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_llamas_in_4_bits_or_16_are_served(double):
         ({"attention_bias": True}, "biases"),
         ({"intermediate_size": 200}, "no multiple of 64"),
         ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "positions are of the kind"),
-        ({"dtype": torch.float32}, "computes in torch.float32"),
+        ({"dtype": torch.float64}, "computes in torch.float64"),
     ],
 )
 def test_what_is_not_served_has_its_reason(over, reason):
@@ -157,6 +158,7 @@ def picks_agree():
 def kernels_agree():
     """Interpreted kernels against dequantised weights, and the decoder without graphs against the plain one."""
     from core.chat.fast import product
+    from core.chat.fast.lora import Lora
     from core.chat.fast.slots import paired
     from core.chat.fast.weights import Merged
 
@@ -166,9 +168,9 @@ def kernels_agree():
     whole = torch.cat([dequantize_4bit(m.weight.data, m.weight.quant_state) for m in modules])
     merged, x = Merged(modules), torch.randn(3, 128)
     a, b, slots = torch.randn(2, 48, 128), torch.randn(2, 256, 16), torch.tensor([-1, 1, 0], dtype=torch.int32)
-    out, lowered = torch.zeros(2, 3, 256), torch.zeros(2, 3, 48)
-    product.lower(x, a, slots, lowered)
-    product.product(paired(x), merged, out, lowered, b, slots)
+    out, done = torch.zeros(2, 3, 256), torch.zeros(2, dtype=torch.int32)
+    columns = paired(a.flatten(0, 1)).view(a.shape)
+    product.product(paired(x), merged, out, Lora(columns, b, slots, torch.zeros(2, 3, 48), done, 0))
     expected = x @ whole.T
     for row, slot in ((1, 1), (2, 0)):
         low = (a[slot] @ x[row]).view(3, 16)
@@ -192,7 +194,8 @@ def decoders_agree(model):
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    said, machine = [], Machine(model, graphs=False)
+    said, machine, by_library = [], Machine(model, graphs=False), step.by_library
+    step.by_library = lambda rows, dtype: False
     for make in (Decoder, *[lambda _, rows: FastDecoder(machine, rows, chunk=12)] * 2):
         decoder = make(model, rows)
         said.append([])
@@ -207,7 +210,7 @@ def decoders_agree(model):
         while decoder.step():
             pass
         if make is not Decoder:
-            step._UNPACKED_FROM = 1
+            step.by_library = by_library  # which in float32 says yes
             machine._steps.clear()
             decoder.join([Row([5, 6], None, lambda logits: 7)])  # and is left so: the next one's rows have its pages
     for plain, *others in zip(*said, strict=True):

@@ -7,7 +7,7 @@ import torch
 from core.chat.adapters import Adapter
 
 _FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM")
-_DTYPES = (torch.bfloat16, torch.float16)  # tensor cores take them; in float32 a kernel compiles for a minute
+_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 _ROTARY = ("default", "linear", "llama3", "yarn")  # whose angles do not change with the length of the text
 _ATTENTION, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 
@@ -63,7 +63,7 @@ def names_of(number: int) -> list[str]:
 def _unlike_linear(module: torch.nn.Module) -> str | None:
     kind = type(module).__name__
     if kind not in ("Linear", "Linear4bit"):
-        return f"{kind} is not a weight in 4 bits or 16"
+        return f"{kind} is neither whole nor in 4 bits"
     if module.bias is not None:
         return "its projections have biases"
     if module.in_features % 64 or module.out_features % 64:

@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
+from core.chat.fast.lora import Lora
 from core.chat.fast.small import begin, chained
 from core.chat.fast.stream import four_bytes, serves, stream
 
@@ -149,36 +150,37 @@ def lower(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.Tens
 
 
 def product(
-    x: torch.Tensor, weights, out: torch.Tensor, lowered: torch.Tensor | None = None, b: torch.Tensor | None = None,
-    slots: torch.Tensor | None = None, *, step: int = 2, given: bool = False,
-) -> None:  # fmt: skip
+    x: torch.Tensor, weights, out: torch.Tensor, lora: Lora | None = None, *, step: int = 2, given: bool = False
+) -> None:
     """x Wᵀ, plus LoRA's share, in parts that add up.
 
     Args:
         x: (rows, width), paired where the weights are packed.
         weights: `core.chat.fast.weights.Merged`.
         out: (splits, rows, outputs), float32.
-        lowered: of `lower`, its ranks those of each module after the other; None without LoRA.
-        b: (slots, outputs, rank), the scale in it.
+        lora: each row's adapter.
         step: blocks that are read at once.
         given: x Wᵀ stands in `out` already.
     """
     if serves(x, weights) and not given:
-        stream(x, weights, out, lowered, b, slots)
+        stream(x, weights, out, lora)
         return
     (rows, width), splits = x.shape, len(out)
-    wide, lora = padded(rows), lowered is not None
-    rank = b.shape[2] if lora else 16
+    wide, rank, pieces = padded(rows), 16, 1
+    lowered, b, slots, count, ranks = out, x, weights.parts, 0, 0
+    if lora is not None:
+        lowered, b, slots, count, ranks = lora.lowered, lora.b, lora.slots, *lora.a.shape[:2]
+        rank, pieces = b.shape[2], len(lowered)
+        lower(x, lora.a, slots, lowered)
     asm = None
     if weights.packed and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
         asm = four_bytes(weights.codes, x.dtype)
     _product[(weights.total // TILE, splits, triton.cdiv(rows, wide))](
         x, weights.data, weights.sizes, weights.code, weights.outer_code, weights.outer_sizes, weights.outer_offsets,
-        weights.parts, out, lowered if lora else out, b if lora else x, slots if lora else weights.parts,
-        rows, width, weights.total, len(b) if lora else 0, lowered.shape[2] if lora else 0,
+        weights.parts, out, lowered, b, slots, rows, width, weights.total, count, ranks,
         ROWS=wide, TILE=TILE, SPLITS=splits, STEP=step, PACKED=weights.packed, NESTED=weights.nested,
-        OUTER=weights.outer, ASM=asm, PARTS=weights.modules, LORA=lora, RANK=rank, CHUNK=min(rank, 64),
-        PIECES=len(lowered) if lora else 1, GIVEN=given, CHAINED=chained(x), launch_pdl=chained(x),
+        OUTER=weights.outer, ASM=asm, PARTS=weights.modules, LORA=lora is not None, RANK=rank,
+        CHUNK=min(rank, 64), PIECES=pieces, GIVEN=given, CHAINED=chained(x), launch_pdl=chained(x),
         num_warps=4 if wide < 64 else 8, num_stages=3 if wide < 64 else 2,
     )  # fmt: skip
 

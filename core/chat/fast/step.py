@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from core.chat.fast import attention, product, small, stream
+from core.chat.fast.lora import Lora
 from core.chat.fast.pages import Pages
 from core.chat.fast.slots import Slots
 from core.chat.fast.weights import Merged, Weights
@@ -15,6 +16,7 @@ from core.chat.fast.weights import Merged, Weights
 _PROGRAMS = 1024  # that a product is shared out among, to keep a large GPU's memory busy
 _UNPACKED_FROM = 33  # rows, from which on it is faster to unpack the weights and leave the product to the library
 _PIECES = 8  # of x Aᵀ
+TURNS = {"qkv": 0, "o": 1, "both": 0, "down": 1}  # of a block's products, which come in this order
 _COMPILING = 8  # kernels at once
 
 
@@ -44,9 +46,14 @@ class State:
         )
 
 
-def splits_of(merged: Merged, rows: int) -> int:
+def by_library(rows: int, dtype: torch.dtype) -> bool:
+    """Whether whole weights are multiplied by the library. In float32, which no tensor core takes, they always are."""
+    return rows >= _UNPACKED_FROM or dtype == torch.float32
+
+
+def splits_of(merged: Merged, rows: int, dtype: torch.dtype) -> int:
     """In how many parts a product is computed: programs for all of the GPU, without many sums to be added up."""
-    if rows >= _UNPACKED_FROM:
+    if by_library(rows, dtype):
         return 1
     tile = 16 * stream.TILES if rows <= stream.ROWS else product.TILE
     return max(1, min(8, merged.width // 512, round(_PROGRAMS / (merged.total // tile))))
@@ -71,12 +78,14 @@ class Step:
         self._opened = torch.empty(rows, weights.inner, **kind)
         groups = weights.blocks[0].groups
         self._out = {
-            name: torch.empty(splits_of(merged, rows), rows, merged.total, **exact) for name, merged in groups.items()
+            name: torch.empty(splits_of(merged, rows, weights.dtype), rows, merged.total, **exact)
+            for name, merged in groups.items()
         }
         self._lowered = {
             name: torch.zeros(_PIECES, rows, merged.modules * slots.rank, **exact)
             for name, merged in groups.items()
         } if tuned else {}  # fmt: skip
+        self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)
         splits = 1 << max(0, min(3, (_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
         self._parts = torch.empty(rows, weights.heads, splits, weights.head, **exact)
         self._sums = torch.empty(rows, weights.heads, splits, 2, **exact)
@@ -111,6 +120,7 @@ class Step:
     def capture(self) -> None:
         """Once without a row, so that the library is ready, too, then for the graph."""
         compiled(self.kernels())
+        self._done.zero_()  # they came in any order
         lengths = self._state.lengths.clone()
         self._state.lengths.fill_(-1)
         self._launch()
@@ -146,30 +156,36 @@ class Step:
 
     def _product(self, number: int, group: str, x: torch.Tensor) -> torch.Tensor:
         merged, out = self._weights.blocks[number].groups[group], self._out[group]
-        given = self._rows >= _UNPACKED_FROM
+        given = by_library(self._rows, x.dtype)
         if given:
             _wide_product(x, merged.unpacked(self._weights.room, paired=True), out[0])
-        if not self._tuned:
-            if not given:
-                product.product(x, merged, out)
-            return out
-        lowered, slots = self._lowered[group], self._state.slots
-        product.lower(x, self._slots.a[number][group], slots, lowered)
-        product.product(x, merged, out, lowered, self._slots.b[number][group], slots, given=given)
+        if self._tuned:
+            product.product(x, merged, out, self._lora(number, group), given=given)
+        elif not given:
+            product.product(x, merged, out)
         return out
+
+    def _lora(self, number: int, group: str) -> Lora:
+        held, turn = self._slots, TURNS[group]
+        return Lora(
+            held.a[number][group], held.b[number][group], self._state.slots, self._lowered[group], self._done, turn
+        )
 
 
 def compiled(kernels: list[Callable[[], object]]) -> None:
     """Have kernels compiled side by side: each takes a second, most of it outside Python."""
     run = torch.inference_mode()(lambda kernel: kernel())  # the mode is a thread's own
-    with ThreadPoolExecutor(_COMPILING) as pool:
+    # a thread has no context of CUDA before it asks for something, and the library warns of that
+    with ThreadPoolExecutor(_COMPILING, initializer=torch.cuda.synchronize) as pool:
         for done in [pool.submit(run, kernel) for kernel in kernels]:
             done.result()
 
 
 def _wide_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
     """x Wᵀ into out, float32."""
-    if x.is_cuda and x.dtype != torch.float32:
+    if x.dtype == torch.float32:
+        torch.mm(x, weight.t(), out=out)
+    elif x.is_cuda:
         torch.mm(x, weight.t(), out_dtype=torch.float32, out=out)
     else:
         out.copy_(x @ weight.t())

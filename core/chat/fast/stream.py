@@ -1,9 +1,7 @@
 """Triton kernel: the product of one to eight rows with 4-bit weights, at the pace that memory gives them.
 
-Written a thread at a time: every tensor has as many elements as the program has threads, so element n is thread n's,
-and PTX does the rest. A warp computes 16 outputs. A tensor core's product (mma.m16n8k16) does not mind in which order
-the inputs come, as long as weights and x agree: so each thread reads eight bytes of a weight's row, and the codes that
-they unpack to are its part of the operand already. Nothing goes through shared memory.
+Written a thread at a time (`core.chat.fast.mma`), in PTX: each thread reads eight bytes of a weight's row, and the
+codes that they unpack to are its part of the tensor core's operand already. Nothing goes through shared memory.
 
 For this, of every eight columns of x the even ones come first (`core.chat.fast.small.placed`).
 """
@@ -16,6 +14,8 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from core.chat.fast.lora import FETCH, WAIT, Lora, fetched, lower_piece, lower_product, raise_product, raised, waited
+from core.chat.fast.mma import LOAD, MMA, joined, kind_of, words
 from core.chat.fast.small import chained
 
 ROWS = 8  # at most
@@ -43,18 +43,9 @@ shr.u32 s, s, 16;
 shr.u32 m, m, 16;
 {second}
 """
-_MMA = "mma.sync.aligned.m16n8k16.row.col.f32.{kind}.{kind}.f32 {{$0, $1, $2, $3}}, {a}, {b}, {c};"
 _LOAD_WEIGHTS = "\n".join(
     f"ld.global.nc.L1::no_allocate.v2.b32 {{${2 * at}, ${2 * at + 1}}}, [$8+{32 * at}];" for at in range(4)
 )
-_LOAD_X = """
-ld.global.v4.b32 {$0, $1, $2, $3}, [$8];
-ld.global.v4.b32 {$4, $5, $6, $7}, [$8+16];
-"""
-
-
-def _kind(dtype: torch.dtype) -> str:
-    return {torch.bfloat16: "bf16", torch.float16: "f16"}[dtype]
 
 
 def _constants(codes: tuple[float, ...], dtype: torch.dtype) -> dict[str, str]:
@@ -81,8 +72,8 @@ def block_product(codes: tuple[float, ...], dtype: torch.dtype) -> str:
         }
         lines.append(_WORD.format(word=f"${4 + word}", **halves))
     for number, (upper, lower) in enumerate(((0, 8), (2, 10), (4, 12), (6, 14))):
-        lines.append(_MMA.format(
-            kind=_kind(dtype), a=f"{{p{upper}, p{lower}, p{upper + 1}, p{lower + 1}}}",
+        lines.append(MMA.format(
+            kind=kind_of(dtype), a=f"{{p{upper}, p{lower}, p{upper + 1}, p{lower + 1}}}",
             b=f"{{${8 + 2 * number}, ${9 + 2 * number}}}", c="{$0, $1, $2, $3}" if number else "{z, z, z, z}",
         ))  # fmt: skip
     return "{\n" + "\n".join(lines) + "\n}"
@@ -106,24 +97,12 @@ def four_bytes(codes: tuple[float, ...], dtype: torch.dtype) -> str:
     return "{\n.reg .b32 s, m, a, b, c, d;\n" + _WORD.format(word="$4", **halves) + "\n}"
 
 
-@functools.cache
-def lora_product(dtype: torch.dtype) -> str:
-    """PTX: $8 to $11 are a thread's part of B, $12 to $15 of x Aᵀ in float32, $4 to $7 what it is added to."""
-    kind = _kind(dtype)
-    cvt = f"cvt.rn.{kind}x2.f32"
-    product = _MMA.format(kind=kind, a="{$8, $9, $10, $11}", b="{u, v}", c="{$4, $5, $6, $7}")
-    return f"{{\n.reg .b32 u, v;\n{cvt} u, $13, $12;\n{cvt} v, $15, $14;\n{product}\n}}"
-
-
 @triton.jit
 def _scaled(
     sums, bytes_, w0, w1, v0, v1, address, upper, lower, at: tl.constexpr, ASM: tl.constexpr, LOAD: tl.constexpr
 ):
     """Four sums with one block's products times its sizes added."""
-    x0, x1, x2, x3, x4, x5, x6, x7 = tl.inline_asm_elementwise(
-        LOAD, "=&r,=&r,=&r,=&r,=&r,=&r,=&r,=&r,l", [address + 128 * at],
-        dtype=(tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32), is_pure=True, pack=1,
-    )  # fmt: skip
+    x0, x1, x2, x3, x4, x5, x6, x7 = words(address + 128 * at, LOAD)
     t0, t1, t2, t3 = bytes_
     d0, d1, d2, d3 = tl.inline_asm_elementwise(
         ASM, "=&f,=&f,=&f,=&f,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r",
@@ -135,22 +114,9 @@ def _scaled(
 
 
 @triton.jit
-def _words(address, LOAD: tl.constexpr):
-    return tl.inline_asm_elementwise(
-        LOAD, "=r,=r,=r,=r,=r,=r,=r,=r,l", [address],
-        dtype=(tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32, tl.int32), is_pure=True, pack=1,
-    )  # fmt: skip
-
-
-@triton.jit
 def _from(value, lane, SHUFFLE: tl.constexpr):
     """The value that a lane holds."""
     return tl.inline_asm_elementwise(SHUFFLE, "=f,f,r", [value, lane], dtype=tl.float32, is_pure=True, pack=1)
-
-
-@triton.jit
-def _joined(value, TILES: tl.constexpr, TEAMS: tl.constexpr):
-    return tl.sum(tl.reshape(value, (TEAMS, 32 * TILES)), 0)
 
 
 @triton.jit
@@ -181,39 +147,11 @@ def _group_added(
 
 
 @triton.jit
-def _lora_added(
-    sums, lowered, b, one, asks, o, group, quarter, part, rows, total, ranks,
-    RANK: tl.constexpr, PIECES: tl.constexpr, LORA_ASM: tl.constexpr,
-):  # fmt: skip
-    """Four sums with B (x Aᵀ) of slot `one` added for the rows that ask for it."""
-    c0, c1, c2, c3 = sums
-    for chunk in tl.static_range(0, RANK, 16):
-        rank = chunk + quarter * 2
-        factors = b + ((one * total + o).to(tl.int64) * RANK + rank) // 2
-        b0, b2 = tl.load(factors), tl.load(factors + 4)
-        b1, b3 = tl.load(factors + 4 * RANK), tl.load(factors + 4 * RANK + 4)
-        low = lowered + group * ranks + part * RANK + rank
-        zero = tl.zeros_like(c0)
-        r0, r1, r2, r3 = zero, zero, zero, zero
-        for piece in tl.static_range(PIECES):
-            r0 += tl.load(low + piece * rows * ranks, mask=asks, other=0.0)
-            r1 += tl.load(low + piece * rows * ranks + 1, mask=asks, other=0.0)
-            r2 += tl.load(low + piece * rows * ranks + 8, mask=asks, other=0.0)
-            r3 += tl.load(low + piece * rows * ranks + 9, mask=asks, other=0.0)
-        c0, c1, c2, c3 = tl.inline_asm_elementwise(
-            LORA_ASM, "=&f,=&f,=&f,=&f,f,f,f,f,r,r,r,r,f,f,f,f",
-            [c0, c1, c2, c3, b0, b1, b2, b3, r0, r1, r2, r3],
-            dtype=(tl.float32, tl.float32, tl.float32, tl.float32), is_pure=True, pack=1,
-        )  # fmt: skip
-    return c0, c1, c2, c3
-
-
-@triton.jit
 def _stored(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.constexpr):
     c0, c1, c2, c3 = sums
     if TEAMS > 1:
-        c0, c1 = _joined(c0, TILES, TEAMS), _joined(c1, TILES, TEAMS)
-        c2, c3 = _joined(c2, TILES, TEAMS), _joined(c3, TILES, TEAMS)
+        c0, c1 = joined(c0, TILES, TEAMS), joined(c1, TILES, TEAMS)
+        c2, c3 = joined(c2, TILES, TEAMS), joined(c3, TILES, TEAMS)
     thread = tl.arange(0, 32 * TILES)
     o = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4
     row = thread % 4 * 2
@@ -225,14 +163,16 @@ def _stored(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.
 
 
 @triton.jit
-def _stream(
-    x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b, slots,
-    rows, width, total, slot_count, ranks,
+def _multiplied(
+    number, x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b, slots, done, turn,
+    goal, rows, width, total, slot_count, ranks,
     SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
     PARTS: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
-    ASM: tl.constexpr, LORA_ASM: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
+    ASM: tl.constexpr, RAISE: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
+    WAIT: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
-    tile, split = tl.program_id(0), tl.program_id(1)
+    tiles = total // (16 * TILES)
+    tile, split = number % tiles, number // tiles
     SIZE: tl.constexpr = 32 * TILES * TEAMS
     thread = tl.arange(0, SIZE)
     team, warp = thread // (32 * TILES), thread // 32 % TILES
@@ -261,17 +201,23 @@ def _stream(
     spot = held + lane * 4  # a copy for each lane: what the compiler knows to be the same for all it would move about
     bytes_ = (tl.load(spot), tl.load(spot + 1), tl.load(spot + 2), tl.load(spot + 3))
     step = tl.minimum(begin, groups - 1)
-    upper_words, lower_words = _words(upper_at + step * 128, WEIGHTS), _words(lower_at + step * 128, WEIGHTS)
+    upper_words, lower_words = words(upper_at + step * 128, WEIGHTS), words(lower_at + step * 128, WEIGHTS)
+    if LORA:  # noqa: SIM102  decided when this is compiled
+        if split == 0:
+            fetched(b, slot_count, o, quarter, total, RANK, FETCH)
     if CHAINED:  # weights may be read while the kernel before still writes x
         gdc_launch_dependents()
         gdc_wait()
+    if LORA:  # noqa: SIM102
+        if number == 0:
+            tl.store(done + 1 - turn, 0)
     for number in tl.range(0, steps):
         now_upper, now_lower = upper_words, lower_words
         step = tl.minimum(begin + number, groups - 1)
         counts = tl.where(begin + number < groups, 1.0, 0.0)  # the last team's share may be less
         # the next are on their way while these are multiplied
         after = tl.minimum(begin + number + 1, groups - 1)
-        upper_words, lower_words = _words(upper_at + after * 128, WEIGHTS), _words(lower_at + after * 128, WEIGHTS)
+        upper_words, lower_words = words(upper_at + after * 128, WEIGHTS), words(lower_at + after * 128, WEIGHTS)
         # each of the four threads of a row looks one block's size up, and tells the others
         place = o * blocks + step * 4 + quarter
         outer_place = (outer_start * OUTER) + (o - first) * blocks + step * 4
@@ -281,16 +227,42 @@ def _stream(
         )
         at = x_at + step * 512
         sums = _group_added(sums, bytes_, now_upper, now_lower, upper, lower, at, mine, ASM, LOAD, SHUFFLE)
-    if LORA:  # noqa: SIM102  decided when this is compiled
+    if LORA:  # noqa: SIM102
         if split == 0:
+            nothing = waited(done + turn, goal, lane, WAIT)
             slot = tl.load(slots + group, mask=group < rows, other=-1)
             for one in tl.range(0, slot_count):
                 asks = (slot == one) & (team == 0)
                 if tl.max(asks.to(tl.int32), 0) > 0:
-                    sums = _lora_added(
-                        sums, lowered, b, one, asks, o, group, quarter, part, rows, total, ranks, RANK, PIECES, LORA_ASM
-                    )
+                    sums = raised(
+                        sums, lowered, b, one, asks, o, group, quarter, part, rows, total, ranks, nothing,
+                        RANK, PIECES, RAISE,
+                    )  # fmt: skip
     _stored(sums, out, tile, split, rows, total, TILES, TEAMS)
+
+
+@triton.jit
+def _stream(
+    x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, a, b, slots, done, turn,
+    goal, rows, width, total, slot_count, ranks,
+    SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
+    PARTS: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
+    ASM: tl.constexpr, LOWER: tl.constexpr, RAISE: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr,
+    SHUFFLE: tl.constexpr, WAIT: tl.constexpr, FETCH: tl.constexpr,
+):  # fmt: skip
+    number = tl.program_id(0)
+    if number < goal:  # 0 without LoRA
+        if LORA:
+            lower_piece(
+                x, a, lowered, slots, done + turn, number, rows, width, ranks, TILES * TEAMS, PIECES, LOWER, LOAD,
+                CHAINED,
+            )  # fmt: skip
+    else:
+        _multiplied(
+            number - goal, x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b,
+            slots, done, turn, goal, rows, width, total, slot_count, ranks, SPLITS, TILES, TEAMS, NESTED, OUTER, PARTS,
+            LORA, RANK, PIECES, CHAINED, ASM, RAISE, WEIGHTS, LOAD, SHUFFLE, WAIT, FETCH,
+        )  # fmt: skip
 
 
 _SHUFFLE = "shfl.sync.idx.b32 $0, $1, $2, 0x1f, 0xffffffff;"
@@ -308,22 +280,26 @@ def serves(x: torch.Tensor, weights) -> bool:
 
 
 def stream(
-    x: torch.Tensor, weights, out: torch.Tensor, lowered: torch.Tensor | None = None, b: torch.Tensor | None = None,
-    slots: torch.Tensor | None = None, tiles: int = TILES, teams: int = TEAMS,
-) -> None:  # fmt: skip
+    x: torch.Tensor, weights, out: torch.Tensor, lora: Lora | None = None, tiles: int = TILES, teams: int = TEAMS
+) -> None:
     """As `core.chat.fast.product.product`.
 
     Args:
         tiles, teams: warps of a program: each of 16 outputs, and how many share a tile's inputs.
     """
-    (rows, width), splits, lora = x.shape, len(out), lowered is not None
-    _stream[(weights.total // (16 * tiles), splits)](
+    (rows, width), splits = x.shape, len(out)
+    none = weights.parts  # what a kernel is not to read must still be something
+    lowered, a, b, slots, done = (out, x, none, none, none)
+    turn, goal, count, ranks, rank, pieces = 0, 0, 0, 0, 16, 1
+    if lora is not None:
+        lowered, a, b, slots, done = lora.lowered, lora.a, lora.b.view(torch.int32), lora.slots, lora.done
+        turn, goal, (count, ranks), rank, pieces = lora.turn, lora.programs, a.shape[:2], lora.b.shape[2], len(lowered)
+    _stream[(goal + splits * (weights.total // (16 * tiles)),)](
         x, weights.data, _held(weights.codes, x.dtype, x.device), weights.sizes, weights.outer_code,
-        weights.outer_sizes, weights.outer_offsets, weights.parts, out, lowered if lora else out,
-        b.view(torch.int32) if lora else weights.parts, slots if lora else weights.parts,
-        rows, width, weights.total, len(b) if lora else 0, lowered.shape[2] if lora else 0,
+        weights.outer_sizes, weights.outer_offsets, weights.parts, out, lowered, a, b, slots, done, turn, goal,
+        rows, width, weights.total, count, ranks,
         SPLITS=splits, TILES=tiles, TEAMS=teams, NESTED=weights.nested, OUTER=weights.outer, PARTS=weights.modules,
-        LORA=lora, RANK=b.shape[2] if lora else 16, PIECES=len(lowered) if lora else 1,
-        ASM=block_product(weights.codes, x.dtype), LORA_ASM=lora_product(x.dtype), WEIGHTS=_LOAD_WEIGHTS,
-        LOAD=_LOAD_X, SHUFFLE=_SHUFFLE, CHAINED=chained(x), launch_pdl=chained(x), num_warps=tiles * teams,
+        LORA=lora is not None, RANK=rank, PIECES=pieces, ASM=block_product(weights.codes, x.dtype),
+        LOWER=lower_product(x.dtype), RAISE=raise_product(x.dtype), WEIGHTS=_LOAD_WEIGHTS, LOAD=LOAD,
+        SHUFFLE=_SHUFFLE, WAIT=WAIT, FETCH=FETCH, CHAINED=chained(x), launch_pdl=chained(x), num_warps=tiles * teams,
     )  # fmt: skip
