@@ -1,8 +1,8 @@
 """Triton kernels: one new token of every row looks at the row's own tokens, which lie in pages.
 
 The rotary embedding of the new token (Su et al. 2021) and its place in the cache are done on the way. A row's tokens
-are shared out among `SPLITS` programs whose results are joined after (flash decoding, Dao et al. 2023): the softmax's
-maximum and sum are kept beside each.
+are shared out among `SPLITS` programs (flash decoding, Dao et al. 2023), which keep the softmax's maximum and sum
+beside their result; the last of them to be done joins all, which spares a launch.
 """
 
 import torch
@@ -24,8 +24,25 @@ def _part(projected, rows, row, total, column, inside, PARTS: tl.constexpr):
 
 
 @triton.jit
+def _joined(room, sums, place, whole, mine, there, WIDTH: tl.constexpr, SPLITS: tl.constexpr):
+    """The parts' results as one, past the first cache, which may hold what was here before."""
+    highest = tl.load(sums + 2 * place, mask=there, other=0.0, cache_modifier=".cg")
+    for split in tl.static_range(1, SPLITS):
+        more = tl.load(sums + 2 * (place + split), mask=there, other=0.0, cache_modifier=".cg")
+        highest = tl.maximum(highest, more)
+    found, summed = 0.0, 0.0
+    for split in tl.static_range(SPLITS):
+        part = place + split
+        share = tl.exp2(tl.load(sums + 2 * part, mask=there, other=0.0, cache_modifier=".cg") - highest)
+        summed += share * tl.load(sums + 2 * part + 1, mask=there, other=1.0, cache_modifier=".cg")
+        held = tl.load(room + part[:, None] * WIDTH + whole[None, :], mask=mine, other=0.0, cache_modifier=".cg")
+        found += share[:, None] * held
+    return found / summed[:, None]
+
+
+@triton.jit
 def _attend(
-    projected, cos, sin, keys, values, table, lengths, out, sums, rows, total, pages, scale,
+    projected, cos, sin, keys, values, table, lengths, out, room, sums, done, rows, total, pages, scale,
     HEADS: tl.constexpr, SHARED: tl.constexpr, GROUP: tl.constexpr, HALF: tl.constexpr, PAGE: tl.constexpr,
     TILE: tl.constexpr, SPLITS: tl.constexpr, PARTS: tl.constexpr, PAIRED: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
@@ -84,38 +101,25 @@ def _attend(
         highest = higher
 
     asking = head * SHARED + own
+    column = asking[:, None] * width + whole[None, :]
+    target = out + row * HEADS * SHARED * width + placed(column, PAIRED)
     if SPLITS == 1:
-        column = asking[:, None] * width + whole[None, :]
-        full = HEADS * SHARED * width
-        tl.store(out + row * full + placed(column, PAIRED), (found / summed[:, None]).to(kind), mask=mine)
+        tl.store(target, (found / summed[:, None]).to(kind), mask=mine)
     else:
-        place = (row * HEADS * SHARED + asking) * SPLITS + split
-        tl.store(out + place[:, None] * width + whole[None, :], found, mask=mine)
-        tl.store(sums + 2 * place, highest, mask=own < SHARED)
-        tl.store(sums + 2 * place + 1, summed, mask=own < SHARED)
-
-
-@triton.jit
-def _join(
-    parts, sums, out,
-    WIDTH: tl.constexpr, HEADS: tl.constexpr, SPLITS: tl.constexpr, PAIRED: tl.constexpr, CHAINED: tl.constexpr,
-):  # fmt: skip
-    begin(CHAINED)
-    row, head = tl.program_id(0), tl.program_id(1)
-    split, whole = tl.arange(0, SPLITS), tl.arange(0, WIDTH)
-    place = (row * HEADS + head) * SPLITS + split
-    highest, summed = tl.load(sums + 2 * place), tl.load(sums + 2 * place + 1)
-    share = tl.exp2(highest - tl.max(highest, 0))
-    share /= tl.sum(share * summed, 0)
-    found = tl.sum(tl.load(parts + place[:, None] * WIDTH + whole[None, :]) * share[:, None], 0)
-    column = placed(head * WIDTH + whole, PAIRED)
-    tl.store(out + row * HEADS * WIDTH + column, found.to(out.dtype.element_ty))
+        place = (row * HEADS * SHARED + asking) * SPLITS
+        tl.store(room + (place + split)[:, None] * width + whole[None, :], found, mask=mine)
+        tl.store(sums + 2 * (place + split), highest, mask=own < SHARED)
+        tl.store(sums + 2 * (place + split) + 1, summed, mask=own < SHARED)
+        tl.debug_barrier()
+        if tl.atomic_add(done + row * HEADS + head, 1, sem="acq_rel", scope="gpu") == SPLITS - 1:
+            tl.store(target, _joined(room, sums, place, whole, mine, own < SHARED, width, SPLITS).to(kind), mask=mine)
+            tl.store(done + row * HEADS + head, 0)  # for the next step
 
 
 def attend(
     projected: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
     table: torch.Tensor, lengths: torch.Tensor, out: torch.Tensor, parts: torch.Tensor, sums: torch.Tensor,
-    scale: float, paired: bool,
+    done: torch.Tensor, scale: float, paired: bool,
 ) -> None:  # fmt: skip
     """Attention of one new token a row, which is put into the cache.
 
@@ -127,6 +131,7 @@ def attend(
         lengths: (rows,), int32: tokens in the cache; below 0 the row is nobody's, and what comes out is of no use.
         out: (rows, heads head width).
         parts, sums: room for (rows, heads, splits, head width) and (rows, heads, splits, 2), float32.
+        done: (rows, key heads), int32, zeros, which are there again after.
         scale: of the scores.
     """
     count, rows, total = projected.shape
@@ -134,14 +139,9 @@ def attend(
     heads, splits = total // width - 2 * key_heads, parts.shape[2]
     shared = heads // key_heads
     _attend[(rows, key_heads, splits)](
-        projected, cos, sin, keys, values, table, lengths, out if splits == 1 else parts, sums,
+        projected, cos, sin, keys, values, table, lengths, out, parts, sums, done,
         rows, total, table.shape[1], scale * _LOG2_E,
         HEADS=key_heads, SHARED=shared, GROUP=max(16, triton.next_power_of_2(shared)), HALF=width // 2, PAGE=page,
         TILE=TILE, SPLITS=splits, PARTS=count, PAIRED=paired, CHAINED=chained(out), launch_pdl=chained(out),
         num_warps=4, num_stages=2 if keys.element_size() == 2 else 1,  # float32 fits into a small card's cache but once
     )  # fmt: skip
-    if splits > 1:
-        _join[(rows, heads)](
-            parts, sums, out, WIDTH=width, HEADS=heads, SPLITS=splits, PAIRED=paired, CHAINED=chained(out),
-            launch_pdl=chained(out), num_warps=2,
-        )  # fmt: skip

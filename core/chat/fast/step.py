@@ -89,6 +89,7 @@ class Step:
         splits = 1 << max(0, min(3, (_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
         self._parts = torch.empty(rows, weights.heads, splits, weights.head, **exact)
         self._sums = torch.empty(rows, weights.heads, splits, 2, **exact)
+        self._joining = torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)
 
     def run(self) -> None:
@@ -151,7 +152,8 @@ class Step:
         weights = self._weights
         attention.attend(
             projected, weights.cos, weights.sin, self._pages.keys[number], self._pages.values[number],
-            self._state.table, lengths, self._attended, self._parts, self._sums, weights.scale, weights.packed,
+            self._state.table, lengths, self._attended, self._parts, self._sums, self._joining,
+            weights.scale, weights.packed,
         )  # fmt: skip
 
     def _product(self, number: int, group: str, x: torch.Tensor) -> torch.Tensor:
