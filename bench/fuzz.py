@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 for folder in (PROJECT, PROJECT / "tests", PROJECT / "tests" / "attacks"):
     sys.path.insert(0, str(folder))
 
-from fuzzing import bodies, call, raw  # noqa: E402
+from fuzzing import bodies, call, raw, tracebacks  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from on_a_space import AUTHOR, browser, signed_in, space  # noqa: E402
@@ -62,10 +62,13 @@ def main() -> int:
         finally:
             app.end()
         outside, log = there(around) - before, app.log.read_text()
-        defects = log.count("Traceback")
-        print(*sorted(outside), *log[log.find("Traceback") :].splitlines()[:60], sep="\n", file=sys.stderr)
+        defects = tracebacks(log)
+        first = log[log.find("Traceback") :].splitlines()[:120] if defects else []
+        print(*sorted(outside), *first, sep="\n", file=sys.stderr)
+        print(*(f"{times} x {error}" for error, times in defects.most_common()), sep="\n", file=sys.stderr)
     print("| " + " | ".join(seen) + " | tracebacks in the log | files outside | seconds |")
-    print(f"| {' | '.join(map(str, seen.values()))} | {defects} | {len(outside)} | {time.monotonic() - began:.0f} |")
+    took = time.monotonic() - began
+    print(f"| {' | '.join(map(str, seen.values()))} | {defects.total()} | {len(outside)} | {took:.0f} |")
     return 1 if outside or defects else 0
 
 

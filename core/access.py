@@ -49,10 +49,12 @@ class Caller:
     Attributes:
         name: tells callers apart, for quotas and for what is theirs; a visitor without a name shares theirs with all
             others without one.
+        before: the name of the same browser before somebody signed in there, where it had one.
     """
 
     role: Role
     name: str
+    before: str = ""
 
     @property
     def is_owner(self) -> bool:
@@ -130,13 +132,29 @@ class Access:
         if self.way is Way.PASSWORD:
             return Caller(Role.OWNER, user) if user else Caller(Role.NOBODY, "")
         person = _signed_in(session) if self.oauth else None
+        browser = f"browser {cookie}" if cookie else ""
         if person is None:
-            return Caller(Role.VISITOR, f"browser {cookie}" if cookie else "")
+            return Caller(Role.VISITOR, browser)
         name = str(person.get("preferred_username") or "")
         is_owner = bool(self.author) and self.author in {name, *_organisations(person)}
-        return Caller(Role.OWNER if is_owner else Role.VISITOR, f"user {name}")
+        return Caller(Role.OWNER if is_owner else Role.VISITOR, f"user {name}", browser)
+
+    def kept(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a sign-in stays in the browser's cookie: what `who` asks of it.
+
+        Hugging Face's tokens stay nowhere: nothing here needs them, and whoever reads a cookie would have them. Nor do
+        all organisations of a person: a browser drops a cookie of more than 4 KiB, which three of them fill.
+        """
+        person = info.get("userinfo")
+        if not isinstance(person, Mapping):
+            return {}
+        writes = [{"preferred_username": self.author, "roleInOrg": _MAY_WRITE[0]}]
+        orgs = writes if self.author in _organisations(person) else []
+        known = {"preferred_username": person.get("preferred_username"), "orgs": orgs}
+        return {"userinfo": known, "expires_at": info.get("expires_at")}
 
 
+_MAY_WRITE = ("write", "admin")
 _OAUTH = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
 
 
@@ -152,10 +170,14 @@ def _signed_in(session: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def _organisations(person: Mapping[str, Any]) -> list[str]:
-    """Those that the person can write for; whoever may only read there is no owner."""
+    """Those whose repositories, this Space among them, the person can write.
+
+    A role is told where the person agreed to that. Without it they may be a reader as well; a contributor can only
+    write what is their own.
+    """
     listed = person.get("orgs") or []
     return [
-        str(one.get("preferred_username") or one.get("name") or "")
+        str(one.get("preferred_username") or "")
         for one in listed
-        if isinstance(one, Mapping) and one.get("roleInOrg") != "read"
+        if isinstance(one, Mapping) and one.get("roleInOrg") in _MAY_WRITE
     ]

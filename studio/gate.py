@@ -28,16 +28,26 @@ _PAGE = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
 )
 _SIGNING_IN = r"/login/?|/login/huggingface|/login/callback|/logout|/gradio_api/(login_check|user|app_id)/?"
+# The name of a session is plain: Gradio makes a URL of it once the browser has left, when nobody can be answered.
 _CALLS = (
     r"/gradio_api/(info|openapi\.json|theme\.css|startup-events|queue/(join|data|status)|cancel|reset)/?"
-    r"|/gradio_api/(run|api|call|heartbeat)/.+|/gradio_api/upload_progress|/gradio_api/upload|/gradio_api/file=.+"
+    r"|/gradio_api/(run|api|call)/.+|/gradio_api/heartbeat/[A-Za-z0-9_-]{1,100}|/gradio_api/upload_progress"
+    r"|/gradio_api/upload|/gradio_api/file=.+"
 )
 OPEN = re.compile(f"(?:{_PAGE}|{_SIGNING_IN}|{_CALLS})")
+# A name with a port, as it stands in `Host`; what else stands there is taken apart by nobody in the same way.
+_HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+_NOT_SIGNED_IN = (
+    "Hugging Face did not sign you in. Close this tab and press Sign in again. If that does not help, the Space's log "
+    "says why."
+)
 _VISITOR_BODY = 2**18
-_FILE = "/gradio_api/file="
+_FILE, _HEARTBEAT = "/gradio_api/file=", "/gradio_api/heartbeat/"
+_SIGN_IN, _SIGNED_IN = "/login/huggingface", "/login/callback"
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+_NEVER = (b"x-gradio-server",)  # of a second server of Gradio's, which is not used
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-server",
-              b"x-forwarded-port", b"x-forwarded-prefix", b"x-real-ip", b"x-direct-url")  # fmt: skip
+              b"x-forwarded-port", b"x-forwarded-prefix", b"x-real-ip", b"x-direct-url", *_NEVER)  # fmt: skip
 _FRAMED_BY = "'self' https://huggingface.co https://*.huggingface.co" if on_space() else "'self'"
 # Gradio's page writes scripts and styles into itself and compiles templates; nothing comes from another host.
 CSP = (
@@ -77,8 +87,8 @@ class Gate:
         if scope["type"] != "http":  # nothing here speaks over web sockets
             await send({"type": "websocket.close", "code": 1008})
             return
-        if not self.settings.behind_proxy:
-            scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in _FORWARDED]
+        dropped = _NEVER if self.settings.behind_proxy else _FORWARDED
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in dropped]
         started = False
 
         async def answer(message: dict) -> None:
@@ -108,9 +118,12 @@ class Gate:
 
     async def _broken(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """What Gradio's routes raise for a request that is none of the page's."""
-        words = f"This request is none that the page makes ({type(error).__name__})."
         print(masked(f"{scope['method']} {scope['path'][:200]}: {error!r}"[:600]), file=sys.stderr)
         log_event("malformed", path=scope["path"], error=repr(error)[:200])
+        if scope["path"] in (_SIGN_IN, _SIGNED_IN):  # the provider's no, or no answer of it: a person reads this
+            await PlainTextResponse(_NOT_SIGNED_IN, 400)(scope, receive, answer)
+            return
+        words = f"This request is none that the page makes ({type(error).__name__})."
         await JSONResponse({"error": words}, 400)(scope, receive, answer)
 
     def _check(self, request: Request) -> None:
@@ -123,8 +136,9 @@ class Gate:
         caller = self.blocks.who(request)
         if path.startswith(_FILE):
             self._file(path.removeprefix(_FILE), caller)
-        if path in ("/gradio_api/queue/data",) or path.startswith("/gradio_api/heartbeat/"):
-            session = request.query_params.get("session_hash") or path.rpartition("/")[2]
+        if path == "/gradio_api/queue/data" or path.startswith(_HEARTBEAT):
+            beats = path.startswith(_HEARTBEAT)
+            session = path.removeprefix(_HEARTBEAT) if beats else request.query_params.get("session_hash")
             if self.access.way is Way.SPACE and not self.blocks.owns(session, caller):
                 raise Refused(403, "This session is another browser's. Load the page again.")
         if path == "/gradio_api/upload":
@@ -137,9 +151,10 @@ class Gate:
     def _from_here(self, request: Request) -> None:
         """Against pages of other sites that call this server from the browser of somebody who may."""
         host = request.headers.get("host", "")
-        ours = {host, *self.settings.known_hosts}
-        if self.settings.behind_proxy and (forwarded := request.headers.get("x-forwarded-host")):
-            ours.add(forwarded.split(",")[0].strip())
+        forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
+        if _name(host) is None or _name(forwarded) is None:
+            raise Refused(400, "A host's name is letters, digits, dots and hyphens, and after a colon its port.")
+        ours = {name for name in (host, forwarded, *self.settings.known_hosts) if name}
         if self.access.way is Way.OWN_MACHINE and _name(host) not in (*_LOCAL_NAMES, *map(_name, ours - {host})):
             # a name that somebody else's DNS points at this machine must not make their page the owner
             raise Refused(
@@ -152,7 +167,7 @@ class Gate:
                 raise Refused(403, "Pages of other sites may not read from here.")
             return
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc not in ours:
+        if origin is not None and origin.partition("://")[2] not in ours:
             raise Refused(403, "Pages of other sites may not call this server.")
         if origin is None and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Refused(403, "Pages of other sites may not call this server.")
@@ -175,12 +190,15 @@ class Gate:
             raise Refused(413, str(error)) from error
 
     def _finish(self, scope: dict, message: dict) -> None:
-        """Headers, and the status of a call that was refused, which Gradio calls 500."""
+        """Headers, the status of a call that was refused, which Gradio calls 500, and what a sign-in leaves."""
         headers = MutableHeaders(scope=message)
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
         if message["status"] == 500 and (said := scope.get(SCOPE)):
             message["status"] = said
+        session = scope.get("session") or {}
+        if scope["path"] == _SIGNED_IN and "oauth_info" in session:
+            session["oauth_info"] = self.access.kept(session["oauth_info"])
         if (
             self.access.way is Way.SPACE
             and scope["path"] == "/"
@@ -198,6 +216,10 @@ def _path(request: Request) -> str:
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 
 
-def _name(host: str) -> str:
-    """A host without its port."""
-    return (urlsplit(f"//{host}").hostname or "") if host else ""
+def _name(host: str) -> str | None:
+    """A host without its port; None for what is no host."""
+    try:
+        split = urlsplit(f"//{host}")
+        return (split.hostname or "") if _HOST.fullmatch(host) and split.port != 0 else None
+    except ValueError:  # a port beyond all ports, brackets around what is no address
+        return None

@@ -62,10 +62,17 @@ class Guarded(gr.Blocks):
         return self.access.who(session, user, cookie[:64])
 
     def owns(self, session_hash: str | None, caller: Caller) -> bool:
-        """Whether a session is the caller's; one that nobody used yet becomes so."""
+        """Whether a session is the caller's.
+
+        One that nobody used yet becomes so, and those of a browser in which the caller has signed in: the page that
+        they came from is still open there. Signing out gives none back.
+        """
         if not session_hash:
             return True
-        return self.sessions.setdefault(session_hash, caller.name) == caller.name
+        holder = self.sessions.setdefault(session_hash, caller.name)
+        if holder == caller.before != "":
+            self.sessions[session_hash] = holder = caller.name
+        return holder == caller.name
 
     def permit(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
         """Raises StudioError when the caller may not call the function."""
@@ -123,7 +130,8 @@ class Guarded(gr.Blocks):
 
     def may_fetch(self, path: str, caller: Caller) -> bool:
         """Whether a file is the caller's to have; Gradio's own rules come on top."""
-        return caller.is_owner or self.files.get(str(Path(path).resolve()), None) == caller.name
+        made_for = self.files.get(str(Path(path).resolve()), None)
+        return caller.is_owner or made_for in (caller.name, caller.before or caller.name)
 
 
 def _say(request: Any, status: int) -> None:

@@ -42,6 +42,10 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     guard(host, settings, share)
     if not settings.behind_proxy:
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn would believe whoever calls from this machine
+    if on_space():
+        # A Docker Space does not say this of itself, and where it is not said Gradio asks nobody who they are: whoever
+        # signs in there is taken for the holder of HF_TOKEN, the owner.
+        os.environ["SYSTEM"] = "spaces"
     http_server.get_space = lambda: None  # on a Space Gradio would listen for new code, too
     demo, limits, left = build(settings), Quotas(), threading.Event()
     demo.space_id = None  # the page would ask huggingface.co about it

@@ -179,7 +179,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.account is None:
             raise Refusal(401, "Log in first")
         auth = {"accessToken": {"displayName": "test", "role": self.account.role}}
-        self.send({"type": "user", "name": self.account.user, "orgs": [], "auth": auth})
+        person = {"name": self.account.user, "fullname": self.account.user, "avatarUrl": "/avatars/0.svg"}
+        self.send({"type": "user", **person, "orgs": [], "auth": auth})
 
     def create(self) -> None:
         wanted = json.loads(self.body)

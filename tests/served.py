@@ -77,17 +77,16 @@ class App:
         return Client(self.url, verbose=False, analytics_enabled=False, download_files=folder, **options)
 
 
-class Page:
-    """The queue as a browser speaks to it: the lists of the page are filled by its load events first."""
+class Queue:
+    """The queue as a browser speaks to it, without a page."""
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None):
-        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60, headers=headers, verify=False)
+    def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
+        self.http = httpx.Client(
+            base_url=f"{url}/gradio_api", timeout=60, headers=headers, cookies=cookies, verify=False
+        )
         self.session = f"test{time.monotonic_ns()}{id(self)}"
         self.config = self.http.get(f"{url}/config").json()
         self.events = self.config["dependencies"]
-        for event in self.events:
-            if any(kind == "load" for _, kind in event["targets"]):
-                self.run(event, [None] * len(event["inputs"]))
 
     def run(self, event: dict, data: list, happened: dict | None = None) -> dict:
         body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": happened}
@@ -105,6 +104,16 @@ class Page:
     def call(self, name: str, *data) -> dict:
         """The output of a named endpoint; with a key 'error' when it was refused."""
         return self.run(next(event for event in self.events if event["api_name"] == name), list(data))["output"]
+
+
+class Page(Queue):
+    """A page that was opened: its lists are filled by its load events first."""
+
+    def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
+        super().__init__(url, headers, cookies)
+        for event in self.events:
+            if any(kind == "load" for _, kind in event["targets"]):
+                self.run(event, [None] * len(event["inputs"]))
 
 
 def refused(client, **values) -> str:

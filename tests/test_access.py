@@ -34,7 +34,12 @@ def test_the_password_s_holder_is_the_owner_and_there_is_nobody_else(tmp_path):
     [
         (person("keeper"), Role.OWNER),
         (person("x", {"preferred_username": "keeper", "roleInOrg": "write"}), Role.OWNER),
+        (person("x", {"preferred_username": "keeper", "roleInOrg": "admin"}), Role.OWNER),
         (person("x", {"preferred_username": "keeper", "roleInOrg": "read"}), Role.VISITOR),
+        (person("x", {"preferred_username": "keeper", "roleInOrg": "contributor"}), Role.VISITOR),
+        (person("x", {"preferred_username": "keeper", "roleInOrg": None}), Role.VISITOR),
+        (person("x", {"preferred_username": "keeper"}), Role.VISITOR),
+        (person("x", {"name": "keeper", "roleInOrg": "admin"}), Role.VISITOR),
         (person("x", {"preferred_username": "other"}), Role.VISITOR),
         (person("keeper", expires_at=1), Role.VISITOR),
         (person(None), Role.VISITOR),
@@ -46,6 +51,23 @@ def test_the_password_s_holder_is_the_owner_and_there_is_nobody_else(tmp_path):
 )
 def test_on_a_space_only_its_author_is_the_owner(session, role):
     assert SPACE.who(session, "keeper", "keeper").role is role
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        person("keeper", expires_at=4e9, access_token="hf_oauth_x", id_token="x.y.z"),
+        person("x", {"preferred_username": "keeper", "roleInOrg": "admin", "picture": "https://x"}, expires_at=4e9),
+        person("x", {"preferred_username": "other", "roleInOrg": "admin"}, expires_at=4e9),
+        person("keeper", expires_at=1, access_token="hf_oauth_x"),
+        {"oauth_info": {"access_token": "hf_oauth_x"}},
+    ],
+)
+def test_what_is_kept_of_a_sign_in_tells_the_same_and_no_more(session):
+    kept = SPACE.kept(session["oauth_info"])
+    assert SPACE.who({"oauth_info": kept}, None, "c") == SPACE.who(session, None, "c")
+    assert SPACE.kept(kept) == kept
+    assert not [word for word in ("token", "hf_oauth", "other", "https") if word in str(kept)]
 
 
 def test_a_space_without_an_author_has_no_owner():

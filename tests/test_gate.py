@@ -64,6 +64,39 @@ def test_what_is_said_of_a_proxy_comes_through_only_where_there_is_one(tmp_path)
         assert ("x-forwarded-for" in seen, "x-own" in seen) == (path is not None, True)
 
 
+HOSTS = ["[::1", "[zz]", "[:::]", "a b", "a@b", "x:abc", "x/../y", "x?y", "x#y", "é", "%zz", "localhost,evil.example",
+         "x:0", "x:99999"]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("name", ["host", "x-forwarded-host"])
+def test_a_host_that_is_none_is_refused(tmp_path, name, host):
+    """Whoever takes such a name apart, Gradio among them, fails or reads another name in it."""
+    before = gate(tmp_path, Access(Way.OWN_MACHINE), "/studio")
+    answer = before.get("/config", headers={name: host.encode()})
+    first_is_one = name == "x-forwarded-host" and "," in host
+    assert answer.status_code in ((200,) if first_is_one else (400, 403))
+    assert before.post("/gradio_api/queue/join", headers={"origin": f"http://{host}".encode()}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:7860", "127.0.0.1:7860", "[::1]:7860", "[::1]"])
+def test_this_machine_s_names_are_let_in(own, host):
+    assert own.get("/config", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("root_path", [None, "/studio"])
+def test_a_second_server_of_gradio_s_is_never_believed(tmp_path, root_path):
+    seen = gate(tmp_path, Access(Way.SPACE), root_path).get("/config", headers={"x-gradio-server": "http://evil"})
+    assert "x-gradio-server" not in seen.json()
+
+
+@pytest.mark.parametrize("name", ["%00", "a%0ab", "a%20b", "..", "a%2Fb", "a" * 101, "é"])
+def test_a_session_has_a_plain_name(own, name):
+    assert own.get(f"/gradio_api/heartbeat/{name}").status_code == 404
+    for plain in ("0q1w2e3r4t", "6f1c9a52-0d5e-4b7a-8a53-3d1e6b6a5c11"):
+        assert own.get(f"/gradio_api/heartbeat/{plain}").status_code == 200
+
+
 def test_a_visitor_s_calls_say_their_length_and_are_small(space):
     assert space.post("/gradio_api/queue/join", content=b"x" * 2**18).status_code == 200
     assert space.post("/gradio_api/queue/join", content=b"x" * (2**18 + 1)).status_code == 413
@@ -104,6 +137,18 @@ def test_what_gradio_raises_or_calls_500_is_a_sentence(tmp_path, capsys):
     assert (broken.status_code, broken.json()["error"][:16]) == (400, "This request is ")
     assert "hf_abcdefghijkl" not in capsys.readouterr().err
     assert browser.get("/").status_code == 403
+
+
+def test_what_breaks_a_sign_in_is_told_to_a_person(tmp_path, capsys):
+    async def breaks(scope, receive, send):
+        raise ConnectionError("no provider")
+
+    browser = gate(tmp_path, Access(Way.SPACE, "keeper"), answers=breaks)
+    for path in ("/login/huggingface", "/login/callback"):
+        answer = browser.get(path)
+        assert (answer.status_code, answer.headers["content-type"][:10]) == (400, "text/plain")
+        assert "press Sign in again" in answer.text
+    assert "no provider" in capsys.readouterr().err
 
 
 def test_nothing_speaks_over_web_sockets(own):

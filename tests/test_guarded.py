@@ -51,6 +51,25 @@ def test_a_session_is_its_first_caller_s(blocks):
         blocks.permit(function(told(handler, visitor=True)), OTHER, "s")
 
 
+def test_a_browser_takes_its_sessions_and_files_along_when_somebody_signs_in_there(blocks, tmp_path):
+    blocks._remember_files([{"path": str(tmp_path / "a.csv")}], VISITOR)
+    for who in (Caller(Role.OWNER, "user keeper", "browser a"), Caller(Role.VISITOR, "user x", "browser a")):
+        assert blocks.owns(who.name, VISITOR)
+        assert not blocks.owns(who.name, Caller(who.role, who.name, "browser b"))
+        assert blocks.owns(who.name, who)
+        assert not blocks.owns(who.name, VISITOR), "who signs out leaves it behind"
+        assert blocks.may_fetch(str(tmp_path / "a.csv"), who)
+    assert not blocks.may_fetch(str(tmp_path / "a.csv"), Caller(Role.VISITOR, "user x", "browser b"))
+
+
+def test_a_nameless_browser_s_are_nobody_s_to_take_along(blocks, tmp_path):
+    nameless = Caller(Role.VISITOR, "")
+    blocks._remember_files([{"path": str(tmp_path / "a.csv")}], nameless)
+    assert blocks.owns("s", nameless)
+    assert not blocks.owns("s", Caller(Role.VISITOR, "user x"))
+    assert not blocks.may_fetch(str(tmp_path / "a.csv"), Caller(Role.VISITOR, "user x"))
+
+
 def test_a_file_is_its_caller_s_and_the_owner_s(blocks, tmp_path):
     path = tmp_path / "a.csv"
     blocks._remember_files([{"value": {"path": str(path)}}, [{"path": "https://elsewhere/x"}]], VISITOR)

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -59,6 +60,27 @@ def call(page: Page, event: dict, data: list, happened: Any) -> str:
     assert "in the studio itself" not in said, (event["api_name"], data, said)
     assert "Traceback" not in said, (event["api_name"], data, said)
     return said
+
+
+_CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+
+
+def tracebacks(log: str) -> Counter[str]:
+    """The errors that a server's log has tracebacks of, by their last line, and how many there are of each.
+
+    An error counts once, with whatever led to it. Its last line says what it is; the first may tell of something
+    harmless before it, such as a caller who left.
+    """
+    found, inside = [], False
+    for line in log.splitlines():
+        if "Traceback (most recent call last):" in line:
+            inside = True
+        elif line.startswith(_CHAINED):
+            found.pop()
+        elif inside and line and not line.startswith(" "):
+            found.append(line)
+            inside = False
+    return Counter([*found, *(["cut off"] if inside else [])])
 
 
 ROUTES = ["run", "api", "call", "call/v2", "queue/join", "cancel", "reset", "heartbeat", "file=", "upload", "info",

@@ -10,9 +10,9 @@ import httpx
 import itsdangerous
 from served import App, Page
 
-AUTHOR, SECRET = "keeper", "a secret of the Space"
+AUTHOR, CLIENT, SECRET = "keeper", "the-client-of-the-space", "a secret of the Space"
 ENVIRONMENT = {
-    "SYSTEM": "spaces", "SPACE_ID": f"{AUTHOR}/studio", "SPACE_AUTHOR_NAME": AUTHOR, "OAUTH_CLIENT_ID": "client",
+    "SYSTEM": "spaces", "SPACE_ID": f"{AUTHOR}/studio", "SPACE_AUTHOR_NAME": AUTHOR, "OAUTH_CLIENT_ID": CLIENT,
     "OAUTH_CLIENT_SECRET": SECRET, "OAUTH_SCOPES": "openid profile", "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
 }  # fmt: skip
 

@@ -101,6 +101,12 @@ def test_nothing_sends_a_browser_elsewhere(on_space, path, target):
     assert not sent.startswith(("//", "/\\")), sent
 
 
+def test_a_provider_that_does_not_answer_is_told_in_a_sentence(on_space):
+    answer = httpx.get(f"{on_space.url}/login/huggingface", verify=False)
+    assert (answer.status_code, "did not sign you in" in answer.text) == (400, True)
+    assert "Traceback" not in on_space.log.read_text()
+
+
 @pytest.mark.parametrize("path", ["//evil.example/", "//evil.example/%2e%2e", "/\\evil.example"])
 def test_no_path_becomes_a_redirect(on_space, path):
     with httpx.Client(base_url=on_space.url) as raw:

@@ -2,12 +2,13 @@
 
 import random
 
+import httpx
 import pytest
-from fuzzing import bodies, call, raw
+from fuzzing import bodies, call, raw, tracebacks
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from on_a_space import AUTHOR, browser, signed_in
-from served import PROJECT, Page
+from served import PROJECT, Page, Queue
 
 CALLERS = {"owner": signed_in(AUTHOR), "visitor": browser("9" * 32)}
 
@@ -43,3 +44,46 @@ def test_no_request_of_any_shape_breaks_the_server(on_space, who):
     page.http.close()
     for _ in range(150):
         raw(on_space, chance, names, CALLERS[who])
+
+
+# A name that no URL can hold, and one of a session that is another's: what came of them came once the caller had left.
+@pytest.mark.parametrize("name", ["%00", "a%0d%0ab", "..%2f..%2f", "plain-1"])
+def test_a_caller_who_leaves_a_heartbeat_is_no_error(on_space, name):
+    ends = len(on_space.log.read_text())
+    headers = browser("8" * 32)
+    for _ in range(5):
+        with httpx.stream("GET", f"{on_space.url}/gradio_api/heartbeat/{name}", headers=headers, verify=False) as beat:
+            assert beat.status_code == (200 if name == "plain-1" else 404)
+    queue = Queue(on_space.url, headers)  # whose answers come after what the leaving has set off
+    for _ in range(3):
+        assert queue.call("list_datasets")["data"]
+    queue.http.close()
+    assert tracebacks(on_space.log.read_text()[ends:]) == {}
+
+
+LOG = """* Running on local URL:  http://127.0.0.1:48499
+ERROR:    Exception in ASGI application
+Traceback (most recent call last):
+  File "routes.py", line 1486, in iterator
+    done, _ = await asyncio.wait(
+              ^^^^^^^^^^^^^^^^^^^
+asyncio.exceptions.CancelledError: Cancelled via cancel scope 7fc6af9156c0
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "_urlparse.py", line 229, in urlparse
+    raise InvalidURL(error)
+httpx.InvalidURL: Invalid non-printable ASCII character in URL
+GET /gradio_api/queue/data: KeyError('x')
+Traceback (most recent call last):
+  File "x.py", line 1, in f
+asyncio.exceptions.CancelledError
+"""
+
+
+def test_a_traceback_is_counted_once_by_what_it_ends_with():
+    invalid = "httpx.InvalidURL: Invalid non-printable ASCII character in URL"
+    assert tracebacks(LOG * 2) == {invalid: 2, "asyncio.exceptions.CancelledError": 2}
+    assert tracebacks(LOG[: LOG.index("    raise")]) == {"cut off": 1}
+    assert tracebacks("* Running on local URL\n") == {}

@@ -71,6 +71,8 @@ def test_a_session_belongs_to_the_browser_that_began_it(on_space, two):
     streamed = other.http.get("/queue/data", params={"session_hash": one.session})
     assert streamed.status_code == 403, (answer.status_code, streamed.text)
     assert other.http.get(f"/heartbeat/{one.session}").status_code == 403
+    own = {"session_hash": "the-other-s-own"}
+    assert other.http.get(f"/heartbeat/{one.session}", params=own).status_code == 403
 
 
 def test_a_visitor_s_chat_is_told_by_its_id_alone_and_the_owner_s_not_at_all(on_space, two):

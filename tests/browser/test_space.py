@@ -1,4 +1,4 @@
-"""A Space in a real browser: what a visitor and its author each see, and that nothing comes from another host."""
+"""A Space in a real browser: what a visitor and its author, signed in, each see; nothing comes from another host."""
 
 import sys
 
@@ -7,46 +7,56 @@ from served import PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests" / "attacks"))
 
-from on_a_space import AUTHOR, browser, signed_in, space
+from fronted import Front
+from on_a_space import AUTHOR, space
+from provider import Provider, person
+from signing_in import scopes
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    made = space(tmp_path_factory.mktemp("space") / "home")
+def front(tmp_path_factory):
+    """The Space's address, with TLS."""
+    with Front(tls_in=tmp_path_factory.mktemp("front")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def provider(front):
+    with Provider(front.host, scopes()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def app(front, provider, tmp_path_factory):
+    made = space(tmp_path_factory.mktemp("space") / "home", **provider.environment)
+    front.target = made.url
     yield made
     made.end()
 
 
 @pytest.fixture
-def visit(app, chromium):
-    """Opens the page as somebody; what went wrong or elsewhere is in `wrong`."""
-    opened = []
-
-    def go(headers: dict[str, str]):
-        name, _, value = headers["cookie"].partition("=")
-        context = chromium.new_context(viewport={"width": 1300, "height": 900})
-        context.add_cookies([{"name": name, "value": value, "url": app.url}])
-        page = context.new_page()
-        page.wrong = []
-        page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
-        page.on("request", lambda asked: None if asked.url.startswith((app.url, "data:", "blob:"))
-                else page.wrong.append(asked.url))  # fmt: skip
-        page.goto(app.url, wait_until="domcontentloaded")
-        page.get_by_text("rows 1 to 25 of").wait_for(timeout=60_000)
-        opened.append(context)
-        return page
-
-    yield go
-    for context in opened:
-        context.close()
+def window(front, provider, chromium):
+    """A window of a browser of its own; what went wrong or elsewhere in any of its pages is in `wrong`."""
+    with chromium.new_context(ignore_https_errors=True, viewport={"width": 1300, "height": 900}) as context:
+        context.wrong, here = [], (front.url, f"{provider.url}/oauth/authorize", "data:", "blob:")
+        context.on("weberror", lambda error: context.wrong.append(str(error.error)))
+        context.on("console", lambda said: context.wrong.append(said.text) if said.type == "error" else None)
+        context.on("request", lambda asked: asked.url.startswith(here) or context.wrong.append(asked.url))
+        yield context
 
 
-def test_a_visitor_reads_and_is_told_what_is_closed(visit):
-    page = visit(browser("a" * 32))
-    page.get_by_text("You are a visitor of keeper's studio").wait_for()
+def visited(window, front):
+    page = window.new_page()
+    page.goto(front.url, wait_until="domcontentloaded")
+    page.get_by_text("You are a visitor of keeper's studio").wait_for(timeout=60_000)
+    return page
+
+
+def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
+    page = visited(window, front)
+    page.get_by_text("rows 1 to 25 of").wait_for(timeout=60_000)
     assert page.get_by_role("tab", name="Owner").count() == 0
     page.get_by_role("tab", name="Train").click()
     page.locator("#field-subset").wait_for()
@@ -56,16 +66,24 @@ def test_a_visitor_reads_and_is_told_what_is_closed(visit):
     page.get_by_role("tab", name="Answers").click()
     page.wait_for_timeout(2500)  # its clock beats once: refused, and not told
     assert page.locator(".toast-body").count() == 0
-    assert page.wrong == []
+    assert window.wrong == []
 
 
-def test_the_author_has_everything_and_the_owner_s_page(visit):
-    page = visit(signed_in(AUTHOR))
-    page.get_by_role("tab", name="Owner").click()
+def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, provider, window):
+    """The link, the provider's redirects, a cookie that Chromium keeps, and the owner's page."""
+    provider.person = person(AUTHOR)
+    link = visited(window, front).get_by_role("link", name="Sign in")
+    with window.expect_page() as opened:
+        link.click()
+    page = opened.value
+    page.get_by_role("tab", name="Owner").click(timeout=60_000)
     page.get_by_text("Visitors' tokens today").wait_for()
+    assert page.url.startswith(f"{front.url}/")
+    kept = next(cookie for cookie in window.cookies(front.url) if cookie["name"] == "session")
+    assert (kept["httpOnly"], kept["secure"], kept["sameSite"]) == (True, True, "None")
     assert page.get_by_text("You are a visitor").count() == 0
     page.get_by_role("button", name="List what would go").click()
     page.locator("#clean-found").get_by_text("Nothing is like that").wait_for()
     page.get_by_role("tab", name="Train").click()
     assert page.get_by_role("button", name="Start", exact=True).is_enabled()
-    assert page.wrong == []
+    assert window.wrong == []
