@@ -21,6 +21,9 @@ from studio.look import CSS, THEME
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 THREADS = 200  # a question holds one while it waits for its answer
+# Open pages that are remembered, the latest used. Of each Gradio keeps what every component is, some 0.8 MB, and of ten
+# thousand unless told otherwise: whoever asks for one page after another would fill the memory.
+SESSIONS = 500
 _LEAVE_SECONDS = 6.0  # for a run of a Space to write a checkpoint before its machine is gone
 
 
@@ -81,6 +84,7 @@ def options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
         "ssr_mode": False,
         "max_file_size": f"{limits.upload_mib}mb",
         "max_threads": THREADS,
+        "state_session_capacity": SESSIONS,
         "root_path": settings.root_path,
         "strict_cors": True,
         "enable_monitoring": False,

@@ -1,12 +1,16 @@
 """studio/serve.py: who may be served how, and what is asked of a run when a Space goes."""
 
 import os
+import tracemalloc
 
 import pytest
+from gradio.state_holder import SessionState
 
 from core.errors import StudioError
+from core.quotas import Quotas
 from core.settings import Settings
 from studio import serve
+from studio.app import build
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,15 @@ def test_a_space_that_goes_asks_its_run_for_a_checkpoint(a_run, runs, monkeypatc
 
 def test_without_a_run_there_is_nothing_to_wait_for(runs):
     serve._checkpoint(runs)
+
+
+def test_all_pages_that_are_remembered_take_half_a_gib(settings):
+    demo = build(settings)
+    tracemalloc.start()
+    try:
+        held = [SessionState(demo) for _ in range(2)]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    kept = serve.options(settings, demo, Quotas())["state_session_capacity"]
+    assert kept * most / len(held) <= 2**29
