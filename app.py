@@ -9,7 +9,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from core.errors import StudioError
-from core.importing import uncollected
+from core.importing import uncollected, uncompiled
 from core.settings import Settings, on_space
 
 
@@ -24,6 +24,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    uncompiled()
     try:
         settings = Settings().prepare()
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads_dir))

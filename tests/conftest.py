@@ -1,5 +1,6 @@
 """Homes for tests: a fresh STUDIO_HOME each, with the embedded model converted once and shared by hard links."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from run_events import write
 
 from core.data import subset
+from core.importing import uncompiled
 from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
@@ -32,8 +34,21 @@ os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1"
 # Torch's threads, here and in what the tests start, sleep when they wait for each other. As they are, they spin, on
 # cores that another process of the tests needs: with two processes at work on two cores that took thrice the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+uncompiled()  # as every process of the studio does
 for name in ("STUDIO_HOME", "STUDIO_MODELS", "STUDIO_EMBEDDED", "STUDIO_PASSWORD", "HF_TOKEN"):
     os.environ.pop(name, None)
+
+
+def pytest_collection() -> None:
+    """Every worker imports all that tests import, millions of objects that stay: no search among them for garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+    if "torch" in sys.modules and "PYTEST_XDIST_WORKER" in os.environ:
+        sys.modules["torch"].set_num_threads(1)  # each core has a worker; what the tests start has all threads
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,11 @@
 import gc
+import importlib.metadata
+import os
+import subprocess
+import sys
 
 import pytest
+from served import PROJECT
 
 from core.importing import uncollected
 
@@ -24,3 +29,26 @@ def test_an_import_that_fails_leaves_the_collector_on(thawed):
     with pytest.raises(ModuleNotFoundError), uncollected():
         import no_such_library  # noqa: F401
     assert gc.isenabled()
+
+
+def test_packages_are_looked_up_once_within_and_anew_afterwards(thawed):
+    look = importlib.metadata.packages_distributions
+    with uncollected():
+        found = importlib.metadata.packages_distributions()
+        assert importlib.metadata.packages_distributions() is found
+    assert importlib.metadata.packages_distributions is look
+    assert look()["torch"] == ["torch"]
+
+
+@pytest.mark.parametrize(("said", "compiles"), [(None, False), ("0", True)])
+def test_nothing_is_compiled_unless_somebody_says_so(said, compiles):
+    """bitsandbytes, which asks for compiled functions, brings the compiler only then."""
+    code = (
+        "from core.importing import uncompiled; uncompiled(); import sys, bitsandbytes; "
+        "print('torch._inductor.compile_fx' in sys.modules)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TORCHDYNAMO_DISABLE"}
+    if said is not None:
+        environment["TORCHDYNAMO_DISABLE"] = said
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == str(compiles), done.stderr

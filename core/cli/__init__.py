@@ -22,6 +22,7 @@ from core.cli.data import Data
 from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
 from core.errors import StudioError, sentences
+from core.importing import uncompiled
 
 
 class StudioCommand(BaseSettings):
@@ -57,6 +58,7 @@ class StudioCommand(BaseSettings):
 
 
 def main(arguments: list[str]) -> int:
+    uncompiled()
     try:
         CliApp.run(StudioCommand, cli_args=arguments or ["--help"])
         sys.stdout.flush()

@@ -16,7 +16,7 @@ from core.evaluate import process
 from core.evaluate.answering import Answering
 from core.evaluate.answers import AnswerWriter
 from core.evaluate.store import Evaluation, EvaluationStore
-from core.importing import uncollected
+from core.importing import uncollected, uncompiled
 from core.models.loading import load_base
 from core.settings import Settings
 
@@ -95,6 +95,7 @@ class Worker:
 
 
 def main(arguments: list[str]) -> int:
+    uncompiled()
     folder = Path(arguments[0])
     store = EvaluationStore(Settings(home=folder.parent.parent))
     evaluation = Evaluation(folder)

@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 from core.errors import StudioError
+from core.importing import uncompiled
 from core.runs.store import Run
 from core.settings import Settings
 from core.train import worker
@@ -21,6 +22,7 @@ from core.train.ranks import RankLost, Ranks
 
 def main(arguments: list[str]) -> int:
     folder, number, count, meeting, pipe = arguments
+    uncompiled()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the worker hears it and asks all ranks to stop
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     run, ranks = Run(Path(folder)), Ranks(int(number), int(count))

@@ -19,7 +19,7 @@ from core import gpu
 from core.data import subset as subsets
 from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
-from core.importing import uncollected
+from core.importing import uncollected, uncompiled
 from core.models import catalogue
 from core.runs import checkpoints, checks, fitting, process, report
 from core.runs.checkpoints import Checkpoint
@@ -40,6 +40,7 @@ _ROOM_SECONDS = 90  # an answer that is being written ends first
 
 
 def main(arguments: list[str]) -> int:
+    uncompiled()
     # batches of many sizes would leave gaps that nothing fits into
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     folder = Path(arguments[0])
