@@ -14,7 +14,8 @@ from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from run_events import write
 
-from core.data import subset
+from core.data import sources, subset
+from core.data.readers import read_rows
 from core.importing import uncompiled
 from core.models import embedded
 from core.runs.config import QLoRAConfig
@@ -106,6 +107,13 @@ def tokenizer(embedded_model: Path):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(embedded_model)
+
+
+@pytest.fixture(scope="session")
+def small_tokenizer(tokenizer):
+    """One of the same kind, special tokens and chat template, of 4,000 tokens: the head of a tiny model is tiny too."""
+    texts = [read.row["text"] for read in read_rows(sources.BUNDLED_FOLDER / "train.jsonl", "train.jsonl")]
+    return tokenizer.train_new_from_iterator(texts, 4000)
 
 
 @pytest.fixture(scope="session")

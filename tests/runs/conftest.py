@@ -11,11 +11,11 @@ from core.runs.store import RunStore
 
 
 @pytest.fixture
-def store(settings, tokenizer):
+def store(settings, small_tokenizer):
     """A home with a tiny model: every random part of training is in use, dropout and noise included."""
     folder = settings.models_dir / "tiny"
-    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(folder)
+    small_tokenizer.save_pretrained(folder)
     subset.ensure_bundled(settings)
     made = RunStore(settings)
     yield made
