@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from core import gpu
+from core import cpu, gpu
 from core.runs.config import QLoRAConfig
 from core.runs.fitting import fit
 
@@ -53,6 +53,16 @@ def test_auto_recomputes_what_the_card_asks_for(seven, card):
     auto, off, on = totals()
     assert on < auto < off
     assert fit(seven, QLoRAConfig(model="seven")).fits
+
+
+def test_weights_that_a_processor_keeps_in_float32_are_counted_so(seven, monkeypatch):
+    monkeypatch.setattr(gpu, "memory", lambda: None)
+    needed = {}
+    for able in (True, False):
+        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda able=able: able)
+        needed[able] = fit(seven, QLoRAConfig(model="seven", quantization="none")).needed
+    assert needed[False] - needed[True] >= 2 * 6.7e9
+    assert needed[False] == fit(seven, QLoRAConfig(model="seven", quantization="none", compute_dtype="float32")).needed
 
 
 def test_a_run_with_a_budget_stays_within_it(seven, card):

@@ -3,6 +3,7 @@ import torch
 from bitsandbytes.nn import Linear4bit
 from tiny import tiny_llama
 
+from core import cpu
 from core.errors import StudioError
 from core.models import catalogue, loading
 from core.models.catalogue import Model
@@ -32,7 +33,7 @@ def test_unpacking_once_changes_no_number(tiny, monkeypatch, quantization):
     assert "at every product" in packed.choices[-1]
     assert any(isinstance(m, Linear4bit) for m in packed.model.modules())
     assert not any(isinstance(m, Linear4bit) for m in unpacked.model.modules())
-    embeddings = torch.randn(1, 5, 64, dtype=torch.bfloat16, requires_grad=True)
+    embeddings = torch.randn(1, 5, 64, dtype=packed.model.dtype, requires_grad=True)
     outs = [b.model.train()(inputs_embeds=embeddings, use_cache=False).logits for b in (packed, unpacked)]
     assert torch.equal(*outs)
 
@@ -49,6 +50,15 @@ def test_compute_dtype_is_the_models_dtype_and_weights_are_frozen(tiny):
     base = load_base(tiny, Precision("none", compute_dtype="float32"))
     assert base.model.dtype == torch.float32
     assert not any(p.requires_grad for p in base.model.parameters())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about processors")
+def test_a_processor_without_bfloat16_computes_in_float32_and_says_so(tiny, monkeypatch):
+    for able, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda able=able: able)
+        base = load_base(tiny, Precision("nf4"))
+        assert base.model.dtype == base.model.model.layers[0].mlp.up_proj.weight.dtype == dtype
+        assert base.choices[0].startswith(f"Products are computed in {str(dtype).removeprefix('torch.')} (auto: ")
 
 
 def test_a_pickled_checkpoint_is_refused(tiny, tmp_path, tokenizer):

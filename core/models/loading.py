@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from core import hub
+from core import cpu, hub
 from core.errors import StudioError
 from core.models.catalogue import Model
 
@@ -57,6 +57,11 @@ def resolve_dtype(name: str) -> tuple[str, str]:
         return name, "as configured"
     if torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8:
         return "float16", "auto: this GPU is older than Ampere and has no fast bfloat16"
+    if not torch.cuda.is_available() and not cpu.multiplies_bfloat16():
+        return (
+            "float32",
+            "auto: this processor has no instructions for bfloat16, which takes several times as long",
+        )
     return "bfloat16", "auto: it has the range of float32 at half its size"
 
 

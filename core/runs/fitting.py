@@ -5,7 +5,7 @@ from typing import Any
 
 import psutil
 
-from core import gpu
+from core import cpu, gpu
 from core.errors import StudioError
 from core.models import catalogue
 from core.runs.config import QLoRAConfig
@@ -55,7 +55,8 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     except (StudioError, OSError, ValueError):
         return None  # the checks say what is wrong with it
     card = _tightest(config.gpus)
-    dtype_bytes = 4 if config.compute_dtype == "float32" else 2
+    in_float32 = config.compute_dtype == "auto" and card is None and not cpu.multiplies_bfloat16()
+    dtype_bytes = 4 if in_float32 or config.compute_dtype == "float32" else 2
     fused = card is not None and fuses(config, about)
     tokens = config.rows_per_gpu * config.max_length
     free = room_of(config, card.free) if card else None

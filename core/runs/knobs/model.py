@@ -30,7 +30,8 @@ class ModelKnobs(BaseModel):
     )  # fmt: skip
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = knob(
         "auto", "Model", "Compute dtype",
-        "The number format that products are computed in. Auto: bfloat16, or float16 on a GPU older than Ampere.",
+        "The number format that products are computed in. Auto: bfloat16, float16 on a GPU older than Ampere, or "
+        "float32 on a processor that has no instructions for bfloat16.",
     )  # fmt: skip
     attention: Literal["auto", "sdpa", "eager"] = knob(
         "auto", "Model", "Attention",

@@ -1,0 +1,31 @@
+import platform
+import sys
+
+import pytest
+
+from core import cpu
+
+
+@pytest.mark.parametrize(
+    ("words", "able"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu sse2 avx avx2 fma\n", False),
+        ("flags\t\t: avx2 avx512f avx512dq avx512bw avx512vl\n", True),
+        ("flags\t\t: avx2 avx512f avx512dq\n", False),
+        ("flags\t\t: avx2 avx_ne_convert\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("Features\t: fp asimd\n", False),
+        ("no list of anything\n", True),
+    ],
+)
+def test_what_the_system_lists_is_read(tmp_path, words, able):
+    (tmp_path / "cpuinfo").write_text(words)
+    assert cpu.multiplies_bfloat16(tmp_path / "cpuinfo") is able
+    assert cpu.multiplies_bfloat16(tmp_path / "none") is True
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="about Linux on x86")
+def test_it_says_what_torch_says():
+    import torch
+
+    assert cpu.multiplies_bfloat16() == torch.ops.mkldnn._is_mkldnn_bf16_supported()
