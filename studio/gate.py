@@ -35,6 +35,7 @@ _CALLS = (
     r"|/gradio_api/upload|/gradio_api/file=.+"
 )
 OPEN = re.compile(f"(?:{_PAGE}|{_SIGNING_IN}|{_CALLS})")
+_AWAITED = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
 # A name with a port, as it stands in `Host`; what else stands there is taken apart by nobody in the same way.
 _HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
 _NOT_SIGNED_IN = (
@@ -141,12 +142,22 @@ class Gate:
             session = path.removeprefix(_HEARTBEAT) if beats else request.query_params.get("session_hash")
             if self.access.way is Way.SPACE and not self.blocks.owns(session, caller):
                 raise Refused(403, "This session is another browser's. Load the page again.")
+        if request.method == "GET" and (awaited := _AWAITED.fullmatch(path)):
+            asked = awaited["call"] or request.query_params.get("session_hash", "")
+            if not self._under_way(asked):
+                raise Refused(404, "No call of this name is under way, or its answer was read before. Call again.")
         if path == "/gradio_api/upload":
             self._upload(request, caller.role)
         elif request.method == "POST" and not caller.is_owner:
             length = request.headers.get("content-length", "")
             if not length.isdigit() or int(length) > _VISITOR_BODY:
                 raise Refused(413, f"A visitor's call has at most {_VISITOR_BODY:,} bytes, and says how many.")
+
+    def _under_way(self, asked: str) -> bool:
+        """Whether a session, or a call by its id, has something to say yet. Gradio finds out with its answer begun."""
+        queue = self.blocks._queue
+        calls = queue.pending_event_ids_session.values()
+        return asked in queue.pending_messages_per_session or any(asked in ids for ids in list(calls))
 
     def _from_here(self, request: Request) -> None:
         """Against pages of other sites that call this server from the browser of somebody who may."""

@@ -61,6 +61,16 @@ def test_a_caller_who_leaves_a_heartbeat_is_no_error(on_space, name):
     assert tracebacks(on_space.log.read_text()[ends:]) == {}
 
 
+@pytest.mark.parametrize("path", ["queue/data?session_hash=nobody-s", "queue/data", "call/list_datasets/nobody-s"])
+def test_an_answer_that_nobody_asked_for_is_told_so(on_space, path):
+    """Gradio would find out within its answer, too late for a status, and raise."""
+    ends = len(on_space.log.read_text())
+    refused = httpx.get(f"{on_space.url}/gradio_api/{path}", headers=browser("7" * 32), verify=False)
+    assert refused.status_code == 404
+    assert "No call of this name is under way" in refused.text
+    assert tracebacks(on_space.log.read_text()[ends:]) == {}
+
+
 LOG = """* Running on local URL:  http://127.0.0.1:48499
 ERROR:    Exception in ASGI application
 Traceback (most recent call last):

@@ -2,21 +2,25 @@
 
 import time
 
+# Seconds that anything may take: other tests run beside these. What must be fast is measured in bench/.
+PATIENCE = 500
+
 
 def open_page(browser, server, tab=None):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(1000 * PATIENCE)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(server.url, wait_until="domcontentloaded")
-    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    page.get_by_text("rows 1 to 25 of").wait_for()
     if tab:
         page.get_by_role("tab", name=tab).click()
     return page
 
 
-def until(condition, seconds, page=None):
+def until(condition, page=None):
     """Wait for a condition that the app's files or page will come to fulfil."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not (value := condition()):
         assert time.monotonic() < deadline
         page.wait_for_timeout(200) if page else time.sleep(0.1)

@@ -34,7 +34,7 @@ def run(studio):
 @pytest.fixture
 def page(run, server, chromium):
     made = open_page(chromium, server, "Chat")
-    until(lambda: made.locator("#lane-run-2 input").input_value().startswith(run.id), 30, made)
+    until(lambda: made.locator("#lane-run-2 input").input_value().startswith(run.id), made)
     yield made
     assert made.errors == []
     made.close()
@@ -59,7 +59,7 @@ def cards(page, board="now"):
 def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, server):
     length(page, 1000)
     ask(page, "Write a very long story about a lighthouse and the sea.")
-    until(lambda: cards(page).filter(has_text="writing").count() == 2, 120, page)
+    until(lambda: cards(page).filter(has_text="writing").count() == 2, page)
     assert page.locator("#send").inner_text() == "Answering…"
     assert page.locator("#send").is_disabled()
     page.locator("#prompt textarea").press("Enter")
@@ -67,58 +67,58 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
     early = [text.strip() for text in cards(page).locator(".lb-text").all_inner_texts()]
     assert all(early), "both stream at once"
     cards(page).nth(0).get_by_role("button", name="Stop").click()
-    until(lambda: "stopped" in cards(page).nth(0).inner_text(), 20, page)
+    until(lambda: "stopped" in cards(page).nth(0).inner_text(), page)
     assert "writing" in cards(page).nth(1).inner_text(), "the other goes on"
     page.locator("#chat-stop").click()
-    page.locator("#chat-now .lb-vote").wait_for(timeout=20_000)
+    page.locator("#chat-now .lb-vote").wait_for()
     stopped = cards(page).nth(0).locator(".lb-text").inner_text()
 
     length(page, 12)
     cards(page).nth(0).get_by_role("button", name="Retry").click()
-    cards(page).nth(0).get_by_role("button", name="Earlier try (2)").click(timeout=60_000)
-    until(lambda: cards(page).nth(0).locator(".lb-text").inner_text() == stopped, 20, page)
+    cards(page).nth(0).get_by_role("button", name="Earlier try (2)").click()
+    until(lambda: cards(page).nth(0).locator(".lb-text").inner_text() == stopped, page)
 
     page.locator("h1").click()  # keys vote where no text is typed
     page.keyboard.press("2")
-    page.get_by_text(f"Your vote: right ({run.id} · final).").wait_for(timeout=20_000)
+    page.get_by_text(f"Your vote: right ({run.id} · final).").wait_for()
     page.get_by_role("button", name="Undo the vote").click()
-    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=20_000)
+    page.locator('#chat-now [data-event="vote"]').first.wait_for()
     page.keyboard.press("3")
-    page.get_by_text("Your vote: tie.").wait_for(timeout=20_000)
+    page.get_by_text("Your vote: tie.").wait_for()
 
     page.locator("#blind input").check()
     ask(page, "And now a colour.")
-    page.get_by_text("And now a colour.").wait_for(timeout=20_000)
-    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=60_000)
+    page.get_by_text("And now a colour.").wait_for()
+    page.locator('#chat-now [data-event="vote"]').first.wait_for()
     assert cards(page).locator("header").all_inner_texts() == ["Answer A", "Answer B"]
     assert run.id not in page.locator("#chat-now").inner_text()
     page.keyboard.press("1")
-    until(lambda: run.id in page.locator("#chat-now").inner_text(), 20, page)
+    until(lambda: run.id in page.locator("#chat-now").inner_text(), page)
 
     before = page.locator("#chat-board").inner_text()
     page.reload(wait_until="domcontentloaded")
-    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    page.get_by_text("rows 1 to 25 of").wait_for()
     page.get_by_role("tab", name="Chat").click()
-    until(lambda: page.locator("#chat-board").inner_text() == before, 20, page)
+    until(lambda: page.locator("#chat-board").inner_text() == before, page)
     server.kill()
     server.start()
     page.goto(server.url, wait_until="domcontentloaded")
-    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    page.get_by_text("rows 1 to 25 of").wait_for()
     page.get_by_role("tab", name="Chat").click()
-    until(lambda: page.locator("#chat-board").inner_text() == before, 20, page)
+    until(lambda: page.locator("#chat-board").inner_text() == before, page)
 
 
 def test_a_tuned_answer_leads_to_its_training_rows(page):
     length(page, 40)
     page.locator("#chat-invite button").first.click()  # what the empty board offers is asked at once
-    page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
+    page.locator("#chat-now .lb-vote").wait_for()
     assert cards(page).count() == 3, "the reference stands beside"
     page.locator('#chat-now [data-event="why"]').click()
     row = page.locator("#why tbody tr").first
-    row.wait_for(timeout=30_000)
+    row.wait_for()
     number = row.locator("td").first.inner_text()
     row.click()
-    page.locator("#row-shown").get_by_text(f"Row {number}").wait_for(timeout=30_000)
+    page.locator("#row-shown").get_by_text(f"Row {number}").wait_for()
 
 
 def test_on_a_phone_the_lanes_are_stacked_and_readable(page):
@@ -130,7 +130,7 @@ def test_on_a_phone_the_lanes_are_stacked_and_readable(page):
         assert tab["height"] >= 40
     length(page, 12)
     ask(page, "Name a colour.")
-    page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
+    page.locator("#chat-now .lb-vote").wait_for()
     first, second = (cards(page).nth(at).bounding_box() for at in (0, 1))
     assert second["y"] >= first["y"] + first["height"]
     assert first["x"] >= 0

@@ -33,7 +33,7 @@ def tool(page, name: str) -> None:
 
 
 def position(page, text: str) -> None:
-    page.locator("#page-position").get_by_text(text).wait_for(timeout=20_000)
+    page.locator("#page-position").get_by_text(text).wait_for()
 
 
 def upload(page, path) -> None:
@@ -44,7 +44,7 @@ def upload(page, path) -> None:
 def test_search_sort_bars_and_pages(page):
     search = page.locator("#search input, #search textarea").first
     search.press_sequentially("TIDE", delay=20)
-    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), 20, page)
+    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
     assert rows(page)
     search.fill("")
     search.press("End")
@@ -56,11 +56,11 @@ def test_search_sort_bars_and_pages(page):
     ascending = rows(page)
     page.locator("#rows .dt-name", has_text="characters").click()
     page.locator("#rows .dt-name", has_text="characters ↓").wait_for()
-    until(lambda: rows(page) != ascending, 10, page)
+    until(lambda: rows(page) != ascending, page)
 
     page.locator("#rows th", has_text="turns").locator(".dt-bar[data-event]").last.click()
     page.locator(".dt-chip").wait_for()
-    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), 20, page)
+    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
     page.locator(".dt-chip").click()
     position(page, "of 340")
     page.locator("#page-size input").click()
@@ -78,23 +78,23 @@ def test_a_row_is_read_by_keyboard_as_conversation_tokens_and_text(page):
     page.keyboard.press("Enter")
     page.locator("#row-shown").get_by_text("Row 1").wait_for()
     page.locator("#row-view label", has_text="Tokens").click()
-    page.locator("#row-shown .qs-tokens .loss").first.wait_for(timeout=60_000)
+    page.locator("#row-shown .qs-tokens .loss").first.wait_for()
     assert "<|im_end|>" in page.locator("#row-shown .qs-tokens .loss").last.inner_text()
     page.locator("#lens-length input").fill("20")
     page.locator("#lens-length input").press("Tab")
     page.locator("#rows tbody tr").nth(3).click()
-    page.locator("#row-shown .cut").wait_for(timeout=20_000)
+    page.locator("#row-shown .cut").wait_for()
     page.locator("#row-view label", has_text="Raw").click()
     assert json.loads(page.locator("#row-shown .qs-raw").inner_text())["text"].startswith("### Human:")
 
 
 def test_numbers_are_counted_with_a_bar_and_then_filter(page):
     page.locator("#count-tokens").click()
-    page.locator("#counting").get_by_text("Counting tokens").wait_for(timeout=20_000)
-    page.locator("#numbers svg").wait_for(timeout=120_000)
-    page.locator("#rows .dt-name", has_text="tokens").first.wait_for(timeout=20_000)
+    page.locator("#counting").get_by_text("Counting tokens").wait_for()
+    page.locator("#numbers svg").wait_for()
+    page.locator("#rows .dt-name", has_text="tokens").first.wait_for()
     page.locator("#find-near").click()
-    page.get_by_text("Near duplicates").first.wait_for(timeout=60_000)
+    page.get_by_text("Near duplicates").first.wait_for()
 
 
 def test_rows_are_picked_and_cut(page, server):
@@ -103,9 +103,9 @@ def test_rows_are_picked_and_cut(page, server):
     tool(page, "Cut")
     page.locator("#field-method input").click()
     page.get_by_role("option", name="picked").click()
-    page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for(timeout=20_000)
+    page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
     page.locator("#cut").click()
-    until(lambda: len(subset.subsets(server.settings)) == 2, 20, page)
+    until(lambda: len(subset.subsets(server.settings)) == 2, page)
     made = subset.subsets(server.settings)[-1]
     assert {row for _, row, _ in subset.stream(server.settings, made.name)} <= {2, 5}
 
@@ -115,7 +115,7 @@ def test_one_click_makes_llama2_rows_and_the_zip_is_there(page, tmp_path):
     page.locator("#quick-cut").click()
     tool(page, "Export")
     link = page.locator("#download a[download]").first
-    link.wait_for(timeout=60_000)
+    link.wait_for()
     with page.expect_download() as download:
         link.click()
     download.value.save_as(tmp_path / "a.zip")
@@ -128,13 +128,13 @@ def test_one_click_makes_llama2_rows_and_the_zip_is_there(page, tmp_path):
 def test_sql_answers_and_refuses_in_words(page):
     tool(page, "SQL")
     page.locator("#ask-sql").click()
-    page.locator("#sql-rows").get_by_text("language").first.wait_for(timeout=30_000)
+    page.locator("#sql-rows").get_by_text("language").first.wait_for()
     editor = page.locator("#sql .cm-content")
     editor.click()
     page.keyboard.press("Control+a")
     page.keyboard.type("SELECT * FROM read_text('/etc/passwd')")
     page.locator("#ask-sql").click()
-    page.get_by_text("The SQL failed: Permission Error").first.wait_for(timeout=30_000)
+    page.get_by_text("The SQL failed: Permission Error").first.wait_for()
 
 
 def test_a_hostile_file_is_shown_as_text(page, server, tmp_path):
@@ -159,9 +159,9 @@ def test_labels_become_answers_by_a_template(page, server, tmp_path):
     page.locator("#field-prompt textarea").fill("{text}\n\nGood or bad?")
     page.locator("#field-labels textarea").fill("1 = good\n0 = bad")
     page.locator("#read-again").click()
-    page.get_by_text("as you said").wait_for(timeout=30_000)
+    page.get_by_text("as you said").wait_for()
     page.locator("#rows tbody tr").nth(1).click()
-    page.locator("#row-shown .qs-turn.assistant").get_by_text("good").wait_for(timeout=20_000)
+    page.locator("#row-shown .qs-turn.assistant").get_by_text("good").wait_for()
 
 
 def test_opening_can_be_cancelled_and_leaves_nothing(page, server, tmp_path):
@@ -171,8 +171,8 @@ def test_opening_can_be_cancelled_and_leaves_nothing(page, server, tmp_path):
             stream.write(json.dumps({"prompt": f"question {i}", "completion": f"answer {i} and more of it"}) + "\n")
     before = len(table.opened_datasets(server.settings))
     upload(page, path)
-    page.get_by_text("Opening large.jsonl").first.wait_for(timeout=60_000)
+    page.get_by_text("Opening large.jsonl").first.wait_for()
     page.locator("#opening-cancel").click()
-    page.get_by_text("Nothing was left behind").first.wait_for(timeout=20_000)
+    page.get_by_text("Nothing was left behind").first.wait_for()
     assert len(table.opened_datasets(server.settings)) == before
     assert [found.name for found in server.settings.datasets_dir.glob("large-*")] == []

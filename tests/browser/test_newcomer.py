@@ -43,7 +43,7 @@ def browse(page):
     page.locator("#rows tbody tr").nth(2).click()
     page.locator("#row-shown .qs-turn.assistant").first.wait_for()
     page.locator("#row-view label", has_text="Tokens").click()
-    page.locator("#row-shown .loss").first.wait_for(timeout=60_000)
+    page.locator("#row-shown .loss").first.wait_for()
     page.locator("#row-view label", has_text="Raw").click()
     page.locator("#row-shown .qs-raw").wait_for()
 
@@ -53,14 +53,14 @@ def cut_and_download(page, tmp_path):
     page.locator("#field-rows input").fill("200")
     page.locator("#field-rows input").press("Tab")
     name = page.locator("#subset-name textarea, #subset-name input")
-    until(lambda: name.input_value() == "keeper-200", 20, page)
+    until(lambda: name.input_value() == "keeper-200", page)
     page.locator("#cut").click()
-    page.get_by_text("Cut keeper-200").wait_for(timeout=30_000)
+    page.get_by_text("Cut keeper-200").wait_for()
     page.get_by_role("tab", name="Export").click()
-    page.locator("#subset-words").get_by_text("200 rows to train on").wait_for(timeout=30_000)
+    page.locator("#subset-words").get_by_text("200 rows to train on").wait_for()
     page.locator("#export").click()
     link = page.locator("#download a[download]").first
-    link.wait_for(timeout=60_000)
+    link.wait_for()
     with page.expect_download() as download:
         link.click()
     path = tmp_path / "export.zip"
@@ -76,16 +76,17 @@ def cut_and_download(page, tmp_path):
 
 def ask_both(page):
     page.get_by_role("tab", name="Chat").click()
-    until(lambda: "final" in page.locator("#lane-step-2").inner_text(), 30, page)
+    until(lambda: "final" in page.locator("#lane-step-2").inner_text(), page)
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
     lanes = page.locator("#chat-now .lb-card")
-    until(lambda: lanes.filter(has_text="writing").count() == 2, 120, page)
+    until(lambda: lanes.filter(has_text="writing").count() == 2, page)
     early = lanes.locator(".lb-text").all_inner_texts()  # both are being written at this moment
-    page.locator("#chat-now .lb-vote").wait_for(timeout=120_000)
+    page.locator("#chat-now .lb-vote").wait_for()
     return early, lanes.locator(".lb-text").all_inner_texts()
 
 
+@pytest.mark.timeout(1200)
 def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, record_property):
     page = open_page(chromium, server)
     browse(page)
@@ -97,38 +98,38 @@ def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, rec
     assert page.locator("#field-subset input").input_value().startswith("keeper-200")
     clicked = time.time()
     page.locator("#start").click()
-    until(lambda: step_shown(page) >= 1, 120, page)
+    until(lambda: step_shown(page) >= 1, page)
     record_property("seconds to first point on the page", round(time.time() - clicked, 1))
     first = step_shown(page)
-    until(lambda: step_shown(page) >= first + 2, 60, page)  # point by point
-    until(lambda: points_drawn(page) >= first + 1, 20, page)
+    until(lambda: step_shown(page) >= first + 2, page)  # point by point
+    until(lambda: points_drawn(page) >= first + 1, page)
 
     store = RunStore(server.settings)
     (run,) = store.runs()
     before = step_shown(page)
     page.locator("#start").click()  # a second Start waits its turn, and says so
-    page.locator("#queue").get_by_text("Queue:").wait_for(timeout=20_000)
-    page.locator("#run-status .queued").wait_for(timeout=20_000)
+    page.locator("#queue").get_by_text("Queue:").wait_for()
+    page.locator("#run-status .queued").wait_for()
     page.locator("#stop").click()
-    page.locator("#run-status .stopped").wait_for(timeout=20_000)
+    page.locator("#run-status .stopped").wait_for()
     assert [found.state().status for found in store.runs()] == ["stopped", "running"]
     assert page.errors == []
     page.close()  # the tab closes, and the server dies
     server.kill()
-    until(lambda: progress(run.events()).step >= before + 3, 60)
+    until(lambda: progress(run.events()).step >= before + 3)
     server.start()
 
     page = open_page(chromium, server, "Train")
-    until(lambda: step_shown(page) > before, 30, page)
+    until(lambda: step_shown(page) > before, page)
     assert page.locator("#run-status").get_by_text("running").is_visible()
     page.close()  # nobody watches: the run has both cores to itself
-    state = until(lambda: run.state().status not in ACTIVE and run.state(), 300)
+    state = until(lambda: run.state().status not in ACTIVE and run.state())
     assert state.status == "finished", run.log_tail()
     record_property("seconds to finished adapter", round(state.ended - clicked, 1))
     page = open_page(chromium, server, "Train")
     page.locator("#run input").click()
     page.get_by_role("option", name=run.id).first.click()
-    page.locator("#run-status").get_by_text("finished").wait_for(timeout=20_000)
+    page.locator("#run-status").get_by_text("finished").wait_for()
 
     now = progress(run.events())
     record_property("held-out loss", f"{now.base_loss:.3f} -> {now.held_out_loss:.3f}")

@@ -9,6 +9,7 @@ sys.path.insert(0, str(PROJECT / "tests" / "attacks"))
 
 from fronted import Front
 from on_a_space import AUTHOR, space
+from pages import PATIENCE
 from provider import Provider, person
 from signing_in import scopes
 
@@ -40,6 +41,7 @@ def app(front, provider, tmp_path_factory):
 def window(front, provider, chromium):
     """A window of a browser of its own; what went wrong or elsewhere in any of its pages is in `wrong`."""
     with chromium.new_context(ignore_https_errors=True, viewport={"width": 1300, "height": 900}) as context:
+        context.set_default_timeout(1000 * PATIENCE)
         context.wrong, here = [], (front.url, f"{provider.url}/oauth/authorize", "data:", "blob:")
         context.on("weberror", lambda error: context.wrong.append(str(error.error)))
         context.on("console", lambda said: context.wrong.append(said.text) if said.type == "error" else None)
@@ -50,13 +52,13 @@ def window(front, provider, chromium):
 def visited(window, front):
     page = window.new_page()
     page.goto(front.url, wait_until="domcontentloaded")
-    page.get_by_text("You are a visitor of keeper's studio").wait_for(timeout=60_000)
+    page.get_by_text("You are a visitor of keeper's studio").wait_for()
     return page
 
 
 def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
     page = visited(window, front)
-    page.get_by_text("rows 1 to 25 of").wait_for(timeout=60_000)
+    page.get_by_text("rows 1 to 25 of").wait_for()
     assert page.get_by_role("tab", name="Owner").count() == 0
     page.get_by_role("tab", name="Train").click()
     page.locator("#field-subset").wait_for()
@@ -76,7 +78,7 @@ def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, p
     with window.expect_page() as opened:
         link.click()
     page = opened.value
-    page.get_by_role("tab", name="Owner").click(timeout=60_000)
+    page.get_by_role("tab", name="Owner").click()
     page.get_by_text("Visitors' tokens today").wait_for()
     assert page.url.startswith(f"{front.url}/")
     kept = next(cookie for cookie in window.cookies(front.url) if cookie["name"] == "session")
