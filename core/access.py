@@ -60,7 +60,13 @@ class Caller:
     def is_owner(self) -> bool:
         return self.role is Role.OWNER
 
+    @property
+    def account(self) -> str:
+        """The name of the account that is signed in with Hugging Face; empty for everybody else."""
+        return self.name.removeprefix(_USER) if self.name.startswith(_USER) else ""
 
+
+_USER = "user "  # begins the name of a caller who is signed in
 _KEPT_EXPORTS = 300  # of visitors, the newest
 STUDIO = Caller(Role.OWNER, "the studio itself")
 _caller: ContextVar[Caller] = ContextVar("caller", default=STUDIO)
@@ -78,6 +84,11 @@ def acting(who: Caller) -> Iterator[None]:
         yield
     finally:
         _caller.reset(token)
+
+
+def said(owner: str, visitor: str) -> str:
+    """What a place says to the present caller, who may be one that cannot do what an owner is told to do there."""
+    return owner if caller().is_owner else visitor
 
 
 def owner_only(what: str) -> None:
@@ -137,7 +148,7 @@ class Access:
             return Caller(Role.VISITOR, browser)
         name = str(person.get("preferred_username") or "")
         is_owner = bool(self.author) and self.author in {name, *_organisations(person)}
-        return Caller(Role.OWNER if is_owner else Role.VISITOR, f"user {name}", browser)
+        return Caller(Role.OWNER if is_owner else Role.VISITOR, f"{_USER}{name}", browser)
 
     def kept(self, info: Mapping[str, Any]) -> dict[str, Any]:
         """What of a sign-in stays in the browser's cookie: what `who` asks of it.

@@ -174,8 +174,8 @@ class Gate:
             )  # fmt: skip
         if request.method in ("GET", "HEAD", "OPTIONS"):
             reads = request.url.path.startswith("/gradio_api/") and request.headers.get("sec-fetch-mode") != "navigate"
-            if reads and request.headers.get("sec-fetch-site") == "cross-site":
-                raise Refused(403, "Pages of other sites may not read from here.")
+            if (reads or _path(request) == "/logout") and request.headers.get("sec-fetch-site") == "cross-site":
+                raise Refused(403, "Pages of other sites may not read from here, nor sign anybody out.")
             return
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] not in ours:

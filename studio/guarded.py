@@ -5,6 +5,7 @@ visitors.
 """
 
 import inspect
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from studio.told import shown
 COOKIE = "studio_visitor"
 SCOPE = "studio.said"  # where the gate finds what a refused call is answered with
 _REMEMBERED = 20_000
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,100}")  # a session's name: what else is remembered could be of any length
 _BY_ITSELF = {"load", "unload", "tick", "change", "select", "then", "success"}  # events that nobody pressed
 _URL = "A file on another server was named. Files are uploaded here, never fetched."
 
@@ -42,6 +44,8 @@ class Guarded(gr.Blocks):
     Attributes:
         files: by path, the caller that a file was made for.
         sessions: by session hash, the caller that it belongs to, the first that used it.
+        left: of those that somebody took along when they signed in, whose they were: a page that was open since before
+            that is closed by that name.
     """
 
     def __init__(self, access: Access, **options: Any):
@@ -49,6 +53,7 @@ class Guarded(gr.Blocks):
         super().__init__(**options)
         self.files: Remembered = Remembered()
         self.sessions: Remembered = Remembered()
+        self.left: Remembered = Remembered()
 
     @property
     def expects_oauth(self) -> bool:
@@ -69,9 +74,12 @@ class Guarded(gr.Blocks):
         """
         if not session_hash:
             return True
+        if not _PLAIN.fullmatch(session_hash):
+            return False
         holder = self.sessions.setdefault(session_hash, caller.name)
         if holder == caller.before != "":
             self.sessions[session_hash] = holder = caller.name
+            self.left[session_hash] = caller.before
         return holder == caller.name
 
     def permit(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
@@ -81,7 +89,8 @@ class Guarded(gr.Blocks):
             raise StudioError("This call is closed.")
         if not for_visitors and not caller.is_owner:
             raise StudioError(f"That is the owner's. {CLOSED}")
-        if not self.owns(session_hash, caller):
+        closes = {kind for _, kind in function.targets} == {"unload"} and self.left.get(session_hash) == caller.name
+        if not closes and not self.owns(session_hash, caller):
             raise StudioError("This session is another browser's. Load the page again.")
 
     async def process_api(

@@ -56,6 +56,7 @@ CSS = (
   border: 1px solid var(--border-color-primary); overflow: hidden; }
 .qs-bar i { display: block; height: 100%; background: #0f9488; }
 .qs-alert { border-left: 3px solid var(--qs-warn); color: var(--qs-warn); padding: 3px 10px; font-size: 14px; }
+.qs-signed { padding: 3px 10px; font-size: 13px; color: var(--body-text-color-subdued); }
 .qs-findings { list-style: none; margin: 2px 0 0; padding: 0; font-size: 13.5px; line-height: 1.5; }
 .qs-findings .problem { color: var(--qs-bad); } .qs-findings .warning { color: var(--qs-warn); }
 .qs-cause { flex: 1 1 100%; color: var(--qs-bad); }

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from core import access
-from core.access import Access, Way
+from core.access import Access, Caller, Way
 from core.settings import SPACE_DISK, Settings, on_space
 from studio.guarded import Guarded
 from studio.told import told
@@ -21,19 +21,30 @@ _PRESSED = {"click", "upload", "submit", "input", "release"}
 
 def notice_html(known_as: Access, settings: Settings) -> str:
     """What stands above the tabs for the present caller; nothing on one's own machine."""
-    parts = []
-    if on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK):
-        parts.append(_FORGETS)
-    if known_as.way is Way.SPACE and not access.caller().is_owner:
+    parts, caller = [], access.caller()
+    if caller.is_owner and on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK):
+        parts.append(f'<div class="qs-alert">{_FORGETS}</div>')
+    if known_as.way is Way.SPACE and not caller.is_owner:
         author = html.escape(known_as.author or "its owner")
-        sign_in = '<a href="./login/huggingface" target="_blank" rel="noopener">Sign in</a> if that is you. '
         parts.append(
-            f"You are a visitor of {author}'s studio. Open: the bundled and published data, finished published runs, "
-            "chat with them, votes. Closed, because it costs the owner's machine: uploads, the Hub, training, exports. "
-            + (sign_in if known_as.oauth else "The owner signs in where the Space has hf_oauth or STUDIO_PASSWORD. ")
-            + "Duplicate the Space to have all of it for yourself."
+            f'<div class="qs-alert">You are a visitor of {author}\'s studio. Open: the bundled and published data, '
+            "finished published runs, chat with them, votes. Closed, because it costs the owner's machine: uploads, "
+            "the Hub, cutting and counting, training, answers to many prompts, exports. "
+            f"{_who_is_owner(known_as, author, caller)} Duplicate the Space to have all of it for yourself.</div>"
         )
-    return "".join(f'<div class="qs-alert">{part}</div>' for part in parts)
+    if caller.account:
+        parts.append(
+            f'<div class="qs-signed">Signed in as {html.escape(caller.account)}. <a href="./logout">Sign out</a></div>'
+        )
+    return "".join(parts)
+
+
+def _who_is_owner(known_as: Access, author: str, caller: Caller) -> str:
+    if not known_as.oauth:
+        return "The owner signs in where the Space has hf_oauth or STUDIO_PASSWORD."
+    if caller.account:
+        return f"Owners are {author}, and who may write for {author} and lets Hugging Face say so."
+    return f'Are you {author}? <a href="./login/huggingface" target="_blank" rel="noopener">Sign in</a>.'
 
 
 def closed_to_visitors(demo: Guarded) -> list[gr.components.Component]:

@@ -1,5 +1,6 @@
 """studio/guarded.py: whether a call is let in, whose sessions and files are whose."""
 
+import contextlib
 from types import SimpleNamespace
 
 import gradio as gr
@@ -19,8 +20,8 @@ def blocks():
     return Guarded(Access(Way.SPACE, "keeper"))
 
 
-def function(fn):
-    return SimpleNamespace(fn=fn)
+def function(fn, event="click"):
+    return SimpleNamespace(fn=fn, targets=[(1, event)])
 
 
 def handler():
@@ -47,17 +48,24 @@ def test_a_session_is_its_first_caller_s(blocks):
     assert blocks.owns("s", VISITOR)
     assert not blocks.owns("s", OTHER)
     assert blocks.owns(None, OTHER)
+    for name in ("a" * 101, "a b", "a\0", "é"):
+        assert not blocks.owns(name, VISITOR), "no name of a session, and not remembered"
+    assert list(blocks.sessions) == ["s"]
     with pytest.raises(StudioError, match="another browser's"):
         blocks.permit(function(told(handler, visitor=True)), OTHER, "s")
 
 
 def test_a_browser_takes_its_sessions_and_files_along_when_somebody_signs_in_there(blocks, tmp_path):
     blocks._remember_files([{"path": str(tmp_path / "a.csv")}], VISITOR)
-    for who in (Caller(Role.OWNER, "user keeper", "browser a"), Caller(Role.VISITOR, "user x", "browser a")):
-        assert blocks.owns(who.name, VISITOR)
-        assert not blocks.owns(who.name, Caller(who.role, who.name, "browser b"))
-        assert blocks.owns(who.name, who)
-        assert not blocks.owns(who.name, VISITOR), "who signs out leaves it behind"
+    for session, role in (("s", Role.OWNER), ("t", Role.VISITOR)):
+        who = Caller(role, f"user {role}", "browser a")
+        assert blocks.owns(session, VISITOR)
+        assert not blocks.owns(session, Caller(who.role, who.name, "browser b"))
+        assert blocks.owns(session, who)
+        assert not blocks.owns(session, VISITOR), "who signs out leaves it behind"
+        for event, caller, may in (("unload", VISITOR, True), ("unload", OTHER, False), ("click", VISITOR, False)):
+            with contextlib.nullcontext() if may else pytest.raises(StudioError, match="another browser's"):
+                blocks.permit(function(told(handler, visitor=True), event), caller, session)
         assert blocks.may_fetch(str(tmp_path / "a.csv"), who)
     assert not blocks.may_fetch(str(tmp_path / "a.csv"), Caller(Role.VISITOR, "user x", "browser b"))
 

@@ -30,12 +30,27 @@ def test_a_visitor_reads_what_is_open_what_is_closed_and_why(settings):
     assert notice(SPACE, settings, Role.OWNER) == ""
 
 
+def test_who_is_signed_in_reads_as_whom_and_how_to_sign_out(settings):
+    with acting(Caller(Role.VISITOR, "user <i>alice</i>")):
+        said = welcome.notice_html(SPACE, settings)
+    assert "You are a visitor" in said
+    assert "/login/huggingface" not in said
+    assert "Owners are &lt;b&gt;keeper&lt;/b&gt;" in said
+    with acting(Caller(Role.OWNER, "user <i>alice</i>")):
+        owners = welcome.notice_html(SPACE, settings)
+    assert "You are a visitor" not in owners
+    for words in (said, owners):
+        assert "Signed in as &lt;i&gt;alice&lt;/i&gt;" in words
+        assert 'href="./logout"' in words
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_disk_that_forgets_is_told_of(tmp_path, monkeypatch, kept):
     monkeypatch.setenv("SPACE_ID", "keeper/studio")
     monkeypatch.setattr(welcome, "SPACE_DISK", tmp_path if kept else tmp_path / "none")
-    said = notice(SPACE, Settings(home=tmp_path / "home"), Role.OWNER)
-    assert ("no persistent storage" in said) is not kept
+    home = Settings(home=tmp_path / "home")
+    assert ("no persistent storage" in notice(SPACE, home, Role.OWNER)) is not kept
+    assert "no persistent storage" not in notice(SPACE, home, Role.VISITOR), "it is not theirs to mend"
 
 
 def test_controls_whose_every_press_is_the_owner_s_are_closed():

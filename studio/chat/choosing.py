@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
+from core import access
 from core.chat import conversation
 from core.chat.asking import base_of, bases
 from core.chat.conversation import BASE, MOST_LANES, Conversation, LaneChoice, key_of
@@ -17,6 +18,7 @@ from core.runs.store import Run
 from studio.chat.talking import Talking
 
 NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
+NO_PUBLISHED = "No run that answers is published yet. Until one is, the base answers alone."
 ALL = "All lanes"
 _REMEMBERED = 50  # conversations of a browser
 
@@ -118,7 +120,7 @@ class Choosing:
             with self.talking.changing(chat_id) as kept:
                 self._lanes_anew(kept)
         trained = any(run.adapters() for run in self.engine.store.runs())
-        return self.shown(kept), self.engine.notice or ("" if trained else NO_RUN)
+        return self.shown(kept), self.engine.notice or ("" if trained else access.said(NO_RUN, NO_PUBLISHED))
 
     def shown(self, kept: Conversation) -> list[Any]:
         runs = self.runs_of(kept.base)

@@ -9,6 +9,7 @@ import gradio as gr
 from components.bars import bars_svg
 from components.conversation import chips_html, empty_html
 from components.progress_bar import ProgressBar, build_progress_bar
+from core import access
 from core.data import lengths, tasks
 from core.data.view import Filter
 from core.jobs import Job, Jobs
@@ -91,9 +92,8 @@ class Numbers:
         path = lens.counts(self.settings)
         if path is None:
             rows = lens.data(self.settings).rows
-            return empty_html(
-                f"Press “Count tokens” to see how long the {rows:,} rows are for {lens.model}, and which would be cut."
-            )
+            not_counted = access.said("Press “Count tokens” to see", "Once the owner has counted tokens you see here")
+            return empty_html(f"{not_counted} how long the {rows:,} rows are for {lens.model}, and which would be cut.")
         chosen = None if not lens.view.in_words() else lens.rows(self.settings).numbers(lens.view)
         found = lengths.summary(path, lens.max_length, lens.batch, chosen)
         if not found.rows:

@@ -22,6 +22,7 @@ from core.settings import slug
 from studio.train.telling import alerts_html, notes_html, status_html, tiles_html
 
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start: it takes about two minutes on two CPU cores."
+NO_PUBLISHED = "No run is published yet: a finished one that the owner publishes is here to read."
 MEASURES = {
     "learning rate": "learning_rate", "gradient norm": "grad_norm", "tokens/s": "tokens_per_second",
     "memory (GiB)": "memory_gib", "use (%)": "use",
@@ -50,7 +51,8 @@ class Watch:
     def shown(self, run_id: str | None, measure: str, zoom: Zoom) -> list[Any]:
         """Status, figures, warnings, the charts' column, two charts, notes."""
         if not run_id:
-            return [f'<div class="qs-empty">{NO_RUN}</div>', "", "", gr.update(visible=False), *[gr.skip()] * 3]
+            none = f'<div class="qs-empty">{access.said(NO_RUN, NO_PUBLISHED)}</div>'
+            return [none, "", "", gr.update(visible=False), *[gr.skip()] * 3]
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()
         now = timeline.progress()

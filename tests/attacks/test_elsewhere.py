@@ -87,6 +87,11 @@ def test_pages_of_other_sites_read_nothing(on_space):
     assert answer.status_code == 403
 
 
+def test_pages_of_other_sites_sign_nobody_out(on_space):
+    answer = get(on_space, "/logout", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"})
+    assert answer.status_code == 403
+
+
 TARGETS = ["https://evil.example", "//evil.example", "/\\evil.example", "////evil.example", "https:evil.example",
            "javascript:alert(1)"]  # fmt: skip
 

@@ -84,6 +84,7 @@ def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, p
     kept = next(cookie for cookie in window.cookies(front.url) if cookie["name"] == "session")
     assert (kept["httpOnly"], kept["secure"], kept["sameSite"]) == (True, True, "None")
     assert page.get_by_text("You are a visitor").count() == 0
+    assert page.get_by_role("link", name="Sign out").is_visible()
     page.get_by_role("button", name="List what would go").click()
     page.locator("#clean-found").get_by_text("Nothing is like that").wait_for()
     page.get_by_role("tab", name="Train").click()
