@@ -12,9 +12,10 @@ run: $(VENV)/runtime
 	$(BIN)/python app.py --port $(PORT)
 
 # Three workers on two cores: many tests wait for processes that they start. A file stays on one worker: its tests share
-# servers and models. The order of files is that of tests/conftest.py, slow ones first.
+# servers and models. The order of files is that of tests/conftest.py, slow ones first. A browser has the machine to itself.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not gpu" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m browser
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

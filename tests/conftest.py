@@ -53,9 +53,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first, those with a browser before all: short ones fill the workers to the end."""
-    slow, browser = ({item.path for item in items if item.get_closest_marker(mark)} for mark in ("slow", "browser"))
-    items.sort(key=lambda item: (item.path not in browser, item.path not in slow))
+    """Files with slow tests first: the short ones fill the workers to the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture

@@ -86,7 +86,6 @@ def ask_both(page):
     return early, lanes.locator(".lb-text").all_inner_texts()
 
 
-@pytest.mark.timeout(1200)
 def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, record_property):
     page = open_page(chromium, server)
     browse(page)
