@@ -48,7 +48,7 @@ class App:
                 stderr=subprocess.STDOUT,
             )
         self.first_status = self._first_answer(began + 120)
-        self.seconds = time.monotonic() - began
+        self.worked = sum(psutil.Process(self.process.pid).cpu_times())  # seconds of a processor, its children's too
 
     def _first_answer(self, deadline: float) -> int:
         while True:
