@@ -18,9 +18,9 @@ def open_page(browser, server, tab=None):
     return page
 
 
-def until(condition, page=None):
+def until(condition, page=None, patience=PATIENCE):
     """Wait for a condition that the app's files or page will come to fulfil."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not (value := condition()):
         assert time.monotonic() < deadline
         page.wait_for_timeout(200) if page else time.sleep(0.1)

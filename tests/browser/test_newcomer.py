@@ -6,7 +6,7 @@ import zipfile
 
 import psutil
 import pytest
-from pages import open_page, until
+from pages import PATIENCE, open_page, until
 
 from core.runs.progress import progress
 from core.runs.store import ACTIVE, RunStore
@@ -86,6 +86,7 @@ def ask_both(page):
     return early, lanes.locator(".lb-text").all_inner_texts()
 
 
+@pytest.mark.timeout(6 * PATIENCE)
 def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, record_property):
     page = open_page(chromium, server)
     browse(page)
@@ -122,7 +123,7 @@ def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, rec
     until(lambda: step_shown(page) > before, page)
     assert page.locator("#run-status").get_by_text("running").is_visible()
     page.close()  # nobody watches: the run has both cores to itself
-    state = until(lambda: run.state().status not in ACTIVE and run.state())
+    state = until(lambda: run.state().status not in ACTIVE and run.state(), patience=3 * PATIENCE)
     assert state.status == "finished", run.log_tail()
     record_property("seconds to finished adapter", round(state.ended - clicked, 1))
     page = open_page(chromium, server, "Train")
