@@ -1,7 +1,7 @@
 """LoRA for the rows of many adapters: what a product is given, and Triton kernels' parts of it for one to eight rows.
 
-With few rows LoRA's sums are nothing beside the product's, but a launch of its own for x Aᵀ would cost as much as an
-eighth of the product. So the first programs of a launch compute x Aᵀ while the others read weights; these add B (x Aᵀ)
+With few rows LoRA's sums are nothing beside the product's, but a launch of its own for x Aᵀ would cost as much as a
+fifth of the product. So the first programs of a launch compute x Aᵀ while the others read weights; these add B (x Aᵀ)
 last of all, when it has long been there, after waiting for a count of the programs that are done. A GPU begins programs
 in the order of their numbers, so nobody waits for one that cannot begin.
 """

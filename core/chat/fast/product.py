@@ -1,4 +1,4 @@
-"""Triton kernels: products of rows with weights in 4 bits or 16, and LoRA's two products for rows of many adapters.
+"""Triton kernels: products of rows with weights in 4 bits or whole, and LoRA's two products for rows of many adapters.
 
 Rows are the narrow side of a tensor core's product, padded to 16; the weights stream by once. Where weights are packed
 two to a byte, x comes `paired`: of every eight columns the even ones first, so that both halves of a byte meet theirs
