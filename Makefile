@@ -12,10 +12,11 @@ run: $(VENV)/runtime
 	$(BIN)/python app.py --port $(PORT)
 
 # Three workers on two cores: many tests wait for processes that they start. A file stays on one worker: its tests share
-# servers and models. The order of files is that of tests/conftest.py, slow ones first. A browser has the machine to itself.
+# servers and models. The order of files is that of tests/conftest.py, slow ones first. Two browsers have the machine to
+# themselves: three would wait for each other.
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -m browser -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

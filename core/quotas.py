@@ -105,6 +105,12 @@ class Tokens:
             self._today()
             return dict(self._used)
 
+    def left(self, name: str) -> int:
+        """Tokens that a visitor may still use today, while all visitors together may."""
+        used = self.used()
+        left_for_all = self.quotas.visitors_tokens - sum(used.values())
+        return max(0, min(self.quotas.visitor_tokens - used.get(name, 0), left_for_all))
+
     def reserve(self, name: str, tokens: int) -> None:
         """Set so many aside for a question, before it is asked. Raises StudioError when that is too much."""
         with self._lock:

@@ -65,7 +65,7 @@ def build(settings: Settings) -> Guarded:
 
         tabs.select(told(seen, visitor=True), None, [train.clock, answers.clock], **link)
         owner_tab.select(owner.fill, None, owner.filled, **link)
-        build_welcome(demo, settings, notice, owner_tab)
+        build_welcome(demo, settings, engine.allowance.tokens, notice, owner_tab)
 
     def look_after() -> None:
         engine.give_way()

@@ -8,6 +8,7 @@ import gradio as gr
 
 from core import access
 from core.access import Access, Caller, Way
+from core.quotas import Tokens
 from core.settings import SPACE_DISK, Settings, on_space
 from studio.guarded import Guarded
 from studio.told import told
@@ -19,7 +20,7 @@ _FORGETS = (
 _PRESSED = {"click", "upload", "submit", "input", "release"}
 
 
-def notice_html(known_as: Access, settings: Settings) -> str:
+def notice_html(known_as: Access, settings: Settings, tokens: Tokens) -> str:
     """What stands above the tabs for the present caller; nothing on one's own machine."""
     parts, caller = [], access.caller()
     if caller.is_owner and on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK):
@@ -30,6 +31,7 @@ def notice_html(known_as: Access, settings: Settings) -> str:
             f'<div class="qs-alert">You are a visitor of {author}\'s studio. Open: the bundled and published data, '
             "finished published runs, chat with them, votes. Closed, because it costs the owner's machine: uploads, "
             "the Hub, cutting and counting, training, answers to many prompts, exports. "
+            f"{_allowed(tokens, caller)} "
             f"{_who_is_owner(known_as, author, caller)} Duplicate the Space to have all of it for yourself.</div>"
         )
     if caller.account:
@@ -37,6 +39,14 @@ def notice_html(known_as: Access, settings: Settings) -> str:
             f'<div class="qs-signed">Signed in as {html.escape(caller.account)}. <a href="./logout">Sign out</a></div>'
         )
     return "".join(parts)
+
+
+def _allowed(tokens: Tokens, caller: Caller) -> str:
+    most = tokens.quotas
+    return (
+        f"Of your {most.visitor_tokens:,} tokens a day in chat {tokens.left(caller.name):,} are left, prompts counted; "
+        f"an answer has at most {most.visitor_answer:,}."
+    )
 
 
 def _who_is_owner(known_as: Access, author: str, caller: Caller) -> str:
@@ -58,12 +68,12 @@ def closed_to_visitors(demo: Guarded) -> list[gr.components.Component]:
     return [part for number, part in closed.items() if number not in opened and hasattr(part, "interactive")]
 
 
-def build_welcome(demo: Guarded, settings: Settings, notice: gr.HTML, owner_tab: gr.Tab) -> None:
+def build_welcome(demo: Guarded, settings: Settings, tokens: Tokens, notice: gr.HTML, owner_tab: gr.Tab) -> None:
     """Wire the top; called when all else is wired."""
     closed = closed_to_visitors(demo)
 
     def greet() -> list[Any]:
-        said = gr.update(value=notice_html(demo.access, settings), visible=True)
+        said = gr.update(value=notice_html(demo.access, settings, tokens), visible=True)
         if access.caller().is_owner:
             return [said, gr.update(visible=True), *([gr.skip()] * len(closed))]
         return [said, gr.update(visible=False), *(gr.update(interactive=False) for _ in closed)]

@@ -53,9 +53,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: the short ones fill the workers to the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Files with slow tests first, those with more time than others before them: short ones fill the workers' end."""
+    long, slow = ({item.path for item in items if item.get_closest_marker(name)} for name in ("timeout", "slow"))
+    items.sort(key=lambda item: (item.path not in long, item.path not in slow))
 
 
 @pytest.fixture

@@ -32,8 +32,10 @@ def test_tokens_are_set_aside_and_given_back(settings):
     tokens.reserve("a", 80)
     tokens.settle("a", 80, 30)
     assert tokens.used() == {"a": 30}
+    assert (tokens.left("a"), tokens.left("b")) == (70, 100)
     tokens.reserve("a", 70)
     tokens.settle("a", 70, 70)
+    assert (tokens.left("a"), tokens.left("b")) == (0, 50), "what is left for all visitors is the bound of b"
     with pytest.raises(StudioError, match="0 of a visitor's 100"):
         tokens.reserve("a", 1)
     with pytest.raises(StudioError, match="used up"):

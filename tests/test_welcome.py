@@ -4,6 +4,7 @@ import gradio as gr
 import pytest
 
 from core.access import STUDIO, Access, Caller, Role, Way, acting
+from core.quotas import Quotas, Tokens
 from core.settings import Settings
 from studio import welcome
 from studio.guarded import Guarded
@@ -13,8 +14,12 @@ SPACE = Access(Way.SPACE, "<b>keeper</b>", oauth=True)
 
 
 def notice(known, settings, role):
-    with acting(STUDIO if role is Role.OWNER else Caller(role, "x")):
-        return welcome.notice_html(known, settings)
+    return told_to(STUDIO if role is Role.OWNER else Caller(role, "x"), settings, known)
+
+
+def told_to(caller, settings, known=SPACE):
+    with acting(caller):
+        return welcome.notice_html(known, settings, Tokens(settings, Quotas()))
 
 
 def test_on_one_s_own_machine_nothing_is_said(settings):
@@ -30,14 +35,19 @@ def test_a_visitor_reads_what_is_open_what_is_closed_and_why(settings):
     assert notice(SPACE, settings, Role.OWNER) == ""
 
 
+def test_a_visitor_reads_what_is_left_of_a_day_s_tokens(settings):
+    assert "Of your 20,000 tokens a day in chat 20,000 are left" in notice(SPACE, settings, Role.VISITOR)
+    Tokens(settings, Quotas()).reserve("x", 1500)
+    said = notice(SPACE, settings, Role.VISITOR)
+    assert "18,500 are left, prompts counted; an answer has at most 256." in said
+
+
 def test_who_is_signed_in_reads_as_whom_and_how_to_sign_out(settings):
-    with acting(Caller(Role.VISITOR, "user <i>alice</i>")):
-        said = welcome.notice_html(SPACE, settings)
+    said = told_to(Caller(Role.VISITOR, "user <i>alice</i>"), settings)
     assert "You are a visitor" in said
     assert "/login/huggingface" not in said
     assert "Owners are &lt;b&gt;keeper&lt;/b&gt;" in said
-    with acting(Caller(Role.OWNER, "user <i>alice</i>")):
-        owners = welcome.notice_html(SPACE, settings)
+    owners = told_to(Caller(Role.OWNER, "user <i>alice</i>"), settings)
     assert "You are a visitor" not in owners
     for words in (said, owners):
         assert "Signed in as &lt;i&gt;alice&lt;/i&gt;" in words

@@ -1,5 +1,6 @@
 """The real app in a child process, and the real Chromium in front of it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -8,10 +9,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from core.models import embedded
 from core.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -61,12 +64,34 @@ class Server:
         self.log.close()
 
 
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[Server]:
+    made = Server(settings)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
 @pytest.fixture
 def server(studio):
-    made = Server(studio)
-    made.start()
-    yield made
-    made.stop()
+    with serving(studio) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def file_studio(tmp_path_factory, embedded_model):
+    """A home for all tests of a file, for those that only add to what is there."""
+    home = Settings(home=tmp_path_factory.mktemp("file") / "home").prepare()
+    shutil.copytree(embedded_model, embedded.folder(home), copy_function=os.link)
+    return home
+
+
+@pytest.fixture(scope="module")
+def file_server(file_studio):
+    with serving(file_studio) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

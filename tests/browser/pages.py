@@ -25,3 +25,8 @@ def until(condition, page=None, patience=PATIENCE):
         assert time.monotonic() < deadline
         page.wait_for_timeout(200) if page else time.sleep(0.1)
     return value
+
+
+def position(page, text: str) -> None:
+    """Wait for what the Data tab says of where its page of rows lies."""
+    page.locator("#page-position").get_by_text(text).wait_for()

@@ -11,24 +11,29 @@ from core.runs.store import RunState, RunStore
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.fixture
-def run(studio):
+@pytest.fixture(scope="module")
+def run(file_studio):
     """A finished run of the embedded model whose adapter nobody trained: it answers otherwise than the base."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    subset.ensure_bundled(studio)
-    made = RunStore(studio).create(QLoRAConfig(subset=sources.BUNDLED))
+    subset.ensure_bundled(file_studio)
+    made = RunStore(file_studio).create(QLoRAConfig(subset=sources.BUNDLED))
     made.save_state(RunState(status="finished", created=1, ended=2))
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(embedded.folder(studio), dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(embedded.folder(file_studio), dtype=torch.bfloat16)
     adapted = get_peft_model(model, LoraConfig(r=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     for name, parameter in adapted.named_parameters():
         if "lora_" in name:
-            parameter.data *= 0.3
+            parameter.data *= 0.1  # other words, but words: Why? looks for them
     adapted.save_pretrained(made.adapter)
     return made
+
+
+@pytest.fixture
+def server(run, file_server):
+    return file_server
 
 
 @pytest.fixture

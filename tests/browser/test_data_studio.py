@@ -1,17 +1,19 @@
-"""The Data tab, clicked: search, sort, bars, tokens, numbers, subsets, export, SQL, uploads, all in the real page."""
+"""The Data tab, clicked: search, sort, bars, tokens, numbers, subsets, export, SQL, all in the real page."""
 
 import json
 import zipfile
 
 import pytest
-from opened import lines, talk
-from pages import open_page, until
+from pages import open_page, position, until
 
-from core.data import subset, table
+from core.data import subset
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+@pytest.fixture
+def server(file_server):
+    return file_server
 
 
 @pytest.fixture
@@ -30,15 +32,6 @@ def rows(page) -> list[int]:
 
 def tool(page, name: str) -> None:
     page.locator("#data-tools").get_by_role("tab", name=name).click()
-
-
-def position(page, text: str) -> None:
-    page.locator("#page-position").get_by_text(text).wait_for()
-
-
-def upload(page, path) -> None:
-    page.locator("#open-upload button").first.click()
-    page.locator("#upload input[type=file]").set_input_files(path)
 
 
 def test_search_sort_bars_and_pages(page):
@@ -98,6 +91,7 @@ def test_numbers_are_counted_with_a_bar_and_then_filter(page):
 
 
 def test_rows_are_picked_and_cut(page, server):
+    before = {known.name for known in subset.subsets(server.settings)}
     for place in (2, 5):
         page.locator("#rows tbody tr").nth(place).locator("input").check()
     tool(page, "Cut")
@@ -105,9 +99,8 @@ def test_rows_are_picked_and_cut(page, server):
     page.get_by_role("option", name="picked").click()
     page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
     page.locator("#cut").click()
-    until(lambda: len(subset.subsets(server.settings)) == 2, page)
-    made = subset.subsets(server.settings)[-1]
-    assert {row for _, row, _ in subset.stream(server.settings, made.name)} <= {2, 5}
+    (name,) = until(lambda: {known.name for known in subset.subsets(server.settings)} - before, page)
+    assert {row for _, row, _ in subset.stream(server.settings, name)} == {2, 5}
 
 
 def test_one_click_makes_llama2_rows_and_the_zip_is_there(page, tmp_path):
@@ -135,44 +128,3 @@ def test_sql_answers_and_refuses_in_words(page):
     page.keyboard.type("SELECT * FROM read_text('/etc/passwd')")
     page.locator("#ask-sql").click()
     page.get_by_text("The SQL failed: Permission Error").first.wait_for()
-
-
-def test_a_hostile_file_is_shown_as_text(page, server, tmp_path):
-    path = tmp_path / "hostile.jsonl"
-    path.write_text(lines([{"messages": talk(MARKUP, MARKUP), MARKUP: MARKUP}] * 3) + MARKUP + "\n")
-    upload(page, path)
-    position(page, "of 4")
-    page.locator("#rows tbody tr").first.click()
-    page.locator("#row-shown .qs-turn.assistant").first.wait_for()
-    for view in ("Tokens", "Raw"):
-        page.locator("#row-view label", has_text=view).click()
-        page.wait_for_function("document.querySelector('#row-shown').innerText.includes('onerror')")
-    assert page.locator("#rows img, #row-shown img, #data-summary img").count() == 0
-
-
-def test_labels_become_answers_by_a_template(page, server, tmp_path):
-    path = tmp_path / "films.csv"
-    path.write_text("review,stars\n" + "".join(f"a film of number {i} and length,{i % 2}\n" for i in range(60)))
-    upload(page, path)
-    position(page, "of 60")
-    page.get_by_text("How the rows are read").click()
-    page.locator("#field-prompt textarea").fill("{text}\n\nGood or bad?")
-    page.locator("#field-labels textarea").fill("1 = good\n0 = bad")
-    page.locator("#read-again").click()
-    page.get_by_text("as you said").wait_for()
-    page.locator("#rows tbody tr").nth(1).click()
-    page.locator("#row-shown .qs-turn.assistant").get_by_text("good").wait_for()
-
-
-def test_opening_can_be_cancelled_and_leaves_nothing(page, server, tmp_path):
-    path = tmp_path / "large.jsonl"
-    with path.open("w") as stream:
-        for i in range(150_000):
-            stream.write(json.dumps({"prompt": f"question {i}", "completion": f"answer {i} and more of it"}) + "\n")
-    before = len(table.opened_datasets(server.settings))
-    upload(page, path)
-    page.get_by_text("Opening large.jsonl").first.wait_for()
-    page.locator("#opening-cancel").click()
-    page.get_by_text("Nothing was left behind").first.wait_for()
-    assert len(table.opened_datasets(server.settings)) == before
-    assert [found.name for found in server.settings.datasets_dir.glob("large-*")] == []

@@ -1,0 +1,68 @@
+"""Files opened in the Data tab by clicking: shown as text whatever they hold, read as told, cancelled."""
+
+import json
+
+import pytest
+from opened import lines, talk
+from pages import open_page, position
+
+from core.data import table
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+@pytest.fixture
+def page(chromium, server):
+    made = open_page(chromium, server)
+    yield made
+    assert made.errors == []
+    assert made.title() == "QLoRA Studio"
+    made.close()
+
+
+def upload(page, path) -> None:
+    page.locator("#open-upload button").first.click()
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
+def test_a_hostile_file_is_shown_as_text(page, server, tmp_path):
+    path = tmp_path / "hostile.jsonl"
+    path.write_text(lines([{"messages": talk(MARKUP, MARKUP), MARKUP: MARKUP}] * 3) + MARKUP + "\n")
+    upload(page, path)
+    position(page, "of 4")
+    page.locator("#rows tbody tr").first.click()
+    page.locator("#row-shown .qs-turn.assistant").first.wait_for()
+    for view in ("Tokens", "Raw"):
+        page.locator("#row-view label", has_text=view).click()
+        page.wait_for_function("document.querySelector('#row-shown').innerText.includes('onerror')")
+    assert page.locator("#rows img, #row-shown img, #data-summary img").count() == 0
+
+
+def test_labels_become_answers_by_a_template(page, server, tmp_path):
+    path = tmp_path / "films.csv"
+    path.write_text("review,stars\n" + "".join(f"a film of number {i} and length,{i % 2}\n" for i in range(60)))
+    upload(page, path)
+    position(page, "of 60")
+    page.get_by_text("How the rows are read").click()
+    page.locator("#field-prompt textarea").fill("{text}\n\nGood or bad?")
+    page.locator("#field-labels textarea").fill("1 = good\n0 = bad")
+    page.locator("#read-again").click()
+    page.get_by_text("as you said").wait_for()
+    page.locator("#rows tbody tr").nth(1).click()
+    page.locator("#row-shown .qs-turn.assistant").get_by_text("good").wait_for()
+
+
+def test_opening_can_be_cancelled_and_leaves_nothing(page, server, tmp_path):
+    path = tmp_path / "large.jsonl"
+    with path.open("w") as stream:
+        for i in range(150_000):
+            stream.write(json.dumps({"prompt": f"question {i}", "completion": f"answer {i} and more of it"}) + "\n")
+    before = len(table.opened_datasets(server.settings))
+    upload(page, path)
+    page.get_by_text("Opening large.jsonl").first.wait_for()
+    page.locator("#opening-cancel").click()
+    page.get_by_text("Nothing was left behind").first.wait_for()
+    assert len(table.opened_datasets(server.settings)) == before
+    assert [found.name for found in server.settings.datasets_dir.glob("large-*")] == []
