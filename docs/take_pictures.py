@@ -3,8 +3,11 @@
     make pictures            (needs Debian's chromium; six minutes on two cores)
 
 It makes a home of its own and trains the Quick demo there; with STUDIO_HOME it uses that one, which must have no run.
+With --space it takes the owner's and a visitor's pages alone, of a STUDIO_HOME that has a finished run.
 """
 
+import argparse
+import contextlib
 import os
 import shutil
 import socket
@@ -13,23 +16,40 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
 _STEP_REACHED = "n => +((document.querySelector('#run-status').innerText.match(/step (\\d+)/) || [0, 0])[1]) >= n"
+# what Hugging Face sets for a Space of the user keeper with hf_oauth; nobody signs in here
+SPACE = {
+    "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
+    "OAUTH_CLIENT_SECRET": "pictures", "OAUTH_SCOPES": "openid profile", "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
+}  # fmt: skip
 QUESTION = "How do I keep houseplants alive in winter?"
 
 
-def serve(home: Path) -> tuple[subprocess.Popen, str]:
+@contextlib.contextmanager
+def served(home: Path, **environment: str) -> Iterator[str]:
+    """The app's address while it serves a home."""
+    server, url = serve(home, environment)
+    try:
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def serve(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, str(PROJECT / "app.py"), "--port", str(port)]
-    server = subprocess.Popen(command, cwd=PROJECT, env=os.environ | {"STUDIO_HOME": str(home)})
+    command = [sys.executable, str(PROJECT / "app.py"), "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, cwd=PROJECT, env=os.environ | {"STUDIO_HOME": str(home)} | environment)
     url = f"http://127.0.0.1:{port}"
     while True:
         try:
@@ -50,7 +70,6 @@ def shoot(page: Page, name: str) -> None:
 
 
 def data_tab(page: Page, suffix: str) -> None:
-    page.get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
     page.locator("#count-tokens").click()
     page.locator("#numbers svg").wait_for(timeout=120_000)
     page.locator("#search textarea, #search input").first.press_sequentially("tide")
@@ -133,28 +152,62 @@ def chat_tab(page: Page, suffix: str) -> None:
         shoot(page, f"chat{suffix}")
 
 
+def pages_of(browser: Browser, url: str) -> dict[str, Page]:
+    """A page of each size, by what its pictures' names end with."""
+    pages = {}
+    for suffix, (width, height) in SIZES.items():
+        pages[suffix] = browser.new_page(viewport={"width": width, "height": height})
+        pages[suffix].goto(url, wait_until="domcontentloaded")
+        pages[suffix].get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+    return pages
+
+
+def owner_publishes(pages: dict[str, Page]) -> None:
+    page = pages[""]
+    open_tab(page, "Owner")
+    page.locator("#published-runs input").click()
+    page.get_by_role("option", name="Quick demo").or_(page.get_by_role("option", name="smollm2")).first.click()
+    page.keyboard.press("Escape")
+    page.locator("#publish").click()
+    page.wait_for_timeout(6000)  # what was said of it fades
+    shoot(page, "owner")
+    open_tab(pages["-phone"], "Owner")
+    shoot(pages["-phone"], "owner-phone")
+
+
+def visitor_looks(pages: dict[str, Page]) -> None:
+    for suffix, page in pages.items():
+        page.get_by_text("You are a visitor").wait_for(timeout=30_000)
+        shoot(page, f"visitor{suffix}")
+        open_tab(page, "Train")
+        page.locator("#run-status .finished").wait_for(timeout=30_000)
+        shoot(page, f"visitor-train{suffix}")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", action="store_true", help="only the owner's and a visitor's pages")
+    options, given = parser.parse_args(), os.environ.get("STUDIO_HOME")
     PICTURES.mkdir(exist_ok=True)
-    given = os.environ.get("STUDIO_HOME")
     home = Path(given) if given else Path(tempfile.mkdtemp(prefix="studio-pictures-"))
-    server, url = serve(home)
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
             )
-            pages = {}
-            for suffix, (width, height) in SIZES.items():
-                pages[suffix] = browser.new_page(viewport={"width": width, "height": height})
-                pages[suffix].goto(url, wait_until="domcontentloaded")
-                data_tab(pages[suffix], suffix)
-            train(pages)
-            for suffix, page in pages.items():
-                chat_tab(page, suffix)
+            with served(home) as url:
+                pages = pages_of(browser, url)
+                if not options.space:
+                    for suffix, page in pages.items():
+                        data_tab(page, suffix)
+                    train(pages)
+                    for suffix, page in pages.items():
+                        chat_tab(page, suffix)
+                owner_publishes(pages)
+            with served(home, **SPACE) as url:
+                visitor_looks(pages_of(browser, url))
             browser.close()
     finally:
-        server.terminate()
-        server.wait()
         if not given:
             shutil.rmtree(home)
 

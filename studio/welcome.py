@@ -57,30 +57,48 @@ def _who_is_owner(known_as: Access, author: str, caller: Caller) -> str:
     return f'Are you {author}? <a href="./login/huggingface" target="_blank" rel="noopener">Sign in</a>.'
 
 
-def closed_to_visitors(demo: Guarded) -> list[gr.components.Component]:
-    """The controls whose every event is the owner's: for a visitor they are shown, and cannot be pressed."""
-    opened, closed = set(), {}
+def _pressed(demo: Guarded) -> tuple[set[int], set[int]]:
+    """The numbers of the controls that a visitor may press, and of those whose every event is the owner's."""
+    opened, closed = set(), set()
     for function in demo.fns.values():
         for number, event in function.targets:
             if event in _PRESSED and number in demo.blocks and function.fn is not None:
-                part = demo.blocks[number]
-                (opened.add(number) if function.fn.for_visitors else closed.setdefault(number, part))
-    return [part for number, part in closed.items() if number not in opened and hasattr(part, "interactive")]
+                (opened if function.fn.for_visitors else closed).add(number)
+    return opened, closed - opened
+
+
+def closed_to_visitors(demo: Guarded) -> list[gr.components.Component]:
+    """The controls whose every event is the owner's: for a visitor they are shown, and cannot be pressed."""
+    closed = _pressed(demo)[1]
+    return [part for number, part in demo.blocks.items() if number in closed and hasattr(part, "interactive")]
+
+
+def boxes_of_the_owner(demo: Guarded) -> list[gr.Accordion]:
+    """The boxes that a visitor would open in vain: all that can be pressed in them is the owner's."""
+    opened, closed = _pressed(demo)
+    boxes = [block for block in demo.blocks.values() if isinstance(block, gr.Accordion)]
+    return [box for box in boxes if (inside := _inside(box)) & closed and not inside & opened]
+
+
+def _inside(block: gr.blocks.Block) -> set[int]:
+    children = getattr(block, "children", [])
+    return {child._id for child in children}.union(*map(_inside, children))
 
 
 def build_welcome(demo: Guarded, settings: Settings, tokens: Tokens, notice: gr.HTML, owner_tab: gr.Tab) -> None:
     """Wire the top; called when all else is wired."""
-    closed = closed_to_visitors(demo)
+    closed, boxes = closed_to_visitors(demo), boxes_of_the_owner(demo)
 
     def greet() -> list[Any]:
         said = gr.update(value=notice_html(demo.access, settings, tokens), visible=True)
         if access.caller().is_owner:
-            return [said, gr.update(visible=True), *([gr.skip()] * len(closed))]
-        return [said, gr.update(visible=False), *(gr.update(interactive=False) for _ in closed)]
+            return [said, gr.update(visible=True), *([gr.skip()] * len([*closed, *boxes]))]
+        parts = [gr.update(interactive=False) for _ in closed]
+        named = [gr.update(label=f"{box.label}: the owner's") for box in boxes]
+        return [said, gr.update(visible=False), *parts, *named]
 
-    demo.load(
-        told(greet, visitor=True), None, [notice, owner_tab, *closed], show_progress="hidden", api_visibility="private"
-    )
+    shown = [notice, owner_tab, *closed, *boxes]
+    demo.load(told(greet, visitor=True), None, shown, show_progress="hidden", api_visibility="private")
 
 
 def duplicate() -> None:

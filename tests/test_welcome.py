@@ -72,3 +72,19 @@ def test_controls_whose_every_press_is_the_owner_s_are_closed():
         open_one.click(told(lambda: 1, visitor=True), None, filled)
         filled.change(told(lambda: 1), None, None)
     assert welcome.closed_to_visitors(demo) == [mine]
+
+
+def test_boxes_with_nothing_for_a_visitor_are_named_the_owner_s():
+    with Guarded(Access(Way.SPACE, "keeper")) as demo:
+        filled = gr.Textbox()
+        with gr.Accordion("mine") as box, gr.Row():
+            mine = gr.Button("a")
+            gr.Textbox()
+        with gr.Accordion("both"):
+            yours = gr.Button("b")
+            gr.Button("c").click(told(lambda: 1), None, filled)
+        with gr.Accordion("only read"):
+            gr.HTML("words")
+        mine.click(told(lambda: 1), None, filled)
+        yours.click(told(lambda: 1, visitor=True), None, filled)
+    assert welcome.boxes_of_the_owner(demo) == [box]
