@@ -165,11 +165,15 @@ def pages_of(browser: Browser, url: str) -> dict[str, Page]:
 def owner_publishes(pages: dict[str, Page]) -> None:
     page = pages[""]
     open_tab(page, "Owner")
-    page.locator("#published-runs input").click()
-    page.get_by_role("option", name="Quick demo").or_(page.get_by_role("option", name="smollm2")).first.click()
-    page.keyboard.press("Escape")
+    runs = page.locator("#published-runs")
+    if not runs.get_by_text("smollm2").count():  # of an earlier time
+        runs.locator("input").click()
+        page.get_by_role("option", name="smollm2").first.click()
+        page.keyboard.press("Escape")
     page.locator("#publish").click()
-    page.wait_for_timeout(6000)  # what was said of it fades
+    page.locator(".toast-close").click()
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(800)
     shoot(page, "owner")
     open_tab(pages["-phone"], "Owner")
     shoot(pages["-phone"], "owner-phone")
@@ -181,6 +185,7 @@ def visitor_looks(pages: dict[str, Page]) -> None:
         shoot(page, f"visitor{suffix}")
         open_tab(page, "Train")
         page.locator("#run-status .finished").wait_for(timeout=30_000)
+        page.wait_for_timeout(1500)
         shoot(page, f"visitor-train{suffix}")
 
 

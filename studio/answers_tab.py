@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from components.conversation import empty_html
+from core import access
 from core.evaluate.store import EvaluationStore
 from core.jobs import Jobs
 from studio.answers.asking import Asking, AskingWidgets, build_asking
@@ -15,6 +17,7 @@ from studio.told import told
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 _EVERY_SECONDS = 2
+CLOSED = "Answers to many prompts are the owner's alone: they take the machine for hours. Ask both models in Chat."
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,17 @@ def _wire_asking(
     )  # fmt: skip
 
 
+def _closed() -> Any:
+    """The status for a visitor, to whom no other event of the tab answers."""
+    return gr.skip() if access.caller().is_owner else empty_html(CLOSED)
+
+
 def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.Timer:
     seen, listed = gr.State(""), gr.State("")
     one, pager = shown.evaluation, shown.pager
     clock = gr.Timer(_EVERY_SECONDS, active=False)
     demo.load(told(do.listed), one, one, **QUIET)
+    demo.load(told(_closed, visitor=True), None, shown.status, **QUIET)
     clock.tick(
         told(do.beat), [seen, listed, one, pager.page, pager.size], [seen, listed, one, *shown.drawn],
         trigger_mode="once", **QUIET,

@@ -56,6 +56,8 @@ CSS = (
   border: 1px solid var(--border-color-primary); overflow: hidden; }
 .qs-bar i { display: block; height: 100%; background: #0f9488; }
 .qs-alert { border-left: 3px solid var(--qs-warn); color: var(--qs-warn); padding: 3px 10px; font-size: 14px; }
+.qs-visitor { font-size: 13.5px; line-height: 1.5; }
+.qs-alert a { padding: 0 2px; white-space: nowrap; }
 .qs-signed { padding: 3px 10px; font-size: 13px; color: var(--body-text-color-subdued); }
 .qs-findings { list-style: none; margin: 2px 0 0; padding: 0; font-size: 13.5px; line-height: 1.5; }
 .qs-findings .problem { color: var(--qs-bad); } .qs-findings .warning { color: var(--qs-warn); }
@@ -105,6 +107,10 @@ CSS = (
   #train-row > .column > * { order: 1; width: 100%; }
   #train-row > .column:last-child > * { order: 2; }
   #train-row #train-groups { order: 3; }
+  /* a visitor can start nothing: what there is to see comes first */
+  :has(#notice .qs-visitor) #train-row > .column:last-child > * { order: 0; }
+  #head { flex-wrap: wrap; }
+  #head > :first-child { flex: 1 1 100%; }
 }
 """
 )

@@ -51,7 +51,7 @@ class Owner:
         for kind, chosen in (("runs", runs or []), ("datasets", datasets or [])):
             for name in {*chosen, *getattr(known, kind)}:
                 published.publish(self.settings, kind, name, name in chosen)
-        info(f"{len(runs or [])} runs and {len(datasets or [])} data sets, beside the bundled one.", title="Published")
+        info(f"Runs: {len(runs or [])}. Data sets: {len(datasets or [])}, beside the bundled one.", title="Published")
 
     # What is used
 

@@ -26,14 +26,7 @@ def notice_html(known_as: Access, settings: Settings, tokens: Tokens) -> str:
     if caller.is_owner and on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK):
         parts.append(f'<div class="qs-alert">{_FORGETS}</div>')
     if known_as.way is Way.SPACE and not caller.is_owner:
-        author = html.escape(known_as.author or "its owner")
-        parts.append(
-            f'<div class="qs-alert">You are a visitor of {author}\'s studio. Open: the bundled and published data, '
-            "finished published runs, chat with them, votes. Closed, because it costs the owner's machine: uploads, "
-            "the Hub, cutting and counting, training, answers to many prompts, exports. "
-            f"{_allowed(tokens, caller)} "
-            f"{_who_is_owner(known_as, author, caller)} Duplicate the Space to have all of it for yourself.</div>"
-        )
+        parts.append(_to_visitors(known_as, tokens, caller))
     if caller.account:
         parts.append(
             f'<div class="qs-signed">Signed in as {html.escape(caller.account)}. <a href="./logout">Sign out</a></div>'
@@ -41,12 +34,18 @@ def notice_html(known_as: Access, settings: Settings, tokens: Tokens) -> str:
     return "".join(parts)
 
 
-def _allowed(tokens: Tokens, caller: Caller) -> str:
-    most = tokens.quotas
-    return (
-        f"Of your {most.visitor_tokens:,} tokens a day in chat {tokens.left(caller.name):,} are left, prompts counted; "
-        f"an answer has at most {most.visitor_answer:,}."
-    )
+def _to_visitors(known_as: Access, tokens: Tokens, caller: Caller) -> str:
+    author, most = html.escape(known_as.author or "its owner"), tokens.quotas
+    lines = {
+        f"You are a visitor of {author}'s studio.": _who_is_owner(known_as, author, caller),
+        "Open:": "the bundled and published data, finished published runs, chat with them, votes.",
+        "Closed,": "because it costs the owner's machine: uploads, the Hub, cutting and counting, training, answers to "
+        "many prompts, exports. Duplicate the Space to have all of it for yourself.",
+        "Your chat:": f"{most.visitor_tokens:,} tokens a day, prompts counted, {tokens.left(caller.name):,} left when "
+        f"this page was opened; an answer has at most {most.visitor_answer:,}.",
+    }
+    said = "".join(f"<div><b>{first}</b> {rest}</div>" for first, rest in lines.items())
+    return f'<div class="qs-alert qs-visitor">{said}</div>'
 
 
 def _who_is_owner(known_as: Access, author: str, caller: Caller) -> str:
@@ -54,7 +53,7 @@ def _who_is_owner(known_as: Access, author: str, caller: Caller) -> str:
         return "The owner signs in where the Space has hf_oauth or STUDIO_PASSWORD."
     if caller.account:
         return f"Owners are {author}, and who may write for {author} and lets Hugging Face say so."
-    return f'Are you {author}? <a href="./login/huggingface" target="_blank" rel="noopener">Sign in</a>.'
+    return f'Are you {author}? <a href="./login/huggingface" target="_blank" rel="noopener">Sign in</a>'
 
 
 def _pressed(demo: Guarded) -> tuple[set[int], set[int]]:

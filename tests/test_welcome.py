@@ -29,17 +29,17 @@ def test_on_one_s_own_machine_nothing_is_said(settings):
 def test_a_visitor_reads_what_is_open_what_is_closed_and_why(settings):
     said = notice(SPACE, settings, Role.VISITOR)
     assert "&lt;b&gt;keeper&lt;/b&gt;'s studio" in said
-    for words in ("Open:", "Closed, because", "/login/huggingface", "Duplicate the Space"):
+    for words in ("Open:", "Closed,</b> because", "/login/huggingface", "Duplicate the Space"):
         assert words in said
     assert "hf_oauth or STUDIO_PASSWORD" in notice(Access(Way.SPACE, "keeper"), settings, Role.VISITOR)
     assert notice(SPACE, settings, Role.OWNER) == ""
 
 
 def test_a_visitor_reads_what_is_left_of_a_day_s_tokens(settings):
-    assert "Of your 20,000 tokens a day in chat 20,000 are left" in notice(SPACE, settings, Role.VISITOR)
+    assert "20,000 tokens a day, prompts counted, 20,000 left" in notice(SPACE, settings, Role.VISITOR)
     Tokens(settings, Quotas()).reserve("x", 1500)
     said = notice(SPACE, settings, Role.VISITOR)
-    assert "18,500 are left, prompts counted; an answer has at most 256." in said
+    assert "18,500 left when this page was opened; an answer has at most 256." in said
 
 
 def test_who_is_signed_in_reads_as_whom_and_how_to_sign_out(settings):

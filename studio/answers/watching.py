@@ -12,7 +12,6 @@ from components.data_table import TableColumn, TablePage, TableRow, build_data_t
 from components.download import Download, build_download
 from components.pager import Pager, build_pager, clamp_page, position_words
 from components.progress_bar import ProgressBar, build_progress_bar
-from core import access
 from core.chat.answer import END_WORDS
 from core.data import table
 from core.errors import StudioError
@@ -27,7 +26,6 @@ from studio.following import follow
 from studio.told import info
 
 NONE = "No evaluation yet. Choose prompts and lanes, and press Start: every lane answers every prompt."
-NONE_PUBLISHED = "No evaluation yet: answers to many prompts are the owner's to start."
 NO_ROW = "Click a row to read its answers in full."
 _CELL = 240  # characters of a text in the table
 _FOLLOWED = 20  # evaluations whose answers' places are remembered
@@ -100,8 +98,7 @@ class Watching:
     def drawn(self, evaluation_id: str | None, page: float | None, rows: int) -> list[Any]:
         """Status, figures, notes, the table, its page and position, and whether anything can be pressed."""
         if not evaluation_id:
-            none = empty_html(access.said(NONE, NONE_PUBLISHED))
-            return [none, "", "", "", 1, "no rows", *_buttons(None, answered=False)]
+            return [empty_html(NONE), "", "", "", 1, "no rows", *_buttons(None, answered=False)]
         evaluation = self.store.find(evaluation_id)
         state = evaluation.state()
         if state.status == "unreadable":

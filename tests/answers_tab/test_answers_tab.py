@@ -1,7 +1,10 @@
+import html
+
 import gradio as gr
 
+from core.access import Caller, Role, acting
 from core.jobs import Jobs
-from studio.answers_tab import build_answers_tab
+from studio.answers_tab import CLOSED, _closed, build_answers_tab
 
 
 def test_the_clock_stands_still_until_the_tab_is_seen_and_one_event_a_beat_asks(store):
@@ -13,3 +16,9 @@ def test_the_clock_stands_still_until_the_tab_is_seen_and_one_event_a_beat_asks(
     assert len(beats) == 1
     ids = [block.elem_id for block in demo.blocks.values() if getattr(block, "elem_id", None)]
     assert len(ids) == len(set(ids))
+
+
+def test_a_visitor_reads_that_the_tab_is_the_owner_s():
+    assert _closed() == gr.skip(), "the owner's status is that of the evaluation"
+    with acting(Caller(Role.VISITOR, "x")):
+        assert html.escape(CLOSED) in _closed()
