@@ -122,11 +122,7 @@ class Tokens:
             if sum(self._asking.values()) >= self.quotas.visitors_waiting:
                 raise StudioError("Too many visitors ask at the moment. Try again in a minute.")
             if tokens > left:
-                raise StudioError(
-                    f"This may take {tokens:,} tokens, and {max(0, left):,} of a visitor's "
-                    f"{self.quotas.visitor_tokens:,} a day are left to you. "
-                    "Ask for a shorter answer, or come back tomorrow (UTC)."
-                )
+                raise StudioError(_too_much(tokens, max(0, left), self.quotas.visitor_tokens))
             if tokens > left_for_all:
                 raise StudioError("Today's tokens for visitors are used up. Come back tomorrow (UTC).")
             self._asking[name] += 1
@@ -144,6 +140,16 @@ class Tokens:
         if time.monotonic() - self._written > 1 or not self._file.exists():
             self._written = time.monotonic()
             write_json(self._file, {"day": self._day, "used": dict(self._used)})
+
+
+def _too_much(tokens: int, left: int, most: int) -> str:
+    if not left:
+        return f"Today's tokens are used up: 0 of a visitor's {most:,} are left to you. Come back tomorrow (UTC)."
+    later = " Or come back tomorrow (UTC)." if tokens <= most else ""
+    return (
+        f"This may take {tokens:,} tokens, prompt and answers, and {left:,} of a visitor's {most:,} a day are left to "
+        f"you. Shorten the question or the answer's length, take fewer lanes, or start a new chat.{later}"
+    )
 
 
 def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) -> None:

@@ -12,7 +12,7 @@ from core.chat.conversation import MOST_LANES
 from core.chat.engine import Engine
 from core.errors import StudioError
 from studio.chat.beside import Beside
-from studio.chat.choosing import ALL, Choosing
+from studio.chat.choosing import ALL, NOTHING_TRAINED, Choosing
 from studio.chat.layout import BesideWidgets, LaneWidgets, TalkWidgets, build_beside, build_lanes, build_talk
 from studio.chat.service import build_chat_call
 from studio.chat.voting import Voting
@@ -97,12 +97,13 @@ def _wire_opening(
             voting.blindness(chat_id), *about.questions(chat_id),
         ]  # fmt: skip
 
-    def refreshed(chat_id: str, show: list[str], request: gr.Request) -> Iterator[list[Any]]:
+    def refreshed(chat_id: str, show: list[str], said: str, request: gr.Request) -> Iterator[list[Any]]:
         if not chat_id:  # the page has not opened it yet
             yield [gr.skip()] * (len(drawn_lanes) + len(view))
             return
         lists, hint = do.refresh(chat_id)
-        for values in do.talking.follow(chat_id, show, request, hint):
+        over = "" if said in NOTHING_TRAINED else None  # what else is said there stays
+        for values in do.talking.follow(chat_id, show, request, hint or over):
             yield [*lists, *values]
 
     drawn_lanes = lanes.drawn(beside.scope)
@@ -115,7 +116,7 @@ def _wire_opening(
         [*view, *drawn_lanes, *beside.fields.values(), states.scope, talk.earlier, beside.tally, lanes.blind,
          *talk.offered(states.offered)], **QUIET,
     )  # fmt: skip
-    seen, redrawn = [states.chat, talk.show], [*drawn_lanes, *view]
+    seen, redrawn = [states.chat, talk.show, talk.hint], [*drawn_lanes, *view]
     gr.on(runs_changed, told(refreshed, visitor=True), seen, redrawn, **QUIET)
     talk.now.returned(told(refreshed, visitor=True), seen, redrawn, **QUIET)
 

@@ -79,16 +79,22 @@ class Owner:
 
     def look(self, kinds: list[str], days: float, mib: float) -> tuple[str, list[str], Any]:
         """What would go, the names of it, and whether it can be confirmed."""
-        items = cleanup.found(self.settings, kinds or [], days or 0, mib or 0)
+        items = self._found(kinds, days, mib)
         names = [item.name for item in items]
         return items_html(items), names, gr.update(interactive=bool(names))
+
+    def _found(self, kinds: list[str], days: float | None, mib: float | None) -> list[cleanup.Item]:
+        for title, value in (("Older than (days)", days), ("Larger than (MiB)", mib)):
+            if value is None:
+                raise StudioError(f"{title} is empty. Give it a value; 0 leaves out nothing.")
+        return cleanup.found(self.settings, kinds or [], days, mib)
 
     def remove(self, kinds: list[str], days: float, mib: float, seen: list[str]) -> tuple[str, list[str], Any, str]:
         """Remove what was listed before, as far as it still answers the description."""
         if not seen:
             raise StudioError("Nothing is listed. Press “List what would go” first, and read it.")
         known = set(seen)
-        items = [i for i in cleanup.found(self.settings, kinds or [], days or 0, mib or 0) if i.name in known]
+        items = [item for item in self._found(kinds, days, mib) if item.name in known]
         freed = cleanup.remove(self.settings, items)
         info(f"{freed / 2**20:,.1f} MiB came back.", title=f"{len(items):,} removed")
         return "", [], gr.update(interactive=False), self.use()

@@ -40,7 +40,7 @@ def _to_visitors(known_as: Access, tokens: Tokens, caller: Caller) -> str:
         f"You are a visitor of {author}'s studio.": _who_is_owner(known_as, author, caller),
         "Open:": "the bundled and published data, finished published runs, chat with them, votes.",
         "Closed,": "because it costs the owner's machine: uploads, the Hub, cutting and counting, training, answers to "
-        "many prompts, exports. Duplicate the Space to have all of it for yourself.",
+        "many prompts, exports of data. Duplicate the Space to have all of it for yourself.",
         "Your chat:": f"{most.visitor_tokens:,} tokens a day, prompts counted, {tokens.left(caller.name):,} left when "
         f"this page was opened; an answer has at most {most.visitor_answer:,}.",
     }
@@ -75,8 +75,17 @@ def closed_to_visitors(demo: Guarded) -> list[gr.components.Component]:
 def boxes_of_the_owner(demo: Guarded) -> list[gr.Accordion]:
     """The boxes that a visitor would open in vain: all that can be pressed in them is the owner's."""
     opened, closed = _pressed(demo)
+    for function in demo.fns.values():
+        if function.fn is not None and function.fn.for_visitors:
+            opened |= {part._id for part in function.outputs if isinstance(part, gr.HTML)}  # there to be read
     boxes = [block for block in demo.blocks.values() if isinstance(block, gr.Accordion)]
     return [box for box in boxes if (inside := _inside(box)) & closed and not inside & opened]
+
+
+def _whose(part: gr.components.Component) -> dict[str, str]:
+    """The large buttons, at which a form ends, say why they cannot be pressed."""
+    primary = isinstance(part, gr.Button) and part.variant == "primary"
+    return {"value": f"{part.value}: the owner's"} if primary else {}
 
 
 def _inside(block: gr.blocks.Block) -> set[int]:
@@ -92,7 +101,7 @@ def build_welcome(demo: Guarded, settings: Settings, tokens: Tokens, notice: gr.
         said = gr.update(value=notice_html(demo.access, settings, tokens), visible=True)
         if access.caller().is_owner:
             return [said, gr.update(visible=True), *([gr.skip()] * len([*closed, *boxes]))]
-        parts = [gr.update(interactive=False) for _ in closed]
+        parts = [gr.update(interactive=False, **_whose(part)) for part in closed]
         named = [gr.update(label=f"{box.label}: the owner's") for box in boxes]
         return [said, gr.update(visible=False), *parts, *named]
 

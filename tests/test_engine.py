@@ -110,6 +110,14 @@ def test_what_can_be_chatted_with_is_listed(store, tuned):
     assert "tiny" not in {other.model.name for other in rest}
 
 
+def test_who_is_the_first_waits_for_the_model_and_for_nobody(engine, store):
+    first, again = questions(store, "Hi."), questions(store, "Hi.")
+    assert next(engine.ask(first)).stage != "Waiting"
+    texts(engine, again)
+    assert engine.loaded == base(store)
+    assert next(engine.ask(questions(store, "Once more."))).stage == ""
+
+
 def test_tickets_are_let_in_in_their_order_and_know_their_place(store):
     engine, order, places = Engine(store.settings, most_rows=2), [], {}
     begun = threading.Event()

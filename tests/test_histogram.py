@@ -4,7 +4,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from opened import opened, talk
 
-from core.data.histogram import BARS, histogram
+from core.data.histogram import BARS, compact, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
 
@@ -26,6 +26,15 @@ def test_a_click_on_a_bar_gives_the_rows_it_counts_and_all_bars_together_all_row
     for bar in found.bars:
         assert rows.count(View(filters=[bar.chosen])) == bar.count, bar
     assert sum(bar.count for bar in found.bars) + found.empty == 100
+
+
+def test_numbers_are_shown_without_exponents():
+    assert [compact(number) for number in (0.12345, 7, 10_120.4, -12_000_000)] == [
+        "0.1235",
+        "7",
+        "10,120",
+        "-12,000,000",
+    ]
 
 
 def test_few_repeated_values_are_bars_of_their_own_the_most_frequent_first(rows):

@@ -61,6 +61,8 @@ def test_only_what_was_listed_goes(do):
     assert [f"{path.parent.name}/{path.name}" for path in do.settings.uploads_dir.iterdir()] == names[1:]
     assert "Disk" in use
     assert do.said == ["1 removed"]
+    with pytest.raises(StudioError, match=r"Older than .days. is empty"):
+        do.look(["uploads"], None, 0)
     with pytest.raises(StudioError, match="Nothing is listed"):
         do.remove(["uploads"], 30, 0, [])
 

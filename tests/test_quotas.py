@@ -36,8 +36,11 @@ def test_tokens_are_set_aside_and_given_back(settings):
     tokens.reserve("a", 70)
     tokens.settle("a", 70, 70)
     assert (tokens.left("a"), tokens.left("b")) == (0, 50), "what is left for all visitors is the bound of b"
-    with pytest.raises(StudioError, match="0 of a visitor's 100"):
+    with pytest.raises(StudioError, match=r"0 of a visitor's 100 .* tomorrow"):
         tokens.reserve("a", 1)
+    with pytest.raises(StudioError, match=r"may take 101 .* 100 of a visitor's 100 .* Shorten the question") as refused:
+        tokens.reserve("b", 101)
+    assert "tomorrow" not in str(refused.value), "tomorrow it is as much too long"
     with pytest.raises(StudioError, match="used up"):
         tokens.reserve("b", 60)
 

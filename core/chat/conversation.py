@@ -31,11 +31,13 @@ class LaneChoice(BaseModel):
 
     Attributes:
         run, adapter: a run and "final", "step N", or "base": the model it began from. No run: the base.
+        newest: the adapter is the run's newest, also when there is a newer one, until somebody chooses another.
         own: settings that only this lane has.
     """
 
     run: str = ""
     adapter: str = "final"
+    newest: bool = False
     own: dict[str, Any] = Field(default_factory=dict)
 
     @property

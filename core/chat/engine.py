@@ -120,6 +120,8 @@ class Engine:
         settle = self.allowance.take(ticket)
         ticket.answers = [LaneAnswer() for _ in ticket.lanes]
         with self._changed:
+            if not (self._waiting or self._active):  # nobody is before it
+                ticket.stage = "" if ticket.base == self._base else _loading(ticket)
             self._waiting.append(ticket)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="studio-chat", daemon=True)
@@ -238,7 +240,7 @@ class Engine:
         return True
 
     def _load(self, ticket: Ticket) -> None:
-        self._tell(ticket, f"Loading {ticket.base.model.name}")
+        self._tell(ticket, _loading(ticket))
         from core.chat.lanes import Lanes
 
         self._drop()
@@ -307,6 +309,10 @@ class Engine:
         if torch.cuda.is_available():
             torch._C._cuda_clearCublasWorkspaces()  # 32 MiB for each stream that multiplied, which the library keeps
             torch.cuda.empty_cache()
+
+
+def _loading(ticket: Ticket) -> str:
+    return f"Loading {ticket.base.model.name}"
 
 
 def _held() -> int:

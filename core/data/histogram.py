@@ -99,12 +99,17 @@ def _numbers(rows: Rows, column: Sortable, view: View, by_length: bool = False) 
 def _bar(name: str, low: float, width: float, last: bool, high: float, count: int, whole: bool, by_length: bool) -> Bar:
     end = high if last else low + width
     shown_end = end if last else end - 1 if whole else end
-    label = f"{low:,.4g}" if whole and shown_end == low else f"{_shown(low, whole)} to {_shown(shown_end, whole)}"
+    label = compact(low) if whole and shown_end == low else f"{_shown(low, whole)} to {_shown(shown_end, whole)}"
     return Bar(
         label=label,
         count=count,
         chosen=Filter(column=name, low=low, high=end, closed=last, by_length=by_length),
     )
+
+
+def compact(number: float) -> str:
+    """A number in four digits, or whole where it has more before the point."""
+    return f"{number:,.4g}" if abs(number) < 10_000 else f"{number:,.0f}"
 
 
 def _shown(number: float, whole: bool) -> str:

@@ -19,6 +19,7 @@ from studio.chat.talking import Talking
 
 NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
 NO_PUBLISHED = "No run that answers is published yet. Until one is, the base answers alone."
+NOTHING_TRAINED = (NO_RUN, NO_PUBLISHED)
 ALL = "All lanes"
 _REMEMBERED = 50  # conversations of a browser
 
@@ -119,8 +120,22 @@ class Choosing:
         if not kept.turns and (not kept.base or not any(lane.run for lane in kept.lanes)):
             with self.talking.changing(chat_id) as kept:
                 self._lanes_anew(kept)
+        kept = self._brought_up(chat_id, kept)
         trained = any(run.adapters() for run in self.engine.store.runs())
         return self.shown(kept), self.engine.notice or ("" if trained else access.said(NO_RUN, NO_PUBLISHED))
+
+    def _brought_up(self, chat_id: str, kept: Conversation) -> Conversation:
+        """Lanes that go with a run's newest adapter have it: a run that trains writes others, the final one last."""
+        runs = {run.id: next(iter(run.adapters())) for run in self.runs_of(kept.base)}
+
+        def old(lane: LaneChoice) -> bool:
+            return lane.newest and runs.get(lane.run, lane.adapter) != lane.adapter
+
+        if any(map(old, kept.lanes)):
+            with self.talking.changing(chat_id) as kept:
+                for lane in filter(old, kept.lanes):
+                    lane.adapter = runs[lane.run]
+        return kept
 
     def shown(self, kept: Conversation) -> list[Any]:
         runs = self.runs_of(kept.base)
@@ -160,8 +175,7 @@ class Choosing:
     def _lanes_anew(self, kept: Conversation, base: str = "") -> None:
         kept.base = base or self.default_base()
         runs = self.runs_of(kept.base)
-        tuned = [LaneChoice(run=run.id, adapter=next(iter(run.adapters()))) for run in runs[:1]]
-        kept.lanes = [LaneChoice(), *tuned]
+        kept.lanes = [LaneChoice(), *map(_newest, runs[:1])]
 
     def choose_base(self, chat_id: str, base: str) -> list[Any]:
         """Another base: the lanes begin anew over it; what was said is kept."""
@@ -174,10 +188,10 @@ class Choosing:
     def choose_count(self, chat_id: str, count: int) -> list[Any]:
         with self.talking.changing(chat_id) as kept:
             runs = self.runs_of(kept.base)
-            more = [LaneChoice(run=run.id, adapter=next(iter(run.adapters()))) for run in runs]
+            more = [_newest(run) for run in runs]
             used = {lane.run for lane in kept.lanes}
             spare = [lane for lane in more if lane.run not in used]
-            spare += [LaneChoice(run=more[0].run) if more else LaneChoice() for _ in range(MOST_LANES)]
+            spare += [more[0].model_copy() if more else LaneChoice() for _ in range(MOST_LANES)]
             kept.lanes = [*kept.lanes, *spare][: max(1, min(MOST_LANES, _whole(count, "The number of lanes")))]
         return self.shown(kept)
 
@@ -191,9 +205,8 @@ class Choosing:
                     f"The run {run_id} has no adapter on {kept.base}: lanes share one copy of its weights. "
                     "Choose its base model first."
                 )
-            own = kept.lanes[lane].own
-            adapter = next(iter(known[run_id].adapters())) if run_id else "final"
-            kept.lanes[lane] = LaneChoice(run=run_id or "", adapter=adapter, own=own)
+            chosen = _newest(known[run_id]) if run_id else LaneChoice()
+            kept.lanes[lane] = chosen.model_copy(update={"own": kept.lanes[lane].own})
         return self.shown(kept)
 
     def choose_step(self, chat_id: str, lane: int, place: int) -> list[Any]:
@@ -201,7 +214,8 @@ class Choosing:
             _there(kept, lane)
             steps = self._steps(kept.lanes[lane].run, self.runs_of(kept.base))
             if steps:
-                kept.lanes[lane].adapter = steps[max(0, min(len(steps) - 1, _whole(place, "The checkpoint")))]
+                at = max(0, min(len(steps) - 1, _whole(place, "The checkpoint")))
+                kept.lanes[lane].adapter, kept.lanes[lane].newest = steps[at], at == len(steps) - 1
         return self.shown(kept)
 
     # Settings
@@ -227,6 +241,10 @@ class Choosing:
         """Keep what the form says for one scope, and show another."""
         self.keep_settings(chat_id, before, values)
         return [scope, *self.settings_of(chat_id, scope)]
+
+
+def _newest(run: Run) -> LaneChoice:
+    return LaneChoice(run=run.id, adapter=next(iter(run.adapters())), newest=True)
 
 
 def _there(kept: Conversation, lane: int) -> None:

@@ -89,16 +89,18 @@ class Talking:
         past, now = boards(self.find(chat_id), live, show)
         return View(past, now, **({"busy": live is not None} | more)).values()
 
-    def follow(self, chat_id: str, show: Sequence[str], request: gr.Request, hint: str = "") -> Iterator[list[Any]]:
+    def follow(
+        self, chat_id: str, show: Sequence[str], request: gr.Request, hint: str | None = None
+    ) -> Iterator[list[Any]]:
         """What was said on another page since this one was seen last; what is being said there, until its end.
 
         Args:
-            hint: what is to be said when nothing is being written; empty: what is said stays.
+            hint: what is to be said when nothing is being written; None: what is said stays.
         """
-        words = hint or None
+        words = hint
         while (live := self._live.get(chat_id)) and live.page != request.session_hash:
             yield self.drawn(chat_id, show, hint=_ELSEWHERE)
-            words = hint
+            words = hint or ""
             live.ended.wait(1 / _LOOKS_A_SECOND)
         yield View().values() if live else self.drawn(chat_id, show, hint=words)  # its own is drawn as it is written
 

@@ -10,7 +10,7 @@ import pandas as pd
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, build_data_table, table_html
 from components.pager import Pager, build_pager, clamp_page, position_words
-from core.data.histogram import Histogram, histogram
+from core.data.histogram import Histogram, compact, histogram
 from core.data.rows import Rows
 from core.data.tokens import Renderer, TemplateError
 from core.data.view import Filter, View
@@ -155,8 +155,8 @@ class Browsing:
         shown = [
             TableRow(int(number), [self._cell(rows, name, record, problem) for name in known], warn=problem is not None)
             for number, problem, record in zip(
-                frame["number_"], frame["problem_"].where(frame["problem_"].notna(), None), frame.to_dict("records"),
-                strict=True,
+                frame["number_"], (value if isinstance(value, str) else None for value in frame["problem_"]),
+                frame.to_dict("records"), strict=True,
             )
         ]  # fmt: skip
         page = TablePage(
@@ -208,7 +208,7 @@ class Browsing:
         kind = rows.fields[name].kind
         if kind == "integer":
             return f"{int(value):,}"
-        return f"{value:,.4g}" if kind == "number" else str(value)
+        return compact(value) if kind == "number" else str(value)
 
     # One row
 
@@ -259,7 +259,7 @@ def _note(found: Histogram) -> str:
         return f"{len(found.bars)} values{empty}" if len(found.bars) > 1 else f"{found.bars[0].label}{empty}"
     low, high = found.bars[0].chosen.low or 0, found.bars[-1].chosen.high or 0
     what = " characters" if found.kind == "lengths" else ""
-    return f"{low:,.4g} to {high:,.4g}{what}{empty}"
+    return f"{compact(low)} to {compact(high)}{what}{empty}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from components.bars import bars_svg
 from components.conversation import chips_html, empty_html
@@ -12,6 +13,7 @@ from components.progress_bar import ProgressBar, build_progress_bar
 from core import access
 from core.data import lengths, tasks
 from core.data.view import Filter
+from core.errors import StudioError, sentences
 from core.jobs import Job, Jobs
 from core.models import catalogue, embedded
 from core.runs.config import QLoRAConfig
@@ -36,7 +38,13 @@ class Numbers:
     def look_through(self, state: dict, model: str, template: str, max_length: float, batch: float) -> dict:
         """The lens with another tokenizer, template, maximum length or batch."""
         lens = lens_of(state)
-        bounds = QLoRAConfig(model=model or "", max_length=int(max_length or 0), batch_size=int(batch or 0))
+        for title, value in (("Maximum length", max_length), ("Batch size", batch)):
+            if value is None:
+                raise StudioError(f"{title} is empty. Give it a value.")
+        try:
+            bounds = QLoRAConfig(model=model or "", max_length=max_length, batch_size=batch)
+        except ValidationError as error:
+            raise StudioError(sentences(error, lambda name: QLoRAConfig.model_fields[name].title or name)) from error
         counted = {f.column for f in lens.view.filters} & {"tokens", "answer_tokens"}
         view = lens.view.model_copy(update={"filters": [f for f in lens.view.filters if f.column not in counted]})
         if view.sort in ("tokens", "answer_tokens"):

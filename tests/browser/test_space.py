@@ -62,7 +62,7 @@ def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
     assert page.get_by_role("tab", name="Owner").count() == 0
     page.get_by_role("tab", name="Train").click()
     page.locator("#field-subset").wait_for()
-    assert page.get_by_role("button", name="Start", exact=True).is_disabled()
+    assert page.get_by_role("button", name="Start: the owner's", exact=True).is_disabled()
     page.get_by_role("tab", name="Chat").click()
     page.locator("#prompt textarea").wait_for()
     page.get_by_role("tab", name="Answers").click()

@@ -5,6 +5,7 @@ import pytest
 from chat_page import PAGE
 
 from core.errors import StudioError
+from studio.chat.choosing import NO_RUN
 from studio.chat.layout import build_beside, build_lanes, build_talk
 from studio.chat.service import build_chat_call
 from studio.chat_tab import build_chat_tab
@@ -37,7 +38,17 @@ def test_what_is_shown_of_a_conversation_fills_every_widget(demo, do, chat):
     ]
     assert len(refreshed.outputs) == len(returned.outputs)
     for known in (chat_id, ""):
-        assert [len(values) for values in refreshed.fn(known, [], PAGE)] == [len(refreshed.outputs)]
+        assert [len(values) for values in refreshed.fn(known, [], "", PAGE)] == [len(refreshed.outputs)]
+
+
+def test_the_way_to_a_first_run_is_no_longer_said_once_there_is_one_and_other_words_stay(demo, do, tuned, chat):
+    chat_id = chat()
+    (refreshed, _) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__.endswith("<locals>.refreshed")]
+    at = [getattr(part, "elem_id", None) for part in refreshed.outputs].index("chat-hint")
+    hints = [[values[at] for values in refreshed.fn(chat_id, [], NO_RUN, PAGE)]]
+    tuned()
+    hints += [[values[at] for values in refreshed.fn(chat_id, [], said, PAGE)] for said in (NO_RUN, "An error.")]
+    assert hints == [[NO_RUN], [""], [gr.skip()]]
 
 
 def test_updates_have_a_value_for_each_widget(do, tuned, chat):

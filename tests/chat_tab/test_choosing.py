@@ -80,6 +80,23 @@ def test_a_conversation_that_has_begun_keeps_its_lanes(do, tuned, chat):
     assert lanes(do, chat_id)[1] == (first.id, "final")
 
 
+def test_a_lane_goes_with_the_newest_adapter_of_a_run_that_trains_until_another_is_chosen(do, tuned, chat):
+    run = tuned(steps=(5,))
+    final = run.adapter.rename(run.adapter.with_name("later"))
+    followed, chosen = chat(), chat()
+    with do.talking.changing(followed) as kept:
+        kept.ask("Hi?")
+    assert lanes(do, followed)[1] == lanes(do, chosen)[1] == (run.id, "step 5")
+    do.choose_step(chosen, 1, 0)
+    do.choose_count(chosen, 4)
+    final.rename(run.adapter)
+    shown, _ = do.refresh(followed)
+    assert lanes(do, followed)[1] == (run.id, "final")
+    assert shown[5]["label"] == "Checkpoint: final"
+    do.refresh(chosen)
+    assert [adapter for _, adapter in lanes(do, chosen)] == ["final", "base", "final", "final"]
+
+
 def test_another_base_brings_its_own_runs(do, tuned, chat):
     tuned(created=2)
     other = tuned("other", created=1)

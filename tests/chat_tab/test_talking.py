@@ -129,7 +129,7 @@ def test_undo_puts_the_question_back_into_the_box(do, tuned, chat):
 
 def test_one_lane_is_stopped_and_the_other_goes_on(do, tuned, chat):
     tuned()
-    chat_id = chat(max_new_tokens=60)
+    chat_id = chat(max_new_tokens=300)
     stream = do.talking.send(chat_id, "Count.", "", -1, [], PAGE)
     writing(do, chat_id, stream)
     do.talking.stop(chat_id, 0)

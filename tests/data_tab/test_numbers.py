@@ -1,10 +1,10 @@
 import re
 
 import pytest
-from pydantic import ValidationError
 
 from core.data import lengths
 from core.data.view import Filter
+from core.errors import StudioError
 from core.models import embedded
 from studio.data.browsing import Browsing
 from studio.data.lens import Lens, lens_of
@@ -53,7 +53,9 @@ def test_another_tokenizer_drops_filters_on_the_old_counts(do, state):
 
 
 def test_bounds_are_those_of_training(do, state):
-    with pytest.raises(ValidationError, match="max_length"):
+    with pytest.raises(StudioError, match=r"Maximum length: .* .given: 0."):
         do.look_through(state, embedded.NAME, "auto", 0, 8)
+    with pytest.raises(StudioError, match="Batch size is empty"):
+        do.look_through(state, embedded.NAME, "auto", 512, None)
     assert "Open a data set first" in do.show(Lens().model_dump())
     assert do.on_load()["choices"][0][1] == embedded.NAME
