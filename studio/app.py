@@ -36,8 +36,8 @@ def build(settings: Settings) -> Guarded:
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
-            with gr.Tab("Train", id="train"):
-                train = build_train_tab(runs, jobs, demo)
+            with gr.Tab("Train", id="train") as train_tab:
+                train = build_train_tab(runs, jobs, demo, train_tab.select)
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = build_chat_tab(engine, demo, [train.listed.change, chat_tab.select])
             with gr.Tab("Answers", id="answers") as many:

@@ -37,7 +37,12 @@ class TrainTab:
     clock: gr.Timer  # beats while the tab is seen
 
 
-def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks) -> TrainTab:
+def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, looked_at: Callable[..., Any]) -> TrainTab:
+    """Build the tab.
+
+    Args:
+        looked_at: the event of somebody's turning to it, for whom it is brought up to date at once.
+    """
     timelines = Timelines()
     form, controls, watch = Form(runs), Controls(runs), Watch(runs, timelines)
     cut = gr.State(None)
@@ -59,7 +64,7 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks) -> TrainTab:
     _wire_watch(watch, shown, done, states)
     _wire_details(watch, shown, done, states, cut)
     _wire_compare(compare, compared, done, about, states, views)
-    clock = _wire_beat(Beat(controls, watch, compare), states, done, shown, about, compared)
+    clock = _wire_beat(Beat(controls, watch, compare), states, done, shown, about, compared, looked_at)
     return TrainTab(done.run, asked.fields["subset"], form.subsets, states.listed, cut, clock)
 
 
@@ -76,12 +81,13 @@ class States:
 
 
 def _wire_beat(
-    do: Beat, states: States, done: ControlWidgets, shown: WatchWidgets, about: LabelWidgets, compared: CompareWidgets
-) -> gr.Timer:
+    do: Beat, states: States, done: ControlWidgets, shown: WatchWidgets, about: LabelWidgets, compared: CompareWidgets,
+    looked_at: Callable[..., Any],
+) -> gr.Timer:  # fmt: skip
     clock = gr.Timer(_EVERY_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
     drawn = [*shown.drawn, shown.samples_at, shown.samples, *done.able]
-    clock.tick(
-        told(do.beat, visitor=True),
+    gr.on(
+        [clock.tick, looked_at], told(do.beat, visitor=True),
         [states.seen, states.listed, done.run, about.every, shown.measure, states.zoom, states.scrubbed,
          states.choice, compared.measure, states.on_all],
         [states.seen, states.listed, done.run, done.queue, *drawn, *compared.drawn],

@@ -117,6 +117,10 @@ def test_a_run_from_the_form_to_its_answers(page, server):
             page.locator(button).click()
         assert download.value.suggested_filename == f"{run.id}-{ending}"
 
+    page.get_by_role("tab", name="Chat", exact=True).click()  # the page was there before the run and its checkpoints
+    page.locator("#lane-step-2").get_by_text("Checkpoint: final").wait_for()
+    assert page.get_by_text("Train first").count() == 0
+
 
 def test_runs_are_sorted_laid_over_each_other_and_opened(page, server):
     store = RunStore(server.settings)

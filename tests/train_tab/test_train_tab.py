@@ -21,9 +21,9 @@ FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr
 
 @pytest.fixture
 def demo(runs):
-    with gr.Blocks() as made:
+    with gr.Blocks() as made, gr.Tab("Train") as tab:
         jobs = Jobs()
-        build_train_tab(runs, jobs, made)
+        build_train_tab(runs, jobs, made, tab.select)
     yield made
     jobs.close()
 
@@ -44,6 +44,11 @@ def test_every_handler_fills_every_output(demo, runs, a_run):
     checking = Checking(runs, Jobs())
     assert outputs(demo, "Checking.check") == {len(checking.check(**QLoRAConfig().model_dump()))}
     assert outputs(demo, "Beat.opened") == {len(beat.opened(run.id, "learning rate"))}
+
+
+def test_whoever_turns_to_the_tab_sees_the_run_as_it_is_at_once(demo):
+    (beat,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__ == "Beat.beat"]
+    assert {event for _, event in beat.targets} == {"tick", "select"}
 
 
 def test_no_control_is_dead(demo):
