@@ -117,8 +117,12 @@ def train(pages: dict[str, Page]) -> None:
         watched(each, f"train{suffix}")
     page.locator("#extent label", has_text="All knobs").click()
     page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
-    page.locator("#field-lora_targets input, #field-lora_targets textarea").first.fill("q_proj, w_proj")
-    page.locator("#field-lora_targets input, #field-lora_targets textarea").first.press("Tab")
+    targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
+    targets.wait_for()
+    page.wait_for_timeout(1500)  # the knobs that were shown are filled once more
+    targets.fill("q_proj, w_proj")
+    targets.press("Tab")
+    page.wait_for_timeout(500)
     page.locator("#start").click()
     page.locator("#run-status .failed").wait_for(timeout=120_000)
     page.locator("#extent label", has_text="Basic").click()
