@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import open_page
 
 from core.models import embedded
 from core.settings import Settings
@@ -104,3 +105,13 @@ def chromium():
         browser = started.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(chromium, server):
+    """The page at its first tab; markup in whatever it showed has done nothing."""
+    made = open_page(chromium, server)
+    yield made
+    assert made.errors == []
+    assert made.title() == "QLoRA Studio"
+    made.close()

@@ -4,7 +4,7 @@ import json
 import zipfile
 
 import pytest
-from pages import open_page, position, until
+from pages import position, until
 
 from core.data import subset
 
@@ -14,15 +14,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 @pytest.fixture
 def server(file_server):
     return file_server
-
-
-@pytest.fixture
-def page(chromium, server):
-    made = open_page(chromium, server)
-    yield made
-    assert made.errors == []
-    assert made.title() == "QLoRA Studio"
-    made.close()
 
 
 def rows(page) -> list[int]:

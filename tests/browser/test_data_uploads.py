@@ -4,22 +4,13 @@ import json
 
 import pytest
 from opened import lines, talk
-from pages import open_page, position
+from pages import position
 
 from core.data import table
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-
-
-@pytest.fixture
-def page(chromium, server):
-    made = open_page(chromium, server)
-    yield made
-    assert made.errors == []
-    assert made.title() == "QLoRA Studio"
-    made.close()
 
 
 def upload(page, path) -> None:
