@@ -31,7 +31,7 @@ from core.data.table import GROUP_ROWS, Dataset
 from core.files import read_json, write_json
 from core.settings import Settings
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("loss", pa.bool_())]))
 SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
@@ -195,7 +195,7 @@ def _parsed(given: dict[str, Any], reading: Reading) -> tuple[list[Message], str
         messages = reading.parse(fields)
     except UnusableRow as error:
         return [], str(error), fields
-    messages = [{"role": m["role"], "content": storable(m["content"])} for m in messages]
+    messages = [{**m, "content": storable(m["content"])} for m in messages]
     return messages, formats.problem(messages) if messages else "no text", fields
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from core.data import derive
-from core.data.formats import Reading
+from core.data.formats import Reading, from_stored
 from core.data.parallel import map_groups
 from core.data.table import Dataset
 from core.data.tokens import Renderer, TemplateError, TemplateName
@@ -105,7 +105,7 @@ def _counted(renderer: Renderer, record: dict) -> dict:
     if record["problem"] is not None:
         return empty
     try:
-        rendered = renderer.render(record["messages"])
+        rendered = renderer.render(from_stored(record["messages"]))
     except TemplateError as error:
         return empty | {"refused": str(error)}
     return empty | {"tokens": rendered.length, "answer_tokens": rendered.learns}

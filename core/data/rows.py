@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from core.data import derive, table
-from core.data.formats import Message, Reading
+from core.data.formats import Message, Reading, from_stored
 from core.data.view import Fields, Sortable, View, order, quoted, where
 from core.errors import StudioError
 from core.settings import Settings
@@ -161,7 +161,8 @@ class Rows:
             raise StudioError(f"There is no row {number}. Expected 0 to {self.about.rows - 1}.")
         select = "row, reading.split, rows.line, rows.raw, rows.trouble, reading.problem, reading.messages"
         found = self.query(select, {"rows"}, {"row": number}, "WHERE row = $row")
-        return found.fetch_arrow_table().to_pylist()[0]
+        record = found.fetch_arrow_table().to_pylist()[0]
+        return record | {"messages": from_stored(record["messages"])}
 
     def usable(self, wanted: set[int] | None = None) -> Iterator[tuple[int, str, list[Message]]]:
         """(row, split, messages) of every usable row, or of those in `wanted`, in order."""
@@ -173,4 +174,4 @@ class Rows:
                     continue
                 for record in batch.to_pylist():
                     if record["problem"] is None and (wanted is None or record["row"] in wanted):
-                        yield record["row"], record["split"], record["messages"]
+                        yield record["row"], record["split"], from_stored(record["messages"])

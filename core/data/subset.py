@@ -23,7 +23,7 @@ from core import published
 from core.data import sources, table
 from core.data.choose import choose, rows_of
 from core.data.derive import MESSAGES
-from core.data.formats import Message
+from core.data.formats import Message, from_stored
 from core.data.recipe import Recipe
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
@@ -162,7 +162,7 @@ def stream(settings: Settings, name: str) -> Iterator[Record]:
     with pq.ParquetFile(settings.subsets_dir / name / "rows.parquet") as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
             for record in batch.to_pylist():
-                yield record["split"], record["row"], record["messages"]
+                yield record["split"], record["row"], from_stored(record["messages"])
 
 
 def load(settings: Settings, name: str) -> dict[str, list[tuple[int, list[Message]]]]:

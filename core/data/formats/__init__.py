@@ -1,6 +1,14 @@
 """What a row of instruction data means: read from eight formats into one conversation, written out again in seven."""
 
-from core.data.formats.conversation import Message, UnusableRow, ends_on_user, is_plain, problem, until_last_answer
+from core.data.formats.conversation import (
+    Message,
+    UnusableRow,
+    ends_on_user,
+    from_stored,
+    is_plain,
+    problem,
+    until_last_answer,
+)
 from core.data.formats.detect import Detected, detect
 from core.data.formats.reading import FORMAT_NAMES, FORMATS, PLACEHOLDER, Format, FormatName, Reading, by_name
 from core.data.formats.writing import (
@@ -30,6 +38,7 @@ __all__ = [
     "by_name",
     "detect",
     "ends_on_user",
+    "from_stored",
     "is_plain",
     "problem",
     "to_guanaco",

@@ -4,14 +4,33 @@ A row of plain text, for continued pre-training, is a single message of the role
 and all of it is learned.
 """
 
-from typing import Literal, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NotRequired, TypedDict
 
 Role = Literal["system", "user", "assistant", "tool", "text"]
 
 
 class Message(TypedDict):
+    """One turn.
+
+    Attributes:
+        role: who speaks.
+        content: the text of the turn.
+        loss: False on an answer whose tokens carry no loss. Absent otherwise, so that equal conversations have equal
+            hashes.
+    """
+
     role: Role
     content: str
+    loss: NotRequired[bool]
+
+
+def from_stored(turns: Iterable[Mapping[str, Any]]) -> list[Message]:
+    """Return the messages of a Parquet cell, without the fields that Arrow fills with None."""
+    return [
+        {"role": turn["role"], "content": turn["content"], **({"loss": False} if turn.get("loss") is False else {})}
+        for turn in turns
+    ]
 
 
 class UnusableRow(ValueError):

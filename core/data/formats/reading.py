@@ -63,7 +63,7 @@ class Reading(BaseModel):
         messages = by_name(self.format).parse(row, self)
         if not self.placeholders:
             return messages
-        return [{"role": m["role"], "content": self._filled(m["content"])} for m in messages]
+        return [{**m, "content": self._filled(m["content"])} for m in messages]
 
     def _filled(self, text: str) -> str:
         return PLACEHOLDER.sub(lambda found: self.placeholders.get(found[1], found[0]), text)
