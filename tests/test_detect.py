@@ -33,7 +33,7 @@ def test_a_text_with_few_repeated_values_beside_it_is_text_with_a_label():
 
 def test_prose_is_plain_text_and_numbers_are_nothing():
     found = formats.detect([{"id": i, "body": f"Prose number {i}, and more of it.", "tag": f"t{i}"} for i in range(30)])
-    assert (found.reading.format, found.reading.columns) == ("text", {"text": "body"})
+    assert found.reading.read({"body": "Prose."}).messages == [{"role": "text", "content": "Prose."}]
     assert formats.detect([{"weight": 3}, {"weight": 4}]) is None
 
 

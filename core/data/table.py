@@ -20,7 +20,7 @@ from core.errors import StudioError
 from core.settings import Settings, inside, slug
 
 TRAIN, HELD_OUT = "train", "held-out"
-LAYOUT = 2  # of the files below datasets/<id>; another number is another layout
+LAYOUT = 3  # of the files below datasets/<id>; a file that was opened in an older one is read again when reopened
 GROUP_ROWS = 10_000  # rows a Parquet row group: the unit that is worked on at a time
 GROUP_BYTES = 32 * 2**20
 SHOWN_COMPLAINTS = 50
@@ -58,7 +58,7 @@ class Column(BaseModel):
 class Dataset(BaseModel):
     """What is known of an opened data set (about.json)."""
 
-    layout: Literal[2] = LAYOUT
+    layout: Literal[2, 3] = LAYOUT
     id: str
     source: Source
     rows: int
@@ -67,6 +67,8 @@ class Dataset(BaseModel):
     nested: list[str]  # columns of lists and objects: in `raw` only
     detected: Reading
     evidence: str
+    runner_up: str = ""  # the next likely format with its evidence
+    candidates: list[Reading] = []  # readings to choose from, the likeliest first
     unreadable: int
     complaints: list[str]  # the first, with their lines
 

@@ -1,5 +1,6 @@
-"""What a row of instruction data means: read from eight formats into one conversation, written out again in seven."""
+"""What a row of instruction data means: read from many formats into one conversation, written out again in seven."""
 
+from core.data.formats.cells import Format
 from core.data.formats.conversation import (
     Message,
     UnusableRow,
@@ -10,7 +11,9 @@ from core.data.formats.conversation import (
     until_last_answer,
 )
 from core.data.formats.detect import Detected, detect
-from core.data.formats.reading import FORMAT_NAMES, FORMATS, PLACEHOLDER, Format, FormatName, Reading, by_name
+from core.data.formats.options import EXTRA_USES, FORMAT_NAMES, FormatName
+from core.data.formats.parsers import FORMATS
+from core.data.formats.reading import PLACEHOLDER, Parsed, Reading, by_name
 from core.data.formats.writing import (
     EXPORT_FORMATS,
     EXPORT_LABELS,
@@ -24,6 +27,7 @@ from core.data.formats.writing import (
 __all__ = [
     "EXPORT_FORMATS",
     "EXPORT_LABELS",
+    "EXTRA_USES",
     "FORMATS",
     "FORMAT_NAMES",
     "PLACEHOLDER",
@@ -32,6 +36,7 @@ __all__ = [
     "Format",
     "FormatName",
     "Message",
+    "Parsed",
     "Reading",
     "UnusableRow",
     "Unwritable",

@@ -50,8 +50,11 @@ def problem(messages: list[Message]) -> str | None:
         return None
     if turns[0]["role"] == "assistant":
         return "starts with an answer"
-    if not any(turn["role"] == "assistant" and turn["content"].strip() for turn in turns):
+    answers = [turn for turn in turns if turn["role"] == "assistant" and turn["content"].strip()]
+    if not answers:
         return "no answer"
+    if all(answer.get("loss") is False for answer in answers):
+        return "every answer is marked as not to be learned"
     return None
 
 

@@ -1,108 +1,102 @@
-"""Which format the rows of a data set have, told with the evidence; the user may say otherwise."""
+"""Which format the rows of a data set have, with the evidence, the runner-up, and a question where none is sure.
 
-import contextlib
-import json
-from collections import Counter
+Every format that could fit is proposed with the columns it would read. A proposal is chosen only when it fits a clear
+majority of the rows and nothing about it is a guess; otherwise the data set stays undecided, no row counts as usable,
+and the page asks. A column of ids, categories or constants is never proposed as text to learn.
+"""
+
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
+from core.data.formats.columns import Column, Row, profile
+from core.data.formats.conversation import UnusableRow, problem
+from core.data.formats.proposals import Proposal, proposals
 from core.data.formats.reading import Reading, by_name
+from core.data.formats.values import is_missing
 
-Row = dict[str, Any]
-_FEW_LABELS = 20
-_LABEL_NAMES = ("label", "labels", "sentiment", "class", "category", "target", "intent", "emotion", "topic", "rating")
+_MAJORITY = 0.5  # of the rows that hold text; a format must fit more than this share
+_SHOWN_COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class Detected:
-    """The reading that fits the rows best, and why."""
+    """How the rows of a data set are most likely read.
+
+    Attributes:
+        reading: the format that is sure, or "undecided".
+        evidence: why, or the question that the user has to answer.
+        runner_up: the next likely format with its evidence; "" where there is none.
+        candidates: readings to choose from, the likeliest first.
+    """
 
     reading: Reading
     evidence: str
+    runner_up: str = ""
+    candidates: list[Reading] = field(default_factory=list)
+
+    @property
+    def is_sure(self) -> bool:
+        return self.reading.format != "undecided"
 
 
-def detect(rows: Sequence[Row]) -> Detected | None:
-    """What `rows`, the first of a data set, are; None when no column of theirs holds text."""
-    votes = Counter(sign for sign in map(_sign, rows) if sign)
-    if votes:
-        (form, column), matches = votes.most_common(1)[0]
-        slot = by_name(form).needed[0]
-        columns = {slot: column} if column and column not in by_name(form).slots[slot] else {}
-        where = f"in the column {column!r}, " if column else ""
-        return Detected(
-            Reading(format=form, columns=columns),
-            f"{by_name(form).sign}, {where}in {matches} of the first {len(rows)} rows",
-        )
-    return _labelled(rows) or _plain(rows)
+def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
+    """Return how `rows`, the first of a data set, are read; None when they hold no text at all.
 
-
-def _sign(row: Row) -> tuple[Any, str] | None:
-    """The format that one row shows, and the column that shows it."""
-    for name, value in row.items():
-        first = _first_turn(value)
-        if {"from", "value"} <= first.keys():
-            return "sharegpt", name
-        if "role" in first:
-            return ("messages", name) if name not in ("prompt", "completion") else ("prompt_completion", "prompt")
-    if "instruction" in row and "output" in row:
-        return "alpaca", ""
-    slots = by_name("prompt_completion").slots
-    if all(any(name in row for name in slots[slot]) for slot in slots):
-        return "prompt_completion", ""
-    for name, value in row.items():
-        if isinstance(value, str) and "### Human:" in value:
-            return "guanaco", name
-        if isinstance(value, str) and "[INST]" in value:
-            return "llama2", name
-    return None
-
-
-def _first_turn(value: Any) -> dict[str, Any]:
-    """The first turn of a list of turns, which may be JSON in a text; empty when `value` is none."""
-    if isinstance(value, str) and value.startswith("[{"):
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value)
-    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
-
-
-def _texts(rows: Sequence[Row]) -> dict[str, float]:
-    """The columns that hold text in most rows, with their mean length."""
-    lengths: dict[str, list[int]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, str) and value.strip():
-                lengths.setdefault(name, []).append(len(value))
-    return {name: sum(found) / len(found) for name, found in lengths.items() if len(found) * 2 > len(rows)}
-
-
-def _labelled(rows: Sequence[Row]) -> Detected | None:
-    texts = _texts(rows)
-    for name in sorted({name for row in rows for name in row}, key=lambda n: (n.lower() not in _LABEL_NAMES, n)):
-        values = [row[name] for row in rows if isinstance(row.get(name), (str, int, bool))]
-        several = Counter(map(str, values))
-        text = max((t for t in texts if t != name), key=lambda t: texts[t], default=None)
-        named = name.lower() in _LABEL_NAMES
-        few = 2 <= len(several) <= _FEW_LABELS and len(values) >= (2 if named else 20 * len(several))
-        if text is None or not few or max(map(len, several)) > 40 or texts[text] < 2 * max(map(len, several)):
-            continue
-        shown = ", ".join(value for value, _ in several.most_common(4))
-        return Detected(
-            Reading(format="label", columns={"text": text, "label": name}),
-            f"{len(several)} different values in the column {name!r} ({shown}{', …' if len(several) > 4 else ''}) "
-            f"beside the text in {text!r}",
-        )
-    return None
-
-
-def _plain(rows: Sequence[Row]) -> Detected | None:
-    texts = _texts(rows)
-    if not texts:
+    Args:
+        prompts_only: the rows are prompts of an evaluation, so that a column of questions without answers is enough.
+    """
+    found = profile(rows)
+    if not _hold_text(found):
         return None
-    usual = next((name for name in by_name("text").slots["text"] if name in texts), None)
-    column = usual or max(texts, key=lambda name: texts[name])
-    among = "" if len(texts) == 1 else f", the longest of {len(texts)} columns of text" if not usual else ""
+    texts = max(1, sum(any(_is_text(value) for value in row.values()) for row in rows))
+    fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
+    if prompts_only:
+        fitting = [proposal if proposal.reading.format != "text" else proposal.made_sure() for proposal in fitting]
+    chosen = next((p for p in fitting if p.sure and p.rows > _MAJORITY * texts and _is_usable(p, rows)), None)
+    others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
+    candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
+    if chosen is None:
+        return Detected(
+            Reading(format="undecided"),
+            _question(found, others),
+            _in_words(others[0], rows) if others else "",
+            [Reading.model_validate_json(text) for text in candidates],
+        )
     return Detected(
-        Reading(format="text", columns={"text": column} if not usual else {}),
-        f"no marks of turns; the column {column!r}{among} is read as plain text",
+        chosen.reading,
+        f"{chosen.evidence}, in {chosen.rows} of the first {len(rows)} rows",
+        _in_words(others[0], rows) if others else "",
+        [Reading.model_validate_json(text) for text in candidates],
     )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, (str, list, dict)) and not is_missing(value)
+
+
+def _hold_text(found: dict[str, Column]) -> bool:
+    return any(column.characters or column.kind == "nested" for column in found.values())
+
+
+def _is_usable(proposal: Proposal, rows: Sequence[Row]) -> bool:
+    """Return whether at least one of the rows becomes a conversation; rows may lack answers, but not all of them."""
+    for row in rows:
+        try:
+            if problem(proposal.reading.parse(row)) is None:
+                return True
+        except UnusableRow:
+            continue
+    return proposal.reading.format in ("rated", "text")
+
+
+def _in_words(proposal: Proposal, rows: Sequence[Row]) -> str:
+    label = by_name(proposal.reading.format).label
+    return f"{label}: {proposal.evidence}, in {proposal.rows} of the first {len(rows)} rows"
+
+
+def _question(found: dict[str, Column], others: list[Proposal]) -> str:
+    names = [repr(name) for name in found]
+    shown = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
+    doubt = next((proposal.doubt for proposal in others if proposal.doubt), "")
+    reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
+    return f"no format is sure for the columns {shown}.{reason} Choose how the rows are read"

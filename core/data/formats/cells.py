@@ -1,0 +1,105 @@
+"""The cells of one row as a format sees them: by slot, with a record of what was read and what was not."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from core.data.formats.columns import find_column
+from core.data.formats.conversation import Message
+from core.data.formats.options import ExtraUse, FormatName, ReadingOptions
+from core.data.formats.values import is_missing, optional_text
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a conversation into columns.
+
+    Attributes:
+        sign: how it is recognised, for the user.
+        slots: the parts it looks for in a row, with the names that such columns usually have.
+        needed: the slots without which there is no row.
+    """
+
+    name: FormatName
+    label: str
+    sign: str
+    slots: dict[str, tuple[str, ...]]
+    needed: tuple[str, ...]
+    parse: Callable[["Cells"], list[Message]]
+
+
+@dataclass
+class Cells:
+    """The cells of one row, by the slots of a format; remembers which columns were read.
+
+    Attributes:
+        notes: sentences about what was not used or was changed.
+    """
+
+    row: Row
+    form: Format
+    reading: ReadingOptions
+    notes: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    @property
+    def think(self) -> bool:
+        return self.reading.reasoning == "think"
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def column(self, slot: str) -> str | None:
+        """Return the column that holds `slot` in this row, or None."""
+        if named := self.reading.columns.get(slot):
+            return named if named in self.row else None
+        taken = frozenset(self.reading.columns.values()) | frozenset(self.reading.extra)
+        return _usual_column(self.form.slots[slot], tuple(self.row), taken)
+
+    def get(self, slot: str) -> Any:
+        """Return the value of `slot`, or None where the row has none."""
+        name = self.column(slot)
+        if name is None:
+            return None
+        self.used.add(name)
+        return self.row[name]
+
+    def text(self, slot: str) -> str:
+        """Return the text of a slot that a row may lack; "" where it is missing."""
+        return optional_text(self.get(slot), f"the {slot}", self.note)
+
+    def extra(self, use: ExtraUse) -> list[str]:
+        """Return the texts of the columns that the user put to `use`, in the order of the form."""
+        names = [name for name, chosen in self.reading.extra.items() if chosen == use and name in self.row]
+        self.used.update(names)
+        texts = (optional_text(self.row[name], f"the column {name!r}", self.note) for name in names)
+        return [text for text in texts if text]
+
+    def unread(self) -> list[str]:
+        """Return the columns that hold something, were not read, and are not to be ignored."""
+        ignored = {name for name, use in self.reading.extra.items() if use == "ignore"}
+        return [
+            name
+            for name, value in self.row.items()
+            if name not in self.used and name not in ignored and not is_missing(value)
+        ]
+
+
+@lru_cache(maxsize=4096)
+def _usual_column(wanted: tuple[str, ...], names: tuple[str, ...], taken: frozenset[str]) -> str | None:
+    """Return the column of `names` called as one of `wanted`, but for those that the user gave to something else."""
+    return find_column([name for name in names if name not in taken], wanted)
+
+
+def with_system(messages: list[Message], texts: list[str]) -> list[Message]:
+    """Add texts to the system turn, which is made where there is none. Plain text has none: they go before it."""
+    if not texts:
+        return messages
+    if messages and messages[0]["role"] in ("system", "text"):
+        first = messages[0]
+        order = [first["content"], *texts] if first["role"] == "system" else [*texts, first["content"]]
+        return [{**first, "content": "\n\n".join(order)}, *messages[1:]]
+    return [{"role": "system", "content": "\n\n".join(texts)}, *messages]

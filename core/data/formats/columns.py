@@ -1,0 +1,138 @@
+"""Names of columns, and what the values of a column look like: prose, categories, ids, constants.
+
+Names are compared without case, spaces and punctuation, so that "System Prompt", "system_prompt" and "systemPrompt" are
+one name.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+Row = Mapping[str, Any]
+ColumnKind = Literal["prose", "short", "category", "id", "constant", "number", "nested", "empty"]
+
+# Names that public data sets give to the same thing, the usual one first.
+PROMPT_NAMES = (
+    "prompt", "question", "query", "instruction", "instructions", "input", "inputs", "inputs_pretokenized", "problem",
+    "request", "user", "human", "user_input", "user_message", "human_message", "article", "document", "dialogue",
+    "source", "src", "post", "message", "title_and_body",
+)  # fmt: skip
+COMPLETION_NAMES = (
+    "completion", "response", "answer", "output", "outputs", "target", "targets", "targets_pretokenized", "answers",
+    "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "chosen_response",
+)  # fmt: skip
+CONTEXT_NAMES = ("context", "passage", "background", "knowledge", "schema", "evidence", "reference_text")
+SYSTEM_NAMES = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
+TOOL_NAMES = ("tools", "functions", "available_tools")
+TURN_NAMES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns", "contents")
+TEXT_NAMES = ("text", "content", "document", "body", "paragraph", "passage")
+LABEL_NAMES = (
+    "label", "labels", "sentiment", "class", "category", "target", "intent", "emotion", "topic", "rating",
+    "coarse_label", "label_text",
+)  # fmt: skip
+CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "accepted", "response_j")
+REJECTED_NAMES = (
+    "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",
+)  # fmt: skip
+VERDICT_NAMES = ("label", "labels", "kto_tag", "desirable", "is_desirable", "good")
+
+_ID_NAME = re.compile(
+    r"(^|.*[_\-. ])(id|ids|uuid|guid|hash|sha|md5|sha256|key|index|idx|no|nr|url|uri|link|path|file|filename|date|time|"
+    r"timestamp|created|created_at|updated_at|lang|language|locale|source|split)$|.*(Id|ID|Url|Hash)$"
+)
+_ID_VALUE = re.compile(
+    r"[0-9a-fA-F]{16,}|[0-9a-fA-F-]{36}|https?://\S+|\d{4}-\d\d-\d\d\S*|[A-Za-z]*[_\-:./#]?\d[\w\-:./#]*|\S*[/\\]\S*"
+)
+_PROSE_WORDS = 3  # words that a value of prose has on average; of scripts without spaces, characters count
+_FEW = 20  # values that a column of categories has at most
+
+
+@cache
+def folded_name(name: str) -> str:
+    """Return a column's name as it is compared: lower case, letters and digits only."""
+    return re.sub(r"[^\w]|_", "", name).casefold()
+
+
+def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Return the column of `names` that is called like the first of `wanted` that any is called like."""
+    of_name: dict[str, str] = {}
+    for name in names:
+        of_name.setdefault(folded_name(name), name)
+    for want in wanted:
+        if want in names:
+            return want
+        if found := of_name.get(folded_name(want)):
+            return found
+    return None
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the first rows say of a column.
+
+    Attributes:
+        share: the share of the rows in which it holds something.
+        characters: of its texts, in all.
+        values: how many different texts it holds, numbers and flags included.
+    """
+
+    name: str
+    kind: ColumnKind
+    share: float
+    characters: int
+    values: int
+
+
+def profile(rows: Sequence[Row]) -> dict[str, Column]:
+    """Return the columns of `rows` with what their values look like."""
+    from core.data.formats.values import is_missing
+
+    cells: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            found = cells.setdefault(name, [])
+            if not is_missing(value):
+                found.append(value)
+    return {name: _column(name, found, len(rows)) for name, found in cells.items()}
+
+
+def _column(name: str, values: list[Any], rows: int) -> Column:
+    texts = [value for value in values if isinstance(value, str)]
+    flat = [value for value in values if isinstance(value, (str, int, float, bool))]
+    different = len({str(value) for value in flat})
+    return Column(
+        name=name,
+        kind=_kind(name, values, texts, flat, different),
+        share=len(values) / rows if rows else 0.0,
+        characters=sum(map(len, texts)),
+        values=different,
+    )
+
+
+def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], different: int) -> ColumnKind:
+    if not values:
+        return "empty"
+    if len(flat) * 2 < len(values):
+        return "nested"
+    if len(texts) * 2 < len(flat):
+        return "category" if different <= _FEW and len(flat) >= 4 * different else "number"
+    if different == 1 and len(texts) > 2:
+        return "constant"
+    named_id = bool(_ID_NAME.match(name))
+    if all(_ID_VALUE.fullmatch(text.strip()) for text in texts):
+        return "id"
+    if different <= _FEW and len(texts) >= 4 * different and max(map(len, texts)) <= 80:
+        return "category"
+    if _is_prose(texts):
+        return "prose"
+    if named_id:
+        return "id"
+    return "category" if len(texts) > 2 * different else "short"
+
+
+def _is_prose(texts: list[str]) -> bool:
+    """Return whether texts read as sentences: several words, or several characters of a script without spaces."""
+    words = sum(len(text.split()) + sum(ord(c) > 0x2E80 for c in text[:200]) / 2 for text in texts)
+    return words >= _PROSE_WORDS * len(texts)

@@ -1,0 +1,132 @@
+"""Conversations written into one text with marks between the turns: Guanaco, Llama 2, ChatML, Vicuna and others."""
+
+import re
+from dataclasses import dataclass
+
+from core.data.formats.conversation import Message, Role, UnusableRow
+from core.data.formats.values import Note
+
+_GUANACO_MARK = re.compile(r"### (Human|Assistant): ?")
+
+
+def parse_guanaco(text: str) -> list[Message]:
+    """Return the turns between '### Human:' and '### Assistant:'; text before the first is the system turn."""
+    before, *parts = _GUANACO_MARK.split(text)
+    if not parts:
+        raise UnusableRow("no '### Human:' mark")
+    roles: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
+    messages: list[Message] = [
+        {"role": roles[role], "content": content} for role, content in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    return [{"role": "system", "content": before.strip()}, *messages] if before.strip() else messages
+
+
+_LLAMA2_TURN = re.compile(r"(?:<s>)?\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\[INST\]|\Z)", re.DOTALL)
+_LLAMA2_SYSTEM = re.compile(r"\A <<SYS>>\n(.*?)\n<</SYS>>\n\n|\A\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
+
+
+def parse_llama2(text: str, note: Note) -> list[Message]:
+    """Return the turns between '[INST]' and '[/INST]', with the system prompt in <<SYS>>.
+
+    Text before the first mark is a system prompt, too: some tools write it there.
+    """
+    messages: list[Message] = []
+    for prompt, answer in _LLAMA2_TURN.findall(text):
+        if not messages and (system := _LLAMA2_SYSTEM.match(prompt)):
+            messages.append({"role": "system", "content": system[1] if system[1] is not None else system[2]})
+            prompt = " " + prompt[system.end() :]
+        messages.append({"role": "user", "content": prompt.removeprefix(" ").removesuffix(" ")})
+        answer, ended = answer.rstrip().removesuffix("</s>"), answer.rstrip().endswith("</s>")
+        if answer.strip() or ended:
+            messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
+    if not messages:
+        raise UnusableRow("no '[INST]' mark")
+    before = text[: _LLAMA2_TURN.search(text).start()].replace("<s>", "").strip()
+    if before:
+        note("text before the first [INST] is read as the system prompt")
+        if messages[0]["role"] == "system":
+            return [{"role": "system", "content": f"{before}\n\n{messages[0]['content']}"}, *messages[1:]]
+        return [{"role": "system", "content": before}, *messages]
+    return messages
+
+
+@dataclass(frozen=True)
+class MarkStyle:
+    """One way to mark turns in a text.
+
+    Attributes:
+        sign: text that gives the style away.
+        mark: matches the beginning of a turn; its group is the name of who speaks.
+        ends: marks that close a turn and are taken away from its end.
+        context: the name of a part that belongs to the question before it, such as Alpaca's input.
+    """
+
+    name: str
+    sign: re.Pattern[str]
+    mark: re.Pattern[str]
+    ends: tuple[str, ...] = ()
+    context: str = ""
+
+
+_SPEAKERS: dict[str, Role] = {
+    "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
+    "instruction": "user", "question": "user", "response": "assistant", "answer": "assistant", "model": "assistant",
+    "tool": "tool", "ipython": "tool", "output": "assistant",
+}  # fmt: skip
+
+MARK_STYLES: tuple[MarkStyle, ...] = (
+    MarkStyle("ChatML", re.compile(r"<\|im_start\|>user"), re.compile(r"<\|im_start\|>(\w+)\n"), ("<|im_end|>",)),
+    MarkStyle("Llama 3", re.compile(r"<\|start_header_id\|>user"),
+              re.compile(r"(?:<\|begin_of_text\|>)?<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n"),
+              ("<|eot_id|>", "<|end_of_text|>")),
+    MarkStyle("Gemma", re.compile(r"<start_of_turn>user"), re.compile(r"(?:<bos>)?<start_of_turn>(\w+)\n"),
+              ("<end_of_turn>", "<eos>")),
+    MarkStyle("Zephyr", re.compile(r"<\|user\|>"), re.compile(r"<\|(system|user|assistant)\|>\n?"),
+              ("</s>", "<|end|>", "<|endoftext|>")),
+    MarkStyle("Alpaca", re.compile(r"### Instruction:"),
+              re.compile(r"(?:\A|\n)### (Instruction|Input|Response|Question|Answer|Output|System):[ \n]*"),
+              ("</s>", "<|endoftext|>"), "input"),
+    MarkStyle("Human and Assistant", re.compile(r"(?:\A|\n\n)Human: "), re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")),
+    MarkStyle("Vicuna", re.compile(r"(?:\A|\s)USER: "), re.compile(r"(?:\A|\s|</s>)(USER|ASSISTANT): ?"), ("</s>",)),
+)  # fmt: skip
+
+
+def style_of(text: str) -> MarkStyle | None:
+    """Return the style whose marks a text holds, or None."""
+    return next((style for style in MARK_STYLES if style.sign.search(text) and len(_split(style, text)) > 1), None)
+
+
+def _split(style: MarkStyle, text: str) -> list[tuple[str, str]]:
+    _, *parts = style.mark.split(text)
+    return list(zip((name.lower() for name in parts[::2]), parts[1::2], strict=True))
+
+
+def parse_marked(text: str, note: Note) -> list[Message]:
+    """Return the turns of a text in one of MARK_STYLES; text before the first mark is the system turn."""
+    style = style_of(text)
+    if style is None:
+        raise UnusableRow("no marks of turns")
+    messages: list[Message] = []
+    before = style.mark.split(text)[0].replace("<s>", "").strip()
+    if before:
+        messages.append({"role": "system", "content": before})
+        note("text before the first turn is read as the system prompt")
+    for name, content in _split(style, text):
+        said = _without_ends(content, style)
+        if name == style.context and messages and messages[-1]["role"] == "user":
+            if said:
+                messages[-1]["content"] += f"\n\n{said}"
+            continue
+        role = _SPEAKERS.get(name)
+        if role is None:
+            raise UnusableRow(f"unknown role {name[:40]!r}")
+        if said or role != "assistant":
+            messages.append({"role": role, "content": said})
+    return messages
+
+
+def _without_ends(content: str, style: MarkStyle) -> str:
+    content = content.strip()
+    while end := next((end for end in style.ends if content.endswith(end)), None):
+        content = content.removesuffix(end).rstrip()
+    return content

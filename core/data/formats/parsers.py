@@ -1,0 +1,202 @@
+"""The formats: each turns the cells of a row into messages, and notes whatever it changes or leaves out."""
+
+from typing import Any
+
+from core.data.formats import columns as names
+from core.data.formats.cells import Cells, Format, with_system
+from core.data.formats.conversation import Message, UnusableRow
+from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
+from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
+from core.data.formats.values import answer_of, is_absent, is_missing, nested, text_of
+
+
+def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
+    """Put the system prompt and the tools of columns of their own into the system turn."""
+    texts = [text] if (text := _system(cells)).strip() else []
+    if tools := cells.text("tools"):
+        texts.append(f"You may call these tools:\n{tools}")
+    return with_system(messages, texts)
+
+
+def _system(cells: Cells) -> str:
+    """Return the system prompt of a column: a text, or a turn or typed parts as Gemini and Anthropic write it."""
+    value = nested(cells.get("system"))
+    is_parts = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    if is_parts or (isinstance(value, dict) and value.keys() & {"parts", "content"}):
+        turn = {"content": value} if is_parts else value
+        return read_turn({**turn, "role": "system"}, cells.note, cells.think)["content"]
+    return cells.text("system")
+
+
+def _conversation(cells: Cells, slot: str) -> list[Message]:
+    value = cells.get(slot)
+    if value is None:
+        raise UnusableRow(f"{slot} is empty")
+    return read_turns(value, cells.note, cells.think)
+
+
+def _messages(cells: Cells) -> list[Message]:
+    return _with_columns(_conversation(cells, "messages"), cells)
+
+
+def _sharegpt(cells: Cells) -> list[Message]:
+    return _with_columns(_conversation(cells, "conversations"), cells)
+
+
+def _alpaca(cells: Cells) -> list[Message]:
+    instruction = text_of(cells.get("instruction"), "instruction", cells.note)
+    output, context = cells.get("output"), cells.text("input")
+    messages: list[Message] = []
+    for asked, answered in _history(cells.get("history")):
+        messages.append({"role": "user", "content": text_of(asked, "a question of the history", cells.note)})
+        messages.append({"role": "assistant", "content": text_of(answered, "an answer of the history", cells.note)})
+    question = f"{instruction}\n\n{context}" if context.strip() else instruction
+    messages.append({"role": "user", "content": question})
+    messages.append({"role": "assistant", "content": answer_of(output, "output", cells.note)})
+    return _with_columns(messages, cells)
+
+
+def _history(value: Any) -> list[Any]:
+    pairs = [] if is_missing(value) else nested(value)
+    if not isinstance(pairs, (list, tuple)) or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
+        raise UnusableRow("history is not a list of pairs")
+    return list(pairs)
+
+
+def _prompt_completion(cells: Cells) -> list[Message]:
+    prompt, completion = cells.get("prompt"), cells.get("completion")
+    asked = _asked(prompt, "prompt", cells)
+    if is_conversation(completion):
+        answered = read_turns(completion, cells.note, cells.think)
+    else:
+        answered = [{"role": "assistant", "content": answer_of(completion, "completion", cells.note)}]
+    return _with_columns([*asked, *answered], cells)
+
+
+def _asked(prompt: Any, slot: str, cells: Cells) -> list[Message]:
+    """Return the turns before an answer: a list of them, or one question with its context."""
+    value = nested(prompt)
+    if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
+        return read_turns(value, cells.note, cells.think)
+    question, context = text_of(prompt, slot, cells.note), cells.text("context")
+    return [{"role": "user", "content": f"{question}\n\n{context}" if context.strip() else question}]
+
+
+def _preference(cells: Cells) -> list[Message]:
+    """Read a prompt with a better and a worse answer: the better one is the answer, the worse one is not trained."""
+    chosen = nested(cells.get("chosen"))
+    if not is_missing(cells.get("rejected")):
+        cells.note("the rejected answer is not trained")
+    prompt = cells.get("prompt")
+    before = [] if is_missing(prompt) else _asked(prompt, "prompt", cells)
+    if is_turn(chosen):
+        chosen = [chosen]
+    if is_conversation(chosen):
+        answered = read_turns(chosen, cells.note, cells.think)
+        if answered and answered[0]["role"] != "assistant":  # the whole conversation, the prompt in it
+            before = []
+    elif not before:
+        answered = parse_marked(text_of(chosen, "the chosen answer", cells.note), cells.note)
+    else:
+        answered = [{"role": "assistant", "content": answer_of(chosen, "the chosen answer", cells.note)}]
+    return _with_columns([*before, *answered], cells)
+
+
+_VERDICTS = {"true": True, "1": True, "1.0": True, "good": True, "desirable": True, "yes": True,
+             "false": False, "0": False, "0.0": False, "bad": False, "undesirable": False, "no": False}  # fmt: skip
+
+
+def _rated(cells: Cells) -> list[Message]:
+    """Read a conversation with a flag that says whether its answer is a good one; the bad ones are not trained."""
+    label = cells.get("label")
+    verdict = _VERDICTS.get(str(label).strip().lower())
+    if verdict is None:
+        raise UnusableRow(f"the label {str(label)[:40]!r} is neither true nor false")
+    if not verdict:
+        raise UnusableRow("labelled as a bad answer")
+    if not is_missing(cells.get("messages")):
+        return _with_columns(_conversation(cells, "messages"), cells)
+    return _prompt_completion(cells)
+
+
+def _tree(cells: Cells) -> list[Message]:
+    """Read the best-ranked path through a tree of messages, as OpenAssistant publishes them."""
+    node = nested(cells.get("prompt"))
+    if not isinstance(node, dict):
+        raise UnusableRow("the prompt is not the first message of a tree")
+    messages: list[Message] = []
+    cells.note("of each message of the tree, role, text and rank are used")
+    while node:
+        messages.append(read_turn({key: node.get(key) for key in ("role", "text")}, cells.note, cells.think))
+        replies = [reply for reply in node.get("replies") or [] if isinstance(reply, dict)]
+        usable = [reply for reply in replies if not reply.get("deleted") and reply.get("text")]
+        if len(replies) > 1:
+            cells.note("only the best-ranked reply to each message is used")
+        node = min(usable, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0), default=None)
+    return messages
+
+
+def _guanaco(cells: Cells) -> list[Message]:
+    return parse_guanaco(text_of(cells.get("text"), "text", cells.note))
+
+
+def _llama2(cells: Cells) -> list[Message]:
+    return parse_llama2(text_of(cells.get("text"), "text", cells.note), cells.note)
+
+
+def _marked(cells: Cells) -> list[Message]:
+    return parse_marked(text_of(cells.get("text"), "text", cells.note), cells.note)
+
+
+def _label(cells: Cells) -> list[Message]:
+    text, label = text_of(cells.get("text"), "the text", cells.note), cells.get("label")
+    if is_absent(label) or not str(label).strip():
+        raise UnusableRow("the label is empty")
+    reading, name = cells.reading, cells.column("label") or "label"
+    asked = reading.prompt.replace("{label}", name).replace("{text}", text.strip())
+    # A number is an ordinary label: writing it as text is no change that anybody needs to know of.
+    written = answer_of(label, "the label", lambda sentence: None)
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": reading.labels.get(written, written)}]
+
+
+def _plain(cells: Cells) -> list[Message]:
+    return [{"role": "text", "content": text_of(cells.get("text"), "text", cells.note)}]
+
+
+def _undecided(cells: Cells) -> list[Message]:
+    raise UnusableRow("how the rows are read is not chosen yet")
+
+
+_MORE = {"system": names.SYSTEM_NAMES, "tools": names.TOOL_NAMES}
+_TURNS = {"messages": ("messages", "conversation", "conversations", "contents", "chat", "dialog", "turns"), **_MORE}
+
+FORMATS: tuple[Format, ...] = (
+    Format("messages", "messages", "a list of turns with role and content", _TURNS, ("messages",), _messages),
+    Format("sharegpt", "ShareGPT", "a list of turns with from and value",
+           {"conversations": ("conversations", "conversation"), **_MORE}, ("conversations",), _sharegpt),
+    Format("alpaca", "Alpaca", "columns for an instruction and an output",
+           {"instruction": ("instruction",), "input": ("input",), "output": ("output",), "history": ("history",),
+            **_MORE}, ("instruction", "output"), _alpaca),
+    Format("prompt_completion", "prompt and completion", "a prompt column and a completion column",
+           {"prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
+            "context": names.CONTEXT_NAMES, **_MORE}, ("prompt", "completion"), _prompt_completion),
+    Format("preference", "preference pairs", "a chosen and a rejected answer",
+           {"prompt": ("prompt", "question", "query", "instruction", "input", "conversations"),
+            "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "context": names.CONTEXT_NAMES,
+            **_MORE}, ("chosen",), _preference),
+    Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
+           {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
+            "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated),
+    Format("tree", "message trees", "a first message with its tree of replies",
+           {"prompt": ("prompt",)}, ("prompt",), _tree),
+    Format("guanaco", "Guanaco text", "'### Human:' marks in a text",
+           {"text": names.TEXT_NAMES}, ("text",), _guanaco),
+    Format("llama2", "Llama-2 text", "'[INST]' marks in a text", {"text": names.TEXT_NAMES}, ("text",), _llama2),
+    Format("marked", "text with turn marks", "marks of turns such as '<|im_start|>user' or 'USER:' in a text",
+           {"text": names.TEXT_NAMES}, ("text",), _marked),
+    Format("label", "text with a label", "a text and a column of few, short, repeated values",
+           {"text": names.TEXT_NAMES, "label": ("label",)}, ("text", "label"), _label),
+    Format("text", "plain text", "text without marks of turns: for continued pre-training",
+           {"text": names.TEXT_NAMES}, ("text",), _plain),
+    Format("undecided", "not chosen yet", "no format is sure", {}, (), _undecided),
+)  # fmt: skip

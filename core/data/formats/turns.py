@@ -1,0 +1,239 @@
+"""Lists of turns: every spelling of role and content that public data sets use, read into messages.
+
+A turn's fields that change what is learned are honoured: `weight: 0`, `train: false` and their like put the answer's
+tokens outside the loss, reasoning goes into the answer in <think> tags or is left out as the reading says. Every other
+field is named in the row's notes.
+"""
+
+import json
+from typing import Any
+
+from core.data.formats.conversation import Message, Role, UnusableRow
+from core.data.formats.values import Note, is_absent, is_missing, nested, text_of
+
+ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
+CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
+LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "learn")
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
+CALL_KEYS = ("tool_calls", "function_call", "tool_call")
+# One object holds a question and its answer (Capybara and others).
+PAIR_KEYS = (
+    ("input", "output"),
+    ("user", "assistant"),
+    ("human", "assistant"),
+    ("question", "answer"),
+    ("prompt", "response"),
+    ("prompt", "completion"),
+    ("instruction", "output"),
+    ("instruction", "response"),
+    ("query", "response"),
+)
+
+_ROLES: dict[str, Role] = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "chatbot": "assistant", "ai": "assistant", "bing": "assistant", "bard": "assistant", "claude": "assistant",
+    "function_call": "assistant", "tool_call": "assistant",
+    "tool": "tool", "function": "tool", "observation": "tool", "tool_response": "tool", "ipython": "tool",
+}  # fmt: skip
+
+
+def is_turn(value: Any) -> bool:
+    """Return whether an object has a role and something said."""
+    return (
+        isinstance(value, dict)
+        and any(isinstance(value.get(key), str) for key in ROLE_KEYS)
+        and any(key in value for key in (*CONTENT_KEYS, *CALL_KEYS))
+    )
+
+
+def pair_keys(value: Any) -> tuple[str, str] | None:
+    """Return the names under which an object holds a question and its answer, or None."""
+    if not isinstance(value, dict):
+        return None
+    return next((pair for pair in PAIR_KEYS if pair[0] in value and pair[1] in value), None)
+
+
+def is_conversation(value: Any) -> bool:
+    """Return whether a value is a list of turns, of question and answer pairs, or one that a text cell spells."""
+    value = nested(value)
+    return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
+
+
+def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
+    """Return the messages of a list of turns, of pairs, or of texts that alternate between user and assistant.
+
+    Args:
+        value: the list, or a text cell that spells it.
+        note: takes a sentence about each field that is not used.
+        think: whether reasoning goes into the answer; it is left out with a note otherwise.
+
+    Raises:
+        UnusableRow: it is no such list, or a turn cannot be read.
+    """
+    value = nested(value)
+    if isinstance(value, dict) and isinstance(value.get("messages"), list):
+        _note_unused(value, {"messages"}, "the conversation", note)
+        value = value["messages"]
+    if not isinstance(value, (list, tuple)):
+        raise UnusableRow("the conversation is not a list of turns")
+    if value and all(isinstance(turn, str) for turn in value):
+        return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
+    messages: list[Message] = []
+    for turn in value:
+        if pair := pair_keys(turn):
+            messages += _read_pair(turn, pair, note)
+        elif isinstance(turn, dict):
+            messages.append(read_turn(turn, note, think))
+        else:
+            raise UnusableRow("a turn is not an object with a role and a content")
+    return messages
+
+
+def _read_pair(turn: dict[str, Any], pair: tuple[str, str], note: Note) -> list[Message]:
+    _note_unused(turn, set(pair), "a turn", note)
+    asked, answered = (text_of(turn[key], key, note) for key in pair)
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+
+
+def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
+    """Return one turn as a message.
+
+    Raises:
+        UnusableRow: its role is unknown, or its content is missing or not text.
+    """
+    role_key = next((key for key in ROLE_KEYS if key in turn), "role")
+    role = _ROLES.get(str(turn.get(role_key)).lower())
+    if role is None:
+        raise UnusableRow(f"unknown role {str(turn.get(role_key))[:40]!r}")
+    content_key = next((key for key in CONTENT_KEYS if not is_missing(turn.get(key))), None)
+    used = {role_key, content_key, *CALL_KEYS, *REASONING_KEYS, *LOSS_KEYS}
+    _note_unused(turn, used, "a turn", note)
+    parts = _Parts(note)
+    parts.add(turn.get(content_key) if content_key else _empty_content(turn))
+    for key in CALL_KEYS:
+        if not is_missing(turn.get(key)):
+            parts.add_call(turn[key])
+    for key in REASONING_KEYS:
+        if not is_missing(turn.get(key)):
+            parts.reasoning.append(text_of(turn[key], f"the field {key!r} of a turn", note))
+    if parts.results and role == "user" and not parts.texts:
+        role = "tool"
+    message: Message = {"role": role, "content": parts.content(f"the {role} turn", role, think)}
+    if _loss(turn, role, note) is False:
+        message["loss"] = False
+    return message
+
+
+def _empty_content(turn: dict[str, Any]) -> Any:
+    """Return the content that is there though it is empty, such as ""; None where there is none."""
+    return next((turn[key] for key in CONTENT_KEYS if isinstance(turn.get(key), str)), None)
+
+
+def _note_unused(fields: dict[str, Any], used: set[str | None], where: str, note: Note) -> None:
+    for key, value in fields.items():
+        if key not in used and not is_missing(value):
+            note(f"the field {str(key)!r} of {where} is not used")
+
+
+_SWITCHES = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
+
+def _loss(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
+    """Return whether a turn's tokens carry loss, as its weight or flag says; None where it says nothing.
+
+    Raises:
+        UnusableRow: the weight lies between 0 and 1, which the loss cannot honour.
+    """
+    chosen = None
+    for key in LOSS_KEYS:
+        value = turn.get(key)
+        if is_missing(value):
+            continue
+        switch = _SWITCHES.get(str(value).strip().lower())
+        if switch is None:
+            raise UnusableRow(f"the {key} {str(value)[:40]!r} of a turn is neither 0 nor 1")
+        if switch and role != "assistant":
+            note(f"{key} = {value!r} on a {role} turn is not used: only answers carry loss")
+        chosen = switch if chosen is None else chosen and switch
+    return chosen if role == "assistant" else None
+
+
+_TEXT_KEYS = ("text", "value", "content")
+_CALL_PARTS = ("tool_use", "function_call", "functionCall")
+_RESULT_PARTS = ("tool_result", "functionResponse")
+_PART_KINDS = ("functionCall", "functionResponse")  # Gemini names a part by its only field
+
+
+class _Parts:
+    """What one turn says: texts, tool calls, results of tools and reasoning, from a text or a list of typed parts."""
+
+    def __init__(self, note: Note):
+        self.note = note
+        self.texts: list[str] = []
+        self.calls: list[Any] = []
+        self.results: list[str] = []
+        self.reasoning: list[str] = []
+
+    def add(self, content: Any) -> None:
+        """Take a content. Raises UnusableRow for a part that is not text, such as an image."""
+        if isinstance(content, (list, tuple)):
+            for part in content:
+                self._add_part(part)
+        elif isinstance(content, dict) and content.keys() & {"type", "text", "value", "content"}:
+            self._add_part(content)
+        elif content is not None:
+            self.texts.append(text_of(content, "a turn", self.note))
+
+    def _add_part(self, part: Any) -> None:
+        if not isinstance(part, dict):
+            self.texts.append(text_of(part, "a part of a turn", self.note))
+            return
+        kind = str(part.get("type") or next((kind for kind in _PART_KINDS if kind in part), "text"))
+        key = next((key for key in (kind, *_TEXT_KEYS) if not is_absent(part.get(key))), None)
+        if kind in ("text", "input_text", "output_text") and (key or part.keys() <= {"type", *_TEXT_KEYS}):
+            _note_unused(part, {"type", key}, "a part of a turn", self.note)
+            self.texts.append("" if key is None else text_of(part[key], "a part of a turn", self.note))
+        elif kind in ("thinking", "reasoning") and key:
+            _note_unused(part, {"type", key}, "a part of a turn", self.note)
+            self.reasoning.append(text_of(part[key], "a part of a turn", self.note))
+        elif kind in _CALL_PARTS:
+            self.add_call({k: v for k, v in part.items() if k != "type"})
+        elif kind in _RESULT_PARTS and key:
+            _note_unused(part, {"type", key}, "a part of a turn", self.note)
+            inner = _Parts(self.note)
+            inner.add(part[key])
+            self.results.append("".join(inner.texts))
+        else:
+            raise UnusableRow(f"a turn holds a part of the type {kind[:40]!r}; only text can be trained")
+
+    def add_call(self, call: Any) -> None:
+        call = nested(call)
+        if _holds_null(call):
+            self.note("a tool call has null arguments; they are learned as they stand")
+        self.calls.append(call)
+
+    def content(self, name: str, role: Role, think: bool) -> str:
+        """Return the whole turn as text. Raises UnusableRow when there is nothing that could be its content."""
+        if not (self.texts or self.calls or self.results):
+            raise UnusableRow(f"{name} is empty")
+        text = "".join(self.texts) + "\n".join(self.results)
+        for call in self.calls:
+            text += json.dumps(call, ensure_ascii=False)
+        reasoning = "\n\n".join(self.reasoning)
+        if not reasoning:
+            return text
+        if role != "assistant":
+            self.note(f"the reasoning of a {role} turn is not used")
+            return text
+        if not think:
+            self.note("the reasoning of an answer is left out")
+            return text
+        return f"<think>\n{reasoning}\n</think>\n\n{text}"
+
+
+def _holds_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(item is None or _holds_null(item) for item in value.values())
+    return isinstance(value, list) and any(map(_holds_null, value))

@@ -1,0 +1,36 @@
+import pytest
+from opened import opened
+from public_shapes import SHAPES, Shape
+
+from core.data import derive, formats
+from core.data.formats import UnusableRow
+
+
+def turns_of(messages) -> list[tuple[str, str]]:
+    return [(m["role"] + ", no loss" * (m.get("loss") is False), m["content"]) for m in messages]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_public_shape_is_read_as_its_authors_mean_or_asked_about(shape: Shape):
+    found = formats.detect(shape.rows)
+    assert found.reading.format == shape.form, found.evidence
+    if shape.form == "undecided":
+        assert all(part in found.evidence for part in shape.asks), found.evidence
+        return
+    if isinstance(shape.first, str):
+        with pytest.raises(UnusableRow, match=shape.first):
+            found.reading.parse(shape.rows[0])
+        return
+    parsed = found.reading.read(shape.rows[0])
+    assert turns_of(parsed.messages) == shape.first
+    assert set(parsed.unread) == set(shape.unread)
+    assert all(any(part in note for note in parsed.notes) for part in shape.notes), parsed.notes
+
+
+def test_undecided_data_set_has_no_usable_row_until_a_reading_is_chosen(settings, tmp_path):
+    shape = next(shape for shape in SHAPES if shape.name == "nyu-mll/glue, mnli")
+    data = opened(settings, tmp_path, shape.rows)
+    assert (data.detected.format, derive.derive(settings, data, data.detected).usable) == ("undecided", 0)
+    assert data.candidates
+    chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
+    assert derive.derive(settings, data, chosen).usable == len(shape.rows)
