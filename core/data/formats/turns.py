@@ -113,7 +113,7 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     parts = _Parts(note)
     parts.add(turn.get(content_key) if content_key else _empty_content(turn))
     for key in CALL_KEYS:
-        if not is_missing(turn.get(key)):
+        if not _is_no_call(turn.get(key)):
             parts.add_call(turn[key])
     for key in REASONING_KEYS:
         if not is_missing(turn.get(key)):
@@ -124,6 +124,11 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     if _loss(turn, role, note) is False:
         message["loss"] = False
     return message
+
+
+def _is_no_call(value: Any) -> bool:
+    """Return whether there is no call. A call whose arguments are all null is one."""
+    return is_absent(value) or (not value if isinstance(value, (list, dict)) else is_missing(value))
 
 
 def _empty_content(turn: dict[str, Any]) -> Any:
@@ -220,7 +225,7 @@ class _Parts:
             raise UnusableRow(f"{name} is empty")
         text = "".join(self.texts) + "\n".join(self.results)
         for call in self.calls:
-            text += json.dumps(call, ensure_ascii=False)
+            text += call if isinstance(call, str) else json.dumps(call, ensure_ascii=False)
         reasoning = "\n\n".join(self.reasoning)
         if not reasoning:
             return text
