@@ -100,11 +100,16 @@ NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1,
 
 
 def stands_in(value, messages) -> bool:
-    """Return whether every text of a value stands in the conversation."""
+    """Return whether a value stands in the conversation: as it is, as JSON, its first answer, or all of its texts."""
     said = "\n".join(m["content"] for m in messages)
-    if isinstance(value, list) and all(isinstance(item, str) for item in value) and value[0].strip() in said:
+    if isinstance(value, str):
+        return value.strip() in said
+    if json.dumps(value, ensure_ascii=False) in said:
         return True
-    return (value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) in said
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value[0].strip() in said
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return bool(items) and all(isinstance(item, str) and item.strip() in said for item in items)
 
 
 @given(fields=st.dictionaries(NAMES | st.sampled_from(sorted(KNOWN_KEYS)), JSON, max_size=4))
