@@ -99,17 +99,19 @@ KNOWN_KEYS = {*ROLE_KEYS, *CONTENT_KEYS, *CALL_KEYS, *REASONING_KEYS, *LOSS_KEYS
 NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=8)
 
 
+def texts_in(value) -> list[str]:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [value] if isinstance(value, str) else [text for item in items for text in texts_in(item)]
+
+
 def stands_in(value, messages) -> bool:
-    """Return whether a value stands in the conversation: as it is, as JSON, its first answer, or all of its texts."""
-    said = "\n".join(m["content"] for m in messages)
-    if isinstance(value, str):
-        return value.strip() in said
+    """Return whether a value stands in the conversation: as JSON, as its first answer, or with all of its texts."""
+    said, texts = "\n".join(m["content"] for m in messages), texts_in(value)
     if json.dumps(value, ensure_ascii=False) in said:
         return True
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value[0].strip() in said
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return bool(items) and all(isinstance(item, str) and item.strip() in said for item in items)
+    if isinstance(value, list) and len(texts) == len(value):
+        return texts[0].strip() in said
+    return bool(texts) and all(text.strip() in said for text in texts)
 
 
 @given(fields=st.dictionaries(NAMES | st.sampled_from(sorted(KNOWN_KEYS)), JSON, max_size=4))
