@@ -52,7 +52,9 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
     fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
     if prompts_only:
         fitting = [proposal if proposal.reading.format != "text" else proposal.made_sure() for proposal in fitting]
-    chosen = next((p for p in fitting if p.sure and p.rows > _MAJORITY * texts and _is_usable(p, rows)), None)
+    sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY * texts]
+    # Where no row can be used in any format, the likeliest one gives the better reason.
+    chosen = next((proposal for proposal in sure if _is_usable(proposal, rows)), sure[0] if sure else None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
     candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
     if chosen is None:
@@ -86,7 +88,7 @@ def _is_usable(proposal: Proposal, rows: Sequence[Row]) -> bool:
                 return True
         except UnusableRow:
             continue
-    return proposal.reading.format in ("rated", "text")
+    return False
 
 
 def _in_words(proposal: Proposal, rows: Sequence[Row]) -> str:
