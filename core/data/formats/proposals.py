@@ -13,7 +13,8 @@ from core.data.formats.reading import Reading, by_name
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
 
-_FEW_LABELS = 20
+_FEW_LABELS = 20  # different values of a column that is not called a label
+_MOST_LABELS = 200  # of one that is; files sorted by label show only one of them in the first rows
 _LONGEST_LABEL = 40
 _TEXT_SHARE = 0.8  # of all characters: a column of text beside it is not what the data set is about
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
@@ -181,7 +182,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
             f"both {answer!r} and {others[0]!r} may hold the answer"
             if others and not _is_alpaca(found, answer)
             else "",
-            "" if find_column([prompt], names.PROMPT_NAMES + _INSTRUCTION_NAMES) else f"{prompt!r} may be the question",
+            "" if _asks(prompt, answer) else f"{prompt!r} may be the question",
         ]
         doubt = next((doubt for doubt in doubts if doubt), "")
         yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt)
@@ -190,6 +191,13 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
 def _is_alpaca(found: Columns, answer: str) -> bool:
     """Return whether a column is Alpaca's `output`, the answer beyond doubt whatever stands beside it."""
     return answer == "output" and "instruction" in found
+
+
+def _asks(prompt: str, answer: str) -> bool:
+    """Return whether a column is beyond doubt what is asked: by its name, or as the text of a summary."""
+    if find_column([prompt], names.PROMPT_NAMES + _INSTRUCTION_NAMES):
+        return True
+    return bool(find_column([answer], ("summary", "highlights")) and find_column([prompt], names.TEXT_NAMES))
 
 
 def _only_text(found: Columns, answer: str) -> str | None:
@@ -261,7 +269,10 @@ def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     """Return the values of a column that could be labels with their counts; none when they could not."""
     values = [row[name] for row in rows if isinstance(row.get(name), (str, int, bool)) and not is_missing(row[name])]
     several = Counter(map(str, values))
-    few = 2 <= len(several) <= _FEW_LABELS and len(values) >= (2 if named else 20 * len(several))
+    if find_column([name], names.SURE_LABEL_NAMES):
+        few = 1 <= len(several) <= _MOST_LABELS
+    else:
+        few = 2 <= len(several) <= _FEW_LABELS and len(values) >= (2 if named else 20 * len(several))
     return several if few and max(map(len, several)) <= _LONGEST_LABEL else Counter()
 
 
@@ -289,4 +300,6 @@ def _missing_part(found: Columns) -> str:
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
     if question := find_column(every, _QUESTION_NAMES):
         return f"the column {question!r} holds questions, and no column of answers was found"
-    return ""
+    filled = [name for name in every if found[name].kind != "empty"]
+    answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.COMPLETION_NAMES))
+    return f"the column {answer!r} may hold what is to be answered about the text" if answer else ""
