@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, profile
 from core.data.formats.conversation import UnusableRow, problem
-from core.data.formats.proposals import Proposal, proposals
+from core.data.formats.proposal import Proposal
+from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, by_name
 from core.data.formats.values import is_missing
 
