@@ -2,8 +2,10 @@ import pytest
 from opened import opened
 from public_shapes import SHAPES, Shape
 
-from core.data import derive, formats
+from core.data import derive, formats, subset
 from core.data.formats import UnusableRow
+from core.data.recipe import Recipe
+from core.errors import StudioError
 
 
 def turns_of(messages) -> list[tuple[str, str]]:
@@ -32,5 +34,7 @@ def test_undecided_data_set_has_no_usable_row_until_a_reading_is_chosen(settings
     data = opened(settings, tmp_path, shape.rows)
     assert (data.detected.format, derive.derive(settings, data, data.detected).usable) == ("undecided", 0)
     assert data.candidates
+    with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
+        subset.cut(settings, "all", Recipe(dataset=data.id))
     chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
     assert derive.derive(settings, data, chosen).usable == len(shape.rows)

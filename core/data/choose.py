@@ -40,7 +40,14 @@ def rows_of(settings: Settings, recipe: Recipe) -> Rows:
 
 
 def choose(rows: Rows, recipe: Recipe) -> Chosen:
-    """Raises StudioError when there are fewer usable rows than the recipe asks for."""
+    """Return the rows that a recipe stands for.
+
+    Raises:
+        StudioError: there are fewer usable rows than the recipe asks for, or it is not chosen how rows are read.
+    """
+    if rows.reading.format == "undecided":
+        evidence = rows.about.evidence
+        raise StudioError(f"{rows.about.source.name!r} cannot be used yet: {evidence}, then create the subset.")
     chosen = Chosen({}, Counter(rows.derived.problems))
     order = _candidates(rows, recipe, chosen)
     split = dict(rows.query("row, split", set()).fetchall())

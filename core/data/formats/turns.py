@@ -78,11 +78,13 @@ def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
         value = value["messages"]
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
-    if value and all(isinstance(turn, str) for turn in value):
+    if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
     for turn in value:
-        if pair := pair_keys(turn):
+        if isinstance(turn, dict) and (plain := _plain_turn(turn)) is not None:
+            messages.append(plain)
+        elif pair := pair_keys(turn):
             messages += _read_pair(turn, pair, note)
         elif isinstance(turn, dict):
             messages.append(read_turn(turn, note, think))
@@ -124,6 +126,15 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     if _loss(turn, role, note) is False:
         message["loss"] = False
     return message
+
+
+def _plain_turn(turn: dict[str, Any]) -> Message | None:
+    """Return a turn that is a role and a text and no more, as nearly all are; None for any other."""
+    if len(turn) != 2:
+        return None
+    role, content = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
+    known = _ROLES.get(role) if isinstance(role, str) and isinstance(content, str) else None
+    return None if known is None else {"role": known, "content": content}
 
 
 def _is_no_call(value: Any) -> bool:
