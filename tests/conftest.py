@@ -22,6 +22,8 @@ from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
 
+pytest_plugins = ["cpu_seconds"]
+
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 # Kept between test runs, ignored by git: converting the embedded model takes half a minute.
