@@ -24,7 +24,8 @@ CANARY = "canary-7f3a91"
 # Answered by DuckDB, were it not for the tokenizer, from the rows, from constants and from its own user's name.
 HARMLESS = {
     "UNPIVOT rows ON row INTO NAME n VALUE v", "TABLE rows", "VALUES (1)", "FROM rows", "FROM rows SELECT row",
-    "SELECT current_user", "SELECT user", "SELECT session_user", "SELECT current_role", "\u2060SELECT 1", "SELECT\u00a01",
+    "SELECT current_user", "SELECT user", "SELECT session_user", "SELECT current_role", "\u2060SELECT 1",
+    "SELECT\u00a01",
 }  # fmt: skip
 # One locked process answers many statements here, each as `answer` does it, so that the test costs one process start.
 MANY = """
