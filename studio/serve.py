@@ -18,11 +18,11 @@ from core.settings import Settings, on_space
 from studio.app import build
 from studio.gate import Gate
 from studio.look import CSS, THEME
+from studio.sessions import keep_small
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 THREADS = 200  # a question holds one while it waits for its answer
-# Open pages that are remembered, the latest used. Of each Gradio keeps what every component is, some 0.8 MB, and of ten
-# thousand unless told otherwise: whoever asks for one page after another would fill the memory.
+# Open pages that are remembered, the latest used; Gradio's own bound is 10,000 (studio/sessions.py).
 SESSIONS = 500
 _LEAVE_SECONDS = 6.0  # for a run of a Space to write a checkpoint before its machine is gone
 
@@ -54,7 +54,8 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     demo.space_id = None  # the page would ask huggingface.co about it
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: left.set())
-    demo.queue(default_concurrency_limit=4).launch(
+    keep_small(demo.queue(default_concurrency_limit=4))
+    demo.launch(
         server_name=host, server_port=port, share=share, prevent_thread_lock=True, **options(settings, demo, limits)
     )
     mask_logs()
