@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 CSS = """
 .qs-chips { display: flex; flex-wrap: wrap; gap: 6px 8px; margin: 2px 0; }
@@ -32,10 +33,14 @@ CSS = """
 """
 
 
-def conversation_html(messages: Sequence[Mapping[str, str]]) -> str:
-    """Bubbles, one a message; direction follows each text's own script."""
+def conversation_html(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return bubbles, one per message; direction follows each text's own script.
+
+    An answer whose `loss` is False carries a mark: its tokens are not learned.
+    """
     turns = (
-        f'<div class="qs-turn {html.escape(m["role"])}" dir="auto"><small>{html.escape(m["role"])}</small>'
+        f'<div class="qs-turn {html.escape(m["role"])}" dir="auto"><small>{html.escape(m["role"])}'
+        f"{' · not learned' if m.get('loss') is False else ''}</small>"
         f"{html.escape(m['content'])}</div>"
         for m in messages
     )

@@ -72,12 +72,20 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
         return [
             opening.summary(state),
             *opening.reading_fields(state),
+            opening.shows_form(state),
             browsing.column_choices(state),
             cutting.strata(state),
             asking.columns(state),
         ]
 
-    shown = [at_top.summary, *at_top.reading.values(), rows.columns, cut.recipe["stratify_by"], asked.columns]
+    shown = [
+        at_top.summary,
+        *at_top.reading.values(),
+        at_top.shown_form,
+        rows.columns,
+        cut.recipe["stratify_by"],
+        asked.columns,
+    ]
     states.scope.change(told(described, visitor=True), states.lens, shown, **QUIET)
     return DataTab(states.cut, at_top.dataset, states.lens, [at_top.dataset, states.lens, states.opened])
 

@@ -1,5 +1,6 @@
 """`python -m core data …`: open, look, cut, compare, export, push."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -85,19 +86,36 @@ class DataAbout(BaseModel):
 
 
 def about(settings: Settings, data: table.Dataset, reading: Reading | None = None) -> None:
+    """Print what is known of a data set read in one way; where no format is sure, the question and the commands."""
     read = derive.derive(settings, data, reading or data.detected, lambda share: told(share, "Reading the rows"))
-    evidence = data.evidence if read.reading == data.detected else "as you said"
+    is_detected = read.reading == data.detected
+    evidence = data.evidence if is_detected else "as you chose"
     print(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {by_name(read.reading.format).label} ({evidence}).")
+    if is_detected and data.runner_up:
+        print(f"Next likely: {data.runner_up}.")
+    if read.reading.format == "undecided":
+        print("Choose one of these, or name the columns yourself (python -m core data read --help):")
+        for candidate in data.candidates:
+            print(f"  {_command(data, candidate)}")
     if read.ends_on_user:
         print(f"{read.ends_on_user:,} end on a user turn: what follows their last answer is left out.")
     if read.duplicates:
         print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
     for reason, count in read.problems.items():
-        print(f"{count:,} cannot be used: {reason} (row {', '.join(map(str, read.examples[reason]))}).")
+        print(f"{count:,} cannot be used: {printable(reason)} (row {', '.join(map(str, read.examples[reason]))}).")
+    for name, count in read.unread.items():
+        print(f"The column {printable(name)!r} is not used ({count:,} rows): --extra {shlex.quote(f'{name}=context')}.")
+    for note, count in read.notes.items():
+        print(f"{count:,} rows: {printable(note)}.")
     for name, count in read.placeholders.items():
         print(f"{count:,} hold the placeholder {{{{{name}}}}}.")
     for complaint in data.complaints:
         print(f"  {printable(complaint)}")
+
+
+def _command(data: table.Dataset, reading: Reading) -> str:
+    columns = (f" --columns {shlex.quote(f'{slot}={name}')}" for slot, name in reading.columns.items())
+    return printable(f"python -m core data read {data.id} --format {reading.format}{''.join(columns)}")
 
 
 class DataRows(View):
@@ -133,7 +151,10 @@ class DataShow(BaseModel):
         if record["problem"]:
             print(f"Cannot be used: {record['problem']}.\n{printable(record['raw'])}")
         for message in record["messages"]:
-            print(f"[{message['role']}]\n{printable(message['content'])}\n")
+            mark = ", not learned" if message.get("loss") is False else ""
+            print(f"[{message['role']}{mark}]\n{printable(message['content'])}\n")
+        for note in record["notes"] or []:
+            print(f"Note: {printable(note)}.")
 
 
 class DataLengths(BaseModel):

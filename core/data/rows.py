@@ -156,10 +156,10 @@ class Rows:
         return frame.sort_values("number_", key=lambda rows: rows.map(place))
 
     def row(self, number: int) -> dict[str, Any]:
-        """One whole row: its line, raw text, problem and messages. Raises StudioError when there is no such row."""
+        """Return one whole row: line, raw text, problem, messages, notes. Raises StudioError when there is none."""
         if not 0 <= number < self.about.rows:
             raise StudioError(f"There is no row {number}. Expected 0 to {self.about.rows - 1}.")
-        select = "row, reading.split, rows.line, rows.raw, rows.trouble, reading.problem, reading.messages"
+        select = "row, reading.split, rows.line, rows.raw, rows.trouble, reading.problem, messages, notes"
         found = self.query(select, {"rows"}, {"row": number}, "WHERE row = $row")
         record = found.fetch_arrow_table().to_pylist()[0]
         return record | {"messages": from_stored(record["messages"])}

@@ -219,6 +219,7 @@ class Browsing:
             return empty_html(NO_ROW)
         record = lens.rows(self.settings).row(opened)
         facts = [(f"Row {opened:,}", f"{record['split']}, line {record['line']:,}", False)]
+        facts += [("note", note, False) for note in record["notes"] or []]
         if view == "Raw":
             return chips_html(facts) + raw_html(record["raw"])
         if record["problem"]:

@@ -54,7 +54,7 @@ def test_rows_are_read_in_another_way(ok, opened):
     said = ok(
         "data", "read", opened(THIRTY), "--format", "label", "--columns", '{"text": "instruction", "label": "kind"}'
     )
-    assert "30 usable, text with a label (as you said)" in said
+    assert "30 usable, text with a label (as you chose)" in said
 
 
 def test_rows_pages_through_the_table(ok, opened):
@@ -144,7 +144,7 @@ MISTAKES = {
     "a sort by nothing there": (["rows", "{keeper}", "--sort", "zzzz"], "There is no column 'zzzz'"),
     "a row that is not there": (["show", "{keeper}", "100000"], "There is no row 100000"),
     "a row that is no number": (["show", "{keeper}", "x"], "valid integer"),
-    "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "takes one SELECT"),
+    "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "Expected SELECT or WITH"),
     "a cut of an unknown data set": (["cut", "nope", "x"], "no open data set 'nope'"),
     "a cut to a path": (["cut", "{keeper}", "../x"], "'../x' cannot be used"),
     "more rows than there are": (["cut", "{keeper}", "x", "--rows", "1000000"], "1,000,000 rows"),

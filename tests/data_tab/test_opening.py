@@ -1,5 +1,4 @@
 import html
-import json
 
 import gradio as gr
 import pytest
@@ -10,6 +9,7 @@ from core.data import table
 from core.errors import StudioError
 from studio.data.lens import Lens
 from studio.data.opening import Opening
+from studio.data.reading_form import WIDGETS
 
 
 @pytest.fixture
@@ -99,15 +99,15 @@ def test_rows_are_read_again_as_the_form_says(do, settings, state, data):
     *_, last = do.read_again(state, **form, placeholders="")
     lens = Lens.model_validate(last[-1])
     assert lens.rows(settings).row(1)["messages"] == talk("b?", "one")
-    fields = do.reading_fields(last[-1])
-    assert fields[0] == "label"
-    assert fields[2]["visible"]
-    assert json.dumps(fields[1]) == json.dumps(form["columns"])
+    fields = dict(zip(WIDGETS, do.reading_fields(last[-1]), strict=True))
+    assert fields["format"] == "label"
+    assert fields["prompt"]["visible"]
+    assert fields["columns"]["value"] == form["columns"]
 
 
 @pytest.mark.parametrize(
     ("columns", "why"),
-    [("text = nope", "no column 'nope'"), ("nope = kind", "has no 'nope'. It has: text, label")],
+    [("text = nope", "no column 'nope'"), ("nope = kind", "has no part 'nope'. Its parts are: text, label")],
 )
 def test_columns_that_are_not_there_are_refused(do, state, columns, why):
     form = {"format": "label", "columns": columns, "prompt": "", "labels": "", "placeholders": ""}
