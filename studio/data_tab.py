@@ -15,6 +15,7 @@ from studio.data.cutting import Cutting, CuttingWidgets, ExportWidgets, build_cu
 from studio.data.lens import Lens, lens_of
 from studio.data.numbers import Numbers, NumbersWidgets, build_numbers
 from studio.data.opening import Opening, OpeningWidgets, build_opening
+from studio.data.reading_form import FILLED
 from studio.following import cancel
 from studio.told import told
 
@@ -120,9 +121,12 @@ def _wire_opening(do: Opening, at_top: OpeningWidgets, states: States, demo: gr.
     at_top.open_hub.click(told(do.open_hub), inputs_kwargs=at_top.hub, **opened, api_name="open_hub")
     at_top.open_folder.click(told(do.open_folder), at_top.folder, **opened, api_name="open_folder")
     at_top.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    fields = {name: widget for name, widget in at_top.reading.items() if name != "likely"}
+    filled = [at_top.reading[name] for name in FILLED]
+    at_top.reading["likely"].input(told(do.fill_in), [states.lens, at_top.reading["likely"]], filled, **QUIET)
     at_top.read.click(
         told(do.read_again),
-        inputs_kwargs={"state": states.lens, **at_top.reading},
+        inputs_kwargs={"state": states.lens, **fields},
         outputs=[*followed, states.lens],
         show_progress="hidden",
         api_name="read_as",

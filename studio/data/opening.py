@@ -17,7 +17,7 @@ from core.limits import Limits
 from core.quotas import Quotas
 from core.settings import Settings, inside
 from studio.data.lens import lens_of
-from studio.data.reading_form import build_reading_form, form_values, question_html, reading_of, report_chips
+from studio.data.reading_form import build_reading_form, fill_in, form_values, question_html, reading_of, report_chips
 from studio.following import follow
 from studio.told import info, warn
 
@@ -101,11 +101,15 @@ class Opening:
         else:
             yield [*gone(), None, gr.skip()]
 
-    def read_again(self, state: dict, likely: str | None = None, **values: Any) -> Iterator[list[Any]]:
-        """Read the rows as the form says, or as one of the likely readings does."""
+    def fill_in(self, state: dict, likely: str | None) -> list[Any]:
+        """Fill the form in with one of the likely readings."""
+        return fill_in(self.settings, state, likely)
+
+    def read_again(self, state: dict, **values: Any) -> Iterator[list[Any]]:
+        """Read the rows as the form says."""
         lens = lens_of(state)
         data = lens.data(self.settings)
-        reading = reading_of(likely, values)
+        reading = reading_of(values)
         derive.refuse_unknown_names(data, reading)
         job = self.jobs.start(
             f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
@@ -131,7 +135,8 @@ class Opening:
             chips.append((f"{read.ends_on_user:,}", "end on a user turn: trained up to their last answer", False))
         if read.duplicates:
             chips.append((f"{read.duplicates:,}", "exact duplicates", True))
-        for reason, count in read.problems.items():
+        is_undecided = read.reading.format == "undecided"  # the question says why no row can be used
+        for reason, count in () if is_undecided else read.problems.items():
             rows = ", ".join(map(str, read.examples.get(reason, [])[:3]))
             chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{', …' if count > 3 else ''})", True))
         if read.placeholders:

@@ -11,6 +11,7 @@ from core.data import derive, formats
 from core.data.derive import Derived
 from core.data.formats import Reading, by_name
 from core.data.table import Dataset
+from core.errors import StudioError
 from core.settings import Settings
 from studio.data.lens import lens_of
 
@@ -19,21 +20,17 @@ _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != 
 _USES = {"context_columns": "context", "system_columns": "system", "ignored_columns": "ignore"}
 _SHOWN_NOTES = 6
 _SHOWN_UNREAD = 12
-_NO_CHOICE = ""
 
 
-def reading_of(likely: str | None, values: dict[str, Any]) -> Reading:
-    """Return the reading that a form gives.
-
-    Args:
-        likely: one of the likely readings as JSON, which is taken as it is; "" or None for the form's own fields.
-        values: the form's fields by name.
+def reading_of(values: dict[str, Any]) -> Reading:
+    """Return the reading that the form's fields give.
 
     Raises:
+        StudioError: no format is chosen.
         pydantic.ValidationError: a field does not fit.
     """
-    if likely:
-        return Reading.model_validate_json(likely)
+    if not values.get("format"):
+        raise StudioError("No format is chosen. Choose a likely reading, or one under “Read as”.")
     extra = {column: use for name, use in _USES.items() for column in values.pop(name, None) or []}
     return Reading(**given(values), extra=extra)
 
@@ -52,7 +49,7 @@ def report_chips(data: Dataset, read: Derived) -> list[tuple[str, str, bool]]:
     evidence = data.evidence if is_detected else "as you chose"
     chips = [(by_name(read.reading.format).label, evidence, False)] if read.reading.format != "undecided" else []
     if is_detected and data.runner_up:
-        chips.append(("next likely", data.runner_up, False))
+        chips.append(("likeliest" if read.reading.format == "undecided" else "next likely", data.runner_up, False))
     if read.unread:
         names = list(read.unread)
         shown = ", ".join(f"{name} ({read.unread[name]:,} rows)" for name in names[:_SHOWN_UNREAD])
@@ -66,32 +63,53 @@ def report_chips(data: Dataset, read: Derived) -> list[tuple[str, str, bool]]:
 
 
 def form_values(settings: Settings, state: dict) -> list[Any]:
-    """Return updates of the form's widgets, in the order of `ReadingForm.widgets`."""
+    """Return updates of the form's widgets, in the order of WIDGETS.
+
+    Where no format is sure the fields hold the likeliest reading, so that one click takes it.
+    """
     lens = lens_of(state)
     if not lens.dataset:
         return [gr.skip()] * len(WIDGETS)
     data, reading = lens.data(settings), lens.read_as(settings)
     found = derive.derive(settings, data, reading)
+    is_undecided = reading.format == "undecided"
+    shown = data.candidates[0] if is_undecided and data.candidates else reading
     likely = _likely_choices(data)
-    others = [*found.unread, *(name for name in reading.extra if name not in found.unread)]
-    is_label = reading.format == "label"
-    values = {
-        "likely": gr.update(choices=likely, value=_NO_CHOICE, visible=len(likely) > 1),
-        "format": reading.format if reading.format != "undecided" else None,
-        "columns": gr.update(value=_lines(reading.columns), info=_columns_help(reading, data)),
-        "reasoning": reading.reasoning,
-        "prompt": gr.update(value=reading.prompt, visible=is_label),
-        "labels": gr.update(value=_lines(reading.labels), visible=is_label),
-        "placeholders": _lines({**dict.fromkeys(found.placeholders, ""), **reading.placeholders}),
-    }
+    chosen = next((text for _, text in likely if text == shown.model_dump_json()), None)
+    values = {"likely": gr.update(choices=likely, value=chosen, visible=len(likely) > 1)} | _fields(data, shown)
+    values["reasoning"] = reading.reasoning
+    values["placeholders"] = _lines({**dict.fromkeys(found.placeholders, ""), **reading.placeholders})
+    every = [column.name for column in data.columns] + data.nested
+    others = every if is_undecided else [*found.unread, *(name for name in reading.extra if name not in found.unread)]
     for name, use in _USES.items():
-        chosen = [column for column, chosen_use in reading.extra.items() if chosen_use == use]
-        values[name] = gr.update(choices=others, value=chosen, visible=bool(others))
+        used = [column for column, chosen_use in reading.extra.items() if chosen_use == use]
+        values[name] = gr.update(choices=others, value=used, visible=bool(others))
     return [values[name] for name in WIDGETS]
 
 
+FILLED = ("format", "columns", "prompt", "labels")  # by a likely reading
+
+
+def fill_in(settings: Settings, state: dict, likely: str | None) -> list[Any]:
+    """Return updates of the fields in FILLED that hold one of the likely readings."""
+    if not likely:
+        return [gr.skip()] * len(FILLED)
+    values = _fields(lens_of(state).data(settings), Reading.model_validate_json(likely))
+    return [values[name] for name in FILLED]
+
+
+def _fields(data: Dataset, reading: Reading) -> dict[str, Any]:
+    is_label = reading.format == "label"
+    return {
+        "format": reading.format if reading.format != "undecided" else None,
+        "columns": gr.update(value=_lines(reading.columns), info=_columns_help(reading, data)),
+        "prompt": gr.update(value=reading.prompt, visible=is_label),
+        "labels": gr.update(value=_lines(reading.labels), visible=is_label),
+    }
+
+
 def _likely_choices(data: Dataset) -> list[tuple[str, str]]:
-    choices = [("As the fields below say", _NO_CHOICE)]
+    choices = []
     for reading in data.candidates:
         columns = ", ".join(f"{slot} = {name}" for slot, name in reading.columns.items())
         label = by_name(reading.format).label
@@ -129,8 +147,8 @@ def build_reading_form() -> ReadingForm:
     about = {name: field.description for name, field in Reading.model_fields.items()}
     titles = {name: field.title for name, field in Reading.model_fields.items()}
     likely = gr.Dropdown(
-        [("As the fields below say", _NO_CHOICE)], value=_NO_CHOICE, label="Likely readings", filterable=False,
-        info="What fits the first rows, the likeliest first. Choose one and press the button, or fill in the fields.",
+        [], label="Likely readings", filterable=False,
+        info="Formats that fit the first rows, the likeliest first. A choice fills the fields in.",
         visible=False, elem_id="field-likely",
     )  # fmt: skip
     with gr.Row():
@@ -157,7 +175,7 @@ def build_reading_form() -> ReadingForm:
         )
         for name in ("prompt", "labels", "placeholders"):
             widgets[name] = _text(name, titles, about, visible=name == "placeholders")
-    return ReadingForm({name: widgets[name] for name in WIDGETS}, gr.Button("Read the rows so", elem_id="read-again"))
+    return ReadingForm({name: widgets[name] for name in WIDGETS}, gr.Button("Read the rows", elem_id="read-again"))
 
 
 def _text(name: str, titles: dict[str, Any], about: dict[str, Any], visible: bool = True) -> gr.Textbox:

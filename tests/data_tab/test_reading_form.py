@@ -41,20 +41,26 @@ def test_undecided_data_set_asks_and_reads_what_is_chosen(do, settings, tmp_path
     assert "<b>0</b> usable" in summary
     assert do.shows_form(state)["open"]
     shown = fields(do, state)
-    assert shown["format"] is None
-    _, (label, likely), *_ = shown["likely"]["choices"]
+    label, likely = shown["likely"]["choices"][0]
     assert label == "text with a label: text = premise, label = label"
-    after = read_again(do, state, likely=likely, format=None, context_columns=["hypothesis"])
+    assert (shown["likely"]["value"], shown["format"]) == (likely, "label")
+    assert shown["context_columns"]["choices"] == ["premise", "hypothesis", "label", "idx"]
+    form = {"format": "label", "columns": shown["columns"]["value"], "context_columns": ["hypothesis"]}
+    after = read_again(do, state, **form)
     assert "<b>9</b> usable" in do.summary(after)
     assert "open" not in do.shows_form(after)
-
-
-def test_form_fields_decide_where_no_likely_reading_is_chosen(do, settings, tmp_path):
-    state = look_at(settings, tmp_path, shape("nyu-mll/glue, mnli"))
-    values = {"format": "label", "columns": "text = premise\nlabel = label", "context_columns": ["hypothesis"]}
-    after = read_again(do, state, likely="", **values)
     messages = Lens.model_validate(after).rows(settings).row(0)["messages"]
     assert messages[0]["content"].endswith(shape("nyu-mll/glue, mnli")[0]["hypothesis"])
+
+
+def test_likely_reading_fills_the_fields_in(do, settings, tmp_path):
+    state = look_at(settings, tmp_path, shape("nyu-mll/glue, mnli"))
+    choices = fields(do, state)["likely"]["choices"]
+    likely = next(text for label, text in choices if label == "plain text: text = hypothesis")
+    form, columns, prompt, _ = do.fill_in(state, likely)
+    assert (form, columns["value"], prompt["visible"]) == ("text", "text = hypothesis", False)
+    with pytest.raises(StudioError, match="No format is chosen"):
+        read_again(do, state, format=None)
 
 
 def test_unread_columns_are_named_and_can_be_put_to_use(do, settings, tmp_path):

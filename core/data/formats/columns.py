@@ -123,10 +123,10 @@ def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], diffe
     if different == 1 and len(texts) > 2:
         return "constant"
     named_id = bool(_ID_NAME.match(name))
+    if different <= _FEW and len(texts) >= 4 * different and max(map(len, texts)) <= 80 and not named_id:
+        return "category"
     if all(_ID_VALUE.fullmatch(text.strip()) for text in texts):
         return "id"
-    if different <= _FEW and len(texts) >= 4 * different and max(map(len, texts)) <= 80:
-        return "category"
     if _is_prose(texts):
         return "prose"
     if named_id:

@@ -84,10 +84,14 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     usual = find_column(open_kinds, names.TEXT_NAMES)
     texts = [name for name in found if found[name].kind == "prose" or (name == usual and found[name].characters)]
     missing = _missing_part(found)
+    kinds = ("category", "number")
+    label = next((name for name in found if found[name].kind in kinds and _labels(rows, name, named=False)), "")
     for name in sorted(texts, key=lambda n: (n != usual, -found[n].characters)):
         doubt = missing
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold what is to be learned"
+        if not doubt and label and name != usual:
+            doubt = f"the column {label!r} may be what is to be answered about the text"
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
