@@ -1,3 +1,6 @@
+import importlib.util
+from pathlib import Path
+
 import pytest
 from opened import opened
 from public_shapes import SHAPES, Shape
@@ -6,6 +9,8 @@ from core.data import derive, formats, subset
 from core.data.formats import UnusableRow
 from core.data.recipe import Recipe
 from core.errors import StudioError
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def turns_of(messages) -> list[tuple[str, str]]:
@@ -38,3 +43,10 @@ def test_undecided_data_set_has_no_usable_row_until_a_reading_is_chosen(settings
         subset.cut(settings, "all", Recipe(dataset=data.id))
     chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
     assert derive.derive(settings, data, chosen).usable == len(shape.rows)
+
+
+def test_docs_list_every_shape_as_it_is_read():
+    spec = importlib.util.spec_from_file_location("make_formats", PROJECT / "docs" / "make_formats.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run python docs/make_formats.py"
