@@ -22,8 +22,8 @@ This page is written by `python docs/make_formats.py`.
 
 A format is proposed by the names of columns and by what stands in them, and taken when it fits more than half of the
 rows and nothing about it is a guess. Otherwise the Data tab asks, and no row counts as usable until a reading is
-chosen. Names are compared without case, spaces and punctuation. What a row holds and no format reads is named with the data
-set: a column can be put behind the question, into the system prompt, or left out.
+chosen. Names are compared without case, spaces and punctuation. What a row holds and no format reads is named with the
+data set: a column can be put behind the question, into the system prompt, or left out.
 
 In a turn, `weight: 0`, `train: false` and their like keep an answer out of the loss; reasoning is put before the answer
 in `<think>` tags or left out; tool calls are written as JSON behind the answer; every other field is named in a note. A
