@@ -125,7 +125,7 @@ def bundled() -> list[list[Message]]:
 
 
 def conversations(path: Path, count: int) -> list[list[Message]]:
-    """Return the first conversations of a file of `### Human: … ### Assistant: …` that alternate and end on an answer."""
+    """Return the first conversations of a Guanaco file that alternate and end on an answer."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
         talk = Reading(format="guanaco").parse(json.loads(line))

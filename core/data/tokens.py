@@ -168,21 +168,24 @@ class Renderer:
         text, regions = locator.located.text, locator.located.regions
         notes += locator.located.notes
         spans: list[Span] = []
-        silent, done = [], 0
+        silent, done, joined = [], 0, False
         for at, region in enumerate(regions):
             message = messages[region.message]
             following = regions[at + 1].start if at + 1 < len(regions) else len(text)
             if message["role"] != "assistant":
                 done = _turn_end(text, region.end, following, self.ends)
                 spans.append((message["role"], done, False))
+                joined = False
                 continue
-            start = self._answer_start(locator, region, done, notes)
+            # A template may merge answers that follow each other: then the model writes what joins them.
+            start = done if joined else self._answer_start(locator, region, done, notes)
             end = region.end + common_length(region.trail, text[region.end : following])
             closed = self.ends.end_of(text, region.end) or self.ends.end_of(text, end)
             if closed is None and at + 1 == len(regions):
                 text = text[:end] + self.ends.appended
                 closed = following = len(text)
-            end = closed if closed is not None and closed <= following else end
+            joined = closed is None or closed > following
+            end = end if joined else closed
             spoken = message.get("loss") is not False
             done = _turn_end(text, end, following, self.ends)
             spans += [("assistant", start, False), ("assistant", end, spoken), ("assistant", done, False)]
