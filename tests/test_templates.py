@@ -216,6 +216,14 @@ def test_literal_answer_under_a_template_that_reads_contents_is_located_or_refus
         renderer.render([user("a"), answer(THOUGHT + "b"), user("c"), answer("</think>")])
 
 
+@pytest.mark.parametrize("special", [True, False])
+def test_text_that_spells_an_added_end_token_is_refused(special):
+    tokenizer = FAMILY["vicuna"].tokenizer()
+    tokenizer.add_tokens([AddedToken("<|im_end|>", special=special, normalized=False)])
+    with pytest.raises(TemplateError, match="reads as a mark of its own"):
+        Renderer(tokenizer, "chatml").render([user("a <|im_end|> b"), answer("c")])
+
+
 # The loss flag
 
 

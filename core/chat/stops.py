@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from core.chat.answer import End
-from core.data.end_tokens import EndTokens
+from core.data.end_tokens import EndTokens, special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,7 +31,7 @@ class Stops:
             words: the user's stop words.
         """
         self._tokenizer = tokenizer
-        self._special = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+        self._special = sorted(special_tokens(tokenizer), key=len, reverse=True)
         added = tokenizer.get_added_vocab()
         words = list(words)
         self._ids: dict[int, End] = {added[word.strip()]: "stop word" for word in words if word.strip() in added}

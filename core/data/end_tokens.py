@@ -76,6 +76,12 @@ def decide(tokenizer: "PreTrainedTokenizerBase", render: Render, template: str, 
     return EndTokens(texts, frozenset(one.values()), (), texts[0], f"Answers end with {shown}.")
 
 
+def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
+    """Return the tokens that decoding leaves out: those with a name, and added ones that are marked as special."""
+    added = {str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return added | set(tokenizer.all_special_tokens)
+
+
 def _tails(render: Render, template: str, name: str) -> tuple[str, str, str]:
     """Return what follows an answer in the midst of a conversation and at its end, and what opens an answer."""
     located = Locator(render, template, name, _PROBE).located
@@ -89,7 +95,7 @@ def _tails(render: Render, template: str, name: str) -> tuple[str, str, str]:
 
 def _known(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern:
     """Match the special and added tokens; nothing where there are none."""
-    tokens = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    tokens = special_tokens(tokenizer) | set(tokenizer.get_added_vocab())
     parts = sorted((re.escape(token) for token in tokens if token.strip()), key=len, reverse=True)
     return re.compile("|".join(parts) or r"(?!)")
 

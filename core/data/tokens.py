@@ -88,8 +88,8 @@ class Renderer:
         """
         self.tokenizer, self.vocabulary = tokenizer, vocabulary
         self.template, self.template_name = templates.choose(tokenizer, template)
-        ends = {tokenizer.bos_token, tokenizer.eos_token}
-        self._marks = [t for t in tokenizer.all_special_tokens if t in ends or t in self.template]
+        ends, special = {tokenizer.bos_token, tokenizer.eos_token}, end_tokens.special_tokens(tokenizer)
+        self._marks = sorted(token for token in special if token in ends or token in self.template)
 
     @cached_property
     def ends(self) -> EndTokens:
@@ -106,7 +106,8 @@ class Renderer:
 
     def _refuse_marks(self, messages: list[Message]) -> None:
         """Text that spells the model's own marks would end a turn, or begin one, in the midst of what somebody said."""
-        for mark in self._marks:
+        own = [text for text in self.ends.texts if text not in self.ends.stops and text not in self._marks]
+        for mark in [*self._marks, *own]:
             if any(mark in message["content"] for message in messages):
                 raise TemplateError(f"a turn holds {mark!r}, which the model reads as a mark of its own")
 
