@@ -235,10 +235,10 @@ class StudioTrainer(SFTTrainer):
         finally:
             base.set_attn_implementation(packed)
             self.model.train(was_training)
-        return [_answer_of(tokenizer, ids, stops, ends.stops) for ids in out[:, longest:].tolist()]
+        return [answer_of(tokenizer, ids, stops, ends.stops) for ids in out[:, longest:].tolist()]
 
 
-def _answer_of(tokenizer: Any, ids: list[int], ends: set[int], stops: tuple[str, ...]) -> str:
+def answer_of(tokenizer: Any, ids: list[int], ends: set[int], stops: tuple[str, ...]) -> str:
     """Return the text of generated tokens up to the first end; what follows is padding."""
     end = next((at for at, token in enumerate(ids) if token in ends), len(ids))
     text = tokenizer.decode(ids[:end], skip_special_tokens=True)
