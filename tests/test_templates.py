@@ -1,8 +1,11 @@
 """Named templates, end tokens, notes on what a template leaves out, the loss flag, tokens without an embedding."""
 
 import copy
+from functools import cache
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from template_families import FAMILIES
 from tokenizers import AddedToken
 
@@ -19,6 +22,11 @@ TALK = [
     {"role": "user", "content": "Why?"},
     {"role": "assistant", "content": "The moon."},
 ]
+
+
+@cache
+def small(name: str):
+    return FAMILY[name].tokenizer()
 
 
 def user(text: str) -> dict:
@@ -135,6 +143,26 @@ def test_end_is_missing_without_eos_and_a_warning_says_so():
     assert learned(renderer, renderer.render(TALK)) == "The sea, breathing.The moon."
 
 
+WANTS_SYSTEM = (
+    "{% if messages[0].role != 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + CHATML_TEMPLATE
+)
+
+
+def test_end_is_found_under_a_template_that_wants_a_system_turn():
+    renderer = renderer_of(WANTS_SYSTEM, "chatml")
+    assert renderer.ends.texts == ("<|im_end|>",)
+
+
+def test_end_stays_as_written_under_a_template_that_refuses_the_probe():
+    """It takes one question alone; what it writes at the end is learned, and a warning says that the end is unknown."""
+    alone = "{% if messages | length > 2 %}{{ raise_exception('one question') }}{% endif %}" + CHATML_TEMPLATE
+    renderer = renderer_of(alone, "chatml")
+    assert "the end of an answer is not known" in renderer.ends.warning
+    rendered = renderer.render(TALK[:2])
+    assert rendered.text == renderer.text(TALK[:2])
+    assert learned(renderer, rendered) == "The sea, breathing.<|im_end|>"
+
+
 def test_llama3_base_ends_with_eot_and_not_with_its_own_eos():
     ends = Renderer(FAMILY["llama-3"].tokenizer()).ends
     tokenizer = FAMILY["llama-3"].tokenizer()
@@ -222,6 +250,56 @@ def test_text_that_spells_an_added_end_token_is_refused(special):
     tokenizer.add_tokens([AddedToken("<|im_end|>", special=special, normalized=False)])
     with pytest.raises(TemplateError, match="reads as a mark of its own"):
         Renderer(tokenizer, "chatml").render([user("a <|im_end|> b"), answer("c")])
+
+
+def qwen3_writes(content: str, last: bool) -> str:
+    thought = content.split("</think>")[0].split("<think>")[-1] if "</think>" in content else ""
+    answer = content.split("</think>")[-1]
+    return f"<think>{thought}</think>{answer}" if last else answer
+
+
+WRITERS = {
+    "chatml": lambda content, last: content,
+    "llama-2": lambda content, last: content,
+    "gemma": lambda content, last: content,
+    "deepseek-r1-distill": lambda content, last: content.split("</think>")[-1],
+    "qwen3": qwen3_writes,
+}
+pieces = [
+    "<think>",
+    "</think>",
+    "user",
+    "assistant",
+    "\n",
+    " ",
+    "yes",
+    "model",
+    "ab",
+    "<tool_response>",
+    "é🌊",
+    "[/INST]",
+]
+contents = st.lists(st.sampled_from(pieces), min_size=1, max_size=5).map("".join)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@settings(max_examples=60, deadline=None)
+@given(pairs=st.lists(st.tuples(contents, contents), min_size=1, max_size=3))
+def test_any_answers_are_learned_as_they_are_written_or_refused(name, pairs):
+    """White space apart, which templates strip and tokens merge."""
+    renderer = Renderer(small(name))
+    talk = [turn for question, reply in pairs for turn in (user(question), answer(reply))]
+    try:
+        rendered = renderer.render(talk)
+    except TemplateError as error:
+        assert "cannot be located" in str(error)
+        assert name in ("qwen3", "deepseek-r1-distill") and any("</think>" in reply for _, reply in pairs)
+        return
+    assert rendered.text == renderer.text(talk)
+    written = [WRITERS[name](reply, at + 1 == len(pairs)) for at, (_, reply) in enumerate(pairs)]
+    shown = [WRITERS[name](reply, False) if name != "qwen3" else reply for _, reply in pairs]
+    expected = [text + FAMILY[name].end for text, seen in zip(written, shown, strict=True) if seen.strip()]
+    assert "".join(learned(renderer, rendered).split()) == "".join("".join(expected).split())
 
 
 # The loss flag

@@ -24,6 +24,7 @@ _PROBE: list[Message] = [
     {"role": "user", "content": "second question"},
     {"role": "assistant", "content": "second answer"},
 ]
+_PROBES = (_PROBE, [{"role": "system", "content": "instructions"}, *_PROBE])  # some templates want a system turn
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class EndTokens:
 
 def decide(tokenizer: "PreTrainedTokenizerBase", render: Render, template: str, name: str) -> EndTokens:
     """Decide the end tokens of a template on a tokenizer."""
-    try:
-        texts = _ends(*_tails(render, template, name), _known(tokenizer), tokenizer.bos_token)
-    except TemplateError:
-        texts = ()
+    tails = _tails(render, template, name)
+    if tails is None:
+        note = f"{name} refuses a plain conversation, so that the end of an answer is not known."
+        return EndTokens((), frozenset(), (), "", note, note)
+    texts = _ends(*tails, _known(tokenizer), tokenizer.bos_token)
     known = tokenizer.get_added_vocab() if texts else {}
     one = {text: known[text] for text in texts if text in known}
     stops = tuple(text for text in texts if text not in one)
@@ -82,15 +84,21 @@ def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
     return added | set(tokenizer.all_special_tokens)
 
 
-def _tails(render: Render, template: str, name: str) -> tuple[str, str, str]:
-    """Return what follows an answer in the midst of a conversation and at its end, and what opens an answer."""
-    located = Locator(render, template, name, _PROBE).located
-    regions = {region.message: region for region in located.regions}
-    if 3 not in regions:
-        raise TemplateError(f"{name} leaves out the last answer")
-    between = located.text[regions[1].end : regions[2].start] if 1 in regions and 2 in regions else ""
-    opening = located.text[regions[2].end : regions[3].start] if 2 in regions else ""
-    return between, located.text[regions[3].end :], opening
+def _tails(render: Render, template: str, name: str) -> tuple[str, str, str] | None:
+    """Return what follows an answer in the midst of a conversation and at its end, and what opens an answer.
+
+    None where the template refuses every probe or leaves out its turns.
+    """
+    for probe in _PROBES:
+        try:
+            located = Locator(render, template, name, probe).located
+        except TemplateError:
+            continue
+        text, regions = located.text, {region.message - len(probe): region for region in located.regions}
+        if all(message in regions for message in (-3, -2, -1)):
+            between = text[regions[-3].end : regions[-2].start]
+            return between, text[regions[-1].end :], text[regions[-2].end : regions[-1].start]
+    return None
 
 
 def _known(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from core.data.formats import Message
 from core.data.templates import TemplateError, literals
 
+_WHITE, _LETTER = re.compile(r"\s"), re.compile(r"\S")
 _PRIVATE = range(0xF0000, 0xFFFFE)  # Unicode's plane 15, which no text uses but by private agreement
 Render = Callable[[list[Message], bool], str]
 
@@ -67,12 +68,12 @@ class Locator:
         """
         self._render, self._messages, self._name = render, messages, name
         self._first = _free(messages)
-        self._mark = re.compile(f"([{chr(self._first)}-{chr(self._first + len(messages) - 1)}])\\1*")
+        self._mark = re.compile(f"([{chr(self._first)}-{chr(self._first + len(messages) - 1)}])(?:\\s*\\1)*")
         text = render(messages, False)
         words = literals(template)
         signs = tuple(word for word in words if not word.isalnum())
         for kept in ((), signs, words):
-            self._kept = re.compile("|".join([*map(re.escape, kept), r"\s"]))
+            self._kept = re.compile("|".join([*map(re.escape, kept), r"\s"])) if kept else _WHITE
             located = self._attempt(text)
             if located is not None:
                 self.located = located
@@ -116,6 +117,8 @@ class Locator:
     def _cover(self, content: str, at: int) -> str:
         """Replace the characters of a content by its mark, but for white space and what the template looks for."""
         mark, made, done = chr(self._first + at), [], 0
+        if self._kept is _WHITE:
+            return _LETTER.sub(mark, content)
         for kept in self._kept.finditer(content):
             made += [mark * (kept.start() - done), kept.group()]
             done = kept.end()
@@ -133,7 +136,8 @@ class Locator:
         owners: list[int] = []
         done = 0
         for run in self._mark.finditer(marked):
-            if marked[done : run.start()] != text[done : run.start()]:
+            under = _LETTER.sub(run.group(1), text[run.start() : run.end()])
+            if marked[done : run.start()] != text[done : run.start()] or run.group() != under:
                 return None
             done = run.end()
             owner = ord(run.group(1)) - self._first
@@ -151,17 +155,21 @@ class Locator:
             answer = self._messages[owner]["role"] == "assistant"
             if answer and owners.count(owner) > 1:
                 raise TemplateError(f"{self._name} writes an answer more than once")
-            covered = self._cover(self._messages[owner]["content"], owner)
-            places = [at for at, letter in enumerate(covered) if letter == chr(self._first + owner)]
-            content = self._messages[owner]["content"]
-            whole = "".join(content[at] for at in places)
-            shown = "".join(text[start:end] for start, end in spans)
+            content, mark = self._messages[owner]["content"], chr(self._first + owner)
+            whole = "".join(self._kept.split(content))
+            shown = "".join([part for start, end in spans for part in text[start:end].split()])
             at = whole.rfind(shown)
             if at < 0:
                 return None
             if len(shown) < len(whole):
                 located.notes.append(f"the chat template leaves out a part of {_a(self._messages[owner])}")
-            lead, trail = content[: places[at]], content[places[at + len(shown) - 1] + 1 :]
+            covered = self._cover(content, owner)
+            if len(shown) == len(whole):
+                first, last = covered.find(mark), covered.rfind(mark)
+            else:
+                places = [place for place, letter in enumerate(covered) if letter == mark]
+                first, last = places[at], places[at + len(shown) - 1]
+            lead, trail = content[:first], content[last + 1 :]
             located.regions.append(Region(owner, spans[0][0], spans[-1][1], lead, trail))
         for at, message in enumerate(self._messages):
             if at not in owners and message["content"].strip():
@@ -178,7 +186,8 @@ def _a(message: Message) -> str:
 
 def _free(messages: list[Message]) -> int:
     """Return the first of as many private-use characters as there are messages, of which no content holds one."""
-    used = {ord(letter) for message in messages for letter in message["content"] if ord(letter) in _PRIVATE}
+    texts = [text for message in messages if max(text := message["content"], default="") >= chr(_PRIVATE.start)]
+    used = {ord(letter) for text in texts for letter in text if ord(letter) in _PRIVATE}
     for first in _PRIVATE[:: max(len(messages), 1)]:
         last = first + len(messages)
         if last <= _PRIVATE.stop and not any(first <= letter < last for letter in used):

@@ -137,22 +137,22 @@ class Renderer:
         notes: list[str] = []
         if is_plain(messages):
             text = self.plain(messages)
-            spans, silent = [("text", len(text), messages[0].get("loss") is not False)], []
+            spoken = messages[0].get("loss") is not False
+            spans, silent = [("text", len(text), spoken)], [] if spoken else [(0, len(text))]
         else:
             text, spans, silent = self._located(messages, notes)
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         self._refuse_unknown(ids)
-        labels, roles = [], []
-        for token, (start, end), (role, learned) in zip(ids, offsets, _of_tokens(offsets, spans), strict=True):
-            muted = any(low < end and start < high for low, high in silent)
-            labels.append(token if learned or (all_text and not muted) else IGNORED)
-            roles.append(role)
+        roles, learned = zip(*_of_tokens(offsets, spans), strict=True) if ids else ((), ())
+        if all_text:
+            learned = [not any(low < end and start < high for low, high in silent) for start, end in offsets]
+        labels = [token if carries else IGNORED for token, carries in zip(ids, learned, strict=True)]
         cut = slice(0, max_length)
         answers = [message for message in messages if message["role"] in ("assistant", "text")]
         silenced = bool(answers) and all(message.get("loss") is False for message in answers)
         return Rendered(
-            text, ids[cut], labels[cut], offsets[cut], roles[cut], len(ids), tuple(dict.fromkeys(notes)), silenced
+            text, ids[cut], labels[cut], offsets[cut], list(roles[cut]), len(ids), tuple(dict.fromkeys(notes)), silenced
         )
 
     def _refuse_unknown(self, ids: list[int]) -> None:
@@ -183,8 +183,9 @@ class Renderer:
             end = region.end + common_length(region.trail, text[region.end : following])
             closed = self.ends.end_of(text, region.end) or self.ends.end_of(text, end)
             if closed is None and at + 1 == len(regions):
-                text = text[:end] + self.ends.appended
-                closed = following = len(text)
+                text = text[:end] + self.ends.appended if self.ends.appended else text
+                following = len(text)
+                closed = max(end, len(text.rstrip()))
             joined = closed is None or closed > following
             end = end if joined else closed
             spoken = message.get("loss") is not False
