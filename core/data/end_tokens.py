@@ -47,10 +47,10 @@ class EndTokens:
     note: str
     warning: str = ""
 
-    def end_of(self, text: str, at: int) -> int | None:
-        """Return where the end that stands at `at` in a rendering ends, or None where there is none."""
-        white = len(text) - len(text[at:].lstrip())
-        return next((white + len(end) for end in self.texts if text.startswith(end, white)), None)
+    def end_of(self, text: str, at: int, limit: int) -> int | None:
+        """Return where the first end between `at` and `limit` in a rendering ends, or None where there is none."""
+        found = [place + len(end) for end in self.texts if (place := text.find(end, at, limit)) >= 0]
+        return min(found, default=None)
 
 
 def decide(tokenizer: "PreTrainedTokenizerBase", render: Render, template: str, name: str) -> EndTokens:

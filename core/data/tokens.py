@@ -181,12 +181,12 @@ class Renderer:
             # A template may merge answers that follow each other: then the model writes what joins them.
             start = done if joined else self._answer_start(locator, region, done, notes)
             end = region.end + common_length(region.trail, text[region.end : following])
-            closed = self.ends.end_of(text, region.end) or self.ends.end_of(text, end)
+            closed = self.ends.end_of(text, end, following)
             if closed is None and at + 1 == len(regions):
                 text = text[:end] + self.ends.appended if self.ends.appended else text
                 following = len(text)
                 closed = max(end, len(text.rstrip()))
-            joined = closed is None or closed > following
+            joined = closed is None
             end = end if joined else closed
             spoken = message.get("loss") is not False
             done = _turn_end(text, end, following, self.ends)
@@ -210,10 +210,10 @@ class Renderer:
 
 def _turn_end(text: str, at: int, following: int, ends: EndTokens) -> int:
     """Return where a turn ends whose content ends at `at`: behind its end and the white space after it."""
-    closed = ends.end_of(text, at)
-    at = closed if closed is not None and closed <= following else at
+    closed = ends.end_of(text, at, following)
     if closed is None and following < len(text):
         return at
+    at = at if closed is None else closed
     return at + len(text[at:following]) - len(text[at:following].lstrip())
 
 
