@@ -199,6 +199,15 @@ def test_turn_that_a_template_leaves_out_is_noted_and_counted():
     assert made.notes == {"the chat template leaves out a tool turn": 2}
 
 
+def test_row_whose_answers_are_all_left_out_is_refused_with_that_reason():
+    """A template of a model of pictures wants parts in place of a text, and writes nothing for a text."""
+    parts = "{% for m in messages %}[{{ m.role }}]{% for p in m.content %}{{ p.text }}{% endfor %}</s>{% endfor %}"
+    made = tokenize(renderer_of(parts), [(0, [user("a"), answer("b")])], 256, answers_only=True)
+    assert made.left_out == {
+        "nothing to learn: the chat template leaves out a user turn; the chat template leaves out an answer": 1
+    }
+
+
 MERGING = (
     "{% set ns = namespace(last='') %}{% for m in messages %}"
     "{{ '\n\n' if m.role == ns.last else ('<|end|>' if ns.last else '') ~ '<|' ~ m.role ~ '|>' }}"

@@ -69,6 +69,8 @@ class Rendered:
             return None
         if self.silenced:
             return "every answer is marked to carry no loss"
+        if self.notes and not self.truncated:
+            return f"nothing to learn: {'; '.join(self.notes)}"
         return f"nothing to learn within {max_length} tokens"
 
 

@@ -121,11 +121,11 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         for note in shown.notes:
             notes[note] = notes.get(note, 0) + 1
         cut += shown.truncated
-        if shown.silenced:
-            reason = str(shown.nothing_to_learn(config.max_length))
+        reason = shown.nothing_to_learn(config.max_length)
+        if reason and (shown.silenced or not shown.truncated):  # more length would not help
             refused[reason] = refused.get(reason, 0) + 1
         else:
-            silent += not shown.learns
+            silent += reason is not None
     of = f"of the first {len(looked):,} rows"
     for reason, count in refused.items():
         level = "problem" if count == len(looked) else "warning"
