@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,21 +110,19 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         found.append(Finding("problem", str(error)))
         return
     looked = rows[TRAIN][:_LOOKED_AT]
-    refused: dict[str, int] = {}
-    notes: dict[str, int] = {}
+    refused, notes = Counter[str](), Counter[str]()
     cut = silent = 0
     for _, messages in looked:
         try:
             shown = renderer.render(messages, config.max_length, all_text=not config.answers_only)
         except TemplateError as error:
-            refused[str(error)] = refused.get(str(error), 0) + 1
+            refused[str(error)] += 1
             continue
-        for note in shown.notes:
-            notes[note] = notes.get(note, 0) + 1
+        notes.update(shown.notes)
         cut += shown.truncated
         reason = shown.nothing_to_learn(config.max_length)
         if reason and (shown.silenced or not shown.truncated):  # more length would not help
-            refused[reason] = refused.get(reason, 0) + 1
+            refused[reason] += 1
         else:
             silent += reason is not None
     of = f"of the first {len(looked):,} rows"
