@@ -17,10 +17,12 @@ from core.chat.answer import Lane, LaneAnswer
 from core.chat.decoder import Decoder, Row
 from core.chat.fast import choice as fast_choice
 from core.chat.picking import Picker
+from core.chat.stops import Stops
 from core.data.formats import Message
-from core.data.tokens import Renderer, TemplateName
+from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.errors import StudioError
 from core.models.loading import LoadedBase
+from core.models.tokenizer import padding_id
 
 if TYPE_CHECKING:
     from core.chat.fast.decoder import FastDecoder
@@ -43,7 +45,9 @@ class Lanes:
         way = f"by the model as it is, because {reason}" if reason else "by one CUDA graph a step, with our own kernels"
         self.how = f"Answers are decoded {way}."
         self._renderers: dict[TemplateName, Renderer] = {}
-        self._ends = _end_tokens(base)
+        self._vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        self._pad = padding_id(base.tokenizer, self._vocabulary)
+        self._eos = _end_tokens(base)
 
     @property
     def paged(self) -> bool:
@@ -59,13 +63,12 @@ class Lanes:
         if self._machine is not None:
             from core.chat.fast.decoder import CHUNK, UNHURRIED, FastDecoder
 
-            pad = self.base.tokenizer.pad_token_id or 0
-            return FastDecoder(self._machine, self.adapters, pad, CHUNK if waits else UNHURRIED)
-        return Decoder(self.model, self.adapters, self.base.tokenizer.pad_token_id or 0)
+            return FastDecoder(self._machine, self.adapters, self._pad, CHUNK if waits else UNHURRIED)
+        return Decoder(self.model, self.adapters, self._pad)
 
     def renderer(self, template: TemplateName = "auto") -> Renderer:
         if template not in self._renderers:
-            self._renderers[template] = Renderer(self.base.tokenizer, template)
+            self._renderers[template] = Renderer(self.base.tokenizer, template, self._vocabulary)
         return self._renderers[template]
 
     def context(self) -> int:
@@ -104,13 +107,22 @@ class Lanes:
         room = self.context() - lane.sampling.max_new_tokens - len(lane.begun)
         starts = [at for at, message in enumerate(lane.messages) if message["role"] == "user"]
         for start in starts:
-            ids = self.renderer(lane.template).prompt_ids(system + lane.messages[start:])
+            ids = self._prompt_ids(lane, system + lane.messages[start:])
             if len(ids) <= room:
                 return ids, start
         raise StudioError(
             f"The question has {len(ids):,} tokens, and with an answer of up to {lane.sampling.max_new_tokens:,} it "
             f"exceeds what the model can read ({self.context():,}). Shorten it, or lower the length."
         )
+
+    def _prompt_ids(self, lane: Lane, messages: list[Message]) -> list[int]:
+        try:
+            return self.renderer(lane.template).prompt_ids(messages)
+        except TemplateError as error:
+            raise StudioError(
+                f"The model cannot be asked this: {error}. Change the system prompt or the turns, or choose another "
+                "chat template."
+            ) from error
 
     def answer(self, lanes: list[Lane], stopped: Callable[[], bool] = lambda: False) -> Iterator[list[LaneAnswer]]:
         """Answer in all lanes together; yields after every token.
@@ -125,17 +137,18 @@ class Lanes:
             yield answers
         yield answers
 
-    def is_end(self, token: int) -> bool:
-        return token in self._ends
+    def stops(self, lane: Lane) -> Stops:
+        """Return what ends an answer of a lane."""
+        return Stops(self.base.tokenizer, self._eos, self.renderer(lane.template).ends, lane.sampling.stop_words)
 
 
 class _Writer:
     """Turns a lane's logits into its answer."""
 
     def __init__(self, lanes: Lanes, lane: Lane, answer: LaneAnswer, prompt: list[int]):
-        self._lanes, self._sampling, self._answer = lanes, lane.sampling, answer
+        self._sampling, self._answer = lane.sampling, answer
         self.picker = Picker(lane.sampling, [*prompt, *lane.begun])
-        self._tokenizer = lanes.base.tokenizer
+        self._tokenizer, self._stops = lanes.base.tokenizer, lanes.stops(lane)
         self._began = time.perf_counter()
         answer.ids = list(lane.begun)
         answer.text = self._tokenizer.decode(answer.ids, skip_special_tokens=True) if lane.begun else ""
@@ -159,9 +172,8 @@ class _Writer:
         answer = self._answer
         answer.seconds = time.perf_counter() - self._began
         answer.first_token_seconds = answer.first_token_seconds or answer.seconds
-        if self._lanes.is_end(token):
-            answer.end = "end"
-        else:
+        answer.end = self._stops.at_token(token)
+        if not answer.end:
             self._add(token, logprob)
         # a character of several tokens shows as U+FFFD until its last token is there
         answer.text = answer.text if answer.end == "end" else answer.text.rstrip("\ufffd")
@@ -176,10 +188,8 @@ class _Writer:
         answer.pieces.append(
             answer.text.removeprefix(before).rstrip("\ufffd") if answer.text.startswith(before) else ""
         )
-        found = [at for word in self._sampling.stop_words if (at := answer.text.find(word)) >= 0]
-        if found:
-            answer.text, answer.end = answer.text[: min(found)], "stop word"
-        elif answer.tokens - answer.continued >= self._sampling.max_new_tokens:
+        answer.end, answer.text = self._stops.in_text(answer.ids, answer.text)
+        if not answer.end and answer.tokens - answer.continued >= self._sampling.max_new_tokens:
             answer.end = "length"
 
     def ends(self, stopped: Callable[[], bool]) -> bool:

@@ -33,7 +33,8 @@ class Sampling(BaseModel):
     max_new_tokens: int = Field(200, ge=1, le=4096, title="Length", description="Longest answer, in tokens.")
     stop: str = Field(
         "", max_length=1000, title="Stop words",
-        description="An answer ends before any of these, one a line.", json_schema_extra={"lines": 2},
+        description="An answer ends before any of these, one a line. Special tokens are found too.",
+        json_schema_extra={"lines": 2},
     )  # fmt: skip
     seed: int = Field(
         0, ge=0, lt=2**32, title="Seed",

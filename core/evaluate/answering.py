@@ -182,28 +182,25 @@ class _Written:
     """One answer under way: its tokens, and why it ends."""
 
     def __init__(self, lanes: "Lanes", lane: Lane):
-        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lane.sampling.stop_words
+        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lanes.stops(lane)
         self.ids: list[int] = []
         self._cut: str | None = None
 
     def take(self, token: int) -> End:
-        if self._lanes.is_end(token):
-            return "end"
+        if end := self._stops.at_token(token):
+            return end
         self.ids.append(token)
-        if self._stops and self._stopped():
-            return "stop word"
+        if self._stops.longest and (end := self._stopped()):
+            return end
         return "length" if len(self.ids) >= self._sampling.max_new_tokens else ""
 
-    def _stopped(self) -> bool:
-        """Whether a stop word stands in the text now; only its end is read, unless something was found there."""
-        longest = max(len(word.encode()) for word in self._stops)
-        tail = self._decoded(self.ids[-max(_SEEN_TOKENS, longest) :])  # a token is at least a byte of a word
-        if not any(word in tail for word in self._stops):
-            return False
-        text = self._decoded(self.ids)
-        found = [at for word in self._stops if (at := text.find(word)) >= 0]
-        self._cut = text[: min(found)] if found else None
-        return bool(found)
+    def _stopped(self) -> End:
+        """Return how the text ends the answer now; only its end is read, unless something was found there."""
+        end, _ = self._stops.in_text(self.ids[-max(_SEEN_TOKENS, self._stops.longest) :])  # a token is a byte or more
+        if end:
+            end, text = self._stops.in_text(self.ids)
+            self._cut = text if end else None
+        return end
 
     def text(self) -> str:
         return self._decoded(self.ids) if self._cut is None else self._cut

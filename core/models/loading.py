@@ -66,10 +66,10 @@ def resolve_dtype(name: str) -> tuple[str, str]:
 
 
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
+    from core.models import tokenizer as tokenizers
 
     with hub.explained("model", model.name), _readable(model):
-        tokenizer = AutoTokenizer.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+        tokenizer = tokenizers.read(model.path, model.revision)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
     return tokenizer

@@ -14,6 +14,7 @@ from trl import SFTTrainer
 
 from core.data.tokens import IGNORED, Renderer
 from core.models.loading import LoadedBase
+from core.models.tokenizer import padding_id
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
 from core.train.arguments import lora_config
@@ -43,9 +44,7 @@ class StudioTrainer(SFTTrainer):
         self.ranks = ranks
         self.packing = config.packs
         self.goal = Objective(config.loss == "dft", config.label_smoothing if config.loss == "cross_entropy" else 0.0)
-        self.pad_id = (
-            base.tokenizer.pad_token_id if base.tokenizer.pad_token_id is not None else base.tokenizer.eos_token_id
-        )
+        self.pad_id = padding_id(base.tokenizer, base.model.get_input_embeddings().weight.shape[0])
         self.tokens_seen = 0
         self._rows_seen: list[int] = []
         self._renderer = renderer
@@ -220,6 +219,9 @@ class StudioTrainer(SFTTrainer):
         longest = max(map(len, asked))
         ids = torch.tensor([[self.pad_id] * (longest - len(ask)) + ask for ask in asked], device=self.model.device)
         mask = torch.tensor([[0] * (longest - len(ask)) + [1] * len(ask) for ask in asked], device=self.model.device)
+        eos, ends = base.generation_config.eos_token_id, self._renderer.ends
+        own = eos if isinstance(eos, list) else [eos]
+        stops = {token for token in [*own, tokenizer.eos_token_id, *ends.ids] if token is not None}
         packed, was_training = base.config._attn_implementation, self.model.training
         self.model.eval()
         base.set_attn_implementation("sdpa" if self.packing else packed)  # rows end to end know no cache
@@ -227,9 +229,17 @@ class StudioTrainer(SFTTrainer):
             with torch.no_grad(), self.compute_dtype_context():
                 out = self.model.generate(
                     input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=self.pad_id,
-                    use_cache=True,
+                    use_cache=True, eos_token_id=sorted(stops) or None,
+                    **({"stop_strings": list(ends.stops), "tokenizer": tokenizer} if ends.stops else {}),
                 )  # fmt: skip
         finally:
             base.set_attn_implementation(packed)
             self.model.train(was_training)
-        return tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+        return [answer_of(tokenizer, ids, stops, ends.stops) for ids in out[:, longest:].tolist()]
+
+
+def answer_of(tokenizer: Any, ids: list[int], ends: set[int], stops: tuple[str, ...]) -> str:
+    """Return the text of generated tokens up to the first end; what follows is padding."""
+    end = next((at for at, token in enumerate(ids) if token in ends), len(ids))
+    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]

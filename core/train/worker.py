@@ -164,7 +164,7 @@ def prepare(
     _check(config, base)
     base.choices += [*hold_out(config, rows), *_report_elsewhere(config, run)]
 
-    renderer = Renderer(base.tokenizer, config.chat_template)
+    renderer = Renderer(base.tokenizer, config.chat_template, base.model.get_input_embeddings().weight.shape[0])
     base.tokenizer.chat_template = renderer.template  # saved with the adapter, for whoever loads it elsewhere
     events.write("stage", text=f"Reading {len(rows[TRAIN]):,} rows as tokens")
     prepared = tokenize(renderer, rows[TRAIN], config.max_length, config.answers_only)
@@ -172,6 +172,7 @@ def prepare(
     if not prepared.rows:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in prepared.left_out.items())
         raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Cut another subset.")
+    base.choices += [renderer.ends.note, *(f"In {count:,} rows, {note}." for note, count in prepared.notes.items())]
     total_steps = steps_of(config, len(prepared.rows))
     arguments = sft_config(config, str(run.checkpoints_dir), total_steps)
     if not ranks.first:

@@ -245,6 +245,7 @@ class Browsing:
             *facts,
             (f"{shown.length:,}", f"tokens for {lens.model}, {renderer.template_name}", False),
             (f"{shown.learns:,}", "carry loss (coloured)", False),
+            *(("⚠", note, True) for note in shown.notes),
         ]
         if shown.length > lens.max_length:
             facts.append((f"{shown.length - lens.max_length:,}", f"past the cut at {lens.max_length:,}", True))

@@ -315,14 +315,14 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     lanes, plain, eager = Lanes(load()), load().model.eval(), load(attention="eager").model.eval()
     assert "one CUDA graph" in lanes.how
     asked, sampling = questions(), Sampling(temperature=0, max_new_tokens=tokens)
-    same = same_eager = 0
+    stops, same, same_eager = lanes.stops(Lane(asked[0], sampling)), 0, 0
     for start in range(0, 100, 8):
         *_, answers = lanes.answer([Lane(messages, sampling) for messages in asked[start : start + 8]])
         for messages, answer in zip(asked[start : start + 8], answers, strict=True):
             ids = lanes.renderer().prompt_ids(messages)
-            said = generated(plain, ids, tokens, lanes.is_end)
+            said = generated(plain, ids, tokens, stops.at_token)
             same += said == answer.ids
-            same_eager += said == generated(eager, ids, tokens, lanes.is_end)
+            same_eager += said == generated(eager, ids, tokens, stops.at_token)
             if said != answer.ids:
                 at = next(n for n, (a, b) in enumerate(itertools.zip_longest(said, answer.ids)) if a != b)
                 assert_near_tie(plain, ids + said[:at], answer.ids[at : at + 1])
