@@ -255,9 +255,7 @@ class Engine:
             self._budget = min(self._budget, room.CACHES)  # what was asked for beside the evaluation
 
     def _bring_adapters(self, ticket: Ticket) -> None:
-        from core.chat.adapters import read_adapter
-
-        adapters, model = self._lanes.adapters, self._lanes.model
+        adapters = self._lanes.adapters
         wanted = {lane.adapter for lane in ticket.lanes if lane.adapter}
         if missing := [name for name in wanted if name not in adapters]:
             used = wanted | {lane.adapter for active, *_ in self._active for lane in active.lanes if lane.adapter}
@@ -265,7 +263,7 @@ class Engine:
             adapters.keep_only([*used, *others[max(0, len(others) + len(missing) - _KEPT_ADAPTERS) :]])
         for name in missing:
             self._tell(ticket, "Loading the adapter")
-            adapters.add(name, read_adapter(ticket.adapters[name], model.dtype, model.device))
+            self._lanes.add_adapter(name, ticket.adapters[name])
 
     def _settle(self) -> None:
         """Tell everybody what is new, and end those whose lanes have all ended."""

@@ -153,8 +153,8 @@ class Answering:
 
         prompt = self.prompts[task.prompt]
         lane = replace(self.asked[task.lane], messages=prompt.messages)
-        ids, left_out = self.lanes.prompt(lane)
-        note = f"The first {left_out} messages were left out so that it fits." if left_out else ""
+        ids, notes = self.lanes.prompt(lane)
+        note = " ".join(notes)
         written = _Written(self.lanes, lane)
 
         def take(token: int) -> int | None:

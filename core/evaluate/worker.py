@@ -64,14 +64,13 @@ class Worker:
 
     def _loaded(self, asked: Ticket) -> Answering:
         with uncollected():
-            from core.chat.adapters import read_adapter
             from core.chat.lanes import Lanes
 
         room.check_room(self.store.runs, asked.base.config)
         room.check_free(self.store.settings, asked.base.config)
         lanes = Lanes(load_base(asked.base.model, asked.base.precision), self.store.settings.fast_chat)
         for name, folder in asked.adapters.items():
-            lanes.adapters.add(name, read_adapter(folder, lanes.model.dtype, lanes.model.device))
+            lanes.add_adapter(name, folder)
         return Answering(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)
 
     def _goes_on(self) -> bool:
