@@ -49,6 +49,7 @@ class Lanes:
         way = f"by the model as it is, because {reason}" if reason else "by one CUDA graph a step, with our own kernels"
         # The fast decoder serves only models of Llama's shape, which the batched one is right for as well.
         self.unproved = "" if self._machine else probe.decoder_failure(self.model, base.tokenizer.pad_token_id or 0)
+        self._takes_turns = not self.unproved or probe.takes_turns(self.model)
         if self.unproved:
             way = f"one at a time by transformers' generate, because {self.unproved}"
         self._way = f"Answers are decoded {way}."
@@ -96,7 +97,7 @@ class Lanes:
             together = FastDecoder(self._machine, self.adapters, pad, CHUNK if waits else UNHURRIED)
         else:
             together = Decoder(self.model, self.adapters, pad)
-        return RoutedDecoder(together, PlainDecoder(self.model, self.adapters), self._is_plain)
+        return RoutedDecoder(together, PlainDecoder(self.model, self.adapters, self._takes_turns), self._is_plain)
 
     def _is_plain(self, row: Row) -> bool:
         """Return whether a row must be decoded by itself."""

@@ -150,5 +150,3 @@ def _own_what_is_overwritten(tuned: PeftModel, base: torch.nn.Module, file_keys:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-

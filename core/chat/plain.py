@@ -2,7 +2,8 @@
 
 `generate` prepares the model's inputs and its cache, whatever kind it is, and hands its loop to `_stream`, which stops
 after every token. Rows of an adapter run through PEFT's model of it. Rows take turns, so all of them advance, but no
-two share a product: this path is slower, and right for every model that `generate` is right for.
+two share a product: this path is slower, and right for every model that `generate` is right for. Where the modules
+themselves keep the state of a text, one row is written to its end before the next begins.
 """
 
 import contextlib
@@ -133,8 +134,12 @@ class _Turn:
 class PlainDecoder:
     """Steps through rows one after the other; the same protocol as `core.chat.decoder.Decoder`."""
 
-    def __init__(self, model: torch.nn.Module, adapters: RowAdapters):
-        self._model, self._adapters = model, adapters
+    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, takes_turns: bool = True):
+        """
+        Args:
+            takes_turns: every row advances in each step; otherwise only the first does, until it ends.
+        """
+        self._model, self._adapters, self._takes_turns = model, adapters, takes_turns
         self._turns: list[_Turn] = []
 
     @property
@@ -148,9 +153,12 @@ class PlainDecoder:
             self._turns.append(_Turn(row, PlainAnswer(model, row.ids, row.most)))
 
     def step(self) -> bool:
-        """Write a token of every row; return whether any row is left."""
+        """Write a token of every row that has its turn; return whether any row is left."""
         self._adapters.set_rows([])
-        self._turns = [turn for turn in self._turns if self._advance(turn)]
+        self._turns = [turn for turn in self._turns if not turn.row.gone()]
+        now = self._turns if self._takes_turns else self._turns[:1]
+        later = self._turns[len(now) :]
+        self._turns = [*(turn for turn in now if self._advance(turn)), *later]
         return bool(self._turns)
 
     def clear(self) -> None:
@@ -161,8 +169,6 @@ class PlainDecoder:
     def _advance(turn: _Turn) -> bool:
         """Write one token of a row; return whether it goes on."""
         row = turn.row
-        if row.gone():
-            return False
         logits = turn.answer.next(turn.last)
         turn.last = row.likeliest(int(logits.argmax())) if row.likeliest else row.take(logits)
         return turn.last is not None

@@ -44,6 +44,18 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
     return ""
 
 
+def takes_turns(model: torch.nn.Module) -> bool:
+    """Return whether two texts can take turns on the plain path; not where modules themselves keep a text's state."""
+    texts = _texts(model, len(_LENGTHS))
+    alone = [_alone(model, prompt, answer) for prompt, answer in texts]
+    answers = [PlainAnswer(model, prompt, len(answer)) for prompt, answer in texts]
+    found: list[list[torch.Tensor]] = [[] for _ in texts]
+    for at in range(_TOKENS):
+        for logits, text, (_, tokens) in zip(found, answers, texts, strict=True):
+            logits.append(text.next(tokens[at - 1] if at else None).float())
+    return all(_close(torch.stack(logits), one) for logits, one in zip(found, alone, strict=True))
+
+
 def adapter_failure(model: torch.nn.Module, adapters: RowAdapters, key: str, tuned: PeftModel) -> str:
     """Return why an adapter's rows cannot be decoded together with the base's; empty when they can.
 

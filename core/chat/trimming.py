@@ -56,6 +56,4 @@ def prompt(
 
 def _left_out(count: int, context: int | None, has_system: bool) -> str:
     stays = " after the system turn" if has_system else ""
-    return (
-        f"The model reads {context:,} tokens: the first {count} messages{stays} of this conversation were left out."
-    )
+    return f"The model reads {context:,} tokens: the first {count} messages{stays} of this conversation were left out."
