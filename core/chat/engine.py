@@ -39,10 +39,15 @@ _CACHE_SHARE = 0.6  # of the memory that is free once the model is loaded
 
 @dataclass(frozen=True)
 class Base:
-    """A base model as it is loaded to chat with."""
+    """A base model as it is loaded to chat with.
+
+    Attributes:
+        attention: "auto", or "eager" where the run was trained with it.
+    """
 
     model: Model
     precision: Precision
+    attention: str = "auto"
 
     @property
     def config(self) -> QLoRAConfig:
@@ -50,8 +55,24 @@ class Base:
         kept = {"quantization": self.precision.quantization, "compute_dtype": self.precision.compute_dtype}
         double = self.precision.double_quantization
         return QLoRAConfig(
-            model=self.model.name, revision=self.model.revision or "", double_quantization=double, **kept
-        )
+            model=self.model.name, revision=self.model.revision or "", double_quantization=double,
+            attention=self.attention, **kept,
+        )  # fmt: skip
+
+    @property
+    def words(self) -> str:
+        """What it is called in lists: as much as tells it from other bases."""
+        kept = self.precision.quantization
+        parts = [self.model.name, {"none": "unquantised", "int8": "8-bit int8"}.get(kept, f"4-bit {kept}")]
+        if kept in ("nf4", "fp4") and not self.precision.double_quantization:
+            parts.append("single quantization")
+        if self.precision.compute_dtype != "auto":
+            parts.append(self.precision.compute_dtype)
+        if self.attention != "auto":
+            parts.append(f"{self.attention} attention")
+        if self.model.revision:
+            parts.append(self.model.revision[:8])
+        return " · ".join(parts)
 
 
 @dataclass
@@ -246,7 +267,9 @@ class Engine:
         self._drop()
         room.check_room(self.store, ticket.base.config)
         beside = room.check_evaluation(self.store, ticket.base.config)
-        self._lanes = Lanes(load_base(ticket.base.model, ticket.base.precision), self.settings.fast_chat)
+        self._lanes = Lanes(
+            load_base(ticket.base.model, ticket.base.precision, ticket.base.attention), self.settings.fast_chat
+        )
         self._decoder = self._lanes.decoder()
         self._base, self.notice = ticket.base, ""
         card = gpu.memory() if self._lanes.model.device.type == "cuda" else None

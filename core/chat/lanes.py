@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.chat import probe, support, trimming
 from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.answer import Lane, LaneAnswer
-from core.chat import probe, support, trimming
 from core.chat.decoder import Decoder, Row
 from core.chat.fast import choice as fast_choice
 from core.chat.picking import Picker
@@ -25,7 +25,6 @@ from core.data.tokens import Renderer, TemplateName
 from core.models.loading import LoadedBase
 
 if TYPE_CHECKING:
-    from core.chat.fast.decoder import FastDecoder
     from core.chat.fast.machine import Machine
 
 
@@ -192,6 +191,7 @@ class _Writer:
         answer.first_token_seconds = answer.first_token_seconds or answer.seconds
         if self._lanes.is_end(token):
             answer.end = "end"
+            answer.tokens += 1
         else:
             self._add(token, logprob)
         # a character of several tokens shows as U+FFFD until its last token is there

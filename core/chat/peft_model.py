@@ -106,8 +106,8 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
         ) from error
     if unused := sorted(result.unexpected_keys):
         raise StudioError(
-            f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no module "
-            f"here ({len(unused)} such tensors)."
+            f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no "
+            f"module here ({len(unused)} such tensors)."
         )
     if missing := sorted(key for key in result.missing_keys if _ADAPTER_NAME in key.split(".")):
         raise StudioError(

@@ -15,6 +15,7 @@ from peft import PeftModel
 from core.chat.adapters import RowAdapters
 from core.chat.decoder import Decoder, Row
 from core.chat.plain import PlainAnswer
+from core.errors import StudioError
 
 _LENGTHS = (9, 4)  # tokens of the two prompts; the second joins while the first is being written
 _TOKENS = 3  # of each answer
@@ -26,7 +27,11 @@ _TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-4, torch.bfloat16: 0.08, to
 
 
 def decoder_failure(model: torch.nn.Module, pad: int) -> str:
-    """Return why the batched decoder is not right for a model, as the rest of a sentence; empty when it is."""
+    """Return why the batched decoder is not right for a model, as the rest of a sentence; empty when it is.
+
+    Raises:
+        StudioError: the model cannot generate at all.
+    """
     adapters = RowAdapters(model)
     texts = _texts(model, len(_LENGTHS))
     with _short_windows(model):
@@ -34,7 +39,10 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
             alone = [_alone(model, prompt, answer) for prompt, answer in texts]
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            return f"generate failed on a short text ({type(error).__name__}: {error})"
+            raise StudioError(
+                f"The model cannot answer: transformers' generate failed on a short text ({type(error).__name__}: "
+                f"{error}). Choose another model, or attention eager for its runs."
+            ) from error
         try:
             found = _together(Decoder(model, adapters, pad, _CHUNK), texts)
         except Exception as error:  # a cache or an argument that the decoder does not know

@@ -29,19 +29,6 @@ def why_not(config: Any) -> str | None:
     return None
 
 
-def attention_for(config: Any, asked: str) -> str | None:
-    """Return the attention implementation to load a model with; None leaves the choice to transformers.
-
-    Args:
-        config: the model's `PretrainedConfig`.
-        asked: the run's setting: "auto", "sdpa" or "eager".
-    """
-    if asked != "auto":
-        return asked
-    # PyTorch's fused attention cannot cap scores.
-    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
-
-
 def context_of(config: Any) -> int | None:
     """Return how many tokens a model can read, question and answer together; None where nothing limits it."""
     text = config.get_text_config()

@@ -75,17 +75,27 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_base(model: Model, precision: Precision, attention: str = "sdpa") -> LoadedBase:
+def automatic_attention(config: Any) -> str | None:
+    """Return the attention that suits a model; None leaves the choice to transformers.
+
+    Args:
+        config: the model's `PretrainedConfig`.
+    """
+    # PyTorch's fused attention cannot cap scores.
+    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
+
+
+def load_base(model: Model, precision: Precision, attention: str = "auto") -> LoadedBase:
     """The base model on the GPU if there is one, its weights frozen.
 
     Args:
-        attention: a name that transformers' AttentionInterface knows.
+        attention: a name that transformers' AttentionInterface knows, or "auto" for the one that suits the model.
 
     Raises:
         StudioError: no such model, no access, or files that are no model.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -93,7 +103,14 @@ def load_base(model: Model, precision: Precision, attention: str = "sdpa") -> Lo
     tokenizer = load_tokenizer(model)
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
-    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention, "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
+    if attention == "auto":
+        with hub.explained("model", model.name), _readable(model):
+            attention = automatic_attention(
+                AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+            )
+    if attention is not None:
+        options["attn_implementation"] = attention
     if precision.quantization != "none":
         options["quantization_config"] = _bitsandbytes(precision, dtype)
     if device() == "cuda":
