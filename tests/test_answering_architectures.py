@@ -16,8 +16,10 @@ from core.evaluate.answering import Answering
 from core.evaluate.prompts import Prompts
 from core.models.loading import LoadedBase
 
-PROMPTS = ["Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Yes", "Why?",
-           "Count to three.", "What is the capital of France?", "A", "Name two rivers and a sea."]  # fmt: skip
+PROMPTS = [
+    "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Yes", "Why?",
+    "Count to three.", "What is the capital of France?", "A", "Name two rivers and a sea.",
+]  # fmt: skip
 GREEDY = Sampling(temperature=0, max_new_tokens=6)
 # These keep another state than keys and values, so that no padded batch is right for them.
 ONE_AT_A_TIME = {
@@ -27,8 +29,10 @@ ONE_AT_A_TIME = {
 
 
 # PEFT does not take every linear layer of these.
-TARGETS = dict.fromkeys(("falcon_mamba", "mamba", "mamba2"), ["in_proj"])
-TARGETS |= dict.fromkeys(("llama4_text", "phimoe"), ["q_proj", "v_proj"])
+TARGETS = {
+    "falcon_mamba": ["in_proj"], "mamba": ["in_proj"], "mamba2": ["in_proj"], "llama4_text": ["q_proj", "v_proj"],
+    "phimoe": ["q_proj", "v_proj"],
+}  # fmt: skip
 
 
 def adapter_of(model, folder, targets):

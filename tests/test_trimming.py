@@ -55,11 +55,13 @@ def test_the_system_prompt_setting_yields_to_the_rows_own_and_it_is_noted():
 def test_any_row_gives_a_prompt_or_one_sentence(roles, room):
     messages = [turn(role, str(at)) for at, role in enumerate(roles)]
     leading = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
-    try:
-        text, notes = asked(messages, room)
-    except StudioError as error:
-        assert "exceeds what the model can read" in str(error)
+    starts = [0, *(at for at in range(leading + 1, len(roles)) if roles[at] == "user")]
+    shortest = 2 * (leading + len(roles) - max(starts[-1], leading))
+    if shortest > room:
+        with pytest.raises(StudioError, match="exceeds what the model can read"):
+            asked(messages, room)
         return
+    text, notes = asked(messages, room)
     assert len(text) <= room
     assert text.startswith("".join(f"s{at}" for at in range(leading)))
     assert bool(notes) == (text != "".join(map(chr, tokens(messages))))

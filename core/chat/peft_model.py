@@ -109,7 +109,8 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
             f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no "
             f"module here ({len(unused)} such tensors)."
         )
-    if missing := sorted(key for key in result.missing_keys if _ADAPTER_NAME in key.split(".")):
+    own = [key for key, _ in tuned.named_parameters() if _ADAPTER_NAME in key.split(".")]  # tied ones once
+    if missing := sorted(set(own) & set(result.missing_keys)):
         raise StudioError(
             f"The adapter {name!r} is incomplete: its file has no tensor for {missing[0].removeprefix(_PREFIX)} "
             f"({len(missing)} are missing)."

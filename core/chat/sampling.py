@@ -41,8 +41,8 @@ class Sampling(BaseModel):
     )  # fmt: skip
     seed: int = Field(
         0, ge=0, lt=2**32, title="Seed",
-        description="All lanes draw the same random numbers from it; each prompt of an evaluation its own. The same seed "
-        "and settings give the same text.",
+        description="All lanes draw the same random numbers from it; each prompt of an evaluation its own. The same "
+        "seed and settings give the same text.",
     )  # fmt: skip
     system: str = Field(
         "", max_length=20_000, title="System prompt",

@@ -1,8 +1,8 @@
 """Which prompts an evaluation asks: made once into a file, so that whatever becomes of their source, all lanes are
 asked the same, before and after a crash.
 
-A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends otherwise is asked
-as it is, also without a user turn: the model's chat template decides whether it can be.
+A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends otherwise is
+asked as it is, also without a user turn: the model's chat template decides whether it can be.
 """
 
 import itertools
@@ -26,8 +26,13 @@ from core.runs.store import RunStore
 
 @dataclass(frozen=True)
 class Prompt:
-    """Attributes: messages: ends on another turn than an answer; reference: the answer that the data has, empty for none; row: its
-    number in the source."""
+    """One thing to ask.
+
+    Attributes:
+        messages: the conversation, ending on another turn than an answer.
+        reference: the answer that the data has; empty for none.
+        row: its number in the source.
+    """
 
     messages: list[Message]
     reference: str = ""
