@@ -74,6 +74,10 @@ class Base:
             parts.append(self.model.revision[:8])
         return " · ".join(parts)
 
+    def is_called(self, name: str) -> bool:
+        """Return whether a name means this base; earlier conversations keep shorter ones."""
+        return self.words == name or self.words.startswith(f"{name} · ")
+
 
 @dataclass
 class Ticket:

@@ -123,6 +123,11 @@ def _sharing(base: torch.nn.Module) -> torch.nn.Module:
     memo: dict[int, object] = {id(parameter): parameter for parameter in base.parameters()}
     # Rotary embeddings that depend on the length rewrite their frequencies in place.
     memo |= {id(buffer): buffer for key, buffer in base.named_buffers() if "inv_freq" not in key}
+    for module in base.modules():
+        # bitsandbytes keeps the scales of quantised weights, and int8 weights themselves, in objects of its own.
+        memo |= {
+            id(kept): kept for name in ("quant_state", "state") if (kept := getattr(module, name, None)) is not None
+        }
     memo[id(base.config)] = copy.deepcopy(base.config)  # PEFT changes some of its fields
     shared = copy.deepcopy(base, memo)
     for module in shared.modules():

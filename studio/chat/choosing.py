@@ -32,10 +32,12 @@ class Choosing:
         self.talking = Talking(engine, self.base_named)
 
     def base_named(self, name: str) -> Base:
-        known = {base.words: base for base in bases(self.engine.store)}
-        if name not in known:
-            raise StudioError(f"There is no base model {name!r} here. There are: {', '.join(known)}.")
-        return known[name]
+        known = bases(self.engine.store)
+        found = sorted((base for base in known if base.is_called(name)), key=lambda base: base.words != name)
+        if not name or not found:
+            names = ", ".join(base.words for base in known)
+            raise StudioError(f"There is no base model {name!r} here. There are: {names}.")
+        return found[0]
 
     def default_base(self) -> str:
         """The base of the newest run that can answer, or the embedded model."""
@@ -47,7 +49,7 @@ class Choosing:
         for run in self.engine.store.runs():
             if not run.problem() and run.adapters():
                 try:
-                    if base_of(self.engine.store, run).words == base:
+                    if base_of(self.engine.store, run).is_called(base):
                         found.append(run)
                 except StudioError:
                     continue  # its model is gone: it cannot answer
