@@ -27,8 +27,10 @@ from core.chat.routing import RoutedDecoder
 from core.errors import StudioError
 
 CPU = torch.device("cpu")
-SHAPE = {"vocab_size": 128, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0}  # fmt: skip
+SHAPE = {
+    "vocab_size": 128, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0,
+}  # fmt: skip
 PROMPTS = [[5, 9, 44, 101, 7], [7, 30], [99, 3, 4, 5, 6, 7, 8, 9], [11]]
 NEW = 5
 

@@ -23,8 +23,8 @@ PROMPTS = [
 GREEDY = Sampling(temperature=0, max_new_tokens=6)
 # These keep another state than keys and values, so that no padded batch is right for them.
 ONE_AT_A_TIME = {
-    "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax", "openai-gpt", "qwen3_next", "recurrent_gemma",
-    "rwkv",
+    "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax", "openai-gpt", "qwen3_next",
+    "recurrent_gemma", "rwkv",
 }  # fmt: skip
 
 

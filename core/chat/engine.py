@@ -19,12 +19,11 @@ from core import gpu
 from core.chat import room
 from core.chat.allowance import Allowance
 from core.chat.answer import Lane, LaneAnswer
+from core.chat.base import Base
 from core.chat.pace import Pace
 from core.errors import StudioError
 from core.memory import give_back
-from core.models.catalogue import Model
-from core.models.loading import Precision, load_base
-from core.runs.config import QLoRAConfig
+from core.models.loading import load_base
 from core.runs.store import RunStore
 from core.settings import Settings
 
@@ -35,48 +34,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 32  # that decode together: on two cores 32 take 1.3 times as long as 8, so fewer would only wait longer
 _KEPT_ADAPTERS = 12
 _CACHE_SHARE = 0.6  # of the memory that is free once the model is loaded
-
-
-@dataclass(frozen=True)
-class Base:
-    """A base model as it is loaded to chat with.
-
-    Attributes:
-        attention: "auto", or "eager" where the run was trained with it.
-    """
-
-    model: Model
-    precision: Precision
-    attention: str = "auto"
-
-    @property
-    def config(self) -> QLoRAConfig:
-        """The knobs that say the same."""
-        kept = {"quantization": self.precision.quantization, "compute_dtype": self.precision.compute_dtype}
-        double = self.precision.double_quantization
-        return QLoRAConfig(
-            model=self.model.name, revision=self.model.revision or "", double_quantization=double,
-            attention=self.attention, **kept,
-        )  # fmt: skip
-
-    @property
-    def words(self) -> str:
-        """What it is called in lists: as much as tells it from other bases."""
-        kept = self.precision.quantization
-        parts = [self.model.name, {"none": "unquantised", "int8": "8-bit int8"}.get(kept, f"4-bit {kept}")]
-        if kept in ("nf4", "fp4") and not self.precision.double_quantization:
-            parts.append("single quantization")
-        if self.precision.compute_dtype != "auto":
-            parts.append(self.precision.compute_dtype)
-        if self.attention != "auto":
-            parts.append(f"{self.attention} attention")
-        if self.model.revision:
-            parts.append(self.model.revision[:8])
-        return " · ".join(parts)
-
-    def is_called(self, name: str) -> bool:
-        """Return whether a name means this base; earlier conversations keep shorter ones."""
-        return self.words == name or self.words.startswith(f"{name} · ")
 
 
 @dataclass
