@@ -8,12 +8,12 @@ import torch
 from answering_architectures import EXTRA, build
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from core.chat import support
 from core.chat.answer import Lane
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.evaluate.answering import Answering
 from core.evaluate.prompts import Prompts
+from core.models import support
 from core.models.loading import LoadedBase
 
 PROMPTS = [

@@ -5,11 +5,12 @@ import torch
 from tiny import tiny_llama
 from transformers import Phi3Config, Phi3ForCausalLM
 
-from core.chat import probe, support
+from core.chat import probe
 from core.chat.adapters import RowAdapters
 from core.chat.decoder import Row
 from core.chat.lanes import Lanes
 from core.chat.plain import PlainDecoder
+from core.models import support
 from core.models.loading import LoadedBase
 
 LIMIT = 16  # tokens up to which the positions are those of a short text
@@ -109,11 +110,3 @@ def test_a_probe_sees_a_decoder_that_pays_no_heed_to_padding(monkeypatch):
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda attention_mask=None, **rest: forward(**rest))
     assert "other logits in a batch" in probe.decoder_failure(model, 0)
-
-
-def test_what_cannot_answer_is_known_from_its_configuration():
-    from transformers import T5Config, ViTConfig
-
-    assert support.why_not(made("dynamic").config) is None
-    assert "encoder-decoder" in support.why_not(T5Config())
-    assert "no causal language model for vit" in support.why_not(ViTConfig())

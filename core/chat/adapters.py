@@ -105,7 +105,7 @@ def _scale(config: LoraConfig, name: str) -> float:
     return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
 
 
-class LayoutError(Exception):
+class LayoutError(StudioError):
     """A module's input does not show which values belong to which row of the batch."""
 
 
@@ -238,7 +238,10 @@ class RowAdapters:
             if tensor.ndim == 2 and tensor.shape[0] == rows * tokens and tensor.is_contiguous():
                 return tensor.view(rows, tokens, -1)
         shape = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-        raise LayoutError(f"{name} sees {shape} in a batch of {rows} rows of {tokens} tokens")
+        raise LayoutError(
+            f"The adapter changes {name}, which sees {shape} in a batch of {rows} rows of {tokens} tokens, so its rows "
+            "cannot be told apart. Ask this adapter in a chat of its own."
+        )
 
 
 class _Loaded:

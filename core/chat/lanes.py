@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.chat import probe, support, trimming
+from core.chat import probe, trimming
 from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.answer import Lane, LaneAnswer
 from core.chat.decoder import Decoder, Row
@@ -22,6 +22,7 @@ from core.chat.picking import Picker
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
 from core.data.tokens import Renderer, TemplateName
+from core.models import support
 from core.models.loading import LoadedBase
 
 if TYPE_CHECKING:

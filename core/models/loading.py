@@ -12,6 +12,7 @@ import psutil
 from core import cpu, hub
 from core.errors import StudioError
 from core.models.catalogue import Model
+from core.models.support import attention_for
 
 if TYPE_CHECKING:
     import torch
@@ -75,16 +76,6 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def automatic_attention(config: Any) -> str | None:
-    """Return the attention that suits a model; None leaves the choice to transformers.
-
-    Args:
-        config: the model's `PretrainedConfig`.
-    """
-    # PyTorch's fused attention cannot cap scores.
-    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
-
-
 def load_base(model: Model, precision: Precision, attention: str = "auto") -> LoadedBase:
     """The base model on the GPU if there is one, its weights frozen.
 
@@ -106,7 +97,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     if attention == "auto":
         with hub.explained("model", model.name), _readable(model):
-            attention = automatic_attention(
+            attention = attention_for(
                 AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
             )
     if attention is not None:

@@ -1,4 +1,4 @@
-"""Facts about a model's configuration that decide how Chat and Evaluate decode it. Imports no torch at the top."""
+"""Facts about a model's configuration that decide how it is loaded and answers. Imports no torch at the top."""
 
 from typing import Any
 
@@ -27,6 +27,16 @@ def why_not(config: Any) -> str | None:
     if not getattr(model, "can_generate", lambda: False)():
         return f"{model.__name__} cannot generate text"
     return None
+
+
+def attention_for(config: Any) -> str | None:
+    """Return the attention implementation that suits a model; None leaves the choice to transformers.
+
+    Args:
+        config: the model's `PretrainedConfig`.
+    """
+    # PyTorch's fused attention cannot cap scores.
+    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
 
 
 def context_of(config: Any) -> int | None:
