@@ -89,7 +89,7 @@ def test_lanes_of_several_runs_share_one_base(engine, store, tuned):
 
 def test_runs_of_different_bases_are_refused_with_the_reason(store, tuned):
     one, two = tuned(), tuned("other")
-    with pytest.raises(StudioError, match=f"The run {two.id} stands on other .unquantised., not on tiny"):
+    with pytest.raises(StudioError, match=f"The run {two.id} stands on other · unquantised · float32, not on tiny"):
         ticket(store, [Asked(ask("Hi."), GREEDY, one.id), Asked(ask("Hi."), GREEDY, two.id)])
 
 
