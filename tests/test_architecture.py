@@ -19,7 +19,7 @@ HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 MAY_IMPORT_HEAVY = (
     "core/train/",
     "core/chat/fast/",
-    *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "picking")),
+    *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "peft_model", "picking", "plain", "probe")),
 )
 
 

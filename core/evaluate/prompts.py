@@ -1,8 +1,8 @@
 """Which prompts an evaluation asks: made once into a file, so that whatever becomes of their source, all lanes are
 asked the same, before and after a crash.
 
-A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends on a question is
-asked as it is.
+A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends otherwise is
+asked as it is, also without a user turn: the model's chat template decides whether it can be.
 """
 
 import itertools
@@ -26,8 +26,13 @@ from core.runs.store import RunStore
 
 @dataclass(frozen=True)
 class Prompt:
-    """Attributes: messages: ends on a user turn; reference: the answer that the data has, empty for none; row: its
-    number in the source."""
+    """One thing to ask.
+
+    Attributes:
+        messages: the conversation, ending on another turn than an answer.
+        reference: the answer that the data has; empty for none.
+        row: its number in the source.
+    """
 
     messages: list[Message]
     reference: str = ""
@@ -44,7 +49,7 @@ def prompt_of(messages: list[Message], row: int) -> Prompt | None:
         text = messages[0]["content"]
         return Prompt([{"role": "user", "content": text}], row=row) if text.strip() else None
     reference = ""
-    if messages[-1]["role"] == "assistant":
+    if messages and messages[-1]["role"] == "assistant":
         reference, messages = messages[-1]["content"], messages[:-1]
     if not formats.ends_on_user(messages) or not messages[-1]["content"].strip():
         return None

@@ -248,9 +248,12 @@ def test_drawn_rows_are_the_same_for_the_same_seed_whoever_is_beside_them(adapte
     assert len(found[0]) == TOKENS
 
 
-def test_adapters_are_swapped_and_others_go_the_plain_way(adapters):
+def test_adapters_are_swapped_and_others_go_the_plain_way(adapters, tmp_path):
     model = made()
-    biased = Adapter({}, whole={"lm_head": {"weight": model.lm_head.weight.data * 1.5}})
+    whole = get_peft_model(made(), LoraConfig(modules_to_save=["lm_head"], task_type="CAUSAL_LM"))
+    whole.get_base_model().lm_head.modules_to_save["default"].weight.data *= 1.5
+    whole.save_pretrained(tmp_path)
+    biased = read_adapter(tmp_path, torch.bfloat16, torch.device("cuda"))
     other = Adapter({name: LoraWeights(w.a, w.b * -1) for name, w in adapters["large"].lora.items()})
     given = adapters | {"other": other, "biased": biased}
     _, fast = decoders(model, given)
