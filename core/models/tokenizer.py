@@ -1,13 +1,13 @@
 """Read a tokenizer so that its ids are those of the model's own tokenizer.json.
 
-transformers 5 rebuilds the pipeline of many classes (Llama, Gemma, Qwen, GPT-2, …) from the vocabulary, and keeps only
-the vocabulary and merges of tokenizer.json. Llama 2's file prepends `▁` to every piece between special tokens; the
-rebuilt `Metaspace(prepend_scheme="first")` does so at the start of the text only, so that the first token of each turn
-after `<s>` becomes `[` (29961) where Meta's reference code, llama.cpp and the `tokenizers` library give `▁[` (518). A
-byte-level file with the class LlamaTokenizer (DeepSeek-R1-Distill) loses its spaces altogether. Models were trained
-with their file, and other programs send what the file gives, so the file is right: its normalizer, pre-tokenizer,
-model, decoder and added tokens replace the rebuilt ones. Special tokens by name, templates and the post-processor stay
-as transformers reads them from tokenizer_config.json.
+transformers 5 rebuilds the pipeline of many classes from the vocabulary, and keeps only the vocabulary and merges of
+tokenizer.json. Llama 2's file prepends `▁` to every piece between special tokens; the rebuilt
+`Metaspace(prepend_scheme="first")` does so at the start of the text only, so that the first token of each turn after
+`<s>` becomes `[` (29961) where Meta's reference code, llama.cpp and the `tokenizers` library give `▁[` (518). Files of
+the classes of Gemma, GPT-2, T5, XGLM and BERT can differ from what is rebuilt in the same way (test_tokenizer.py).
+Models were trained with their file, and other programs send what the file gives, so the file is right: its normalizer,
+pre-tokenizer, model, decoder and added tokens replace the rebuilt ones. Special tokens by name, templates and the
+post-processor stay as transformers reads them from tokenizer_config.json.
 """
 
 from typing import TYPE_CHECKING
