@@ -64,8 +64,9 @@ class Scripted(torch.nn.Module):
 
 def lanes_that_write(text: str, tokenizer) -> Lanes:
     model = tiny_llama(vocab_size=len(tokenizer), tie_word_embeddings=False, eos_token_id=None)
+    lanes = Lanes(LoadedBase(model, tokenizer))  # it probes the model, which therefore writes by itself until now
     model.lm_head = Scripted(tokenizer(text, add_special_tokens=False)["input_ids"], len(tokenizer))
-    return Lanes(LoadedBase(model, tokenizer))
+    return lanes
 
 
 def in_chat(lanes: Lanes, lane: Lane) -> tuple[str, str]:
