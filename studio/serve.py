@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -40,9 +41,27 @@ def guard(host: str, settings: Settings, share: bool = False) -> None:
     )
 
 
+def check_port(host: str, port: int) -> None:
+    """Raise StudioError unless this process may listen at `host` and `port`."""
+    if not 0 <= port <= 65535:
+        raise StudioError(f"There is no port {port}. Give one from 1 to 65535 with --port.")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise StudioError(
+            f"Cannot listen at {host} port {port}: {error}. Stop the program that uses this port, or give another "
+            "address with --host or --port."
+        ) from error
+
+
 def serve(settings: Settings, host: str, port: int, share: bool = False) -> None:
     """Serve until SIGTERM or SIGINT."""
     guard(host, settings, share)
+    check_port(host, port)
     if not settings.behind_proxy:
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn would believe whoever calls from this machine
     if on_space():

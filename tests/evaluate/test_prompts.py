@@ -96,3 +96,12 @@ def test_where_the_subset_holds_none_out_the_rows_are_asked_that_the_run_held_ou
     subset.cut(runs.settings, "whole", Recipe(dataset=data.id, held_out_share=0))
     run = runs.create(QLoRAConfig(subset="whole", held_out_share=0.2, seed=4))
     assert write(tmp_path / "p.jsonl", runs, EvaluationConfig(run=run.id))[0] == 8
+
+
+def test_columns_that_are_not_asked_are_named_and_an_unsure_file_is_refused(asked):
+    found, words = asked("a.jsonl", '{"prompt": "What is a tide?", "topic": "sea", "id": "a1"}\n' * 3)
+    assert found[0].messages == [{"role": "user", "content": "What is a tide?"}]
+    assert words == ["3 rows: the column 'topic' is not used.", "3 rows: the column 'id' is not used."]
+    pair = '{"premise": "The harbour was quiet today %d", "hypothesis": "Nobody was in the harbour %d"}\n'
+    with pytest.raises(StudioError, match="cannot be used as it is: no format is sure"):
+        asked("a.jsonl", "".join(pair % (i, i) for i in range(5)))
