@@ -137,7 +137,7 @@ def _of_file(
         raise StudioError(f"No text in {name!r}. Expected a prompt a line, or rows with a column of prompts.")
     if not detected.is_sure:
         raise StudioError(
-            f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate that."
+            f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate it."
         )
     for number, read in itertools.chain(head, rows):
         if read.row is None:

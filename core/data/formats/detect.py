@@ -13,6 +13,7 @@ from core.data.formats.conversation import UnusableRow, problem
 from core.data.formats.proposal import Proposal
 from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, by_name
+from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing
 
 _MAJORITY = 0.5  # of the rows that hold text; a format must fit more than this share
@@ -52,7 +53,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
     texts = max(1, sum(any(_is_text(value) for value in row.values()) for row in rows))
     fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
     if prompts_only:
-        fitting = [proposal if proposal.reading.format != "text" else proposal.made_sure() for proposal in fitting]
+        fitting += [proposal for proposal in propose_prompts(rows, found) if proposal.rows]
     sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY * texts]
     # Where no row can be used in any format, the likeliest one gives the better reason.
     chosen = next((proposal for proposal in sure if _is_usable(proposal, rows)), sure[0] if sure else None)

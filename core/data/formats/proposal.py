@@ -1,7 +1,7 @@
 """One reading that could fit the rows of a data set, and how its columns are named and its rows counted."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from core.data.formats.columns import Column, Row, find_column
@@ -41,9 +41,6 @@ class Proposal:
     @property
     def sure(self) -> bool:
         return not self.doubt
-
-    def made_sure(self) -> "Proposal":
-        return replace(self, doubt="")
 
 
 Rows = Sequence[Row]

@@ -108,3 +108,10 @@ def _missing_part(found: Columns) -> str:
     filled = [name for name in every if found[name].kind != "empty"]
     answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.COMPLETION_NAMES))
     return f"the column {answer!r} may hold what is to be answered about the text" if answer else ""
+
+
+def propose_prompts(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose the column of questions of a file that holds nothing but prompts."""
+    if question := find_column(list(found), QUESTION_NAMES):
+        filled = count_filled(rows, question, lambda value: isinstance(value, str))
+        yield make_proposal(found, "text", {"text": question}, f"questions in the column {question!r}", filled)
