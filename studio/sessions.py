@@ -1,4 +1,4 @@
-"""What the server keeps of each open page, kept small and bounded.
+"""The memory that each open page takes on the server, small and bounded.
 
 Gradio copies the configuration of every component for each page (0.7 MB and 0.1 s of CPU for ours), and keeps what a
 page has not read of up to 2,000 pages. Here nothing is copied, and of pages that asked for something and read nothing,
@@ -88,6 +88,6 @@ class Unread(OrderedDict):
 
 
 def keep_small(blocks: Blocks) -> None:
-    """Make the pages of `blocks`, whose queue exists, share what they can and forget what nobody reads."""
+    """Make the pages of `blocks`, whose queue exists, keep little, and forget those that never read."""
     state_holder.SessionState = LightSession
     blocks._queue.pending_messages_per_session = Unread(blocks._queue)

@@ -48,7 +48,7 @@ def present(settings: Settings, source: Source) -> Dataset | None:
 def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] = ()) -> Dataset:
     """Write (split, row) pairs to a data set's folder, all or nothing.
 
-    The lock is the data set's own, so that a slow file holds up nobody who opens another.
+    The lock is the data set's own, so that a slow file does not block the opening of others.
 
     Args:
         notes: sentences about the file as a whole; read when `rows` have ended.

@@ -1,4 +1,4 @@
-"""What SQL of a hostile user reaches: the data set alone, no file beside it and no server."""
+"""SQL of a hostile user reaches the data set alone, no file beside it and no server."""
 
 import contextlib
 import http.server
@@ -40,12 +40,12 @@ for sql in request["statements"]:
     clock.start()
     try:
         sql_worker.check(base, sql)
-        said = sql_worker.shown_rows(base.execute(sql), 500)
+        found = sql_worker.shown_rows(base.execute(sql), 500)
     except (duckdb.Error, sql_worker.Refused, MemoryError, RecursionError, UnicodeError) as error:
-        said = {"error": str(error)}
+        found = {"error": str(error)}
     finally:
         clock.cancel()
-    print(json.dumps(said), flush=True)
+    print(json.dumps(found), flush=True)
 """
 
 

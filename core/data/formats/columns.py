@@ -72,7 +72,7 @@ def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Column:
-    """What the first rows say of a column.
+    """Properties of a column, found from the first rows.
 
     Attributes:
         share: the share of the rows in which it holds something.

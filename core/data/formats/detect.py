@@ -1,4 +1,4 @@
-"""Which format the rows of a data set have, with the evidence, the runner-up, and a question where none is sure.
+"""Detection of the format of a data set, with the evidence, the runner-up, and a question where none is sure.
 
 Every format that could fit is proposed with the columns it would read. A proposal is chosen only when it fits a clear
 majority of the rows and nothing about it is a guess; otherwise the data set stays undecided, no row counts as usable,

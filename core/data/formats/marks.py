@@ -113,16 +113,16 @@ def parse_marked(text: str, note: Note) -> list[Message]:
         messages.append({"role": "system", "content": before})
         note("text before the first turn is read as the system prompt")
     for name, content in _split(style, text):
-        said = _without_ends(content, style)
+        text_of_turn = _without_ends(content, style)
         if name == style.context and messages and messages[-1]["role"] == "user":
-            if said:
-                messages[-1]["content"] += f"\n\n{said}"
+            if text_of_turn:
+                messages[-1]["content"] += f"\n\n{text_of_turn}"
             continue
         role = _SPEAKERS.get(name)
         if role is None:
             raise UnusableRow(f"unknown role {name[:40]!r}")
-        if said or role != "assistant":
-            messages.append({"role": role, "content": said})
+        if text_of_turn or role != "assistant":
+            messages.append({"role": role, "content": text_of_turn})
     return messages
 
 

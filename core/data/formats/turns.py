@@ -40,7 +40,7 @@ _ROLES: dict[str, Role] = {
 
 
 def is_turn(value: Any) -> bool:
-    """Return whether an object has a role and something said."""
+    """Return whether an object has a role and a content."""
     return (
         isinstance(value, dict)
         and any(isinstance(value.get(key), str) for key in ROLE_KEYS)
@@ -183,7 +183,7 @@ _PART_KINDS = ("functionCall", "functionResponse")  # Gemini names a part by its
 
 
 class _Parts:
-    """What one turn says: texts, tool calls, results of tools and reasoning, from a text or a list of typed parts."""
+    """The contents of one turn: texts, tool calls, results of tools and reasoning, from a text or typed parts."""
 
     def __init__(self, note: Note):
         self.note = note

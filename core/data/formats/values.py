@@ -35,7 +35,7 @@ def is_missing(value: Any) -> bool:
         return value.strip().lower() in _MISSING_WORDS
     if not isinstance(value, (list, tuple, dict)):
         return False
-    # Inside a list or an object a word such as "none" is somebody's text.
+    # Inside a list or an object a word such as "none" is text.
     items = value.values() if isinstance(value, dict) else value
     return all(is_absent(item) or item == "" or (not isinstance(item, str) and is_missing(item)) for item in items)
 
