@@ -26,10 +26,18 @@ _WORKSPACES = (":4096:8", ":16:8")
 _MISSING = "does not have a deterministic implementation"
 
 
-def prepare_environment(config: QLoRAConfig) -> None:
-    """Set the workspace of cuBLAS, which must be done before CUDA starts."""
-    if config.deterministic != "off" and os.environ.get(_WORKSPACE) not in _WORKSPACES:
+@contextlib.contextmanager
+def fixed_workspace(config: QLoRAConfig) -> Iterator[None]:
+    """Fix the workspace of cuBLAS inside. CUDA must not have started yet; processes started later see no change."""
+    before = os.environ.get(_WORKSPACE)
+    if config.deterministic != "off" and before not in _WORKSPACES:
         os.environ[_WORKSPACE] = _WORKSPACES[0]
+    try:
+        yield
+    finally:
+        os.environ.pop(_WORKSPACE, None)
+        if before is not None:
+            os.environ[_WORKSPACE] = before
 
 
 def settle(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) -> str:

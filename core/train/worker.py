@@ -89,8 +89,11 @@ def train(settings: Settings, run: Run, ranks: Ranks = ALONE, meeting: Path | No
         ranks: which of the processes that train it together this is; the first reports and saves.
         meeting: where they meet, if there are several.
     """
-    config = run.config()
-    determinism.prepare_environment(config)
+    with determinism.fixed_workspace(run.config()):
+        return _train(settings, run, ranks, meeting)
+
+
+def _train(settings: Settings, run: Run, ranks: Ranks, meeting: Path | None) -> tuple[str, str]:
     with uncollected():
         from transformers import set_seed
 
@@ -98,7 +101,7 @@ def train(settings: Settings, run: Run, ranks: Ranks = ALONE, meeting: Path | No
         from core.train.callback import Reporter
 
     began = time.monotonic()
-    since = _since(run, ranks)
+    config, since = run.config(), _since(run, ranks)
     set_seed(config.seed)
     events = EventWriter(run.events_file) if ranks.first else NoEvents()
     trainer, held_out, about = prepare(settings, config, run, events, ranks)
