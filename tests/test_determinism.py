@@ -58,7 +58,7 @@ def test_operation_without_a_fixed_order_is_named():
     said = settle(QLoRAConfig(deterministic="auto"), True, missing_operation)
     assert said.startswith("Deterministic is off (auto: _histc_cuda, which this model uses")
     assert not torch.are_deterministic_algorithms_enabled()
-    with pytest.raises(StudioError, match="_histc_cuda, which this model uses, .* Set Deterministic to auto or off"):
+    with pytest.raises(StudioError, match=r"_histc_cuda, which this model uses, .* Set Deterministic to auto or off"):
         settle(QLoRAConfig(deterministic="on"), True, missing_operation)
 
 
