@@ -16,16 +16,17 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from bench.train_variants import make_model  # noqa: E402
 from core.data import sources, subset  # noqa: E402
 from core.data.recipe import Recipe  # noqa: E402
 from core.runs import process  # noqa: E402
@@ -123,11 +124,9 @@ def disturbed(store: RunStore, config: QLoRAConfig) -> Run:
     return run
 
 
-def rate(run: Run) -> float:
-    """Return tokens per second of an undisturbed run after its first steps."""
-    steps = steps_of(run)
-    first, last = steps[SKIPPED - 1], steps[-1]
-    return (last["tokens"] - first["tokens"]) / (last["seconds"] - first["seconds"])
+def rates(run: Run) -> list[float]:
+    """Return tokens per second of each step after those that warm up, of an undisturbed run."""
+    return [step["tokens_per_second"] for step in steps_of(run)[SKIPPED:]]
 
 
 def differences(whole: Run, resumed: Run) -> list[str]:
@@ -163,7 +162,9 @@ def prepare(home: Path, tiny: bool) -> tuple[RunStore, dict[str, Any]]:
     if tiny:
         make_tiny_model(models / "tiny", home / "tokenizer")
     else:
-        make_model(models / "llama7b", str(home / "tokenizer"))
+        # In a process of its own, which gives back the GPU's memory when it ends.
+        command = [sys.executable, PROJECT / "bench" / "train.py", "--variant", "make", "--model", models / "llama7b"]
+        subprocess.run([*command, "--tokenizer", home / "tokenizer"], check=True, stdout=subprocess.DEVNULL)
     settings = Settings(home=home / "studio", models=models).prepare()
     batch = 4 if tiny else 16
     write_rows(home / "rows.jsonl", (STEPS + 2) * batch, words, longest)
@@ -192,11 +193,12 @@ def main() -> None:
         resumed = disturbed(store, QLoRAConfig(**shared, deterministic=mode))
         off = undisturbed(store, QLoRAConfig(**shared, deterministic="off"))
         print_table(whole, resumed)
-        rates = {mode: rate(whole), "off": rate(off)}
-        for name, value in rates.items():
-            print(f"deterministic {name}: {value:,.0f} tokens/s")
-        if not tiny:
-            print(f"It costs {1 - rates[mode] / rates['off']:.1%} of the tokens/s.")
+        measured = {mode: rates(whole), "off": rates(off)}
+        for name, values in measured.items():
+            print(f"deterministic {name}: {median(values):,.0f} tokens/s, the median of {len(values)} steps")
+        if not tiny:  # step by step, as both runs have the same rows in the same order
+            cost = 1 - median(a / b for a, b in zip(measured[mode], measured["off"], strict=True))
+            print(f"It costs {cost:.1%} of the tokens/s, the median over the steps.")
         print(f"All took {time.monotonic() - began:.0f} s.")
         same_off = not differences(whole, off)
         print(f"The run with deterministic off is {'equal' if same_off else 'another'}.")

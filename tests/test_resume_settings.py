@@ -150,7 +150,7 @@ class Recorder(TrainerCallback):
 
     def on_pre_optimizer_step(self, args, state, control, optimizer=None, **_):
         self.groups.append([dict(group, params=None) for group in optimizer.param_groups])
-        self.moments.append([value["exp_avg"].clone() for value in optimizer.state.values()])
+        self.moments.append([value["exp_avg"].clone() for value in optimizer.state.values() if "exp_avg" in value])
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         self.norms.append(torch.cat([gradient.flatten() for gradient in gradients]).norm().item())
 
@@ -213,6 +213,13 @@ def test_first_resumed_step_has_the_new_optimizer_settings(begun, small_tokenize
     assert {group["betas"] for group in recorder.groups[0]} == {(0.8, 0.95)}
     assert {group["weight_decay"] for group in recorder.groups[0]} == {0.5, 0.0}  # none for norms and biases
     assert recorder.norms[0] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_first_resumed_step_of_an_optimizer_without_moments_has_the_new_rate(tmp_path, small_tokenizer):
+    train(tmp_path, small_tokenizer, resumed=False, optimizer="adafactor")
+    changes = {"optimizer": "adafactor", "max_steps": 5, "learning_rate": 5e-4, "scheduler": "constant"}
+    _, recorder = train(tmp_path, small_tokenizer, resumed=True, **changes)
+    assert [group["lr"] for group in recorder.groups[0]] == [5e-4] * 2
 
 
 @pytest.mark.parametrize(("every", "saved"), [(3, [6, 9]), (100, [9])])
