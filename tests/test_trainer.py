@@ -123,7 +123,7 @@ ELSEWHERE = {
     "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
     "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",
     "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels", "gpus",
-    "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
+    "deterministic", "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
 }  # fmt: skip
 
 

@@ -84,7 +84,16 @@ def _kernel(device: int) -> Callable[..., torch.Tensor] | None:
         from flash_attn import flash_attn_varlen_func
 
         return lambda q, k, v, bounds, longest, scale: flash_attn_varlen_func(
-            q, k, v, bounds, bounds, longest, longest, softmax_scale=scale, causal=True
+            q,
+            k,
+            v,
+            bounds,
+            bounds,
+            longest,
+            longest,
+            softmax_scale=scale,
+            causal=True,
+            deterministic=torch.are_deterministic_algorithms_enabled(),
         )
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
         return None

@@ -19,11 +19,13 @@ from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
 from core.train.arguments import lora_config
 from core.train.batches import count_tokens, learned, pack, pad
+from core.train.determinism import suspended
 from core.train.kernels.install import install
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
 from core.train.ranks import ALONE, Ranks
 from core.train.recompute import Planner
+from core.train.resume import settings_kept
 
 # Settings of some architectures that change logits after the head; their own forward must make them then.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
@@ -132,6 +134,11 @@ class StudioTrainer(SFTTrainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint and self._own_folder(checkpoint))
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load moments and step counts; learning rate, betas, decay and schedule are those of the present settings."""
+        with settings_kept(self.optimizer, self.lr_scheduler):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
     def _own_folder(self, checkpoint: str) -> str:
         return checkpoint if self.ranks.first else str(Path(checkpoint) / f"rank-{self.ranks.number}")
 
@@ -192,6 +199,22 @@ class StudioTrainer(SFTTrainer):
         self.tokens_seen += count_tokens(inputs) if numbers else 0
         return total / (count if num_items_in_batch is None else num_items_in_batch)
 
+    def try_step(self, rows: list[dict[str, Any]], most: int = 32) -> None:
+        """Run a forward and a backward pass over the first tokens of two rows, and leave everything as it was.
+
+        Args:
+            rows: Rows as the trainer takes them.
+            most: Tokens per row.
+        """
+        short = [row | {"input_ids": row["input_ids"][:most]} for row in rows[:2]]
+        short = [row | {"labels": [IGNORED, *row["input_ids"][1:]]} for row in short]
+        was_training = self.model.training
+        self.model.train()
+        with torch.random.fork_rng():
+            self.summed_loss(self._prepare_inputs(self.collate(short)))[0].backward()
+        self.model.zero_grad(set_to_none=True)
+        self.model.train(was_training)
+
     def held_out_loss(self, rows: list[dict[str, Any]], batch_size: int) -> float:
         """Mean cross-entropy a token over `rows`, whatever the batches: sums first, one division last."""
         ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
@@ -226,7 +249,7 @@ class StudioTrainer(SFTTrainer):
         self.model.eval()
         base.set_attn_implementation("sdpa" if self.packing else packed)  # rows end to end know no cache
         try:
-            with torch.no_grad(), self.compute_dtype_context():
+            with torch.no_grad(), self.compute_dtype_context(), suspended():
                 out = self.model.generate(
                     input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=self.pad_id,
                     use_cache=True, eos_token_id=sorted(stops) or None,

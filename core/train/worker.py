@@ -28,6 +28,7 @@ from core.runs.events import EventWriter, NoEvents
 from core.runs.holding import hold_out
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
+from core.train import determinism
 from core.train.causes import cause_of
 from core.train.lead import lead
 from core.train.lineage import lineage
@@ -88,6 +89,11 @@ def train(settings: Settings, run: Run, ranks: Ranks = ALONE, meeting: Path | No
         ranks: which of the processes that train it together this is; the first reports and saves.
         meeting: where they meet, if there are several.
     """
+    with determinism.fixed_workspace(run.config()):
+        return _train(settings, run, ranks, meeting)
+
+
+def _train(settings: Settings, run: Run, ranks: Ranks, meeting: Path | None) -> tuple[str, str]:
     with uncollected():
         from transformers import set_seed
 
@@ -178,6 +184,7 @@ def prepare(
     if not ranks.first:
         arguments.report_to = []
     trainer = StudioTrainer(config, base, prepared.rows, args=arguments, renderer=renderer, ranks=ranks)
+    repeats = determinism.settle(config, trainer.model.device.type == "cuda", lambda: trainer.try_step(prepared.rows))
     return trainer, held_out, {
         "total_steps": total_steps,
         "rows": len(prepared.rows),
@@ -188,7 +195,7 @@ def prepare(
         "answer_tokens": prepared.answer_tokens,
         "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "template": renderer.template_name,
-        "choices": [*base.choices, *trainer.choices],
+        "choices": [*base.choices, *trainer.choices, repeats],
         "lineage": lineage(base.model),
     }  # fmt: skip
 
