@@ -1,4 +1,4 @@
-"""Causal language models of many families at tiny size, with random float32 weights, for tests of decoding."""
+"""Causal language models of many families at tiny size, with random float32 weights, for tests of training and decoding."""
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -106,12 +106,18 @@ EXTRA: dict[str, dict] = {
     },
     "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
 }
+# PEFT does not take every linear layer of these.
+TARGETS = {
+    "falcon_mamba": ["in_proj"], "mamba": ["in_proj"], "mamba2": ["in_proj"], "llama4_text": ["q_proj", "v_proj"],
+    "phimoe": ["q_proj", "v_proj"],
+}  # fmt: skip
 
 
 def build(name: str, vocabulary: int = VOCABULARY, seed: int = 0) -> PreTrainedModel:
     """Return a tiny model of a family, in evaluation mode, with frozen weights."""
     fields = vars(AutoConfig.for_model(name)) | {key: None for key in AutoConfig.for_model(name).attribute_map}
     small = {key: value for key, value in SMALL.items() if key in fields}
+    small |= {key: 0.0 for key, value in fields.items() if "drop" in key and isinstance(value, float)}
     config = AutoConfig.for_model(name, **(small | {"vocab_size": vocabulary} | EXTRA[name]))
     config.tie_word_embeddings = False
     torch.manual_seed(seed)
