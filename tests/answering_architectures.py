@@ -1,4 +1,4 @@
-"""Causal language models of many families at tiny size, with random float32 weights, for tests of training and decoding."""
+"""Causal language models of many families at tiny size, with random float32 weights, for tests and their tables."""
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel

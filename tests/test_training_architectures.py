@@ -79,7 +79,8 @@ def test_loss_and_three_steps_equal_transformers_and_peft(name, small_tokenizer,
     peft = get_peft_model(copy.deepcopy(plain), lora_config(trainer.config_of_test))
     initial = {key: value.clone() for key, value in trainer.model.state_dict().items() if "lora_" in key}
     missing = peft.load_state_dict(initial, strict=False)
-    assert initial and not missing.unexpected_keys
+    assert initial
+    assert not missing.unexpected_keys
     trainer.train()
     order = trainer.take_rows()
     batches = [[rows[number] for number in order[at : at + 2]] for at in range(0, len(order), 2)]

@@ -14,6 +14,7 @@ from trl import SFTTrainer
 
 from core.data.tokens import IGNORED, Renderer
 from core.models.loading import LoadedBase
+from core.models.probing import close
 from core.models.tokenizer import padding_id
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
@@ -163,7 +164,20 @@ class StudioTrainer(SFTTrainer):
         changed = any(getattr(text_config, name, None) not in (None, 1.0) for name in _LOGIT_CHANGES)
         if changed or type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:
             return None
-        return head.weight
+        return head.weight if self._head_is_plain(head) else None
+
+    def _head_is_plain(self, head: torch.nn.Linear) -> bool:
+        """Return whether a short text's logits are the decoder's last hidden states times the head's weight."""
+        base, was_training = self.model.get_base_model(), self.model.training
+        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.compute_dtype_context():
+                out = base.get_decoder()(input_ids=ids, use_cache=False)
+                hidden = getattr(out, "last_hidden_state", None)  # absent where a family has no decoder of its own
+                return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
+        finally:
+            self.model.train(was_training)
 
     def summed_loss(self, inputs: dict[str, Any], goal: Objective = PLAIN) -> tuple[torch.Tensor, int]:
         """Summed loss of a batch and how many tokens carried it."""
