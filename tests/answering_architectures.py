@@ -106,6 +106,20 @@ EXTRA: dict[str, dict] = {
     },
     "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
 }
+# Chat and Evaluate answer these one at a time: they keep another state than keys and values, so that no padded batch is right for them.
+ONE_AT_A_TIME = {
+    "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax", "openai-gpt", "qwen3_next",
+    "recurrent_gemma", "rwkv",
+}  # fmt: skip
+# These train on padded rows, every other family on packed ones: their attention cannot be exchanged, does not pass on
+# where rows end, or keeps a state from token to token.
+PADDED = {
+    "bloom", "codegen", "falcon", "falcon_mamba", "gpt_neo", "gptj", "granitemoehybrid", "jamba", "lfm2", "llama4_text",
+    "mamba", "mamba2", "minimax", "mpt", "nemotron", "openai-gpt", "phimoe", "qwen3_next", "recurrent_gemma", "rwkv",
+    "stablelm", "xglm",
+}  # fmt: skip
+# The router of these draws random numbers while it trains.
+RANDOM_ROUTING = {"phimoe"}
 # PEFT does not take every linear layer of these.
 TARGETS = {
     "falcon_mamba": ["in_proj"], "mamba": ["in_proj"], "mamba2": ["in_proj"], "llama4_text": ["q_proj", "v_proj"],

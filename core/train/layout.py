@@ -60,15 +60,25 @@ def decide(model: torch.nn.Module, wants_packing: bool, why_padded: str, pad_id:
     probe = _Probe(model, pad_id)
     why = why_padded
     if wants_packing:
-        why = probe.failure(probe.packed)
+        why = _why_not_packed(model, plain) or probe.failure(probe.packed)
         if not why:
             model.set_attn_implementation(PACKED)
             text = f"Attention is {PACKED} (auto: rows lie end to end, each seeing only itself, {kernel_name()})."
             return Layout("packed", plain, text)
-        why = f"auto: packed, {why}"
+        why = f"auto: not packed, because {why}"
     if alone := probe.failure(probe.padded):
-        return Layout("single", plain, f"Rows go through the model one at a time, with {own}: padded, {alone}.")
+        return Layout(
+            "single", plain, f"Rows go through the model one at a time, with {own}: in a padded batch {alone}."
+        )
     return Layout("padded", plain, f"Attention is {plain} ({why}); rows are padded.")
+
+
+def _why_not_packed(model: torch.nn.Module, plain: str) -> str:
+    """Return why a model cannot take the packed attention at all, as the rest of a sentence; empty when it can."""
+    model.set_attn_implementation(PACKED)
+    taken = model.config._attn_implementation == PACKED
+    model.set_attn_implementation(plain)
+    return "" if taken else f"the attention of {type(model).__name__} cannot be exchanged"
 
 
 class _Probe:
