@@ -106,7 +106,8 @@ EXTRA: dict[str, dict] = {
     },
     "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
 }
-# Chat and Evaluate answer these one at a time: they keep another state than keys and values, so that no padded batch is right for them.
+# Chat and Evaluate answer these one at a time: they keep another state than keys and values, so that no padded batch is
+# right for them.
 ONE_AT_A_TIME = {
     "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax", "openai-gpt", "qwen3_next",
     "recurrent_gemma", "rwkv",
