@@ -46,7 +46,7 @@ def rows_of(length: int, count: int) -> list[dict[str, Any]]:
 
 
 def difference(tiny: bool, length: int) -> tuple[float, float]:
-    """Return the difference of packed logits from eager ones, as a share of their deviation; and of sdpa's from eager's."""
+    """Return how far packed and sdpa's logits are from eager ones, as a share of their standard deviation."""
     import torch
     from transformers import AutoModelForCausalLM
 

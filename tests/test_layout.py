@@ -77,9 +77,9 @@ def test_a_model_that_reads_later_tokens_is_refused():
 def test_one_row_at_a_time_gives_the_loss_of_a_batch(tmp_path, tokenizer, monkeypatch):
     rows = random_rows([30, 12, 45, 7])
     losses = []
+    alone = layout.Layout("single", "sdpa", "one at a time")
     for kind in ("packed", "single"):
         if kind == "single":
-            alone = layout.Layout("single", "sdpa", "one at a time")
             monkeypatch.setattr("core.train.trainer.decide", lambda *_: alone)
         config = QLoRAConfig(compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0, neftune_alpha=0)
         base = LoadedBase(tiny_llama().requires_grad_(False), tokenizer)

@@ -28,7 +28,7 @@ PLAIN_UP_TO = 512
 
 
 # What models hand through to every attention function and what changes nothing here. Position ids are applied before.
-_HARMLESS = {"position_ids", "cache_position", "use_cache"}
+_HARMLESS = {"position_ids", "cache_position", "use_cache", "output_router_logits", "output_hidden_states"}
 
 
 def packed_attention(
