@@ -1,4 +1,4 @@
-"""Causal language models of many families at tiny size, with random float32 weights, for tests of decoding."""
+"""Causal language models of many families at tiny size, with random float32 weights, for tests and their tables."""
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -106,12 +106,33 @@ EXTRA: dict[str, dict] = {
     },
     "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
 }
+# Chat and Evaluate answer these one at a time: they keep another state than keys and values, so that no padded batch is
+# right for them.
+ONE_AT_A_TIME = {
+    "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax", "openai-gpt", "qwen3_next",
+    "recurrent_gemma", "rwkv",
+}  # fmt: skip
+# These train on padded rows, every other family on packed ones: their attention cannot be exchanged, does not pass on
+# where rows end, or keeps a state from token to token.
+PADDED = {
+    "bloom", "codegen", "falcon", "falcon_mamba", "gpt_neo", "gptj", "granitemoehybrid", "jamba", "lfm2", "llama4_text",
+    "mamba", "mamba2", "minimax", "mpt", "nemotron", "openai-gpt", "phimoe", "qwen3_next", "recurrent_gemma", "rwkv",
+    "stablelm", "xglm",
+}  # fmt: skip
+# The router of these draws random numbers while it trains.
+RANDOM_ROUTING = {"phimoe"}
+# PEFT does not take every linear layer of these.
+TARGETS = {
+    "falcon_mamba": ["in_proj"], "mamba": ["in_proj"], "mamba2": ["in_proj"], "llama4_text": ["q_proj", "v_proj"],
+    "phimoe": ["q_proj", "v_proj"],
+}  # fmt: skip
 
 
 def build(name: str, vocabulary: int = VOCABULARY, seed: int = 0) -> PreTrainedModel:
     """Return a tiny model of a family, in evaluation mode, with frozen weights."""
     fields = vars(AutoConfig.for_model(name)) | {key: None for key in AutoConfig.for_model(name).attribute_map}
     small = {key: value for key, value in SMALL.items() if key in fields}
+    small |= {key: 0.0 for key, value in fields.items() if "drop" in key and isinstance(value, float)}
     config = AutoConfig.for_model(name, **(small | {"vocab_size": vocabulary} | EXTRA[name]))
     config.tie_word_embeddings = False
     torch.manual_seed(seed)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from answering_architectures import EXTRA, build
+from answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS, build
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from core.chat.answer import Lane
@@ -21,18 +21,6 @@ PROMPTS = [
     "Count to three.", "What is the capital of France?", "A", "Name two rivers and a sea.",
 ]  # fmt: skip
 GREEDY = Sampling(temperature=0, max_new_tokens=6)
-# These keep another state than keys and values, so that no padded batch is right for them.
-ONE_AT_A_TIME = {
-    "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax", "openai-gpt", "qwen3_next",
-    "recurrent_gemma", "rwkv",
-}  # fmt: skip
-
-
-# PEFT does not take every linear layer of these.
-TARGETS = {
-    "falcon_mamba": ["in_proj"], "mamba": ["in_proj"], "mamba2": ["in_proj"], "llama4_text": ["q_proj", "v_proj"],
-    "phimoe": ["q_proj", "v_proj"],
-}  # fmt: skip
 
 
 def adapter_of(model, folder, targets):

@@ -4,10 +4,8 @@ A model or an adapter that fails a probe takes the plain path (`core.chat.plain`
 attention are made short while it runs, or it would not reach past them.
 """
 
-import contextlib
 import sys
 import traceback
-from collections.abc import Iterator
 
 import torch
 from peft import PeftModel
@@ -16,14 +14,11 @@ from core.chat.adapters import RowAdapters
 from core.chat.decoder import Decoder, Row
 from core.chat.plain import PlainAnswer
 from core.errors import StudioError
+from core.models.probing import close, short_windows
 
 _LENGTHS = (9, 4)  # tokens of the two prompts; the second joins while the first is being written
 _TOKENS = 3  # of each answer
 _CHUNK = 4  # tokens that are read at once, so that the longer prompt takes several reads
-_WINDOW = 5
-# Root mean square of the difference, as a share of the logits' standard deviation. Half precision rounds differently in
-# a batch; a missing token or mask changes logits by a tenth or more.
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-4, torch.bfloat16: 0.08, torch.float16: 0.04}
 
 
 def decoder_failure(model: torch.nn.Module, pad: int) -> str:
@@ -34,7 +29,7 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
     """
     adapters = RowAdapters(model)
     texts = _texts(model, len(_LENGTHS))
-    with _short_windows(model):
+    with short_windows(model):
         try:
             alone = [_alone(model, prompt, answer) for prompt, answer in texts]
         except Exception as error:
@@ -47,7 +42,7 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
             found = _together(Decoder(model, adapters, pad, _CHUNK), texts)
         except Exception as error:  # a cache or an argument that the decoder does not know
             return f"{type(model).__name__} cannot be batched with a plain key-value cache ({type(error).__name__})"
-    if not all(_close(one, other) for one, other in zip(found, alone, strict=True)):
+    if not all(close(one, other) for one, other in zip(found, alone, strict=True)):
         return f"{type(model).__name__} gives other logits in a batch than alone"
     return ""
 
@@ -61,7 +56,7 @@ def takes_turns(model: torch.nn.Module) -> bool:
     for at in range(_TOKENS):
         for logits, text, (_, tokens) in zip(found, answers, texts, strict=True):
             logits.append(text.next(tokens[at - 1] if at else None).float())
-    return all(_close(torch.stack(logits), one) for logits, one in zip(found, alone, strict=True))
+    return all(close(torch.stack(logits), one) for logits, one in zip(found, alone, strict=True))
 
 
 def adapter_failure(model: torch.nn.Module, adapters: RowAdapters, key: str, tuned: PeftModel) -> str:
@@ -87,7 +82,7 @@ def adapter_failure(model: torch.nn.Module, adapters: RowAdapters, key: str, tun
         adapters.set_rows([])
     if not torch.equal(mixed[[0, 2]], bare[[0, 2]]):
         return "in a batch it would change the base's rows"
-    if not all(_close(mixed[at], own) for at, own in zip((1, 3), alone, strict=True)):
+    if not all(close(mixed[at], own) for at, own in zip((1, 3), alone, strict=True)):
         return "in a batch it gives other logits than PEFT alone"
     return ""
 
@@ -126,24 +121,3 @@ def _together(decoder: Decoder, texts: list[tuple[list[int], list[int]]]) -> lis
     while decoder.step():
         pass
     return [torch.stack(logits) for logits in found]
-
-
-def _close(one: torch.Tensor, other: torch.Tensor) -> bool:
-    tolerance = _TOLERANCE.get(other.dtype, _TOLERANCE[torch.bfloat16])
-    one, other = one.float(), other.float()
-    return bool((one - other).pow(2).mean().sqrt() <= tolerance * other.std() + 1e-7)
-
-
-@contextlib.contextmanager
-def _short_windows(model: torch.nn.Module) -> Iterator[None]:
-    """Shorten sliding windows and chunks of attention, which masks and caches read from the configuration."""
-    text = model.config.get_text_config()
-    names = [name for name in ("sliding_window", "attention_chunk_size") if getattr(text, name, None)]
-    saved = {name: getattr(text, name) for name in names}
-    try:
-        for name in names:
-            setattr(text, name, min(saved[name], _WINDOW))
-        yield
-    finally:
-        for name, value in saved.items():
-            setattr(text, name, value)

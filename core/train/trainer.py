@@ -14,6 +14,7 @@ from trl import SFTTrainer
 
 from core.data.tokens import IGNORED, Renderer
 from core.models.loading import LoadedBase
+from core.models.probing import close
 from core.models.tokenizer import padding_id
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
@@ -21,6 +22,7 @@ from core.train.arguments import lora_config
 from core.train.batches import count_tokens, learned, pack, pad
 from core.train.determinism import suspended
 from core.train.kernels.install import install
+from core.train.layout import decide
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
 from core.train.ranks import ALONE, Ranks
@@ -44,9 +46,10 @@ class StudioTrainer(SFTTrainer):
         **options: Any,
     ):
         self.ranks = ranks
-        self.packing = config.packs
         self.goal = Objective(config.loss == "dft", config.label_smoothing if config.loss == "cross_entropy" else 0.0)
         self.pad_id = padding_id(base.tokenizer, base.model.get_input_embeddings().weight.shape[0])
+        # Held-out rows are cut to the same length, so that it bounds them as well.
+        self.layout = decide(base.model, config.packs, _why_padded(config), self.pad_id, config.max_length)
         self.tokens_seen = 0
         self._rows_seen: list[int] = []
         self._renderer = renderer
@@ -85,18 +88,18 @@ class StudioTrainer(SFTTrainer):
         self.blocks = []
         if config.kernels == "auto" and torch.cuda.is_available():
             self.blocks, said = install(base)
-        self.recompute = Planner(config, base, self.blocks, rows)
+        self.recompute = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
         if not self.ranks.alone:
             said.append(f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; "
                         "their gradients are added up once an update.")  # fmt: skip
-        return [*said, self.recompute.longest.text]
+        return [self.layout.choice, *said, self.recompute.longest.text]
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = pack(rows) if self.packing else pad(rows, self.pad_id)
+        batch = pack(rows) if self.layout.kind == "packed" else pad(rows, self.pad_id)
         kept = learned(batch["labels"])
         return batch | {"row_numbers": [row["row"] for row in rows], "learned": kept}
 
@@ -168,7 +171,20 @@ class StudioTrainer(SFTTrainer):
         changed = any(getattr(text_config, name, None) not in (None, 1.0) for name in _LOGIT_CHANGES)
         if changed or type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:
             return None
-        return head.weight
+        return head.weight if self._head_is_plain(head) else None
+
+    def _head_is_plain(self, head: torch.nn.Linear) -> bool:
+        """Return whether a short text's logits are the decoder's last hidden states times the head's weight."""
+        base, was_training = self.model.get_base_model(), self.model.training
+        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.compute_dtype_context():
+                out = base.get_decoder()(input_ids=ids, use_cache=False)
+                hidden = getattr(out, "last_hidden_state", None)  # absent where a family has no decoder of its own
+                return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
+        finally:
+            self.model.train(was_training)
 
     def summed_loss(self, inputs: dict[str, Any], goal: Objective = PLAIN) -> tuple[torch.Tensor, int]:
         """Summed loss of a batch and how many tokens carried it."""
@@ -177,15 +193,29 @@ class StudioTrainer(SFTTrainer):
         inputs.pop("row_numbers", None)
         inputs.pop("answers", None)
         kept = inputs.pop("learned", None)
+        if self.layout.kind == "single" and "attention_mask" in inputs:
+            return self._summed_one_by_one(inputs, labels, goal)
         base = self.model.get_base_model()
         if self._noise:
             mask = inputs.get("attention_mask")
-            self._noise.lengths = inputs["row_lengths"] if mask is None else mask.sum(dim=1)
+            alone = [inputs["input_ids"].shape[1]]
+            self._noise.lengths = inputs.get("row_lengths", alone) if mask is None else mask.sum(dim=1)
         with self.compute_dtype_context():
             if self._head is not None:
                 hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
                 return chunked_cross_entropy(hidden, self._head, labels, goal, kept=kept)
             return cross_entropy(base(**inputs, use_cache=False).logits, labels, goal)
+
+    def _summed_one_by_one(
+        self, inputs: dict[str, Any], labels: torch.Tensor, goal: Objective
+    ) -> tuple[torch.Tensor, int]:
+        """Return what `summed_loss` returns, from one forward pass per row of a padded batch."""
+        found = []
+        for row, length in enumerate(inputs["attention_mask"].sum(dim=1).tolist()):
+            part = {"input_ids": inputs["input_ids"][row : row + 1, :length], "labels": labels[row : row + 1, :length]}
+            found.append(self.summed_loss(part, goal))
+        losses, counts = zip(*found, strict=True)
+        return torch.stack(losses).sum(), sum(counts)
 
     def compute_dtype_context(self) -> contextlib.AbstractContextManager:
         return self.accelerator.autocast()
@@ -245,9 +275,9 @@ class StudioTrainer(SFTTrainer):
         eos, ends = base.generation_config.eos_token_id, self._renderer.ends
         own = eos if isinstance(eos, list) else [eos]
         stops = {token for token in [*own, tokenizer.eos_token_id, *ends.ids] if token is not None}
-        packed, was_training = base.config._attn_implementation, self.model.training
+        used, was_training = base.config._attn_implementation, self.model.training
         self.model.eval()
-        base.set_attn_implementation("sdpa" if self.packing else packed)  # rows end to end know no cache
+        base.set_attn_implementation(self.layout.plain)  # packed attention has no cache
         try:
             with torch.no_grad(), self.compute_dtype_context(), suspended():
                 out = self.model.generate(
@@ -256,9 +286,16 @@ class StudioTrainer(SFTTrainer):
                     **({"stop_strings": list(ends.stops), "tokenizer": tokenizer} if ends.stops else {}),
                 )  # fmt: skip
         finally:
-            base.set_attn_implementation(packed)
+            base.set_attn_implementation(used)
             self.model.train(was_training)
         return [answer_of(tokenizer, ids, stops, ends.stops) for ids in out[:, longest:].tolist()]
+
+
+def _why_padded(config: QLoRAConfig) -> str:
+    """Return why rows are padded where packing is not wanted, as the rest of a sentence."""
+    if config.attention != "auto":
+        return "as configured, which packing does not go with" if config.packing else "as configured"
+    return "auto: packing is off"
 
 
 def answer_of(tokenizer: Any, ids: list[int], ends: set[int], stops: tuple[str, ...]) -> str:

@@ -164,9 +164,7 @@ def prepare(
         _await_room(settings, config, events)
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     model = catalogue.find(settings, config.model, config.revision)
-    kind, why = _attention(config)
-    base = load_base(model, precision, kind)
-    base.choices.append(f"Attention is {kind} ({why}).")
+    base = load_base(model, precision, config.attention)
     _check(config, base)
     base.choices += [*hold_out(config, rows), *_report_elsewhere(config, run)]
 
@@ -227,17 +225,6 @@ def _report_elsewhere(config: QLoRAConfig, run: Run) -> list[str]:
     if config.report_to == "trackio":
         return [f"Also reported to Trackio as {run.id}. See it with: trackio show --project {TRACKED_AS}"]
     return []
-
-
-def _attention(config: QLoRAConfig) -> tuple[str, str]:
-    """The attention that transformers is asked for, and why."""
-    from core.train.attention import PACKED, kernel_name
-
-    if config.attention != "auto":
-        return config.attention, "as configured; rows are padded with it" if config.packing else "as configured"
-    if config.packs:
-        return PACKED, f"auto: rows lie end to end, each seeing only itself, {kernel_name()}"
-    return "sdpa", "auto: rows are padded"
 
 
 def steps_of(config: QLoRAConfig, rows: int) -> int:
