@@ -6,7 +6,7 @@ from opened import opened
 from public_shapes import SHAPES, Shape
 
 from core.data import derive, formats, subset
-from core.data.formats import UnusableRow
+from core.data.formats import Reading, UnusableRow
 from core.data.recipe import Recipe
 from core.errors import StudioError
 
@@ -43,6 +43,12 @@ def test_undecided_data_set_has_no_usable_row_until_a_reading_is_chosen(settings
         subset.cut(settings, "all", Recipe(dataset=data.id))
     chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
     assert derive.derive(settings, data, chosen).usable == len(shape.rows)
+
+
+def test_two_columns_of_text_are_offered_as_a_question_and_its_answer():
+    shape = next(shape for shape in SHAPES if shape.name == "Two columns in another language")
+    pair = Reading(format="prompt_completion", columns={"prompt": "Frage", "completion": "Antwort"})
+    assert pair in formats.detect(shape.rows).candidates
 
 
 def test_docs_list_every_shape_as_it_is_read():

@@ -94,7 +94,8 @@ def about(settings: Settings, data: table.Dataset, reading: Reading | None = Non
     if is_detected and data.runner_up:
         print(f"Next likely: {data.runner_up}.")
     if read.reading.format == "undecided":
-        print("Choose one of these, or name the columns yourself (python -m core data read --help):")
+        or_so = "Choose one of these, or name" if data.candidates else "Name"
+        print(f"{or_so} the format and its columns yourself (python -m core data read --help):")
         for candidate in data.candidates:
             print(f"  {_command(data, candidate)}")
     if read.ends_on_user:

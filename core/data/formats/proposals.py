@@ -26,7 +26,7 @@ _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Yield the readings that could fit `rows`, whose columns are `found`."""
-    for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labelled, propose_plain):
+    for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labelled, propose_plain, _two_texts):
         yield from propose(rows, found)
 
 
@@ -81,7 +81,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
             continue  # the turns before an answer and the answer stand in columns of their own
         first = next(turn[0] for turn in (nested(row.get(name)) for row in rows) if is_conversation(turn))
-        slot, form = ("conversations", "sharegpt") if "from" in first else ("messages", "messages")
+        slot, form = ("conversations", "sharegpt") if {"from", "From"} & first.keys() else ("messages", "messages")
         where = f"in the column {name!r}"
         if verdict := _verdict(rows, found):
             evidence = f"a list of turns {where} and a flag in {verdict!r}; answers flagged as bad are left out"
@@ -133,6 +133,14 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         ]
         doubt = next((doubt for doubt in doubts if doubt), "")
         yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt)
+
+
+def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose two columns of text, whatever they are called, as a question and its answer; the user decides."""
+    texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    if len(texts) == 2:
+        doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
+        yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
 
 
 def _is_alpaca(found: Columns, answer: str) -> bool:

@@ -41,11 +41,17 @@ _ROLES: dict[str, Role] = {
 
 def is_turn(value: Any) -> bool:
     """Return whether an object has a role and a content."""
-    return (
-        isinstance(value, dict)
-        and any(isinstance(value.get(key), str) for key in ROLE_KEYS)
-        and any(key in value for key in (*CONTENT_KEYS, *CALL_KEYS))
+    if not isinstance(value, dict):
+        return False
+    value = _usual_keys(value)
+    return any(isinstance(value.get(key), str) for key in ROLE_KEYS) and any(
+        key in value for key in (*CONTENT_KEYS, *CALL_KEYS)
     )
+
+
+def _usual_keys(turn: dict[str, Any]) -> dict[str, Any]:
+    """Return a turn with its names in lower case where none of them names a role as it stands."""
+    return turn if any(key in turn for key in ROLE_KEYS) else {str(key).lower(): item for key, item in turn.items()}
 
 
 def pair_keys(value: Any) -> tuple[str, str] | None:
@@ -105,6 +111,7 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     Raises:
         UnusableRow: its role is unknown, or its content is missing or not text.
     """
+    turn = _usual_keys(turn)
     role_key = next((key for key in ROLE_KEYS if key in turn), "role")
     role = _ROLES.get(str(turn.get(role_key)).lower())
     if role is None:
