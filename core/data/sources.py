@@ -5,6 +5,7 @@ Each streams its rows into `ingest` and then reads them as conversations in the 
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,13 @@ def open_file(settings: Settings, path: Path, name: str | None = None, told: Tol
 
 def _split_of(name: str | None) -> str:
     """Return the studio's split for a name in a file; rows of a file without splits are there to be trained on."""
-    return HELD_OUT if (name or "").lower() in _HELD_OUT_SPLITS else TRAIN
+    return HELD_OUT if _is_held_out(name or "") else TRAIN
+
+
+def _is_held_out(name: str) -> bool:
+    """Return whether a split is for evaluation, by its name or its first word: test, test_sft, validation-matched."""
+    lower = name.lower()
+    return lower in _HELD_OUT_SPLITS or re.split(r"[_\-. ]", lower)[0] in _HELD_OUT_SPLITS
 
 
 def is_saved(path: Path) -> bool:
@@ -170,10 +177,10 @@ def _rows_of(splits: dict[str, Any], told: Told, notes: list[str]) -> Iterator[t
     """Yield the rows of several splits, as train and held-out ones; an only split is there to be trained on."""
     converter = columnar.Converter()
     total = sum(table.num_rows for table in splits.values()) or 1
-    ordered = sorted(splits.items(), key=lambda item: item[0].lower() in _HELD_OUT_SPLITS)
+    ordered = sorted(splits.items(), key=lambda item: _is_held_out(item[0]))
     number = 0
     for place, (title, table) in enumerate(ordered):
-        split = HELD_OUT if place and title.lower() in _HELD_OUT_SPLITS else TRAIN
+        split = HELD_OUT if place and _is_held_out(title) else TRAIN
         for row in table:
             number += 1
             if number % 1000 == 0:
