@@ -38,7 +38,7 @@ CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "a
 REJECTED_NAMES = (
     "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",
 )  # fmt: skip
-VERDICT_NAMES = ("label", "labels", "kto_tag", "desirable", "is_desirable", "good")
+VERDICT_NAMES = ("label", "labels", "kto_tag", "desirable", "is_desirable")
 
 _ID_NAME = re.compile(
     r"(^|.*[_\-. ])(id|ids|uuid|guid|hash|sha|md5|sha256|key|index|idx|no|nr|url|uri|link|path|file|filename|date|time|"
