@@ -235,7 +235,11 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
     )  # fmt: skip
     data = Dataset.from_list([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
     trl = SFTTrainer(
-        model=tiny_llama(), args=plain, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(config)
+        model=tiny_llama(),
+        args=plain,
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=lora_config(config, "all-linear"),
     )
     begun = dict(studio.model.named_parameters())
     for name, parameter in trl.model.named_parameters():

@@ -138,7 +138,11 @@ def test_a_changed_knob_arrives(tmp_path, monkeypatch, knob):
     kind, name = place.split(".")
 
     def arrived(config: QLoRAConfig):
-        made = lora_config(config) if kind == "lora" else sft_config(config, str(tmp_path), total_steps=100)
+        made = (
+            lora_config(config, config.target_names)
+            if kind == "lora"
+            else sft_config(config, str(tmp_path), total_steps=100)
+        )
         return getattr(made, name)
 
     assert arrived(QLoRAConfig(**{knob: value})) == expected

@@ -23,12 +23,17 @@ OPTIMIZERS = {
 TRACKED_AS = "qlora-studio"  # the project that a tracker files runs under
 
 
-def lora_config(config: QLoRAConfig) -> LoraConfig:
+def lora_config(config: QLoRAConfig, targets: str | list[str]) -> LoraConfig:
+    """Return the adapter of a run.
+
+    Args:
+        targets: the modules as core/runs/targets.py resolved them on the model.
+    """
     return LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=config.target_modules,
+        target_modules=targets,
         use_rslora=config.lora_rslora,
         use_dora=config.lora_dora,
         # LoftQ starts from the default and is put in its place once the quantized weights are there

@@ -37,7 +37,7 @@ def trl_losses(folder, rows, adapter, out):
     data = Dataset.from_list([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     trainer = SFTTrainer(
-        base, arguments, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(QLoRAConfig())
+        base, arguments, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(QLoRAConfig(), "all-linear")
     )
     adapter.update({n: p.detach().float().clone() for n, p in trainer.model.named_parameters() if p.requires_grad})
     trainer.train()
