@@ -13,7 +13,8 @@ from core.data.tokens import Renderer
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.arguments import OPTIMIZERS, lora_config, sft_config
+from core.train.adapter import lora_config
+from core.train.arguments import OPTIMIZERS, sft_config
 from core.train.trainer import StudioTrainer, answer_of
 
 LENGTHS = [30, 12, 45, 7]

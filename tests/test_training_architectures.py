@@ -11,7 +11,8 @@ from peft import get_peft_model
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.runs.targets import require
-from core.train.arguments import lora_config, sft_config
+from core.train.adapter import lora_config
+from core.train.arguments import sft_config
 from core.train.trainer import StudioTrainer
 
 STEPS = 3

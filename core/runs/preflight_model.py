@@ -44,7 +44,7 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
         return _as_findings([*problems, unreadable])
     if config.attention == "sdpa" and getattr(shape.get_text_config(), "attn_logit_softcapping", None):
         problems.append(
-            f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto or eager."
+            f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
         )
     adapter = {name: getattr(config, name) for name in _ADAPTER_FIELDS}
     report = _report(json.dumps(shape.to_dict(), default=str, sort_keys=True), json.dumps(adapter))
@@ -173,7 +173,7 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
     """Apply the adapter as PEFT does; report what it refuses, or how much is trained."""
     from peft import get_peft_model
 
-    from core.train.arguments import lora_config
+    from core.train.adapter import lora_config
 
     shape = lora_config(config, found.modules)
     shape.init_lora_weights = False  # Initial values need weights; their conditions are checked by name.

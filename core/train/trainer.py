@@ -19,7 +19,7 @@ from core.models.tokenizer import padding_id
 from core.runs import targets
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
-from core.train.arguments import lora_config
+from core.train.adapter import lora_config
 from core.train.batches import count_tokens, learned, pack, pad
 from core.train.determinism import suspended
 from core.train.kernels.install import install
