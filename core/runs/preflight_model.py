@@ -1,8 +1,8 @@
 """Preflight checks of a model and its adapter, made on the meta device: no weight is read and no memory is taken.
 
-`findings` asks the model's config first, then a process of its own that imports torch, builds the model without
-weights and applies the adapter (`python -m core.runs.preflight_model`). The page's process stays without torch. A
-report is kept by everything that it depends on, so a second look costs nothing.
+`findings` looks at the files and the settings; a process of its own reads the config, builds the model without weights
+and applies the adapter (`python -m core.runs.preflight_model`), so that the page's process imports no torch. Nearly all
+of its time goes to imports. A report is cached by everything that it depends on.
 """
 
 import functools
@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ _TIMEOUT_SECONDS = 120
 # What of a run decides the adapter.
 _ADAPTER_FIELDS = (
     "model", "quantization", "lora_rank", "lora_alpha", "lora_targets", "lora_rslora", "lora_dora", "lora_bias",
-    "lora_init", "modules_to_save",
+    "lora_init", "modules_to_save", "attention",
 )  # fmt: skip
 
 
@@ -39,15 +40,13 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
         config: the run.
     """
     problems = [*_file_problems(model, config), *_precision_problems(config), *_rank_problems(config)]
-    shape, unreadable = read_config(model)
-    if shape is None:
-        return _as_findings([*problems, unreadable])
-    if config.attention == "sdpa" and getattr(shape.get_text_config(), "attn_logit_softcapping", None):
-        problems.append(
-            f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
-        )
+    file = Path(model.path) / "config.json"
+    changed = file.stat().st_mtime_ns if model.local else 0
     adapter = {name: getattr(config, name) for name in _ADAPTER_FIELDS}
-    report = _report(json.dumps(shape.to_dict(), default=str, sort_keys=True), json.dumps(adapter))
+    try:
+        report = _report(model, changed, json.dumps(adapter))
+    except StudioError as error:
+        return _as_findings([*problems, str(error)])
     found = _as_findings([*problems, *report["problems"]], report["warnings"])
     return found if report["problems"] else [*found, Finding("fine", report["fine"])]
 
@@ -122,21 +121,33 @@ def _rank_problems(config: QLoRAConfig) -> list[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _report(shape: str, adapter: str) -> dict[str, Any]:
-    """Return the report of `examine`, made in another process."""
+def _report(model: Model, changed: int, adapter: str) -> dict[str, Any]:
+    """Return the report of `examine`, made in another process.
+
+    Args:
+        model: the model.
+        changed: when the config was changed, a part of the cache's key.
+        adapter: the run's fields of `_ADAPTER_FIELDS`, as JSON.
+
+    Raises:
+        StudioError: there is no report. Nothing is cached then: a network may come back.
+    """
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "core.runs.preflight_model"],
-            input=json.dumps({"shape": json.loads(shape), "adapter": json.loads(adapter)}),
+            input=json.dumps({"model": asdict(model), "adapter": json.loads(adapter)}),
             capture_output=True, text=True, env=environment, timeout=_TIMEOUT_SECONDS,
         )  # fmt: skip
-        return json.loads(done.stdout.splitlines()[-1])
+        report = json.loads(done.stdout.splitlines()[-1])
     except (subprocess.TimeoutExpired, IndexError, ValueError) as error:
         raise StudioError(
             f"The model could not be examined before the run ({type(error).__name__}). Try again; if it stays so, "
             "check that enough memory is free."
         ) from error
+    if report.get("unreadable"):
+        raise StudioError(report["unreadable"])
+    return report
 
 
 def examine(shape: Any, config: QLoRAConfig) -> dict[str, Any]:
@@ -150,6 +161,10 @@ def examine(shape: Any, config: QLoRAConfig) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM
 
     report: dict[str, Any] = {"problems": [], "warnings": [], "fine": ""}
+    if config.attention == "sdpa" and getattr(shape.get_text_config(), "attn_logit_softcapping", None):
+        report["problems"].append(
+            f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
+        )
     if why := support.why_not(shape):
         report["warnings"].append(f"Chat and Evaluate will not answer with {config.model}: {why}.")
     try:
@@ -222,12 +237,11 @@ def _first_line(error: Exception) -> str:
 
 
 def main() -> None:
-    """Read a config and an adapter as JSON from standard input; write the report as its last line."""
-    from transformers import AutoConfig
-
+    """Read a model and an adapter as JSON from standard input; write the report as the last line."""
     asked = json.load(sys.stdin)
-    shape = AutoConfig.for_model(asked["shape"].pop("model_type"), **asked["shape"])
-    print(json.dumps(examine(shape, QLoRAConfig(**asked["adapter"]))))
+    shape, unreadable = read_config(Model(**asked["model"]))
+    report = examine(shape, QLoRAConfig(**asked["adapter"])) if shape else {"unreadable": unreadable}
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":
