@@ -10,6 +10,8 @@ from core.runs.config import QLoRAConfig
 from core.runs.targets import output_layer, require, resolve
 from core.train.adapter import lora_config
 
+# Families whose shared experts PEFT leaves out, since it adapts the experts of the same names as parameters.
+SHARED = {"deepseek_v3", "qwen3_next"}
 # Families without a group's layers: state-space models have neither half, some mixtures hold experts as parameters.
 WITHOUT = {
     "attention": {"mamba", "mamba2", "falcon_mamba"},
@@ -40,7 +42,9 @@ def test_groups_resolve_to_modules_that_peft_adapts_or_to_a_sentence(name):
         shape = lora_config(config, found.modules)
         shape.init_lora_weights = False
         adapted = get_peft_model(model, shape, low_cpu_mem_usage=True)
-        assert sorted(adapted.base_model.targeted_module_names) == sorted(found.matched)
+        left = set(found.matched).symmetric_difference(adapted.base_model.targeted_module_names)
+        assert bool(left) == (name in SHARED and group != "attention")
+        assert all(".mlp." in layer for layer in left)
 
 
 @pytest.mark.parametrize(

@@ -196,13 +196,26 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
         peft = get_peft_model(model, shape, low_cpu_mem_usage=True)
     except Exception as error:  # each kind of layer raises its own kinds
         report["problems"].append(
-            f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target modules, DoRA or "
+            f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target modules, Dropout, DoRA or "
             "Bias."
         )
         return
+    tuner = peft.base_model
+    parameters, left = tuner.targeted_parameter_names, set(found.matched) - set(tuner.targeted_module_names)
+    if parameters:
+        report["warnings"].append(
+            f"In {config.model}, PEFT adapts experts and routers as parameters, not as modules: "
+            f"{targets.short(parameters, 2)}. Name attention as the target to leave them alone."
+        )
+    if left:
+        report["warnings"].append(
+            f"PEFT gives no adapter to {targets.short(sorted(left), 2)} of {config.model}, whose names are those of "
+            "its experts' weights. Name attention as the target to train what is named."
+        )
     trained = sum(parameter.numel() for parameter in peft.parameters() if parameter.requires_grad)
     whole = f"; {len(found.whole)} are trained whole" if found.whole else ""
-    report["fine"] = f"{len(found.matched)} modules get an adapter{whole}: {trained:,} numbers are trained."
+    adapted = len(tuner.targeted_module_names) + len(parameters)
+    report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} numbers are trained."
 
 
 def _too_large_a_rank(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:

@@ -68,7 +68,7 @@ def resolve(model: "nn.Module", config: QLoRAConfig) -> Targets:
             layers = _group(name, linear)
             if name == ALL_LINEAR and refused:
                 found.notes.append(
-                    f"{ALL_LINEAR} leaves out {_short(refused)} of {config.model}: PEFT cannot adapt them in a Mamba "
+                    f"{ALL_LINEAR} leaves out {short(refused)} of {config.model}: PEFT cannot adapt them in a Mamba "
                     "block."
                 )
         else:
@@ -180,7 +180,7 @@ def _whole(model: "nn.Module", config: QLoRAConfig, found: Targets) -> list[str]
         # PEFT's `_set_trainable` compares the ends of names, without a dot before.
         layers = [key for key in names if key.endswith(wanted)]
         if not layers:
-            there = _short([key for key, module in model.named_modules() if key and not list(module.children())])
+            there = short([key for key, module in model.named_modules() if key and not list(module.children())])
             found.problems.append(
                 f"The module to train whole {wanted!r} is not in {config.model}. Expected one or more of: {there}."
             )
@@ -190,10 +190,10 @@ def _whole(model: "nn.Module", config: QLoRAConfig, found: Targets) -> list[str]
 
 def _nothing(what: str, config: QLoRAConfig, linear: list[str]) -> str:
     groups = [name for name in GROUPS if _group(name, linear)]
-    there = ", ".join(groups) + (f", or module names: {_short(linear)}" if linear else "")
+    there = ", ".join(groups) + (f", or module names: {short(linear)}" if linear else "")
     return f"{what} of {config.model}. Expected {there or 'another model: it has no linear layers'}."
 
 
-def _short(names: list[str]) -> str:
+def short(names: list[str], parts: int = 1) -> str:
     """Return the last parts of module names, each once."""
-    return ", ".join(sorted({name.rpartition(".")[2] for name in names}))
+    return ", ".join(sorted({".".join(name.split(".")[-parts:]) for name in names}))
