@@ -46,7 +46,7 @@ def here(monkeypatch):
 
 CASES = [
     ("llama", {"compute_dtype": "float16"}, "problem", "float16 cannot be trained on a CPU. Set Compute in to auto"),
-    ("llama", {"lora_init": "orthogonal", "lora_rank": 7}, "problem", "needs an even rank, and Rank is 7. Set it to 6 or 8"),
+    ("llama", {"lora_init": "orthogonal", "lora_rank": 7}, "problem", "and Rank is 7. Set it to 6 or 8"),
     ("llama", {"lora_init": "pissa", "quantization": "none", "lora_rank": 33}, "problem",
      "Rank 33 is above the smaller side of model.layers.0.self_attn.k_proj (16), and pissa has no more"),
     ("llama", {"lora_init": "loftq", "lora_rank": 17}, "problem", "Rank 17 is above the smaller side of"),
@@ -62,7 +62,7 @@ CASES = [
     ("gemma2", {}, "fine", "14 modules get an adapter"),
     ("mixtral", {"lora_targets": "experts.gate_up_proj"}, "problem", "is a parameter, not a module"),
     ("mixtral", {}, "warning", "PEFT adapts experts and routers as parameters, not as modules: experts.down_proj"),
-    ("mixtral", {"lora_dropout": 0.1}, "problem", "does not work with lora_dropout != 0). Change Target modules, Dropout"),
+    ("mixtral", {"lora_dropout": 0.1}, "problem", "work with lora_dropout != 0). Change Target modules, Dropout"),
     ("mixtral", {"lora_dora": True}, "problem", "does not work with use_dora=True). Change Target modules"),
     ("qwen3_next", {"lora_targets": "mlp"}, "warning", "PEFT gives no adapter to shared_expert.down_proj"),
     ("t5", {}, "warning", "Chat and Evaluate will not answer with tiny: t5 is an encoder-decoder model."),

@@ -21,15 +21,13 @@ from core.models.catalogue import Model
 from core.runs import targets
 from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
+from core.runs.knobs.lora import LoRAKnobs
 from core.runs.launch import PROJECT
 from core.settings import hardware
 
 _TIMEOUT_SECONDS = 120
-# What of a run decides the adapter.
-_ADAPTER_FIELDS = (
-    "model", "quantization", "lora_rank", "lora_alpha", "lora_targets", "lora_rslora", "lora_dora", "lora_bias",
-    "lora_init", "modules_to_save", "attention",
-)  # fmt: skip
+# What of a run decides what is found on the meta device.
+_ADAPTER_FIELDS = ("model", "quantization", "attention", *LoRAKnobs.model_fields)
 
 
 def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
