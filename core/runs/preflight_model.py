@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -38,11 +39,11 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
         config: the run.
     """
     problems = [*_file_problems(model, config), *_precision_problems(config), *_rank_problems(config)]
-    file = Path(model.path) / "config.json"
-    changed = file.stat().st_mtime_ns if model.local else 0
+    # A local model is known by its config's text, so that equal configs are examined once.
+    text = (Path(model.path) / "config.json").read_text(encoding="utf-8", errors="replace") if model.local else None
     adapter = {name: getattr(config, name) for name in _ADAPTER_FIELDS}
     try:
-        report = _report(model, changed, json.dumps(adapter))
+        report = _report(None if model.local else model, text, json.dumps(adapter))
     except StudioError as error:
         return _as_findings([*problems, str(error)])
     found = _as_findings([*problems, *report["problems"]], report["warnings"])
@@ -119,12 +120,12 @@ def _rank_problems(config: QLoRAConfig) -> list[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _report(model: Model, changed: int, adapter: str) -> dict[str, Any]:
+def _report(model: Model | None, text: str | None, adapter: str) -> dict[str, Any]:
     """Return the report of `examine`, made in another process.
 
     Args:
-        model: the model.
-        changed: when the config was changed, a part of the cache's key.
+        model: a model of the Hub; None for a local one.
+        text: a local model's config.json; None for a model of the Hub.
         adapter: the run's fields of `_ADAPTER_FIELDS`, as JSON.
 
     Raises:
@@ -134,7 +135,7 @@ def _report(model: Model, changed: int, adapter: str) -> dict[str, Any]:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "core.runs.preflight_model"],
-            input=json.dumps({"model": asdict(model), "adapter": json.loads(adapter)}),
+            input=json.dumps({"model": model and asdict(model), "text": text, "adapter": json.loads(adapter)}),
             capture_output=True, text=True, env=environment, timeout=_TIMEOUT_SECONDS,
         )  # fmt: skip
         report = json.loads(done.stdout.splitlines()[-1])
@@ -194,8 +195,8 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
         peft = get_peft_model(model, shape, low_cpu_mem_usage=True)
     except Exception as error:  # each kind of layer raises its own kinds
         report["problems"].append(
-            f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target modules, Dropout, DoRA or "
-            "Bias."
+            f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target "
+            "modules, Dropout, DoRA or Bias."
         )
         return
     tuner = peft.base_model
@@ -247,12 +248,26 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
+def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the report on a model, or why its config cannot be read.
+
+    Args:
+        asked: "model" and "text" as `_report` has them, and "adapter", fields of the run.
+    """
+    config = QLoRAConfig(**asked["adapter"])
+    if asked["model"]:
+        shape, unreadable = read_config(Model(**asked["model"]))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "config.json").write_text(asked["text"], encoding="utf-8")
+            shape, unreadable = read_config(Model(config.model, config.model, folder, local=True))
+        unreadable = unreadable.replace(folder, config.model)
+    return examine(shape, config) if shape else {"unreadable": unreadable}
+
+
 def main() -> None:
     """Read a model and an adapter as JSON from standard input; write the report as the last line."""
-    asked = json.load(sys.stdin)
-    shape, unreadable = read_config(Model(**asked["model"]))
-    report = examine(shape, QLoRAConfig(**asked["adapter"])) if shape else {"unreadable": unreadable}
-    print(json.dumps(report))
+    print(json.dumps(answer(json.load(sys.stdin))))
 
 
 if __name__ == "__main__":
