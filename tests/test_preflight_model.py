@@ -126,6 +126,7 @@ def test_a_refused_run_starts_no_process_and_leaves_no_folder(runs, monkeypatch)
 
 def test_an_examination_that_ends_without_a_report_is_a_sentence(studio, monkeypatch):
     folder_of(studio, "llama")
+    preflight_model._report.cache_clear()
     dead = subprocess.CompletedProcess([], -9, "", "")
     monkeypatch.setattr(preflight_model.subprocess, "run", lambda *_, **__: dead)
     found = preflight_model.findings(catalogue.find(studio, "tiny"), QLoRAConfig(model="tiny"))
