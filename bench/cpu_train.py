@@ -52,7 +52,7 @@ def trl_trainer(rows, model, out, checkpointing):
     from trl import SFTConfig, SFTTrainer
 
     from core.runs.config import QLoRAConfig
-    from core.train.arguments import lora_config
+    from core.train.adapter import lora_config
 
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
@@ -68,7 +68,11 @@ def trl_trainer(rows, model, out, checkpointing):
     data = Dataset.from_list([{"input_ids": r["input_ids"], "labels": r["labels"]} for r in rows])
     tokenizer = AutoTokenizer.from_pretrained(model)
     return SFTTrainer(
-        base, arguments, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(QLoRAConfig())
+        base,
+        arguments,
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=lora_config(QLoRAConfig(), "all-linear"),
     )
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.runs.config import Group, QLoRAConfig, applies, group_of, is_basic
-from core.runs.knobs.lora import ATTENTION_MODULES
 
 FIELDS = QLoRAConfig.model_fields
 WHOLE = [name for name, field in FIELDS.items() if field.annotation is int]
@@ -112,14 +111,15 @@ def test_all_problems_are_told_at_once():
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("all-linear", "all-linear"),
-        ("attention", list(ATTENTION_MODULES)),
+        ("all-linear", ["all-linear"]),
+        ("All-Linear", ["all-linear"]),
+        ("attention, MLP", ["attention", "mlp"]),
         ("q_proj", ["q_proj"]),
         (" q_proj , v_proj,, ", ["q_proj", "v_proj"]),
     ],
 )
 def test_target_modules_are_read_from_a_list_with_commas(said, meant):
-    assert QLoRAConfig(lora_targets=said).target_modules == meant
+    assert QLoRAConfig(lora_targets=said).target_names == meant
 
 
 @pytest.mark.parametrize("said", [",", " ", " , ,"])

@@ -213,7 +213,8 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
 
     from core.models.loading import LoadedBase
     from core.runs.config import QLoRAConfig
-    from core.train.arguments import lora_config, sft_config
+    from core.train.adapter import lora_config
+    from core.train.arguments import sft_config
     from core.train.trainer import StudioTrainer
 
     steps, rows = 50, [row for seed in range(50) for row in random_rows([30, 12, 21, 7], seed=seed)]
@@ -235,7 +236,11 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
     )  # fmt: skip
     data = Dataset.from_list([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
     trl = SFTTrainer(
-        model=tiny_llama(), args=plain, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(config)
+        model=tiny_llama(),
+        args=plain,
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=lora_config(config, "all-linear"),
     )
     begun = dict(studio.model.named_parameters())
     for name, parameter in trl.model.named_parameters():

@@ -37,7 +37,7 @@ def test_the_papers_numbers_are_the_papers():
     """Dettmers et al. 2023, appendix B.2 and table 9: 7B and 13B on OASST1."""
     config = QLORA_PAPER_7B.config()
     assert (config.lora_rank, config.lora_alpha, config.lora_dropout) == (64, 16, 0.1)
-    assert config.target_modules == "all-linear"
+    assert config.target_names == ["all-linear"]
     assert (config.learning_rate, config.scheduler, config.warmup_ratio) == (2e-4, "constant", 0.0)
     assert config.batch_size * config.gradient_accumulation == 16
     assert (config.max_grad_norm, config.adam_beta2, config.optimizer) == (0.3, 0.999, "paged_adamw_32bit")

@@ -13,7 +13,8 @@ from core.data.tokens import Renderer
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.arguments import OPTIMIZERS, lora_config, sft_config
+from core.train.adapter import lora_config
+from core.train.arguments import OPTIMIZERS, sft_config
 from core.train.trainer import StudioTrainer, answer_of
 
 LENGTHS = [30, 12, 45, 7]
@@ -138,7 +139,11 @@ def test_a_changed_knob_arrives(tmp_path, monkeypatch, knob):
     kind, name = place.split(".")
 
     def arrived(config: QLoRAConfig):
-        made = lora_config(config) if kind == "lora" else sft_config(config, str(tmp_path), total_steps=100)
+        made = (
+            lora_config(config, config.target_names)
+            if kind == "lora"
+            else sft_config(config, str(tmp_path), total_steps=100)
+        )
         return getattr(made, name)
 
     assert arrived(QLoRAConfig(**{knob: value})) == expected

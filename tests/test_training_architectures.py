@@ -10,7 +10,9 @@ from peft import get_peft_model
 
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
-from core.train.arguments import lora_config, sft_config
+from core.runs.targets import require
+from core.train.adapter import lora_config
+from core.train.arguments import sft_config
 from core.train.trainer import StudioTrainer
 
 STEPS = 3
@@ -78,7 +80,8 @@ def test_loss_and_three_steps_equal_transformers_and_peft(name, small_tokenizer,
 
     if name in RANDOM_ROUTING:
         return
-    peft = get_peft_model(copy.deepcopy(plain), lora_config(trainer.config_of_test))
+    config = trainer.config_of_test
+    peft = get_peft_model(copy.deepcopy(plain), lora_config(config, require(plain, config).modules))
     initial = {key: value.clone() for key, value in trainer.model.state_dict().items() if "lora_" in key}
     missing = peft.load_state_dict(initial, strict=False)
     assert initial

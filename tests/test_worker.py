@@ -131,7 +131,7 @@ input()
 @pytest.mark.parametrize(
     ("over", "words"),
     [
-        ({"lora_targets": "q_proj,nonsense"}, "nonsense are not in"),
+        ({"lora_targets": "q_proj,nonsense"}, "'nonsense' matches no module of"),
         ({"max_length": 100_000}, "8192"),
         ({"max_length": 16}, "nothing to learn within 16 tokens"),
     ],

@@ -66,6 +66,10 @@ def find(settings: Settings, name: str, revision: str = "") -> Model:
     )
     if not name or "/" in name or not (path := inside(settings.models_dir, name, "model name", links=True)).is_dir():
         raise StudioError(f"There is no model {name!r}. {expected}")
+    if not (path / "config.json").is_file() and (path / "adapter_config.json").is_file():
+        raise StudioError(
+            f"The model folder {name!r} is an adapter, not a base model. Choose its base model. {expected}"
+        )
     if not (path / "config.json").is_file():
         raise StudioError(f"The model folder {name!r} has no config.json. Put a transformers model there. {expected}")
     return Model(name, name, str(path), local=True)

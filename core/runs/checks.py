@@ -3,8 +3,6 @@
 import importlib.util
 import shutil
 from collections import Counter
-from dataclasses import dataclass
-from typing import Literal
 
 import psutil
 
@@ -15,19 +13,13 @@ from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.models import catalogue
 from core.models.catalogue import Model
+from core.runs import preflight_model
 from core.runs.config import QLoRAConfig
+from core.runs.findings import Finding
 from core.settings import Settings, hardware
 
 _LOOKED_AT = 400  # rows rendered to see what the template and the length make of them
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Attributes: level: "problem" stops a run, "warning" may not, "fine" is good news."""
-
-    level: Literal["problem", "warning", "fine"]
-    text: str
 
 
 def check(settings: Settings, config: QLoRAConfig) -> list[Finding]:
@@ -37,6 +29,7 @@ def check(settings: Settings, config: QLoRAConfig) -> list[Finding]:
     rows = _rows(settings, config, found)
     if model is not None:
         _shape(model, config, found)
+        found += preflight_model.findings(model, config)
         if rows is not None:
             _rendered(model, config, rows, found)
     order = {"problem": 0, "warning": 1, "fine": 2}
@@ -74,16 +67,10 @@ def _rows(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> dict
 
 def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
     """Length and memory against what the model's own config says."""
-    from transformers import AutoConfig
-
-    try:
-        shape = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        found.append(Finding("problem", f"The model's config.json cannot be read ({reason}). Choose another model."))
-        return
-    text = shape.get_text_config()
-    context = getattr(text, "max_position_embeddings", None)
+    shape, _ = preflight_model.read_config(model)
+    if shape is None:
+        return  # `preflight_model.findings` reports it
+    context = getattr(shape.get_text_config(), "max_position_embeddings", None)
     if context and config.max_length > context:
         text = f"Maximum length {config.max_length:,} is more than {config.model} can read ({context:,} tokens)."
         found.append(Finding("problem", f"{text} Set it to {context:,} or less."))
@@ -91,11 +78,8 @@ def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
 
 def _vocabulary(model: Model) -> int | None:
     """Return the rows of the embedding matrix by the model's config; None where that cannot be read (see `_shape`)."""
-    from transformers import AutoConfig
-
-    try:
-        shape = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
-    except (OSError, ValueError):
+    shape, _ = preflight_model.read_config(model)
+    if shape is None:
         return None
     return getattr(shape.get_text_config(), "vocab_size", None)
 

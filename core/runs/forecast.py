@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.runs.config import QLoRAConfig
-from core.runs.knobs.lora import ALL_LINEAR, ATTENTION_MODULES
+from core.runs.knobs.lora import ALL_LINEAR, ATTENTION, MLP
 
 _MIB = 2**20
 # Bytes an adapter weight's optimiser state takes on the GPU; paged state moves out when room is short.
@@ -129,10 +129,10 @@ def _weight_bytes(config: QLoRAConfig, dtype_bytes: int) -> float:
 
 
 def _trained(shape: Shape, config: QLoRAConfig) -> int:
-    targets = config.target_modules
-    names = shape.linears if targets == ALL_LINEAR else [n for n in shape.linears if n in targets]
-    if targets == list(ATTENTION_MODULES):
-        names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    attention, mlp = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
+    groups = {ALL_LINEAR: attention + mlp, ATTENTION: attention, MLP: mlp}
+    targets = {part for name in config.target_names for part in groups.get(name, [name.rpartition(".")[2]])}
+    names = [name for name in shape.linears if name in targets]
     a_layer = sum(sum(shape.linears[name]) for name in names) * config.lora_rank
     magnitudes = sum(shape.linears[name][1] for name in names) * config.lora_dora
     whole = {"lm_head": shape.vocabulary * shape.hidden, "embed_tokens": shape.vocabulary * shape.hidden}

@@ -20,7 +20,7 @@ from core import quotas
 from core.errors import StudioError
 from core.models import catalogue
 from core.quotas import Quotas
-from core.runs import checkpoints
+from core.runs import checkpoints, preflight_model
 from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.launch import launch
 from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
@@ -34,9 +34,11 @@ def lock(store: RunStore) -> FileLock:
 def submit(store: RunStore, config: QLoRAConfig) -> Run:
     """Make a run directory for `config` and put it behind those that wait; with none before it, it starts at once.
 
-    Raises StudioError when the subset or the model does not exist.
+    Raises StudioError when the subset or the model does not exist, or preflight refuses the model or its adapter.
     """
-    catalogue.check_access(catalogue.find(store.settings, config.model, config.revision))
+    model = catalogue.find(store.settings, config.model, config.revision)
+    catalogue.check_access(model)
+    preflight_model.require(model, config)
     with lock(store):
         quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
         run = store.create(config)

@@ -1,9 +1,8 @@
-"""The knobs of a run as PEFT and TRL take them."""
+"""The knobs of a run as TRL takes them."""
 
 from pathlib import Path
 
 import torch
-from peft import LoraConfig
 from trl import SFTConfig
 
 from core.models.loading import resolve_dtype
@@ -21,22 +20,6 @@ OPTIMIZERS = {
 }
 
 TRACKED_AS = "qlora-studio"  # the project that a tracker files runs under
-
-
-def lora_config(config: QLoRAConfig) -> LoraConfig:
-    return LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=config.target_modules,
-        use_rslora=config.lora_rslora,
-        use_dora=config.lora_dora,
-        # LoftQ starts from the default and is put in its place once the quantized weights are there
-        init_lora_weights=True if config.lora_init in ("default", "loftq") else config.lora_init,
-        bias=config.lora_bias,
-        modules_to_save=config.whole_modules or None,
-        task_type="CAUSAL_LM",
-    )
 
 
 def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTConfig:

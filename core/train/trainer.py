@@ -16,9 +16,10 @@ from core.data.tokens import IGNORED, Renderer
 from core.models.loading import LoadedBase
 from core.models.probing import close
 from core.models.tokenizer import padding_id
+from core.runs import targets
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
-from core.train.arguments import lora_config
+from core.train.adapter import lora_config
 from core.train.batches import count_tokens, learned, pack, pad
 from core.train.determinism import suspended
 from core.train.kernels.install import install
@@ -59,7 +60,7 @@ class StudioTrainer(SFTTrainer):
             processing_class=base.tokenizer,
             train_dataset=Dataset.from_list(rows),
             data_collator=self.collate if ranks.alone else self._collate_share,
-            peft_config=lora_config(config),
+            peft_config=lora_config(config, targets.require(base.model, config).modules),
             **options,
         )
         if config.lora_init == "loftq":

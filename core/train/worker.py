@@ -21,7 +21,7 @@ from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.importing import uncollected, uncompiled
 from core.models import catalogue
-from core.runs import checkpoints, checks, fitting, process, report
+from core.runs import checkpoints, checks, fitting, process, report, targets
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter, NoEvents
@@ -243,15 +243,7 @@ def _check(config: QLoRAConfig, base) -> None:
             f"Maximum length {config.max_length} is more than {config.model} can read ({context} tokens). "
             f"Set it to {context} or less."
         )
-    if isinstance(config.target_modules, list):
-        present = {name.rpartition(".")[2] for name, _ in base.model.named_modules()}
-        if unknown := [name for name in config.target_modules if name not in present]:
-            linear = sorted(
-                {name.rpartition(".")[2] for name, m in base.model.named_modules() if "Linear" in type(m).__name__}
-            )
-            raise StudioError(
-                f"Target modules {', '.join(unknown)} are not in {config.model}. It has: {', '.join(linear)}."
-            )
+    base.choices += targets.require(base.model, config).notes
 
 
 if __name__ == "__main__":

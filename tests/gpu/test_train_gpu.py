@@ -22,7 +22,7 @@ def trl_losses(folder, rows, adapter, out):
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
     from trl import SFTConfig, SFTTrainer
 
-    from core.train.arguments import lora_config
+    from core.train.adapter import lora_config
 
     nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
                              bnb_4bit_compute_dtype=torch.bfloat16)  # fmt: skip
@@ -37,7 +37,11 @@ def trl_losses(folder, rows, adapter, out):
     data = Dataset.from_list([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     trainer = SFTTrainer(
-        base, arguments, train_dataset=data, processing_class=tokenizer, peft_config=lora_config(QLoRAConfig())
+        base,
+        arguments,
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=lora_config(QLoRAConfig(), "all-linear"),
     )
     adapter.update({n: p.detach().float().clone() for n, p in trainer.model.named_parameters() if p.requires_grad})
     trainer.train()

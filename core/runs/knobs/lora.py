@@ -6,11 +6,9 @@ from pydantic import BaseModel, field_validator
 
 from core.runs.knobs import knob
 
-ALL_LINEAR, ATTENTION = "all-linear", "attention"
-# What the projections of attention are called in the families that transformers knows.
-ATTENTION_MODULES = (
-    "q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "out_proj", "c_attn", "query_key_value", "attention.dense",
-)  # fmt: skip
+ALL_LINEAR, ATTENTION, MLP = "all-linear", "attention", "mlp"
+# Groups of modules; core/runs/targets.py resolves them on the model.
+GROUPS = (ALL_LINEAR, ATTENTION, MLP)
 
 
 class LoRAKnobs(BaseModel):
@@ -28,8 +26,9 @@ class LoRAKnobs(BaseModel):
     )  # fmt: skip
     lora_targets: str = knob(
         ALL_LINEAR, "LoRA", "Target modules",
-        f"'{ALL_LINEAR}', '{ATTENTION}', or the model's own module names with commas between, such as q_proj,v_proj. "
-        "Fewer targets train faster and learn less.",
+        f"Linear layers that get an adapter: '{ALL_LINEAR}' (all but the output layer), '{ATTENTION}', '{MLP}', or "
+        "names of modules or their ends, separated by commas, such as q_proj,self_attn.v_proj. Fewer targets train "
+        "faster and learn less.",
         min_length=1,
     )  # fmt: skip
     lora_rslora: bool = knob(
@@ -42,24 +41,26 @@ class LoRAKnobs(BaseModel):
     )  # fmt: skip
     lora_bias: Literal["none", "all", "lora_only"] = knob(
         "none", "LoRA", "Bias",
-        "Whether biases are trained too; Llama has none.",
+        "Biases to train: none, all of the model's, or those of the adapted layers. Llama has none.",
     )  # fmt: skip
     lora_init: Literal["default", "gaussian", "orthogonal", "pissa", "loftq"] = knob(
         "default", "LoRA", "Initialisation",
-        "How the adapter starts. Default: at nothing, so that training starts from the base model. PiSSA: from the "
-        "weights' largest directions (only without quantization). LoftQ: from what NF4 lost (only with NF4, on a GPU).",
+        "How the adapter starts. Default and Gaussian: at zero output, so that training starts from the base model. "
+        "Orthogonal: from orthogonal matrices, which need an even rank; its output is not zero. PiSSA: from the "
+        "weights' largest directions (only without quantization). LoftQ: from what NF4 lost (only with NF4, on a GPU). "
+        "The rank of PiSSA and LoftQ is at most the smaller side of every target.",
     )  # fmt: skip
     modules_to_save: str = knob(
         "", "LoRA", "Modules to train whole",
-        "Names with commas between, such as lm_head,embed_tokens: for a model that must learn new tokens. Takes much "
-        "memory.",
+        "Ends of module names, separated by commas, such as lm_head,embed_tokens: for a model that must learn new "
+        "tokens. Every module whose name ends so is trained whole. Takes much memory.",
     )  # fmt: skip
 
     @field_validator("lora_targets")
     @classmethod
     def _names_something(cls, value: str) -> str:
         if not any(name.strip() for name in value.split(",")):
-            raise ValueError(f"expected {ALL_LINEAR!r}, {ATTENTION!r} or module names with commas between")
+            raise ValueError(f"expected {ALL_LINEAR!r}, {ATTENTION!r}, {MLP!r} or module names, separated by commas")
         return value
 
     @property
@@ -67,11 +68,7 @@ class LoRAKnobs(BaseModel):
         return [name.strip() for name in self.modules_to_save.split(",") if name.strip()]
 
     @property
-    def target_modules(self) -> str | list[str]:
-        """What PEFT is given: "all-linear" or a list of module names."""
-        chosen = self.lora_targets.strip()
-        if chosen == ALL_LINEAR:
-            return ALL_LINEAR
-        if chosen == ATTENTION:
-            return list(ATTENTION_MODULES)
-        return [name.strip() for name in chosen.split(",") if name.strip()]
+    def target_names(self) -> list[str]:
+        """Return the groups and module names of Target modules; core/runs/targets.py resolves them on the model."""
+        names = [name.strip() for name in self.lora_targets.split(",") if name.strip()]
+        return [name.lower() if name.lower() in GROUPS else name for name in names]

@@ -1,0 +1,274 @@
+"""Preflight checks of a model and its adapter, made on the meta device: no weight is read and no memory is taken.
+
+`findings` looks at the files and the settings; a process of its own reads the config, builds the model without weights
+and applies the adapter (`python -m core.runs.preflight_model`), so that the page's process imports no torch. Nearly all
+of its time goes to imports. A report is cached by everything that it depends on.
+"""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from core.errors import StudioError
+from core.models import support
+from core.models.catalogue import Model
+from core.runs import targets
+from core.runs.config import QLoRAConfig
+from core.runs.findings import Finding
+from core.runs.knobs.lora import LoRAKnobs
+from core.runs.launch import PROJECT
+from core.settings import hardware
+
+_TIMEOUT_SECONDS = 120
+# What of a run decides what is found on the meta device.
+_ADAPTER_FIELDS = ("model", "quantization", "attention", *LoRAKnobs.model_fields)
+
+
+def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
+    """Return what would go wrong with the model or the adapter of a run.
+
+    Args:
+        model: a model whose config.json can be had.
+        config: the run.
+    """
+    problems = [*_file_problems(model, config), *_precision_problems(config), *_rank_problems(config)]
+    # A local model is known by its config's text, so that equal configs are examined once.
+    text = (Path(model.path) / "config.json").read_text(encoding="utf-8", errors="replace") if model.local else None
+    adapter = {name: getattr(config, name) for name in _ADAPTER_FIELDS}
+    try:
+        report = _report(None if model.local else model, text, json.dumps(adapter))
+    except StudioError as error:
+        return _as_findings([*problems, str(error)])
+    found = _as_findings([*problems, *report["problems"]], report["warnings"])
+    return found if report["problems"] else [*found, Finding("fine", report["fine"])]
+
+
+def require(model: Model, config: QLoRAConfig) -> None:
+    """Refuse a run that the model or its adapter cannot make.
+
+    Raises:
+        StudioError: every problem, a sentence each.
+    """
+    if problems := [found.text for found in findings(model, config) if found.level == "problem"]:
+        raise StudioError(" ".join(problems))
+
+
+def read_config(model: Model) -> tuple[Any | None, str]:
+    """Return a model's config, or None and a sentence on why transformers cannot read it."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False), ""
+    except (OSError, ValueError, KeyError) as error:
+        text = str(error).strip()
+        if "trust_remote_code" in text or "custom code" in text:
+            return None, (
+                f"{model.name} needs Python code of its own, which the studio never runs. Choose a model that "
+                "transformers has."
+            )
+        reason = text.splitlines()[0] if text else type(error).__name__
+        return None, f"The model's config.json cannot be read ({reason}). Choose another model."
+
+
+def _as_findings(problems: list[str], warnings: Iterable[str] = ()) -> list[Finding]:
+    return [*(Finding("problem", text) for text in problems), *(Finding("warning", text) for text in warnings)]
+
+
+def _file_problems(model: Model, config: QLoRAConfig) -> list[str]:
+    """Return problems of a local model's files; those of a Hub model are known once it is downloaded."""
+    if not model.local:
+        return []
+    folder = Path(model.path)
+    if (folder / "adapter_config.json").is_file():
+        return [f"{config.model} is an adapter, not a base model. Choose {_base_of(folder)}."]
+    if any(folder.glob("*.safetensors")) or not any(folder.glob("pytorch_model*.bin")):
+        return []
+    return [
+        f"{config.model} has its weights in pytorch_model.bin only, which can run code when it is read. Save it as "
+        "safetensors: load it in transformers and call save_pretrained."
+    ]
+
+
+def _base_of(folder: Path) -> str:
+    try:
+        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    return f"its base model, {base}" if base else "its base model"
+
+
+def _precision_problems(config: QLoRAConfig) -> list[str]:
+    if config.compute_dtype != "float16" or hardware().device != "cpu":
+        return []
+    # Measured: torch has no float16 autocast for training here, and its products take 100 times as long as float32's.
+    return ["float16 cannot be trained on a CPU. Set Compute in to auto, bfloat16 or float32."]
+
+
+def _rank_problems(config: QLoRAConfig) -> list[str]:
+    if config.lora_init != "orthogonal" or config.lora_rank % 2 == 0:
+        return []
+    lower = max(2, config.lora_rank - 1)
+    return [f"Orthogonal initialisation needs an even rank, and Rank is {config.lora_rank}. Set it to {lower} or "
+            f"{config.lora_rank + 1}."]  # fmt: skip
+
+
+@functools.lru_cache(maxsize=64)
+def _report(model: Model | None, text: str | None, adapter: str) -> dict[str, Any]:
+    """Return the report of `examine`, made in another process.
+
+    Args:
+        model: a model of the Hub; None for a local one.
+        text: a local model's config.json; None for a model of the Hub.
+        adapter: the run's fields of `_ADAPTER_FIELDS`, as JSON.
+
+    Raises:
+        StudioError: there is no report. Nothing is cached then: a network may come back.
+    """
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "core.runs.preflight_model"],
+            input=json.dumps({"model": model and asdict(model), "text": text, "adapter": json.loads(adapter)}),
+            capture_output=True, text=True, env=environment, timeout=_TIMEOUT_SECONDS,
+        )  # fmt: skip
+        report = json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.TimeoutExpired, IndexError, ValueError) as error:
+        raise StudioError(
+            f"The model could not be examined before the run ({type(error).__name__}). Try again; if it stays so, "
+            "check that enough memory is free."
+        ) from error
+    if report.get("unreadable"):
+        raise StudioError(report["unreadable"])
+    return report
+
+
+def examine(shape: Any, config: QLoRAConfig) -> dict[str, Any]:
+    """Build a model without weights, apply the adapter, and report.
+
+    Args:
+        shape: the model's `PretrainedConfig`.
+        config: the run.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    report: dict[str, Any] = {"problems": [], "warnings": [], "fine": ""}
+    if config.attention == "sdpa" and getattr(shape.get_text_config(), "attn_logit_softcapping", None):
+        report["problems"].append(
+            f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
+        )
+    if why := support.why_not(shape):
+        report["warnings"].append(f"Chat and Evaluate will not answer with {config.model}: {why}.")
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32, trust_remote_code=False)
+    except Exception as error:  # each family raises its own kinds for a config that it cannot build
+        report["problems"].append(
+            f"transformers cannot build {config.model} from its config.json ({_first_line(error)}). Choose another "
+            "model, or mend its config."
+        )
+        return report
+    found = targets.resolve(model, config)
+    report["problems"] += [*found.problems, *_too_large_a_rank(model, found, config), *_quantized(model, found, config)]
+    report["warnings"] += found.notes
+    if not report["problems"]:
+        _apply(model, found, config, report)
+    return report
+
+
+def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict[str, Any]) -> None:
+    """Apply the adapter as PEFT does; report what it refuses, or how much is trained."""
+    from peft import get_peft_model
+
+    from core.train.adapter import lora_config
+
+    shape = lora_config(config, found.modules)
+    shape.init_lora_weights = False  # Initial values need weights; their conditions are checked by name.
+    try:
+        peft = get_peft_model(model, shape, low_cpu_mem_usage=True)
+    except Exception as error:  # each kind of layer raises its own kinds
+        report["problems"].append(
+            f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target "
+            "modules, Dropout, DoRA or Bias."
+        )
+        return
+    tuner = peft.base_model
+    parameters, left = tuner.targeted_parameter_names, set(found.matched) - set(tuner.targeted_module_names)
+    if parameters:
+        report["warnings"].append(
+            f"In {config.model}, PEFT adapts experts and routers as parameters, not as modules: "
+            f"{targets.short(parameters, 2)}. Name attention as the target to leave them alone."
+        )
+    if left:
+        report["warnings"].append(
+            f"PEFT gives no adapter to {targets.short(sorted(left), 2)} of {config.model}, whose names are those of "
+            "its experts' weights. Name attention as the target to train what is named."
+        )
+    trained = sum(parameter.numel() for parameter in peft.parameters() if parameter.requires_grad)
+    whole = f"; {len(found.whole)} are trained whole" if found.whole else ""
+    adapted = len(tuner.targeted_module_names) + len(parameters)
+    report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} numbers are trained."
+
+
+def _too_large_a_rank(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:
+    """Check initialisations by singular vectors, of which a matrix has as many as its smaller side."""
+    from peft.tuners.tuners_utils import _get_in_out_features
+
+    if config.lora_init not in ("pissa", "loftq"):
+        return []
+    sides = {name: _get_in_out_features(model.get_submodule(name)) for name in found.matched}
+    known = {name: min(pair) for name, pair in sides.items() if None not in pair}
+    name = min(known, key=known.__getitem__, default=None)
+    if name is None or config.lora_rank <= known[name]:
+        return []
+    return [f"Rank {config.lora_rank} is above the smaller side of {name} ({known[name]}), and {config.lora_init} has "
+            f"no more directions. Set Rank to {known[name]} or less, or Initialisation to default."]  # fmt: skip
+
+
+def _quantized(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:
+    """Check that no module that is trained whole is quantized; the output layer never is."""
+    if config.quantization == "none":
+        return []
+    linear, refused = targets.linear_layers(model)
+    inside = [name for name in found.whole if any(f"{layer}.".startswith(f"{name}.") for layer in [*linear, *refused])]
+    if not inside:
+        return []
+    return [f"{inside[0]} is quantized to {config.quantization} and cannot be trained whole. Remove it from Modules to "
+            "train whole, or set Quantization to none."]  # fmt: skip
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the report on a model, or why its config cannot be read.
+
+    Args:
+        asked: "model" and "text" as `_report` has them, and "adapter", fields of the run.
+    """
+    config = QLoRAConfig(**asked["adapter"])
+    if asked["model"]:
+        shape, unreadable = read_config(Model(**asked["model"]))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "config.json").write_text(asked["text"], encoding="utf-8")
+            shape, unreadable = read_config(Model(config.model, config.model, folder, local=True))
+        unreadable = unreadable.replace(folder, config.model)
+    return examine(shape, config) if shape else {"unreadable": unreadable}
+
+
+def main() -> None:
+    """Read a model and an adapter as JSON from standard input; write the report as the last line."""
+    print(json.dumps(answer(json.load(sys.stdin))))
+
+
+if __name__ == "__main__":
+    main()

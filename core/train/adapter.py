@@ -1,0 +1,26 @@
+"""The adapter settings of a run as PEFT takes them. Apart from TRL, whose import takes seconds."""
+
+from peft import LoraConfig
+
+from core.runs.config import QLoRAConfig
+
+
+def lora_config(config: QLoRAConfig, targets: str | list[str]) -> LoraConfig:
+    """Return the adapter of a run.
+
+    Args:
+        targets: the modules as core/runs/targets.py resolved them on the model.
+    """
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=targets,
+        use_rslora=config.lora_rslora,
+        use_dora=config.lora_dora,
+        # LoftQ starts from the default and is put in its place once the quantized weights are there
+        init_lora_weights=True if config.lora_init in ("default", "loftq") else config.lora_init,
+        bias=config.lora_bias,
+        modules_to_save=config.whole_modules or None,
+        task_type="CAUSAL_LM",
+    )
