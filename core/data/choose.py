@@ -81,6 +81,11 @@ def choose(rows: Rows, recipe: Recipe) -> Chosen:
 def _too_few(rows: Rows, recipe: Recipe, wanted: int, there: int) -> str:
     name = rows.about.source.name
     among = "" if recipe.view == View() and not recipe.sql else " that the filters let through"
+    if rows.reading.format == "undecided":
+        return (
+            f"No row of {name!r} can be used, because how the rows are read is not chosen yet. Choose it at the top of "
+            f"the Data tab, or see the choices with: python -m core data about {rows.about.id}"
+        )
     if not there:
         return f"{name!r} has no usable rows to train on{among}."
     return (

@@ -1,4 +1,4 @@
-"""The top of the Data tab: open a data set, say how its rows are read."""
+"""The top of the Data tab: open a data set from a file, a folder or the Hub."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,22 +7,17 @@ from typing import Any
 
 import gradio as gr
 
-from components.conversation import chips_html, empty_html
-from components.model_form import given
 from components.progress_bar import ProgressBar, build_progress_bar, gone
 from core import access
-from core.data import derive, formats, readers, sources, table, tasks
-from core.data.formats import Reading, by_name
+from core.data import derive, readers, sources, table
 from core.errors import StudioError
 from core.jobs import Job, Jobs
 from core.limits import Limits
 from core.quotas import Quotas
 from core.settings import Settings, inside
-from studio.data.lens import lens_of
 from studio.following import follow
 from studio.told import info, warn
 
-_FORMATS = [(form.label, form.name) for form in formats.FORMATS]
 _TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
 
 
@@ -57,13 +52,14 @@ class Opening:
         def opened(done: Job) -> list[Any]:
             data = done.result
             about = derive.derive(self.settings, data, data.detected)
-            if not about.usable:
+            title = f"Opened {data.source.name}"
+            if data.detected.format == "undecided":
+                warn("No format is sure. Answer the question below; no row is usable until then.", title=title)
+            elif not about.usable:
                 reason = next(iter(about.problems), "no text")
-                warn(f"No row can be used as it is read now ({reason}). Choose another reading below.",
-                           title=f"Opened {data.source.name}")  # fmt: skip
+                warn(f"No row can be used as it is read now ({reason}). Choose another reading below.", title=title)
             else:
-                info(f"{data.rows:,} rows, {about.usable:,} usable: {data.evidence}.",
-                        title=f"Opened {data.source.name}")  # fmt: skip
+                info(f"{data.rows:,} rows, {about.usable:,} usable: {data.evidence}.", title=title)
             return [gr.update(choices=self.choices(), value=data.id)]
 
         yield from follow(job, 1, opened)
@@ -100,75 +96,6 @@ class Opening:
         else:
             yield [*gone(), None, gr.skip()]
 
-    def read_again(self, state: dict, **values: Any) -> Iterator[list[Any]]:
-        """Read the rows as the form says."""
-        lens = lens_of(state)
-        data = lens.data(self.settings)
-        reading = Reading(**given(values))
-        form = by_name(reading.format)
-        known = {column.name for column in data.columns} | set(data.nested)
-        if unknown := [column for column in reading.columns.values() if column not in known]:
-            raise StudioError(f"There is no column {unknown[0]!r}. There are: {', '.join(sorted(known))}.")
-        if strange := [slot for slot in reading.columns if slot not in form.slots]:
-            raise StudioError(f"{form.label} has no {strange[0]!r}. It has: {', '.join(form.slots)}.")
-        job = self.jobs.start(
-            f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
-        )
-
-        def ended(done: Job) -> list[Any]:
-            view = lens.view.model_copy(update={"filters": []})
-            return [lens.model_copy(update={"reading": reading, "view": view}).model_dump()]
-
-        yield from follow(job, 1, ended)
-
-    def summary(self, state: dict) -> str:
-        """What is in the data set, as chips."""
-        lens = lens_of(state)
-        if not lens.dataset:
-            return empty_html("Open a data set: choose one above, upload a file, or name one on the Hub.")
-        about = lens.data(self.settings)
-        read = derive.derive(self.settings, about, lens.read_as(self.settings))
-        chips = [(f"{about.rows:,}", "rows", False), (f"{read.usable:,}", "usable", False)]
-        chips += [(f"{count:,}", split, False) for split, count in about.splits.items() if len(about.splits) > 1]
-        form = by_name(read.reading.format)
-        evidence = about.evidence if read.reading == about.detected else "as you said"
-        chips.append((form.label, evidence, False))
-        if read.ends_on_user:
-            chips.append((f"{read.ends_on_user:,}", "end on a user turn: trained up to their last answer", False))
-        if read.duplicates:
-            chips.append((f"{read.duplicates:,}", "exact duplicates", True))
-        for reason, count in read.problems.items():
-            rows = ", ".join(map(str, read.examples.get(reason, [])[:3]))
-            chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{', …' if count > 3 else ''})", True))
-        if read.placeholders:
-            names = ", ".join(f"{{{{{name}}}}}" for name in list(read.placeholders)[:5])
-            chips.append(("{{ }}", f"placeholders to fill under “How the rows are read”: {names}", True))
-        chips += [("!", words, True) for words in about.complaints[:3]]
-        if len(about.complaints) > 3:
-            chips.append((f"{len(about.complaints) - 3:,}+", "more complaints: python -m core data about", True))
-        return chips_html(chips)
-
-    def reading_fields(self, state: dict) -> list[Any]:
-        """The form of the reading as it is now: format, columns, prompt, labels, placeholders."""
-        lens = lens_of(state)
-        if not lens.dataset:
-            return [gr.skip()] * 5
-        reading = lens.read_as(self.settings)
-        found = derive.derive(self.settings, lens.data(self.settings), reading).placeholders
-        holders = {**dict.fromkeys(found, ""), **reading.placeholders}
-        labelled = reading.format == "label"
-        return [
-            reading.format,
-            _lines(reading.columns),
-            gr.update(value=reading.prompt, visible=labelled),
-            gr.update(value=_lines(reading.labels), visible=labelled),
-            _lines(holders),
-        ]
-
-
-def _lines(pairs: dict[str, str]) -> str:
-    return "\n".join(f"{name} = {value}" for name, value in pairs.items())
-
 
 @dataclass(frozen=True)
 class OpeningWidgets:
@@ -180,8 +107,6 @@ class OpeningWidgets:
     open_folder: gr.Button
     bar: ProgressBar
     summary: gr.HTML
-    reading: dict[str, gr.components.Component]
-    read: gr.Button
 
 
 def build_opening() -> OpeningWidgets:
@@ -203,9 +128,7 @@ def build_opening() -> OpeningWidgets:
             open_folder = gr.Button("Open the folder", elem_id="open-folder-button")
     bar = build_progress_bar("opening")
     summary = gr.HTML(elem_id="data-summary", padding=False)
-    with gr.Accordion("How the rows are read", open=False, elem_id="reading"):
-        reading, read = _reading_form()
-    return OpeningWidgets(dataset, upload, hub, open_hub, folder, open_folder, bar, summary, reading, read)
+    return OpeningWidgets(dataset, upload, hub, open_hub, folder, open_folder, bar, summary)
 
 
 def _hub_fields() -> dict[str, gr.Textbox]:
@@ -219,20 +142,3 @@ def _hub_fields() -> dict[str, gr.Textbox]:
             elem_id="hub-token",
         ),
     }  # fmt: skip
-
-
-def _reading_form() -> tuple[dict[str, gr.components.Component], gr.Button]:
-    about = {name: field.description for name, field in Reading.model_fields.items()}
-    titles = {name: field.title for name, field in Reading.model_fields.items()}
-    with gr.Row():
-        fields: dict[str, gr.components.Component] = {
-            "format": gr.Dropdown(
-                _FORMATS, label=titles["format"], info=about["format"], filterable=False, elem_id="field-format"
-            )
-        }
-        for name, lines in (("columns", 3), ("prompt", 3), ("labels", 3), ("placeholders", 3)):
-            fields[name] = gr.Textbox(
-                label=titles[name], info=about[name], lines=lines, max_lines=8, elem_id=f"field-{name}",
-                visible=name not in ("prompt", "labels"),
-            )  # fmt: skip
-    return fields, gr.Button("Read the rows so", elem_id="read-again")
