@@ -30,17 +30,17 @@ CSS = """
 .cl-item > span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 240px; }
 .cl-item > small, .cl > small { color: var(--body-text-color-subdued); font-size: 12px; white-space: nowrap; }
 .cl > small { white-space: normal; }
-.cl-item > select { font: inherit; color: inherit; background: var(--background-fill-primary); border-radius: 999px;
-  border: 1px solid var(--border-color-primary); padding: 1px 24px 1px 10px; height: 26px; cursor: pointer;
-  background-position: right 5px center; }
+.cl .cl-item > select { font: inherit; color: var(--body-text-color); border-radius: 999px; height: 26px;
+  background-color: var(--background-fill-primary) !important; border: 1px solid var(--border-color-primary);
+  padding: 1px 24px 1px 10px; background-position: right 5px center; cursor: pointer; }
 .cl-apply { all: unset; cursor: pointer; border-radius: 999px; padding: 2px 14px; font-weight: 600; color: #fff;
   background: #0f766e; }
 .cl-apply:disabled { display: none; }
 .cl-apply:focus-visible, .cl-item > select:focus-visible { outline: 2px solid #0f9488; outline-offset: 2px; }
 @media (max-width: 640px) {
   .cl > b, .cl > small { flex: 1 1 100%; }
-  .cl-item { flex: 1 1 100%; justify-content: flex-end; } .cl-item > span { margin-right: auto; max-width: none; }
-  .cl-item > select { height: 32px; } .cl-apply { padding: 7px 18px; }
+  .cl-item { flex: 1 1 100%; } .cl-item > span { flex: 1 1 auto; max-width: none; }
+  .cl .cl-item > select { height: 32px; } .cl-apply { padding: 7px 18px; }
 }
 """
 

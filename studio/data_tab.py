@@ -128,7 +128,8 @@ def _wire_reading(do: ReadingForm, read: ReadingWidgets, followed: list[Any], st
     read.choices.input(told(do.choose, visitor=True), [lens, read.choices], list(fields.values()), **QUIET)
     reads = {"inputs_kwargs": {"state": lens, **fields}, "outputs": followed, "show_progress": "hidden"}
     read.read.click(told(do.read_again), **reads, api_name="read_as")
-    read.read_choice.click(told(do.read_again), **reads, api_visibility="private")
+    answered = read.read_choice.click(told(do.read_again), **reads, api_visibility="private")
+    answered.success(told(lambda: gr.update(open=False)), None, read.box, **QUIET)
 
     def chosen(extra: str, event: gr.EventData) -> str:
         return do.use_columns(extra, value_of(event))

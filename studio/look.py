@@ -103,9 +103,9 @@ CSS = (
 /* fields beside each other whose help is of unequal length end on one line */
 .qs-even > .form { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); }
 #chat-numbers > .form { grid-template-columns: repeat(4, minmax(0, 1fr)); }
-.qs-even > .form > .block, .qs-even > .form > .block > :last-child { display: flex; flex-direction: column; }
-.qs-even > .form > .block > :last-child { flex: 1; }
-.qs-even > .form > .block > :last-child > :last-child { margin-top: auto; }
+:is(.qs-even, .qs-ends) > .form > .block { display: flex; flex-direction: column; }
+:is(.qs-even, .qs-ends) > .form > .block > :last-child { display: flex; flex-direction: column; flex: 1; }
+:is(.qs-even, .qs-ends) > .form > .block > :last-child > :last-child { margin-top: auto; }
 /* until something was asked, the board itself offers questions */
 :has(> #chat-board):not(:has(#chat-board .lb-turn)) > #questions { display: none; }
 #export-part .row, #chat-acts { flex-wrap: wrap; }

@@ -64,7 +64,7 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
     for reason, count in {} if about.undecided else read.problems.items():
         print(printable(f"{count:,} cannot be used: {reason} (row {', '.join(map(str, read.examples[reason]))})."))
     for note, count in list(read.notes.items())[:_SHOWN_NOTES]:
-        print(printable(f"{count:,} with a note: {note}."))
+        print(printable(f"Note in {count:,} row{'s' * (count != 1)}: {note}."))
     if len(read.notes) > _SHOWN_NOTES:
         print(f"{len(read.notes) - _SHOWN_NOTES:,} more notes; python -m core data show {data.id} ROW has a row's.")
     for name, count in read.placeholders.items():

@@ -35,7 +35,7 @@ FIELDS = ("format", "reasoning", "columns", "extra", "prompt", "labels", "placeh
 SHOWN_COLUMNS = 20
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
 _REASONING = [("learn it, in <think> tags", "think"), ("leave it out", "leave out")]
-_USES = [("not used", ""), ("use as context", "context"), ("use in the system prompt", "system"), ("ignore", "ignore")]
+_USES = [("not used", ""), ("context", "context"), ("system prompt", "system"), ("ignore", "ignore")]
 _USES_HELP = "Context is added to the first question. Ignore leaves a column out and hides its note."
 _ABOUT = {name: field.description for name, field in Reading.model_fields.items()}
 
@@ -55,7 +55,9 @@ class ReadingForm:
             return [gr.update(visible=False), "", gr.update(choices=[], value=None), gr.skip()]
         data, reading = lens.data(self.settings), lens.read_as(self.settings)
         if reading.format != "undecided":
-            return [gr.update(visible=False), "", gr.update(choices=[], value=None), gr.skip()]
+            # The form of another data set is closed; a form that was just used stays as it is.
+            box = gr.skip() if lens.reading else gr.update(open=False)
+            return [gr.update(visible=False), "", gr.update(choices=[], value=None), box]
         found = [
             (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(place))
             for place, one in enumerate(candidates(self.settings, data))
@@ -124,7 +126,7 @@ class ReadingForm:
         lens = lens_of(state)
         data = lens.data(self.settings)
         if not values.get("format"):
-            raise StudioError("No format is chosen. Choose one under “Read as”.")
+            raise StudioError("No format is chosen. Choose how the rows are read, or a format under “Read as”.")
         reading = Reading(**given(values))
         # The form offers the names of placeholders with nothing behind them: those stay as they are in the rows.
         reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
@@ -218,7 +220,7 @@ def build_reading_form() -> ReadingWidgets:
 
 def _fields() -> dict[str, gr.components.Component]:
     titles = {name: field.title for name, field in Reading.model_fields.items()}
-    with gr.Row():
+    with gr.Row(elem_classes="qs-ends"):
         fields: dict[str, gr.components.Component] = {
             "format": gr.Dropdown(
                 _FORMATS, value=None, label=titles["format"], info=_ABOUT["format"], filterable=False,
@@ -229,7 +231,7 @@ def _fields() -> dict[str, gr.components.Component]:
                 elem_id="field-reasoning",
             ),
         }  # fmt: skip
-    with gr.Row():
+    with gr.Row(elem_classes="qs-ends"):
         for name in FIELDS[2:]:
             fields[name] = gr.Textbox(
                 label=titles[name], info=_ABOUT[name], lines=3, max_lines=8, elem_id=f"field-{name}",

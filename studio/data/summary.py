@@ -42,7 +42,7 @@ def _counts(data: Dataset, read: Derived) -> list[Chip]:
     if read.duplicates:
         chips.append((f"{read.duplicates:,}", "exact duplicates", True))
     for note, count in list(read.notes.items())[:_SHOWN]:
-        chips.append((f"{count:,}", f"with a note: {note}", False))
+        chips.append((f"{count:,}", f"row{'s' * (count != 1)}: {note}", False))
     chips += _more(len(read.notes), "more notes; open a row to read its own", data)
     for reason, count in list(read.problems.items())[:_SHOWN]:
         rows = ", ".join(map(str, read.examples.get(reason, [])[:3]))
