@@ -29,9 +29,10 @@ test-gpu: $(VENV)/dev
 pictures: $(VENV)/dev
 	$(BIN)/python docs/take_pictures.py
 
-# What the calls of the page are, as a page of docs.
+# The pages of docs that are made from the code: the calls of the page, the data formats.
 api: $(VENV)/dev
 	$(BIN)/python docs/make_api.py
+	$(BIN)/python docs/make_formats.py
 
 # Known holes in what is installed, and a list of it all (CycloneDX). The advisories are asked for at pypi.org: behind a
 # mirror that has none, or without a network, the target fails and says so.

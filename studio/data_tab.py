@@ -125,16 +125,16 @@ def _wire_reading(do: ReadingForm, read: ReadingWidgets, followed: list[Any], st
     lens, fields = states.lens, read.fields
     changed = [fields["columns"], fields["prompt"], fields["labels"]]
     fields["format"].input(told(do.show_format, visitor=True), [lens, fields["format"]], changed, **QUIET)
-    read.choices.input(told(do.choose, visitor=True), [lens, read.choices], list(fields.values()), **QUIET)
+    read.choices.input(told(do.fill_in, visitor=True), [lens, read.choices], list(fields.values()), **QUIET)
     reads = {"inputs_kwargs": {"state": lens, **fields}, "outputs": followed, "show_progress": "hidden"}
     read.read.click(told(do.read_again), **reads, api_name="read_as")
     answered = read.read_choice.click(told(do.read_again), **reads, api_visibility="private")
     answered.success(told(lambda: gr.update(open=False)), None, read.box, **QUIET)
 
-    def chosen(extra: str, event: gr.EventData) -> str:
+    def use(extra: str, event: gr.EventData) -> str:
         return do.use_columns(extra, value_of(event))
 
-    used = read.columns.choose(told(chosen, visitor=True), fields["extra"], fields["extra"], **QUIET)
+    used = read.columns.choose(told(use, visitor=True), fields["extra"], fields["extra"], **QUIET)
     used.success(told(do.read_again), **reads, api_visibility="private")
     states.scope.change(told(do.about, visitor=True), lens, read.report, show_progress="hidden", api_name="about")
 

@@ -72,7 +72,7 @@ class ReadingForm:
             gr.update(open=True),
         ]
 
-    def choose(self, state: dict, place: str | None) -> list[Any]:
+    def fill_in(self, state: dict, place: str | None) -> list[Any]:
         """Fill the form in from a candidate of the question."""
         found = candidates(self.settings, lens_of(state).data(self.settings))
         if place not in map(str, range(len(found))):

@@ -87,7 +87,7 @@ def test_undecided_data_set_asks_a_question_and_counts_nothing_as_usable(do, set
 
 
 def test_candidate_fills_the_form_in_and_one_more_click_reads_the_rows(do, settings, undecided):
-    filled = dict(zip(FIELDS, map(value_of, do.choose(undecided, "0")), strict=True))
+    filled = dict(zip(FIELDS, map(value_of, do.fill_in(undecided, "0")), strict=True))
     assert (filled["format"], filled["columns"]) == ("label", "text = premise\nlabel = label")
     state = read(do, undecided, **filled)
     assert "9 usable" in text(summary_html(settings, state))
@@ -96,7 +96,7 @@ def test_candidate_fills_the_form_in_and_one_more_click_reads_the_rows(do, setti
     assert (shown["visible"], choices["choices"], box) == (False, [], gr.skip())
     for place in ("3", "-1", None, "x"):
         with pytest.raises(StudioError, match="There is no choice"):
-            do.choose(undecided, place)
+            do.fill_in(undecided, place)
 
 
 def test_reading_without_a_format_is_refused(do, undecided):
