@@ -29,10 +29,11 @@ test-gpu: $(VENV)/dev
 pictures: $(VENV)/dev
 	$(BIN)/python docs/take_pictures.py
 
-# The pages of docs that are made from the code: the calls of the page, the data formats.
+# The pages of docs that are made from the code: the calls of the page, the data formats, and model support.
 api: $(VENV)/dev
 	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_formats.py
+	$(BIN)/python docs/make_model_support.py
 
 # Known holes in what is installed, and a list of it all (CycloneDX). The advisories are asked for at pypi.org: behind a
 # mirror that has none, or without a network, the target fails and says so.

@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 from core.errors import StudioError
 from core.importing import uncollected, uncompiled
 from core.settings import Settings, on_space
+from core.streams import escape_unprintable
 
 
 def arguments() -> argparse.Namespace:
@@ -25,6 +26,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     uncompiled()
+    escape_unprintable()
     try:
         settings = Settings().prepare()
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads_dir))

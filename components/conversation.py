@@ -6,7 +6,7 @@ from typing import Any
 
 CSS = """
 .qs-chips { display: flex; flex-wrap: wrap; gap: 6px 8px; margin: 2px 0; }
-.qs-chip { border: 1px solid var(--border-color-primary); border-radius: 999px; padding: 2px 10px; font-size: 13px;
+.qs-chip { border: 1px solid var(--border-color-primary); border-radius: 14px; padding: 2px 10px; font-size: 13px;
   background: var(--background-fill-secondary); }
 .qs-chip b { font-weight: 650; font-variant-numeric: tabular-nums; }
 .qs-chip.warn { border-color: var(--qs-warn); color: var(--qs-warn); }

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+# A browser that denies storage to a framed page raises an error at every access.
+_WRITE = "text => { try { if (text) localStorage.setItem(%s, text); } catch { /* nothing is remembered */ } }"
+_READ = "() => { try { return localStorage.getItem(%s) || ''; } catch { return ''; } }"
+
 
 @dataclass(frozen=True)
 class Remembered:
@@ -28,5 +32,5 @@ def build_remembered(key: str, elem_id: str) -> Remembered:
     """
     text = gr.Textbox(visible="hidden", elem_id=elem_id, label=key)
     name = json.dumps(key)
-    text.change(None, text, None, js=f"text => {{ if (text) localStorage.setItem({name}, text); }}")
-    return Remembered(text, f"() => localStorage.getItem({name}) || ''")
+    text.change(None, text, None, js=_WRITE % name)
+    return Remembered(text, _READ % name)

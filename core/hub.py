@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from core.errors import StudioError
 
-TOKEN_ADVICE = (
-    "Make a token with read access at huggingface.co/settings/tokens, put it into the environment as HF_TOKEN "
+_ADVICE = (
+    "Make a token with {} access at huggingface.co/settings/tokens, put it into the environment as HF_TOKEN "
     "(on a Space: as a secret), and start the studio again"
 )
+TOKEN_ADVICE = _ADVICE.format("read")
+WRITE_TOKEN_ADVICE = _ADVICE.format("write")
 
 # owner/name as the Hub allows it
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -20,32 +22,32 @@ def is_hub_id(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def explained(what: str, name: str) -> Iterator[None]:
+def explained(what: str, name: str, advice: str = TOKEN_ADVICE) -> Iterator[None]:
     """Turn the Hub's exceptions for `what` ("data set", "model") `name` into a StudioError."""
     try:
         yield
     except StudioError:
         raise
     except Exception as error:
-        message = explanation(error, what, name)
+        message = explanation(error, what, name, advice)
         if message is None:
             raise
         raise StudioError(message) from error
 
 
-def explanation(error: BaseException, what: str, name: str) -> str | None:
+def explanation(error: BaseException, what: str, name: str, advice: str = TOKEN_ADVICE) -> str | None:
     """The sentence for a Hub failure anywhere in the chain of `error`, or None when it is something else."""
     seen = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        if sentence := _sentence(current, what, name):
+        if sentence := _sentence(current, what, name, advice):
             return sentence
         current = current.__cause__ or current.__context__
     return None
 
 
-def _sentence(error: BaseException, what: str, name: str) -> str | None:
+def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | None:
     from huggingface_hub import errors, get_token
 
     thing, has_token = f"The {what} {name!r}", get_token() is not None
@@ -53,11 +55,11 @@ def _sentence(error: BaseException, what: str, name: str) -> str | None:
     if isinstance(error, errors.GatedRepoError):
         if has_token:
             return f"{thing} is gated, and the token has no access. Accept its terms on its Hub page, then try again."
-        return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {TOKEN_ADVICE}."
+        return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {advice}."
     if isinstance(error, errors.RepositoryNotFoundError):
         if has_token:
             return f"{thing} was not found on the Hub, or the token may not read it. Check the spelling (owner/name)."
-        return f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {TOKEN_ADVICE}."
+        return f"{thing} was not found on the Hub. Check the spelling (owner/name). If it is private: {advice}."
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{thing} has no such revision. Use a branch, a tag or a commit that its Hub page lists."
     if isinstance(error, errors.RemoteEntryNotFoundError):
@@ -73,7 +75,7 @@ def _sentence(error: BaseException, what: str, name: str) -> str | None:
             "slash, and a token with write access."
         )
     if status == 401:
-        return f"{thing}: the Hub does not accept the token in HF_TOKEN. {TOKEN_ADVICE}."
+        return f"{thing}: the Hub does not accept the token. {advice}."
     if status is not None:
         return f"{thing}: the Hub answered with status {status}. Try again later."
     return None

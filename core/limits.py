@@ -50,6 +50,12 @@ def _lower(kind: int, limit: int) -> None:
     resource.setrlimit(kind, (ours, ours))
 
 
+def size_limit() -> int | None:
+    """Return how many bytes this process may take from one file, or None when it runs without limits."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 def is_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, in the words of whichever library met it."""
     named = {kind.__name__ for kind in type(error).__mro__}

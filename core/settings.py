@@ -112,18 +112,23 @@ class Settings(BaseSettings):
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def inside(root: Path, name: str, what: str = "name") -> Path:
+def is_plain_name(name: str) -> bool:
+    """Return whether `inside` accepts `name`."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+def inside(root: Path, name: str, what: str = "name", links: bool = False) -> Path:
     """The path of `name` directly below `root`: the only way a name from outside becomes a path.
 
-    Raises StudioError when `name` is anything but a plain name, or when a link leads out of `root`.
+    Raises StudioError when `name` is anything but a plain name, or when a link leads out of `root` without `links`.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
+    if not isinstance(name, str) or not is_plain_name(name):
         raise StudioError(
             f"{str(name)[:80]!r} cannot be used as a {what}. "
             "Use 1 to 100 letters, digits, '.', '_' and '-', starting with a letter or digit."
         )
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
+    if not links and not path.resolve().is_relative_to(root.resolve()):
         raise StudioError(
             f"The {what} {name!r} leads out of {root.name}. Move the folder itself there instead of a link."
         )

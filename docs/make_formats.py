@@ -1,123 +1,78 @@
-"""Write docs/data-formats.md: the formats, the options, and how public data sets are read.  python docs/make_formats.py
+"""Writes docs/data-formats.md: the formats that are read, and how the rows of public data sets are read.
 
-Everything is taken from the code (`core.data.formats`) and from the rows that the tests open (tests/public_shapes.py).
+The first table comes from core.data.formats, the second from the rows in tests/public_shapes.py, read as a user's
+would be. `python docs/make_formats.py`; a test fails when the page is not what this script writes.
 """
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from public_shapes import Shape
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
 
-HEAD = """# Data formats
+from public_shapes import SHAPES, Shape  # noqa: E402
 
-How the rows of a data set become conversations. The format is found from the first rows: it must fit a clear majority
-of them and leave no doubt. The page shows its evidence and the second choice. Where no format is sure, the page and
-`python -m core data about NAME` ask, list the likely readings, and no row counts as usable until one is chosen.
+from core.data import formats  # noqa: E402
+from core.data.formats import FORMATS, UnusableRow, by_name  # noqa: E402
 
-Column names are compared without case, spaces and punctuation. Columns of less usual names are found by what they hold;
-they stand in the form under *Columns*. A column that the format does not read is listed by name; it can be used as
-context (added to the first question), in the system prompt, or ignored. Whatever else of a row is changed or left out
-becomes a note of that row. Nothing is dropped without one.
+PAGE = Path(__file__).with_name("data-formats.md")
+_HEAD = """# Data formats
 
-This page is made by `python docs/make_formats.py`; a test holds it to the code.
+This page is written by `python docs/make_formats.py`.
+
+A format is proposed by the names of columns and by what stands in them, and taken when it fits more than half of the
+rows and nothing about it is a guess. Otherwise the Data tab asks, and no row counts as usable until a reading is
+chosen. Names are compared without case, spaces and punctuation. What a row holds and no format reads is named with the
+data set: a column can be put behind the question, into the system prompt, or left out.
+
+In a turn, `weight: 0`, `train: false` and their like keep an answer out of the loss; reasoning is put before the answer
+in `<think>` tags or left out; tool calls are written as JSON behind the answer; every other field is named in a note. A
+conversation inside a text cell is read as JSON or as a Python literal. Values that are not text are written as text.
 """
 
 
-def page() -> str:
-    """Return the whole text."""
-    from public_shapes import SHAPES
-
-    return "\n".join([HEAD, *_formats(), "", *_options(), "", *_shapes(SHAPES), ""])
-
-
-def _formats() -> list[str]:
-    from core.data.formats import FORMATS
-
-    lines = [
-        "## Formats",
-        "",
-        "| format | recognised by | parts, and the names that their columns usually have |",
-        "|---|---|---|",
-    ]
-    for form in FORMATS:
-        if form.name == "undecided":
-            continue
-        parts = [
-            f"**{slot}**{'' if slot in form.needed else ' (optional)'}: {', '.join(f'`{name}`' for name in names)}"
-            for slot, names in form.slots.items()
-        ]
-        lines.append(f"| {form.label} (`{form.name}`) | {_cell(form.sign)} | {'<br>'.join(parts)} |")
-    return lines
-
-
-def _options() -> list[str]:
-    from core.data.formats import Reading
-
-    lines = [
-        "## Options",
-        "",
-        "The form *How the rows are read*, `python -m core data read` and the call `/read_as` have the same options.",
-        "",
-        "| option | on the page | meaning |",
-        "|---|---|---|",
-    ]
-    fields = Reading.model_fields.items()
-    return lines + [f"| `{name}` | {field.title} | {_cell(field.description or '')} |" for name, field in fields]
-
-
-def _shapes(shapes: "tuple[Shape, ...]") -> list[str]:
-    lines = [
-        "## Public data sets",
-        "",
-        f"{len(shapes)} shapes, rebuilt in a few rows each from their cards (tests/public_shapes.py).",
-        "",
-        "| data set | columns | read as | turns of a row | not used unless chosen | notes |",
-        "|---|---|---|---|---|---|",
-    ]
-    return lines + [_shape(shape) for shape in shapes]
-
-
-def _shape(shape: "Shape") -> str:
-    from core.data.formats import UnusableRow, by_name, detect
-
-    columns = ", ".join(f"`{name}`" for name in shape.rows[0])
-    found = detect(shape.rows)
-    assert found is not None, f"{shape.name} holds no text"
-    if not found.is_sure:
-        return f"| {shape.name} | {columns} | *the page asks* | | | {_cell(_sentence(found.evidence))} |"
-    parsed = None
-    for row in shape.rows:
-        try:
-            parsed = found.reading.read(row)
-            break
-        except UnusableRow:
-            continue
-    assert parsed is not None, f"no row of {shape.name} can be used"
-    turns = ", ".join(message["role"] + _silent(message) for message in parsed.messages)
-    unread = ", ".join(f"`{name}`" for name in parsed.unread)
-    notes = "; ".join(parsed.notes)
-    return f"| {shape.name} | {columns} | {by_name(found.reading.format).label} | {turns} | {unread} | {_cell(notes)} |"
-
-
-def _silent(message: dict[str, Any]) -> str:
-    return " (not learned)" if message.get("loss") is False else ""
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    """Return a text for a cell: on one line, without what Markdown would read as markup."""
-    for mark in ("\\", "|", "<", "*", "_", "`"):
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def format_rows() -> list[tuple[str, ...]]:
+    """Return label, sign and parts of each format."""
+    return [
+        (form.label, form.sign, "; ".join(f"{slot}: {', '.join(names)}" for slot, names in form.slots.items()))
+        for form in FORMATS
+        if form.name != "undecided"
+    ]
+
+
+def shape_row(shape: Shape) -> tuple[str, ...]:
+    """Return how one public data set is read."""
+    columns = ", ".join(shape.rows[0])
+    found = formats.detect(shape.rows)
+    if not found.is_sure:
+        return shape.name, columns, "the page asks", found.evidence
+    try:
+        parsed = found.reading.read(shape.rows[0])
+        roles = ", ".join(m["role"] + " (not learned)" * (m.get("loss") is False) for m in parsed.messages)
+        rest = [f"not used: {', '.join(parsed.unread)}"] if parsed.unread else []
+    except UnusableRow as error:
+        roles, rest = f"left out: {error}", []
+        parsed = None
+    notes = [*rest, *(parsed.notes if parsed else [])]
+    return shape.name, columns, by_name(found.reading.format).label, "; ".join([roles, *notes])
+
+
+def page() -> str:
+    """Return the whole page."""
+    formats_table = table(("format", "recognised by", "parts and the columns they are found in"), format_rows())
+    shapes = table(("data set", "columns", "read as", "first row"), [shape_row(shape) for shape in SHAPES])
+    return f"{_HEAD}\n## Formats\n\n{formats_table}\n\n## Public data sets\n\n{shapes}\n"
 
 
 if __name__ == "__main__":
-    (PROJECT / "docs" / "data-formats.md").write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

@@ -5,6 +5,7 @@ does not need is not there.
 """
 
 import asyncio
+import math
 import re
 import secrets
 import sys
@@ -23,6 +24,7 @@ from core.quotas import Quotas
 from core.secret import log_event, masked
 from core.settings import Settings, on_space
 from studio.guarded import COOKIE, SCOPE, Guarded
+from studio.sign_in import SignInThrottle
 
 _PAGE = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
@@ -44,6 +46,7 @@ _NOT_SIGNED_IN = (
 )
 _VISITOR_BODY = 2**18
 _FILE, _HEARTBEAT = "/gradio_api/file=", "/gradio_api/heartbeat/"
+_PASSWORD = re.compile(r"/login/?")
 _SIGN_IN, _SIGNED_IN = "/login/huggingface", "/login/callback"
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 _NEVER = (b"x-gradio-server",)  # of a second server of Gradio's, which is not used
@@ -80,6 +83,7 @@ class Gate:
     def __init__(self, app: Asgi, blocks: Guarded, settings: Settings, limits: Quotas):
         self.app, self.blocks, self.settings, self.limits = app, blocks, settings, limits
         self.access = blocks.access
+        self.sign_ins = SignInThrottle()
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] == "lifespan":
@@ -91,16 +95,21 @@ class Gate:
         dropped = _NEVER if self.settings.behind_proxy else _FORWARDED
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in dropped]
         started = False
+        tried_from = self._signs_in_from(scope)
 
         async def answer(message: dict) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 self._finish(scope, message)
+                if tried_from is not None and message["status"] == 200:
+                    self.sign_ins.succeed(tried_from)
             await send(message)
 
         try:
             self._check(Request(scope))
+            if tried_from is not None:
+                await self._slow_down(tried_from)
         except Refused as refused:
             log_event("refused", path=scope["path"], status=refused.status, why=refused.why)
             await JSONResponse({"error": refused.why}, refused.status)(scope, receive, answer)
@@ -127,6 +136,20 @@ class Gate:
         words = f"This request is none that the page makes ({type(error).__name__})."
         await JSONResponse({"error": words}, 400)(scope, receive, answer)
 
+    def _signs_in_from(self, scope: dict) -> str | None:
+        """Return the address of a request that tries a password, or None."""
+        if scope["method"] != "POST" or not _PASSWORD.fullmatch(_path(Request(scope))):
+            return None
+        return scope["client"][0] if scope.get("client") else "unknown"
+
+    async def _slow_down(self, address: str) -> None:
+        """Refuse a try that comes too soon after failed ones; delay it while many addresses guess."""
+        if wait := self.sign_ins.wait_seconds(address):
+            raise Refused(
+                429, f"Too many wrong passwords came from your address. Try again in {math.ceil(wait)} seconds."
+            )
+        await asyncio.sleep(self.sign_ins.begin(address))
+
     def _check(self, request: Request) -> None:
         path = _path(request)
         if path == "/healthz":
@@ -144,6 +167,7 @@ class Gate:
                 raise Refused(403, "This session is another browser's. Load the page again.")
         if request.method == "GET" and (awaited := _AWAITED.fullmatch(path)):
             asked = awaited["call"] or request.query_params.get("session_hash", "")
+            self.blocks.page_reads(asked)
             if not self._under_way(asked):
                 raise Refused(404, "No call of this name is under way, or its answer was read before. Call again.")
         if path == "/gradio_api/upload":

@@ -18,6 +18,7 @@ from gradio_client.utils import is_http_url_like
 from core.access import CLOSED, Access, Caller, Role, acting
 from core.errors import StudioError
 from core.secret import log_event
+from studio.sessions import Unread
 from studio.told import shown
 
 COOKIE = "studio_visitor"
@@ -81,6 +82,12 @@ class Guarded(gr.Blocks):
             self.sessions[session_hash] = holder = caller.name
             self.left[session_hash] = caller.before
         return holder == caller.name
+
+    def page_reads(self, asked: str) -> None:
+        """Note that a page, or a call by its id, reads its answers (studio/sessions.py)."""
+        pending = self._queue.pending_messages_per_session
+        if isinstance(pending, Unread):
+            pending.reading(asked)
 
     def permit(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
         """Raises StudioError when the caller may not call the function."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -18,11 +19,11 @@ from core.settings import Settings, on_space
 from studio.app import build
 from studio.gate import Gate
 from studio.look import CSS, THEME
+from studio.sessions import keep_small
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 THREADS = 200  # a question holds one while it waits for its answer
-# Open pages that are remembered, the latest used. Of each Gradio keeps what every component is, some 0.8 MB, and of ten
-# thousand unless told otherwise: whoever asks for one page after another would fill the memory.
+# Open pages that are remembered, the latest used; Gradio's own bound is 10,000 (studio/sessions.py).
 SESSIONS = 500
 _LEAVE_SECONDS = 6.0  # for a run of a Space to write a checkpoint before its machine is gone
 
@@ -40,9 +41,27 @@ def guard(host: str, settings: Settings, share: bool = False) -> None:
     )
 
 
+def check_port(host: str, port: int) -> None:
+    """Raise StudioError unless this process may listen at `host` and `port`."""
+    if not 0 <= port <= 65535:
+        raise StudioError(f"There is no port {port}. Give one from 1 to 65535 with --port.")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise StudioError(
+            f"Cannot listen at {host} port {port}: {error}. Stop the program that uses this port, or give another "
+            "address with --host or --port."
+        ) from error
+
+
 def serve(settings: Settings, host: str, port: int, share: bool = False) -> None:
     """Serve until SIGTERM or SIGINT."""
     guard(host, settings, share)
+    check_port(host, port)
     if not settings.behind_proxy:
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn would believe whoever calls from this machine
     if on_space():
@@ -54,7 +73,8 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     demo.space_id = None  # the page would ask huggingface.co about it
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: left.set())
-    demo.queue(default_concurrency_limit=4).launch(
+    keep_small(demo.queue(default_concurrency_limit=4))
+    demo.launch(
         server_name=host, server_port=port, share=share, prevent_thread_lock=True, **options(settings, demo, limits)
     )
     mask_logs()

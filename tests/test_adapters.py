@@ -137,11 +137,6 @@ def test_another_method_is_refused_by_name(tmp_path, change, words):
         read_adapter(folder, torch.float32, CPU)
 
 
-def test_lora_of_embeddings_is_refused(tmp_path):
-    with pytest.raises(StudioError, match="LoRA of embeddings"):
-        read_adapter(save(tmp_path / "a", target_modules=["embed_tokens", "q_proj"]), torch.float32, CPU)
-
-
 def test_a_pickled_adapter_is_not_read(tmp_path):
     folder = save(tmp_path / "a")
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")

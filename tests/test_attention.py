@@ -1,9 +1,11 @@
 import pytest
 import torch
+from answering_architectures import VOCABULARY, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import random_rows, tiny_llama
 
+from core.errors import StudioError
 from core.train import attention
 from core.train.batches import pack, pad
 
@@ -51,3 +53,51 @@ def test_padded_rows_give_the_same_logits_as_packed_ones():
     padded = logits_of(tiny_llama(), pad(rows, pad_id=0))
     for row, (length, logits) in enumerate(zip([9, 21, 4], packed, strict=True)):
         torch.testing.assert_close(padded[row, :length], logits, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=4),
+    name=st.sampled_from(["mistral", "gemma2", "gemma3_text", "gpt_oss", "cohere2"]),
+    plain_up_to=st.sampled_from([0, 512]),
+)
+def test_windows_sinks_and_caps_equal_eager_attention(lengths, name, plain_up_to):
+    """The windows are of 6 tokens; the two limits take the two ways that a CPU attends a row."""
+    rows = random_rows(lengths, prompt=0)
+    for row in rows:
+        row["input_ids"] = [token % VOCABULARY for token in row["input_ids"]]
+    model, plain = build(name), build(name)
+    plain.set_attn_implementation("eager")
+    model.set_attn_implementation(attention.PACKED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "PLAIN_UP_TO", plain_up_to)
+        packed = logits_of(model, pack(rows))[0].split(lengths)
+    for row, logits in zip(rows, packed, strict=True):
+        alone = logits_of(plain, {"input_ids": torch.tensor([row["input_ids"]])})[0]
+        torch.testing.assert_close(logits, alone, rtol=1e-3, atol=1e-4)
+
+
+def parts(rows=1, tokens=5):
+    return [torch.zeros(rows, 2, tokens, 4) for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"attention_mask": torch.ones(1, 1, 5, 5)}, "attention_mask"), ({"is_causal": False}, "is_causal=False"),
+     ({"chunk_size": 8}, "chunk_size"), ({"position_bias": torch.zeros(5, 5)}, "position_bias"),
+     ({"output_attentions": True}, "output_attentions"), ({"head_mask": torch.ones(2)}, "head_mask")],
+)  # fmt: skip
+def test_what_is_not_applied_is_an_error(given, named):
+    with pytest.raises(StudioError, match=named):
+        attention.packed_attention(None, *parts(), **({"attention_mask": None} | given))
+
+
+def test_what_changes_nothing_is_taken():
+    given = {"use_cache": False, "position_ids": torch.arange(5)[None], "output_attentions": False, "chunk_size": None}
+    out, _ = attention.packed_attention(None, *parts(), None, **given)
+    assert out.shape == (1, 5, 2, 4)
+
+
+def test_a_batch_of_several_rows_is_an_error():
+    with pytest.raises(StudioError, match="a batch of 2"):
+        attention.packed_attention(None, *parts(rows=2), None)

@@ -1,5 +1,7 @@
 import pytest
 from opened import talk, talks
+from template_families import FAMILIES
+from transformers import LlamaConfig
 
 from core.data import subset
 from core.data.recipe import Recipe
@@ -57,6 +59,42 @@ def test_rows_the_template_refuses_are_counted(home, tmp_path):
     found = check(home, QLoRAConfig(subset="marks", held_out_share=0))
     assert any("1 of the first 3 rows cannot be trained on: a turn holds" in text for text in texts(found, "warning"))
     assert any("No rows are held out" in text for text in texts(found, "warning"))
+
+
+def tiny_model(home, family, **over):
+    """A folder that preflight takes for a model: a tokenizer and a config."""
+    folder = home.models_dir / "tiny"
+    tokenizer = family.tokenizer()
+    if mark := over.pop("added", None):
+        tokenizer.add_tokens([mark])
+    tokenizer.save_pretrained(folder)
+    LlamaConfig(vocab_size=len(family.tokenizer()), num_hidden_layers=1, **over).save_pretrained(folder)
+
+
+def test_check_warns_of_what_the_template_leaves_out_and_of_a_missing_end(home, tmp_path):
+    thought = talk("a", "<think>\nHm.\n</think>\n\nyes") + talk("b", "no")
+    data = talks(home, tmp_path, [thought, talk("c", "d"), talk("a", "x <new>")])
+    subset.cut(home, "thoughts", Recipe(dataset=data.id, held_out_share=0))
+    families = {family.name: family for family in FAMILIES}
+    tiny_model(home, families["qwen3"], added="<new>")
+    found = check(home, QLoRAConfig(model="tiny", subset="thoughts"))
+    warnings = texts(found, "warning")
+    assert "In 1 of the first 3 rows, the chat template leaves out a part of an answer." in warnings
+    assert any("cannot be trained on: the token '<new>' has the id" in text for text in warnings)
+    assert "Answers end with <|im_end|>." in texts(found, "fine")
+    found = check(home, QLoRAConfig(model="tiny", subset="thoughts", chat_template="llama2"))
+    assert "Answers end with <|endoftext|>." in texts(found, "fine")
+    tiny_model(home, families["vicuna"])
+    found = check(home, QLoRAConfig(model="tiny", subset="thoughts", chat_template="chatml"))
+    assert any("tokens of this tokenizer and not one" in text for text in texts(found, "warning"))
+
+
+def test_check_names_the_templates_of_a_model_without_the_wanted_one(home):
+    tiny_model(home, FAMILIES[0])
+    found = check(home, QLoRAConfig(model="tiny", chat_template="tool_use"))
+    assert any(
+        "no chat template named 'tool_use'. Its templates are: default" in text for text in texts(found, "problem")
+    )
 
 
 def test_a_gated_model_and_a_full_disk(home, monkeypatch):

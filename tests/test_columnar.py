@@ -19,7 +19,7 @@ def test_parquet_rows_come_with_their_numbers_and_what_json_cannot_say_as_text(t
     found = list(read_rows(path, path.name))
     assert [r.line for r in found] == [1, 2]
     assert found[0].row == {
-        "text": "a", "n": 1, "day": "2026-01-02", "blob": "<3 bytes>", "sum": "1.50", "turns": [{"role": "user"}]
+        "text": "a", "n": 1, "day": "2026-01-02", "blob": "xyz", "sum": "1.50", "turns": [{"role": "user"}]
     }  # fmt: skip
     assert set(found[1].row.values()) == {None}
 
@@ -42,3 +42,62 @@ def test_folders_that_datasets_saved_are_loaded_with_their_splits(tmp_path):
     }
     with pytest.raises(StudioError, match="no folder that datasets saved"):
         columnar.load_saved(tmp_path)
+
+
+def read_back(tmp_path, table: pa.Table) -> tuple[list[dict], list[str]]:
+    path, notes = tmp_path / "rows.parquet", []
+    pq.write_table(table, path)
+    return [read.row for read in read_rows(path, path.name, note=notes.append)], notes
+
+
+BYTES = [b"caf\xc3\xa9", b"plain", None]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.binary()), pa.binary_view()], ids=str
+)
+def test_bytes_that_are_text_are_text_in_every_binary_type(tmp_path, kind):
+    rows, notes = read_back(tmp_path, pa.table({"text": pa.array(BYTES, pa.binary()).cast(kind)}))
+    assert [row["text"] for row in rows] == ["café", "plain", None]
+    assert notes == ["the column 'text' holds bytes; 2 values are read as UTF-8 text"]
+
+
+def test_bytes_of_fixed_size_and_inside_turns_are_text(tmp_path):
+    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.binary())]))
+    table = pa.table({
+        "code": pa.array([b"abc", b"abd"], pa.binary(3)),
+        "messages": pa.array([[{"role": "user", "content": b"hi"}]] * 2, turns),
+    })  # fmt: skip
+    rows, notes = read_back(tmp_path, table)
+    assert rows[0] == {"code": "abc", "messages": [{"role": "user", "content": "hi"}]}
+    assert len(notes) == 2
+
+
+def test_bytes_that_are_no_text_are_left_out_and_reported(tmp_path):
+    rows, notes = read_back(tmp_path, pa.table({"text": ["a", "b"], "image": [b"\x89PNG\r\n\xff", b"\0\1\2"]}))
+    assert rows == [{"text": "a", "image": None}, {"text": "b", "image": None}]
+    assert notes == ["the column 'image' holds bytes that are no text; 2 values are left out"]
+
+
+def test_null_fields_of_structs_are_absent_and_columns_stay(tmp_path):
+    calls = [[{"name": "move", "arguments": {"x": 0}}], [{"name": "weather", "arguments": {"city": "Oslo"}}], None]
+    rows, _ = read_back(tmp_path, pa.table({"calls": calls, "note": [None, "a", None]}))
+    assert [row["calls"] for row in rows] == calls
+    assert [row["note"] for row in rows] == [None, "a", None]
+
+
+def test_values_of_other_types_are_what_json_can_hold(tmp_path):
+    table = pa.table({
+        "score": pa.array([float("nan"), 0.5]),
+        "tags": pa.array([[("a", 1)], [("b", 2), ("c", None)]], pa.map_(pa.string(), pa.int64())),
+        "when": pa.array([datetime.datetime(2026, 1, 2, 3, 4), None]),
+        "took": pa.array([datetime.timedelta(seconds=90), None]),
+        "price": pa.array([Decimal("1.10"), None]),
+        "none": pa.nulls(2),
+    })  # fmt: skip
+    rows, notes = read_back(tmp_path, table)
+    assert rows[0] == {
+        "score": None, "tags": {"a": 1}, "when": "2026-01-02T03:04:00", "took": "0:01:30", "price": "1.10",
+        "none": None,
+    }  # fmt: skip
+    assert (rows[1]["score"], rows[1]["tags"], notes) == (0.5, {"b": 2}, [])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.runs.config import Group, QLoRAConfig, applies, group_of, is_basic, may_change
+from core.runs.config import Group, QLoRAConfig, applies, group_of, is_basic
 from core.runs.knobs.lora import ATTENTION_MODULES
 
 FIELDS = QLoRAConfig.model_fields
@@ -187,13 +187,6 @@ def test_knobs_that_nothing_would_read_do_not_apply(name, values, shown):
 def test_knobs_that_do_not_go_together_are_refused(values, why):
     with pytest.raises(ValidationError, match=why):
         QLoRAConfig(**values)
-
-
-def test_what_may_change_on_resume_changes_no_result_so_far():
-    fixed = {"model", "subset", "lora_rank", "learning_rate", "seed", "batch_size", "max_length", "eval_rows"}
-    assert not any(may_change(name) for name in fixed)
-    assert may_change("max_steps")
-    assert may_change("eval_steps")
 
 
 def test_sample_prompts_are_one_a_line():

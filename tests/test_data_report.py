@@ -19,14 +19,14 @@ def test_undecided_public_set_offers_candidates_that_pass_the_check(settings, tm
     found = candidates(settings, data)
     assert 0 < len(found) <= SHOWN_CANDIDATES
     for candidate in found:
-        check_reading(settings, data, candidate.reading)
+        check_reading(data, candidate.reading)
         assert 0 < candidate.usable <= candidate.rows == len(shape.rows)
 
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s.form != "undecided"], ids=lambda shape: shape.name)
 def test_detected_reading_passes_the_check_and_unread_columns_are_listed(settings, tmp_path, shape):
     data = opened(settings, tmp_path, shape.rows)
-    check_reading(settings, data, data.detected)
+    check_reading(data, data.detected)
     about = report(settings, data, derive.derive(settings, data, data.detected))
     assert not about.chosen
     assert about.candidates == []
@@ -47,22 +47,20 @@ def test_column_of_a_late_row_is_known(settings, tmp_path):
         settings, tmp_path, [*[{"messages": talk("a", "b")}] * 300, {"messages": talk("a", "b"), "late": "x y"}]
     )
     reading = Reading(format="messages", extra={"late": "context"})
-    check_reading(settings, data, reading)
+    check_reading(data, reading)
     assert derive.derive(settings, data, data.detected).unread == {"late": 1}
 
 
 def test_recipe_whose_reading_names_nothing_is_refused(settings, tmp_path):
     data = opened(settings, tmp_path, [{"messages": talk("a", "b")}] * 3)
     recipe = Recipe(dataset=data.id, reading=Reading(format="messages", extra={"nope": "ignore"}))
-    with pytest.raises(StudioError, match=r"There is no column 'nope'\. Columns: messages"):
+    with pytest.raises(StudioError, match=r"There is no column 'nope'\. There are: messages"):
         subset.cut(settings, "x", recipe)
 
 
 def test_subset_of_undecided_rows_is_refused_with_the_next_step(settings, tmp_path):
     data = opened(settings, tmp_path, UNDECIDED[0].rows)
-    with pytest.raises(
-        StudioError, match=rf"not chosen yet\. Choose it at the top .* python -m core data about {data.id}"
-    ):
+    with pytest.raises(StudioError, match=f"cannot be used yet: .* python -m core data about {data.id}"):
         subset.cut(settings, "x", Recipe(dataset=data.id))
 
 

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 import weakref
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_llama
 
-from core import gpu
+from core import access, gpu
 from core.chat import engine as engines
 from core.chat.asking import Asked, bases, ticket
 from core.chat.engine import Base, Engine
@@ -88,7 +89,7 @@ def test_lanes_of_several_runs_share_one_base(engine, store, tuned):
 
 def test_runs_of_different_bases_are_refused_with_the_reason(store, tuned):
     one, two = tuned(), tuned("other")
-    with pytest.raises(StudioError, match=f"The run {two.id} stands on other .unquantised., not on tiny"):
+    with pytest.raises(StudioError, match=f"The run {two.id} stands on other · unquantised · float32, not on tiny"):
         ticket(store, [Asked(ask("Hi."), GREEDY, one.id), Asked(ask("Hi."), GREEDY, two.id)])
 
 
@@ -100,6 +101,41 @@ def test_runs_of_different_bases_are_refused_with_the_reason(store, tuned):
 def test_what_cannot_be_asked_is_a_sentence(store, asked, words):
     with pytest.raises(StudioError, match=words):
         ticket(store, [asked])
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, Precision("none", True, "float32")),
+        ({"quantization": "nf4"}, Precision("nf4", True, "float32")),
+        ({"compute_dtype": "bfloat16"}, Precision("none", True, "bfloat16")),
+        ({"quantization": "int8", "compute_dtype": "auto"}, Precision("int8", True, "auto")),
+    ],
+    ids=str,
+)
+def test_the_base_has_the_precision_of_the_run_or_the_one_that_is_asked_for(store, tuned, asked, expected):
+    run, sampling = tuned(), GREEDY.model_copy(update=asked)
+    made = ticket(store, [Asked(ask("Hi."), sampling), Asked(ask("Hi."), sampling, run.id)])
+    assert made.base.precision == expected
+    assert ticket(store, [Asked(ask("Hi."), sampling)], base(store)).base.precision == expected
+
+
+def test_lanes_of_different_precision_are_refused_and_so_is_a_visitors(store, tuned):
+    other = GREEDY.model_copy(update={"quantization": "nf4"})
+    with pytest.raises(StudioError, match="different precisions"):
+        ticket(store, [Asked(ask("Hi."), GREEDY), Asked(ask("Hi."), other)], base(store))
+    with access.acting(access.Caller(access.Role.VISITOR, "v")), pytest.raises(StudioError, match="for the owner"):
+        ticket(store, [Asked(ask("Hi."), other)], base(store))
+
+
+def test_bases_are_told_apart_by_precision_and_attention(store):
+    first = base(store)
+    others = [replace(first, precision=Precision(*kept)) for kept in (("nf4",), ("nf4", False), ("int8",), ("none",))]
+    words = [one.words for one in (first, *others, replace(first, attention="eager"))]
+    assert len(set(words)) == len(words)
+    assert first.words == "tiny · unquantised · float32"
+    assert first.is_called("tiny · unquantised")
+    assert not first.is_called("tin")
 
 
 def test_what_can_be_chatted_with_is_listed(store, tuned):

@@ -3,6 +3,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset, load_from_disk
 from huggingface_hub import DatasetCard
@@ -186,3 +187,13 @@ def test_what_cannot_be_exported_is_a_sentence_and_leaves_nothing(settings, keep
     with pytest.raises(StudioError, match=why):
         export.export(settings, keeper, form, kinds)
     assert list(settings.exports_dir.iterdir()) == []
+
+
+def test_parquet_rows_that_differ_in_type_past_the_first_batch_are_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_BATCH_ROWS", 2)
+    plain = {"messages": [{"role": "user", "content": "a"}], "history": [], "score": None}
+    marked = {"messages": [{"role": "assistant", "content": "b", "weight": 0}], "history": [["q", "a"]], "score": 0.5}
+    path = export.write_rows(tmp_path, "rows", "parquet", iter([plain, plain, marked]))
+    last = pq.read_table(path).to_pylist()[-1]
+    assert last == marked
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.parquet"]

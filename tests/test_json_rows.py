@@ -1,5 +1,6 @@
 import json
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ VALUES = st.recursive(
 OBJECTS = st.lists(st.dictionaries(st.text(), VALUES, max_size=4), min_size=1, max_size=8)
 
 
-def read(folder, text: str | bytes, name: str) -> list:
+def read(folder, text: str | bytes, name: str = "rows.jsonl") -> list:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     return list(read_rows(path, name))
@@ -99,3 +100,67 @@ def test_a_row_of_10_mb_is_a_row(tmp_path):
 def test_what_is_no_json_at_all_is_refused(tmp_path):
     with pytest.raises(StudioError, match="is not JSON"):
         read(tmp_path, "a,b\n1,2\n", "rows.json")
+
+
+ROWS = [{"prompt": "a", "completion": "c"}, {"prompt": "b", "completion": "d"}]
+TABLE = pd.DataFrame(ROWS)
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=1),
+        "\ufeff" + json.dumps(ROWS),
+        "\n\n" + json.dumps(ROWS) + "\n\n",
+        "\n".join(json.dumps(row) for row in ROWS),
+        "\n".join("\ufeff" + json.dumps(row) for row in ROWS),
+        "\n".join(json.dumps(row, indent=2) for row in ROWS),
+    ],
+)
+def test_rows_are_read_however_they_are_spread_and_named(tmp_path, name, text):
+    assert [r.row for r in read(tmp_path, text.encode(), name)] == ROWS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(TABLE.to_json(orient=orient) for orient in ("columns", "split", "records", "table", "index")),
+        json.dumps({"prompt": ["a", "b"], "completion": ["c", "d"]}),
+        json.dumps({"data": ROWS, "version": 2}),
+        json.dumps({"data": {"rows": ROWS}}),
+        json.dumps({"features": [{"name": "prompt"}], "rows": [{"row_idx": 0, "row": row} for row in ROWS]}),
+        json.dumps({"test": ROWS}),
+    ],
+)  # fmt: skip
+def test_tables_inside_one_object_are_read(tmp_path, text):
+    found = read(tmp_path, text.encode(), "rows.json")
+    assert [{k: v for k, v in r.row.items() if k != "index"} for r in found] == ROWS
+    assert {r.split for r in found} == {None}
+
+
+def test_splits_of_one_document_are_kept_the_rows_to_train_on_first(tmp_path):
+    found = read(tmp_path, json.dumps({"test": ROWS[:1], "train": ROWS, "note": "x"}).encode(), "rows.json")
+    assert [(r.split, r.row["prompt"]) for r in found] == [("train", "a"), ("train", "b"), ("test", "a")]
+
+
+def test_what_stands_beside_the_rows_is_named(tmp_path):
+    path, notes = tmp_path / "rows.json", []
+    path.write_text(json.dumps({"version": 2, "data": ROWS}))
+    assert len(list(read_rows(path, path.name, note=notes.append))) == 2
+    assert notes == ["beside the rows the file holds 'version', which is not read"]
+
+
+@pytest.mark.parametrize(
+    "row", [{"messages": [{"role": "user", "content": "a"}]}, {"prompt": "a", "tags": ["x", "y"]}, {"a": {"b": 1}}]
+)
+def test_one_object_that_is_a_row_stays_one(tmp_path, row):
+    assert [r.row for r in read(tmp_path, json.dumps(row).encode(), "rows.json")] == [row]
+
+
+def test_text_behind_a_list_and_too_many_fields_are_complaints(tmp_path):
+    *_, last = read(tmp_path, b'[{"a": 1}]\n[{"a": 2}]', "rows.jsonl")
+    assert "behind the end of the list" in last.trouble
+    [only] = read(tmp_path, json.dumps({f"c{i}": i for i in range(10_001)}).encode() + b"\n")
+    assert only.trouble == "has 10,001 fields; at most 10,000 are read"

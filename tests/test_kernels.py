@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from tiny import random_rows, tiny_llama
+from transformers import MistralConfig, MistralForCausalLM
 
 from core.train import attention
 from core.train.batches import pack, pad
@@ -175,6 +176,25 @@ def test_what_cannot_be_fused_says_why_and_trains_as_it_is(over, reason):
     assert reason in said[0]
     loss, _ = loss_and_gradients(model, pack(random_rows(LENGTHS)))
     assert loss > 0
+
+
+@pytest.mark.parametrize("form", [pack, lambda rows: pad(rows, 0)], ids=["packed", "padded"])
+def test_a_mistral_block_keeps_its_window(form):
+    torch.manual_seed(0)
+    shape = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3,
+             "num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 6}  # fmt: skip
+    kind = attention.PACKED if form is pack else "sdpa"
+    model = MistralForCausalLM(MistralConfig(**shape, attn_implementation=kind)).requires_grad_(False)
+    adapted = get_peft_model(model, LoraConfig(r=6, target_modules=ALL)).train()
+    rows = random_rows(LENGTHS)
+    model.config.sliding_window = None
+    unlimited, _ = loss_and_gradients(adapted, form(rows))
+    adapted.zero_grad()
+    model.config.sliding_window = 6
+    limited, _ = loss_and_gradients(adapted, form(rows))
+    assert abs(limited - unlimited) > 1e-4
+    adapted.zero_grad()
+    same(adapted, form(rows))
 
 
 def test_another_architecture_is_left_alone():

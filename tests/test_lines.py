@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data.readers import lines
-from core.data.readers.lines import LineSource, broken
+from core.data.readers.lines import LineSource
 from core.errors import StudioError
 
 
@@ -58,9 +58,10 @@ def test_compressed_text_is_read_and_damage_is_told(tmp_path, suffix, pack):
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path):
-    [(_, first), (_, second)] = read(tmp_path, b"caf\xe9\ncaf\xc3\xa9\n")
-    assert broken(first) == "0xe9"
-    assert broken(second) is None
+    with source(tmp_path, b"caf\xe9\ncaf\xc3\xa9 \xc3\xa9\n") as opened:
+        [(_, first), (_, second)] = opened.lines()
+        assert opened.broken(first) == "is not UTF-8 text (byte 0xe9)"
+        assert opened.broken(second) is None
 
 
 def test_a_line_without_end_is_passed_over_in_bounded_memory(tmp_path, monkeypatch):

@@ -1,13 +1,15 @@
 import pytest
 import torch
+from answering_architectures import build
 from bitsandbytes.nn import Linear4bit
 from tiny import tiny_llama
 
 from core import cpu
+from core.chat.lanes import Lanes
 from core.errors import StudioError
 from core.models import catalogue, loading
 from core.models.catalogue import Model
-from core.models.loading import Precision, load_base, load_tokenizer
+from core.models.loading import LoadedBase, Precision, load_base, load_tokenizer
 
 IDS = torch.tensor([[5, 17, 300, 8, 44]])
 
@@ -78,3 +80,15 @@ def test_a_folder_that_is_no_model_is_a_sentence(settings):
         load_tokenizer(model)
     with pytest.raises(StudioError, match="'odd'"):
         load_base(model, Precision("none"))
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"), [("gemma2", "eager"), ("gpt_oss", "eager"), ("gptj", "eager"), ("mistral", "sdpa")]
+)
+def test_a_model_is_loaded_with_the_attention_that_suits_it(family, expected, small_tokenizer, tmp_path):
+    build(family, len(small_tokenizer)).save_pretrained(tmp_path)
+    small_tokenizer.save_pretrained(tmp_path)
+    model = Model(family, family, str(tmp_path), local=True)
+    loaded = load_base(model, Precision("none", compute_dtype="float32")).model
+    assert loaded.config._attn_implementation == expected
+    assert Lanes(LoadedBase(loaded, small_tokenizer)).unproved == ""

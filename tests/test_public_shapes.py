@@ -1,9 +1,16 @@
+import importlib.util
+from pathlib import Path
+
 import pytest
 from opened import opened
 from public_shapes import SHAPES, Shape
 
-from core.data import derive, formats
-from core.data.formats import UnusableRow
+from core.data import derive, formats, subset
+from core.data.formats import Reading, UnusableRow
+from core.data.recipe import Recipe
+from core.errors import StudioError
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def turns_of(messages) -> list[tuple[str, str]]:
@@ -32,5 +39,20 @@ def test_undecided_data_set_has_no_usable_row_until_a_reading_is_chosen(settings
     data = opened(settings, tmp_path, shape.rows)
     assert (data.detected.format, derive.derive(settings, data, data.detected).usable) == ("undecided", 0)
     assert data.candidates
+    with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
+        subset.cut(settings, "all", Recipe(dataset=data.id))
     chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
     assert derive.derive(settings, data, chosen).usable == len(shape.rows)
+
+
+def test_two_columns_of_text_are_offered_as_a_question_and_its_answer():
+    shape = next(shape for shape in SHAPES if shape.name == "Two columns in another language")
+    pair = Reading(format="prompt_completion", columns={"prompt": "Frage", "completion": "Antwort"})
+    assert pair in formats.detect(shape.rows).candidates
+
+
+def test_docs_list_every_shape_as_it_is_read():
+    spec = importlib.util.spec_from_file_location("make_formats", PROJECT / "docs" / "make_formats.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run python docs/make_formats.py"

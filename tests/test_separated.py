@@ -76,3 +76,52 @@ def test_200_columns_nul_and_a_byte_order_mark(tmp_path):
 def test_a_header_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(StudioError, match="no readable header"):
         read(tmp_path, 'a,"b\n')
+
+
+PAIRS = [{"prompt": "b", "completion": "c"}, {"prompt": "d", "completion": "e"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nprompt;completion\nb;c\nd;e\n",
+        '"sep=;"\nprompt;completion\nb;c\nd;e\n',
+        "SEP=\t\nprompt\tcompletion\nb\tc\nd\te\n",
+        "\ufeffsep=,\r\nprompt,completion\r\nb,c\r\nd,e\r\n",
+        "prompt;completion;\nb;c;\nd;e;\n",
+        "prompt,completion\nb,c,\nd,e,,\n",
+        "prompt|completion\nb|c\nd|e\n",
+        "prompt,completion\rb,c\rd,e\r",
+        '"prompt","completion"\n"b","c"\n"d","e"\n',
+        " prompt , completion \nb,c\nd,e\n",
+        "prompt,completion\n\nb,c\n\nd,e\n\n",
+    ],
+)
+def test_file_as_excel_and_its_like_write_it_is_read(tmp_path, text):
+    assert [r.row for r in read(tmp_path, text)] == PAIRS
+
+
+def test_quoted_delimiters_do_not_decide(tmp_path):
+    [only] = read(tmp_path, '"prompt";"completion";"a, b, c, d"\n"x, y";"1,5";n\n')
+    assert only.row == {"prompt": "x, y", "completion": "1,5", "a, b, c, d": "n"}
+
+
+def test_file_of_one_column_keeps_its_commas(tmp_path):
+    found = read(tmp_path, 'text\nHello, you; there\nA | b\n"quoted, too"\n')
+    assert [r.row["text"] for r in found] == ["Hello, you; there", "A | b", "quoted, too"]
+
+
+def test_header_alone_is_no_row_and_too_many_columns_are_refused(tmp_path):
+    assert read(tmp_path, "prompt,completion\n") == []
+    with pytest.raises(StudioError, match="10,001 columns"):
+        read(tmp_path, ",".join(map(str, range(10_001))) + "\n1\n")
+    with pytest.raises(StudioError, match="names of up to 2,000 characters"):
+        read(tmp_path, "a," + "b" * 2000 + "\n1,2\n")
+
+
+def test_stray_quotes_of_a_tsv_past_the_sample_lose_no_row(tmp_path):
+    lines = [f'"{i}"\tfine' for i in range(300)] + ['"open\tstray', "last\tfine"]
+    found = read(tmp_path, "a\tb\n" + "\n".join(lines) + "\n", "rows.tsv")
+    assert len(found) == 302
+    assert (found[300].row, found[301].row) == ({"a": '"open', "b": "stray"}, {"a": "last", "b": "fine"})
+    assert "read as text" in found[300].trouble

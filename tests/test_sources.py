@@ -93,3 +93,11 @@ def test_real_files_open(settings, shared_data, file, form, rows):
     assert about.usable + sum(about.problems.values()) == rows
     assert about.usable >= 0.95 * rows
     assert len(Rows(settings, data.id).page(View(), 0, 25)) == 25
+
+
+@pytest.mark.parametrize("name", ["test", "Validation", "test_sft", "validation_matched", "held-out", "eval"])
+def test_split_for_evaluation_is_held_out_by_its_first_word(settings, tmp_path, name):
+    row = {"prompt": "a", "completion": "b"}
+    tables = DatasetDict({name: Table.from_list([row]), "train_sft": Table.from_list([row] * 2)})
+    tables.save_to_disk(str(tmp_path / "saved"))
+    assert sources.open_folder(settings, tmp_path / "saved").splits == {"train": 2, "held-out": 1}

@@ -26,9 +26,9 @@ def test_without_empty_lines_a_row_is_a_line(tmp_path):
 
 
 def test_a_row_that_is_no_text_is_told(tmp_path):
-    found = read(tmp_path, b"fine\n\ncaf\xe9\n\nfine too\n")
+    found = read(tmp_path, "fine ä ö ü\n\ncaf".encode() + b"\xe9\n\nfine too\n")
     assert [(r.line, r.row and r.row["text"], r.trouble) for r in found] == [
-        (1, "fine", ""),
+        (1, "fine ä ö ü", ""),
         (3, None, "is not UTF-8 text (byte 0xe9)"),
         (5, "fine too", ""),
     ]

@@ -1,8 +1,11 @@
 """Loss and gradients on a small Llama against plain PyTorch, and every knob on its way to TRL and PEFT."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
+from template_families import FAMILIES
 from tiny import random_rows, tiny_llama
 
 from core import cpu
@@ -11,7 +14,7 @@ from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import attention
 from core.train.arguments import OPTIMIZERS, lora_config, sft_config
-from core.train.trainer import StudioTrainer
+from core.train.trainer import StudioTrainer, answer_of
 
 LENGTHS = [30, 12, 45, 7]
 
@@ -120,7 +123,7 @@ ELSEWHERE = {
     "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
     "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",
     "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels", "gpus",
-    "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
+    "deterministic", "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
 }  # fmt: skip
 
 
@@ -220,3 +223,32 @@ def test_an_adapter_that_changes_the_base_is_saved_for_the_base_as_it_is_too(tmp
         expected = trainer.model(ids).logits
         plain = PeftModel.from_pretrained(tiny_llama(), tmp_path / "adapter").eval()
         torch.testing.assert_close(plain(ids).logits, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("written", "ends", "stops", "answer"),
+    [
+        ("The sea.<|im_end|>\n", (), ("<|im_end|>",), "The sea."),
+        ("The sea.</s></s>rest", ("</s>",), (), "The sea."),
+        ("The sea.", ("</s>",), ("###",), "The sea."),
+    ],
+)
+def test_sample_answer_ends_at_the_first_end(written, ends, stops, answer):
+    tokenizer = FAMILIES[0].tokenizer()
+    ids = tokenizer(written, add_special_tokens=False)["input_ids"]
+    assert answer_of(tokenizer, ids, {tokenizer.convert_tokens_to_ids(end) for end in ends}, stops) == answer
+
+
+def test_pad_token_outside_the_matrix_pads_and_samples(tmp_path):
+    """`<pad>` = 32000 of 32000 rows, as many Llama tokenizers of fine-tuners have it."""
+    tokenizer = FAMILIES[0].tokenizer()
+    rows = len(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    config = QLoRAConfig(packing=False, compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0)
+    base = LoadedBase(tiny_llama(vocab_size=rows), tokenizer)
+    base.model.requires_grad_(False)
+    options = {"renderer": Renderer(tokenizer, "chatml"), "args": sft_config(config, str(tmp_path), 2)}
+    made = StudioTrainer(config, base, random_rows(LENGTHS), **options)
+    assert made.pad_id < rows
+    assert math.isfinite(made.held_out_loss(random_rows(LENGTHS), 4))
+    assert len(made.answers(["Hi?", "What is a tide, and when does it turn?"], 4)) == 2

@@ -13,7 +13,9 @@ from core.data.formats import EXPORT_FORMATS, Reading, Unwritable, to_guanaco, t
 CONTENT = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
     ["### Human: x", "[INST]", " </s>", "<<SYS>>\n", "[{", " x ", "\n", ""]
 )
-TURN = st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": CONTENT})
+TURN = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": CONTENT}
+) | st.fixed_dictionaries({"role": st.just("assistant"), "content": CONTENT, "loss": st.just(False)})
 ANYTHING = st.lists(TURN, min_size=1, max_size=5) | CONTENT.map(lambda text: [{"role": "text", "content": text}])
 
 
@@ -52,6 +54,7 @@ def test_turns_join_as_llama2_joins_them():
         (talk("a", "b", "c"), "alpaca", "pairs of a question and an answer"),
         ([{"role": "user", "content": "a"}, {"role": "tool", "content": "3"}], "alpaca", "no tool turns"),
         (talk("a", "b"), "text", "a conversation is not plain text"),
+        ([*talk("a"), {"role": "assistant", "content": "b", "loss": False}], "llama2", "not to be learned"),
         ([{"role": "text", "content": "a"}], "messages", "plain text has no turns"),
     ],
 )

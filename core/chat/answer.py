@@ -43,7 +43,9 @@ class LaneAnswer:
     Attributes:
         end: why it ended; empty while it is being written.
         first_token_seconds: from the question to the first token; 0 before that.
-        tokens: of the answer, those it was continued from included.
+        tokens: that the model wrote, with the token that ended the answer and those it was continued from. Every count
+            of an answer's tokens in Chat and Evaluate is this one.
+        ids: the tokens of the text, without the one that ended it.
         logprobs: of each token, by the model itself whatever the settings.
         pieces: the text of each token.
         note: what was done to the conversation so that it fits.

@@ -1,11 +1,12 @@
 """What a person asks, as the engine takes it: which base, which adapters, which conversation in which lane."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from core import access
 from core.chat.answer import Lane
 from core.chat.engine import Base, Ticket
-from core.chat.sampling import Sampling
+from core.chat.sampling import AS_TRAINED, Sampling
 from core.data.formats import Message
 from core.errors import StudioError
 from core.models import catalogue
@@ -34,7 +35,9 @@ def base_of(store: RunStore, run: Run) -> Base:
     """The base model of a run, as the run loads it."""
     config = run.config()
     model = catalogue.find(store.settings, config.model, config.revision)
-    return Base(model, Precision(config.quantization, config.double_quantization, config.compute_dtype))
+    precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
+    # Packed and fused attention give the same numbers as transformers' own choice; eager is asked for by its name.
+    return Base(model, precision, "eager" if config.attention == "eager" else "auto")
 
 
 def bases(store: RunStore) -> list[Base]:
@@ -69,14 +72,15 @@ def ticket(store: RunStore, lanes: Sequence[Asked], base: Base | None = None) ->
         own = base_of(store, run)
         if base is not None and own != base:
             raise StudioError(
-                f"The run {run.title} stands on {_words(own)}, not on {_words(base)}: lanes share one copy of the base "
+                f"The run {run.title} stands on {own.words}, not on {base.words}: lanes share one copy of the base "
                 "model's weights. Choose runs of one base."
             )
         base = own
     if base is None:
         raise StudioError("No model is chosen. Choose a base model, or a run.")
     if not runs:  # a list of models does not prepare them; whoever asks does
-        base = Base(catalogue.find(store.settings, base.model.name, base.model.revision or ""), base.precision)
+        base = replace(base, model=catalogue.find(store.settings, base.model.name, base.model.revision or ""))
+    base = replace(base, precision=_precision(base.precision, [asked.sampling for asked in lanes]))
     template = next(iter(runs.values())).config().chat_template if runs else "auto"
     made, folders = [], {}
     for asked in lanes:
@@ -96,6 +100,27 @@ def _folder(run: Run, adapter: str):
     return found[adapter]
 
 
-def _words(base: Base) -> str:
-    kept = base.precision.quantization
-    return f"{base.model.name} ({'unquantised' if kept == 'none' else kept})"
+def _precision(trained: Precision, settings: list[Sampling]) -> Precision:
+    """Return the precision that lanes ask for, where it is not the run's own.
+
+    Raises:
+        StudioError: the lanes ask for different ones, or a visitor asks for another than the run's.
+    """
+    asked = {(each.quantization, each.compute_dtype) for each in settings}
+    if len(asked) > 1:
+        raise StudioError(
+            "The lanes ask for different precisions, but share one copy of the base model's weights. Set Quantization "
+            "and Compute dtype for all lanes."
+        )
+    quantization, dtype = asked.pop()
+    if (quantization, dtype) == (AS_TRAINED, AS_TRAINED):
+        return trained
+    if not access.caller().is_owner:
+        raise StudioError(
+            f"Another precision loads the model again, which is for the owner. Set both to {AS_TRAINED!r}."
+        )
+    return Precision(
+        trained.quantization if quantization == AS_TRAINED else quantization,
+        trained.double_quantization,
+        trained.compute_dtype if dtype == AS_TRAINED else dtype,
+    )

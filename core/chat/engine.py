@@ -19,12 +19,11 @@ from core import gpu
 from core.chat import room
 from core.chat.allowance import Allowance
 from core.chat.answer import Lane, LaneAnswer
+from core.chat.base import Base
 from core.chat.pace import Pace
 from core.errors import StudioError
 from core.memory import give_back
-from core.models.catalogue import Model
-from core.models.loading import Precision, load_base
-from core.runs.config import QLoRAConfig
+from core.models.loading import load_base
 from core.runs.store import RunStore
 from core.settings import Settings
 
@@ -35,23 +34,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 32  # that decode together: on two cores 32 take 1.3 times as long as 8, so fewer would only wait longer
 _KEPT_ADAPTERS = 12
 _CACHE_SHARE = 0.6  # of the memory that is free once the model is loaded
-
-
-@dataclass(frozen=True)
-class Base:
-    """A base model as it is loaded to chat with."""
-
-    model: Model
-    precision: Precision
-
-    @property
-    def config(self) -> QLoRAConfig:
-        """The knobs that say the same."""
-        kept = {"quantization": self.precision.quantization, "compute_dtype": self.precision.compute_dtype}
-        double = self.precision.double_quantization
-        return QLoRAConfig(
-            model=self.model.name, revision=self.model.revision or "", double_quantization=double, **kept
-        )
 
 
 @dataclass
@@ -246,7 +228,9 @@ class Engine:
         self._drop()
         room.check_room(self.store, ticket.base.config)
         beside = room.check_evaluation(self.store, ticket.base.config)
-        self._lanes = Lanes(load_base(ticket.base.model, ticket.base.precision), self.settings.fast_chat)
+        self._lanes = Lanes(
+            load_base(ticket.base.model, ticket.base.precision, ticket.base.attention), self.settings.fast_chat
+        )
         self._decoder = self._lanes.decoder()
         self._base, self.notice = ticket.base, ""
         card = gpu.memory() if self._lanes.model.device.type == "cuda" else None
@@ -255,9 +239,7 @@ class Engine:
             self._budget = min(self._budget, room.CACHES)  # what was asked for beside the evaluation
 
     def _bring_adapters(self, ticket: Ticket) -> None:
-        from core.chat.adapters import read_adapter
-
-        adapters, model = self._lanes.adapters, self._lanes.model
+        adapters = self._lanes.adapters
         wanted = {lane.adapter for lane in ticket.lanes if lane.adapter}
         if missing := [name for name in wanted if name not in adapters]:
             used = wanted | {lane.adapter for active, *_ in self._active for lane in active.lanes if lane.adapter}
@@ -265,7 +247,7 @@ class Engine:
             adapters.keep_only([*used, *others[max(0, len(others) + len(missing) - _KEPT_ADAPTERS) :]])
         for name in missing:
             self._tell(ticket, "Loading the adapter")
-            adapters.add(name, read_adapter(ticket.adapters[name], model.dtype, model.device))
+            self._lanes.add_adapter(name, ticket.adapters[name])
 
     def _settle(self) -> None:
         """Tell everybody what is new, and end those whose lanes have all ended."""

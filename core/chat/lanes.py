@@ -8,27 +8,37 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from core.chat.adapters import RowAdapters
+from core.chat import probe, trimming
+from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.answer import Lane, LaneAnswer
 from core.chat.decoder import Decoder, Row
 from core.chat.fast import choice as fast_choice
 from core.chat.picking import Picker
+from core.chat.plain import PlainDecoder
+from core.chat.routing import RoutedDecoder
+from core.chat.stops import Stops
 from core.data.formats import Message
-from core.data.tokens import Renderer, TemplateName
+from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.errors import StudioError
+from core.models import support
 from core.models.loading import LoadedBase
+from core.models.tokenizer import padding_id
 
 if TYPE_CHECKING:
-    from core.chat.fast.decoder import FastDecoder
     from core.chat.fast.machine import Machine
 
 
 class Lanes:
-    """Lanes over one loaded base model. Attributes: how: how answers are decoded, and why so, in words."""
+    """Lanes over one loaded base model.
+
+    Attributes:
+        unproved: why no rows may decode in one batch; empty when they may.
+    """
 
     def __init__(self, base: LoadedBase, fast: bool = True):
         """
@@ -41,43 +51,77 @@ class Lanes:
         reason = fast_choice.why_not(self.model) if fast else "it is switched off"
         self._machine, reason = (None, reason) if reason else _machine(self.model)
         way = f"by the model as it is, because {reason}" if reason else "by one CUDA graph a step, with our own kernels"
-        self.how = f"Answers are decoded {way}."
+        self._vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        self._pad = padding_id(base.tokenizer, self._vocabulary)
+        # The fast decoder serves only models of Llama's shape, which the batched one is right for as well.
+        self.unproved = "" if self._machine else probe.decoder_failure(self.model, self._pad)
+        self._takes_turns = not self.unproved or probe.takes_turns(self.model)
+        if self.unproved:
+            way = f"one at a time by transformers' generate, because {self.unproved}"
+        self._way = f"Answers are decoded {way}."
+        self._length_limit = support.length_limit(self.model.config)
         self._renderers: dict[TemplateName, Renderer] = {}
-        self._ends = _end_tokens(base)
+        self._eos = _end_tokens(base)
 
     @property
     def paged(self) -> bool:
         """Whether keys and values lie in pages (`core.chat.fast.pages`)."""
         return self._machine is not None
 
-    def decoder(self, waits: bool = True) -> "Decoder | FastDecoder":
-        """A decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before.
+    @property
+    def how(self) -> str:
+        """How answers are decoded, and why so, in words."""
+        said = [self._way]
+        if self._length_limit and not self.unproved:
+            said.append(
+                f"Answers that may pass {self._length_limit:,} tokens are decoded one at a time: there the model's "
+                "positions depend on the length of the text."
+            )
+        for key in self.adapters:
+            if (reason := self.adapters.apart(key)) and reason != self.unproved:
+                said.append(f"Answers of {key} are decoded one at a time by PEFT, because {reason}.")
+        return " ".join(said)
+
+    def add_adapter(self, key: str, folder: Path) -> None:
+        """Read an adapter and make it ready for lanes.
+
+        Raises:
+            StudioError: it cannot be applied to this base.
+        """
+        self.adapters.add(key, read_adapter(folder, self.model.dtype, self.model.device), self.unproved)
+
+    def decoder(self, waits: bool = True) -> RoutedDecoder:
+        """Return a decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before.
 
         Args:
-            waits: somebody waits for the next word, so prompts are read in small chunks between two of them.
+            waits: whether a reader waits for the next word, so prompts are read in small chunks between two of them.
         """
         if self._machine is not None:
             from core.chat.fast.decoder import CHUNK, UNHURRIED, FastDecoder
 
-            pad = self.base.tokenizer.pad_token_id or 0
-            return FastDecoder(self._machine, self.adapters, pad, CHUNK if waits else UNHURRIED)
-        return Decoder(self.model, self.adapters, self.base.tokenizer.pad_token_id or 0)
+            together = FastDecoder(self._machine, self.adapters, self._pad, CHUNK if waits else UNHURRIED)
+        else:
+            together = Decoder(self.model, self.adapters, self._pad)
+        return RoutedDecoder(together, PlainDecoder(self.model, self.adapters, self._takes_turns), self._is_plain)
+
+    def _is_plain(self, row: Row) -> bool:
+        """Return whether a row must be decoded by itself."""
+        if self.unproved or (row.adapter is not None and self.adapters.apart(row.adapter)):
+            return True
+        return self._length_limit is not None and (not row.most or len(row.ids) + row.most > self._length_limit)
 
     def renderer(self, template: TemplateName = "auto") -> Renderer:
         if template not in self._renderers:
-            self._renderers[template] = Renderer(self.base.tokenizer, template)
+            self._renderers[template] = Renderer(self.base.tokenizer, template, self._vocabulary)
         return self._renderers[template]
 
-    def context(self) -> int:
-        """Tokens that the model can read, question and answer together."""
-        return self.model.config.get_text_config().max_position_embeddings
+    def context(self) -> int | None:
+        """Return how many tokens the model can read, question and answer together; None where nothing limits it."""
+        return support.context_of(self.model.config)
 
     def bytes_a_token(self) -> int:
-        """What the keys and values of one token of one row take."""
-        shape = self.model.config.get_text_config()
-        heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
-        width = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-        return 2 * shape.num_hidden_layers * heads * width * self.model.dtype.itemsize
+        """Return what the keys and values of one token of one row take."""
+        return support.bytes_per_token(self.model.config, self.model.dtype.itemsize)
 
     def row(self, lane: Lane, answer: LaneAnswer, stopped: Callable[[], bool] = lambda: False) -> Row:
         """The row that writes `answer` as a lane asks for it.
@@ -85,32 +129,36 @@ class Lanes:
         Raises:
             StudioError: the question and its answer do not fit the model's context, even alone.
         """
-        prompt, left_out = self.prompt(lane)
-        if left_out:
-            answer.note = (
-                f"The model reads {self.context():,} tokens: the first {left_out} messages of this conversation were "
-                "left out."
-            )
+        prompt, notes = self.prompt(lane)
+        answer.note = " ".join(notes)
         writer = _Writer(self, lane, answer, prompt)
         return Row(
             [*prompt, *lane.begun], lane.adapter, writer.take, lambda: bool(answer.end) or writer.ends(stopped),
             picker=writer.picker, told=writer.told, most=lane.sampling.max_new_tokens,
         )  # fmt: skip
 
-    def prompt(self, lane: Lane) -> tuple[list[int], int]:
-        """The tokens of a conversation, and how many of its oldest messages were left out so that it fits."""
-        told = lane.sampling.system.strip()
-        system: list[Message] = [{"role": "system", "content": lane.sampling.system}] if told else []
-        room = self.context() - lane.sampling.max_new_tokens - len(lane.begun)
-        starts = [at for at, message in enumerate(lane.messages) if message["role"] == "user"]
-        for start in starts:
-            ids = self.renderer(lane.template).prompt_ids(system + lane.messages[start:])
-            if len(ids) <= room:
-                return ids, start
-        raise StudioError(
-            f"The question has {len(ids):,} tokens, and with an answer of up to {lane.sampling.max_new_tokens:,} it "
-            f"exceeds what the model can read ({self.context():,}). Shorten it, or lower the length."
-        )
+    def prompt(self, lane: Lane) -> tuple[list[int], list[str]]:
+        """Return the tokens of a conversation, and notes on what was done to it so that it fits.
+
+        Raises:
+            StudioError: not even its last question fits, or the template refuses it.
+        """
+
+        def render(messages: list[Message]) -> list[int]:
+            return self._prompt_ids(lane, messages)
+
+        context = self.context()
+        room = None if context is None else context - lane.sampling.max_new_tokens - len(lane.begun)
+        return trimming.prompt(lane.messages, lane.sampling, render, room, context)
+
+    def _prompt_ids(self, lane: Lane, messages: list[Message]) -> list[int]:
+        try:
+            return self.renderer(lane.template).prompt_ids(messages)
+        except TemplateError as error:
+            raise StudioError(
+                f"The model cannot be asked this: {error}. Change the system prompt or the turns, or choose another "
+                "chat template."
+            ) from error
 
     def answer(self, lanes: list[Lane], stopped: Callable[[], bool] = lambda: False) -> Iterator[list[LaneAnswer]]:
         """Answer in all lanes together; yields after every token.
@@ -125,17 +173,18 @@ class Lanes:
             yield answers
         yield answers
 
-    def is_end(self, token: int) -> bool:
-        return token in self._ends
+    def stops(self, lane: Lane) -> Stops:
+        """Return what ends an answer of a lane."""
+        return Stops(self.base.tokenizer, self._eos, self.renderer(lane.template).ends, lane.sampling.stop_words)
 
 
 class _Writer:
     """Turns a lane's logits into its answer."""
 
     def __init__(self, lanes: Lanes, lane: Lane, answer: LaneAnswer, prompt: list[int]):
-        self._lanes, self._sampling, self._answer = lanes, lane.sampling, answer
+        self._sampling, self._answer = lane.sampling, answer
         self.picker = Picker(lane.sampling, [*prompt, *lane.begun])
-        self._tokenizer = lanes.base.tokenizer
+        self._tokenizer, self._stops = lanes.base.tokenizer, lanes.stops(lane)
         self._began = time.perf_counter()
         answer.ids = list(lane.begun)
         answer.text = self._tokenizer.decode(answer.ids, skip_special_tokens=True) if lane.begun else ""
@@ -159,9 +208,8 @@ class _Writer:
         answer = self._answer
         answer.seconds = time.perf_counter() - self._began
         answer.first_token_seconds = answer.first_token_seconds or answer.seconds
-        if self._lanes.is_end(token):
-            answer.end = "end"
-        else:
+        answer.end = self._stops.at_token(token)
+        if not answer.end:
             self._add(token, logprob)
         # a character of several tokens shows as U+FFFD until its last token is there
         answer.text = answer.text if answer.end == "end" else answer.text.rstrip("\ufffd")
@@ -176,10 +224,8 @@ class _Writer:
         answer.pieces.append(
             answer.text.removeprefix(before).rstrip("\ufffd") if answer.text.startswith(before) else ""
         )
-        found = [at for word in self._sampling.stop_words if (at := answer.text.find(word)) >= 0]
-        if found:
-            answer.text, answer.end = answer.text[: min(found)], "stop word"
-        elif answer.tokens - answer.continued >= self._sampling.max_new_tokens:
+        answer.end, answer.text = self._stops.in_text(answer.ids, answer.text)
+        if not answer.end and answer.tokens - answer.continued >= self._sampling.max_new_tokens:
             answer.end = "length"
 
     def ends(self, stopped: Callable[[], bool]) -> bool:

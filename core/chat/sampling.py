@@ -1,6 +1,10 @@
 """The settings of an answer. No torch in here: the page is built from it."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+AS_TRAINED = "as trained"
 
 
 class Sampling(BaseModel):
@@ -33,15 +37,28 @@ class Sampling(BaseModel):
     max_new_tokens: int = Field(200, ge=1, le=4096, title="Length", description="Longest answer, in tokens.")
     stop: str = Field(
         "", max_length=1000, title="Stop words",
-        description="An answer ends before any of these, one a line.", json_schema_extra={"lines": 2},
+        description="An answer ends before any of these, one a line. Special tokens are found too.",
+        json_schema_extra={"lines": 2},
     )  # fmt: skip
     seed: int = Field(
         0, ge=0, lt=2**32, title="Seed",
-        description="All lanes draw the same random numbers from it. The same seed and settings give the same text.",
+        description="All lanes draw the same random numbers from it; each prompt of an evaluation its own. The same "
+        "seed and settings give the same text.",
     )  # fmt: skip
     system: str = Field(
         "", max_length=20_000, title="System prompt",
-        description="Instructions before the conversation; empty: the model's own default.",
+        description="Instructions before the conversation; empty: the model's own default. A conversation that "
+        "begins with a system turn keeps its own.",
+    )  # fmt: skip
+    quantization: Literal["as trained", "nf4", "fp4", "int8", "none"] = Field(
+        AS_TRAINED, title="Quantization",
+        description="How the base weights are kept: as the run was trained, or the same for every lane. Without a run, "
+        "as trained is nf4.",
+    )  # fmt: skip
+    compute_dtype: Literal["as trained", "auto", "bfloat16", "float16", "float32"] = Field(
+        AS_TRAINED, title="Compute dtype",
+        description="The number format of products: as the run was trained, or the same for every lane. Without a run, "
+        "as trained is auto.",
     )  # fmt: skip
 
     @property

@@ -23,6 +23,7 @@ from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
 from core.errors import StudioError, sentences
 from core.importing import uncompiled
+from core.streams import escape_unprintable
 
 
 class StudioCommand(BaseSettings):
@@ -59,6 +60,7 @@ class StudioCommand(BaseSettings):
 
 def main(arguments: list[str]) -> int:
     uncompiled()
+    escape_unprintable()
     try:
         CliApp.run(StudioCommand, cli_args=arguments or ["--help"])
         sys.stdout.flush()

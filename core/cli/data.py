@@ -63,7 +63,7 @@ class DataRead(Reading):
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
         data, reading = table.find(settings, self.dataset), Reading(**self.model_dump(exclude={"dataset"}))
-        check_reading(settings, data, reading)
+        check_reading(data, reading)
         print_about(settings, data, reading)
 
 
@@ -87,7 +87,7 @@ class OneDataset(BaseModel):
         """Return the data set and the reading, which is checked when it was given."""
         data = table.find(settings, self.dataset)
         if self.reading:
-            check_reading(settings, data, self.reading)
+            check_reading(data, self.reading)
         return data, self.reading or data.detected
 
     def rows(self, settings: Settings, near: Path | None = None) -> Rows:

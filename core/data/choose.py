@@ -40,7 +40,16 @@ def rows_of(settings: Settings, recipe: Recipe) -> Rows:
 
 
 def choose(rows: Rows, recipe: Recipe) -> Chosen:
-    """Raises StudioError when there are fewer usable rows than the recipe asks for."""
+    """Return the rows that a recipe stands for.
+
+    Raises:
+        StudioError: there are fewer usable rows than the recipe asks for, or it is not chosen how rows are read.
+    """
+    if rows.reading.format == "undecided":
+        raise StudioError(
+            f"{rows.about.source.name!r} cannot be used yet: {rows.about.evidence}, then create the subset. "
+            f"The choices stand at the top of the Data tab and in: python -m core data about {rows.about.id}"
+        )
     chosen = Chosen({}, Counter(rows.derived.problems))
     order = _candidates(rows, recipe, chosen)
     split = dict(rows.query("row, split", set()).fetchall())
@@ -81,11 +90,6 @@ def choose(rows: Rows, recipe: Recipe) -> Chosen:
 def _too_few(rows: Rows, recipe: Recipe, wanted: int, there: int) -> str:
     name = rows.about.source.name
     among = "" if recipe.view == View() and not recipe.sql else " that the filters let through"
-    if rows.reading.format == "undecided":
-        return (
-            f"No row of {name!r} can be used, because how the rows are read is not chosen yet. Choose it at the top of "
-            f"the Data tab, or see the choices with: python -m core data about {rows.about.id}"
-        )
     if not there:
         return f"{name!r} has no usable rows to train on{among}."
     return (

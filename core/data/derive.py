@@ -26,9 +26,10 @@ from pydantic import BaseModel
 
 from core.data import formats, table
 from core.data.formats import Parsed, Reading, UnusableRow
-from core.data.ingest import remove_leftovers, storable
+from core.data.ingest import MOST_COLUMNS, remove_leftovers, storable
 from core.data.parallel import map_groups
 from core.data.table import GROUP_ROWS, Dataset
+from core.errors import StudioError
 from core.files import read_json, write_json
 from core.settings import Settings
 
@@ -85,7 +86,13 @@ def folder(settings: Settings, dataset: str, reading: Reading) -> Path:
 def derive(
     settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None
 ) -> Derived:
-    """Read the rows of `data` as `reading` says, once; the result is found again afterwards."""
+    """Read the rows of `data` as `reading` says, once; the result is found again afterwards.
+
+    Raises:
+        StudioError: `reading` names a part that the format does not have, or a column that the data set does not have.
+    """
+    if reading != data.detected and reading not in data.candidates:
+        refuse_unknown_names(data, reading)
     target = folder(settings, data.id, reading)
     with FileLock(settings.datasets_dir / f".{data.id}.lock"):
         if (target / "about.json").is_file():
@@ -102,6 +109,21 @@ def derive(
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return about
+
+
+def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
+    """Raise StudioError when a mapping of `reading` would do nothing."""
+    form = formats.by_name(reading.format)
+    if strange := [slot for slot in reading.columns if slot not in form.slots]:
+        parts = ", ".join(form.slots) or "none"
+        raise StudioError(f"The format {form.label} has no part {strange[0]!r}. Its parts are: {parts}.")
+    known = {column.name for column in data.columns} | set(data.nested)
+    mapped = [*reading.columns.values(), *reading.extra]
+    # Columns past the limit are kept in the raw rows and are not listed, so that their names cannot be checked.
+    if len(known) < MOST_COLUMNS and (unknown := [name for name in mapped if name not in known]):
+        raise StudioError(f"There is no column {unknown[0]!r}. There are: {', '.join(sorted(known))}.")
+    if twice := [name for name in reading.extra if name in reading.columns.values()]:
+        raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")
 
 
 def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]) -> Derived:

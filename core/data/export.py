@@ -4,6 +4,7 @@ A row that the format cannot say is not bent to fit: it is left out, counted wit
 """
 
 import csv
+import itertools
 import json
 import shutil
 import tempfile
@@ -186,25 +187,21 @@ def _csv(folder: Path, split: str, rows: Iterator[Row]) -> None:
 
 
 def _parquet(folder: Path, split: str, rows: Iterator[Row]) -> None:
-    writer: pq.ParquetWriter | None = None
-    try:
-        batch: list[Row] = []
-        for row in _ended(rows):
-            if row is not None:
-                batch.append(row)
-            if batch and (row is None or len(batch) == _BATCH_ROWS):
-                table = pa.Table.from_pylist(batch, schema=writer.schema if writer else None)
-                writer = writer or pq.ParquetWriter(folder / f"{split}.parquet", table.schema, compression="zstd")
-                writer.write_table(table)
-                batch = []
-    finally:
-        if writer:
-            writer.close()
-
-
-def _ended(rows: Iterator[Row]) -> Iterator[Row | None]:
-    yield from rows
-    yield None
+    """Write rows in batches whose types may differ: a list empty at first, a weight that only some turns have."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        parts: list[Path] = []
+        schemas: list[pa.Schema] = []
+        while batch := list(itertools.islice(rows, _BATCH_ROWS)):
+            table = pa.Table.from_pylist(batch)
+            schemas.append(table.schema)
+            parts.append(Path(scratch) / f"{len(parts)}.parquet")
+            pq.write_table(table, parts[-1])
+        if not parts:
+            return
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        with pq.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(pq.read_table(part).cast(schema))
 
 
 def _dataset(folder: Path, split: str, rows: Iterator[Row]) -> None:

@@ -4,18 +4,19 @@ First pass: batches of rows as they come, each with the columns it happens to ha
 the batches again, now that the columns and their types are known.
 """
 
+import contextlib
 import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from core.data import formats
 from core.data.readers import Read
@@ -27,6 +28,8 @@ from core.settings import Settings, inside
 Rows = Iterable[tuple[str, Read]]
 SNIFFED_ROWS = 200  # rows looked at to tell the format
 MOST_COLUMNS = 256  # more are kept in `raw` only
+_MOST_NAMES = 10_000  # of columns that are counted: a file in which every row has a name of its own has no end of them
+_SCRATCH = ".ingest-"
 _FIXED = pa.schema(
     [("row", pa.int64()), ("line", pa.int64()), ("split", pa.string()), ("raw", pa.string()), ("trouble", pa.string())]
 )
@@ -42,19 +45,26 @@ def present(settings: Settings, source: Source) -> Dataset | None:
     return find(settings, name)
 
 
-def ingest(settings: Settings, source: Source, rows: Rows) -> Dataset:
+def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] = ()) -> Dataset:
     """Write (split, row) pairs to a data set's folder, all or nothing.
 
-    Raises StudioError when no row can be read, or none holds text; nothing is left behind then.
+    The lock is the data set's own, so that a slow file does not block the opening of others.
+
+    Args:
+        notes: sentences about the file as a whole; read when `rows` have ended.
+
+    Raises:
+        StudioError: no row can be read, or none holds text; nothing is left behind then.
     """
-    with FileLock(settings.datasets_dir / ".lock"):
+    name = dataset_id(source)
+    with _lock(settings, name):
         if found := present(settings, source):
             return found
-        target = inside(settings.datasets_dir, dataset_id(source), "data set name")
-        remove_leftovers(settings.datasets_dir, ".ingest-")
-        scratch = Path(tempfile.mkdtemp(prefix=".ingest-", dir=settings.datasets_dir))
+        target = inside(settings.datasets_dir, name, "data set name")
+        _remove_dead_leftovers(settings, name)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{name}.", dir=settings.datasets_dir))
         try:
-            about = _ingest(scratch, source, rows)
+            about = _ingest(scratch, source, rows, notes)
             write_json(scratch / "about.json", about.model_dump())
             if target.exists():  # half a folder from an older crash, or an older layout
                 shutil.rmtree(target)
@@ -64,7 +74,20 @@ def ingest(settings: Settings, source: Source, rows: Rows) -> Dataset:
         return about
 
 
-def _ingest(scratch: Path, source: Source, rows: Rows) -> Dataset:
+def _lock(settings: Settings, name: str) -> FileLock:
+    return FileLock(settings.datasets_dir / f".{name}.lock")
+
+
+def _remove_dead_leftovers(settings: Settings, name: str) -> None:
+    """Remove what killed processes left half made: of this data set, and of every other whose lock is free."""
+    remove_leftovers(settings.datasets_dir, f"{_SCRATCH}{name}.")
+    left = settings.datasets_dir.glob(f"{_SCRATCH}*")
+    for other in {path.name.removeprefix(_SCRATCH).rpartition(".")[0] for path in left}:
+        with contextlib.suppress(Timeout), _lock(settings, other).acquire(timeout=0):
+            remove_leftovers(settings.datasets_dir, f"{_SCRATCH}{other}.")
+
+
+def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> Dataset:
     stream = iter(rows)
     head = list(itertools.islice(stream, SNIFFED_ROWS))
     readable = [read.row for _, read in head if read.row is not None]
@@ -97,7 +120,7 @@ def _ingest(scratch: Path, source: Source, rows: Rows) -> Dataset:
         runner_up=detected.runner_up,
         candidates=detected.candidates,
         unreadable=seen.unreadable,
-        complaints=seen.complaints + seen.mixed(),
+        complaints=[*notes, *seen.complaints, *seen.mixed()],
     )
 
 
@@ -134,7 +157,7 @@ class _Seen:
     """What the first pass learns of the rows."""
 
     def __init__(self) -> None:
-        self.rows = self.unreadable = 0
+        self.rows = self.unreadable = self.uncounted = 0
         self.splits: dict[str, int] = {}
         self.complaints: list[str] = []
         # for each column: kind of value → how many, and the line of the first
@@ -148,6 +171,9 @@ class _Seen:
             self.complaints.append(complaint(read))
 
     def cell(self, name: str, kind: str, line: int) -> None:
+        if name not in self.kinds and len(self.kinds) >= _MOST_NAMES:
+            self.uncounted += 1
+            return
         kinds = self.kinds.setdefault(name, {})
         count, first = kinds.get(kind, (0, line))
         kinds[kind] = (count + 1, first)
@@ -170,6 +196,8 @@ class _Seen:
     def mixed(self) -> list[str]:
         """Columns whose values are of several kinds, with the line of the first odd one."""
         told = []
+        if self.uncounted:
+            told.append(f"{self.uncounted:,} cells stand in columns past the first {_MOST_NAMES:,}; they are not read")
         for name, kinds in self.kinds.items():
             if len(kinds) < 2:
                 continue

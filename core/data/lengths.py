@@ -36,7 +36,10 @@ class Tokens:
 
 
 # What decides how a text is tokenized and templated, of the files of a model.
-_DECIDING = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_DECIDING = (
+    "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja",
+)  # fmt: skip
+_RENDERER_VERSION = 2  # counts made by an earlier renderer are not found again
 
 
 def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens) -> Path | None:
@@ -49,7 +52,7 @@ def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens)
     if tokens.model == embedded.NAME and not embedded.is_prepared(settings):
         return None  # looking for counts is no reason to convert a model
     model = catalogue.find(settings, tokens.model)
-    digest = hashlib.sha256(tokens.template.encode())
+    digest = hashlib.sha256(f"{_RENDERER_VERSION} {tokens.template}".encode())
     found = 0
     for name in _DECIDING:
         path = Path(model.path) / name if model.local else try_to_load_from_cache(model.path, name)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from core.data import table
-from core.data.derive import Derived
+from core.data.derive import Derived, refuse_unknown_names
 from core.data.formats import FORMATS, Format, Reading, UnusableRow, by_name, problem
 from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
@@ -180,24 +180,21 @@ def names_in_words(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN_NAMES]) + more
 
 
-def check_reading(settings: Settings, data: Dataset, reading: Reading) -> None:
-    """Check that everything a reading says can have an effect on `data`.
+def check_reading(data: Dataset, reading: Reading) -> None:
+    """Check that everything that a user says about a reading can have an effect on `data`.
 
     Raises:
-        StudioError: no format is chosen; a slot or column does not exist; a column is used twice; or label options
-            are given to a format without labels.
+        StudioError: no format is chosen; a part or column does not exist; a column is named twice; or options for
+            labels are given to a format without labels.
     """
-    form, known = by_name(reading.format), column_names(settings, data)
+    form = by_name(reading.format)
     if reading.format == "undecided":
-        formats = ", ".join(form.name for form in FORMATS if form.name != "undecided")
-        raise StudioError(f"No format is chosen. Choose one of: {formats}.")
-    if strange := [slot for slot in reading.columns if slot not in form.slots]:
-        raise StudioError(f"{form.label} has no part {strange[0]!r}. Its parts: {', '.join(form.slots)}.")
-    named = [*reading.columns.values(), *reading.extra]
-    if unknown := [name for name in named if name not in known]:
-        raise StudioError(f"There is no column {unknown[0]!r}. Columns: {names_in_words(known)}.")
+        names = ", ".join(one.name for one in FORMATS if one.name != "undecided")
+        raise StudioError(f"No format is chosen. Choose one of: {names}.")
+    refuse_unknown_names(data, reading)
+    named = list(reading.columns.values())
     if twice := [name for name in named if named.count(name) > 1]:
-        raise StudioError(f"The column {twice[0]!r} is named twice. Name each column once.")
+        raise StudioError(f"The column {twice[0]!r} is used twice: for several parts of the format. Name it once.")
     if reading.format != "label":
         for name in ("prompt", "labels"):
             field = Reading.model_fields[name]

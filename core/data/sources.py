@@ -5,14 +5,15 @@ Each streams its rows into `ingest` and then reads them as conversations in the 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from core import hub
 from core.data import derive
 from core.data.ingest import ingest, present
-from core.data.readers import SUFFIXES, Read, columnar, read_rows
+from core.data.readers import SUFFIXES, Read, columnar, json_tables, read_rows
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
 from core.files import sha256_of
@@ -22,7 +23,7 @@ BUNDLED = "keeper"
 BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
 BUNDLED_LICENCE = "cc-by-4.0"
 # What the splits of a data set are called that are kept for measuring, not for training.
-_HELD_OUT_SPLITS = {"test", "validation", "valid", "val", "dev", "eval", "heldout", "held-out", "held_out"}
+_HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - {"train", "training"}
 # A folder that datasets saved has one of these in it.
 _SAVED_SIGNS = ("dataset_info.json", "dataset_dict.json")
 
@@ -34,8 +35,10 @@ def _quiet(share: float, words: str) -> None:
     pass
 
 
-def _opened(settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], told: Told) -> Dataset:
-    data = ingest(settings, source, rows)
+def _opened(
+    settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], told: Told, notes: Sequence[str] = ()
+) -> Dataset:
+    data = ingest(settings, source, rows, notes)
     derive.derive(
         settings, data, data.detected, lambda share: told(_INGEST_SHARE * (1 + share), "Reading the conversations")
     )
@@ -72,8 +75,20 @@ def open_file(settings: Settings, path: Path, name: str | None = None, told: Tol
         source = Source(kind="upload", name=name, key=sha256_of(path))
     except OSError as error:
         raise StudioError(f"The file {name!r} cannot be read ({error.strerror}). Check who may read it.") from error
-    rows = ((TRAIN, read) for read in read_rows(path, name, _reading(told)))
-    return _opened(settings, source, rows, told)
+    notes: list[str] = []
+    rows = ((_split_of(read.split), read) for read in read_rows(path, name, _reading(told), notes.append))
+    return _opened(settings, source, rows, told, notes)
+
+
+def _split_of(name: str | None) -> str:
+    """Return the studio's split for a name in a file; rows of a file without splits are there to be trained on."""
+    return HELD_OUT if _is_held_out(name or "") else TRAIN
+
+
+def _is_held_out(name: str) -> bool:
+    """Return whether a split is for evaluation, by its name or its first word: test, test_sft, validation-matched."""
+    lower = name.lower()
+    return lower in _HELD_OUT_SPLITS or re.split(r"[_\-. ]", lower)[0] in _HELD_OUT_SPLITS
 
 
 def is_saved(path: Path) -> bool:
@@ -90,7 +105,8 @@ def open_folder(settings: Settings, path: Path, told: Told = _quiet) -> Dataset:
     files = sorted(p for p in path.rglob("*") if p.is_file())
     key = hashlib.sha256("".join(f"{p.relative_to(path)}{sha256_of(p)}" for p in files).encode()).hexdigest()
     source = Source(kind="folder", name=path.resolve().name, key=key)
-    return _opened(settings, source, _rows_of(columnar.load_saved(path), told), told)
+    notes: list[str] = []
+    return _opened(settings, source, _rows_of(columnar.load_saved(path), told, notes), told, notes)
 
 
 def hub_id(name: str) -> str:
@@ -141,8 +157,9 @@ def open_hub(
     if found := present(settings, source):
         return found
     told(0, "Downloading")
+    notes: list[str] = []
     with hub.explained("data set", name):
-        return _opened(settings, source, _rows_of(_downloaded(source, token or None), told), told)
+        return _opened(settings, source, _rows_of(_downloaded(source, token or None), told, notes), told, notes)
 
 
 def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
@@ -156,15 +173,17 @@ def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
     return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
 
 
-def _rows_of(splits: dict[str, Any], told: Told) -> Iterator[tuple[str, Read]]:
-    """The rows of several splits, as train and held-out ones; the only split there is, is there to be trained on."""
+def _rows_of(splits: dict[str, Any], told: Told, notes: list[str]) -> Iterator[tuple[str, Read]]:
+    """Yield the rows of several splits, as train and held-out ones; an only split is there to be trained on."""
+    converter = columnar.Converter()
     total = sum(table.num_rows for table in splits.values()) or 1
-    ordered = sorted(splits.items(), key=lambda item: item[0].lower() in _HELD_OUT_SPLITS)
+    ordered = sorted(splits.items(), key=lambda item: _is_held_out(item[0]))
     number = 0
     for place, (title, table) in enumerate(ordered):
-        split = HELD_OUT if place and title.lower() in _HELD_OUT_SPLITS else TRAIN
+        split = HELD_OUT if place and _is_held_out(title) else TRAIN
         for row in table:
             number += 1
             if number % 1000 == 0:
                 told(_INGEST_SHARE * number / total, "Reading the rows")
-            yield split, columnar.as_read(number, row)
+            yield split, converter.row(number, row)
+    notes += converter.notes()

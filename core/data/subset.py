@@ -25,7 +25,6 @@ from core.data.choose import choose, rows_of
 from core.data.derive import MESSAGES
 from core.data.formats import Message, from_stored
 from core.data.recipe import Recipe
-from core.data.report import check_reading
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.files import read_json, write_json
@@ -60,15 +59,11 @@ def cut(settings: Settings, name: str, recipe: Recipe) -> Subset:
     """Cut a subset and write it under `name`; a subset of the same recipe and name is simply found again.
 
     Raises:
-        StudioError: the name is taken by another recipe or unfit, no such data set, the recipe's reading names what the
-            data set lacks, or too few usable rows.
+        StudioError: the name is taken by another recipe or unfit, no such data set, or too few usable rows.
     """
     target = inside(settings.subsets_dir, name, "subset name")
-    data = table.find(settings, recipe.dataset)
-    if recipe.reading == data.detected:
+    if recipe.reading == table.find(settings, recipe.dataset).detected:
         recipe = recipe.model_copy(update={"reading": None})
-    if recipe.reading:
-        check_reading(settings, data, recipe.reading)
     with FileLock(settings.subsets_dir / ".lock"):
         return _cut(settings, target, recipe)
 

@@ -2,47 +2,32 @@
 
 The data tab shows its output, the trainer feeds on it, the chat builds its prompts with it, so that what is previewed
 is what trains and what is asked. The text comes from the model's own chat template; a tokenizer without one gets
-Llama 2's. The text of the whole conversation is tokenized once, and a token carries loss when it begins inside an
-answer, the answer's end-of-turn token included.
+Llama 2's. The text of the whole conversation is tokenized once. The answers are located in that text
+(`core.data.locate`), and a token carries loss when it overlaps an answer or the end of its turn
+(`core.data.end_tokens`). An answer reaches from where its generation prompt ends, so that what precedes it in training
+is what precedes it in a chat.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from core.data import end_tokens, templates
+from core.data.end_tokens import EndTokens
 from core.data.formats import Message, is_plain, until_last_answer
+from core.data.locate import Locator, Region, common_length
+from core.data.templates import CHATML_TEMPLATE, LLAMA2_TEMPLATE, TemplateError, TemplateName
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+__all__ = [
+    "CHATML_TEMPLATE", "IGNORED", "LLAMA2_TEMPLATE", "Rendered", "Renderer", "TemplateError", "TemplateName",
+]  # fmt: skip
+
 IGNORED = -100  # the label that torch's cross-entropy leaves out
-
-# Meta's documented chat form for Llama 2, with the roles checked, for base models that bring no template.
-LLAMA2_TEMPLATE = (
-    "{%- set ns = namespace(system='', expect='user') -%}"
-    "{%- for m in messages -%}"
-    "{%- if m['role'] == 'system' and loop.first -%}"
-    "{%- set ns.system = '<<SYS>>\n' ~ m['content'] ~ '\n<</SYS>>\n\n' -%}"
-    "{%- elif m['role'] != ns.expect -%}"
-    "{{- raise_exception('turns must alternate between user and assistant, starting with user') -}}"
-    "{%- elif m['role'] == 'user' -%}"
-    "{{- bos_token ~ '[INST] ' ~ ns.system ~ m['content'] ~ ' [/INST]' -}}"
-    "{%- set ns.system = '' -%}{%- set ns.expect = 'assistant' -%}"
-    "{%- else -%}"
-    "{{- ' ' ~ m['content'] ~ ' ' ~ eos_token -}}"
-    "{%- set ns.expect = 'user' -%}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-)
-CHATML_TEMPLATE = (
-    "{%- for m in messages -%}{{- '<|im_start|>' ~ m['role'] ~ '\n' ~ m['content'] ~ '<|im_end|>\n' -}}{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
-)
-TemplateName = Literal["auto", "llama2", "chatml"]
-_TEMPLATES = {"llama2": (LLAMA2_TEMPLATE, "Llama 2's chat template"), "chatml": (CHATML_TEMPLATE, "ChatML")}
-
-
-class TemplateError(ValueError):
-    """The chat template cannot render a conversation; the message says why."""
+Span = tuple[str, int, bool]  # role, end in characters, carries loss
 
 
 @dataclass(frozen=True)
@@ -51,11 +36,13 @@ class Rendered:
 
     Attributes:
         text: the rendered conversation.
-        input_ids: one id a token, cut at the maximum length.
+        input_ids: one id per token, cut at the maximum length.
         labels: the same ids where the token carries loss, -100 elsewhere.
         offsets: start and end of each token in `text`, in characters.
         roles: the role of the message that each token belongs to.
         length: the number of tokens before the cut.
+        notes: what is left out of the text or of the loss, or written otherwise than it is asked, in words.
+        silenced: every answer is marked to carry no loss.
     """
 
     text: str
@@ -64,6 +51,8 @@ class Rendered:
     offsets: list[tuple[int, int]]
     roles: list[str]
     length: int
+    notes: tuple[str, ...] = ()
+    silenced: bool = False
 
     @property
     def learns(self) -> int:
@@ -74,40 +63,53 @@ class Rendered:
     def truncated(self) -> bool:
         return self.length > len(self.input_ids)
 
+    def nothing_to_learn(self, max_length: int) -> str | None:
+        """Return why no token within `max_length` carries loss, or None when one does."""
+        if self.learns:
+            return None
+        if self.silenced:
+            return "every answer is marked to carry no loss"
+        if self.notes and not self.truncated:
+            return f"nothing to learn: {'; '.join(self.notes)}"
+        return f"nothing to learn within {max_length} tokens"
+
 
 class Renderer:
     """Renders conversations with one tokenizer and its chat template."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", template: TemplateName = "auto"):
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase", template: TemplateName = "auto", vocabulary: int | None = None
+    ):
         """
         Args:
             template: "auto" is the tokenizer's own chat template, or Llama 2's where it has none.
+            vocabulary: rows of the model's embedding matrix, where known; a token beyond them is refused.
+
+        Raises:
+            StudioError: the tokenizer has no template of that name.
         """
-        self.tokenizer = tokenizer
-        if template == "auto" and tokenizer.chat_template:
-            self.template, self.template_name = tokenizer.chat_template, "the model's own chat template"
-        else:
-            self.template, self.template_name = _TEMPLATES["llama2" if template == "auto" else template]
-        ends = {tokenizer.bos_token, tokenizer.eos_token}
-        self._marks = [t for t in tokenizer.all_special_tokens if t in ends or t in self.template]
+        self.tokenizer, self.vocabulary = tokenizer, vocabulary
+        self.template, self.template_name = templates.choose(tokenizer, template)
+        ends, special = {tokenizer.bos_token, tokenizer.eos_token}, end_tokens.special_tokens(tokenizer)
+        self._marks = sorted(token for token in special if token in ends or token in self.template)
+
+    @cached_property
+    def ends(self) -> EndTokens:
+        """The end of an answer, which training learns and every decoder stops at."""
+        return end_tokens.decide(self.tokenizer, self.text, self.template, self.template_name)
 
     def text(self, messages: list[Message], prompt: bool = False) -> str:
-        """`messages` in the chat template; with `prompt`, followed by whatever opens an answer.
+        """Return `messages` in the chat template; with `prompt`, followed by what opens an answer.
 
-        Raises TemplateError when the template refuses them.
+        Raises:
+            TemplateError: the template refuses them.
         """
-        from jinja2 import TemplateError as JinjaError
-
-        try:
-            return self.tokenizer.apply_chat_template(
-                messages, chat_template=self.template, tokenize=False, add_generation_prompt=prompt
-            )
-        except (JinjaError, TypeError, KeyError, IndexError) as error:
-            raise TemplateError(f"{self.template_name} refuses it: {error}") from error
+        return templates.apply(self.tokenizer, self.template, self.template_name, messages, prompt)
 
     def _refuse_marks(self, messages: list[Message]) -> None:
         """Text that spells the model's own marks would end a turn, or begin one, in the midst of what somebody said."""
-        for mark in self._marks:
+        own = [text for text in self.ends.texts if text not in self.ends.stops and text not in self._marks]
+        for mark in [*self._marks, *own]:
             if any(mark in message["content"] for message in messages):
                 raise TemplateError(f"a turn holds {mark!r}, which the model reads as a mark of its own")
 
@@ -117,55 +119,114 @@ class Renderer:
 
     def prompt_ids(self, messages: list[Message]) -> list[int]:
         """Token ids that ask for the next answer."""
-        return self.tokenizer(self.text(messages, prompt=True), add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(self.text(messages, prompt=True), add_special_tokens=False)["input_ids"]
+        self._refuse_unknown(ids)
+        return ids
 
     def render(self, messages: list[Message], max_length: int | None = None, all_text: bool = False) -> Rendered:
-        """Tokens and loss mask of a whole conversation; turns after the last answer are left out.
+        """Return tokens and loss mask of a whole conversation; turns after the last answer are left out.
 
         Args:
             max_length: tokens past this are cut off.
-            all_text: every token carries loss, not the answers' alone.
+            all_text: every token carries loss, not the answers' alone; an answer marked `loss: False` never does.
 
         Raises:
-            TemplateError: the template refuses the conversation, or rewrites earlier turns as it grows, so that no
-                token can be said to belong to an answer.
+            TemplateError: the template refuses the conversation, the answers cannot be located in its rendering, or
+                the model has no embedding for one of the tokens.
         """
         messages = until_last_answer(messages)
         self._refuse_marks(messages)
-        text = self.plain(messages) if is_plain(messages) else self.text(messages)
-        spans = [("text", len(text), True)] if is_plain(messages) else self._spans(messages, text)
+        notes: list[str] = []
+        if is_plain(messages):
+            text = self.plain(messages)
+            spoken = messages[0].get("loss") is not False
+            spans, silent = [("text", len(text), spoken)], [] if spoken else [(0, len(text))]
+        else:
+            text, spans, silent = self._located(messages, notes)
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-        labels, roles, at = [], [], 0
-        for token, (start, _) in zip(ids, offsets, strict=True):
-            while at + 1 < len(spans) and start >= spans[at][1]:
-                at += 1
-            role, _, learned = spans[at]
-            labels.append(token if learned or all_text else IGNORED)
-            roles.append(role)
+        self._refuse_unknown(ids)
+        roles, learned = zip(*_of_tokens(offsets, spans), strict=True) if ids else ((), ())
+        if all_text:
+            learned = [not any(low < end and start < high for low, high in silent) for start, end in offsets]
+        labels = [token if carries else IGNORED for token, carries in zip(ids, learned, strict=True)]
         cut = slice(0, max_length)
-        return Rendered(text, ids[cut], labels[cut], offsets[cut], roles[cut], len(ids))
+        answers = [message for message in messages if message["role"] in ("assistant", "text")]
+        silenced = bool(answers) and all(message.get("loss") is False for message in answers)
+        return Rendered(
+            text, ids[cut], labels[cut], offsets[cut], list(roles[cut]), len(ids), tuple(dict.fromkeys(notes)), silenced
+        )
 
-    def _spans(self, messages: list[Message], text: str) -> list[tuple[str, int, bool]]:
-        """Consecutive (role, end in characters, carries loss) that cover `text`."""
-        spans: list[tuple[str, int, bool]] = []
-        for index, message in enumerate(messages):
-            last = index + 1 == len(messages)
+    def _refuse_unknown(self, ids: list[int]) -> None:
+        if self.vocabulary is None or not ids or max(ids) < self.vocabulary:
+            return
+        token = self.tokenizer.convert_ids_to_tokens(max(ids))
+        raise TemplateError(
+            f"the token {token!r} has the id {max(ids):,}, and the model has {self.vocabulary:,} embeddings"
+        )
+
+    def _located(self, messages: list[Message], notes: list[str]) -> tuple[str, list[Span], list[tuple[int, int]]]:
+        """Return the text, spans that cover it, and the (start, end) of answers without loss."""
+        locator = Locator(self.text, self.template, self.template_name, messages)
+        text, regions = locator.located.text, locator.located.regions
+        notes += locator.located.notes
+        spans: list[Span] = []
+        silent, done, joined = [], 0, False
+        for at, region in enumerate(regions):
+            message = messages[region.message]
+            following = regions[at + 1].start if at + 1 < len(regions) else len(text)
             if message["role"] != "assistant":
-                # A system turn alone may not render (Llama 2 puts it inside the user turn): it ends with the next one.
-                if message["role"] == "user":
-                    spans.append(("user", len(self._prefix(messages[: index + 1], text, prompt=False)), False))
+                done = _turn_end(text, region.end, following, self.ends)
+                spans.append((message["role"], done, False))
+                joined = False
                 continue
-            opened = len(self._prefix(messages[:index], text, prompt=True))
-            closed = len(text if last else self._prefix(messages[: index + 1], text, prompt=False))
-            answer_end = opened + len(text[opened:closed].rstrip())
-            says_something = bool(message["content"].strip())  # nothing is learned from an empty answer
-            spans += [("assistant", opened, False), ("assistant", answer_end, says_something)]
-            spans.append(("assistant", closed, False))
-        return spans
+            # A template may merge answers that follow each other: then the model writes what joins them.
+            start = done if joined else self._answer_start(locator, region, done, notes)
+            end = region.end + common_length(region.trail, text[region.end : following])
+            closed = self.ends.end_of(text, end, following)
+            if closed is None and at + 1 == len(regions):
+                text = text[:end] + self.ends.appended if self.ends.appended else text
+                following = len(text)
+                closed = max(end, len(text.rstrip()))
+            joined = closed is None
+            end = end if joined else closed
+            spoken = message.get("loss") is not False
+            done = _turn_end(text, end, following, self.ends)
+            spans += [("assistant", start, False), ("assistant", end, spoken), ("assistant", done, False)]
+            if not spoken:
+                silent.append((start, end))
+                notes.append("an answer is marked to carry no loss")
+        spans.append((messages[-1]["role"], len(text), False))
+        return text, spans, silent
 
-    def _prefix(self, messages: list[Message], text: str, prompt: bool) -> str:
-        prefix = self.text(messages, prompt=prompt)
-        if not text.startswith(prefix):
-            raise TemplateError(f"{self.template_name} rewrites earlier turns as the conversation grows")
-        return prefix
+    def _answer_start(self, locator: Locator, region: Region, done: int, notes: list[str]) -> int:
+        text = locator.located.text
+        opened, lacking = locator.opening(region.message)
+        if lacking:
+            notes.append(f"the chat template opens an answer with {lacking!r} when it asks, which this answer lacks")
+        if opened is not None:
+            return opened
+        before = text[done : region.start][::-1]
+        return region.start - common_length(region.lead[::-1], before)
+
+
+def _turn_end(text: str, at: int, following: int, ends: EndTokens) -> int:
+    """Return where a turn ends whose content ends at `at`: behind its end and the white space after it."""
+    closed = ends.end_of(text, at, following)
+    if closed is None and following < len(text):
+        return at
+    at = at if closed is None else closed
+    return at + len(text[at:following]) - len(text[at:following].lstrip())
+
+
+def _of_tokens(offsets: list[tuple[int, int]], spans: list[Span]) -> Iterator[tuple[str, bool]]:
+    """Yield the role of each token and whether it carries loss: it does when it overlaps a span that does."""
+    at = 0
+    for start, end in offsets:
+        while at + 1 < len(spans) and start >= spans[at][1]:
+            at += 1
+        own = at
+        while not spans[own][2] and own + 1 < len(spans) and spans[own][1] < end:
+            own += 1
+        own = own if spans[own][2] else at
+        yield spans[own][0], spans[own][2]

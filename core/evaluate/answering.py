@@ -4,6 +4,9 @@ Rows begin in groups of like length, the longest first: little is padded, and wh
 rows there may be is bounded by what their keys and values take together.
 """
 
+import hashlib
+import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -88,11 +91,14 @@ class Answering:
         return sorted(found, key=lambda task: (-task.tokens, task.prompt, task.lane))
 
     def _length(self, lane: Lane) -> int | str:
-        """The tokens of a prompt, or why it cannot be asked."""
+        """Return the tokens of a prompt, or why it cannot be asked. No row ends the evaluation of the others."""
         try:
             return len(self.lanes.prompt(lane)[0])
         except (StudioError, TemplateError) as error:
             return str(error)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            return f"The prompt could not be rendered ({type(error).__name__}: {error})."
 
     def room(self, longest: int) -> Room:
         """How many rows fit.
@@ -153,16 +159,21 @@ class Answering:
 
         prompt = self.prompts[task.prompt]
         lane = replace(self.asked[task.lane], messages=prompt.messages)
-        ids, left_out = self.lanes.prompt(lane)
-        note = f"The first {left_out} messages were left out so that it fits." if left_out else ""
+        seed = seed_of(lane.sampling.seed, task.prompt)
+        lane = replace(lane, sampling=lane.sampling.model_copy(update={"seed": seed}))
+        ids, notes = self.lanes.prompt(lane)
+        note = " ".join(notes)
         written = _Written(self.lanes, lane)
 
         def take(token: int) -> int | None:
-            end = written.take(token)
+            try:
+                end, reason = written.take(token), note
+                text = written.text() if end else ""
+            except Exception as error:  # of this row alone: those beside it go on
+                traceback.print_exc(file=sys.stderr)
+                end, text, reason = "failed", "", f"The answer could not be decoded ({type(error).__name__}: {error})."
             if end:
-                ended.append(
-                    _line(task.prompt, task.lane, written.text(), len(written.ids), end, note, prompt.reference)
-                )
+                ended.append(_line(task.prompt, task.lane, text, written.tokens, end, reason, prompt.reference))
             return None if end else token
 
         if lane.sampling.temperature == 0 and lane.sampling.repetition_penalty == 1:
@@ -174,6 +185,11 @@ class Answering:
         )  # fmt: skip
 
 
+def seed_of(seed: int, prompt: int) -> int:
+    """Return the seed of one prompt: other random numbers for each, the same in every lane."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {prompt}".encode(), digest_size=4).digest())
+
+
 def _not_asked(logits: "torch.Tensor") -> int | None:
     raise AssertionError("a row that wants the likeliest token is not given logits")
 
@@ -182,28 +198,27 @@ class _Written:
     """One answer under way: its tokens, and why it ends."""
 
     def __init__(self, lanes: "Lanes", lane: Lane):
-        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lane.sampling.stop_words
+        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lanes.stops(lane)
         self.ids: list[int] = []
+        self.tokens = 0  # that the model wrote, the one that ended the answer included
         self._cut: str | None = None
 
     def take(self, token: int) -> End:
-        if self._lanes.is_end(token):
-            return "end"
+        self.tokens += 1
+        if end := self._stops.at_token(token):
+            return end
         self.ids.append(token)
-        if self._stops and self._stopped():
-            return "stop word"
+        if self._stops.longest and (end := self._stopped()):
+            return end
         return "length" if len(self.ids) >= self._sampling.max_new_tokens else ""
 
-    def _stopped(self) -> bool:
-        """Whether a stop word stands in the text now; only its end is read, unless something was found there."""
-        longest = max(len(word.encode()) for word in self._stops)
-        tail = self._decoded(self.ids[-max(_SEEN_TOKENS, longest) :])  # a token is at least a byte of a word
-        if not any(word in tail for word in self._stops):
-            return False
-        text = self._decoded(self.ids)
-        found = [at for word in self._stops if (at := text.find(word)) >= 0]
-        self._cut = text[: min(found)] if found else None
-        return bool(found)
+    def _stopped(self) -> End:
+        """Return how the text ends the answer now; only its end is read, unless something was found there."""
+        end, _ = self._stops.in_text(self.ids[-max(_SEEN_TOKENS, self._stops.longest) :])  # a token is a byte or more
+        if end:
+            end, text = self._stops.in_text(self.ids)
+            self._cut = text if end else None
+        return end
 
     def text(self) -> str:
         return self._decoded(self.ids) if self._cut is None else self._cut

@@ -1,8 +1,8 @@
 """Which prompts an evaluation asks: made once into a file, so that whatever becomes of their source, all lanes are
 asked the same, before and after a crash.
 
-A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends on a question is
-asked as it is.
+A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends otherwise is
+asked as it is, also without a user turn: the model's chat template decides whether it can be.
 """
 
 import itertools
@@ -26,8 +26,13 @@ from core.runs.store import RunStore
 
 @dataclass(frozen=True)
 class Prompt:
-    """Attributes: messages: ends on a user turn; reference: the answer that the data has, empty for none; row: its
-    number in the source."""
+    """One thing to ask.
+
+    Attributes:
+        messages: the conversation, ending on another turn than an answer.
+        reference: the answer that the data has; empty for none.
+        row: its number in the source.
+    """
 
     messages: list[Message]
     reference: str = ""
@@ -44,7 +49,7 @@ def prompt_of(messages: list[Message], row: int) -> Prompt | None:
         text = messages[0]["content"]
         return Prompt([{"role": "user", "content": text}], row=row) if text.strip() else None
     reference = ""
-    if messages[-1]["role"] == "assistant":
+    if messages and messages[-1]["role"] == "assistant":
         reference, messages = messages[-1]["content"], messages[:-1]
     if not formats.ends_on_user(messages) or not messages[-1]["content"].strip():
         return None
@@ -61,8 +66,9 @@ def write(path: Path, store: RunStore, config: EvaluationConfig, file: Path | No
         StudioError: no such run, subset or file, or no prompt in it.
     """
     left_out: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
     count = 0
-    found = _of_file(file, config.file, left_out) if config.prompts == "file" else _of_rows(store, config)
+    found = _of_file(file, config.file, left_out, notes) if config.prompts == "file" else _of_rows(store, config)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for row, messages in found:
             prompt = prompt_of(messages, row) if messages else None
@@ -75,6 +81,7 @@ def write(path: Path, store: RunStore, config: EvaluationConfig, file: Path | No
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
     words = [f"{number:,} rows of the source are not asked: {why}." for why, number in left_out.items() if number]
+    words += [f"{number:,} rows: {note}." for note, number in notes.items()]
     if not count:
         path.unlink()
         raise StudioError(f"There is no prompt in {_named(config)}. {' '.join(words)} Choose another set.")
@@ -109,23 +116,39 @@ def _of_rows(store: RunStore, config: EvaluationConfig) -> Iterator[tuple[int, l
     yield from rows[HELD_OUT]
 
 
-def _of_file(file: Path | None, name: str, left_out: Counter[str]) -> Iterator[tuple[int, list[Message]]]:
+def _of_file(
+    file: Path | None, name: str, left_out: Counter[str], notes: Counter[str]
+) -> Iterator[tuple[int, list[Message]]]:
+    """Yield the prompts of an uploaded file with their numbers.
+
+    Args:
+        left_out: counts rows that cannot be asked, by reason.
+        notes: counts what was changed or is not used, by sentence.
+
+    Raises:
+        StudioError: there is no such file, no text in it, or no format is sure.
+    """
     if file is None or not file.is_file():
         raise StudioError(f"There is no file {name!r}. Expected one of prompts, such as a text with one a line.")
-    rows = enumerate(read_rows(file, name))
+    rows = enumerate(read_rows(file, name, note=lambda words: notes.update([words])))
     head = list(itertools.islice(rows, SNIFFED_ROWS))
-    detected = formats.detect([read.row for _, read in head if read.row is not None])
+    detected = formats.detect([read.row for _, read in head if read.row is not None], prompts_only=True)
     if detected is None:
         raise StudioError(f"No text in {name!r}. Expected a prompt a line, or rows with a column of prompts.")
+    if not detected.is_sure:
+        raise StudioError(
+            f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate it."
+        )
     for number, read in itertools.chain(head, rows):
         if read.row is None:
             left_out["cannot be read"] += 1
             continue
         try:
-            messages = detected.reading.parse(read.row)
+            messages, found, unread = detected.reading.read(read.row)
         except UnusableRow as error:
             left_out[str(error)] += 1
             continue
+        notes.update([*found, *(f"the column {column!r} is not used" for column in unread)])
         yield number, [{"role": m["role"], "content": storable(m["content"])} for m in messages]
 
 

@@ -1,7 +1,7 @@
 """What came of an evaluation, as rows: opened as a data set, exported as a file, summed up in a few numbers.
 
 A row a prompt: messages (the conversation with the last lane's answer, as any data set has it), prompt, reference, and
-a lane's answer, its tokens and why it ended in columns of its own, then the settings and the seed.
+a lane's answer, its tokens and why it ended in columns of its own, then the settings, the seed and the precision.
 """
 
 import json
@@ -37,7 +37,7 @@ def rows(store: EvaluationStore, evaluation: Evaluation, told: Told = _quiet) ->
     config, prompts, answers = evaluation.config(), evaluation.prompts(), evaluation.answers()
     if not answers.whole:
         raise StudioError("No prompt is answered by every lane yet. Wait for the first ones.")
-    titles = evaluation.lane_titles(store.runs)
+    titles, precision = evaluation.lane_titles(store.runs), evaluation.saved_state().precision
     for at, number in enumerate(sorted(answers.whole)):
         if at % 100 == 0:
             told(at / len(answers.whole), "Collecting the answers")
@@ -51,6 +51,7 @@ def rows(store: EvaluationStore, evaluation: Evaluation, told: Told = _quiet) ->
             **{f"why {title} ended": END_WORDS[line["end"]] for title, line in zip(titles, found, strict=True)},
             "settings": config.settings_in_words,
             "seed": config.seed,
+            "precision": precision,
             "source row": prompt.row,
         }
 

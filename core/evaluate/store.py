@@ -43,6 +43,7 @@ class EvaluationState(Worked):
         prompts: how many there are.
         since, had: when answering began this time, and how many answers there were already.
         choices: what was decided for the user, each with its reason.
+        precision: how the base weights were kept and computed with; empty until they are loaded.
     """
 
     status: Status
@@ -54,6 +55,7 @@ class EvaluationState(Worked):
     since: float | None = None
     had: int = 0
     choices: list[str] = Field(default_factory=list)
+    precision: str = ""
 
 
 class Evaluation:

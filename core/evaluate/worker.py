@@ -47,11 +47,11 @@ class Worker:
         if tasks:
             space = answering.room(tasks[0].tokens)
             saved = self.evaluation.saved_state()
-            said = (answering.lanes.how, space.words)
-            known = [words for words in saved.choices if "decode" not in words]
+            weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
+            said = (weights, answering.lanes.how, space.words)
             self._save(
                 status="running", stage="", since=time.time(), had=len(done) + len(answering.refused),
-                choices=[*known, *said],
+                choices=[*saved.choices, *(words for words in said if words not in saved.choices)],
             )  # fmt: skip
             for lines in answering.answer(tasks, space, self._goes_on):
                 writer.write(lines)
@@ -64,14 +64,15 @@ class Worker:
 
     def _loaded(self, asked: Ticket) -> Answering:
         with uncollected():
-            from core.chat.adapters import read_adapter
             from core.chat.lanes import Lanes
 
         room.check_room(self.store.runs, asked.base.config)
         room.check_free(self.store.settings, asked.base.config)
-        lanes = Lanes(load_base(asked.base.model, asked.base.precision), self.store.settings.fast_chat)
+        base = load_base(asked.base.model, asked.base.precision, asked.base.attention)
+        lanes = Lanes(base, self.store.settings.fast_chat)
+        self._save(precision=f"{asked.base.precision.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
         for name, folder in asked.adapters.items():
-            lanes.adapters.add(name, read_adapter(folder, lanes.model.dtype, lanes.model.device))
+            lanes.add_adapter(name, folder)
         return Answering(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)
 
     def _goes_on(self) -> bool:

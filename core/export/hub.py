@@ -32,11 +32,11 @@ def push(
     if not hub.is_hub_id(repo):
         raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organisation's.")
     if not (token or get_token()):
-        raise StudioError(f"Pushing to {repo!r} needs a token with write access. {hub.TOKEN_ADVICE}.")
+        raise StudioError(f"Pushing to {repo!r} needs a token with write access. {hub.WRITE_TOKEN_ADVICE}.")
     what = "data set" if kind == "dataset" else kind
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 2**20
-    with hub.explained(what, repo):
+    with hub.explained(what, repo, hub.WRITE_TOKEN_ADVICE):
         api = HfApi(token=token or None)
         told(0.05, "Asking the Hub who you are")
         api.whoami()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core import access, hub
 from core.errors import StudioError
 from core.models import embedded
-from core.settings import Settings, inside
+from core.settings import Settings, inside, is_plain_name
 
 LLAMA_2 = {
     "meta-llama/Llama-2-7b-hf": "Llama 2 7B",
@@ -31,7 +31,9 @@ class Model:
 
 
 def available(settings: Settings) -> list[Model]:
-    """Every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub.
+    """List every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub.
+
+    A link in the folder of models is followed: only the owner of the machine can make one there.
 
     A visitor is offered the embedded one; others only as the bases of runs that are published.
     """
@@ -40,7 +42,7 @@ def available(settings: Settings) -> list[Model]:
         return models
     for config in sorted(settings.models_dir.glob("*/config.json")):
         name = config.parent.name
-        if name != embedded.NAME and not name.startswith("."):
+        if name != embedded.NAME and is_plain_name(name):
             models.append(Model(name, f"{name} (local)", str(config.parent), local=True))
     models += [Model(name, f"{label} (Hub, gated)", name, local=False) for name, label in LLAMA_2.items()]
     return models
@@ -62,7 +64,7 @@ def find(settings: Settings, name: str, revision: str = "") -> Model:
     expected = (
         f"Expected {embedded.NAME}, a folder of {settings.models_dir}, or a Hub id such as meta-llama/Llama-2-7b-hf."
     )
-    if not name or "/" in name or not (path := inside(settings.models_dir, name, "model name")).is_dir():
+    if not name or "/" in name or not (path := inside(settings.models_dir, name, "model name", links=True)).is_dir():
         raise StudioError(f"There is no model {name!r}. {expected}")
     if not (path / "config.json").is_file():
         raise StudioError(f"The model folder {name!r} has no config.json. Put a transformers model there. {expected}")

@@ -12,6 +12,7 @@ import psutil
 from core import cpu, hub
 from core.errors import StudioError
 from core.models.catalogue import Model
+from core.models.support import attention_for
 
 if TYPE_CHECKING:
     import torch
@@ -66,26 +67,26 @@ def resolve_dtype(name: str) -> tuple[str, str]:
 
 
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
+    from core.models import tokenizer as tokenizers
 
     with hub.explained("model", model.name), _readable(model):
-        tokenizer = AutoTokenizer.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+        tokenizer = tokenizers.read(model.path, model.revision)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
     return tokenizer
 
 
-def load_base(model: Model, precision: Precision, attention: str = "sdpa") -> LoadedBase:
+def load_base(model: Model, precision: Precision, attention: str = "auto") -> LoadedBase:
     """The base model on the GPU if there is one, its weights frozen.
 
     Args:
-        attention: a name that transformers' AttentionInterface knows.
+        attention: a name that transformers' AttentionInterface knows, or "auto" for the one that suits the model.
 
     Raises:
         StudioError: no such model, no access, or files that are no model.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -93,7 +94,14 @@ def load_base(model: Model, precision: Precision, attention: str = "sdpa") -> Lo
     tokenizer = load_tokenizer(model)
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
-    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention, "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
+    if attention == "auto":
+        with hub.explained("model", model.name), _readable(model):
+            attention = attention_for(
+                AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+            )
+    if attention is not None:
+        options["attn_implementation"] = attention
     if precision.quantization != "none":
         options["quantization_config"] = _bitsandbytes(precision, dtype)
     if device() == "cuda":

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,26 +89,42 @@ def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
         found.append(Finding("problem", f"{text} Set it to {context:,} or less."))
 
 
+def _vocabulary(model: Model) -> int | None:
+    """Return the rows of the embedding matrix by the model's config; None where that cannot be read (see `_shape`)."""
+    from transformers import AutoConfig
+
+    try:
+        shape = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+    except (OSError, ValueError):
+        return None
+    return getattr(shape.get_text_config(), "vocab_size", None)
+
+
 def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: list[Finding]) -> None:
     """What template and length make of the first rows."""
     from core.models.loading import load_tokenizer
 
     try:
-        renderer = Renderer(load_tokenizer(model), config.chat_template)
+        renderer = Renderer(load_tokenizer(model), config.chat_template, _vocabulary(model))
     except StudioError as error:
         found.append(Finding("problem", str(error)))
         return
     looked = rows[TRAIN][:_LOOKED_AT]
-    refused: dict[str, int] = {}
+    refused, notes = Counter[str](), Counter[str]()
     cut = silent = 0
     for _, messages in looked:
         try:
             shown = renderer.render(messages, config.max_length, all_text=not config.answers_only)
         except TemplateError as error:
-            refused[str(error)] = refused.get(str(error), 0) + 1
+            refused[str(error)] += 1
             continue
+        notes.update(shown.notes)
         cut += shown.truncated
-        silent += not shown.learns
+        reason = shown.nothing_to_learn(config.max_length)
+        if reason and (shown.silenced or not shown.truncated):  # more length would not help
+            refused[reason] += 1
+        else:
+            silent += reason is not None
     of = f"of the first {len(looked):,} rows"
     for reason, count in refused.items():
         level = "problem" if count == len(looked) else "warning"
@@ -118,7 +135,10 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         found.append(Finding(level, text))
     if cut:
         found.append(Finding("warning", f"{cut:,} {of} are longer than {config.max_length:,} tokens and are cut."))
+    found += [Finding("warning", f"In {count:,} {of}, {note}.") for note, count in notes.items()]
     found.append(Finding("fine", f"Turns are marked by {renderer.template_name}."))
+    warning = renderer.ends.warning
+    found.append(Finding("warning" if warning else "fine", warning or renderer.ends.note))
 
 
 def machine_problem(config: QLoRAConfig) -> str | None:

@@ -39,9 +39,11 @@ def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str]
     from core.runs.events import EventWriter
     from core.runs.store import Run
     from core.train.causes import cause_of
+    from core.train.determinism import fixed_workspace
     from core.train.worker import prepare, steps_of
 
-    with tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-") as scratch:
+    folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-")
+    with folder as scratch, fixed_workspace(config):
         run = Run(Path(scratch))
         quick = config.model_copy(
             update={"report_to": "none", "eval_rows": 0, "sample_prompts": "", "keep_best": False}

@@ -152,6 +152,7 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
                 f"{', '.join(fixed)} cannot change while a run goes on: it would be another run. Start a new one."
             )
         fresh = QLoRAConfig.model_validate(config.model_dump() | changed)
+        _check_length(fresh, changed, last_step(run))
         longer = (fresh.max_steps, fresh.epochs) != (config.max_steps, config.epochs)
         if state.status not in RESUMABLE or (state.status == "finished" and not longer):
             why = "There is nothing left to do; give it more steps" if state.status == "finished" else "It goes on"
@@ -163,6 +164,23 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         run.save_state(state.model_copy(update=update))
     advance(store)
     return {name: (getattr(config, name), value) for name, value in changed.items()}
+
+
+def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> None:
+    """Refuse a length that would not be read, or that is behind the run already.
+
+    Args:
+        fresh: The settings after the resume.
+        changed: The settings that the resume changes.
+        done: The step that the run goes on from.
+    """
+    if "epochs" in changed and fresh.max_steps:
+        raise StudioError(
+            f"Epochs {fresh.epochs:g} would not be read, because Steps is {fresh.max_steps}. Set Steps to 0, or change "
+            "Steps alone."
+        )
+    if "max_steps" in changed and 0 < fresh.max_steps < done:
+        raise StudioError(f"Steps {fresh.max_steps} is less than the {done} that are done. Set Steps above {done}.")
 
 
 def last_step(run: Run) -> int:

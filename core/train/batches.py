@@ -1,6 +1,6 @@
 """From rendered rows to batches: laid end to end (packed) or padded to the longest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,13 +14,14 @@ Row = tuple[int, list[Message]]  # its number in the source, and the conversatio
 
 @dataclass
 class Tokenized:
-    """Rows ready for the trainer, and the reasons why others are not among them."""
+    """Rows ready for the trainer, the reasons why others are not among them, and notes on them, each with a count."""
 
     rows: list[dict[str, Any]]  # row, input_ids, labels
     left_out: dict[str, int]
     truncated: int
     tokens: int
     answer_tokens: int
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only: bool) -> Tokenized:
@@ -29,7 +30,7 @@ def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only:
     for number, messages in rows:
         try:
             rendered = renderer.render(messages, max_length, all_text=not answers_only)
-            reason = None if rendered.learns else f"nothing to learn within {max_length} tokens"
+            reason = rendered.nothing_to_learn(max_length)
         except TemplateError as error:
             reason = str(error)
         if reason:
@@ -37,6 +38,8 @@ def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only:
             continue
         labels = [IGNORED, *rendered.labels[1:]]  # nothing predicts a row's first token
         result.rows.append({"row": number, "input_ids": rendered.input_ids, "labels": labels})
+        for note in rendered.notes:
+            result.notes[note] = result.notes.get(note, 0) + 1
         result.truncated += rendered.truncated
         result.tokens += len(labels)
         result.answer_tokens += rendered.learns

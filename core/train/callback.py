@@ -64,6 +64,8 @@ class Reporter(TrainerCallback):
         return time.monotonic() - self._began + (self._since.seconds if self._since else 0.0)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        # A checkpoint restores the intervals of the run so far over those that are set now.
+        state.compute_steps(args, state.max_steps)
         self._ranks.own_noise(self.config.seed)
         if not state.global_step:  # before the first update the adapter adds nothing: this is the base model
             self._measure(state, control)

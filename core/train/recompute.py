@@ -21,9 +21,17 @@ _STEP = 512  # tokens by which batches are told apart
 class Planner:
     """Sets what each block recomputes, batch by batch: short ones leave room to keep what long ones cannot."""
 
-    def __init__(self, config: QLoRAConfig, model: torch.nn.Module, blocks: list[Block], rows: list[dict[str, Any]]):
+    def __init__(
+        self,
+        config: QLoRAConfig,
+        model: torch.nn.Module,
+        blocks: list[Block],
+        rows: list[dict[str, Any]],
+        packed: bool = True,
+    ):
         """
         Args:
+            packed: whether rows lie end to end.
             blocks: those of the model that are fused.
             rows: what it will train on.
         """
@@ -39,7 +47,7 @@ class Planner:
             self._shape = None
         self._bytes = getattr(torch, resolve_dtype(config.compute_dtype)[0]).itemsize
         lengths = sorted((len(row["input_ids"]) for row in rows), reverse=True)[: config.rows_per_gpu]
-        self.longest = self._plan(sum(lengths) if config.packs else max(lengths, default=0) * len(lengths))
+        self.longest = self._plan(sum(lengths) if packed else max(lengths, default=0) * len(lengths))
         self._set: Recompute | None = None
         self._apply(self.longest)
 

@@ -14,15 +14,20 @@ from trl import SFTTrainer
 
 from core.data.tokens import IGNORED, Renderer
 from core.models.loading import LoadedBase
+from core.models.probing import close
+from core.models.tokenizer import padding_id
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
 from core.train.arguments import lora_config
 from core.train.batches import count_tokens, learned, pack, pad
+from core.train.determinism import suspended
 from core.train.kernels.install import install
+from core.train.layout import decide
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
 from core.train.ranks import ALONE, Ranks
 from core.train.recompute import Planner
+from core.train.resume import settings_kept
 
 # Settings of some architectures that change logits after the head; their own forward must make them then.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
@@ -41,11 +46,10 @@ class StudioTrainer(SFTTrainer):
         **options: Any,
     ):
         self.ranks = ranks
-        self.packing = config.packs
         self.goal = Objective(config.loss == "dft", config.label_smoothing if config.loss == "cross_entropy" else 0.0)
-        self.pad_id = (
-            base.tokenizer.pad_token_id if base.tokenizer.pad_token_id is not None else base.tokenizer.eos_token_id
-        )
+        self.pad_id = padding_id(base.tokenizer, base.model.get_input_embeddings().weight.shape[0])
+        # Held-out rows are cut to the same length, so that it bounds them as well.
+        self.layout = decide(base.model, config.packs, _why_padded(config), self.pad_id, config.max_length)
         self.tokens_seen = 0
         self._rows_seen: list[int] = []
         self._renderer = renderer
@@ -84,18 +88,18 @@ class StudioTrainer(SFTTrainer):
         self.blocks = []
         if config.kernels == "auto" and torch.cuda.is_available():
             self.blocks, said = install(base)
-        self.recompute = Planner(config, base, self.blocks, rows)
+        self.recompute = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
         if not self.ranks.alone:
             said.append(f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; "
                         "their gradients are added up once an update.")  # fmt: skip
-        return [*said, self.recompute.longest.text]
+        return [self.layout.choice, *said, self.recompute.longest.text]
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = pack(rows) if self.packing else pad(rows, self.pad_id)
+        batch = pack(rows) if self.layout.kind == "packed" else pad(rows, self.pad_id)
         kept = learned(batch["labels"])
         return batch | {"row_numbers": [row["row"] for row in rows], "learned": kept}
 
@@ -133,6 +137,11 @@ class StudioTrainer(SFTTrainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint and self._own_folder(checkpoint))
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load moments and step counts; learning rate, betas, decay and schedule are those of the present settings."""
+        with settings_kept(self.optimizer, self.lr_scheduler):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
     def _own_folder(self, checkpoint: str) -> str:
         return checkpoint if self.ranks.first else str(Path(checkpoint) / f"rank-{self.ranks.number}")
 
@@ -162,7 +171,20 @@ class StudioTrainer(SFTTrainer):
         changed = any(getattr(text_config, name, None) not in (None, 1.0) for name in _LOGIT_CHANGES)
         if changed or type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:
             return None
-        return head.weight
+        return head.weight if self._head_is_plain(head) else None
+
+    def _head_is_plain(self, head: torch.nn.Linear) -> bool:
+        """Return whether a short text's logits are the decoder's last hidden states times the head's weight."""
+        base, was_training = self.model.get_base_model(), self.model.training
+        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.compute_dtype_context():
+                out = base.get_decoder()(input_ids=ids, use_cache=False)
+                hidden = getattr(out, "last_hidden_state", None)  # absent where a family has no decoder of its own
+                return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
+        finally:
+            self.model.train(was_training)
 
     def summed_loss(self, inputs: dict[str, Any], goal: Objective = PLAIN) -> tuple[torch.Tensor, int]:
         """Summed loss of a batch and how many tokens carried it."""
@@ -171,15 +193,29 @@ class StudioTrainer(SFTTrainer):
         inputs.pop("row_numbers", None)
         inputs.pop("answers", None)
         kept = inputs.pop("learned", None)
+        if self.layout.kind == "single" and "attention_mask" in inputs:
+            return self._summed_one_by_one(inputs, labels, goal)
         base = self.model.get_base_model()
         if self._noise:
             mask = inputs.get("attention_mask")
-            self._noise.lengths = inputs["row_lengths"] if mask is None else mask.sum(dim=1)
+            alone = [inputs["input_ids"].shape[1]]
+            self._noise.lengths = inputs.get("row_lengths", alone) if mask is None else mask.sum(dim=1)
         with self.compute_dtype_context():
             if self._head is not None:
                 hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
                 return chunked_cross_entropy(hidden, self._head, labels, goal, kept=kept)
             return cross_entropy(base(**inputs, use_cache=False).logits, labels, goal)
+
+    def _summed_one_by_one(
+        self, inputs: dict[str, Any], labels: torch.Tensor, goal: Objective
+    ) -> tuple[torch.Tensor, int]:
+        """Return what `summed_loss` returns, from one forward pass per row of a padded batch."""
+        found = []
+        for row, length in enumerate(inputs["attention_mask"].sum(dim=1).tolist()):
+            part = {"input_ids": inputs["input_ids"][row : row + 1, :length], "labels": labels[row : row + 1, :length]}
+            found.append(self.summed_loss(part, goal))
+        losses, counts = zip(*found, strict=True)
+        return torch.stack(losses).sum(), sum(counts)
 
     def compute_dtype_context(self) -> contextlib.AbstractContextManager:
         return self.accelerator.autocast()
@@ -192,6 +228,22 @@ class StudioTrainer(SFTTrainer):
         total, count = self.summed_loss(inputs, self.goal)
         self.tokens_seen += count_tokens(inputs) if numbers else 0
         return total / (count if num_items_in_batch is None else num_items_in_batch)
+
+    def try_step(self, rows: list[dict[str, Any]], most: int = 32) -> None:
+        """Run a forward and a backward pass over the first tokens of two rows, and leave everything as it was.
+
+        Args:
+            rows: Rows as the trainer takes them.
+            most: Tokens per row.
+        """
+        short = [row | {"input_ids": row["input_ids"][:most]} for row in rows[:2]]
+        short = [row | {"labels": [IGNORED, *row["input_ids"][1:]]} for row in short]
+        was_training = self.model.training
+        self.model.train()
+        with torch.random.fork_rng():
+            self.summed_loss(self._prepare_inputs(self.collate(short)))[0].backward()
+        self.model.zero_grad(set_to_none=True)
+        self.model.train(was_training)
 
     def held_out_loss(self, rows: list[dict[str, Any]], batch_size: int) -> float:
         """Mean cross-entropy a token over `rows`, whatever the batches: sums first, one division last."""
@@ -220,16 +272,34 @@ class StudioTrainer(SFTTrainer):
         longest = max(map(len, asked))
         ids = torch.tensor([[self.pad_id] * (longest - len(ask)) + ask for ask in asked], device=self.model.device)
         mask = torch.tensor([[0] * (longest - len(ask)) + [1] * len(ask) for ask in asked], device=self.model.device)
-        packed, was_training = base.config._attn_implementation, self.model.training
+        eos, ends = base.generation_config.eos_token_id, self._renderer.ends
+        own = eos if isinstance(eos, list) else [eos]
+        stops = {token for token in [*own, tokenizer.eos_token_id, *ends.ids] if token is not None}
+        used, was_training = base.config._attn_implementation, self.model.training
         self.model.eval()
-        base.set_attn_implementation("sdpa" if self.packing else packed)  # rows end to end know no cache
+        base.set_attn_implementation(self.layout.plain)  # packed attention has no cache
         try:
-            with torch.no_grad(), self.compute_dtype_context():
+            with torch.no_grad(), self.compute_dtype_context(), suspended():
                 out = self.model.generate(
                     input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=self.pad_id,
-                    use_cache=True,
+                    use_cache=True, eos_token_id=sorted(stops) or None,
+                    **({"stop_strings": list(ends.stops), "tokenizer": tokenizer} if ends.stops else {}),
                 )  # fmt: skip
         finally:
-            base.set_attn_implementation(packed)
+            base.set_attn_implementation(used)
             self.model.train(was_training)
-        return tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+        return [answer_of(tokenizer, ids, stops, ends.stops) for ids in out[:, longest:].tolist()]
+
+
+def _why_padded(config: QLoRAConfig) -> str:
+    """Return why rows are padded where packing is not wanted, as the rest of a sentence."""
+    if config.attention != "auto":
+        return "as configured, which packing does not go with" if config.packing else "as configured"
+    return "auto: packing is off"
+
+
+def answer_of(tokenizer: Any, ids: list[int], ends: set[int], stops: tuple[str, ...]) -> str:
+    """Return the text of generated tokens up to the first end; what follows is padding."""
+    end = next((at for at, token in enumerate(ids) if token in ends), len(ids))
+    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]

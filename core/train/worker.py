@@ -28,6 +28,7 @@ from core.runs.events import EventWriter, NoEvents
 from core.runs.holding import hold_out
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
+from core.train import determinism
 from core.train.causes import cause_of
 from core.train.lead import lead
 from core.train.lineage import lineage
@@ -88,6 +89,11 @@ def train(settings: Settings, run: Run, ranks: Ranks = ALONE, meeting: Path | No
         ranks: which of the processes that train it together this is; the first reports and saves.
         meeting: where they meet, if there are several.
     """
+    with determinism.fixed_workspace(run.config()):
+        return _train(settings, run, ranks, meeting)
+
+
+def _train(settings: Settings, run: Run, ranks: Ranks, meeting: Path | None) -> tuple[str, str]:
     with uncollected():
         from transformers import set_seed
 
@@ -158,13 +164,11 @@ def prepare(
         _await_room(settings, config, events)
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     model = catalogue.find(settings, config.model, config.revision)
-    kind, why = _attention(config)
-    base = load_base(model, precision, kind)
-    base.choices.append(f"Attention is {kind} ({why}).")
+    base = load_base(model, precision, config.attention)
     _check(config, base)
     base.choices += [*hold_out(config, rows), *_report_elsewhere(config, run)]
 
-    renderer = Renderer(base.tokenizer, config.chat_template)
+    renderer = Renderer(base.tokenizer, config.chat_template, base.model.get_input_embeddings().weight.shape[0])
     base.tokenizer.chat_template = renderer.template  # saved with the adapter, for whoever loads it elsewhere
     events.write("stage", text=f"Reading {len(rows[TRAIN]):,} rows as tokens")
     prepared = tokenize(renderer, rows[TRAIN], config.max_length, config.answers_only)
@@ -172,11 +176,13 @@ def prepare(
     if not prepared.rows:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in prepared.left_out.items())
         raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Cut another subset.")
+    base.choices += [renderer.ends.note, *(f"In {count:,} rows, {note}." for note, count in prepared.notes.items())]
     total_steps = steps_of(config, len(prepared.rows))
     arguments = sft_config(config, str(run.checkpoints_dir), total_steps)
     if not ranks.first:
         arguments.report_to = []
     trainer = StudioTrainer(config, base, prepared.rows, args=arguments, renderer=renderer, ranks=ranks)
+    repeats = determinism.settle(config, trainer.model.device.type == "cuda", lambda: trainer.try_step(prepared.rows))
     return trainer, held_out, {
         "total_steps": total_steps,
         "rows": len(prepared.rows),
@@ -187,7 +193,7 @@ def prepare(
         "answer_tokens": prepared.answer_tokens,
         "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "template": renderer.template_name,
-        "choices": [*base.choices, *trainer.choices],
+        "choices": [*base.choices, *trainer.choices, repeats],
         "lineage": lineage(base.model),
     }  # fmt: skip
 
@@ -219,17 +225,6 @@ def _report_elsewhere(config: QLoRAConfig, run: Run) -> list[str]:
     if config.report_to == "trackio":
         return [f"Also reported to Trackio as {run.id}. See it with: trackio show --project {TRACKED_AS}"]
     return []
-
-
-def _attention(config: QLoRAConfig) -> tuple[str, str]:
-    """The attention that transformers is asked for, and why."""
-    from core.train.attention import PACKED, kernel_name
-
-    if config.attention != "auto":
-        return config.attention, "as configured; rows are padded with it" if config.packing else "as configured"
-    if config.packs:
-        return PACKED, f"auto: rows lie end to end, each seeing only itself, {kernel_name()}"
-    return "sdpa", "auto: rows are padded"
 
 
 def steps_of(config: QLoRAConfig, rows: int) -> int:

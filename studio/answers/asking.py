@@ -18,7 +18,7 @@ from studio.told import info
 
 NO_RUN = "No run has an adapter yet: train one in the Train tab. Until then the base can answer a subset or a file."
 _SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
-_SHOWN = ("limit", "max_new_tokens", "temperature", "seed")
+_SHOWN = ("limit", "max_new_tokens", "temperature", "seed", "quantization", "compute_dtype")
 _MORE = ("system", "stop", "top_p", "top_k", "min_p", "repetition_penalty", "rows")
 _TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
 _NUMBERS = tuple(name for name in (*_SHOWN, *_MORE) if EvaluationConfig.model_fields[name].annotation in (int, float))
@@ -135,7 +135,7 @@ def build_asking() -> AskingWidgets:
         label=about["lanes"].title,
         info="Who answers: one to four, all on one base model.", elem_id="answers-lanes",
     )  # fmt: skip
-    for pair in (_SHOWN[:2], _SHOWN[2:]):
+    for pair in (_SHOWN[:2], _SHOWN[2:4], _SHOWN[4:]):
         with gr.Row(elem_classes="qs-even"):
             fields |= {name: _field(name, min_width=130) for name in pair}
     with gr.Accordion("More settings", open=False, elem_id="answers-more"):

@@ -24,11 +24,6 @@ ALL = "All lanes"
 _REMEMBERED = 50  # conversations of a browser
 
 
-def words_of(base: Base) -> str:
-    kept = base.precision.quantization
-    return f"{base.model.name} · {'unquantised' if kept == 'none' else f'4-bit {kept}'}"
-
-
 class Choosing:
     """What this part does; names no widget's layout."""
 
@@ -37,14 +32,16 @@ class Choosing:
         self.talking = Talking(engine, self.base_named)
 
     def base_named(self, name: str) -> Base:
-        known = {words_of(base): base for base in bases(self.engine.store)}
-        if name not in known:
-            raise StudioError(f"There is no base model {name!r} here. There are: {', '.join(known)}.")
-        return known[name]
+        known = bases(self.engine.store)
+        found = sorted((base for base in known if base.is_called(name)), key=lambda base: base.words != name)
+        if not name or not found:
+            names = ", ".join(base.words for base in known)
+            raise StudioError(f"There is no base model {name!r} here. There are: {names}.")
+        return found[0]
 
     def default_base(self) -> str:
         """The base of the newest run that can answer, or the embedded model."""
-        return next((words_of(base) for base in bases(self.engine.store)), "")
+        return next((base.words for base in bases(self.engine.store)), "")
 
     def runs_of(self, base: str) -> list[Run]:
         """Runs with an adapter on a base, the newest first."""
@@ -52,7 +49,7 @@ class Choosing:
         for run in self.engine.store.runs():
             if not run.problem() and run.adapters():
                 try:
-                    if words_of(base_of(self.engine.store, run)) == base:
+                    if base_of(self.engine.store, run).is_called(base):
                         found.append(run)
                 except StudioError:
                     continue  # its model is gone: it cannot answer
@@ -139,7 +136,7 @@ class Choosing:
 
     def shown(self, kept: Conversation) -> list[Any]:
         runs = self.runs_of(kept.base)
-        names = [words_of(base) for base in bases(self.engine.store)]
+        names = [base.words for base in bases(self.engine.store)]
         lanes = [update for at in range(MOST_LANES) for update in self._lane(kept, at, runs)]
         scopes = [ALL, *(f"Lane {at + 1}" for at in range(len(kept.lanes)))]
         return [

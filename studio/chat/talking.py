@@ -69,7 +69,7 @@ class Talking:
     def find(self, chat_id: str) -> Conversation:
         if live := self._live.get(chat_id):
             return live.kept
-        kept = conversation.load(self.settings, chat_id)
+        kept = conversation.load(self.settings, chat_id) if chat_id else None
         if kept is None:
             raise StudioError("This conversation is not here any more. Click New chat.")
         return kept

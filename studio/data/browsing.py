@@ -136,7 +136,7 @@ class Browsing:
         if compared := result.read_first([column.name for column in rows.about.columns]):
             return ["row", *compared]
         if rows.reading.format == "undecided":
-            return ["row", "prompt", *[name for name in rows.fields if name not in _TITLES][: 2 * _MOST_SOURCE_COLUMNS]]
+            return ["row", "prompt", *[n for n in rows.fields if n not in _TITLES][: 2 * _MOST_SOURCE_COLUMNS]]
         used = set(rows.reading.columns.values()) - {rows.reading.columns.get("label")}
         more = [c.name for c in rows.about.columns if c.kind != "text" and c.name in rows.fields and c.name not in used]
         counted = "tokens" if "tokens" in rows.fields else "characters"
@@ -221,8 +221,8 @@ class Browsing:
         if not lens.dataset or opened is None:
             return empty_html(NO_ROW)
         record = lens.rows(self.settings).row(opened)
-        facts = [(f"Row {opened:,}", f"{record['split']}, line {record['line']:,}", False)]
-        facts += note_chips(record["notes"])
+        where = f"{record['split']}, line {record['line']:,}"
+        facts = [(f"Row {opened:,}", where, False), *note_chips(record["notes"])]
         if view == "Raw":
             return chips_html(facts) + raw_html(record["raw"])
         if record["problem"]:
@@ -248,6 +248,7 @@ class Browsing:
             *facts,
             (f"{shown.length:,}", f"tokens for {lens.model}, {renderer.template_name}", False),
             (f"{shown.learns:,}", "carry loss (coloured)", False),
+            *(("⚠", note, True) for note in shown.notes),
         ]
         if shown.length > lens.max_length:
             facts.append((f"{shown.length - lens.max_length:,}", f"past the cut at {lens.max_length:,}", True))

@@ -23,7 +23,12 @@ from studio.following import follow
 from studio.told import info
 
 _NEAR = Filter(column="near_duplicate_of", low=0)
-_TEMPLATES = [("the model's own", "auto"), ("Llama 2", "llama2"), ("ChatML", "chatml")]
+_TEMPLATES = [
+    ("the model's own", "auto"),
+    ("Llama 2", "llama2"),
+    ("ChatML", "chatml"),
+    ("the model's own for tools", "tool_use"),
+]
 
 
 class Numbers:

@@ -130,7 +130,7 @@ class ReadingForm:
         reading = Reading(**given(values))
         # The form offers the names of placeholders with nothing behind them: those stay as they are in the rows.
         reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
-        check_reading(self.settings, data, reading)
+        check_reading(data, reading)
         job = self.jobs.start(
             f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
         )

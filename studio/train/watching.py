@@ -171,7 +171,8 @@ class Watch:
             (shown.text[start:end], role, label >= 0)
             for (start, end), role, label in zip(shown.offsets, shown.roles, shown.labels, strict=True)
         ]
-        return tokens_html(pieces, config.max_length)
+        notes = chips_html([("⚠", note, True) for note in shown.notes]) if shown.notes else ""
+        return notes + tokens_html(pieces, config.max_length)
 
     def without(self, run_id: str | None, row: int | None) -> str:
         """Cut the run's subset again without one row; the new subset's name."""

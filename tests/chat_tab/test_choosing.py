@@ -58,7 +58,7 @@ def test_the_newest_run_answers_beside_its_base(do, tuned, chat):
     assert lanes(do, chat_id) == [("", "final"), (newest.id, "final")]
     shown, hint = do.refresh(chat_id)
     assert hint == ""
-    assert shown[0]["value"] == "tiny · unquantised"
+    assert shown[0]["value"] == "tiny · unquantised · float32"
     assert shown[1] == 2
 
 

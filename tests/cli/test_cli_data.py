@@ -80,7 +80,7 @@ def test_undecided_data_set_asks_and_every_command_that_it_offers_works(ok, say,
     )
     code, _, err = say("data", "cut", dataset, "x")
     assert code == 2
-    assert "is not chosen yet" in err
+    assert "cannot be used yet: no format is sure" in err
     [words] = commands(err)
     assert ok(*words) == said
     [words] = commands(said)
@@ -209,7 +209,7 @@ MISTAKES = {
     "a sort by nothing there": (["rows", "{keeper}", "--sort", "zzzz"], "There is no column 'zzzz'"),
     "a row that is not there": (["show", "{keeper}", "100000"], "There is no row 100000"),
     "a row that is no number": (["show", "{keeper}", "x"], "valid integer"),
-    "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "takes one SELECT"),
+    "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "Expected SELECT or WITH"),
     "a cut of an unknown data set": (["cut", "nope", "x"], "no open data set 'nope'"),
     "a cut to a path": (["cut", "{keeper}", "../x"], "'../x' cannot be used"),
     "more rows than there are": (["cut", "{keeper}", "x", "--rows", "1000000"], "1,000,000 rows"),

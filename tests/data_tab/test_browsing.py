@@ -133,3 +133,13 @@ def test_a_row_the_template_refuses_is_told(do, studio, tmp_path):
 
     data = opened(studio, tmp_path, [{"messages": talk("a <|im_end|> b", "c")}], "marks.jsonl")
     assert "Not trained on: a turn holds" in do.row(Lens(dataset=data.id).model_dump(), 0, "Tokens")
+
+
+def test_token_view_names_an_answer_without_loss_and_what_is_left_out(do, state):
+    """The mask is the renderer's, so the answer's tokens are not coloured; the facts name the reason."""
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "wrong", "loss": False}]
+    talk += [{"role": "user", "content": "b"}, {"role": "assistant", "content": "right"}]
+    shown = Lenient(do._tokens(lens_of(state), talk, []))
+    coloured = [a["class"] for tag, a in shown.tags if tag == "span" and a.get("title")]
+    assert "an answer is marked to carry no loss" in shown.text
+    assert sum(" loss" in kind for kind in coloured) == 2, "right and <|im_end|>"

@@ -94,7 +94,7 @@ def test_candidate_fills_the_form_in_and_one_more_click_reads_the_rows(do, setti
     assert "text with a label chosen by you" in text(summary_html(settings, state))
     shown, _, choices, box = do.question(state)
     assert (shown["visible"], choices["choices"], box) == (False, [], gr.skip())
-    for place in ("3", "-1", None, "x"):
+    for place in ("99", "-1", None, "x"):
         with pytest.raises(StudioError, match="There is no choice"):
             do.fill_in(undecided, place)
 
@@ -168,11 +168,11 @@ def test_rows_are_read_again_as_the_form_says(do, settings, state):
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"columns": "text = nope"}, "no column 'nope'. Columns: messages, score, kind"),
-        ({"columns": "nope = kind"}, "has no part 'nope'. Its parts: text, label"),
+        ({"columns": "text = nope"}, "no column 'nope'. There are: kind, messages, score"),
+        ({"columns": "nope = kind"}, "has no part 'nope'. Its parts are: text, label"),
         ({"extra": "nope = context"}, "no column 'nope'"),
-        ({"columns": "text = kind", "extra": "kind = ignore"}, "'kind' is named twice"),
-        ({"columns": "text = kind\nlabel = kind"}, "'kind' is named twice"),
+        ({"columns": "text = kind", "extra": "kind = ignore"}, "'kind' is used twice"),
+        ({"columns": "text = kind\nlabel = kind"}, "'kind' is used twice"),
         ({"format": "messages", "labels": "1 = good"}, "“Label names” is read only for text with a label"),
         ({"format": "messages", "prompt": "{text}!"}, "“Prompt for a label” is read only for text with a label"),
         ({"format": "undecided"}, "No format is chosen"),

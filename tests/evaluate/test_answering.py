@@ -13,7 +13,7 @@ from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.data import subset
 from core.errors import StudioError
-from core.evaluate.answering import Answering
+from core.evaluate.answering import Answering, seed_of
 from core.evaluate.prompts import Prompts, prompt_of
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
@@ -104,7 +104,8 @@ def test_an_answer_is_the_chats_whatever_the_batch(made, sampling):
         key: line["text"] for key, line in found.items()
     }
     for number, prompt in enumerate(answering.prompts):
-        *_, (chat,) = answering.lanes.answer([Lane(prompt.messages, sampling)])
+        own = sampling.model_copy(update={"seed": seed_of(sampling.seed, number)})
+        *_, (chat,) = answering.lanes.answer([Lane(prompt.messages, own)])
         line = found[number, 0]
         assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
 
@@ -145,3 +146,52 @@ def test_rows_are_bounded_by_memory(made, monkeypatch):
     free(rows=0.5)
     with pytest.raises(StudioError, match="Lower the length"):
         answering.room(50)
+
+
+def test_equal_prompts_are_answered_with_other_random_numbers_and_both_lanes_with_the_same(made, tmp_path):
+    hot = Sampling(temperature=1, max_new_tokens=8, seed=5)
+    answering = made(hot, hot)
+    asked = [prompt_of([{"role": "user", "content": "Why?"}], n) for n in range(6)]
+    answering.prompts = written(tmp_path / "equal.jsonl", asked)
+    found = done(answering, rows=5)
+    assert len({found[number, 0]["text"] for number in range(6)}) == 6
+    assert all(found[number, 0]["text"] == found[number, 1]["text"] for number in range(6))
+
+
+def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, tmp_path, monkeypatch):
+    answering = made(Sampling(temperature=0, max_new_tokens=4))
+    rows = [
+        [{"role": "user", "content": "Good morning"}],
+        [{"role": "system", "content": "Write a haiku about the sea."}],
+        [{"role": "tool", "content": "{}"}],
+        [{"role": "system", "content": "You are a pirate."}, {"role": "user", "content": "Who are you?"}],
+    ]
+    asked = [prompt_of(messages, at) for at, messages in enumerate(rows)]
+    answering.prompts = written(tmp_path / "odd.jsonl", asked)
+    renderer = answering.lanes.renderer()
+    whole = renderer.prompt_ids
+
+    def refusing(messages):
+        if messages[0]["role"] == "tool":
+            raise ValueError("a tool without a question")
+        return whole(messages)
+
+    monkeypatch.setattr(renderer, "prompt_ids", refusing)
+    found = done(answering, rows=2)
+    assert set(found) == {(0, 0), (1, 0), (3, 0)}
+    assert all(not line["note"] for line in found.values())
+    (refused,) = answering.refused
+    assert (refused["prompt"], refused["end"]) == (2, "failed")
+    assert "a tool without a question" in refused["note"]
+    assert "pirate" in answering.lanes.base.tokenizer.decode(whole(rows[3]))
+
+
+def test_the_token_that_ends_an_answer_is_counted_in_chat_and_evaluation(made):
+    answering = made(Sampling(temperature=0, max_new_tokens=5), prompts=2)
+    lanes = answering.lanes
+    lanes._ends = {token for token in range(len(lanes.base.tokenizer)) if token % 2}  # every other token ends an answer
+    found = done(answering, rows=2)
+    for number, prompt in enumerate(answering.prompts):
+        *_, (chat,) = lanes.answer([Lane(prompt.messages, answering.asked[0].sampling)])
+        assert chat.tokens == found[number, 0]["tokens"]
+        assert chat.tokens == len(chat.ids) + (chat.end == "end")

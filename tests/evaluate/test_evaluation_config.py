@@ -2,7 +2,10 @@ import pytest
 from pydantic import ValidationError
 
 from core.chat.sampling import Sampling
+from core.evaluate import process
 from core.evaluate.config import EvaluationConfig, lane_of, titles
+from core.evaluate.prompts import Prompt
+from core.models.loading import Precision
 
 
 def test_whoever_names_a_file_or_a_subset_means_it():
@@ -50,3 +53,14 @@ def test_lanes_have_titles_that_tell_them_apart():
     assert named == ["base", "mine", "mine step 5", "r2"]
     assert titles(["base", "r1", "r1/step 5"], {"r1": ""}) == ["base", "tuned", "tuned step 5"]
     assert titles(["r1", "r2"]) == ["r1", "r2"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [({}, Precision()), ({"quantization": "none", "compute_dtype": "float32"}, Precision("none", True, "float32"))],
+)
+def test_the_base_alone_has_the_precision_that_is_asked_for(runs, asked, expected):
+    config = EvaluationConfig(file="prompts.txt", **asked)
+    prompt = Prompt([{"role": "user", "content": "Hi"}])
+    assert process.lanes_of(runs, config, prompt).base.precision == expected
+    assert all(str(value) in config.settings_in_words for value in asked.values())

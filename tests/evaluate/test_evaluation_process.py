@@ -61,6 +61,8 @@ def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(
     assert len(found) == len(set(found))
     assert set(found) == {(prompt, lane) for prompt in range(PROMPTS) for lane in range(2)}
     assert any("6 answers decode together (as configured" in words for words in evaluation.state().choices)
+    assert "The base weights are kept as none and computed in float32." in evaluation.state().choices
+    assert evaluation.state().precision == "none, float32"
     with pytest.raises(StudioError, match="Every prompt is answered"):
         process.resume(store, evaluation)
     _opens_and_exports(store, evaluation)

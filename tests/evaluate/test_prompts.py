@@ -66,7 +66,7 @@ def test_no_more_than_the_limit_is_asked_and_places_are_found_again(asked, tmp_p
 
 @pytest.mark.parametrize(("name", "text"), [("a.jsonl", '{"a": 1}\n'), ("a.jsonl", '{"messages": [{"role": "x"}]}\n')])
 def test_a_file_without_a_prompt_is_refused_and_leaves_nothing(asked, tmp_path, name, text):
-    with pytest.raises(StudioError, match=r"No text in|no prompt in"):
+    with pytest.raises(StudioError, match=r"No text in|no prompt in|cannot be used as it is"):
         asked(name, text)
     assert not (tmp_path / "prompts.jsonl").exists()
 
@@ -96,3 +96,12 @@ def test_where_the_subset_holds_none_out_the_rows_are_asked_that_the_run_held_ou
     subset.cut(runs.settings, "whole", Recipe(dataset=data.id, held_out_share=0))
     run = runs.create(QLoRAConfig(subset="whole", held_out_share=0.2, seed=4))
     assert write(tmp_path / "p.jsonl", runs, EvaluationConfig(run=run.id))[0] == 8
+
+
+def test_columns_that_are_not_asked_are_named_and_an_unsure_file_is_refused(asked):
+    found, words = asked("a.jsonl", '{"prompt": "What is a tide?", "topic": "sea", "id": "a1"}\n' * 3)
+    assert found[0].messages[-1]["content"] == "What is a tide?"
+    assert words == ["3 rows: the column 'topic' is not used.", "3 rows: the column 'id' is not used."]
+    pair = '{"premise": "The harbour was quiet today %d", "hypothesis": "Nobody was in the harbour %d"}\n'
+    with pytest.raises(StudioError, match="cannot be used as it is: no format is sure"):
+        asked("a.jsonl", "".join(pair % (i, i) for i in range(5)))

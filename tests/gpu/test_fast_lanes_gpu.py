@@ -248,9 +248,12 @@ def test_drawn_rows_are_the_same_for_the_same_seed_whoever_is_beside_them(adapte
     assert len(found[0]) == TOKENS
 
 
-def test_adapters_are_swapped_and_others_go_the_plain_way(adapters):
+def test_adapters_are_swapped_and_others_go_the_plain_way(adapters, tmp_path):
     model = made()
-    biased = Adapter({}, whole={"lm_head": {"weight": model.lm_head.weight.data * 1.5}})
+    whole = get_peft_model(made(), LoraConfig(modules_to_save=["lm_head"], task_type="CAUSAL_LM"))
+    whole.get_base_model().lm_head.modules_to_save["default"].weight.data *= 1.5
+    whole.save_pretrained(tmp_path)
+    biased = read_adapter(tmp_path, torch.bfloat16, torch.device("cuda"))
     other = Adapter({name: LoraWeights(w.a, w.b * -1) for name, w in adapters["large"].lora.items()})
     given = adapters | {"other": other, "biased": biased}
     _, fast = decoders(model, given)
@@ -315,14 +318,14 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     lanes, plain, eager = Lanes(load()), load().model.eval(), load(attention="eager").model.eval()
     assert "one CUDA graph" in lanes.how
     asked, sampling = questions(), Sampling(temperature=0, max_new_tokens=tokens)
-    same = same_eager = 0
+    stops, same, same_eager = lanes.stops(Lane(asked[0], sampling)), 0, 0
     for start in range(0, 100, 8):
         *_, answers = lanes.answer([Lane(messages, sampling) for messages in asked[start : start + 8]])
         for messages, answer in zip(asked[start : start + 8], answers, strict=True):
             ids = lanes.renderer().prompt_ids(messages)
-            said = generated(plain, ids, tokens, lanes.is_end)
+            said = generated(plain, ids, tokens, stops.at_token)
             same += said == answer.ids
-            same_eager += said == generated(eager, ids, tokens, lanes.is_end)
+            same_eager += said == generated(eager, ids, tokens, stops.at_token)
             if said != answer.ids:
                 at = next(n for n, (a, b) in enumerate(itertools.zip_longest(said, answer.ids)) if a != b)
                 assert_near_tie(plain, ids + said[:at], answer.ids[at : at + 1])

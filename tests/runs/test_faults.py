@@ -130,7 +130,7 @@ def test_a_model_that_is_gone_is_named_and_the_run_goes_on_when_it_is_back(store
     assert ended(run).status == "stopped"
     folder = store.settings.models_dir / "tiny"
     folder.rename(folder.with_name(".away"))
-    process.resume(store, run, max_steps=8)
+    process.resume(store, run, max_steps=process.last_step(run) + 8)
     state = ended(run)
     assert state.status == "failed"
     assert "no model 'tiny'" in state.cause

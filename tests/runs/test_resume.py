@@ -46,8 +46,8 @@ def test_a_finished_run_goes_on_for_more_steps_and_changed_knobs_are_applied_or_
     assert ended(run).status == "finished", run.log_tail()
     with pytest.raises(StudioError, match=r"is finished\. There is nothing left to do"):
         process.resume(store, run)
-    with pytest.raises(StudioError, match="Rank, Learning rate cannot change while a run goes on"):
-        process.resume(store, run, lora_rank=3, learning_rate=1.0, max_steps=12)
+    with pytest.raises(StudioError, match="Rank, Seed cannot change while a run goes on"):
+        process.resume(store, run, lora_rank=3, seed=12, max_steps=12)
     assert process.resume(store, run, max_steps=11, eval_steps=5) == {"max_steps": (8, 11), "eval_steps": (2, 5)}
     assert ended(run).status == "finished", run.log_tail()
     assert [step for step, _ in curve(run)] == list(range(1, 12))

@@ -84,9 +84,4 @@ def _mixed(linears: list[torch.nn.Module]) -> str | None:
 def plain_lora(adapter: Adapter, layers: int) -> bool:
     """Whether an adapter is LoRA of the blocks' projections and nothing else."""
     known = {name for number in range(layers) for name in names_of(number)}
-    return not (
-        adapter.biases
-        or adapter.whole
-        or any(weights.magnitude is not None for weights in adapter.lora.values())
-        or set(adapter.lora) - known
-    )
+    return not adapter.special and not set(adapter.lora) - known

@@ -1,4 +1,4 @@
-"""What a row of instruction data means: read from many formats into one conversation, written out again in seven."""
+"""Rows of instruction data: read from many formats into one conversation, written out again in seven."""
 
 from core.data.formats.cells import Format
 from core.data.formats.conversation import (

@@ -13,7 +13,7 @@ from core.data.formats.values import is_missing, optional_text
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
     """One way to write a conversation into columns.
 
@@ -45,6 +45,10 @@ class Cells:
     notes: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        columns, extra = self.reading.columns, self.reading.extra
+        self._column_of = _columns_by_slot(self.form, tuple(self.row), tuple(columns.items()), tuple(extra))
+
     @property
     def think(self) -> bool:
         return self.reading.reasoning == "think"
@@ -54,14 +58,11 @@ class Cells:
 
     def column(self, slot: str) -> str | None:
         """Return the column that holds `slot` in this row, or None."""
-        if named := self.reading.columns.get(slot):
-            return named if named in self.row else None
-        taken = frozenset(self.reading.columns.values()) | frozenset(self.reading.extra)
-        return _usual_column(self.form.slots[slot], tuple(self.row), taken)
+        return self._column_of[slot]
 
     def get(self, slot: str) -> Any:
         """Return the value of `slot`, or None where the row has none."""
-        name = self.column(slot)
+        name = self._column_of[slot]
         if name is None:
             return None
         self.used.add(name)
@@ -69,10 +70,13 @@ class Cells:
 
     def text(self, slot: str) -> str:
         """Return the text of a slot that a row may lack; "" where it is missing."""
-        return optional_text(self.get(slot), f"the {slot}", self.note)
+        value = self.get(slot)
+        return "" if value is None else optional_text(value, f"the {slot}", self.note)
 
     def extra(self, use: ExtraUse) -> list[str]:
         """Return the texts of the columns that the user put to `use`, in the order of the form."""
+        if not self.reading.extra:
+            return []
         names = [name for name, chosen in self.reading.extra.items() if chosen == use and name in self.row]
         self.used.update(names)
         texts = (optional_text(self.row[name], f"the column {name!r}", self.note) for name in names)
@@ -89,9 +93,19 @@ class Cells:
 
 
 @lru_cache(maxsize=4096)
-def _usual_column(wanted: tuple[str, ...], names: tuple[str, ...], taken: frozenset[str]) -> str | None:
-    """Return the column of `names` called as one of `wanted`, but for those that the user gave to something else."""
-    return find_column([name for name in names if name not in taken], wanted)
+def _columns_by_slot(
+    form: Format, names: tuple[str, ...], mapped: tuple[tuple[str, str], ...], extra: tuple[str, ...]
+) -> dict[str, str | None]:
+    """Return the column of each slot in rows whose columns are `names`: the mapped one, else one of a usual name.
+
+    Rows of one data set have few different sets of columns, so that this is worked out once for each.
+    """
+    chosen = dict(mapped)
+    free = [name for name in names if name not in chosen.values() and name not in extra]
+    return {
+        slot: (chosen[slot] if chosen[slot] in names else None) if chosen.get(slot) else find_column(free, wanted)
+        for slot, wanted in form.slots.items()
+    }
 
 
 def with_system(messages: list[Message], texts: list[str]) -> list[Message]:

@@ -17,11 +17,11 @@ ColumnKind = Literal["prose", "short", "category", "id", "constant", "number", "
 PROMPT_NAMES = (
     "prompt", "question", "query", "instruction", "instructions", "input", "inputs", "inputs_pretokenized", "problem",
     "request", "user", "human", "user_input", "user_message", "human_message", "article", "document", "dialogue",
-    "source", "src", "post", "message", "title_and_body",
+    "source", "src", "post", "message", "title_and_body", "q",
 )  # fmt: skip
 COMPLETION_NAMES = (
     "completion", "response", "answer", "output", "outputs", "target", "targets", "targets_pretokenized", "answers",
-    "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "chosen_response",
+    "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "a",
 )  # fmt: skip
 CONTEXT_NAMES = ("context", "passage", "background", "knowledge", "schema", "evidence", "reference_text")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
@@ -32,6 +32,8 @@ LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "intent", "emotion", "topic", "rating",
     "coarse_label", "label_text",
 )  # fmt: skip
+# Of these, the ones that are never a mere remark about the text.
+SURE_LABEL_NAMES = ("label", "labels", "sentiment", "class", "intent", "emotion", "coarse_label", "label_text")
 CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "accepted", "response_j")
 REJECTED_NAMES = (
     "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",
@@ -70,7 +72,7 @@ def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Column:
-    """What the first rows say of a column.
+    """Properties of a column, found from the first rows.
 
     Attributes:
         share: the share of the rows in which it holds something.
@@ -121,10 +123,10 @@ def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], diffe
     if different == 1 and len(texts) > 2:
         return "constant"
     named_id = bool(_ID_NAME.match(name))
+    if different <= _FEW and len(texts) >= 4 * different and max(map(len, texts)) <= 80 and not named_id:
+        return "category"
     if all(_ID_VALUE.fullmatch(text.strip()) for text in texts):
         return "id"
-    if different <= _FEW and len(texts) >= 4 * different and max(map(len, texts)) <= 80:
-        return "category"
     if _is_prose(texts):
         return "prose"
     if named_id:

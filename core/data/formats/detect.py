@@ -1,4 +1,4 @@
-"""Which format the rows of a data set have, with the evidence, the runner-up, and a question where none is sure.
+"""Detection of the format of a data set, with the evidence, the runner-up, and a question where none is sure.
 
 Every format that could fit is proposed with the columns it would read. A proposal is chosen only when it fits a clear
 majority of the rows and nothing about it is a guess; otherwise the data set stays undecided, no row counts as usable,
@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, profile
 from core.data.formats.conversation import UnusableRow, problem
-from core.data.formats.proposals import Proposal, proposals
+from core.data.formats.proposal import Proposal
+from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, by_name
+from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing
 
 _MAJORITY = 0.5  # of the rows that hold text; a format must fit more than this share
@@ -51,8 +53,10 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
     texts = max(1, sum(any(_is_text(value) for value in row.values()) for row in rows))
     fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
     if prompts_only:
-        fitting = [proposal if proposal.reading.format != "text" else proposal.made_sure() for proposal in fitting]
-    chosen = next((p for p in fitting if p.sure and p.rows > _MAJORITY * texts and _is_usable(p, rows)), None)
+        fitting += [proposal for proposal in propose_prompts(rows, found) if proposal.rows]
+    sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY * texts]
+    # Where no row can be used in any format, the likeliest one gives the better reason.
+    chosen = next((proposal for proposal in sure if _is_usable(proposal, rows)), sure[0] if sure else None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
     candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
     if chosen is None:
@@ -86,7 +90,7 @@ def _is_usable(proposal: Proposal, rows: Sequence[Row]) -> bool:
                 return True
         except UnusableRow:
             continue
-    return proposal.reading.format in ("rated", "text")
+    return False
 
 
 def _in_words(proposal: Proposal, rows: Sequence[Row]) -> str:

@@ -31,7 +31,8 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
     Text before the first mark is a system prompt, too: some tools write it there.
     """
     messages: list[Message] = []
-    for prompt, answer in _LLAMA2_TURN.findall(text):
+    turns = list(_LLAMA2_TURN.finditer(text))
+    for prompt, answer in (turn.groups() for turn in turns):
         if not messages and (system := _LLAMA2_SYSTEM.match(prompt)):
             messages.append({"role": "system", "content": system[1] if system[1] is not None else system[2]})
             prompt = " " + prompt[system.end() :]
@@ -41,7 +42,7 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
             messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
     if not messages:
         raise UnusableRow("no '[INST]' mark")
-    before = text[: _LLAMA2_TURN.search(text).start()].replace("<s>", "").strip()
+    before = text[: turns[0].start()].replace("<s>", "").strip()
     if before:
         note("text before the first [INST] is read as the system prompt")
         if messages[0]["role"] == "system":
@@ -112,16 +113,16 @@ def parse_marked(text: str, note: Note) -> list[Message]:
         messages.append({"role": "system", "content": before})
         note("text before the first turn is read as the system prompt")
     for name, content in _split(style, text):
-        said = _without_ends(content, style)
+        text_of_turn = _without_ends(content, style)
         if name == style.context and messages and messages[-1]["role"] == "user":
-            if said:
-                messages[-1]["content"] += f"\n\n{said}"
+            if text_of_turn:
+                messages[-1]["content"] += f"\n\n{text_of_turn}"
             continue
         role = _SPEAKERS.get(name)
         if role is None:
             raise UnusableRow(f"unknown role {name[:40]!r}")
-        if said or role != "assistant":
-            messages.append({"role": role, "content": said})
+        if text_of_turn or role != "assistant":
+            messages.append({"role": role, "content": text_of_turn})
     return messages
 
 

@@ -1,4 +1,4 @@
-"""What a user may say about how rows are read: the form, the command line and recipes are made from these fields."""
+"""Options of how rows are read: the form, the command line and recipes are made from these fields."""
 
 from typing import Any, Literal, get_args
 

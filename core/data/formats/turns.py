@@ -40,12 +40,18 @@ _ROLES: dict[str, Role] = {
 
 
 def is_turn(value: Any) -> bool:
-    """Return whether an object has a role and something said."""
-    return (
-        isinstance(value, dict)
-        and any(isinstance(value.get(key), str) for key in ROLE_KEYS)
-        and any(key in value for key in (*CONTENT_KEYS, *CALL_KEYS))
+    """Return whether an object has a role and a content."""
+    if not isinstance(value, dict):
+        return False
+    value = _usual_keys(value)
+    return any(isinstance(value.get(key), str) for key in ROLE_KEYS) and any(
+        key in value for key in (*CONTENT_KEYS, *CALL_KEYS)
     )
+
+
+def _usual_keys(turn: dict[str, Any]) -> dict[str, Any]:
+    """Return a turn with its names in lower case where none of them names a role as it stands."""
+    return turn if any(key in turn for key in ROLE_KEYS) else {str(key).lower(): item for key, item in turn.items()}
 
 
 def pair_keys(value: Any) -> tuple[str, str] | None:
@@ -78,11 +84,13 @@ def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
         value = value["messages"]
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
-    if value and all(isinstance(turn, str) for turn in value):
+    if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
     for turn in value:
-        if pair := pair_keys(turn):
+        if isinstance(turn, dict) and (plain := _plain_turn(turn)) is not None:
+            messages.append(plain)
+        elif pair := pair_keys(turn):
             messages += _read_pair(turn, pair, note)
         elif isinstance(turn, dict):
             messages.append(read_turn(turn, note, think))
@@ -103,6 +111,7 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     Raises:
         UnusableRow: its role is unknown, or its content is missing or not text.
     """
+    turn = _usual_keys(turn)
     role_key = next((key for key in ROLE_KEYS if key in turn), "role")
     role = _ROLES.get(str(turn.get(role_key)).lower())
     if role is None:
@@ -113,7 +122,7 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     parts = _Parts(note)
     parts.add(turn.get(content_key) if content_key else _empty_content(turn))
     for key in CALL_KEYS:
-        if not is_missing(turn.get(key)):
+        if not _is_no_call(turn.get(key)):
             parts.add_call(turn[key])
     for key in REASONING_KEYS:
         if not is_missing(turn.get(key)):
@@ -124,6 +133,20 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     if _loss(turn, role, note) is False:
         message["loss"] = False
     return message
+
+
+def _plain_turn(turn: dict[str, Any]) -> Message | None:
+    """Return a turn that is a role and a text and no more, as nearly all are; None for any other."""
+    if len(turn) != 2:
+        return None
+    role, content = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
+    known = _ROLES.get(role) if isinstance(role, str) and isinstance(content, str) else None
+    return None if known is None else {"role": known, "content": content}
+
+
+def _is_no_call(value: Any) -> bool:
+    """Return whether there is no call. A call whose arguments are all null is one."""
+    return is_absent(value) or (not value if isinstance(value, (list, dict)) else is_missing(value))
 
 
 def _empty_content(turn: dict[str, Any]) -> Any:
@@ -167,7 +190,7 @@ _PART_KINDS = ("functionCall", "functionResponse")  # Gemini names a part by its
 
 
 class _Parts:
-    """What one turn says: texts, tool calls, results of tools and reasoning, from a text or a list of typed parts."""
+    """The contents of one turn: texts, tool calls, results of tools and reasoning, from a text or typed parts."""
 
     def __init__(self, note: Note):
         self.note = note
@@ -220,7 +243,7 @@ class _Parts:
             raise UnusableRow(f"{name} is empty")
         text = "".join(self.texts) + "\n".join(self.results)
         for call in self.calls:
-            text += json.dumps(call, ensure_ascii=False)
+            text += call if isinstance(call, str) else json.dumps(call, ensure_ascii=False)
         reasoning = "\n\n".join(self.reasoning)
         if not reasoning:
             return text

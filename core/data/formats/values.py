@@ -33,11 +33,11 @@ def is_missing(value: Any) -> bool:
         return True
     if isinstance(value, str):
         return value.strip().lower() in _MISSING_WORDS
-    return isinstance(value, (list, tuple, dict)) and not any(not is_missing(item) for item in _items(value))
-
-
-def _items(value: list | tuple | dict) -> Any:
-    return value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (list, tuple, dict)):
+        return False
+    # Inside a list or an object a word such as "none" is text.
+    items = value.values() if isinstance(value, dict) else value
+    return all(is_absent(item) or item == "" or (not isinstance(item, str) and is_missing(item)) for item in items)
 
 
 def nested(value: Any) -> Any:

@@ -46,13 +46,18 @@ def to_llama2(messages: list[Message]) -> str:
     return "".join(parts)
 
 
-def _turns(messages: list[Message]) -> list[dict[str, str]]:
-    return [{"role": m["role"], "content": m["content"]} for m in messages]
+def _turns(messages: list[Message]) -> list[dict[str, Any]]:
+    return [{"role": m["role"], "content": m["content"], **_weight(m)} for m in messages]
+
+
+def _weight(message: Message) -> dict[str, int]:
+    """Return the field that marks an answer without loss, as OpenAI's fine-tuning files have it."""
+    return {"weight": 0} if message.get("loss") is False else {}
 
 
 def _sharegpt(messages: list[Message]) -> dict[str, Any]:
     names = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
-    return {"conversations": [{"from": names[m["role"]], "value": m["content"]} for m in messages]}
+    return {"conversations": [{"from": names[m["role"]], "value": m["content"], **_weight(m)} for m in messages]}
 
 
 def _alpaca(messages: list[Message]) -> dict[str, Any]:
@@ -111,6 +116,8 @@ def _written(messages: list[Message], form: ExportFormat, as_turns: bool) -> dic
     roles = {m["role"] for m in messages}
     if "tool" in roles and form not in ("messages", "sharegpt", "prompt_completion"):
         raise Unwritable(f"{EXPORT_LABELS[form]} has no tool turns")
+    if any(m.get("loss") is False for m in messages) and form not in ("messages", "sharegpt"):
+        raise Unwritable(f"{EXPORT_LABELS[form]} cannot mark an answer as not to be learned")
     match form:
         case "messages":
             return {"messages": _turns(messages)}

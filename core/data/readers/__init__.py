@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.data.readers import columnar, json_rows, separated, text_rows
-from core.data.readers.lines import COMPRESSED, LineSource, Read
+from core.data.readers.lines import LineSource, Read
+from core.data.readers.unpack import COMPRESSED
 from core.errors import StudioError
 
 __all__ = ["SUFFIXES", "Read", "kind_of", "read_rows"]
@@ -30,12 +31,18 @@ def kind_of(name: str) -> str | None:
     return max(found, key=len) if found else None
 
 
-def read_rows(path: Path, name: str, at: Callable[[float], None] = lambda share: None) -> Iterator[Read]:
-    """The rows of a file, complaints in the places of those that cannot be read.
+def read_rows(
+    path: Path,
+    name: str,
+    at: Callable[[float], None] = lambda share: None,
+    note: Callable[[str], None] = lambda words: None,
+) -> Iterator[Read]:
+    """Yield the rows of a file, complaints in the places of those that cannot be read.
 
     Args:
         name: what the user calls the file; its ending decides how it is read.
-        at: told now and then what share of the file has been read, 0 to 1.
+        at: called now and then with the share of the file that has been read, 0 to 1.
+        note: called with sentences about the file as a whole, such as the encoding that was chosen.
 
     Raises:
         StudioError: the file as a whole cannot be read.
@@ -50,7 +57,7 @@ def read_rows(path: Path, name: str, at: Callable[[float], None] = lambda share:
     if path.stat().st_size == 0:
         raise StudioError(f"{name!r} is empty (0 bytes). Choose a file with at least one row.")
     if suffix == ".parquet":
-        yield from columnar.read_parquet(path, name, at)
+        yield from columnar.read_parquet(path, name, at, note)
         return
-    with LineSource(path, name, at) as source:
+    with LineSource(path, name, at, note) as source:
         yield from _TEXT["." + suffix.split(".")[1]](source)

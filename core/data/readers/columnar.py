@@ -1,61 +1,110 @@
-"""Parquet files and folders that `datasets` saved: rows of named columns, a bounded batch at a time."""
+"""Parquet files and folders that `datasets` saved: rows of named columns, a bounded batch at a time.
+
+Arrow gives every struct all fields of its column, so that the arguments of one tool's call come with those of all other
+tools as nulls: null fields inside a struct are absent. Bytes that are UTF-8 text are text; other bytes are left out.
+"""
 
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from core.data.readers.lines import Read
+from core.data.readers.lines import MAX_COLUMNS, Read
 from core.errors import StudioError
 
 _BATCH_BYTES = 16 * 2**20
 _BATCH_ROWS = 1000
+_MAX_DEPTH = 100  # of lists and structs inside each other
 
 
-def as_read(number: int, row: dict[str, Any]) -> Read:
-    """A row of Python values; what JSON cannot say becomes text."""
-    plain = {str(name): _plain(value) for name, value in row.items()}
-    return Read(number, plain, json.dumps(plain, ensure_ascii=False))
+class Converter:
+    """Turns rows of Arrow into rows that JSON can hold, and counts what was changed."""
+
+    def __init__(self) -> None:
+        self._as_text: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def row(self, number: int, row: dict[str, Any]) -> Read:
+        """Return a row of Python values with its number, from 1."""
+        plain = {str(name): self._plain(value, str(name)) for name, value in row.items()}
+        return Read(number, plain, json.dumps(plain, ensure_ascii=False))
+
+    def notes(self) -> list[str]:
+        """Return sentences about the columns whose values were changed."""
+        return [
+            *(f"the column {name!r} holds bytes; {count:,} values are read as UTF-8 text"
+              for name, count in self._as_text.items()),
+            *(f"the column {name!r} holds bytes that are no text; {count:,} values are left out"
+              for name, count in self._left_out.items()),
+        ]  # fmt: skip
+
+    def _plain(self, value: Any, column: str, depth: int = 0) -> Any:
+        if value is None or isinstance(value, (str, bool, int)):
+            return value
+        if isinstance(value, float):
+            return None if math.isnan(value) else value
+        if depth > _MAX_DEPTH:
+            return str(value)
+        if isinstance(value, dict):
+            fields = {str(key): self._plain(item, column, depth + 1) for key, item in value.items()}
+            return {key: item for key, item in fields.items() if item is not None}
+        if isinstance(value, (list, tuple)):
+            return [self._plain(item, column, depth + 1) for item in value]
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._text(bytes(value), column)
+        return value.isoformat() if isinstance(value, (date, datetime, time)) else str(value)
+
+    def _text(self, value: bytes, column: str) -> str | None:
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            self._left_out[column] += 1
+            return None
+        if "\0" in text:  # numbers and images that happen to be valid UTF-8
+            self._left_out[column] += 1
+            return None
+        self._as_text[column] += 1
+        return text
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (date, datetime, time)):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, (timedelta, Decimal)):
-        return str(value)
-    return value
+def read_parquet(
+    path: Path, name: str, at: Callable[[float], None], note: Callable[[str], None] = lambda words: None
+) -> Iterator[Read]:
+    """Yield the rows of a Parquet file.
 
-
-def read_parquet(path: Path, name: str, at: Callable[[float], None]) -> Iterator[Read]:
+    Raises:
+        StudioError: the file is damaged, or has too many columns.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    converter = Converter()
     try:
         with pq.ParquetFile(path, buffer_size=2**20) as file:
+            columns = len(file.schema_arrow)
+            if columns > MAX_COLUMNS:
+                raise StudioError(f"{name!r} has {columns:,} columns. Expected at most {MAX_COLUMNS:,}.")
             rows = max(1, file.metadata.num_rows)
             size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
             number = 0
             for batch in file.iter_batches(batch_size=max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(1, size)))):
-                for row in batch.to_pylist():
+                for row in batch.to_pylist(maps_as_pydicts="lossy"):
                     number += 1
-                    yield as_read(number, row)
+                    yield converter.row(number, row)
                 at(number / rows)
     except (pa.ArrowException, OSError) as error:
         raise StudioError(
             f"{name!r} is not a readable Parquet file ({error}). Write it again and try once more."
         ) from error
+    for words in converter.notes():
+        note(words)
 
 
 def load_saved(folder: Path) -> dict[str, Any]:
-    """The tables of a folder written by `save_to_disk`, by split; one without splits is called train."""
+    """Return the tables of a folder written by `save_to_disk`, by split; one without splits is called train."""
     from datasets import Dataset, load_from_disk
 
     try:

@@ -1,65 +1,89 @@
-"""JSON: one object a line, or one document read element by element."""
+"""JSON: one object per line, or one document read element by element, whatever the name of the file says.
+
+A document may be a list of objects, objects one behind another, an object that holds the list, an object of splits, or
+a table as pandas writes it (core/data/readers/json_tables.py).
+"""
 
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, Read, broken
+from core.data.readers import json_tables
+from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, Read
 from core.errors import StudioError
 
 _CHUNK = 2**20
-_TURN_KEYS = {"role", "from"}  # a list of turns is a row, not a list of rows
-_SPACE = re.compile(r"[ \t\r\n,]*")
+_SPACE = re.compile(f"[ \t\r\n,{MARK}]*")
+_HEAD = 2**16  # characters of the first line that are looked at
 
 
 class _Decoder:
     """json's own decoder, which also notices an object that names a field twice (the last one counts)."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: LineSource) -> None:
+        self._source = source
         self._twice: str | None = None
         self.decoder = json.JSONDecoder(object_pairs_hook=self._fields)
 
     def _fields(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         fields = dict(pairs)
         if len(fields) < len(pairs):
-            names = [name for name, _ in pairs]
-            self._twice = next(name for name in names if names.count(name) > 1)
+            seen: set[str] = set()
+            self._twice = next(name for name, _ in pairs if name in seen or seen.add(name))
         return fields
 
-    def read(self, line: int, text: str, value: Any) -> Read:
-        """What was decoded from `text`, with its trouble."""
+    def read(self, line: int, text: str, value: Any, split: str | None = None) -> Read:
+        """Return what was decoded from `text`, with its trouble."""
         twice, self._twice = self._twice, None
-        if (byte := broken(text)) is not None:
-            return Read(line, None, text, f"is not UTF-8 text (byte {byte})")
+        if trouble := self._source.broken(text):
+            return Read(line, None, text, trouble, split)
         if not isinstance(value, dict):
-            return Read(line, None, text, "is not an object with named fields")
-        return Read(line, value, text, f"names the field {twice!r} twice; the last one counts" if twice else "")
+            return Read(line, None, text, "is not an object with named fields", split)
+        if len(value) > MAX_COLUMNS:
+            return Read(line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split)
+        trouble = f"names the field {twice!r} twice; the last one counts" if twice else ""
+        return Read(line, value, text, trouble, split)
 
 
 def _beyond(error: Exception) -> str:
-    """What is wrong with JSON that is well formed, but that Python's decoder will not take."""
+    """Return what is wrong with JSON that is well formed, but that Python's decoder will not take."""
     return "is nested too deeply" if isinstance(error, RecursionError) else "holds a number of too many digits"
 
 
 def read_lines(source: LineSource) -> Iterator[Read]:
-    yield from _objects(source.lines())
+    """Yield the rows of a file with one object per line, or of a document under such a name."""
+    head = source.head(_HEAD).lstrip(f" \t\r\n{MARK}")
+    first = head.partition("\n")[0].strip()
+    if head.startswith("["):
+        source.note(f"{source.name!r} holds one list, not one object per line; its elements are the rows")
+        yield from _Document(source).elements()
+    elif first == "{":
+        source.note(f"{source.name!r} holds objects of several lines each")
+        yield from _Document(source).one_object()
+    else:
+        yield from _objects(source, source.lines())
 
 
-def _objects(lines: Iterator[tuple[int, str | None]]) -> Iterator[Read]:
-    json_of = _Decoder()
+def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]]) -> Iterator[Read]:
+    json_of = _Decoder(source)
+    has_mark = False
     for number, line in lines:
         if line is None:
             yield Read(number, None, "", TOO_LONG)
             continue
         text = line.strip()
+        if text.startswith(MARK):
+            text = text.lstrip(f"{MARK} \t")
+            if not has_mark:
+                has_mark = True
+                source.note(f"a byte order mark stands inside the file, at line {number}; it is passed over")
         if not text:
             continue
         try:
             value = json_of.decoder.decode(text)
         except json.JSONDecodeError as error:
-            byte = broken(text)
-            yield Read(number, None, text, f"is not UTF-8 text (byte {byte})" if byte else f"is not JSON ({error.msg})")
+            yield Read(number, None, text, source.broken(text) or f"is not JSON ({error.msg})")
         except (RecursionError, ValueError) as error:
             yield Read(number, None, text, _beyond(error))
         else:
@@ -67,7 +91,7 @@ def _objects(lines: Iterator[tuple[int, str | None]]) -> Iterator[Read]:
 
 
 def read_document(source: LineSource) -> Iterator[Read]:
-    """A list of objects, an object that holds such a list, or, under the name .json, one object a line."""
+    """Yield the rows of a list of objects, of an object that holds them, or, under the name .json, of its lines."""
     document = _Document(source)
     first = document.peek()
     if first == "[":
@@ -75,7 +99,7 @@ def read_document(source: LineSource) -> Iterator[Read]:
     elif first == "{":
         yield from document.one_object()
     else:
-        raise StudioError(f"{source.name!r} is not JSON. Expected a list of objects, or one a line.")
+        raise StudioError(f"{source.name!r} is not JSON. Expected a list of objects, or one object per line.")
 
 
 class _Document:
@@ -83,7 +107,7 @@ class _Document:
 
     def __init__(self, source: LineSource):
         self.source, self.buffer, self.at, self.ended = source, "", 0, False
-        self.json_of = _Decoder()
+        self.json_of = _Decoder(source)
         self._line, self._counted = 1, 0  # the line of the place `_counted` in the buffer
         self._more(_CHUNK)
 
@@ -94,13 +118,13 @@ class _Document:
         self.buffer, self.at, self._counted = self.buffer[self.at :] + fresh, 0, 0
 
     def line(self) -> int:
-        """The number of the line that `at` is in."""
+        """Return the number of the line that `at` is in."""
         self._line += self.buffer.count("\n", self._counted, self.at)
         self._counted = self.at
         return self._line
 
     def peek(self) -> str:
-        """The next character that is neither space nor a comma; "" at the end."""
+        """Return the next character that is neither space nor a comma nor a byte order mark; "" at the end."""
         while True:
             self.at = _SPACE.match(self.buffer, self.at).end()
             if self.at < len(self.buffer) or self.ended:
@@ -108,11 +132,18 @@ class _Document:
             self._more(_CHUNK)
 
     def elements(self) -> Iterator[Read]:
+        """Yield the elements of a list."""
+        self.peek()
         self.at += 1  # the bracket
         while (first := self.peek()) not in ("]", ""):
             yield self._element(first)
         if not first:
             yield Read(self.line(), None, "", "the list is not closed: the file ends early")
+            return
+        self.at += 1
+        if self.peek():
+            rest = self.buffer[self.at : self.at + 2000]
+            yield Read(self.line(), None, rest, "stands behind the end of the list and is not read")
 
     def _element(self, first: str) -> Read:
         line = self.line()
@@ -152,24 +183,31 @@ class _Document:
         return Read(line, None, raw, trouble)
 
     def one_object(self) -> Iterator[Read]:
-        """The text begins with an object: a row, the first of many, or what holds the list of rows."""
+        """Yield the rows of a text that begins with an object: a row, the first of many, or what holds the rows."""
+        self.peek()
         self._more(ROW_LIMIT)
         try:
             value, end = self.json_of.decoder.raw_decode(self.buffer)
         except (ValueError, RecursionError):
             value, end = None, 0
         if value is None or not self.ended or self.buffer[end:].strip():
-            yield from _objects(self._lines())
+            is_spread = value is not None and "\n" in self.buffer[:end].strip()
+            yield from self._sequence() if is_spread else _objects(self.source, self._lines())
             return
-        lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
-        if len(lists) != 1 or _TURN_KEYS & lists[0][0].keys():
+        found = json_tables.rows_in(value, self.source.note)
+        if found is None:
             yield self.json_of.read(1, self.buffer[:end], value)
             return
-        for number, item in enumerate(lists[0], 1):
-            yield self.json_of.read(number, json.dumps(item, ensure_ascii=False), item)
+        for number, (split, row) in enumerate(found, 1):
+            yield self.json_of.read(number, json.dumps(row, ensure_ascii=False), row, split)
+
+    def _sequence(self) -> Iterator[Read]:
+        """Yield objects that take several lines each, one behind another."""
+        while first := self.peek():
+            yield self._element(first)
 
     def _lines(self) -> Iterator[tuple[int, str | None]]:
-        """What the buffer and the source still hold, as numbered lines."""
+        """Yield what the buffer and the source still hold, as numbered lines."""
         *complete, rest = self.buffer.split("\n")
         self.buffer = ""
         yield from enumerate(complete, 1)

@@ -1,27 +1,23 @@
-"""Plain text: a row a paragraph where empty lines part them, else a row a line."""
+"""Plain text: a row per paragraph where empty lines part them, else a row per line."""
 
 import itertools
 import json
 from collections.abc import Iterator
 
-from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, Read, broken
+from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, Read, head_lines
 
-_LOOKED_AT = 2000  # lines, to tell paragraphs from lines
+_LOOKED_AT, _LOOKED_AT_CHARACTERS = 2000, 2**20  # lines and characters, to tell paragraphs from lines
 
 
 def read(source: LineSource) -> Iterator[Read]:
+    """Yield the paragraphs or lines of a file."""
     lines = source.lines()
-    head = [item for _, item in zip(range(_LOOKED_AT), lines, strict=False)]
+    head = head_lines(lines, _LOOKED_AT, _LOOKED_AT_CHARACTERS)
     texts = [line.strip() for _, line in head if line is not None]
     paragraphs = any(not above and below for above, below in itertools.pairwise(texts))
     block: list[str] = []
     first = size = 0
-
-    def chained() -> Iterator[tuple[int, str | None]]:
-        yield from head
-        yield from lines
-
-    for number, line in chained():
+    for number, line in itertools.chain(head, lines):
         if line is None:
             yield Read(number, None, "", TOO_LONG)
             continue
@@ -30,14 +26,14 @@ def read(source: LineSource) -> Iterator[Read]:
             size += len(line)
             block.append(line)
         if block and (not paragraphs or not line.strip() or size > ROW_LIMIT):
-            yield _row(first, block)
+            yield _row(source, first, block)
             block, first, size = [], 0, 0
     if block:
-        yield _row(first, block)
+        yield _row(source, first, block)
 
 
-def _row(line: int, block: list[str]) -> Read:
-    text = "".join(block).rstrip("\r\n").replace("\r\n", "\n")
-    if (byte := broken(text)) is not None:
-        return Read(line, None, text, f"is not UTF-8 text (byte {byte})")
+def _row(source: LineSource, line: int, block: list[str]) -> Read:
+    text = "".join(block).rstrip("\r\n").replace("\r\n", "\n").lstrip("\ufeff")
+    if trouble := source.broken(text):
+        return Read(line, None, text, trouble)
     return Read(line, {"text": text}, json.dumps({"text": text}, ensure_ascii=False))

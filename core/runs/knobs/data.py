@@ -17,8 +17,9 @@ class DataKnobs(BaseModel):
     )  # fmt: skip
     chat_template: TemplateName = knob(
         "auto", "Data", "Chat template",
-        "The marks put around turns. Auto: the model's own, or Llama 2's where it has none. Change it only for a base "
-        "model that is to learn another form.",
+        "The marks put around turns. Auto: the model's own (the one named default, where it has several), or Llama 2's "
+        "where it has none. tool_use: the model's own of that name. Change it only for a base model that is to learn "
+        "another form.",
     )  # fmt: skip
     answers_only: bool = knob(
         True, "Data", "Loss on answers only", "Learn to answer, not to ask. Off: every token carries loss.", basic=True

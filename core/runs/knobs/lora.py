@@ -38,12 +38,11 @@ class LoRAKnobs(BaseModel):
     )  # fmt: skip
     lora_dora: bool = knob(
         False, "LoRA", "DoRA",
-        "Also learn a magnitude for each output (Liu et al. 2024). Slower; try it with ranks below 16. The chat cannot "
-        "answer with it yet.",
+        "Also learn a magnitude for each output (Liu et al. 2024). Slower; try it with ranks below 16.",
     )  # fmt: skip
     lora_bias: Literal["none", "all", "lora_only"] = knob(
         "none", "LoRA", "Bias",
-        "Whether biases are trained too; Llama has none. The chat answers with none only.",
+        "Whether biases are trained too; Llama has none.",
     )  # fmt: skip
     lora_init: Literal["default", "gaussian", "orthogonal", "pissa", "loftq"] = knob(
         "default", "LoRA", "Initialisation",
@@ -53,7 +52,7 @@ class LoRAKnobs(BaseModel):
     modules_to_save: str = knob(
         "", "LoRA", "Modules to train whole",
         "Names with commas between, such as lm_head,embed_tokens: for a model that must learn new tokens. Takes much "
-        "memory, and the chat cannot answer with it yet.",
+        "memory.",
     )  # fmt: skip
 
     @field_validator("lora_targets")

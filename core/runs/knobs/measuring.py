@@ -12,6 +12,13 @@ class MeasuringKnobs(BaseModel):
         42, "Measuring and saving", "Seed", "Decides the adapter's start, the order of rows and dropout.",
         ge=0, lt=2**32,
     )  # fmt: skip
+    deterministic: Literal["auto", "on", "off"] = knob(
+        "auto", "Measuring and saving", "Deterministic",
+        "Make a GPU repeat a run bit by bit, so that a resumed run equals an undisturbed one; gradients are added in a "
+        "fixed order, which costs a little speed (bench/deterministic.py measures it). Auto: on where every operation "
+        "of the model can be. On: a model with an operation that cannot be is refused. Without a GPU nothing changes.",
+        on_resume=True,
+    )  # fmt: skip
     eval_steps: int = knob(
         20, "Measuring and saving", "Evaluate every",
         "Steps between measurements of the held-out loss, besides the first and the last; 0: only these.", ge=0,

@@ -11,8 +11,9 @@ from peft.tuners.lora import LoraLayer
 from core.train.kernels.block import Block, Call
 from core.train.kernels.weights import Space
 
-_LAYERS = ("LlamaDecoderLayer",)
-_NORMS = ("LlamaRMSNorm",)
+# Mistral's block is Llama's with a sliding window.
+_LAYERS = ("LlamaDecoderLayer", "MistralDecoderLayer")
+_NORMS = ("LlamaRMSNorm", "MistralRMSNorm")
 _LINEARS = ("Linear", "Linear4bit")
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -87,6 +88,7 @@ def _forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any]) ->
     from transformers.models.llama.modeling_llama import eager_attention_forward
 
     attention = layer.self_attn
+    windowed = type(layer).__name__ == "MistralDecoderLayer"
     adapted = [m for m in layer.modules() if isinstance(m, LoraLayer)]
 
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -105,6 +107,9 @@ def _forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any]) ->
         given = {k: v for k, v in kwargs.items() if k not in ("position_embeddings", "past_key_values", "use_cache")}
         mask = given.pop("attention_mask", None)
         kind = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+
+        if windowed:  # as MistralAttention passes it; its configuration can be changed after the block was fused
+            given["sliding_window"] = getattr(attention.config, "sliding_window", None)
 
         def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             return kind(attention, query, key, value, mask, dropout=0.0, scaling=attention.scaling, **given)[0]

@@ -1,0 +1,158 @@
+"""An adapter as PEFT loads it, over the weights of a base model that stays as it is.
+
+PEFT puts its layers into the model that it is given. Here it is given a second tree of modules that shares the base's
+parameters, so the base keeps its own modules, and the weights are in memory once. What an adapter file writes over
+(biases, resized embeddings) is cloned first.
+"""
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, PeftModelForCausalLM
+from peft.utils.save_and_load import set_peft_model_state_dict
+
+from core.errors import StudioError
+from core.files import read_json
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_ADAPTER_NAME = "default"  # of the only adapter in each of PEFT's models
+# Initialisations that only fill A and B, which the file holds. The others also rewrite the base's weights.
+_KEEPS_BASE = (True, False, "gaussian", "orthogonal", "eva")
+# Keys of adapter_config.json that describe its history and change no result.
+_DESCRIPTIVE = {
+    "auto_mapping", "base_model_name_or_path", "corda_config", "eva_config", "inference_mode", "lora_dropout",
+    "loftq_config", "peft_type", "peft_version", "revision", "runtime_config", "task_type",
+}  # fmt: skip
+
+
+def read_config(folder: Path) -> LoraConfig:
+    """Read adapter_config.json.
+
+    Raises:
+        StudioError: the folder holds no adapter, or one that cannot be applied to an untouched base.
+    """
+    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+        raise StudioError(f"{folder.name!r} holds no adapter ({CONFIG} and {WEIGHTS}).")
+    found = read_json(folder / CONFIG)
+    kind = found.get("peft_type")
+    if kind != "LORA":
+        raise StudioError(f"The adapter {folder.name!r} is {kind}. Chat answers with LoRA and its variants.")
+    known = {field.name for field in dataclasses.fields(LoraConfig)}
+    if unknown := sorted(key for key, value in found.items() if key not in known | _DESCRIPTIVE and value):
+        raise StudioError(
+            f"The adapter {folder.name!r} has the setting {unknown[0]!r}, which this version of PEFT does not know. "
+            "Update PEFT, or train the adapter without it."
+        )
+    init = found.get("init_lora_weights", True)
+    if init not in _KEEPS_BASE:
+        raise StudioError(
+            f"The adapter {folder.name!r} belongs to base weights that {init} changed. Save it for the original base: "
+            "save_pretrained with path_initial_model_for_weight_conversion."
+        )
+    # The file holds every value that an initialisation would compute.
+    read = {key: value for key, value in found.items() if key in known and key not in ("runtime_config", "eva_config")}
+    try:
+        return LoraConfig(**(read | {"init_lora_weights": True, "inference_mode": True, "lora_dropout": 0.0}))
+    except (TypeError, ValueError) as error:
+        raise StudioError(f"PEFT refuses the configuration of the adapter {folder.name!r}: {error}") from error
+
+
+def special_settings(config: LoraConfig) -> list[str]:
+    """Return the settings that make an adapter more than plain LoRA, by name."""
+    plain = LoraConfig()
+    ways = (
+        "use_dora", "lora_bias", "use_qalora", "alora_invocation_tokens", "layer_replication", "target_parameters",
+        "trainable_token_indices", "modules_to_save", "arrow_config", "kasa_config", "monteclora_config",
+        "velora_config", "use_bdlora", "megatron_config",
+    )  # fmt: skip
+    return [name for name in ways if getattr(config, name, None) != getattr(plain, name, None)]
+
+
+def why_apart(config: LoraConfig) -> str:
+    """Return which setting makes an adapter depend on more than one row's own module; empty where none does."""
+    if config.layer_replication:
+        return "the adapter repeats layers (layer_replication)"
+    if config.alora_invocation_tokens:
+        return "the adapter begins at its invocation tokens (aLoRA)"
+    if config.target_parameters:
+        return "the adapter changes parameters rather than modules (target_parameters)"
+    return ""
+
+
+def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Tensor], name: str) -> PeftModel:
+    """Load an adapter with PEFT over the base's weights.
+
+    Args:
+        base: the model, which is not changed.
+        config: of the adapter.
+        tensors: every tensor of its file.
+        name: of the adapter, for messages.
+
+    Raises:
+        StudioError: PEFT cannot apply it to this model, or would not use a tensor of the file.
+    """
+    config = copy.deepcopy(config)
+    try:
+        with torch.inference_mode(False):  # parameters made inside could not be loaded into
+            tuned = PeftModelForCausalLM(_sharing(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
+            _own_what_is_overwritten(tuned, base, set(tensors))
+            result = set_peft_model_state_dict(tuned, tensors)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise StudioError(
+            f"The adapter {name!r} belongs to another model, or cannot be applied to this one: {_first_line(error)}"
+        ) from error
+    if unused := sorted(result.unexpected_keys):
+        raise StudioError(
+            f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no "
+            f"module here ({len(unused)} such tensors)."
+        )
+    own = [key for key, _ in tuned.named_parameters() if _ADAPTER_NAME in key.split(".")]  # tied ones once
+    if missing := sorted(set(own) & set(result.missing_keys)):
+        raise StudioError(
+            f"The adapter {name!r} is incomplete: its file has no tensor for {missing[0].removeprefix(_PREFIX)} "
+            f"({len(missing)} are missing)."
+        )
+    return tuned.requires_grad_(False)
+
+
+def _sharing(base: torch.nn.Module) -> torch.nn.Module:
+    """Copy the tree of modules with the same parameters, and the same buffers but those that a forward pass writes."""
+    memo: dict[int, object] = {id(parameter): parameter for parameter in base.parameters()}
+    # Rotary embeddings that depend on the length rewrite their frequencies in place.
+    memo |= {id(buffer): buffer for key, buffer in base.named_buffers() if "inv_freq" not in key}
+    for module in base.modules():
+        # bitsandbytes keeps the scales of quantised weights, and int8 weights themselves, in objects of its own.
+        memo |= {
+            id(kept): kept for name in ("quant_state", "state") if (kept := getattr(module, name, None)) is not None
+        }
+    memo[id(base.config)] = copy.deepcopy(base.config)  # PEFT changes some of its fields
+    shared = copy.deepcopy(base, memo)
+    for module in shared.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return shared
+
+
+def _own_what_is_overwritten(tuned: PeftModel, base: torch.nn.Module, file_keys: set[str]) -> None:
+    """Give PEFT's model copies of the base's parameters that the adapter's file has values for.
+
+    These are biases, resized embeddings and the like: loading copies into them in place.
+    """
+    shared = {id(parameter) for parameter in base.parameters()}
+    keys = {_PREFIX + key.removeprefix(_PREFIX) for key in file_keys}
+    copies = {
+        id(parameter): torch.nn.Parameter(parameter.data.clone(), requires_grad=False)
+        for key, parameter in tuned.named_parameters(remove_duplicate=False)
+        if key in keys and id(parameter) in shared
+    }
+    for module in tuned.modules():
+        for name, parameter in module._parameters.items():
+            if id(parameter) in copies:
+                module._parameters[name] = copies[id(parameter)]
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

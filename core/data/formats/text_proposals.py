@@ -1,0 +1,117 @@
+"""Readings of one text column that could fit the rows of a data set: turns with marks, labels, plain text."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from core.data.formats import columns as names
+from core.data.formats.columns import find_column
+from core.data.formats.marks import style_of
+from core.data.formats.options import FormatName
+from core.data.formats.proposal import (
+    QUESTION_NAMES,
+    Columns,
+    Proposal,
+    Rows,
+    count_filled,
+    count_present,
+    make_proposal,
+)
+from core.data.formats.reading import Reading, by_name
+from core.data.formats.values import is_missing
+
+_FEW_LABELS = 20  # different values of a column that is not called a label
+_MOST_LABELS = 200  # of one that is; files sorted by label show only one of them in the first rows
+_LONGEST_LABEL = 40
+_TEXT_SHARE = 0.8  # of all characters: a column of text beside it is not what the data set is about
+
+
+def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose texts with marks of turns in them."""
+    tests: tuple[tuple[FormatName, Callable[[Any], bool]], ...] = (
+        ("guanaco", lambda value: isinstance(value, str) and "### Human:" in value),
+        ("llama2", lambda value: isinstance(value, str) and "[INST]" in value and "[/INST]" in value),
+        ("marked", lambda value: isinstance(value, str) and style_of(value) is not None),
+    )
+    for form, test in tests:
+        for name, column in found.items():
+            if column.characters and (count := count_filled(rows, name, test)):
+                yield make_proposal(found, form, {"text": name}, f"{by_name(form).sign}, in the column {name!r}", count)
+
+
+def _prose(found: Columns) -> list[str]:
+    return [name for name, column in found.items() if column.kind == "prose"]
+
+
+def propose_labelled(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose a text with a column of few, short, repeated values."""
+    usual = {name: place for place, name in enumerate(names.LABEL_NAMES)}
+    texts = [name for name in found if found[name].characters and found[name].kind in ("prose", "short")]
+    for name in sorted(found, key=lambda n: (usual.get(n.lower(), 99), n)):
+        text = find_column([t for t in texts if t != name], names.TEXT_NAMES) or max(
+            (t for t in texts if t != name), key=lambda t: found[t].characters, default=None
+        )
+        labels = _labels(rows, name, named=name.lower() in usual)
+        if text is None or not labels:
+            continue
+        if found[text].characters < 2 * sum(len(label) * count for label, count in labels.items()):
+            continue
+        shown = ", ".join(label for label, _ in labels.most_common(4)) + (", …" if len(labels) > 4 else "")
+        several = [other for other in _prose(found) if other not in (text, name)]
+        doubt = "" if name.lower() in usual else f"{name!r} may be a label or a remark"
+        if several:
+            doubt = f"{text!r} and {several[0]!r} may both belong to the question"
+        evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
+        columns = {"text": text, "label": name}
+        yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)
+
+
+def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
+    """Return the values of a column that could be labels with their counts; none when they could not."""
+    values = [row[name] for row in rows if isinstance(row.get(name), (str, int, bool)) and not is_missing(row[name])]
+    several = Counter(map(str, values))
+    if find_column([name], names.SURE_LABEL_NAMES):
+        few = 1 <= len(several) <= _MOST_LABELS
+    else:
+        few = 2 <= len(several) <= _FEW_LABELS and len(values) >= (2 if named else 20 * len(several))
+    return several if few and max(map(len, several)) <= _LONGEST_LABEL else Counter()
+
+
+def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose columns of prose as plain text. Ids, categories and constants are never proposed."""
+    total = sum(column.characters for column in found.values())
+    open_kinds = [name for name, column in found.items() if column.kind in ("prose", "short", "nested")]
+    usual = find_column(open_kinds, names.TEXT_NAMES)
+    texts = [name for name in found if found[name].kind == "prose" or (name == usual and found[name].characters)]
+    missing = _missing_part(found)
+    kinds = ("category", "number")
+    label = next((name for name in found if found[name].kind in kinds and _labels(rows, name, named=False)), "")
+    for name in sorted(texts, key=lambda n: (n != usual, -found[n].characters)):
+        doubt = missing
+        if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
+            doubt = f"{len(open_kinds)} columns may hold what is to be learned"
+        if not doubt and label and name != usual:
+            doubt = f"the column {label!r} may be what is to be answered about the text"
+        evidence = f"no marks of turns; the column {name!r} is read as plain text"
+        filled = count_filled(rows, name, lambda value: isinstance(value, str))
+        yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
+
+
+def _missing_part(found: Columns) -> str:
+    """Return why rows with text are not plain text though no format with turns fits; "" when nothing says so."""
+    every = list(found)
+    parent = find_column(every, ("parent_id", "parent"))
+    if parent and find_column(every, ("role", "from", "author")):
+        return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
+    if question := find_column(every, QUESTION_NAMES):
+        return f"the column {question!r} holds questions, and no column of answers was found"
+    filled = [name for name in every if found[name].kind != "empty"]
+    answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.COMPLETION_NAMES))
+    return f"the column {answer!r} may hold what is to be answered about the text" if answer else ""
+
+
+def propose_prompts(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose the column of questions of a file that holds nothing but prompts."""
+    if question := find_column(list(found), QUESTION_NAMES):
+        filled = count_filled(rows, question, lambda value: isinstance(value, str))
+        yield make_proposal(found, "text", {"text": question}, f"questions in the column {question!r}", filled)

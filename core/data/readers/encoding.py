@@ -1,0 +1,123 @@
+"""The encoding of a text file, decided once for the whole file.
+
+1. A byte order mark decides (UTF-8, UTF-16, UTF-32); zeros in every second byte mean UTF-16 without a mark.
+2. A file that is valid UTF-8 is UTF-8.
+3. Otherwise the bytes that are not UTF-8 are counted. If they outnumber the bytes that continue valid UTF-8
+   characters, and at most a tenth of all bytes above 0x7F stand in runs of three or more, the file is read as
+   Windows-1252, the superset of Latin-1 that Excel and Windows write, and a note reports it.
+4. In all other cases it is UTF-8, and each line with broken bytes is a complaint: either the file is UTF-8 with some
+   damage, or it is in an encoding (Cyrillic, Greek, East Asian) that Windows-1252 would turn into other letters.
+"""
+
+import codecs
+import re
+from typing import BinaryIO, NamedTuple
+
+_CHUNK = 2**20
+_MARKS = {  # UTF-32 before UTF-16, whose mark begins it
+    codecs.BOM_UTF32_LE: ("utf-32-le", "UTF-32"),
+    codecs.BOM_UTF32_BE: ("utf-32-be", "UTF-32"),
+    codecs.BOM_UTF8: ("utf-8", "UTF-8"),
+    codecs.BOM_UTF16_LE: ("utf-16-le", "UTF-16"),
+    codecs.BOM_UTF16_BE: ("utf-16-be", "UTF-16"),
+}
+_RUN = re.compile(rb"[\x80-\xff]{3,}")
+_HIGH = re.compile(rb"[\x80-\xff]")
+_BROKEN = re.compile("[\udc00-\udcff]")
+_MOST_IN_RUNS = 0.1
+ERRORS = "studio_escape"
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Keep each undecodable byte as U+DC00 + byte, a lone surrogate that no decoder yields otherwise."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(ERRORS, _escape)
+
+
+class Encoding(NamedTuple):
+    """How the bytes of a file become text.
+
+    Attributes:
+        codec: Python's name for it.
+        label: the name for people.
+        mark_bytes: length of the byte order mark.
+        has_broken: whether some bytes may not be text; `broken` looks for them only then.
+        note: what is to be reported of the choice, or "".
+    """
+
+    codec: str
+    label: str
+    mark_bytes: int = 0
+    has_broken: bool = True
+    note: str = ""
+
+    def broken(self, text: str) -> str | None:
+        """Return what is wrong with a text that holds undecodable bytes, or None."""
+        if not self.has_broken or text.isascii() or not (found := _BROKEN.search(text)):
+            return None
+        return f"is not {self.label} text (byte {ord(found[0]) - 0xDC00:#04x})"
+
+
+def detect(stream: BinaryIO, name: str) -> Encoding:
+    """Read `stream` to its end and decide its encoding by the rule above."""
+    head = stream.read(_CHUNK)
+    for mark, (codec, label) in _MARKS.items():
+        if head.startswith(mark):
+            return Encoding(codec, label, len(mark))
+    if codec := _unmarked_utf16(head):
+        return Encoding(codec, "UTF-16", note=f"{name!r} is read as UTF-16, although it has no byte order mark")
+    continued, broken, high, in_runs = _count(head, stream)
+    if not broken:
+        return Encoding("utf-8", "UTF-8", has_broken=False)
+    if broken > continued and in_runs <= _MOST_IN_RUNS * high:
+        note = f"{name!r} is not UTF-8: it is read as Windows-1252 (Western European). Check letters with accents"
+        return Encoding("cp1252", "Windows-1252", note=note)
+    return Encoding("utf-8", "UTF-8")
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    sample = head[:2000]
+    pairs = len(sample) // 2
+    if pairs < 2:
+        return None
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    if odd > 0.6 * pairs and even < 0.1 * pairs:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.6 * pairs and odd < 0.1 * pairs else None
+
+
+def _count(head: bytes, stream: BinaryIO) -> tuple[int, int, int, int]:
+    """Count continuation bytes of valid UTF-8, broken bytes, bytes above 0x7F, and those in runs of three or more.
+
+    The last two are counted only in chunks that hold broken bytes.
+    """
+    continued = broken = high = in_runs = 0
+    decoder = codecs.getincrementaldecoder("utf-8")(ERRORS)
+    pending, chunk, is_last = b"", head, False
+    while not is_last:
+        following = stream.read(_CHUNK)
+        is_last = not following
+        if not pending and chunk.isascii():
+            chunk = following
+            continue
+        try:
+            text = (pending + chunk).decode("utf-8")
+            continued += len(pending) + len(chunk) - len(text)
+            pending = b""
+        except UnicodeDecodeError:
+            whole = pending + chunk
+            text = decoder.decode(whole, is_last)
+            pending = decoder.getstate()[0]
+            decoder.reset()
+            whole = whole[: len(whole) - len(pending)]
+            continued += len(whole) - len(text)
+            if found := len(_BROKEN.findall(text)):
+                broken += found
+                high += len(_HIGH.findall(whole))
+                in_runs += sum(map(len, _RUN.findall(whole)))
+        chunk = following
+    return continued, broken, high, in_runs

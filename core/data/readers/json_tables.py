@@ -1,0 +1,105 @@
+"""Rows inside one JSON object: splits, tables as pandas and the Hub write them, a list under some name.
+
+What stands beside the rows and is not read is named in a note.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+# Names under which files hold a split; any other name beside them is no split.
+SPLIT_NAMES = {
+    "train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout",
+    "held-out", "held_out",
+}  # fmt: skip
+_TURN_KEYS = {"role", "from", "speaker", "sender"}  # a list of turns is a row, not a list of rows
+Rows = list[tuple[str | None, Any]]  # (split, row)
+Note = Callable[[str], None]
+
+
+def rows_in(value: dict[str, Any], note: Note) -> Rows | None:
+    """Return the rows that an object holds, each with the name of its split; None when the object is itself a row.
+
+    Args:
+        note: takes a sentence about what is found, and about what stands beside the rows.
+    """
+    for look in (_splits, _hub_rows, _split_table, _index_table, _column_table, _one_list):
+        if (found := look(value, note)) is not None:
+            return found
+    if len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
+        return rows_in(inner, note)
+    return None
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value[:20])
+
+
+def _note_rest(value: dict[str, Any], used: set[str], note: Note) -> None:
+    if rest := [name for name in value if name not in used]:
+        shown = ", ".join(repr(name[:60]) for name in rest[:5]) + (", …" if len(rest) > 5 else "")
+        note(f"beside the rows the file holds {shown}, which is not read")
+
+
+def _splits(value: dict[str, Any], note: Note) -> Rows | None:
+    names = [name for name, rows in value.items() if name.lower() in SPLIT_NAMES and _is_rows(rows)]
+    if not names or any(_TURN_KEYS & value[name][0].keys() for name in names):
+        return None
+    note(f"the rows stand in the splits {', '.join(map(repr, names))}")
+    _note_rest(value, set(names), note)
+    if len(names) == 1:  # an only split is there to be trained on, whatever it is called
+        return [(None, row) for row in value[names[0]]]
+    names.sort(key=lambda name: name.lower() not in ("train", "training"))
+    return [(name, row) for name in names for row in value[name]]
+
+
+def _hub_rows(value: dict[str, Any], note: Note) -> Rows | None:
+    """Find the rows that the Hub's viewer gives: {"features": …, "rows": [{"row_idx": 0, "row": {…}}]}."""
+    rows = value.get("rows")
+    if not _is_rows(rows) or not all(isinstance(item.get("row"), dict) for item in rows):
+        return None
+    if cut := sum(bool(item.get("truncated_cells")) for item in rows):
+        note(f"{cut:,} rows hold cells that the Hub's viewer cut short")
+    return [(None, item["row"]) for item in rows]
+
+
+def _split_table(value: dict[str, Any], note: Note) -> Rows | None:
+    """Find pandas' orient="split": {"columns": ["a"], "index": [0], "data": [["x"]]}."""
+    columns, data = value.get("columns"), value.get("data")
+    if not isinstance(columns, list) or not isinstance(data, list) or not all(isinstance(row, list) for row in data):
+        return None
+    note("the rows are a table as pandas writes it (orient='split')")
+    _note_rest(value, {"columns", "data", "index"}, note)
+    names = [str(name) for name in columns]
+    return [(None, dict(zip(names, row, strict=True)) if len(row) == len(names) else row) for row in data]
+
+
+def _index_table(value: dict[str, Any], note: Note) -> Rows | None:
+    """Find pandas' orient="index": {"0": {"prompt": "x"}, "1": {"prompt": "y"}}."""
+    if not all(name.isdigit() and isinstance(row, dict) for name, row in value.items()):
+        return None
+    note("the rows are a table as pandas writes it (orient='index')")
+    return [(None, row) for row in value.values()]
+
+
+def _column_table(value: dict[str, Any], note: Note) -> Rows | None:
+    """Find a table by columns: {"prompt": {"0": "x"}} of pandas, or {"prompt": ["x", "y"], "completion": […]}."""
+    columns = list(value.values())
+    if not columns:
+        return None
+    if all(isinstance(column, dict) and column and all(key.isdigit() for key in column) for column in columns):
+        keys = dict.fromkeys(key for column in columns for key in column)
+        note("the rows are a table by columns, as pandas writes it")
+        return [(None, {name: column[key] for name, column in value.items() if key in column}) for key in keys]
+    is_lists = len(columns) > 1 and all(isinstance(column, list) for column in columns)
+    if not is_lists or len({len(column) for column in columns}) != 1 or any(_is_rows(column) for column in columns):
+        return None
+    note("the rows are a table by columns")
+    return [(None, dict(zip(value, cells, strict=True))) for cells in zip(*columns, strict=True)]
+
+
+def _one_list(value: dict[str, Any], note: Note) -> Rows | None:
+    lists = [name for name, rows in value.items() if _is_rows(rows)]
+    if len(lists) != 1 or _TURN_KEYS & value[lists[0]][0].keys():
+        return None
+    _note_rest(value, set(lists), note)
+    return [(None, row) for row in value[lists[0]]]

@@ -1,0 +1,166 @@
+"""Decompression of gzip and Zstandard files in bounded memory, time and size.
+
+Each byte of the file is looked at a constant number of times, and the unpacked size is bounded twice: by the ratio to
+the packed size, which ends a bomb after a few megabytes, and by the file size that `core.limits` allows the process.
+The first bytes decide whether a file is what its name promises: an archive inside the file is named, not read.
+"""
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import zstandard
+
+from core.errors import StudioError
+from core.limits import size_limit
+
+COMPRESSED = (".gz", ".zst")
+# gzip reaches 1,032:1 on one repeated byte, Zstandard 32,768:1; text of people stays below 50:1.
+MAX_RATIO = 1000
+# A file may unfold to this size whatever its ratio: small files of repeated rows are harmless.
+RATIO_FREE_BYTES = 64 * 2**20
+MAX_WINDOW_BYTES = 2**31  # The most that `zstd --long=31` asks for.
+_CHUNK = 2**20
+_SIGNATURES = {
+    b"\x1f\x8b": "a gzip file",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"%PDF-": "a PDF document",
+}
+_OWN = {".gz": "a gzip file", ".zst": "a Zstandard file"}
+_SKIPPABLE_FRAME = 0x184D2A50  # The low four bits are free (RFC 8878, section 3.1.2).
+
+
+class Unpacked(io.RawIOBase):
+    """The bytes of a text file, decompressed where its name ends in .gz or .zst.
+
+    Attributes:
+        file: the file as it lies on disk.
+        size: bytes that were unpacked so far.
+    """
+
+    def __init__(self, path: Path, name: str):
+        self._name, self._packing = name, next((end for end in COMPRESSED if name.lower().endswith(end)), "")
+        self.size, self._packed_size = 0, path.stat().st_size
+        self.file: BinaryIO = path.open("rb")
+        try:
+            self._check_kind(self.file.read(16))
+            self.file.seek(0)
+            self._source = self._open()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _open(self) -> Any:
+        if self._packing == ".gz":
+            return gzip.GzipFile(fileobj=self.file)
+        if self._packing == ".zst":
+            try:
+                _check_frames(self.file, self._packed_size)
+            except (EOFError, zstandard.ZstdError) as error:
+                raise self._damaged(error) from error
+            self.file.seek(0)
+            unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+            return unpacker.stream_reader(self.file, read_across_frames=True, closefd=False)
+        return self.file
+
+    def _check_kind(self, head: bytes) -> None:
+        found = next((kind for sign, kind in _SIGNATURES.items() if head.startswith(sign)), None)
+        if self._packing and self.size == 0 and (found or "") != _OWN[self._packing]:
+            if self._packing == ".zst" and int.from_bytes(head[:4], "little") & ~0xF == _SKIPPABLE_FRAME:
+                return
+            what = found or "not compressed"
+            advice = "Name it by what it holds" if found else f"Take {self._packing} off its name"
+            raise StudioError(f"{self._name!r} is {what}, although its name ends in {self._packing}. {advice}.")
+        if found and (not self._packing or self.size):
+            place = f"{self._name!r} holds" if self._packing else f"{self._name!r} is"
+            advice = "Name it .parquet" if found == "a Parquet file" else "Unpack it, or name it by what it is,"
+            raise StudioError(f"{place} {found}, not text. {advice} and open it again.")
+
+    def _damaged(self, error: Exception) -> StudioError:
+        return StudioError(f"{self._name!r} cannot be unpacked ({error}). Compress it again, or upload it as it is.")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._source.read(len(buffer))
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            raise self._damaged(error) from error
+        buffer[: len(data)] = data
+        first = self.size == 0
+        self.size += len(data)
+        if self._packing:
+            if first and data:
+                self._check_kind(bytes(data[:16]))
+            self._check_size()
+        return len(data)
+
+    def _check_size(self) -> None:
+        if self.size > max(RATIO_FREE_BYTES, MAX_RATIO * self._packed_size):
+            raise StudioError(
+                f"{self._name!r} unfolds to more than {MAX_RATIO:,} times its size ({self._packed_size:,} bytes). "
+                "Upload it without compression if that is meant."
+            )
+        check_total(self._name, self.size)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+def check_total(name: str, size: int) -> None:
+    """Raise StudioError when `size` bytes are more than this process may take from one file."""
+    limit = size_limit()
+    if limit is not None and size > limit:
+        raise StudioError(
+            f"{name!r} unfolds to more than a file may: {limit:,} bytes (STUDIO_QUOTA_PARSE_DISK_GIB). Split it first."
+        )
+
+
+def buffered(raw: Unpacked) -> io.BufferedReader:
+    return io.BufferedReader(raw, _CHUNK)
+
+
+def _check_frames(file: BinaryIO, size: int) -> None:
+    """Walk over the headers of all frames and blocks (RFC 8878, section 3.1).
+
+    The library's stream reader takes a file that was cut short for a whole one, so that its end is checked here.
+    One read per block, none of the content: linear in the number of blocks.
+
+    Raises:
+        EOFError: the last frame is not complete.
+        zstandard.ZstdError: something else than a frame follows.
+    """
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(18)
+        if len(head) >= 8 and int.from_bytes(head[:4], "little") & ~0xF == _SKIPPABLE_FRAME:
+            at += 8 + int.from_bytes(head[4:8], "little")
+            continue
+        if len(head) < 5 and head[:4] == zstandard.FRAME_HEADER[: len(head)]:
+            raise EOFError("the file ends early")
+        at += zstandard.frame_header_size(head)
+        has_checksum = zstandard.get_frame_parameters(head).has_checksum
+        last = False
+        while not last:
+            file.seek(at)
+            block = file.read(3)
+            if len(block) < 3:
+                raise EOFError("the file ends early")
+            word = int.from_bytes(block, "little")
+            last, is_run = bool(word & 1), (word >> 1) & 3 == 1
+            at += 3 + (1 if is_run else word >> 3)  # A run-length block stores one byte.
+        at += 4 if has_checksum else 0
+    if at > size:
+        raise EOFError("the file ends early")

@@ -1,0 +1,64 @@
+"""Read a tokenizer so that its ids are those of the model's own tokenizer.json.
+
+transformers 5 rebuilds the pipeline of many classes from the vocabulary, and keeps only the vocabulary and merges of
+tokenizer.json. Llama 2's file prepends `▁` to every piece between special tokens; the rebuilt
+`Metaspace(prepend_scheme="first")` does so at the start of the text only, so that the first token of each turn after
+`<s>` becomes `[` (29961) where Meta's reference code, llama.cpp and the `tokenizers` library give `▁[` (518). Files of
+the classes of Gemma, GPT-2, T5, XGLM and BERT can differ from what is rebuilt in the same way (test_tokenizer.py).
+Models were trained with their file, and other programs send what the file gives, so the file is right: its normalizer,
+pre-tokenizer, model, decoder and added tokens replace the rebuilt ones. Special tokens by name, templates and the
+post-processor stay as transformers reads them from tokenizer_config.json.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FILE = "tokenizer.json"
+
+
+def read(path: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a model.
+
+    Args:
+        path: a folder or the id of a repository.
+    """
+    from transformers import AutoTokenizer
+    from transformers.utils import cached_file
+
+    tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+    file = cached_file(path, FILE, revision=revision, _raise_exceptions_for_missing_entries=False)
+    if tokenizer.is_fast and file is not None:
+        _restore(tokenizer, str(file))
+    return tokenizer
+
+
+def padding_id(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> int:
+    """Return a token to pad with, which is masked: one that the model has an embedding for.
+
+    A pad token that was added to the tokenizer alone (`<pad>` = 32000 of 32000 rows) lies outside the matrix.
+
+    Args:
+        vocabulary: rows of the embedding matrix.
+    """
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(token for token in candidates if token is not None and token < vocabulary)
+
+
+def _restore(tokenizer: "PreTrainedTokenizerBase", file: str) -> None:
+    """Give the tokenizer the pipeline of its file."""
+    from tokenizers import Tokenizer
+
+    own, backend = Tokenizer.from_file(file), tokenizer.backend_tokenizer
+    backend.model = own.model
+    backend.normalizer, backend.pre_tokenizer, backend.decoder = own.normalizer, own.pre_tokenizer, own.decoder
+    known = tokenizer.added_tokens_decoder
+    added = own.get_added_tokens_decoder()
+    # A token that transformers names as special stays special, which decides whether decoding shows it.
+    backend.add_tokens([token for at, token in sorted(added.items()) if at not in known or _differs(known[at], token)])
+
+
+def _differs(one: object, other: object) -> bool:
+    flags = ("content", "lstrip", "rstrip", "single_word", "normalized")
+    return any(getattr(one, flag) != getattr(other, flag) for flag in flags)

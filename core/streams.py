@@ -1,0 +1,11 @@
+"""Make the standard streams print every character, whatever encoding the terminal asks for."""
+
+import io
+import sys
+
+
+def escape_unprintable() -> None:
+    """Escape characters that the encoding of stdout or stderr lacks, instead of raising UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,97 @@
+"""Runs on one GPU that repeat bit by bit, so that a resumed run equals one that was never stopped.
+
+What differs from run to run on a GPU, and what settles it:
+
+- The backward pass of flash attention adds the gradients of the queries atomically, in any order. PyTorch's kernel
+  adds them in a fixed order under `torch.use_deterministic_algorithms(True)`, and only where `warn_only` is off
+  (aten/src/ATen/native/transformers/cuda/attention_backward.cu); flash-attn's takes an argument (core/train/attention).
+- cuBLAS may divide a product otherwise when its workspace is another: CUBLAS_WORKSPACE_CONFIG fixes it, and must be set
+  before the first product.
+- The gradients of indexing (index_add, scatter_add, index_put) are atomic; PyTorch sorts the indices in this mode.
+
+The studio's Triton kernels (core/train/kernels) add without atomics, each number in one program, and are never tuned at
+run time: they need nothing. A processor's kernels repeat as they are.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+from core.errors import StudioError
+from core.runs.config import QLoRAConfig
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+# The two values that cuBLAS documents as reproducible; the first is larger and never slower.
+_WORKSPACES = (":4096:8", ":16:8")
+_MISSING = "does not have a deterministic implementation"
+
+
+@contextlib.contextmanager
+def fixed_workspace(config: QLoRAConfig) -> Iterator[None]:
+    """Fix the workspace of cuBLAS inside. CUDA must not have started yet; processes started later see no change."""
+    before = os.environ.get(_WORKSPACE)
+    if config.deterministic != "off" and before not in _WORKSPACES:
+        os.environ[_WORKSPACE] = _WORKSPACES[0]
+    try:
+        yield
+    finally:
+        os.environ.pop(_WORKSPACE, None)
+        if before is not None:
+            os.environ[_WORKSPACE] = before
+
+
+def settle(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) -> str:
+    """Set PyTorch's mode for the run.
+
+    Args:
+        config: The run's settings.
+        on_gpu: Whether the run trains on a GPU.
+        try_step: Runs a short forward and backward pass of the model. It shows operations that PyTorch can only
+            execute in any order.
+
+    Returns:
+        What was chosen and why, as a sentence.
+
+    Raises:
+        StudioError: If `deterministic` is on and an operation of the model has no deterministic implementation.
+    """
+    import torch
+
+    if config.deterministic == "off":
+        torch.use_deterministic_algorithms(False)
+        return (
+            "Deterministic is off (as configured): a resumed run may differ from an undisturbed one in the last bits."
+        )
+    if not on_gpu:
+        return f"Deterministic is {config.deterministic}: without a GPU every kernel repeats bit by bit as it is."
+    torch.use_deterministic_algorithms(True)
+    # In this mode PyTorch also fills all new memory, which only serves to find reads of memory never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        try_step()
+    except RuntimeError as error:
+        if _MISSING not in str(error):
+            raise
+        operation = str(error).split(_MISSING)[0].strip()
+        if config.deterministic == "on":
+            raise StudioError(
+                f"Deterministic is on, and {operation}, which this model uses, {_MISSING} on a GPU. Set Deterministic "
+                "to auto or off."
+            ) from error
+        torch.use_deterministic_algorithms(False)
+        return f"Deterministic is off (auto: {operation}, which this model uses, {_MISSING} on a GPU)."
+    chosen = "as configured" if config.deterministic == "on" else "auto: every operation of this model can be"
+    return f"Deterministic is on ({chosen}): a resumed run equals an undisturbed one on the same GPU bit by bit."
+
+
+@contextlib.contextmanager
+def suspended() -> Iterator[None]:
+    """Allow any operation inside: generated samples change nothing of the training."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

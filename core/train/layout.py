@@ -1,0 +1,146 @@
+"""Decides by a probe how the rows of a batch go through a loaded model: packed, padded or one at a time.
+
+Packed rows lie end to end under the studio's attention (`core.train.attention`). That is right only where a model's
+attention goes through transformers' AttentionInterface, passes nothing that is not applied there and keeps no state
+from token to token. Instead of a list of such models, short rows go through the loaded model packed, padded and each
+alone under the model's own attention, and must give the same logits.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from core.errors import StudioError
+from core.models.probing import close, short_windows
+from core.models.support import attention_for, length_limit
+from core.train.attention import PACKED, kernel_name
+from core.train.batches import pack, pad
+
+_LENGTHS = (6, 9)  # tokens of the two rows; the second reaches past the windows, shortened while the probe runs
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a batch go through the model.
+
+    Attributes:
+        kind: "packed", "padded", or "single": one row per forward pass.
+        plain: the model's own attention, for what is not packed, such as sample answers.
+        choice: a sentence for the run's choices, with the reason.
+    """
+
+    kind: Literal["packed", "padded", "single"]
+    plain: str
+    choice: str
+
+
+def decide(model: torch.nn.Module, wants_packing: bool, why_padded: str, pad_id: int, longest: int) -> Layout:
+    """Choose the layout of rows, and set the attention that it needs on the model.
+
+    Args:
+        model: the base model, before adapters are added.
+        why_padded: the reason to give where packing is not wanted, as the rest of a sentence.
+        longest: tokens of the longest row that will be trained on.
+
+    Raises:
+        StudioError: the model cannot read a text, or its attention reads later tokens.
+    """
+    if model.config._attn_implementation == PACKED:
+        model.set_attn_implementation(attention_for(model.config) or "sdpa")
+    plain = model.config._attn_implementation
+    own = f"the model's own attention ({plain})"
+    limit = length_limit(model.config)
+    if limit is not None and longest > limit:
+        why = f"its rotary angles change with the longest row of a batch beyond {limit:,} tokens"
+        return Layout("single", plain, f"Rows go through the model one at a time, with {own}: {why}.")
+    probe = _Probe(model, pad_id)
+    why = why_padded
+    if wants_packing:
+        why = _why_not_packed(model, plain) or probe.failure(probe.packed)
+        if not why:
+            model.set_attn_implementation(PACKED)
+            text = f"Attention is {PACKED} (auto: rows lie end to end, each seeing only itself, {kernel_name()})."
+            return Layout("packed", plain, text)
+        why = f"auto: not packed, because {why}"
+    if alone := probe.failure(probe.padded):
+        return Layout(
+            "single", plain, f"Rows go through the model one at a time, with {own}: in a padded batch {alone}."
+        )
+    return Layout("padded", plain, f"Attention is {plain} ({why}); rows are padded.")
+
+
+def _why_not_packed(model: torch.nn.Module, plain: str) -> str:
+    """Return why a model cannot take the packed attention at all, as the rest of a sentence; empty when it can."""
+    model.set_attn_implementation(PACKED)
+    taken = model.config._attn_implementation == PACKED
+    model.set_attn_implementation(plain)
+    return "" if taken else f"the attention of {type(model).__name__} cannot be exchanged"
+
+
+class _Probe:
+    """Two short rows, and their logits under the model's own attention."""
+
+    def __init__(self, model: torch.nn.Module, pad_id: int):
+        self._model, self._pad_id = model, pad_id
+        vocabulary = model.get_input_embeddings().weight.shape[0]
+        ids = [[(5 + 7 * at + 31 * row) % vocabulary for at in range(length)] for row, length in enumerate(_LENGTHS)]
+        self._rows = [{"input_ids": row, "labels": row} for row in ids]
+        was_training = model.training
+        model.eval()
+        try:
+            with short_windows(model):
+                self._alone = [self._logits({"input_ids": torch.tensor([row])})[0] for row in ids]
+                shorter = self._logits({"input_ids": torch.tensor([ids[1][:-1]])})[0]
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            raise StudioError(
+                f"{type(model).__name__} cannot read a short text ({type(error).__name__}: {error}). "
+                "Choose another model, or set Attention to eager."
+            ) from error
+        finally:
+            model.train(was_training)
+        if not close(shorter, self._alone[1][:-1]):
+            raise StudioError(
+                f"{type(model).__name__} reads later tokens, so that it cannot learn to write them. "
+                "Choose another model."
+            )
+
+    def packed(self) -> list[torch.Tensor]:
+        """Return the rows' logits, the rows laid end to end."""
+        plain = self._model.config._attn_implementation
+        self._model.set_attn_implementation(PACKED)
+        try:
+            return list(self._logits(pack(self._rows))[0].split(_LENGTHS))
+        finally:
+            self._model.set_attn_implementation(plain)
+
+    def padded(self) -> list[torch.Tensor]:
+        """Return the rows' logits, the rows padded to one length."""
+        logits = self._logits(pad(self._rows, self._pad_id))
+        return [row[:length] for row, length in zip(logits, _LENGTHS, strict=True)]
+
+    def failure(self, form: Callable[[], list[torch.Tensor]]) -> str:
+        """Return why a form gives other logits than the rows alone, as the rest of a sentence; empty if it is right."""
+        name, was_training = type(self._model).__name__, self._model.training
+        self._model.eval()
+        try:
+            with short_windows(self._model):
+                found = form()
+        except Exception as error:  # whatever a model's code raises for arguments that it does not know
+            return f"{name} fails ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
+        finally:
+            self._model.train(was_training)
+        if all(close(one, other) for one, other in zip(found, self._alone, strict=True)):
+            return ""
+        return f"rows of {name} do not give the logits that each gives alone"
+
+    def _logits(self, batch: dict) -> torch.Tensor:
+        device = self._model.get_input_embeddings().weight.device
+        inputs = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+        inputs.pop("labels", None)
+        with torch.no_grad():
+            return self._model(**inputs, use_cache=False).logits

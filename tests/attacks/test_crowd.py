@@ -1,0 +1,60 @@
+"""One app with a password: guesses at it are slowed, and pages that never read leave no memory behind."""
+
+import httpx
+import psutil
+import pytest
+from served import App
+
+from studio.sessions import MOST_UNREAD
+
+PAGES = 150
+MOST_MIB = 40  # that they may leave; it was 0.7 MiB a page
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    made = App(tmp_path_factory.mktemp("crowd") / "home", STUDIO_PASSWORD="a right password")
+    yield made
+    made.end()
+
+
+def sign_in(app: App, password: str, **headers: str) -> httpx.Response:
+    return httpx.post(f"{app.url}/login", data={"username": "studio", "password": password}, headers=headers)
+
+
+def test_wrong_passwords_are_slowed_and_the_right_one_has_to_wait_too(app):
+    answers = [sign_in(app, f"guess {i}") for i in range(30)]
+    tried = [answer for answer in answers if answer.status_code == 400]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert (len(tried), len(tried) + len(refused)) == (5, 30)
+    assert "Too many wrong passwords came from your address. Try again in" in refused[0].json()["error"]
+    assert sign_in(app, "a right password").status_code == 429
+    # the address is the connection's: a header that any client can write changes nothing
+    assert sign_in(app, "a right password", **{"x-forwarded-for": "9.9.9.9"}).status_code == 429
+
+
+def test_pages_that_never_read_leave_no_memory_behind(tmp_path):
+    app = App(tmp_path / "home")
+    try:
+        process = psutil.Process(app.process.pid)
+        with httpx.Client(base_url=f"{app.url}/gradio_api", timeout=60) as browser:
+            events = browser.get(f"{app.url}/config").json()["dependencies"]
+            event = next(e for e in events if any(kind == "load" for _, kind in e["targets"]))
+
+            def open_page(name: str) -> None:
+                body = {"fn_index": event["id"], "data": [None] * len(event["inputs"]), "session_hash": name}
+                browser.post("/queue/join", json=body).raise_for_status()
+
+            for i in range(10):
+                open_page(f"warm{i}")
+            before = process.memory_full_info().uss
+            for i in range(PAGES):
+                open_page(f"page{i}")
+            assert (process.memory_full_info().uss - before) / 2**20 < MOST_MIB
+            # the newest can still be read, the oldest is gone
+            assert browser.get("/queue/data", params={"session_hash": "page0"}).status_code == 404
+            with browser.stream("GET", "/queue/data", params={"session_hash": f"page{PAGES - 1}"}) as stream:
+                assert any("process_completed" in line for line in stream.iter_lines())
+    finally:
+        app.end()
+    assert PAGES > MOST_UNREAD

@@ -1,0 +1,171 @@
+"""SQL of a hostile user reaches the data set alone, no file beside it and no server."""
+
+import contextlib
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import pytest
+from opened import talk, talks
+from sql_statements import ANSWERED, DISGUISED, SELECTS, STATEMENTS, TOO_MUCH
+
+from core.data import sql_box, subset
+from core.data.recipe import Recipe
+from core.data.rows import Rows
+from core.data.sql_check import one_select
+from core.errors import StudioError
+from core.settings import Settings
+
+CANARY = "canary-7f3a91"
+# Answered by DuckDB, were it not for the tokenizer, from the rows, from constants and from its own user's name.
+HARMLESS = {
+    "UNPIVOT rows ON row INTO NAME n VALUE v", "TABLE rows", "VALUES (1)", "FROM rows", "FROM rows SELECT row",
+    "SELECT current_user", "SELECT user", "SELECT session_user", "SELECT current_role", "\u2060SELECT 1",
+    "SELECT\u00a01",
+}  # fmt: skip
+# One locked process answers many statements here, each as `answer` does it, so that the test costs one process start.
+MANY = """
+import json, sys, threading
+sys.path.insert(0, sys.argv[1])
+import duckdb, sql_worker
+request = json.load(sys.stdin)
+sql_worker.limit_process(120)
+base = sql_worker.connect(request["view"], request["files"])
+for sql in request["statements"]:
+    clock = threading.Timer(2, base.interrupt)
+    clock.start()
+    try:
+        sql_worker.check(base, sql)
+        found = sql_worker.shown_rows(base.execute(sql), 500)
+    except (duckdb.Error, sql_worker.Refused, MemoryError, RecursionError, UnicodeError) as error:
+        found = {"error": str(error)}
+    finally:
+        clock.cancel()
+    print(json.dumps(found), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory) -> Rows:
+    folder = tmp_path_factory.mktemp("sql")
+    home = Settings(home=folder / "home").prepare()
+    data = talks(home, folder, [talk("a", "b" * i) for i in range(1, 20)], n=list(range(19)))
+    (folder / "secret.csv").write_text(f"a\n{CANARY}\n")
+    with duckdb.connect(str(folder / "secret.db")) as base:
+        base.execute(f"CREATE TABLE x AS SELECT '{CANARY}' AS a")
+        base.execute(f"COPY x TO '{folder}/secret.parquet'")
+    # what IMPORT DATABASE reads
+    (folder / "schema.sql").write_text(f"CREATE TABLE imported AS SELECT '{CANARY}' AS a;")
+    (folder / "load.sql").write_text(f"COPY imported TO '{folder}/out.csv';")
+    return Rows(home, data.id)
+
+
+@pytest.fixture(scope="module")
+def folder(rows) -> Path:
+    return rows.settings.home.parent
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Yield the address of a server on loopback and the list of what reached it."""
+    reached: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            reached.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}", reached
+        listening.shutdown()
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def run_many(rows: Rows, statements: list[str]) -> list[dict]:
+    """Return what one locked process says of each statement; None for those it did not live to answer."""
+    request = {"view": sql_box._view(rows), "files": [str(p) for p in rows.files.values()], "statements": statements}
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", MANY, str(Path(sql_box.__file__).parent)],
+        input=json.dumps(request), capture_output=True, text=True, timeout=300, cwd=rows.settings.home,
+    )  # fmt: skip
+    answers = [json.loads(line) for line in found.stdout.splitlines()]
+    return answers + [None] * (len(statements) - len(answers))
+
+
+def test_no_hostile_statement_reaches_anything_but_the_rows(rows, folder, server):
+    url, reached = server
+    hostile = [sql.format(dir=folder, url=url) for sql in (*STATEMENTS, *SELECTS, *DISGUISED)]
+    assert len(hostile) >= 200
+    before = files_of(folder)
+    passed = []
+    for sql, found in zip(hostile, run_many(rows, hostile), strict=True):
+        assert found is not None, f"the locked process died of {sql!r}"
+        assert CANARY not in json.dumps(found), sql
+        if "error" not in found:
+            passed.append(sql)
+    assert set(passed) <= HARMLESS
+    assert files_of(folder) == before
+    assert not reached
+
+
+def test_tokenizer_refuses_every_statement_that_is_no_select(folder):
+    for sql in STATEMENTS:
+        with pytest.raises(StudioError, match="Expected SELECT or WITH"):
+            one_select(sql.format(dir=folder, url="http://127.0.0.1:9"))
+    for sql in ANSWERED:
+        assert one_select(sql).strip()
+
+
+@pytest.mark.parametrize(
+    "sql", ["IMPORT DATABASE '{dir}'", "PRAGMA import_database('{dir}')", "SELECT 1; IMPORT DATABASE '{dir}'"]
+)
+def test_database_is_imported_neither_by_the_box_nor_by_a_recipe(rows, folder, sql):
+    sql, before = sql.format(dir=folder), files_of(folder)
+    with pytest.raises(StudioError, match="SQL"):
+        sql_box.ask(rows, sql)
+    with pytest.raises(StudioError, match="SQL"):
+        subset.cut(rows.settings, "stolen", Recipe(dataset=rows.about.id, sql=sql))
+    assert {k: v for k, v in files_of(folder).items() if not k.endswith(".lock")} == {
+        k: v for k, v in before.items() if not k.endswith(".lock")
+    }
+
+
+def test_ordinary_statements_are_answered(rows):
+    answers = run_many(rows, ANSWERED)
+    assert [(sql, found) for sql, found in zip(ANSWERED, answers, strict=True) if not found or "error" in found] == []
+
+
+@pytest.mark.parametrize("place", range(len(TOO_MUCH)))
+def test_statement_that_asks_for_too_much_ends_in_a_sentence_or_an_answer(rows, place):
+    found = None
+    with contextlib.suppress(StudioError):
+        found = sql_box.ask(rows, TOO_MUCH[place], seconds=2)
+    assert found is None or len(found.rows) <= sql_box.SHOWN_ROWS
+
+
+def test_locked_process_knows_no_secret_and_cannot_write(rows, monkeypatch, tmp_path):
+    monkeypatch.setenv("STUDIO_PASSWORD", CANARY)
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    request = {"view": "CREATE VIEW rows AS SELECT 1 AS row", "files": [], "sql": "SELECT row FROM rows", "seconds": 5,
+               "most": 5, "numbers": True}  # fmt: skip
+    assert sql_box.run_locked(request, 10) == {"numbers": [1]}
+    # even the studio's own statement, before anything is locked, can write no file and reads no environment
+    out = tmp_path / "out.csv"
+    for view in (f"COPY (SELECT 1) TO '{out}'", "CREATE VIEW rows AS SELECT * FROM read_text('/proc/self/environ')"):
+        found = sql_box.run_locked(request | {"view": view, "sql": "SELECT 1 AS row, content FROM rows"}, 10)
+        assert CANARY not in json.dumps(found)
+    assert not out.exists() or out.stat().st_size == 0

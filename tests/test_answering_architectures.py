@@ -1,0 +1,78 @@
+"""Every family of models in the decoders of Chat and Evaluate against transformers' and PEFT's own `generate`."""
+
+import copy
+import json
+
+import pytest
+import torch
+from answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS, build
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from core.chat.answer import Lane
+from core.chat.lanes import Lanes
+from core.chat.sampling import Sampling
+from core.evaluate.answering import Answering
+from core.evaluate.prompts import Prompts
+from core.models import support
+from core.models.loading import LoadedBase
+
+PROMPTS = [
+    "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Yes", "Why?",
+    "Count to three.", "What is the capital of France?", "A", "Name two rivers and a sea.",
+]  # fmt: skip
+GREEDY = Sampling(temperature=0, max_new_tokens=6)
+
+
+def adapter_of(model, folder, targets):
+    torch.manual_seed(1)
+    config = LoraConfig(r=2, target_modules=targets, init_lora_weights=False, task_type="CAUSAL_LM")
+    tuned = get_peft_model(copy.deepcopy(model), config)
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(0.3 * torch.randn_like(parameter))
+    tuned.save_pretrained(folder)
+    return folder
+
+
+def generated(model, lanes, prompts):
+    """The text that `generate` gives for each prompt by itself."""
+    texts = []
+    for prompt in prompts:
+        ids = torch.tensor([lanes.renderer().prompt_ids([{"role": "user", "content": prompt}])])
+        eos = lanes.base.tokenizer.eos_token_id
+        out = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6, eos_token_id=eos
+        )
+        texts.append(lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
+    return texts
+
+
+def evaluated(lanes, path):
+    """The text of each prompt in both lanes, by an evaluation of five rows at once."""
+    path.write_text("".join(json.dumps({"messages": [{"role": "user", "content": p}]}) + "\n" for p in PROMPTS))
+    answering = Answering(lanes, [Lane([], GREEDY), Lane([], GREEDY, "tuned")], Prompts(path), most_rows=5)
+    tasks, found = answering.tasks([]), {}
+    for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
+        found |= {(line["lane"], line["prompt"]): line["text"] for line in lines}
+    return [[found[lane, at] for at in range(len(PROMPTS))] for lane in range(2)]
+
+
+@pytest.mark.parametrize("name", EXTRA)
+def test_base_and_tuned_text_equals_generate(name, small_tokenizer, tmp_path):
+    model = build(name, len(small_tokenizer))
+    folder = adapter_of(model, tmp_path / "adapter", TARGETS.get(name, "all-linear"))
+    assert support.why_not(model.config) is None
+    lanes = Lanes(LoadedBase(model, small_tokenizer))
+    assert bool(lanes.unproved) == (name in ONE_AT_A_TIME), lanes.how
+    expected = generated(model, lanes, PROMPTS)
+    tuned = PeftModel.from_pretrained(copy.deepcopy(model), folder).eval()
+    expected_tuned = generated(tuned, lanes, PROMPTS)
+    assert expected != expected_tuned, "the adapter says something else"
+    lanes.add_adapter("tuned", folder)
+    asked = [Lane([{"role": "user", "content": prompt}], GREEDY, key) for prompt in PROMPTS for key in (None, "tuned")]
+    *_, answers = lanes.answer(asked)
+    # Chat holds back half a character at the end of a text.
+    whole = [[text.rstrip("\ufffd") for text in texts] for texts in (expected, expected_tuned)]
+    assert [[answer.text for answer in answers[lane::2]] for lane in range(2)] == whole
+    assert evaluated(lanes, tmp_path / "prompts.jsonl") == [expected, expected_tuned]

@@ -1,0 +1,111 @@
+"""The setting `deterministic`: the mode that it sets, what it says, and what it refuses."""
+
+import os
+import re
+
+import pytest
+import torch
+from tiny import random_rows, tiny_llama
+
+from core.errors import StudioError
+from core.models.loading import LoadedBase
+from core.runs.config import QLoRAConfig
+from core.train import attention
+from core.train.arguments import sft_config
+from core.train.determinism import fixed_workspace, settle, suspended
+from core.train.trainer import StudioTrainer
+
+MODES = ("auto", "on", "off")
+
+
+@pytest.fixture(autouse=True)
+def mode_restored():
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+def missing_operation():
+    """Raise as PyTorch does for an operation that exists in one order only."""
+    raise RuntimeError("_histc_cuda does not have a deterministic implementation, but you set …")
+
+
+@pytest.mark.parametrize(
+    ("mode", "on_gpu", "is_set", "words"),
+    [
+        ("auto", True, True, r"on \(auto: every operation"),
+        ("on", True, True, r"on \(as configured\)"),
+        ("off", True, False, r"off \(as configured\)"),
+        ("auto", False, False, "auto: without a GPU"),
+        ("on", False, False, "on: without a GPU"),
+        ("off", False, False, r"off \(as configured\)"),
+    ],
+)
+def test_mode_is_set_while_the_model_is_tried(mode, on_gpu, is_set, words):
+    seen = []
+    said = settle(
+        QLoRAConfig(deterministic=mode), on_gpu, lambda: seen.append(torch.are_deterministic_algorithms_enabled())
+    )
+    assert torch.are_deterministic_algorithms_enabled() == is_set
+    assert seen == [True] * is_set
+    # PyTorch's flash attention adds in a fixed order only where the mode does not merely warn
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert re.match(f"Deterministic is {words}", said)
+
+
+def test_operation_without_a_fixed_order_is_named():
+    said = settle(QLoRAConfig(deterministic="auto"), True, missing_operation)
+    assert said.startswith("Deterministic is off (auto: _histc_cuda, which this model uses")
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(StudioError, match=r"_histc_cuda, which this model uses, .* Set Deterministic to auto or off"):
+        settle(QLoRAConfig(deterministic="on"), True, missing_operation)
+
+
+def test_another_error_of_the_trial_is_raised():
+    def out_of_memory():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        settle(QLoRAConfig(), True, out_of_memory)
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "inside"),
+    [("on", None, ":4096:8"), ("auto", ":16:8", ":16:8"), ("auto", ":0:0", ":4096:8"), ("off", None, None)],
+)
+def test_workspace_is_fixed_inside_alone(monkeypatch, mode, given, inside):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    if given:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given)
+    with fixed_workspace(QLoRAConfig(deterministic=mode)):
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == inside
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == given
+
+
+def test_samples_may_use_any_operation():
+    settle(QLoRAConfig(deterministic="on"), True, lambda: None)
+    with suspended():
+        assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_trial_step_runs_a_backward_pass_and_leaves_all_as_it_was(tmp_path, small_tokenizer, packing):
+    config = QLoRAConfig(packing=packing, compute_dtype="float32", batch_size=2, max_steps=1, lora_dropout=0.1)
+    base = LoadedBase(tiny_llama(attention=attention.PACKED if packing else "sdpa"), small_tokenizer)
+    base.model.requires_grad_(False)
+    rows = random_rows([40, 1, 9])
+    trainer = StudioTrainer(config, base, rows, args=sft_config(config, str(tmp_path), 1))
+    trainer.model.eval()
+    backward = []
+    hook = trainer.trained[0].register_hook(backward.append)
+    state = torch.get_rng_state()
+    trainer.try_step(rows)
+    hook.remove()
+    assert len(backward) == 1
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in trainer.trained)
+    assert not trainer.model.training
+    assert (trainer.take_rows(), trainer.take_tokens()) == ([], 0)
+    assert len(rows[0]["input_ids"]) == 40

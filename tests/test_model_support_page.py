@@ -1,0 +1,18 @@
+"""The page on model support says of every family what the tables say that the tests hold the studio to."""
+
+from pathlib import Path
+
+from answering_architectures import EXTRA, ONE_AT_A_TIME, PADDED
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-support.md"
+
+
+def test_page_agrees_with_the_tested_tables():
+    lines = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")][2:]
+    assert {line[0].removeprefix("| "): tuple(line[1:3]) for line in lines} == {
+        name: (
+            "padded" if name in PADDED else "packed",
+            "one at a time" if name in ONE_AT_A_TIME else "batched",
+        )
+        for name in EXTRA
+    }

@@ -1,0 +1,82 @@
+"""studio/sessions.py: what the server keeps of each page."""
+
+import asyncio
+
+import gradio as gr
+import pytest
+from gradio.state_holder import SessionState
+
+from studio.sessions import UNREAD_SECONDS, LightSession, Unread
+
+
+@pytest.fixture
+def page():
+    with gr.Blocks() as made:
+        kept = gr.State([1])
+        box = gr.Textbox("shared", label="A box")
+        box.change(lambda x: x, box, box)
+    return made, box, kept
+
+
+def test_session_reads_like_gradios_and_records_nothing_of_components(page):
+    blocks, box, kept = page
+    one, other, plain = LightSession(blocks), LightSession(blocks), SessionState(blocks)
+    assert one[box._id] is plain[box._id]
+    one[kept._id] = [2]
+    assert (one[kept._id], other[kept._id], plain[kept._id]) == ([2], [1], [1])
+    changed = gr.Textbox("mine", render=False)
+    one[box._id] = changed
+    one._update_config(box._id)
+    one._update_value_in_config(box._id, "mine")
+    assert (one[box._id], other[box._id]) == (changed, plain[box._id])
+    assert not one.config_values
+
+
+class Queue:
+    """Gradio's queue as far as Unread uses it."""
+
+    def __init__(self):
+        self.pending_event_ids_session: dict[str, set[str]] = {}
+        self.cleaned: list[str] = []
+
+    async def clean_events(self, session_hash: str) -> None:
+        self.cleaned.append(session_hash)
+
+
+def test_pages_that_never_read_are_forgotten_the_oldest_first_and_readers_stay():
+    async def crowd() -> tuple[Unread, Queue]:
+        queue = Queue()
+        unread = Unread(queue, most=3)
+        for i in range(8):
+            queue.pending_event_ids_session[f"page{i}"] = {f"call{i}"}
+            unread[f"page{i}"] = "messages"
+            if i in (0, 1):
+                unread.reading((f"page{i}", f"call{i}")[i])
+        await asyncio.sleep(0)
+        return unread, queue
+
+    unread, queue = asyncio.run(crowd())
+    assert list(unread) == ["page0", "page1", "page5", "page6", "page7"]
+    assert queue.cleaned == ["page2", "page3", "page4"]
+    assert set(queue.pending_event_ids_session) == set(unread)
+
+
+def test_page_that_has_not_read_for_long_is_forgotten_at_the_next_question():
+    async def two_pages() -> list[str]:
+        now = [0.0]
+        unread = Unread(Queue(), clock=lambda: now[0])
+        unread["old"] = "messages"
+        now[0] = UNREAD_SECONDS
+        unread["new"] = "messages"
+        await asyncio.sleep(0)
+        return list(unread)
+
+    assert asyncio.run(two_pages()) == ["new"]
+
+
+def test_page_whose_messages_are_read_to_the_end_is_no_longer_counted():
+    unread = Unread(Queue(), most=2)
+    unread["a"] = "messages"
+    del unread["a"]
+    unread["b"] = unread["c"] = "messages"
+    assert list(unread) == ["b", "c"]

@@ -1,0 +1,125 @@
+"""Where an answer ends: end tokens, ends of several tokens, and stop words, special tokens among them."""
+
+import pytest
+import torch
+from template_families import FAMILIES
+from tiny import tiny_llama
+
+from core.chat.answer import Lane
+from core.chat.lanes import Lanes
+from core.chat.sampling import Sampling
+from core.chat.stops import Stops
+from core.data.end_tokens import EndTokens
+from core.errors import StudioError
+from core.evaluate.answering import Answering
+from core.evaluate.prompts import Prompt
+from core.models.loading import LoadedBase
+
+FAMILY = {family.name: family for family in FAMILIES}
+NOTHING = EndTokens((), frozenset(), (), "", "")
+QUESTION = [{"role": "user", "content": "What is a tide?"}]
+
+
+@pytest.fixture(scope="module")
+def chatml():
+    return FAMILY["chatml"].tokenizer()
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "end", "before"),
+    [
+        (["sea"], "The sea, breathing", "stop word", "The "),
+        (["ing", "sea"], "The sea, breathing", "stop word", "The "),
+        (["<|im_end|>\nQ"], "The sea<|im_end|>\nQ", "stop word", "The sea"),
+        (["sea<|im_start|>"], "<|im_end|>The sea<|im_start|>", "stop word", "The "),
+        (["shore"], "The sea<|im_end|>", "", "The sea"),
+    ],
+)
+def test_stop_word_is_found_with_and_without_special_tokens(chatml, words, text, end, before):
+    stops = Stops(chatml, [], NOTHING, words)
+    assert stops.in_text(chatml(text, add_special_tokens=False)["input_ids"]) == (end, before)
+    assert stops.longest == max(len(word) for word in words)
+
+
+def test_stop_word_that_is_a_special_token_ends_at_the_token(chatml):
+    stops = Stops(chatml, [2], NOTHING, ["<|im_end|>"])
+    token = chatml.convert_tokens_to_ids("<|im_end|>")
+    assert (stops.at_token(token), stops.at_token(2), stops.at_token(5)) == ("stop word", "end", "")
+    assert Stops(chatml, [token], NOTHING, ["<|im_end|>"]).at_token(token) == "end"
+
+
+class Scripted(torch.nn.Module):
+    """The output layer of a model that writes given tokens, whatever it reads."""
+
+    def __init__(self, ids: list[int], vocabulary: int):
+        super().__init__()
+        self.ids, self.vocabulary, self.at = ids, vocabulary, 0
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(*hidden.shape[:-1], self.vocabulary)
+        logits[..., self.ids[min(self.at, len(self.ids) - 1)]] = 1.0
+        self.at += 1
+        return logits
+
+
+def lanes_that_write(text: str, tokenizer) -> Lanes:
+    model = tiny_llama(vocab_size=len(tokenizer), tie_word_embeddings=False, eos_token_id=None)
+    lanes = Lanes(LoadedBase(model, tokenizer))  # it probes the model, which therefore writes by itself until now
+    model.lm_head = Scripted(tokenizer(text, add_special_tokens=False)["input_ids"], len(tokenizer))
+    return lanes
+
+
+def in_chat(lanes: Lanes, lane: Lane) -> tuple[str, str]:
+    *_, [answer] = lanes.answer([lane])
+    return answer.end, answer.text
+
+
+def in_evaluation(lanes: Lanes, lane: Lane) -> tuple[str, str]:
+    answering = Answering(lanes, [lane], [Prompt(QUESTION)])
+    tasks = answering.tasks([])
+    [line] = [line for lines in answering.answer(tasks, answering.room(64), lambda: True) for line in lines]
+    return line["end"], line["text"]
+
+
+@pytest.mark.parametrize("ask", [in_chat, in_evaluation])
+@pytest.mark.parametrize(
+    ("name", "template", "written"),
+    [
+        ("vicuna", "chatml", "The sea.<|im_end|>\n<|im_start|>user"),
+        ("qwen2", "auto", "The sea.<|im_end|>\nmore"),
+        ("llama-3", "auto", "The sea.<|eot_id|>more"),
+        ("gemma", "auto", "The sea.<end_of_turn>\nmore"),
+        ("phi-3", "auto", "The sea.<|end|>more"),
+        ("llama-3", "auto", "The sea.<|end_of_text|>more"),
+    ],
+)
+def test_answer_ends_at_the_templates_end_and_at_eos(ask, name, template, written):
+    lanes = lanes_that_write(written, FAMILY[name].tokenizer())
+    lane = Lane(QUESTION, Sampling(temperature=0, max_new_tokens=40), template=template)
+    assert ask(lanes, lane) == ("end", "The sea.")
+
+
+def test_template_that_refuses_the_system_prompt_is_a_sentence_in_chat_and_evaluation():
+    lanes = lanes_that_write("x", FAMILY["gemma"].tokenizer())
+    lane = Lane(QUESTION, Sampling(system="Be brief."))
+    with pytest.raises(StudioError, match=r"System role not supported\. Change the system prompt"):
+        lanes.prompt(lane)
+    answering = Answering(lanes, [lane], [Prompt(QUESTION)])
+    assert answering.tasks([]) == []
+    [line] = answering.refused
+    assert "System role not supported" in str(line)
+
+
+def test_pad_token_outside_the_matrix_pads_prompts_of_unequal_length():
+    tokenizer = FAMILY["mistral"].tokenizer()
+    rows = len(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    lanes = Lanes(LoadedBase(tiny_llama(vocab_size=rows), tokenizer))
+    assert tokenizer.pad_token_id == rows
+    asked = [
+        Lane([{"role": "user", "content": text}], Sampling(temperature=0, max_new_tokens=3)) for text in ("a", "b c d")
+    ]
+    together = [answer.ids for answer in list(lanes.answer(asked))[-1]]
+    assert together == [list(lanes.answer([lane]))[-1][0].ids for lane in asked]
+    with pytest.raises(StudioError, match="the token '<pad>' has the id"):
+        lanes.prompt(Lane([{"role": "user", "content": "<pad>"}], Sampling()))

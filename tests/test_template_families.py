@@ -1,0 +1,90 @@
+"""Twelve real templates: what is learned, what ends an answer, and that a model trained on it stops there."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import trl
+from template_families import FAMILIES, NAMES, Family, bundled, conversations
+from tiny import tiny_llama
+
+from core.chat.answer import Lane
+from core.chat.lanes import Lanes
+from core.chat.sampling import Sampling
+from core.data.templates import apply
+from core.data.tokens import IGNORED, Renderer
+from core.models.loading import LoadedBase
+from core.train.batches import pad, tokenize
+
+ORIGINALS = Path(trl.__file__).parent / "chat_templates"
+THINKERS = ("qwen3", "deepseek-r1-distill")
+
+
+@pytest.fixture(scope="module")
+def real(request):
+    """200 multilingual conversations of OpenAssistant, or the bundled ones where that file is absent."""
+    try:
+        return conversations(request.getfixturevalue("shared_data") / "openassistant_best_replies_eval.jsonl", 200)
+    except pytest.skip.Exception:
+        return bundled()
+
+
+def learned(renderer, rendered) -> str:
+    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
+def test_labels_decode_to_the_answers_and_their_ends(family, real):
+    renderer = Renderer(family.tokenizer())
+    assert len(real) >= 100
+    for talk in real:
+        rendered = renderer.render(talk)
+        answers = [turn["content"] for turn in talk if turn["role"] == "assistant"]
+        expected = [family.written(answer, at + 1 == len(answers)) + family.end for at, answer in enumerate(answers)]
+        assert learned(renderer, rendered) == "".join(expected)
+        assert rendered.text == apply(renderer.tokenizer, family.template, family.name, talk)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
+def test_decided_end_tokens_are_the_familys_own(family):
+    renderer = Renderer(family.tokenizer())
+    assert family.end in renderer.ends.texts
+    assert renderer.tokenizer.convert_tokens_to_ids(family.end) in renderer.ends.ids
+    assert (renderer.ends.stops, renderer.ends.warning) == ((), "")
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family.reference], ids=lambda family: family.name)
+def test_template_writes_what_the_original_writes(family, real):
+    tokenizer = family.tokenizer()
+    original = (ORIGINALS / f"{family.reference}.jinja").read_text(encoding="utf-8")
+    for talk in [
+        *real[:60],
+        *([[real[0][0], {"role": "assistant", "content": "<think>\nhm\n</think>\n\nyes"}, *real[1]]]),
+    ]:
+        for messages, prompt in ((talk, False), (talk[:-1], True)):
+            own = apply(tokenizer, family.template, family.name, messages, prompt)
+            assert own == apply(tokenizer, original, family.reference, messages, prompt)
+
+
+def trained(family: Family, tokenizer, talk) -> Lanes:
+    """A tiny model that learned one conversation by heart."""
+    model = tiny_llama(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, hidden_size=32)
+    rows = tokenize(Renderer(tokenizer), [(0, talk)], 256, answers_only=True).rows
+    batch = pad(rows, 0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(40):
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return Lanes(LoadedBase(model, tokenizer))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
+def test_generation_stops_at_the_learned_end(family):
+    tokenizer = family.tokenizer()
+    talk = [{"role": "user", "content": "What is a tide?"}, {"role": "assistant", "content": "The sea, breathing."}]
+    lanes = trained(family, tokenizer, talk)
+    *_, [answer] = lanes.answer([Lane(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
+    assert answer.end == "end"
+    assert family.name in THINKERS or answer.text.strip() == "The sea, breathing."

@@ -1,0 +1,144 @@
+"""Ids equal those of the model's tokenizer.json as the `tokenizers` library alone reads it, whatever class it names."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from template_families import bundled, conversations
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from core.data.formats import Reading
+from core.data.tokens import Renderer
+from core.models.tokenizer import padding_id, read
+
+SPECIAL = ["<unk>", "<s>", "</s>", "<|im_end|>"]
+
+
+def sentencepiece_bpe() -> Tokenizer:
+    """Return one in the form of Llama 2's file: a normalizer that prepends `▁` to each piece between special tokens."""
+    made = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    pieces = [f"<0x{byte:02X}>" for byte in range(256)]
+    return trained(made, trainers.BpeTrainer(vocab_size=900, special_tokens=SPECIAL + pieces, show_progress=False))
+
+
+def byte_level_bpe() -> Tokenizer:
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.post_processor = processors.ByteLevel(trim_offsets=False)
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    options = {"vocab_size": 700, "initial_alphabet": letters, "special_tokens": SPECIAL, "show_progress": False}
+    return trained(made, trainers.BpeTrainer(**options))
+
+
+def split_byte_level_bpe() -> Tokenizer:
+    """Return one in the form of Llama 3's and Qwen's files: digits alone, and no added space."""
+    made = byte_level_bpe()
+    made.normalizer = normalizers.NFC()
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    return made
+
+
+def metaspace_unigram() -> Tokenizer:
+    made = Tokenizer(models.Unigram())
+    made.normalizer = normalizers.NFKC()
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    made.decoder = decoders.Metaspace(prepend_scheme="never")
+    options = {"vocab_size": 400, "special_tokens": SPECIAL, "unk_token": "<unk>", "show_progress": False}
+    return trained(made, trainers.UnigramTrainer(**options))
+
+
+def word_piece() -> Tokenizer:
+    made = Tokenizer(models.WordPiece(unk_token="<unk>"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=False)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    return trained(made, trainers.WordPieceTrainer(vocab_size=500, special_tokens=SPECIAL, show_progress=False))
+
+
+def trained(made: Tokenizer, trainer: object) -> Tokenizer:
+    made.train_from_iterator((turn["content"] for talk in bundled()[:40] for turn in talk), trainer)
+    made.add_tokens([AddedToken("<tool>", normalized=False, lstrip=True)])
+    return made
+
+
+KINDS = {
+    "Llama 2": (sentencepiece_bpe, "LlamaTokenizer"),
+    "Llama 2, legacy": (sentencepiece_bpe, "LlamaTokenizerFast"),
+    "Gemma": (sentencepiece_bpe, "GemmaTokenizer"),
+    "DeepSeek-R1-Distill": (byte_level_bpe, "LlamaTokenizerFast"),
+    "GPT-2": (split_byte_level_bpe, "GPT2Tokenizer"),
+    "Qwen": (split_byte_level_bpe, "Qwen2Tokenizer"),
+    "Llama 3": (split_byte_level_bpe, "PreTrainedTokenizerFast"),
+    "Command-R": (split_byte_level_bpe, "CohereTokenizer"),
+    "T5": (metaspace_unigram, "T5Tokenizer"),
+    "XGLM": (metaspace_unigram, "XGLMTokenizer"),
+    "BERT": (word_piece, "BertTokenizer"),
+}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def pair(request, tmp_path_factory):
+    """A tokenizer as the studio reads it, and its file as the `tokenizers` library reads it."""
+    make, named = KINDS[request.param]
+    folder = tmp_path_factory.mktemp("tokenizer")
+    make().save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": named, "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "legacy": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return read(str(folder)), Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+parts = st.lists(st.one_of(st.text(max_size=12), st.sampled_from([*SPECIAL, "<tool>", " ", "\n", "[INST]", " a 12 3"])))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(parts.map("".join))
+@example("<s>[INST] Hello [/INST] Hi  there </s><s>[INST] again <tool> x")
+def test_ids_offsets_and_text_equal_the_files_own(pair, text):
+    tokenizer, own = pair
+    expected = own.encode(text, add_special_tokens=False)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    assert encoded["input_ids"] == expected.ids
+    assert encoded["offset_mapping"] == expected.offsets
+    assert tokenizer.decode(encoded["input_ids"]) == own.decode(expected.ids, skip_special_tokens=False)
+    assert tokenizer.decode(encoded["input_ids"], skip_special_tokens=True) == own.decode(expected.ids)
+
+
+@pytest.mark.parametrize("system", [None, " Antworte kurz.\n"])
+def test_llama2_ids_equal_its_file_on_real_conversations(llama2_tokenizer, shared_data, system):
+    """And Meta's reference form: each pair alone, stripped, between `<s>` and `</s>`, beginning with `▁[` (518)."""
+    own = Tokenizer.from_file(str(Path(llama2_tokenizer.name_or_path) / "tokenizer.json"))
+    texts = pq.read_table(shared_data / "guanaco-llama2-1k-train.parquet").column("text").to_pylist()
+    talks = [Reading(format="llama2").parse({"text": text}) for text in texts]
+    talks += conversations(shared_data / "openassistant_best_replies_eval.jsonl", 518)
+    renderer, named, compared = Renderer(llama2_tokenizer), Renderer(llama2_tokenizer, "llama2"), 0
+    for talk in talks:
+        turns = [turn["content"] for turn in talk]
+        if len(turns) % 2 or any(mark in text for text in turns for mark in ("<s>", "</s>", "<unk>")):
+            continue
+        asked = [{"role": "system", "content": system}, *talk] if system else talk
+        compared += 1
+        expected = []
+        for at in range(0, len(turns), 2):
+            before = f"<<SYS>>\n{system}\n<</SYS>>\n\n" if system and at == 0 else ""
+            text = f"<s>[INST] {(before + turns[at]).strip()} [/INST] {turns[at + 1].strip()} </s>"
+            expected += own.encode(text, add_special_tokens=False).ids
+        ids = renderer.render(asked).input_ids
+        assert ids == expected
+        assert renderer.text(asked) == named.text(asked)
+        assert [ids[at + 1] for at, token in enumerate(ids) if token == 1] == [518] * (len(turns) // 2)
+    assert compared > 1300
+
+
+def test_padding_id_lies_inside_the_embedding_matrix(tokenizer):
+    assert padding_id(tokenizer, len(tokenizer)) == tokenizer.pad_token_id
+    assert padding_id(tokenizer, 1) == 0

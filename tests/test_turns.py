@@ -1,0 +1,168 @@
+"""Turns of every spelling, and the rule that nothing in a row or a turn is ignored in silence."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from json_values import JSON
+from opened import talk
+
+from core.data import formats
+from core.data.formats import Reading, UnusableRow
+from core.data.formats.columns import VERDICT_NAMES
+from core.data.formats.turns import CALL_KEYS, CONTENT_KEYS, LOSS_KEYS, REASONING_KEYS, ROLE_KEYS, read_turns
+from core.data.formats.values import is_missing
+
+
+def read(turns, **options):
+    notes = []
+    return read_turns(turns, notes.append, **options), notes
+
+
+@pytest.mark.parametrize("key", LOSS_KEYS)
+@pytest.mark.parametrize(
+    ("value", "learned"),
+    [(0, False), (False, False), ("0", False), (0.0, False), (1, True), (True, True), (None, True)],
+)
+def test_answer_marked_as_not_learned_carries_no_loss(key, value, learned):
+    [_, answer], notes = read([*talk("a"), {"role": "assistant", "content": "b", key: value}])
+    assert answer.get("loss", True) is learned
+    assert not notes
+
+
+@pytest.mark.parametrize("value", [0.5, "some", 2, [0]])
+def test_weight_that_the_loss_cannot_honour_makes_the_row_unusable(value):
+    with pytest.raises(UnusableRow, match="neither 0 nor 1"):
+        read([{"role": "assistant", "content": "b", "weight": value}])
+
+
+def test_weight_on_a_question_is_named():
+    assert read([{"role": "user", "content": "a", "train": True}])[1] == [
+        "train = True on a user turn is not used: only answers carry loss"
+    ]
+
+
+@pytest.mark.parametrize("key", REASONING_KEYS)
+def test_reasoning_is_learned_before_the_answer_or_left_out_with_a_note(key):
+    turn = {"role": "assistant", "content": "4", key: "2 and 2"}
+    assert read([turn]) == ([{"role": "assistant", "content": "<think>\n2 and 2\n</think>\n\n4"}], [])
+    assert read([turn], think=False) == (
+        [{"role": "assistant", "content": "4"}],
+        ["the reasoning of an answer is left out"],
+    )
+
+
+CALL = {"name": "f", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        ({"from": "GPT", "text": "a"}, ("assistant", "a")),
+        ({"sender": "human", "message": "a"}, ("user", "a")),
+        ({"role": "USER", "content": "a"}, ("user", "a")),
+        ({"role": "CHATBOT", "message": "a"}, ("assistant", "a")),
+        ({"role": "model", "parts": [{"text": "a"}, {"text": "b"}]}, ("assistant", "ab")),
+        ({"role": "user", "content": [{"type": "text", "value": "a"}]}, ("user", "a")),
+        ({"role": "user", "content": ["a", "b"]}, ("user", "ab")),
+        ({"role": "user", "content": "None"}, ("user", "None")),
+        ({"role": "user", "content": [{"type": "text", "text": "none"}]}, ("user", "none")),
+        ({"role": "assistant", "content": None, "function_call": CALL}, ("assistant", json.dumps(CALL))),
+        ({"role": "assistant", "content": "", "tool_calls": [CALL]}, ("assistant", json.dumps([CALL]))),
+        ({"role": "assistant", "content": [{"type": "tool_use", **CALL}]}, ("assistant", json.dumps(CALL))),
+        ({"role": "user", "content": [{"type": "tool_result", "content": "21"}]}, ("tool", "21")),
+        ({"role": "model", "parts": [{"functionCall": CALL}]}, ("assistant", json.dumps({"functionCall": CALL}))),
+        ({"role": "tool", "content": {"temp": 21}}, ("tool", '{"temp": 21}')),
+        ({"role": "function", "name": "f", "content": "3"}, ("tool", "3")),
+    ],
+)
+def test_turn_in_another_spelling_is_read(turn, message):
+    [found], _ = read([turn])
+    assert (found["role"], found["content"]) == message
+
+
+@pytest.mark.parametrize(
+    "part", [{"type": "image_url", "image_url": "x"}, {"inlineData": {"data": "x"}}, {"type": "text", "image": "x"}]
+)
+def test_part_that_is_not_text_makes_the_row_unusable(part):
+    with pytest.raises(UnusableRow, match="only text can be trained"):
+        read([{"role": "user", "content": [part, {"type": "text", "text": "a"}]}])
+
+
+def test_null_arguments_of_a_call_are_named():
+    assert "null arguments" in read([{"role": "assistant", "tool_calls": [{"arguments": {"city": None}}]}])[1][0]
+
+
+KNOWN_KEYS = {*ROLE_KEYS, *CONTENT_KEYS, *CALL_KEYS, *REASONING_KEYS, *LOSS_KEYS}
+NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=8)
+
+
+def texts_in(value) -> list[str]:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [value] if isinstance(value, str) else [text for item in items for text in texts_in(item)]
+
+
+def stands_in(value, messages) -> bool:
+    """Return whether a value stands in the conversation: as JSON, as its first answer, or with all of its texts."""
+    said, texts = "\n".join(m["content"] for m in messages), texts_in(value)
+    if json.dumps(value, ensure_ascii=False) in said:
+        return True
+    if isinstance(value, list) and len(texts) == len(value):
+        return texts[0].strip() in said
+    return bool(texts) and all(text.strip() in said for text in texts)
+
+
+@given(fields=st.dictionaries(NAMES | st.sampled_from(sorted(KNOWN_KEYS)), JSON, max_size=4))
+def test_field_of_a_turn_of_any_type_is_used_or_named(fields):
+    turn = fields | {"role": "assistant", "content": "the answer"}
+    with contextlib.suppress(UnusableRow):
+        messages, notes = read([*talk("the question"), turn])
+        for key, value in fields.items():
+            if key in ("role", "content", *LOSS_KEYS) or is_missing(value):
+                continue
+            assert any(repr(key) in note for note in notes) or stands_in(value, messages), (key, notes)
+
+
+BASES = (
+    {"messages": talk("q", "a")},
+    {"instruction": "q", "output": "a"},
+    {"prompt": "q", "completion": "a"},
+    {"question": "q", "chosen": "a", "rejected": "b"},
+    {"text": "### Human: q### Assistant: a"},
+    {"text": "<s>[INST] q [/INST] a </s>"},
+    {"text": "The harbour was quiet that morning."},
+)
+USUAL = sorted(
+    {name for form in formats.FORMATS for slot in form.slots.values() for name in slot} - {"text", "messages"}
+)
+
+
+@given(base=st.sampled_from(BASES), extra=st.dictionaries(NAMES | st.sampled_from(USUAL), JSON, max_size=4))
+def test_column_of_any_name_and_type_is_used_or_named(base, extra):
+    row = extra | base
+    found = formats.detect([row])
+    readings = [found.reading] if found.is_sure else found.candidates
+    for reading in readings:
+        with contextlib.suppress(UnusableRow):
+            parsed = reading.read(row)
+            for name, value in extra.items():
+                verdict = reading.format == "rated" and name in VERDICT_NAMES  # decides whether the row is used
+                if name in base or is_missing(value) or verdict:
+                    continue
+                changed = any(
+                    word in note for note in parsed.notes for word in ("is not", "is used", "joined", "as text")
+                )
+                assert name in parsed.unread or changed or stands_in(value, parsed.messages), (reading, name, parsed)
+
+
+@given(extra=st.dictionaries(NAMES, st.text(min_size=1, max_size=5), min_size=1, max_size=3))
+def test_column_put_to_use_is_no_longer_unread(extra):
+    row = extra | {"prompt": "q", "completion": "a"}
+    before = Reading(format="prompt_completion").read(row)
+    for use in ("context", "system", "ignore"):
+        after = Reading(format="prompt_completion", extra=dict.fromkeys(before.unread, use)).read(row)
+        assert not after.unread
+        if use != "ignore":
+            assert all(stands_in(row[name], after.messages) for name in before.unread)

@@ -1,0 +1,117 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.data.formats import UnusableRow
+from core.data.formats.values import answer_of, is_missing, nested, optional_text, text_of
+
+TURNS = [{"role": "user", "content": 'It\'s "here"?\nYes'}, {"role": "assistant", "content": "Ja\\n"}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        math.nan,
+        "",
+        " ",
+        "null",
+        "None",
+        "NaN",
+        "nan",
+        "<NA>",
+        "{}",
+        "[]",
+        "<noinput>",
+        [],
+        {},
+        [None],
+        {"a": None},
+    ],
+)
+def test_is_missing_every_spelling_of_nothing(value):
+    assert is_missing(value)
+
+
+@pytest.mark.parametrize("value", [0, False, 0.0, "0", "none of them", [0], {"a": 0}, "N/A", "[ ]x"])
+def test_is_missing_value_that_says_something_is_kept(value):
+    assert not is_missing(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(TURNS),
+        json.dumps(TURNS, indent=2, sort_keys=True),
+        f"  \n{json.dumps(TURNS)}\n",
+        "\ufeff" + json.dumps(TURNS),
+        repr(TURNS),
+        str(TURNS).replace("}, {", "}\n {"),  # pandas writes a NumPy array of dicts so
+        f"array({TURNS}, dtype=object)",
+    ],
+)
+def test_nested_conversation_in_a_text_cell_is_found(text):
+    assert nested(text) == TURNS
+
+
+@pytest.mark.parametrize(
+    "text", ["[1] a note", "{name} said so", "[INST] a [/INST]", "[" * 100_000, "(1, 2)", "a", "[x]", "12"]
+)
+def test_nested_ordinary_text_stays_text(text):
+    assert nested(text) == text
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5).map(lambda v: [v]))
+def test_nested_reads_what_json_and_python_write(value):
+    assert nested(json.dumps(value)) == value
+    assert nested(repr(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "note"),
+    [
+        ("a", "a", None),
+        (21, "21", "a number"),
+        (2.5, "2.5", "a number"),
+        (True, "true", "a flag"),
+        (["a"], "a", None),
+        (["a", "b"], "a\nb", "a list of texts"),
+        (["a", 1], '["a", 1]', "a list"),
+        ({"k": "é"}, '{"k": "é"}', "an object"),
+    ],
+)
+def test_text_of_value_of_any_type_is_written_and_noted(value, text, note):
+    notes = []
+    assert text_of(value, "input", notes.append) == text
+    assert [note is not None and note in sentence for sentence in notes] == [True] * (note is not None)
+
+
+def test_text_of_nothing_is_unusable():
+    for value in (None, math.nan):
+        with pytest.raises(UnusableRow, match="input is empty"):
+            text_of(value, "input", print)
+
+
+def test_optional_text_spelled_nothing_is_noted():
+    notes = []
+    assert [optional_text(value, "the tools", notes.append) for value in ("null", None, "", "x", 3)] == [
+        "",
+        "",
+        "",
+        "x",
+        "3",
+    ]
+    assert notes == ["the tools 'null' is read as empty", "the tools is a number; it is written as text"]
+
+
+def test_answer_of_accepted_answers_is_the_first():
+    notes = []
+    assert answer_of(["a", "b"], "output", notes.append) == "a"
+    assert answer_of(["a", "a"], "output", notes.append) == "a"
+    assert answer_of({"text": ["c"], "answer_start": [3]}, "output", notes.append) == "c"
+    assert notes == ["output is a list of answers; the first is used", "the field 'answer_start' of output is not used"]
+    with pytest.raises(UnusableRow):
+        answer_of({"text": []}, "output", notes.append)
