@@ -15,6 +15,8 @@ CSS = """
   overflow-wrap: anywhere; border: 1px solid var(--border-color-primary); }
 .qs-turn small { display: block; font-size: 11px; letter-spacing: .06em; text-transform: uppercase;
   color: var(--body-text-color-subdued); margin-bottom: 2px; }
+.qs-turn small em { font-style: normal; text-transform: none; letter-spacing: 0; margin-left: 6px; padding: 0 8px;
+  border: 1px solid var(--qs-warn); border-radius: 999px; color: var(--qs-warn); }
 .qs-turn.user { background: var(--background-fill-secondary); margin-right: 12%; }
 .qs-turn.assistant { background: var(--qs-answer); margin-left: 12%; }
 .qs-turn.system, .qs-turn.tool { border-style: dashed; }
@@ -29,6 +31,8 @@ CSS = """
 .qs-tokens .past { opacity: .55; }
 .qs-talk, .qs-tokens, .qs-raw { max-height: 620px; overflow: auto; }
 .qs-raw { white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--font-mono); font-size: 12.5px; }
+.qs-second { color: var(--body-text-color-subdued); font-size: 12.5px; line-height: 1.5; margin: 4px 2px 0;
+  overflow-wrap: anywhere; }
 .qs-empty { color: var(--body-text-color-subdued); padding: 22px 6px; text-align: center; }
 """
 
@@ -36,12 +40,12 @@ CSS = """
 def conversation_html(messages: Sequence[Mapping[str, Any]]) -> str:
     """Return bubbles, one per message; direction follows each text's own script.
 
-    An answer whose `loss` is False carries a mark: its tokens are not learned.
+    Args:
+        messages: with `role` and `content`; `loss` is False on an answer that is not learned, which gets a badge.
     """
     turns = (
         f'<div class="qs-turn {html.escape(m["role"])}" dir="auto"><small>{html.escape(m["role"])}'
-        f"{' · not learned' if m.get('loss') is False else ''}</small>"
-        f"{html.escape(m['content'])}</div>"
+        f"{'<em>not learned</em>' if m.get('loss') is False else ''}</small>{html.escape(m['content'])}</div>"
         for m in messages
     )
     return f'<div class="qs-talk">{"".join(turns)}</div>'
@@ -83,3 +87,8 @@ def chips_html(chips: Iterable[tuple[str, str, bool]]) -> str:
 
 def empty_html(text: str) -> str:
     return f'<div class="qs-empty">{html.escape(text)}</div>'
+
+
+def second_html(text: str) -> str:
+    """Return a line that is less prominent than the chips above it."""
+    return f'<div class="qs-second">{html.escape(text)}</div>'

@@ -15,7 +15,8 @@ from studio.data.cutting import Cutting, CuttingWidgets, ExportWidgets, build_cu
 from studio.data.lens import Lens, lens_of
 from studio.data.numbers import Numbers, NumbersWidgets, build_numbers
 from studio.data.opening import Opening, OpeningWidgets, build_opening
-from studio.data.reading_form import FILLED
+from studio.data.reading_form import ReadingForm, ReadingWidgets, build_reading_form
+from studio.data.summary import summary_html
 from studio.following import cancel
 from studio.told import told
 
@@ -46,9 +47,9 @@ class States:
 
 def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     opening, browsing, numbers = Opening(settings, jobs), Browsing(settings), Numbers(settings, jobs)
-    cutting, asking = Cutting(settings, jobs), Asking(settings)
+    form, cutting, asking = ReadingForm(settings, jobs), Cutting(settings, jobs), Asking(settings)
     states = States(gr.State(Lens().model_dump()), gr.State(""), gr.State([]), gr.State(None), gr.State(None))
-    at_top = build_opening()
+    at_top, read = build_opening(), build_reading_form()
     with gr.Row():
         with gr.Column(scale=9, min_width=320):
             rows = build_browsing()
@@ -61,7 +62,9 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
                 exported = build_export()
             with gr.Tab("SQL", id="sql"):
                 asked = build_asking()
-    _wire_opening(opening, at_top, states, demo)
+    job = gr.State(None)
+    _wire_opening(opening, at_top, job, demo)
+    _wire_reading(form, read, [*at_top.bar.outputs, job, states.lens], states)
     _wire_browsing(browsing, rows, states)
     _wire_numbers(numbers, counted, states, demo)
     _wire_cutting(cutting, cut, exported, asked, states, demo)
@@ -71,22 +74,18 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
 
     def described(state: dict) -> list:
         return [
-            opening.summary(state),
-            *opening.reading_fields(state),
-            opening.shows_form(state),
+            summary_html(settings, state),
+            *form.question(state),
+            form.column_list(state),
+            *form.fields(state),
             browsing.column_choices(state),
             cutting.strata(state),
             asking.columns(state),
         ]
 
-    shown = [
-        at_top.summary,
-        *at_top.reading.values(),
-        at_top.shown_form,
-        rows.columns,
-        cut.recipe["stratify_by"],
-        asked.columns,
-    ]
+    asks = [read.question, read.words, read.choices, read.box]
+    of_reading = [at_top.summary, *asks, read.columns, *read.fields.values()]
+    shown = [*of_reading, rows.columns, cut.recipe["stratify_by"], asked.columns]
     states.scope.change(told(described, visitor=True), states.lens, shown, **QUIET)
     return DataTab(states.cut, at_top.dataset, states.lens, [at_top.dataset, states.lens, states.opened])
 
@@ -111,8 +110,7 @@ def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidget
     )
 
 
-def _wire_opening(do: Opening, at_top: OpeningWidgets, states: States, demo: gr.Blocks) -> None:
-    job = gr.State(None)
+def _wire_opening(do: Opening, at_top: OpeningWidgets, job: gr.State, demo: gr.Blocks) -> None:
     followed = [*at_top.bar.outputs, job]
     demo.load(told(do.on_load, visitor=True), None, [at_top.dataset, at_top.folder], **QUIET)
     demo.load(told(do.reattach), None, [*followed, at_top.dataset], **QUIET)
@@ -121,16 +119,24 @@ def _wire_opening(do: Opening, at_top: OpeningWidgets, states: States, demo: gr.
     at_top.open_hub.click(told(do.open_hub), inputs_kwargs=at_top.hub, **opened, api_name="open_hub")
     at_top.open_folder.click(told(do.open_folder), at_top.folder, **opened, api_name="open_folder")
     at_top.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
-    fields = {name: widget for name, widget in at_top.reading.items() if name != "likely"}
-    filled = [at_top.reading[name] for name in FILLED]
-    at_top.reading["likely"].input(told(do.fill_in), [states.lens, at_top.reading["likely"]], filled, **QUIET)
-    at_top.read.click(
-        told(do.read_again),
-        inputs_kwargs={"state": states.lens, **fields},
-        outputs=[*followed, states.lens],
-        show_progress="hidden",
-        api_name="read_as",
-    )
+
+
+def _wire_reading(do: ReadingForm, read: ReadingWidgets, followed: list[Any], states: States) -> None:
+    lens, fields = states.lens, read.fields
+    changed = [fields["columns"], fields["prompt"], fields["labels"]]
+    fields["format"].input(told(do.show_format, visitor=True), [lens, fields["format"]], changed, **QUIET)
+    read.choices.input(told(do.fill_in, visitor=True), [lens, read.choices], list(fields.values()), **QUIET)
+    reads = {"inputs_kwargs": {"state": lens, **fields}, "outputs": followed, "show_progress": "hidden"}
+    read.read.click(told(do.read_again), **reads, api_name="read_as")
+    answered = read.read_choice.click(told(do.read_again), **reads, api_visibility="private")
+    answered.success(told(lambda: gr.update(open=False)), None, read.box, **QUIET)
+
+    def use(extra: str, event: gr.EventData) -> str:
+        return do.use_columns(extra, value_of(event))
+
+    used = read.columns.choose(told(use, visitor=True), fields["extra"], fields["extra"], **QUIET)
+    used.success(told(do.read_again), **reads, api_visibility="private")
+    states.scope.change(told(do.about, visitor=True), lens, read.report, show_progress="hidden", api_name="about")
 
 
 def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:

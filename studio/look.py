@@ -2,7 +2,17 @@
 
 import gradio as gr
 
-from components import bars, chart, conversation, data_table, download, lane_board, memory_bar, progress_bar
+from components import (
+    bars,
+    chart,
+    choice_list,
+    conversation,
+    data_table,
+    download,
+    lane_board,
+    memory_bar,
+    progress_bar,
+)
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
@@ -27,6 +37,7 @@ THEME = gr.themes.Base(
 CSS = (
     conversation.CSS
     + data_table.CSS
+    + choice_list.CSS
     + bars.CSS
     + progress_bar.CSS
     + chart.CSS
@@ -43,6 +54,8 @@ CSS = (
 .qs-head h1 { font-size: 21px; font-weight: 700; margin: 0; letter-spacing: -.01em; }
 .qs-head span { color: var(--body-text-color-subdued); font-size: 13px; }
 .qs-title h3 { margin: 6px 0 0; font-size: 15px; font-weight: 650; }
+#question-words .qs-second { font-size: 14px; color: inherit; margin: 0; }
+.qs-question { border: 1px solid var(--qs-warn); border-radius: 10px; padding: 6px 14px 12px; gap: 8px; }
 .qs-title p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: 13px; }
 .qs-pager { align-items: center; gap: 8px; flex-wrap: wrap; }
 .qs-position { flex: 1 1 160px; color: var(--body-text-color-subdued); font-size: 13px; text-align: center; }
@@ -75,7 +88,7 @@ CSS = (
 /* what has nothing to say takes no room, not even a gap */
 #findings:not(:has(.prose > *)), #memory:not(:has(.prose > *)), #measured:not(:has(.prose > *)),
 #run-alerts:not(:has(.prose > *)), #runs-differ:not(:has(.prose > *)), #answers-figures:not(:has(.prose > *)),
-#answers-notes:not(:has(.prose > *)) { display: none; }
+#answers-notes:not(:has(.prose > *)), #column-uses:not(:has(.prose > *)) { display: none; }
 .qs-differ { overflow-x: auto; font-size: 13px; margin-top: 8px; }
 .qs-differ table { border-collapse: collapse; }
 .qs-differ table, .qs-differ tr { border: 0 !important; }
@@ -90,9 +103,9 @@ CSS = (
 /* fields beside each other whose help is of unequal length end on one line */
 .qs-even > .form { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); }
 #chat-numbers > .form { grid-template-columns: repeat(4, minmax(0, 1fr)); }
-.qs-even > .form > .block, .qs-even > .form > .block > :last-child { display: flex; flex-direction: column; }
-.qs-even > .form > .block > :last-child { flex: 1; }
-.qs-even > .form > .block > :last-child > :last-child { margin-top: auto; }
+:is(.qs-even, .qs-ends) > .form > .block { display: flex; flex-direction: column; }
+:is(.qs-even, .qs-ends) > .form > .block > :last-child { display: flex; flex-direction: column; flex: 1; }
+:is(.qs-even, .qs-ends) > .form > .block > :last-child > :last-child { margin-top: auto; }
 /* until something was asked, the board itself offers questions */
 :has(> #chat-board):not(:has(#chat-board .lb-turn)) > #questions { display: none; }
 #export-part .row, #chat-acts { flex-wrap: wrap; }

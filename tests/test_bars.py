@@ -1,8 +1,8 @@
 import re
 
+from hostile import HOSTILE, Page
 from hypothesis import given
 from hypothesis import strategies as st
-from test_conversation import HOSTILE, Page
 
 from components.bars import bars_svg, key_html
 

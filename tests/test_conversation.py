@@ -1,53 +1,11 @@
 """Whatever stands in the data, the page shows it as text: no tag but our own, no attribute but our own."""
 
-import html.parser
-
 import pytest
+from hostile import TEXT, Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    '"><svg onload=alert(1)>',
-    "' autofocus onfocus='alert(1)",
-    "[click](javascript:alert(1)) ![x](http://host/x.png)",
-    "</div></div><iframe srcdoc='&lt;script&gt;'>",
-    "<!-- comment --> <![CDATA[x]]> <?php ?> &lt;b&gt; &#60;b&#62; &amp",
-    "${alert(1)} {{#each value}} `x`",
-    "مرحبا\n\tline two\r\n 🎈",
-]
-TEXT = st.one_of(st.text(), st.sampled_from(HOSTILE), st.tuples(st.text(), st.sampled_from(HOSTILE)).map("".join))
-
-
-class Page(html.parser.HTMLParser):
-    """What a browser makes of it: tags with their attributes, text, and anything else that is markup."""
-
-    def __init__(self, source: str):
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text, self.open, self.other = "", [], []
-        self.feed(source)
-        self.close()
-        assert not self.open, "every tag is closed"
-        assert not self.other, "no comment, declaration or instruction"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def handle_comment(self, data):
-        self.other.append(data)
-
-    handle_decl = handle_pi = unknown_decl = handle_comment
+from components.conversation import chips_html, conversation_html, empty_html, raw_html, second_html, tokens_html
 
 
 def test_the_reader_sees_what_is_live():
@@ -58,14 +16,16 @@ def test_the_reader_sees_what_is_live():
 
 
 @settings(deadline=None)
-@given(st.lists(st.fixed_dictionaries({"role": TEXT, "content": TEXT}), max_size=4))
+@given(st.lists(st.fixed_dictionaries({"role": TEXT, "content": TEXT}, optional={"loss": st.booleans()}), max_size=4))
 def test_a_conversation_is_shown_word_for_word_and_inert(messages):
     page = Page(conversation_html(messages))
     expected = [("div", {"class": "qs-talk"})]
     for message in messages:
         expected += [("div", {"class": f"qs-turn {message['role']}", "dir": "auto"}), ("small", {})]
+        expected += [("em", {})] * (message.get("loss") is False)
     assert page.tags == expected
-    assert page.text == "".join(message["role"] + message["content"] for message in messages)
+    badge = {False: "not learned"}
+    assert page.text == "".join(m["role"] + badge.get(m.get("loss"), "") + m["content"] for m in messages)
 
 
 @settings(deadline=None)
@@ -89,10 +49,11 @@ def test_tokens_are_shown_piece_by_piece_and_inert(pieces, cut):
 @settings(deadline=None)
 @given(TEXT)
 def test_raw_text_and_empty_notes_are_inert(text):
-    raw, empty = Page(raw_html(text)), Page(empty_html(text))
+    raw, empty, second = Page(raw_html(text)), Page(empty_html(text)), Page(second_html(text))
+    assert second.tags == [("div", {"class": "qs-second"})]
     assert raw.tags == [("div", {"class": "qs-raw", "dir": "auto"})]
     assert empty.tags == [("div", {"class": "qs-empty"})]
-    assert raw.text == empty.text == text
+    assert raw.text == empty.text == second.text == text
 
 
 @settings(deadline=None)

@@ -1,8 +1,8 @@
 import gradio as gr
 import pytest
+from hostile import HOSTILE, Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_conversation import HOSTILE, Page
 
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, table_html, value_of
 

@@ -46,13 +46,15 @@ def dataset(app):
     return next(data.id for data in table.opened_datasets(app.settings) if data.source.kind == "bundled")
 
 
-FORM = {"format": "alpaca", "columns": "", "prompt": "no place for it", "labels": "", "placeholders": ""}
+FORM = {"format": "alpaca", "reasoning": "think", "columns": "", "extra": "", "prompt": "no place for it", "labels": "",
+        "placeholders": ""}  # fmt: skip
 MISUSES = {
     "/open_file": {"upload": "EMPTY FILE"},
     "/open_hub": {"hub_id": "no hub id", "config": "", "split": "", "revision": "", "token": ""},
     "/open_folder": {"name": "../runs"},
     "/choose": {"name": "no-such-data"},
     "/read_as": FORM,
+    "/about": {},
     "/search": {"text": "x" * 3},
     "/count_tokens": {},
     "/find_near_duplicates": {},

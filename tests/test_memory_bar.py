@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from test_conversation import HOSTILE, Page
+from hostile import HOSTILE, Page
 
 from components.memory_bar import memory_html
 

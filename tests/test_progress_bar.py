@@ -1,6 +1,6 @@
 import gradio as gr
 import pytest
-from test_conversation import HOSTILE, Page
+from hostile import HOSTILE, Page
 
 from components.progress_bar import build_progress_bar, gone, running
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
-from core.cli.data import about, told
+from core.cli.reading import print_about, told
 from core.data import subset
 from core.errors import StudioError
 from core.evaluate import process, prompts, result
@@ -131,7 +131,7 @@ class AnswersOpen(_OneEvaluation):
 
     def cli_cmd(self) -> None:
         store, evaluation = self.opened()
-        about(store.settings, result.as_dataset(store, evaluation, told))
+        print_about(store.settings, result.as_dataset(store, evaluation, told))
 
 
 class Answers(BaseModel):

@@ -1,16 +1,17 @@
 """`python -m core data …`: open, look, cut, compare, export, push."""
 
-import shlex
 import sys
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
-from core.data import compare, derive, export, lengths, near, readers, sources, sql_box, subset, table
+from core.cli.reading import listed, print_about, printable, told
+from core.data import compare, export, lengths, near, readers, sources, sql_box, subset, table
 from core.data.export import FileKind
-from core.data.formats import ExportFormat, Reading, by_name
+from core.data.formats import ExportFormat, Reading
 from core.data.recipe import Recipe
+from core.data.report import check_reading
 from core.data.rows import Rows
 from core.data.tokens import TemplateName
 from core.data.view import View
@@ -20,17 +21,6 @@ from core.runs.config import QLoRAConfig
 from core.settings import Settings
 
 
-def printable(text: str) -> str:
-    """Text from data without the control characters that a terminal would obey; line ends and tabs stay."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
-
-
-def told(share: float, words: str) -> None:
-    """Progress on a terminal, nothing into a file."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{words}, {share:.0%}", end="" if share < 1 else "\r\033[K", file=sys.stderr, flush=True)
-
-
 class DataList(BaseModel):
     """Opened data sets and subsets."""
 
@@ -38,7 +28,7 @@ class DataList(BaseModel):
         settings = Settings().prepare()
         subset.ensure_bundled(settings)
         for data in table.opened_datasets(settings):
-            print(f"data set  {data.id}: {data.rows:,} rows, {by_name(data.detected.format).label} ({data.evidence})")
+            print(f"data set  {data.id}: {listed(data)}")
         for cut in subset.subsets(settings):
             print(f"subset    {cut.name}: {cut.in_words()}")
 
@@ -62,72 +52,57 @@ class DataOpen(BaseModel):
             data = sources.open_file(settings, path, told=told)
         else:
             data = sources.open_hub(settings, self.what, self.config, self.split, self.revision, told=told)
-        about(settings, data)
+        print_about(settings, data)
 
 
 class DataRead(Reading):
-    """Read the rows in another way than was detected; cut takes the same options behind --reading."""
+    """Read the rows in another way than was detected; other commands take the same options behind --reading."""
 
     dataset: CliPositionalArg[str] = Field(description="an opened data set")
 
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
-        about(settings, table.find(settings, self.dataset), Reading(**self.model_dump(exclude={"dataset"})))
+        data, reading = table.find(settings, self.dataset), Reading(**self.model_dump(exclude={"dataset"}))
+        check_reading(data, reading)
+        print_about(settings, data, reading)
 
 
 class DataAbout(BaseModel):
-    """What is known of an opened data set: format, counts, complaints with their lines."""
+    """Describe an opened data set: format with its evidence, counts, unused columns, notes, complaints."""
 
     dataset: CliPositionalArg[str] = Field(description="an opened data set")
 
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
-        about(settings, table.find(settings, self.dataset))
+        print_about(settings, table.find(settings, self.dataset))
 
 
-def about(settings: Settings, data: table.Dataset, reading: Reading | None = None) -> None:
-    """Print what is known of a data set read in one way; where no format is sure, the question and the commands."""
-    read = derive.derive(settings, data, reading or data.detected, lambda share: told(share, "Reading the rows"))
-    is_detected = read.reading == data.detected
-    evidence = data.evidence if is_detected else "as you chose"
-    print(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {by_name(read.reading.format).label} ({evidence}).")
-    if is_detected and data.runner_up:
-        print(f"Next likely: {data.runner_up}.")
-    if read.reading.format == "undecided":
-        or_so = "Choose one of these, or name" if data.candidates else "Name"
-        print(f"{or_so} the format and its columns yourself (python -m core data read --help):")
-        for candidate in data.candidates:
-            print(f"  {_command(data, candidate)}")
-    if read.ends_on_user:
-        print(f"{read.ends_on_user:,} end on a user turn: what follows their last answer is left out.")
-    if read.duplicates:
-        print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
-    for reason, count in read.problems.items():
-        print(f"{count:,} cannot be used: {printable(reason)} (row {', '.join(map(str, read.examples[reason]))}).")
-    for name, count in read.unread.items():
-        print(f"The column {printable(name)!r} is not used ({count:,} rows): --extra {shlex.quote(f'{name}=context')}.")
-    for note, count in read.notes.items():
-        print(f"{count:,} rows: {printable(note)}.")
-    for name, count in read.placeholders.items():
-        print(f"{count:,} hold the placeholder {{{{{name}}}}}.")
-    for complaint in data.complaints:
-        print(f"  {printable(complaint)}")
-
-
-def _command(data: table.Dataset, reading: Reading) -> str:
-    columns = (f" --columns {shlex.quote(f'{slot}={name}')}" for slot, name in reading.columns.items())
-    return printable(f"python -m core data read {data.id} --format {reading.format}{''.join(columns)}")
-
-
-class DataRows(View):
-    """A page of rows, searched and sorted."""
+class OneDataset(BaseModel):
+    """An opened data set under one reading."""
 
     dataset: CliPositionalArg[str] = Field(description="an opened data set")
+    reading: Reading | None = Field(None, description="how its rows are read; as detected by default")
+
+    def found(self, settings: Settings) -> tuple[table.Dataset, Reading]:
+        """Return the data set and the reading, which is checked when it was given."""
+        data = table.find(settings, self.dataset)
+        if self.reading:
+            check_reading(data, self.reading)
+        return data, self.reading or data.detected
+
+    def rows(self, settings: Settings, near: Path | None = None) -> Rows:
+        data, reading = self.found(settings)
+        return Rows(settings, data.id, reading, near=near)
+
+
+class DataRows(OneDataset, View):
+    """A page of rows, searched and sorted."""
+
     offset: int = Field(0, ge=0, description="first row")
     size: int = Field(25, ge=1, le=500, description="rows to show")
 
     def cli_cmd(self) -> None:
-        rows = Rows(Settings().prepare(), self.dataset)
+        rows = self.rows(Settings().prepare())
         view = View(**self.model_dump(include=set(View.model_fields)))
         total = rows.count(view)
         if not total:
@@ -141,27 +116,25 @@ class DataRows(View):
             print(f"{record['row']:>6}  {record['split']:<8}  {' '.join(printable(words).split())}"[:160])
 
 
-class DataShow(BaseModel):
+class DataShow(OneDataset):
     """One row as a conversation."""
 
-    dataset: CliPositionalArg[str] = Field(description="an opened data set")
     row: CliPositionalArg[int] = Field(description="its number")
 
     def cli_cmd(self) -> None:
-        record = Rows(Settings().prepare(), self.dataset).row(self.row)
+        record = self.rows(Settings().prepare()).row(self.row)
         if record["problem"]:
             print(f"Cannot be used: {record['problem']}.\n{printable(record['raw'])}")
         for message in record["messages"]:
-            mark = ", not learned" if message.get("loss") is False else ""
-            print(f"[{message['role']}{mark}]\n{printable(message['content'])}\n")
-        for note in record["notes"] or []:
+            silent = ", not learned" if message.get("loss") is False else ""
+            print(f"[{message['role']}{silent}]\n{printable(message['content'])}\n")
+        for note in record["notes"]:
             print(f"Note: {printable(note)}.")
 
 
-class DataLengths(BaseModel):
+class DataLengths(OneDataset):
     """How long the rows are in tokens, how many would be cut, how much padding there would be."""
 
-    dataset: CliPositionalArg[str] = Field(description="an opened data set")
     model: str = Field(embedded.NAME, description="whose tokenizer counts")
     template: TemplateName = Field("auto", description="the chat template")
     max_length: int = Field(QLoRAConfig().max_length, ge=1, description="tokens a row is cut at")
@@ -169,9 +142,9 @@ class DataLengths(BaseModel):
 
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
-        data = table.find(settings, self.dataset)
+        data, reading = self.found(settings)
         tokens = lengths.Tokens(self.model, self.template)
-        path = lengths.count(settings, data, data.detected, tokens, lambda share: told(share, "Counting tokens"))
+        path = lengths.count(settings, data, reading, tokens, lambda share: told(share, "Counting tokens"))
         found = lengths.summary(path, self.max_length, self.batch_size)
         print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} of them in answers")
         print(f"median {found.median:,}, longest {found.longest:,}")
@@ -181,29 +154,26 @@ class DataLengths(BaseModel):
             print(f"{found.refused:,} rows are refused by the template")
 
 
-class DataDuplicates(BaseModel):
+class DataDuplicates(OneDataset):
     """Rows that are almost the same as an earlier one."""
-
-    dataset: CliPositionalArg[str] = Field(description="an opened data set")
 
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
-        data = table.find(settings, self.dataset)
-        path = near.find(settings, data, data.detected, lambda share: told(share, "Comparing rows"))
-        rows = Rows(settings, self.dataset, near=path)
+        data, reading = self.found(settings)
+        path = near.find(settings, data, reading, lambda share: told(share, "Comparing rows"))
+        rows = self.rows(settings, near=path)
         pairs = rows.query("row, near_duplicate_of", {"near"}, after="WHERE near_duplicate_of IS NOT NULL ORDER BY row")
         for row, first in pairs.fetchall():
             print(f"{row:>6}  almost the same as {first}")
 
 
-class DataSQL(BaseModel):
+class DataSQL(OneDataset):
     """One SELECT over the table rows of a data set."""
 
-    dataset: CliPositionalArg[str] = Field(description="an opened data set")
     sql: CliPositionalArg[str] = Field(description="such as: SELECT language, count(*) FROM rows GROUP BY language")
 
     def cli_cmd(self) -> None:
-        answer = sql_box.ask(Rows(Settings().prepare(), self.dataset), self.sql)
+        answer = sql_box.ask(self.rows(Settings().prepare()), self.sql)
         print("\t".join(answer.columns))
         for row in answer.rows:
             print(printable("\t".join("" if cell is None else " ".join(str(cell).split()) for cell in row)))

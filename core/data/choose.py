@@ -46,8 +46,10 @@ def choose(rows: Rows, recipe: Recipe) -> Chosen:
         StudioError: there are fewer usable rows than the recipe asks for, or it is not chosen how rows are read.
     """
     if rows.reading.format == "undecided":
-        evidence = rows.about.evidence
-        raise StudioError(f"{rows.about.source.name!r} cannot be used yet: {evidence}, then create the subset.")
+        raise StudioError(
+            f"{rows.about.source.name!r} cannot be used yet: {rows.about.evidence}, then create the subset. "
+            f"The choices stand at the top of the Data tab and in: python -m core data about {rows.about.id}"
+        )
     chosen = Chosen({}, Counter(rows.derived.problems))
     order = _candidates(rows, recipe, chosen)
     split = dict(rows.query("row, split", set()).fetchall())

@@ -156,13 +156,17 @@ class Rows:
         return frame.sort_values("number_", key=lambda rows: rows.map(place))
 
     def row(self, number: int) -> dict[str, Any]:
-        """Return one whole row: line, raw text, problem, messages, notes. Raises StudioError when there is none."""
+        """Return one whole row: its line, raw text, problem, messages and notes.
+
+        Raises:
+            StudioError: there is no such row.
+        """
         if not 0 <= number < self.about.rows:
             raise StudioError(f"There is no row {number}. Expected 0 to {self.about.rows - 1}.")
-        select = "row, reading.split, rows.line, rows.raw, rows.trouble, reading.problem, messages, notes"
+        select = "row, reading.split, rows.line, rows.raw, rows.trouble, reading.problem, reading.messages, notes"
         found = self.query(select, {"rows"}, {"row": number}, "WHERE row = $row")
         record = found.fetch_arrow_table().to_pylist()[0]
-        return record | {"messages": from_stored(record["messages"])}
+        return record | {"messages": from_stored(record["messages"]), "notes": record["notes"] or []}
 
     def usable(self, wanted: set[int] | None = None) -> Iterator[tuple[int, str, list[Message]]]:
         """(row, split, messages) of every usable row, or of those in `wanted`, in order."""

@@ -19,6 +19,7 @@ from core.evaluate import result
 from core.models import catalogue
 from core.settings import Settings
 from studio.data.lens import Lens, lens_of
+from studio.data.summary import note_chips
 
 VIEWS = ["Conversation", "Tokens", "Raw"]
 NO_ROW = "Click a row to read it as a conversation."
@@ -134,6 +135,8 @@ class Browsing:
             return chosen
         if compared := result.read_first([column.name for column in rows.about.columns]):
             return ["row", *compared]
+        if rows.reading.format == "undecided":
+            return ["row", "prompt", *[n for n in rows.fields if n not in _TITLES][: 2 * _MOST_SOURCE_COLUMNS]]
         used = set(rows.reading.columns.values()) - {rows.reading.columns.get("label")}
         more = [c.name for c in rows.about.columns if c.kind != "text" and c.name in rows.fields and c.name not in used]
         counted = "tokens" if "tokens" in rows.fields else "characters"
@@ -218,8 +221,8 @@ class Browsing:
         if not lens.dataset or opened is None:
             return empty_html(NO_ROW)
         record = lens.rows(self.settings).row(opened)
-        facts = [(f"Row {opened:,}", f"{record['split']}, line {record['line']:,}", False)]
-        facts += [("note", note, False) for note in record["notes"] or []]
+        where = f"{record['split']}, line {record['line']:,}"
+        facts = [(f"Row {opened:,}", where, False), *note_chips(record["notes"])]
         if view == "Raw":
             return chips_html(facts) + raw_html(record["raw"])
         if record["problem"]:

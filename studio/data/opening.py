@@ -1,4 +1,4 @@
-"""The top of the Data tab: open a data set, say how its rows are read."""
+"""The top of the Data tab: open a data set from a file, a folder or the Hub."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,17 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from components.conversation import chips_html, empty_html
 from components.progress_bar import ProgressBar, build_progress_bar, gone
 from core import access
-from core.data import derive, readers, sources, table, tasks
+from core.data import derive, readers, sources, table
 from core.errors import StudioError
 from core.jobs import Job, Jobs
 from core.limits import Limits
 from core.quotas import Quotas
 from core.settings import Settings, inside
-from studio.data.lens import lens_of
-from studio.data.reading_form import build_reading_form, fill_in, form_values, question_html, reading_of, report_chips
 from studio.following import follow
 from studio.told import info, warn
 
@@ -55,16 +52,14 @@ class Opening:
         def opened(done: Job) -> list[Any]:
             data = done.result
             about = derive.derive(self.settings, data, data.detected)
+            title = f"Opened {data.source.name}"
             if data.detected.format == "undecided":
-                warn(f"{data.evidence[0].upper()}{data.evidence[1:]}, under “How the rows are read”.",
-                     title=f"Opened {data.source.name}")  # fmt: skip
+                warn("No format is sure. Answer the question below; no row is usable until then.", title=title)
             elif not about.usable:
                 reason = next(iter(about.problems), "no text")
-                warn(f"No row can be used as it is read now ({reason}). Choose another reading below.",
-                           title=f"Opened {data.source.name}")  # fmt: skip
+                warn(f"No row can be used as it is read now ({reason}). Choose another reading below.", title=title)
             else:
-                info(f"{data.rows:,} rows, {about.usable:,} usable: {data.evidence}.",
-                        title=f"Opened {data.source.name}")  # fmt: skip
+                info(f"{data.rows:,} rows, {about.usable:,} usable: {data.evidence}.", title=title)
             return [gr.update(choices=self.choices(), value=data.id)]
 
         yield from follow(job, 1, opened)
@@ -101,62 +96,6 @@ class Opening:
         else:
             yield [*gone(), None, gr.skip()]
 
-    def fill_in(self, state: dict, likely: str | None) -> list[Any]:
-        """Fill the form in with one of the likely readings."""
-        return fill_in(self.settings, state, likely)
-
-    def read_again(self, state: dict, **values: Any) -> Iterator[list[Any]]:
-        """Read the rows as the form says."""
-        lens = lens_of(state)
-        data = lens.data(self.settings)
-        reading = reading_of(values)
-        derive.refuse_unknown_names(data, reading)
-        job = self.jobs.start(
-            f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
-        )
-
-        def ended(done: Job) -> list[Any]:
-            view = lens.view.model_copy(update={"filters": []})
-            return [lens.model_copy(update={"reading": reading, "view": view}).model_dump()]
-
-        yield from follow(job, 1, ended)
-
-    def summary(self, state: dict) -> str:
-        """What is in the data set, as chips."""
-        lens = lens_of(state)
-        if not lens.dataset:
-            return empty_html("Open a data set: choose one above, upload a file, or name one on the Hub.")
-        about = lens.data(self.settings)
-        read = derive.derive(self.settings, about, lens.read_as(self.settings))
-        chips = [(f"{about.rows:,}", "rows", False), (f"{read.usable:,}", "usable", False)]
-        chips += [(f"{count:,}", split, False) for split, count in about.splits.items() if len(about.splits) > 1]
-        chips += report_chips(about, read)
-        if read.ends_on_user:
-            chips.append((f"{read.ends_on_user:,}", "end on a user turn: trained up to their last answer", False))
-        if read.duplicates:
-            chips.append((f"{read.duplicates:,}", "exact duplicates", True))
-        is_undecided = read.reading.format == "undecided"  # the question says why no row can be used
-        for reason, count in () if is_undecided else read.problems.items():
-            rows = ", ".join(map(str, read.examples.get(reason, [])[:3]))
-            chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{', …' if count > 3 else ''})", True))
-        if read.placeholders:
-            names = ", ".join(f"{{{{{name}}}}}" for name in list(read.placeholders)[:5])
-            chips.append(("{{ }}", f"placeholders to fill under “How the rows are read”: {names}", True))
-        chips += [("!", words, True) for words in about.complaints[:3]]
-        if len(about.complaints) > 3:
-            chips.append((f"{len(about.complaints) - 3:,}+", "more complaints: python -m core data about", True))
-        return question_html(about, read) + chips_html(chips)
-
-    def reading_fields(self, state: dict) -> list[Any]:
-        """Return updates of the form of the reading, in the order of its widgets."""
-        return form_values(self.settings, state)
-
-    def shows_form(self, state: dict) -> Any:
-        """Open the form where the rows cannot be used before it is filled in."""
-        lens = lens_of(state)
-        is_open = bool(lens.dataset) and lens.read_as(self.settings).format == "undecided"
-        return gr.update(open=True) if is_open else gr.skip()
-
 
 @dataclass(frozen=True)
 class OpeningWidgets:
@@ -168,9 +107,6 @@ class OpeningWidgets:
     open_folder: gr.Button
     bar: ProgressBar
     summary: gr.HTML
-    reading: dict[str, gr.components.Component]
-    read: gr.Button
-    shown_form: gr.Accordion
 
 
 def build_opening() -> OpeningWidgets:
@@ -192,11 +128,7 @@ def build_opening() -> OpeningWidgets:
             open_folder = gr.Button("Open the folder", elem_id="open-folder-button")
     bar = build_progress_bar("opening")
     summary = gr.HTML(elem_id="data-summary", padding=False)
-    with gr.Accordion("How the rows are read", open=False, elem_id="reading") as shown_form:
-        form = build_reading_form()
-    return OpeningWidgets(
-        dataset, upload, hub, open_hub, folder, open_folder, bar, summary, form.widgets, form.read, shown_form
-    )
+    return OpeningWidgets(dataset, upload, hub, open_hub, folder, open_folder, bar, summary)
 
 
 def _hub_fields() -> dict[str, gr.Textbox]:

@@ -1,127 +1,191 @@
-"""The form "How the rows are read": the question where no format is sure, the format, its columns, and all others."""
+"""How the rows of a data set are read: the question where no format is sure, the form, the columns that nothing reads.
 
+A choice fills the form in; one more click reads the rows as the form says.
+"""
+
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from components.conversation import chips_html
+from components.choice_list import Choice, build_choice_list, choices_html
+from components.conversation import second_html
 from components.model_form import given
-from core.data import derive, formats
-from core.data.derive import Derived
+from core.data import derive, formats, tasks
 from core.data.formats import Reading, by_name
-from core.data.table import Dataset
+from core.data.report import (
+    ColumnUse,
+    Report,
+    candidates,
+    check_reading,
+    column_names,
+    column_uses,
+    names_in_words,
+    report,
+)
 from core.errors import StudioError
+from core.jobs import Job, Jobs
 from core.settings import Settings
 from studio.data.lens import lens_of
+from studio.following import follow
 
+FIELDS = ("format", "reasoning", "columns", "extra", "prompt", "labels", "placeholders")
+SHOWN_COLUMNS = 20
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
-# One widget for each use of a column that the format does not read, and the use it stands for in `Reading.extra`.
-_USES = {"context_columns": "context", "system_columns": "system", "ignored_columns": "ignore"}
-_SHOWN_NOTES = 6
-_SHOWN_UNREAD = 12
+_REASONING = [("learn it, in <think> tags", "think"), ("leave it out", "leave out")]
+_USES = [("not used", ""), ("context", "context"), ("system prompt", "system"), ("ignore", "ignore")]
+_USES_HELP = "Context is added to the first question. Ignore leaves a column out and hides its note."
+_ABOUT = {name: field.description for name, field in Reading.model_fields.items()}
 
 
-def reading_of(values: dict[str, Any]) -> Reading:
-    """Return the reading that the form's fields give.
+class ReadingForm:
+    """Event handlers of the form. They hold no widgets, so tests call them directly."""
 
-    Raises:
-        StudioError: no format is chosen.
-        pydantic.ValidationError: a field does not fit.
-    """
-    if not values.get("format"):
-        raise StudioError("No format is chosen. Choose a likely reading, or one under “Read as”.")
-    extra = {column: use for name, use in _USES.items() for column in values.pop(name, None) or []}
-    return Reading(**given(values), extra=extra)
+    def __init__(self, settings: Settings, jobs: Jobs):
+        self.settings, self.jobs = settings, jobs
+
+    # The question
+
+    def question(self, state: dict) -> list[Any]:
+        """Return updates of the question: its block, its text, the choices, the form's accordion."""
+        lens = lens_of(state)
+        if not lens.dataset:
+            return [gr.update(visible=False), "", gr.update(choices=[], value=None), gr.skip()]
+        data, reading = lens.data(self.settings), lens.read_as(self.settings)
+        if reading.format != "undecided":
+            # The form of another data set is closed; a form that was just used stays as it is.
+            box = gr.skip() if lens.reading else gr.update(open=False)
+            return [gr.update(visible=False), "", gr.update(choices=[], value=None), box]
+        found = [
+            (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(place))
+            for place, one in enumerate(candidates(self.settings, data))
+        ]
+        words = f"{data.evidence[0].upper()}{data.evidence[1:]}. No row counts as usable until then."
+        if not found:
+            words += " Choose a format and name its columns below."
+        return [
+            gr.update(visible=True),
+            second_html(words),
+            gr.update(choices=found, value=None, visible=bool(found)),
+            gr.update(open=True),
+        ]
+
+    def fill_in(self, state: dict, place: str | None) -> list[Any]:
+        """Fill the form in from a candidate of the question."""
+        found = candidates(self.settings, lens_of(state).data(self.settings))
+        if place not in map(str, range(len(found))):
+            raise StudioError(f"There is no choice {place!r}. Choose one of those shown.")
+        return self._filled(state, found[int(place)].reading)
+
+    # The form
+
+    def fields(self, state: dict) -> list[Any]:
+        """Return updates of the form: the reading as it is now."""
+        lens = lens_of(state)
+        return self._filled(state, lens.read_as(self.settings)) if lens.dataset else [gr.skip()] * len(FIELDS)
+
+    def _filled(self, state: dict, reading: Reading) -> list[Any]:
+        lens = lens_of(state)
+        data = lens.data(self.settings)
+        found = derive.derive(self.settings, data, lens.read_as(self.settings)).placeholders
+        undecided, labelled = reading.format == "undecided", reading.format == "label"
+        return [
+            None if undecided else reading.format,
+            reading.reasoning,
+            gr.update(value=_lines(reading.columns), info=self._columns_info(state, reading.format)),
+            _lines(reading.extra),
+            gr.update(value=reading.prompt, visible=labelled),
+            gr.update(value=_lines(reading.labels), visible=labelled),
+            _lines({**dict.fromkeys(found, ""), **reading.placeholders}),
+        ]
+
+    def show_format(self, state: dict, form: str | None) -> list[Any]:
+        """Return updates of columns, prompt and labels for another format; what it does not read is emptied."""
+        labelled = form == "label"
+        default = Reading.model_fields["prompt"].default
+        return [
+            gr.update(info=self._columns_info(state, form)),
+            gr.update(visible=True) if labelled else gr.update(value=default, visible=False),
+            gr.update(visible=True) if labelled else gr.update(value="", visible=False),
+        ]
+
+    def _columns_info(self, state: dict, form: str | None) -> str:
+        """Return the help of the columns: the parts of a format and the columns of the data set."""
+        lens = lens_of(state)
+        slots = by_name(form).slots if form else {}
+        words = [_ABOUT["columns"]]
+        words += [f"Parts: {', '.join(slots)}."] * bool(slots)
+        if lens.dataset:
+            words.append(f"Columns: {names_in_words(column_names(self.settings, lens.data(self.settings)))}.")
+        return " ".join(words)
+
+    def read_again(self, state: dict, **values: Any) -> Iterator[list[Any]]:
+        """Read the rows as the form says; /about reports what was not used."""
+        lens = lens_of(state)
+        data = lens.data(self.settings)
+        if not values.get("format"):
+            raise StudioError("No format is chosen. Choose how the rows are read, or a format under “Read as”.")
+        reading = Reading(**given(values))
+        # The form offers the names of placeholders with nothing behind them: those stay as they are in the rows.
+        reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
+        check_reading(data, reading)
+        job = self.jobs.start(
+            f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
+        )
+
+        def ended(done: Job) -> list[Any]:
+            view = lens.view.model_copy(update={"filters": []})
+            return [lens.model_copy(update={"reading": reading, "view": view}).model_dump()]
+
+        yield from follow(job, 1, ended)
+
+    # The columns that the format does not read
+
+    def column_list(self, state: dict) -> str:
+        """Return the columns that the format does not read, each with its use."""
+        lens = lens_of(state)
+        if not lens.dataset:
+            return ""
+        data = lens.data(self.settings)
+        read = derive.derive(self.settings, data, lens.read_as(self.settings))
+        found = column_uses(self.settings, data, read)
+        if not found:
+            return ""
+        shown = [
+            Choice(column.name, _note(column), column.use or "", warn=column.use is None and column.is_text)
+            for column in found[:SHOWN_COLUMNS]
+        ]
+        more = len(found) - len(shown)
+        rest = f"{more:,} more columns are not shown; name them under “Other columns”. " if more > 0 else ""
+        unread = sum(column.use is None for column in found)
+        title = f"{unread:,} column{'s' * (unread != 1)} not used" if unread else "Other columns"
+        return choices_html(title, shown, _USES, rest + _USES_HELP)
+
+    def use_columns(self, extra: str, changes: Any) -> str:
+        """Return the form's lines of other columns with the changes of the list."""
+        if not isinstance(changes, dict):
+            raise StudioError(f"Expected an object of column and use (given: {str(changes)[:80]!r}).")
+        uses = Reading(format="text", extra=extra).extra | changes
+        return _lines({name: use for name, use in uses.items() if use})
+
+    # For programs
+
+    def about(self, state: dict) -> dict[str, Any]:
+        """Report how the chosen data set is read: evidence or question, candidates, unused columns, notes, problems."""
+        lens = lens_of(state)
+        if not lens.dataset:
+            raise StudioError("No data set is chosen. Choose one first: /choose.")
+        data = lens.data(self.settings)
+        found: Report = report(self.settings, data, derive.derive(self.settings, data, lens.read_as(self.settings)))
+        return json.loads(found.model_dump_json())
 
 
-def question_html(data: Dataset, read: Derived) -> str:
-    """Return the question to be answered before any row can be used; "" where the format is known."""
-    if read.reading.format != "undecided":
-        return ""
-    words = f"{data.evidence}, under “How the rows are read”. Until then no row counts as usable."
-    return chips_html([("How are the rows read?", words[0].upper() + words[1:], True)])
-
-
-def report_chips(data: Dataset, read: Derived) -> list[tuple[str, str, bool]]:
-    """Return chips about the format, the columns that nothing reads, and what was changed on the way."""
-    is_detected = read.reading == data.detected
-    evidence = data.evidence if is_detected else "as you chose"
-    chips = [(by_name(read.reading.format).label, evidence, False)] if read.reading.format != "undecided" else []
-    if is_detected and data.runner_up:
-        chips.append(("likeliest" if read.reading.format == "undecided" else "next likely", data.runner_up, False))
-    if read.unread:
-        names = list(read.unread)
-        shown = ", ".join(f"{name} ({read.unread[name]:,} rows)" for name in names[:_SHOWN_UNREAD])
-        more = f" and {len(names) - _SHOWN_UNREAD:,} more" if len(names) > _SHOWN_UNREAD else ""
-        words = f"not used: {shown}{more}. Choose a use for them under “How the rows are read”"
-        chips.append((f"{len(names):,} column{'s' * (len(names) != 1)}", words, True))
-    chips += [(f"{count:,}", f"rows: {note}", False) for note, count in list(read.notes.items())[:_SHOWN_NOTES]]
-    if len(read.notes) > _SHOWN_NOTES:
-        chips.append((f"{len(read.notes) - _SHOWN_NOTES:,}", "more notes: python -m core data about", False))
-    return chips
-
-
-def form_values(settings: Settings, state: dict) -> list[Any]:
-    """Return updates of the form's widgets, in the order of WIDGETS.
-
-    Where no format is sure the fields hold the likeliest reading, so that one click takes it.
-    """
-    lens = lens_of(state)
-    if not lens.dataset:
-        return [gr.skip()] * len(WIDGETS)
-    data, reading = lens.data(settings), lens.read_as(settings)
-    found = derive.derive(settings, data, reading)
-    is_undecided = reading.format == "undecided"
-    shown = data.candidates[0] if is_undecided and data.candidates else reading
-    likely = _likely_choices(data)
-    chosen = next((text for _, text in likely if text == shown.model_dump_json()), None)
-    values = {"likely": gr.update(choices=likely, value=chosen, visible=len(likely) > 1)} | _fields(data, shown)
-    values["reasoning"] = reading.reasoning
-    values["placeholders"] = _lines({**dict.fromkeys(found.placeholders, ""), **reading.placeholders})
-    every = [column.name for column in data.columns] + data.nested
-    others = every if is_undecided else [*found.unread, *(name for name in reading.extra if name not in found.unread)]
-    for name, use in _USES.items():
-        used = [column for column, chosen_use in reading.extra.items() if chosen_use == use]
-        values[name] = gr.update(choices=others, value=used, visible=bool(others))
-    return [values[name] for name in WIDGETS]
-
-
-FILLED = ("format", "columns", "prompt", "labels")  # by a likely reading
-
-
-def fill_in(settings: Settings, state: dict, likely: str | None) -> list[Any]:
-    """Return updates of the fields in FILLED that hold one of the likely readings."""
-    if not likely:
-        return [gr.skip()] * len(FILLED)
-    values = _fields(lens_of(state).data(settings), Reading.model_validate_json(likely))
-    return [values[name] for name in FILLED]
-
-
-def _fields(data: Dataset, reading: Reading) -> dict[str, Any]:
-    is_label = reading.format == "label"
-    return {
-        "format": reading.format if reading.format != "undecided" else None,
-        "columns": gr.update(value=_lines(reading.columns), info=_columns_help(reading, data)),
-        "prompt": gr.update(value=reading.prompt, visible=is_label),
-        "labels": gr.update(value=_lines(reading.labels), visible=is_label),
-    }
-
-
-def _likely_choices(data: Dataset) -> list[tuple[str, str]]:
-    choices = []
-    for reading in data.candidates:
-        columns = ", ".join(f"{slot} = {name}" for slot, name in reading.columns.items())
-        label = by_name(reading.format).label
-        choices.append((f"{label}: {columns}" if columns else label, reading.model_dump_json()))
-    return choices
-
-
-def _columns_help(reading: Reading, data: Dataset) -> str:
-    parts = ", ".join(by_name(reading.format).slots) or "none yet"
-    names = [column.name for column in data.columns] + data.nested
-    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-    return f"{Reading.model_fields['columns'].description} Parts: {parts}. Columns: {shown}."
+def _note(column: ColumnUse) -> str:
+    rows = "" if column.rows is None else f"{column.rows:,} row{'s' * (column.rows != 1)}"
+    kind = "" if column.is_text else "list or object" if column.kind == "nested" else column.kind
+    return ", ".join(part for part in (rows, kind) if part)
 
 
 def _lines(pairs: dict[str, str]) -> str:
@@ -129,56 +193,48 @@ def _lines(pairs: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class ReadingForm:
-    """Attributes:
-    widgets: by name, in the order of WIDGETS.
-    read: the button that reads the rows as the form says.
-    """
-
-    widgets: dict[str, gr.components.Component]
+class ReadingWidgets:
+    question: gr.Column
+    words: gr.HTML
+    choices: gr.Radio
+    read_choice: gr.Button
+    columns: gr.HTML
+    box: gr.Accordion
+    fields: dict[str, gr.components.Component]
     read: gr.Button
+    report: gr.JSON
 
 
-WIDGETS = ("likely", "format", "columns", *_USES, "reasoning", "prompt", "labels", "placeholders")
+def build_reading_form() -> ReadingWidgets:
+    with gr.Column(visible=False, elem_id="reading-question", elem_classes="qs-question") as question:
+        gr.HTML("<h3>How should these rows be read?</h3>", padding=False, elem_classes="qs-title")
+        words = gr.HTML(padding=False, elem_id="question-words")
+        choices = gr.Radio([], label="Readings", show_label=False, container=False, elem_id="question-choices")
+        read_choice = gr.Button("Read the rows this way", variant="primary", elem_id="read-choice")
+    columns = build_choice_list("column-uses")
+    with gr.Accordion("How the rows are read", open=False, elem_id="reading") as box:
+        fields = _fields()
+        read = gr.Button("Read the rows so", elem_id="read-again")
+    return ReadingWidgets(question, words, choices, read_choice, columns, box, fields, read, gr.JSON(visible=False))
 
 
-def build_reading_form() -> ReadingForm:
-    """Build the form in the layout that is open."""
-    about = {name: field.description for name, field in Reading.model_fields.items()}
+def _fields() -> dict[str, gr.components.Component]:
     titles = {name: field.title for name, field in Reading.model_fields.items()}
-    likely = gr.Dropdown(
-        [], label="Likely readings", filterable=False,
-        info="Formats that fit the first rows, the likeliest first. A choice fills the fields in.",
-        visible=False, elem_id="field-likely",
-    )  # fmt: skip
-    with gr.Row():
-        widgets: dict[str, gr.components.Component] = {
-            "likely": likely,
+    with gr.Row(elem_classes="qs-ends"):
+        fields: dict[str, gr.components.Component] = {
             "format": gr.Dropdown(
-                _FORMATS, label=titles["format"], info=about["format"], filterable=False, elem_id="field-format"
+                _FORMATS, value=None, label=titles["format"], info=_ABOUT["format"], filterable=False,
+                elem_id="field-format",
             ),
-            "columns": _text("columns", titles, about),
-        }
-    with gr.Row():
-        for name, label, info in (
-            ("context_columns", "Put behind the question", "Columns that belong to what is asked."),
-            ("system_columns", "Put into the system prompt", "Columns that say how to answer."),
-            ("ignored_columns", "Leave out", "Columns that are not meant to be learned; no longer reported."),
-        ):
-            widgets[name] = gr.Dropdown(
-                [], multiselect=True, label=label, info=info, visible=False, min_width=200, elem_id=f"field-{name}"
-            )
-    with gr.Row():
-        choices = [("in <think> tags before the answer", "think"), ("left out", "leave out")]
-        widgets["reasoning"] = gr.Dropdown(
-            choices, label=titles["reasoning"], info=about["reasoning"], filterable=False, elem_id="field-reasoning"
-        )
-        for name in ("prompt", "labels", "placeholders"):
-            widgets[name] = _text(name, titles, about, visible=name == "placeholders")
-    return ReadingForm({name: widgets[name] for name in WIDGETS}, gr.Button("Read the rows", elem_id="read-again"))
-
-
-def _text(name: str, titles: dict[str, Any], about: dict[str, Any], visible: bool = True) -> gr.Textbox:
-    return gr.Textbox(
-        label=titles[name], info=about[name], lines=3, max_lines=8, elem_id=f"field-{name}", visible=visible
-    )
+            "reasoning": gr.Dropdown(
+                _REASONING, value="think", label=titles["reasoning"], info=_ABOUT["reasoning"], filterable=False,
+                elem_id="field-reasoning",
+            ),
+        }  # fmt: skip
+    with gr.Row(elem_classes="qs-ends"):
+        for name in FIELDS[2:]:
+            fields[name] = gr.Textbox(
+                label=titles[name], info=_ABOUT[name], lines=3, max_lines=8, elem_id=f"field-{name}",
+                visible=name not in ("prompt", "labels"), min_width=240,
+            )  # fmt: skip
+    return fields

@@ -36,13 +36,14 @@ def test_labels_become_answers_by_a_template(page, server, tmp_path):
     path.write_text("review,stars\n" + "".join(f"a film of number {i} and length,{i % 2}\n" for i in range(60)))
     upload(page, path)
     position(page, "of 60")
-    # no format is sure: the page asks, opens the form and fills in the likeliest reading
-    page.get_by_text("How are the rows read?").wait_for()
-    page.get_by_text("'stars' may be").first.wait_for()
+    # no format is sure: the page asks, opens the form, and fills in the reading that is chosen
+    page.locator("#question-words").get_by_text("'stars' may be").wait_for()
+    page.locator("#question-choices label", has_text="text with a label").click()
+    page.wait_for_function("document.querySelector('#field-columns textarea').value.includes('stars')")
     page.locator("#field-prompt textarea").fill("{text}\n\nGood or bad?")
     page.locator("#field-labels textarea").fill("1 = good\n0 = bad")
     page.locator("#read-again").click()
-    page.get_by_text("as you chose").wait_for()
+    page.get_by_text("chosen by you").wait_for()
     page.locator("#rows tbody tr").nth(1).click()
     page.locator("#row-shown .qs-turn.assistant").get_by_text("good").wait_for()
 

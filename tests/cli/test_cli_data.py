@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -54,7 +55,65 @@ def test_rows_are_read_in_another_way(ok, opened):
     said = ok(
         "data", "read", opened(THIRTY), "--format", "label", "--columns", '{"text": "instruction", "label": "kind"}'
     )
-    assert "30 usable, text with a label (as you chose)" in said
+    assert "30 usable, text with a label (chosen by you)" in said
+
+
+DOLLY = [{"instruction": f"ask {n}", "context": f"text {n}", "response": f"say {n}", "category": "ab"[n % 2]} for n in
+         range(40)]  # fmt: skip
+PAIRS = [{"prompt": [f"ask {n}", f"say {n}"], "number": n} for n in range(6)]
+
+
+def commands(said):
+    """The commands that an output offers, as words after `python -m core`."""
+    found = [line[line.index("python -m core") :] for line in said.splitlines() if "python -m core" in line]
+    return [shlex.split(line)[3:] for line in found]
+
+
+def test_undecided_data_set_asks_and_every_command_that_it_offers_works(ok, say, opened):
+    dataset = opened(PAIRS)
+    said = ok("data", "about", dataset)
+    assert f"{dataset}: 6 rows, 0 usable, not chosen yet." in said
+    assert "The column 'prompt' is a list of texts" in said
+    assert "messages (messages = prompt): 6 of the first 6 rows usable" in said
+    assert f"{dataset}: 6 rows, not chosen yet (see the choices: python -m core data about {dataset})" in ok(
+        "data", "list"
+    )
+    code, _, err = say("data", "cut", dataset, "x")
+    assert code == 2
+    assert "cannot be used yet: no format is sure" in err
+    [words] = commands(err)
+    assert ok(*words) == said
+    [words] = commands(said)
+    after = ok(*words)
+    assert "6 usable, messages (chosen by you)" in after
+    assert "The column 'number' is not used (6 rows, number)." in after
+    *_, cut = commands(after)
+    assert "6 rows" in ok(*[word if word != "NAME" else "six" for word in cut], "--held-out-share", 0)
+
+
+def test_unused_column_is_named_and_used_by_the_command_that_is_offered(ok, opened):
+    dataset = opened(DOLLY)
+    said = ok("data", "about", dataset)
+    assert "Second choice: text with a label: " in said
+    assert "The column 'category' is not used (40 rows)." in said
+    [words] = commands(said)
+    assert words[-2:] == ["--extra", "category=context"]
+    after = ok(*words)
+    assert "is not used" not in after
+    reading = commands(after)[-1][-1]
+    assert ok("data", "show", dataset, 1, "--reading", reading) == (
+        "[user]\nask 1\n\ntext 1\n\nb\n\n[assistant]\nsay 1\n\n"
+    )
+    assert ok("data", "show", dataset, 1).endswith("Note: the column 'category' is not used.\n")
+
+
+def test_notes_are_counted_and_an_answer_without_loss_is_marked(ok, opened):
+    turns = [*talk("a", "bad"), *talk("b", "good")]
+    turns[1]["weight"] = 0
+    dataset = opened([{"messages": turns}] * 2, "weights.jsonl")
+    assert "[assistant, not learned]\nbad\n" in ok("data", "show", dataset, 0)
+    dataset = opened([{"prompt": "a", "chosen": "b", "rejected": "c"}] * 2, "pairs.jsonl")
+    assert "Note in 2 rows: the rejected answer is not trained." in ok("data", "about", dataset)
 
 
 def test_rows_pages_through_the_table(ok, opened):
@@ -134,6 +193,12 @@ MISTAKES = {
     "an empty file": (["open", "{tmp}/empty.jsonl"], "empty"),
     "a file that is not there": (["open", "{tmp}/none.jsonl"], "There is no file"),
     "a folder": (["open", "{tmp}/folder.jsonl"], "no folder that datasets saved"),
+    "a part that the format lacks": (["read", "{keeper}", "--format", "text", "--columns", "x=text"], "no part 'x'"),
+    "a column that is not there": (["read", "{keeper}", "--format", "text", "--extra", "x=context"], "no column 'x'"),
+    "a use that there is none of": (["read", "{keeper}", "--format", "text", "--extra", "text=prompt"], "'context'"),
+    "no format": (["read", "{keeper}", "--format", "undecided"], "No format is chosen"),
+    "a cut by a column that is not there": (
+        ["cut", "{keeper}", "x", "--reading", '{{"format": "text", "columns": {{"text": "x"}}}}'], "no column 'x'"),
     "no Hub id": (["open", "nothing-like-this"], "owner/name"),
     "rows of an unknown data set": (["rows", "nope"], "no open data set 'nope'"),
     "rows of a path": (["rows", "../x"], "'../x' cannot be used"),

@@ -1,5 +1,3 @@
-import html
-
 import gradio as gr
 import pytest
 from datasets import Dataset
@@ -7,9 +5,7 @@ from opened import lines, talk
 
 from core.data import table
 from core.errors import StudioError
-from studio.data.lens import Lens
 from studio.data.opening import Opening
-from studio.data.reading_form import WIDGETS
 
 
 @pytest.fixture
@@ -41,10 +37,18 @@ def test_who_opens_another_file_meanwhile_gets_their_own(do, tmp_path, toasts):
 
 def test_one_that_nobody_can_use_yet_is_opened_with_a_warning(do, tmp_path, toasts):
     path = tmp_path / "odd.jsonl"
-    path.write_text(lines([{"messages": [{"role": "user", "content": "alone"}]}] * 2))
+    path.write_text(lines([{"prompt": "a", "completion": "b", "label": False}] * 2))
     *_, last = do.open_file(str(path))
     assert last[-1]["value"].startswith("odd-")
-    assert "No row can be used as it is read now (no answer)" in toasts[0]
+    assert "No row can be used as it is read now (labelled as a bad answer)" in toasts[0]
+
+
+def test_undecided_file_opens_with_the_question_named_in_the_toast(do, tmp_path, toasts):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(lines([{"prompt": ["a", "b"], "id": i} for i in range(3)]))
+    *_, last = do.open_file(str(path))
+    assert last[-1]["value"].startswith("pairs-")
+    assert "Answer the question below" in toasts[0]
 
 
 @pytest.mark.parametrize(
@@ -85,40 +89,3 @@ def test_the_newest_data_set_is_chosen_on_load(do, data):
     dataset, _ = do.on_load()
     assert dataset["value"] == data.id
     assert next(do.reattach())[-1] == gr.skip()
-
-
-def test_what_is_in_it_stands_in_chips(do, state):
-    said = html.unescape(do.summary(state))
-    for words in ("<b>60</b> rows", "<b>59</b> usable", "exact duplicates", "cannot be used: no answer (row 7)"):
-        assert words in said
-    assert "Open a data set" in do.summary(Lens().model_dump())
-
-
-def test_rows_are_read_again_as_the_form_says(do, settings, state, data):
-    form = {"format": "label", "columns": "text = kind\nlabel = score", "prompt": "{text}?", "labels": "1 = one"}
-    *_, last = do.read_again(state, **form, placeholders="")
-    lens = Lens.model_validate(last[-1])
-    assert lens.rows(settings).row(1)["messages"] == talk("b?", "one")
-    fields = dict(zip(WIDGETS, do.reading_fields(last[-1]), strict=True))
-    assert fields["format"] == "label"
-    assert fields["prompt"]["visible"]
-    assert fields["columns"]["value"] == form["columns"]
-
-
-@pytest.mark.parametrize(
-    ("columns", "why"),
-    [("text = nope", "no column 'nope'"), ("nope = kind", "has no part 'nope'. Its parts are: text, label")],
-)
-def test_columns_that_are_not_there_are_refused(do, state, columns, why):
-    form = {"format": "label", "columns": columns, "prompt": "", "labels": "", "placeholders": ""}
-    with pytest.raises(StudioError, match=why):
-        list(do.read_again(state, **form))
-
-
-def test_unfilled_placeholders_are_offered_to_be_filled(do, settings, tmp_path):
-    from opened import opened
-
-    data = opened(settings, tmp_path, [{"messages": talk("Hello {{name}}", "b")}])
-    state = Lens(dataset=data.id).model_dump()
-    assert do.reading_fields(state)[-1] == "name = "
-    assert "{{name}}" in do.summary(state)

@@ -2,8 +2,8 @@ import re
 import shutil
 
 import pytest
+from hostile import Page
 from run_events import EVENTS, HOSTILE
-from test_conversation import Page
 
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label

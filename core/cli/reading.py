@@ -1,0 +1,104 @@
+"""How a data set is read, on a terminal: the report of `core.data.report` with the exact next command."""
+
+import json
+import shlex
+import sys
+
+from core.data import derive
+from core.data.formats import Reading, by_name
+from core.data.report import ColumnUse, Report, report
+from core.data.table import Dataset
+from core.settings import Settings
+
+_SHOWN_COLUMNS = 20
+_SHOWN_NOTES = 20
+
+
+def printable(text: str) -> str:
+    """Return text from data without the control characters that a terminal would obey; line ends and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def told(share: float, words: str) -> None:
+    """Show progress on a terminal; write nothing into a file."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{words}, {share:.0%}", end="" if share < 1 else "\r\033[K", file=sys.stderr, flush=True)
+
+
+def listed(data: Dataset) -> str:
+    """Return a data set's line in a list."""
+    words = f"{data.rows:,} rows, {by_name(data.detected.format).label}"
+    if data.detected.format == "undecided":
+        return f"{words} (see the choices: python -m core data about {data.id})"
+    return printable(f"{words} ({data.evidence})")
+
+
+def read_command(dataset: str, reading: Reading) -> str:
+    """Return the command that reads a data set in one way."""
+    words = ["python", "-m", "core", "data", "read", dataset, "--format", reading.format]
+    for name, value in reading.model_dump(exclude={"format"}, exclude_defaults=True).items():
+        pairs = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+        plain = isinstance(value, dict) and len(value) == 1 and all(text.isidentifier() for text in _texts(value))
+        words += [f"--{name}", "=".join(_texts(value)) if plain else pairs]
+    return printable(shlex.join(words))
+
+
+def _texts(value: dict[str, str]) -> list[str]:
+    return [text for pair in value.items() for text in pair]
+
+
+def print_about(settings: Settings, data: Dataset, reading: Reading | None = None) -> None:
+    """Print what is known of a data set under a reading; as it was detected by default."""
+    read = derive.derive(settings, data, reading or data.detected, lambda share: told(share, "Reading the rows"))
+    about = report(settings, data, read)
+    words = "" if about.undecided else f" ({about.evidence})"
+    print(printable(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {about.label}{words}."))
+    if about.undecided:
+        _print_question(about)
+    elif about.runner_up:
+        print(printable(f"Second choice: {about.runner_up}."))
+    if read.ends_on_user:
+        print(f"{read.ends_on_user:,} end on a user turn: what follows their last answer is left out.")
+    if read.duplicates:
+        print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
+    for reason, count in {} if about.undecided else read.problems.items():
+        print(printable(f"{count:,} cannot be used: {reason} (row {', '.join(map(str, read.examples[reason]))})."))
+    for note, count in list(read.notes.items())[:_SHOWN_NOTES]:
+        print(printable(f"Note in {count:,} row{'s' * (count != 1)}: {note}."))
+    if len(read.notes) > _SHOWN_NOTES:
+        print(f"{len(read.notes) - _SHOWN_NOTES:,} more notes; python -m core data show {data.id} ROW has a row's.")
+    for name, count in read.placeholders.items():
+        print(f"{count:,} hold the placeholder {{{{{name}}}}}.")
+    _print_columns(about)
+    for complaint in data.complaints:
+        print(f"  {printable(complaint)}")
+    if about.chosen:
+        command = ["python", "-m", "core", "data", "cut", data.id, "NAME", "--reading"]
+        options = read.reading.model_dump_json(exclude_defaults=True)
+        print(printable(f"Create a subset: {shlex.join([*command, options])}"))
+
+
+def _print_question(about: Report) -> None:
+    print(printable(f"{about.evidence[0].upper()}{about.evidence[1:]}:"))
+    for candidate in about.candidates:
+        print(printable(f"  {candidate.label}: {candidate.usable:,} of the first {candidate.rows:,} rows usable"))
+        print(f"    {read_command(about.dataset, candidate.reading)}")
+    if not about.candidates:
+        print(f"  python -m core data read {about.dataset} --format FORMAT --columns PART=COLUMN")
+
+
+def _print_columns(about: Report) -> None:
+    """Print the columns that nothing reads, those of text first, with the command that uses one."""
+    unread = about.unread
+    for column in unread[:_SHOWN_COLUMNS]:
+        print(printable(f"The column {column.name!r} is not used ({column.rows:,} rows{_kind(column)})."))
+    if len(unread) > _SHOWN_COLUMNS:
+        print(f"{len(unread) - _SHOWN_COLUMNS:,} more columns are not used.")
+    if unread:
+        extra = {**about.reading.extra, unread[0].name: "context"}
+        command = read_command(about.dataset, about.reading.model_copy(update={"extra": extra}))
+        print(f"Use a column as context, in the system prompt, or ignore it: {command}")
+
+
+def _kind(column: ColumnUse) -> str:
+    return "" if column.is_text else f", {'a list or object' if column.kind == 'nested' else column.kind}"

@@ -1,0 +1,62 @@
+"""How rows are read, decided by clicking: the question where no format is sure, and the columns that nothing reads."""
+
+import pytest
+from opened import lines
+from pages import position
+from public_shapes import SHAPES
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture
+def server(file_server):
+    return file_server
+
+
+@pytest.fixture
+def upload(page, tmp_path):
+    """Upload a public data set's shape, repeated: the next page waits for a whole page of the newest set."""
+
+    def run(name: str) -> None:
+        rows = 5 * next(shape.rows for shape in SHAPES if shape.name == name)
+        path = tmp_path / "rows.jsonl"
+        path.write_text(lines(rows))
+        page.locator("#open-upload button").first.click()
+        page.locator("#upload input[type=file]").set_input_files(path)
+        position(page, f"of {len(rows)},")
+
+    return run
+
+
+def test_question_is_answered_and_the_rows_become_usable(page, upload):
+    upload("lmsys/mt_bench_prompts")
+    page.locator("#question-words").get_by_text("list of texts").wait_for()
+    page.locator("#data-summary").get_by_text("0 usable").wait_for()
+    page.locator("#data-tools").get_by_role("tab", name="Cut").click()
+    page.locator("#cut").click()
+    page.get_by_text("cannot be used yet").first.wait_for()
+    page.locator("#read-choice").click()
+    page.get_by_text("No format is chosen").first.wait_for()
+    page.locator("#question-choices label").first.click()
+    page.wait_for_function("document.querySelector('#field-columns textarea').value === 'messages = prompt'")
+    page.locator("#read-choice").click()
+    page.locator("#data-summary").get_by_text("30 usable").wait_for()
+    page.locator("#reading-question").wait_for(state="hidden")
+    page.locator("#rows tbody tr").first.click()
+    page.locator("#row-shown .qs-turn.assistant").get_by_text("Rewrite it.").wait_for()
+    page.locator("#row-shown").get_by_text("the column 'category' is not used").wait_for()
+
+
+def test_unused_column_becomes_context_of_the_conversation(page, upload):
+    upload("databricks-dolly-15k")
+    page.locator("#column-uses").get_by_text("1 column not used").wait_for()
+    page.locator("#rows tbody tr").first.click()
+    page.locator("#row-shown").get_by_text("the column 'category' is not used").wait_for()
+    apply = page.locator("#column-uses .cl-apply")
+    assert not apply.is_visible()
+    page.locator("#column-uses select").select_option("context")
+    apply.click()
+    page.locator("#row-shown .qs-turn.user").get_by_text("closed_qa").wait_for()
+    page.locator("#data-summary").get_by_text("chosen by you").wait_for()
+    assert page.locator("#column-uses select").input_value() == "context"
+    assert page.locator("#field-extra textarea").input_value() == "category = context"

@@ -1,0 +1,46 @@
+"""Texts that would be markup if a page did not escape them, and a parser that sees what is live in HTML."""
+
+import html.parser
+
+from hypothesis import strategies as st
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' autofocus onfocus='alert(1)",
+    "[click](javascript:alert(1)) ![x](http://host/x.png)",
+    "</div></div><iframe srcdoc='&lt;script&gt;'>",
+    "<!-- comment --> <![CDATA[x]]> <?php ?> &lt;b&gt; &#60;b&#62; &amp",
+    "${alert(1)} {{#each value}} `x`",
+    "مرحبا\n\tline two\r\n 🎈",
+]
+TEXT = st.one_of(st.text(), st.sampled_from(HOSTILE), st.tuples(st.text(), st.sampled_from(HOSTILE)).map("".join))
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser makes of it: tags with their attributes, text, and anything else that is markup."""
+
+    def __init__(self, source: str):
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text, self.open, self.other = "", [], []
+        self.feed(source)
+        self.close()
+        assert not self.open, "every tag is closed"
+        assert not self.other, "no comment, declaration or instruction"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def handle_comment(self, data):
+        self.other.append(data)
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
