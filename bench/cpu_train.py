@@ -51,8 +51,8 @@ def trl_trainer(rows, model, out, checkpointing):
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
     from trl import SFTConfig, SFTTrainer
 
+    from core.runs.adapter import lora_config
     from core.runs.config import QLoRAConfig
-    from core.train.adapter import lora_config
 
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,

@@ -212,8 +212,8 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
     from trl import SFTConfig, SFTTrainer
 
     from core.models.loading import LoadedBase
+    from core.runs.adapter import lora_config
     from core.runs.config import QLoRAConfig
-    from core.train.adapter import lora_config
     from core.train.arguments import sft_config
     from core.train.trainer import StudioTrainer
 

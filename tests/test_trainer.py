@@ -11,9 +11,9 @@ from tiny import random_rows, tiny_llama
 from core import cpu
 from core.data.tokens import Renderer
 from core.models.loading import LoadedBase
+from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.adapter import lora_config
 from core.train.arguments import OPTIMIZERS, sft_config
 from core.train.trainer import StudioTrainer, answer_of
 

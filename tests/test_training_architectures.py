@@ -9,9 +9,9 @@ from answering_architectures import EXTRA, PADDED, RANDOM_ROUTING, TARGETS, buil
 from peft import get_peft_model
 
 from core.models.loading import LoadedBase
+from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
 from core.runs.targets import require
-from core.train.adapter import lora_config
 from core.train.arguments import sft_config
 from core.train.trainer import StudioTrainer
 

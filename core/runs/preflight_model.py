@@ -187,7 +187,7 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
     """Apply the adapter as PEFT does; report what it refuses, or how much is trained."""
     from peft import get_peft_model
 
-    from core.train.adapter import lora_config
+    from core.runs.adapter import lora_config
 
     shape = lora_config(config, found.modules)
     shape.init_lora_weights = False  # Initial values need weights; their conditions are checked by name.

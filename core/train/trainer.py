@@ -17,9 +17,9 @@ from core.models.loading import LoadedBase
 from core.models.probing import close
 from core.models.tokenizer import padding_id
 from core.runs import targets
+from core.runs.adapter import lora_config
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
-from core.train.adapter import lora_config
 from core.train.batches import count_tokens, learned, pack, pad
 from core.train.determinism import suspended
 from core.train.kernels.install import install

@@ -1,16 +1,21 @@
-"""The adapter settings of a run as PEFT takes them. Apart from TRL, whose import takes seconds."""
+"""The adapter settings of a run as PEFT takes them, for preflight and training. Imports PEFT only when called."""
 
-from peft import LoraConfig
+from typing import TYPE_CHECKING
 
 from core.runs.config import QLoRAConfig
 
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
-def lora_config(config: QLoRAConfig, targets: str | list[str]) -> LoraConfig:
+
+def lora_config(config: QLoRAConfig, targets: str | list[str]) -> "LoraConfig":
     """Return the adapter of a run.
 
     Args:
         targets: the modules as core/runs/targets.py resolved them on the model.
     """
+    from peft import LoraConfig
+
     return LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
