@@ -9,9 +9,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from core.errors import StudioError
-from core.importing import uncollected, uncompiled
 from core.settings import Settings, on_space
-from core.streams import escape_unprintable
+from core.system.fast_imports import uncollected, uncompiled
+from core.system.streams import escape_unprintable
 
 
 def arguments() -> argparse.Namespace:

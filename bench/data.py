@@ -190,8 +190,8 @@ def page_meanwhile(home: str, dataset: str) -> tuple[float, float]:
     from core.data.rows import Rows
     from core.data.table import find
     from core.data.view import View
-    from core.jobs import Jobs
     from core.models import embedded
+    from core.system.jobs import Jobs
 
     settings = _settings(home)
     data, jobs, times = find(settings, dataset), Jobs(), []

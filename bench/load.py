@@ -31,7 +31,7 @@ for folder in (PROJECT, PROJECT / "tests", PROJECT / "tests" / "attacks"):
 from on_a_space import AUTHOR, browser, signed_in, space  # noqa: E402
 from served import App, Page  # noqa: E402
 
-from core import published  # noqa: E402
+from core.access import visibility  # noqa: E402
 from core.models import embedded  # noqa: E402
 from core.runs.store import Run, RunStore  # noqa: E402
 from core.settings import Settings  # noqa: E402
@@ -153,7 +153,7 @@ def measure(app: App, store: RunStore, options: argparse.Namespace) -> dict:
     told("a run of two steps, to be published")
     first = trained(owner, store, max_steps=2)
     until(lambda: first.state().status == "finished")
-    published.publish(app.settings, "runs", first.id, True)
+    visibility.publish(app.settings, "runs", first.id, True)
     run = trained(owner, store, max_steps=100_000, save_steps=50_000)
     until(lambda: any(e["event"] == "step" for e in run.events()))
     told("the run trains alone")

@@ -3,7 +3,7 @@
 The message names the value, what was expected, and the next step. The page shows it as it is, the command line
 prints it and exits with 2. Any other exception is a defect of the studio. Foreign exceptions that stand for
 something a person did (a mistyped model id, a file that is not JSON) are turned into a StudioError where they
-arise; `core.hub` does so for the Hub's.
+arise; `core.hub.client` does so for the Hub's.
 """
 
 from collections.abc import Callable

@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from components.conversation import empty_html
-from core import access
+from core.access import roles
 from core.evaluate.store import EvaluationStore
-from core.jobs import Jobs
+from core.system.jobs import Jobs
 from studio.answers.asking import Asking, AskingWidgets, build_asking
 from studio.answers.watching import Watching, WatchingWidgets, build_watching
 from studio.following import cancel
@@ -63,7 +63,7 @@ def _wire_asking(
 
 def _closed() -> Any:
     """The status for a visitor, to whom no other event of the tab answers."""
-    return gr.skip() if access.caller().is_owner else empty_html(CLOSED)
+    return gr.skip() if roles.caller().is_owner else empty_html(CLOSED)
 
 
 def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.Timer:

@@ -2,15 +2,15 @@
 
 import gradio as gr
 
-from core.access import Access, Way
+from core.access.roles import Access, Way
 from core.chat.engine import Engine
 from core.data import subset
 from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
-from core.jobs import Jobs
 from core.runs import process
 from core.runs.store import RunStore
 from core.settings import Settings, hardware
+from core.system.jobs import Jobs
 from studio.answers_tab import build_answers_tab
 from studio.chat_tab import build_chat_tab
 from studio.data.lens import looking_at

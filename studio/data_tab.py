@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from components.data_table import value_of
-from core.jobs import Jobs
 from core.settings import Settings
+from core.system.jobs import Jobs
 from studio.data.asking import Asking, AskingWidgets, build_asking
 from studio.data.browsing import SHOWN, Browsing, BrowsingWidgets, build_browsing
 from studio.data.cutting import Cutting, CuttingWidgets, ExportWidgets, build_cutting, build_export, validate_cut

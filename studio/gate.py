@@ -17,11 +17,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from core import quotas
-from core.access import CLOSED, Role, Way
+from core.access import quotas
+from core.access.quotas import Quotas
+from core.access.roles import CLOSED, Role, Way
+from core.access.secret_masking import log_event, masked
 from core.errors import StudioError
-from core.quotas import Quotas
-from core.secret import log_event, masked
 from core.settings import Settings, on_space
 from studio.guarded import COOKIE, SCOPE, Guarded
 from studio.sign_in import SignInThrottle

@@ -15,9 +15,9 @@ from gradio import utils
 from gradio.blocks import BlockFunction
 from gradio_client.utils import is_http_url_like
 
-from core.access import CLOSED, Access, Caller, Role, acting
+from core.access.roles import CLOSED, Access, Caller, Role, acting
+from core.access.secret_masking import log_event
 from core.errors import StudioError
-from core.secret import log_event
 from studio.sessions import Unread
 from studio.told import shown
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from core import access, cleanup, published
+from core.access import roles, visibility
+from core.access.quotas import GIB, Quotas, Tokens, size_of
 from core.data import table
 from core.errors import StudioError
-from core.quotas import GIB, Quotas, Tokens, size_of
+from core.runs import cleanup
 from core.runs.store import RunStore
 from core.settings import Settings
 from studio.told import info, told
@@ -30,8 +31,8 @@ class Owner:
 
     def listed(self) -> list[Any]:
         """The finished runs and the opened data sets, with those that are published."""
-        access.owner_only("This page")
-        known = published.read(self.settings)
+        roles.owner_only("This page")
+        known = visibility.read(self.settings)
         runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
         opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
         datasets = [(d.source.in_words(), d.id) for d in opened]
@@ -47,10 +48,10 @@ class Owner:
             self.runs.run(run_id)
         for dataset in datasets or []:
             table.find(self.settings, dataset)
-        known = published.read(self.settings)
+        known = visibility.read(self.settings)
         for kind, chosen in (("runs", runs or []), ("datasets", datasets or [])):
             for name in {*chosen, *getattr(known, kind)}:
-                published.publish(self.settings, kind, name, name in chosen)
+                visibility.publish(self.settings, kind, name, name in chosen)
         info(f"Runs: {len(runs or [])}. Data sets: {len(datasets or [])}, beside the bundled one.", title="Published")
 
     # What is used

@@ -10,11 +10,11 @@ from typing import Any
 
 from gradio import http_server
 
-from core.access import Access, Way
+from core.access.quotas import Quotas
+from core.access.roles import Access, Way
+from core.access.secret_masking import log_event, mask_logs
 from core.errors import StudioError
-from core.quotas import Quotas
 from core.runs.store import RunStore
-from core.secret import log_event, mask_logs
 from core.settings import Settings, on_space
 from studio.app import build
 from studio.gate import Gate

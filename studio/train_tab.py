@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from core import gpu
-from core.jobs import Jobs
+from core.hardware import gpu
 from core.runs.store import RunStore
 from core.runs.timeline import Timelines
+from core.system.jobs import Jobs
 from studio.following import cancel
 from studio.told import info, told
 from studio.train.beat import Beat

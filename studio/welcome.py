@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from core import access
-from core.access import Access, Caller, Way
-from core.quotas import Tokens
+from core.access import roles
+from core.access.quotas import Tokens
+from core.access.roles import Access, Caller, Way
 from core.settings import SPACE_DISK, Settings, on_space
 from studio.guarded import Guarded
 from studio.told import told
@@ -22,7 +22,7 @@ _PRESSED = {"click", "upload", "submit", "input", "release"}
 
 def notice_html(known_as: Access, settings: Settings, tokens: Tokens) -> str:
     """What stands above the tabs for the present caller; nothing on one's own machine."""
-    parts, caller = [], access.caller()
+    parts, caller = [], roles.caller()
     if caller.is_owner and on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK):
         parts.append(f'<div class="qs-alert">{_FORGETS}</div>')
     if known_as.way is Way.SPACE and not caller.is_owner:
@@ -99,7 +99,7 @@ def build_welcome(demo: Guarded, settings: Settings, tokens: Tokens, notice: gr.
 
     def greet() -> list[Any]:
         said = gr.update(value=notice_html(demo.access, settings, tokens), visible=True)
-        if access.caller().is_owner:
+        if roles.caller().is_owner:
             return [said, gr.update(visible=True), *([gr.skip()] * len([*closed, *boxes]))]
         parts = [gr.update(interactive=False, **_whose(part)) for part in closed]
         named = [gr.update(label=f"{box.label}: the owner's") for box in boxes]

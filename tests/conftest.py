@@ -16,11 +16,11 @@ from run_events import write
 
 from core.data import sources, subset
 from core.data.readers import read_rows
-from core.importing import uncompiled
 from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
+from core.system.fast_imports import uncompiled
 
 pytest_plugins = ["cpu_seconds"]
 

@@ -1,9 +1,9 @@
-"""core/access.py and core/published.py: who is asking, and what they may see."""
+"""core/access/roles.py and core/access/visibility.py: who is asking, and what they may see."""
 
 import pytest
 
-from core import access, published
-from core.access import Access, Caller, Role, Way, acting
+from core.access import roles, visibility
+from core.access.roles import Access, Caller, Role, Way, acting
 from core.data import sources, subset, table
 from core.errors import StudioError
 from core.runs.store import RunStore
@@ -82,7 +82,7 @@ def test_visitors_are_told_apart_by_what_their_browser_was_given():
 def test_a_visitor_sees_finished_published_runs(a_run, runs):
     running, hidden, shown = (a_run(status=status) for status in ("running", "finished", "finished"))
     for run in (running, shown):
-        published.publish(runs.settings, "runs", run.id, True)
+        visibility.publish(runs.settings, "runs", run.id, True)
     assert len(runs.runs()) == 3
     with acting(VISITOR):
         assert [run.id for run in RunStore(runs.settings).runs()] == [shown.id]
@@ -91,8 +91,8 @@ def test_a_visitor_sees_finished_published_runs(a_run, runs):
             with pytest.raises(StudioError, match="There is no run"):
                 runs.run(run.id)
         with pytest.raises(StudioError, match="owner's"):
-            published.publish(runs.settings, "runs", hidden.id, True)
-    published.publish(runs.settings, "runs", shown.id, False)
+            visibility.publish(runs.settings, "runs", hidden.id, True)
+    visibility.publish(runs.settings, "runs", shown.id, False)
     with acting(VISITOR):
         assert runs.runs() == []
 
@@ -107,7 +107,7 @@ def test_a_visitor_sees_bundled_and_published_data(settings, tmp_path):
         with pytest.raises(StudioError, match="There is no open data set") as refused:
             table.find(settings, own.id)
         assert own.id not in str(refused.value).partition("Opened so far")[2]
-    published.publish(settings, "datasets", own.id, True)
+    visibility.publish(settings, "datasets", own.id, True)
     with acting(VISITOR):
         assert table.find(settings, own.id).rows == 1
 
@@ -115,15 +115,15 @@ def test_a_visitor_sees_bundled_and_published_data(settings, tmp_path):
 def test_a_damaged_list_publishes_nothing_and_is_not_written_over(settings):
     (settings.home / "published.json").write_text("{")
     with pytest.raises(StudioError, match="cannot be read"):
-        published.publish(settings, "runs", "x", True)
+        visibility.publish(settings, "runs", "x", True)
     with acting(VISITOR), pytest.raises(StudioError):
-        published.run_is_open(settings, "x", "finished")
+        visibility.run_is_open(settings, "x", "finished")
 
 
 def test_a_visitor_s_file_lies_where_nobody_can_guess(settings, monkeypatch):
-    assert access.exports(settings) == settings.exports_dir
-    monkeypatch.setattr(access, "_KEPT_EXPORTS", 3)
+    assert roles.exports(settings) == settings.exports_dir
+    monkeypatch.setattr(roles, "_KEPT_EXPORTS", 3)
     with acting(VISITOR):
-        made = [access.exports(settings) for _ in range(5)]
+        made = [roles.exports(settings) for _ in range(5)]
     assert len({path.name for path in made}) == 5
     assert len(list((settings.exports_dir / "visitors").iterdir())) == 3

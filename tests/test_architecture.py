@@ -132,7 +132,7 @@ def test_a_tab_knows_no_other_tab(path):
 def test_app_imports_only_the_page_and_what_starts_it():
     ours = {name for name in imported((PROJECT / "app.py").read_text()) if name.partition(".")[0] in OURS}
     assert ours
-    start = ("studio.", "core.settings.", "core.errors.", "core.importing.", "core.streams.")
+    start = ("studio.", "core.settings.", "core.errors.", "core.system.fast_imports.", "core.system.streams.")
     assert all(name.startswith(start) for name in ours), ours
 
 

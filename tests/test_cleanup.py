@@ -1,13 +1,14 @@
-"""core/cleanup.py: listed first, then removed; what is needed is never listed."""
+"""core/runs/cleanup.py: listed first, then removed; what is needed is never listed."""
 
 import os
 import time
 
 import pytest
 
-from core import cleanup, published
-from core.access import Caller, Role, acting
+from core.access import visibility
+from core.access.roles import Caller, Role, acting
 from core.errors import StudioError
+from core.runs import cleanup
 
 OLD = time.time() - 40 * 86400
 
@@ -25,7 +26,7 @@ def names(settings, *kinds, **more) -> list[str]:
 
 def test_what_is_needed_is_never_listed(a_run, runs):
     ended, shown, queued = a_run(), a_run(), a_run(status="queued", ended=None)
-    published.publish(runs.settings, "runs", shown.id, True)
+    visibility.publish(runs.settings, "runs", shown.id, True)
     for run in (ended, shown, queued):
         checkpoint(run, 3)
     assert names(runs.settings, "runs") == [f"runs/{ended.id}"]

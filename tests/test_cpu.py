@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from core import cpu
+from core.hardware import cpu
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_llama
 
-from core import access, gpu
+from core.access import roles
 from core.chat import engine as engines
 from core.chat.asking import Asked, bases, ticket
 from core.chat.engine import Base, Engine
 from core.chat.sampling import Sampling
 from core.errors import StudioError
+from core.hardware import gpu
 from core.models.catalogue import find
 from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
@@ -124,7 +125,7 @@ def test_lanes_of_different_precision_are_refused_and_so_is_a_visitors(store, tu
     other = GREEDY.model_copy(update={"quantization": "nf4"})
     with pytest.raises(StudioError, match="different precisions"):
         ticket(store, [Asked(ask("Hi."), GREEDY), Asked(ask("Hi."), other)], base(store))
-    with access.acting(access.Caller(access.Role.VISITOR, "v")), pytest.raises(StudioError, match="for the owner"):
+    with roles.acting(roles.Caller(roles.Role.VISITOR, "v")), pytest.raises(StudioError, match="for the owner"):
         ticket(store, [Asked(ask("Hi."), other)], base(store))
 
 

@@ -19,7 +19,7 @@ from core.data.recipe import Recipe
 from core.data.rows import Rows
 from core.data.table import TRAIN
 from core.errors import StudioError
-from core.markdown import plain
+from core.system.markdown import plain
 
 NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "x" * 10_000_000, "nul \x00 here", "tab\tand\\", "'; --",
          "=SUM(A1)", " spaces ", "日本 🎈 e\u0301", "[1, 2]", '{"a": 1}', "null", "007",

@@ -1,6 +1,6 @@
 import pytest
 
-from core.files import read_json, replacing, sha256_of, write_json
+from core.system.files import read_json, replacing, sha256_of, write_json
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from core import cpu, gpu
+from core.hardware import cpu, gpu
 from core.runs.config import QLoRAConfig
 from core.runs.fitting import fit
 

@@ -6,8 +6,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from core.access import Access, Way
-from core.quotas import Quotas
+from core.access.quotas import Quotas
+from core.access.roles import Access, Way
 from core.settings import Settings
 from studio.gate import CSP, OPEN, Gate
 from studio.guarded import COOKIE, SCOPE, Guarded

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from core import gpu
+from core.hardware import gpu
 
 
 @pytest.fixture

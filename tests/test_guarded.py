@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from core.access import Access, Caller, Role, Way
+from core.access.roles import Access, Caller, Role, Way
 from core.errors import StudioError
 from studio.guarded import Guarded, Remembered, refuse_half_an_event, refuse_urls
 from studio.told import told

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from loopback_hub import LoopbackHub
 from tiny import tiny_llama
 
-from core import hub
 from core.data import subset, table
+from core.hub import client
 from core.models import embedded
 from core.runs.store import RunStore
 from core.settings import Settings
@@ -140,7 +140,7 @@ def test_a_model_of_the_hub_trains_and_answers(shell, settings):
 
 @given(st.text())
 def test_only_plain_owner_and_name_are_hub_ids(text):
-    if hub.is_hub_id(text):
+    if client.is_hub_id(text):
         owner, _, name = text.partition("/")
         assert owner
         assert name

@@ -7,7 +7,7 @@ import sys
 import pytest
 from served import PROJECT
 
-from core.importing import uncollected
+from core.system.fast_imports import uncollected
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_packages_are_looked_up_once_within_and_anew_afterwards(thawed):
 def test_nothing_is_compiled_unless_somebody_says_so(said, compiles):
     """bitsandbytes, which asks for compiled functions, brings the compiler only then."""
     code = (
-        "from core.importing import uncompiled; uncompiled(); import sys, bitsandbytes; "
+        "from core.system.fast_imports import uncompiled; uncompiled(); import sys, bitsandbytes; "
         "print('torch._inductor.compile_fx' in sys.modules)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TORCHDYNAMO_DISABLE"}

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from core.errors import StudioError
-from core.jobs import Jobs
+from core.system.jobs import Jobs
 
 
 def adding(one: int, other: int, told) -> int:

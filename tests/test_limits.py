@@ -1,9 +1,9 @@
-"""core/limits.py: what runs out of memory is told so, in whatever words a library has for it."""
+"""core/system/process_limits.py: what runs out of memory is told so, in whatever words a library has for it."""
 
 import pytest
 
-from core.limits import Limits, is_memory
-from core.quotas import GIB, Quotas
+from core.access.quotas import GIB, Quotas
+from core.system.process_limits import Limits, is_memory
 
 
 class ArrowMemoryError(Exception):

@@ -4,9 +4,9 @@ from answering_architectures import build
 from bitsandbytes.nn import Linear4bit
 from tiny import tiny_llama
 
-from core import cpu
 from core.chat.lanes import Lanes
 from core.errors import StudioError
+from core.hardware import cpu
 from core.models import catalogue, loading
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base, load_tokenizer

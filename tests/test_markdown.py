@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from core.markdown import fenced, plain, table
+from core.system.markdown import fenced, plain, table
 
 HOSTILE = ["![x](http://evil/x.png)", "[x](javascript:alert(1))", "<script>alert(1)</script>", "a | b", "# head",
            "**bold**", "`code`", "&lt;b&gt;", "~~gone~~", "\\[x](y)"]  # fmt: skip

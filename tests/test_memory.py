@@ -5,7 +5,7 @@ import sys
 import psutil
 import pytest
 
-from core.memory import give_back
+from core.system.memory import give_back
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked")

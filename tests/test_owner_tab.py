@@ -4,11 +4,12 @@ import os
 
 import pytest
 
-from core import cleanup, published
-from core.access import Caller, Role, acting
+from core.access import visibility
+from core.access.quotas import Quotas, Tokens
+from core.access.roles import Caller, Role, acting
 from core.data import table
 from core.errors import StudioError
-from core.quotas import Quotas, Tokens
+from core.runs import cleanup
 from studio import owner_tab
 from studio.owner_tab import Owner, items_html
 
@@ -36,12 +37,12 @@ def test_these_and_no_others_are_published(do, a_run):
     first, second = a_run(), a_run()
     do.publish([first.id], None)
     do.publish([second.id], None)
-    assert published.read(do.settings).runs == [second.id]
+    assert visibility.read(do.settings).runs == [second.id]
     with pytest.raises(StudioError, match="There is no run"):
         do.publish(["no-such-run"], None)
     with pytest.raises(StudioError):
         do.publish([], [f"{table.opened_datasets(do.settings)[0].id}x"])
-    assert published.read(do.settings).runs == [second.id]
+    assert visibility.read(do.settings).runs == [second.id]
 
 
 def test_the_page_is_the_owner_s(do):

@@ -1,16 +1,16 @@
-"""core/quotas.py and core/chat/allowance.py: what is given away, and what was used of it."""
+"""core/access/quotas.py and core/chat/allowance.py: what is given away, and what was used of it."""
 
 import pytest
 
-from core import quotas
-from core.access import Caller, Role, acting
+from core.access import quotas
+from core.access.quotas import Quotas, Tokens
+from core.access.roles import Caller, Role, acting
 from core.chat import conversation
 from core.chat.allowance import Allowance
 from core.chat.answer import Lane, LaneAnswer
 from core.chat.engine import Ticket
 from core.chat.sampling import Sampling
 from core.errors import StudioError
-from core.quotas import Quotas, Tokens
 from core.runs import process
 from core.runs.config import QLoRAConfig
 

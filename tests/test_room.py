@@ -3,13 +3,13 @@ import os
 import pytest
 from transformers import LlamaConfig
 
-from core import gpu
 from core.chat import room
 from core.chat.asking import base_of
 from core.errors import StudioError
 from core.evaluate import process
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
+from core.hardware import gpu
 from core.runs.config import QLoRAConfig
 
 GIB = 2**30

@@ -1,11 +1,11 @@
-"""core/secret.py: secrets do not leave in text."""
+"""core/access/secret_masking.py: secrets do not leave in text."""
 
 import json
 import logging
 
 import pytest
 
-from core.secret import MASK, log_event, mask_logs, masked
+from core.access.secret_masking import MASK, log_event, mask_logs, masked
 from studio.told import shown
 
 

@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 from gradio.state_holder import SessionState
 
+from core.access.quotas import Quotas
 from core.errors import StudioError
-from core.quotas import Quotas
 from core.settings import Settings
 from studio import serve
 from studio.app import build

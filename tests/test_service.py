@@ -11,7 +11,7 @@ import pytest
 from served import PROJECT, App
 from tiny import tiny_llama
 
-from core.access import Caller, Role, acting
+from core.access.roles import Caller, Role, acting
 from core.errors import StudioError
 from core.runs.store import ACTIVE, RunStore
 from studio.service import Service

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from core.errors import StudioError
-from core.streams import escape_unprintable
+from core.system.streams import escape_unprintable
 from studio.serve import check_port
 
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from template_families import FAMILIES
 from tiny import random_rows, tiny_llama
 
-from core import cpu
 from core.data.tokens import Renderer
+from core.hardware import cpu
 from core.models.loading import LoadedBase
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig

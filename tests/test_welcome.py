@@ -3,8 +3,8 @@
 import gradio as gr
 import pytest
 
-from core.access import STUDIO, Access, Caller, Role, Way, acting
-from core.quotas import Quotas, Tokens
+from core.access.quotas import Quotas, Tokens
+from core.access.roles import STUDIO, Access, Caller, Role, Way, acting
 from core.settings import Settings
 from studio import welcome
 from studio.guarded import Guarded

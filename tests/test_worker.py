@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig
 
-from core import gpu
 from core.data import subset
 from core.data.recipe import Recipe
 from core.data.tokens import CHATML_TEMPLATE
 from core.errors import StudioError
+from core.hardware import gpu
 from core.models import catalogue, embedded
 from core.models.loading import Precision, load_base
 from core.runs import process

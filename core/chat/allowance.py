@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core import access
-from core.quotas import Quotas, Tokens
+from core.access import roles
+from core.access.quotas import Quotas, Tokens
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Allowance:
 
         Raises StudioError when it is more than is left.
         """
-        asking = access.caller()
+        asking = roles.caller()
         if asking.is_owner:
             return _nothing
         ticket.lanes = [

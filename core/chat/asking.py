@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from core import access
+from core.access import roles
 from core.chat.answer import Lane
 from core.chat.engine import Base, Ticket
 from core.chat.sampling import AS_TRAINED, Sampling
@@ -115,7 +115,7 @@ def _precision(trained: Precision, settings: list[Sampling]) -> Precision:
     quantization, dtype = asked.pop()
     if (quantization, dtype) == (AS_TRAINED, AS_TRAINED):
         return trained
-    if not access.caller().is_owner:
+    if not roles.caller().is_owner:
         raise StudioError(
             f"Another precision loads the model again, which is for the owner. Set both to {AS_TRAINED!r}."
         )

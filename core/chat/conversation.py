@@ -13,13 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from core import access
+from core.access import roles
 from core.chat.answer import End, LaneAnswer
 from core.chat.sampling import Sampling
 from core.data.formats import Message
 from core.errors import StudioError
-from core.files import read_json, write_json
 from core.settings import Settings, inside
+from core.system.files import read_json, write_json
 
 MOST_LANES = 4
 VISITOR = "v"  # begins the id of a visitor's conversation; the owner's are hexadecimal
@@ -187,7 +187,7 @@ def key_of(turns: list[Turn]) -> str:
 def fresh() -> Conversation:
     """A conversation that nobody else can name."""
     chat_id = secrets.token_hex(16)
-    return Conversation(id=chat_id if access.caller().is_owner else f"{VISITOR}{chat_id}")
+    return Conversation(id=chat_id if roles.caller().is_owner else f"{VISITOR}{chat_id}")
 
 
 def forget_oldest(settings: Settings, most: int) -> None:
@@ -199,7 +199,7 @@ def forget_oldest(settings: Settings, most: int) -> None:
 
 def load(settings: Settings, chat_id: str) -> Conversation | None:
     """A kept conversation; None where there is none, its file is damaged, or a visitor asks for the owner's."""
-    if not access.caller().is_owner and not chat_id.startswith(VISITOR):
+    if not roles.caller().is_owner and not chat_id.startswith(VISITOR):
         return None
     path = _path(settings, chat_id)
     try:

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from core import gpu
 from core.chat import room
 from core.chat.allowance import Allowance
 from core.chat.answer import Lane, LaneAnswer
 from core.chat.base import Base
 from core.chat.pace import Pace
 from core.errors import StudioError
-from core.memory import give_back
+from core.hardware import gpu
 from core.models.loading import load_base
 from core.runs.store import RunStore
 from core.settings import Settings
+from core.system.memory import give_back
 
 if TYPE_CHECKING:
     from core.chat.decoder import Decoder, Row

@@ -14,7 +14,7 @@ from peft import LoraConfig, PeftModel, PeftModelForCausalLM
 from peft.utils.save_and_load import set_peft_model_state_dict
 
 from core.errors import StudioError
-from core.files import read_json
+from core.system.files import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."

@@ -2,9 +2,9 @@
 taken without a word.
 """
 
-from core import gpu
 from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
+from core.hardware import gpu
 from core.runs import fitting
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import CONTEXT, MARGIN

@@ -5,7 +5,7 @@ from typing import Any
 
 from core.chat.conversation import Answer, Conversation
 from core.chat.votes import name_of
-from core.markdown import fenced
+from core.system.markdown import fenced
 
 
 def as_jsonl(kept: Conversation) -> str:

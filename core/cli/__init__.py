@@ -22,8 +22,8 @@ from core.cli.data import Data
 from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
 from core.errors import StudioError, sentences
-from core.importing import uncompiled
-from core.streams import escape_unprintable
+from core.system.fast_imports import uncompiled
+from core.system.streams import escape_unprintable
 
 
 class StudioCommand(BaseSettings):

@@ -2,7 +2,7 @@
 
 from core.data.formats import EXPORT_LABELS, ExportFormat
 from core.data.subset import Subset
-from core.markdown import plain
+from core.system.markdown import plain
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _HUB_KINDS = {"parquet": "parquet", "jsonl": "jsonl", "json": "json", "csv": "csv"}

@@ -30,8 +30,8 @@ from core.data.ingest import MOST_COLUMNS, remove_leftovers, storable
 from core.data.parallel import map_groups
 from core.data.table import GROUP_ROWS, Dataset
 from core.errors import StudioError
-from core.files import read_json, write_json
 from core.settings import Settings
+from core.system.files import read_json, write_json
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("loss", pa.bool_())]))
 SCHEMA = pa.schema(

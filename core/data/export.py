@@ -22,8 +22,8 @@ from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, Unwritable,
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.export import hub
-from core.files import replacing, write_json
 from core.settings import Settings
+from core.system.files import replacing, write_json
 
 FileKind = Literal["jsonl", "json", "csv", "parquet", "dataset"]
 FILE_KINDS: tuple[str, ...] = get_args(FileKind)

@@ -22,8 +22,8 @@ from core.data import formats
 from core.data.readers import Read
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, SHOWN_COMPLAINTS, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
-from core.files import write_json
 from core.settings import Settings, inside
+from core.system.files import write_json
 
 Rows = Iterable[tuple[str, Read]]
 SNIFFED_ROWS = 200  # rows looked at to tell the format

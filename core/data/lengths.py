@@ -18,9 +18,9 @@ from core.data.formats import Reading, from_stored
 from core.data.parallel import map_groups
 from core.data.table import Dataset
 from core.data.tokens import Renderer, TemplateError, TemplateName
-from core.files import replacing
 from core.models import catalogue, embedded
 from core.settings import Settings
+from core.system.files import replacing
 
 SCHEMA = pa.schema(
     [("row", pa.int64()), ("tokens", pa.int32()), ("answer_tokens", pa.int32()), ("refused", pa.string())]

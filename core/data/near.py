@@ -19,8 +19,8 @@ from core.data import derive
 from core.data.formats import Reading
 from core.data.parallel import map_groups
 from core.data.table import Dataset
-from core.files import replacing
 from core.settings import Settings
+from core.system.files import replacing
 
 SIMILAR = 0.8  # estimated Jaccard similarity of the sets of runs from which two rows are near duplicates
 # 72 values in 9 bands of 8: two rows of similarity 0.8 meet in a band with probability 1 - (1 - 0.8^8)^9 = 0.81, of

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core import hub
 from core.data import derive
 from core.data.ingest import ingest, present
 from core.data.readers import SUFFIXES, Read, columnar, json_tables, read_rows
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
-from core.files import sha256_of
+from core.hub import client
 from core.settings import Settings
+from core.system.files import sha256_of
 
 BUNDLED = "keeper"
 BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
@@ -111,7 +111,7 @@ def open_folder(settings: Settings, path: Path, told: Told = _quiet) -> Dataset:
 
 def hub_id(name: str) -> str:
     """The name of a data set as the Hub allows it. Raises StudioError otherwise."""
-    if not hub.is_hub_id(name.strip()):
+    if not client.is_hub_id(name.strip()):
         raise StudioError(f"{name!r} is not a Hub id. Expected owner/name, such as timdettmers/openassistant-guanaco.")
     return name.strip()
 
@@ -137,7 +137,7 @@ def open_hub(
     """
     name = hub_id(name)
     told(0, "Asking the Hub")
-    with hub.explained("data set", name):
+    with client.explained("data set", name):
         from huggingface_hub import HfApi
 
         api = HfApi(token=token or None)
@@ -158,7 +158,7 @@ def open_hub(
         return found
     told(0, "Downloading")
     notes: list[str] = []
-    with hub.explained("data set", name):
+    with client.explained("data set", name):
         return _opened(settings, source, _rows_of(_downloaded(source, token or None), told, notes), told, notes)
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from core import published
+from core.access import visibility
 from core.data import sources, table
 from core.data.choose import choose, rows_of
 from core.data.derive import MESSAGES
@@ -27,8 +27,8 @@ from core.data.formats import Message, from_stored
 from core.data.recipe import Recipe
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
-from core.files import read_json, write_json
 from core.settings import Settings, inside
+from core.system.files import read_json, write_json
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("messages", MESSAGES)])
 _BATCH_ROWS = 5000
@@ -129,7 +129,7 @@ def subsets(settings: Settings) -> list[Subset]:
 
 def _is_open(settings: Settings, subset: Subset) -> bool:
     """Whether the caller may see the data set that it was cut from."""
-    return published.dataset_is_open(settings, subset.recipe.dataset, subset.source.kind == "bundled")
+    return visibility.dataset_is_open(settings, subset.recipe.dataset, subset.source.kind == "bundled")
 
 
 def read_recipe(path: Path, name: str) -> Recipe:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from core import published
+from core.access import visibility
 from core.data.formats import Reading
 from core.errors import StudioError
 from core.settings import Settings, inside, slug
@@ -86,7 +86,7 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
     path = folder(settings, dataset or "none") / "about.json"
     if path.is_file():
         found = Dataset.model_validate_json(path.read_text(encoding="utf-8"))
-        if published.dataset_is_open(settings, found.id, found.source.kind == "bundled"):
+        if visibility.dataset_is_open(settings, found.id, found.source.kind == "bundled"):
             return found
     opened = ", ".join(d.id for d in opened_datasets(settings)) or "none"
     raise StudioError(f"There is no open data set {dataset!r}. Opened so far: {opened}. Open it first.")
@@ -101,4 +101,4 @@ def opened_datasets(settings: Settings) -> list[Dataset]:
             found.append(Dataset.model_validate_json(path.read_text(encoding="utf-8")))
         except ValidationError:
             continue
-    return [d for d in found if published.dataset_is_open(settings, d.id, d.source.kind == "bundled")]
+    return [d for d in found if visibility.dataset_is_open(settings, d.id, d.source.kind == "bundled")]

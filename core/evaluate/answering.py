@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from core import gpu
 from core.chat.answer import End, Lane
 from core.data.tokens import TemplateError
 from core.errors import StudioError
 from core.evaluate.answers import Line
 from core.evaluate.measures import exact, word_f1
 from core.evaluate.prompts import Prompts
+from core.hardware import gpu
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from core.data.table import Dataset
 from core.errors import StudioError
 from core.evaluate.measures import Tally
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
-from core.files import replacing
+from core.system.files import replacing
 
 FILE_KINDS = ("jsonl", "csv", "parquet")
 

@@ -22,10 +22,10 @@ from core.evaluate import prompts
 from core.evaluate.answers import FILE, Answers
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_of, titles
 from core.evaluate.prompts import Prompts
-from core.files import read_json, write_json
 from core.runs.alive import Worked
 from core.runs.store import RunStore
 from core.settings import Settings, inside, slug
+from core.system.files import read_json, write_json
 
 Status = Literal[
     "preparing", "running", "pausing", "stopping", "paused", "stopped", "finished", "failed", "interrupted",

@@ -16,9 +16,9 @@ from core.evaluate import process
 from core.evaluate.answering import Answering
 from core.evaluate.answers import AnswerWriter
 from core.evaluate.store import Evaluation, EvaluationStore
-from core.importing import uncollected, uncompiled
 from core.models.loading import load_base
 from core.settings import Settings
+from core.system.fast_imports import uncollected, uncompiled
 
 _LOOK_SECONDS = 2.0  # between two looks for a training run that needs the GPU
 

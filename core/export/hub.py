@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from core import hub
 from core.errors import StudioError
+from core.hub import client
 
 
 def push(
@@ -29,14 +29,14 @@ def push(
     from huggingface_hub import HfApi, get_token
 
     repo = repo.strip()
-    if not hub.is_hub_id(repo):
+    if not client.is_hub_id(repo):
         raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organisation's.")
     if not (token or get_token()):
-        raise StudioError(f"Pushing to {repo!r} needs a token with write access. {hub.WRITE_TOKEN_ADVICE}.")
+        raise StudioError(f"Pushing to {repo!r} needs a token with write access. {client.WRITE_TOKEN_ADVICE}.")
     what = "data set" if kind == "dataset" else kind
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 2**20
-    with hub.explained(what, repo, hub.WRITE_TOKEN_ADVICE):
+    with client.explained(what, repo, client.WRITE_TOKEN_ADVICE):
         api = HfApi(token=token or None)
         told(0.05, "Asking the Hub who you are")
         api.whoami()

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from core import access, hub
+from core.access import roles
 from core.errors import StudioError
+from core.hub import client
 from core.models import embedded
 from core.settings import Settings, inside, is_plain_name
 
@@ -38,7 +39,7 @@ def available(settings: Settings) -> list[Model]:
     A visitor is offered the embedded one; others only as the bases of runs that are published.
     """
     models = [Model(embedded.NAME, f"{embedded.NAME} (embedded)", "", local=True)]
-    if not access.caller().is_owner:
+    if not roles.caller().is_owner:
         return models
     for config in sorted(settings.models_dir.glob("*/config.json")):
         name = config.parent.name
@@ -55,11 +56,11 @@ def find(settings: Settings, name: str, revision: str = "") -> Model:
     revision.
     """
     name = name.strip()
-    if revision and not hub.is_hub_id(name):
+    if revision and not client.is_hub_id(name):
         raise StudioError(f"The model {name!r} is on this machine and has no revision {revision!r}. Leave it empty.")
     if name == embedded.NAME:
         return Model(name, name, str(embedded.prepare(settings)), local=True)
-    if hub.is_hub_id(name):
+    if client.is_hub_id(name):
         return Model(name, name, name, local=False, revision=revision or None)
     expected = (
         f"Expected {embedded.NAME}, a folder of {settings.models_dir}, or a Hub id such as meta-llama/Llama-2-7b-hf."
@@ -81,7 +82,7 @@ def check_access(model: Model) -> None:
     Raises StudioError when there is no such model, no access, or no network and no copy.
     """
     if not model.local:
-        with hub.explained("model", model.name):
+        with client.explained("model", model.name):
             from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
             if not isinstance(try_to_load_from_cache(model.path, "config.json", revision=model.revision), str):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from core import cpu, hub
 from core.errors import StudioError
+from core.hardware import cpu
+from core.hub import client
 from core.models.catalogue import Model
 from core.models.support import attention_for
 
@@ -69,7 +70,7 @@ def resolve_dtype(name: str) -> tuple[str, str]:
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     from core.models import tokenizer as tokenizers
 
-    with hub.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), _readable(model):
         tokenizer = tokenizers.read(model.path, model.revision)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
@@ -96,7 +97,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     dtype = getattr(torch, name)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     if attention == "auto":
-        with hub.explained("model", model.name), _readable(model):
+        with client.explained("model", model.name), _readable(model):
             attention = attention_for(
                 AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
             )
@@ -106,7 +107,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
         options["quantization_config"] = _bitsandbytes(precision, dtype)
     if device() == "cuda":
         options["device_map"] = {"": 0}
-    with hub.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), _readable(model):
         loaded = AutoModelForCausalLM.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, **options
         )
@@ -128,7 +129,7 @@ class _readable:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if (
             isinstance(error, (OSError, ValueError, KeyError))
-            and hub.explanation(error, "model", self.model.name) is None
+            and client.explanation(error, "model", self.model.name) is None
         ):
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise StudioError(

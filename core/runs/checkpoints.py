@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from core.files import read_json, write_json
+from core.system.files import read_json, write_json
 
 _MARK = "whole.json"
 _PREFIX = "checkpoint-"

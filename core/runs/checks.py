@@ -6,11 +6,11 @@ from collections import Counter
 
 import psutil
 
-from core import gpu
 from core.data import subset as subsets
 from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
+from core.hardware import gpu
 from core.models import catalogue
 from core.models.catalogue import Model
 from core.runs import preflight_model

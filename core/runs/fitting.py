@@ -5,8 +5,8 @@ from typing import Any
 
 import psutil
 
-from core import cpu, gpu
 from core.errors import StudioError
+from core.hardware import cpu, gpu
 from core.models import catalogue
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, Forecast, forecast, shape_of, smaller

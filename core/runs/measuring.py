@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import gpu
 from core.errors import StudioError
+from core.hardware import gpu
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
 
@@ -30,7 +30,7 @@ class Measured:
 
 
 def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str], None]) -> Measured:
-    """Runs in a process of its own (core.jobs); nothing of it is kept."""
+    """Runs in a process of its own (core.system.jobs); nothing of it is kept."""
     os.environ.update(gpu.only(0))
 
     import psutil

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from core import quotas
+from core.access import quotas
+from core.access.quotas import Quotas
 from core.errors import StudioError
 from core.models import catalogue
-from core.quotas import Quotas
 from core.runs import checkpoints, preflight_model
 from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.launch import launch

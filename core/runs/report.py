@@ -7,14 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core.files import write_text
-from core.markdown import fenced, plain, table
 from core.runs import alerts
 from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.progress import Progress, duration
 from core.runs.sharing import command_line
 from core.runs.store import Run, RunState
 from core.runs.timeline import HELD_OUT, Timeline
+from core.system.files import write_text
+from core.system.markdown import fenced, plain, table
 
 FILE = "report.md"
 _LOSS, _HELD_OUT, _OTHER = "#0f9488", "#e07b28", "#5b7fd6"

@@ -19,16 +19,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from core import access, published
+from core.access import roles, visibility
 from core.data import subset as subsets
 from core.data.subset import Subset
 from core.errors import StudioError, sentences
-from core.files import read_json, write_json
 from core.models import catalogue
 from core.runs import checkpoints, events
 from core.runs.alive import Worked
 from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
 from core.settings import Settings, inside, slug
+from core.system.files import read_json, write_json
 
 Status = Literal[
     "queued", "preparing", "running", "stopping", "stopped", "finished", "failed", "interrupted", "unreadable"
@@ -219,7 +219,7 @@ class RunStore:
         return sorted(seen, key=lambda run: run.saved_state().created, reverse=True)
 
     def _is_open(self, run: Run) -> bool:
-        return access.caller().is_owner or published.run_is_open(self.settings, run.id, run.saved_state().status)
+        return roles.caller().is_owner or visibility.run_is_open(self.settings, run.id, run.saved_state().status)
 
     def listed(self) -> str:
         """Different whenever there is another run, or one has another state, label or checkpoint; reads no file."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from core import gpu
+from core.hardware import gpu
 from core.runs import checks
 from core.runs.config import QLoRAConfig
 from core.runs.store import Run

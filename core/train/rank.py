@@ -11,9 +11,9 @@ import traceback
 from pathlib import Path
 
 from core.errors import StudioError
-from core.importing import uncompiled
 from core.runs.store import Run
 from core.settings import Settings
+from core.system.fast_imports import uncompiled
 from core.train import worker
 from core.train.causes import cause_of
 from core.train.lead import Said

@@ -15,11 +15,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import gpu
 from core.data import subset as subsets
 from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
-from core.importing import uncollected, uncompiled
+from core.hardware import gpu
 from core.models import catalogue
 from core.runs import checkpoints, checks, fitting, process, report, targets
 from core.runs.checkpoints import Checkpoint
@@ -28,6 +27,7 @@ from core.runs.events import EventWriter, NoEvents
 from core.runs.holding import hold_out
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
+from core.system.fast_imports import uncollected, uncompiled
 from core.train import determinism
 from core.train.causes import cause_of
 from core.train.lead import lead

@@ -19,8 +19,8 @@ from core.evaluate import process, result
 from core.evaluate.answers import Answers
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
-from core.jobs import Job, Jobs
 from core.runs.events import size
+from core.system.jobs import Job, Jobs
 from studio.answers.telling import figures_html, notes_html, status_html
 from studio.following import follow
 from studio.told import info

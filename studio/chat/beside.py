@@ -10,7 +10,7 @@ import gradio as gr
 from components.conversation import empty_html, raw_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from components.lane_board import invitation_html
-from core import access
+from core.access import roles
 from core.chat import nearest, transcript
 from core.data import sources, subset, table
 from core.data.table import HELD_OUT
@@ -143,6 +143,6 @@ class Beside:
         kept = self.talking.find(chat_id)
         if not kept.turns:
             raise StudioError("Nothing was asked yet, so there is nothing to export.")
-        path = access.exports(self.settings) / f"chat-{slug(kept.title(), 'chat')[:40]}-{kept.id[:6]}.{suffix}"
+        path = roles.exports(self.settings) / f"chat-{slug(kept.title(), 'chat')[:40]}-{kept.id[:6]}.{suffix}"
         path.write_text(write(kept), encoding="utf-8")
         return str(path)

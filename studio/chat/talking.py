@@ -15,7 +15,7 @@ from core.chat.conversation import Answer, Conversation
 from core.chat.engine import Base, Engine, Ticket
 from core.chat.pace import SLOWLY
 from core.errors import StudioError
-from core.markdown import plain
+from core.system.markdown import plain
 from studio.chat.drawing import boards, last_board
 from studio.chat.live import Live
 

@@ -7,7 +7,7 @@ import gradio as gr
 
 from components.conversation import empty_html
 from components.lane_board import VERDICTS
-from core import access
+from core.access import roles
 from core.chat import votes
 from core.chat.conversation import Conversation
 from core.chat.votes import Tally, Vote
@@ -64,7 +64,7 @@ class Voting:
 
     def _open(self, found: list[Vote]) -> list[Vote]:
         """Those on runs that the caller may see."""
-        if access.caller().is_owner:
+        if roles.caller().is_owner:
             return found
         seen = {"", *(run.id for run in self.talking.engine.store.runs())}
         return [vote for vote in found if all(answer.run in seen for answer in vote.answers)]

@@ -16,8 +16,8 @@ from core.data import compare, derive, export, subset, table
 from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.jobs import Job, Jobs
 from core.settings import Settings, slug
+from core.system.jobs import Job, Jobs
 from studio.data.asking import sql_of
 from studio.data.lens import lens_of
 from studio.following import follow

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from components.bars import bars_svg
 from components.conversation import chips_html, empty_html
 from components.progress_bar import ProgressBar, build_progress_bar
-from core import access
+from core.access import roles
 from core.data import lengths, tasks
 from core.data.view import Filter
 from core.errors import StudioError, sentences
-from core.jobs import Job, Jobs
 from core.models import catalogue, embedded
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
+from core.system.jobs import Job, Jobs
 from studio.data.lens import lens_of
 from studio.following import follow
 from studio.told import info
@@ -105,7 +105,7 @@ class Numbers:
         path = lens.counts(self.settings)
         if path is None:
             rows = lens.data(self.settings).rows
-            not_counted = access.said("Press “Count tokens” to see", "Once the owner has counted tokens you see here")
+            not_counted = roles.said("Press “Count tokens” to see", "Once the owner has counted tokens you see here")
             return empty_html(f"{not_counted} how long the {rows:,} rows are for {lens.model}, and which would be cut.")
         chosen = None if not lens.view.in_words() else lens.rows(self.settings).numbers(lens.view)
         found = lengths.summary(path, lens.max_length, lens.batch, chosen)

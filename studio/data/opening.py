@@ -8,13 +8,13 @@ from typing import Any
 import gradio as gr
 
 from components.progress_bar import ProgressBar, build_progress_bar, gone
-from core import access
+from core.access import roles
+from core.access.quotas import Quotas
 from core.data import derive, readers, sources, table
 from core.errors import StudioError
-from core.jobs import Job, Jobs
-from core.limits import Limits
-from core.quotas import Quotas
 from core.settings import Settings, inside
+from core.system.jobs import Job, Jobs
+from core.system.process_limits import Limits
 from studio.following import follow
 from studio.told import info, warn
 
@@ -32,7 +32,7 @@ class Opening:
 
     def folders(self) -> list[str]:
         """The folders saved by datasets that lie below STUDIO_HOME/folders."""
-        found = self.settings.folders_dir.glob("*/dataset_*.json") if access.caller().is_owner else []
+        found = self.settings.folders_dir.glob("*/dataset_*.json") if roles.caller().is_owner else []
         return sorted({path.parent.name for path in found if not path.parent.name.startswith(".")})
 
     def on_load(self) -> list[Any]:

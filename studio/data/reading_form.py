@@ -26,8 +26,8 @@ from core.data.report import (
     report,
 )
 from core.errors import StudioError
-from core.jobs import Job, Jobs
 from core.settings import Settings
+from core.system.jobs import Job, Jobs
 from studio.data.lens import lens_of
 from studio.following import follow
 

@@ -11,13 +11,13 @@ from components.conversation import chips_html
 from components.memory_bar import memory_html
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
-from core.jobs import Job, Jobs
 from core.runs import checks, fitting, measuring
 from core.runs.checks import Finding
 from core.runs.config import TITLES
 from core.runs.fitting import Fit
 from core.runs.progress import duration
 from core.runs.store import RunStore
+from core.system.jobs import Job, Jobs
 from studio.following import follow
 from studio.told import info
 from studio.train.values import KNOBS, config_of

@@ -8,7 +8,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from components.conversation import chips_html
-from core import access
+from core.access import roles
 from core.errors import StudioError, sentences
 from core.runs import process
 from core.runs.config import TITLES, QLoRAConfig
@@ -93,7 +93,7 @@ class Controls:
 
     def able(self, run_id: str | None) -> list[Any]:
         """Whether Stop, Kill, Resume and the two moves in the queue can be pressed."""
-        status = self._run(run_id).state().status if run_id and access.caller().is_owner else None
+        status = self._run(run_id).state().status if run_id and roles.caller().is_owner else None
         on = [
             status in ("queued", "preparing", "running"),
             status in ACTIVE,

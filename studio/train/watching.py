@@ -10,7 +10,7 @@ import gradio as gr
 from components.chart import Curve, build_chart, chart_value
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
 from components.download import Download, build_download
-from core import access
+from core.access import roles
 from core.data import subset
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
@@ -51,7 +51,7 @@ class Watch:
     def shown(self, run_id: str | None, measure: str, zoom: Zoom) -> list[Any]:
         """Status, figures, warnings, the charts' column, two charts, notes."""
         if not run_id:
-            none = f'<div class="qs-empty">{access.said(NO_RUN, NO_PUBLISHED)}</div>'
+            none = f'<div class="qs-empty">{roles.said(NO_RUN, NO_PUBLISHED)}</div>'
             return [none, "", "", gr.update(visible=False), *[gr.skip()] * 3]
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()
@@ -115,7 +115,7 @@ class Watch:
         if not run_id:
             raise StudioError("No run is chosen, so there is nothing to download.")
         run = self.runs.run(run_id)
-        path = access.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
+        path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         held_out = {e["step"]: e.get("loss") for e in run.events() if e["event"] == "eval"}
         names = ["step", "tokens", "seconds", *MEASURES.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
@@ -133,7 +133,7 @@ class Watch:
         run = self.runs.run(run_id)
         page = report.write(run, run.state())
         return shutil.make_archive(
-            str(access.exports(self.runs.settings) / f"{slug(run.id)}-report"), "zip", page.parent
+            str(roles.exports(self.runs.settings) / f"{slug(run.id)}-report"), "zip", page.parent
         )
 
     def rows_of(self, run_id: str | None, step: int) -> tuple[Any, str]:

@@ -2,8 +2,8 @@ import html
 
 import gradio as gr
 
-from core.access import Caller, Role, acting
-from core.jobs import Jobs
+from core.access.roles import Caller, Role, acting
+from core.system.jobs import Jobs
 from studio.answers_tab import CLOSED, _closed, build_answers_tab
 
 

@@ -7,7 +7,7 @@ from core.data import table
 from core.data.rows import Rows
 from core.errors import StudioError
 from core.evaluate.answers import AnswerWriter
-from core.jobs import Jobs
+from core.system.jobs import Jobs
 from studio.answers.watching import DRAWN, NONE, Watching
 from studio.data.browsing import Browsing
 from studio.data.lens import Lens

@@ -7,7 +7,7 @@ import pytest
 from on_a_space import space
 from run_events import write
 
-from core import published
+from core.access import visibility
 from core.data import sources, subset
 from core.models import embedded
 from core.runs.config import QLoRAConfig
@@ -35,8 +35,8 @@ def furnish(settings: Settings) -> None:
         path.write_text(json.dumps(row) + "\n")
         data = sources.open_file(settings, path)
         if name == "shown":
-            published.publish(settings, "datasets", data.id, True)
-    published.publish(settings, "runs", "shown-run", True)
+            visibility.publish(settings, "datasets", data.id, True)
+    visibility.publish(settings, "runs", "shown-run", True)
 
 
 @pytest.fixture(scope="module")

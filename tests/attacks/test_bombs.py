@@ -20,8 +20,8 @@ from served import Page
 
 from core.data import sources
 from core.errors import StudioError
-from core.jobs import Jobs
-from core.limits import Limits
+from core.system.jobs import Jobs
+from core.system.process_limits import Limits
 
 ZEROS = bytes(2**26)
 LIMITS = Limits(memory=2**28, seconds=6, written=2**24)
@@ -171,7 +171,7 @@ def test_a_bomb_over_http_leaves_the_server_as_it_was(on_space, tmp_path):
 def test_limits_hold_in_the_process_and_its_children():
     """Of memory, time and size: asked of a process that took them."""
     code = (
-        "import resource as r, subprocess, sys; from core.limits import Limits; Limits(2**30, 50, 2**20).apply(); "
+        "import resource as r, subprocess, sys; from core.system.process_limits import Limits; Limits(2**30, 50, 2**20).apply(); "
         "print(r.getrlimit(r.RLIMIT_CPU)[0], r.getrlimit(r.RLIMIT_FSIZE)[0], flush=True); "
         "subprocess.run([sys.executable, '-c', 'import resource as r; print(r.getrlimit(r.RLIMIT_CPU)[1])'])"
     )

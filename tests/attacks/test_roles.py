@@ -7,7 +7,7 @@ import pytest
 from on_a_space import AUTHOR, browser, get, refusal, signed_in
 from served import Page
 
-from core.access import Access
+from core.access.roles import Access
 from core.settings import Settings
 from studio.app import build
 

@@ -3,7 +3,7 @@
 import pytest
 from opened import opened, talk
 
-from core.jobs import Jobs
+from core.system.jobs import Jobs
 from studio.data.lens import Lens
 
 

@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 
 from core.errors import StudioError
-from core.jobs import Job
+from core.system.jobs import Job
 from studio.following import cancel, follow
 
 

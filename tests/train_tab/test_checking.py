@@ -3,10 +3,10 @@ import psutil
 import pytest
 from transformers import LlamaConfig
 
-from core import gpu
 from core.errors import StudioError
-from core.jobs import Jobs
+from core.hardware import gpu
 from core.runs.config import QLoRAConfig
+from core.system.jobs import Jobs
 from studio.train.checking import Checking
 from studio.train.values import KNOBS
 

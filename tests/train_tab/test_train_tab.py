@@ -4,10 +4,10 @@ import gradio as gr
 import pytest
 from run_events import EVENTS
 
-from core.jobs import Jobs
 from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
 from core.runs.timeline import Timelines
+from core.system.jobs import Jobs
 from studio.train.beat import Beat
 from studio.train.checking import Checking, findings_html
 from studio.train.comparing import Compare

@@ -1,7 +1,7 @@
 """Decompression of gzip and Zstandard files in bounded memory, time and size.
 
 Each byte of the file is looked at a constant number of times, and the unpacked size is bounded twice: by the ratio to
-the packed size, which ends a bomb after a few megabytes, and by the file size that `core.limits` allows the process.
+the packed size, which ends a bomb after a few megabytes, and by the file size that `core.system.process_limits` allows the process.
 The first bytes decide whether a file is what its name promises: an archive inside the file is named, not read.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from core.errors import StudioError
-from core.limits import size_limit
+from core.system.process_limits import size_limit
 
 COMPRESSED = (".gz", ".zst")
 # gzip reaches 1,032:1 on one repeated byte, Zstandard 32,768:1; text of people stays below 50:1.

@@ -9,10 +9,10 @@ from typing import Literal
 from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
 
-from core import access
+from core.access import roles
 from core.errors import StudioError
-from core.files import read_json, write_json
 from core.settings import Settings
+from core.system.files import read_json, write_json
 
 Kind = Literal["runs", "datasets"]
 
@@ -38,7 +38,7 @@ def read(settings: Settings) -> Published:
 
 def publish(settings: Settings, kind: Kind, name: str, there: bool) -> None:
     """Let visitors see a run or data set, or no longer."""
-    access.owner_only("Publishing")
+    roles.owner_only("Publishing")
     with FileLock(f"{_file(settings)}.lock"):
         found = read(settings)
         kept = [one for one in getattr(found, kind) if one != name]
@@ -47,9 +47,9 @@ def publish(settings: Settings, kind: Kind, name: str, there: bool) -> None:
 
 def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
     """Whether the present caller may see a run."""
-    return access.caller().is_owner or (status == "finished" and run_id in read(settings).runs)
+    return roles.caller().is_owner or (status == "finished" and run_id in read(settings).runs)
 
 
 def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:
     """Whether the present caller may see a data set."""
-    return access.caller().is_owner or bundled or dataset in read(settings).datasets
+    return roles.caller().is_owner or bundled or dataset in read(settings).datasets

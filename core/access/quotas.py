@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core import access
+from core.access import roles
 from core.errors import StudioError
-from core.files import read_json, write_json
 from core.settings import Settings
+from core.system.files import read_json, write_json
 
 GIB = 2**30
 
@@ -154,7 +154,7 @@ def _too_much(tokens: int, left: int, most: int) -> str:
 
 def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) -> None:
     """Raises StudioError when another run would pass a quota, or the caller may start none."""
-    access.owner_only("Starting a run")
+    roles.owner_only("Starting a run")
     if runs >= quotas.runs:
         raise StudioError(f"{runs:,} runs are kept, and {quotas.runs:,} are allowed. Delete some first.")
     if waiting >= quotas.waiting_runs:

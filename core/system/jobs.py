@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from core.access.secret_masking import masked
 from core.errors import StudioError, sentences
-from core.limits import MEMORY, SAID, Limits, is_memory
-from core.secret import masked
+from core.system.process_limits import MEMORY, SAID, Limits, is_memory
 
 Status = Literal["running", "done", "failed", "cancelled"]
 _TOLD_EVERY = 0.1  # seconds

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import access, published
+from core.access import roles, visibility
+from core.access.quotas import size_of
 from core.errors import StudioError
-from core.quotas import size_of
 from core.runs import process
 from core.runs.store import WAITING, RunStore
 from core.settings import Settings
@@ -42,7 +42,7 @@ def _below(kind: str, folder: Path) -> Iterator[Item]:
 
 
 def _ended(settings: Settings) -> list:
-    open_ones = set(published.read(settings).runs)
+    open_ones = set(visibility.read(settings).runs)
     runs = [run for run in RunStore(settings).runs() if run.state().status not in WAITING]
     return [run for run in runs if run.id not in open_ones]
 
@@ -94,7 +94,7 @@ KINDS: dict[str, Callable[[Settings], Iterator[Item]]] = {
 
 def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float = 0) -> list[Item]:
     """What is older than `days` and larger than `mib`, the largest first. Raises StudioError for an unknown kind."""
-    access.owner_only("Cleaning up")
+    roles.owner_only("Cleaning up")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise StudioError(f"There is no kind {unknown[0]!r} to clean up. There are: {', '.join(KINDS)}.")
     if days < 0 or mib < 0:
@@ -107,7 +107,7 @@ def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float 
 
 def remove(settings: Settings, items: Sequence[Item]) -> int:
     """Remove what was listed; how many bytes came back. A run that began again in the meantime is left alone."""
-    access.owner_only("Cleaning up")
+    roles.owner_only("Cleaning up")
     freed = 0
     with process.lock(RunStore(settings)):
         ended = {run.folder for run in _ended(settings)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from core.quotas import GIB, Quotas
+from core.access.quotas import GIB, Quotas
 
 SAID = {
     -signal.SIGXCPU: "it took more processor time than reading a file may (STUDIO_QUOTA_PARSE_SECONDS)",
