@@ -130,8 +130,8 @@ def forecast_of(preset: Any) -> tuple[float, float]:
     """Forecast peak of the allocator and of the device, in GiB."""
     from transformers import LlamaConfig
 
+    from core.runs.checkpointing import fuses
     from core.runs.forecast import forecast, shape_of
-    from core.runs.recompute import fuses
 
     config, shape = preset.config(), LlamaConfig(vocab_size=32000, **SHAPES["7b"])
     found = forecast(shape_of(shape), config, config.gradient_checkpointing != "off", fused=fuses(config, shape))

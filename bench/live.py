@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000)
     total = parser.parse_args().steps
     from core.runs import events
-    from core.runs.timeline import HELD_OUT, Timelines
+    from core.runs.metrics_series import HELD_OUT, Timelines
     from studio.train.comparing import Choice, Compare
     from studio.train.controls import Controls
     from studio.train.watching import Watch

@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from core.hardware import gpu
+from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
-from core.runs.timeline import Timelines
 from core.system.jobs import Jobs
 from studio.following import cancel
 from studio.told import info, told

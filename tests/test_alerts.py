@@ -5,7 +5,7 @@ import pytest
 
 from core.runs import events
 from core.runs.alerts import alerts
-from core.runs.timeline import Timeline
+from core.runs.metrics_series import Timeline
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from core.hardware import cpu, gpu
 from core.runs.config import QLoRAConfig
-from core.runs.fitting import fit
+from core.runs.fit import fit
 
 GIB = 2**30
 

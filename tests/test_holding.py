@@ -1,6 +1,6 @@
 from core.data.table import HELD_OUT, TRAIN
 from core.runs.config import QLoRAConfig
-from core.runs.holding import hold_out
+from core.runs.holdout import hold_out
 
 
 def test_rows_are_held_out_where_the_subset_holds_none():

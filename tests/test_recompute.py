@@ -8,9 +8,9 @@ from tiny import random_rows, tiny_llama
 from transformers import LlamaConfig
 
 from core.models.loading import LoadedBase
+from core.runs.checkpointing import fuses, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, forecast, shape_of
-from core.runs.recompute import fuses, plan, room_of
 from core.train import attention
 from core.train import recompute as recomputing
 from core.train.arguments import sft_config

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from core.runs.sharing import command_line, from_yaml, to_yaml
+from core.runs.yaml_io import command_line, from_yaml, to_yaml
 
 CONFIGS = st.builds(
     QLoRAConfig,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.runs import events
 from core.runs.events import EventWriter
+from core.runs.metrics_series import DRAWN, HELD_OUT, Timeline, Timelines, thinned
 from core.runs.progress import progress
-from core.runs.timeline import DRAWN, HELD_OUT, Timeline, Timelines, thinned
 
 
 def step(number: int, loss=1.0, **more) -> dict:

@@ -5,7 +5,7 @@ taken without a word.
 from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
 from core.hardware import gpu
-from core.runs import fitting
+from core.runs import fit
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import CONTEXT, MARGIN
 from core.runs.store import RunStore
@@ -16,7 +16,7 @@ CACHES = 2**30  # keys and values of a few long answers, and what decoding works
 
 def weights(settings: Settings, config: QLoRAConfig) -> float | None:
     """Bytes a run's base model takes to chat with; None where that has no forecast."""
-    room = fitting.fit(settings, config)
+    room = fit.fit(settings, config)
     return room.forecast.parts["weights"] + CACHES + CONTEXT if room else None
 
 
@@ -28,7 +28,7 @@ def check_room(store: RunStore, config: QLoRAConfig) -> None:
     card, run = gpu.memory(), store.active()
     if card is None or run is None:
         return
-    needs, chat = fitting.fit(store.settings, run.config()), weights(store.settings, config)
+    needs, chat = fit.fit(store.settings, run.config()), weights(store.settings, config)
     if needs is not None and chat is not None and needs.forecast.device + chat <= card.total * (1 - MARGIN):
         return
     size = f"about {chat / 2**30:.1f} GiB" if chat else "an unknown share"
@@ -79,5 +79,5 @@ def in_the_way(settings: Settings, config: QLoRAConfig) -> bool:
     """Whether a run of `config` needs more of the GPU than is free now; True where its need is unknown."""
     if gpu.memory() is None:
         return False
-    room = fitting.fit(settings, config)
+    room = fit.fit(settings, config)
     return room is None or not room.fits

@@ -14,11 +14,11 @@ from core.errors import StudioError
 from core.runs import checks, process, report
 from core.runs.comparison import SORTS, Summaries, arranged, differences
 from core.runs.config import QLoRAConfig
+from core.runs.metrics_series import Timelines
 from core.runs.presets import PRESETS
 from core.runs.progress import duration
-from core.runs.sharing import from_yaml, to_yaml
 from core.runs.store import WAITING, Label, Run, RunStore
-from core.runs.timeline import Timelines
+from core.runs.yaml_io import from_yaml, to_yaml
 from core.settings import Settings
 
 

@@ -19,7 +19,7 @@ from core.data.readers import read_rows
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
-from core.runs.holding import hold_out
+from core.runs.holdout import hold_out
 from core.runs.store import RunStore
 from core.system.files import replacing
 

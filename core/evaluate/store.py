@@ -22,7 +22,7 @@ from core.evaluate import prompts
 from core.evaluate.answers import FILE, Answers
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_of, titles
 from core.evaluate.prompts import Prompts
-from core.runs.alive import Worked
+from core.runs.process_identity import Worked
 from core.runs.store import RunStore
 from core.settings import Settings, inside, slug
 from core.system.files import read_json, write_json

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from core.runs.timeline import HELD_OUT, Timeline
+from core.runs.metrics_series import HELD_OUT, Timeline
 
 Kind = Literal["not a number", "climbing loss", "held-out loss turned", "exploding gradient", "learning rate 0"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from core.errors import StudioError
 from core.runs.config import TITLES, group_of
+from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.store import Run, Status
-from core.runs.timeline import HELD_OUT, Timelines
 
 _LAST_SHARE = 0.1  # one step's loss is mostly chance: the last tenth of the steps says where a run ended
 

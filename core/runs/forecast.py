@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.runs.config import QLoRAConfig
-from core.runs.knobs.lora import ALL_LINEAR, ATTENTION, MLP
+from core.runs.config.lora import ALL_LINEAR, ATTENTION, MLP
 
 _MIB = 2**20
 # Bytes an adapter weight's optimiser state takes on the GPU; paged state moves out when room is short.

@@ -21,8 +21,8 @@ from core.models import support
 from core.models.catalogue import Model
 from core.runs import targets
 from core.runs.config import QLoRAConfig
+from core.runs.config.lora import LoRAKnobs
 from core.runs.findings import Finding
-from core.runs.knobs.lora import LoRAKnobs
 from core.runs.launch import PROJECT
 from core.settings import hardware
 

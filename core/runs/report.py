@@ -9,10 +9,10 @@ from typing import Any
 
 from core.runs import alerts
 from core.runs.config import TITLES, QLoRAConfig, group_of
+from core.runs.metrics_series import HELD_OUT, Timeline
 from core.runs.progress import Progress, duration
-from core.runs.sharing import command_line
 from core.runs.store import Run, RunState
-from core.runs.timeline import HELD_OUT, Timeline
+from core.runs.yaml_io import command_line
 from core.system.files import write_text
 from core.system.markdown import fenced, plain, table
 

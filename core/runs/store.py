@@ -25,8 +25,8 @@ from core.data.subset import Subset
 from core.errors import StudioError, sentences
 from core.models import catalogue
 from core.runs import checkpoints, events
-from core.runs.alive import Worked
 from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
+from core.runs.process_identity import Worked
 from core.settings import Settings, inside, slug
 from core.system.files import read_json, write_json
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from core.runs.knobs.lora import ALL_LINEAR, ATTENTION, GROUPS, MLP
+from core.runs.config.lora import ALL_LINEAR, ATTENTION, GROUPS, MLP
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,4 +1,4 @@
-"""Carries out what core.runs.recompute decides, on fused blocks and on others."""
+"""Carries out what core.runs.checkpointing decides, on fused blocks and on others."""
 
 import functools
 from typing import Any
@@ -8,9 +8,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from core.models.loading import resolve_dtype
+from core.runs.checkpointing import Recompute, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import shape_of
-from core.runs.recompute import Recompute, plan, room_of
 from core.train.kernels.block import Block
 from core.train.kernels.offload import Offload
 

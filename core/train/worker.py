@@ -20,11 +20,11 @@ from core.data.sources import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.hardware import gpu
 from core.models import catalogue
-from core.runs import checkpoints, checks, fitting, process, report, targets
+from core.runs import checkpoints, checks, fit, process, report, targets
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter, NoEvents
-from core.runs.holding import hold_out
+from core.runs.holdout import hold_out
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.system.fast_imports import uncollected, uncompiled
@@ -202,7 +202,7 @@ def _await_room(settings: Settings, config: QLoRAConfig, events: EventWriter) ->
     """Give a chat the time to leave the GPU. Who stays after that is another program: the run goes on and may fit."""
     deadline = time.monotonic() + _ROOM_SECONDS
     said = False
-    while (room := fitting.fit(settings, config)) and room.would_fit_alone and not room.fits:
+    while (room := fit.fit(settings, config)) and room.would_fit_alone and not room.fits:
         if time.monotonic() > deadline:
             return
         if not said:

@@ -11,13 +11,14 @@ from components.conversation import chips_html
 from components.memory_bar import memory_html
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
-from core.runs import checks, fitting, measuring
+from core.runs import checks, fit
 from core.runs.checks import Finding
 from core.runs.config import TITLES
-from core.runs.fitting import Fit
+from core.runs.fit import Fit
 from core.runs.progress import duration
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
+from core.train import dry_run
 from studio.following import follow
 from studio.told import info
 from studio.train.values import KNOBS, config_of
@@ -35,14 +36,14 @@ class Checking:
         """The findings, the memory bar, and whether there is a change to offer."""
         config = config_of(values)
         found = checks.check(self.runs.settings, config)
-        room = fitting.fit(self.runs.settings, config)
+        room = fit.fit(self.runs.settings, config)
         offered = room is not None and bool(room.changes)
         label = f"Make it fit: {change_words(room)}" if offered else ""
         return [findings_html(found), room_html(room) if room else "", gr.update(visible=offered, value=label)]
 
     def make_fit(self, **values: Any) -> list[Any]:
         """The form with the smallest change that fits."""
-        room = fitting.fit(self.runs.settings, config_of(values))
+        room = fit.fit(self.runs.settings, config_of(values))
         if room is None or not room.changes:
             raise StudioError("There is nothing to change: the run fits, or no change makes it fit.")
         info(f"{change_words(room)}: {room.why}.", title="Changed")
@@ -53,7 +54,7 @@ class Checking:
         config = config_of(values)
         if active := self.runs.active():
             raise StudioError(f"The run {active.id} trains on this machine: two steps beside it would measure neither.")
-        job = self.jobs.start("measure", f"Two steps of {config.model}", measuring.measure, self.runs.settings, config)
+        job = self.jobs.start("measure", f"Two steps of {config.model}", dry_run.measure, self.runs.settings, config)
 
         def ended(done: Job) -> list[Any]:
             return [measured_html(done.result)]
@@ -82,7 +83,7 @@ def room_html(room: Fit) -> str:
     return memory_html(parts, room.free, words)
 
 
-def measured_html(found: measuring.Measured) -> str:
+def measured_html(found: dry_run.Measured) -> str:
     return chips_html(
         [
             (f"{found.peak / 2**30:.2f} GiB", f"most {'GPU ' if found.on_gpu else ''}memory, measured", False),

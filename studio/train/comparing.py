@@ -12,9 +12,9 @@ from components.chart import Curve, build_chart, chart_value
 from components.conversation import empty_html
 from components.data_table import TableColumn, TablePage, TableRow, build_data_table, table_html
 from core.runs.comparison import Difference, Summaries, Summary, arranged, differences
+from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import duration
 from core.runs.store import Run, RunStore
-from core.runs.timeline import HELD_OUT, Timelines
 from studio.train.watching import MEASURES
 
 # Told apart by hue and by lightness (Okabe and Ito's palette, without its yellow, and four between).

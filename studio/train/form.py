@@ -11,10 +11,10 @@ from core.data import subset
 from core.errors import StudioError
 from core.models import catalogue
 from core.runs.config import QLoRAConfig, applies, group_of, is_basic
-from core.runs.knobs import Group
+from core.runs.config.fields import Group
 from core.runs.presets import PRESETS, QUICK_DEMO
-from core.runs.sharing import command_line, from_yaml, to_yaml
 from core.runs.store import RunStore
+from core.runs.yaml_io import command_line, from_yaml, to_yaml
 from studio.train.checking import CheckWidgets, build_checks
 from studio.train.values import KNOBS, config_of
 

@@ -3,9 +3,9 @@
 import html
 
 from core.runs import alerts
+from core.runs.metrics_series import Timeline
 from core.runs.progress import Progress, duration
 from core.runs.store import ACTIVE, Run, RunState
-from core.runs.timeline import Timeline
 
 
 def status_html(run: Run, state: RunState, now: Progress) -> str:

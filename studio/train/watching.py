@@ -16,8 +16,8 @@ from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.models import catalogue
 from core.runs import report
+from core.runs.metrics_series import HELD_OUT, Timeline, Timelines
 from core.runs.store import RunStore
-from core.runs.timeline import HELD_OUT, Timeline, Timelines
 from core.settings import slug
 from studio.train.telling import alerts_html, notes_html, status_html, tiles_html
 

@@ -2,8 +2,8 @@ import gradio as gr
 import pytest
 from run_events import EVENTS, write
 
+from core.runs.metrics_series import Timelines
 from core.runs.store import Label
-from core.runs.timeline import Timelines
 from studio.train.beat import DRAWN, Beat
 from studio.train.comparing import Choice, Compare
 from studio.train.controls import Controls

@@ -6,8 +6,8 @@ from hostile import Page
 from run_events import EVENTS, HOSTILE
 
 from core.runs.config import QLoRAConfig
+from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.store import Label
-from core.runs.timeline import HELD_OUT, Timelines
 from studio.train.comparing import CURVES, Choice, Compare
 
 

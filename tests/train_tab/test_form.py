@@ -7,7 +7,7 @@ from core.errors import StudioError
 from core.models import embedded
 from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
 from core.runs.presets import PRESETS
-from core.runs.sharing import to_yaml
+from core.runs.yaml_io import to_yaml
 from studio.train.form import BASIC, DECIDING, FULL, Form, groups
 from studio.train.values import KNOBS, config_of
 

@@ -6,7 +6,7 @@ from run_events import EVENTS
 
 from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
-from core.runs.timeline import Timelines
+from core.runs.metrics_series import Timelines
 from core.system.jobs import Jobs
 from studio.train.beat import Beat
 from studio.train.checking import Checking, findings_html

@@ -13,9 +13,9 @@ from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
+from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import progress
 from core.runs.store import Label, RunState
-from core.runs.timeline import HELD_OUT, Timelines
 from studio.train.telling import notes_html, status_html, tiles_html
 from studio.train.watching import MEASURES, NO_RUN, Watch
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from core.models import embedded
-from core.runs.knobs import knob
+from core.runs.config.fields import knob
 
 
 class ModelKnobs(BaseModel):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from core.runs.knobs import knob
+from core.runs.config.fields import knob
 
 
 class MeasuringKnobs(BaseModel):

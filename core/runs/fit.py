@@ -8,9 +8,9 @@ import psutil
 from core.errors import StudioError
 from core.hardware import cpu, gpu
 from core.models import catalogue
+from core.runs.checkpointing import fuses, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, Forecast, forecast, shape_of, smaller
-from core.runs.recompute import fuses, plan, room_of
 from core.settings import Settings
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic import ConfigDict, model_validator
 
-from core.runs.knobs import Group
-from core.runs.knobs.batch import BatchKnobs
-from core.runs.knobs.data import DataKnobs
-from core.runs.knobs.lora import ALL_LINEAR, ATTENTION, LoRAKnobs
-from core.runs.knobs.measuring import MeasuringKnobs
-from core.runs.knobs.model import ModelKnobs
-from core.runs.knobs.optimiser import OptimiserKnobs
+from core.runs.config.batch import BatchKnobs
+from core.runs.config.data import DataKnobs
+from core.runs.config.evaluation import MeasuringKnobs
+from core.runs.config.fields import Group
+from core.runs.config.lora import ALL_LINEAR, ATTENTION, LoRAKnobs
+from core.runs.config.model import ModelKnobs
+from core.runs.config.optimizer import OptimiserKnobs
 
 __all__ = [
     "ALL_LINEAR",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from core.runs.knobs import knob
+from core.runs.config.fields import knob
 
 Optimizer = Literal[
     "adamw", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "adafactor", "lion", "lion_8bit", "paged_lion_8bit"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, field_validator
 
-from core.runs.knobs import knob
+from core.runs.config.fields import knob
 
 ALL_LINEAR, ATTENTION, MLP = "all-linear", "attention", "mlp"
 # Groups of modules; core/runs/targets.py resolves them on the model.

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from core.data.tokens import TemplateName
-from core.runs.knobs import knob
+from core.runs.config.fields import knob
 
 
 class DataKnobs(BaseModel):
