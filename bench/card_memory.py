@@ -53,9 +53,9 @@ def trainer_of(folder: str, values: dict[str, Any], count: int) -> Any:
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
-    from core.train.arguments import sft_config
     from core.train.attention import PACKED
     from core.train.trainer import StudioTrainer
+    from core.train.trl_config import sft_config
 
     config = QLoRAConfig(**values)
     model = Model("bench", "bench", folder, local=True)
@@ -92,7 +92,7 @@ def grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
 
     from core.runs.config import QLoRAConfig
     from core.runs.forecast import forecast, shape_of
-    from core.train.recompute import Planner
+    from core.train.checkpointing import Planner
 
     found = []
     trainer = trainer_of(folder, {"model": "bench", "max_length": 64, "save_steps": 0, "kernels": kernels}, 4)

@@ -81,8 +81,8 @@ def studio_trainer(rows, model, out, variant):
     from core.models.catalogue import Model
     from core.runs.config import QLoRAConfig
     from core.train import attention
-    from core.train.arguments import sft_config
     from core.train.trainer import StudioTrainer
+    from core.train.trl_config import sft_config
 
     packing = variant != "studio, rows padded"
     if variant == "studio, weights unpacked each time":

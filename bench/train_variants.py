@@ -95,9 +95,9 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
-    from core.train.arguments import sft_config
     from core.train.attention import PACKED
     from core.train.trainer import StudioTrainer
+    from core.train.trl_config import sft_config
 
     batch, length = CASES[case]
     how = {"studio, offload": "offload", "studio": "auto", "studio, 10.6 GiB": "auto"}.get(variant, "on")

@@ -76,8 +76,8 @@ def speed(family: str, tiny: bool, length: int, steps: int) -> float:
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
-    from core.train.arguments import sft_config
     from core.train.trainer import StudioTrainer
+    from core.train.trl_config import sft_config
 
     times: list[float] = []
 

@@ -6,7 +6,7 @@ import torch
 
 from core.train.kernels import elementwise
 from core.train.kernels.block import _PARTS, Block
-from core.train.kernels.weights import Space
+from core.train.kernels.lora_linear import Space
 
 
 class _Alike(torch.nn.Module):

@@ -9,9 +9,9 @@ from transformers import AutoTokenizer
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.arguments import sft_config
-from core.train.ranks import ALONE, Ranks
+from core.train.distributed import ALONE, Ranks
 from core.train.trainer import StudioTrainer
+from core.train.trl_config import sft_config
 
 
 def losses_of(folder: Path, tokenizer, rows, ranks: Ranks = ALONE, **over) -> tuple[list[float], float]:

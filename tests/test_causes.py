@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import StudioError
-from core.train.causes import cause_of
+from core.train.failure_messages import cause_of
 
 
 @pytest.mark.parametrize(

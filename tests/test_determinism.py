@@ -11,9 +11,9 @@ from core.errors import StudioError
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.arguments import sft_config
 from core.train.determinism import fixed_workspace, settle, suspended
 from core.train.trainer import StudioTrainer
+from core.train.trl_config import sft_config
 
 MODES = ("auto", "on", "off")
 

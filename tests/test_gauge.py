@@ -1,7 +1,7 @@
 import psutil
 import torch
 
-from core.train.gauge import Gauge
+from core.train.system_metrics import Gauge
 
 
 def test_memory_and_use_of_this_process_where_there_is_no_gpu(monkeypatch):

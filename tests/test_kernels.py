@@ -13,7 +13,7 @@ from transformers import MistralConfig, MistralForCausalLM
 from core.train import attention
 from core.train.batches import pack, pad
 from core.train.kernels import elementwise
-from core.train.kernels.install import install
+from core.train.kernels.patch import install
 from core.train.loss import chunked_cross_entropy
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -214,8 +214,8 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
     from core.models.loading import LoadedBase
     from core.runs.adapter import lora_config
     from core.runs.config import QLoRAConfig
-    from core.train.arguments import sft_config
     from core.train.trainer import StudioTrainer
+    from core.train.trl_config import sft_config
 
     steps, rows = 50, [row for seed in range(50) for row in random_rows([30, 12, 21, 7], seed=seed)]
     config = QLoRAConfig(

@@ -9,9 +9,9 @@ from core.errors import StudioError
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import layout
-from core.train.arguments import sft_config
 from core.train.attention import PACKED
 from core.train.trainer import StudioTrainer
+from core.train.trl_config import sft_config
 
 
 def chosen(model, packing=True, longest=64):

@@ -1,7 +1,7 @@
 import re
 import types
 
-from core.train.lineage import lineage
+from core.train.provenance import lineage
 
 
 def test_it_names_commit_code_packages_and_hardware():

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from second_rank import losses_of
 from tiny import random_rows
 
-from core.train import ranks as ranking
-from core.train.ranks import ALONE, Ranks
+from core.train import distributed as ranking
+from core.train.distributed import ALONE, Ranks
 
 
 @given(lengths=st.lists(st.integers(1, 2000), min_size=1, max_size=64), count=st.integers(1, 8))

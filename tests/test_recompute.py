@@ -12,10 +12,10 @@ from core.runs.checkpointing import fuses, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, forecast, shape_of
 from core.train import attention
-from core.train import recompute as recomputing
-from core.train.arguments import sft_config
-from core.train.kernels.install import install
+from core.train import checkpointing as recomputing
+from core.train.kernels.patch import install
 from core.train.trainer import StudioTrainer
+from core.train.trl_config import sft_config
 
 GIB = 2**30
 SEVEN = shape_of(LlamaConfig(vocab_size=32000))

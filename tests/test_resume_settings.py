@@ -18,9 +18,9 @@ from core.runs.events import NoEvents
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.train import attention
-from core.train.arguments import sft_config
 from core.train.callback import Reporter
 from core.train.trainer import StudioTrainer
+from core.train.trl_config import sft_config
 
 # Each setting: another value than the default, and what a resume does with it.
 EFFECT, REFUSED = "takes effect", "refused"

@@ -14,8 +14,8 @@ from core.models.loading import LoadedBase
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
 from core.train import attention
-from core.train.arguments import OPTIMIZERS, sft_config
 from core.train.trainer import StudioTrainer, answer_of
+from core.train.trl_config import OPTIMIZERS, sft_config
 
 LENGTHS = [30, 12, 45, 7]
 

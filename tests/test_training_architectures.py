@@ -12,8 +12,8 @@ from core.models.loading import LoadedBase
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
 from core.runs.targets import require
-from core.train.arguments import sft_config
 from core.train.trainer import StudioTrainer
+from core.train.trl_config import sft_config
 
 STEPS = 3
 LENGTHS = [11, 4, 19, 7]  # tokens; windows are of 6, chunks of 8

@@ -23,7 +23,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.launch import PROJECT
 from core.runs.store import WAITING, Run, RunStore
-from core.train.arguments import sft_config
+from core.train.trl_config import sft_config
 from core.train.worker import _await_room, _report_elsewhere, prepare
 
 pytestmark = pytest.mark.slow

@@ -35,7 +35,7 @@ class Recompute:
 
 
 def fuses(config: QLoRAConfig, model_config: Any) -> bool:
-    """Whether a run on a GPU will have the fused blocks; `core.train.kernels.install` decides it module by module."""
+    """Whether a run on a GPU will have the fused blocks; `core.train.kernels.patch` decides it module by module."""
     text = model_config.get_text_config()
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     biased = any(getattr(text, name, False) for name in ("attention_bias", "mlp_bias", "attention_dropout"))

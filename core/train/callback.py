@@ -12,7 +12,7 @@ from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter, NoEvents
 from core.runs.store import Run
-from core.train.gauge import Gauge
+from core.train.system_metrics import Gauge
 
 
 @dataclass(frozen=True)

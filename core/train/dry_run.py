@@ -38,8 +38,8 @@ def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str]
 
     from core.runs.events import EventWriter
     from core.runs.store import Run
-    from core.train.causes import cause_of
     from core.train.determinism import fixed_workspace
+    from core.train.failure_messages import cause_of
     from core.train.worker import prepare, steps_of
 
     folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-")

@@ -21,13 +21,13 @@ from core.runs.adapter import lora_config
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
 from core.train.batches import count_tokens, learned, pack, pad
+from core.train.checkpointing import Planner
 from core.train.determinism import suspended
-from core.train.kernels.install import install
+from core.train.distributed import ALONE, Ranks
+from core.train.kernels.patch import install
 from core.train.layout import decide
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
-from core.train.ranks import ALONE, Ranks
-from core.train.recompute import Planner
 from core.train.resume import settings_kept
 
 # Settings of some architectures that change logits after the head; their own forward must make them then.

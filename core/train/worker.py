@@ -1,5 +1,5 @@
 """Trains one run: reads its config and rows, writes events, checkpoints, the adapter and the final state, and then
-starts the next run of the queue. On several GPUs it starts a rank for each, which do the training (core/train/lead.py).
+starts the next run of the queue. On several GPUs it starts a rank for each, which do the training (core/train/rank_launcher.py).
 
 The worker owns state.json from its first breath to its last. A stop request or SIGTERM ends it after the present
 step, with a checkpoint and an adapter of what was learned so far.
@@ -29,10 +29,10 @@ from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.system.fast_imports import uncollected, uncompiled
 from core.train import determinism
-from core.train.causes import cause_of
-from core.train.lead import lead
-from core.train.lineage import lineage
-from core.train.ranks import ALONE, Ranks
+from core.train.distributed import ALONE, Ranks
+from core.train.failure_messages import cause_of
+from core.train.provenance import lineage
+from core.train.rank_launcher import lead
 
 if TYPE_CHECKING:
     from core.train.trainer import StudioTrainer
@@ -152,9 +152,9 @@ def prepare(
     """The trainer, the held-out rows, and what there is to say of both."""
     from core.data.tokens import Renderer
     from core.models.loading import Precision, load_base
-    from core.train.arguments import sft_config
     from core.train.batches import tokenize
     from core.train.trainer import StudioTrainer
+    from core.train.trl_config import sft_config
 
     if problem := checks.machine_problem(config):
         raise StudioError(problem)
@@ -214,7 +214,7 @@ def _await_room(settings: Settings, config: QLoRAConfig, events: EventWriter) ->
 
 def _report_elsewhere(config: QLoRAConfig, run: Run) -> list[str]:
     """Tell the tracker where to write; what is said about it. Before the trainer is made, which opens it."""
-    from core.train.arguments import TRACKED_AS
+    from core.train.trl_config import TRACKED_AS
 
     if config.report_to == "tensorboard":
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")

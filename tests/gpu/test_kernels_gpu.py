@@ -10,8 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from core.train import attention
 from core.train.batches import pack
 from core.train.kernels import elementwise
-from core.train.kernels.install import install
-from core.train.kernels.offload import Offload
+from core.train.kernels.activation_offload import Offload
+from core.train.kernels.patch import install
 from core.train.loss import chunked_cross_entropy
 
 if elementwise.HAS_TRITON:

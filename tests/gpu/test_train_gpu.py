@@ -49,8 +49,8 @@ def trl_losses(folder, rows, adapter, out):
 
 
 def studio_losses(folder, rows, adapter, out, **over):
-    from core.train.arguments import sft_config
     from core.train.trainer import StudioTrainer
+    from core.train.trl_config import sft_config
 
     config = QLoRAConfig(batch_size=BATCH, max_steps=STEPS, learning_rate=1e-3, scheduler="linear", warmup_ratio=0,
                          save_steps=0, seed=0, **over)  # fmt: skip

@@ -12,7 +12,7 @@ from runs_of_tiny import KNOBS, at_step, curve, ended
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
 from core.runs.launch import launch
-from core.train.lead import Said
+from core.train.rank_launcher import Said
 
 STEPS = 16
 TWO = KNOBS | {"gpus": 2, "batch_size": 4, "max_steps": STEPS, "save_steps": 2, "eval_steps": 4}
@@ -32,7 +32,7 @@ def two_gpus(monkeypatch):
 def ranks_of(run):
     """The processes of a run's ranks, in their order."""
     children = psutil.Process(run.saved_state().pid).children()
-    return sorted(children, key=lambda child: child.cmdline().index("core.train.rank") and child.cmdline()[4])
+    return sorted(children, key=lambda child: child.cmdline().index("core.train.rank_process") and child.cmdline()[4])
 
 
 def gone(processes, seconds=20):

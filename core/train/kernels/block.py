@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from core.train.kernels import elementwise
-from core.train.kernels.offload import Offload
-from core.train.kernels.weights import Group, Space
+from core.train.kernels.activation_offload import Offload
+from core.train.kernels.lora_linear import Group, Space
 
 _PARTS = 16  # places for what drops for itself
 

@@ -39,7 +39,7 @@ def sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> SFTCon
         max_grad_norm=config.max_grad_norm,
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
-        gradient_checkpointing=False,  # set block by block (core/train/recompute.py)
+        gradient_checkpointing=False,  # set block by block (core/train/checkpointing.py)
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         seed=config.seed,

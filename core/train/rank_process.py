@@ -1,6 +1,6 @@
-"""One rank of a run on several GPUs: `python -m core.train.rank RUN_DIR NUMBER COUNT MEETING PIPE`.
+"""One rank of a run on several GPUs: `python -m core.train.rank_process RUN_DIR NUMBER COUNT MEETING PIPE`.
 
-core.train.lead starts it. It ends when its standard input does, which is when the worker that started it is gone.
+core.train.rank_launcher starts it. It ends when its standard input does, which is when the worker that started it is gone.
 """
 
 import os
@@ -15,9 +15,9 @@ from core.runs.store import Run
 from core.settings import Settings
 from core.system.fast_imports import uncompiled
 from core.train import worker
-from core.train.causes import cause_of
-from core.train.lead import Said
-from core.train.ranks import RankLost, Ranks
+from core.train.distributed import RankLost, Ranks
+from core.train.failure_messages import cause_of
+from core.train.rank_launcher import Said
 
 
 def main(arguments: list[str]) -> int:

@@ -11,8 +11,8 @@ from core.models.loading import resolve_dtype
 from core.runs.checkpointing import Recompute, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import shape_of
+from core.train.kernels.activation_offload import Offload
 from core.train.kernels.block import Block
-from core.train.kernels.offload import Offload
 
 _CHUNK = 2048  # tokens that a fused MLP takes at a time where memory is what is short
 _STEP = 512  # tokens by which batches are told apart

@@ -9,7 +9,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from core.train.kernels.block import Block, Call
-from core.train.kernels.weights import Space
+from core.train.kernels.lora_linear import Space
 
 # Mistral's block is Llama's with a sliding window.
 _LAYERS = ("LlamaDecoderLayer", "MistralDecoderLayer")

@@ -52,7 +52,7 @@ class _Rank:
         self.pipe, writing = os.pipe()
         self.text = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.train.rank", str(run.folder), str(number), str(count), str(meeting),
+            [sys.executable, "-m", "core.train.rank_process", str(run.folder), str(number), str(count), str(meeting),
              str(writing)],
             stdin=subprocess.PIPE, env=os.environ | _environment(number, count), pass_fds=[writing],
         )  # fmt: skip

@@ -3,7 +3,7 @@
 Every rank walks through the same batches in the same order and takes its own rows of each, so the order of rows, the
 steps and the place to go on from are those of one GPU. A loss is divided by the answer tokens of all ranks, and the
 gradients of the trained weights are added up once an update: what is learned is what one GPU would have learned from
-the whole batch, but for the order of sums. core/train/lead.py starts the ranks.
+the whole batch, but for the order of sums. core/train/rank_launcher.py starts the ranks.
 """
 
 import contextlib
