@@ -70,9 +70,9 @@ def made(settings, scratch: Path, options):
     from peft import PeftModel
 
     from core.chat.adapters import read_adapter
-    from core.chat.answer import Lane
     from core.chat.lanes import Lanes
     from core.chat.sampling import Sampling
+    from core.chat.types import Lane
     from core.evaluate.answering import Answering
     from core.evaluate.prompts import Prompts
     from core.models import embedded

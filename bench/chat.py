@@ -78,9 +78,9 @@ def main() -> None:
     from peft import PeftModel
 
     from core.chat.adapters import read_adapter
-    from core.chat.answer import Lane
     from core.chat.lanes import Lanes
     from core.chat.sampling import Sampling
+    from core.chat.types import Lane
     from core.models import embedded
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base

@@ -155,7 +155,7 @@ class Counted:
 
     def __init__(self, ids: list[int], adapter: str | None, tokens: int, sampling=None):
         from core.chat.decoder import Row
-        from core.chat.picking import Picker
+        from core.chat.sampler import Picker
 
         self.said: list[int] = []
         self._tokens, self._began, self.first = tokens, time.perf_counter(), 0.0
@@ -188,7 +188,7 @@ def many(machine, adapters, prompts: int = MANY, tokens: int = MANY_TOKENS) -> t
     """Tokens/s of prompts of 100 to 200 tokens x 2 lanes, and how many rows at once, as an evaluation has them."""
     import torch
 
-    from core.chat.fast.decoder import UNHURRIED, FastDecoder
+    from core.chat.cuda.decoder import UNHURRIED, FastDecoder
     from core.evaluate.answering import JOIN_SHARE, MOST_ROWS, PAGED_SHARE
 
     config = machine.weights.model.config
@@ -213,8 +213,8 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
     import torch
 
     from core.chat.adapters import RowAdapters, read_adapter
-    from core.chat.fast.decoder import FastDecoder
-    from core.chat.fast.machine import Machine
+    from core.chat.cuda.decoder import FastDecoder
+    from core.chat.cuda.runtime import Machine
     from core.chat.sampling import Sampling
 
     adapters = RowAdapters(model)

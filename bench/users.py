@@ -28,8 +28,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)
     options = parser.parse_args()
-    from core.chat.asking import Asked, ticket
     from core.chat.engine import Base, Engine
+    from core.chat.requests import Asked, ticket
     from core.chat.sampling import Sampling
     from core.models import catalogue, embedded
     from core.models.loading import Precision

@@ -8,9 +8,9 @@ import torch
 from answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS, build
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from core.chat.answer import Lane
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
+from core.chat.types import Lane
 from core.evaluate.answering import Answering
 from core.evaluate.prompts import Prompts
 from core.models import support

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from core.chat import conversation
-from core.chat.answer import LaneAnswer
 from core.chat.conversation import Answer, Conversation, LaneChoice, key_of
+from core.chat.types import LaneAnswer
 from core.errors import StudioError
 
 

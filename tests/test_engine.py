@@ -15,8 +15,8 @@ from tiny import tiny_llama
 
 from core.access import roles
 from core.chat import engine as engines
-from core.chat.asking import Asked, bases, ticket
 from core.chat.engine import Base, Engine
+from core.chat.requests import Asked, bases, ticket
 from core.chat.sampling import Sampling
 from core.errors import StudioError
 from core.hardware import gpu
@@ -303,7 +303,7 @@ def test_a_failure_of_the_model_is_told_to_those_it_answers_and_the_queue_goes_o
 
 
 def test_a_failure_of_one_row_is_told_to_its_asker_alone(engine, store, monkeypatch):
-    from core.chat.picking import Picker
+    from core.chat.sampler import Picker
 
     pick = Picker.pick
 

@@ -12,10 +12,10 @@ from bitsandbytes.nn import Linear4bit, Params4bit
 from tiny import tiny_llama
 
 from core.chat.adapters import Adapter, LoraWeights
-from core.chat.fast import choice
-from core.chat.fast.drawing import Drawing
+from core.chat.cuda import support
+from core.chat.cuda.batch_sampler import Drawing
 from core.chat.lanes import Lanes
-from core.chat.picking import Picker, drawn
+from core.chat.sampler import Picker, drawn
 from core.chat.sampling import Sampling
 from core.models.loading import LoadedBase
 
@@ -48,9 +48,9 @@ def test_without_a_gpu_the_model_itself_decodes_and_it_is_said(tokenizer):
 
 @pytest.mark.parametrize("double", [True, False])
 def test_llamas_in_4_bits_16_or_32_are_served(double):
-    assert choice.unlike(packed(served(), double)) is None
-    assert choice.unlike(served()) is None
-    assert choice.unlike(served(dtype=torch.float32)) is None
+    assert support.unlike(packed(served(), double)) is None
+    assert support.unlike(served()) is None
+    assert support.unlike(served(dtype=torch.float32)) is None
 
 
 @pytest.mark.parametrize(
@@ -65,23 +65,23 @@ def test_llamas_in_4_bits_16_or_32_are_served(double):
     ],
 )
 def test_what_is_not_served_has_its_reason(over, reason):
-    assert reason in choice.unlike(served(**over))
+    assert reason in support.unlike(served(**over))
 
 
 def test_mixed_weights_are_not_served():
     model = served()
     one = packed(served()).model.layers[0].mlp.up_proj
     model.model.layers[0].mlp.up_proj = one
-    assert "several kinds" in choice.unlike(model)
+    assert "several kinds" in support.unlike(model)
 
 
 def test_adapters_that_are_more_than_lora_go_the_plain_way():
     weights = LoraWeights(torch.zeros(4, 128), torch.zeros(128, 4))
     name = "model.layers.1.self_attn.q_proj"
-    assert choice.plain_lora(Adapter({name: weights}), 2)
-    assert not choice.plain_lora(Adapter({name: weights}), 1), "a block that the model has not"
-    assert not choice.plain_lora(Adapter({"lm_head": weights}), 2)
-    assert not choice.plain_lora(Adapter({}, special="use_dora"), 2)
+    assert support.plain_lora(Adapter({name: weights}), 2)
+    assert not support.plain_lora(Adapter({name: weights}), 1), "a block that the model has not"
+    assert not support.plain_lora(Adapter({"lm_head": weights}), 2)
+    assert not support.plain_lora(Adapter({}, special="use_dora"), 2)
 
 
 def test_a_token_without_probability_is_never_drawn():
@@ -129,8 +129,8 @@ kernels_agree(); picks_agree(); print("agreed")
 
 def picks_agree():
     """The interpreted kernel that picks against PyTorch's way."""
-    from core.chat.fast import pick
-    from core.chat.picking import GREEDY_BELOW
+    from core.chat.cuda import sample_kernel
+    from core.chat.sampler import GREEDY_BELOW
 
     settings = [
         Sampling(temperature=0), Sampling(temperature=1, top_p=0.8), Sampling(temperature=0.7, top_k=5, top_p=0.9),
@@ -144,7 +144,9 @@ def picks_agree():
         uniform = torch.rand(5, generator=torch.Generator().manual_seed(step))
         found, counted = torch.zeros(6, dtype=torch.int64), said.clone()
         values = torch.zeros(5, 2, dtype=torch.float64)
-        pick.pick(logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, GREEDY_BELOW)
+        sample_kernel.pick(
+            logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, GREEDY_BELOW
+        )
         expected, kept = torch.zeros(6, dtype=torch.int64), said.clone()
         told = drawing._drawn(logits[rows], kept, expected, uniform)
         assert found.tolist() == expected.tolist()
@@ -154,20 +156,20 @@ def picks_agree():
 
 def kernels_agree():
     """Interpreted kernels against dequantised weights, and the decoder without graphs against the plain one."""
-    from core.chat.fast import product
-    from core.chat.fast.lora import Lora
-    from core.chat.fast.slots import paired
-    from core.chat.fast.weights import Merged
+    from core.chat.cuda import quantized_matmul
+    from core.chat.cuda.adapter_slots import paired
+    from core.chat.cuda.lora import Lora
+    from core.chat.cuda.weights import Merged
 
     torch.manual_seed(0)
     model = packed(tiny_llama(num_hidden_layers=1, **SHAPE))
-    modules = choice.modules_of(model.model.layers[0])[:3]
+    modules = support.modules_of(model.model.layers[0])[:3]
     whole = torch.cat([dequantize_4bit(m.weight.data, m.weight.quant_state) for m in modules])
     merged, x = Merged(modules), torch.randn(3, 128)
     a, b, slots = torch.randn(2, 48, 128), torch.randn(2, 256, 16), torch.tensor([-1, 1, 0], dtype=torch.int32)
     out, done = torch.zeros(2, 3, 256), torch.zeros(2, dtype=torch.int32)
     columns = paired(a.flatten(0, 1)).view(a.shape)
-    product.product(paired(x), merged, out, Lora(columns, b, slots, torch.zeros(2, 3, 48), done, 0))
+    quantized_matmul.product(paired(x), merged, out, Lora(columns, b, slots, torch.zeros(2, 3, 48), done, 0))
     expected = x @ whole.T
     for row, slot in ((1, 1), (2, 0)):
         low = (a[slot] @ x[row]).view(3, 16)
@@ -175,7 +177,7 @@ def kernels_agree():
     torch.testing.assert_close(out.sum(0), expected, rtol=1e-4, atol=1e-4)
 
     unpacked = torch.empty(256, 128)
-    product.unpack(merged, unpacked, True)
+    quantized_matmul.unpack(merged, unpacked, True)
     assert torch.equal(unpacked, paired(whole))
     decoders_agree(model)
 
@@ -183,10 +185,10 @@ def kernels_agree():
 def decoders_agree(model):
     """Without graphs against the plain one: rows that go through kernels alone, and through unpacked weights."""
     from core.chat.adapters import RowAdapters
+    from core.chat.cuda import decode_graph as step
+    from core.chat.cuda.decoder import FastDecoder
+    from core.chat.cuda.runtime import Machine
     from core.chat.decoder import Decoder, Row
-    from core.chat.fast import step
-    from core.chat.fast.decoder import FastDecoder
-    from core.chat.fast.machine import Machine
 
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"

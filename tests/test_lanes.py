@@ -12,9 +12,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_llama
 
 from core.chat.adapters import read_adapter
-from core.chat.answer import Lane
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
+from core.chat.types import Lane
 from core.data import sources
 from core.data.readers import read_rows
 from core.errors import StudioError

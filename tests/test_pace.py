@@ -1,4 +1,4 @@
-"""core/chat/pace.py: beside a run on the same processors the chat rests after each step, on one thread."""
+"""core/chat/throttle.py: beside a run on the same processors the chat rests after each step, on one thread."""
 
 import os
 import threading
@@ -7,15 +7,15 @@ import time
 import pytest
 import torch
 
-from core.chat import pace
-from core.chat.pace import SHARE, Pace
+from core.chat import throttle
+from core.chat.throttle import SHARE, Pace
 
 
 @pytest.fixture
 def rests(monkeypatch):
     said = []
     monkeypatch.setattr(time, "sleep", said.append)
-    monkeypatch.setattr(pace, "_LOOKS_EVERY", 0)
+    monkeypatch.setattr(throttle, "_LOOKS_EVERY", 0)
     return said
 
 

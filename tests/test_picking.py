@@ -10,7 +10,7 @@ from transformers import (
     TopPLogitsWarper,
 )  # fmt: skip
 
-from core.chat.picking import Picker, shares
+from core.chat.sampler import Picker, shares
 from core.chat.sampling import Sampling
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, -1.0, -3.0])

@@ -1,4 +1,4 @@
-"""core/access/quotas.py and core/chat/allowance.py: what is given away, and what was used of it."""
+"""core/access/quotas.py and core/chat/visitor_quota.py: what is given away, and what was used of it."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from core.access import quotas
 from core.access.quotas import Quotas, Tokens
 from core.access.roles import Caller, Role, acting
 from core.chat import conversation
-from core.chat.allowance import Allowance
-from core.chat.answer import Lane, LaneAnswer
 from core.chat.engine import Ticket
 from core.chat.sampling import Sampling
+from core.chat.types import Lane, LaneAnswer
+from core.chat.visitor_quota import Allowance
 from core.errors import StudioError
 from core.runs import process
 from core.runs.config import QLoRAConfig

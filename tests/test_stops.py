@@ -5,10 +5,10 @@ import torch
 from template_families import FAMILIES
 from tiny import tiny_llama
 
-from core.chat.answer import Lane
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.stops import Stops
+from core.chat.types import Lane
 from core.data.end_tokens import EndTokens
 from core.errors import StudioError
 from core.evaluate.answering import Answering

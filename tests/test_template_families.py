@@ -8,9 +8,9 @@ import trl
 from template_families import FAMILIES, NAMES, Family, bundled, conversations
 from tiny import tiny_llama
 
-from core.chat.answer import Lane
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
+from core.chat.types import Lane
 from core.data.templates import apply
 from core.data.tokens import IGNORED, Renderer
 from core.models.loading import LoadedBase

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from core.access import roles
-from core.chat.answer import End, LaneAnswer
 from core.chat.sampling import Sampling
+from core.chat.types import End, LaneAnswer
 from core.data.formats import Message
 from core.errors import StudioError
 from core.settings import Settings, inside
@@ -108,7 +108,7 @@ class Turn(BaseModel):
 
 class Conversation(BaseModel):
     """Attributes:
-    base: the name of the base model in `core.chat.asking.bases`; empty until one is chosen.
+    base: the name of the base model in `core.chat.requests.bases`; empty until one is chosen.
     settings: of all lanes (`Sampling`).
     branches: turns that an edit or an undo left behind, the newest last.
     """

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import DynamicCache
 
 from core.chat.adapters import RowAdapters
-from core.chat.picking import Picker
+from core.chat.sampler import Picker
 
 CHUNK = 512  # tokens of a prompt that are read at once
 

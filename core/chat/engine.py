@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from core.chat import room
-from core.chat.allowance import Allowance
-from core.chat.answer import Lane, LaneAnswer
+from core.chat import arbiter
 from core.chat.base import Base
-from core.chat.pace import Pace
+from core.chat.throttle import Pace
+from core.chat.types import Lane, LaneAnswer
+from core.chat.visitor_quota import Allowance
 from core.errors import StudioError
 from core.hardware import gpu
 from core.models.loading import load_base
@@ -140,7 +140,7 @@ class Engine:
     def give_way(self) -> None:
         """Unload the model when a run that is about to load needs its memory of the GPU; `notice` says so."""
         run = self.store.active() if self._base else None
-        if run is None or run.state().status != "preparing" or not room.in_the_way(self.settings, run.config()):
+        if run is None or run.state().status != "preparing" or not arbiter.in_the_way(self.settings, run.config()):
             return
         name = self._base.model.name
         self.unload()
@@ -226,8 +226,8 @@ class Engine:
         from core.chat.lanes import Lanes
 
         self._drop()
-        room.check_room(self.store, ticket.base.config)
-        beside = room.check_evaluation(self.store, ticket.base.config)
+        arbiter.check_room(self.store, ticket.base.config)
+        beside = arbiter.check_evaluation(self.store, ticket.base.config)
         self._lanes = Lanes(
             load_base(ticket.base.model, ticket.base.precision, ticket.base.attention), self.settings.fast_chat
         )
@@ -236,7 +236,7 @@ class Engine:
         card = gpu.memory() if self._lanes.model.device.type == "cuda" else None
         self._budget = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
         if beside:
-            self._budget = min(self._budget, room.CACHES)  # what was asked for beside the evaluation
+            self._budget = min(self._budget, arbiter.CACHES)  # what was asked for beside the evaluation
 
     def _bring_adapters(self, ticket: Ticket) -> None:
         adapters = self._lanes.adapters

@@ -15,13 +15,13 @@ import torch
 
 from core.chat import probe, trimming
 from core.chat.adapters import RowAdapters, read_adapter
-from core.chat.answer import Lane, LaneAnswer
+from core.chat.cuda import support as fast_choice
 from core.chat.decoder import Decoder, Row
-from core.chat.fast import choice as fast_choice
-from core.chat.picking import Picker
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
+from core.chat.sampler import Picker
 from core.chat.stops import Stops
+from core.chat.types import Lane, LaneAnswer
 from core.data.formats import Message
 from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.errors import StudioError
@@ -30,7 +30,7 @@ from core.models.loading import LoadedBase
 from core.models.tokenizer import padding_id
 
 if TYPE_CHECKING:
-    from core.chat.fast.machine import Machine
+    from core.chat.cuda.runtime import Machine
 
 
 class Lanes:
@@ -43,7 +43,7 @@ class Lanes:
     def __init__(self, base: LoadedBase, fast: bool = True):
         """
         Args:
-            fast: decode with the graphs and kernels of `core.chat.fast` where they serve the model.
+            fast: decode with the graphs and kernels of `core.chat.cuda` where they serve the model.
         """
         self.base = base
         self.model = base.model.eval()
@@ -65,7 +65,7 @@ class Lanes:
 
     @property
     def paged(self) -> bool:
-        """Whether keys and values lie in pages (`core.chat.fast.pages`)."""
+        """Whether keys and values lie in pages (`core.chat.cuda.paged_kv_cache`)."""
         return self._machine is not None
 
     @property
@@ -97,7 +97,7 @@ class Lanes:
             waits: whether a reader waits for the next word, so prompts are read in small chunks between two of them.
         """
         if self._machine is not None:
-            from core.chat.fast.decoder import CHUNK, UNHURRIED, FastDecoder
+            from core.chat.cuda.decoder import CHUNK, UNHURRIED, FastDecoder
 
             together = FastDecoder(self._machine, self.adapters, self._pad, CHUNK if waits else UNHURRIED)
         else:
@@ -236,7 +236,7 @@ class _Writer:
 
 def _machine(model: torch.nn.Module) -> tuple["Machine | None", str]:
     """What decodes a model on a GPU, or why it cannot be had."""
-    from core.chat.fast.machine import Machine
+    from core.chat.cuda.runtime import Machine
 
     try:
         return Machine(model), ""

@@ -7,7 +7,7 @@ special tokens out. An end that is several tokens (ChatML on a Llama tokenizer) 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from core.chat.answer import End
+from core.chat.types import End
 from core.data.end_tokens import EndTokens, special_tokens
 
 if TYPE_CHECKING:

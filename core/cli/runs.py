@@ -72,9 +72,9 @@ class Chat(Sampling):
     adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'")
 
     def cli_cmd(self) -> None:
-        from core.chat.answer import END_WORDS
-        from core.chat.asking import Asked, ticket
         from core.chat.engine import Engine
+        from core.chat.requests import Asked, ticket
+        from core.chat.types import END_WORDS
 
         question = [{"role": "user", "content": self.prompt}]
         sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from core.chat.answer import End, Lane
+from core.chat.types import End, Lane
 from core.data.tokens import TemplateError
 from core.errors import StudioError
 from core.evaluate.answers import Line
@@ -155,7 +155,7 @@ class Answering:
 
     def _row(self, task: Task, ended: list[Line]) -> "Row":
         from core.chat.decoder import Row
-        from core.chat.picking import Picker
+        from core.chat.sampler import Picker
 
         prompt = self.prompts[task.prompt]
         lane = replace(self.asked[task.lane], messages=prompt.messages)

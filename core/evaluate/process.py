@@ -7,9 +7,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from core.chat import room
-from core.chat.asking import Asked, base_of, ticket
+from core.chat import arbiter
 from core.chat.engine import Base, Ticket
+from core.chat.requests import Asked, base_of, ticket
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig, lane_of
 from core.evaluate.prompts import Prompt
@@ -77,8 +77,8 @@ def _check_free(store: EvaluationStore, base: Base) -> None:
         raise StudioError(
             f"The evaluation {other.id} is under way, and two would slow each other down. Pause or stop it first."
         )
-    room.check_room(store.runs, base.config)
-    room.check_free(store.settings, base.config)
+    arbiter.check_room(store.runs, base.config)
+    arbiter.check_free(store.settings, base.config)
 
 
 def pause(evaluation: Evaluation) -> None:

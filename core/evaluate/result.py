@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.chat.answer import END_WORDS
+from core.chat.types import END_WORDS
 from core.data import export, sources
 from core.data.table import Dataset
 from core.errors import StudioError

@@ -9,7 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
-from core.chat import room
+from core.chat import arbiter
 from core.chat.engine import Ticket
 from core.errors import StudioError
 from core.evaluate import process
@@ -66,8 +66,8 @@ class Worker:
         with uncollected():
             from core.chat.lanes import Lanes
 
-        room.check_room(self.store.runs, asked.base.config)
-        room.check_free(self.store.settings, asked.base.config)
+        arbiter.check_room(self.store.runs, asked.base.config)
+        arbiter.check_free(self.store.settings, asked.base.config)
         base = load_base(asked.base.model, asked.base.precision, asked.base.attention)
         lanes = Lanes(base, self.store.settings.fast_chat)
         self._save(precision=f"{asked.base.precision.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
@@ -84,7 +84,7 @@ class Worker:
         if not self._yielding and time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
             run = self.store.runs.active()
-            if run and run.state().status == "preparing" and room.in_the_way(self.store.settings, run.config()):
+            if run and run.state().status == "preparing" and arbiter.in_the_way(self.store.settings, run.config()):
                 self._yielding = f"It left the GPU, as the run {run.title} needs its memory. Resume goes on after it."
         return bool(self._yielding)
 

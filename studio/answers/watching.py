@@ -12,7 +12,7 @@ from components.data_table import TableColumn, TablePage, TableRow, build_data_t
 from components.download import Download, build_download
 from components.pager import Pager, build_pager, clamp_page, position_words
 from components.progress_bar import ProgressBar, build_progress_bar
-from core.chat.answer import END_WORDS
+from core.chat.types import END_WORDS
 from core.data import table
 from core.errors import StudioError
 from core.evaluate import process, result

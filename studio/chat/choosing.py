@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from core.access import roles
 from core.chat import conversation
-from core.chat.asking import base_of, bases
 from core.chat.conversation import BASE, MOST_LANES, Conversation, LaneChoice, key_of
 from core.chat.engine import Base, Engine
+from core.chat.requests import base_of, bases
 from core.chat.sampling import Sampling
 from core.errors import StudioError, sentences
 from core.runs.store import Run

@@ -3,9 +3,9 @@
 import threading
 from dataclasses import dataclass, field
 
-from core.chat.answer import End, LaneAnswer
 from core.chat.conversation import Answer, Conversation, Turn
 from core.chat.engine import Ticket
+from core.chat.types import End, LaneAnswer
 
 
 @dataclass

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from core.chat.asking import Asked, ticket
 from core.chat.conversation import BASE, MOST_LANES
 from core.chat.engine import Engine
+from core.chat.requests import Asked, ticket
 from core.errors import StudioError
 from studio.chat.choosing import Choosing, sampling
 

@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 
 from core.chat import conversation
-from core.chat.asking import Asked, ticket
 from core.chat.conversation import Answer, Conversation
 from core.chat.engine import Base, Engine, Ticket
-from core.chat.pace import SLOWLY
+from core.chat.requests import Asked, ticket
+from core.chat.throttle import SLOWLY
 from core.errors import StudioError
 from core.system.markdown import plain
 from studio.chat.drawing import boards, last_board

@@ -1,8 +1,8 @@
 """A conversation as it is shown: who answered, what can be done with an answer, what is marked."""
 
-from core.chat.answer import LaneAnswer
 from core.chat.conversation import Answer, Conversation, LaneChoice
 from core.chat.engine import Ticket
+from core.chat.types import LaneAnswer
 from studio.chat.drawing import DIFFERENCES, PROBABILITIES, boards, last_board
 from studio.chat.live import Live
 

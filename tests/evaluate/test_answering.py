@@ -8,9 +8,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_llama
 
 from core.chat.adapters import read_adapter
-from core.chat.answer import Lane
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
+from core.chat.types import Lane
 from core.data import subset
 from core.errors import StudioError
 from core.evaluate.answering import Answering, seed_of

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.chat.adapters import Adapter, LoraWeights, RowAdapters, read_adapter
 from core.chat.decoder import Decoder, Row
-from core.chat.picking import Picker
+from core.chat.sampler import Picker
 from core.chat.sampling import Sampling
 
 pytestmark = [
@@ -73,8 +73,8 @@ def adapters(tmp_path_factory):
 
 def decoders(model, adapters, **options):
     """The plain decoder and the fast one over one model."""
-    from core.chat.fast.decoder import FastDecoder
-    from core.chat.fast.machine import Machine
+    from core.chat.cuda.decoder import FastDecoder
+    from core.chat.cuda.runtime import Machine
 
     rows = RowAdapters(model)
     for name, adapter in adapters.items():
@@ -90,10 +90,10 @@ def apart(found, expected):
 @pytest.mark.parametrize("width", [1088, 1024])  # the second is a multiple of what the kernel for few rows takes
 @pytest.mark.parametrize("rows", [1, 2, 8, 16, 40, 128, 200])
 def test_products_are_those_of_dequantised_weights(kind, rows, width):
-    from core.chat.fast import product
-    from core.chat.fast.lora import Lora
-    from core.chat.fast.slots import paired
-    from core.chat.fast.weights import Merged
+    from core.chat.cuda import quantized_matmul
+    from core.chat.cuda.adapter_slots import paired
+    from core.chat.cuda.lora import Lora
+    from core.chat.cuda.weights import Merged
 
     torch.manual_seed(1)
     linears = [torch.nn.Linear(width, out, bias=False, device="cuda", dtype=torch.bfloat16) for out in (256, 64, 192)]
@@ -112,8 +112,8 @@ def test_products_are_those_of_dequantised_weights(kind, rows, width):
     columns = paired(a.flatten(0, 1)).view(a.shape) if merged.packed else a
     for turn in (0, 1, 0):  # as products take turns
         lora = Lora(columns, b, slots, torch.zeros(4, rows, 48, device="cuda"), done, turn)
-        product.product(given, merged, out, lora)
-    product.product(given, merged, alone)
+        quantized_matmul.product(given, merged, out, lora)
+    quantized_matmul.product(given, merged, alone)
     expected = x.float() @ torch.cat(before).float().T
     assert apart(alone.sum(0), expected) < 3e-3
     for row, slot in enumerate(slots.tolist()):
@@ -307,8 +307,8 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     other one, transformers with another attention, too. There each difference must be such a tie, and how many there
     are is printed beside how many transformers' eager attention makes.
     """
-    from core.chat.answer import Lane
     from core.chat.lanes import Lanes
+    from core.chat.types import Lane
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
 

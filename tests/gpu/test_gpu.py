@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from core.chat.asking import Asked, ticket
 from core.chat.engine import Engine
+from core.chat.requests import Asked, ticket
 from core.chat.sampling import Sampling
 from core.data import subset
 from core.runs import process

@@ -10,10 +10,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.chat.adapters import RowAdapters, read_adapter
-from core.chat.answer import Lane
 from core.chat.decoder import Decoder, Row
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
+from core.chat.types import Lane
 from core.models.catalogue import Model
 from core.models.loading import Precision, load_base
 

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from core.chat.adapters import Adapter
-from core.chat.fast.choice import names_of
-from core.chat.fast.pages import PAGE, Pages
-from core.chat.fast.step import logits_of
-from core.chat.fast.weights import GROUPS, Weights
+from core.chat.cuda.decode_graph import logits_of
+from core.chat.cuda.paged_kv_cache import PAGE, Pages
+from core.chat.cuda.support import names_of
+from core.chat.cuda.weights import GROUPS, Weights
 from core.train.attention import bounds_of, packed_attention
 from core.train.kernels import elementwise
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 
 from core.chat.adapters import Adapter
-from core.chat.fast.drawing import Drawing
-from core.chat.fast.pages import PAGE, Pages, needed
-from core.chat.fast.prefill import Prefill, Segment
-from core.chat.fast.slots import Slots
-from core.chat.fast.step import State, Step, compiled
-from core.chat.fast.weights import Weights
-from core.chat.picking import Picker
+from core.chat.cuda.adapter_slots import Slots
+from core.chat.cuda.batch_sampler import Drawing
+from core.chat.cuda.decode_graph import State, Step, compiled
+from core.chat.cuda.paged_kv_cache import PAGE, Pages, needed
+from core.chat.cuda.prefill import Prefill, Segment
+from core.chat.cuda.weights import Weights
+from core.chat.sampler import Picker
 
 _PLACES = 8  # at first
 

@@ -1,9 +1,9 @@
 """Triton kernel: the product of one to eight rows with 4-bit weights, at the pace that memory gives them.
 
-Written a thread at a time (`core.chat.fast.mma`), in PTX: each thread reads eight bytes of a weight's row, and the
+Written a thread at a time (`core.chat.cuda.tensor_core`), in PTX: each thread reads eight bytes of a weight's row, and the
 codes that they unpack to are its part of the tensor core's operand already. Nothing goes through shared memory.
 
-For this, of every eight columns of x the even ones come first (`core.chat.fast.small.placed`).
+For this, of every eight columns of x the even ones come first (`core.chat.cuda.elementwise.placed`).
 """
 
 import functools
@@ -14,9 +14,9 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from core.chat.fast.lora import FETCH, WAIT, Lora, fetched, lower_piece, lower_product, raise_product, raised, waited
-from core.chat.fast.mma import LOAD, MMA, joined, kind_of, words
-from core.chat.fast.small import chained
+from core.chat.cuda.elementwise import chained
+from core.chat.cuda.lora import FETCH, WAIT, Lora, fetched, lower_piece, lower_product, raise_product, raised, waited
+from core.chat.cuda.tensor_core import LOAD, MMA, joined, kind_of, words
 
 ROWS = 8  # at most
 GROUP = 256  # inputs that are read at once: four blocks of 64
@@ -282,7 +282,7 @@ def serves(x: torch.Tensor, weights) -> bool:
 def stream(
     x: torch.Tensor, weights, out: torch.Tensor, lora: Lora | None = None, tiles: int = TILES, teams: int = TEAMS
 ) -> None:
-    """As `core.chat.fast.product.product`.
+    """As `core.chat.cuda.quantized_matmul.product`.
 
     Args:
         tiles, teams: warps of a program: each of 16 outputs, and how many share a tile's inputs.

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from core.chat.fast.mma import MMA, joined, kind_of, words
+from core.chat.cuda.tensor_core import MMA, joined, kind_of, words
 
 
 @dataclass(frozen=True, eq=False)

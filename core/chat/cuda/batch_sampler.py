@@ -1,13 +1,13 @@
-"""Drawing tokens for all rows at once, as `core.chat.picking.Picker` does it for one on the CPU.
+"""Drawing tokens for all rows at once, as `core.chat.sampler.Picker` does it for one on the CPU.
 
 The random numbers are the pickers' own, one a token, so the same seed draws the same whatever rows stand beside it.
 """
 
 import torch
 
-from core.chat.picking import GREEDY_BELOW, Picker, drawn
+from core.chat.sampler import GREEDY_BELOW, Picker, drawn
 
-_KERNEL_HOLDS = 65536  # tokens of a vocabulary (`core.chat.fast.pick`)
+_KERNEL_HOLDS = 65536  # tokens of a vocabulary (`core.chat.cuda.sample_kernel`)
 
 
 class Drawing:
@@ -44,11 +44,11 @@ class Drawing:
         rows = self._rows if rows is None else rows
         said = said if self._penalises else None
         if logits.is_cuda and logits.shape[1] <= _KERNEL_HOLDS:
-            from core.chat.fast import pick
+            from core.chat.cuda import sample_kernel
 
             values = torch.empty(len(rows), 2, dtype=torch.float64, device=self._device)
             coldest = GREEDY_BELOW if any(self._hot) else None
-            pick.pick(logits, rows, self._settings, uniform, said, self._places, tokens, values, coldest)
+            sample_kernel.pick(logits, rows, self._settings, uniform, said, self._places, tokens, values, coldest)
             return values
         return self._drawn(logits[rows].float(), said, tokens, uniform)
 

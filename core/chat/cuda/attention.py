@@ -9,7 +9,7 @@ import torch
 import triton
 import triton.language as tl
 
-from core.chat.fast.small import begin, chained, placed
+from core.chat.cuda.elementwise import begin, chained, placed
 
 TILE = 64  # tokens a program looks at at once; a page is a multiple
 _LOG2_E = 1.4426950408889634

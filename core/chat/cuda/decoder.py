@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 
 from core.chat.adapters import Adapter, RowAdapters
+from core.chat.cuda.prefill import Segment
+from core.chat.cuda.runtime import Machine, Told
+from core.chat.cuda.support import plain_lora
 from core.chat.decoder import Decoder, Row
-from core.chat.fast.choice import plain_lora
-from core.chat.fast.machine import Machine, Told
-from core.chat.fast.prefill import Segment
 
 CHUNK = 1024  # tokens of prompts that are read at once
 UNHURRIED = 4096  # the same where nobody waits for the next word: weights are unpacked a quarter as often

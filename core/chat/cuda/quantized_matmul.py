@@ -5,16 +5,16 @@ two to a byte, x comes `paired`: of every eight columns the even ones first, so 
 without being laid side by side again. A block of 64 weights is multiplied as codes, and its sum by the block's size
 (absmax) in float32, so that nothing is rounded twice.
 
-One to eight rows over 4-bit weights have a kernel of their own (`core.chat.fast.stream`).
+One to eight rows over 4-bit weights have a kernel of their own (`core.chat.cuda.nf4_gemv`).
 """
 
 import torch
 import triton
 import triton.language as tl
 
-from core.chat.fast.lora import Lora
-from core.chat.fast.small import begin, chained
-from core.chat.fast.stream import four_bytes, serves, stream
+from core.chat.cuda.elementwise import begin, chained
+from core.chat.cuda.lora import Lora
+from core.chat.cuda.nf4_gemv import four_bytes, serves, stream
 
 TILE = 64  # outputs a program computes; every module's outputs are a multiple
 BLOCK = 64  # weights that share an absmax
@@ -156,7 +156,7 @@ def product(
 
     Args:
         x: (rows, width), paired where the weights are packed.
-        weights: `core.chat.fast.weights.Merged`.
+        weights: `core.chat.cuda.weights.Merged`.
         out: (splits, rows, outputs), float32.
         lora: each row's adapter.
         step: blocks that are read at once.

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from core.access import roles
-from core.chat.answer import Lane
 from core.chat.engine import Base, Ticket
 from core.chat.sampling import AS_TRAINED, Sampling
+from core.chat.types import Lane
 from core.data.formats import Message
 from core.errors import StudioError
 from core.models import catalogue

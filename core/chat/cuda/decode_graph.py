@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from core.chat.fast import attention, product, small, stream
-from core.chat.fast.lora import Lora
-from core.chat.fast.pages import Pages
-from core.chat.fast.slots import Slots
-from core.chat.fast.weights import Merged, Weights
+from core.chat.cuda import attention, elementwise, quantized_matmul
+from core.chat.cuda import nf4_gemv as stream
+from core.chat.cuda.adapter_slots import Slots
+from core.chat.cuda.lora import Lora
+from core.chat.cuda.paged_kv_cache import Pages
+from core.chat.cuda.weights import Merged, Weights
 
 _PROGRAMS = 1024  # that a product is shared out among, to keep a large GPU's memory busy
 _UNPACKED_FROM = 33  # rows, from which on it is faster to unpack the weights and leave the product to the library
@@ -55,7 +56,7 @@ def splits_of(merged: Merged, rows: int, dtype: torch.dtype) -> int:
     """In how many parts a product is computed: programs for all of the GPU, without many sums to be added up."""
     if by_library(rows, dtype):
         return 1
-    tile = 16 * stream.TILES if rows <= stream.ROWS else product.TILE
+    tile = 16 * stream.TILES if rows <= stream.ROWS else quantized_matmul.TILE
     return max(1, min(8, merged.width // 512, round(_PROGRAMS / (merged.total // tile))))
 
 
@@ -105,7 +106,7 @@ class Step:
         nobody = torch.full_like(self._state.lengths, -1)
 
         def norm(added: torch.Tensor | None, paired: bool) -> Callable[[], object]:
-            return lambda: small.norm(
+            return lambda: elementwise.norm(
                 torch.zeros_like(self._stream), added, block.first_norm, weights.eps, self._normed, paired
             )
 
@@ -115,7 +116,7 @@ class Step:
             lambda: self._attend(0, self._out["qkv"], nobody),
             norm(None, paired), norm(self._out["o"], paired), norm(self._out["down"], paired),
             norm(self._out["down"], False),
-            lambda: small.swiglu(self._out["both"], self._opened, paired),
+            lambda: elementwise.swiglu(self._out["both"], self._opened, paired),
         ]  # fmt: skip
 
     def capture(self) -> None:
@@ -137,14 +138,14 @@ class Step:
         torch.index_select(weights.embedding, 0, state.tokens[:rows], out=self._stream)
         added = None
         for number, block in enumerate(weights.blocks):
-            small.norm(self._stream, added, block.first_norm, weights.eps, self._normed, paired)
+            elementwise.norm(self._stream, added, block.first_norm, weights.eps, self._normed, paired)
             projected = self._product(number, "qkv", self._normed)
             self._attend(number, projected, state.lengths)
             added = self._product(number, "o", self._attended)
-            small.norm(self._stream, added, block.second_norm, weights.eps, self._normed, paired)
-            small.swiglu(self._product(number, "both", self._normed), self._opened, paired)
+            elementwise.norm(self._stream, added, block.second_norm, weights.eps, self._normed, paired)
+            elementwise.swiglu(self._product(number, "both", self._normed), self._opened, paired)
             added = self._product(number, "down", self._opened)
-        small.norm(self._stream, added, weights.last_norm, weights.eps, self._normed, False)
+        elementwise.norm(self._stream, added, weights.last_norm, weights.eps, self._normed, False)
         torch.mm(self._normed, weights.lm_head.t(), out=self.logits)
         state.lengths[:rows] += (state.lengths[:rows] >= 0).int()
 
@@ -162,9 +163,9 @@ class Step:
         if given:
             _wide_product(x, merged.unpacked(self._weights.room, paired=True), out[0])
         if self._tuned:
-            product.product(x, merged, out, self._lora(number, group), given=given)
+            quantized_matmul.product(x, merged, out, self._lora(number, group), given=given)
         elif not given:
-            product.product(x, merged, out)
+            quantized_matmul.product(x, merged, out)
         return out
 
     def _lora(self, number: int, group: str) -> Lora:

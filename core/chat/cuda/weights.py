@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.chat.fast.choice import modules_of
+from core.chat.cuda.support import modules_of
 
 GROUPS = {"qkv": (0, 1, 2), "o": (3,), "both": (4, 5), "down": (6,)}  # of the seven projections
 
@@ -61,10 +61,10 @@ class Merged:
         """All weights (outputs, inputs), in `room` where they are packed."""
         if not self.packed:
             return self.data
-        from core.chat.fast import product
+        from core.chat.cuda import quantized_matmul
 
         out = room[: self.total * self.width].view(self.total, self.width)
-        product.unpack(self, out, paired)
+        quantized_matmul.unpack(self, out, paired)
         return out
 
 

@@ -6,8 +6,8 @@ Factors are padded with zeros to the largest rank, and a module that an adapter 
 import torch
 
 from core.chat.adapters import Adapter
-from core.chat.fast.choice import names_of
-from core.chat.fast.weights import GROUPS, Weights
+from core.chat.cuda.support import names_of
+from core.chat.cuda.weights import GROUPS, Weights
 
 
 class Slots:
