@@ -73,7 +73,7 @@ def made(settings, scratch: Path, options):
     from core.chat.lanes import Lanes
     from core.chat.sampling import Sampling
     from core.chat.types import Lane
-    from core.evaluate.answering import Answering
+    from core.evaluate.batch_generate import Answering
     from core.evaluate.prompts import Prompts
     from core.models import embedded
     from core.models.catalogue import Model

@@ -189,7 +189,7 @@ def many(machine, adapters, prompts: int = MANY, tokens: int = MANY_TOKENS) -> t
     import torch
 
     from core.chat.cuda.decoder import UNHURRIED, FastDecoder
-    from core.evaluate.answering import JOIN_SHARE, MOST_ROWS, PAGED_SHARE
+    from core.evaluate.batch_generate import JOIN_SHARE, MOST_ROWS, PAGED_SHARE
 
     config = machine.weights.model.config
     a_row = (200 + tokens) * 4 * config.num_hidden_layers * config.hidden_size  # bytes of keys and values

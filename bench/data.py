@@ -135,20 +135,20 @@ def queries(home: str, dataset: str) -> dict[str, float]:
 def exact(home: str, dataset: str) -> float:
     import shutil
 
-    from core.data import derive
+    from core.data import parse_rows
     from core.data.rows import Rows
 
     settings = _settings(home)
     rows = Rows(settings, dataset)
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copy(rows.files["reading"], scratch)
-        return timed(lambda: derive.find_duplicates(Path(scratch)), 1)
+        return timed(lambda: parse_rows.find_duplicates(Path(scratch)), 1)
 
 
 def near(home: str, dataset: str) -> tuple[float, int]:
     import pyarrow.parquet as pq
 
-    from core.data import near as nears
+    from core.data import near_duplicates as nears
     from core.data.table import find
 
     settings = _settings(home)

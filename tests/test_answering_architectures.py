@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import Lane
-from core.evaluate.answering import Answering
+from core.evaluate.batch_generate import Answering
 from core.evaluate.prompts import Prompts
 from core.models import support
 from core.models.loading import LoadedBase

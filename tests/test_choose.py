@@ -6,9 +6,9 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from opened import opened, talk, talks
 
-from core.data.choose import choose, rows_of
 from core.data.recipe import Recipe
 from core.data.rows import Rows
+from core.data.select_rows import choose, rows_of
 from core.data.view import Filter, View
 from core.errors import StudioError
 from core.models import embedded

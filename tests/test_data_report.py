@@ -4,7 +4,7 @@ import pytest
 from opened import opened, talk
 from public_shapes import SHAPES
 
-from core.data import derive, subset
+from core.data import parse_rows, subset
 from core.data.formats import Reading
 from core.data.recipe import Recipe
 from core.data.report import FIRST_ROWS, SHOWN_CANDIDATES, candidates, check_reading, names_in_words, report
@@ -27,7 +27,7 @@ def test_undecided_public_set_offers_candidates_that_pass_the_check(settings, tm
 def test_detected_reading_passes_the_check_and_unread_columns_are_listed(settings, tmp_path, shape):
     data = opened(settings, tmp_path, shape.rows)
     check_reading(data, data.detected)
-    about = report(settings, data, derive.derive(settings, data, data.detected))
+    about = report(settings, data, parse_rows.derive(settings, data, data.detected))
     assert not about.chosen
     assert about.candidates == []
     assert {column.name for column in about.unread} >= set(shape.unread)
@@ -48,7 +48,7 @@ def test_column_of_a_late_row_is_known(settings, tmp_path):
     )
     reading = Reading(format="messages", extra={"late": "context"})
     check_reading(data, reading)
-    assert derive.derive(settings, data, data.detected).unread == {"late": 1}
+    assert parse_rows.derive(settings, data, data.detected).unread == {"late": 1}
 
 
 def test_recipe_whose_reading_names_nothing_is_refused(settings, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from opened import opened, talk, talks
 
-from core.data import derive, export, sources, subset
+from core.data import export, parse_rows, sources, subset
 from core.data.export import FILE_KINDS, SPLIT_NAMES
 from core.data.formats import EXPORT_FORMATS, Reading, until_last_answer
 from core.data.recipe import Recipe
@@ -72,7 +72,9 @@ def test_real_rows_come_back_equal_in_every_format(settings, shared_data, tmp_pa
     kind = FILE_KINDS[EXPORT_FORMATS.index(form) % len(FILE_KINDS)]
     done = export.export(settings, "s", form, [kind])
     assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
-    assert done.rows + sum(map(len, done.not_written.values())) == derive.derive(settings, data, data.detected).usable
+    assert (
+        done.rows + sum(map(len, done.not_written.values())) == parse_rows.derive(settings, data, data.detected).usable
+    )
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opened import talk, talks
 
-from core.data import derive, ingest, lengths, table
+from core.data import ingest, lengths, parse_rows, table
 from core.data.lengths import Tokens, padding_share
 from core.data.rows import Rows
 from core.data.tokens import Renderer
@@ -61,7 +61,7 @@ def test_a_tokenizer_that_is_not_here_has_no_counts(studio, data):
 
 
 def test_all_cores_count_what_one_counts(studio, tmp_path, monkeypatch):
-    for module in (ingest, derive):
+    for module in (ingest, parse_rows):
         monkeypatch.setattr(module, "GROUP_ROWS", 10)
     said = [talk("What?", "word " * i) for i in range(1, 45)]
     shares: list[float] = []

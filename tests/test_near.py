@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opened import talk, talks
 
-from core.data import near
+from core.data import near_duplicates
 from core.data.rows import Rows
 
 WORDS = [f"word{i}" for i in range(400)]
@@ -17,7 +17,7 @@ def prose(seed: int, words: int = 120) -> str:
 
 def alike(settings, tmp_path, conversations) -> dict[int, int]:
     data = talks(settings, tmp_path, conversations)
-    path = near.find(settings, data, data.detected)
+    path = near_duplicates.find(settings, data, data.detected)
     pairs = Rows(settings, data.id, near=path).query(
         "row, near_duplicate_of", {"near"}, after="WHERE near_duplicate_of IS NOT NULL"
     )
@@ -44,31 +44,37 @@ def test_a_chain_names_an_earlier_row_and_unusable_rows_take_no_part(settings, t
 
 
 def test_scripts_without_spaces_are_compared_by_characters():
-    assert near.runs_of("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう") != near.runs_of("今日は")
-    assert len(near.runs_of("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう")) > 20
-    assert near.runs_of("A b, C d") == ["a b c", "b c d"]
+    assert near_duplicates.runs_of(
+        "今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう"
+    ) != near_duplicates.runs_of("今日は")
+    assert len(near_duplicates.runs_of("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう")) > 20
+    assert near_duplicates.runs_of("A b, C d") == ["a b c", "b c d"]
 
 
 @given(st.text())
 def test_any_text_has_runs_and_case_makes_no_difference(text):
-    runs = near.runs_of(text)
+    runs = near_duplicates.runs_of(text)
     assert runs
     if text.isascii():
-        assert near.runs_of(text.upper()) == runs
+        assert near_duplicates.runs_of(text.upper()) == runs
 
 
 def test_found_once(settings, tmp_path, monkeypatch):
     data = talks(settings, tmp_path, [talk("a", "b")])
-    path = near.find(settings, data, data.detected)
-    monkeypatch.setattr(near, "map_groups", None)
-    assert near.find(settings, data, data.detected) == path == near.path_of(settings, data, data.detected)
+    path = near_duplicates.find(settings, data, data.detected)
+    monkeypatch.setattr(near_duplicates, "map_groups", None)
+    assert (
+        near_duplicates.find(settings, data, data.detected)
+        == path
+        == near_duplicates.path_of(settings, data, data.detected)
+    )
 
 
 def test_a_real_set_has_few_near_duplicates(settings, shared_data):
     from core.data import sources
 
     data = sources.open_file(settings, shared_data / "openassistant_best_replies_eval.jsonl")
-    path = near.find(settings, data, data.detected)
+    path = near_duplicates.find(settings, data, data.detected)
     rows = Rows(settings, data.id, near=path)
     (count,) = rows.query("count(near_duplicate_of)", {"near"}).fetchone()
     assert count == pytest.approx(0, abs=26)

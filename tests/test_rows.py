@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from opened import lines, opened, talk, talks
 
 from core.data import lengths, sources
-from core.data.derive import folded
 from core.data.lengths import Tokens
+from core.data.parse_rows import folded
 from core.data.rows import Rows
 from core.data.view import Filter, View
 from core.errors import StudioError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data import derive, sources
+from core.data import parse_rows, sources
 from core.data.rows import Rows
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
@@ -70,7 +70,7 @@ ELSEWHERE = {"README.md", "scan.jsonl", "p_binary.parquet"}
 
 def opened(settings, name: str):
     data = sources.open_file(settings, CASES / name)
-    return data, derive.derive(settings, data, data.detected)
+    return data, parse_rows.derive(settings, data, data.detected)
 
 
 @pytest.mark.parametrize("name", READINGS)

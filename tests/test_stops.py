@@ -11,7 +11,7 @@ from core.chat.stops import Stops
 from core.chat.types import Lane
 from core.data.end_tokens import EndTokens
 from core.errors import StudioError
-from core.evaluate.answering import Answering
+from core.evaluate.batch_generate import Answering
 from core.evaluate.prompts import Prompt
 from core.models.loading import LoadedBase
 

@@ -17,8 +17,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from core.cli.answers import Answers
 from core.cli.data import Data
+from core.cli.evaluate import Answers
 from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
 from core.errors import StudioError, sentences

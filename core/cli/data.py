@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
 from core.cli.reading import listed, print_about, printable, told
-from core.data import compare, export, lengths, near, readers, sources, sql_box, subset, table
+from core.data import compare, export, lengths, readers, sources, sql_box, subset, table
+from core.data import near_duplicates as near
 from core.data.export import FileKind
 from core.data.formats import ExportFormat, Reading
 from core.data.recipe import Recipe

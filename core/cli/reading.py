@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 
-from core.data import derive
+from core.data import parse_rows
 from core.data.formats import Reading, by_name
 from core.data.report import ColumnUse, Report, report
 from core.data.table import Dataset
@@ -49,7 +49,7 @@ def _texts(value: dict[str, str]) -> list[str]:
 
 def print_about(settings: Settings, data: Dataset, reading: Reading | None = None) -> None:
     """Print what is known of a data set under a reading; as it was detected by default."""
-    read = derive.derive(settings, data, reading or data.detected, lambda share: told(share, "Reading the rows"))
+    read = parse_rows.derive(settings, data, reading or data.detected, lambda share: told(share, "Reading the rows"))
     about = report(settings, data, read)
     words = "" if about.undecided else f" ({about.evidence})"
     print(printable(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {about.label}{words}."))

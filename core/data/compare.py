@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.data import subset
-from core.data.derive import hash_of
 from core.data.formats import Message
+from core.data.parse_rows import hash_of
 from core.settings import Settings
 
 _BINS = 30

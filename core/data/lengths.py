@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from core.data import derive
+from core.data import parse_rows
 from core.data.formats import Reading, from_stored
 from core.data.parallel import map_groups
 from core.data.table import Dataset
@@ -61,7 +61,7 @@ def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens)
             found += name == _DECIDING[0]
     if not found:
         return None
-    return derive.folder(settings, data.id, reading) / "tokens" / f"{digest.hexdigest()[:12]}.parquet"
+    return parse_rows.folder(settings, data.id, reading) / "tokens" / f"{digest.hexdigest()[:12]}.parquet"
 
 
 def _renderer(settings: Settings, tokens: Tokens) -> Renderer:
@@ -81,7 +81,7 @@ def count(
     _renderer(settings, tokens)  # fetched, if it must be, before anything is named after it
     target = path_of(settings, data, reading, tokens)
     assert target is not None
-    source = derive.folder(settings, data.id, reading) / "rows.parquet"
+    source = parse_rows.folder(settings, data.id, reading) / "rows.parquet"
     target.parent.mkdir(exist_ok=True)
     with FileLock(target.with_suffix(".lock")):
         if target.is_file():

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from core.data import table
-from core.data.derive import Derived, refuse_unknown_names
 from core.data.formats import FORMATS, Format, Reading, UnusableRow, by_name, problem
 from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
 from core.data.formats.options import ExtraUse
+from core.data.parse_rows import Derived, refuse_unknown_names
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 
-from core.data import derive, table
+from core.data import parse_rows, table
 from core.data.formats import Message, Reading, from_stored
 from core.data.view import Fields, Sortable, View, order, quoted, where
 from core.errors import StudioError
@@ -59,13 +59,13 @@ class Rows:
         Args:
             reading: how rows are read; as it was detected when None. It must have been derived.
             lengths: the file of token counts (`core.data.lengths`).
-            near: the file of near duplicates (`core.data.near`).
+            near: the file of near duplicates (`core.data.near_duplicates`).
         """
         self.settings = settings
         self.about = table.find(settings, dataset)
         self.reading = reading or self.about.detected
-        self.derived = derive.derive(settings, self.about, self.reading)
-        folder = derive.folder(settings, self.about.id, self.reading)
+        self.derived = parse_rows.derive(settings, self.about, self.reading)
+        folder = parse_rows.folder(settings, self.about.id, self.reading)
         self.files = {
             "rows": table.folder(settings, self.about.id) / "rows.parquet",
             "reading": folder / "rows.parquet",
@@ -138,14 +138,14 @@ class Rows:
         numbers = self.numbers(view, offset, size)
         chosen = [self.fields[name] for name in columns or list(self.fields)[: len(_OWN)]]
         select = ", ".join(
-            f"left({field.sql}, {derive.SHOWN_CHARACTERS}) AS {quoted(field.name)}"
+            f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS {quoted(field.name)}"
             if field.kind == "text"
             else f"{field.sql} AS {quoted(field.name)}"
             for field in chosen
         )
         files = {field.file for field in chosen} | {"rows"}
         frame = self.query(
-            f"{select}, row AS number_, reading.problem AS problem_, left(rows.raw, {derive.SHOWN_CHARACTERS}) AS raw",
+            f"{select}, row AS number_, reading.problem AS problem_, left(rows.raw, {parse_rows.SHOWN_CHARACTERS}) AS raw",
             files,
             {"numbers": numbers},
             # the range lets DuckDB pass over whole groups of rows

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.data import derive
+from core.data import parse_rows
 from core.data.ingest import ingest, present
 from core.data.readers import SUFFIXES, Read, columnar, json_tables, read_rows
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
@@ -39,7 +39,7 @@ def _opened(
     settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], told: Told, notes: Sequence[str] = ()
 ) -> Dataset:
     data = ingest(settings, source, rows, notes)
-    derive.derive(
+    parse_rows.derive(
         settings, data, data.detected, lambda share: told(_INGEST_SHARE * (1 + share), "Reading the conversations")
     )
     return data

@@ -21,10 +21,10 @@ from pydantic import BaseModel, ValidationError
 
 from core.access import visibility
 from core.data import sources, table
-from core.data.choose import choose, rows_of
-from core.data.derive import MESSAGES
 from core.data.formats import Message, from_stored
+from core.data.parse_rows import MESSAGES
 from core.data.recipe import Recipe
+from core.data.select_rows import choose, rows_of
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.settings import Settings, inside

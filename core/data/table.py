@@ -3,7 +3,7 @@
     datasets/<id>/about.json               source, columns, counts, complaints, the reading that was detected
     datasets/<id>/rows.parquet             row, line, split, raw (as it stands in the file), trouble, and the source's
                                            own columns under "c." and their names
-    datasets/<id>/readings/<key>/          the rows read as conversations in one way (core.data.derive)
+    datasets/<id>/readings/<key>/          the rows read as conversations in one way (core.data.parse_rows)
     datasets/<id>/readings/<key>/tokens/   their lengths under a tokenizer and template (core.data.lengths)
 
 The folder's name carries a key of the content, so that a data set opened before opens at once.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from core.data import derive, lengths, near
+from core.data import lengths, near_duplicates, parse_rows
 from core.data.formats import Reading
 from core.data.lengths import Tokens
 from core.data.table import Dataset
@@ -11,8 +11,8 @@ from core.settings import Settings
 Told = Callable[[float, str], None]
 
 
-def read_as(settings: Settings, data: Dataset, reading: Reading, told: Told) -> derive.Derived:
-    return derive.derive(settings, data, reading, lambda share: told(share, "Reading the conversations"))
+def read_as(settings: Settings, data: Dataset, reading: Reading, told: Told) -> parse_rows.Derived:
+    return parse_rows.derive(settings, data, reading, lambda share: told(share, "Reading the conversations"))
 
 
 def count_tokens(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens, told: Told) -> str:
@@ -24,4 +24,4 @@ def count_tokens(settings: Settings, data: Dataset, reading: Reading, tokens: To
 def find_near(settings: Settings, data: Dataset, reading: Reading, told: Told) -> str:
     """Returns the path of the near duplicates."""
     told(0, "Sketching the rows")
-    return str(near.find(settings, data, reading, lambda share: told(share * 0.9, "Sketching the rows")))
+    return str(near_duplicates.find(settings, data, reading, lambda share: told(share * 0.9, "Sketching the rows")))

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.data.derive import folded
+from core.data.parse_rows import folded
 from core.errors import StudioError
 
 Kind = Literal["integer", "number", "flag", "text"]

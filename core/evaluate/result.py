@@ -14,7 +14,7 @@ from core.chat.types import END_WORDS
 from core.data import export, sources
 from core.data.table import Dataset
 from core.errors import StudioError
-from core.evaluate.measures import Tally
+from core.evaluate.metrics import Tally
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.system.files import replacing
 

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from core.errors import StudioError, sentences
 from core.evaluate import prompts
-from core.evaluate.answers import FILE, Answers
+from core.evaluate.answers_file import FILE, Answers
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_of, titles
 from core.evaluate.prompts import Prompts
 from core.runs.process_identity import Worked

@@ -13,8 +13,8 @@ from core.chat import arbiter
 from core.chat.engine import Ticket
 from core.errors import StudioError
 from core.evaluate import process
-from core.evaluate.answering import Answering
-from core.evaluate.answers import AnswerWriter
+from core.evaluate.answers_file import AnswerWriter
+from core.evaluate.batch_generate import Answering
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.models.loading import load_base
 from core.settings import Settings

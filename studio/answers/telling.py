@@ -3,7 +3,7 @@
 import html
 
 from core.evaluate import prompts, result
-from core.evaluate.answers import Answers
+from core.evaluate.answers_file import Answers
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration

@@ -16,7 +16,7 @@ from core.chat.types import END_WORDS
 from core.data import table
 from core.errors import StudioError
 from core.evaluate import process, result
-from core.evaluate.answers import Answers
+from core.evaluate.answers_file import Answers
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
 from core.runs.events import size

@@ -12,7 +12,7 @@ from components.bars import bars_svg, key_html
 from components.conversation import chips_html, empty_html
 from components.model_form import build_field, build_fields, form_validator, given
 from components.progress_bar import ProgressBar, build_progress_bar
-from core.data import compare, derive, export, subset, table
+from core.data import compare, export, parse_rows, subset, table
 from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
 from core.data.recipe import Recipe
 from core.errors import StudioError
@@ -142,7 +142,7 @@ class Cutting:
         lens = lens_of(state)
         data = lens.data(self.settings)
         reading = lens.read_as(self.settings)
-        there = derive.derive(self.settings, data, reading).usable
+        there = parse_rows.derive(self.settings, data, reading).usable
         held_out = data.splits.get(table.HELD_OUT, 0)
         rows = min(QUICK_ROWS, max(1, there - held_out))
         name = slug(f"{Path(data.source.name).stem}-llama2-{'1k' if rows == QUICK_ROWS else rows}")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from core.data import lengths, near, table
+from core.data import lengths, table
+from core.data import near_duplicates as near
 from core.data.formats import Reading
 from core.data.lengths import Tokens
 from core.data.rows import Rows

@@ -10,7 +10,7 @@ import gradio as gr
 from components.progress_bar import ProgressBar, build_progress_bar, gone
 from core.access import roles
 from core.access.quotas import Quotas
-from core.data import derive, readers, sources, table
+from core.data import parse_rows, readers, sources, table
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
@@ -51,7 +51,7 @@ class Opening:
     def _follow(self, job: Job) -> Iterator[list[Any]]:
         def opened(done: Job) -> list[Any]:
             data = done.result
-            about = derive.derive(self.settings, data, data.detected)
+            about = parse_rows.derive(self.settings, data, data.detected)
             title = f"Opened {data.source.name}"
             if data.detected.format == "undecided":
                 warn("No format is sure. Answer the question below; no row is usable until then.", title=title)

@@ -13,7 +13,7 @@ import gradio as gr
 from components.choice_list import Choice, build_choice_list, choices_html
 from components.conversation import second_html
 from components.model_form import given
-from core.data import derive, formats, tasks
+from core.data import formats, parse_rows, tasks
 from core.data.formats import Reading, by_name
 from core.data.report import (
     ColumnUse,
@@ -89,7 +89,7 @@ class ReadingForm:
     def _filled(self, state: dict, reading: Reading) -> list[Any]:
         lens = lens_of(state)
         data = lens.data(self.settings)
-        found = derive.derive(self.settings, data, lens.read_as(self.settings)).placeholders
+        found = parse_rows.derive(self.settings, data, lens.read_as(self.settings)).placeholders
         undecided, labelled = reading.format == "undecided", reading.format == "label"
         return [
             None if undecided else reading.format,
@@ -149,7 +149,7 @@ class ReadingForm:
         if not lens.dataset:
             return ""
         data = lens.data(self.settings)
-        read = derive.derive(self.settings, data, lens.read_as(self.settings))
+        read = parse_rows.derive(self.settings, data, lens.read_as(self.settings))
         found = column_uses(self.settings, data, read)
         if not found:
             return ""
@@ -178,7 +178,7 @@ class ReadingForm:
         if not lens.dataset:
             raise StudioError("No data set is chosen. Choose one first: /choose.")
         data = lens.data(self.settings)
-        found: Report = report(self.settings, data, derive.derive(self.settings, data, lens.read_as(self.settings)))
+        found: Report = report(self.settings, data, parse_rows.derive(self.settings, data, lens.read_as(self.settings)))
         return json.loads(found.model_dump_json())
 
 

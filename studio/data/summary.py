@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from components.conversation import chips_html, empty_html, second_html
-from core.data import derive
-from core.data.derive import Derived
+from core.data import parse_rows
+from core.data.parse_rows import Derived
 from core.data.report import report
 from core.data.table import Dataset
 from core.settings import Settings
@@ -22,7 +22,7 @@ def summary_html(settings: Settings, state: dict) -> str:
     if not lens.dataset:
         return empty_html("Open a data set: choose one above, upload a file, or name one on the Hub.")
     data = lens.data(settings)
-    read = derive.derive(settings, data, lens.read_as(settings))
+    read = parse_rows.derive(settings, data, lens.read_as(settings))
     about = report(settings, data, read)
     chips: list[Chip] = [(f"{data.rows:,}", "rows", False), (f"{read.usable:,}", "usable", about.undecided)]
     chips += [(f"{count:,}", split, False) for split, count in data.splits.items() if len(data.splits) > 1]

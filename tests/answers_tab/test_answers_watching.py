@@ -6,7 +6,7 @@ import pytest
 from core.data import table
 from core.data.rows import Rows
 from core.errors import StudioError
-from core.evaluate.answers import AnswerWriter
+from core.evaluate.answers_file import AnswerWriter
 from core.system.jobs import Jobs
 from studio.answers.watching import DRAWN, NONE, Watching
 from studio.data.browsing import Browsing

@@ -16,7 +16,7 @@ from served import Page
 from core.chat import conversation
 from core.chat.conversation import Answer
 from core.data import sources
-from core.evaluate.answers import AnswerWriter
+from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.runs.store import RunStore

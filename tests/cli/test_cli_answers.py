@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.evaluate.answers import AnswerWriter
+from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 

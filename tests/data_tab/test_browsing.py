@@ -3,7 +3,7 @@ import html
 import pytest
 from test_data_table import ATTRIBUTES, TAGS, Lenient
 
-from core.data import lengths, near
+from core.data import lengths, near_duplicates
 from core.data.tokens import Renderer
 from core.data.view import Filter
 from core.errors import StudioError
@@ -78,7 +78,7 @@ def test_what_has_to_be_counted_first_is_said_and_then_shown(do, studio, state, 
         with pytest.raises(StudioError, match="under Numbers"):
             do.show(state, name)
     lengths.count(studio, data, data.detected, lens_of(state).tokens)
-    near.find(studio, data, data.detected)
+    near_duplicates.find(studio, data, data.detected)
     lens = lens_of(do.show(state | {"max_length": 60}, "would be truncated"))
     found = lens.rows(studio).count(lens.view)
     assert 0 < found < 59

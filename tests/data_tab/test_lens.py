@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from core.data import derive, lengths, near
+from core.data import lengths, near_duplicates, parse_rows
 from core.data.formats import Reading
 from core.data.view import View
 from core.errors import StudioError
@@ -30,13 +30,13 @@ def test_counts_and_near_duplicates_are_seen_once_they_are_there(studio, data, s
     lens = lens_of(state)
     assert lens.counts(studio) is lens.near(studio) is None
     lengths.count(studio, data, data.detected, lens.tokens)
-    near.find(studio, data, data.detected)
+    near_duplicates.find(studio, data, data.detected)
     assert {"tokens", "near_duplicate_of"} <= lens.rows(studio).fields.keys()
     assert lens.model == embedded.NAME
 
 
 def test_another_reading_is_looked_through(settings, data, state):
     reading = Reading(format="label", columns={"text": "kind", "label": "score"})
-    derive.derive(settings, data, reading)
+    parse_rows.derive(settings, data, reading)
     lens = lens_of(state | {"reading": reading.model_dump()})
     assert lens.rows(settings).row(3)["messages"][1] == {"role": "assistant", "content": "3"}

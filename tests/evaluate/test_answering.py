@@ -13,7 +13,7 @@ from core.chat.sampling import Sampling
 from core.chat.types import Lane
 from core.data import subset
 from core.errors import StudioError
-from core.evaluate.answering import Answering, seed_of
+from core.evaluate.batch_generate import Answering, seed_of
 from core.evaluate.prompts import Prompts, prompt_of
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base

@@ -4,7 +4,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.evaluate.answers import Answers, AnswerWriter
+from core.evaluate.answers_file import Answers, AnswerWriter
 
 
 def line(prompt, lane, text="ü"):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.answers import AnswerWriter
+from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.runs.store import Label

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.evaluate.measures import Tally, exact, word_f1
+from core.evaluate.metrics import Tally, exact, word_f1
 
 
 @pytest.mark.parametrize(

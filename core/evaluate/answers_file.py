@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.evaluate.measures import Tally
+from core.evaluate.metrics import Tally
 from core.runs.events import size
 
 FILE = "answers.jsonl"

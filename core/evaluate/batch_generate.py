@@ -17,8 +17,8 @@ import psutil
 from core.chat.types import End, Lane
 from core.data.tokens import TemplateError
 from core.errors import StudioError
-from core.evaluate.answers import Line
-from core.evaluate.measures import exact, word_f1
+from core.evaluate.answers_file import Line
+from core.evaluate.metrics import exact, word_f1
 from core.evaluate.prompts import Prompts
 from core.hardware import gpu
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from core.data import derive
+from core.data import parse_rows
 from core.data.formats import Reading
 from core.data.parallel import map_groups
 from core.data.table import Dataset
@@ -35,7 +35,7 @@ _SEED = 1
 
 
 def path_of(settings: Settings, data: Dataset, reading: Reading) -> Path:
-    return derive.folder(settings, data.id, reading) / "near.parquet"
+    return parse_rows.folder(settings, data.id, reading) / "near.parquet"
 
 
 def find(settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None) -> Path:
@@ -73,7 +73,7 @@ def sketcher() -> Callable[[pa.Table], tuple[np.ndarray, np.ndarray]]:
 
 def runs_of(text: str) -> list[str]:
     """The runs of three words in a text; of three characters, where a script has no spaces between words."""
-    parts = (_ASCII_WORD if text.isascii() else _WORD).findall(derive.folded(text))
+    parts = (_ASCII_WORD if text.isascii() else _WORD).findall(parse_rows.folded(text))
     if len(parts) <= RUN:
         return [" ".join(parts)]
     return [" ".join(run) for run in zip(parts, parts[1:], parts[2:], strict=False)]

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.data import lengths, near, sql_box
+from core.data import lengths, near_duplicates, sql_box
 from core.data.recipe import Recipe
 from core.data.rows import Rows
 from core.data.table import HELD_OUT, TRAIN, find
@@ -35,7 +35,7 @@ def rows_of(settings: Settings, recipe: Recipe) -> Rows:
     if recipe.model:
         counts = lengths.count(settings, data, reading, lengths.Tokens(recipe.model, recipe.template))
     if recipe.duplicates == "near":
-        alike = near.find(settings, data, reading)
+        alike = near_duplicates.find(settings, data, reading)
     return Rows(settings, recipe.dataset, reading, counts, alike) if counts or alike else rows
 
 
