@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from components.browser_storage import build_remembered
 from components.data_table import value_of
-from components.remembered import build_remembered
 from core.chat.conversation import MOST_LANES
 from core.chat.engine import Engine
 from core.errors import StudioError

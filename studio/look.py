@@ -3,13 +3,13 @@
 import gradio as gr
 
 from components import (
-    bars,
     chart,
+    chat_board,
     choice_list,
     conversation,
     data_table,
     download,
-    lane_board,
+    histogram,
     memory_bar,
     progress_bar,
 )
@@ -38,12 +38,12 @@ CSS = (
     conversation.CSS
     + data_table.CSS
     + choice_list.CSS
-    + bars.CSS
+    + histogram.CSS
     + progress_bar.CSS
     + chart.CSS
     + memory_bar.CSS
     + download.CSS
-    + lane_board.CSS
+    + chat_board.CSS
     + """
 :root { --qs-warn: #b45309; --qs-bad: #b91c1c; --qs-good: #0f766e; --qs-answer: #e3f4f1; --qs-tool: #efe9fb; }
 .dark { --qs-warn: #f0a94b; --qs-bad: #f87171; --qs-good: #4fd1bd; --qs-answer: #123b38; --qs-tool: #2c2545; }

@@ -4,7 +4,7 @@ from hostile import HOSTILE, Page
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.bars import bars_svg, key_html
+from components.histogram import bars_svg, key_html
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=12)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.lane_board import VERDICTS, BoardTurn, LaneCard, board_html, differences, invitation_html, shares
+from components.chat_board import VERDICTS, BoardTurn, LaneCard, board_html, differences, invitation_html, shares
 
 EVIL = '<img src=x onerror="alert(1)"> & <script>1</script>'
 

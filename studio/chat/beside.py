@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+from components.chat_board import invitation_html
 from components.conversation import empty_html, raw_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
-from components.lane_board import invitation_html
 from core.access import roles
 from core.chat import nearest, transcript
 from core.data import sources, subset, table

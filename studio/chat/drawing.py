@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.lane_board import BoardTurn, LaneCard, board_html, differences, shares
+from components.chat_board import BoardTurn, LaneCard, board_html, differences, shares
 from core.chat.conversation import Answer, Conversation, LaneChoice, Turn
 from core.chat.types import END_WORDS, LaneAnswer
 from core.chat.votes import name_of

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from components.chat_board import build_lane_board
 from components.data_table import build_data_table
 from components.download import Download, build_download
-from components.lane_board import build_lane_board
 from components.model_form import build_fields
 from core.chat.conversation import MOST_LANES
 from core.chat.sampling import Sampling

@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
+from components.chat_board import VERDICTS
 from components.conversation import empty_html
-from components.lane_board import VERDICTS
 from core.access import roles
 from core.chat import votes
 from core.chat.conversation import Conversation

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from components.bars import bars_svg, key_html
 from components.conversation import chips_html, empty_html
+from components.histogram import bars_svg, key_html
 from components.model_form import build_field, build_fields, form_validator, given
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.data import compare, export, parse_rows, subset, table

@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from components.bars import bars_svg
 from components.conversation import chips_html, empty_html
+from components.histogram import bars_svg
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.access import roles
 from core.data import lengths, tasks
