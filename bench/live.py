@@ -75,9 +75,9 @@ def main() -> None:
     total = parser.parse_args().steps
     from core.runs import events
     from core.runs.metrics_series import HELD_OUT, Timelines
-    from studio.train.comparing import Choice, Compare
+    from studio.train.compare import Choice, Compare
     from studio.train.controls import Controls
-    from studio.train.watching import Watch
+    from studio.train.run_view import Watch
 
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as home:

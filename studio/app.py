@@ -11,16 +11,16 @@ from core.runs import process
 from core.runs.store import RunStore
 from core.settings import Settings, hardware
 from core.system.jobs import Jobs
-from studio.answers_tab import build_answers_tab
+from studio.api import build_service
+from studio.authorized_blocks import Guarded
 from studio.chat_tab import build_chat_tab
-from studio.data.lens import looking_at
+from studio.data.page_state import looking_at
 from studio.data_tab import build_data_tab
-from studio.guarded import Guarded
+from studio.evaluate_tab import build_answers_tab
+from studio.handlers import told
+from studio.header import build_welcome, duplicate
 from studio.owner_tab import build_owner_tab
-from studio.service import build_service
-from studio.told import told
 from studio.train_tab import build_train_tab
-from studio.welcome import build_welcome, duplicate
 
 TITLE = "QLoRA Studio"
 

@@ -11,12 +11,12 @@ from components.data_table import value_of
 from core.chat.conversation import MOST_LANES
 from core.chat.engine import Engine
 from core.errors import StudioError
+from studio.chat.api import build_chat_call
 from studio.chat.beside import Beside
-from studio.chat.choosing import ALL, NOTHING_TRAINED, Choosing
 from studio.chat.layout import BesideWidgets, LaneWidgets, TalkWidgets, build_beside, build_lanes, build_talk
-from studio.chat.service import build_chat_call
+from studio.chat.model_picker import ALL, NOTHING_TRAINED, Choosing
 from studio.chat.voting import Voting
-from studio.told import told
+from studio.handlers import told
 
 _TO_PROMPT = """() => {
   const prompt = document.querySelector('#prompt textarea');

@@ -9,16 +9,16 @@ import gradio as gr
 from components.data_table import value_of
 from core.settings import Settings
 from core.system.jobs import Jobs
-from studio.data.asking import Asking, AskingWidgets, build_asking
-from studio.data.browsing import SHOWN, Browsing, BrowsingWidgets, build_browsing
-from studio.data.cutting import Cutting, CuttingWidgets, ExportWidgets, build_cutting, build_export, validate_cut
-from studio.data.lens import Lens, lens_of
-from studio.data.numbers import Numbers, NumbersWidgets, build_numbers
-from studio.data.opening import Opening, OpeningWidgets, build_opening
+from studio.data.browse import SHOWN, Browsing, BrowsingWidgets, build_browsing
+from studio.data.open_dataset import Opening, OpeningWidgets, build_opening
+from studio.data.page_state import Lens, lens_of
 from studio.data.reading_form import ReadingForm, ReadingWidgets, build_reading_form
+from studio.data.sql import Asking, AskingWidgets, build_asking
+from studio.data.subsets import Cutting, CuttingWidgets, ExportWidgets, build_cutting, build_export, validate_cut
 from studio.data.summary import summary_html
-from studio.following import cancel
-from studio.told import told
+from studio.data.token_stats import Numbers, NumbersWidgets, build_numbers
+from studio.handlers import told
+from studio.job_progress import cancel
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 

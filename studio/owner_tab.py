@@ -15,7 +15,7 @@ from core.errors import StudioError
 from core.runs import cleanup
 from core.runs.store import RunStore
 from core.settings import Settings
-from studio.told import info, told
+from studio.handlers import info, told
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LISTED = 200

@@ -17,9 +17,9 @@ from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from studio.app import build
-from studio.gate import Gate
-from studio.look import CSS, THEME
+from studio.middleware import Gate
 from studio.sessions import keep_small
+from studio.theme import CSS, THEME
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 THREADS = 200  # a question holds one while it waits for its answer

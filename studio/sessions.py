@@ -24,7 +24,7 @@ UNREAD_SECONDS = (
 class LightSession(SessionState):
     """Gradio's state of one page without the record of what each component shows.
 
-    Gradio keeps that record to make deep links, which are closed here (studio/gate.py).
+    Gradio keeps that record to make deep links, which are closed here (studio/middleware.py).
     """
 
     def __init__(self, blocks: Blocks):

@@ -10,14 +10,14 @@ from core.hardware import gpu
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
 from core.system.jobs import Jobs
-from studio.following import cancel
-from studio.told import info, told
-from studio.train.beat import Beat
-from studio.train.checking import Checking
-from studio.train.comparing import Choice, Compare, CompareWidgets, build_compare
+from studio.handlers import info, told
+from studio.job_progress import cancel
+from studio.train.compare import Choice, Compare, CompareWidgets, build_compare
 from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
 from studio.train.form import Form, FormWidgets, build_form
-from studio.train.watching import Watch, WatchWidgets, build_watch
+from studio.train.polling import Beat
+from studio.train.preflight import Checking
+from studio.train.run_view import Watch, WatchWidgets, build_watch
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 # A beat takes the browser and the server half a second of a core together, most of it in Gradio's own code. Without a

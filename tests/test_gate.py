@@ -1,4 +1,4 @@
-"""studio/gate.py: which requests reach Gradio, and with which headers answers leave."""
+"""studio/middleware.py: which requests reach Gradio, and with which headers answers leave."""
 
 import pytest
 from starlette.requests import Request
@@ -9,8 +9,8 @@ from starlette.websockets import WebSocketDisconnect
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
 from core.settings import Settings
-from studio.gate import CSP, OPEN, Gate
-from studio.guarded import COOKIE, SCOPE, Guarded
+from studio.authorized_blocks import COOKIE, SCOPE, Guarded
+from studio.middleware import CSP, OPEN, Gate
 
 
 def gate(tmp_path, access, root_path=None, limits=None, answers=None):

@@ -1,4 +1,4 @@
-"""studio/guarded.py: whether a call is let in, whose sessions and files are whose."""
+"""studio/authorized_blocks.py: whether a call is let in, whose sessions and files are whose."""
 
 import contextlib
 from types import SimpleNamespace
@@ -8,8 +8,8 @@ import pytest
 
 from core.access.roles import Access, Caller, Role, Way
 from core.errors import StudioError
-from studio.guarded import Guarded, Remembered, refuse_half_an_event, refuse_urls
-from studio.told import told
+from studio.authorized_blocks import Guarded, Remembered, refuse_half_an_event, refuse_urls
+from studio.handlers import told
 
 OWNER, VISITOR = Caller(Role.OWNER, "user keeper"), Caller(Role.VISITOR, "browser a")
 OTHER, NOBODY = Caller(Role.VISITOR, "browser b"), Caller(Role.NOBODY, "")
@@ -112,7 +112,7 @@ def test_a_whole_event_or_none_is_let_through():
 
 
 def test_only_the_newest_are_remembered(monkeypatch):
-    monkeypatch.setattr("studio.guarded._REMEMBERED", 2)
+    monkeypatch.setattr("studio.authorized_blocks._REMEMBERED", 2)
     kept = Remembered()
     for name in "abac":
         kept[name] = name

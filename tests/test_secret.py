@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from core.access.secret_masking import MASK, log_event, mask_logs, masked
-from studio.told import shown
+from studio.handlers import shown
 
 
 @pytest.mark.parametrize(

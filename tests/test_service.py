@@ -14,7 +14,7 @@ from tiny import tiny_llama
 from core.access.roles import Caller, Role, acting
 from core.errors import StudioError
 from core.runs.store import ACTIVE, RunStore
-from studio.service import Service
+from studio.api import Service
 
 sys.path.insert(0, str(PROJECT / "docs"))
 TINY = {"model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_length": 128}

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from studio.told import inert, info, reading_seconds, told, warn
+from studio.handlers import inert, info, reading_seconds, told, warn
 
 
 def studio_error():

@@ -1,4 +1,4 @@
-"""studio/welcome.py: what is said to whoever comes, and which controls a visitor cannot press."""
+"""studio/header.py: what is said to whoever comes, and which controls a visitor cannot press."""
 
 import gradio as gr
 import pytest
@@ -6,9 +6,9 @@ import pytest
 from core.access.quotas import Quotas, Tokens
 from core.access.roles import STUDIO, Access, Caller, Role, Way, acting
 from core.settings import Settings
-from studio import welcome
-from studio.guarded import Guarded
-from studio.told import told
+from studio import header
+from studio.authorized_blocks import Guarded
+from studio.handlers import told
 
 SPACE = Access(Way.SPACE, "<b>keeper</b>", oauth=True)
 
@@ -19,7 +19,7 @@ def notice(known, settings, role):
 
 def told_to(caller, settings, known=SPACE):
     with acting(caller):
-        return welcome.notice_html(known, settings, Tokens(settings, Quotas()))
+        return header.notice_html(known, settings, Tokens(settings, Quotas()))
 
 
 def test_on_one_s_own_machine_nothing_is_said(settings):
@@ -57,7 +57,7 @@ def test_who_is_signed_in_reads_as_whom_and_how_to_sign_out(settings):
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_disk_that_forgets_is_told_of(tmp_path, monkeypatch, kept):
     monkeypatch.setenv("SPACE_ID", "keeper/studio")
-    monkeypatch.setattr(welcome, "SPACE_DISK", tmp_path if kept else tmp_path / "none")
+    monkeypatch.setattr(header, "SPACE_DISK", tmp_path if kept else tmp_path / "none")
     home = Settings(home=tmp_path / "home")
     assert ("no persistent storage" in notice(SPACE, home, Role.OWNER)) is not kept
     assert "no persistent storage" not in notice(SPACE, home, Role.VISITOR), "it is not theirs to mend"
@@ -71,7 +71,7 @@ def test_controls_whose_every_press_is_the_owner_s_are_closed():
         both.click(told(lambda: 1, visitor=True), None, filled)
         open_one.click(told(lambda: 1, visitor=True), None, filled)
         filled.change(told(lambda: 1), None, None)
-    assert welcome.closed_to_visitors(demo) == [mine]
+    assert header.closed_to_visitors(demo) == [mine]
 
 
 def test_boxes_with_nothing_for_a_visitor_are_named_the_owner_s():
@@ -87,4 +87,4 @@ def test_boxes_with_nothing_for_a_visitor_are_named_the_owner_s():
             gr.HTML("words")
         mine.click(told(lambda: 1), None, filled)
         yours.click(told(lambda: 1, visitor=True), None, filled)
-    assert welcome.boxes_of_the_owner(demo) == [box]
+    assert header.boxes_of_the_owner(demo) == [box]

@@ -18,8 +18,8 @@ from core.errors import StudioError
 from core.models.loading import load_tokenizer
 from core.runs.store import Run
 from core.settings import slug
-from studio.chat.talking import Talking
-from studio.told import info
+from studio.chat.chat_actions import Talking
+from studio.handlers import info
 
 _OFFERED = 4
 _SUGGESTED = 3  # of them on the board, before the first question

@@ -10,8 +10,8 @@ from components.download import Download, build_download
 from components.model_form import build_fields
 from core.chat.conversation import MOST_LANES
 from core.chat.sampling import Sampling
-from studio.chat.choosing import ALL, NO_RUN
-from studio.chat.drawing import SHOWN
+from studio.chat.chat_html import SHOWN
+from studio.chat.model_picker import ALL, NO_RUN
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from core.chat.conversation import Conversation
 from core.chat.votes import Tally, Vote
 from core.errors import StudioError
 from core.settings import slug
-from studio.chat.drawing import shown_name
-from studio.chat.talking import Talking
+from studio.chat.chat_actions import Talking
+from studio.chat.chat_html import shown_name
 
 
 class Voting:

@@ -28,8 +28,8 @@ from core.data.report import (
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.jobs import Job, Jobs
-from studio.data.lens import lens_of
-from studio.following import follow
+from studio.data.page_state import lens_of
+from studio.job_progress import follow
 
 FIELDS = ("format", "reasoning", "columns", "extra", "prompt", "labels", "placeholders")
 SHOWN_COLUMNS = 20

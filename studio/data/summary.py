@@ -8,7 +8,7 @@ from core.data.parse_rows import Derived
 from core.data.report import report
 from core.data.table import Dataset
 from core.settings import Settings
-from studio.data.lens import lens_of
+from studio.data.page_state import lens_of
 
 _SHOWN = 6  # notes, problems or notes of a row; a data set may have far more
 _SHOWN_COMPLAINTS = 3

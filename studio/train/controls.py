@@ -13,7 +13,7 @@ from core.errors import StudioError, sentences
 from core.runs import process
 from core.runs.config import TITLES, QLoRAConfig
 from core.runs.store import ACTIVE, RESUMABLE, WAITING, Label, Run, RunStore
-from studio.told import info
+from studio.handlers import info
 from studio.train.values import config_of
 
 

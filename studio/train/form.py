@@ -15,7 +15,7 @@ from core.runs.config.fields import Group
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.store import RunStore
 from core.runs.yaml_io import command_line, from_yaml, to_yaml
-from studio.train.checking import CheckWidgets, build_checks
+from studio.train.preflight import CheckWidgets, build_checks
 from studio.train.values import KNOBS, config_of
 
 # What stands open above the groups; everything else is a group away.

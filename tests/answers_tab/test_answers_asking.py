@@ -2,7 +2,7 @@ import pytest
 
 from core.errors import StudioError
 from core.evaluate.config import BASE, EvaluationConfig
-from studio.answers.asking import Asking, config_of
+from studio.evaluate.start_form import Asking, config_of
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import gradio as gr
 
 from core.access.roles import Caller, Role, acting
 from core.system.jobs import Jobs
-from studio.answers_tab import CLOSED, _closed, build_answers_tab
+from studio.evaluate_tab import CLOSED, _closed, build_answers_tab
 
 
 def test_the_clock_stands_still_until_the_tab_is_seen_and_one_event_a_beat_asks(store):

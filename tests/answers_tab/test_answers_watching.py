@@ -8,9 +8,9 @@ from core.data.rows import Rows
 from core.errors import StudioError
 from core.evaluate.answers_file import AnswerWriter
 from core.system.jobs import Jobs
-from studio.answers.watching import DRAWN, NONE, Watching
-from studio.data.browsing import Browsing
-from studio.data.lens import Lens
+from studio.data.browse import Browsing
+from studio.data.page_state import Lens
+from studio.evaluate.evaluation_view import DRAWN, NONE, Watching
 
 SKIP = gr.skip()
 

@@ -8,7 +8,7 @@ from core.data import sources, subset
 from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
-from studio.chat.choosing import Choosing
+from studio.chat.model_picker import Choosing
 
 SHORT = {"temperature": 0, "max_new_tokens": 6}
 

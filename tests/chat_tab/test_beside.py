@@ -10,7 +10,7 @@ from chat_page import PAGE
 from core.data import table
 from core.errors import StudioError
 from studio.chat.beside import Beside
-from studio.data.lens import looking_at
+from studio.data.page_state import looking_at
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from core.chat.conversation import MOST_LANES
 from core.chat.sampling import Sampling
 from core.errors import StudioError
 from studio.chat.beside import Beside
-from studio.chat.choosing import ALL, NO_RUN
+from studio.chat.model_picker import ALL, NO_RUN
 
 DEFAULTS = Sampling().model_dump()
 

@@ -3,8 +3,8 @@
 from core.chat.conversation import Answer, Conversation, LaneChoice
 from core.chat.engine import Ticket
 from core.chat.types import LaneAnswer
-from studio.chat.drawing import DIFFERENCES, PROBABILITIES, boards, last_board
-from studio.chat.live import Live
+from studio.chat.chat_html import DIFFERENCES, PROBABILITIES, boards, last_board
+from studio.chat.in_progress import Live
 
 
 def conversation_of(*answers, **turn):

@@ -7,14 +7,14 @@ from chat_page import PAGE, send, writing
 from core.chat.conversation import LaneChoice
 from core.chat.engine import Engine
 from core.errors import StudioError
-from studio.chat import talking
-from studio.chat.choosing import Choosing
-from studio.chat.talking import View
+from studio.chat import chat_actions
+from studio.chat.chat_actions import View
+from studio.chat.model_picker import Choosing
 
 
 def test_what_is_written_is_on_disk_before_it_has_ended_and_goes_on_after_a_crash(do, tuned, chat, monkeypatch):
     tuned()
-    monkeypatch.setattr(talking, "_KEPT_EVERY", 0.0)
+    monkeypatch.setattr(chat_actions, "_KEPT_EVERY", 0.0)
     chat_id = chat(max_new_tokens=300)
     stream = do.talking.send(chat_id, "Count.", "", -1, [], PAGE)
     writing(do, chat_id, stream)

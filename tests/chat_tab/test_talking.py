@@ -10,7 +10,7 @@ from chat_page import PAGE, send, writing
 from core.chat import conversation
 from core.chat.conversation import key_of
 from core.errors import StudioError
-from studio.chat.talking import BUSY, IDLE
+from studio.chat.chat_actions import BUSY, IDLE
 
 
 def said(do, chat_id, at=-1):

@@ -4,7 +4,7 @@ import pytest
 from opened import opened, talk
 
 from core.system.jobs import Jobs
-from studio.data.lens import Lens
+from studio.data.page_state import Lens
 
 
 @pytest.fixture

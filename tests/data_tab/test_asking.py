@@ -1,8 +1,8 @@
 import pytest
 
 from core.errors import StudioError
-from studio.data.asking import EXAMPLE, Asking, sql_of
-from studio.data.lens import Lens
+from studio.data.page_state import Lens
+from studio.data.sql import EXAMPLE, Asking, sql_of
 
 
 @pytest.fixture

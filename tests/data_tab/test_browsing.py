@@ -8,8 +8,8 @@ from core.data.tokens import Renderer
 from core.data.view import Filter
 from core.errors import StudioError
 from core.train.batches import tokenize
-from studio.data.browsing import NO_ROW, SHOWN, VIEWS, Browsing
-from studio.data.lens import Lens, lens_of
+from studio.data.browse import NO_ROW, SHOWN, VIEWS, Browsing
+from studio.data.page_state import Lens, lens_of
 
 
 @pytest.fixture

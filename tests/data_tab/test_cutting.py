@@ -9,9 +9,9 @@ from core.data import subset
 from core.data.recipe import Recipe
 from core.data.view import Filter
 from core.errors import StudioError
-from studio.data.browsing import Browsing
-from studio.data.cutting import FIELDS, Cutting, validate_cut
-from studio.data.lens import Lens, lens_of
+from studio.data.browse import Browsing
+from studio.data.page_state import Lens, lens_of
+from studio.data.subsets import FIELDS, Cutting, validate_cut
 
 FORM = {name: Recipe.model_fields[name].get_default(call_default_factory=True) for name in FIELDS}
 

@@ -3,10 +3,10 @@
 import gradio as gr
 import pytest
 
-from studio.data.browsing import Browsing
-from studio.data.cutting import Cutting
-from studio.data.numbers import Numbers
-from studio.data.opening import Opening
+from studio.data.browse import Browsing
+from studio.data.open_dataset import Opening
+from studio.data.subsets import Cutting
+from studio.data.token_stats import Numbers
 from studio.data_tab import build_data_tab
 
 FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.CheckboxGroup, gr.File)

@@ -5,7 +5,7 @@ import pytest
 
 from core.errors import StudioError
 from core.system.jobs import Job
-from studio.following import cancel, follow
+from studio.job_progress import cancel, follow
 
 
 def ended(**values) -> Job:

@@ -6,7 +6,7 @@ from core.data.formats import Reading
 from core.data.view import View
 from core.errors import StudioError
 from core.models import embedded
-from studio.data.lens import Lens, lens_of
+from studio.data.page_state import Lens, lens_of
 
 
 def test_an_empty_state_is_the_default_and_it_goes_there_and_back(settings, state):

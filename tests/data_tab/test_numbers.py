@@ -6,9 +6,9 @@ from core.data import lengths
 from core.data.view import Filter
 from core.errors import StudioError
 from core.models import embedded
-from studio.data.browsing import Browsing
-from studio.data.lens import Lens, lens_of
-from studio.data.numbers import Numbers
+from studio.data.browse import Browsing
+from studio.data.page_state import Lens, lens_of
+from studio.data.token_stats import Numbers
 
 
 @pytest.fixture

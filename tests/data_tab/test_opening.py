@@ -5,7 +5,7 @@ from opened import lines, talk
 
 from core.data import table
 from core.errors import StudioError
-from studio.data.opening import Opening
+from studio.data.open_dataset import Opening
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from public_shapes import SHAPES
 
 from core.data.formats import FORMATS
 from core.errors import StudioError
-from studio.data.browsing import Browsing
-from studio.data.lens import Lens
+from studio.data.browse import Browsing
+from studio.data.page_state import Lens
 from studio.data.reading_form import FIELDS, SHOWN_COLUMNS, ReadingForm, build_reading_form
 from studio.data.summary import summary_html
 

@@ -4,10 +4,10 @@ from run_events import EVENTS, write
 
 from core.runs.metrics_series import Timelines
 from core.runs.store import Label
-from studio.train.beat import DRAWN, Beat
-from studio.train.comparing import Choice, Compare
+from studio.train.compare import Choice, Compare
 from studio.train.controls import Controls
-from studio.train.watching import Watch
+from studio.train.polling import DRAWN, Beat
+from studio.train.run_view import Watch
 
 SKIP = gr.skip()
 

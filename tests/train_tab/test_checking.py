@@ -7,7 +7,7 @@ from core.errors import StudioError
 from core.hardware import gpu
 from core.runs.config import QLoRAConfig
 from core.system.jobs import Jobs
-from studio.train.checking import Checking
+from studio.train.preflight import Checking
 from studio.train.values import KNOBS
 
 GIB = 2**30

@@ -8,7 +8,7 @@ from run_events import EVENTS, HOSTILE
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.store import Label
-from studio.train.comparing import CURVES, Choice, Compare
+from studio.train.compare import CURVES, Choice, Compare
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import Timelines
 from core.system.jobs import Jobs
-from studio.train.beat import Beat
-from studio.train.checking import Checking, findings_html
-from studio.train.comparing import Compare
+from studio.train.compare import Compare
 from studio.train.controls import Controls
 from studio.train.form import Form
-from studio.train.watching import Watch
+from studio.train.polling import Beat
+from studio.train.preflight import Checking, findings_html
+from studio.train.run_view import Watch
 from studio.train_tab import build_train_tab
 
 FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr.Slider)

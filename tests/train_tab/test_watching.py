@@ -16,8 +16,8 @@ from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import progress
 from core.runs.store import Label, RunState
-from studio.train.telling import notes_html, status_html, tiles_html
-from studio.train.watching import MEASURES, NO_RUN, Watch
+from studio.train.run_html import notes_html, status_html, tiles_html
+from studio.train.run_view import MEASURES, NO_RUN, Watch
 
 OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 

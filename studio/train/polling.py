@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from core.errors import StudioError
-from studio.train.comparing import Choice, Compare
+from studio.train.compare import Choice, Compare
 from studio.train.controls import Controls
-from studio.train.watching import Scrubbed, Watch, Zoom
+from studio.train.run_view import Scrubbed, Watch, Zoom
 
 DRAWN = 14  # values of `Beat.drawn`: seven of the watch, two of the sample answers, five buttons
 

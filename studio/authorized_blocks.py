@@ -18,8 +18,8 @@ from gradio_client.utils import is_http_url_like
 from core.access.roles import CLOSED, Access, Caller, Role, acting
 from core.access.secret_masking import log_event
 from core.errors import StudioError
+from studio.handlers import shown
 from studio.sessions import Unread
-from studio.told import shown
 
 COOKIE = "studio_visitor"
 SCOPE = "studio.said"  # where the gate finds what a refused call is answered with

@@ -16,8 +16,8 @@ from core.chat.requests import Asked, ticket
 from core.chat.throttle import SLOWLY
 from core.errors import StudioError
 from core.system.markdown import plain
-from studio.chat.drawing import boards, last_board
-from studio.chat.live import Live
+from studio.chat.chat_html import boards, last_board
+from studio.chat.in_progress import Live
 
 # A page update a token would cost more than the token: at most so many a second.
 UPDATES_A_SECOND = 10

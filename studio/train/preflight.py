@@ -19,8 +19,8 @@ from core.runs.progress import duration
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.train import dry_run
-from studio.following import follow
-from studio.told import info
+from studio.handlers import info
+from studio.job_progress import follow
 from studio.train.values import KNOBS, config_of
 
 _MARKS = {"problem": "✗", "warning": "⚠", "fine": "✓"}

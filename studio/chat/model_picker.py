@@ -15,7 +15,7 @@ from core.chat.requests import base_of, bases
 from core.chat.sampling import Sampling
 from core.errors import StudioError, sentences
 from core.runs.store import Run
-from studio.chat.talking import Talking
+from studio.chat.chat_actions import Talking
 
 NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
 NO_PUBLISHED = "No run that answers is published yet. Until one is, the base answers alone."

@@ -1,6 +1,6 @@
 """A prompt set answered by base and tuned: an evaluation's batches against transformers with PEFT, one by one.
 
-    python bench/answers.py [--prompts 160] [--alone 8] [--tokens 64] [--rounds 3] [--rows 0]
+    python bench/evaluate.py [--prompts 160] [--alone 8] [--tokens 64] [--rounds 3] [--rows 0]
 
 The embedded model with the NF4 weights that a run trains on, greedy, an answer of each model to every prompt of the
 bundled data set until it ends by itself or at the length. Each round both ways answer in random order in one process:

@@ -18,7 +18,7 @@ from core.errors import StudioError
 from core.evaluate import result
 from core.models import catalogue
 from core.settings import Settings
-from studio.data.lens import Lens, lens_of
+from studio.data.page_state import Lens, lens_of
 from studio.data.summary import note_chips
 
 VIEWS = ["Conversation", "Tokens", "Raw"]

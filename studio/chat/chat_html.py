@@ -6,7 +6,7 @@ from components.chat_board import BoardTurn, LaneCard, board_html, differences, 
 from core.chat.conversation import Answer, Conversation, LaneChoice, Turn
 from core.chat.types import END_WORDS, LaneAnswer
 from core.chat.votes import name_of
-from studio.chat.live import Live
+from studio.chat.in_progress import Live
 
 DIFFERENCES, PROBABILITIES = "Differences", "Token probabilities"
 SHOWN = [DIFFERENCES, PROBABILITIES]

@@ -6,7 +6,7 @@ from core.chat.conversation import BASE, MOST_LANES
 from core.chat.engine import Engine
 from core.chat.requests import Asked, ticket
 from core.errors import StudioError
-from studio.chat.choosing import Choosing, sampling
+from studio.chat.model_picker import Choosing, sampling
 
 
 def build_chat_call(engine: Engine):

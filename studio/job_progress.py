@@ -8,7 +8,7 @@ import gradio as gr
 from components import progress_bar
 from core.errors import StudioError
 from core.system.jobs import Job, Jobs
-from studio.told import info
+from studio.handlers import info
 
 _LOOKS_A_SECOND = 5
 

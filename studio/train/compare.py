@@ -15,7 +15,7 @@ from core.runs.comparison import Difference, Summaries, Summary, arranged, diffe
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import duration
 from core.runs.store import Run, RunStore
-from studio.train.watching import MEASURES
+from studio.train.run_view import MEASURES
 
 # Told apart by hue and by lightness (Okabe and Ito's palette, without its yellow, and four between).
 _COLOURS = (

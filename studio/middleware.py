@@ -23,7 +23,7 @@ from core.access.roles import CLOSED, Role, Way
 from core.access.secret_masking import log_event, masked
 from core.errors import StudioError
 from core.settings import Settings, on_space
-from studio.guarded import COOKIE, SCOPE, Guarded
+from studio.authorized_blocks import COOKIE, SCOPE, Guarded
 from studio.sign_in import SignInThrottle
 
 _PAGE = (

@@ -21,9 +21,9 @@ from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
 from core.runs.events import size
 from core.system.jobs import Job, Jobs
-from studio.answers.telling import figures_html, notes_html, status_html
-from studio.following import follow
-from studio.told import info
+from studio.evaluate.evaluation_html import figures_html, notes_html, status_html
+from studio.handlers import info
+from studio.job_progress import follow
 
 NONE = "No evaluation yet. Choose prompts and lanes, and press Start: every lane answers every prompt."
 NO_ROW = "Click a row to read its answers in full."

@@ -19,7 +19,7 @@ from core.runs import report
 from core.runs.metrics_series import HELD_OUT, Timeline, Timelines
 from core.runs.store import RunStore
 from core.settings import slug
-from studio.train.telling import alerts_html, notes_html, status_html, tiles_html
+from studio.train.run_html import alerts_html, notes_html, status_html, tiles_html
 
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start: it takes about two minutes on two CPU cores."
 NO_PUBLISHED = "No run is published yet: a finished one that the owner publishes is here to read."

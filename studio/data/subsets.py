@@ -18,10 +18,10 @@ from core.data.recipe import Recipe
 from core.errors import StudioError
 from core.settings import Settings, slug
 from core.system.jobs import Job, Jobs
-from studio.data.asking import sql_of
-from studio.data.lens import lens_of
-from studio.following import follow
-from studio.told import info
+from studio.data.page_state import lens_of
+from studio.data.sql import sql_of
+from studio.handlers import info
+from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
 QUICK_ROWS = 1000

@@ -15,8 +15,8 @@ from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
 from core.system.process_limits import Limits
-from studio.following import follow
-from studio.told import info, warn
+from studio.handlers import info, warn
+from studio.job_progress import follow
 
 _TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
 

@@ -10,10 +10,10 @@ from components.conversation import empty_html
 from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
-from studio.answers.asking import Asking, AskingWidgets, build_asking
-from studio.answers.watching import Watching, WatchingWidgets, build_watching
-from studio.following import cancel
-from studio.told import told
+from studio.evaluate.evaluation_view import Watching, WatchingWidgets, build_watching
+from studio.evaluate.start_form import Asking, AskingWidgets, build_asking
+from studio.handlers import told
+from studio.job_progress import cancel
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 _EVERY_SECONDS = 2

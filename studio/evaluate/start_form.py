@@ -14,7 +14,7 @@ from core.evaluate import process
 from core.evaluate.config import BASE, MOST_LANES, EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
-from studio.told import info
+from studio.handlers import info
 
 NO_RUN = "No run has an adapter yet: train one in the Train tab. Until then the base can answer a subset or a file."
 _SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]

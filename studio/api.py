@@ -7,7 +7,7 @@ import gradio as gr
 from core.data import subset, table
 from core.errors import StudioError
 from core.runs.store import RunStore
-from studio.told import told
+from studio.handlers import told
 
 _MOST_EVENTS = 5000
 

@@ -8,7 +8,7 @@ import gradio as gr
 from core.data import sql_box
 from core.errors import StudioError
 from core.settings import Settings
-from studio.data.lens import lens_of
+from studio.data.page_state import lens_of
 
 EXAMPLE = (
     "SELECT language, count(*) AS rows, avg(characters) AS mean_length\nFROM rows GROUP BY language ORDER BY rows DESC"

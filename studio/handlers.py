@@ -91,7 +91,7 @@ def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., An
     """Wrap an event handler so that its errors reach the page as sentences, never as tracebacks.
 
     Args:
-        visitor: whether a visitor may call it, too; `studio.guarded` asks for it at every call.
+        visitor: whether a visitor may call it, too; `studio.authorized_blocks` asks for it at every call.
     """
     takes_event = _takes_event(handler)
 

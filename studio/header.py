@@ -10,8 +10,8 @@ from core.access import roles
 from core.access.quotas import Tokens
 from core.access.roles import Access, Caller, Way
 from core.settings import SPACE_DISK, Settings, on_space
-from studio.guarded import Guarded
-from studio.told import told
+from studio.authorized_blocks import Guarded
+from studio.handlers import told
 
 _FORGETS = (
     "This Space has no persistent storage: runs, data sets and chats are gone when it restarts. "

@@ -18,9 +18,9 @@ from core.models import catalogue, embedded
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
 from core.system.jobs import Job, Jobs
-from studio.data.lens import lens_of
-from studio.following import follow
-from studio.told import info
+from studio.data.page_state import lens_of
+from studio.handlers import info
+from studio.job_progress import follow
 
 _NEAR = Filter(column="near_duplicate_of", low=0)
 _TEMPLATES = [
