@@ -18,11 +18,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 for folder in (PROJECT, PROJECT / "tests", PROJECT / "tests" / "attacks"):
     sys.path.insert(0, str(folder))
 
-from fuzzing import bodies, call, raw, tracebacks  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from on_a_space import AUTHOR, browser, signed_in, space  # noqa: E402
-from served import App, Page  # noqa: E402
+
+from tests.helpers.app_server import App, Page  # noqa: E402
+from tests.helpers.fuzzing import bodies, call, raw, tracebacks  # noqa: E402
+from tests.helpers.space_server import AUTHOR, browser, signed_in, space  # noqa: E402
 
 
 def fuzz(app: App, headers: dict[str, str], calls: int, seen: Counter) -> None:

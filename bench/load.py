@@ -28,13 +28,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 for folder in (PROJECT, PROJECT / "tests", PROJECT / "tests" / "attacks"):
     sys.path.insert(0, str(folder))
 
-from on_a_space import AUTHOR, browser, signed_in, space  # noqa: E402
-from served import App, Page  # noqa: E402
-
 from core.access import visibility  # noqa: E402
 from core.models import embedded  # noqa: E402
 from core.runs.store import Run, RunStore  # noqa: E402
 from core.settings import Settings  # noqa: E402
+from tests.helpers.app_server import App, Page  # noqa: E402
+from tests.helpers.space_server import AUTHOR, browser, signed_in, space  # noqa: E402
 
 QUESTIONS = ["What is a tide?", "Who keeps the light?", "Name three birds.", "How deep is the sea here?"]
 KNOBS = {

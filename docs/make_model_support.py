@@ -1,6 +1,6 @@
 """Writes docs/model-support.md: how each family of models trains and answers.
 
-The families are those of tests/answering_architectures.py, whose tests hold each to transformers and PEFT. What the
+The families are those of tests/helpers/answering_architectures.py, whose tests hold each to transformers and PEFT. What the
 page says of one is found by the probes that every run and every chat makes. `python docs/make_model_support.py`.
 """
 
@@ -10,10 +10,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
 
-from answering_architectures import EXTRA, build  # noqa: E402
-
 from core.chat.probe import decoder_failure  # noqa: E402
 from core.train.layout import decide  # noqa: E402
+from tests.helpers.answering_architectures import EXTRA, build  # noqa: E402
 
 PAGE = Path(__file__).with_name("model-support.md")
 _KINDS = {"packed": "packed", "padded": "padded", "single": "one row at a time"}

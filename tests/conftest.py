@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
-from run_events import write
 
 from core.data import sources, subset
 from core.data.readers import read_rows
@@ -21,6 +20,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
 from core.system.fast_imports import uncompiled
+from tests.helpers.run_events import write
 
 pytest_plugins = ["cpu_seconds"]
 

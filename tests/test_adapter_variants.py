@@ -6,7 +6,6 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny import tiny_llama
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -25,6 +24,7 @@ from core.chat.decoder import Decoder, Row
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
 from core.errors import StudioError
+from tests.helpers.tiny_model import tiny_llama
 
 CPU = torch.device("cpu")
 SHAPE = {

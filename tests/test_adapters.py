@@ -4,11 +4,11 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny import tiny_llama
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from core.chat.adapters import RowAdapters, read_adapter
 from core.errors import StudioError
+from tests.helpers.tiny_model import tiny_llama
 
 IDS = torch.tensor([[5, 9, 44, 301], [7, 7, 30, 2], [100, 3, 4, 5]])
 CPU = torch.device("cpu")

@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-from answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS, build
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from core.chat.lanes import Lanes
@@ -15,6 +14,7 @@ from core.evaluate.batch_generate import Answering
 from core.evaluate.prompts import Prompts
 from core.models import support
 from core.models.loading import LoadedBase
+from tests.helpers.answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS, build
 
 PROMPTS = [
     "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Yes", "Why?",

@@ -8,7 +8,8 @@ import sys
 
 import httpx
 import pytest
-from served import PROJECT, App
+
+from tests.helpers.app_server import PROJECT, App
 
 TABS = ["Data", "Train", "Chat", "Answers"]
 # A start's work as a multiple of what importing Gradio alone takes, which is most of it: 1.4 measured. By the clock a

@@ -1,13 +1,13 @@
 import pytest
 import torch
-from answering_architectures import VOCABULARY, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import random_rows, tiny_llama
 
 from core.errors import StudioError
 from core.train import attention
 from core.train.batches import pack, pad
+from tests.helpers.answering_architectures import VOCABULARY, build
+from tests.helpers.tiny_model import random_rows, tiny_llama
 
 
 def logits_of(model, batch):

@@ -1,10 +1,10 @@
 import re
 
-from hostile import HOSTILE, Page
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.histogram import bars_svg, key_html
+from tests.helpers.hostile_text import HOSTILE, Page
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=12)
 

@@ -1,10 +1,10 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import random_rows
 
 from core.data.tokens import Renderer
 from core.train.batches import count_tokens, pack, pad, tokenize
+from tests.helpers.tiny_model import random_rows
 
 QUESTION = {"role": "user", "content": "What is a tide?"}
 ANSWER = {"role": "assistant", "content": "The sea, breathing."}

@@ -1,6 +1,4 @@
 import pytest
-from opened import talk, talks
-from template_families import FAMILIES
 from transformers import LlamaConfig
 
 from core.data import subset
@@ -9,6 +7,8 @@ from core.runs import checks
 from core.runs.checks import check
 from core.runs.config import QLoRAConfig
 from core.settings import Hardware
+from tests.helpers.datasets import talk, talks
+from tests.helpers.template_families import FAMILIES
 
 
 @pytest.fixture

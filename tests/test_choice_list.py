@@ -1,9 +1,9 @@
 import gradio as gr
-from hostile import HOSTILE, Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.choice_list import Choice, build_choice_list, choices_html
+from tests.helpers.hostile_text import HOSTILE, Page
 
 TEXT = st.sampled_from(HOSTILE) | st.text(max_size=12)
 CHOICES = st.lists(st.builds(Choice, TEXT, TEXT, TEXT, st.booleans()), max_size=3)

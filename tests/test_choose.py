@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from opened import opened, talk, talks
 
 from core.data.recipe import Recipe
 from core.data.rows import Rows
@@ -12,6 +11,7 @@ from core.data.select_rows import choose, rows_of
 from core.data.view import Filter, View
 from core.errors import StudioError
 from core.models import embedded
+from tests.helpers.datasets import opened, talk, talks
 
 KINDS = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
 

@@ -1,11 +1,11 @@
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from opened import talk, talks
 
 from core.data import subset
 from core.data.compare import compare
 from core.data.recipe import Recipe
+from tests.helpers.datasets import talk, talks
 
 
 @limits(max_examples=10)

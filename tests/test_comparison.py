@@ -1,11 +1,11 @@
 import pytest
-from run_events import EVENTS, write
 
 from core.errors import StudioError
 from core.runs.comparison import Summaries, arranged, differences
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import Timelines
 from core.runs.store import Label
+from tests.helpers.run_events import EVENTS, write
 
 LINEAGE = {"code": "abc", "hardware": "a CPU", "base_commit": None, "packages": {"torch": "2.13.0", "trl": "1.16.0"}}
 

@@ -1,11 +1,11 @@
 """Whatever stands in the data, the page shows it as text: no tag but our own, no attribute but our own."""
 
 import pytest
-from hostile import TEXT, Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, second_html, tokens_html
+from tests.helpers.hostile_text import TEXT, Page
 
 
 def test_the_reader_sees_what_is_live():

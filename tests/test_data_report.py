@@ -1,14 +1,14 @@
 """What is reported of a data set under a reading, and which readings are refused."""
 
 import pytest
-from opened import opened, talk
-from public_shapes import SHAPES
 
 from core.data import parse_rows, subset
 from core.data.formats import Reading
 from core.data.recipe import Recipe
 from core.data.report import FIRST_ROWS, SHOWN_CANDIDATES, candidates, check_reading, names_in_words, report
 from core.errors import StudioError
+from tests.helpers.datasets import opened, talk
+from tests.helpers.public_shapes import SHAPES
 
 UNDECIDED = [shape for shape in SHAPES if shape.form == "undecided"]
 

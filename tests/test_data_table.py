@@ -1,10 +1,10 @@
 import gradio as gr
 import pytest
-from hostile import HOSTILE, Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, table_html, value_of
+from tests.helpers.hostile_text import HOSTILE, Page
 
 TEXT = st.sampled_from(HOSTILE) | st.text(max_size=12)
 BARS = st.lists(st.builds(TableBar, st.floats(-1, 2), TEXT, TEXT, st.booleans()), max_size=3)

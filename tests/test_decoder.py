@@ -5,7 +5,6 @@ import torch
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from tiny import tiny_llama
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -21,6 +20,7 @@ from transformers import (
 
 from core.chat.adapters import RowAdapters
 from core.chat.decoder import Decoder, Row
+from tests.helpers.tiny_model import tiny_llama
 
 SHAPE = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
          "num_attention_heads": 4, "max_position_embeddings": 256, "tie_word_embeddings": False}  # fmt: skip

@@ -3,11 +3,11 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opened import opened, talk, talks
 
 from core.data import parse_rows
 from core.data.formats import Reading
 from core.data.rows import Rows
+from tests.helpers.datasets import opened, talk, talks
 
 
 def test_rows_that_cannot_be_used_are_counted_with_their_reasons_and_never_empty_text(settings, tmp_path):

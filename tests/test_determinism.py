@@ -5,7 +5,6 @@ import re
 
 import pytest
 import torch
-from tiny import random_rows, tiny_llama
 
 from core.errors import StudioError
 from core.models.loading import LoadedBase
@@ -14,6 +13,7 @@ from core.train import attention
 from core.train.determinism import fixed_workspace, settle, suspended
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config
+from tests.helpers.tiny_model import random_rows, tiny_llama
 
 MODES = ("auto", "on", "off")
 

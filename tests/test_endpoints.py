@@ -5,10 +5,10 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import handle_file
-from served import App, Page, refused
 
 from core.data import subset, table
 from core.runs.store import RunStore
+from tests.helpers.app_server import App, Page, refused
 
 DEFECT = "in the studio itself"
 

@@ -11,7 +11,6 @@ import psutil
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import tiny_llama
 
 from core.access import roles
 from core.chat import engine as engines
@@ -24,6 +23,7 @@ from core.models.catalogue import find
 from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState
+from tests.helpers.tiny_model import tiny_llama
 
 GREEDY = Sampling(temperature=0, max_new_tokens=8)
 LONG = Sampling(temperature=0, max_new_tokens=400)

@@ -10,7 +10,6 @@ from huggingface_hub import DatasetCard
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from opened import opened, talk, talks
 
 from core.data import export, parse_rows, sources, subset
 from core.data.export import FILE_KINDS, SPLIT_NAMES
@@ -20,6 +19,7 @@ from core.data.rows import Rows
 from core.data.table import TRAIN
 from core.errors import StudioError
 from core.system.markdown import plain
+from tests.helpers.datasets import opened, talk, talks
 
 NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "x" * 10_000_000, "nul \x00 here", "tab\tand\\", "'; --",
          "=SUM(A1)", " spaces ", "日本 🎈 e\u0301", "[1, 2]", '{"a": 1}', "null", "007",

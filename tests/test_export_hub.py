@@ -7,9 +7,9 @@ import sys
 
 import pytest
 from huggingface_hub import DatasetCard
-from loopback_hub import LoopbackHub
 
 from core.data import subset
+from tests.helpers.loopback_hub import LoopbackHub
 
 PUSH = """
 import json, sys

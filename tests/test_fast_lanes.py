@@ -9,7 +9,6 @@ import pytest
 import torch
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit, Params4bit
-from tiny import tiny_llama
 
 from core.chat.adapters import Adapter, LoraWeights
 from core.chat.cuda import support
@@ -18,6 +17,7 @@ from core.chat.lanes import Lanes
 from core.chat.sampler import Picker, drawn
 from core.chat.sampling import Sampling
 from core.models.loading import LoadedBase
+from tests.helpers.tiny_model import tiny_llama
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHAPE = {"hidden_size": 128, "intermediate_size": 192, "head_dim": 32}

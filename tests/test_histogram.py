@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from opened import opened, talk
 
 from core.data.histogram import BARS, compact, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
+from tests.helpers.datasets import opened, talk
 
 
 @pytest.fixture

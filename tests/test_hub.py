@@ -7,14 +7,14 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback_hub import LoopbackHub
-from tiny import tiny_llama
 
 from core.data import subset, table
 from core.hub import client
 from core.models import embedded
 from core.runs.store import RunStore
 from core.settings import Settings
+from tests.helpers.loopback_hub import LoopbackHub
+from tests.helpers.tiny_model import tiny_llama
 
 ROW = b'{"text": "### Human: What is a tide?### Assistant: The sea, breathing."}\n'
 

@@ -17,11 +17,11 @@ import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from served import PROJECT
 
 from core import settings as settings_module
 from core.runs.presets import QUICK_DEMO
 from core.settings import Settings
+from tests.helpers.app_server import PROJECT
 
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 # WHOLE_DEMO=1 python -m pytest tests/test_image.py: all of the quick demo, as the first click does it; minutes

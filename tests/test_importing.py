@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from served import PROJECT
 
 from core.system.fast_imports import uncollected
+from tests.helpers.app_server import PROJECT
 
 
 @pytest.fixture

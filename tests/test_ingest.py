@@ -6,12 +6,12 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
-from opened import lines, opened
 
 from core.data import ingest, sources, table
 from core.data.readers import Read
 from core.data.table import Source
 from core.errors import StudioError
+from tests.helpers.datasets import lines, opened
 
 TEXT = {"instruction": "Add", "output": "2"}
 

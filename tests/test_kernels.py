@@ -3,11 +3,9 @@ Triton kernels are held against the same PyTorch in tests/gpu/test_kernels_gpu.p
 
 import pytest
 import torch
-from dropping import dropping_alike
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
-from tiny import random_rows, tiny_llama
 from transformers import MistralConfig, MistralForCausalLM
 
 from core.train import attention
@@ -15,6 +13,8 @@ from core.train.batches import pack, pad
 from core.train.kernels import elementwise
 from core.train.kernels.patch import install
 from core.train.loss import chunked_cross_entropy
+from tests.helpers.flaky_proxy import dropping_alike
+from tests.helpers.tiny_model import random_rows, tiny_llama
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 LENGTHS = [30, 12, 45, 7]

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny import tiny_llama
 
 from core.chat.adapters import read_adapter
 from core.chat.lanes import Lanes
@@ -20,6 +19,7 @@ from core.data.readers import read_rows
 from core.errors import StudioError
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
+from tests.helpers.tiny_model import tiny_llama
 
 GREEDY = Sampling(temperature=0, max_new_tokens=24)
 QUESTIONS = ["Hi.", "What is the capital of France, and which river runs through it?", "Tell me a joke about a cat."]

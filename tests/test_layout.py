@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from answering_architectures import build
-from tiny import random_rows, tiny_llama
 
 from core.errors import StudioError
 from core.models.loading import LoadedBase
@@ -12,6 +10,8 @@ from core.train import layout
 from core.train.attention import PACKED
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config
+from tests.helpers.answering_architectures import build
+from tests.helpers.tiny_model import random_rows, tiny_llama
 
 
 def chosen(model, packing=True, longest=64):

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opened import talk, talks
 
 from core.data import ingest, lengths, parse_rows, table
 from core.data.lengths import Tokens, padding_share
 from core.data.rows import Rows
 from core.data.tokens import Renderer
 from core.models import embedded
+from tests.helpers.datasets import talk, talks
 
 TOKENS = Tokens(embedded.NAME)
 

@@ -1,8 +1,6 @@
 import pytest
 import torch
-from answering_architectures import build
 from bitsandbytes.nn import Linear4bit
-from tiny import tiny_llama
 
 from core.chat.lanes import Lanes
 from core.errors import StudioError
@@ -10,6 +8,8 @@ from core.hardware import cpu
 from core.models import catalogue, loading
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base, load_tokenizer
+from tests.helpers.answering_architectures import build
+from tests.helpers.tiny_model import tiny_llama
 
 IDS = torch.tensor([[5, 17, 300, 8, 44]])
 

@@ -14,7 +14,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from loopback_hub import LoopbackHub
+
+from tests.helpers.loopback_hub import LoopbackHub
 
 ROWS = [{"text": f"row {number}", "label": number % 3} for number in range(20)]
 KINDS = ("model", "dataset")

@@ -1,9 +1,9 @@
 import re
 
 import pytest
-from hostile import HOSTILE, Page
 
 from components.memory_bar import memory_html
+from tests.helpers.hostile_text import HOSTILE, Page
 
 GIB = 2**30
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from answering_architectures import EXTRA, ONE_AT_A_TIME, PADDED
+from tests.helpers.answering_architectures import EXTRA, ONE_AT_A_TIME, PADDED
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-support.md"
 

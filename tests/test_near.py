@@ -3,10 +3,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opened import talk, talks
 
 from core.data import near_duplicates
 from core.data.rows import Rows
+from tests.helpers.datasets import talk, talks
 
 WORDS = [f"word{i}" for i in range(400)]
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny import tiny_llama
 from transformers import Phi3Config, Phi3ForCausalLM
 
 from core.chat import probe
@@ -12,6 +11,7 @@ from core.chat.lanes import Lanes
 from core.chat.plain import PlainDecoder
 from core.models import support
 from core.models.loading import LoadedBase
+from tests.helpers.tiny_model import tiny_llama
 
 LIMIT = 16  # tokens up to which the positions are those of a short text
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 
 import pytest
-from answering_architectures import EXTRA, SMALL
 from transformers import AutoConfig, LlamaConfig
 
 from core.errors import StudioError
@@ -12,6 +11,7 @@ from core.models import catalogue
 from core.runs import preflight_model, process
 from core.runs.config import QLoRAConfig
 from core.settings import Hardware
+from tests.helpers.answering_architectures import EXTRA, SMALL
 
 CUSTOM = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
 

@@ -1,8 +1,8 @@
 import gradio as gr
 import pytest
-from hostile import HOSTILE, Page
 
 from components.progress_bar import build_progress_bar, gone, running
+from tests.helpers.hostile_text import HOSTILE, Page
 
 
 @pytest.mark.parametrize(

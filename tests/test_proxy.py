@@ -2,9 +2,10 @@
 
 import httpx
 import pytest
-from fronted import Front
 from gradio_client import Client
-from served import App
+
+from tests.helpers.app_server import App
+from tests.helpers.proxy_server import Front
 
 PREFIX = "/tools/studio"
 

@@ -2,13 +2,13 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from opened import opened
-from public_shapes import SHAPES, Shape
 
 from core.data import formats, parse_rows, subset
 from core.data.formats import Reading, UnusableRow
 from core.data.recipe import Recipe
 from core.errors import StudioError
+from tests.helpers.datasets import opened
+from tests.helpers.public_shapes import SHAPES, Shape
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from second_rank import losses_of
-from tiny import random_rows
 
 from core.train import distributed as ranking
 from core.train.distributed import ALONE, Ranks
+from tests.helpers.second_rank import losses_of
+from tests.helpers.tiny_model import random_rows
 
 
 @given(lengths=st.lists(st.integers(1, 2000), min_size=1, max_size=64), count=st.integers(1, 8))

@@ -5,10 +5,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opened import talk
 from pydantic import ValidationError
 
 from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, problem, until_last_answer
+from tests.helpers.datasets import talk
 
 TURNS = talk("What is a tide?", "The sea, breathing.")
 USER, ANSWER = TURNS

@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import random_rows, tiny_llama
 from transformers import LlamaConfig
 
 from core.models.loading import LoadedBase
@@ -16,6 +15,7 @@ from core.train import checkpointing as recomputing
 from core.train.kernels.patch import install
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config
+from tests.helpers.tiny_model import random_rows, tiny_llama
 
 GIB = 2**30
 SEVEN = shape_of(LlamaConfig(vocab_size=32000))

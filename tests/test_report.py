@@ -2,12 +2,12 @@ import re
 
 import pytest
 from PIL import Image
-from run_events import EVENTS, HOSTILE, PREPARED
 
 from core.errors import StudioError
 from core.runs import report
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
+from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED
 
 LINEAGE = {"code": "abc-dirty", "hardware": "a CPU", "base_commit": None, "python": "3.11", "packages": {"torch": "2"}}
 

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from tiny import random_rows, tiny_llama
 from transformers import TrainerCallback
 
 from core.data import subset
@@ -21,6 +20,7 @@ from core.train import attention
 from core.train.callback import Reporter
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config
+from tests.helpers.tiny_model import random_rows, tiny_llama
 
 # Each setting: another value than the default, and what a resume does with it.
 EFFECT, REFUSED = "takes effect", "refused"

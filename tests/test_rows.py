@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from opened import lines, opened, talk, talks
 
 from core.data import lengths, sources
 from core.data.lengths import Tokens
@@ -14,6 +13,7 @@ from core.data.rows import Rows
 from core.data.view import Filter, View
 from core.errors import StudioError
 from core.models import embedded
+from tests.helpers.datasets import lines, opened, talk, talks
 
 WORDS = ["tide", "Lamp", "Ёлка", "42", "the", "日本", "%", "_", "'", '"', "\\", "x"]
 

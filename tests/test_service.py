@@ -8,13 +8,13 @@ import time
 import httpx
 import psutil
 import pytest
-from served import PROJECT, App
-from tiny import tiny_llama
 
 from core.access.roles import Caller, Role, acting
 from core.errors import StudioError
 from core.runs.store import ACTIVE, RunStore
 from studio.api import Service
+from tests.helpers.app_server import PROJECT, App
+from tests.helpers.tiny_model import tiny_llama
 
 sys.path.insert(0, str(PROJECT / "docs"))
 TINY = {"model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_length": 128}

@@ -3,7 +3,6 @@ import hashlib
 import pytest
 from datasets import Dataset as Table
 from datasets import DatasetDict
-from opened import lines
 
 from core.data import parse_rows, sources, table
 from core.data.formats import Reading
@@ -11,6 +10,7 @@ from core.data.readers import read_rows
 from core.data.rows import Rows
 from core.data.view import View
 from core.errors import StudioError
+from tests.helpers.datasets import lines
 
 ROW = {"instruction": "Add", "input": "1 1", "output": "2"}
 

@@ -1,11 +1,11 @@
 import time
 
 import pytest
-from opened import talk, talks
 
 from core.data import sql_box
 from core.data.rows import Rows
 from core.errors import StudioError
+from tests.helpers.datasets import talk, talks
 
 
 @pytest.fixture(scope="module")

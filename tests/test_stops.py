@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from template_families import FAMILIES
-from tiny import tiny_llama
 
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
@@ -14,6 +12,8 @@ from core.errors import StudioError
 from core.evaluate.batch_generate import Answering
 from core.evaluate.prompts import Prompt
 from core.models.loading import LoadedBase
+from tests.helpers.template_families import FAMILIES
+from tests.helpers.tiny_model import tiny_llama
 
 FAMILY = {family.name: family for family in FAMILIES}
 NOTHING = EndTokens((), frozenset(), (), "", "")

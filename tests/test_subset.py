@@ -2,12 +2,12 @@ import hashlib
 import json
 
 import pytest
-from opened import talk, talks
 
 from core.data import subset, table
 from core.data.formats import Reading
 from core.data.recipe import Recipe
 from core.errors import StudioError
+from tests.helpers.datasets import talk, talks
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What a model's configuration says about loading it and answering with it, for many families."""
 
 import pytest
-from answering_architectures import EXTRA
 from transformers import (
     AutoConfig,
     BloomConfig,
@@ -15,6 +14,7 @@ from transformers import (
 )
 
 from core.models import support
+from tests.helpers.answering_architectures import EXTRA
 
 
 @pytest.mark.parametrize(("config", "words"), [

@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from opened import opened
 
 from core.data import table
 from core.data.table import Source
 from core.errors import StudioError
+from tests.helpers.datasets import opened
 
 ROW = {"instruction": "Add", "output": "2"}
 

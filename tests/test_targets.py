@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from answering_architectures import EXTRA, build
 from peft import get_peft_model
 
 from core.errors import StudioError
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
 from core.runs.targets import output_layer, require, resolve
+from tests.helpers.answering_architectures import EXTRA, build
 
 # Families whose shared experts PEFT leaves out, since it adapts the experts of the same names as parameters.
 SHARED = {"deepseek_v3", "qwen3_next"}

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 import trl
-from template_families import FAMILIES, NAMES, Family, bundled, conversations
-from tiny import tiny_llama
 
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
@@ -15,6 +13,8 @@ from core.data.templates import apply
 from core.data.tokens import IGNORED, Renderer
 from core.models.loading import LoadedBase
 from core.train.batches import pad, tokenize
+from tests.helpers.template_families import FAMILIES, NAMES, Family, bundled, conversations
+from tests.helpers.tiny_model import tiny_llama
 
 ORIGINALS = Path(trl.__file__).parent / "chat_templates"
 THINKERS = ("qwen3", "deepseek-r1-distill")

@@ -6,7 +6,6 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from template_families import FAMILIES
 from tokenizers import AddedToken
 
 from core.data.locate import Locator
@@ -14,6 +13,7 @@ from core.data.templates import CHATML_TEMPLATE, TemplateError, choose
 from core.data.tokens import IGNORED, Renderer
 from core.errors import StudioError
 from core.train.batches import tokenize
+from tests.helpers.template_families import FAMILIES
 
 FAMILY = {family.name: family for family in FAMILIES}
 TALK = [

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from template_families import bundled, conversations
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from core.data.formats import Reading
 from core.data.tokens import Renderer
 from core.models.tokenizer import padding_id, read
+from tests.helpers.template_families import bundled, conversations
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<|im_end|>"]
 

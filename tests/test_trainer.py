@@ -5,8 +5,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from template_families import FAMILIES
-from tiny import random_rows, tiny_llama
 
 from core.data.tokens import Renderer
 from core.hardware import cpu
@@ -16,6 +14,8 @@ from core.runs.config import QLoRAConfig
 from core.train import attention
 from core.train.trainer import StudioTrainer, answer_of
 from core.train.trl_config import OPTIMIZERS, sft_config
+from tests.helpers.template_families import FAMILIES
+from tests.helpers.tiny_model import random_rows, tiny_llama
 
 LENGTHS = [30, 12, 45, 7]
 

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from answering_architectures import EXTRA, PADDED, RANDOM_ROUTING, TARGETS, build
 from peft import get_peft_model
 
 from core.models.loading import LoadedBase
@@ -14,6 +13,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.targets import require
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config
+from tests.helpers.answering_architectures import EXTRA, PADDED, RANDOM_ROUTING, TARGETS, build
 
 STEPS = 3
 LENGTHS = [11, 4, 19, 7]  # tokens; windows are of 6, chunks of 8

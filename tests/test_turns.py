@@ -6,14 +6,14 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from json_values import JSON
-from opened import talk
 
 from core.data import formats
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.columns import VERDICT_NAMES
 from core.data.formats.turns import CALL_KEYS, CONTENT_KEYS, LOSS_KEYS, REASONING_KEYS, ROLE_KEYS, read_turns
 from core.data.formats.values import is_missing
+from tests.helpers.datasets import talk
+from tests.helpers.json_values import JSON
 
 
 def read(turns, **options):

@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opened import talk
 
 from core.data import readers
 from core.data.formats import EXPORT_FORMATS, Reading, Unwritable, to_guanaco, to_llama2, to_row
+from tests.helpers.datasets import talk
 
 CONTENT = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
     ["### Human: x", "[INST]", " </s>", "<<SYS>>\n", "[{", " x ", "\n", ""]

@@ -4,8 +4,6 @@ import json
 import shutil
 
 import pytest
-from on_a_space import space
-from run_events import write
 
 from core.access import visibility
 from core.data import sources, subset
@@ -13,6 +11,8 @@ from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
+from tests.helpers.run_events import write
+from tests.helpers.space_server import space
 
 PLAIN = {"instruction": "a public question", "output": "a public answer"}
 SECRET_ROW = {"instruction": "what the owner keeps", "output": "an answer nobody else may read"}

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from on_a_space import AUTHOR, signed_in
-from served import Page
 
 from core.data import sources
 from core.errors import StudioError
 from core.system.jobs import Jobs
 from core.system.process_limits import Limits
+from tests.helpers.app_server import Page
+from tests.helpers.space_server import AUTHOR, signed_in
 
 ZEROS = bytes(2**26)
 LIMITS = Limits(memory=2**28, seconds=6, written=2**24)

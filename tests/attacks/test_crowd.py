@@ -3,9 +3,9 @@
 import httpx
 import psutil
 import pytest
-from served import App
 
 from studio.sessions import MOST_UNREAD
+from tests.helpers.app_server import App
 
 PAGES = 150
 MOST_MIB = 40  # that they may leave; it was 0.7 MiB a page

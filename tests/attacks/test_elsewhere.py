@@ -5,8 +5,9 @@ import threading
 
 import httpx
 import pytest
-from on_a_space import AUTHOR, browser, get, signed_in
-from served import App, Page
+
+from tests.helpers.app_server import App, Page
+from tests.helpers.space_server import AUTHOR, browser, get, signed_in
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import random
 
 import httpx
 import pytest
-from fuzzing import bodies, call, raw, tracebacks
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from on_a_space import AUTHOR, browser, signed_in
-from served import PROJECT, Page, Queue
+
+from tests.helpers.app_server import PROJECT, Page, Queue
+from tests.helpers.fuzzing import bodies, call, raw, tracebacks
+from tests.helpers.space_server import AUTHOR, browser, signed_in
 
 CALLERS = {"owner": signed_in(AUTHOR), "visitor": browser("9" * 32)}
 

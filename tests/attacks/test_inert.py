@@ -9,9 +9,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from markdown_it import MarkdownIt
-from on_a_space import AUTHOR, signed_in
-from run_events import write
-from served import Page
 
 from core.chat import conversation
 from core.chat.conversation import Answer
@@ -20,6 +17,9 @@ from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.runs.store import RunStore
+from tests.helpers.app_server import Page
+from tests.helpers.run_events import write
+from tests.helpers.space_server import AUTHOR, signed_in
 
 ELSEWHERE = "http://evil.example"
 MARKUP = (

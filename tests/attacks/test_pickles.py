@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import transformers.trainer
-from on_a_space import AUTHOR, signed_in
-from served import PROJECT, Page
 
 from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
+from tests.helpers.app_server import PROJECT, Page
+from tests.helpers.space_server import AUTHOR, signed_in
 
 
 def marks(path) -> bytes:

@@ -4,12 +4,12 @@ import time
 
 import httpx
 import pytest
-from on_a_space import AUTHOR, browser, get, refusal, signed_in
-from served import Page
 
 from core.access.roles import Access
 from core.settings import Settings
 from studio.app import build
+from tests.helpers.app_server import Page
+from tests.helpers.space_server import AUTHOR, browser, get, refusal, signed_in
 
 ORGANISATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
 

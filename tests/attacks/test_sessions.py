@@ -2,10 +2,10 @@
 
 import httpx
 import pytest
-from on_a_space import AUTHOR, browser, get, signed_in
-from served import Page
 
 from core.chat import conversation
+from tests.helpers.app_server import Page
+from tests.helpers.space_server import AUTHOR, browser, get, signed_in
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from fronted import Front
 from joserfc.jwk import RSAKey
-from loopback_hub import LoopbackHub
-from on_a_space import AUTHOR, CLIENT, SECRET, space
-from provider import Provider, person
-from served import Queue
-from signing_in import begun, changed, is_owner, scopes, session
+
+from tests.helpers.app_server import Queue
+from tests.helpers.loopback_hub import LoopbackHub
+from tests.helpers.oauth_provider import Provider, person
+from tests.helpers.proxy_server import Front
+from tests.helpers.sign_in_client import begun, changed, is_owner, scopes, session
+from tests.helpers.space_server import AUTHOR, CLIENT, SECRET, space
 
 OWNER = person(AUTHOR)
 WRITER = person("writer", **{AUTHOR: "write"})

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from opened import talk, talks
-from sql_statements import ANSWERED, DISGUISED, SELECTS, STATEMENTS, TOO_MUCH
 
 from core.data import sql_box, subset
 from core.data.recipe import Recipe
@@ -19,6 +17,8 @@ from core.data.rows import Rows
 from core.data.sql_check import one_select
 from core.errors import StudioError
 from core.settings import Settings
+from tests.helpers.datasets import talk, talks
+from tests.helpers.sql_statements import ANSWERED, DISGUISED, SELECTS, STATEMENTS, TOO_MUCH
 
 CANARY = "canary-7f3a91"
 # Answered by DuckDB, were it not for the tokenizer, from the rows, from constants and from its own user's name.

@@ -7,11 +7,11 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from on_a_space import AUTHOR, browser, get, signed_in
-from served import Page
 
 from core.errors import StudioError
 from core.settings import inside
+from tests.helpers.app_server import Page
+from tests.helpers.space_server import AUTHOR, browser, get, signed_in
 
 MARK = "only the owner may read this"
 OUT = [

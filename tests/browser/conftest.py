@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import open_page
 
 from core.models import embedded
 from core.settings import Settings
+from tests.helpers.browser_pages import open_page
 
 PROJECT = Path(__file__).resolve().parents[2]
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]

@@ -3,10 +3,10 @@
 import csv
 
 import pytest
-from pages import open_page, until
 
 from core.data import table
 from core.evaluate.store import EvaluationStore
+from tests.helpers.browser_pages import open_page, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -1,12 +1,12 @@
 """The Chat tab in the real page: lanes stream, stop, are retried and voted on; reloads keep what was said."""
 
 import pytest
-from pages import open_page, until
 
 from core.data import sources, subset
 from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
+from tests.helpers.browser_pages import open_page, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

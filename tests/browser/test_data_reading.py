@@ -1,9 +1,10 @@
 """How rows are read, decided by clicking: the question where no format is sure, and the columns that nothing reads."""
 
 import pytest
-from opened import lines
-from pages import position
-from public_shapes import SHAPES
+
+from tests.helpers.browser_pages import position
+from tests.helpers.datasets import lines
+from tests.helpers.public_shapes import SHAPES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

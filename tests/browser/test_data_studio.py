@@ -4,9 +4,9 @@ import json
 import zipfile
 
 import pytest
-from pages import position, until
 
 from core.data import subset
+from tests.helpers.browser_pages import position, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from opened import lines, talk
-from pages import position
 
 from core.data import table
+from tests.helpers.browser_pages import position
+from tests.helpers.datasets import lines, talk
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -6,10 +6,10 @@ import zipfile
 
 import psutil
 import pytest
-from pages import PATIENCE, open_page, until
 
 from core.runs.progress import progress
 from core.runs.store import ACTIVE, RunStore
+from tests.helpers.browser_pages import PATIENCE, open_page, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

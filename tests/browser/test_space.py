@@ -3,15 +3,16 @@
 import sys
 
 import pytest
-from served import PROJECT
+
+from tests.helpers.app_server import PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests" / "attacks"))
 
-from fronted import Front
-from on_a_space import AUTHOR, space
-from pages import PATIENCE
-from provider import Provider, person
-from signing_in import scopes
+from tests.helpers.browser_pages import PATIENCE
+from tests.helpers.oauth_provider import Provider, person
+from tests.helpers.proxy_server import Front
+from tests.helpers.sign_in_client import scopes
+from tests.helpers.space_server import AUTHOR, space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -1,12 +1,12 @@
 """The Train tab, clicked, over runs of a tiny model: knobs, queue, curve, rows of a step, samples, label, delete."""
 
 import pytest
-from pages import open_page, until
-from run_events import EVENTS, write
-from tiny import tiny_llama
 
 from core.runs.config import QLoRAConfig
 from core.runs.store import WAITING, RunState, RunStore
+from tests.helpers.browser_pages import open_page, until
+from tests.helpers.run_events import EVENTS, write
+from tests.helpers.tiny_model import tiny_llama
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

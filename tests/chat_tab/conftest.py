@@ -23,7 +23,7 @@ def toasts(monkeypatch):
 
 @pytest.fixture
 def store(settings, tokenizer):
-    from tiny import tiny_llama
+    from tests.helpers.tiny_model import tiny_llama
 
     subset.ensure_bundled(settings)
     for name, layers in (("tiny", 2), ("other", 1)):
@@ -37,7 +37,8 @@ def store(settings, tokenizer):
 def tuned(store, tokenizer):
     """Makes a finished run on one of the models: a final adapter, and checkpoints at the given steps."""
     from peft import LoraConfig, get_peft_model
-    from tiny import tiny_llama
+
+    from tests.helpers.tiny_model import tiny_llama
 
     def make(model="tiny", steps=(), seed=0, created=1.0):
         run = store.create(

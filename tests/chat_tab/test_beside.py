@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from chat_page import PAGE
 
 from core.data import table
 from core.errors import StudioError
 from studio.chat.beside import Beside
 from studio.data.page_state import looking_at
+from tests.helpers.chat_page import PAGE
 
 
 @pytest.fixture

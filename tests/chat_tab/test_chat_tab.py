@@ -2,13 +2,13 @@
 
 import gradio as gr
 import pytest
-from chat_page import PAGE
 
 from core.errors import StudioError
 from studio.chat.api import build_chat_call
 from studio.chat.layout import build_beside, build_lanes, build_talk
 from studio.chat.model_picker import NO_RUN
 from studio.chat_tab import build_chat_tab
+from tests.helpers.chat_page import PAGE
 
 
 @pytest.fixture

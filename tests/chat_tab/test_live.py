@@ -2,7 +2,6 @@
 
 import gradio as gr
 import pytest
-from chat_page import PAGE, send, writing
 
 from core.chat.conversation import LaneChoice
 from core.chat.engine import Engine
@@ -10,6 +9,7 @@ from core.errors import StudioError
 from studio.chat import chat_actions
 from studio.chat.chat_actions import View
 from studio.chat.model_picker import Choosing
+from tests.helpers.chat_page import PAGE, send, writing
 
 
 def test_what_is_written_is_on_disk_before_it_has_ended_and_goes_on_after_a_crash(do, tuned, chat, monkeypatch):

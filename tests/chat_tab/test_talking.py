@@ -5,12 +5,12 @@ import time
 
 import gradio as gr
 import pytest
-from chat_page import PAGE, send, writing
 
 from core.chat import conversation
 from core.chat.conversation import key_of
 from core.errors import StudioError
 from studio.chat.chat_actions import BUSY, IDLE
+from tests.helpers.chat_page import PAGE, send, writing
 
 
 def said(do, chat_id, at=-1):

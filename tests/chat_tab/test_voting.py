@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from chat_page import PAGE
 
 from core.chat import votes
 from core.errors import StudioError
 from studio.chat.voting import Voting
+from tests.helpers.chat_page import PAGE
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_events import EVENTS, write
 
 from core.cli import Chat, Train
 from core.cli.data import Data
@@ -17,6 +16,7 @@ from core.models import catalogue, embedded
 from core.runs.config import QLoRAConfig
 from core.runs.presets import PRESETS
 from core.runs.store import RunState, RunStore
+from tests.helpers.run_events import EVENTS, write
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMANDS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from opened import lines, talk
 
 from core.data import subset
 from core.data.rows import Rows
+from tests.helpers.datasets import lines, talk
 
 
 @pytest.fixture

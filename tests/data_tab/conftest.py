@@ -1,10 +1,10 @@
 """A page of the Data tab without a browser: its parts, a data set, and the lens that looks at it."""
 
 import pytest
-from opened import opened, talk
 
 from core.system.jobs import Jobs
 from studio.data.page_state import Lens
+from tests.helpers.datasets import opened, talk
 
 
 @pytest.fixture

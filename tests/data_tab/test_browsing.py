@@ -129,7 +129,7 @@ def test_the_token_view_is_what_the_trainer_trains_on(do, studio, state, tokeniz
 
 
 def test_a_row_the_template_refuses_is_told(do, studio, tmp_path):
-    from opened import opened, talk
+    from tests.helpers.datasets import opened, talk
 
     data = opened(studio, tmp_path, [{"messages": talk("a <|im_end|> b", "c")}], "marks.jsonl")
     assert "Not trained on: a turn holds" in do.row(Lens(dataset=data.id).model_dump(), 0, "Tokens")

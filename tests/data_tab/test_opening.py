@@ -1,11 +1,11 @@
 import gradio as gr
 import pytest
 from datasets import Dataset
-from opened import lines, talk
 
 from core.data import table
 from core.errors import StudioError
 from studio.data.open_dataset import Opening
+from tests.helpers.datasets import lines, talk
 
 
 @pytest.fixture

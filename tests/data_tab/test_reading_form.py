@@ -4,8 +4,6 @@ import html
 
 import gradio as gr
 import pytest
-from opened import opened, talk
-from public_shapes import SHAPES
 
 from core.data.formats import FORMATS
 from core.errors import StudioError
@@ -13,6 +11,8 @@ from studio.data.browse import Browsing
 from studio.data.page_state import Lens
 from studio.data.reading_form import FIELDS, SHOWN_COLUMNS, ReadingForm, build_reading_form
 from studio.data.summary import summary_html
+from tests.helpers.datasets import opened, talk
+from tests.helpers.public_shapes import SHAPES
 
 FORM = dict.fromkeys(FIELDS, "") | {"reasoning": "think"}
 DOLLY = [

@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from evaluations_of_tiny import tiny_store
+
+from tests.helpers.tiny_evaluations import tiny_store
 
 
 @pytest.fixture

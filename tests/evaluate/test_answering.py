@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny import tiny_llama
 
 from core.chat.adapters import read_adapter
 from core.chat.lanes import Lanes
@@ -17,6 +16,7 @@ from core.evaluate.batch_generate import Answering, seed_of
 from core.evaluate.prompts import Prompts, prompt_of
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
+from tests.helpers.tiny_model import tiny_llama
 
 NEW = 6
 

@@ -6,12 +6,12 @@ import signal
 
 import psutil
 import pytest
-from evaluations_of_tiny import ended, until
 
 from core.data.rows import Rows
 from core.errors import StudioError
 from core.evaluate import process, result
 from core.evaluate.config import EvaluationConfig
+from tests.helpers.tiny_evaluations import ended, until
 
 PROMPTS = 60
 

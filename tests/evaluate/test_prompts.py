@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from opened import talk
 
 from core.data import subset
 from core.data.recipe import Recipe
@@ -11,6 +10,7 @@ from core.evaluate.config import EvaluationConfig
 from core.evaluate.prompts import Prompt, Prompts, in_words, prompt_of, write
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
+from tests.helpers.datasets import talk
 
 
 def test_a_conversation_is_asked_up_to_the_answer_it_ends_on():

@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from dropping import dropping_alike
 from peft import LoraConfig, get_peft_model
-from tiny import random_rows
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.train import attention
@@ -13,6 +11,8 @@ from core.train.kernels import elementwise
 from core.train.kernels.activation_offload import Offload
 from core.train.kernels.patch import install
 from core.train.loss import chunked_cross_entropy
+from tests.helpers.flaky_proxy import dropping_alike
+from tests.helpers.tiny_model import random_rows
 
 if elementwise.HAS_TRITON:
     from core.train.kernels import gpu

@@ -4,10 +4,10 @@ import os
 import signal
 
 import pytest
-from tiny import tiny_llama
 
 from core.data import subset
 from core.runs.store import RunStore
+from tests.helpers.tiny_model import tiny_llama
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import sys
 import time
 
 import pytest
-from runs_of_tiny import KNOBS, STEPS, at_first_step, at_step, curve, ended
 
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
 from core.runs.launch import PROJECT
 from core.runs.store import RunStore
+from tests.helpers.tiny_runs import KNOBS, STEPS, at_first_step, at_step, curve, ended
 
 pytestmark = pytest.mark.slow
 

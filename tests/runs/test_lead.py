@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from runs_of_tiny import KNOBS, at_step, curve, ended
 
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
 from core.runs.launch import launch
 from core.train.rank_launcher import Said
+from tests.helpers.tiny_runs import KNOBS, at_step, curve, ended
 
 STEPS = 16
 TWO = KNOBS | {"gpus": 2, "batch_size": 4, "max_steps": STEPS, "save_steps": 2, "eval_steps": 4}

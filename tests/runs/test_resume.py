@@ -5,12 +5,12 @@ import signal
 import time
 
 import pytest
-from runs_of_tiny import KNOBS, STEPS, at_step, curve, ended
 from safetensors.torch import load_file
 
 from core.errors import StudioError
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
+from tests.helpers.tiny_runs import KNOBS, STEPS, at_step, curve, ended
 
 pytestmark = pytest.mark.slow
 

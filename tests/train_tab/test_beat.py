@@ -1,6 +1,5 @@
 import gradio as gr
 import pytest
-from run_events import EVENTS, write
 
 from core.runs.metrics_series import Timelines
 from core.runs.store import Label
@@ -8,6 +7,7 @@ from studio.train.compare import Choice, Compare
 from studio.train.controls import Controls
 from studio.train.polling import DRAWN, Beat
 from studio.train.run_view import Watch
+from tests.helpers.run_events import EVENTS, write
 
 SKIP = gr.skip()
 

@@ -59,7 +59,7 @@ def test_several_gpus_are_told_of(do, monkeypatch):
 
 @pytest.mark.slow
 def test_two_real_steps_are_measured_and_leave_nothing(do, runs, tokenizer):
-    from tiny import tiny_llama
+    from tests.helpers.tiny_model import tiny_llama
 
     folder = runs.settings.models_dir / "tiny"
     tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)

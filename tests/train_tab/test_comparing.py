@@ -2,13 +2,13 @@ import re
 import shutil
 
 import pytest
-from hostile import Page
-from run_events import EVENTS, HOSTILE
 
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.store import Label
 from studio.train.compare import CURVES, Choice, Compare
+from tests.helpers.hostile_text import Page
+from tests.helpers.run_events import EVENTS, HOSTILE
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import gradio as gr
 import pytest
-from run_events import EVENTS
 
 from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
@@ -15,6 +14,7 @@ from studio.train.polling import Beat
 from studio.train.preflight import Checking, findings_html
 from studio.train.run_view import Watch
 from studio.train_tab import build_train_tab
+from tests.helpers.run_events import EVENTS
 
 FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr.Slider)
 

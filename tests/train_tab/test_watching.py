@@ -6,8 +6,6 @@ import zipfile
 
 import psutil
 import pytest
-from opened import opened, talk
-from run_events import EVENTS, HOSTILE, PREPARED, write
 
 from core.data import subset
 from core.data.recipe import Recipe
@@ -18,6 +16,8 @@ from core.runs.progress import progress
 from core.runs.store import Label, RunState
 from studio.train.run_html import notes_html, status_html, tiles_html
 from studio.train.run_view import MEASURES, NO_RUN, Watch
+from tests.helpers.datasets import opened, talk
+from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, write
 
 OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 

@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from tiny import tiny_llama
 from transformers import AutoTokenizer
 
 from core.models.loading import LoadedBase
@@ -12,6 +11,7 @@ from core.train import attention
 from core.train.distributed import ALONE, Ranks
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config
+from tests.helpers.tiny_model import tiny_llama
 
 
 def losses_of(folder: Path, tokenizer, rows, ranks: Ranks = ALONE, **over) -> tuple[list[float], float]:

@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
-from on_a_space import CLIENT, SECRET
+
+from tests.helpers.space_server import CLIENT, SECRET
 
 _LASTS = 8 * 3600  # seconds, of a token
 

@@ -6,7 +6,8 @@ from base64 import b64decode
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
-from served import PROJECT, Queue
+
+from tests.helpers.app_server import PROJECT, Queue
 
 
 def scopes() -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 from hypothesis import strategies as st
-from served import App, Page
+
+from tests.helpers.app_server import App, Page
 
 NASTY = [
     "", " ", "\0", "../../etc/passwd", "/etc/passwd", "%2e%2e%2f", "--help", "; touch pwned", "$(touch pwned)", "'" * 9,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 import itsdangerous
-from served import App, Page
+
+from tests.helpers.app_server import App, Page
 
 AUTHOR, CLIENT, SECRET = "keeper", "the-client-of-the-space", "a secret of the Space"
 ENVIRONMENT = {

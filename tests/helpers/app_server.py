@@ -21,7 +21,7 @@ from gradio_client.exceptions import AppError, ValidationError
 from core.models import embedded
 from core.settings import Settings
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 class App:

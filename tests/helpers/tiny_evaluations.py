@@ -4,11 +4,11 @@ import time
 
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import tiny_llama
 
 from core.data import subset
 from core.evaluate.store import ACTIVE, EvaluationStore
 from core.runs.config import QLoRAConfig
+from tests.helpers.tiny_model import tiny_llama
 
 KNOBS = {"model": "tiny", "quantization": "none", "compute_dtype": "float32"}
 
