@@ -137,7 +137,7 @@ input()
     ],
 )
 def test_what_only_the_model_can_tell_is_a_sentence(store, over, words):
-    """How a worker ends on one: tests/runs/test_faults.py."""
+    """How a worker ends on one: tests/core/runs/test_faults.py."""
     run = store.create(QLoRAConfig(**SHORT | over))
     with pytest.raises(StudioError, match=words):
         prepare(store.settings, run.config(), run, EventWriter(run.events_file))

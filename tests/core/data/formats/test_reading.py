@@ -42,7 +42,15 @@ def test_plain_text_is_one_text_and_a_label_becomes_an_answer():
 
 
 def test_every_format_is_covered():
-    elsewhere = {"label", "text", "preference", "rated", "tree", "marked", "undecided"}  # tests/test_public_shapes.py
+    elsewhere = {
+        "label",
+        "text",
+        "preference",
+        "rated",
+        "tree",
+        "marked",
+        "undecided",
+    }  # tests/core/data/formats/test_public_shapes.py
     assert {*ROWS, *elsewhere} == set(FORMAT_NAMES) == {form.name for form in FORMATS}
 
 

@@ -7,7 +7,7 @@ import pytest
 from core.data import parse_rows, sources
 from core.data.rows import Rows
 
-CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+CASES = Path(__file__).resolve().parents[5] / "shared" / "cases"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason=f"the small inputs are not here ({CASES})")
 
 NUMBERS = [("user", "2+2"), ("assistant", "4")]

@@ -18,7 +18,7 @@ from core.runs.presets import PRESETS
 from core.runs.store import RunState, RunStore
 from tests.helpers.run_events import EVENTS, write
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 COMMANDS = {
     "data": [*Data.model_fields],
     "train": [],

@@ -10,7 +10,7 @@ from core.errors import StudioError
 from tests.helpers.datasets import opened
 from tests.helpers.public_shapes import SHAPES, Shape
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[4]
 
 
 def turns_of(messages) -> list[tuple[str, str]]:

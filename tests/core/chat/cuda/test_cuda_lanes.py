@@ -19,7 +19,7 @@ from core.chat.sampling import Sampling
 from core.models.loading import LoadedBase
 from tests.helpers.tiny_model import tiny_llama
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[4]
 SHAPE = {"hidden_size": 128, "intermediate_size": 192, "head_dim": 32}
 
 
