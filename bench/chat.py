@@ -4,8 +4,8 @@
 
 The embedded model with the NF4 weights that a run trains on, greedy, questions of the bundled held-out rows, the same
 for both, in random order in one process. Prints tokens/s of both lanes together, the ratio, and the time to the
-first token of a prompt of about 200 tokens. That the texts are equal is tests/core/chat/test_lanes.py's affair. A GPU has a bench
-of its own, bench/chat_gpu.py.
+first token of a prompt of about 200 tokens. tests/core/chat/test_lanes.py holds that the texts are equal. A GPU
+has a bench of its own, bench/chat_gpu.py.
 """
 
 import argparse

@@ -15,8 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-for folder in (PROJECT, PROJECT / "tests", PROJECT / "tests" / "attacks"):
-    sys.path.insert(0, str(folder))
+sys.path.insert(0, str(PROJECT))
 
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402

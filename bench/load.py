@@ -25,8 +25,7 @@ from pathlib import Path
 import httpx
 
 PROJECT = Path(__file__).resolve().parents[1]
-for folder in (PROJECT, PROJECT / "tests", PROJECT / "tests" / "attacks"):
-    sys.path.insert(0, str(folder))
+sys.path.insert(0, str(PROJECT))
 
 from core.access import visibility  # noqa: E402
 from core.models import embedded  # noqa: E402

@@ -1,14 +1,14 @@
 """Writes docs/data-formats.md: the formats that are read, and how the rows of public data sets are read.
 
-The first table comes from core.data.formats, the second from the rows in tests/helpers/public_shapes.py, read as a user's
-would be. `python docs/make_formats.py`; a test fails when the page is not what this script writes.
+The first table comes from core.data.formats, the second from the rows in tests/helpers/public_shapes.py, read as a
+user's would be. `python docs/make_formats.py`; a test fails when the page is not what this script writes.
 """
 
 import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
+sys.path.insert(0, str(PROJECT))
 
 from core.data import formats  # noqa: E402
 from core.data.formats import FORMATS, UnusableRow, by_name  # noqa: E402

@@ -1,14 +1,14 @@
 """Writes docs/model-support.md: how each family of models trains and answers.
 
-The families are those of tests/helpers/answering_architectures.py, whose tests hold each to transformers and PEFT. What the
-page says of one is found by the probes that every run and every chat makes. `python docs/make_model_support.py`.
+The families are those of tests/helpers/answering_architectures.py, whose tests hold each to transformers and PEFT. What
+the page says of one is found by the probes that every run and every chat makes. `python docs/make_model_support.py`.
 """
 
 import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
+sys.path.insert(0, str(PROJECT))
 
 from core.chat.probe import decoder_failure  # noqa: E402
 from core.train.layout import decide  # noqa: E402

@@ -22,7 +22,7 @@ from core.settings import Settings
 from core.system.fast_imports import uncompiled
 from tests.helpers.run_events import write
 
-pytest_plugins = ["cpu_seconds"]
+pytest_plugins = ["tests.helpers.cpu_seconds"]
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"

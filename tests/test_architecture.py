@@ -18,8 +18,8 @@ HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 # Where a model is loaded or trained; everything else imports these inside a function.
 MAY_IMPORT_HEAVY = (
     "core/train/",
-    "core/chat/fast/",
-    *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "peft_model", "picking", "plain", "probe")),
+    "core/chat/cuda/",
+    *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "peft_model", "sampler", "plain", "probe")),
 )
 
 

@@ -7,8 +7,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
 from core.cli.reading import listed, print_about, printable, told
-from core.data import compare, export, lengths, readers, sources, sql_box, subset, table
-from core.data import near_duplicates as near
+from core.data import compare, export, lengths, near_duplicates, readers, sources, sql_box, subset, table
 from core.data.export import FileKind
 from core.data.formats import ExportFormat, Reading
 from core.data.recipe import Recipe
@@ -161,7 +160,7 @@ class DataDuplicates(OneDataset):
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
         data, reading = self.found(settings)
-        path = near.find(settings, data, reading, lambda share: told(share, "Comparing rows"))
+        path = near_duplicates.find(settings, data, reading, lambda share: told(share, "Comparing rows"))
         rows = self.rows(settings, near=path)
         pairs = rows.query("row, near_duplicate_of", {"near"}, after="WHERE near_duplicate_of IS NOT NULL ORDER BY row")
         for row, first in pairs.fetchall():

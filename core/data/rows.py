@@ -145,7 +145,8 @@ class Rows:
         )
         files = {field.file for field in chosen} | {"rows"}
         frame = self.query(
-            f"{select}, row AS number_, reading.problem AS problem_, left(rows.raw, {parse_rows.SHOWN_CHARACTERS}) AS raw",
+            f"{select}, row AS number_, reading.problem AS problem_, "
+            f"left(rows.raw, {parse_rows.SHOWN_CHARACTERS}) AS raw",
             files,
             {"numbers": numbers},
             # the range lets DuckDB pass over whole groups of rows

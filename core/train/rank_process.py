@@ -1,6 +1,6 @@
 """One rank of a run on several GPUs: `python -m core.train.rank_process RUN_DIR NUMBER COUNT MEETING PIPE`.
 
-core.train.rank_launcher starts it. It ends when its standard input does, which is when the worker that started it is gone.
+core.train.rank_launcher starts it. It ends when its standard input does: then the worker that started it is gone.
 """
 
 import os

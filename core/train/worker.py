@@ -1,5 +1,6 @@
 """Trains one run: reads its config and rows, writes events, checkpoints, the adapter and the final state, and then
-starts the next run of the queue. On several GPUs it starts a rank for each, which do the training (core/train/rank_launcher.py).
+starts the next run of the queue. On several GPUs it starts a rank for each, which do the training
+(core/train/rank_launcher.py).
 
 The worker owns state.json from its first breath to its last. A stop request or SIGTERM ends it after the present
 step, with a checkpoint and an adapter of what was learned so far.

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from core.data import lengths, table
-from core.data import near_duplicates as near
+from core.data import lengths, near_duplicates, table
 from core.data.formats import Reading
 from core.data.lengths import Tokens
 from core.data.rows import Rows
@@ -52,7 +51,7 @@ class Lens(BaseModel):
         return path if path and path.is_file() else None
 
     def near(self, settings: Settings) -> Path | None:
-        path = near.path_of(settings, self.data(settings), self.read_as(settings))
+        path = near_duplicates.path_of(settings, self.data(settings), self.read_as(settings))
         return path if path.is_file() else None
 
     def rows(self, settings: Settings) -> Rows:

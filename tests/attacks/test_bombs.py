@@ -171,7 +171,8 @@ def test_a_bomb_over_http_leaves_the_server_as_it_was(on_space, tmp_path):
 def test_limits_hold_in_the_process_and_its_children():
     """Of memory, time and size: asked of a process that took them."""
     code = (
-        "import resource as r, subprocess, sys; from core.system.process_limits import Limits; Limits(2**30, 50, 2**20).apply(); "
+        "import resource as r, subprocess, sys; from core.system.process_limits import Limits; "
+        "Limits(2**30, 50, 2**20).apply(); "
         "print(r.getrlimit(r.RLIMIT_CPU)[0], r.getrlimit(r.RLIMIT_FSIZE)[0], flush=True); "
         "subprocess.run([sys.executable, '-c', 'import resource as r; print(r.getrlimit(r.RLIMIT_CPU)[1])'])"
     )

@@ -1,12 +1,6 @@
 """A Space in a real browser: what a visitor and its author, signed in, each see; nothing comes from another host."""
 
-import sys
-
 import pytest
-
-from tests.helpers.app_server import PROJECT
-
-sys.path.insert(0, str(PROJECT / "tests" / "attacks"))
 
 from tests.helpers.browser_pages import PATIENCE
 from tests.helpers.oauth_provider import Provider, person

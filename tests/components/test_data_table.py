@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, table_html, value_of
-from tests.helpers.hostile_text import HOSTILE, Page
+from tests.helpers.hostile_text import HOSTILE
+from tests.helpers.table_html import ATTRIBUTES, TAGS, Lenient
 
 TEXT = st.sampled_from(HOSTILE) | st.text(max_size=12)
 BARS = st.lists(st.builds(TableBar, st.floats(-1, 2), TEXT, TEXT, st.booleans()), max_size=3)
@@ -18,22 +19,6 @@ def pages(draw):
     rows = draw(st.lists(st.builds(TableRow, st.integers(0, 99), cells, st.booleans()), max_size=3))
     filters = draw(st.lists(st.tuples(TEXT, TEXT), max_size=2))
     return TablePage(columns, rows, columns[0].name, draw(st.booleans()), {1, 2}, 3, filters, draw(TEXT))
-
-
-ATTRIBUTES = {
-    "class", "data-event", "data-value", "title", "aria-label", "tabindex", "style", "dir", "type", "checked", "role",
-    "colspan", "disabled", "data-title",
-}  # fmt: skip
-TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "button", "i", "small", "input"}
-
-
-class Lenient(Page):
-    """<input> is never closed."""
-
-    def handle_starttag(self, tag, attrs):
-        super().handle_starttag(tag, attrs)
-        if tag == "input":
-            self.open.pop()
 
 
 @settings(max_examples=60)

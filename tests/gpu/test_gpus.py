@@ -53,5 +53,5 @@ def test_two_gpus_learn_what_one_learns_and_go_on_exactly(settings, gpu_model):
     assert ended(stopped).status == "finished", stopped.log_tail(60)
     apart = max(abs(a - b) for a, b in zip(losses(stopped), losses(whole), strict=True))
     print(f"two GPUs: losses {losses(two)[:3]} for {losses(one)[:3]}; resumed, they differ by {apart}")
-    # on a GPU, attention's backward pass adds up in whatever order comes; tests/core/train/test_rank_launcher.py has the last bit
+    # on a GPU, attention's backward pass adds up in any order; tests/core/train/test_rank_launcher.py has the last bit
     assert losses(stopped) == pytest.approx(losses(whole), rel=1e-3)

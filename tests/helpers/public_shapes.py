@@ -1,6 +1,7 @@
 """Public data sets' shapes, rebuilt by hand in a few rows each from their cards, and what their authors mean by them.
 
-`docs/make_formats.py` makes the list in docs/data-formats.md from this table; `tests/core/data/formats/test_public_shapes.py` opens each.
+`docs/make_formats.py` makes the list in docs/data-formats.md from this table;
+`tests/core/data/formats/test_public_shapes.py` opens each.
 """
 
 from dataclasses import dataclass, field

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from core.chat.cuda import attention, elementwise, quantized_matmul
-from core.chat.cuda import nf4_gemv as stream
+from core.chat.cuda import attention, elementwise, nf4_gemv, quantized_matmul
 from core.chat.cuda.adapter_slots import Slots
 from core.chat.cuda.lora import Lora
 from core.chat.cuda.paged_kv_cache import Pages
@@ -56,7 +55,7 @@ def splits_of(merged: Merged, rows: int, dtype: torch.dtype) -> int:
     """In how many parts a product is computed: programs for all of the GPU, without many sums to be added up."""
     if by_library(rows, dtype):
         return 1
-    tile = 16 * stream.TILES if rows <= stream.ROWS else quantized_matmul.TILE
+    tile = 16 * nf4_gemv.TILES if rows <= nf4_gemv.ROWS else quantized_matmul.TILE
     return max(1, min(8, merged.width // 512, round(_PROGRAMS / (merged.total // tile))))
 
 

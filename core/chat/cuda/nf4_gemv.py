@@ -1,6 +1,6 @@
 """Triton kernel: the product of one to eight rows with 4-bit weights, at the pace that memory gives them.
 
-Written a thread at a time (`core.chat.cuda.tensor_core`), in PTX: each thread reads eight bytes of a weight's row, and the
+Written a thread at a time (`core.chat.cuda.tensor_core`), in PTX: each thread reads eight bytes of a weight's row, the
 codes that they unpack to are its part of the tensor core's operand already. Nothing goes through shared memory.
 
 For this, of every eight columns of x the even ones come first (`core.chat.cuda.elementwise.placed`).

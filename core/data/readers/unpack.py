@@ -1,7 +1,8 @@
 """Decompression of gzip and Zstandard files in bounded memory, time and size.
 
 Each byte of the file is looked at a constant number of times, and the unpacked size is bounded twice: by the ratio to
-the packed size, which ends a bomb after a few megabytes, and by the file size that `core.system.process_limits` allows the process.
+the packed size, which ends a bomb after a few megabytes, and by the file size that
+`core.system.process_limits` allows the process.
 The first bytes decide whether a file is what its name promises: an archive inside the file is named, not read.
 """
 

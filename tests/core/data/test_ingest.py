@@ -1,8 +1,8 @@
 import json
-import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -121,7 +121,7 @@ ingest.ingest(Settings(home=Path(sys.argv[1])).prepare(), Source(kind="upload", 
 
 
 def test_killed_half_way_it_leaves_no_data_set_and_the_next_one_clears_up(settings):
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = str(Path(__file__).resolve().parents[3])
     command = [sys.executable, "-c", KILLED, str(settings.home), root]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "half way\n"

@@ -76,9 +76,13 @@ class World:
 
     def client(self, function, *arguments: object) -> dict:
         """What a client_ function reports from a child process of its own."""
-        code = f"import json, test_loopback_hub as t; print(json.dumps(t.{function.__name__}(*{arguments!r})))"
+        call = f"clients.{function.__name__}(*{arguments!r})"
+        code = f"import json; from tests.core.hub import test_loopback_hub as clients; print(json.dumps({call}))"
         # A home for each: what another client has put in the cache is served even to a bad token.
-        here = {"cwd": Path(__file__).parent, "env": self.hub.env(HF_HOME=str(self.folder / function.__name__))}
+        here = {
+            "cwd": Path(__file__).resolve().parents[3],
+            "env": self.hub.env(HF_HOME=str(self.folder / function.__name__)),
+        }
         done = subprocess.run([sys.executable, "-c", code], **here, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

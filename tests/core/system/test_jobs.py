@@ -3,12 +3,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from core.errors import StudioError
 from core.system.jobs import Jobs
+
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 def adding(one: int, other: int, told) -> int:
@@ -112,9 +115,9 @@ def test_cancel_kills_the_job_and_what_it_started(jobs, tmp_path):
 
 SERVER = """
 import sys, time
-sys.path[:0] = sys.argv[2:]
+sys.path.insert(0, sys.argv[2])
 from core.jobs import Jobs
-import test_jobs
+from tests.core.system import test_jobs
 if __name__ == "__main__":
     Jobs().start("wait", "Waiting", test_jobs.waiting, sys.argv[1])
     time.sleep(600)
@@ -122,10 +125,9 @@ if __name__ == "__main__":
 
 
 def test_jobs_end_with_a_server_that_is_killed(tmp_path):
-    here = os.path.dirname(os.path.abspath(__file__))
     script = tmp_path / "server.py"
     script.write_text(SERVER)
-    server = subprocess.Popen([sys.executable, str(script), str(tmp_path / "pids"), here, os.path.dirname(here)])
+    server = subprocess.Popen([sys.executable, str(script), str(tmp_path / "pids"), str(PROJECT)])
     both = pids(tmp_path / "pids")
     server.send_signal(signal.SIGKILL)
     server.wait()

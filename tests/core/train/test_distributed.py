@@ -1,7 +1,6 @@
 """What ranks take of a batch, and that two of them learn what one would."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,10 +55,10 @@ def test_two_ranks_learn_what_one_learns(tmp_path, tokenizer, monkeypatch):
     tokenizer.save_pretrained(tmp_path / "words")
     about = {"rows": rows, "over": over, "tokenizer": str(tmp_path / "words")}
     (tmp_path / "given.json").write_text(json.dumps(about))
-    here = Path(__file__).parent
+    project = Path(__file__).resolve().parents[3]
     second = subprocess.Popen(
-        [sys.executable, str(here / "second_rank.py"), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(here.parent)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "tests.helpers.second_rank", str(tmp_path)],
+        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         together, held_out_together = losses_of(tmp_path, tokenizer, rows, Ranks(0, 2), **over)

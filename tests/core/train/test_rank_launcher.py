@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,11 +19,9 @@ TWO = KNOBS | {"gpus": 2, "batch_size": 4, "max_steps": STEPS, "save_steps": 2, 
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-
     def started(settings, module, *rest, **options):
         assert module == "core.train"
-        return launch(settings, "with_two_gpus", *rest, **options)
+        return launch(settings, "tests.helpers.two_gpus", *rest, **options)
 
     monkeypatch.setattr(process, "launch", started)
 

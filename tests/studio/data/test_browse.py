@@ -1,7 +1,6 @@
 import html
 
 import pytest
-from test_data_table import ATTRIBUTES, TAGS, Lenient
 
 from core.data import lengths, near_duplicates
 from core.data.tokens import Renderer
@@ -10,6 +9,7 @@ from core.errors import StudioError
 from core.train.batches import tokenize
 from studio.data.browse import NO_ROW, SHOWN, VIEWS, Browsing
 from studio.data.page_state import Lens, lens_of
+from tests.helpers.table_html import ATTRIBUTES, TAGS, Lenient
 
 
 @pytest.fixture

@@ -121,8 +121,8 @@ def test_rows_drawn_together_are_drawn_as_each_alone(sampling):
 
 
 INTERPRETED = """
-import sys; sys.path[:0] = sys.argv[1:3]
-from test_fast_lanes import kernels_agree, picks_agree
+import sys; sys.path.insert(0, sys.argv[1])
+from tests.core.chat.cuda.test_cuda_lanes import kernels_agree, picks_agree
 kernels_agree(); picks_agree(); print("agreed")
 """
 
@@ -185,7 +185,7 @@ def kernels_agree():
 def decoders_agree(model):
     """Without graphs against the plain one: rows that go through kernels alone, and through unpacked weights."""
     from core.chat.adapters import RowAdapters
-    from core.chat.cuda import decode_graph as step
+    from core.chat.cuda import decode_graph
     from core.chat.cuda.decoder import FastDecoder
     from core.chat.cuda.runtime import Machine
     from core.chat.decoder import Decoder, Row
@@ -193,8 +193,8 @@ def decoders_agree(model):
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    said, machine, by_library = [], Machine(model, graphs=False), step.by_library
-    step.by_library = lambda rows, dtype: False
+    said, machine, by_library = [], Machine(model, graphs=False), decode_graph.by_library
+    decode_graph.by_library = lambda rows, dtype: False
     for make in (Decoder, *[lambda _, rows: FastDecoder(machine, rows, chunk=12)] * 2):
         decoder = make(model, rows)
         said.append([])
@@ -209,7 +209,7 @@ def decoders_agree(model):
         while decoder.step():
             pass
         if make is not Decoder:
-            step.by_library = by_library  # which in float32 says yes
+            decode_graph.by_library = by_library  # which in float32 says yes
             machine._steps.clear()
             decoder.join([Row([5, 6], None, lambda logits: 7)])  # and is left so: the next one's rows have its pages
     for plain, *others in zip(*said, strict=True):
@@ -222,6 +222,6 @@ def test_interpreted_kernels_agree_with_the_plain_decoder(monkeypatch):
     """In a process of its own: Triton decides when it is imported whether it interprets."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    command = [sys.executable, "-c", INTERPRETED, str(PROJECT), str(PROJECT / "tests")]
+    command = [sys.executable, "-c", INTERPRETED, str(PROJECT)]
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.stdout.endswith("agreed\n"), found.stderr[-2000:]

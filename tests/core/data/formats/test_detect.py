@@ -1,7 +1,7 @@
 import pytest
-from test_reading import ROWS, TURNS
 
 from core.data import formats, readers
+from tests.helpers.one_conversation import ROWS, TURNS
 
 
 @pytest.mark.parametrize("name", ROWS)

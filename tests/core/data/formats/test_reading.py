@@ -9,19 +9,7 @@ from pydantic import ValidationError
 
 from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, problem, until_last_answer
 from tests.helpers.datasets import talk
-
-TURNS = talk("What is a tide?", "The sea, breathing.")
-USER, ANSWER = TURNS
-ROWS = {
-    "messages": {"messages": TURNS},
-    "sharegpt": {
-        "conversations": [{"from": "human", "value": USER["content"]}, {"from": "gpt", "value": ANSWER["content"]}]
-    },
-    "alpaca": {"instruction": USER["content"], "input": "", "output": ANSWER["content"]},
-    "prompt_completion": {"question": USER["content"], "answer": ANSWER["content"]},
-    "guanaco": {"text": f"### Human: {USER['content']}### Assistant: {ANSWER['content']}"},
-    "llama2": {"text": f"<s>[INST] {USER['content']} [/INST] {ANSWER['content']} </s>"},
-}
+from tests.helpers.one_conversation import ANSWER, ROWS, TURNS, USER
 
 
 def read(name: str, row: dict, **said) -> list:
