@@ -31,6 +31,7 @@ pictures: $(VENV)/dev
 
 # The pages of docs that are made from the code: the calls of the page, the data formats, and model support.
 api: $(VENV)/dev
+	$(BIN)/python docs/make_architecture.py
 	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_formats.py
 	$(BIN)/python docs/make_model_support.py

@@ -159,7 +159,7 @@ class Counted:
 
         self.said: list[int] = []
         self._tokens, self._began, self.first = tokens, time.perf_counter(), 0.0
-        drawn = {"picker": Picker(sampling, ids), "told": self.told} if sampling else {"likeliest": self.told}
+        drawn = {"picker": Picker(sampling, ids), "on_token": self.told} if sampling else {"likeliest": self.told}
         self.row = Row(ids, adapter, self.told, most=tokens, **drawn)
 
     def told(self, token: int, _: float = 0.0) -> int | None:

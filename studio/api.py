@@ -7,7 +7,7 @@ import gradio as gr
 from core.data import subset, table
 from core.errors import StudioError
 from core.runs.store import RunStore
-from studio.handlers import told
+from studio.handlers import event_handler
 
 _MOST_EVENTS = 5000
 
@@ -51,4 +51,4 @@ class Service:
 def build_service(runs: RunStore) -> None:
     do = Service(runs)
     for call in (do.list_datasets, do.list_subsets, do.list_runs, do.run_events):
-        gr.api(told(call, visitor=True), api_name=call.__name__, concurrency_limit=None)
+        gr.api(event_handler(call, visitor=True), api_name=call.__name__, concurrency_limit=None)

@@ -17,7 +17,7 @@ from studio.chat_tab import build_chat_tab
 from studio.data.page_state import looking_at
 from studio.data_tab import build_data_tab
 from studio.evaluate_tab import build_answers_tab
-from studio.handlers import told
+from studio.handlers import event_handler
 from studio.header import build_welcome, duplicate
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import build_train_tab
@@ -49,7 +49,9 @@ def build(settings: Settings) -> Guarded:
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
         for cut in (data.cut, train.cut):
-            cut.change(told(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link)
+            cut.change(
+                event_handler(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link
+            )
 
         def show_row(wanted: dict | None, lens: dict) -> tuple:
             if not wanted:
@@ -57,13 +59,13 @@ def build(settings: Settings) -> Guarded:
             return *looking_at(wanted, lens), gr.update(selected="data")
 
         chat.row_wanted.change(
-            told(show_row, visitor=True), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link
+            event_handler(show_row, visitor=True), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link
         )
 
         def seen(event: gr.SelectData) -> list[gr.Timer]:
             return [gr.Timer(active=event.value == tab) for tab in ("Train", "Answers")]  # nobody looks: nothing asked
 
-        tabs.select(told(seen, visitor=True), None, [train.clock, answers.clock], **link)
+        tabs.select(event_handler(seen, visitor=True), None, [train.clock, answers.clock], **link)
         owner_tab.select(owner.fill, None, owner.filled, **link)
         build_welcome(demo, settings, engine.allowance.tokens, notice, owner_tab)
 

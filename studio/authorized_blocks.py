@@ -1,7 +1,7 @@
 """The one place where a call is let in: every event, over every route of Gradio, ends in `Guarded.process_api`.
 
-Default deny: a function that was not wrapped in `told` is refused for everybody, one without `visitor=True` for
-visitors.
+Default deny: a function that was not wrapped in `event_handler` is refused for everybody, one without `visitor=True`
+for visitors.
 """
 
 import inspect

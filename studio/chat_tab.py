@@ -16,7 +16,7 @@ from studio.chat.beside import Beside
 from studio.chat.layout import BesideWidgets, LaneWidgets, TalkWidgets, build_beside, build_lanes, build_talk
 from studio.chat.model_picker import ALL, NOTHING_TRAINED, Choosing
 from studio.chat.voting import Voting
-from studio.handlers import told
+from studio.handlers import event_handler
 
 _TO_PROMPT = """() => {
   const prompt = document.querySelector('#prompt textarea');
@@ -69,15 +69,17 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, runs_changed: list[Callable[
     )  # fmt: skip
     lanes, talk, beside = build_lanes(), build_talk(), build_beside()
     view = talk.view(states.editing)
-    demo.load(told(choosing.opened, visitor=True), states.mine, [states.mine, states.chat], js=mine.read, **QUIET)
+    demo.load(
+        event_handler(choosing.opened, visitor=True), states.mine, [states.mine, states.chat], js=mine.read, **QUIET
+    )
     _wire_opening(choosing, states, lanes, talk, beside, view, runs_changed)
     _wire_lanes(choosing, states, lanes, talk, beside, view)
     _wire_talk(choosing, states, lanes, talk, beside, view)
     _wire_board(choosing, states, talk, beside, view)
     _wire_votes(Voting(talking), states, lanes, talk, beside, view)
     _wire_beside(Beside(talking), states, talk, beside)
-    demo.unload(told(talking.leave, visitor=True))
-    gr.api(told(build_chat_call(engine), visitor=True), api_name="chat", concurrency_limit=None)
+    demo.unload(event_handler(talking.leave, visitor=True))
+    gr.api(event_handler(build_chat_call(engine), visitor=True), api_name="chat", concurrency_limit=None)
     return ChatTab(states.row_wanted)
 
 
@@ -107,18 +109,18 @@ def _wire_opening(
             yield [*lists, *values]
 
     drawn_lanes = lanes.drawn(beside.scope)
-    talk.new.click(told(do.new, visitor=True), [states.chat, states.mine], [states.mine, states.chat], **QUIET)
+    talk.new.click(event_handler(do.new, visitor=True), [states.chat, states.mine], [states.mine, states.chat], **QUIET)
     talk.earlier.input(
-        told(do.choose_earlier, visitor=True), [talk.earlier, states.mine], [states.mine, states.chat], **QUIET
+        event_handler(do.choose_earlier, visitor=True), [talk.earlier, states.mine], [states.mine, states.chat], **QUIET
     )
     states.chat.change(
-        told(shown, visitor=True), [states.chat, states.mine, talk.show],
+        event_handler(shown, visitor=True), [states.chat, states.mine, talk.show],
         [*view, *drawn_lanes, *beside.fields.values(), states.scope, talk.earlier, beside.tally, lanes.blind,
          *talk.offered(states.offered)], **QUIET,
     )  # fmt: skip
     seen, redrawn = [states.chat, talk.show, talk.hint], [*drawn_lanes, *view]
-    gr.on(runs_changed, told(refreshed, visitor=True), seen, redrawn, **QUIET)
-    talk.now.returned(told(refreshed, visitor=True), seen, redrawn, **QUIET)
+    gr.on(runs_changed, event_handler(refreshed, visitor=True), seen, redrawn, **QUIET)
+    talk.now.returned(event_handler(refreshed, visitor=True), seen, redrawn, **QUIET)
 
 
 def _wire_lanes(
@@ -128,11 +130,11 @@ def _wire_lanes(
 
     def follow(chosen: gr.events.Dependency) -> None:
         """The board has as many lanes as were chosen; what was refused is shown as it is."""
-        chosen.success(told(do.talking.drawn, visitor=True), [chat, talk.show], view, **QUIET)
-        chosen.failure(told(do.shown_again, visitor=True), chat, drawn, **QUIET)
+        chosen.success(event_handler(do.talking.drawn, visitor=True), [chat, talk.show], view, **QUIET)
+        chosen.failure(event_handler(do.shown_again, visitor=True), chat, drawn, **QUIET)
 
-    follow(lanes.base.input(told(do.choose_base, visitor=True), [chat, lanes.base], drawn, **QUIET))
-    follow(lanes.count.input(told(do.choose_count, visitor=True), [chat, lanes.count], drawn, **QUIET))
+    follow(lanes.base.input(event_handler(do.choose_base, visitor=True), [chat, lanes.base], drawn, **QUIET))
+    follow(lanes.count.input(event_handler(do.choose_count, visitor=True), [chat, lanes.count], drawn, **QUIET))
     for at in range(MOST_LANES):
 
         def run_chosen(chat_id: str, run_id: str, lane: int = at) -> list[Any]:
@@ -147,9 +149,11 @@ def _wire_lanes(
             for values in do.talking.move(chat_id, lane, show, request):
                 yield [*([gr.skip()] * len(drawn)), *values]
 
-        follow(lanes.runs[at].input(told(run_chosen, visitor=True), [chat, lanes.runs[at]], drawn, **QUIET))
+        follow(lanes.runs[at].input(event_handler(run_chosen, visitor=True), [chat, lanes.runs[at]], drawn, **QUIET))
         moved = {"chat_id": chat, "place": lanes.steps[at], "show": talk.show, "scope": states.scope, **beside.fields}
-        lanes.steps[at].release(told(step_chosen, visitor=True), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET)
+        lanes.steps[at].release(
+            event_handler(step_chosen, visitor=True), inputs_kwargs=moved, outputs=[*drawn, *view], **QUIET
+        )
 
 
 def _wire_asking(
@@ -180,10 +184,12 @@ def _wire_asking(
     asked = {"prompt": talk.prompt, "reference": states.reference, "editing": states.editing, **form}
     drawn = {"outputs": view, **QUIET}
     return [
-        talk.send.click(told(send, visitor=True), inputs_kwargs=asked, **drawn),
+        talk.send.click(event_handler(send, visitor=True), inputs_kwargs=asked, **drawn),
         # Enter while an answer is written is refused in words; the button says it by itself
-        talk.prompt.submit(told(send, visitor=True), inputs_kwargs=asked, trigger_mode="multiple", **drawn),
-        talk.invite.suggest(told(suggested, visitor=True), inputs_kwargs={"offered": states.offered, **form}, **drawn),
+        talk.prompt.submit(event_handler(send, visitor=True), inputs_kwargs=asked, trigger_mode="multiple", **drawn),
+        talk.invite.suggest(
+            event_handler(suggested, visitor=True), inputs_kwargs={"offered": states.offered, **form}, **drawn
+        ),
     ]
 
 
@@ -197,20 +203,22 @@ def _wire_talk(
         yield from talking.retry(chat_id, None, show, request)
 
     form = {"chat_id": chat, "show": talk.show, "scope": states.scope, **beside.fields}
-    talk.retry.click(told(retry, visitor=True), inputs_kwargs=form, outputs=view, **QUIET)
-    talk.stop.click(told(talking.stop, visitor=True), chat, None, **QUIET)
-    talk.show.change(told(talking.drawn, visitor=True), [chat, talk.show], view, **QUIET)
+    talk.retry.click(event_handler(retry, visitor=True), inputs_kwargs=form, outputs=view, **QUIET)
+    talk.stop.click(event_handler(talking.stop, visitor=True), chat, None, **QUIET)
+    talk.show.change(event_handler(talking.drawn, visitor=True), [chat, talk.show], view, **QUIET)
     begun = [
         *_wire_asking(do, states, lanes, talk, beside, view),
-        talk.undo.click(told(talking.undo, visitor=True), [chat, talk.show], view, **QUIET),
-        talk.branch.input(told(talking.switch, visitor=True), [chat, talk.branch, talk.show], view, **QUIET),
+        talk.undo.click(event_handler(talking.undo, visitor=True), [chat, talk.show], view, **QUIET),
+        talk.branch.input(event_handler(talking.switch, visitor=True), [chat, talk.branch, talk.show], view, **QUIET),
     ]
     for event in begun:  # a chat is called as it begins
-        event.then(told(do.earlier, visitor=True), [states.mine, chat], talk.earlier, **QUIET)
-    talk.past.change(told(do.branches, visitor=True), chat, talk.branch, **QUIET)
-    talk.now.change(told(do.branches, visitor=True), chat, talk.branch, trigger_mode="once", **QUIET)
+        event.then(event_handler(do.earlier, visitor=True), [states.mine, chat], talk.earlier, **QUIET)
+    talk.past.change(event_handler(do.branches, visitor=True), chat, talk.branch, **QUIET)
+    talk.now.change(event_handler(do.branches, visitor=True), chat, talk.branch, trigger_mode="once", **QUIET)
     beside.scope.input(
-        told(lambda chat_id, before, scope, **values: do.other_scope(chat_id, before, scope, values), visitor=True),
+        event_handler(
+            lambda chat_id, before, scope, **values: do.other_scope(chat_id, before, scope, values), visitor=True
+        ),
         inputs_kwargs={"chat_id": chat, "before": states.scope, "scope": beside.scope, **beside.fields},
         outputs=[states.scope, *beside.fields.values()], **QUIET,
     )  # fmt: skip
@@ -246,11 +254,11 @@ def _wire_board(do: Choosing, states: States, talk: TalkWidgets, beside: BesideW
 
     asked = {"chat_id": chat, "show": show, "scope": states.scope, **beside.fields}
     for board in (talk.past, talk.now):
-        board.edit(told(edit, visitor=True), chat, view, **QUIET).success(None, js=_TO_PROMPT)
-    talk.now.stop_lane(told(stop, visitor=True), chat, None, **QUIET)
-    talk.now.retry_lane(told(retry_one, visitor=True), inputs_kwargs=asked, outputs=view, **QUIET)
-    talk.now.go_on(told(go_on, visitor=True), inputs_kwargs=asked, outputs=view, **QUIET)
-    talk.now.other_try(told(other_try, visitor=True), [chat, show], view, **QUIET)
+        board.edit(event_handler(edit, visitor=True), chat, view, **QUIET).success(None, js=_TO_PROMPT)
+    talk.now.stop_lane(event_handler(stop, visitor=True), chat, None, **QUIET)
+    talk.now.retry_lane(event_handler(retry_one, visitor=True), inputs_kwargs=asked, outputs=view, **QUIET)
+    talk.now.go_on(event_handler(go_on, visitor=True), inputs_kwargs=asked, outputs=view, **QUIET)
+    talk.now.other_try(event_handler(other_try, visitor=True), [chat, show], view, **QUIET)
 
 
 def _wire_votes(
@@ -264,11 +272,11 @@ def _wire_votes(
     def unvote(chat_id: str, shown: list[str], event: gr.EventData) -> list[Any]:
         return do.unvote(chat_id, int(event.value), shown)
 
-    talk.now.vote(told(vote, visitor=True), [chat, show], [*view, beside.tally], **QUIET)
+    talk.now.vote(event_handler(vote, visitor=True), [chat, show], [*view, beside.tally], **QUIET)
     for board in (talk.past, talk.now):
-        board.unvote(told(unvote, visitor=True), [chat, show], [*view, beside.tally], **QUIET)
-    lanes.blind.input(told(do.be_blind, visitor=True), [chat, lanes.blind], None, **QUIET)
-    beside.preferences.makes(told(do.as_preferences), chat, **QUIET)
+        board.unvote(event_handler(unvote, visitor=True), [chat, show], [*view, beside.tally], **QUIET)
+    lanes.blind.input(event_handler(do.be_blind, visitor=True), [chat, lanes.blind], None, **QUIET)
+    beside.preferences.makes(event_handler(do.as_preferences), chat, **QUIET)
 
 
 def _wire_beside(do: Beside, states: States, talk: TalkWidgets, beside: BesideWidgets) -> None:
@@ -286,11 +294,11 @@ def _wire_beside(do: Beside, states: States, talk: TalkWidgets, beside: BesideWi
         return question, (question, answer)
 
     for board in (talk.past, talk.now):
-        board.why(told(why, visitor=True), chat, [beside.why, states.why, beside.why_part], **QUIET)
-    beside.why.open_row(told(row_opened, visitor=True), states.why, states.row_wanted, **QUIET)
-    talk.questions.select(told(picked, visitor=True), states.offered, [talk.prompt, states.reference], **QUIET)
-    talk.more.click(told(do.questions, visitor=True), chat, talk.offered(states.offered), **QUIET)
-    beside.read.click(told(do.read_by, visitor=True), chat, beside.read_shown, **QUIET)
-    beside.unload.click(told(do.unload), None, None, **QUIET)
-    beside.jsonl.makes(told(do.as_jsonl, visitor=True), chat, **QUIET)
-    beside.markdown.makes(told(do.as_markdown, visitor=True), chat, **QUIET)
+        board.why(event_handler(why, visitor=True), chat, [beside.why, states.why, beside.why_part], **QUIET)
+    beside.why.open_row(event_handler(row_opened, visitor=True), states.why, states.row_wanted, **QUIET)
+    talk.questions.select(event_handler(picked, visitor=True), states.offered, [talk.prompt, states.reference], **QUIET)
+    talk.more.click(event_handler(do.questions, visitor=True), chat, talk.offered(states.offered), **QUIET)
+    beside.read.click(event_handler(do.read_by, visitor=True), chat, beside.read_shown, **QUIET)
+    beside.unload.click(event_handler(do.unload), None, None, **QUIET)
+    beside.jsonl.makes(event_handler(do.as_jsonl, visitor=True), chat, **QUIET)
+    beside.markdown.makes(event_handler(do.as_markdown, visitor=True), chat, **QUIET)

@@ -17,7 +17,7 @@ from studio.data.sql import Asking, AskingWidgets, build_asking
 from studio.data.subsets import Cutting, CuttingWidgets, ExportWidgets, build_cutting, build_export, validate_cut
 from studio.data.summary import summary_html
 from studio.data.token_stats import Numbers, NumbersWidgets, build_numbers
-from studio.handlers import told
+from studio.handlers import event_handler
 from studio.job_progress import cancel
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -70,7 +70,9 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     _wire_cutting(cutting, cut, exported, asked, states, demo)
     _wire_asking(asking, asked, states)
     _wire_dataset(browsing, at_top.dataset, rows, states)
-    states.lens.change(told(lambda state: lens_of(state).scope, visitor=True), states.lens, states.scope, **QUIET)
+    states.lens.change(
+        event_handler(lambda state: lens_of(state).scope, visitor=True), states.lens, states.scope, **QUIET
+    )
 
     def described(state: dict) -> list:
         return [
@@ -86,7 +88,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     asks = [read.question, read.words, read.choices, read.box]
     of_reading = [at_top.summary, *asks, read.columns, *read.fields.values()]
     shown = [*of_reading, rows.columns, cut.recipe["stratify_by"], asked.columns]
-    states.scope.change(told(described, visitor=True), states.lens, shown, **QUIET)
+    states.scope.change(event_handler(described, visitor=True), states.lens, shown, **QUIET)
     return DataTab(states.cut, at_top.dataset, states.lens, [at_top.dataset, states.lens, states.opened])
 
 
@@ -106,37 +108,39 @@ def _wire_dataset(browsing: Browsing, dataset: gr.Dropdown, rows: BrowsingWidget
 
     outputs = [states.lens, states.ticked, states.opened, rows.search, rows.shown]
     dataset.change(
-        told(chosen, visitor=True), [dataset, states.lens], outputs, show_progress="hidden", api_name="choose"
+        event_handler(chosen, visitor=True), [dataset, states.lens], outputs, show_progress="hidden", api_name="choose"
     )
 
 
 def _wire_opening(do: Opening, at_top: OpeningWidgets, job: gr.State, demo: gr.Blocks) -> None:
     followed = [*at_top.bar.outputs, job]
-    demo.load(told(do.on_load, visitor=True), None, [at_top.dataset, at_top.folder], **QUIET)
-    demo.load(told(do.reattach), None, [*followed, at_top.dataset], **QUIET)
+    demo.load(event_handler(do.on_load, visitor=True), None, [at_top.dataset, at_top.folder], **QUIET)
+    demo.load(event_handler(do.reattach), None, [*followed, at_top.dataset], **QUIET)
     opened = {"outputs": [*followed, at_top.dataset], "show_progress": "hidden"}
-    at_top.upload.upload(told(do.open_file), at_top.upload, **opened, api_name="open_file")
-    at_top.open_hub.click(told(do.open_hub), inputs_kwargs=at_top.hub, **opened, api_name="open_hub")
-    at_top.open_folder.click(told(do.open_folder), at_top.folder, **opened, api_name="open_folder")
-    at_top.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    at_top.upload.upload(event_handler(do.open_file), at_top.upload, **opened, api_name="open_file")
+    at_top.open_hub.click(event_handler(do.open_hub), inputs_kwargs=at_top.hub, **opened, api_name="open_hub")
+    at_top.open_folder.click(event_handler(do.open_folder), at_top.folder, **opened, api_name="open_folder")
+    at_top.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
 
 
 def _wire_reading(do: ReadingForm, read: ReadingWidgets, followed: list[Any], states: States) -> None:
     lens, fields = states.lens, read.fields
     changed = [fields["columns"], fields["prompt"], fields["labels"]]
-    fields["format"].input(told(do.show_format, visitor=True), [lens, fields["format"]], changed, **QUIET)
-    read.choices.input(told(do.fill_in, visitor=True), [lens, read.choices], list(fields.values()), **QUIET)
+    fields["format"].input(event_handler(do.show_format, visitor=True), [lens, fields["format"]], changed, **QUIET)
+    read.choices.input(event_handler(do.fill_in, visitor=True), [lens, read.choices], list(fields.values()), **QUIET)
     reads = {"inputs_kwargs": {"state": lens, **fields}, "outputs": followed, "show_progress": "hidden"}
-    read.read.click(told(do.read_again), **reads, api_name="read_as")
-    answered = read.read_choice.click(told(do.read_again), **reads, api_visibility="private")
-    answered.success(told(lambda: gr.update(open=False)), None, read.box, **QUIET)
+    read.read.click(event_handler(do.read_again), **reads, api_name="read_as")
+    answered = read.read_choice.click(event_handler(do.read_again), **reads, api_visibility="private")
+    answered.success(event_handler(lambda: gr.update(open=False)), None, read.box, **QUIET)
 
     def use(extra: str, event: gr.EventData) -> str:
         return do.use_columns(extra, value_of(event))
 
-    used = read.columns.choose(told(use, visitor=True), fields["extra"], fields["extra"], **QUIET)
-    used.success(told(do.read_again), **reads, api_visibility="private")
-    states.scope.change(told(do.about, visitor=True), lens, read.report, show_progress="hidden", api_name="about")
+    used = read.columns.choose(event_handler(use, visitor=True), fields["extra"], fields["extra"], **QUIET)
+    used.success(event_handler(do.read_again), **reads, api_visibility="private")
+    states.scope.change(
+        event_handler(do.about, visitor=True), lens, read.report, show_progress="hidden", api_name="about"
+    )
 
 
 def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
@@ -147,7 +151,7 @@ def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
         def turned(state: dict, ticked: list, opened: int | None, number: float, size: int) -> Any:
             yield from do.page(state, ticked, opened, page(number or 1), size)
 
-        return told(turned, visitor=True)
+        return event_handler(turned, visitor=True)
 
     paged = [*looked, rows.pager.page, rows.pager.size]
     states.lens.change(at(lambda number: 1), paged, seen, trigger_mode="always_last", **QUIET)
@@ -158,21 +162,21 @@ def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
 
     lens = states.lens
     rows.search.change(
-        told(do.search, visitor=True),
+        event_handler(do.search, visitor=True),
         [lens, rows.search],
         lens,
         trigger_mode="always_last",
         show_progress="hidden",
         api_name="search",
     )
-    rows.shown.input(told(do.show, visitor=True), [lens, rows.shown], lens, **QUIET)
-    rows.columns.input(told(do.choose_columns, visitor=True), [lens, rows.columns], lens, **QUIET)
+    rows.shown.input(event_handler(do.show, visitor=True), [lens, rows.shown], lens, **QUIET)
+    rows.columns.input(event_handler(do.choose_columns, visitor=True), [lens, rows.columns], lens, **QUIET)
 
     def clicked(change: Callable[[Any, Any], Any]) -> Any:
         def handler(state: Any, event: gr.EventData) -> Any:
             return change(state, value_of(event))
 
-        return told(handler, visitor=True)
+        return event_handler(handler, visitor=True)
 
     rows.table.sort_by(clicked(lambda state, value: do.sort(state, str(value))), lens, lens, **QUIET)
     for event, change in ((rows.table.pick_bar, do.toggle), (rows.table.drop_filter, do.drop)):
@@ -185,20 +189,20 @@ def _wire_browsing(do: Browsing, rows: BrowsingWidgets, states: States) -> None:
     rows.table.tick_row(clicked(do.tick), states.ticked, states.ticked, **QUIET)
     rows.table.open_row(clicked(lambda state, value: value), states.opened, states.opened, **QUIET)
     for event in (states.opened.change, rows.view.change, states.scope.change):
-        event(told(do.row, visitor=True), [lens, states.opened, rows.view], rows.row, **QUIET)
+        event(event_handler(do.row, visitor=True), [lens, states.opened, rows.view], rows.row, **QUIET)
 
 
 def _wire_numbers(do: Numbers, counted: NumbersWidgets, states: States, demo: gr.Blocks) -> None:
     job = gr.State(None)
     followed = {"outputs": [*counted.bar.outputs, job, states.lens], "show_progress": "hidden"}
-    demo.load(told(do.on_load), None, counted.model, **QUIET)
+    demo.load(event_handler(do.on_load), None, counted.model, **QUIET)
     chosen = [counted.model, counted.template, counted.max_length, counted.batch]
     for event in (counted.model.change, counted.template.change, counted.max_length.change, counted.batch.change):
-        event(told(do.look_through), [states.lens, *chosen], states.lens, trigger_mode="always_last", **QUIET)
-    counted.count.click(told(do.count), states.lens, **followed, api_name="count_tokens")
-    counted.near.click(told(do.find_near), states.lens, **followed, api_name="find_near_duplicates")
-    counted.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
-    states.lens.change(told(do.show, visitor=True), states.lens, counted.shown, **QUIET)
+        event(event_handler(do.look_through), [states.lens, *chosen], states.lens, trigger_mode="always_last", **QUIET)
+    counted.count.click(event_handler(do.count), states.lens, **followed, api_name="count_tokens")
+    counted.near.click(event_handler(do.find_near), states.lens, **followed, api_name="find_near_duplicates")
+    counted.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    states.lens.change(event_handler(do.show, visitor=True), states.lens, counted.shown, **QUIET)
 
 
 def _wire_cutting(
@@ -208,42 +212,47 @@ def _wire_cutting(
     lists = [out.subset, out.other]
     made = [*lists, states.cut]
     followed = [*out.bar.outputs, job, out.download, out.written]
-    demo.load(told(do.on_load), None, lists, **QUIET)
+    demo.load(event_handler(do.on_load), None, lists, **QUIET)
     form = {"state": states.lens, **cut.recipe}
     picked = {"state": states.lens, "ticked": states.ticked, **cut.recipe}
     sources = [states.lens.change, states.ticked.change, *(widget.change for widget in cut.recipe.values())]
     for event in sources:
-        event(told(do.in_words), inputs_kwargs=picked, outputs=cut.words, trigger_mode="always_last", **QUIET)
+        event(event_handler(do.in_words), inputs_kwargs=picked, outputs=cut.words, trigger_mode="always_last", **QUIET)
     for event in (states.scope.change, *(widget.change for widget in cut.recipe.values()), states.cut.change):
-        event(told(do.suggest_name), inputs_kwargs=form, outputs=cut.name, trigger_mode="always_last", **QUIET)
+        event(event_handler(do.suggest_name), inputs_kwargs=form, outputs=cut.name, trigger_mode="always_last", **QUIET)
     cut.recipe["method"].change(
-        told(lambda method: gr.update(visible=method == "stratified")),
+        event_handler(lambda method: gr.update(visible=method == "stratified")),
         cut.recipe["method"],
         cut.recipe["stratify_by"],
         **QUIET,
     )
     cut.cut.click(
-        told(do.cut),
+        event_handler(do.cut),
         inputs_kwargs={**picked, "name": cut.name},
         outputs=made,
-        validator=told(validate_cut),
+        validator=event_handler(validate_cut),
         api_name="cut",
     )
-    cut.run_file.click(told(do.cut_from_file), [cut.recipe_file, cut.name], made, api_name="run_recipe")
-    asked.cut.click(told(do.cut_by_sql), [states.lens, asked.sql, asked.name], made, api_name="cut_by_sql")
-    cut.quick.click(told(do.quick), states.lens, [*followed, *made], show_progress="hidden", api_name="quick_cut")
-    out.subset.change(told(do.describe), out.subset, out.words, **QUIET)
-    exported = {"outputs": followed, "show_progress": "hidden"}
-    out.export.click(told(do.export), [out.subset, out.form, out.kinds], **exported, api_name="export")
-    out.push_button.click(
-        told(do.push), inputs_kwargs={"name": out.subset, "form": out.form, **out.push}, **exported, api_name="push"
+    cut.run_file.click(event_handler(do.cut_from_file), [cut.recipe_file, cut.name], made, api_name="run_recipe")
+    asked.cut.click(event_handler(do.cut_by_sql), [states.lens, asked.sql, asked.name], made, api_name="cut_by_sql")
+    cut.quick.click(
+        event_handler(do.quick), states.lens, [*followed, *made], show_progress="hidden", api_name="quick_cut"
     )
-    out.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    out.subset.change(event_handler(do.describe), out.subset, out.words, **QUIET)
+    exported = {"outputs": followed, "show_progress": "hidden"}
+    out.export.click(event_handler(do.export), [out.subset, out.form, out.kinds], **exported, api_name="export")
+    out.push_button.click(
+        event_handler(do.push),
+        inputs_kwargs={"name": out.subset, "form": out.form, **out.push},
+        **exported,
+        api_name="push",
+    )
+    out.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
     for widget in (out.subset, out.form, out.kinds):
-        widget.input(told(lambda: (gr.update(visible=False), "")), None, [out.download, out.written], **QUIET)
+        widget.input(event_handler(lambda: (gr.update(visible=False), "")), None, [out.download, out.written], **QUIET)
     for event in (out.subset.change, out.other.change):
-        event(told(do.compare), lists, out.comparison, **QUIET)
+        event(event_handler(do.compare), lists, out.comparison, **QUIET)
 
 
 def _wire_asking(do: Asking, asked: AskingWidgets, states: States) -> None:
-    asked.ask.click(told(do.ask), [states.lens, asked.sql], [asked.result, asked.words], api_name="sql")
+    asked.ask.click(event_handler(do.ask), [states.lens, asked.sql], [asked.result, asked.words], api_name="sql")

@@ -12,7 +12,7 @@ from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import Watching, WatchingWidgets, build_watching
 from studio.evaluate.start_form import Asking, AskingWidgets, build_asking
-from studio.handlers import told
+from studio.handlers import event_handler
 from studio.job_progress import cancel
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -53,10 +53,10 @@ def _wire_asking(
 ) -> None:
     fields = asked.fields
     chosen = [fields["run"], fields["lanes"]]
-    gr.on([demo.load, *runs_changed], told(do.lists), chosen, asked.lists, **QUIET)
-    fields["prompts"].change(told(do.kinds), fields["prompts"], asked.kinds, **QUIET)
+    gr.on([demo.load, *runs_changed], event_handler(do.lists), chosen, asked.lists, **QUIET)
+    fields["prompts"].change(event_handler(do.kinds), fields["prompts"], asked.kinds, **QUIET)
     asked.start.click(
-        told(do.start), inputs_kwargs={"upload": asked.upload, **fields}, outputs=shown.evaluation,
+        event_handler(do.start), inputs_kwargs={"upload": asked.upload, **fields}, outputs=shown.evaluation,
         api_name="answers_start",
     )  # fmt: skip
 
@@ -70,16 +70,22 @@ def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.
     seen, listed = gr.State(""), gr.State("")
     one, pager = shown.evaluation, shown.pager
     clock = gr.Timer(_EVERY_SECONDS, active=False)
-    demo.load(told(do.listed), one, one, **QUIET)
-    demo.load(told(_closed, visitor=True), None, shown.status, **QUIET)
+    demo.load(event_handler(do.listed), one, one, **QUIET)
+    demo.load(event_handler(_closed, visitor=True), None, shown.status, **QUIET)
     clock.tick(
-        told(do.beat), [seen, listed, one, pager.page, pager.size], [seen, listed, one, *shown.drawn],
+        event_handler(do.beat), [seen, listed, one, pager.page, pager.size], [seen, listed, one, *shown.drawn],
         trigger_mode="once", **QUIET,
     )  # fmt: skip
-    one.change(told(do.opened), [one, pager.size], [seen, *shown.drawn, shown.row], trigger_mode="always_last", **QUIET)
+    one.change(
+        event_handler(do.opened),
+        [one, pager.size],
+        [seen, *shown.drawn, shown.row],
+        trigger_mode="always_last",
+        **QUIET,
+    )
 
     def at(turned: Callable[[float], float]) -> Callable[..., Any]:
-        return told(lambda evaluation_id, page, rows: do.page(evaluation_id, turned(page or 1), rows))
+        return event_handler(lambda evaluation_id, page, rows: do.page(evaluation_id, turned(page or 1), rows))
 
     paged, table = [one, pager.page, pager.size], [shown.table, pager.page, pager.position]
     pager.back.click(at(lambda page: page - 1), paged, table, **QUIET)
@@ -90,21 +96,21 @@ def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.
     def row(evaluation_id: str | None, event: gr.EventData) -> str:
         return do.row(evaluation_id, str(event.value))
 
-    shown.table.open_row(told(row), one, shown.row, **QUIET)
+    shown.table.open_row(event_handler(row), one, shown.row, **QUIET)
     for button, handler, name in (
         (shown.pause, do.pause, "answers_pause"), (shown.resume, do.resume, "answers_resume"),
         (shown.stop, do.stop, "answers_stop"),
     ):  # fmt: skip
-        button.click(told(handler), one, None, api_name=name, concurrency_limit=None)
-    shown.delete.click(told(do.delete), [one, shown.typed], [one, shown.typed], api_name="answers_delete")
+        button.click(event_handler(handler), one, None, api_name=name, concurrency_limit=None)
+    shown.delete.click(event_handler(do.delete), [one, shown.typed], [one, shown.typed], api_name="answers_delete")
     return clock
 
 
 def _wire_result(do: Watching, shown: WatchingWidgets, dataset: gr.Dropdown, tabs: gr.Tabs) -> None:
     job = gr.State(None)
     shown.open.click(
-        told(do.open), shown.evaluation, [*shown.bar.outputs, job, dataset, tabs], show_progress="hidden",
+        event_handler(do.open), shown.evaluation, [*shown.bar.outputs, job, dataset, tabs], show_progress="hidden",
         api_name="answers_open",
     )  # fmt: skip
-    shown.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
-    shown.download.makes(told(do.as_file), [shown.evaluation, shown.kind], **QUIET)
+    shown.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    shown.download.makes(event_handler(do.as_file), [shown.evaluation, shown.kind], **QUIET)

@@ -87,7 +87,7 @@ def shown(error: Exception) -> gr.Error:
     return gr.Error(words, duration=reading_seconds(words), print_exception=False)
 
 
-def told(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., Any]:
+def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., Any]:
     """Wrap an event handler so that its errors reach the page as sentences, never as tracebacks.
 
     Args:

@@ -11,7 +11,7 @@ from core.access.quotas import Tokens
 from core.access.roles import Access, Caller, Way
 from core.settings import SPACE_DISK, Settings, on_space
 from studio.authorized_blocks import Guarded
-from studio.handlers import told
+from studio.handlers import event_handler
 
 _FORGETS = (
     "This Space has no persistent storage: runs, data sets and chats are gone when it restarts. "
@@ -106,7 +106,7 @@ def build_welcome(demo: Guarded, settings: Settings, tokens: Tokens, notice: gr.
         return [said, gr.update(visible=False), *parts, *named]
 
     shown = [notice, owner_tab, *closed, *boxes]
-    demo.load(told(greet, visitor=True), None, shown, show_progress="hidden", api_visibility="private")
+    demo.load(event_handler(greet, visitor=True), None, shown, show_progress="hidden", api_visibility="private")
 
 
 def duplicate() -> None:

@@ -15,7 +15,7 @@ from core.errors import StudioError
 from core.runs import cleanup
 from core.runs.store import RunStore
 from core.settings import Settings
-from studio.handlers import info, told
+from studio.handlers import event_handler, info
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LISTED = 200
@@ -143,7 +143,7 @@ def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> Owner
         look = gr.Button("List what would go", size="sm", elem_id="clean-look")
         sure = gr.Button("Remove these for good", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
     found, seen = gr.HTML(elem_id="clean-found", padding=False), gr.State([])
-    save.click(told(do.publish), [runs, datasets], None, api_name="publish")
-    look.click(told(do.look), [kinds, days, mib], [found, seen, sure], **QUIET)
-    sure.click(told(do.remove), [kinds, days, mib, seen], [found, seen, sure, use], **QUIET)
-    return OwnerTab(told(do.listed), [runs, datasets, use])
+    save.click(event_handler(do.publish), [runs, datasets], None, api_name="publish")
+    look.click(event_handler(do.look), [kinds, days, mib], [found, seen, sure], **QUIET)
+    sure.click(event_handler(do.remove), [kinds, days, mib, seen], [found, seen, sure, use], **QUIET)
+    return OwnerTab(event_handler(do.listed), [runs, datasets, use])

@@ -10,7 +10,7 @@ from core.hardware import gpu
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
 from core.system.jobs import Jobs
-from studio.handlers import info, told
+from studio.handlers import event_handler, info
 from studio.job_progress import cancel
 from studio.train.compare import Choice, Compare, CompareWidgets, build_compare
 from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
@@ -87,14 +87,15 @@ def _wire_beat(
     clock = gr.Timer(_EVERY_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
     drawn = [*shown.drawn, shown.samples_at, shown.samples, *done.able]
     gr.on(
-        [clock.tick, looked_at], told(do.beat, visitor=True),
+        [clock.tick, looked_at], event_handler(do.beat, visitor=True),
         [states.seen, states.listed, done.run, about.every, shown.measure, states.zoom, states.scrubbed,
          states.choice, compared.measure, states.on_all],
         [states.seen, states.listed, done.run, done.queue, *drawn, *compared.drawn],
         trigger_mode="once", **QUIET,
     )  # fmt: skip
     done.run.change(
-        told(do.opened, visitor=True), [done.run, shown.measure], [states.seen, states.zoom, *drawn, *about.label],
+        event_handler(do.opened, visitor=True), [done.run, shown.measure],
+        [states.seen, states.zoom, *drawn, *about.label],
         trigger_mode="always_last", **QUIET,
     )  # fmt: skip
     return clock
@@ -102,62 +103,74 @@ def _wire_beat(
 
 def _wire_form(do: Form, asked: FormWidgets, done: ControlWidgets, demo: gr.Blocks) -> None:
     filled = asked.in_order
-    demo.load(told(do.on_load), None, [asked.fields["model"], asked.fields["subset"]], **QUIET)
-    asked.preset.change(told(do.preset), asked.preset, [asked.reason, *filled], **QUIET)
-    asked.same.click(told(do.from_run), done.run, filled, **QUIET)
-    asked.yaml_file.upload(told(do.from_file), asked.yaml_file, filled, **QUIET)
-    asked.share.click(told(do.shared), inputs_kwargs=asked.fields, outputs=[asked.yaml, asked.command], **QUIET)
+    demo.load(event_handler(do.on_load), None, [asked.fields["model"], asked.fields["subset"]], **QUIET)
+    asked.preset.change(event_handler(do.preset), asked.preset, [asked.reason, *filled], **QUIET)
+    asked.same.click(event_handler(do.from_run), done.run, filled, **QUIET)
+    asked.yaml_file.upload(event_handler(do.from_file), asked.yaml_file, filled, **QUIET)
+    asked.share.click(
+        event_handler(do.shared), inputs_kwargs=asked.fields, outputs=[asked.yaml, asked.command], **QUIET
+    )
     for event in (asked.extent.change, *(widget.change for widget in asked.deciding)):
-        event(told(do.visible), [asked.extent, *asked.deciding], [*filled, *asked.groups], **QUIET)
+        event(event_handler(do.visible), [asked.extent, *asked.deciding], [*filled, *asked.groups], **QUIET)
 
 
 def _wire_checks(do: Checking, asked: FormWidgets) -> None:
     shown, job = asked.checking, gr.State(None)
     seen = [shown.findings, shown.memory, shown.make_fit]
-    shown.check.click(told(do.check), inputs_kwargs=asked.fields, outputs=seen, api_name="check")
-    shown.make_fit.click(told(do.make_fit), inputs_kwargs=asked.fields, outputs=asked.in_order, **QUIET).then(
-        told(do.check), inputs_kwargs=asked.fields, outputs=seen, **QUIET
+    shown.check.click(event_handler(do.check), inputs_kwargs=asked.fields, outputs=seen, api_name="check")
+    shown.make_fit.click(event_handler(do.make_fit), inputs_kwargs=asked.fields, outputs=asked.in_order, **QUIET).then(
+        event_handler(do.check), inputs_kwargs=asked.fields, outputs=seen, **QUIET
     )
     followed = [*shown.bar.outputs, job, shown.measured]
     shown.measure.click(
-        told(do.measure), inputs_kwargs=asked.fields, outputs=followed, show_progress="hidden", api_name="measure"
+        event_handler(do.measure),
+        inputs_kwargs=asked.fields,
+        outputs=followed,
+        show_progress="hidden",
+        api_name="measure",
     )
-    shown.bar.cancel.click(told(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    shown.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
 
 
 def _wire_controls(
     do: Controls, done: ControlWidgets, about: LabelWidgets, asked: FormWidgets, demo: gr.Blocks
 ) -> None:
     run, every = done.run, about.every
-    demo.load(told(do.listed, visitor=True), [run, every], run, **QUIET)
-    every.change(told(do.listed, visitor=True), [run, every], run, **QUIET)
+    demo.load(event_handler(do.listed, visitor=True), [run, every], run, **QUIET)
+    every.change(event_handler(do.listed, visitor=True), [run, every], run, **QUIET)
     asked.start.click(
-        told(do.start), inputs_kwargs={"archived": every, **asked.fields}, outputs=run, api_name="start",
+        event_handler(do.start), inputs_kwargs={"archived": every, **asked.fields}, outputs=run, api_name="start",
     )  # fmt: skip
-    done.stop.click(told(do.stop), run, None, api_name="stop", concurrency_limit=None)
-    done.kill.click(told(do.kill), run, None, api_name="kill", concurrency_limit=None)
+    done.stop.click(event_handler(do.stop), run, None, api_name="stop", concurrency_limit=None)
+    done.kill.click(event_handler(do.kill), run, None, api_name="kill", concurrency_limit=None)
     resumed = {"run_id": run, "with_form": about.with_form, **asked.fields}
-    done.resume.click(told(do.resume), inputs_kwargs=resumed, outputs=None, api_name="resume", concurrency_limit=None)
-    done.earlier.click(told(lambda run_id: do.move(run_id, -1)), run, done.queue, **QUIET)
-    done.later.click(told(lambda run_id: do.move(run_id, 1)), run, done.queue, **QUIET)
-    about.save.click(told(do.save_label), [run, *about.label, every], run, api_name="save_label")
-    about.delete.click(told(do.delete), [run, about.typed, every], run, api_name="delete")
+    done.resume.click(
+        event_handler(do.resume), inputs_kwargs=resumed, outputs=None, api_name="resume", concurrency_limit=None
+    )
+    done.earlier.click(event_handler(lambda run_id: do.move(run_id, -1)), run, done.queue, **QUIET)
+    done.later.click(event_handler(lambda run_id: do.move(run_id, 1)), run, done.queue, **QUIET)
+    about.save.click(event_handler(do.save_label), [run, *about.label, every], run, api_name="save_label")
+    about.delete.click(event_handler(do.delete), [run, about.typed, every], run, api_name="delete")
 
 
 def _wire_watch(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States) -> None:
     run, zoom = done.run, states.zoom
     for event in (zoom.change, shown.measure.change):
         event(
-            told(do.shown, visitor=True), [run, shown.measure, zoom], shown.drawn, trigger_mode="always_last", **QUIET
+            event_handler(do.shown, visitor=True),
+            [run, shown.measure, zoom],
+            shown.drawn,
+            trigger_mode="always_last",
+            **QUIET,
         )
 
     def zoomed(event: gr.EventData) -> dict[str, int] | None:
         return {"low": event.low, "high": event.high} if event.low is not None else None
 
     for chart in (shown.losses, shown.other):
-        chart.zoomed(told(zoomed, visitor=True), None, zoom, **QUIET)
-    shown.csv.makes(told(do.as_csv, visitor=True), run, **QUIET)
-    shown.report.makes(told(do.as_report, visitor=True), run, **QUIET)
+        chart.zoomed(event_handler(zoomed, visitor=True), None, zoom, **QUIET)
+    shown.csv.makes(event_handler(do.as_csv, visitor=True), run, **QUIET)
+    shown.report.makes(event_handler(do.as_report, visitor=True), run, **QUIET)
 
 
 def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States, cut: gr.State) -> None:
@@ -166,9 +179,9 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: 
     def picked(run_id: str | None, event: gr.EventData) -> tuple[Any, str]:
         return do.rows_of(run_id, event.step)
 
-    shown.losses.picked(told(picked, visitor=True), run, [shown.row, shown.step], **QUIET)
+    shown.losses.picked(event_handler(picked, visitor=True), run, [shown.row, shown.step], **QUIET)
     for event in (shown.row.change, shown.as_tokens.change):
-        event(told(do.row, visitor=True), [run, shown.row, shown.as_tokens], shown.row_shown, **QUIET)
+        event(event_handler(do.row, visitor=True), [run, shown.row, shown.as_tokens], shown.row_shown, **QUIET)
 
     def without(run_id: str | None, row: int | None) -> str:
         """Cut a run's subset again without one row."""
@@ -176,10 +189,10 @@ def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: 
         info("It is chosen in the form for the next run.", title=f"Cut {name}")
         return name
 
-    shown.exclude.click(told(without), [run, shown.row], cut, api_name="exclude")
+    shown.exclude.click(event_handler(without), [run, shown.row], cut, api_name="exclude")
     answers = [shown.samples_at, shown.samples, states.scrubbed]
-    shown.samples_at.release(told(do.scrub, visitor=True), [run, shown.samples_at], answers, **QUIET)
-    shown.read_log.click(told(do.log), run, shown.log, **QUIET)
+    shown.samples_at.release(event_handler(do.scrub, visitor=True), [run, shown.samples_at], answers, **QUIET)
+    shown.read_log.click(event_handler(do.log), run, shown.log, **QUIET)
 
 
 def _wire_compare(
@@ -191,7 +204,7 @@ def _wire_compare(
         def handle(chosen: Choice, event: gr.EventData) -> Choice:
             return change(chosen, str(event.value))
 
-        return told(handle, visitor=True)
+        return event_handler(handle, visitor=True)
 
     shown.table.sort_by(clicked(do.sort_by), choice, choice, **QUIET)
     shown.table.tick_row(clicked(do.pick), choice, choice, **QUIET)
@@ -199,12 +212,12 @@ def _wire_compare(
     def selected(event: gr.SelectData) -> bool:
         return event.index == 1
 
-    views.select(told(selected, visitor=True), None, states.on_all, **QUIET)
+    views.select(event_handler(selected, visitor=True), None, states.on_all, **QUIET)
     drawn = [choice, shown.measure, run, about.every, states.on_all]
     for event in (widget.change for widget in (choice, shown.measure, about.every, states.on_all)):
-        event(told(do.shown, visitor=True), drawn, shown.drawn, trigger_mode="always_last", **QUIET)
+        event(event_handler(do.shown, visitor=True), drawn, shown.drawn, trigger_mode="always_last", **QUIET)
 
     def opened(event: gr.EventData) -> tuple[str, Any]:
         return str(event.value), gr.update(selected="run")
 
-    shown.table.open_row(told(opened, visitor=True), None, [run, views], **QUIET)
+    shown.table.open_row(event_handler(opened, visitor=True), None, [run, views], **QUIET)

@@ -1,12 +1,11 @@
-"""The layers, read from every import; what is never to stand in the code; the README's file tree."""
+"""The layers, read from every import; what must never stand in the code; the file tree of the docs."""
 
 import ast
 import os
-import re
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
@@ -119,7 +118,7 @@ def test_core_knows_no_screen(path):
 @pytest.mark.parametrize("path", below("components/"), ids=name_of)
 def test_components_could_serve_another_app(path):
     foreign = tops(imported(path.read_text())) - sys.stdlib_module_names
-    assert foreign <= {"gradio", "pydantic", "pandas", "components"}
+    assert foreign <= {"gradio", "pydantic", "pandas", "jinja2", "markupsafe", "components"}
 
 
 @pytest.mark.parametrize("path", [p for p in below("studio/") if p.name.endswith("_tab.py")], ids=name_of)
@@ -181,73 +180,16 @@ def test_nothing_runs_foreign_code(path):
     assert dangers(path.read_text()) == []
 
 
-# The README's file tree
+# The file tree of the documentation
 
 
-def file_tree(readme: str) -> dict[str, str]:
-    """Path to phrase, from the fenced block under the heading with "file tree" in it.
-
-    A line's first word is a path, below the folder that the line is indented under.
-    """
-    heading = re.search(r"^#+ .*file tree.*$", readme, re.IGNORECASE | re.MULTILINE)
-    assert heading, "the README has no heading with 'file tree' in it"
-    block = re.search(r"^```\w*\n(.*?)^```", readme[heading.end() :], re.DOTALL | re.MULTILINE)
-    assert block, "there is no fenced block under it"
-    named: dict[str, str] = {}
-    parents: list[tuple[int, str]] = []
-    for line in block.group(1).splitlines():
-        if not line.strip():
-            continue
-        word, _, phrase = line.strip().partition(" ")
-        indent = len(line) - len(line.lstrip())
-        parents = [(depth, folder) for depth, folder in parents if depth < indent]
-        path = str(PurePosixPath(*(folder for _, folder in parents), word))
-        assert path not in named, f"{path} is named twice"
-        named[path] = phrase.strip()
-        if word.endswith("/"):
-            parents.append((indent, word))
-    return named
-
-
-def tracked() -> set[str]:
-    done = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"this is no git checkout: {done.stderr.strip()}")
-    return set(done.stdout.splitlines())
-
-
-def folders_of(files: set[str]) -> set[str]:
-    return {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
-
-
-@pytest.fixture
-def tree():
-    readme = PROJECT / "README.md"
-    if not readme.is_file():
-        pytest.skip("there is no README.md yet")
-    return file_tree(readme.read_text(encoding="utf-8"))
-
-
-def test_a_tree_is_read_flat_or_indented():
-    flat = "# The file tree\n```\napp.py   serve\ncore/x.py  a phrase\n```\n"
-    assert file_tree(flat) == {"app.py": "serve", "core/x.py": "a phrase"}
-    nested = "## File tree\n\n```text\ncore/  all\n  x.py  one\n  a/  two\n    y.py  three\nb/  four\n```\n"
-    assert list(file_tree(nested)) == ["core", "core/x.py", "core/a", "core/a/y.py", "b"]
-
-
-def test_the_readme_names_only_what_is_there(tree):
-    files = tracked()
-    assert sorted(set(tree) - files - folders_of(files)) == []
-    assert [path for path, phrase in tree.items() if not phrase] == []
-
-
-def test_the_readme_names_every_python_file_and_folder(tree):
-    """Inside the three layers every file; elsewhere a folder stands for what is in it."""
-    python = {name for name in tracked() if name.endswith(".py") and not name.startswith("tests/")}
-    python = {name for name in python if PurePosixPath(name).name not in ("__init__.py", "__main__.py")}
-    in_layers = {name for name in python if name.startswith(("core/", "components/", "studio/")) or "/" not in name}
-    expected = in_layers | folders_of(in_layers) | {name.partition("/")[0] for name in python}
-    assert sorted(expected - set(tree)) == []
+def test_file_tree_of_the_documentation_is_that_of_the_code():
+    sys.path.insert(0, str(PROJECT / "docs"))
+    try:
+        from make_architecture import PAGE, page
+    finally:
+        sys.path.pop(0)
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: make api"
 
 
 def file_of(module: str) -> Path | None:

@@ -27,8 +27,8 @@ class Row:
         take: is given the logits (vocabulary,) after each token, and returns the next one; None ends the row.
         gone: asked before every step; when true, the row is dropped.
         likeliest: is given the likeliest token instead of `take` the logits, found for all such rows at once.
-        picker, told: with them the fast decoder draws on the GPU, as `picker` would, and tells the token and its
-            log-probability; `told` returns what `take` would.
+        picker, on_token: with them the fast decoder draws on the GPU, as `picker` would, and tells the token and its
+            log-probability; `on_token` returns what `take` would.
         most: tokens that the answer has at most, so that room for them is taken at once; 0: not known.
     """
 
@@ -38,7 +38,7 @@ class Row:
     gone: Callable[[], bool] = lambda: False
     likeliest: Callable[[int], int | None] | None = None
     picker: Picker | None = None
-    told: Callable[[int, float], int | None] | None = None
+    on_token: Callable[[int, float], int | None] | None = None
     most: int = 0
 
 

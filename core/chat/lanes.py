@@ -134,7 +134,7 @@ class Lanes:
         writer = _Writer(self, lane, answer, prompt)
         return Row(
             [*prompt, *lane.begun], lane.adapter, writer.take, lambda: bool(answer.end) or writer.ends(stopped),
-            picker=writer.picker, told=writer.told, most=lane.sampling.max_new_tokens,
+            picker=writer.picker, on_token=writer.on_token, most=lane.sampling.max_new_tokens,
         )  # fmt: skip
 
     def prompt(self, lane: Lane) -> tuple[list[int], list[str]]:
@@ -193,7 +193,7 @@ class _Writer:
     def take(self, logits: torch.Tensor) -> int | None:
         return self._kept(lambda: self._taken(*self.picker.pick(logits)))
 
-    def told(self, token: int, logprob: float) -> int | None:
+    def on_token(self, token: int, logprob: float) -> int | None:
         """As `take`, when the token is picked already."""
         return self._kept(lambda: self._taken(token, logprob))
 

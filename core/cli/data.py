@@ -49,9 +49,9 @@ class DataOpen(BaseModel):
         elif path.is_dir():
             data = sources.open_folder(settings, path, told)
         elif path.is_file() or readers.kind_of(path.name):
-            data = sources.open_file(settings, path, told=told)
+            data = sources.open_file(settings, path, progress=told)
         else:
-            data = sources.open_hub(settings, self.what, self.config, self.split, self.revision, told=told)
+            data = sources.open_hub(settings, self.what, self.config, self.split, self.revision, progress=told)
         print_about(settings, data)
 
 
@@ -242,7 +242,7 @@ class DataPush(BaseModel):
     private: bool = Field(True, description="of a repository that is made")
 
     def cli_cmd(self) -> None:
-        _report(export.push(Settings().prepare(), self.subset, self.format, self.repo, self.private, told=told))
+        _report(export.push(Settings().prepare(), self.subset, self.format, self.repo, self.private, progress=told))
 
 
 class Data(BaseModel):

@@ -58,7 +58,7 @@ class Exported:
 
 
 def export(
-    settings: Settings, name: str, form: ExportFormat, kinds: list[str], told: Told = lambda share, words: None
+    settings: Settings, name: str, form: ExportFormat, kinds: list[str], progress: Told = lambda share, words: None
 ) -> Exported:
     """Write exports/<name>-<form>.zip; a reader never sees half of it.
 
@@ -67,8 +67,8 @@ def export(
     target = settings.exports_dir / f"{subset.find(settings, name).name}-{form}.zip"
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
-        done = write_folder(settings, name, form, kinds, scratch, told)
-        told(0.95, "Packing the zip")
+        done = write_folder(settings, name, form, kinds, scratch, progress)
+        progress(0.95, "Packing the zip")
         with replacing(target) as temporary:
             _zip(scratch, temporary)
     finally:
@@ -83,15 +83,17 @@ def push(
     repo: str,
     private: bool = True,
     token: str | None = None,
-    told: Told = lambda share, words: None,
+    progress: Told = lambda share, words: None,
 ) -> Exported:
     """Push a subset to a data set repository of the Hub, as Parquet with its card and recipe."""
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
-        done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, words: told(share * 0.5, words))
+        done = write_folder(
+            settings, name, form, ["parquet"], scratch, lambda share, words: progress(share * 0.5, words)
+        )
         url = hub.push(
             scratch, repo, "dataset", f"{name} from QLoRA Studio: {done.rows:,} rows", private, token,
-            lambda share, words: told(0.5 + share * 0.5, words),
+            lambda share, words: progress(0.5 + share * 0.5, words),
         )  # fmt: skip
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -99,7 +101,7 @@ def push(
 
 
 def write_folder(
-    settings: Settings, name: str, form: ExportFormat, kinds: list[str], folder: Path, told: Told
+    settings: Settings, name: str, form: ExportFormat, kinds: list[str], folder: Path, progress: Told
 ) -> Exported:
     """Write a subset's files, card and recipe into an empty folder."""
     if form not in EXPORT_FORMATS:
@@ -110,7 +112,7 @@ def write_folder(
         raise StudioError(f"No kind of file was chosen. Choose one or more of {', '.join(FILE_KINDS)}.")
     found = subset.find(settings, name)
     shape = _Shape(form)
-    told(0.05, "Looking at the rows")
+    progress(0.05, "Looking at the rows")
     for split, number, messages in subset.stream(settings, name):
         shape.look(number, messages, split)
     if not shape.rows:
@@ -119,7 +121,7 @@ def write_folder(
     done = Exported("", shape.rows, shape.not_written)
     splits = [split for split in (TRAIN, HELD_OUT) if shape.of_split[split]]
     for place, kind in enumerate(kinds):
-        told(0.1 + 0.8 * place / len(kinds), f"Writing {FILE_LABELS[kind]}")
+        progress(0.1 + 0.8 * place / len(kinds), f"Writing {FILE_LABELS[kind]}")
         for split in splits:
             rows = (shape.row(messages) for at, row, messages in subset.stream(settings, name)
                     if at == split and row not in shape.refused)  # fmt: skip

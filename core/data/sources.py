@@ -36,17 +36,17 @@ def _quiet(share: float, words: str) -> None:
 
 
 def _opened(
-    settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], told: Told, notes: Sequence[str] = ()
+    settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], progress: Told, notes: Sequence[str] = ()
 ) -> Dataset:
     data = ingest(settings, source, rows, notes)
     parse_rows.derive(
-        settings, data, data.detected, lambda share: told(_INGEST_SHARE * (1 + share), "Reading the conversations")
+        settings, data, data.detected, lambda share: progress(_INGEST_SHARE * (1 + share), "Reading the conversations")
     )
     return data
 
 
-def _reading(told: Told) -> Callable[[float], None]:
-    return lambda share: told(_INGEST_SHARE * share, "Reading the file")
+def _reading(progress: Told) -> Callable[[float], None]:
+    return lambda share: progress(_INGEST_SHARE * share, "Reading the file")
 
 
 def open_bundled(settings: Settings) -> Dataset:
@@ -58,12 +58,12 @@ def open_bundled(settings: Settings) -> Dataset:
     return _opened(settings, source, rows, _quiet)
 
 
-def open_file(settings: Settings, path: Path, name: str | None = None, told: Told = _quiet) -> Dataset:
+def open_file(settings: Settings, path: Path, name: str | None = None, progress: Told = _quiet) -> Dataset:
     """A file in one of the known kinds; all its rows go to the train split.
 
     Args:
         name: what the user calls the file, when `path` is a temporary copy.
-        told: progress, as a share of the whole and words.
+        progress: as a share of the whole and words.
 
     Raises:
         StudioError: the file cannot be read, is empty, or holds no text.
@@ -76,8 +76,8 @@ def open_file(settings: Settings, path: Path, name: str | None = None, told: Tol
     except OSError as error:
         raise StudioError(f"The file {name!r} cannot be read ({error.strerror}). Check who may read it.") from error
     notes: list[str] = []
-    rows = ((_split_of(read.split), read) for read in read_rows(path, name, _reading(told), notes.append))
-    return _opened(settings, source, rows, told, notes)
+    rows = ((_split_of(read.split), read) for read in read_rows(path, name, _reading(progress), notes.append))
+    return _opened(settings, source, rows, progress, notes)
 
 
 def _split_of(name: str | None) -> str:
@@ -95,7 +95,7 @@ def is_saved(path: Path) -> bool:
     return any((path / sign).is_file() for sign in _SAVED_SIGNS)
 
 
-def open_folder(settings: Settings, path: Path, told: Told = _quiet) -> Dataset:
+def open_folder(settings: Settings, path: Path, progress: Told = _quiet) -> Dataset:
     """A folder that `datasets` wrote with save_to_disk, its splits like the Hub's.
 
     Raises StudioError when it is no such folder.
@@ -106,7 +106,7 @@ def open_folder(settings: Settings, path: Path, told: Told = _quiet) -> Dataset:
     key = hashlib.sha256("".join(f"{p.relative_to(path)}{sha256_of(p)}" for p in files).encode()).hexdigest()
     source = Source(kind="folder", name=path.resolve().name, key=key)
     notes: list[str] = []
-    return _opened(settings, source, _rows_of(columnar.load_saved(path), told, notes), told, notes)
+    return _opened(settings, source, _rows_of(columnar.load_saved(path), progress, notes), progress, notes)
 
 
 def hub_id(name: str) -> str:
@@ -123,7 +123,7 @@ def open_hub(
     split: str | None = None,
     revision: str | None = None,
     token: str | None = None,
-    told: Told = _quiet,
+    progress: Told = _quiet,
 ) -> Dataset:
     """A data set of the Hub, pinned to the commit that `revision` (default: main) stands for now.
 
@@ -136,7 +136,7 @@ def open_hub(
         StudioError: no such data set, configuration, split or revision, no access, no network, or no text in it.
     """
     name = hub_id(name)
-    told(0, "Asking the Hub")
+    progress(0, "Asking the Hub")
     with client.explained("data set", name):
         from huggingface_hub import HfApi
 
@@ -156,10 +156,10 @@ def open_hub(
     )
     if found := present(settings, source):
         return found
-    told(0, "Downloading")
+    progress(0, "Downloading")
     notes: list[str] = []
     with client.explained("data set", name):
-        return _opened(settings, source, _rows_of(_downloaded(source, token or None), told, notes), told, notes)
+        return _opened(settings, source, _rows_of(_downloaded(source, token or None), progress, notes), progress, notes)
 
 
 def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
     return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
 
 
-def _rows_of(splits: dict[str, Any], told: Told, notes: list[str]) -> Iterator[tuple[str, Read]]:
+def _rows_of(splits: dict[str, Any], progress: Told, notes: list[str]) -> Iterator[tuple[str, Read]]:
     """Yield the rows of several splits, as train and held-out ones; an only split is there to be trained on."""
     converter = columnar.Converter()
     total = sum(table.num_rows for table in splits.values()) or 1
@@ -184,6 +184,6 @@ def _rows_of(splits: dict[str, Any], told: Told, notes: list[str]) -> Iterator[t
         for row in table:
             number += 1
             if number % 1000 == 0:
-                told(_INGEST_SHARE * number / total, "Reading the rows")
+                progress(_INGEST_SHARE * number / total, "Reading the rows")
             yield split, converter.row(number, row)
     notes += converter.notes()

@@ -11,17 +11,17 @@ from core.settings import Settings
 Told = Callable[[float, str], None]
 
 
-def read_as(settings: Settings, data: Dataset, reading: Reading, told: Told) -> parse_rows.Derived:
-    return parse_rows.derive(settings, data, reading, lambda share: told(share, "Reading the conversations"))
+def read_as(settings: Settings, data: Dataset, reading: Reading, progress: Told) -> parse_rows.Derived:
+    return parse_rows.derive(settings, data, reading, lambda share: progress(share, "Reading the conversations"))
 
 
-def count_tokens(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens, told: Told) -> str:
+def count_tokens(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens, progress: Told) -> str:
     """Returns the path of the counts."""
-    told(0, "Loading the tokenizer")
-    return str(lengths.count(settings, data, reading, tokens, lambda share: told(share, "Counting tokens")))
+    progress(0, "Loading the tokenizer")
+    return str(lengths.count(settings, data, reading, tokens, lambda share: progress(share, "Counting tokens")))
 
 
-def find_near(settings: Settings, data: Dataset, reading: Reading, told: Told) -> str:
+def find_near(settings: Settings, data: Dataset, reading: Reading, progress: Told) -> str:
     """Returns the path of the near duplicates."""
-    told(0, "Sketching the rows")
-    return str(near_duplicates.find(settings, data, reading, lambda share: told(share * 0.9, "Sketching the rows")))
+    progress(0, "Sketching the rows")
+    return str(near_duplicates.find(settings, data, reading, lambda share: progress(share * 0.9, "Sketching the rows")))

@@ -68,7 +68,7 @@ class Answering:
     most_rows: int = 0
     refused: list[Line] = field(default_factory=list)
 
-    def tasks(self, known: Iterable[tuple[int, int]], told: Callable[[int], None] = lambda at: None) -> list[Task]:
+    def tasks(self, known: Iterable[tuple[int, int]], progress: Callable[[int], None] = lambda at: None) -> list[Task]:
         """What is still to be answered, the longest prompts first; what cannot be asked stands in `refused`.
 
         Args:
@@ -76,7 +76,7 @@ class Answering:
         """
         known, found = set(known), []
         for number, prompt in enumerate(self.prompts):
-            told(number)
+            progress(number)
             lengths: dict[str, int | str] = {}  # lanes of one template have the same prompt
             for lane, asked in enumerate(self.asked):
                 if (number, lane) in known:
@@ -181,7 +181,7 @@ class Answering:
         picker = Picker(lane.sampling, ids)
         return Row(
             ids, lane.adapter, lambda logits: take(picker.pick(logits)[0]), picker=picker,
-            told=lambda token, _: take(token), most=lane.sampling.max_new_tokens,
+            on_token=lambda token, _: take(token), most=lane.sampling.max_new_tokens,
         )  # fmt: skip
 
 

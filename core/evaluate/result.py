@@ -29,7 +29,7 @@ def _quiet(share: float, words: str) -> None:
     pass
 
 
-def rows(store: EvaluationStore, evaluation: Evaluation, told: Told = _quiet) -> Iterator[dict[str, Any]]:
+def rows(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet) -> Iterator[dict[str, Any]]:
     """Every prompt that each lane has answered, in the order of the prompts.
 
     Raises StudioError when there is none yet.
@@ -40,7 +40,7 @@ def rows(store: EvaluationStore, evaluation: Evaluation, told: Told = _quiet) ->
     titles, precision = evaluation.lane_titles(store.runs), evaluation.saved_state().precision
     for at, number in enumerate(sorted(answers.whole)):
         if at % 100 == 0:
-            told(at / len(answers.whole), "Collecting the answers")
+            progress(at / len(answers.whole), "Collecting the answers")
         prompt, found = prompts[number], answers.of(number)
         yield {
             "messages": [*prompt.messages, {"role": "assistant", "content": found[-1]["text"]}],
@@ -69,7 +69,7 @@ def name_of(evaluation: Evaluation) -> str:
     return f"answers-{evaluation.id}" + (f"-{whole}-of-{total}" if whole < total else "")
 
 
-def write(store: EvaluationStore, evaluation: Evaluation, kind: str, told: Told = _quiet) -> Path:
+def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: Told = _quiet) -> Path:
     """The result so far as a file in exports/; a reader never sees half of it.
 
     Raises StudioError for a kind of file that there is not, or when there is no answer yet.
@@ -78,21 +78,21 @@ def write(store: EvaluationStore, evaluation: Evaluation, kind: str, told: Told 
         raise StudioError(f"There is no kind of file {kind!r}. Expected one of {', '.join(FILE_KINDS)}.")
     target = store.settings.exports_dir / f"{name_of(evaluation)}.{kind}"
     with tempfile.TemporaryDirectory(prefix=".export-", dir=store.settings.exports_dir) as scratch:
-        written = export.write_rows(Path(scratch), "answers", kind, rows(store, evaluation, told))
+        written = export.write_rows(Path(scratch), "answers", kind, rows(store, evaluation, progress))
         with replacing(target) as temporary:
             written.replace(temporary)
     return target
 
 
-def as_dataset(store: EvaluationStore, evaluation: Evaluation, told: Told = _quiet) -> Dataset:
+def as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet) -> Dataset:
     """The result so far, opened as a data set; found again when it was opened before."""
     name = f"{name_of(evaluation)}.jsonl"
     with tempfile.TemporaryDirectory(prefix=".answers-", dir=store.settings.exports_dir) as scratch:
         path = Path(scratch) / name
         with path.open("w", encoding="utf-8", newline="\n") as stream:
-            for row in rows(store, evaluation, lambda share, words: told(share * 0.4, words)):
+            for row in rows(store, evaluation, lambda share, words: progress(share * 0.4, words)):
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return sources.open_file(store.settings, path, name, lambda share, words: told(0.4 + share * 0.6, words))
+        return sources.open_file(store.settings, path, name, lambda share, words: progress(0.4 + share * 0.6, words))
 
 
 def figures(tally: Tally) -> dict[str, str]:

@@ -15,7 +15,7 @@ def push(
     message: str,
     private: bool = True,
     token: str | None = None,
-    told: Callable[[float, str], None] = lambda share, words: None,
+    progress: Callable[[float, str], None] = lambda share, words: None,
 ) -> str:
     """Upload a folder as one commit, to a repository that is made when there is none.
 
@@ -38,11 +38,11 @@ def push(
     size = sum(path.stat().st_size for path in files) / 2**20
     with client.explained(what, repo, client.WRITE_TOKEN_ADVICE):
         api = HfApi(token=token or None)
-        told(0.05, "Asking the Hub who you are")
+        progress(0.05, "Asking the Hub who you are")
         api.whoami()
-        told(0.1, f"Making {repo}, unless it is there")
+        progress(0.1, f"Making {repo}, unless it is there")
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
-        told(0.2, f"Uploading {len(files)} files, {size:.1f} MB")
+        progress(0.2, f"Uploading {len(files)} files, {size:.1f} MB")
         done = api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, commit_message=message)
-    told(1.0, "Uploaded")
+    progress(1.0, "Uploaded")
     return str(done.commit_url)

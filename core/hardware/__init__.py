@@ -1,0 +1,1 @@
+"""Facts about the processor and the GPUs of this machine."""

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: names, and failures as sentences."""

@@ -63,7 +63,7 @@ class Jobs:
         self, kind: str, title: str, work: Callable[..., Any], *arguments: Any, limits: Limits | None = None,
         **named: Any,
     ) -> Job:  # fmt: skip
-        """Run `work(*arguments, **named, told=…)` in a process of its own; `told` takes a share and words.
+        """Run `work(*arguments, **named, progress=…)` in a process of its own; `progress` takes a share and words.
 
         A job of the same kind that is still running is returned instead.
 
@@ -165,7 +165,7 @@ def _run(
     try:
         if limits:
             limits.apply()
-        pipe.send(("done", work(*arguments, **named, told=told)))
+        pipe.send(("done", work(*arguments, **named, progress=told)))
     except StudioError as error:
         pipe.send(("failed", str(error)))
     except ValidationError as error:

@@ -29,7 +29,7 @@ class Measured:
     on_gpu: bool
 
 
-def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str], None]) -> Measured:
+def measure(settings: Settings, config: QLoRAConfig, progress: Callable[[float, str], None]) -> Measured:
     """Runs in a process of its own (core.system.jobs); nothing of it is kept."""
     os.environ.update(gpu.only(0))
 
@@ -49,7 +49,7 @@ def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str]
             update={"report_to": "none", "eval_rows": 0, "sample_prompts": "", "keep_best": False}
         )
         try:
-            told(0.1, "Loading the model and the rows")
+            progress(0.1, "Loading the model and the rows")
             trainer, _, about = prepare(settings, quick, run, EventWriter(run.events_file))
             rows = sorted(trainer.train_dataset, key=lambda row: len(row["input_ids"]), reverse=True)
             passes, size = config.gradient_accumulation, config.rows_per_gpu  # on one GPU, what each would take
@@ -58,7 +58,7 @@ def measure(settings: Settings, config: QLoRAConfig, told: Callable[[float, str]
             trainer.create_optimizer()
             seconds = []
             for step in range(_STEPS):
-                told(0.5 + 0.25 * step, f"Step {step + 1} of {_STEPS}, on the longest rows")
+                progress(0.5 + 0.25 * step, f"Step {step + 1} of {_STEPS}, on the longest rows")
                 began = time.monotonic()
                 for batch in batches:
                     inputs = trainer._prepare_inputs(trainer.collate(batch))

@@ -230,7 +230,7 @@ def told(ids, adapter, tokens, sampling):
         said.append(token)
         return token if len(said) < tokens else None
 
-    return Row(ids, adapter, lambda logits: 1 / 0, picker=Picker(sampling, ids), told=keep, most=tokens), said
+    return Row(ids, adapter, lambda logits: 1 / 0, picker=Picker(sampling, ids), on_token=keep, most=tokens), said
 
 
 def test_drawn_rows_are_the_same_for_the_same_seed_whoever_is_beside_them(adapters):

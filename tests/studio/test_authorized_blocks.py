@@ -9,7 +9,7 @@ import pytest
 from core.access.roles import Access, Caller, Role, Way
 from core.errors import StudioError
 from studio.authorized_blocks import Guarded, Remembered, refuse_half_an_event, refuse_urls
-from studio.handlers import told
+from studio.handlers import event_handler
 
 OWNER, VISITOR = Caller(Role.OWNER, "user keeper"), Caller(Role.VISITOR, "browser a")
 OTHER, NOBODY = Caller(Role.VISITOR, "browser b"), Caller(Role.NOBODY, "")
@@ -35,12 +35,12 @@ def test_a_function_that_nobody_decided_about_is_closed_to_everybody(blocks):
 
 
 def test_the_owner_s_is_the_owner_s_and_what_is_open_is_open(blocks):
-    blocks.permit(function(told(handler)), OWNER, "s")
-    blocks.permit(function(told(handler, visitor=True)), VISITOR, "t")
+    blocks.permit(function(event_handler(handler)), OWNER, "s")
+    blocks.permit(function(event_handler(handler, visitor=True)), VISITOR, "t")
     with pytest.raises(StudioError, match="That is the owner's"):
-        blocks.permit(function(told(handler)), VISITOR, "t")
+        blocks.permit(function(event_handler(handler)), VISITOR, "t")
     with pytest.raises(StudioError, match="closed"):
-        blocks.permit(function(told(handler, visitor=True)), NOBODY, "t")
+        blocks.permit(function(event_handler(handler, visitor=True)), NOBODY, "t")
 
 
 def test_a_session_is_its_first_caller_s(blocks):
@@ -52,7 +52,7 @@ def test_a_session_is_its_first_caller_s(blocks):
         assert not blocks.owns(name, VISITOR), "no name of a session, and not remembered"
     assert list(blocks.sessions) == ["s"]
     with pytest.raises(StudioError, match="another browser's"):
-        blocks.permit(function(told(handler, visitor=True)), OTHER, "s")
+        blocks.permit(function(event_handler(handler, visitor=True)), OTHER, "s")
 
 
 def test_a_browser_takes_its_sessions_and_files_along_when_somebody_signs_in_there(blocks, tmp_path):
@@ -65,7 +65,7 @@ def test_a_browser_takes_its_sessions_and_files_along_when_somebody_signs_in_the
         assert not blocks.owns(session, VISITOR), "who signs out leaves it behind"
         for event, caller, may in (("unload", VISITOR, True), ("unload", OTHER, False), ("click", VISITOR, False)):
             with contextlib.nullcontext() if may else pytest.raises(StudioError, match="another browser's"):
-                blocks.permit(function(told(handler, visitor=True), event), caller, session)
+                blocks.permit(function(event_handler(handler, visitor=True), event), caller, session)
         assert blocks.may_fetch(str(tmp_path / "a.csv"), who)
     assert not blocks.may_fetch(str(tmp_path / "a.csv"), Caller(Role.VISITOR, "user x", "browser b"))
 
@@ -102,13 +102,13 @@ def chosen(event: gr.SelectData):
 def test_an_event_that_says_half_is_refused(data):
     event = gr.EventData(None, data)
     with pytest.raises(StudioError, match="does not say what a SelectData says"):
-        refuse_half_an_event(function(told(chosen)), event)
-    refuse_half_an_event(function(told(handler)), event)
+        refuse_half_an_event(function(event_handler(chosen)), event)
+    refuse_half_an_event(function(event_handler(handler)), event)
 
 
 def test_a_whole_event_or_none_is_let_through():
-    refuse_half_an_event(function(told(chosen)), None)
-    refuse_half_an_event(function(told(chosen)), gr.EventData(None, {"index": 1, "value": "a"}))
+    refuse_half_an_event(function(event_handler(chosen)), None)
+    refuse_half_an_event(function(event_handler(chosen)), gr.EventData(None, {"index": 1, "value": "a"}))
 
 
 def test_only_the_newest_are_remembered(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from studio.handlers import inert, info, reading_seconds, told, warn
+from studio.handlers import event_handler, inert, info, reading_seconds, warn
 
 
 def studio_error():
@@ -28,7 +28,7 @@ def own_error():
 
 
 def plainly(raising):
-    return told(raising)
+    return event_handler(raising)
 
 
 def streaming(raising):
@@ -37,7 +37,7 @@ def streaming(raising):
         raising()
 
     def run():
-        stream = told(handler)()
+        stream = event_handler(handler)()
         assert next(stream) == "first"
         next(stream)
 
@@ -95,7 +95,7 @@ def test_a_value_of_another_type_is_told_by_its_name(values, words, capsys):
         return "".join(names)[0] + names[count - 1 :][0].upper() * (count + 1)
 
     with pytest.raises(gr.Error) as raised:
-        told(handler)(*values)
+        event_handler(handler)(*values)
     assert words in html.unescape(raised.value.message)
     assert "Traceback" not in capsys.readouterr().err
 
@@ -105,7 +105,7 @@ def test_values_of_the_right_types_leave_a_defect_one(capsys):
         return names[9]
 
     with pytest.raises(gr.Error, match="in the studio itself: IndexError"):
-        told(handler)(["a"])
+        event_handler(handler)(["a"])
     assert "IndexError" in capsys.readouterr().err
 
 
@@ -117,12 +117,12 @@ def test_what_goes_well_is_passed_through():
     def stream(a: int):
         yield from range(a)
 
-    assert told(plain)(1, None, b=2, c=3) == 6
-    assert list(told(stream)(3)) == [0, 1, 2]
+    assert event_handler(plain)(1, None, b=2, c=3) == 6
+    assert list(event_handler(stream)(3)) == [0, 1, 2]
     # Gradio reads both: annotations say where the request goes, a generator is streamed
-    assert inspect.signature(told(plain)) == inspect.signature(plain)
-    assert inspect.isgeneratorfunction(told(stream))
-    assert not inspect.isgeneratorfunction(told(plain))
+    assert inspect.signature(event_handler(plain)) == inspect.signature(plain)
+    assert inspect.isgeneratorfunction(event_handler(stream))
+    assert not inspect.isgeneratorfunction(event_handler(plain))
 
 
 def test_leaving_a_stream_closes_the_handler():
@@ -134,7 +134,7 @@ def test_leaving_a_stream_closes_the_handler():
         finally:
             closed.append(True)
 
-    running = told(stream)()
+    running = event_handler(stream)()
     next(running)
     running.close()
     assert closed == [True]
@@ -160,7 +160,7 @@ def test_a_toast_stays_as_long_as_it_takes_to_read(monkeypatch):
     for words, seconds in ((1, 6.5), (30, 21), (1000, 60)):
         assert reading_seconds("word " * words) == seconds
         with pytest.raises(gr.Error) as raised:
-            told(lambda words=words: _refuse("word " * words))()
+            event_handler(lambda words=words: _refuse("word " * words))()
         assert raised.value.duration == seconds
     said = {}
     for kind, toast in (("Info", info), ("Warning", warn)):

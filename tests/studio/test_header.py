@@ -8,7 +8,7 @@ from core.access.roles import STUDIO, Access, Caller, Role, Way, acting
 from core.settings import Settings
 from studio import header
 from studio.authorized_blocks import Guarded
-from studio.handlers import told
+from studio.handlers import event_handler
 
 SPACE = Access(Way.SPACE, "<b>keeper</b>", oauth=True)
 
@@ -66,11 +66,11 @@ def test_a_disk_that_forgets_is_told_of(tmp_path, monkeypatch, kept):
 def test_controls_whose_every_press_is_the_owner_s_are_closed():
     with Guarded(Access(Way.SPACE, "keeper")) as demo:
         mine, both, open_one, filled = gr.Button("a"), gr.Button("b"), gr.Button("c"), gr.Textbox()
-        mine.click(told(lambda: 1), None, filled)
-        both.click(told(lambda: 1), None, filled)
-        both.click(told(lambda: 1, visitor=True), None, filled)
-        open_one.click(told(lambda: 1, visitor=True), None, filled)
-        filled.change(told(lambda: 1), None, None)
+        mine.click(event_handler(lambda: 1), None, filled)
+        both.click(event_handler(lambda: 1), None, filled)
+        both.click(event_handler(lambda: 1, visitor=True), None, filled)
+        open_one.click(event_handler(lambda: 1, visitor=True), None, filled)
+        filled.change(event_handler(lambda: 1), None, None)
     assert header.closed_to_visitors(demo) == [mine]
 
 
@@ -82,9 +82,9 @@ def test_boxes_with_nothing_for_a_visitor_are_named_the_owner_s():
             gr.Textbox()
         with gr.Accordion("both"):
             yours = gr.Button("b")
-            gr.Button("c").click(told(lambda: 1), None, filled)
+            gr.Button("c").click(event_handler(lambda: 1), None, filled)
         with gr.Accordion("only read"):
             gr.HTML("words")
-        mine.click(told(lambda: 1), None, filled)
-        yours.click(told(lambda: 1, visitor=True), None, filled)
+        mine.click(event_handler(lambda: 1), None, filled)
+        yours.click(event_handler(lambda: 1, visitor=True), None, filled)
     assert header.boxes_of_the_owner(demo) == [box]

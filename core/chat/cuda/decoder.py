@@ -39,7 +39,7 @@ class _Seat:
     @property
     def draws(self) -> bool:
         """Whether its tokens are picked without asking it."""
-        return bool(self.row.likeliest or self.row.told)
+        return bool(self.row.likeliest or self.row.on_token)
 
 
 class FastDecoder:
@@ -181,8 +181,8 @@ class FastDecoder:
             given = None
         elif row.likeliest:
             given = row.likeliest(token)
-        elif row.told:
-            given = row.told(token, logprob)
+        elif row.on_token:
+            given = row.on_token(token, logprob)
         else:
             given = row.take(logits)
             if given is not None:

@@ -14,37 +14,37 @@ from core.system.jobs import Jobs
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def adding(one: int, other: int, told) -> int:
-    told(0.5, "Half way")
+def adding(one: int, other: int, progress) -> int:
+    progress(0.5, "Half way")
     return one + other
 
 
-def failing(told) -> None:
+def failing(progress) -> None:
     raise StudioError("There is no more tea. Brew some.")
 
 
-def breaking(told) -> None:
+def breaking(progress) -> None:
     raise KeyError("secret detail")
 
 
-def dying(told) -> None:
+def dying(progress) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def talking(told) -> int:
+def talking(progress) -> int:
     """More words than a pipe holds, said without a pause."""
     for i in range(200):
-        told(i / 200, "x" * 5000)
+        progress(i / 200, "x" * 5000)
         time.sleep(0.001)
     return 7
 
 
-def waiting(path: str, told) -> None:
+def waiting(path: str, progress) -> None:
     """Starts a process of its own, writes both numbers, and waits for the end of the world."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     with open(path, "w") as stream:
         stream.write(f"{os.getpid()} {child.pid}")
-    told(0.3, "Waiting")
+    progress(0.3, "Waiting")
     child.wait()
 
 

@@ -1,0 +1,89 @@
+"""Connect event handlers to components by name.
+
+A handler takes its inputs as keyword arguments and returns `{name: value}`. `connect` turns both into Gradio's
+components, so no handler and no test depends on the order of a list:
+
+    def count(text: str) -> dict[str, Any]:
+        return {"words": len(text.split())}
+
+    connect(box.change, count, inputs={"text": box}, outputs={"words": number, "status": label})
+
+An output that the handler leaves out keeps what it shows.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from studio.handlers import event_handler
+
+Named = Mapping[str, Block]
+
+
+def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
+    """Return a handler whose `{name: value}` results become one value per component, in the order of `outputs`.
+
+    Args:
+        handler: a function or generator function; None stands for an empty result.
+        outputs: components by the names that the handler may return.
+
+    Raises:
+        KeyError: when called, if the handler returns a name that is not in `outputs`.
+    """
+
+    def values(result: Mapping[str, Any] | None) -> Any:
+        result = result or {}
+        if unknown := set(result) - set(outputs):
+            raise KeyError(f"{handler.__qualname__} returns {sorted(unknown)}, which are none of {sorted(outputs)}")
+        made = [result.get(name, gr.skip()) for name in outputs]
+        return made[0] if len(made) == 1 else made or None
+
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def stream(*args: Any, **kwargs: Any) -> Any:
+            for result in handler(*args, **kwargs):
+                yield values(result)
+
+        return stream
+
+    @functools.wraps(handler)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return values(handler(*args, **kwargs))
+
+    return call
+
+
+def connect(
+    event: Callable[..., Any],
+    handler: Callable[..., Any],
+    inputs: Named | None = None,
+    outputs: Named | None = None,
+    visitor: bool = False,
+    **options: Any,
+) -> Any:
+    """Connect a handler to an event by the names of its inputs and outputs.
+
+    Args:
+        event: an event of a component, such as `button.click`, or `functools.partial(gr.on, [event, event])`.
+        handler: takes each input as a keyword argument, and a `gr.Request` or `gr.EventData` where it asks for one by
+            annotation; returns or yields `{name: value}`.
+        inputs: components by the handler's parameter names.
+        outputs: components by the names that the handler may return.
+        visitor: whether visitors may call it; the owner always may.
+        options: passed on to the event, such as `api_name` or `show_progress`.
+
+    Returns:
+        Gradio's dependency, whose `then` and `success` are events again.
+    """
+    outputs = outputs or {}
+    return event(
+        event_handler(by_name(handler, outputs), visitor=visitor),
+        inputs_kwargs=dict(inputs or {}),
+        outputs=list(outputs.values()) or None,
+        **options,
+    )

@@ -1,0 +1,46 @@
+"""Inputs and outputs pass by name, whatever their order."""
+
+import gradio as gr
+import pytest
+
+from studio.wiring import by_name, connect
+
+
+def test_by_name_result_becomes_values_in_order_of_outputs():
+    outputs = {"a": gr.Textbox(), "b": gr.Number(), "c": gr.Textbox()}
+    assert by_name(lambda: {"c": "x", "a": 1}, outputs)() == [1, gr.skip(), "x"]
+    assert by_name(lambda: None, outputs)() == [gr.skip()] * 3
+
+
+def test_by_name_single_output_is_the_value_itself():
+    assert by_name(lambda: {"a": 1}, {"a": gr.Textbox()})() == 1
+
+
+def test_by_name_generator_yields_each_result():
+    def handler():
+        yield {"a": 1}
+        yield {"b": 2}
+
+    assert list(by_name(handler, {"a": gr.Number(), "b": gr.Number()})()) == [[1, gr.skip()], [gr.skip(), 2]]
+
+
+def test_by_name_unknown_name_raises_with_the_known_ones():
+    with pytest.raises(KeyError, match=r"returns \['z'\], which are none of \['a'\]"):
+        by_name(lambda: {"z": 1}, {"a": gr.Number()})()
+
+
+def test_connect_passes_components_by_name_and_marks_who_may_call():
+    with gr.Blocks() as demo:
+        box, button, number = gr.Textbox(), gr.Button(), gr.Number()
+        connect(button.click, lambda text: {"n": len(text)}, {"text": box}, {"n": number}, visitor=True)
+    function = next(iter(demo.fns.values()))
+    assert function.fn.for_visitors
+    assert function.fn(text="four") == 4
+    assert [block._id for block in function.outputs] == [number._id]
+
+
+def test_connect_handler_without_outputs_returns_nothing():
+    with gr.Blocks() as demo:
+        button = gr.Button()
+        connect(button.click, lambda: None)
+    assert next(iter(demo.fns.values())).fn() is None
