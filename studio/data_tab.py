@@ -116,7 +116,8 @@ def _wire_opening(do: Opening, at_top: OpeningWidgets, job: gr.State, demo: gr.B
     followed = [*at_top.bar.outputs, job]
     demo.load(event_handler(do.on_load, visitor=True), None, [at_top.dataset, at_top.folder], **QUIET)
     demo.load(event_handler(do.reattach), None, [*followed, at_top.dataset], **QUIET)
-    opened = {"outputs": [*followed, at_top.dataset], "show_progress": "hidden"}
+    # Whoever opens a large file must not keep others from opening theirs; `Opening` bounds how many are read at once.
+    opened = {"outputs": [*followed, at_top.dataset], "show_progress": "hidden", "concurrency_limit": None}
     at_top.upload.upload(event_handler(do.open_file), at_top.upload, **opened, api_name="open_file")
     at_top.open_hub.click(event_handler(do.open_hub), inputs_kwargs=at_top.hub, **opened, api_name="open_hub")
     at_top.open_folder.click(event_handler(do.open_folder), at_top.folder, **opened, api_name="open_folder")

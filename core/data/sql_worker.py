@@ -89,29 +89,46 @@ def check(base: Any, sql: str) -> None:
         raise Refused(f"this is not SQL that DuckDB reads: {_first_line(found.get('error_message', ''))}")
     if len(found["statements"]) != 1:
         raise Refused("only one statement is run")
-    _walk(found["statements"][0], frozenset({"rows"}))
+    _walk(found["statements"][0], frozenset({"rows"}), _own_tables(base))
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise Refused("only one SELECT is run")
 
 
-def _walk(node: Any, tables: frozenset[str]) -> None:
+def _own_tables(base: Any) -> frozenset[str]:
+    """Return the names of DuckDB's own tables and views, in lower case."""
+    found = base.execute(
+        "SELECT view_name FROM duckdb_views() WHERE internal "
+        "UNION SELECT table_name FROM duckdb_tables() WHERE internal"
+    )
+    return frozenset(name.lower() for (name,) in found.fetchall())
+
+
+def _walk(node: Any, tables: frozenset[str], reserved: frozenset[str]) -> None:
     """Check a part of the syntax tree.
+
+    A table of WITH exists behind its definition only. Inside, and before it, DuckDB takes the same name for one of its
+    own tables, so that a statement could read the catalogue and the settings under it.
 
     Args:
         tables: the names, in lower case, that are tables where this part stands.
+        reserved: the names of DuckDB's own tables, which no table of WITH may have.
     """
     if isinstance(node, list):
         for item in node:
-            _walk(item, tables)
+            _walk(item, tables, reserved)
         return
     if not isinstance(node, dict):
         return
-    own = [entry["key"].lower() for entry in (node.get("cte_map") or {}).get("map", [])]
-    own += [node["cte_name"].lower()] if isinstance(node.get("cte_name"), str) else []
-    if strange := [name for name in own if not re.fullmatch(r"\w+", name)]:
-        raise Refused(f"a table of WITH is called {strange[0]!r}; use letters, digits and underscores")
-    tables |= set(own)
+    for entry in (node.get("cte_map") or {}).get("map", []):
+        _walk(entry["value"], tables, reserved)
+        tables |= {_with_name(entry["key"], reserved)}
+    if isinstance(node.get("cte_name"), str):
+        # Of a recursive table, `left` is its first rows; of another one, `query` is its definition.
+        for part in ("left", "query"):
+            _walk(node.get(part), tables, reserved)
+        tables |= {_with_name(node["cte_name"], reserved)}
+        node = {key: value for key, value in node.items() if key not in ("left", "query")}
     kind = node.get("type")
     if kind == "SHOW_REF":
         raise Refused("DESCRIBE, SHOW and SUMMARIZE are not run")
@@ -122,8 +139,21 @@ def _walk(node: Any, tables: frozenset[str]) -> None:
     if node.get("class") == "FUNCTION" and _REFUSED.fullmatch(node["function_name"].lower()):
         raise Refused(f"the function {node['function_name']!r} is not allowed")
     for key, value in node.items():
-        if key != "value" or isinstance(value, (list, dict)):
-            _walk(value, tables)
+        if key != "cte_map" and (key != "value" or isinstance(value, (list, dict))):
+            _walk(value, tables, reserved)
+
+
+def _with_name(name: str, reserved: frozenset[str]) -> str:
+    """Return the name of a table of WITH in lower case.
+
+    Raises:
+        Refused: it is not a plain word, or the name of one of DuckDB's own tables.
+    """
+    if not re.fullmatch(r"\w+", name):
+        raise Refused(f"a table of WITH is called {name!r}; use letters, digits and underscores")
+    if name.lower() in reserved:
+        raise Refused(f"a table of WITH is called {name!r}, like a table of DuckDB's own; call it differently")
+    return name.lower()
 
 
 def _check_table(node: dict[str, Any], tables: frozenset[str]) -> None:

@@ -92,9 +92,13 @@ class Jobs:
         return self._jobs.get(number or 0)
 
     def running(self, kind: str) -> Job | None:
-        """The newest running job whose kind is `kind` or begins with it and a slash."""
-        found = [j for j in self._jobs.values() if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
+        """Return the newest running job whose kind is `kind` or begins with it and a slash."""
+        found = self.all_running(kind)
         return found[-1] if found else None
+
+    def all_running(self, kind: str) -> list[Job]:
+        """Return the running jobs whose kind is `kind` or begins with it and a slash, the oldest first."""
+        return [j for j in self._jobs.values() if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
 
     def cancel(self, job: Job) -> None:
         """Kill the job's process and all that it started."""

@@ -18,6 +18,7 @@ from core.system.process_limits import Limits
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
+MAX_OPENINGS = 8  # files that are read at once, each in a process of its own
 _TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
 
 
@@ -46,6 +47,12 @@ class Opening:
     def _start(self, name: str | None, source: Any, opens: Callable[..., Any], *arguments: Any) -> Job:
         """What comes from outside is read in a process with limits; whoever opens the same source follows it, too."""
         limits, kind = Limits.of(Quotas()), f"open/{source}"
+        others = [job for job in self.jobs.all_running("open") if job.kind != kind]
+        if len(others) >= MAX_OPENINGS:
+            raise StudioError(
+                f"{len(others)} files are being opened already. Wait until one is ready, or press Cancel in the page "
+                "that opens it."
+            )
         return self.jobs.start(kind, f"Opening {name}", opens, self.settings, *arguments, limits=limits)
 
     def _follow(self, job: Job) -> Iterator[list[Any]]:

@@ -55,6 +55,12 @@ def deep_lines(path):
     path.write_text('{"a":' * 100_000 + "1" + "}" * 100_000 + "\n")
 
 
+def repeated_value(path):
+    """One value of a megabyte, a million times: 19 KB on disk, a terabyte in memory."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), pa.array(["a" * 2**20]))
+    pq.write_table(pa.table({"instruction": column, "output": column}), path)
+
+
 def lying(path):
     """Every length in the file's own tables says as much as it can."""
     table = pa.table({"instruction": ["a question"] * 500, "output": ["an answer"] * 500})
@@ -136,7 +142,7 @@ BOMBS = {
     "wide.csv.gz": wide_csv, "wide.jsonl": wide_object, "names.jsonl": new_names, "wide.parquet": wide_parquet,
     "lines.txt.gz": nothing_but_lines,
     "line.jsonl.gz": one_long_line, "lines.jsonl.gz": many_lines, "frame.json.zst": one_long_frame, "deep.json": deep,
-    "deep.jsonl": deep_lines, "lying.parquet": lying, "footer.parquet": long_footer,
+    "deep.jsonl": deep_lines, "repeated.parquet": repeated_value, "lying.parquet": lying, "footer.parquet": long_footer,
 }  # fmt: skip
 
 

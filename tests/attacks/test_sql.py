@@ -169,3 +169,32 @@ def test_locked_process_knows_no_secret_and_cannot_write(rows, monkeypatch, tmp_
         found = sql_box.run_locked(request | {"view": view, "sql": "SELECT 1 AS row, content FROM rows"}, 10)
         assert CANARY not in json.dumps(found)
     assert not out.exists() or out.stat().st_size == 0
+
+
+def test_with_table_named_like_one_of_duckdb_s_own_is_refused(rows):
+    """Inside its own definition such a name is DuckDB's table, which holds paths and settings."""
+    with duckdb.connect() as base:
+        own = [name for (name,) in base.execute("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()]
+    assert {"sqlite_master", "pg_settings", "duckdb_views", "pragma_database_list"} <= set(own)
+    statements = [f"WITH {name} AS (SELECT * FROM {name}) SELECT * FROM {name}" for name in own]
+    statements += [
+        "WITH a AS (SELECT * FROM sqlite_schema), sqlite_schema AS (SELECT 1) SELECT * FROM a",
+        "WITH RECURSIVE SQLITE_MASTER AS (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_master) "
+        "SELECT * FROM SQLITE_MASTER",
+        "WITH a AS (WITH pg_settings AS (SELECT * FROM pg_settings) SELECT * FROM pg_settings) SELECT * FROM a",
+        "SELECT * FROM (WITH x AS MATERIALIZED (SELECT * FROM x) SELECT * FROM x)",
+        "WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a",
+    ]
+    for statement, found in zip(statements, run_many(rows, statements), strict=True):
+        assert found is not None, statement
+        assert "error" in found, statement
+
+
+def test_with_tables_that_name_earlier_ones_are_answered(rows):
+    statements = [
+        "WITH a AS (SELECT row FROM rows), b AS (SELECT * FROM a) SELECT count(*) FROM b",
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT count(*) FROM t",
+        "WITH a AS MATERIALIZED (SELECT row FROM rows) SELECT count(*) FROM a",
+        "SELECT count(*) FROM (WITH a AS (SELECT row FROM rows) SELECT * FROM a)",
+    ]
+    assert [found.get("rows") for found in run_many(rows, statements)] == [[[19]], [[5]], [[19]], [[19]]]

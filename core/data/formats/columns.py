@@ -38,6 +38,20 @@ CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "a
 REJECTED_NAMES = (
     "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",
 )  # fmt: skip
+# Columns that may hold a part of the question. One of these that nothing reads raises a doubt.
+QUESTION_PART_NAMES = (
+    *TEXT_NAMES, *CONTEXT_NAMES, "article", "options", "choices", "endings", "history", "chat_history", "story",
+    "premise", "hypothesis", "sentence", "message", "preamble",
+)  # fmt: skip
+# Columns that may say which answers are good, beside those that the format "rated" reads, and words that say so.
+JUDGEMENT_NAMES = (
+    "is_correct", "correct", "is_safe", "thumbs_up", "thumbs", "feedback", "accepted", "approved", "is_good", "good",
+    "is_bad", "kto_label", "train", "trained", "weight", "loss_weight", "keep", "include", "exclude", "deleted",
+)  # fmt: skip
+JUDGEMENT_WORDS = frozenset(
+    ("good", "bad", "desirable", "undesirable", "accept", "reject", "accepted", "rejected", "approved", "thumbs_up",
+     "thumbs_down", "like", "dislike", "deleted", "flagged", "wrong", "incorrect", "ignore")
+)  # fmt: skip
 VERDICT_NAMES = ("label", "labels", "kto_tag", "desirable", "is_desirable")
 
 _ID_NAME = re.compile(

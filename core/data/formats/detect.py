@@ -55,14 +55,13 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
     if prompts_only:
         fitting += [proposal for proposal in propose_prompts(rows, found) if proposal.rows]
     sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY * texts]
-    # Where no row can be used in any format, the likeliest one gives the better reason.
-    chosen = next((proposal for proposal in sure if _is_usable(proposal, rows)), sure[0] if sure else None)
+    chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
     candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
     if chosen is None:
         return Detected(
             Reading(format="undecided"),
-            _question(found, others),
+            _question(found, others, rows),
             _in_words(others[0], rows) if others else "",
             [Reading.model_validate_json(text) for text in candidates],
         )
@@ -82,15 +81,18 @@ def _hold_text(found: dict[str, Column]) -> bool:
     return any(column.characters or column.kind == "nested" for column in found.values())
 
 
-def _is_usable(proposal: Proposal, rows: Sequence[Row]) -> bool:
-    """Return whether at least one of the rows becomes a conversation; rows may lack answers, but not all of them."""
+def _why_unusable(proposal: Proposal, rows: Sequence[Row]) -> str | None:
+    """Return why no row becomes a conversation, by the first one; None where at least one does."""
+    reasons: list[str] = []
     for row in rows:
         try:
-            if problem(proposal.reading.parse(row)) is None:
-                return True
-        except UnusableRow:
-            continue
-    return False
+            reason = problem(proposal.reading.parse(row))
+        except UnusableRow as error:
+            reason = str(error)
+        if reason is None:
+            return None
+        reasons.append(reason)
+    return reasons[0] if reasons else "there is no row"
 
 
 def _in_words(proposal: Proposal, rows: Sequence[Row]) -> str:
@@ -98,9 +100,12 @@ def _in_words(proposal: Proposal, rows: Sequence[Row]) -> str:
     return f"{label}: {proposal.evidence}, in {proposal.rows} of the first {len(rows)} rows"
 
 
-def _question(found: dict[str, Column], others: list[Proposal]) -> str:
+def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[Row]) -> str:
     names = [repr(name) for name in found]
     shown = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
     doubt = next((proposal.doubt for proposal in others if proposal.doubt), "")
+    if sure := next((proposal for proposal in others if proposal.sure), None):
+        label = by_name(sure.reading.format).label
+        doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
     return f"no format is sure for the columns {shown}.{reason} Choose how the rows are read"

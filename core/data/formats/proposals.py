@@ -1,6 +1,6 @@
 """Readings that could fit the rows of a data set, the most specific first, each with the rows that show its signs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.data.formats import columns as names
@@ -22,6 +22,9 @@ from core.data.formats.values import is_missing, nested
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
+_QUESTION_WORDS = 3  # that at least one question has, where they repeat
+_MOST_JUDGEMENTS = 6  # different values of a column that says which answers are good
+_KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -71,11 +74,77 @@ def _verdict(rows: Rows, found: Columns) -> str | None:
     return name if is_flag else None
 
 
+def _judgement(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str | None:
+    """Return a column that may say which answers are good in another way than true and false, or None."""
+    for name in found:
+        values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
+        if name in taken or not 1 <= len(values) <= _MOST_JUDGEMENTS:
+            continue
+        named = find_column([name], (*names.VERDICT_NAMES, *names.JUDGEMENT_NAMES))
+        if values & names.JUDGEMENT_WORDS or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
+            return name
+    return None
+
+
+def _judgement_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
+    name = _judgement(rows, found, set(taken))
+    return f"{name!r} may say which answers are good" if name else ""
+
+
+def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer: str | None = None) -> str:
+    """Return the doubt that an unread column belongs to the question; "" where there is none.
+
+    A copy of the whole row, such as the column `text` of Alpaca, holds the answer and is no part of the question.
+    """
+    for want in names.QUESTION_PART_NAMES:
+        name = find_column([column for column in found if column not in taken], (want,))
+        if name is None or found[name].kind not in ("prose", "short", "nested"):
+            continue
+        copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
+        if copies * 2 <= len(rows):
+            return f"{name!r} may belong to the question"
+    return ""
+
+
+def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
+    """Return why two columns are hardly a question and an answer by what stands in them; "" where they may be."""
+    kind = found[prompt].kind
+    few_words = all(len(str(value).split()) < _QUESTION_WORDS for value in _present(rows, prompt))
+    if kind in ("id", "number") or (kind in ("constant", "category") and few_words):
+        return f"{prompt!r} holds {_KIND_WORDS[kind]}, which are hardly questions"
+    if kind == "nested" and not all(map(_is_asked, _present(rows, prompt))):
+        return f"{prompt!r} holds objects, of which one field may be the question"
+    if found[answer].kind == "nested" and not all(map(_is_answer, _present(rows, answer))):
+        return f"{answer!r} holds objects, of which one field may be the answer"
+    return ""
+
+
+def _present(rows: Rows, name: str) -> list[Any]:
+    return [row[name] for row in rows if name in row and not is_missing(row[name])]
+
+
+def _is_asked(value: Any) -> bool:
+    value = nested(value)
+    return not isinstance(value, (dict, list)) or is_conversation(value) or _are_texts(value)
+
+
+def _is_answer(value: Any) -> bool:
+    """Return whether a value is a text, a list of texts or turns, or SQuAD's object of texts."""
+    if isinstance(value, dict):
+        return _are_texts(value.get("text"))
+    return not isinstance(value, list) or _are_texts(value) or is_conversation(value)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the columns that hold lists of turns, the usually named ones first."""
     usual = {name: place for place, name in enumerate(names.TURN_NAMES)}
     of_column = {name: count_filled(rows, name, is_conversation) for name in found}
-    for name in sorted((n for n in found if of_column[n]), key=lambda n: (usual.get(n.lower(), 99), n)):
+    several = [name for name in found if of_column[name]]
+    for name in sorted(several, key=lambda n: (usual.get(n.lower(), 99), n)):
         completion = find_column([n for n in found if n != name], names.COMPLETION_NAMES)
         question = find_column([n for n in found if n != name], QUESTION_NAMES)
         if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
@@ -94,6 +163,10 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             sign = "a list of questions and answers"
             if not find_column([name], names.TURN_NAMES):
                 doubt = f"the questions and answers {where} may be turns or separate examples"
+        others = [other for other in several if other != name]
+        doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
+        unread = {other for other in found if not find_column([other], ("message", "preamble"))}
+        doubt = doubt or _unread_part(rows, found, unread) or _judgement_doubt(rows, found, {name})
         yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", of_column[name], doubt)
     yield from _alternating(rows, found)
 
@@ -130,6 +203,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
             if others and not _is_alpaca(found, answer)
             else "",
             "" if _asks(prompt, answer) else f"{prompt!r} may be the question",
+            _kind_doubt(rows, found, prompt, answer),
         ]
         doubt = next((doubt for doubt in doubts if doubt), "")
         yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt)
@@ -173,6 +247,9 @@ def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: 
         slots, form = {"prompt": prompt, "completion": answer, **beside}, "prompt_completion"
     words = ", ".join(f"{slot} = {name!r}" for slot, name in slots.items() if name)
     verdict = _verdict(rows, found) if form == "prompt_completion" else None
+    doubt = doubt or _unread_part(rows, found, slots.values(), answer)
+    if not verdict:
+        doubt = doubt or _judgement_doubt(rows, found, slots.values())
     if verdict and verdict not in (prompt, answer):
         evidence = f"a question, an answer and a flag in {verdict!r}; answers flagged as bad are left out"
         slots |= {"label": verdict}

@@ -13,7 +13,8 @@ from core.data.formats.values import Note, is_absent, is_missing, nested, text_o
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
-LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "learn")
+LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "learn",
+             "train_on_turn", "train_on", "training", "compute_loss", "loss_mask")  # fmt: skip
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
 # One object holds a question and its answer (Capybara and others).

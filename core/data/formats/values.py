@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from core.data.depth import is_too_deep
 from core.data.formats.conversation import UnusableRow
 
 Note = Callable[[str], None]
 
 # Spellings of "nothing" in columns that may be left out: JSON's, Python's and pandas'.
 _MISSING_WORDS = {"", "null", "none", "nan", "<na>", "{}", "[]", "<noinput>"}
+# Spellings of "nothing" that are noted where they stand for an answer, which may really be "None".
+_EMPTY_ANSWERS = {"null", "none", "nan", "<na>", "n/a", "#n/a", "na", "-"}
 _LONGEST_LITERAL = 4 * 2**20  # characters that `ast` is given; a longer cell is read as JSON only
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
 _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
@@ -35,9 +38,16 @@ def is_missing(value: Any) -> bool:
         return value.strip().lower() in _MISSING_WORDS
     if not isinstance(value, (list, tuple, dict)):
         return False
-    # Inside a list or an object a word such as "none" is text.
-    items = value.values() if isinstance(value, dict) else value
-    return all(is_absent(item) or item == "" or (not isinstance(item, str) and is_missing(item)) for item in items)
+    # Inside a list or an object a word such as "none" is text. No nested calls: values may be nested deeper than calls.
+    waiting: list[Any] = [value]
+    while waiting:
+        container = waiting.pop()
+        for item in container.values() if isinstance(container, dict) else container:
+            if isinstance(item, (list, tuple, dict)):
+                waiting.append(item)
+            elif not (is_absent(item) or item == ""):
+                return False
+    return True
 
 
 def nested(value: Any) -> Any:
@@ -55,7 +65,7 @@ def nested(value: Any) -> Any:
             found = parse(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        if isinstance(found, (list, dict)):
+        if isinstance(found, (list, dict)) and not is_too_deep(found):
             return found
     return value
 
@@ -126,4 +136,6 @@ def answer_of(value: Any, name: str, note: Note) -> str:
         if len(set(value)) > 1:
             note(f"{name} is a list of answers; the first is used")
         return value[0]
+    if isinstance(value, str) and value.strip().lower() in _EMPTY_ANSWERS:
+        note(f"{name} is {value.strip()!r}, which may stand for no answer; it is read as text")
     return text_of(value, name, note)

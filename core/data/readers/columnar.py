@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from core.data.readers.lines import MAX_COLUMNS, Read
+from core.data.readers.unpack import MAX_RATIO, RATIO_FREE_BYTES
 from core.errors import StudioError
 
 _BATCH_BYTES = 16 * 2**20
-_BATCH_ROWS = 1000
+_BATCH_ROWS = 100  # a repeated value of 1 MB takes no room in the file, and all of it in memory
 _MAX_DEPTH = 100  # of lists and structs inside each other
 
 
@@ -89,11 +90,18 @@ def read_parquet(
                 raise StudioError(f"{name!r} has {columns:,} columns. Expected at most {MAX_COLUMNS:,}.")
             rows = max(1, file.metadata.num_rows)
             size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
-            number = 0
+            number, unpacked, packed = 0, 0, path.stat().st_size
             for batch in file.iter_batches(batch_size=max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(1, size)))):
                 for row in batch.to_pylist(maps_as_pydicts="lossy"):
                     number += 1
-                    yield converter.row(number, row)
+                    read = converter.row(number, row)
+                    unpacked += len(read.raw)
+                    if unpacked > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
+                        raise StudioError(
+                            f"{name!r} unfolds to more than {MAX_RATIO:,} times its size. Expected a file of text, "
+                            "which never does; write it again without repeated values."
+                        )
+                    yield read
                 at(number / rows)
     except (pa.ArrowException, OSError) as error:
         raise StudioError(

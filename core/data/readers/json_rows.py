@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from core.data.depth import MAX_DEPTH, is_too_deep
 from core.data.readers import json_tables
 from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, Read
 from core.errors import StudioError
 
 _CHUNK = 2**20
 _SPACE = re.compile(f"[ \t\r\n,{MARK}]*")
+_TOO_DEEP = "is nested too deeply"
+_LIST_COLUMN = "messages"
 _HEAD = 2**16  # characters of the first line that are looked at
 
 
@@ -40,6 +43,8 @@ class _Decoder:
             return Read(line, None, text, trouble, split)
         if not isinstance(value, dict):
             return Read(line, None, text, "is not an object with named fields", split)
+        if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value):
+            return Read(line, None, text[:2000], _TOO_DEEP, split)
         if len(value) > MAX_COLUMNS:
             return Read(line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split)
         trouble = f"names the field {twice!r} twice; the last one counts" if twice else ""
@@ -48,14 +53,17 @@ class _Decoder:
 
 def _beyond(error: Exception) -> str:
     """Return what is wrong with JSON that is well formed, but that Python's decoder will not take."""
-    return "is nested too deeply" if isinstance(error, RecursionError) else "holds a number of too many digits"
+    return _TOO_DEEP if isinstance(error, RecursionError) else "holds a number of too many digits"
 
 
 def read_lines(source: LineSource) -> Iterator[Read]:
     """Yield the rows of a file with one object per line, or of a document under such a name."""
     head = source.head(_HEAD).lstrip(f" \t\r\n{MARK}")
     first = head.partition("\n")[0].strip()
-    if head.startswith("["):
+    if _is_list_per_line(head):
+        source.note(f"each line of {source.name!r} is a list; it is read as the column {_LIST_COLUMN!r}")
+        yield from _objects(source, source.lines(), lists=True)
+    elif head.startswith("["):
         source.note(f"{source.name!r} holds one list, not one object per line; its elements are the rows")
         yield from _Document(source).elements()
     elif first == "{":
@@ -65,7 +73,23 @@ def read_lines(source: LineSource) -> Iterator[Read]:
         yield from _objects(source, source.lines())
 
 
-def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]]) -> Iterator[Read]:
+def _is_list_per_line(head: str) -> bool:
+    """Return whether the first two lines are a list each, such as one conversation per line."""
+    first, _, rest = head.partition("\n")
+    if not (first.startswith("[") and rest.lstrip().startswith("[")):
+        return False
+    try:
+        return isinstance(json.loads(first), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists: bool = False) -> Iterator[Read]:
+    """Yield one row per line.
+
+    Args:
+        lists: whether a line may be a list, which becomes the column `_LIST_COLUMN`.
+    """
     json_of = _Decoder(source)
     has_mark = False
     for number, line in lines:
@@ -87,7 +111,7 @@ def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]]) -> Ite
         except (RecursionError, ValueError) as error:
             yield Read(number, None, text, _beyond(error))
         else:
-            yield json_of.read(number, text, value)
+            yield json_of.read(number, text, {_LIST_COLUMN: value} if lists and isinstance(value, list) else value)
 
 
 def read_document(source: LineSource) -> Iterator[Read]:

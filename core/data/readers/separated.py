@@ -25,6 +25,7 @@ from core.errors import StudioError
 _DELIMITERS = (",", ";", "\t", "|")
 _NO_DELIMITER = "\x1f"  # for a file of one column, whose text may hold any of the others
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 
 
@@ -52,9 +53,12 @@ def read(source: LineSource) -> Iterator[Read]:
             continue
         if not record:
             continue
-        if header is None:
+        if header is None and not _is_row(record, feed, delimiter, quoting):
             header = _header(record, source)
             continue
+        if header is None:
+            header = _header([f"column_{place}" for place in range(1, len(record) + 1)], source)
+            source.note("the first line looks like a row, not like names of columns; the columns are numbered")
         yield _row(source, feed, header, record)
 
 
@@ -79,6 +83,18 @@ def _literal(source: LineSource, feed: "_Feed", header: list[str], delimiter: st
         return None
     feed.keep_first()
     return _row(source, feed, header, record, "has quotes that do not match; they are read as text")
+
+
+def _is_row(record: list[str], feed: "_Feed", delimiter: str, quoting: int) -> bool:
+    """Return whether the first record is a row: it holds a number, or a value that its column holds again."""
+    if any(_NUMBER.fullmatch(cell.strip()) for cell in record):
+        return True
+    try:
+        sample = list(csv.reader([line for _, line in feed.waiting if line], delimiter=delimiter, quoting=quoting))
+    except csv.Error:
+        return False
+    columns = zip(*(row for row in sample if len(row) == len(record)), strict=True)
+    return any(cell.strip() and values.count(cell) > 1 for cell, values in zip(record, columns, strict=False))
 
 
 def _header(record: list[str], source: LineSource) -> list[str]:

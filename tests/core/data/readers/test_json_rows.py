@@ -160,7 +160,25 @@ def test_one_object_that_is_a_row_stays_one(tmp_path, row):
 
 
 def test_text_behind_a_list_and_too_many_fields_are_complaints(tmp_path):
-    *_, last = read(tmp_path, b'[{"a": 1}]\n[{"a": 2}]', "rows.jsonl")
+    *_, last = read(tmp_path, b'[{"a": 1}]\n{"a": 2}', "rows.jsonl")
     assert "behind the end of the list" in last.trouble
     [only] = read(tmp_path, json.dumps({f"c{i}": i for i in range(10_001)}).encode() + b"\n")
     assert only.trouble == "has 10,001 fields; at most 10,000 are read"
+
+
+def test_read_one_list_per_line_makes_each_line_a_row(tmp_path):
+    lines = b'[{"role": "user", "content": "a"}]\n\n[["q", "a"], 1]\nbroken\n{"messages": []}\n'
+    found = list(read(tmp_path, lines, "rows.jsonl"))
+    assert [r.row and r.row["messages"] for r in found] == [
+        [{"role": "user", "content": "a"}], [["q", "a"], 1], None, []
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+@pytest.mark.parametrize("depth", [101, 450, 900, 5000])
+def test_read_row_nested_too_deeply_is_reported_and_others_are_kept(tmp_path, name, depth):
+    deep = '{"a": ' + "[" * depth + "]" * depth + "}"
+    text = f'[{{"a": 1}},\n{deep},\n{{"a": 2}}]' if name.endswith("json") else f'{{"a": 1}}\n{deep}\n{{"a": 2}}\n'
+    found = list(read(tmp_path, text.encode(), name))
+    assert [r.row for r in found] == [{"a": 1}, None, {"a": 2}]
+    assert found[1].trouble == "is nested too deeply"

@@ -1,0 +1,75 @@
+"""Rows that look like a question and its answer and are not, or lack a part: the page asks."""
+
+import pytest
+
+from core.data.formats.detect import detect
+
+QUESTIONS = [
+    "How do tides come about?",
+    "Who keeps the light at night?",
+    "Why is the sea so salty?",
+    "Name three birds.",
+]
+PROSE = [
+    "The moon pulls the water.",
+    "The keeper does, alone.",
+    "Rivers carry salt there.",
+    "Gull, tern and auk, I think.",
+]
+
+
+def rows_of(**columns):
+    return [{name: values[i] for name, values in columns.items()} for i in range(4)]
+
+
+def turns(text):
+    return [{"role": "user", "content": "Is it so?"}, {"role": "assistant", "content": text}]
+
+
+ASKED = {
+    "ids as the question": rows_of(user=["user0", "user1", "user2", "user3"], response=PROSE),
+    "file names": rows_of(input=["img_0.png", "img_1.png", "img_2.png", "img_3.png"],
+                          output=["mask_0.png", "mask_1.png", "mask_2.png", "mask_3.png"]),
+    "provenance": rows_of(source=["wiki"] * 4, target=["train"] * 4, text=PROSE),
+    "an object as the answer": rows_of(question=QUESTIONS, answer=[{"value": text, "aliases": []} for text in PROSE]),
+    "an envelope as the answer": rows_of(prompt=QUESTIONS, response=[{"choices": [{"text": text}]} for text in PROSE]),
+    "a ranked list as the answer": rows_of(prompt=QUESTIONS, answers=[[{"rank": 1, "answer": t}] for t in PROSE]),
+    "two conversations": rows_of(conversation_a=[turns("a")] * 4, conversation_b=[turns("b")] * 4),
+    "good and bad conversations": rows_of(good=[turns("a")] * 4, bad=[turns("b")] * 4),
+    "KTO as 0 and 1": rows_of(prompt=QUESTIONS, completion=PROSE, label=[0, 1, 0, 1]),
+    "KTO as text": rows_of(prompt=QUESTIONS, completion=PROSE, label=["good", "bad"] * 2),
+    "KTO as -1 and 1": rows_of(prompt=QUESTIONS, completion=PROSE, label=[-1, 1, 1, -1]),
+    "KTO of turns": rows_of(messages=[turns("a"), turns("b"), turns("c"), turns("d")], label=[0, 1, 1, 0]),
+    "is_correct": rows_of(prompt=QUESTIONS, completion=PROSE, is_correct=[True, False, True, True]),
+    "thumbs": rows_of(prompt=QUESTIONS, response=PROSE, feedback=["thumbs_down", "thumbs_up"] * 2),
+    "a status": rows_of(prompt=QUESTIONS, response=PROSE, status=["rejected", "approved"] * 2),
+    "a weight of the row": rows_of(messages=[turns("a")] * 4, weight=[0, 1, 0, 1]),
+    "options that nothing reads": rows_of(question=QUESTIONS, choices=[["a", "b"]] * 4, answer=["0", "1", "0", "1"]),
+    "an article that nothing reads": rows_of(question=QUESTIONS, article=PROSE, answer=["A", "B", "C", "D"]),
+    "the text beside its instruction": rows_of(instruction=["Classify it."] * 4, text=PROSE, output=["a", "b"] * 2),
+    "the message beside its history": rows_of(message=QUESTIONS, chat_history=[turns(text) for text in PROSE]),
+    "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", ASKED.values(), ids=ASKED)
+def test_detect_doubtful_rows_stay_undecided(rows):
+    found = detect(rows)
+    assert found.reading.format == "undecided", found.evidence
+    assert found.evidence.startswith("no format is sure")
+
+
+def test_detect_ids_beside_a_text_and_its_label_are_not_the_question():
+    rows = rows_of(user=["user0", "user1", "user2", "user3"], target=["0", "4", "0", "4"], text=PROSE)
+    assert detect(rows).reading.format == "label"
+
+
+def test_detect_copy_of_the_whole_row_is_no_part_of_the_question():
+    rows = rows_of(
+        instruction=QUESTIONS, output=PROSE, text=[f"{q}\n{a}" for q, a in zip(QUESTIONS, PROSE, strict=True)]
+    )
+    assert detect(rows).reading.format == "alpaca"
+
+
+def test_detect_constant_weight_is_no_judgement():
+    assert detect(rows_of(messages=[turns(text) for text in PROSE], weight=[1] * 4)).reading.format == "messages"
