@@ -20,7 +20,7 @@ _ADDRESS_SPACE = 4 * 2**30  # bytes, of which DuckDB may use _MEMORY_LIMIT
 _MEMORY_LIMIT = "512MB"
 _OPEN_FILES = 64
 SHOWN_CHARACTERS = 2000  # of a cell
-MOST_COLUMNS = 200
+MAX_COLUMNS = 200
 _MOST_CHARACTERS = 20_000_000  # of a whole result
 _TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree", "regexp_split_to_table"}
 # Functions that tell of the machine, the process or the catalogue, wait, or change a state.
@@ -150,8 +150,8 @@ def _cell(value: Any) -> Any:
 def shown_rows(result: Any, most: int) -> dict[str, Any]:
     """Return the first `most` rows of a result as JSON can hold them."""
     columns = [str(name)[:SHOWN_CHARACTERS] for name, *_ in result.description]
-    if len(columns) > MOST_COLUMNS:
-        raise Refused(f"the result has {len(columns):,} columns; select at most {MOST_COLUMNS}")
+    if len(columns) > MAX_COLUMNS:
+        raise Refused(f"the result has {len(columns):,} columns; select at most {MAX_COLUMNS}")
     rows: list[list[Any]] = []
     size = 0
     while len(rows) <= most and (row := result.fetchone()) is not None:

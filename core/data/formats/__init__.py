@@ -1,4 +1,12 @@
-"""Rows of instruction data: read from many formats into one conversation, written out again in seven."""
+"""Formats of instruction data, read into one kind of conversation and written out again.
+
+`detect` finds the format of a data set from its first rows and gives a `Reading`, the options under which rows are
+parsed. `Reading.read` turns a row into messages with the help of `parsers` (one function per format), `turns` (lists of
+turns) and `marks` (turns marked inside a text). `writing.to_row` goes the other way for seven export formats.
+
+To add a format: a name in `options.FormatName`, an entry with its parser in `parsers.FORMATS`, and a proposal in
+`proposals` or `text_proposals` if it is to be detected.
+"""
 
 from core.data.formats.cells import Format
 from core.data.formats.conversation import (

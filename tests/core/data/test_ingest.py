@@ -97,7 +97,7 @@ def test_what_holds_no_text_is_refused_and_leaves_nothing(settings, tmp_path, te
 
 def test_columns_past_the_limit_are_in_the_raw_row_only(settings, tmp_path):
     data = opened(settings, tmp_path, [TEXT | {f"c{i}": i for i in range(400)}])
-    assert len(data.columns) == ingest.MOST_COLUMNS
+    assert len(data.columns) == ingest.MAX_COLUMNS
     assert len(json.loads(rows_of(settings, data)[0]["raw"])) == 402
 
 

@@ -10,11 +10,11 @@ from core.data.view import Filter, View
     ("recipe", "words"),
     [
         ({}, "all usable rows"),
-        ({"rows": 1000, "seed": 7}, "1,000 rows, drawn with seed 7"),
+        ({"rows": 1000, "seed": 7}, "1,000 rows, sampled with seed 7"),
         ({"rows": 5, "method": "first"}, "5 rows in order"),
         (
             {"rows": 5, "method": "stratified", "stratify_by": "kind"},
-            "5 rows in proportion to kind, drawn with seed 0",
+            "5 rows in proportion to kind, sampled with seed 0",
         ),
         ({"rows": 5, "method": "longest"}, "the longest 5 rows, counted in characters"),
         ({"rows": 5, "method": "shortest", "model": "m"}, "the shortest 5 rows, counted in tokens of m"),

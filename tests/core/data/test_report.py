@@ -54,7 +54,7 @@ def test_column_of_a_late_row_is_known(settings, tmp_path):
 def test_recipe_whose_reading_names_nothing_is_refused(settings, tmp_path):
     data = opened(settings, tmp_path, [{"messages": talk("a", "b")}] * 3)
     recipe = Recipe(dataset=data.id, reading=Reading(format="messages", extra={"nope": "ignore"}))
-    with pytest.raises(StudioError, match=r"There is no column 'nope'\. There are: messages"):
+    with pytest.raises(StudioError, match=r"There is no column 'nope'\. The columns are: messages"):
         subset.create(settings, "x", recipe)
 
 

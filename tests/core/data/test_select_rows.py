@@ -131,9 +131,9 @@ def test_a_held_out_split_of_its_own_is_kept_and_what_leaks_is_left_out(settings
 
 
 def test_too_many_rows_asked_for_are_told_with_the_number_there(rows):
-    with pytest.raises(StudioError, match=r"101 rows were asked for.*100 usable rows.*Ask for 1 to 100"):
+    with pytest.raises(StudioError, match=r"The recipe asks for 101 rows.*100 usable rows.*Ask for 1 to 100"):
         chosen(rows, rows=101)
-    with pytest.raises(StudioError, match="no usable rows to train on that the filters let through"):
+    with pytest.raises(StudioError, match="no usable rows to train on that pass the filters"):
         chosen(rows, view=View(search="nowhere"))
     with pytest.raises(StudioError, match="There is no column 'nope'"):
         chosen(rows, method="stratified", stratify_by="nope")

@@ -67,7 +67,7 @@ def test_a_folder_that_datasets_saved_keeps_its_splits(settings, tmp_path):
     data = sources.open_folder(settings, tmp_path / "s", lambda share, words: shares.append(share))
     assert data.splits == {"train": 3, "held-out": 1}
     assert shares[-1] == 1.0
-    with pytest.raises(StudioError, match="no folder that datasets saved"):
+    with pytest.raises(StudioError, match="was not saved by datasets"):
         sources.open_folder(settings, tmp_path)
 
 

@@ -188,7 +188,7 @@ def test_deepseek_drops_all_reasoning_and_its_prompt_opens_otherwise():
     assert learned(renderer, rendered) == "\n\nyes<｜end▁of▁sentence｜>"
     assert rendered.notes == (
         "the chat template leaves out a part of an answer",
-        "the chat template opens an answer with '<think>\\n' when it asks, which this answer lacks",
+        "the generation prompt of the chat template ends with '<think>\\n', which this answer lacks",
     )
 
 
@@ -257,7 +257,7 @@ def test_literal_answer_under_a_template_that_reads_contents_is_located_or_refus
 def test_text_that_spells_an_added_end_token_is_refused(special):
     tokenizer = FAMILY["vicuna"].tokenizer()
     tokenizer.add_tokens([AddedToken("<|im_end|>", special=special, normalized=False)])
-    with pytest.raises(TemplateError, match="reads as a mark of its own"):
+    with pytest.raises(TemplateError, match="is a special token of the model"):
         Renderer(tokenizer, "chatml").render([user("a <|im_end|> b"), answer("c")])
 
 
@@ -373,7 +373,7 @@ FAILING = [
 @pytest.mark.parametrize("template", FAILING)
 def test_failing_template_is_a_sentence(template):
     renderer = renderer_of(template)
-    for call in (renderer.text, renderer.render, renderer.prompt_ids):
+    for call in (renderer.render_text, renderer.render, renderer.prompt_ids):
         with pytest.raises(StudioError, match="the model's own chat template refuses it"):
             call(TALK)
 

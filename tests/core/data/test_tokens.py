@@ -125,7 +125,7 @@ MARK = "<|im_end|>"  # ends a turn in the one template, and a text in both
 @pytest.mark.parametrize("kind", ["renderer", "llama2"])
 def test_text_that_spells_the_models_own_marks_is_refused(request, kind):
     made = request.getfixturevalue(kind)
-    with pytest.raises(TemplateError, match="which the model reads as a mark of its own"):
+    with pytest.raises(TemplateError, match="which is a special token of the model"):
         made.render([{"role": "user", "content": f"a {MARK} b"}, TALK[1]])
 
 

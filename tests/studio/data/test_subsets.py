@@ -50,7 +50,7 @@ def test_a_name_is_suggested_that_is_free_and_says_what_it_is(do, state, setting
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"rows": 1000}, "1,000 rows were asked for"),
+        ({"rows": 1000}, "The recipe asks for 1,000 rows"),
         ({"method": "picked"}, "no rows are picked"),
         ({"method": "stratified"}, "needs a column"),
         ({"held_out_share": 0.7}, "held_out_share"),

@@ -54,7 +54,7 @@ def test_turns_join_as_llama2_joins_them():
         (talk("a", "b", "c"), "alpaca", "pairs of a question and an answer"),
         ([{"role": "user", "content": "a"}, {"role": "tool", "content": "3"}], "alpaca", "no tool turns"),
         (talk("a", "b"), "text", "a conversation is not plain text"),
-        ([*talk("a"), {"role": "assistant", "content": "b", "loss": False}], "llama2", "not to be learned"),
+        ([*talk("a"), {"role": "assistant", "content": "b", "loss": False}], "llama2", "excluded from the loss"),
         ([{"role": "text", "content": "a"}], "messages", "plain text has no turns"),
     ],
 )

@@ -40,7 +40,7 @@ def test_folders_that_datasets_saved_are_loaded_with_their_splits(tmp_path):
         "train": "a",
         "test": "b",
     }
-    with pytest.raises(StudioError, match="no folder that datasets saved"):
+    with pytest.raises(StudioError, match="was not saved by datasets"):
         columnar.load_saved(tmp_path)
 
 
