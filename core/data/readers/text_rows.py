@@ -1,4 +1,4 @@
-"""Plain text: a row per paragraph where empty lines part them, else a row per line."""
+"""Reader of plain text: one row per paragraph if empty lines separate paragraphs, otherwise one row per line."""
 
 import itertools
 import json
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 
-_LOOKED_AT, _LOOKED_AT_CHARACTERS = 2000, 2**20  # lines and characters, to tell paragraphs from lines
+# Size of the sample in which empty lines are searched for.
+_SAMPLE_LINES, _SAMPLE_CHARACTERS = 2000, 2**20
 
 
 def read(source: LineSource) -> Iterator[SourceRow]:
     """Yield the paragraphs or lines of a file."""
     lines = source.lines()
-    head = head_lines(lines, _LOOKED_AT, _LOOKED_AT_CHARACTERS)
+    head = head_lines(lines, _SAMPLE_LINES, _SAMPLE_CHARACTERS)
     texts = [line.strip() for _, line in head if line is not None]
     paragraphs = any(not above and below for above, below in itertools.pairwise(texts))
     block: list[str] = []

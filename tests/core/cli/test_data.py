@@ -189,7 +189,7 @@ MISTAKES = {
     "a file that is not text": (["open", "{tmp}/noise.jsonl"], "Nothing in 'noise.jsonl' can be read"),
     "a damaged Parquet file": (["open", "{tmp}/noise.parquet"], "not a readable Parquet"),
     "a file without text": (["open", "{tmp}/strange.jsonl"], "No text in 'strange.jsonl' (columns: column)"),
-    "a file of an unknown kind": (["open", "{tmp}/x.xlsx"], "'x.xlsx' is no file that can be opened here"),
+    "a file of an unknown kind": (["open", "{tmp}/x.xlsx"], "'x.xlsx' cannot be opened: its ending is unknown"),
     "an empty file": (["open", "{tmp}/empty.jsonl"], "empty"),
     "a file that is not there": (["open", "{tmp}/none.jsonl"], "There is no file"),
     "a folder": (["open", "{tmp}/folder.jsonl"], "was not saved by datasets"),

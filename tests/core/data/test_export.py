@@ -182,7 +182,7 @@ def test_rows_a_format_cannot_say_are_left_out_counted_and_listed(settings, tmp_
     [
         ("nope", ["jsonl"], "no export format 'nope'. Expected one of llama2"),
         ("llama2", ["xlsx"], "no kind of file 'xlsx'"),
-        ("llama2", [], "No kind of file was chosen"),
+        ("llama2", [], "No kind of file is chosen"),
         ("text", ["jsonl"], "No row of 'keeper' can be written"),
     ],
 )

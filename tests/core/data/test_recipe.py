@@ -36,7 +36,7 @@ def test_a_recipe_is_said_in_words(recipe, words):
     [
         ({"method": "stratified"}, "needs a column"),
         ({"method": "picked"}, "no rows are picked"),
-        ({"sql": "SELECT 1", "view": View(search="x")}, "not by both"),
+        ({"sql": "SELECT 1", "view": View(search="x")}, "exclude each other"),
         ({"rows": -1}, "rows"),
         ({"held_out_share": 0.9}, "held_out_share"),
         ({"seed": 2**32}, "seed"),

@@ -104,7 +104,9 @@ def test_flags_lengths_and_unusable_rows_can_be_filtered(settings, tmp_path):
 
 def test_an_unknown_column_and_a_range_of_text_are_refused(mixed):
     rows, _ = mixed
-    with pytest.raises(StudioError, match=r"There is no column 'nope' to sort or filter by. The columns are: row, split"):
+    with pytest.raises(
+        StudioError, match=r"There is no column 'nope' to sort or filter by. The columns are: row, split"
+    ):
         rows.page(View(sort="nope"), 0, 5)
     with pytest.raises(StudioError, match="is text, which has no range"):
         rows.count(View(filters=[Filter(column="kind", low=1)]))

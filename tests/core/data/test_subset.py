@@ -33,7 +33,9 @@ def test_what_is_loaded_is_what_was_chosen(settings, data):
     assert (len(loaded["train"]), len(loaded["held-out"])) == (made.rows, made.held_out) == (20, 2)
     for rows in loaded.values():
         assert [messages for _, messages in rows] == [talk(f"q{row}", f"a{row}") for row, _ in rows]
-    assert made.describe().startswith("20 rows to train on and 2 held out, from rows.jsonl: 20 rows, sampled with seed 0")
+    assert made.describe().startswith(
+        "20 rows to train on and 2 held out, from rows.jsonl: 20 rows, sampled with seed 0"
+    )
 
 
 def test_a_taken_name_is_refused_and_the_same_cut_found_again(settings, data):

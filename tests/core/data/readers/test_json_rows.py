@@ -149,7 +149,7 @@ def test_what_stands_beside_the_rows_is_named(tmp_path):
     path, notes = tmp_path / "rows.json", []
     path.write_text(json.dumps({"version": 2, "data": ROWS}))
     assert len(list(read_rows(path, path.name, note=notes.append))) == 2
-    assert notes == ["beside the rows the file holds 'version', which is not read"]
+    assert notes == ["beside the rows the file contains 'version', which is not read"]
 
 
 @pytest.mark.parametrize(

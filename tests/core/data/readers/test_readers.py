@@ -12,7 +12,7 @@ def test_every_ending_is_known_in_any_case(suffix):
 def test_other_endings_and_empty_files_are_refused_by_name(tmp_path):
     path = tmp_path / "rows.xlsx"
     path.write_bytes(b"x")
-    with pytest.raises(StudioError, match=r"'rows.xlsx' is no file that can be opened.*\.jsonl.*\.gz or \.zst"):
+    with pytest.raises(StudioError, match=r"'rows.xlsx' cannot be opened.*\.jsonl.*\.gz or \.zst"):
         list(read_rows(path, path.name))
     empty = tmp_path / "rows.csv"
     empty.touch()
