@@ -10,7 +10,7 @@ from tests.helpers.datasets import talk, talks
 
 @limits(max_examples=10)
 @given(left=st.sets(st.integers(0, 19), min_size=1), right=st.sets(st.integers(0, 19), min_size=1))
-def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
+def test_compare_any_two_subsets_counts_common_conversations(tmp_path_factory, left, right):
     from core.settings import Settings
 
     folder = tmp_path_factory.mktemp("compare")
@@ -28,7 +28,7 @@ def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
     assert (sum(found.left), sum(found.right)) == (len(left), len(right))
 
 
-def test_a_row_trained_on_here_and_held_out_there_is_told(settings, tmp_path):
+def test_compare_row_trained_in_one_and_held_out_in_other_counts_as_crossed(settings, tmp_path):
     data = talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(20)])
     subset.create(settings, "all", Recipe(dataset=data.id, held_out_share=0))
     subset.create(settings, "split", Recipe(dataset=data.id, held_out_share=0.5))

@@ -24,7 +24,7 @@ def written(path, rows: int, group: int):
 
 
 @pytest.mark.parametrize(("rows", "group"), [(0, 10), (5, 10), (95, 10)])
-def test_results_come_in_order_whoever_made_them(tmp_path, rows, group):
+def test_map_row_groups_yields_results_in_order(tmp_path, rows, group):
     path, shares = written(tmp_path / "a.parquet", rows, group), []
     found = list(map_row_groups(path, ["n"], summing, (1000,), shares.append))
     starts = range(0, rows, group)
@@ -37,6 +37,6 @@ def test_results_come_in_order_whoever_made_them(tmp_path, rows, group):
 
 
 @pytest.mark.parametrize("rows", [5, 25])
-def test_what_goes_wrong_in_a_process_is_told_here(tmp_path, rows):
+def test_map_row_groups_raises_exceptions_of_workers(tmp_path, rows):
     with pytest.raises(ValueError, match="no group of 5 rows"):
         list(map_row_groups(written(tmp_path / "a.parquet", rows, 5), ["n"], failing, (), lambda share: None))

@@ -27,7 +27,7 @@ from core.data.view import Filter, View
         ({"reading": Reading(format="text")}, "all usable rows, read as plain text"),
     ],
 )
-def test_a_recipe_is_said_in_words(recipe, words):
+def test_recipe_describe_names_every_choice(recipe, words):
     assert Recipe(dataset="d", **recipe).describe() == words
 
 
@@ -43,6 +43,6 @@ def test_a_recipe_is_said_in_words(recipe, words):
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_what_makes_no_sense_is_refused(recipe, why):
+def test_recipe_with_contradicting_fields_is_rejected(recipe, why):
     with pytest.raises(ValidationError, match=why):
         Recipe(dataset="d", **recipe)

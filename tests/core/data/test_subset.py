@@ -15,7 +15,7 @@ def data(settings, tmp_path):
     return talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(50)])
 
 
-def test_the_same_recipe_gives_the_same_bytes(settings, data):
+def test_create_subset_twice_gives_identical_bytes(settings, data):
     recipe = Recipe(dataset=data.id, rows=20, seed=3)
     one, two = (subset.create(settings, name, recipe) for name in ("one", "two"))
     files = [(settings.subsets_dir / name / "rows.parquet").read_bytes() for name in ("one", "two")]
@@ -27,7 +27,7 @@ def test_the_same_recipe_gives_the_same_bytes(settings, data):
     assert hashlib.sha256(text.encode()).hexdigest() == one.sha256
 
 
-def test_what_is_loaded_is_what_was_chosen(settings, data):
+def test_load_subset_returns_selected_rows(settings, data):
     made = subset.create(settings, "s", Recipe(dataset=data.id, rows=20))
     loaded = subset.load(settings, "s")
     assert (len(loaded["train"]), len(loaded["held-out"])) == (made.rows, made.held_out) == (20, 2)
@@ -38,7 +38,7 @@ def test_what_is_loaded_is_what_was_chosen(settings, data):
     )
 
 
-def test_a_taken_name_is_refused_and_the_same_cut_found_again(settings, data):
+def test_create_subset_with_used_name_is_rejected_unless_equal(settings, data):
     recipe = Recipe(dataset=data.id, rows=5)
     made = subset.create(settings, "s", recipe)
     assert subset.create(settings, "s", recipe) == made
@@ -51,19 +51,19 @@ def test_a_taken_name_is_refused_and_the_same_cut_found_again(settings, data):
     assert [s.name for s in subset.subsets(settings)] == ["s"]
 
 
-def test_a_recipe_that_fails_leaves_nothing(settings, data):
+def test_create_subset_that_fails_leaves_no_folder(settings, data):
     with pytest.raises(StudioError):
         subset.create(settings, "s", Recipe(dataset=data.id, rows=500))
     assert [p.name for p in settings.subsets_dir.iterdir() if p.name != ".lock"] == []
 
 
-def test_another_reading_is_a_part_of_the_recipe(settings, data):
+def test_create_subset_stores_other_reading_in_recipe(settings, data):
     reading = Reading(format="messages", placeholders={"x": "y"})
     made = subset.create(settings, "s", Recipe(dataset=data.id, reading=reading))
     assert made.recipe.reading.placeholders == {"x": "y"}
 
 
-def test_a_recipe_file_is_read_alone_or_inside_a_subsets(settings, data, tmp_path):
+def test_read_recipe_accepts_plain_recipe_and_subset_file(settings, data, tmp_path):
     recipe = Recipe(dataset=data.id, rows=5)
     subset.create(settings, "s", recipe)
     inside = settings.subsets_dir / "s" / "recipe.json"
@@ -77,7 +77,7 @@ def test_a_recipe_file_is_read_alone_or_inside_a_subsets(settings, data, tmp_pat
             subset.read_recipe(alone, alone.name)
 
 
-def test_the_bundled_set_is_there_and_a_subset_that_is_not_is_told(settings):
+def test_ensure_bundled_creates_subset_and_unknown_name_is_rejected(settings):
     made = subset.ensure_bundled(settings)
     assert made == subset.ensure_bundled(settings)
     assert (made.rows, made.held_out) == (table.find(settings, made.recipe.dataset).splits["train"], 34)
