@@ -35,7 +35,7 @@ class Owner:
         known = visibility.read(self.settings)
         runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
         opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
-        datasets = [(d.source.in_words(), d.id) for d in opened]
+        datasets = [(d.source.describe(), d.id) for d in opened]
         return [
             gr.update(choices=runs, value=[one for _, one in runs if one in known.runs]),
             gr.update(choices=datasets, value=[one for _, one in datasets if one in known.datasets]),

@@ -1,4 +1,4 @@
-"""The data card of an exported subset: front matter that the Hub accepts, the recipe in words, counts and hash."""
+"""Data card of an exported subset: front matter for the Hub, the recipe in words, counts and hash."""
 
 from core.data.formats import EXPORT_LABELS, ExportFormat
 from core.data.subset import Subset
@@ -11,14 +11,19 @@ _HUB_KINDS = {"parquet": "parquet", "jsonl": "jsonl", "json": "json", "csv": "cs
 def data_card(
     subset: Subset, form: ExportFormat, kinds: list[str], counts: dict[str, int], not_written: dict[str, list[int]]
 ) -> str:
-    """README.md of an export, as Markdown with YAML front matter.
+    """Return the README.md of an export as Markdown with YAML front matter.
 
     Args:
-        counts: rows written, by split.
+        subset: The subset.
+        form: The export format.
+        kinds: Kinds of files that were written.
+        counts: Number of rows written, by split.
+        not_written: Row numbers that the format cannot represent, by reason.
     """
     from huggingface_hub import DatasetCardData
 
     total = sum(counts.values())
+    # The front matter names one kind of file, so that the Hub's viewer does not show every row several times.
     ending = next((ending for kind, ending in _HUB_KINDS.items() if kind in kinds), None)
     files = [{"split": split, "path": f"{split}.{ending}"} for split in counts]
     front = DatasetCardData(
@@ -38,7 +43,7 @@ def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_writte
     lines = [
         f"# {plain(subset.name)}",
         "",
-        plain(subset.in_words()),
+        plain(subset.describe()),
         "",
         "| | |",
         "|---|---|",

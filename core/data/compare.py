@@ -1,4 +1,4 @@
-"""Two subsets side by side: the conversations they have in common, and how their lengths are spread."""
+"""Comparison of two subsets: the conversations they have in common, and their distributions of lengths."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from core.data import subset
 from core.data.formats import Message
-from core.data.parse_rows import hash_of
+from core.data.parse_rows import hash_text
 from core.settings import Settings
 
 _BINS = 30
@@ -15,11 +15,16 @@ _BINS = 30
 
 @dataclass(frozen=True)
 class Comparison:
-    """Attributes:
-    left_size, right_size: how many different conversations each holds.
-    common: conversations that both hold.
-    crossed: conversations that one trains on and the other holds out.
-    edges, left, right: histograms of the lengths in characters; each counts rows.
+    """Result of a comparison.
+
+    Attributes:
+        left_size: Number of different conversations in the left subset.
+        right_size: Number of different conversations in the right subset.
+        common: Number of conversations in both.
+        crossed: Number of conversations that one subset trains on and the other holds out.
+        edges: Edges of the histogram bins, in characters. (bins + 1,)
+        left: Number of conversations of the left subset per bin. (bins,)
+        right: Number of conversations of the right subset per bin. (bins,)
     """
 
     left_size: int
@@ -32,8 +37,10 @@ class Comparison:
 
 
 def compare(settings: Settings, left: str, right: str) -> Comparison:
+    """Compare two subsets by name."""
     one, other = _read(settings, left), _read(settings, right)
     sizes = [np.array([size for _, size in found.values()]) for found in (one, other)]
+    # The last bin also counts the longest one percent: a few very long rows would flatten all other bins.
     far = int(np.quantile(np.concatenate(sizes), 0.99)) if one or other else 1
     edges = np.linspace(0, max(far, _BINS), _BINS + 1).astype(int)
     counts = [np.histogram(np.minimum(size, edges[-1]), edges)[0].tolist() for size in sizes]
@@ -50,9 +57,9 @@ def compare(settings: Settings, left: str, right: str) -> Comparison:
 
 
 def _read(settings: Settings, name: str) -> dict[int, tuple[str, int]]:
-    """The split and the length of every conversation, by its hash."""
+    """Return the split and the length in characters of every conversation, by its hash."""
     return {
-        hash_of(json.dumps(messages)): (split, _characters(messages))
+        hash_text(json.dumps(messages)): (split, _characters(messages))
         for split, _, messages in subset.stream(settings, name)
     }
 

@@ -1,6 +1,8 @@
-"""A subset as files that others read: five kinds of file, seven formats, a data card and the recipe beside them.
+"""Export of a subset: five kinds of files, seven formats, with a data card and the recipe.
 
-A row that the format cannot say is not bent to fit: it is left out, counted with its reason, and listed in recipe.json.
+A row that the format cannot represent is not changed to fit: it is left out, counted by reason, and listed in
+recipe.json. The rows are streamed twice, once to find the columns that they need and once per kind of file to write
+them. The same subset gives the same bytes.
 """
 
 import csv
@@ -18,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data import card, subset
-from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, Unwritable, to_row, until_last_answer
+from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, UnwritableRow, to_row, until_last_answer
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.export import hub
@@ -30,50 +32,62 @@ FILE_KINDS: tuple[str, ...] = get_args(FileKind)
 FILE_LABELS: dict[str, str] = {
     "jsonl": "JSONL", "json": "JSON", "csv": "CSV", "parquet": "Parquet", "dataset": "datasets folder (save_to_disk)",
 }  # fmt: skip
-# What the Hub calls a split; "held-out" is no name that it takes.
+# Names of the splits on the Hub, which does not accept "held-out".
 SPLIT_NAMES = {TRAIN: "train", HELD_OUT: "test"}
 _BATCH_ROWS = 2000
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, so that the same subset gives the same bytes
+# Date of every file in a zip archive (the earliest that zip can store), so that equal subsets give equal bytes.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
-Told = Callable[[float, str], None]
+Progress = Callable[[float, str], None]
 Row = dict[str, Any]
 
 
 @dataclass
-class Exported:
-    """Attributes:
-    path: the zip, or the address of the commit.
-    rows: rows written.
-    not_written: the numbers of rows that the format cannot say, by reason.
+class ExportResult:
+    """Result of an export.
+
+    Attributes:
+        path: Path of the zip archive, or URL of the commit.
+        rows: Number of rows written.
+        not_written: Numbers of the rows that the format cannot represent, by reason.
     """
 
     path: str
     rows: int
     not_written: dict[str, list[int]] = field(default_factory=dict)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
+        """Return the numbers of rows that were written and left out in words."""
         missing = sum(map(len, self.not_written.values()))
         reasons = "; ".join(f"{len(rows):,}: {reason}" for reason, rows in self.not_written.items())
         return f"{self.rows:,} rows written" + (f", {missing:,} left out ({reasons})" if missing else "")
 
 
 def export(
-    settings: Settings, name: str, form: ExportFormat, kinds: list[str], progress: Told = lambda share, words: None
-) -> Exported:
-    """Write exports/<name>-<form>.zip; a reader never sees half of it.
+    settings: Settings, name: str, form: ExportFormat, kinds: list[str], progress: Progress = lambda share, text: None
+) -> ExportResult:
+    """Write exports/<name>-<form>.zip, which appears only when it is complete.
 
-    Raises StudioError when there is no such subset, format or kind of file, or when no row can be written.
+    Args:
+        settings: The studio's settings.
+        name: Name of the subset.
+        form: The export format.
+        kinds: Kinds of files to write.
+        progress: Callback for the share that is done, 0 to 1, and the current step.
+
+    Raises:
+        StudioError: There is no such subset, format or kind of file, or no row can be written.
     """
     target = settings.exports_dir / f"{subset.find(settings, name).name}-{form}.zip"
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
         done = write_folder(settings, name, form, kinds, scratch, progress)
-        progress(0.95, "Packing the zip")
+        progress(0.95, "Writing the zip archive")
         with replacing(target) as temporary:
             _zip(scratch, temporary)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Exported(str(target), done.rows, done.not_written)
+    return ExportResult(str(target), done.rows, done.not_written)
 
 
 def push(
@@ -83,59 +97,90 @@ def push(
     repo: str,
     private: bool = True,
     token: str | None = None,
-    progress: Told = lambda share, words: None,
-) -> Exported:
-    """Push a subset to a data set repository of the Hub, as Parquet with its card and recipe."""
+    progress: Progress = lambda share, text: None,
+) -> ExportResult:
+    """Push a subset to a data set repository of the Hub as Parquet with its card and recipe.
+
+    Args:
+        settings: The studio's settings.
+        name: Name of the subset.
+        form: The export format.
+        repo: Id of the repository, which is created if it does not exist.
+        private: Whether to create it as a private repository.
+        token: Access token with write permission; None for HF_TOKEN of the environment.
+        progress: Callback for the share that is done, 0 to 1, and the current step.
+
+    Raises:
+        StudioError: There is no such subset or format, no row can be written, or the Hub refuses the push.
+    """
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
-        done = write_folder(
-            settings, name, form, ["parquet"], scratch, lambda share, words: progress(share * 0.5, words)
-        )
+        done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, text: progress(share * 0.5, text))
         url = hub.push(
             scratch, repo, "dataset", f"{name} from QLoRA Studio: {done.rows:,} rows", private, token,
-            lambda share, words: progress(0.5 + share * 0.5, words),
+            lambda share, text: progress(0.5 + share * 0.5, text),
         )  # fmt: skip
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Exported(url, done.rows, done.not_written)
+    return ExportResult(url, done.rows, done.not_written)
 
 
 def write_folder(
-    settings: Settings, name: str, form: ExportFormat, kinds: list[str], folder: Path, progress: Told
-) -> Exported:
-    """Write a subset's files, card and recipe into an empty folder."""
+    settings: Settings, name: str, form: ExportFormat, kinds: list[str], folder: Path, progress: Progress
+) -> ExportResult:
+    """Write the files, the card and the recipe of a subset into an empty folder.
+
+    Args:
+        settings: The studio's settings.
+        name: Name of the subset.
+        form: The export format.
+        kinds: Kinds of files to write.
+        folder: The folder.
+        progress: Callback for the share that is done, 0 to 1, and the current step.
+
+    Raises:
+        StudioError: There is no such subset, format or kind of file, or no row can be written.
+    """
     if form not in EXPORT_FORMATS:
         raise StudioError(f"There is no export format {form!r}. Expected one of {', '.join(EXPORT_FORMATS)}.")
     if unknown := [kind for kind in kinds if kind not in FILE_KINDS]:
         raise StudioError(f"There is no kind of file {unknown[0]!r}. Expected one of {', '.join(FILE_KINDS)}.")
     if not kinds:
-        raise StudioError(f"No kind of file was chosen. Choose one or more of {', '.join(FILE_KINDS)}.")
+        raise StudioError(f"No kind of file is chosen. Choose one or more of {', '.join(FILE_KINDS)}.")
     found = subset.find(settings, name)
-    shape = _Shape(form)
-    progress(0.05, "Looking at the rows")
+    shape = _RowShape(form)
+    progress(0.05, "Checking the rows")
     for split, number, messages in subset.stream(settings, name):
-        shape.look(number, messages, split)
+        shape.add(number, messages, split)
     if not shape.rows:
         reasons = "; ".join(f"{len(rows):,} × {reason}" for reason, rows in shape.not_written.items())
         raise StudioError(f"No row of {name!r} can be written in this format ({reasons}). Choose another format.")
-    done = Exported("", shape.rows, shape.not_written)
+    done = ExportResult("", shape.rows, shape.not_written)
     splits = [split for split in (TRAIN, HELD_OUT) if shape.of_split[split]]
-    for place, kind in enumerate(kinds):
-        progress(0.1 + 0.8 * place / len(kinds), f"Writing {FILE_LABELS[kind]}")
+    for index, kind in enumerate(kinds):
+        progress(0.1 + 0.8 * index / len(kinds), f"Writing {FILE_LABELS[kind]}")
         for split in splits:
-            rows = (shape.row(messages) for at, row, messages in subset.stream(settings, name)
-                    if at == split and row not in shape.refused)  # fmt: skip
+            rows = (shape.row(messages) for row_split, row, messages in subset.stream(settings, name)
+                    if row_split == split and row not in shape.refused)  # fmt: skip
             _WRITERS[kind](folder, SPLIT_NAMES[split], rows)
     _save_dataset(folder, splits)
     counts = {SPLIT_NAMES[split]: shape.of_split[split] for split in splits}
-    recipe = found.model_dump() | {"format": form, "in_words": found.in_words(), "not_written": shape.not_written}
+    recipe = found.model_dump() | {"format": form, "in_words": found.describe(), "not_written": shape.not_written}
     write_json(folder / "recipe.json", recipe)
     (folder / "README.md").write_text(card.data_card(found, form, kinds, counts, done.not_written), encoding="utf-8")
     return done
 
 
-class _Shape:
-    """What all rows of an export have in common: the columns they need, and which rows cannot be written."""
+class _RowShape:
+    """Columns that the rows of an export need, and the rows that cannot be written.
+
+    Attributes:
+        form: The export format.
+        rows: Number of rows that can be written.
+        of_split: Number of these rows by split.
+        refused: Numbers of the rows that cannot be written.
+        not_written: The same by reason.
+    """
 
     def __init__(self, form: ExportFormat):
         self.form = form
@@ -144,22 +189,25 @@ class _Shape:
         self.refused: set[int] = set()
         self.not_written: dict[str, list[int]] = {}
         self._needed: set[str] = set()
-        self._turns = False  # prompts and completions as lists of turns, because one of them must be
+        # Whether prompts and completions are lists of turns: a column has one type, so one such row decides for all.
+        self._as_turns = False
 
-    def look(self, number: int, messages: list[Message], split: str) -> None:
+    def add(self, number: int, messages: list[Message], split: str) -> None:
+        """Add a row in the first pass."""
         try:
             row = to_row(until_last_answer(messages), self.form)
-        except Unwritable as error:
+        except UnwritableRow as error:
             self.refused.add(number)
             self.not_written.setdefault(str(error), []).append(number)
             return
         self.rows += 1
         self.of_split[split] += 1
         self._needed |= {name for name, value in row.items() if value not in ("", [])}
-        self._turns |= isinstance(row.get("prompt"), list)
+        self._as_turns |= isinstance(row.get("prompt"), list)
 
     def row(self, messages: list[Message]) -> Row:
-        row = to_row(until_last_answer(messages), self.form, self._turns)
+        """Return an exported row, without the optional columns that are empty in all rows."""
+        row = to_row(until_last_answer(messages), self.form, self._as_turns)
         optional = {"system", "history"} - self._needed
         return {name: value for name, value in row.items() if name not in optional}
 
@@ -178,7 +226,7 @@ def _json(folder: Path, split: str, rows: Iterator[Row]) -> None:
 
 
 def _csv(folder: Path, split: str, rows: Iterator[Row]) -> None:
-    """Lists are JSON in their cell."""
+    """Write CSV, with lists as JSON in their cells."""
     with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as stream:
         writer: csv.DictWriter | None = None
         for row in rows:
@@ -189,7 +237,11 @@ def _csv(folder: Path, split: str, rows: Iterator[Row]) -> None:
 
 
 def _parquet(folder: Path, split: str, rows: Iterator[Row]) -> None:
-    """Write rows in batches whose types may differ: a list empty at first, a weight that only some turns have."""
+    """Write Parquet from batches whose inferred types may differ.
+
+    In the first batch a list may be empty in all rows, or no turn may have a weight. So all batches are written to
+    files of their own first, and joined under the unified schema.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         parts: list[Path] = []
         schemas: list[pa.Schema] = []
@@ -217,13 +269,20 @@ _WRITERS: dict[str, Callable[[Path, str, Iterator[Row]], None]] = {
 
 
 def write_rows(folder: Path, name: str, kind: FileKind, rows: Iterator[Row]) -> Path:
-    """Rows of any columns, the same in each, as one file of a kind."""
+    """Write rows as one file and return its path.
+
+    Args:
+        folder: The folder of the file.
+        name: Name of the file without its ending.
+        kind: Kind of the file.
+        rows: Rows with the same columns.
+    """
     _WRITERS[kind](folder, name, rows)
     return folder / f"{name}.{kind}"
 
 
 def _save_dataset(folder: Path, splits: list[str]) -> None:
-    """Turn the Parquet files in folder/dataset into what load_from_disk reads."""
+    """Convert the Parquet files in folder/dataset to the files that `load_from_disk` reads."""
     if not (folder / "dataset").is_dir():
         return
     from datasets import Dataset, DatasetDict, disable_progress_bars

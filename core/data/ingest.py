@@ -1,7 +1,8 @@
-"""Rows streamed once into a data set's Parquet file, all or nothing, in bounded memory.
+"""Import of the rows of a source into the Parquet file of a data set, in bounded memory.
 
-First pass: batches of rows as they come, each with the columns it happens to have, all cells as text. Second pass:
-the batches again, now that the columns and their types are known.
+The source is streamed once, in two passes. The first writes batches of rows, each with the columns it happens to have
+and all cells as text. The second joins the batches, since only then are all columns and their types known. The data set
+appears under its name only when it is complete: it is written into a scratch folder that is renamed at the end.
 """
 
 import contextlib
@@ -19,17 +20,20 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from core.data import formats
-from core.data.readers import Read
+from core.data.readers import SourceRow
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, SHOWN_COMPLAINTS, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import write_json
 
-Rows = Iterable[tuple[str, Read]]
-SNIFFED_ROWS = 200  # rows looked at to tell the format
-MOST_COLUMNS = 256  # more are kept in `raw` only
-_MOST_NAMES = 10_000  # of columns that are counted: a file in which every row has a name of its own has no end of them
-_SCRATCH = ".ingest-"
+Rows = Iterable[tuple[str, SourceRow]]
+# The format is detected from this many rows.
+DETECTION_ROWS = 200
+# Further columns are stored in `raw` only.
+MAX_COLUMNS = 256
+# Column names that are counted. A file in which every row has new names would need unbounded memory.
+_MAX_COUNTED_NAMES = 10_000
+_SCRATCH_PREFIX = ".ingest-"
 _FIXED = pa.schema(
     [("row", pa.int64()), ("line", pa.int64()), ("split", pa.string()), ("raw", pa.string()), ("trouble", pa.string())]
 )
@@ -37,7 +41,7 @@ _ARROW = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_(), "te
 
 
 def present(settings: Settings, source: Source) -> Dataset | None:
-    """The data set of `source`, when it has been opened before."""
+    """Return the data set of `source` if it was opened before, or None."""
     name = dataset_id(source)
     known = settings.datasets_dir / name / "about.json"
     if not known.is_file() or json.loads(known.read_text(encoding="utf-8")).get("layout") != LAYOUT:
@@ -46,15 +50,18 @@ def present(settings: Settings, source: Source) -> Dataset | None:
 
 
 def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] = ()) -> Dataset:
-    """Write (split, row) pairs to a data set's folder, all or nothing.
+    """Write rows to the folder of a data set, or return the data set if it exists.
 
-    The lock is the data set's own, so that a slow file does not block the opening of others.
+    The lock belongs to this data set, so a slow file does not block the opening of others.
 
     Args:
-        notes: sentences about the file as a whole; read when `rows` have ended.
+        settings: The studio's settings.
+        source: Where the rows come from.
+        rows: Pairs of split and row, consumed once.
+        notes: Sentences about the file as a whole; complete only when `rows` are consumed.
 
     Raises:
-        StudioError: no row can be read, or none holds text; nothing is left behind then.
+        StudioError: No row can be read, or none contains text; nothing is left on disk then.
     """
     name = dataset_id(source)
     with _lock(settings, name):
@@ -62,11 +69,12 @@ def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] 
             return found
         target = inside(settings.datasets_dir, name, "data set name")
         _remove_dead_leftovers(settings, name)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{name}.", dir=settings.datasets_dir))
+        scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{name}.", dir=settings.datasets_dir))
         try:
             about = _ingest(scratch, source, rows, notes)
             write_json(scratch / "about.json", about.model_dump())
-            if target.exists():  # half a folder from an older crash, or an older layout
+            # `present` did not accept the existing folder: it has an older layout, or was left by a crash.
+            if target.exists():
                 shutil.rmtree(target)
             scratch.rename(target)
         finally:
@@ -79,29 +87,30 @@ def _lock(settings: Settings, name: str) -> FileLock:
 
 
 def _remove_dead_leftovers(settings: Settings, name: str) -> None:
-    """Remove what killed processes left half made: of this data set, and of every other whose lock is free."""
-    remove_leftovers(settings.datasets_dir, f"{_SCRATCH}{name}.")
-    left = settings.datasets_dir.glob(f"{_SCRATCH}*")
-    for other in {path.name.removeprefix(_SCRATCH).rpartition(".")[0] for path in left}:
+    """Remove scratch folders of killed processes: those of this data set, and of others whose lock is free."""
+    remove_leftovers(settings.datasets_dir, f"{_SCRATCH_PREFIX}{name}.")
+    left = settings.datasets_dir.glob(f"{_SCRATCH_PREFIX}*")
+    # A lock that is held belongs to a process that is still importing; its scratch folder is in use.
+    for other in {path.name.removeprefix(_SCRATCH_PREFIX).rpartition(".")[0] for path in left}:
         with contextlib.suppress(Timeout), _lock(settings, other).acquire(timeout=0):
-            remove_leftovers(settings.datasets_dir, f"{_SCRATCH}{other}.")
+            remove_leftovers(settings.datasets_dir, f"{_SCRATCH_PREFIX}{other}.")
 
 
 def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> Dataset:
     stream = iter(rows)
-    head = list(itertools.islice(stream, SNIFFED_ROWS))
+    head = list(itertools.islice(stream, DETECTION_ROWS))
     readable = [read.row for _, read in head if read.row is not None]
     if not readable:
         complaints = "; ".join(complaint(read) for _, read in head[:3]) or "it holds no rows"
         raise StudioError(
-            f"Nothing in {source.name!r} can be read: {complaints}. Expected one object with named fields a row."
+            f"Nothing in {source.name!r} can be read: {complaints}. Expected one object with named fields per row."
         )
     detected = formats.detect(readable)
     if detected is None:
         columns = ", ".join(list(readable[0])[:8]) or "none"
         known = "; ".join(f"{form.label} ({form.sign})" for form in formats.FORMATS)
         raise StudioError(f"No text in {source.name!r} (columns: {columns}). Expected one of: {known}.")
-    seen = _Seen()
+    seen = _ColumnStatistics()
     parts = [
         _write_part(scratch / f"part-{number}.parquet", batch, seen, typed=not _all_text(source))
         for number, batch in enumerate(_batches(itertools.chain(head, stream)))
@@ -125,23 +134,24 @@ def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> 
 
 
 def remove_leftovers(parent: Path, prefix: str) -> None:
-    """Remove what a killed process left half made; the caller holds the lock under which such folders are made."""
+    """Remove scratch folders of killed processes; the caller holds the lock under which they are made."""
     for folder in parent.glob(f"{prefix}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def complaint(read: Read) -> str:
+def complaint(read: SourceRow) -> str:
+    """Return the trouble of a row as a sentence with its line."""
     return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
 
 
 def _all_text(source: Source) -> bool:
-    """Whether the source's cells are text that may stand for numbers (CSV and TSV)."""
+    """Return whether all cells of the source are text, also its numbers (CSV and TSV)."""
     name = source.name.lower()
     return source.kind == "upload" and any(kind in name for kind in (".csv", ".tsv"))
 
 
-def _batches(rows: Rows) -> Iterator[list[tuple[str, Read]]]:
-    batch: list[tuple[str, Read]] = []
+def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
+    batch: list[tuple[str, SourceRow]] = []
     size = 0
     for item in rows:
         batch.append(item)
@@ -153,25 +163,37 @@ def _batches(rows: Rows) -> Iterator[list[tuple[str, Read]]]:
         yield batch
 
 
-class _Seen:
-    """What the first pass learns of the rows."""
+class _ColumnStatistics:
+    """Counts of rows, splits and kinds of values, collected by the first pass.
+
+    Attributes:
+        rows: Number of rows.
+        unreadable: Rows that could not be read.
+        uncounted: Cells in columns past the limit of counted names.
+        splits: Rows by split.
+        complaints: The first troubles of rows, with their lines.
+        kinds: For each column, the number of values of each kind and the line of the first one.
+        whole: For columns of numbers, whether all are integers that fit into 64 bits.
+        text_numbers: For columns of text, whether all cells spell numbers.
+    """
 
     def __init__(self) -> None:
         self.rows = self.unreadable = self.uncounted = 0
         self.splits: dict[str, int] = {}
         self.complaints: list[str] = []
-        # for each column: kind of value → how many, and the line of the first
         self.kinds: dict[str, dict[str, tuple[int, int]]] = {}
-        self.whole: dict[str, bool] = {}  # columns of numbers: whether all are whole
-        self.text_numbers: dict[str, bool] = {}  # columns of text: whether all stand for numbers
+        self.whole: dict[str, bool] = {}
+        self.text_numbers: dict[str, bool] = {}
 
-    def complain(self, read: Read) -> None:
+    def complain(self, read: SourceRow) -> None:
+        """Count the trouble of a row."""
         self.unreadable += read.row is None
         if len(self.complaints) < SHOWN_COMPLAINTS:
             self.complaints.append(complaint(read))
 
-    def cell(self, name: str, kind: str, line: int) -> None:
-        if name not in self.kinds and len(self.kinds) >= _MOST_NAMES:
+    def count_cell(self, name: str, kind: str, line: int) -> None:
+        """Count a value of a column."""
+        if name not in self.kinds and len(self.kinds) >= _MAX_COUNTED_NAMES:
             self.uncounted += 1
             return
         kinds = self.kinds.setdefault(name, {})
@@ -179,10 +201,11 @@ class _Seen:
         kinds[kind] = (count + 1, first)
 
     def columns(self) -> list[Column]:
+        """Return the columns to store with their types; a column of several kinds is text."""
         found = []
         for name, kinds in self.kinds.items():
             plain = kinds.keys() - {"nested"}
-            if not plain or len(found) >= MOST_COLUMNS:
+            if not plain or len(found) >= MAX_COLUMNS:
                 continue
             kind = next(iter(plain)) if len(plain) == 1 else "text"
             if kind == "number" or self.text_numbers.get(name):
@@ -191,70 +214,82 @@ class _Seen:
         return found
 
     def nested(self) -> list[str]:
+        """Return the columns that hold lists or objects only."""
         return [name for name, kinds in self.kinds.items() if kinds.keys() == {"nested"}]
 
     def mixed(self) -> list[str]:
-        """Columns whose values are of several kinds, with the line of the first odd one."""
-        told = []
+        """Return sentences about columns with values of several kinds, with the line of the first unusual one."""
+        sentences = []
         if self.uncounted:
-            told.append(f"{self.uncounted:,} cells stand in columns past the first {_MOST_NAMES:,}; they are not read")
+            sentences.append(
+                f"{self.uncounted:,} cells are in columns past the first {_MAX_COUNTED_NAMES:,}; they are not read"
+            )
         for name, kinds in self.kinds.items():
             if len(kinds) < 2:
                 continue
             usual = max(kinds, key=lambda kind: kinds[kind][0])
             odd = [f"{count:,} {kind} (first: line {first})" for kind, (count, first) in kinds.items() if kind != usual]
-            told.append(f"the column {name!r} is {usual} in {kinds[usual][0]:,} rows, but {' and '.join(odd)}")
-        return told[:SHOWN_COMPLAINTS]
+            sentences.append(f"the column {name!r} is {usual} in {kinds[usual][0]:,} rows, but {' and '.join(odd)}")
+        return sentences[:SHOWN_COMPLAINTS]
 
 
 _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
-def _write_part(path: Path, batch: list[tuple[str, Read]], seen: _Seen, typed: bool) -> Path:
+def _write_part(path: Path, batch: list[tuple[str, SourceRow]], seen: _ColumnStatistics, typed: bool) -> Path:
+    """Write a batch of rows with all cells as text and add its columns to `seen`.
+
+    Args:
+        path: File to write.
+        batch: Pairs of split and row.
+        seen: Statistics of the first pass.
+        typed: Whether the source distinguishes numbers from text.
+    """
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
-    for place, (split, read) in enumerate(batch):
+    for index, (split, read) in enumerate(batch):
         if read.trouble:
             seen.complain(read)
         fixed["row"].append(seen.rows)
         fixed["line"].append(read.line)
         fixed["split"].append(split)
-        fixed["raw"].append(storable(read.raw))
+        fixed["raw"].append(replace_surrogates(read.raw))
         fixed["trouble"].append(read.trouble or "cannot be read" if read.row is None else None)
         seen.rows += 1
         seen.splits[split] = seen.splits.get(split, 0) + 1
         for name, value in (read.row or {}).items():
             if value is None:
                 continue
-            name = storable(name)
+            name = replace_surrogates(name)
             kind = _KINDS.get(type(value), "nested")
-            seen.cell(name, kind, read.line)
-            if kind == "nested" or (len(cells) >= MOST_COLUMNS and name not in cells):
+            seen.count_cell(name, kind, read.line)
+            if kind == "nested" or (len(cells) >= MAX_COLUMNS and name not in cells):
                 continue
+            # Rows without this column were skipped: fill them with empty cells before adding this one.
             column = cells.setdefault(name, [])
-            column.extend([None] * (place - len(column)))
-            column.append(_cell(value))
+            column.extend([None] * (index - len(column)))
+            column.append(_cell_text(value))
             if kind == "number" and not (type(value) is int and abs(value) < 2**63):
                 seen.whole[name] = False
     for name, column in cells.items():
         column.extend([None] * (len(batch) - len(column)))
         if not typed:
-            seen.text_numbers[name] = seen.text_numbers.get(name, True) and _numbers(column, pa.float64())
-            seen.whole[name] = seen.whole.get(name, True) and _numbers(column, pa.int64())
+            seen.text_numbers[name] = seen.text_numbers.get(name, True) and _are_numbers(column, pa.float64())
+            seen.whole[name] = seen.whole.get(name, True) and _are_numbers(column, pa.int64())
     arrays = {name: pa.array(values, _FIXED.field(name).type) for name, values in fixed.items()}
     arrays |= {f"c.{name}": pa.array(values, pa.string()) for name, values in cells.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
     return path
 
 
-def _cell(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return storable(value) if isinstance(value, str) else repr(value)
+    return replace_surrogates(value) if isinstance(value, str) else repr(value)
 
 
-def _numbers(column: list[str | None], kind: pa.DataType) -> bool:
-    """Whether every cell of a text column stands for such a number. Leading zeros mean a code, not a number."""
+def _are_numbers(column: list[str | None], kind: pa.DataType) -> bool:
+    """Return whether every cell of a text column spells a number of a type; leading zeros mean a code."""
     given = [cell for cell in column if cell]
     if any(cell[0] == "0" and len(cell) > 1 and cell[1].isdigit() for cell in given):
         return False
@@ -266,7 +301,7 @@ def _numbers(column: list[str | None], kind: pa.DataType) -> bool:
 
 
 def _join(target: Path, parts: list[Path], columns: list[Column]) -> None:
-    """The parts as one file, each column in its type; a cell that does not fit the type is left empty."""
+    """Join the parts into one file with typed columns, and remove them one by one."""
     schema = pa.schema([*_FIXED, *(pa.field(f"c.{column.name}", _ARROW[column.kind]) for column in columns)])
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for part in parts:
@@ -278,6 +313,7 @@ def _join(target: Path, parts: list[Path], columns: list[Column]) -> None:
                     arrays.append(pa.nulls(len(table), _ARROW[column.kind]))
                     continue
                 cells = table[name]
+                # CSV has no missing values: an empty cell of a numeric column is one.
                 if column.kind in ("integer", "number"):
                     cells = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
                 arrays.append(pc.cast(cells, _ARROW[column.kind]))
@@ -285,8 +321,8 @@ def _join(target: Path, parts: list[Path], columns: list[Column]) -> None:
             part.unlink()
 
 
-def storable(text: str) -> str:
-    """Text that UTF-8 can hold: a lone surrogate, which JSON can spell, becomes the replacement character."""
+def replace_surrogates(text: str) -> str:
+    """Return text that UTF-8 can encode: lone surrogates, which JSON can spell, become U+FFFD."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,6 +1,8 @@
-"""How many tokens every row has under a tokenizer and template, counted once by all cores, and what that means.
+"""Token counts of every row under a tokenizer and chat template, and statistics for training.
 
-readings/<key>/tokens/<key>.parquet   row, tokens, answer_tokens, refused (why the template would not have it)
+    readings/<key>/tokens/<key>.parquet   row, tokens, answer_tokens, refused (why the template refuses the row)
+
+The rows are counted once, on all cores, by the renderer that training uses.
 """
 
 import hashlib
@@ -15,7 +17,7 @@ from filelock import FileLock
 
 from core.data import parse_rows
 from core.data.formats import Reading, from_stored
-from core.data.parallel import map_groups
+from core.data.parallel import map_row_groups
 from core.data.table import Dataset
 from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.models import catalogue, embedded
@@ -28,57 +30,76 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """The tokenizer and template that lengths are counted under."""
+class TokenizerSpec:
+    """Tokenizer and chat template that determine the lengths.
+
+    Attributes:
+        model: Name of the model whose tokenizer is used.
+        template: Name of the chat template.
+    """
 
     model: str
     template: TemplateName = "auto"
 
 
-# What decides how a text is tokenized and templated, of the files of a model.
-_DECIDING = (
+# Files of a model that determine how a text is templated and tokenized; the first one must exist.
+_TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja",
 )  # fmt: skip
-_RENDERER_VERSION = 2  # counts made by an earlier renderer are not found again
+# Increase it when core.data.tokens gives other tokens: rows are counted again then.
+_RENDERER_VERSION = 2
 
 
-def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens) -> Path | None:
-    """Where the counts are kept, or None while the tokenizer is not on this machine.
+def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: TokenizerSpec) -> Path | None:
+    """Return the path of the counts, or None if the tokenizer is not on this machine.
 
-    The name comes from the tokenizer's own files, so that a changed one has counts of its own.
+    The name of the file is a hash of the tokenizer's files, so a changed tokenizer has counts of its own.
     """
     from huggingface_hub import try_to_load_from_cache
 
+    # Looking for counts must not start the conversion of the embedded model.
     if tokens.model == embedded.NAME and not embedded.is_prepared(settings):
-        return None  # looking for counts is no reason to convert a model
+        return None
     model = catalogue.find(settings, tokens.model)
     digest = hashlib.sha256(f"{_RENDERER_VERSION} {tokens.template}".encode())
     found = 0
-    for name in _DECIDING:
+    for name in _TOKENIZER_FILES:
         path = Path(model.path) / name if model.local else try_to_load_from_cache(model.path, name)
         if isinstance(path, (str, Path)) and Path(path).is_file():
             digest.update(name.encode() + Path(path).read_bytes())
-            found += name == _DECIDING[0]
+            found += name == _TOKENIZER_FILES[0]
     if not found:
         return None
     return parse_rows.folder(settings, data.id, reading) / "tokens" / f"{digest.hexdigest()[:12]}.parquet"
 
 
-def _renderer(settings: Settings, tokens: Tokens) -> Renderer:
+def _renderer(settings: Settings, tokens: TokenizerSpec) -> Renderer:
     from core.models.loading import load_tokenizer
 
     return Renderer(load_tokenizer(catalogue.find(settings, tokens.model)), tokens.template)
 
 
-def count(
+def count_tokens(
     settings: Settings,
     data: Dataset,
     reading: Reading,
-    tokens: Tokens,
+    tokens: TokenizerSpec,
     at: Callable[[float], None] = lambda share: None,
 ) -> Path:
-    """Count the tokens of every row, once; the file is found again afterwards."""
-    _renderer(settings, tokens)  # fetched, if it must be, before anything is named after it
+    """Count the tokens of every row, unless they were counted before.
+
+    Args:
+        settings: The studio's settings.
+        data: The data set.
+        reading: How its rows are parsed.
+        tokens: The tokenizer and the template.
+        at: Progress callback for the share of rows that are counted, 0 to 1.
+
+    Returns:
+        The path of the file.
+    """
+    # Downloads the tokenizer if necessary: the path is a hash of its files.
+    _renderer(settings, tokens)
     target = path_of(settings, data, reading, tokens)
     assert target is not None
     source = parse_rows.folder(settings, data.id, reading) / "rows.parquet"
@@ -88,22 +109,22 @@ def count(
             return target
         with replacing(target) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
             columns = ["row", "problem", "messages"]
-            for counted in map_groups(source, columns, counter, (settings, tokens), at):
+            for counted in map_row_groups(source, columns, make_counter, (settings, tokens), at):
                 writer.write_table(counted)
     return target
 
 
-def counter(settings: Settings, tokens: Tokens) -> Callable[[pa.Table], pa.Table]:
-    """What turns a group of read rows into their numbers of tokens."""
+def make_counter(settings: Settings, tokens: TokenizerSpec) -> Callable[[pa.Table], pa.Table]:
+    """Return a function from a group of parsed rows to their token counts."""
     renderer = _renderer(settings, tokens)
 
-    def measured(group: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([_counted(renderer, record) for record in group.to_pylist()], schema=SCHEMA)
+    def count_group(group: pa.Table) -> pa.Table:
+        return pa.Table.from_pylist([_count_row(renderer, record) for record in group.to_pylist()], schema=SCHEMA)
 
-    return measured
+    return count_group
 
 
-def _counted(renderer: Renderer, record: dict) -> dict:
+def _count_row(renderer: Renderer, record: dict) -> dict:
     empty = {"row": record["row"], "tokens": None, "answer_tokens": None, "refused": None}
     if record["problem"] is not None:
         return empty
@@ -111,17 +132,25 @@ def _counted(renderer: Renderer, record: dict) -> dict:
         rendered = renderer.render(from_stored(record["messages"]))
     except TemplateError as error:
         return empty | {"refused": str(error)}
-    return empty | {"tokens": rendered.length, "answer_tokens": rendered.learns}
+    return empty | {"tokens": rendered.length, "answer_tokens": rendered.loss_tokens}
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """What the lengths of the usable rows mean for training.
+class LengthSummary:
+    """Statistics of the lengths of the usable rows.
 
     Attributes:
-        truncated: rows longer than `max_length`.
-        padding: the share of a padded batch that is padding, see `padding_share`.
-        edges, counts: a histogram of the lengths.
+        rows: Number of rows with a length.
+        tokens: Total number of tokens.
+        answer_tokens: Total number of tokens that carry loss.
+        median: Median length in tokens.
+        longest: Greatest length in tokens.
+        truncated: Number of rows longer than the maximum length.
+        lost_tokens: Number of tokens beyond the maximum length.
+        padding: Share of padding in a padded batch (see `padding_share`).
+        refused: Number of rows that the chat template refuses.
+        edges: Edges of the histogram bins, in tokens. (bins + 1,)
+        counts: Number of rows per bin. (bins,)
     """
 
     rows: int
@@ -140,8 +169,15 @@ class Lengths:
 _BINS = 40
 
 
-def summary(path: Path, max_length: int, batch: int, chosen: list[int] | None = None) -> Lengths:
-    """The numbers of a file of counts, of the rows in `chosen` or of all."""
+def summarize(path: Path, max_length: int, batch: int, chosen: list[int] | None = None) -> LengthSummary:
+    """Return the statistics of a file of counts.
+
+    Args:
+        path: The file.
+        max_length: Number of tokens at which training truncates a row.
+        batch: Rows per batch, for the share of padding.
+        chosen: Numbers of the rows to include; None for all.
+    """
     read = pq.read_table(path)
     if chosen is not None:
         read = read.filter(pa.compute.is_in(read["row"], pa.array(chosen, pa.int64())))
@@ -149,20 +185,21 @@ def summary(path: Path, max_length: int, batch: int, chosen: list[int] | None = 
     kept = read.filter(read["tokens"].is_valid())
     tokens, answers = kept["tokens"].to_numpy(), kept["answer_tokens"].to_numpy()
     if not len(tokens):
-        return Lengths(0, 0, 0, 0, 0, 0, 0, 0.0, refused, [0, 1], [0])
+        return LengthSummary(0, 0, 0, 0, 0, 0, 0, 0.0, refused, [0, 1], [0])
+    # The last bin also counts the longest half percent of the rows.
     far = int(max(np.quantile(tokens, 0.995), 1))
     edges = np.linspace(0, max(far, _BINS), _BINS + 1).astype(int)
     counts, _ = np.histogram(np.minimum(tokens, edges[-1]), edges)
-    cut = np.minimum(tokens, max_length)
-    return Lengths(
+    trained = np.minimum(tokens, max_length)
+    return LengthSummary(
         rows=len(tokens),
         tokens=int(tokens.sum()),
         answer_tokens=int(answers.sum()),
         median=int(np.median(tokens)),
         longest=int(tokens.max()),
         truncated=int((tokens > max_length).sum()),
-        lost_tokens=int((tokens - cut).sum()),
-        padding=padding_share(cut, batch),
+        lost_tokens=int((tokens - trained).sum()),
+        padding=padding_share(trained, batch),
         refused=refused,
         edges=edges.tolist(),
         counts=counts.tolist(),
@@ -170,10 +207,14 @@ def summary(path: Path, max_length: int, batch: int, chosen: list[int] | None = 
 
 
 def padding_share(lengths: np.ndarray, batch: int) -> float:
-    """The share of padding in batches of `batch` rows drawn at random and padded to their longest.
+    """Return the expected share of padding in random batches that are padded to their longest row.
 
-    The longest of b draws from n sorted lengths x is x_k with probability (k/n)^b - ((k-1)/n)^b (the order statistics
-    of an empirical distribution), so a batch holds b E[longest] places, of which b E[x] are tokens.
+    The maximum of b samples from n sorted lengths x is x_k with probability (k/n)^b - ((k-1)/n)^b (order statistics of
+    an empirical distribution). A batch has b E[maximum] positions, of which b E[x] are tokens.
+
+    Args:
+        lengths: Lengths of the rows in tokens. (rows,)
+        batch: Number of rows per batch, b in the formula.
     """
     ordered = np.sort(lengths).astype(float)
     ranks = np.arange(len(ordered) + 1) / len(ordered)

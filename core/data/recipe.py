@@ -1,10 +1,10 @@
-"""Recipe: how a subset is cut from a data set, in a form that can be kept, read aloud and run again."""
+"""Recipes: how a subset is selected from a data set, in a form that can be stored, described and run again."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.data.formats import Reading, by_name
+from core.data.formats import Reading, get_format
 from core.data.tokens import TemplateName
 from core.data.view import View
 
@@ -12,73 +12,74 @@ Method = Literal["first", "random", "stratified", "shortest", "longest", "picked
 
 
 class Recipe(BaseModel):
-    """How a subset is cut from an opened data set."""
+    """Selection of a subset from an opened data set."""
 
     model_config = ConfigDict(extra="forbid")
 
-    dataset: str = Field(title="Data set", description="The opened data set to cut from.")
-    reading: Reading | None = Field(None, title="Reading", description="How its rows are read; empty: as detected.")
+    dataset: str = Field(title="Data set", description="The opened data set.")
+    reading: Reading | None = Field(None, title="Reading", description="How rows are parsed; empty: as detected.")
     view: View = Field(default_factory=View, title="Rows to choose from", description="A search and filters.")
     sql: str = Field(
-        "", title="SQL", description="A SELECT over the table rows; the numbers in its column row are chosen from."
+        "", title="SQL", description="A SELECT over the table rows; only the rows numbered in its column row are used."
     )
     model: str = Field(
-        "", title="Tokenizer", description="The model under whose tokenizer lengths are counted; empty: characters."
+        "", title="Tokenizer", description="The model whose tokenizer counts the lengths; empty: characters."
     )
     template: TemplateName = Field("auto", title="Template", description="The chat template that lengths include.")
     duplicates: Literal["keep", "exact", "near"] = Field(
         "keep",
         title="Duplicates",
-        description="Exact: of rows with the very same conversation only the first is kept. Near: also of rows that "
-        "share most of their words.",
+        description="Exact: keep only the first of rows with the same conversation. Near: also of rows that share most "
+        "of their words.",
     )
     leaks: Literal["keep", "exclude"] = Field(
         "exclude",
         title="Leaks",
-        description="Rows to train on that ask what a held-out row asks: excluded, or the held-out loss flatters.",
+        description="Rows to train on with the same question as a held-out row. Exclude them, or the held-out loss is "
+        "too low.",
     )
     rows: int = Field(0, ge=0, title="Rows", description="How many rows to train on; 0 takes all usable rows.")
     method: Method = Field(
         "random",
         title="Which rows",
-        description="The first in the order of the table, rows drawn at random, drawn from each value of a column in "
-        "proportion, the shortest, the longest, or those picked in the table.",
+        description="The first in the order of the table, a random sample, a sample with the same proportions of a "
+        "column's values, the shortest, the longest, or those picked in the table.",
     )
-    stratify_by: str = Field("", title="In proportion to", description="The column whose proportions are kept.")
+    stratify_by: str = Field("", title="In proportion to", description="The column whose proportions are preserved.")
     picked: list[int] = Field(default_factory=list, title="Picked rows", description="Numbers of rows.")
     excluded: list[int] = Field(
-        default_factory=list, title="Left out by hand", description="Numbers of rows that are taken out at the end."
+        default_factory=list, title="Left out by hand", description="Numbers of rows that are removed at the end."
     )
-    seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed draws the same rows again.")
+    seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed selects the same rows again.")
     held_out_share: float = Field(
         0.1,
         ge=0,
         le=0.5,
         title="Held-out share",
-        description="Rows kept from training to measure on, as a share of the rows cut. "
-        "Not used when the data set brings a held-out split of its own.",
+        description="Share of the rows that is not trained on but used for evaluation. "
+        "Ignored if the data set has a held-out split of its own.",
     )
 
     @model_validator(mode="after")
     def _complete(self) -> "Recipe":
         if self.method == "stratified" and not self.stratify_by:
-            raise ValueError("drawing in proportion needs a column: name it under 'In proportion to'")
+            raise ValueError("a sample in proportion needs a column: choose it under 'In proportion to'")
         if self.method == "picked" and not self.picked:
             raise ValueError("no rows are picked: tick some in the table, or choose another way")
         if self.sql and self.view != View():
-            raise ValueError("rows are chosen by SQL or by search and filters, not by both")
+            raise ValueError("SQL and search or filters exclude each other: remove one of them")
         return self
 
-    def in_words(self) -> str:
-        """The recipe as a person would say it."""
+    def describe(self) -> str:
+        """Return the recipe in words."""
         parts = [_METHODS[self.method].format(rows=f"{self.rows:,} rows" if self.rows else "all usable rows", r=self)]
         if self.method == "picked":
             parts = [f"{len(self.picked):,} rows picked by hand"]
         if self.method in ("random", "stratified") and self.rows:
-            parts.append(f"drawn with seed {self.seed}")
+            parts.append(f"sampled with seed {self.seed}")
         if self.reading:
-            parts.append(f"read as {by_name(self.reading.format).label}")
-        if words := self.view.in_words():
+            parts.append(f"read as {get_format(self.reading.format).label}")
+        if words := self.view.describe():
             parts.append(f"of those {words}" if words.startswith("with") else f"of those whose {words}")
         if self.sql:
             parts.append(f"of those that {self.sql!r} gives")

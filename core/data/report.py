@@ -1,7 +1,6 @@
-"""How a data set is read, for the people who decide it: readings to choose from, columns that nothing reads, and a
-check that every mapping of a reading names something.
+"""Report on a data set under one reading: readings to choose from, unread columns, notes and problems.
 
-The page, the command line and the API show the same report.
+The Data tab, the command line and the API show the same report. `check_reading` validates a reading of a user.
 """
 
 import json
@@ -12,16 +11,17 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from core.data import table
-from core.data.formats import FORMATS, Format, Reading, UnusableRow, by_name, problem
+from core.data.formats import FORMATS, Format, Reading, UnusableRow, find_problem, get_format
 from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
 from core.data.formats.options import ExtraUse
-from core.data.parse_rows import Derived, refuse_unknown_names
+from core.data.parse_rows import ParsedDataset, refuse_unknown_names
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
 
-FIRST_ROWS = 200  # rows that candidates are tried on and kinds of columns are found from
+# Candidates are tried on this many rows, and the kinds of columns are found from them.
+FIRST_ROWS = 200
 SHOWN_CANDIDATES = 6
 _SHOWN_NAMES = 20
 _KINDS: tuple[ColumnKind, ...] = ("prose", "short", "category", "constant", "id", "number", "nested", "empty")
@@ -29,12 +29,13 @@ TEXT_KINDS = frozenset(_KINDS[:4])
 
 
 class Candidate(BaseModel):
-    """A reading to choose from.
+    """Reading to choose from.
 
     Attributes:
-        label: the format and the columns that it reads.
-        usable: how many of the first rows become conversations.
-        rows: how many rows it was tried on.
+        reading: The reading.
+        label: The format and the columns that it reads.
+        usable: Number of the first rows that become conversations.
+        rows: Number of rows that it was tried on.
     """
 
     reading: Reading
@@ -44,11 +45,13 @@ class Candidate(BaseModel):
 
 
 class ColumnUse(BaseModel):
-    """A column that the format does not read.
+    """Column that the format does not read.
 
     Attributes:
-        rows: in how many usable rows it holds something that is not used; None once a use was chosen.
-        use: what the user chose; None while nothing was.
+        name: Name of the column.
+        kind: Kind of its values.
+        rows: Number of usable rows in which it is not empty; None if a use is chosen.
+        use: Use that the user chose; None if none was chosen.
     """
 
     name: str
@@ -58,16 +61,27 @@ class ColumnUse(BaseModel):
 
     @property
     def is_text(self) -> bool:
+        """Return whether the column holds text rather than ids, numbers or nested values."""
         return self.kind in TEXT_KINDS
 
 
 class Report(BaseModel):
-    """What is known of a data set under one reading.
+    """Report on a data set under one reading.
 
     Attributes:
-        evidence: why the rows are read so; the question when `undecided`.
-        chosen: whether the user chose the reading.
-        columns: those that the format does not read, columns of text first.
+        dataset: Id of the data set.
+        rows: Number of rows.
+        usable: Number of usable rows.
+        reading: The reading.
+        label: Name of the format.
+        undecided: Whether no format was detected or chosen.
+        chosen: Whether the user chose the reading.
+        evidence: Why the format was detected; the question to the user if `undecided`.
+        runner_up: The next likely format with its evidence.
+        candidates: Readings to choose from if `undecided`.
+        columns: Columns that the format does not read, columns of text first.
+        notes: Sentences about what was changed or left out, with the number of rows.
+        problems: Reasons why rows are unusable, with the number of rows.
     """
 
     dataset: str
@@ -86,18 +100,19 @@ class Report(BaseModel):
 
     @property
     def unread(self) -> list[ColumnUse]:
+        """Return the columns whose use the user has not chosen."""
         return [column for column in self.columns if column.use is None]
 
 
-def report(settings: Settings, data: Dataset, read: Derived) -> Report:
-    """Return what is known of `data` as `read`."""
+def build_report(settings: Settings, data: Dataset, read: ParsedDataset) -> Report:
+    """Return the report on a data set with its parsed rows."""
     undecided, chosen = read.reading.format == "undecided", read.reading != data.detected
     return Report(
         dataset=data.id,
         rows=data.rows,
         usable=read.usable,
         reading=read.reading,
-        label=by_name(read.reading.format).label,
+        label=get_format(read.reading.format).label,
         undecided=undecided,
         chosen=chosen,
         evidence="chosen by you" if chosen else data.evidence,
@@ -110,7 +125,7 @@ def report(settings: Settings, data: Dataset, read: Derived) -> Report:
 
 
 def first_rows(settings: Settings, data: Dataset, count: int = FIRST_ROWS) -> list[dict[str, Any]]:
-    """Return the first rows of a data set as objects, without those that could not be read."""
+    """Return those of the first rows of a data set that could be read."""
     with pq.ParquetFile(table.folder(settings, data.id) / "rows.parquet") as file:
         batch = next(file.iter_batches(batch_size=count, columns=["raw", "trouble"]), None)
     records = batch.to_pylist() if batch is not None else []
@@ -133,14 +148,14 @@ def candidates(settings: Settings, data: Dataset) -> list[Candidate]:
 
 def _is_usable(reading: Reading, row: dict[str, Any]) -> bool:
     try:
-        return problem(reading.parse(row)) is None
+        return find_problem(reading.parse(row)) is None
     except UnusableRow:
         return False
 
 
 def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
-    """Return a reading's format and columns in words, such as "plain text (text = body)"."""
-    form = by_name(reading.format)
+    """Return the format and the columns of a reading, for example "plain text (text = body)"."""
+    form = get_format(reading.format)
     pairs = {slot: name for slot in form.slots if (name := _column(form, reading, slot, rows))}
     words = ", ".join(f"{slot} = {name}" for slot, name in pairs.items())
     return f"{form.label} ({words})" if words else form.label
@@ -150,8 +165,8 @@ def _column(form: Format, reading: Reading, slot: str, rows: Sequence[dict[str, 
     return next((name for row in rows[:5] if (name := Cells(row, form, reading).column(slot))), None)
 
 
-def column_uses(settings: Settings, data: Dataset, read: Derived) -> list[ColumnUse]:
-    """Return the columns that the format does not read and those given a use, columns of text first."""
+def column_uses(settings: Settings, data: Dataset, read: ParsedDataset) -> list[ColumnUse]:
+    """Return the columns that the format does not read, with and without a chosen use, columns of text first."""
     extra = read.reading.extra
     names = [*read.unread, *(name for name in extra if name not in read.unread)]
     if not names:
@@ -174,20 +189,20 @@ def column_names(settings: Settings, data: Dataset) -> list[str]:
     return list(first | dict.fromkeys([*(column.name for column in data.columns), *data.nested]))
 
 
-def names_in_words(names: Sequence[str]) -> str:
-    """Return names as one line that stays short whatever their number."""
+def join_names(names: Sequence[str]) -> str:
+    """Return names joined by commas, shortened to the first twenty."""
     more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
     return ", ".join(names[:_SHOWN_NAMES]) + more
 
 
 def check_reading(data: Dataset, reading: Reading) -> None:
-    """Check that everything that a user says about a reading can have an effect on `data`.
+    """Check that every option of a user's reading has an effect on `data`.
 
     Raises:
-        StudioError: no format is chosen; a part or column does not exist; a column is named twice; or options for
-            labels are given to a format without labels.
+        StudioError: No format is chosen, a slot or column does not exist, a column is used twice, or options for labels
+            are given to a format without labels.
     """
-    form = by_name(reading.format)
+    form = get_format(reading.format)
     if reading.format == "undecided":
         names = ", ".join(one.name for one in FORMATS if one.name != "undecided")
         raise StudioError(f"No format is chosen. Choose one of: {names}.")
@@ -200,6 +215,6 @@ def check_reading(data: Dataset, reading: Reading) -> None:
             field = Reading.model_fields[name]
             if getattr(reading, name) != field.get_default(call_default_factory=True):
                 raise StudioError(
-                    f"“{field.title}” is read only for text with a label, not for {form.label}. "
+                    f"“{field.title}” applies only to text with a label, not to {form.label}. "
                     "Leave it out, or choose text with a label."
                 )

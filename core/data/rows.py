@@ -1,6 +1,7 @@
-"""Reading an opened data set: pages, single rows, counts and numbers, by DuckDB over its Parquet files.
+"""Queries over an opened data set with DuckDB: pages, single rows, counts and row numbers.
 
-Row numbers are found first, with the few columns that a search, filter or order needs; only then are those rows read.
+A page takes two queries. The first finds the row numbers and reads only the columns of the search, the filters and the
+order; the second reads the cells of those rows. The Parquet files of a data set are joined by the column `row`.
 """
 
 from collections.abc import Iterator
@@ -13,14 +14,15 @@ import pyarrow.parquet as pq
 
 from core.data import parse_rows, table
 from core.data.formats import Message, Reading, from_stored
-from core.data.view import Fields, Sortable, View, order, quoted, where
+from core.data.view import Fields, View, ViewField, order_clause, quote_name, where_clause
 from core.errors import StudioError
 from core.settings import Settings
 
 MEMORY_LIMIT = "512MB"
 BATCH_ROWS = 1000
 
-_OWN = (
+# Columns that every data set has: name, kind, file.
+_OWN_COLUMNS = (
     ("row", "integer", "reading"),
     ("split", "text", "reading"),
     ("turns", "integer", "reading"),
@@ -32,12 +34,12 @@ _OWN = (
     ("problem", "text", "reading"),
     ("duplicate_of", "integer", "duplicates"),
 )
-# The texts of these columns are cut short; how long they are, all turns together, is kept beside them.
+# The texts of these columns are truncated in the file; the length of all turns together is stored in other columns.
 _LENGTHS = {"prompt": "(reading.characters - reading.answer_characters)", "answer": "reading.answer_characters"}
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that spills to STUDIO_HOME when it must."""
+    """Return an in-memory DuckDB with a memory limit, which spills to STUDIO_HOME."""
     spill = settings.home / ".spill"
     base = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
     base.execute("SET enable_progress_bar = false")
@@ -45,7 +47,16 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
 
 
 class Rows:
-    """Read-only view of one data set under one reading, and under one tokenizer when lengths are given."""
+    """Read-only access to one data set under one reading.
+
+    Attributes:
+        settings: The studio's settings.
+        about: The data set.
+        reading: How its rows are parsed.
+        parsed: Counts of the parsed rows.
+        files: Parquet files by their name in queries.
+        fields: Columns that can be shown, sorted and filtered, by name.
+    """
 
     def __init__(
         self,
@@ -55,16 +66,22 @@ class Rows:
         lengths: Path | None = None,
         near: Path | None = None,
     ):
-        """
+        """Open a data set.
+
         Args:
-            reading: how rows are read; as it was detected when None. It must have been derived.
-            lengths: the file of token counts (`core.data.lengths`).
-            near: the file of near duplicates (`core.data.near_duplicates`).
+            settings: The studio's settings.
+            dataset: Id of the data set.
+            reading: How rows are parsed; None for the detected reading. The rows are parsed now if they were not yet.
+            lengths: File of token counts (`core.data.lengths`), which adds the columns of lengths.
+            near: File of near duplicates (`core.data.near_duplicates`), which adds their column.
+
+        Raises:
+            StudioError: There is no such data set.
         """
         self.settings = settings
         self.about = table.find(settings, dataset)
         self.reading = reading or self.about.detected
-        self.derived = parse_rows.derive(settings, self.about, self.reading)
+        self.parsed = parse_rows.parse_dataset(settings, self.about, self.reading)
         folder = parse_rows.folder(settings, self.about.id, self.reading)
         self.files = {
             "rows": table.folder(settings, self.about.id) / "rows.parquet",
@@ -78,7 +95,7 @@ class Rows:
         self.fields = self._fields()
 
     def _fields(self) -> Fields:
-        own = list(_OWN)
+        own = list(_OWN_COLUMNS)
         if "near" in self.files:
             own.append(("near_duplicate_of", "integer", "near"))
         if "lengths" in self.files:
@@ -86,22 +103,33 @@ class Rows:
         fields: Fields = {}
         for name, kind, file in own:
             sql = f"{file}.{name}"
-            fields[name] = Sortable(
+            fields[name] = ViewField(
                 name=name, kind=kind, file=file, sql=sql, length=_LENGTHS.get(name, f"length({sql})" * (kind == "text"))
             )
         for column in self.about.columns:
+            # A column of the source may have the name of one of the studio's own columns.
             name = column.name if column.name not in fields else f"{column.name} (source)"
-            sql = f"rows.{quoted('c.' + column.name)}"
-            fields[name] = Sortable(
+            sql = f"rows.{quote_name('c.' + column.name)}"
+            fields[name] = ViewField(
                 name=name, kind=column.kind, file="rows", sql=sql, length=f"length({sql})" * (column.kind == "text")
             )
         return fields
 
     def query(self, select: str, files: set[str], values: dict[str, Any] | None = None, after: str = "") -> Any:
-        """Run `select` over the join of the files it needs; `row` is the common column.
+        """Run a query over the join of the files that it needs.
 
-        Everything but names of columns comes through `values`.
+        Column names are quoted into the text of the query; everything else from a user must be a parameter.
+
+        Args:
+            select: Expressions of the SELECT clause.
+            files: Names of the files that it and `after` use.
+            values: Parameters of the query.
+            after: Clauses after FROM.
+
+        Returns:
+            The DuckDB result.
         """
+        # Only duplicates are listed in their files, so those are outer joins; all other files have every row.
         used = ["reading", *sorted(files - {"reading"})]
         joins = f"read_parquet($file_{used[0]}) {used[0]}" + "".join(
             f" {'LEFT' if file in ('duplicates', 'near') else ''} JOIN read_parquet($file_{file}) {file} USING (row)"
@@ -111,36 +139,48 @@ class Rows:
         return connect(self.settings).execute(f"SELECT {select} FROM {joins} {after}", paths | (values or {}))
 
     def count(self, view: View) -> int:
+        """Return the number of rows of a view."""
+        # A view without a search and filters needs no query.
         if view == View(sort=view.sort, descending=view.descending):
             return self.about.rows
-        condition, values, files = where(view, self.fields)
+        condition, values, files = where_clause(view, self.fields)
         return self.query("count(*)", files, values, f"WHERE {condition}").fetchone()[0]
 
-    def numbers(self, view: View, offset: int = 0, size: int | None = None) -> list[int]:
-        """The numbers of the rows of a view, in its order."""
-        condition, values, files = where(view, self.fields)
+    def row_numbers(self, view: View, offset: int = 0, size: int | None = None) -> list[int]:
+        """Return the row numbers of a view in its order.
+
+        Args:
+            view: Search, filters and order.
+            offset: Number of rows to skip.
+            size: Number of rows to return; None for all.
+        """
+        condition, values, files = where_clause(view, self.fields)
         if condition == "true" and not view.sort:
             return list(range(offset, min(self.about.rows, offset + (size or self.about.rows))))
-        by, also = order(view, self.fields)
+        by, also = order_clause(view, self.fields)
         limit = f"LIMIT {int(size)} OFFSET {int(offset)}" if size is not None else ""
         found = self.query("row", files | also, values, f"WHERE {condition} ORDER BY {by} {limit}").fetchall()
         return [row for (row,) in found]
 
     def page(self, view: View, offset: int, size: int, columns: list[str] | None = None) -> pd.DataFrame:
-        """The rows `offset` to `offset + size` of a view, one line each.
+        """Return a page of a view as a table.
 
         Args:
-            columns: names from `fields`; the studio's own ones by default.
+            view: Search, filters and order.
+            offset: Number of rows to skip.
+            size: Number of rows of the page.
+            columns: Names from `fields`; None for the studio's own ones.
 
-        Returns a frame with those columns and three more: `number_`, `problem_` and `raw`, the beginning of the row
-        as it stands in the file.
+        Returns:
+            A frame with those columns and three more: `number_`, `problem_` and `raw`, the beginning of the row in the
+            source file. Long texts are truncated.
         """
-        numbers = self.numbers(view, offset, size)
-        chosen = [self.fields[name] for name in columns or list(self.fields)[: len(_OWN)]]
+        numbers = self.row_numbers(view, offset, size)
+        chosen = [self.fields[name] for name in columns or list(self.fields)[: len(_OWN_COLUMNS)]]
         select = ", ".join(
-            f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS {quoted(field.name)}"
+            f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS {quote_name(field.name)}"
             if field.kind == "text"
-            else f"{field.sql} AS {quoted(field.name)}"
+            else f"{field.sql} AS {quote_name(field.name)}"
             for field in chosen
         )
         files = {field.file for field in chosen} | {"rows"}
@@ -149,18 +189,18 @@ class Rows:
             f"left(rows.raw, {parse_rows.SHOWN_CHARACTERS}) AS raw",
             files,
             {"numbers": numbers},
-            # the range lets DuckDB pass over whole groups of rows
+            # The range lets DuckDB skip whole row groups by their statistics; list_contains alone does not.
             f"WHERE row BETWEEN {min(numbers, default=0)} AND {max(numbers, default=0)} "
             "AND list_contains($numbers, row)",
         ).df()
-        place = {number: index for index, number in enumerate(numbers)}
-        return frame.sort_values("number_", key=lambda rows: rows.map(place))
+        position = {number: index for index, number in enumerate(numbers)}
+        return frame.sort_values("number_", key=lambda rows: rows.map(position))
 
     def row(self, number: int) -> dict[str, Any]:
-        """Return one whole row: its line, raw text, problem, messages and notes.
+        """Return one complete row: its line, raw text, problem, messages and notes.
 
         Raises:
-            StudioError: there is no such row.
+            StudioError: There is no such row.
         """
         if not 0 <= number < self.about.rows:
             raise StudioError(f"There is no row {number}. Expected 0 to {self.about.rows - 1}.")
@@ -169,8 +209,8 @@ class Rows:
         record = found.fetch_arrow_table().to_pylist()[0]
         return record | {"messages": from_stored(record["messages"]), "notes": record["notes"] or []}
 
-    def usable(self, wanted: set[int] | None = None) -> Iterator[tuple[int, str, list[Message]]]:
-        """(row, split, messages) of every usable row, or of those in `wanted`, in order."""
+    def usable_rows(self, wanted: set[int] | None = None) -> Iterator[tuple[int, str, list[Message]]]:
+        """Yield (row number, split, messages) of the usable rows, or of those in `wanted`, in the order of the file."""
         columns = ["row", "split", "problem", "messages"]
         with pq.ParquetFile(self.files["reading"]) as file:
             for batch in file.iter_batches(columns=columns, batch_size=BATCH_ROWS):

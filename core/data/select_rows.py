@@ -1,4 +1,8 @@
-"""The rows that a recipe stands for: filtered, without duplicates and leaks, sampled, and split."""
+"""Selection of the rows of a recipe: filter, remove duplicates and leaks, sample, split.
+
+Every step takes its randomness from one generator with the seed of the recipe, so the order of the steps is part of the
+result: changing it changes the rows of existing recipes.
+"""
 
 import random
 from collections import Counter
@@ -9,146 +13,168 @@ from core.data import lengths, near_duplicates, sql_box
 from core.data.recipe import Recipe
 from core.data.rows import Rows
 from core.data.table import HELD_OUT, TRAIN, find
-from core.data.view import View
-from core.data.view import field as field_of
+from core.data.view import View, get_field
 from core.errors import StudioError
 from core.settings import Settings
 
-_MOST_STRATA = 200
+_MAX_STRATA = 200
 
 
 @dataclass
-class Chosen:
-    """The split of every chosen row, and why others are not among them."""
+class Selection:
+    """Result of a selection.
+
+    Attributes:
+        split_of: The split of each selected row, by row number.
+        left_out: Number of excluded rows by reason.
+    """
 
     split_of: dict[int, str]
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def rows_of(settings: Settings, recipe: Recipe) -> Rows:
-    """The data set of a recipe with all that its filters read, counted first where it has not been yet."""
+def open_rows(settings: Settings, recipe: Recipe) -> Rows:
+    """Open the data set of a recipe with the files that its filters need, which are computed if they do not exist."""
     data = find(settings, recipe.dataset)
     reading = recipe.reading or data.detected
     rows = Rows(settings, recipe.dataset, reading)
     counts: Path | None = None
-    alike: Path | None = None
+    near: Path | None = None
     if recipe.model:
-        counts = lengths.count(settings, data, reading, lengths.Tokens(recipe.model, recipe.template))
+        counts = lengths.count_tokens(settings, data, reading, lengths.TokenizerSpec(recipe.model, recipe.template))
     if recipe.duplicates == "near":
-        alike = near_duplicates.find(settings, data, reading)
-    return Rows(settings, recipe.dataset, reading, counts, alike) if counts or alike else rows
+        near = near_duplicates.find(settings, data, reading)
+    return Rows(settings, recipe.dataset, reading, counts, near) if counts or near else rows
 
 
-def choose(rows: Rows, recipe: Recipe) -> Chosen:
-    """Return the rows that a recipe stands for.
+def select(rows: Rows, recipe: Recipe) -> Selection:
+    """Select the rows of a recipe.
+
+    Args:
+        rows: The data set, opened by `open_rows`.
+        recipe: How the rows are selected.
 
     Raises:
-        StudioError: there are fewer usable rows than the recipe asks for, or it is not chosen how rows are read.
+        StudioError: The format is undecided, or there are fewer usable rows than the recipe asks for.
     """
     if rows.reading.format == "undecided":
         raise StudioError(
             f"{rows.about.source.name!r} cannot be used yet: {rows.about.evidence}, then create the subset. "
-            f"The choices stand at the top of the Data tab and in: python -m core data about {rows.about.id}"
+            f"The choices are at the top of the Data tab and in: python -m core data about {rows.about.id}"
         )
-    chosen = Chosen({}, Counter(rows.derived.problems))
+    chosen = Selection({}, Counter(rows.parsed.problems))
     order = _candidates(rows, recipe, chosen)
     split = dict(rows.query("row, split", set()).fetchall())
     train = [row for row in order if split[row] == TRAIN]
     held_out = [row for row in order if split[row] == HELD_OUT]
-    brings_own = bool(held_out)
+    has_own_split = bool(held_out)
     prompts = dict(rows.query("row, prompt_hash", set(), after="WHERE problem IS NULL").fetchall())
-    if brings_own and recipe.leaks == "exclude":
-        asked = {prompts[row] for row in held_out}
-        kept = [row for row in train if prompts[row] not in asked]
+    # A held-out split of the source is fixed, so leaking rows are removed from the training rows, before sampling.
+    if has_own_split and recipe.leaks == "exclude":
+        leaking = {prompts[row] for row in held_out}
+        kept = [row for row in train if prompts[row] not in leaking]
         chosen.left_out["asks what a held-out row asks"] += len(train) - len(kept)
         train = kept
     wanted = len(recipe.picked) if recipe.method == "picked" else recipe.rows or len(train)
     if (wanted > len(train) and recipe.method != "picked") or not train:
         raise StudioError(_too_few(rows, recipe, wanted, len(train)))
-    draw = random.Random(recipe.seed)
-    ordered = _ordered(rows, recipe, train, wanted, draw)
+    rng = random.Random(recipe.seed)
+    ordered = _order_rows(rows, recipe, train, wanted, rng)
     train = ordered[:wanted]
-    if not brings_own and (share := round(len(train) * recipe.held_out_share)):
+    if not has_own_split and (share := round(len(train) * recipe.held_out_share)):
         rest = ordered[wanted:]
-        draw.shuffle(rest)
+        rng.shuffle(rest)
         held_out = rest[:share]
-        if missing := share - len(held_out):  # no rows are left over: the last of the cut are kept back
+        # If too few rows are left over, the last of the selected rows are held out instead of trained on.
+        if missing := share - len(held_out):
             train, held_out = train[:-missing], held_out + train[-missing:]
+        # Here the held-out rows are ours to choose, so leaking rows are removed from them: the number of rows to train
+        # on stays as requested.
         if recipe.leaks == "exclude":
-            asked = {prompts[row] for row in train}
-            kept = [row for row in held_out if prompts[row] not in asked]
+            leaking = {prompts[row] for row in train}
+            kept = [row for row in held_out if prompts[row] not in leaking]
             chosen.left_out["held out, but asks what a row to train on asks"] += len(held_out) - len(kept)
             held_out = kept
-    if excluded := set(recipe.excluded):  # last, so that every other row stays the one it was
+    # Last, so that excluding a row does not change the selection of the others.
+    if excluded := set(recipe.excluded):
         chosen.left_out["left out by hand"] += len(excluded & {*train, *held_out})
         train, held_out = ([row for row in rows if row not in excluded] for rows in (train, held_out))
     chosen.split_of = {row: HELD_OUT for row in held_out} | {row: TRAIN for row in train}
+    # Unary plus removes the reasons with a count of zero.
     chosen.left_out = +chosen.left_out
     return chosen
 
 
-def _too_few(rows: Rows, recipe: Recipe, wanted: int, there: int) -> str:
+def _too_few(rows: Rows, recipe: Recipe, wanted: int, available: int) -> str:
     name = rows.about.source.name
-    among = "" if recipe.view == View() and not recipe.sql else " that the filters let through"
-    if not there:
+    among = "" if recipe.view == View() and not recipe.sql else " that pass the filters"
+    if not available:
         return f"{name!r} has no usable rows to train on{among}."
     return (
-        f"{wanted:,} rows were asked for, but {name!r} has {there:,} usable rows to train on{among}. "
-        f"Ask for 1 to {there:,}."
+        f"The recipe asks for {wanted:,} rows, but {name!r} has {available:,} usable rows to train on{among}. "
+        f"Ask for 1 to {available:,}."
     )
 
 
-def _candidates(rows: Rows, recipe: Recipe, chosen: Chosen) -> list[int]:
-    """The usable rows that the filters let through, without duplicates, in the order of the view."""
+def _candidates(rows: Rows, recipe: Recipe, chosen: Selection) -> list[int]:
+    """Return the usable rows that pass the filters, without duplicates, in the order of the view."""
     usable = {row for (row,) in rows.query("row", set(), after="WHERE problem IS NULL").fetchall()}
     if recipe.method == "picked":
         if unknown := [row for row in recipe.picked if not 0 <= row < rows.about.rows]:
             raise StudioError(f"There is no row {unknown[0]}. Expected 0 to {rows.about.rows - 1}.")
         found = sorted(set(recipe.picked))
     elif recipe.sql:
-        found = sql_box.row_numbers(rows, recipe.sql)
+        found = sql_box.select_row_numbers(rows, recipe.sql)
     else:
-        found = rows.numbers(recipe.view)
+        found = rows.row_numbers(recipe.view)
     order = [row for row in found if row in usable]
     for kind, column in (("duplicates", "duplicate_of"), ("near", "near_duplicate_of")):
         if recipe.duplicates == "keep" or (kind == "near" and recipe.duplicates != "near"):
             continue
-        repeats = dict(rows.query(f"row, {column}", {kind}, after=f"WHERE {column} IS NOT NULL").fetchall())
-        here = set(order)
-        kept = [row for row in order if repeats.get(row) not in here]
+        # A duplicate is removed only if the row that it repeats has passed the filters, too.
+        first_of = dict(rows.query(f"row, {column}", {kind}, after=f"WHERE {column} IS NOT NULL").fetchall())
+        candidates = set(order)
+        kept = [row for row in order if first_of.get(row) not in candidates]
         chosen.left_out["exact duplicate" if kind == "duplicates" else "near duplicate"] += len(order) - len(kept)
         order = kept
     return order
 
 
-def _ordered(rows: Rows, recipe: Recipe, train: list[int], wanted: int, draw: random.Random) -> list[int]:
-    """The rows in the order in which they are taken."""
+def _order_rows(rows: Rows, recipe: Recipe, train: list[int], wanted: int, rng: random.Random) -> list[int]:
+    """Return the rows in the order in which the recipe's method takes them."""
     if recipe.method in ("first", "picked"):
         return list(train)
     if recipe.method in ("shortest", "longest"):
-        counted = {"tokens", "characters"} & rows.fields.keys()
-        column = "tokens" if "tokens" in counted else "characters"
+        column = "tokens" if "tokens" in rows.fields else "characters"
         size = dict(rows.query(f"row, {column}", {rows.fields[column].file}).fetchall())
         sign = 1 if recipe.method == "shortest" else -1
+        # Rows without a length, which the chat template refuses, come last with either sign.
         return sorted(train, key=lambda row: (size[row] is None, sign * (size[row] or 0)))
-    shuffled = draw.sample(train, len(train))
+    shuffled = rng.sample(train, len(train))
     return shuffled if recipe.method == "random" else _stratified(rows, recipe.stratify_by, shuffled, wanted)
 
 
 def _stratified(rows: Rows, column: str, shuffled: list[int], wanted: int) -> list[int]:
-    """The first `wanted` rows hold every value in proportion, by largest remainders; the others follow."""
-    chosen = field_of(rows.fields, column)
+    """Return the rows such that the first `wanted` ones hold every value of a column in proportion.
+
+    The largest remainder method rounds the shares (Hamilton's method of apportionment).
+
+    Raises:
+        StudioError: There is no such column, or it has too many different values.
+    """
+    chosen = get_field(rows.fields, column)
     value_of = dict(rows.query(f"row, CAST({chosen.sql} AS VARCHAR)", {chosen.file}).fetchall())
     strata: dict[str | None, list[int]] = {}
     for row in shuffled:
         strata.setdefault(value_of[row], []).append(row)
-    if len(strata) > _MOST_STRATA:
+    if len(strata) > _MAX_STRATA:
         raise StudioError(
-            f"The column {column!r} has {len(strata):,} different values; proportions are kept for at most "
-            f"{_MOST_STRATA}. Choose a column with few values, such as a label."
+            f"The column {column!r} has {len(strata):,} different values; proportions need at most "
+            f"{_MAX_STRATA}. Choose a column with few values, such as a label."
         )
     exact = {value: wanted * len(found) / len(shuffled) for value, found in strata.items()}
     share = {value: int(size) for value, size in exact.items()}
+    # The rows still missing go to the values with the largest remainders; the name breaks ties.
     for value in sorted(exact, key=lambda v: (share[v] - exact[v], str(v)))[: wanted - sum(share.values())]:
         share[value] += 1
     taken = {row for value, found in strata.items() for row in found[: share[value]]}

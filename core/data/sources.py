@@ -1,6 +1,6 @@
-"""Opening a data set: the bundled one, a file, a saved folder, or one from the Hub.
+"""Opening of a data set: the bundled one, a file, a folder saved by `datasets`, or one from the Hub.
 
-Each streams its rows into `ingest` and then reads them as conversations in the way that was detected.
+Each function streams the rows of its source into `ingest`, and then parses them under the detected reading.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 from core.data import parse_rows
 from core.data.ingest import ingest, present
-from core.data.readers import SUFFIXES, Read, columnar, json_tables, read_rows
+from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, read_rows
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
 from core.hub import client
@@ -22,51 +22,60 @@ from core.system.files import sha256_of
 BUNDLED = "keeper"
 BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
 BUNDLED_LICENCE = "cc-by-4.0"
-# What the splits of a data set are called that are kept for measuring, not for training.
+# Names of splits for evaluation, which become the held-out split.
 _HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - {"train", "training"}
-# A folder that datasets saved has one of these in it.
-_SAVED_SIGNS = ("dataset_info.json", "dataset_dict.json")
+# A folder written by `save_to_disk` contains one of these files.
+_SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
 
-Told = Callable[[float, str], None]
-_INGEST_SHARE = 0.5  # of the bar: reading the rows as conversations takes about as long
+Progress = Callable[[float, str], None]
+# Share of the progress bar for importing the rows; parsing them takes about as long.
+_INGEST_SHARE = 0.5
 
 
-def _quiet(share: float, words: str) -> None:
+def _ignore_progress(share: float, text: str) -> None:
     pass
 
 
-def _opened(
-    settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], progress: Told, notes: Sequence[str] = ()
+def _open(
+    settings: Settings,
+    source: Source,
+    rows: Iterator[tuple[str, SourceRow]],
+    progress: Progress,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     data = ingest(settings, source, rows, notes)
-    parse_rows.derive(
+    parse_rows.parse_dataset(
         settings, data, data.detected, lambda share: progress(_INGEST_SHARE * (1 + share), "Reading the conversations")
     )
     return data
 
 
-def _reading(progress: Told) -> Callable[[float], None]:
+def _file_progress(progress: Progress) -> Callable[[float], None]:
     return lambda share: progress(_INGEST_SHARE * share, "Reading the file")
 
 
 def open_bundled(settings: Settings) -> Dataset:
-    """The Keeper: the conversations written for this project, in a train and a held-out split."""
+    """Open the bundled conversations "keeper", with a train and a held-out split."""
     files = {TRAIN: BUNDLED_FOLDER / "train.jsonl", HELD_OUT: BUNDLED_FOLDER / "heldout.jsonl"}
     key = hashlib.sha256("".join(sha256_of(path) for path in files.values()).encode()).hexdigest()
     source = Source(kind="bundled", name=BUNDLED, key=key, licence=BUNDLED_LICENCE)
     rows = ((split, read) for split, path in files.items() for read in read_rows(path, path.name))
-    return _opened(settings, source, rows, _quiet)
+    return _open(settings, source, rows, _ignore_progress)
 
 
-def open_file(settings: Settings, path: Path, name: str | None = None, progress: Told = _quiet) -> Dataset:
-    """A file in one of the known kinds; all its rows go to the train split.
+def open_file(
+    settings: Settings, path: Path, name: str | None = None, progress: Progress = _ignore_progress
+) -> Dataset:
+    """Open a file; all its rows belong to the train split unless the file itself names splits.
 
     Args:
-        name: what the user calls the file, when `path` is a temporary copy.
-        progress: as a share of the whole and words.
+        settings: The studio's settings.
+        path: The file.
+        name: Name of the file for the user, if `path` is a temporary copy.
+        progress: Callback for the share that is done, 0 to 1, and the current step.
 
     Raises:
-        StudioError: the file cannot be read, is empty, or holds no text.
+        StudioError: The file cannot be read, is empty, or contains no text.
     """
     name = Path(name or path).name
     if not path.is_file():
@@ -74,45 +83,52 @@ def open_file(settings: Settings, path: Path, name: str | None = None, progress:
     try:
         source = Source(kind="upload", name=name, key=sha256_of(path))
     except OSError as error:
-        raise StudioError(f"The file {name!r} cannot be read ({error.strerror}). Check who may read it.") from error
+        raise StudioError(f"The file {name!r} cannot be read ({error.strerror}). Check its permissions.") from error
     notes: list[str] = []
-    rows = ((_split_of(read.split), read) for read in read_rows(path, name, _reading(progress), notes.append))
-    return _opened(settings, source, rows, progress, notes)
+    rows = ((_split_of(read.split), read) for read in read_rows(path, name, _file_progress(progress), notes.append))
+    return _open(settings, source, rows, progress, notes)
 
 
 def _split_of(name: str | None) -> str:
-    """Return the studio's split for a name in a file; rows of a file without splits are there to be trained on."""
+    """Return the studio's split for the name of a split in a file; rows without one are for training."""
     return HELD_OUT if _is_held_out(name or "") else TRAIN
 
 
 def _is_held_out(name: str) -> bool:
-    """Return whether a split is for evaluation, by its name or its first word: test, test_sft, validation-matched."""
+    """Return whether a split is for evaluation by its name or the first word of it (test_sft, validation-matched)."""
     lower = name.lower()
     return lower in _HELD_OUT_SPLITS or re.split(r"[_\-. ]", lower)[0] in _HELD_OUT_SPLITS
 
 
 def is_saved(path: Path) -> bool:
-    return any((path / sign).is_file() for sign in _SAVED_SIGNS)
+    """Return whether a folder was written by `save_to_disk`."""
+    return any((path / name).is_file() for name in _SAVED_FILES)
 
 
-def open_folder(settings: Settings, path: Path, progress: Told = _quiet) -> Dataset:
-    """A folder that `datasets` wrote with save_to_disk, its splits like the Hub's.
+def open_folder(settings: Settings, path: Path, progress: Progress = _ignore_progress) -> Dataset:
+    """Open a folder that `datasets` wrote with `save_to_disk`; its splits are treated like those of the Hub.
 
-    Raises StudioError when it is no such folder.
+    Raises:
+        StudioError: It is not such a folder, or contains no text.
     """
     if not is_saved(path):
-        raise StudioError(f"{str(path)!r} is no folder that datasets saved. Expected one made by save_to_disk.")
+        raise StudioError(f"{str(path)!r} was not saved by datasets. Expected a folder made by save_to_disk.")
     files = sorted(p for p in path.rglob("*") if p.is_file())
     key = hashlib.sha256("".join(f"{p.relative_to(path)}{sha256_of(p)}" for p in files).encode()).hexdigest()
     source = Source(kind="folder", name=path.resolve().name, key=key)
     notes: list[str] = []
-    return _opened(settings, source, _rows_of(columnar.load_saved(path), progress, notes), progress, notes)
+    return _open(settings, source, _rows_of(columnar.load_saved(path), progress, notes), progress, notes)
 
 
-def hub_id(name: str) -> str:
-    """The name of a data set as the Hub allows it. Raises StudioError otherwise."""
+def check_hub_id(name: str) -> str:
+    """Return the id of a data set on the Hub without surrounding spaces.
+
+    Raises:
+        StudioError: The Hub does not allow such an id.
+    """
     if not client.is_hub_id(name.strip()):
         raise StudioError(f"{name!r} is not a Hub id. Expected owner/name, such as timdettmers/openassistant-guanaco.")
+    # The id becomes part of URLs and of the folder's name.
     return name.strip()
 
 
@@ -123,26 +139,33 @@ def open_hub(
     split: str | None = None,
     revision: str | None = None,
     token: str | None = None,
-    progress: Told = _quiet,
+    progress: Progress = _ignore_progress,
 ) -> Dataset:
-    """A data set of the Hub, pinned to the commit that `revision` (default: main) stands for now.
+    """Open a data set of the Hub, pinned to the commit to which `revision` resolves now.
 
-    All splits are read unless one is named; those called test, validation and the like become the held-out split.
+    All splits are read unless one is named; those named test, validation or similar become the held-out split.
 
     Args:
-        token: for a private or gated one; without it the environment's HF_TOKEN. Kept nowhere.
+        settings: The studio's settings.
+        name: Id of the data set, owner/name.
+        config: Name of the configuration; None for the default one.
+        split: Name of the only split to read; None for all.
+        revision: Branch, tag or commit; None for main.
+        token: Access token for a private or gated data set; None for HF_TOKEN of the environment. It is not stored.
+        progress: Callback for the share that is done, 0 to 1, and the current step.
 
     Raises:
-        StudioError: no such data set, configuration, split or revision, no access, no network, or no text in it.
+        StudioError: There is no such data set, configuration, split or revision, no access, no network, or no text.
     """
-    name = hub_id(name)
-    progress(0, "Asking the Hub")
+    name = check_hub_id(name)
+    progress(0, "Connecting to the Hub")
     with client.explained("data set", name):
         from huggingface_hub import HfApi
 
         api = HfApi(token=token or None)
         info = api.dataset_info(name, revision=revision or None)
-        # The description of a gated data set is public, its rows are not, and load_dataset hides why it was refused.
+        # The description of a gated data set is public, its rows are not, and load_dataset hides the reason for which
+        # access is refused.
         api.auth_check(name, repo_type="dataset")
     licence = info.card_data.get("license") if info.card_data else None
     source = Source(
@@ -159,7 +182,7 @@ def open_hub(
     progress(0, "Downloading")
     notes: list[str] = []
     with client.explained("data set", name):
-        return _opened(settings, source, _rows_of(_downloaded(source, token or None), progress, notes), progress, notes)
+        return _open(settings, source, _rows_of(_downloaded(source, token or None), progress, notes), progress, notes)
 
 
 def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
@@ -168,19 +191,27 @@ def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
 
     try:
         loaded = load_dataset(source.name, source.config, split=source.split, revision=source.revision, token=token)
-    except ValueError as error:  # an unknown configuration or split, both told by datasets in one sentence
+    # An unknown configuration or split; `datasets` names the known ones in its message.
+    except ValueError as error:
         raise StudioError(f"The data set {source.name!r} could not be opened: {error}") from error
     return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
 
 
-def _rows_of(splits: dict[str, Any], progress: Told, notes: list[str]) -> Iterator[tuple[str, Read]]:
-    """Yield the rows of several splits, as train and held-out ones; an only split is there to be trained on."""
+def _rows_of(splits: dict[str, Any], progress: Progress, notes: list[str]) -> Iterator[tuple[str, SourceRow]]:
+    """Yield the rows of several splits as train and held-out rows; a single split is for training.
+
+    Args:
+        splits: Tables by the name of their split.
+        progress: Callback for the share that is done and the current step.
+        notes: List to which sentences about converted columns are added at the end.
+    """
     converter = columnar.Converter()
     total = sum(table.num_rows for table in splits.values()) or 1
     ordered = sorted(splits.items(), key=lambda item: _is_held_out(item[0]))
     number = 0
-    for place, (title, table) in enumerate(ordered):
-        split = HELD_OUT if place and _is_held_out(title) else TRAIN
+    # Training splits come first. If the first split is one for evaluation, there is nothing else to train on.
+    for index, (title, table) in enumerate(ordered):
+        split = HELD_OUT if index and _is_held_out(title) else TRAIN
         for row in table:
             number += 1
             if number % 1000 == 0:

@@ -1,7 +1,8 @@
-"""SQL over the rows of a data set, for those who want it: one SELECT, nothing else, in a process that can be killed.
+"""SQL queries of users over the rows of a data set: a single SELECT in a sandboxed process.
 
-The text is looked at by a tokenizer here (core/data/sql_check.py); only the locked process parses and runs it
-(core/data/sql_worker.py). The server's own DuckDB never sees it.
+The server only runs a tokenizer over the text (core/data/sql_check.py). A process without an environment, write access
+or network parses and runs it (core/data/sql_worker.py) and is killed after a time limit. The DuckDB of the server never
+sees the text.
 """
 
 import json
@@ -15,100 +16,130 @@ from typing import Any
 
 from core.data.rows import Rows
 from core.data.sql_check import one_select
-from core.data.view import quoted
+from core.data.view import quote_name
 from core.errors import StudioError
 
-SECONDS = 10
+TIMEOUT_SECONDS = 10
 SHOWN_ROWS = 500
-_STARTING_SECONDS = 5.0  # a new process may take these before the clock of the query starts
+# Time for the process to start and import DuckDB, in addition to the time limit of the query.
+_STARTUP_GRACE_SECONDS = 5.0
 _WORKER = Path(__file__).with_name("sql_worker.py")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The first rows of a result. `more`: there are others."""
+class QueryResult:
+    """First rows of the result of a query.
+
+    Attributes:
+        columns: Names of the columns.
+        rows: Cells of the rows.
+        more: Whether the result has more rows.
+    """
 
     columns: list[str]
     rows: list[list[Any]]
     more: bool
 
 
-def ask(rows: Rows, sql: str, seconds: float = SECONDS) -> Answer:
+def run_select(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> QueryResult:
     """Run one SELECT over the table `rows`.
 
+    Args:
+        rows: The data set.
+        sql: The statement.
+        seconds: Time limit.
+
     Raises:
-        StudioError: it is anything else, fails, takes too long or too much memory.
+        StudioError: It is another statement, fails, or takes too long or too much memory.
     """
-    return Answer(**_ask(rows, sql, seconds, SHOWN_ROWS, numbers=False))
+    return QueryResult(**_query(rows, sql, seconds, SHOWN_ROWS, numbers=False))
 
 
-def row_numbers(rows: Rows, sql: str, seconds: float = SECONDS) -> list[int]:
-    """Return the distinct row numbers in the column `row` of a result, in the order in which they first come."""
-    numbers = _ask(rows, sql, seconds, rows.about.rows, numbers=True)["numbers"]
+def select_row_numbers(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> list[int]:
+    """Return the distinct row numbers in the column `row` of a result, in the order of their first occurrence.
+
+    Args:
+        rows: The data set.
+        sql: The statement.
+        seconds: Time limit.
+
+    Raises:
+        StudioError: The statement is refused or fails, or its column `row` contains other values than row numbers.
+    """
+    numbers = _query(rows, sql, seconds, rows.about.rows, numbers=True)["numbers"]
     if wrong := [n for n in numbers if type(n) is not int or not 0 <= n < rows.about.rows]:
         raise StudioError(f"The SQL gives {wrong[0]!r} as a row number. Expected the numbers in the column row.")
     return numbers
 
 
-def schema(rows: Rows) -> list[tuple[str, str]]:
+def list_columns(rows: Rows) -> list[tuple[str, str]]:
     """Return the columns of the table `rows` with their types."""
     return [("row", "integer"), *((name, field.kind) for name, field in rows.fields.items() if name != "row"),
             ("messages", "list of role, content and loss"), ("raw", "text")]  # fmt: skip
 
 
-def _view(rows: Rows) -> str:
-    """Return the statement that makes the table `rows`: every column by its name, the conversation and the raw row."""
-    columns = [f"{field.sql} AS {quoted(name)}" for name, field in rows.fields.items() if name != "row"]
+def _view_statement(rows: Rows) -> str:
+    """Return the statement that creates the table `rows` with all columns, the conversation and the raw row."""
+    columns = [f"{field.sql} AS {quote_name(name)}" for name, field in rows.fields.items() if name != "row"]
     columns += ["reading.messages AS messages", "rows.raw AS raw"]
     sources = "".join(
-        f" {'LEFT' if file in ('duplicates', 'near') else ''} JOIN read_parquet({_text(str(path))}) {file} USING (row)"
+        f" {'LEFT' if file in ('duplicates', 'near') else ''} JOIN read_parquet({_quote_literal(str(path))}) {file} "
+        "USING (row)"
         for file, path in rows.files.items()
         if file != "reading"
     )
     return (
         f"CREATE VIEW rows AS SELECT row, {', '.join(columns)} FROM "
-        f"read_parquet({_text(str(rows.files['reading']))}) reading{sources}"
+        f"read_parquet({_quote_literal(str(rows.files['reading']))}) reading{sources}"
     )
 
 
-def _text(value: str) -> str:
+def _quote_literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _ask(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> dict[str, Any]:
-    """Return what the locked process says of a statement.
+def _query(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> dict[str, Any]:
+    """Return the answer of the sandboxed process to a statement.
+
+    Args:
+        rows: The data set.
+        sql: The statement.
+        seconds: Time limit.
+        most: Maximum number of rows or row numbers to return.
+        numbers: Whether to return the row numbers instead of the rows.
 
     Raises:
-        StudioError: the statement is refused, fails, or takes too long or too much memory.
+        StudioError: The statement is refused, fails, or takes too long or too much memory.
     """
     files = [str(path) for path in rows.files.values()]
     request = {
-        "view": _view(rows), "files": files, "sql": one_select(sql), "seconds": seconds, "most": most,
+        "view": _view_statement(rows), "files": files, "sql": one_select(sql), "seconds": seconds, "most": most,
         "numbers": numbers,
     }  # fmt: skip
-    found = run_locked(request, seconds + _STARTING_SECONDS)
+    found = run_locked(request, seconds + _STARTUP_GRACE_SECONDS)
     if found is None or found.get("late"):
-        raise StudioError(f"The SQL was stopped after {seconds:g} seconds. Ask for less, or add a LIMIT.")
+        raise StudioError(f"The SQL was stopped after {seconds:g} seconds. Select less, or add a LIMIT.")
     if "error" in found:
         raise StudioError(f"The SQL failed: {found['error']}")
     return found
 
 
 def run_locked(request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-    """Return the worker's answer to a request, or None when it was killed after `seconds`.
+    """Return the answer of the worker to a request, or None if it was killed after `seconds`.
 
-    The process gets no environment but what Python needs to find its packages, and an empty working directory.
+    The process gets only those variables of the environment that Python needs to find its packages, and an empty,
+    read-only working directory.
     """
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG") if name in os.environ}
-    with tempfile.TemporaryDirectory(prefix="studio-sql-") as nowhere:
-        os.chmod(nowhere, 0o500)
+    with tempfile.TemporaryDirectory(prefix="studio-sql-") as empty_folder:
+        os.chmod(empty_folder, 0o500)
         process = subprocess.Popen(
             [sys.executable, "-P", "-B", str(_WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=nowhere,
-            env={**kept, "HOME": nowhere, "PYTHONUTF8": "1"},
+            cwd=empty_folder,
+            env={**kept, "HOME": empty_folder, "PYTHONUTF8": "1"},
         )
         try:
             out, _ = process.communicate(json.dumps(request).encode(), timeout=seconds)
@@ -117,6 +148,7 @@ def run_locked(request: dict[str, Any], seconds: float) -> dict[str, Any] | None
         finally:
             process.kill()
             process.communicate()
+    # The kernel kills a process that exceeds its limits before it can write anything.
     if not out:
         return {"error": "it needed more memory or time than it may have"}
     return json.loads(out)

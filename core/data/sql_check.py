@@ -1,15 +1,15 @@
-"""The first look at a user's SQL: one statement, and it begins with SELECT or WITH. Nothing is parsed here.
+"""First check of a user's SQL: a single statement that begins with SELECT or WITH.
 
-A tokenizer of a few lines knows comments, quoted texts and names, and dollar quotes, so that a keyword or a semicolon
-in one of these is not taken for one of the statement. What passes is parsed and run in a locked process alone
-(core/data/sql_worker.py), which checks every table and function again.
+Nothing is parsed here. A small tokenizer recognises comments, quoted texts and names, and dollar quotes, so a keyword
+or a semicolon inside one of these does not count. A statement that passes is parsed and run only in a sandboxed process
+(core/data/sql_worker.py), which checks every table and function.
 """
 
 import re
 
 from core.errors import StudioError
 
-LONGEST = 20_000  # characters of a statement
+MAX_CHARACTERS = 20_000
 _TOKEN = re.compile(
     r"""
       (?P<space>[ \t\r\n\f\v]+|--[^\n]*|/\*.*?\*/)
@@ -28,30 +28,33 @@ def one_select(sql: str) -> str:
     """Return `sql` without the semicolon at its end.
 
     Raises:
-        StudioError: it is empty, too long, several statements, or begins with another word than SELECT or WITH.
+        StudioError: It is empty, too long, has several statements, or begins with a word other than SELECT or WITH.
     """
-    if len(sql) > LONGEST:
-        raise StudioError(f"The SQL has {len(sql):,} characters. Expected at most {LONGEST:,}: name fewer rows in it.")
+    if len(sql) > MAX_CHARACTERS:
+        raise StudioError(
+            f"The SQL has {len(sql):,} characters. Expected at most {MAX_CHARACTERS:,}: name fewer rows in it."
+        )
     if "\0" in sql:
-        raise StudioError("The SQL holds a NUL character, behind which DuckDB reads nothing. Remove it.")
+        raise StudioError("The SQL contains a NUL character, at which DuckDB stops reading. Remove it.")
     first, body_end = None, len(sql)
     ended = False
     for token in _TOKEN.finditer(sql):
+        # The group "tag" lies inside "text" and would be reported as the last group.
         kind = token.lastgroup if token["tag"] is None else "text"
         if kind == "space":
             continue
         if ended and kind != "end":
-            raise StudioError("The SQL box takes one statement. Remove what stands behind the semicolon.")
+            raise StudioError("Only one SQL statement is allowed. Remove the text after the semicolon.")
         if kind == "end":
             body_end = token.start() if not ended else body_end
             ended = True
+        # Parentheses before the keyword are allowed: (SELECT …) UNION (SELECT …).
         elif first is None and kind != "open":
             first = token[0]
     if first is None:
-        raise StudioError("The SQL holds no statement. Expected one SELECT over the table rows.")
+        raise StudioError("The SQL is empty. Expected one SELECT over the table rows.")
     if first.upper() not in _FIRST:
         raise StudioError(
-            f"The SQL begins with {first[:40]!r}. Expected SELECT or WITH: the SQL box reads the table rows and runs "
-            "nothing else."
+            f"The SQL begins with {first[:40]!r}. Expected SELECT or WITH: only a query over the table rows is allowed."
         )
     return sql[:body_end]

@@ -1,11 +1,14 @@
-"""The locked process that parses and runs one SELECT of a user. Started by core/data/sql_box.py, once per statement.
+"""Sandboxed process that parses and runs one SELECT of a user.
 
-Limits are set before DuckDB is loaded: memory, CPU time, no file may be written, an empty working directory. The rows
-become a view; then file and network access is closed but for the data set's own Parquet files, and the configuration is
-locked. Only then is the user's text parsed: its syntax tree may name the table rows, its own WITH tables and a short
-list of table functions, and no function that tells of the machine. Nothing of the studio is imported here.
+core/data/sql_box.py starts one process per statement, which reads a JSON object from stdin and writes one to stdout.
 
-Reads one JSON object from stdin (see `main`), writes one to stdout.
+1. Limits are set before DuckDB is loaded: memory, CPU time, no writing to files, an empty working directory.
+2. The rows become a view. Then access to files and to the network is closed, except for the Parquet files of the data
+   set, and the configuration is locked.
+3. Only then is the text of the user parsed. Its syntax tree may contain the table rows, its own WITH tables and a short
+   list of table functions, but no function that reveals facts about the machine.
+
+Nothing of the studio is imported here.
 """
 
 import json
@@ -16,15 +19,17 @@ import sys
 import threading
 from typing import Any
 
-_ADDRESS_SPACE = 4 * 2**30  # bytes, of which DuckDB may use _MEMORY_LIMIT
+# Limit of the whole process; DuckDB's own buffers may use _MEMORY_LIMIT of it.
+_ADDRESS_SPACE_BYTES = 4 * 2**30
 _MEMORY_LIMIT = "512MB"
-_OPEN_FILES = 64
-SHOWN_CHARACTERS = 2000  # of a cell
-MOST_COLUMNS = 200
-_MOST_CHARACTERS = 20_000_000  # of a whole result
+_MAX_OPEN_FILES = 64
+# Characters of a cell that are returned.
+SHOWN_CHARACTERS = 2000
+MAX_COLUMNS = 200
+_MAX_RESULT_CHARACTERS = 20_000_000
 _TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree", "regexp_split_to_table"}
-# Functions that tell of the machine, the process or the catalogue, wait, or change a state.
-_REFUSED = re.compile(
+# Functions that reveal facts about the machine, the process or the catalogue, that wait, or that change state.
+_REFUSED_FUNCTIONS = re.compile(
     r"current_(?!date$|time|localtime)\w*|getenv|getvariable|version|user|session_user|pg_(?!typeof$)\w*|has_\w*privilege"
     r"|inet_\w*|json_(de)?serialize_\w*|json_execute_\w*|sleep_ms|write_log|parse_duckdb_log_message|nextval|currval"
     r"|txid_current|in_search_path|get_block_size|duckdb_\w*|pragma_\w*|query|query_table|read_\w*|\w*_scan|\w+_description"
@@ -32,25 +37,30 @@ _REFUSED = re.compile(
 
 
 class Refused(Exception):
-    """A statement that is not answered from the data set alone; the message says why."""
+    """A statement that needs more than the data set; the message gives the reason."""
 
 
 def limit_process(seconds: float) -> None:
-    """Bound this process before anything else is loaded."""
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    """Set the resource limits of this process, before anything else is loaded.
+
+    Args:
+        seconds: Time limit of the query, from which the limit of CPU seconds follows.
+    """
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
+    # All cores for the whole time, and ten seconds for the start.
     cpu = int(seconds * (os.cpu_count() or 1)) + 10
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
 
 
 def connect(view: str, files: list[str]) -> Any:
     """Return a DuckDB connection that can read the view `rows` and nothing else.
 
     Args:
-        view: the statement that makes the view.
-        files: the Parquet files that the view reads.
+        view: The statement that creates the view.
+        files: The Parquet files that the view reads.
     """
     import duckdb
 
@@ -58,17 +68,19 @@ def connect(view: str, files: list[str]) -> Any:
         config={
             "memory_limit": _MEMORY_LIMIT,
             "threads": 2,
-            "temp_directory": "",  # nothing is spilled to a disk
+            "temp_directory": "",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
             "allow_persistent_secrets": False,
-            "python_enable_replacements": False,  # a Python variable is no table
+            # Otherwise a Python variable of this process could be queried as a table.
+            "python_enable_replacements": False,
             "enable_external_file_cache": False,
         }
     )
     base.execute(view)
     quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    # The order matters: allowed_paths cannot be set once external access is off, and nothing can be set after the lock.
     base.execute(f"SET allowed_paths = [{quoted}]")
     base.execute("SET enable_progress_bar = false")
     base.execute("SET enable_external_access = false")
@@ -77,19 +89,21 @@ def connect(view: str, files: list[str]) -> Any:
 
 
 def check(base: Any, sql: str) -> None:
-    """Raise Refused unless `sql` is one SELECT over the table rows alone, as DuckDB's own parser sees it."""
+    """Raise Refused unless DuckDB's own parser sees `sql` as one SELECT over the table rows only."""
     import duckdb
 
     if "\0" in sql:
-        raise Refused("the statement holds a NUL character")
+        raise Refused("the statement contains a NUL character")
     found = json.loads(base.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()[0])
     if found.get("error"):
-        if found.get("error_type") == "not implemented":  # a statement of another kind, or a SELECT that becomes one
+        # DuckDB can serialize SELECT statements only.
+        if found.get("error_type") == "not implemented":
             raise Refused("only a SELECT is run")
         raise Refused(f"this is not SQL that DuckDB reads: {_first_line(found.get('error_message', ''))}")
     if len(found["statements"]) != 1:
         raise Refused("only one statement is run")
     _walk(found["statements"][0], frozenset({"rows"}), _own_tables(base))
+    # The parser of the syntax tree and that of the execution must agree on the kind of the statement.
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise Refused("only one SELECT is run")
@@ -105,14 +119,15 @@ def _own_tables(base: Any) -> frozenset[str]:
 
 
 def _walk(node: Any, tables: frozenset[str], reserved: frozenset[str]) -> None:
-    """Check a part of the syntax tree.
+    """Check a part of the syntax tree and everything below it.
 
     A table of WITH exists behind its definition only. Inside, and before it, DuckDB takes the same name for one of its
     own tables, so that a statement could read the catalogue and the settings under it.
 
     Args:
-        tables: the names, in lower case, that are tables where this part stands.
-        reserved: the names of DuckDB's own tables, which no table of WITH may have.
+        node: An object, a list or a value of the serialized tree.
+        tables: Names in lower case that are tables in this part of the tree.
+        reserved: Names of DuckDB's own tables, which no table of WITH may have.
     """
     if isinstance(node, list):
         for item in node:
@@ -136,8 +151,9 @@ def _walk(node: Any, tables: frozenset[str], reserved: frozenset[str]) -> None:
         _check_table(node, tables)
     if kind == "TABLE_FUNCTION" and node["function"]["function_name"].lower() not in _TABLE_FUNCTIONS:
         raise Refused(f"the table function {node['function']['function_name']!r} is not allowed; the table is rows")
-    if node.get("class") == "FUNCTION" and _REFUSED.fullmatch(node["function_name"].lower()):
+    if node.get("class") == "FUNCTION" and _REFUSED_FUNCTIONS.fullmatch(node["function_name"].lower()):
         raise Refused(f"the function {node['function_name']!r} is not allowed")
+    # "value" holds constants of the user; only nested objects in it can contain expressions.
     for key, value in node.items():
         if key != "cte_map" and (key != "value" or isinstance(value, (list, dict))):
             _walk(value, tables, reserved)
@@ -178,25 +194,29 @@ def _cell(value: Any) -> Any:
 
 
 def shown_rows(result: Any, most: int) -> dict[str, Any]:
-    """Return the first `most` rows of a result as JSON can hold them."""
+    """Return the first `most` rows of a result with values that JSON can represent."""
     columns = [str(name)[:SHOWN_CHARACTERS] for name, *_ in result.description]
-    if len(columns) > MOST_COLUMNS:
-        raise Refused(f"the result has {len(columns):,} columns; select at most {MOST_COLUMNS}")
+    if len(columns) > MAX_COLUMNS:
+        raise Refused(f"the result has {len(columns):,} columns; select at most {MAX_COLUMNS}")
     rows: list[list[Any]] = []
     size = 0
     while len(rows) <= most and (row := result.fetchone()) is not None:
         rows.append(list(map(_cell, row)))
         size += sum(len(cell) for cell in rows[-1] if isinstance(cell, str))
-        if size > _MOST_CHARACTERS:
-            raise Refused(f"the result has more than {_MOST_CHARACTERS:,} characters; select fewer or shorter columns")
+        if size > _MAX_RESULT_CHARACTERS:
+            raise Refused(
+                f"the result has more than {_MAX_RESULT_CHARACTERS:,} characters; select fewer or shorter columns"
+            )
     return {"columns": columns, "rows": rows[:most], "more": len(rows) > most}
 
 
 def distinct_numbers(result: Any, most: int) -> dict[str, Any]:
-    """Return the distinct values of the result's only column, in the order in which they first come.
+    """Return the distinct values of the only column of a result, in the order of their first occurrence.
 
     Args:
-        most: the number of rows there are; more different values than that are no row numbers.
+        result: The result of the query.
+        most: Number of rows of the data set; a result with more different values contains other values than row
+            numbers, so reading it stops there.
     """
     numbers: dict[Any, None] = {}
     while batch := result.fetchmany(10_000):
@@ -207,7 +227,14 @@ def distinct_numbers(result: Any, most: int) -> dict[str, Any]:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what the statement gives, or an object with `error` or `late`."""
+    """Run the statement of a request.
+
+    Args:
+        request: view, files, sql, seconds, most, and numbers (whether row numbers are requested).
+
+    Returns:
+        The result as an object, or an object with `error` or `late`.
+    """
     import duckdb
 
     try:
@@ -227,12 +254,13 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer the request on stdin: view, files, sql, seconds, most, numbers (whether row numbers are asked for)."""
+    """Answer the request on stdin (see `answer`)."""
     request = json.load(sys.stdin)
     limit_process(request["seconds"])
     json.dump(answer(request), sys.stdout)
     sys.stdout.flush()
-    os._exit(0)  # DuckDB's threads need not be waited for
+    # Do not wait for DuckDB's threads.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Subsets: which rows train and which are held out, with the recipe that says how they were chosen.
+"""Subsets: the rows of a data set for training and the held-out rows, with the recipe that selects them.
 
     subsets/<name>/rows.parquet    split, row (its number in the source), messages
     subsets/<name>/recipe.json     source, recipe, counts and a hash of the conversations
 
-Running a recipe again on the same source gives the same bytes.
+Running a recipe again on the same source gives the same bytes. A subset copies its messages, so it does not depend on
+later changes of the data set or of the parsers.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from core.data import sources, table
 from core.data.formats import Message, from_stored
 from core.data.parse_rows import MESSAGES
 from core.data.recipe import Recipe
-from core.data.select_rows import choose, rows_of
+from core.data.select_rows import open_rows, select
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.settings import Settings, inside
@@ -37,50 +38,67 @@ Record = tuple[str, int, list[Message]]
 
 
 class Subset(BaseModel):
-    """What is known of a subset (recipe.json)."""
+    """Description of a subset (recipe.json).
+
+    Attributes:
+        name: Name of the subset.
+        source: Where the data set comes from.
+        recipe: How the rows were selected.
+        rows: Number of rows to train on.
+        held_out: Number of held-out rows.
+        left_out: Number of rows that were excluded for reasons other than the filters of the recipe, by reason.
+        sha256: Hash of the conversations in their order.
+    """
 
     name: str
     source: Source
     recipe: Recipe
     rows: int
     held_out: int
-    left_out: dict[str, int]  # rows of the source that are not in it though nobody said so, by reason
-    sha256: str  # of the conversations, in order
+    left_out: dict[str, int]
+    sha256: str
 
-    def in_words(self) -> str:
-        """The recipe as a person would say it."""
+    def describe(self) -> str:
+        """Return the size, the source and the recipe in one sentence."""
         return (
             f"{self.rows:,} rows to train on and {self.held_out:,} held out, "
-            f"from {self.source.in_words()}: {self.recipe.in_words()}."
+            f"from {self.source.describe()}: {self.recipe.describe()}."
         )
 
 
-def cut(settings: Settings, name: str, recipe: Recipe) -> Subset:
-    """Cut a subset and write it under `name`; a subset of the same recipe and name is simply found again.
+def create(settings: Settings, name: str, recipe: Recipe) -> Subset:
+    """Create a subset, or return the existing one if it has the same name and recipe.
+
+    Args:
+        settings: The studio's settings.
+        name: Name of the subset, which becomes its folder.
+        recipe: How its rows are selected.
 
     Raises:
-        StudioError: the name is taken by another recipe or unfit, no such data set, or too few usable rows.
+        StudioError: The name is invalid or used by another recipe, the data set does not exist, or it has too few
+            usable rows.
     """
     target = inside(settings.subsets_dir, name, "subset name")
+    # Store the detected reading as "detected", so that equal selections have equal recipes.
     if recipe.reading == table.find(settings, recipe.dataset).detected:
         recipe = recipe.model_copy(update={"reading": None})
     with FileLock(settings.subsets_dir / ".lock"):
-        return _cut(settings, target, recipe)
+        return _create(settings, target, recipe)
 
 
-def _cut(settings: Settings, target: Path, recipe: Recipe) -> Subset:
+def _create(settings: Settings, target: Path, recipe: Recipe) -> Subset:
     name = target.name
     if (target / "recipe.json").is_file():
         present = find(settings, name)
         if present.recipe == recipe:
             return present
-        raise StudioError(f"The subset {name!r} exists already ({present.in_words()}) Choose another name.")
-    rows = rows_of(settings, recipe)
-    chosen = choose(rows, recipe)
+        raise StudioError(f"The subset {name!r} exists already ({present.describe()}) Choose another name.")
+    rows = open_rows(settings, recipe)
+    chosen = select(rows, recipe)
     scratch = Path(tempfile.mkdtemp(prefix=".cut-", dir=settings.subsets_dir))
     try:
         wanted = set(chosen.split_of)
-        records = ((chosen.split_of[row], row, messages) for row, _, messages in rows.usable(wanted))
+        records = ((chosen.split_of[row], row, messages) for row, _, messages in rows.usable_rows(wanted))
         sha256 = _write(scratch / "rows.parquet", records)
         subset = Subset(
             name=name,
@@ -92,7 +110,8 @@ def _cut(settings: Settings, target: Path, recipe: Recipe) -> Subset:
             sha256=sha256,
         )
         write_json(scratch / "recipe.json", subset.model_dump())
-        if target.exists():  # half a folder from an older crash
+        # A folder without recipe.json was left by a crash.
+        if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
     finally:
@@ -101,7 +120,7 @@ def _cut(settings: Settings, target: Path, recipe: Recipe) -> Subset:
 
 
 def _write(path: Path, records: Iterator[Record]) -> str:
-    """Write the records and return a hash of them."""
+    """Write the records and return their SHA-256."""
     digest = hashlib.sha256()
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         while batch := list(itertools.islice(records, _BATCH_ROWS)):
@@ -113,51 +132,64 @@ def _write(path: Path, records: Iterator[Record]) -> str:
 
 
 def find(settings: Settings, name: str) -> Subset:
-    """Raises StudioError when there is none, or none that the caller may see: the two are told alike."""
+    """Return a subset.
+
+    Raises:
+        StudioError: There is no such subset, or the caller may not see it. The message is the same for both, so that
+            it does not reveal which names exist.
+    """
     path = inside(settings.subsets_dir, name, "subset name") / "recipe.json"
     if path.is_file() and _is_open(settings, found := Subset.model_validate(read_json(path))):
         return found
     known = ", ".join(s.name for s in subsets(settings)) or "none"
-    raise StudioError(f"There is no subset {name!r}. Subsets so far: {known}. Cut one in the Data tab first.")
+    raise StudioError(f"There is no subset {name!r}. Subsets so far: {known}. Create one in the Data tab first.")
 
 
 def subsets(settings: Settings) -> list[Subset]:
+    """Return the subsets that the caller may see, the newest last."""
     files = sorted(settings.subsets_dir.glob("[!.]*/recipe.json"), key=lambda path: path.stat().st_mtime)
     found = [Subset.model_validate(read_json(path)) for path in files]
     return [subset for subset in found if _is_open(settings, subset)]
 
 
 def _is_open(settings: Settings, subset: Subset) -> bool:
-    """Whether the caller may see the data set that it was cut from."""
+    """Return whether the caller may see the data set of a subset."""
     return visibility.dataset_is_open(settings, subset.recipe.dataset, subset.source.kind == "bundled")
 
 
 def read_recipe(path: Path, name: str) -> Recipe:
-    """The recipe in a file: one alone, or the recipe.json of a subset or an export.
+    """Return the recipe in a file: one on its own, or that in the recipe.json of a subset or of an export.
 
-    Raises StudioError when it is none.
+    Args:
+        path: The file.
+        name: Name of the file in error messages.
+
+    Raises:
+        StudioError: The file does not contain a recipe.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         return Recipe.model_validate(value.get("recipe", value))
     except ValidationError as error:
-        raise StudioError(f"{name!r} is no recipe.\n{sentences(error)}") from error
+        raise StudioError(f"{name!r} is not a recipe.\n{sentences(error)}") from error
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise StudioError(f"{name!r} is no recipe. Expected the recipe.json of a subset or of an export.") from error
+        raise StudioError(f"{name!r} is not a recipe. Expected the recipe.json of a subset or an export.") from error
 
 
 def ensure_bundled(settings: Settings) -> Subset:
-    """The bundled data set, opened, and all of its rows as the subset "keeper" (with a key behind it, where an
-    older version of the data has that name already)."""
+    """Open the bundled data set and return the subset "keeper" of all its rows.
+
+    If a subset of an older version of the data has that name, the new one is named after the data set's id.
+    """
     recipe = Recipe(dataset=sources.open_bundled(settings).id)
     name = sources.BUNDLED
     if (settings.subsets_dir / name / "recipe.json").is_file() and find(settings, name).recipe != recipe:
         name = recipe.dataset
-    return cut(settings, name, recipe)
+    return create(settings, name, recipe)
 
 
 def stream(settings: Settings, name: str) -> Iterator[Record]:
-    """(split, row number in the source, messages) of a subset's rows, in order."""
+    """Yield (split, row number in the source, messages) of the rows of a subset in their order."""
     find(settings, name)
     with pq.ParquetFile(settings.subsets_dir / name / "rows.parquet") as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
@@ -166,7 +198,7 @@ def stream(settings: Settings, name: str) -> Iterator[Record]:
 
 
 def load(settings: Settings, name: str) -> dict[str, list[tuple[int, list[Message]]]]:
-    """The rows of a subset by split: (row number in the source, messages)."""
+    """Return the rows of a subset by split, as (row number in the source, messages)."""
     rows: dict[str, list[tuple[int, list[Message]]]] = {TRAIN: [], HELD_OUT: []}
     for split, row, messages in stream(settings, name):
         rows[split].append((row, messages))

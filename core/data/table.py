@@ -1,12 +1,12 @@
-"""Opened data sets on disk, and what is known of them.
+"""Opened data sets on disk and their descriptions.
 
-    datasets/<id>/about.json               source, columns, counts, complaints, the reading that was detected
-    datasets/<id>/rows.parquet             row, line, split, raw (as it stands in the file), trouble, and the source's
-                                           own columns under "c." and their names
-    datasets/<id>/readings/<key>/          the rows read as conversations in one way (core.data.parse_rows)
+    datasets/<id>/about.json               source, columns, counts, complaints, the detected reading
+    datasets/<id>/rows.parquet             row, line, split, raw (the row as in the file), trouble, and the columns of
+                                           the source with the prefix "c."
+    datasets/<id>/readings/<key>/          rows parsed under one reading (core.data.parse_rows)
     datasets/<id>/readings/<key>/tokens/   their lengths under a tokenizer and template (core.data.lengths)
 
-The folder's name carries a key of the content, so that a data set opened before opens at once.
+The id contains a hash of the content, so a data set that was opened before opens at once.
 """
 
 from pathlib import Path
@@ -20,24 +20,37 @@ from core.errors import StudioError
 from core.settings import Settings, inside, slug
 
 TRAIN, HELD_OUT = "train", "held-out"
-LAYOUT = 3  # of the files below datasets/<id>; a file that was opened in an older one is read again when reopened
-GROUP_ROWS = 10_000  # rows a Parquet row group: the unit that is worked on at a time
+# Version of the files below datasets/<id>. A source whose folder has an older one is imported again when it is opened.
+LAYOUT = 3
+# Limits of a Parquet row group, the unit of work of one process.
+GROUP_ROWS = 10_000
 GROUP_BYTES = 32 * 2**20
 SHOWN_COMPLAINTS = 50
 
 
 class Source(BaseModel):
-    """Where rows came from, said so that they can be had again."""
+    """Origin of the rows, with all that is needed to open them again.
+
+    Attributes:
+        kind: Kind of source.
+        name: File name, folder name or Hub id.
+        key: Hash of the content, or of the Hub id, configuration, split and commit.
+        revision: Commit on the Hub.
+        config: Configuration on the Hub.
+        split: The only split that was read; None for all.
+        licence: Licence that the source states.
+    """
 
     kind: Literal["bundled", "upload", "folder", "hub"]
     name: str
-    key: str  # a hash of the content, or of the Hub's id and commit
+    key: str
     revision: str | None = None
     config: str | None = None
     split: str | None = None
     licence: str | None = None
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
+        """Return the name with configuration, split and revision."""
         parts = [self.name]
         if self.config:
             parts.append(f"configuration {self.config}")
@@ -56,7 +69,23 @@ class Column(BaseModel):
 
 
 class Dataset(BaseModel):
-    """What is known of an opened data set (about.json)."""
+    """Description of an opened data set (about.json).
+
+    Attributes:
+        layout: Version of the files in the folder.
+        id: Name of the folder.
+        source: Origin of the rows.
+        rows: Number of rows.
+        splits: Number of rows by split.
+        columns: Columns that can be shown, sorted and filtered.
+        nested: Columns of lists and objects, which are stored in `raw` only.
+        detected: The detected reading.
+        evidence: Why it was detected, or the question that the user has to answer.
+        runner_up: The next likely format with its evidence.
+        candidates: Readings to choose from, the likeliest first.
+        unreadable: Number of rows that could not be read.
+        complaints: The first troubles of rows with their lines, and notes on the file.
+    """
 
     layout: Literal[2, 3] = LAYOUT
     id: str
@@ -64,25 +93,36 @@ class Dataset(BaseModel):
     rows: int
     splits: dict[str, int]
     columns: list[Column]
-    nested: list[str]  # columns of lists and objects: in `raw` only
+    nested: list[str]
     detected: Reading
     evidence: str
-    runner_up: str = ""  # the next likely format with its evidence
-    candidates: list[Reading] = []  # readings to choose from, the likeliest first
+    runner_up: str = ""
+    candidates: list[Reading] = []
     unreadable: int
-    complaints: list[str]  # the first, with their lines
+    complaints: list[str]
 
 
 def dataset_id(source: Source) -> str:
+    """Return the id of a source: its name and a part of its hash."""
     return f"{slug(Path(source.name).stem)}-{source.key[:12]}"
 
 
 def folder(settings: Settings, dataset: str) -> Path:
+    """Return the folder of a data set.
+
+    Raises:
+        StudioError: The id would lead outside the folder of data sets.
+    """
     return inside(settings.datasets_dir, dataset, "data set name")
 
 
 def find(settings: Settings, dataset: str | None) -> Dataset:
-    """Raises StudioError when there is none, or none that the caller may see: the two are told alike."""
+    """Return an opened data set.
+
+    Raises:
+        StudioError: There is no such data set, or the caller may not see it. The message is the same for both, so that
+            it does not reveal which ids exist.
+    """
     path = folder(settings, dataset or "none") / "about.json"
     if path.is_file():
         found = Dataset.model_validate_json(path.read_text(encoding="utf-8"))
@@ -93,7 +133,7 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
 
 
 def opened_datasets(settings: Settings) -> list[Dataset]:
-    """Every data set that was opened and that the caller may see, the last one last; not those of an older layout."""
+    """Return the opened data sets that the caller may see, the newest last, without those of unsupported layouts."""
     files = sorted(settings.datasets_dir.glob("[!.]*/about.json"), key=lambda path: path.stat().st_mtime)
     found = []
     for path in files:

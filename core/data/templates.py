@@ -1,6 +1,7 @@
-"""Chat templates: the built-in ones, the choice among those that a tokenizer brings, and their rendering to text.
+"""Chat templates: the two built-in ones, the templates of a tokenizer, and their rendering to text.
 
-A tokenizer's template is foreign code in Jinja's sandbox: whatever it raises becomes a TemplateError with the reason.
+The template of a tokenizer is foreign code that runs in Jinja's sandbox: any exception that it raises becomes a
+TemplateError with the reason.
 """
 
 from functools import lru_cache
@@ -12,9 +13,9 @@ from core.errors import StudioError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Meta's reference code (llama/generation.py, chat_completion) encodes each pair alone as
+# Meta's reference code (llama/generation.py, chat_completion) encodes each pair on its own as
 # f"{B_INST} {(prompt['content']).strip()} {E_INST} {(answer['content']).strip()} " between bos and eos. The system
-# prompt becomes part of the first prompt before that strip. Roles are checked, as they are there.
+# prompt becomes part of the first prompt before that strip. The order of roles is checked there, too.
 LLAMA2_TEMPLATE = (
     "{%- set ns = namespace(system='', expect='user') -%}"
     "{%- for m in messages -%}"
@@ -44,45 +45,54 @@ class TemplateError(StudioError, ValueError):
     """The chat template cannot render a conversation; the message gives the reason."""
 
 
-def choose(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) -> tuple[str, str]:
-    """Return the source of a template and its name in words.
+def select_template(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) -> tuple[str, str]:
+    """Return the source of a template and its name for messages to the user.
 
-    A tokenizer may bring several templates by name, as a list in its configuration or as files under
-    `additional_chat_templates/`. "auto" takes the one named "default"; "tool_use" is taken only on request.
+    A tokenizer may have several templates by name, as a list in its configuration or as files in
+    `additional_chat_templates/`. "auto" selects the one named "default"; "tool_use" is used only on request.
+
+    Args:
+        tokenizer: The tokenizer.
+        name: "auto", a built-in template, or the name of a template of the tokenizer.
 
     Raises:
-        StudioError: the tokenizer has no template of that name.
+        StudioError: The tokenizer has no template of that name.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     own = tokenizer.chat_template or {}
     named = own if isinstance(own, dict) else {"default": own}
     wanted = "default" if name == "auto" else name
+    # The name mentions the other templates only if there are any.
     if wanted in named:
         return named[wanted], _OWN if len(named) == 1 else f"{_OWN} ({wanted!r}, one of {', '.join(sorted(named))})"
     if name == "auto" and not named:
         return _BUILT_IN["llama2"]
-    there = f"Its templates are: {', '.join(sorted(named))}." if named else "It has no chat template."
+    available = f"Its templates are: {', '.join(sorted(named))}." if named else "It has no chat template."
     raise StudioError(
-        f"The tokenizer has no chat template named {wanted!r}. {there} Set the chat template to llama2, chatml or one "
-        "that the model has."
+        f"The tokenizer has no chat template named {wanted!r}. {available} Set the chat template to llama2, chatml or "
+        "one that the model has."
     )
 
 
-def apply(
+def apply_template(
     tokenizer: "PreTrainedTokenizerBase", template: str, name: str, messages: list[Message], prompt: bool = False
 ) -> str:
-    """Return `messages` as `template` writes them.
+    """Return `messages` rendered by `template`.
 
     Args:
-        name: the template's name in words, for the error.
-        prompt: append what opens an answer.
+        tokenizer: The tokenizer, which supplies its special tokens to the template.
+        template: Source of the template.
+        name: Name of the template in the error message.
+        messages: The conversation.
+        prompt: Whether to append the generation prompt.
 
     Raises:
-        TemplateError: the template refuses the messages, or fails on them.
+        TemplateError: The template refuses the messages, or fails on them.
     """
     from jinja2 import TemplateError as JinjaError
 
+    # Templates expect these two fields only: `loss` is ours.
     turns = [{"role": message["role"], "content": message["content"]} for message in messages]
     try:
         return tokenizer.apply_chat_template(
@@ -93,8 +103,8 @@ def apply(
 
 
 @lru_cache(maxsize=64)
-def literals(template: str) -> tuple[str, ...]:
-    """Return the string constants in the code of a template, the longest first: what it may look for in a content."""
+def string_literals(template: str) -> tuple[str, ...]:
+    """Return the string literals in the code of a template, which it may search for in a content, longest first."""
     from jinja2 import Environment
 
     found = set()

@@ -1,20 +1,28 @@
-"""What of a data set is looked at: a search, filters and an order, as SQL with every value a parameter."""
+"""Views of a data set: a search, filters and an order, translated to SQL.
+
+Column names are quoted, and every other value is passed as a query parameter, so no input of a user becomes SQL.
+"""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.data.parse_rows import folded
+from core.data.parse_rows import fold_text
 from core.errors import StudioError
 
 Kind = Literal["integer", "number", "flag", "text"]
 
 
 class Filter(BaseModel):
-    """Rows whose `column` lies in a range or has one of some values.
+    """Condition on a column: a range of numbers or of lengths, or a set of values.
 
-    `low` belongs to the range and `high` does not, unless `closed`. A value of None stands for an empty cell. With
-    `by_length`, the range is one of lengths of text in characters.
+    Attributes:
+        column: Name of the column.
+        low: Lower limit, included; None for no limit.
+        high: Upper limit, excluded unless `closed`; None for no limit.
+        closed: Whether the upper limit is included.
+        by_length: Whether the range is one of text lengths in characters.
+        values: Accepted values instead of a range; None in it stands for an empty cell.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -26,7 +34,8 @@ class Filter(BaseModel):
     by_length: bool = False
     values: list[str | None] | None = None
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
+        """Return the condition in words."""
         name = f"length of {self.column}" if self.by_length else self.column.replace("_", " ")
         if self.values is not None:
             return f"{name} is " + " or ".join("empty" if value is None else repr(value) for value in self.values)
@@ -38,7 +47,7 @@ class Filter(BaseModel):
 
 
 class View(BaseModel):
-    """Which rows, in which order."""
+    """Search, filters and order of rows."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,25 +56,27 @@ class View(BaseModel):
     sort: str = Field("", title="Sort by", description="A column; empty: the source's order.")
     descending: bool = False
 
-    def in_words(self) -> str:
-        """What is chosen; empty when everything is."""
-        said = [f.in_words() for f in self.filters]
-        return ", ".join([f"with {self.search!r} in them", *said] if self.search else said)
+    def describe(self) -> str:
+        """Return the search and the filters in words; "" if all rows are included."""
+        parts = [f.describe() for f in self.filters]
+        return ", ".join([f"with {self.search!r} in them", *parts] if self.search else parts)
 
-    def toggled(self, chosen: Filter) -> "View":
-        """The view with `chosen` added, in the place of another on the same column, or taken away if it is there."""
+    def toggle(self, chosen: Filter) -> "View":
+        """Return the view with a filter added in place of another on its column, or removed if it was there."""
         rest = [f for f in self.filters if f.column != chosen.column]
         added = [] if chosen in self.filters else [chosen]
         return self.model_copy(update={"filters": [*rest, *added]})
 
 
-class Sortable(BaseModel):
-    """A column that rows can be sorted and filtered by.
+class ViewField(BaseModel):
+    """Column by which rows can be sorted and filtered.
 
     Attributes:
-        file: which of the data set's files holds it.
-        sql: how it is written in a query.
-        length: how the length of its text is written, when it is text.
+        name: Name of the column.
+        kind: Type of its values.
+        file: File of the data set that contains it.
+        sql: SQL expression of its value.
+        length: SQL expression of the length of its text; "" if it is not text.
     """
 
     name: str
@@ -75,29 +86,35 @@ class Sortable(BaseModel):
     length: str = ""
 
 
-Fields = dict[str, Sortable]
+Fields = dict[str, ViewField]
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
+    """Return a column name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def field(fields: Fields, name: str) -> Sortable:
+def get_field(fields: Fields, name: str) -> ViewField:
+    """Return a column by name.
+
+    Raises:
+        StudioError: There is no such column.
+    """
     if name not in fields:
         known = ", ".join(fields)
-        raise StudioError(f"There is no column {name!r} to sort or filter by. There are: {known}.")
+        raise StudioError(f"There is no column {name!r} to sort or filter by. The columns are: {known}.")
     return fields[name]
 
 
-def where(view: View, fields: Fields) -> tuple[str, dict[str, Any], set[str]]:
-    """The condition of a view, its parameters, and the files that it reads."""
+def where_clause(view: View, fields: Fields) -> tuple[str, dict[str, Any], set[str]]:
+    """Return the condition of a view, its parameters, and the files that it reads."""
     parts, values, files = [], {}, set()
     if view.search:
         parts.append("contains(reading.search, $search)")
-        values["search"] = folded(view.search)
+        values["search"] = fold_text(view.search)
         files.add("reading")
     for number, chosen in enumerate(view.filters):
-        column = field(fields, chosen.column)
+        column = get_field(fields, chosen.column)
         files.add(column.file)
         condition, given = _condition(chosen, column, f"f{number}")
         parts.append(condition)
@@ -105,17 +122,17 @@ def where(view: View, fields: Fields) -> tuple[str, dict[str, Any], set[str]]:
     return " AND ".join(parts) or "true", values, files
 
 
-def _condition(chosen: Filter, column: Sortable, name: str) -> tuple[str, dict[str, Any]]:
+def _condition(chosen: Filter, column: ViewField, name: str) -> tuple[str, dict[str, Any]]:
     if chosen.values is not None:
         present = [value for value in chosen.values if value is not None]
-        parts = [f"CAST({column.sql} AS VARCHAR) IN ({', '.join(f'${name}_{i}' for i in range(len(present)))})"] * bool(
-            present
-        )
-        parts += [f"{column.sql} IS NULL"] * (None in chosen.values)
+        parameters = ", ".join(f"${name}_{i}" for i in range(len(present)))
+        parts = [f"CAST({column.sql} AS VARCHAR) IN ({parameters})"] if present else []
+        if None in chosen.values:
+            parts.append(f"{column.sql} IS NULL")
         return f"({' OR '.join(parts) or 'false'})", {f"{name}_{i}": value for i, value in enumerate(present)}
     measured = column.length if chosen.by_length else column.sql
     if not measured or (column.kind == "text" and not chosen.by_length):
-        raise StudioError(f"The column {chosen.column!r} holds text: it has no range. Filter it by its values.")
+        raise StudioError(f"The column {chosen.column!r} is text, which has no range. Filter it by its values.")
     parts, values = [], {}
     if chosen.low is not None:
         parts.append(f"{measured} >= ${name}_low")
@@ -126,9 +143,9 @@ def _condition(chosen: Filter, column: Sortable, name: str) -> tuple[str, dict[s
     return f"({' AND '.join(parts) or 'true'})", values
 
 
-def order(view: View, fields: Fields) -> tuple[str, set[str]]:
-    """The ORDER BY of a view, ties in the source's order, and the files that it reads."""
+def order_clause(view: View, fields: Fields) -> tuple[str, set[str]]:
+    """Return the ORDER BY of a view, with ties in the order of the source, and the files that it reads."""
     if not view.sort:
         return "row", set()
-    column = field(fields, view.sort)
+    column = get_field(fields, view.sort)
     return f"{column.sql} {'DESC' if view.descending else 'ASC'} NULLS LAST, row", {column.file}

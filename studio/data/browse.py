@@ -10,7 +10,7 @@ import pandas as pd
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, build_data_table, table_html
 from components.pager import Pager, build_pager, clamp_page, position_words
-from core.data.histogram import Histogram, compact, histogram
+from core.data.histogram import Histogram, format_number, histogram
 from core.data.rows import Rows
 from core.data.tokens import Renderer, TemplateError
 from core.data.view import Filter, View
@@ -57,7 +57,7 @@ class Browsing:
     def toggle(self, state: dict, chosen: dict) -> dict:
         """Filter by a bar, or stop filtering by it."""
         lens = lens_of(state)
-        view = lens.view.toggled(Filter.model_validate(chosen))
+        view = lens.view.toggle(Filter.model_validate(chosen))
         return lens.model_copy(update={"view": view}).model_dump()
 
     def drop(self, state: dict, chosen: dict | None) -> dict:
@@ -77,7 +77,7 @@ class Browsing:
         if name == "usable":
             chosen = [Filter(column="problem", values=[None])]
         elif name == "cannot be used":
-            problems = lens.rows(self.settings).derived.problems
+            problems = lens.rows(self.settings).parsed.problems
             chosen = [Filter(column="problem", values=list(problems) or ["none"])]
         elif name == "exact duplicates":
             chosen = [Filter(column="duplicate_of", low=0)]
@@ -119,7 +119,7 @@ class Browsing:
         names = self.columns(lens, rows)
         frame = rows.page(lens.view, (number - 1) * size, size, names)
         words = position_words(number, total, size)
-        key = (rows.about.id, rows.derived.key, lens.model, lens.template, lens.view.model_dump_json(exclude=_ORDER))
+        key = (rows.about.id, rows.parsed.key, lens.model, lens.template, lens.view.model_dump_json(exclude=_ORDER))
         known = {name: self._histograms.get((*key, name)) for name in names}
         yield self._table(lens, rows, frame, known, ticked, opened), number, words
         if missing := [name for name in names if known[name] is None and name != "row"]:
@@ -169,7 +169,7 @@ class Browsing:
             descending=lens.view.descending,
             ticked=frozenset(ticked),
             opened=opened,
-            filters=[(chosen.in_words(), chosen.model_dump_json()) for chosen in lens.view.filters],
+            filters=[(chosen.describe(), chosen.model_dump_json()) for chosen in lens.view.filters],
             empty="No row is like that. Take a filter away, or search for something else.",
         )
         return table_html(page)
@@ -211,7 +211,7 @@ class Browsing:
         kind = rows.fields[name].kind
         if kind == "integer":
             return f"{int(value):,}"
-        return compact(value) if kind == "number" else str(value)
+        return format_number(value) if kind == "number" else str(value)
 
     # One row
 
@@ -247,7 +247,7 @@ class Browsing:
         facts = [
             *facts,
             (f"{shown.length:,}", f"tokens for {lens.model}, {renderer.template_name}", False),
-            (f"{shown.learns:,}", "carry loss (coloured)", False),
+            (f"{shown.loss_tokens:,}", "carry loss (coloured)", False),
             *(("⚠", note, True) for note in shown.notes),
         ]
         if shown.length > lens.max_length:
@@ -264,7 +264,7 @@ def _note(found: Histogram) -> str:
         return f"{len(found.bars)} values{empty}" if len(found.bars) > 1 else f"{found.bars[0].label}{empty}"
     low, high = found.bars[0].chosen.low or 0, found.bars[-1].chosen.high or 0
     what = " characters" if found.kind == "lengths" else ""
-    return f"{compact(low)} to {compact(high)}{what}{empty}"
+    return f"{format_number(low)} to {format_number(high)}{what}{empty}"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Opening:
         self.settings, self.jobs = settings, jobs
 
     def choices(self) -> list[tuple[str, str]]:
-        return [(f"{d.source.in_words()} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
+        return [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
 
     def folders(self) -> list[str]:
         """The folders saved by datasets that lie below STUDIO_HOME/folders."""
@@ -58,7 +58,7 @@ class Opening:
     def _follow(self, job: Job) -> Iterator[list[Any]]:
         def opened(done: Job) -> list[Any]:
             data = done.result
-            about = parse_rows.derive(self.settings, data, data.detected)
+            about = parse_rows.parse_dataset(self.settings, data, data.detected)
             title = f"Opened {data.source.name}"
             if data.detected.format == "undecided":
                 warn("No format is sure. Answer the question below; no row is usable until then.", title=title)
@@ -93,7 +93,7 @@ class Opening:
         asked = [(text or "").strip() for text in (hub_id, config, split, revision, token)]
         if not asked[0]:
             raise StudioError("No Hub id was given. Expected owner/name, such as timdettmers/openassistant-guanaco.")
-        sources.hub_id(asked[0])
+        sources.check_hub_id(asked[0])
         yield from self._follow(self._start(asked[0], asked[:4], sources.open_hub, *asked))
 
     def reattach(self) -> Iterator[list[Any]]:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.data import lengths, near_duplicates, table
 from core.data.formats import Reading
-from core.data.lengths import Tokens
+from core.data.lengths import TokenizerSpec
 from core.data.rows import Rows
 from core.data.table import Dataset
 from core.data.tokens import TemplateName
@@ -42,8 +42,8 @@ class Lens(BaseModel):
         return self.reading or self.data(settings).detected
 
     @property
-    def tokens(self) -> Tokens:
-        return Tokens(self.model, self.template)
+    def tokens(self) -> TokenizerSpec:
+        return TokenizerSpec(self.model, self.template)
 
     def counts(self, settings: Settings) -> Path | None:
         """The file of token counts, when they have been counted."""

@@ -14,16 +14,16 @@ from components.choice_list import Choice, build_choice_list, choices_html
 from components.conversation import second_html
 from components.model_form import given
 from core.data import formats, parse_rows, tasks
-from core.data.formats import Reading, by_name
+from core.data.formats import Reading, get_format
 from core.data.report import (
     ColumnUse,
     Report,
+    build_report,
     candidates,
     check_reading,
     column_names,
     column_uses,
-    names_in_words,
-    report,
+    join_names,
 )
 from core.errors import StudioError
 from core.settings import Settings
@@ -89,7 +89,7 @@ class ReadingForm:
     def _filled(self, state: dict, reading: Reading) -> list[Any]:
         lens = lens_of(state)
         data = lens.data(self.settings)
-        found = parse_rows.derive(self.settings, data, lens.read_as(self.settings)).placeholders
+        found = parse_rows.parse_dataset(self.settings, data, lens.read_as(self.settings)).placeholders
         undecided, labelled = reading.format == "undecided", reading.format == "label"
         return [
             None if undecided else reading.format,
@@ -114,11 +114,11 @@ class ReadingForm:
     def _columns_info(self, state: dict, form: str | None) -> str:
         """Return the help of the columns: the parts of a format and the columns of the data set."""
         lens = lens_of(state)
-        slots = by_name(form).slots if form else {}
+        slots = get_format(form).slots if form else {}
         words = [_ABOUT["columns"]]
         words += [f"Parts: {', '.join(slots)}."] * bool(slots)
         if lens.dataset:
-            words.append(f"Columns: {names_in_words(column_names(self.settings, lens.data(self.settings)))}.")
+            words.append(f"Columns: {join_names(column_names(self.settings, lens.data(self.settings)))}.")
         return " ".join(words)
 
     def read_again(self, state: dict, **values: Any) -> Iterator[list[Any]]:
@@ -132,7 +132,7 @@ class ReadingForm:
         reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
         check_reading(data, reading)
         job = self.jobs.start(
-            f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
+            f"read/{data.id}", f"Reading {data.source.name}", tasks.parse_dataset, self.settings, data, reading
         )
 
         def ended(done: Job) -> list[Any]:
@@ -149,7 +149,7 @@ class ReadingForm:
         if not lens.dataset:
             return ""
         data = lens.data(self.settings)
-        read = parse_rows.derive(self.settings, data, lens.read_as(self.settings))
+        read = parse_rows.parse_dataset(self.settings, data, lens.read_as(self.settings))
         found = column_uses(self.settings, data, read)
         if not found:
             return ""
@@ -178,7 +178,9 @@ class ReadingForm:
         if not lens.dataset:
             raise StudioError("No data set is chosen. Choose one first: /choose.")
         data = lens.data(self.settings)
-        found: Report = report(self.settings, data, parse_rows.derive(self.settings, data, lens.read_as(self.settings)))
+        found: Report = build_report(
+            self.settings, data, parse_rows.parse_dataset(self.settings, data, lens.read_as(self.settings))
+        )
         return json.loads(found.model_dump_json())
 
 

@@ -15,7 +15,7 @@ EXAMPLE = (
 )
 _ABOUT = (
     "One SELECT over the table `rows`: read-only, no files, no network, stopped after "
-    f"{sql_box.SECONDS} seconds. A result with the column `row` can be cut as a subset."
+    f"{sql_box.TIMEOUT_SECONDS} seconds. A result with the column `row` can be cut as a subset."
 )
 
 
@@ -25,7 +25,7 @@ class Asking:
 
     def ask(self, state: dict, sql: str) -> tuple[Any, str]:
         """One SELECT over the rows of the chosen data set."""
-        answer = sql_box.ask(lens_of(state).rows(self.settings), sql_of(sql))
+        answer = sql_box.run_select(lens_of(state).rows(self.settings), sql_of(sql))
         words = (
             f"The first {len(answer.rows):,} rows"
             if answer.more
@@ -37,7 +37,7 @@ class Asking:
         lens = lens_of(state)
         if not lens.dataset:
             return ""
-        listed = ", ".join(f"`{name}` ({kind})" for name, kind in sql_box.schema(lens.rows(self.settings)))
+        listed = ", ".join(f"`{name}` ({kind})" for name, kind in sql_box.list_columns(lens.rows(self.settings)))
         return f"Columns: {listed}."
 
 

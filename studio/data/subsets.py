@@ -83,7 +83,7 @@ class Cutting:
         if values.get("method") == "stratified" and not values.get("stratify_by"):
             return chips_html([("Recipe:", "name the column whose proportions are kept", True)])
         try:
-            said = self.recipe(state, ticked, values).in_words()
+            said = self.recipe(state, ticked, values).describe()
         except (StudioError, ValidationError):  # told when it is cut; half a form is no mistake yet
             return chips_html([("Recipe:", "not complete yet", True)])
         return chips_html([("Recipe:", said, False)])
@@ -97,7 +97,7 @@ class Cutting:
         rows = values.get("rows") or 0
         method = values.get("method")
         parts = [stem, str(int(rows)) if rows > 0 else "all"]
-        parts += ["filtered"] * bool(lens.view.in_words() and method != "picked")
+        parts += ["filtered"] * bool(lens.view.describe() and method != "picked")
         parts += [method] * (method not in ("random", None)) + [f"seed{int(values['seed'])}"] * bool(values.get("seed"))
         name = plain = slug("-".join(parts))
         taken = {s.name for s in subset.subsets(self.settings)}
@@ -109,8 +109,8 @@ class Cutting:
     def cut(self, state: dict, ticked: list[int], name: str, **values: Any) -> list[Any]:
         if not lens_of(state).dataset:
             raise StudioError("No data set is open. Open one first.")
-        made = subset.cut(self.settings, (name or "").strip(), self.recipe(state, ticked, values))
-        info(made.in_words(), title=f"Cut {made.name}")
+        made = subset.create(self.settings, (name or "").strip(), self.recipe(state, ticked, values))
+        info(made.describe(), title=f"Cut {made.name}")
         return self._made(made)
 
     def _made(self, made: subset.Subset) -> list[Any]:
@@ -126,8 +126,8 @@ class Cutting:
             dataset=lens.dataset or "", reading=lens.reading, sql=sql_of(sql), method="first",
             model=lens.model if counted else "", template=lens.template if counted else "auto",
         )  # fmt: skip
-        made = subset.cut(self.settings, (name or "").strip(), recipe)
-        info(made.in_words(), title=f"Cut {made.name}")
+        made = subset.create(self.settings, (name or "").strip(), recipe)
+        info(made.describe(), title=f"Cut {made.name}")
         return self._made(made)
 
     def cut_from_file(self, upload: str | None, name: str) -> list[Any]:
@@ -135,19 +135,19 @@ class Cutting:
         if not upload:
             raise StudioError("No recipe was chosen. Choose the recipe.json of a subset or of an export.")
         recipe = subset.read_recipe(Path(upload), Path(upload).name)
-        return self._made(subset.cut(self.settings, (name or "").strip() or slug(Path(upload).stem), recipe))
+        return self._made(subset.create(self.settings, (name or "").strip() or slug(Path(upload).stem), recipe))
 
     def quick(self, state: dict) -> Iterator[list[Any]]:
         """1,000 rows drawn at random, written as Llama-2 text: what guanaco-llama2-1k is."""
         lens = lens_of(state)
         data = lens.data(self.settings)
         reading = lens.read_as(self.settings)
-        there = parse_rows.derive(self.settings, data, reading).usable
+        there = parse_rows.parse_dataset(self.settings, data, reading).usable
         held_out = data.splits.get(table.HELD_OUT, 0)
         rows = min(QUICK_ROWS, max(1, there - held_out))
         name = slug(f"{Path(data.source.name).stem}-llama2-{'1k' if rows == QUICK_ROWS else rows}")
         recipe = Recipe(dataset=data.id, reading=lens.reading, rows=rows, held_out_share=0)
-        made = subset.cut(self.settings, name, recipe)
+        made = subset.create(self.settings, name, recipe)
         for update in self.export(made.name, "llama2", ["jsonl", "parquet"]):
             yield [*update, *self._made(made)]
 
@@ -155,7 +155,7 @@ class Cutting:
         if not name:
             return empty_html("Cut a subset first.")
         found = subset.find(self.settings, name)
-        words = f"{found.in_words()} SHA-256 of the conversations {found.sha256[:12]}…"
+        words = f"{found.describe()} SHA-256 of the conversations {found.sha256[:12]}…"
         gone = [(f"{count:,}", reason, True) for reason, count in found.left_out.items()]
         return chips_html([("", words, False), *gone])
 
@@ -207,7 +207,7 @@ class Cutting:
         return chips_html(chips) + key_html([left, right]) + bars
 
 
-def _written(done: export.Exported, before: str = "") -> str:
+def _written(done: export.ExportResult, before: str = "") -> str:
     missing = [(f"{len(rows):,}", f"left out: {reason} (row {', '.join(map(str, rows[:3]))})", True)
                for reason, rows in done.not_written.items()]  # fmt: skip
     return chips_html([("", f"{before}{done.rows:,} rows written.", False), *missing])

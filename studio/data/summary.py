@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from components.conversation import chips_html, empty_html, second_html
 from core.data import parse_rows
-from core.data.parse_rows import Derived
-from core.data.report import report
+from core.data.parse_rows import ParsedDataset
+from core.data.report import build_report
 from core.data.table import Dataset
 from core.settings import Settings
 from studio.data.page_state import lens_of
@@ -22,8 +22,8 @@ def summary_html(settings: Settings, state: dict) -> str:
     if not lens.dataset:
         return empty_html("Open a data set: choose one above, upload a file, or name one on the Hub.")
     data = lens.data(settings)
-    read = parse_rows.derive(settings, data, lens.read_as(settings))
-    about = report(settings, data, read)
+    read = parse_rows.parse_dataset(settings, data, lens.read_as(settings))
+    about = build_report(settings, data, read)
     chips: list[Chip] = [(f"{data.rows:,}", "rows", False), (f"{read.usable:,}", "usable", about.undecided)]
     chips += [(f"{count:,}", split, False) for split, count in data.splits.items() if len(data.splits) > 1]
     if not about.undecided:
@@ -34,7 +34,7 @@ def summary_html(settings: Settings, state: dict) -> str:
     return chips_html(chips) + second
 
 
-def _counts(data: Dataset, read: Derived) -> list[Chip]:
+def _counts(data: Dataset, read: ParsedDataset) -> list[Chip]:
     """Return the chips of what was found while the rows were read."""
     chips: list[Chip] = []
     if read.ends_on_user:

@@ -79,7 +79,7 @@ class Numbers:
         lens = lens_of(state)
         data, reading = lens.data(self.settings), lens.read_as(self.settings)
         job = self.jobs.start(
-            f"near/{data.id}", f"Comparing {data.rows:,} rows", tasks.find_near, self.settings, data, reading
+            f"near/{data.id}", f"Comparing {data.rows:,} rows", tasks.find_near_duplicates, self.settings, data, reading
         )
 
         def ended(done: Job) -> list[Any]:
@@ -107,8 +107,8 @@ class Numbers:
             rows = lens.data(self.settings).rows
             not_counted = roles.said("Press “Count tokens” to see", "Once the owner has counted tokens you see here")
             return empty_html(f"{not_counted} how long the {rows:,} rows are for {lens.model}, and which would be cut.")
-        chosen = None if not lens.view.in_words() else lens.rows(self.settings).numbers(lens.view)
-        found = lengths.summary(path, lens.max_length, lens.batch, chosen)
+        chosen = None if not lens.view.describe() else lens.rows(self.settings).row_numbers(lens.view)
+        found = lengths.summarize(path, lens.max_length, lens.batch, chosen)
         if not found.rows:
             return empty_html("None of these rows can be trained on.")
         share, answers = found.truncated / found.rows, found.answer_tokens / found.tokens

@@ -1,4 +1,4 @@
-"""Files that are made to break whoever reads them: they end the process that reads, with a sentence, and no other."""
+"""Tests of files that are made to break their reader: only the reading process ends, with a clear error."""
 
 import gzip
 import io
@@ -62,13 +62,14 @@ def repeated_value(path):
 
 
 def lying(path):
-    """Every length in the file's own tables says as much as it can."""
+    """Write a Parquet file whose own tables claim the greatest lengths."""
     table = pa.table({"instruction": ["a question"] * 500, "output": ["an answer"] * 500})
     pq.write_table(table, path, compression="snappy", use_dictionary=False)
     whole = bytearray(path.read_bytes())
     footer = int.from_bytes(whole[-8:-4], "little")
     for at in range(len(whole) - 8 - footer, len(whole) - 8):
-        if whole[at] in (0xE8, 0xF4, 0xD0):  # low bytes of 500 and 1,000 as Thrift writes them
+        # Low bytes of 500 and 1,000 in Thrift's encoding.
+        if whole[at] in (0xE8, 0xF4, 0xD0):
             whole[at : at + 2] = b"\xff\x7f"
     path.write_bytes(whole)
 
@@ -81,7 +82,7 @@ def long_footer(path):
 
 
 def many_frames(path):
-    """Empty and skippable frames one behind another: small to store, once read in quadratic time."""
+    """Write consecutive empty and skippable frames: small on disk, once read in quadratic time."""
     empty = zstandard.ZstdCompressor(write_content_size=False, write_checksum=False).compress(b"")
     path.write_bytes(empty * 12_000 + b"\x50\x2a\x4d\x18\x00\x00\x00\x00" * 12_000)
 
@@ -124,7 +125,7 @@ def wide_object(path):
 
 
 def new_names(path):
-    """Each row has a column of its own."""
+    """Write rows with a new column each."""
     path.write_text("".join(json.dumps({f"c{i}": 1}) + "\n" for i in range(40_000)))
 
 
@@ -147,7 +148,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_ends_its_process_with_a_sentence(settings, tmp_path, name):
+def test_bomb_file_is_rejected_within_limits(settings, tmp_path, name):
     path = tmp_path / name
     BOMBS[name](path)
     jobs = Jobs()
@@ -161,21 +162,21 @@ def test_a_bomb_ends_its_process_with_a_sentence(settings, tmp_path, name):
     assert not list(settings.datasets_dir.glob("[!.]*")), "nothing half-read is left to be opened"
 
 
-def test_a_bomb_over_http_leaves_the_server_as_it_was(on_space, tmp_path):
+def test_bomb_upload_leaves_server_responsive(on_space, tmp_path):
     path = tmp_path / "deep.json"
     deep(path)
     page = Page(on_space.url, signed_in(AUTHOR))
     with path.open("rb") as stream:
         uploaded = page.http.post("/upload", files={"files": ("deep.json", stream)}).json()[0]
-    said = page.call("open_file", {"path": uploaded, "meta": {"_type": "gradio.FileData"}})
-    assert said["error"]
-    assert "in the studio itself" not in said["error"]
+    answer = page.call("open_file", {"path": uploaded, "meta": {"_type": "gradio.FileData"}})
+    assert answer["error"]
+    assert "in the studio itself" not in answer["error"]
     assert httpx.get(f"{on_space.url}/healthz").text == "ok"
     page.http.close()
 
 
-def test_limits_hold_in_the_process_and_its_children():
-    """Of memory, time and size: asked of a process that took them."""
+def test_process_limits_apply_to_children():
+    """Read the limits of memory, time and size in a process that has set them."""
     code = (
         "import resource as r, subprocess, sys; from core.system.process_limits import Limits; "
         "Limits(2**30, 50, 2**20).apply(); "
@@ -187,8 +188,8 @@ def test_limits_hold_in_the_process_and_its_children():
     assert done.stdout.split() == ["50", str(2**20), "50"], done.stderr
 
 
-def test_frames_without_end_take_a_moment(settings, tmp_path):
-    """25 KB of empty frames once took half an hour."""
+def test_many_empty_frames_are_read_in_linear_time(settings, tmp_path):
+    """Read 25 KB of empty frames, which once took half an hour."""
     path = tmp_path / "frames.jsonl.zst"
     many_frames(path)
     before = sum(os.times()[:2])
@@ -197,7 +198,7 @@ def test_frames_without_end_take_a_moment(settings, tmp_path):
     assert sum(os.times()[:2]) - before < 5
 
 
-def test_other_people_open_files_while_one_takes_long(settings, tmp_path):
+def test_slow_import_does_not_block_other_imports(settings, tmp_path):
     slow, quick = tmp_path / "slow.jsonl.gz", tmp_path / "quick.jsonl"
     many_lines(slow)
     quick.write_bytes(ROW)
@@ -209,7 +210,7 @@ def test_other_people_open_files_while_one_takes_long(settings, tmp_path):
     jobs.cancel(job)
     assert job.ended.wait(10)
     assert job.status == "cancelled"
-    # the next one who opens a file removes what the killed process left
+    # The next import removes the scratch folder of the killed process.
     left = list(settings.datasets_dir.glob(".ingest-*"))
     assert left
     quick.write_bytes(ROW * 2)

@@ -1,4 +1,4 @@
-"""SQL of a hostile user reaches the data set alone, no file beside it and no server."""
+"""Tests that SQL of a hostile user reaches only the data set, no other file and no server."""
 
 import contextlib
 import http.server
@@ -21,13 +21,13 @@ from tests.helpers.datasets import talk, talks
 from tests.helpers.sql_statements import ANSWERED, DISGUISED, SELECTS, STATEMENTS, TOO_MUCH
 
 CANARY = "canary-7f3a91"
-# Answered by DuckDB, were it not for the tokenizer, from the rows, from constants and from its own user's name.
+# Without the tokenizer, DuckDB would answer these from the rows, from constants and from its own user name.
 HARMLESS = {
     "UNPIVOT rows ON row INTO NAME n VALUE v", "TABLE rows", "VALUES (1)", "FROM rows", "FROM rows SELECT row",
     "SELECT current_user", "SELECT user", "SELECT session_user", "SELECT current_role", "\u2060SELECT 1",
     "SELECT\u00a01",
 }  # fmt: skip
-# One locked process answers many statements here, each as `answer` does it, so that the test costs one process start.
+# One sandboxed process answers many statements, each like `answer`, so that the test costs one process start.
 MANY = """
 import json, sys, threading
 sys.path.insert(0, sys.argv[1])
@@ -58,7 +58,7 @@ def rows(tmp_path_factory) -> Rows:
     with duckdb.connect(str(folder / "secret.db")) as base:
         base.execute(f"CREATE TABLE x AS SELECT '{CANARY}' AS a")
         base.execute(f"COPY x TO '{folder}/secret.parquet'")
-    # what IMPORT DATABASE reads
+    # Files that IMPORT DATABASE reads.
     (folder / "schema.sql").write_text(f"CREATE TABLE imported AS SELECT '{CANARY}' AS a;")
     (folder / "load.sql").write_text(f"COPY imported TO '{folder}/out.csv';")
     return Rows(home, data.id)
@@ -71,7 +71,7 @@ def folder(rows) -> Path:
 
 @pytest.fixture(scope="module")
 def server():
-    """Yield the address of a server on loopback and the list of what reached it."""
+    """Yield the address of a server on loopback and the list of requests that reached it."""
     reached: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -96,7 +96,7 @@ def files_of(folder: Path) -> dict[str, int]:
 
 
 def run_many(rows: Rows, statements: list[str]) -> list[dict]:
-    """Return what one locked process says of each statement; None for those it did not live to answer."""
+    """Return the answers of one sandboxed process; None for statements after the one that killed it."""
     request = {"view": sql_box._view(rows), "files": [str(p) for p in rows.files.values()], "statements": statements}
     found = subprocess.run(
         [sys.executable, "-P", "-c", MANY, str(Path(sql_box.__file__).parent)],
@@ -106,7 +106,7 @@ def run_many(rows: Rows, statements: list[str]) -> list[dict]:
     return answers + [None] * (len(statements) - len(answers))
 
 
-def test_no_hostile_statement_reaches_anything_but_the_rows(rows, folder, server):
+def test_sql_hostile_statements_reach_only_the_rows(rows, folder, server):
     url, reached = server
     hostile = [sql.format(dir=folder, url=url) for sql in (*STATEMENTS, *SELECTS, *DISGUISED)]
     assert len(hostile) >= 200
@@ -122,7 +122,7 @@ def test_no_hostile_statement_reaches_anything_but_the_rows(rows, folder, server
     assert not reached
 
 
-def test_tokenizer_refuses_every_statement_that_is_no_select(folder):
+def test_one_select_rejects_every_other_statement(folder):
     for sql in STATEMENTS:
         with pytest.raises(StudioError, match="Expected SELECT or WITH"):
             one_select(sql.format(dir=folder, url="http://127.0.0.1:9"))
@@ -133,37 +133,38 @@ def test_tokenizer_refuses_every_statement_that_is_no_select(folder):
 @pytest.mark.parametrize(
     "sql", ["IMPORT DATABASE '{dir}'", "PRAGMA import_database('{dir}')", "SELECT 1; IMPORT DATABASE '{dir}'"]
 )
-def test_database_is_imported_neither_by_the_box_nor_by_a_recipe(rows, folder, sql):
+def test_sql_import_database_is_rejected_in_box_and_recipe(rows, folder, sql):
     sql, before = sql.format(dir=folder), files_of(folder)
     with pytest.raises(StudioError, match="SQL"):
-        sql_box.ask(rows, sql)
+        sql_box.run_select(rows, sql)
     with pytest.raises(StudioError, match="SQL"):
-        subset.cut(rows.settings, "stolen", Recipe(dataset=rows.about.id, sql=sql))
+        subset.create(rows.settings, "stolen", Recipe(dataset=rows.about.id, sql=sql))
     assert {k: v for k, v in files_of(folder).items() if not k.endswith(".lock")} == {
         k: v for k, v in before.items() if not k.endswith(".lock")
     }
 
 
-def test_ordinary_statements_are_answered(rows):
+def test_sql_ordinary_statements_are_answered(rows):
     answers = run_many(rows, ANSWERED)
     assert [(sql, found) for sql, found in zip(ANSWERED, answers, strict=True) if not found or "error" in found] == []
 
 
 @pytest.mark.parametrize("place", range(len(TOO_MUCH)))
-def test_statement_that_asks_for_too_much_ends_in_a_sentence_or_an_answer(rows, place):
+def test_sql_expensive_statement_ends_with_error_or_result(rows, place):
     found = None
     with contextlib.suppress(StudioError):
-        found = sql_box.ask(rows, TOO_MUCH[place], seconds=2)
+        found = sql_box.run_select(rows, TOO_MUCH[place], seconds=2)
     assert found is None or len(found.rows) <= sql_box.SHOWN_ROWS
 
 
-def test_locked_process_knows_no_secret_and_cannot_write(rows, monkeypatch, tmp_path):
+def test_sql_process_has_no_secrets_and_cannot_write(rows, monkeypatch, tmp_path):
     monkeypatch.setenv("STUDIO_PASSWORD", CANARY)
     monkeypatch.setenv("HF_TOKEN", CANARY)
     request = {"view": "CREATE VIEW rows AS SELECT 1 AS row", "files": [], "sql": "SELECT row FROM rows", "seconds": 5,
                "most": 5, "numbers": True}  # fmt: skip
     assert sql_box.run_locked(request, 10) == {"numbers": [1]}
-    # even the studio's own statement, before anything is locked, can write no file and reads no environment
+    # Even the studio's own statement, which runs before the configuration is locked, cannot write files or read the
+    # environment.
     out = tmp_path / "out.csv"
     for view in (f"COPY (SELECT 1) TO '{out}'", "CREATE VIEW rows AS SELECT * FROM read_text('/proc/self/environ')"):
         found = sql_box.run_locked(request | {"view": view, "sql": "SELECT 1 AS row, content FROM rows"}, 10)

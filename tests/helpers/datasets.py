@@ -1,4 +1,4 @@
-"""Small data sets for tests: real files, opened as a user would open them."""
+"""Helpers that write small data sets to files and open them as a user would."""
 
 import json
 from pathlib import Path
@@ -9,24 +9,25 @@ from core.settings import Settings
 
 
 def talk(*texts: str, system: str | None = None) -> list[dict[str, str]]:
-    """A conversation whose turns alternate, the user's first."""
+    """Return a conversation with alternating turns that begins with the user's."""
     turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
     return [{"role": "system", "content": system}, *turns] if system is not None else turns
 
 
 def lines(rows: list[dict]) -> str:
+    """Return rows as JSON lines."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def opened(settings: Settings, folder: Path, rows: list[dict], name: str = "rows.jsonl") -> Dataset:
-    """`rows` written as JSONL and opened."""
+    """Write rows as JSON lines and open the file."""
     path = folder / name
     path.write_text(lines(rows), encoding="utf-8")
     return sources.open_file(settings, path)
 
 
 def talks(settings: Settings, folder: Path, conversations: list[list[dict[str, str]]], **more: list) -> Dataset:
-    """Conversations opened, with a column for each of `more`."""
+    """Write conversations, with a further column for each keyword, and open the file."""
     rows = [
         {"messages": messages, **{name: values[i] for name, values in more.items()}}
         for i, messages in enumerate(conversations)

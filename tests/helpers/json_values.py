@@ -1,4 +1,4 @@
-"""A hypothesis strategy for values that JSON can hold."""
+"""Hypothesis strategy for JSON values with the field names of conversations."""
 
 from hypothesis import strategies as st
 

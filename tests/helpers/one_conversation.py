@@ -1,4 +1,4 @@
-"""One conversation of a question and its answer, as a row of each format that can hold it."""
+"""One conversation of a question and its answer as a row of each format with turns."""
 
 from tests.helpers.datasets import talk
 

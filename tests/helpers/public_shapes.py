@@ -1,10 +1,10 @@
-"""Public data sets' shapes, rebuilt by hand in a few rows each from their cards, and what their authors mean by them.
+"""Columns of public data sets, rebuilt in a few rows each from their cards, with the expected result of parsing.
 
-`docs/make_formats.py` makes the list in docs/data-formats.md from this table;
-`tests/core/data/formats/test_public_shapes.py` opens each.
+`docs/make_formats.py` writes the list in docs/data-formats.md from this table;
+`tests/core/data/formats/test_public_shapes.py` checks each entry.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
@@ -13,15 +13,16 @@ Turns = list[tuple[str, str]]  # (role, content)
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape.
+    """Rows of one public data set with the expected result.
 
     Attributes:
-        name: the data set that has it.
-        rows: a few rows.
-        form: the format it must be read as; "undecided" where the page must ask.
-        first: the first row's conversation, or why that row cannot be used.
-        unread: columns that the report must name.
-        notes: parts of sentences that the report must hold.
+        name: The data set.
+        rows: A few rows.
+        form: The format that must be detected; "undecided" if the page must ask.
+        first: The conversation of the first row, or the reason why that row is unusable.
+        unread: Columns that must be reported as unread.
+        notes: Parts of the notes on the first row.
+        asks: Parts of the question, if the page must ask.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Shape:
     first: Turns | str = ""
     unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    asks: tuple[str, ...] = field(default=())  # parts of the question, where the page must ask
+    asks: tuple[str, ...] = ()
 
 
 def _turns(*texts: str) -> list[Row]:
@@ -46,8 +47,8 @@ PAIR: Turns = [("user", ASK), ("assistant", ANSWER)]
 LONG = "The harbour was quiet that morning, and nobody had yet seen the ship that lay behind the point. "
 
 
-def _some(make: Any, count: int = 6) -> list[Row]:
-    """Return rows whose first is `make(0)`; the others differ in a number only."""
+def _rows(make: Any, count: int = 6) -> list[Row]:
+    """Return `make(0)` to `make(count - 1)`, rows that differ only in a number."""
     return [make(i) for i in range(count)]
 
 
@@ -57,17 +58,17 @@ def _n(text: str, i: int) -> str:
 
 SHAPES: tuple[Shape, ...] = (
     Shape("databricks-dolly-15k",
-          _some(lambda i: {"instruction": _n(ASK, i), "context": "Tides: a text.", "response": ANSWER,
+          _rows(lambda i: {"instruction": _n(ASK, i), "context": "Tides: a text.", "response": ANSWER,
                            "category": ("closed_qa", "open_qa")[i % 2]}),
           "alpaca", [("user", f"{ASK}\n\nTides: a text."), ("assistant", ANSWER)], ("category",)),
     Shape("tatsu-lab/alpaca",
-          _some(lambda i: {"instruction": _n(ASK, i), "input": "", "output": ANSWER,
+          _rows(lambda i: {"instruction": _n(ASK, i), "input": "", "output": ANSWER,
                            "text": f"Below is an instruction.\n\n### Instruction:\n{ASK}\n\n### Response:\n{ANSWER}"}),
           "alpaca", PAIR, ("text",)),
     Shape("yahma/alpaca-cleaned", [{"instruction": ASK, "input": "In one line.", "output": ANSWER}] * 3,
           "alpaca", [("user", f"{ASK}\n\nIn one line."), ("assistant", ANSWER)]),
     Shape("Open-Orca/OpenOrca",
-          _some(lambda i: {"id": f"flan.{i}", "system_prompt": "You are a sailor.", "question": _n(ASK, i),
+          _rows(lambda i: {"id": f"flan.{i}", "system_prompt": "You are a sailor.", "question": _n(ASK, i),
                            "response": ANSWER}),
           "prompt_completion", [("system", "You are a sailor."), *PAIR], ("id",)),
     Shape("Open-Orca/SlimOrca",
@@ -80,13 +81,13 @@ SHAPES: tuple[Shape, ...] = (
                                                                                      "output": "Always."}]}] * 3,
           "messages", [*PAIR, ("user", "Always?"), ("assistant", "Always.")], ("source",)),
     Shape("HuggingFaceH4/no_robots",
-          _some(lambda i: {"prompt": ASK, "prompt_id": f"{i:064x}", "messages": _turns(_n(ASK, i), ANSWER),
+          _rows(lambda i: {"prompt": ASK, "prompt_id": f"{i:064x}", "messages": _turns(_n(ASK, i), ANSWER),
                            "category": "Open QA"}),
           "messages", PAIR, ("prompt", "prompt_id", "category")),
-    Shape("stingning/ultrachat", _some(lambda i: {"id": str(i), "data": [_n(ASK, i), ANSWER]}),
+    Shape("stingning/ultrachat", _rows(lambda i: {"id": str(i), "data": [_n(ASK, i), ANSWER]}),
           "messages", PAIR, ("id",)),
     Shape("HuggingFaceH4/ultrachat_200k",
-          _some(lambda i: {"prompt": ASK, "prompt_id": f"{i:064x}", "messages": _turns(_n(ASK, i), ANSWER)}),
+          _rows(lambda i: {"prompt": ASK, "prompt_id": f"{i:064x}", "messages": _turns(_n(ASK, i), ANSWER)}),
           "messages", PAIR, ("prompt", "prompt_id")),
     Shape("OpenAssistant/oasst1 (trees)",
           [{"message_tree_id": "6ab24d72-0181-4594-a9cd-deaf170242fb", "tree_state": "ready_for_export",
@@ -95,7 +96,7 @@ SHAPES: tuple[Shape, ...] = (
                 {"text": ANSWER, "role": "assistant", "rank": 0, "replies": []}]}}] * 3,
           "tree", PAIR, ("message_tree_id", "tree_state"), ("best-ranked",)),
     Shape("OpenAssistant/oasst2 (messages)",
-          _some(lambda i: {"message_id": f"id-{i}", "parent_id": None if i % 2 == 0 else f"id-{i - 1}",
+          _rows(lambda i: {"message_id": f"id-{i}", "parent_id": None if i % 2 == 0 else f"id-{i - 1}",
                            "text": _n(ASK, i), "role": ("prompter", "assistant")[i % 2], "lang": "en",
                            "replies": None}),
           "undecided", asks=("message of a tree",)),
@@ -103,11 +104,11 @@ SHAPES: tuple[Shape, ...] = (
           "guanaco", PAIR),
     Shape("mlabonne/guanaco-llama2-1k", [{"text": f"<s>[INST] {ASK} [/INST] {ANSWER} </s>"}] * 3, "llama2", PAIR),
     Shape("Anthropic/hh-rlhf",
-          _some(lambda i: {"chosen": f"\n\nHuman: {_n(ASK, i)}\n\nAssistant: {ANSWER}",
+          _rows(lambda i: {"chosen": f"\n\nHuman: {_n(ASK, i)}\n\nAssistant: {ANSWER}",
                            "rejected": f"\n\nHuman: {_n(ASK, i)}\n\nAssistant: Go away."}),
           "preference", PAIR, notes=("the rejected answer is not trained",)),
     Shape("Intel/orca_dpo_pairs",
-          _some(lambda i: {"system": "Be brief.", "question": _n(ASK, i), "chosen": ANSWER,
+          _rows(lambda i: {"system": "Be brief.", "question": _n(ASK, i), "chosen": ANSWER,
                            "rejected": "A far longer answer that nobody wants to read to its end."}),
           "preference", [("system", "Be brief."), *PAIR]),
     Shape("HuggingFaceH4/ultrafeedback_binarized",
@@ -131,16 +132,16 @@ SHAPES: tuple[Shape, ...] = (
             "non_preferred_output": [{"role": "assistant", "content": "No."}]}] * 3,
           "preference", PAIR, notes=("'parallel_tool_calls'",)),
     Shape("Open-Orca/FLAN",
-          _some(lambda i: {"inputs": _n(ASK, i), "targets": ANSWER, "_template_idx": 3, "_task_name": "tides:1.0"}),
+          _rows(lambda i: {"inputs": _n(ASK, i), "targets": ANSWER, "_template_idx": 3, "_task_name": "tides:1.0"}),
           "prompt_completion", PAIR, ("_template_idx", "_task_name")),
     Shape("bigscience/xP3", [{"inputs": ASK, "targets": ANSWER}] * 3, "prompt_completion", PAIR),
     Shape("Muennighoff/natural-instructions",
-          _some(lambda i: {"task_name": "task001_tides", "id": f"task001-{i:032x}",
+          _rows(lambda i: {"task_name": "task001_tides", "id": f"task001-{i:032x}",
                            "definition": "Answer the question.",
                            "inputs": _n(ASK, i), "targets": ANSWER}),
           "alpaca", [("user", f"Answer the question.\n\n{ASK}"), ("assistant", ANSWER)], ("task_name", "id")),
     Shape("Self-Instruct seed tasks",
-          _some(lambda i: {"id": f"seed_task_{i}", "name": "tides", "instruction": _n(ASK, i),
+          _rows(lambda i: {"id": f"seed_task_{i}", "name": "tides", "instruction": _n(ASK, i),
                            "instances": [{"input": "", "output": ANSWER}], "is_classification": False}),
           "undecided", asks=("separate examples",)),
     Shape("WizardLM/WizardLM_evol_instruct_70k", [{"output": ANSWER, "instruction": ASK}] * 3, "alpaca", PAIR),
@@ -151,57 +152,57 @@ SHAPES: tuple[Shape, ...] = (
     Shape("openai/gsm8k", [{"question": "What is 3 + 4?", "answer": "3 + 4 = <<3+4=7>>7\n#### 7"}] * 3,
           "prompt_completion", [("user", "What is 3 + 4?"), ("assistant", "3 + 4 = <<3+4=7>>7\n#### 7")]),
     Shape("rajpurkar/squad",
-          _some(lambda i: {"id": f"{i:024x}", "title": "Tide", "context": LONG, "question": _n(ASK, i),
+          _rows(lambda i: {"id": f"{i:024x}", "title": "Tide", "context": LONG, "question": _n(ASK, i),
                            "answers": {"text": ["The moon", "moon"], "answer_start": [0, 4]}}),
           "prompt_completion", [("user", f"{ASK}\n\n{LONG}"), ("assistant", "The moon")], ("id", "title"),
           ("'answer_start'", "the first is used")),
     Shape("abisee/cnn_dailymail",
-          _some(lambda i: {"article": _n(LONG * 4, i), "highlights": "A ship lay behind the point.",
+          _rows(lambda i: {"article": _n(LONG * 4, i), "highlights": "A ship lay behind the point.",
                            "id": f"{i:040x}"}),
           "prompt_completion", [("user", LONG * 4), ("assistant", "A ship lay behind the point.")], ("id",)),
     Shape("EdinburghNLP/xsum",
-          _some(lambda i: {"document": _n(LONG * 4, i), "summary": "A ship lay behind the point.", "id": str(i)}),
+          _rows(lambda i: {"document": _n(LONG * 4, i), "summary": "A ship lay behind the point.", "id": str(i)}),
           "prompt_completion", [("user", LONG * 4), ("assistant", "A ship lay behind the point.")], ("id",)),
-    Shape("stanfordnlp/imdb", _some(lambda i: {"text": _n(LONG, i), "label": i % 2}, 8),
+    Shape("stanfordnlp/imdb", _rows(lambda i: {"text": _n(LONG, i), "label": i % 2}, 8),
           "label", [("user", f"{LONG.strip()}\n\nWhat is the label?"), ("assistant", "0")]),
-    Shape("stanfordnlp/sst2", _some(lambda i: {"idx": i, "sentence": _n(LONG, i), "label": i % 2}, 8),
+    Shape("stanfordnlp/sst2", _rows(lambda i: {"idx": i, "sentence": _n(LONG, i), "label": i % 2}, 8),
           "label", [("user", f"{LONG.strip()}\n\nWhat is the label?"), ("assistant", "0")], ("idx",)),
-    Shape("fancyzhx/ag_news", _some(lambda i: {"text": _n(LONG, i), "label": i % 4}, 16),
+    Shape("fancyzhx/ag_news", _rows(lambda i: {"text": _n(LONG, i), "label": i % 4}, 16),
           "label", [("user", f"{LONG.strip()}\n\nWhat is the label?"), ("assistant", "0")]),
-    Shape("A review with its stars", _some(lambda i: {"review": _n(LONG, i), "stars": i % 2}, 60),
+    Shape("A review with its stars", _rows(lambda i: {"review": _n(LONG, i), "stars": i % 2}, 60),
           "undecided", asks=("'stars' may be",)),
-    Shape("A CSV of reviews and stars", _some(lambda i: {"review": _n(LONG, i), "stars": str(i % 2)}, 60),
+    Shape("A CSV of reviews and stars", _rows(lambda i: {"review": _n(LONG, i), "stars": str(i % 2)}, 60),
           "undecided", asks=("'stars' may be",)),
-    Shape("IMDB sorted by label", _some(lambda i: {"text": _n(LONG, i), "label": 0}, 8),
+    Shape("IMDB sorted by label", _rows(lambda i: {"text": _n(LONG, i), "label": 0}, 8),
           "label", [("user", f"{LONG.strip()}\n\nWhat is the label?"), ("assistant", "0")]),
-    Shape("PolyAI/banking77", _some(lambda i: {"text": _n(LONG, i), "label": i * 7 % 77}, 90),
+    Shape("PolyAI/banking77", _rows(lambda i: {"text": _n(LONG, i), "label": i * 7 % 77}, 90),
           "label", [("user", f"{LONG.strip()}\n\nWhat is the label?"), ("assistant", "0")]),
     Shape("google-research-datasets/go_emotions",
-          _some(lambda i: {"text": _n(LONG, i), "labels": [i % 28], "id": f"ee{i:04d}"}),
+          _rows(lambda i: {"text": _n(LONG, i), "labels": [i % 28], "id": f"ee{i:04d}"}),
           "undecided", asks=("'labels' may hold",)),
-    Shape("Amod/mental_health_counseling_conversations", _some(lambda i: {"Context": _n(LONG, i), "Response": ANSWER}),
+    Shape("Amod/mental_health_counseling_conversations", _rows(lambda i: {"Context": _n(LONG, i), "Response": ANSWER}),
           "undecided", asks=("'Context' may be the question",)),
     Shape("Two columns in another language",
-          _some(lambda i: {"Frage": f"Wie heißt der Hafen Nummer {i}?", "Antwort": f"Er heißt Hafen {i}, sagt man."}),
-          "undecided", asks=("2 columns may hold what is to be learned",)),
+          _rows(lambda i: {"Frage": f"Wie heißt der Hafen Nummer {i}?", "Antwort": f"Er heißt Hafen {i}, sagt man."}),
+          "undecided", asks=("2 columns may hold the text to train on",)),
     Shape("ShareGPT with capital letters",
           [{"Conversations": [{"From": "human", "Value": ASK}, {"From": "gpt", "Value": ANSWER}]}] * 3,
           "sharegpt", PAIR),
     Shape("knkarthick/samsum",
-          _some(lambda i: {"id": str(i), "dialogue": f"A: {_n(ASK, i)}\nB: {ANSWER}",
+          _rows(lambda i: {"id": str(i), "dialogue": f"A: {_n(ASK, i)}\nB: {ANSWER}",
                            "summary": "They speak of tides."}),
           "prompt_completion", [("user", f"A: {ASK}\nB: {ANSWER}"), ("assistant", "They speak of tides.")], ("id",)),
-    Shape("FiscalNote/billsum", _some(lambda i: {"text": _n(LONG * 4, i), "summary": _n("A ship.", i), "title": "S"}),
+    Shape("FiscalNote/billsum", _rows(lambda i: {"text": _n(LONG * 4, i), "summary": _n("A ship.", i), "title": "S"}),
           "prompt_completion", [("user", LONG * 4), ("assistant", "A ship.")], ("title",)),
     Shape("GBaker/MedQA-USMLE-4-options",
-          _some(lambda i: {"question": _n(ASK, i), "answer": "The moon", "options": {"A": "The moon", "B": "The wind"},
+          _rows(lambda i: {"question": _n(ASK, i), "answer": "The moon", "options": {"A": "The moon", "B": "The wind"},
                            "answer_idx": "A"}),
           "prompt_completion", [("user", ASK), ("assistant", "The moon")], ("options", "answer_idx")),
     Shape("nyu-mll/glue, mnli",
-          _some(lambda i: {"premise": _n(LONG, i), "hypothesis": _n(ASK, i), "label": i % 3, "idx": i}, 9),
+          _rows(lambda i: {"premise": _n(LONG, i), "hypothesis": _n(ASK, i), "label": i % 3, "idx": i}, 9),
           "undecided", asks=("both belong to the question",)),
     Shape("lmsys/mt_bench_prompts",
-          _some(lambda i: {"prompt": [_n(ASK, i), "Rewrite it."], "reference": [], "category": "writing",
+          _rows(lambda i: {"prompt": [_n(ASK, i), "Rewrite it."], "reference": [], "category": "writing",
                            "prompt_id": i}),
           "undecided", asks=("list of texts",)),
     Shape("OpenAI fine-tuning file with weights",
@@ -236,23 +237,23 @@ SHAPES: tuple[Shape, ...] = (
             "source": "airoboros", "category": "orca"}] * 3,
           "sharegpt", PAIR, ("source", "category")),
     Shape("meta-math/MetaMathQA",
-          _some(lambda i: {"type": "GSM_Rephrased", "query": _n(ASK, i), "original_question": _n(ASK, i),
+          _rows(lambda i: {"type": "GSM_Rephrased", "query": _n(ASK, i), "original_question": _n(ASK, i),
                            "response": ANSWER}),
           "prompt_completion", PAIR, ("type", "original_question")),
     Shape("b-mc2/sql-create-context",
-          _some(lambda i: {"question": _n(ASK, i), "context": "CREATE TABLE tide (hour INT)",
+          _rows(lambda i: {"question": _n(ASK, i), "context": "CREATE TABLE tide (hour INT)",
                            "answer": "SELECT hour FROM tide"}),
           "prompt_completion", [("user", f"{ASK}\n\nCREATE TABLE tide (hour INT)"),
                                 ("assistant", "SELECT hour FROM tide")]),
     Shape("Hello-SimpleAI/HC3",
-          _some(lambda i: {"question": _n(ASK, i), "human_answers": [ANSWER], "chatgpt_answers": ["As a model, …"]}),
+          _rows(lambda i: {"question": _n(ASK, i), "human_answers": [ANSWER], "chatgpt_answers": ["As a model, …"]}),
           "undecided", asks=("no column of answers",)),
     Shape("PKU-Alignment/PKU-SafeRLHF",
-          _some(lambda i: {"prompt": _n(ASK, i), "response_0": ANSWER, "response_1": _n(LONG, i),
+          _rows(lambda i: {"prompt": _n(ASK, i), "response_0": ANSWER, "response_1": _n(LONG, i),
                            "better_response_id": 0}),
           "undecided", asks=("no column of answers",)),
     Shape("wikimedia/wikipedia",
-          _some(lambda i: {"id": str(i), "url": f"https://x.org/{i}", "title": f"The tide number {i} of all",
+          _rows(lambda i: {"id": str(i), "url": f"https://x.org/{i}", "title": f"The tide number {i} of all",
                            "text": _n(LONG * 9, i)}),
           "text", [("text", LONG * 9)], ("id", "url", "title")),
     Shape("A text with a rendered ChatML template",

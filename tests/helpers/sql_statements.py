@@ -1,6 +1,6 @@
-"""SQL of a hostile user: {dir} is a folder whose files must not be read, {url} a server that must not be reached."""
+"""SQL of a hostile user; {dir} is a folder that must not be read, {url} a server that must stay unreached."""
 
-# Everything that DuckDB's grammar knows as a statement, and that is not a SELECT.
+# Every statement of DuckDB's grammar other than SELECT.
 STATEMENTS = """
 ALTER TABLE rows ADD COLUMN x INT
 ALTER VIEW rows RENAME TO other
@@ -104,7 +104,7 @@ FROM rows SELECT row
 .read {dir}/secret.csv
 """.strip().splitlines()
 
-# Statements that begin as they should, and reach for something else.
+# Statements that begin with an allowed keyword and try to reach something else.
 SELECTS = """
 SELECT * FROM '{dir}/secret.csv'
 SELECT * FROM "{dir}/secret.csv"
@@ -244,7 +244,7 @@ SELECT [x FOR x IN (SELECT list(content) FROM read_text('{dir}/secret.csv'))]
 SELECT struct_pack(a := (SELECT content FROM read_text('{dir}/secret.csv')))
 """.strip().splitlines()
 
-# Words that are not what they look like: other alphabets, invisible characters, comments, case.
+# Disguised keywords: other alphabets, invisible characters, comments, case.
 DISGUISED = [
     "ＳＥＬＥＣＴ 1", "ЅELECT 1", "SEL\u200bECT 1", "\u2060SELECT 1", "SELECT\u00a01", "\ufeffIMPORT DATABASE '{dir}'",
     "/* SELECT */ IMPORT DATABASE '{dir}'", "-- SELECT 1\nIMPORT DATABASE '{dir}'",
@@ -256,7 +256,7 @@ DISGUISED = [
     "SELECT '", "SELECT \"", "SELECT $$",
 ]  # fmt: skip
 
-# What is answered, to show that the box is not closed to everything.
+# Ordinary statements, which must be answered.
 ANSWERED = """
 SELECT 1
 SELECT count(*) FROM rows
@@ -279,7 +279,7 @@ SELECT * FROM (VALUES (1), (2)) v(x)
 SELECT regexp_matches(raw, 'a'), length(raw), lower(raw) FROM rows LIMIT 1
 """.strip().splitlines()
 
-# What would fill the memory, the disk, the answer or the parser.
+# Statements that would exhaust the memory, the disk, the size of the answer or the parser.
 TOO_MUCH = [
     "SELECT repeat('x', 2000000000) || repeat('y', 2000000000)",
     "SELECT list(n) FROM (SELECT unnest(range(2000000000)) AS n)",

@@ -1,6 +1,6 @@
-"""Twelve chat templates as their authors document them, each with the special tokens of its family.
+"""Twelve chat templates of model families, each with the special tokens and the end of its family.
 
-The templates lie in tests/templates/. They are put on one small byte-level tokenizer that has the family's tokens.
+The sources are in tests/helpers/templates/. Each is tested on a small byte-level tokenizer with the family's tokens.
 """
 
 import json
@@ -41,14 +41,17 @@ def thinking(answer: str, last: bool) -> str:
 
 @dataclass(frozen=True)
 class Family:
-    """One template and what is right for it.
+    """Chat template of a model family with the expected results.
 
     Attributes:
-        end: what ends an answer.
-        marks: special tokens of the template.
-        written: an answer as the template writes it behind its generation prompt, and whether it is the last.
-        ends: every token that ends an answer somewhere; `end` alone where empty.
-        reference: the file of TRL's copy of the original, where it has one.
+        name: Name of the family and of the template's file.
+        bos: Beginning-of-text token.
+        eos: End-of-text token.
+        end: Token that ends an answer.
+        marks: Special tokens of the template.
+        written: Function from an answer, and whether it is the last, to its text after the generation prompt.
+        ends: All tokens that end an answer; empty if `end` is the only one.
+        reference: File of TRL's copy of the original template, if there is one.
     """
 
     name: str

@@ -148,7 +148,7 @@ def test_the_sql_box_answers_and_its_rows_can_be_cut(app, chosen, dataset):
 
 
 def test_more_rows_than_there_are_are_refused_with_the_number(app, chosen):
-    assert "1,000,000 rows were asked for" in refused(chosen, api_name="/cut", name="many", rows=10**6)
+    assert "The recipe asks for 1,000,000 rows" in refused(chosen, api_name="/cut", name="many", rows=10**6)
     assert not (app.settings.subsets_dir / "many").exists()
 
 

@@ -1,24 +1,32 @@
-"""Rows of instruction data: read from many formats into one conversation, written out again in seven."""
+"""Formats of instruction data, read into one kind of conversation and written out again.
+
+`detect` finds the format of a data set from its first rows and gives a `Reading`, the options under which rows are
+parsed. `Reading.read` turns a row into messages with the help of `parsers` (one function per format), `turns` (lists of
+turns) and `marks` (turns marked inside a text). `writing.to_row` goes the other way for seven export formats.
+
+To add a format: a name in `options.FormatName`, an entry with its parser in `parsers.FORMATS`, and a proposal in
+`proposals` or `text_proposals` if it is to be detected.
+"""
 
 from core.data.formats.cells import Format
 from core.data.formats.conversation import (
     Message,
     UnusableRow,
     ends_on_user,
+    find_problem,
     from_stored,
     is_plain,
-    problem,
     until_last_answer,
 )
-from core.data.formats.detect import Detected, detect
+from core.data.formats.detect import Detection, detect
 from core.data.formats.options import EXTRA_USES, FORMAT_NAMES, FormatName
 from core.data.formats.parsers import FORMATS
-from core.data.formats.reading import PLACEHOLDER, Parsed, Reading, by_name
+from core.data.formats.reading import PLACEHOLDER, Parsed, Reading, get_format
 from core.data.formats.writing import (
     EXPORT_FORMATS,
     EXPORT_LABELS,
     ExportFormat,
-    Unwritable,
+    UnwritableRow,
     to_guanaco,
     to_llama2,
     to_row,
@@ -31,7 +39,7 @@ __all__ = [
     "FORMATS",
     "FORMAT_NAMES",
     "PLACEHOLDER",
-    "Detected",
+    "Detection",
     "ExportFormat",
     "Format",
     "FormatName",
@@ -39,13 +47,13 @@ __all__ = [
     "Parsed",
     "Reading",
     "UnusableRow",
-    "Unwritable",
-    "by_name",
+    "UnwritableRow",
     "detect",
     "ends_on_user",
+    "find_problem",
     "from_stored",
+    "get_format",
     "is_plain",
-    "problem",
     "to_guanaco",
     "to_llama2",
     "to_row",

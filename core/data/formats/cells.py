@@ -1,4 +1,8 @@
-"""The cells of one row as a format sees them: by slot, with a record of what was read and what was not."""
+"""Access to the cells of one row by the slots of a format.
+
+A slot is a part that a format looks for, such as "instruction"; the column that fills it is the one that the user
+mapped, or the first with a usual name. `Cells` records which columns were read, so that the others can be reported.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +19,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Format:
-    """One way to write a conversation into columns.
+    """One way of storing conversations in columns.
 
     Attributes:
-        sign: how it is recognised, for the user.
-        slots: the parts it looks for in a row, with the names that such columns usually have.
-        needed: the slots without which there is no row.
+        name: Name in recipes and on the command line.
+        label: Name in the user interface.
+        sign: Description of how the format is recognised, for the user.
+        slots: Parts that the format looks for in a row, each with the usual names of its column.
+        needed: Slots without which a row is unusable.
+        parse: Function that turns the cells of a row into messages.
     """
 
     name: FormatName
@@ -33,10 +40,14 @@ class Format:
 
 @dataclass
 class Cells:
-    """The cells of one row, by the slots of a format; remembers which columns were read.
+    """Cells of one row by the slots of a format, with a record of the columns that were read.
 
     Attributes:
-        notes: sentences about what was not used or was changed.
+        row: Values by column name.
+        form: The format.
+        reading: The reading options.
+        notes: Sentences about what was not used or was changed.
+        used: Columns read so far.
     """
 
     row: Row
@@ -51,17 +62,19 @@ class Cells:
 
     @property
     def think(self) -> bool:
+        """Return whether reasoning is written into the answers."""
         return self.reading.reasoning == "think"
 
     def note(self, sentence: str) -> None:
+        """Add a sentence to the notes of the row."""
         self.notes.append(sentence)
 
     def column(self, slot: str) -> str | None:
-        """Return the column that holds `slot` in this row, or None."""
+        """Return the name of the column that fills `slot` in this row, or None."""
         return self._column_of[slot]
 
     def get(self, slot: str) -> Any:
-        """Return the value of `slot`, or None where the row has none."""
+        """Return the value of `slot`, or None if the row has no such column."""
         name = self._column_of[slot]
         if name is None:
             return None
@@ -69,12 +82,12 @@ class Cells:
         return self.row[name]
 
     def text(self, slot: str) -> str:
-        """Return the text of a slot that a row may lack; "" where it is missing."""
+        """Return the text of an optional slot; "" if it is missing."""
         value = self.get(slot)
         return "" if value is None else optional_text(value, f"the {slot}", self.note)
 
     def extra(self, use: ExtraUse) -> list[str]:
-        """Return the texts of the columns that the user put to `use`, in the order of the form."""
+        """Return the texts of the columns that the user chose for `use`, in the user's order."""
         if not self.reading.extra:
             return []
         names = [name for name, chosen in self.reading.extra.items() if chosen == use and name in self.row]
@@ -83,7 +96,7 @@ class Cells:
         return [text for text in texts if text]
 
     def unread(self) -> list[str]:
-        """Return the columns that hold something, were not read, and are not to be ignored."""
+        """Return the non-empty columns that were not read and that the user did not choose to ignore."""
         ignored = {name for name, use in self.reading.extra.items() if use == "ignore"}
         return [
             name
@@ -96,9 +109,10 @@ class Cells:
 def _columns_by_slot(
     form: Format, names: tuple[str, ...], mapped: tuple[tuple[str, str], ...], extra: tuple[str, ...]
 ) -> dict[str, str | None]:
-    """Return the column of each slot in rows whose columns are `names`: the mapped one, else one of a usual name.
+    """Return the column of each slot for rows with the columns `names`: the mapped one, or one of a usual name.
 
-    Rows of one data set have few different sets of columns, so that this is worked out once for each.
+    The rows of a data set have few different sets of columns, so caching makes this a lookup for nearly every row. A
+    column that is mapped to another slot or used as an extra column is not found by its name.
     """
     chosen = dict(mapped)
     free = [name for name in names if name not in chosen.values() and name not in extra]
@@ -109,7 +123,7 @@ def _columns_by_slot(
 
 
 def with_system(messages: list[Message], texts: list[str]) -> list[Message]:
-    """Add texts to the system turn, which is made where there is none. Plain text has none: they go before it."""
+    """Append texts to the system turn, which is created if there is none; in plain text, put them before the text."""
     if not texts:
         return messages
     if messages and messages[0]["role"] in ("system", "text"):

@@ -1,7 +1,7 @@
-"""Names of columns, and what the values of a column look like: prose, categories, ids, constants.
+"""Column names of public data sets, and the kind of values in a column: prose, categories, ids, constants.
 
-Names are compared without case, spaces and punctuation, so that "System Prompt", "system_prompt" and "systemPrompt" are
-one name.
+Names are compared without case, spaces and punctuation, so "System Prompt", "system_prompt" and "systemPrompt" are the
+same name.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any, Literal
 Row = Mapping[str, Any]
 ColumnKind = Literal["prose", "short", "category", "id", "constant", "number", "nested", "empty"]
 
-# Names that public data sets give to the same thing, the usual one first.
+# Names that public data sets use for the same thing, the most common one first.
 PROMPT_NAMES = (
     "prompt", "question", "query", "instruction", "instructions", "input", "inputs", "inputs_pretokenized", "problem",
     "request", "user", "human", "user_input", "user_message", "human_message", "article", "document", "dialogue",
@@ -32,7 +32,7 @@ LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "intent", "emotion", "topic", "rating",
     "coarse_label", "label_text",
 )  # fmt: skip
-# Of these, the ones that are never a mere remark about the text.
+# Those of LABEL_NAMES that always mean a label; a "topic" or "rating" may be a remark about the text.
 SURE_LABEL_NAMES = ("label", "labels", "sentiment", "class", "intent", "emotion", "coarse_label", "label_text")
 CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "accepted", "response_j")
 REJECTED_NAMES = (
@@ -61,37 +61,43 @@ _ID_NAME = re.compile(
 _ID_VALUE = re.compile(
     r"[0-9a-fA-F]{16,}|[0-9a-fA-F-]{36}|https?://\S+|\d{4}-\d\d-\d\d\S*|[A-Za-z]*[_\-:./#]?\d[\w\-:./#]*|\S*[/\\]\S*"
 )
-_PROSE_WORDS = 3  # words that a value of prose has on average; of scripts without spaces, characters count
-_FEW = 20  # values that a column of categories has at most
+# Values of prose have at least this many words on average; in scripts without spaces, two characters count as one word.
+_MIN_PROSE_WORDS = 3
+# A column with more different values than this is not a column of categories.
+_MAX_CATEGORIES = 20
+# A category occurs at least this often on average.
+_MIN_REPETITIONS = 4
 
 
 @cache
 def folded_name(name: str) -> str:
-    """Return a column's name as it is compared: lower case, letters and digits only."""
+    """Return a column name in the form in which names are compared: lower case, letters and digits only."""
     return re.sub(r"[^\w]|_", "", name).casefold()
 
 
 def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Return the column of `names` that is called like the first of `wanted` that any is called like."""
-    of_name: dict[str, str] = {}
+    """Return the column of `names` that matches the earliest of the `wanted` names, or None."""
+    by_folded_name: dict[str, str] = {}
     for name in names:
-        of_name.setdefault(folded_name(name), name)
+        by_folded_name.setdefault(folded_name(name), name)
     for want in wanted:
         if want in names:
             return want
-        if found := of_name.get(folded_name(want)):
+        if found := by_folded_name.get(folded_name(want)):
             return found
     return None
 
 
 @dataclass(frozen=True)
 class Column:
-    """Properties of a column, found from the first rows.
+    """Properties of a column in the first rows.
 
     Attributes:
-        share: the share of the rows in which it holds something.
-        characters: of its texts, in all.
-        values: how many different texts it holds, numbers and flags included.
+        name: Name of the column.
+        kind: Kind of its values.
+        share: Share of the rows in which it holds a value.
+        characters: Total length of its texts.
+        values: Number of different texts, numbers and booleans.
     """
 
     name: str
@@ -102,7 +108,7 @@ class Column:
 
 
 def profile(rows: Sequence[Row]) -> dict[str, Column]:
-    """Return the columns of `rows` with what their values look like."""
+    """Return the properties of the columns of `rows` by name."""
     from core.data.formats.values import is_missing
 
     cells: dict[str, list[Any]] = {}
@@ -133,12 +139,14 @@ def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], diffe
     if len(flat) * 2 < len(values):
         return "nested"
     if len(texts) * 2 < len(flat):
-        return "category" if different <= _FEW and len(flat) >= 4 * different else "number"
+        return "category" if different <= _MAX_CATEGORIES and len(flat) >= _MIN_REPETITIONS * different else "number"
     if different == 1 and len(texts) > 2:
         return "constant"
     named_id = bool(_ID_NAME.match(name))
-    if different <= _FEW and len(texts) >= 4 * different and max(map(len, texts)) <= 80 and not named_id:
+    is_repeated = different <= _MAX_CATEGORIES and len(texts) >= _MIN_REPETITIONS * different
+    if is_repeated and max(map(len, texts)) <= 80 and not named_id:
         return "category"
+    # The values decide before the name: a column called "source" may hold ids or whole sentences.
     if all(_ID_VALUE.fullmatch(text.strip()) for text in texts):
         return "id"
     if _is_prose(texts):
@@ -149,6 +157,7 @@ def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], diffe
 
 
 def _is_prose(texts: list[str]) -> bool:
-    """Return whether texts read as sentences: several words, or several characters of a script without spaces."""
+    """Return whether texts have the length of sentences: several words, or characters of a script without spaces."""
+    # U+2E80 is the start of the CJK blocks.
     words = sum(len(text.split()) + sum(ord(c) > 0x2E80 for c in text[:200]) / 2 for text in texts)
-    return words >= _PROSE_WORDS * len(texts)
+    return words >= _MIN_PROSE_WORDS * len(texts)

@@ -1,7 +1,7 @@
-"""A conversation: a list of messages, each with a role and a content. Nothing here knows files, formats or tokens.
+"""Messages of a conversation, the common form of all formats.
 
-A row of plain text, for continued pre-training, is a single message of the role "text": no template is put around it,
-and all of it is learned.
+A conversation is a list of messages, each with a role and a content. A row of plain text, for continued pre-training,
+is a single message of the role "text": it is rendered without a template, and all of its tokens carry loss.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,12 @@ Role = Literal["system", "user", "assistant", "tool", "text"]
 
 
 class Message(TypedDict):
-    """One turn.
+    """One turn of a conversation.
 
     Attributes:
-        role: who speaks.
-        content: the text of the turn.
-        loss: False on an answer whose tokens carry no loss. Absent otherwise, so that equal conversations have equal
+        role: The speaker.
+        content: The text of the turn.
+        loss: False for an answer whose tokens carry no loss. Absent otherwise, so that equal conversations have equal
             hashes.
     """
 
@@ -26,7 +26,7 @@ class Message(TypedDict):
 
 
 def from_stored(turns: Iterable[Mapping[str, Any]]) -> list[Message]:
-    """Return the messages of a Parquet cell, without the fields that Arrow fills with None."""
+    """Return the messages of a Parquet cell without the fields that Arrow fills with None."""
     return [
         {"role": turn["role"], "content": turn["content"], **({"loss": False} if turn.get("loss") is False else {})}
         for turn in turns
@@ -34,15 +34,16 @@ def from_stored(turns: Iterable[Mapping[str, Any]]) -> list[Message]:
 
 
 class UnusableRow(ValueError):
-    """Why a row cannot become a conversation with at least one answer."""
+    """A row that cannot become a conversation with at least one answer; the message gives the reason."""
 
 
 def is_plain(messages: list[Message]) -> bool:
+    """Return whether the messages are one row of plain text without turns."""
     return bool(messages) and messages[0]["role"] == "text"
 
 
-def problem(messages: list[Message]) -> str | None:
-    """Why `messages` hold nothing to learn, or None when they do."""
+def find_problem(messages: list[Message]) -> str | None:
+    """Return the reason why no token of `messages` would carry loss, or None if some would."""
     turns = [message for message in messages if message["role"] != "system"]
     if not any(turn["content"].strip() for turn in turns):
         return "no text"
@@ -54,15 +55,16 @@ def problem(messages: list[Message]) -> str | None:
     if not answers:
         return "no answer"
     if all(answer.get("loss") is False for answer in answers):
-        return "every answer is marked as not to be learned"
+        return "every answer is excluded from the loss"
     return None
 
 
 def ends_on_user(messages: list[Message]) -> bool:
+    """Return whether the last turn is not an answer, so that `until_last_answer` would drop it."""
     return bool(messages) and messages[-1]["role"] not in ("assistant", "text")
 
 
 def until_last_answer(messages: list[Message]) -> list[Message]:
-    """`messages` without the turns after the last answer: there is nothing to learn from them."""
+    """Return `messages` without the turns after the last answer, whose tokens would carry no loss."""
     last = max((i for i, message in enumerate(messages) if message["role"] in ("assistant", "text")), default=-1)
     return messages[: last + 1]

@@ -1,34 +1,35 @@
-"""Detection of the format of a data set, with the evidence, the runner-up, and a question where none is sure.
+"""Detection of the format of a data set from its first rows.
 
-Every format that could fit is proposed with the columns it would read. A proposal is chosen only when it fits a clear
-majority of the rows and nothing about it is a guess; otherwise the data set stays undecided, no row counts as usable,
-and the page asks. A column of ids, categories or constants is never proposed as text to learn.
+Every format that could fit is proposed together with the columns it would read. A proposal is chosen only if it fits
+more than half of the rows and has no doubt attached. Otherwise the data set stays "undecided": no row is usable, and
+the page asks the user to choose. A column of ids, categories or constants is never proposed as text to train on.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, profile
-from core.data.formats.conversation import UnusableRow, problem
+from core.data.formats.conversation import UnusableRow, find_problem
 from core.data.formats.proposal import Proposal
 from core.data.formats.proposals import proposals
-from core.data.formats.reading import Reading, by_name
+from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing
 
-_MAJORITY = 0.5  # of the rows that hold text; a format must fit more than this share
+# A format is chosen only if it fits more than this share of the rows that hold text.
+_MAJORITY_SHARE = 0.5
 _SHOWN_COLUMNS = 8
 
 
 @dataclass(frozen=True)
-class Detected:
-    """How the rows of a data set are most likely read.
+class Detection:
+    """Result of the detection.
 
     Attributes:
-        reading: the format that is sure, or "undecided".
-        evidence: why, or the question that the user has to answer.
-        runner_up: the next likely format with its evidence; "" where there is none.
-        candidates: readings to choose from, the likeliest first.
+        reading: The detected format with its columns, or "undecided".
+        evidence: The reason for the choice, or the question that the user has to answer.
+        runner_up: The next likely format with its evidence; "" if there is none.
+        candidates: Readings to choose from, the likeliest first.
     """
 
     reading: Reading
@@ -38,37 +39,43 @@ class Detected:
 
     @property
     def is_sure(self) -> bool:
+        """Return whether a format was detected."""
         return self.reading.format != "undecided"
 
 
-def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
-    """Return how `rows`, the first of a data set, are read; None when they hold no text at all.
+def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
+    """Detect the format of a data set.
 
     Args:
-        prompts_only: the rows are prompts of an evaluation, so that a column of questions without answers is enough.
+        rows: The first rows of the data set.
+        prompts_only: The rows are prompts of an evaluation, so a column of questions without answers is enough.
+
+    Returns:
+        The detection, or None if the rows hold no text at all.
     """
     found = profile(rows)
-    if not _hold_text(found):
+    if not _has_text(found):
         return None
     texts = max(1, sum(any(_is_text(value) for value in row.values()) for row in rows))
     fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
     if prompts_only:
         fitting += [proposal for proposal in propose_prompts(rows, found) if proposal.rows]
-    sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY * texts]
+    sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY_SHARE * texts]
     chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
+    # Readings are unhashable models: their JSON removes duplicates and keeps the order.
     candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
     if chosen is None:
-        return Detected(
+        return Detection(
             Reading(format="undecided"),
             _question(found, others, rows),
-            _in_words(others[0], rows) if others else "",
+            _describe(others[0], rows) if others else "",
             [Reading.model_validate_json(text) for text in candidates],
         )
-    return Detected(
+    return Detection(
         chosen.reading,
         f"{chosen.evidence}, in {chosen.rows} of the first {len(rows)} rows",
-        _in_words(others[0], rows) if others else "",
+        _describe(others[0], rows) if others else "",
         [Reading.model_validate_json(text) for text in candidates],
     )
 
@@ -77,7 +84,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, (str, list, dict)) and not is_missing(value)
 
 
-def _hold_text(found: dict[str, Column]) -> bool:
+def _has_text(found: dict[str, Column]) -> bool:
     return any(column.characters or column.kind == "nested" for column in found.values())
 
 
@@ -86,7 +93,7 @@ def _why_unusable(proposal: Proposal, rows: Sequence[Row]) -> str | None:
     reasons: list[str] = []
     for row in rows:
         try:
-            reason = problem(proposal.reading.parse(row))
+            reason = find_problem(proposal.reading.parse(row))
         except UnusableRow as error:
             reason = str(error)
         if reason is None:
@@ -95,17 +102,18 @@ def _why_unusable(proposal: Proposal, rows: Sequence[Row]) -> str | None:
     return reasons[0] if reasons else "there is no row"
 
 
-def _in_words(proposal: Proposal, rows: Sequence[Row]) -> str:
-    label = by_name(proposal.reading.format).label
+def _describe(proposal: Proposal, rows: Sequence[Row]) -> str:
+    label = get_format(proposal.reading.format).label
     return f"{label}: {proposal.evidence}, in {proposal.rows} of the first {len(rows)} rows"
 
 
 def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[Row]) -> str:
     names = [repr(name) for name in found]
+    # The sentence has no full stop: the page and the errors that show it go on from here.
     shown = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
     doubt = next((proposal.doubt for proposal in others if proposal.doubt), "")
     if sure := next((proposal for proposal in others if proposal.sure), None):
-        label = by_name(sure.reading.format).label
+        label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
     return f"no format is sure for the columns {shown}.{reason} Choose how the rows are read"

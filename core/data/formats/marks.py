@@ -1,4 +1,8 @@
-"""Conversations written into one text with marks between the turns: Guanaco, Llama 2, ChatML, Vicuna and others."""
+"""Parsing of conversations written as one text with marks between the turns.
+
+Guanaco and Llama 2 have parsers of their own; ChatML, Llama 3, Gemma, Zephyr, Alpaca, Human/Assistant and Vicuna are
+described by the regular expressions of `MARK_STYLES`.
+"""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ _GUANACO_MARK = re.compile(r"### (Human|Assistant): ?")
 
 
 def parse_guanaco(text: str) -> list[Message]:
-    """Return the turns between '### Human:' and '### Assistant:'; text before the first is the system turn."""
+    """Return the turns marked by '### Human:' and '### Assistant:'; text before the first is the system turn."""
     before, *parts = _GUANACO_MARK.split(text)
     if not parts:
         raise UnusableRow("no '### Human:' mark")
@@ -26,9 +30,10 @@ _LLAMA2_SYSTEM = re.compile(r"\A <<SYS>>\n(.*?)\n<</SYS>>\n\n|\A\s*<<SYS>>\n?(.*
 
 
 def parse_llama2(text: str, note: Note) -> list[Message]:
-    """Return the turns between '[INST]' and '[/INST]', with the system prompt in <<SYS>>.
+    """Return the turns marked by '[INST]' and '[/INST]', with the system prompt in <<SYS>>.
 
-    Text before the first mark is a system prompt, too: some tools write it there.
+    Text before the first mark becomes the system prompt as well, because some tools write it there. One space on each
+    side of a turn belongs to the marks, as in Meta's llama/generation.py; further white space belongs to the turn.
     """
     messages: list[Message] = []
     turns = list(_LLAMA2_TURN.finditer(text))
@@ -37,6 +42,7 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
             messages.append({"role": "system", "content": system[1] if system[1] is not None else system[2]})
             prompt = " " + prompt[system.end() :]
         messages.append({"role": "user", "content": prompt.removeprefix(" ").removesuffix(" ")})
+        # "</s>" after an empty answer marks a real, empty turn; without it, the text just ends on a question.
         answer, ended = answer.rstrip().removesuffix("</s>"), answer.rstrip().endswith("</s>")
         if answer.strip() or ended:
             messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
@@ -53,13 +59,14 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
 
 @dataclass(frozen=True)
 class MarkStyle:
-    """One way to mark turns in a text.
+    """One way of marking turns in a text.
 
     Attributes:
-        sign: text that gives the style away.
-        mark: matches the beginning of a turn; its group is the name of who speaks.
-        ends: marks that close a turn and are taken away from its end.
-        context: the name of a part that belongs to the question before it, such as Alpaca's input.
+        name: Name of the style.
+        sign: Pattern that a text of this style contains.
+        mark: Pattern of the beginning of a turn; its group is the name of the speaker.
+        ends: Marks that close a turn and are removed from its end.
+        context: Name of a part that belongs to the question before it, such as Alpaca's input.
     """
 
     name: str
@@ -75,6 +82,7 @@ _SPEAKERS: dict[str, Role] = {
     "tool": "tool", "ipython": "tool", "output": "assistant",
 }  # fmt: skip
 
+# In this order: the styles with special tokens first, since their texts may contain the words of the later ones.
 MARK_STYLES: tuple[MarkStyle, ...] = (
     MarkStyle("ChatML", re.compile(r"<\|im_start\|>user"), re.compile(r"<\|im_start\|>(\w+)\n"), ("<|im_end|>",)),
     MarkStyle("Llama 3", re.compile(r"<\|start_header_id\|>user"),
@@ -93,7 +101,7 @@ MARK_STYLES: tuple[MarkStyle, ...] = (
 
 
 def style_of(text: str) -> MarkStyle | None:
-    """Return the style whose marks a text holds, or None."""
+    """Return the first style of which a text contains at least two marks, or None."""
     return next((style for style in MARK_STYLES if style.sign.search(text) and len(_split(style, text)) > 1), None)
 
 
@@ -103,7 +111,11 @@ def _split(style: MarkStyle, text: str) -> list[tuple[str, str]]:
 
 
 def parse_marked(text: str, note: Note) -> list[Message]:
-    """Return the turns of a text in one of MARK_STYLES; text before the first mark is the system turn."""
+    """Return the turns of a text in one of MARK_STYLES; text before the first mark is the system turn.
+
+    Raises:
+        UnusableRow: The text contains no marks, or a speaker is unknown.
+    """
     style = style_of(text)
     if style is None:
         raise UnusableRow("no marks of turns")
@@ -121,6 +133,7 @@ def parse_marked(text: str, note: Note) -> list[Message]:
         role = _SPEAKERS.get(name)
         if role is None:
             raise UnusableRow(f"unknown role {name[:40]!r}")
+        # An empty answer is where the text stops and waits for the model.
         if text_of_turn or role != "assistant":
             messages.append({"role": role, "content": text_of_turn})
     return messages

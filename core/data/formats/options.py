@@ -1,4 +1,7 @@
-"""Options of how rows are read: the form, the command line and recipes are made from these fields."""
+"""Reading options: the format of a data set, its columns and their use.
+
+The form in the Data tab, the command line and saved recipes are derived from these fields.
+"""
 
 from typing import Any, Literal, get_args
 
@@ -14,36 +17,36 @@ EXTRA_USES: tuple[str, ...] = get_args(ExtraUse)
 
 
 class ReadingOptions(BaseModel):
-    """How rows are read. An empty field leaves the choice to the format."""
+    """Options under which rows are parsed; an empty field leaves the choice to the format."""
 
     model_config = ConfigDict(extra="forbid")
 
-    format: FormatName = Field(title="Read as", description="The format of the rows, found from the first of them.")
+    format: FormatName = Field(title="Read as", description="The format of the rows, detected from the first rows.")
     columns: dict[str, str] = Field(
         default_factory=dict,
         title="Columns",
-        description="Which column holds each part of the format, one a line: prompt = question.",
+        description="The column of each part of the format, one per line: prompt = question.",
     )
     extra: dict[str, ExtraUse] = Field(
         default_factory=dict,
         title="Other columns",
-        description="How columns that the format does not read are used, one a line: put behind the first question "
-        "(topic = context), into the system prompt (persona = system), or left out (notes = ignore).",
+        description="The use of columns that the format does not read, one per line: appended to the first question "
+        "(topic = context), added to the system prompt (persona = system), or left out (notes = ignore).",
     )
     reasoning: Literal["think", "leave out"] = Field(
         "think",
         title="Reasoning",
-        description="Reasoning that a turn holds apart from its answer: written before the answer in <think> tags, so "
-        "that it is learned, or left out.",
+        description="Reasoning that a turn stores apart from its answer: written before the answer in <think> tags, so "
+        "that it is trained on, or left out.",
     )
     prompt: str = Field(
         "{text}\n\nWhat is the {label}?",
         title="Prompt for a label",
-        description="The question about a text with a label: {text} is the text, {label} the label column's name. "
-        "The answer is the label.",
+        description="The question about a text with a label: {text} is the text, {label} the name of the label "
+        "column. The answer is the label.",
     )
     labels: dict[str, str] = Field(
-        default_factory=dict, title="Label names", description="How a label is written in the answer: 1 = positive."
+        default_factory=dict, title="Label names", description="The text of a label in the answer: 1 = positive."
     )
     placeholders: dict[str, str] = Field(
         default_factory=dict,
@@ -53,18 +56,18 @@ class ReadingOptions(BaseModel):
 
     @field_validator("prompt")
     @classmethod
-    def _holds_the_text(cls, value: str) -> str:
+    def _require_text_placeholder(cls, value: str) -> str:
         if "{text}" not in value:
-            raise ValueError("expected {text} somewhere in it, where the text goes")
+            raise ValueError("expected {text} where the text of the row goes")
         return value
 
     @field_validator("columns", "extra", "labels", "placeholders", mode="before")
     @classmethod
-    def _from_lines(cls, value: Any) -> Any:
-        """Read the lines of `name = value` that a form gives."""
+    def _parse_lines(cls, value: Any) -> Any:
+        """Parse the lines of `name = value` that a text box gives."""
         if not isinstance(value, str):
             return value
         pairs = [line.partition("=") for line in value.splitlines() if line.strip()]
-        if bad := [name for name, sign, _ in pairs if not sign or not name.strip()]:
-            raise ValueError(f"expected lines such as name = value, not {bad[0].strip()!r}")
+        if invalid := [name for name, sign, _ in pairs if not sign or not name.strip()]:
+            raise ValueError(f"expected lines such as name = value, not {invalid[0].strip()!r}")
         return {name.strip(): text.strip() for name, _, text in pairs}

@@ -1,4 +1,8 @@
-"""The formats: each turns the cells of a row into messages, and notes whatever it changes or leaves out."""
+"""Parsers of the formats: one function per format turns the cells of a row into messages.
+
+A parser reads its slots through `Cells`, which records the columns that were read, and adds a note for everything that
+it changes or leaves out. `FORMATS` lists the formats with their slots and the usual names of their columns.
+"""
 
 from typing import Any
 
@@ -11,7 +15,7 @@ from core.data.formats.values import answer_of, is_absent, is_missing, nested, t
 
 
 def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
-    """Put the system prompt and the tools of columns of their own into the system turn."""
+    """Add the system prompt and the tools that are in columns of their own to the system turn."""
     texts = [text] if (text := _system(cells)).strip() else []
     if tools := cells.text("tools"):
         texts.append(f"You may call these tools:\n{tools}")
@@ -19,7 +23,10 @@ def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
 
 
 def _system(cells: Cells) -> str:
-    """Return the system prompt of a column: a text, or a turn or typed parts as Gemini and Anthropic write it."""
+    """Return the system prompt of its column.
+
+    It is a text, or a turn (Gemini) or a list of typed parts (Anthropic), which are converted like any other turn.
+    """
     value = nested(cells.get("system"))
     is_parts = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
     if is_parts or (isinstance(value, dict) and value.keys() & {"parts", "content"}):
@@ -47,9 +54,9 @@ def _alpaca(cells: Cells) -> list[Message]:
     instruction = text_of(cells.get("instruction"), "instruction", cells.note)
     output, context = cells.get("output"), cells.text("input")
     messages: list[Message] = []
-    for asked, answered in _history(cells.get("history")):
-        messages.append({"role": "user", "content": text_of(asked, "a question of the history", cells.note)})
-        messages.append({"role": "assistant", "content": text_of(answered, "an answer of the history", cells.note)})
+    for question, answer in _history(cells.get("history")):
+        messages.append({"role": "user", "content": text_of(question, "a question of the history", cells.note)})
+        messages.append({"role": "assistant", "content": text_of(answer, "an answer of the history", cells.note)})
     question = f"{instruction}\n\n{context}" if context.strip() else instruction
     messages.append({"role": "user", "content": question})
     messages.append({"role": "assistant", "content": answer_of(output, "output", cells.note)})
@@ -65,16 +72,16 @@ def _history(value: Any) -> list[Any]:
 
 def _prompt_completion(cells: Cells) -> list[Message]:
     prompt, completion = cells.get("prompt"), cells.get("completion")
-    asked = _asked(prompt, "prompt", cells)
+    prompt_turns = _prompt_turns(prompt, "prompt", cells)
     if is_conversation(completion):
-        answered = read_turns(completion, cells.note, cells.think)
+        answer_turns = read_turns(completion, cells.note, cells.think)
     else:
-        answered = [{"role": "assistant", "content": answer_of(completion, "completion", cells.note)}]
-    return _with_columns([*asked, *answered], cells)
+        answer_turns = [{"role": "assistant", "content": answer_of(completion, "completion", cells.note)}]
+    return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
-def _asked(prompt: Any, slot: str, cells: Cells) -> list[Message]:
-    """Return the turns before an answer: a list of them, or one question with its context."""
+def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
+    """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
     if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
         return read_turns(value, cells.note, cells.think)
@@ -83,23 +90,25 @@ def _asked(prompt: Any, slot: str, cells: Cells) -> list[Message]:
 
 
 def _preference(cells: Cells) -> list[Message]:
-    """Read a prompt with a better and a worse answer: the better one is the answer, the worse one is not trained."""
+    """Parse a preference pair: the chosen answer becomes the answer, the rejected one is not trained on."""
     chosen = nested(cells.get("chosen"))
     if not is_missing(cells.get("rejected")):
         cells.note("the rejected answer is not trained")
     prompt = cells.get("prompt")
-    before = [] if is_missing(prompt) else _asked(prompt, "prompt", cells)
+    prompt_turns = [] if is_missing(prompt) else _prompt_turns(prompt, "prompt", cells)
     if is_turn(chosen):
         chosen = [chosen]
     if is_conversation(chosen):
-        answered = read_turns(chosen, cells.note, cells.think)
-        if answered and answered[0]["role"] != "assistant":  # the whole conversation, the prompt in it
-            before = []
-    elif not before:
-        answered = parse_marked(text_of(chosen, "the chosen answer", cells.note), cells.note)
+        answer_turns = read_turns(chosen, cells.note, cells.think)
+        # A chosen conversation that does not start with the answer repeats the prompt (UltraFeedback).
+        if answer_turns and answer_turns[0]["role"] != "assistant":
+            prompt_turns = []
+    elif not prompt_turns:
+        # Without a prompt column, the text itself must hold the whole conversation with marks (Anthropic's HH).
+        answer_turns = parse_marked(text_of(chosen, "the chosen answer", cells.note), cells.note)
     else:
-        answered = [{"role": "assistant", "content": answer_of(chosen, "the chosen answer", cells.note)}]
-    return _with_columns([*before, *answered], cells)
+        answer_turns = [{"role": "assistant", "content": answer_of(chosen, "the chosen answer", cells.note)}]
+    return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
 _VERDICTS = {"true": True, "1": True, "1.0": True, "good": True, "desirable": True, "yes": True,
@@ -107,7 +116,7 @@ _VERDICTS = {"true": True, "1": True, "1.0": True, "good": True, "desirable": Tr
 
 
 def _rated(cells: Cells) -> list[Message]:
-    """Read a conversation with a flag that says whether its answer is a good one; the bad ones are not trained."""
+    """Parse a conversation with a flag (KTO) that is true for a good answer; rows with bad answers are unusable."""
     label = cells.get("label")
     verdict = _VERDICTS.get(str(label).strip().lower())
     if verdict is None:
@@ -120,7 +129,7 @@ def _rated(cells: Cells) -> list[Message]:
 
 
 def _tree(cells: Cells) -> list[Message]:
-    """Read the best-ranked path through a tree of messages, as OpenAssistant publishes them."""
+    """Parse the best-ranked path through a tree of messages, as published by OpenAssistant."""
     node = nested(cells.get("prompt"))
     if not isinstance(node, dict):
         raise UnusableRow("the prompt is not the first message of a tree")
@@ -132,6 +141,7 @@ def _tree(cells: Cells) -> list[Message]:
         usable = [reply for reply in replies if not reply.get("deleted") and reply.get("text")]
         if len(replies) > 1:
             cells.note("only the best-ranked reply to each message is used")
+        # Rank 0 is the best one; replies without a rank come last.
         node = min(usable, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0), default=None)
     return messages
 
@@ -153,10 +163,11 @@ def _label(cells: Cells) -> list[Message]:
     if is_absent(label) or not str(label).strip():
         raise UnusableRow("the label is empty")
     reading, name = cells.reading, cells.column("label") or "label"
-    asked = reading.prompt.replace("{label}", name).replace("{text}", text.strip())
-    # A number is an ordinary label: writing it as text is no change that anybody needs to know of.
-    written = answer_of(label, "the label", lambda sentence: None)
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": reading.labels.get(written, written)}]
+    # {label} first: the text of the row may contain "{label}" and must stay as it is.
+    question = reading.prompt.replace("{label}", name).replace("{text}", text.strip())
+    # A number is an ordinary label, so converting it to text needs no note.
+    answer = answer_of(label, "the label", lambda sentence: None)
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": reading.labels.get(answer, answer)}]
 
 
 def _plain(cells: Cells) -> list[Message]:
@@ -164,26 +175,30 @@ def _plain(cells: Cells) -> list[Message]:
 
 
 def _undecided(cells: Cells) -> list[Message]:
-    raise UnusableRow("how the rows are read is not chosen yet")
+    raise UnusableRow("no format is chosen yet")
 
 
-_MORE = {"system": names.SYSTEM_NAMES, "tools": names.TOOL_NAMES}
-_TURNS = {"messages": ("messages", "conversation", "conversations", "contents", "chat", "dialog", "turns"), **_MORE}
+_SYSTEM_AND_TOOLS = {"system": names.SYSTEM_NAMES, "tools": names.TOOL_NAMES}
+_TURNS = {
+    "messages": ("messages", "conversation", "conversations", "contents", "chat", "dialog", "turns"),
+    **_SYSTEM_AND_TOOLS,
+}
 
+# Fields of an entry: name, label, sign, slots with the usual names of their columns, required slots, parser.
 FORMATS: tuple[Format, ...] = (
     Format("messages", "messages", "a list of turns with role and content", _TURNS, ("messages",), _messages),
     Format("sharegpt", "ShareGPT", "a list of turns with from and value",
-           {"conversations": ("conversations", "conversation"), **_MORE}, ("conversations",), _sharegpt),
+           {"conversations": ("conversations", "conversation"), **_SYSTEM_AND_TOOLS}, ("conversations",), _sharegpt),
     Format("alpaca", "Alpaca", "columns for an instruction and an output",
            {"instruction": ("instruction",), "input": ("input",), "output": ("output",), "history": ("history",),
-            **_MORE}, ("instruction", "output"), _alpaca),
+            **_SYSTEM_AND_TOOLS}, ("instruction", "output"), _alpaca),
     Format("prompt_completion", "prompt and completion", "a prompt column and a completion column",
            {"prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
-            "context": names.CONTEXT_NAMES, **_MORE}, ("prompt", "completion"), _prompt_completion),
+            "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("prompt", "completion"), _prompt_completion),
     Format("preference", "preference pairs", "a chosen and a rejected answer",
            {"prompt": ("prompt", "question", "query", "instruction", "input", "conversations"),
             "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "context": names.CONTEXT_NAMES,
-            **_MORE}, ("chosen",), _preference),
+            **_SYSTEM_AND_TOOLS}, ("chosen",), _preference),
     Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
            {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
             "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated),

@@ -1,4 +1,8 @@
-"""Readings that could fit the rows of a data set, the most specific first, each with the rows that show its signs."""
+"""Proposals of readings with turns or pairs: trees, preference pairs, lists of turns, question and answer columns.
+
+`proposals` yields all proposals of the detection, the most specific first; those of a single text column are in
+`text_proposals`. Order matters: `detect` takes the first one that is sure.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,7 +19,7 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.reading import by_name
+from core.data.formats.reading import get_format
 from core.data.formats.text_proposals import propose_labelled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
@@ -57,7 +61,7 @@ def _preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _beside(found: Columns, taken: set[str | None]) -> dict[str, str | None]:
-    """Return the columns of a system prompt, of context and of tools that stand beside a question."""
+    """Return the columns of the system prompt, the context and the tools among those not `taken`."""
     rest = [name for name in found if name not in taken]
     return {
         "system": find_column(rest, names.SYSTEM_NAMES),
@@ -67,7 +71,7 @@ def _beside(found: Columns, taken: set[str | None]) -> dict[str, str | None]:
 
 
 def _verdict(rows: Rows, found: Columns) -> str | None:
-    """Return the column of flags that say whether an answer is good, or None."""
+    """Return the column of booleans that rate the answers as good or bad, or None."""
     name = find_column(list(found), names.VERDICT_NAMES)
     flags = [row[name] for row in rows if name in row and not is_missing(row[name])] if name else []
     is_flag = flags and all(isinstance(v, bool) or str(v).lower() in ("true", "false") for v in flags)
@@ -140,15 +144,16 @@ def _are_texts(value: Any) -> bool:
 
 
 def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose the columns that hold lists of turns, the usually named ones first."""
-    usual = {name: place for place, name in enumerate(names.TURN_NAMES)}
-    of_column = {name: count_filled(rows, name, is_conversation) for name in found}
-    several = [name for name in found if of_column[name]]
-    for name in sorted(several, key=lambda n: (usual.get(n.lower(), 99), n)):
+    """Propose the columns that hold lists of turns, those with a usual name first."""
+    priority = {name: index for index, name in enumerate(names.TURN_NAMES)}
+    row_counts = {name: count_filled(rows, name, is_conversation) for name in found}
+    several = [name for name in found if row_counts[name]]
+    for name in sorted(several, key=lambda n: (priority.get(n.lower(), 99), n)):
         completion = find_column([n for n in found if n != name], names.COMPLETION_NAMES)
         question = find_column([n for n in found if n != name], QUESTION_NAMES)
+        # TRL's conversational form: the turns of the prompt and of the completion are in two columns (see `_pairs`).
         if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
-            continue  # the turns before an answer and the answer stand in columns of their own
+            continue
         first = next(turn[0] for turn in (nested(row.get(name)) for row in rows) if is_conversation(turn))
         slot, form = ("conversations", "sharegpt") if {"from", "From"} & first.keys() else ("messages", "messages")
         where = f"in the column {name!r}"
@@ -157,8 +162,9 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             columns = {"messages": name, "label": verdict}
             yield make_proposal(found, "rated", columns, evidence, count_present(rows, name))
             continue
+        # Lists of turns have no slot for context: it belongs to a single question.
         beside = {key: column for key, column in _beside(found, {name}).items() if key != "context"}
-        sign, doubt = by_name(form).sign, ""
+        sign, doubt = get_format(form).sign, ""
         if not is_turn(first):
             sign = "a list of questions and answers"
             if not find_column([name], names.TURN_NAMES):
@@ -167,12 +173,12 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
         unread = {other for other in found if not find_column([other], ("message", "preamble"))}
         doubt = doubt or _unread_part(rows, found, unread) or _judgement_doubt(rows, found, {name})
-        yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", of_column[name], doubt)
+        yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
     yield from _alternating(rows, found)
 
 
 def _alternating(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose lists of texts: turns that alternate, where the column is called like a conversation (UltraChat)."""
+    """Propose lists of texts as alternating turns, without doubt if the column is named like one (UltraChat)."""
 
     def is_texts(value: Any) -> bool:
         value = nested(value)
@@ -188,7 +194,7 @@ def _alternating(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose a question and an answer in columns of their own, with what stands beside them."""
+    """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
     for answer in dict.fromkeys(answers):
@@ -210,7 +216,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose two columns of text, whatever they are called, as a question and its answer; the user decides."""
+    """Propose the only two columns of text as a question and its answer, always with doubt."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
@@ -218,19 +224,19 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _is_alpaca(found: Columns, answer: str) -> bool:
-    """Return whether a column is Alpaca's `output`, the answer beyond doubt whatever stands beside it."""
+    """Return whether a column is Alpaca's `output`, which is the answer whatever other columns there are."""
     return answer == "output" and "instruction" in found
 
 
 def _asks(prompt: str, answer: str) -> bool:
-    """Return whether a column is beyond doubt what is asked: by its name, or as the text of a summary."""
+    """Return whether a column is certainly the question: by its name, or as the text of a summary."""
     if find_column([prompt], names.PROMPT_NAMES + _INSTRUCTION_NAMES):
         return True
     return bool(find_column([answer], ("summary", "highlights")) and find_column([prompt], names.TEXT_NAMES))
 
 
 def _only_text(found: Columns, answer: str) -> str | None:
-    """Return the only column of prose beside the answer, or None."""
+    """Return the only column of prose apart from the answer, or None."""
     prose = [name for name, column in found.items() if column.kind == "prose" and name != answer]
     return prose[0] if len(prose) == 1 else None
 
@@ -255,5 +261,5 @@ def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: 
         slots |= {"label": verdict}
         return make_proposal(found, "rated", slots, evidence, count_present(rows, prompt, answer), doubt)
     return make_proposal(
-        found, form, slots, f"{by_name(form).sign} ({words})", count_present(rows, prompt, answer), doubt
+        found, form, slots, f"{get_format(form).sign} ({words})", count_present(rows, prompt, answer), doubt
     )

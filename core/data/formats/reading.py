@@ -1,7 +1,7 @@
-"""How the rows of a data set are read as conversations.
+"""Parsing of rows into conversations under one set of reading options.
 
-`Reading.read` gives a row's messages together with notes: a sentence for everything in the row that is not used or was
-changed on the way. A column that no slot of the format takes is named unless the user chose to ignore it.
+`Reading.read` returns the messages of a row together with notes: one sentence for everything in the row that is unused
+or was changed. A column that the format does not read is reported unless the user chose to ignore it.
 """
 
 import re
@@ -16,18 +16,18 @@ PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
-def by_name(name: FormatName) -> Format:
+def get_format(name: FormatName) -> Format:
     """Return the format called `name`."""
     return _BY_NAME[name]
 
 
 class Parsed(NamedTuple):
-    """A row as a conversation.
+    """A row parsed as a conversation.
 
     Attributes:
-        messages: the conversation.
-        notes: sentences about what was not used or was changed, each once.
-        unread: columns that hold something and that nothing reads.
+        messages: The conversation.
+        notes: Sentences about what is unused or was changed, without repetitions.
+        unread: Non-empty columns that the format does not read.
     """
 
     messages: list[Message]
@@ -36,31 +36,37 @@ class Parsed(NamedTuple):
 
 
 class Reading(ReadingOptions):
-    """How rows are read. An empty field leaves the choice to the format."""
+    """A format with its options, applied to rows."""
 
     def parse(self, row: Row) -> list[Message]:
-        """Return the conversation of a row. Raises UnusableRow when it is none."""
+        """Return the conversation of a row.
+
+        Raises:
+            UnusableRow: The row is not a conversation in this format.
+        """
         return self.read(row).messages
 
     def read(self, row: Row) -> Parsed:
-        """Return the conversation of a row with notes about what it does not use.
+        """Return the conversation of a row with notes about what is unused or was changed.
 
         Raises:
-            UnusableRow: the row is no conversation in this format.
+            UnusableRow: The row is not a conversation in this format.
         """
-        form = by_name(self.format)
+        form = get_format(self.format)
         cells = Cells(row, form, self)
         messages = _add_extra(form.parse(cells), cells)
         if self.placeholders:
-            messages = [{**m, "content": self._filled(m["content"])} for m in messages]
+            messages = [{**m, "content": self._fill_placeholders(m["content"])} for m in messages]
+        # `unread` comes last: it needs to know every column that the steps above have read.
         return Parsed(messages, list(dict.fromkeys(cells.notes)), cells.unread())
 
-    def _filled(self, text: str) -> str:
-        return PLACEHOLDER.sub(lambda found: self.placeholders.get(found[1], found[0]), text)
+    def _fill_placeholders(self, text: str) -> str:
+        # A placeholder without a value keeps its braces, so that the page can count and report it.
+        return PLACEHOLDER.sub(lambda match: self.placeholders.get(match[1], match[0]), text)
 
 
 def _add_extra(messages: list[Message], cells: Cells) -> list[Message]:
-    """Put the columns that the user chose behind the first question and into the system prompt."""
+    """Append the columns chosen as context to the first question, and those chosen as system to the system prompt."""
     if context := cells.extra("context"):
         for i, message in enumerate(messages):
             if message["role"] in ("user", "text"):

@@ -1,4 +1,4 @@
-"""Readings of one text column that could fit the rows of a data set: turns with marks, labels, plain text."""
+"""Proposals of readings of a single text column: marked turns, a text with a label, plain text."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,17 +17,21 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.reading import Reading, by_name
+from core.data.formats.reading import Reading, get_format
 from core.data.formats.values import is_missing
 
-_FEW_LABELS = 20  # different values of a column that is not called a label
-_MOST_LABELS = 200  # of one that is; files sorted by label show only one of them in the first rows
-_LONGEST_LABEL = 40
-_TEXT_SHARE = 0.8  # of all characters: a column of text beside it is not what the data set is about
+# Different values of a column that may be a label although its name does not say so.
+_MAX_UNNAMED_LABELS = 20
+# Different values of a column named like a label. One is enough there: the first rows of a file sorted by label
+# contain only one.
+_MAX_NAMED_LABELS = 200
+_MAX_LABEL_CHARACTERS = 40
+# A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
+_TEXT_SHARE = 0.8
 
 
 def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose texts with marks of turns in them."""
+    """Propose text columns that contain marks of turns."""
     tests: tuple[tuple[FormatName, Callable[[Any], bool]], ...] = (
         ("guanaco", lambda value: isinstance(value, str) and "### Human:" in value),
         ("llama2", lambda value: isinstance(value, str) and "[INST]" in value and "[/INST]" in value),
@@ -36,7 +40,9 @@ def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
     for form, test in tests:
         for name, column in found.items():
             if column.characters and (count := count_filled(rows, name, test)):
-                yield make_proposal(found, form, {"text": name}, f"{by_name(form).sign}, in the column {name!r}", count)
+                yield make_proposal(
+                    found, form, {"text": name}, f"{get_format(form).sign}, in the column {name!r}", count
+                )
 
 
 def _prose(found: Columns) -> list[str]:
@@ -44,8 +50,8 @@ def _prose(found: Columns) -> list[str]:
 
 
 def propose_labelled(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose a text with a column of few, short, repeated values."""
-    usual = {name: place for place, name in enumerate(names.LABEL_NAMES)}
+    """Propose a text column with a column of few, short, repeated values as its label."""
+    usual = {name: index for index, name in enumerate(names.LABEL_NAMES)}
     texts = [name for name in found if found[name].characters and found[name].kind in ("prose", "short")]
     for name in sorted(found, key=lambda n: (usual.get(n.lower(), 99), n)):
         text = find_column([t for t in texts if t != name], names.TEXT_NAMES) or max(
@@ -54,6 +60,7 @@ def propose_labelled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         labels = _labels(rows, name, named=name.lower() in usual)
         if text is None or not labels:
             continue
+        # The text must be clearly longer than its label, or the two are rather a question and its answer.
         if found[text].characters < 2 * sum(len(label) * count for label, count in labels.items()):
             continue
         shown = ", ".join(label for label, _ in labels.most_common(4)) + (", …" if len(labels) > 4 else "")
@@ -67,14 +74,15 @@ def propose_labelled(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
-    """Return the values of a column that could be labels with their counts; none when they could not."""
+    """Return the values of a column with their counts if they could be labels; an empty counter otherwise."""
     values = [row[name] for row in rows if isinstance(row.get(name), (str, int, bool)) and not is_missing(row[name])]
     several = Counter(map(str, values))
     if find_column([name], names.SURE_LABEL_NAMES):
-        few = 1 <= len(several) <= _MOST_LABELS
+        few = 1 <= len(several) <= _MAX_NAMED_LABELS
     else:
-        few = 2 <= len(several) <= _FEW_LABELS and len(values) >= (2 if named else 20 * len(several))
-    return several if few and max(map(len, several)) <= _LONGEST_LABEL else Counter()
+        # Without a name that says so, each value must also repeat often.
+        few = 2 <= len(several) <= _MAX_UNNAMED_LABELS and len(values) >= (2 if named else 20 * len(several))
+    return several if few and max(map(len, several)) <= _MAX_LABEL_CHARACTERS else Counter()
 
 
 def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -89,16 +97,16 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     for name in sorted(texts, key=lambda n: (n != usual, -found[n].characters)):
         doubt = missing
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
-            doubt = f"{len(open_kinds)} columns may hold what is to be learned"
+            doubt = f"{len(open_kinds)} columns may hold the text to train on"
         if not doubt and label and name != usual:
-            doubt = f"the column {label!r} may be what is to be answered about the text"
+            doubt = f"the column {label!r} may be the answer about the text"
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
 
 
 def _missing_part(found: Columns) -> str:
-    """Return why rows with text are not plain text though no format with turns fits; "" when nothing says so."""
+    """Return why rows with text may not be plain text although no format with turns fits; "" for no reason."""
     every = list(found)
     parent = find_column(every, ("parent_id", "parent"))
     if parent and find_column(every, ("role", "from", "author")):
@@ -107,11 +115,11 @@ def _missing_part(found: Columns) -> str:
         return f"the column {question!r} holds questions, and no column of answers was found"
     filled = [name for name in every if found[name].kind != "empty"]
     answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.COMPLETION_NAMES))
-    return f"the column {answer!r} may hold what is to be answered about the text" if answer else ""
+    return f"the column {answer!r} may hold the answer about the text" if answer else ""
 
 
 def propose_prompts(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose the column of questions of a file that holds nothing but prompts."""
+    """Propose the column of questions of a file that holds only prompts."""
     if question := find_column(list(found), QUESTION_NAMES):
         filled = count_filled(rows, question, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": question}, f"questions in the column {question!r}", filled)

@@ -1,8 +1,8 @@
-"""Lists of turns: every spelling of role and content that public data sets use, read into messages.
+"""Parsing of lists of turns in every spelling of role and content that public data sets use.
 
-A turn's fields that change what is learned are honoured: `weight: 0`, `train: false` and their like put the answer's
-tokens outside the loss, reasoning goes into the answer in <think> tags or is left out as the reading says. Every other
-field is named in the row's notes.
+Three kinds of fields of a turn change the message: the role and the content; `weight: 0`, `train: false` and similar
+flags, which exclude an answer from the loss; and reasoning, which is written before the answer in <think> tags or left
+out, according to the reading options. All other fields are reported in the notes of the row.
 """
 
 import json
@@ -17,7 +17,7 @@ LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "
              "train_on_turn", "train_on", "training", "compute_loss", "loss_mask")  # fmt: skip
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
-# One object holds a question and its answer (Capybara and others).
+# Names of the two fields of an object that holds a question and its answer (Capybara and others).
 PAIR_KEYS = (
     ("input", "output"),
     ("user", "assistant"),
@@ -51,19 +51,19 @@ def is_turn(value: Any) -> bool:
 
 
 def _usual_keys(turn: dict[str, Any]) -> dict[str, Any]:
-    """Return a turn with its names in lower case where none of them names a role as it stands."""
+    """Return a turn with lower-case field names if it has no role field otherwise."""
     return turn if any(key in turn for key in ROLE_KEYS) else {str(key).lower(): item for key, item in turn.items()}
 
 
 def pair_keys(value: Any) -> tuple[str, str] | None:
-    """Return the names under which an object holds a question and its answer, or None."""
+    """Return the names of the fields that hold a question and its answer, or None."""
     if not isinstance(value, dict):
         return None
     return next((pair for pair in PAIR_KEYS if pair[0] in value and pair[1] in value), None)
 
 
 def is_conversation(value: Any) -> bool:
-    """Return whether a value is a list of turns, of question and answer pairs, or one that a text cell spells."""
+    """Return whether a value is a list of turns or of question and answer pairs, also one written as text."""
     value = nested(value)
     return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
 
@@ -72,12 +72,12 @@ def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
     """Return the messages of a list of turns, of pairs, or of texts that alternate between user and assistant.
 
     Args:
-        value: the list, or a text cell that spells it.
-        note: takes a sentence about each field that is not used.
-        think: whether reasoning goes into the answer; it is left out with a note otherwise.
+        value: The list, or a text cell that spells it as JSON or as a Python literal.
+        note: Callback for one sentence about each field that is not used.
+        think: Whether to write reasoning into the answer; otherwise it is left out with a note.
 
     Raises:
-        UnusableRow: it is no such list, or a turn cannot be read.
+        UnusableRow: The value is not such a list, or a turn cannot be parsed.
     """
     value = nested(value)
     if isinstance(value, dict) and isinstance(value.get("messages"), list):
@@ -89,6 +89,7 @@ def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
     for turn in value:
+        # Nearly all turns of public data sets take this path, so it comes first.
         if isinstance(turn, dict) and (plain := _plain_turn(turn)) is not None:
             messages.append(plain)
         elif pair := pair_keys(turn):
@@ -102,15 +103,20 @@ def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
 
 def _read_pair(turn: dict[str, Any], pair: tuple[str, str], note: Note) -> list[Message]:
     _note_unused(turn, set(pair), "a turn", note)
-    asked, answered = (text_of(turn[key], key, note) for key in pair)
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    question, answer = (text_of(turn[key], key, note) for key in pair)
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
 def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     """Return one turn as a message.
 
+    Args:
+        turn: The object with role, content and further fields.
+        note: Callback for one sentence about each field that is not used.
+        think: Whether to write reasoning into the answer; otherwise it is left out with a note.
+
     Raises:
-        UnusableRow: its role is unknown, or its content is missing or not text.
+        UnusableRow: The role is unknown, or the content is missing or not text.
     """
     turn = _usual_keys(turn)
     role_key = next((key for key in ROLE_KEYS if key in turn), "role")
@@ -128,16 +134,17 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     for key in REASONING_KEYS:
         if not is_missing(turn.get(key)):
             parts.reasoning.append(text_of(turn[key], f"the field {key!r} of a turn", note))
+    # Anthropic sends the results of tools in a user turn; a user turn of nothing else is a tool turn.
     if parts.results and role == "user" and not parts.texts:
         role = "tool"
     message: Message = {"role": role, "content": parts.content(f"the {role} turn", role, think)}
-    if _loss(turn, role, note) is False:
+    if _loss_flag(turn, role, note) is False:
         message["loss"] = False
     return message
 
 
 def _plain_turn(turn: dict[str, Any]) -> Message | None:
-    """Return a turn that is a role and a text and no more, as nearly all are; None for any other."""
+    """Return the message of a turn that has a role, a text and nothing else; None for any other turn."""
     if len(turn) != 2:
         return None
     role, content = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
@@ -146,12 +153,12 @@ def _plain_turn(turn: dict[str, Any]) -> Message | None:
 
 
 def _is_no_call(value: Any) -> bool:
-    """Return whether there is no call. A call whose arguments are all null is one."""
+    """Return whether a field holds no tool call; a call whose arguments are all null is a call."""
     return is_absent(value) or (not value if isinstance(value, (list, dict)) else is_missing(value))
 
 
 def _empty_content(turn: dict[str, Any]) -> Any:
-    """Return the content that is there though it is empty, such as ""; None where there is none."""
+    """Return the content of a turn whose content is an empty text; None if the turn has no content field."""
     return next((turn[key] for key in CONTENT_KEYS if isinstance(turn.get(key), str)), None)
 
 
@@ -164,11 +171,11 @@ def _note_unused(fields: dict[str, Any], used: set[str | None], where: str, note
 _SWITCHES = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
-def _loss(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
-    """Return whether a turn's tokens carry loss, as its weight or flag says; None where it says nothing.
+def _loss_flag(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
+    """Return whether the tokens of a turn carry loss according to its weight or flag; None without one.
 
     Raises:
-        UnusableRow: the weight lies between 0 and 1, which the loss cannot honour.
+        UnusableRow: The weight is neither 0 nor 1; the loss has no weights per turn.
     """
     chosen = None
     for key in LOSS_KEYS:
@@ -180,6 +187,7 @@ def _loss(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
             raise UnusableRow(f"the {key} {str(value)[:40]!r} of a turn is neither 0 nor 1")
         if switch and role != "assistant":
             note(f"{key} = {value!r} on a {role} turn is not used: only answers carry loss")
+        # If two flags disagree, the turn carries no loss.
         chosen = switch if chosen is None else chosen and switch
     return chosen if role == "assistant" else None
 
@@ -187,11 +195,12 @@ def _loss(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
 _TEXT_KEYS = ("text", "value", "content")
 _CALL_PARTS = ("tool_use", "function_call", "functionCall")
 _RESULT_PARTS = ("tool_result", "functionResponse")
-_PART_KINDS = ("functionCall", "functionResponse")  # Gemini names a part by its only field
+# Gemini's parts have no "type": the name of their only field is their kind.
+_PART_KINDS = ("functionCall", "functionResponse")
 
 
 class _Parts:
-    """The contents of one turn: texts, tool calls, results of tools and reasoning, from a text or typed parts."""
+    """Texts, tool calls, tool results and reasoning of one turn, collected from a text or from typed parts."""
 
     def __init__(self, note: Note):
         self.note = note
@@ -201,7 +210,11 @@ class _Parts:
         self.reasoning: list[str] = []
 
     def add(self, content: Any) -> None:
-        """Take a content. Raises UnusableRow for a part that is not text, such as an image."""
+        """Add a content.
+
+        Raises:
+            UnusableRow: A part is not text, for example an image.
+        """
         if isinstance(content, (list, tuple)):
             for part in content:
                 self._add_part(part)
@@ -226,6 +239,7 @@ class _Parts:
             self.add_call({k: v for k, v in part.items() if k != "type"})
         elif kind in _RESULT_PARTS and key:
             _note_unused(part, {"type", key}, "a part of a turn", self.note)
+            # The result of a tool may consist of typed parts again.
             inner = _Parts(self.note)
             inner.add(part[key])
             self.results.append("".join(inner.texts))
@@ -233,13 +247,18 @@ class _Parts:
             raise UnusableRow(f"a turn holds a part of the type {kind[:40]!r}; only text can be trained")
 
     def add_call(self, call: Any) -> None:
+        """Add a tool call: an object, or a text that spells one."""
         call = nested(call)
-        if _holds_null(call):
-            self.note("a tool call has null arguments; they are learned as they stand")
+        if _contains_null(call):
+            self.note("a tool call has null arguments; they are trained on unchanged")
         self.calls.append(call)
 
     def content(self, name: str, role: Role, think: bool) -> str:
-        """Return the whole turn as text. Raises UnusableRow when there is nothing that could be its content."""
+        """Return the whole turn as text.
+
+        Raises:
+            UnusableRow: The turn has no content.
+        """
         if not (self.texts or self.calls or self.results):
             raise UnusableRow(f"{name} is empty")
         text = "".join(self.texts) + "\n".join(self.results)
@@ -257,7 +276,7 @@ class _Parts:
         return f"<think>\n{reasoning}\n</think>\n\n{text}"
 
 
-def _holds_null(value: Any) -> bool:
+def _contains_null(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(item is None or _holds_null(item) for item in value.values())
-    return isinstance(value, list) and any(map(_holds_null, value))
+        return any(item is None or _contains_null(item) for item in value.values())
+    return isinstance(value, list) and any(map(_contains_null, value))

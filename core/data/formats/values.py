@@ -1,6 +1,6 @@
-"""Cell values as text: what counts as missing, conversations that lie inside a text cell, and values of other types.
+"""Conversion of cell values to text: missing values, lists inside a text cell, values of other types.
 
-Nothing is dropped here in silence: a function that changes a value adds a sentence to the row's notes.
+No value is changed silently: a function that changes one adds a sentence to the notes of the row.
 """
 
 import ast
@@ -15,23 +15,24 @@ from core.data.formats.conversation import UnusableRow
 
 Note = Callable[[str], None]
 
-# Spellings of "nothing" in columns that may be left out: JSON's, Python's and pandas'.
+# Spellings of "no value" in optional columns: those of JSON, Python and pandas, and Alpaca's <noinput>.
 _MISSING_WORDS = {"", "null", "none", "nan", "<na>", "{}", "[]", "<noinput>"}
 # Spellings of "nothing" that are noted where they stand for an answer, which may really be "None".
 _EMPTY_ANSWERS = {"null", "none", "nan", "<na>", "n/a", "#n/a", "na", "-"}
-_LONGEST_LITERAL = 4 * 2**20  # characters that `ast` is given; a longer cell is read as JSON only
+# `ast` needs many times the memory of the text, so a longer cell is parsed as JSON only.
+_MAX_LITERAL_CHARACTERS = 4 * 2**20
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
 _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
 _NUMPY_ARRAY = re.compile(r"\barray\(\[|\],\s*dtype=\w+\)")
 
 
 def is_absent(value: Any) -> bool:
-    """Return whether there is no value at all: None or NaN. The text "none" is a value, such as a label."""
+    """Return whether a value is None or NaN; the text "none" is a value, for example a label."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value says "nothing here": None, NaN, an empty list or object, or a spelling of these."""
+    """Return whether a value is None, NaN, an empty list or object, or a text that spells one of these."""
     if is_absent(value):
         return True
     if isinstance(value, str):
@@ -51,9 +52,9 @@ def is_missing(value: Any) -> bool:
 
 
 def nested(value: Any) -> Any:
-    """Return the list or object that a text cell spells, as JSON or as a Python literal; `value` itself otherwise.
+    """Return the list or object that a text spells as JSON or as a Python literal; any other value unchanged.
 
-    Only text that begins like a list of turns, of pairs or of texts, or like an object, is tried.
+    Only text that begins and ends like a list, an object or a NumPy array is parsed, which keeps prose cheap.
     """
     if not isinstance(value, str):
         return value
@@ -71,12 +72,12 @@ def nested(value: Any) -> Any:
 
 
 def _python_literal(text: str) -> Any:
-    """Evaluate a Python literal as pandas writes lists and dicts into a CSV cell.
+    """Evaluate a Python literal such as pandas writes for lists and dicts in a CSV cell.
 
     Raises:
-        ValueError, SyntaxError, RecursionError, MemoryError: the text is no literal, or too long to be tried.
+        ValueError: The text is not a literal or too long. `ast` also raises SyntaxError, RecursionError, MemoryError.
     """
-    if len(text) > _LONGEST_LITERAL:
+    if len(text) > _MAX_LITERAL_CHARACTERS:
         raise ValueError("too long")
     if "array(" in text:
         text = _NUMPY_ARRAY.sub(lambda found: "[" if found[0].startswith("array") else "]", text)
@@ -87,12 +88,12 @@ def text_of(value: Any, name: str, note: Note) -> str:
     """Return a value as text.
 
     Args:
-        value: text, a number, a flag, or a list or object, which is written as JSON.
-        name: what the value is, for notes and reasons ("instruction", "the user turn").
-        note: takes a sentence about a value that was not text.
+        value: Text, a number, a boolean, or a list or object, which is written as JSON.
+        name: Name of the value in notes and reasons ("instruction", "the user turn").
+        note: Callback for one sentence about a value that was not text.
 
     Raises:
-        UnusableRow: there is no value.
+        UnusableRow: There is no value.
     """
     if is_absent(value):
         raise UnusableRow(f"{name} is empty")
@@ -111,7 +112,7 @@ _KINDS = {bool: "a flag", int: "a number", float: "a number", list: "a list", tu
 
 
 def optional_text(value: Any, name: str, note: Note) -> str:
-    """Return the text of a value that a row may lack: "" where it is missing, however that is spelled."""
+    """Return the text of an optional value; "" for every spelling of a missing value."""
     if is_missing(value):
         if isinstance(value, str) and value.strip():
             note(f"{name} {value.strip()!r} is read as empty")
@@ -120,10 +121,15 @@ def optional_text(value: Any, name: str, note: Note) -> str:
 
 
 def answer_of(value: Any, name: str, note: Note) -> str:
-    """Return the answer in a value. Of a list of accepted answers, as SQuAD and Natural Instructions have, the first.
+    """Return the answer in a value; of a list of accepted answers (SQuAD, Natural Instructions), the first.
+
+    Args:
+        value: Text, a list of accepted answers, or SQuAD's object with the list under "text".
+        name: Name of the value in notes and reasons.
+        note: Callback for one sentence about whatever is not used.
 
     Raises:
-        UnusableRow: there is no value.
+        UnusableRow: There is no value.
     """
     if isinstance(value, dict) and isinstance(value.get("text"), (list, tuple)):
         unused = [key for key in value if key != "text" and not is_missing(value[key])]

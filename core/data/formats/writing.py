@@ -1,6 +1,7 @@
-"""Conversations written out again, in seven formats. A row that a format cannot say is refused with the reason.
+"""Conversion of conversations to the rows of seven export formats.
 
-What is written is read back at once: a row leaves only when reading it gives the same conversation.
+Each row is parsed again as soon as it is written: it is exported only if parsing gives the same conversation. A
+conversation that a format cannot represent is refused with the reason.
 """
 
 from typing import Any, Literal, get_args
@@ -21,11 +22,12 @@ EXPORT_LABELS: dict[str, str] = {
 }
 
 
-class Unwritable(ValueError):
-    """Why a conversation cannot be written in a format."""
+class UnwritableRow(ValueError):
+    """A conversation that a format cannot represent; the message gives the reason."""
 
 
 def to_guanaco(messages: list[Message]) -> str:
+    """Return a conversation as text with '### Human:' and '### Assistant:' marks."""
     names = {"user": "Human", "assistant": "Assistant"}
     system = "".join(f"{m['content']}\n" for m in messages if m["role"] == "system")
     turns = (f"### {names[m['role']]}: {m['content']}" for m in messages if m["role"] != "system")
@@ -33,7 +35,7 @@ def to_guanaco(messages: list[Message]) -> str:
 
 
 def to_llama2(messages: list[Message]) -> str:
-    """Meta's documented form: <s>[INST] user [/INST] answer </s>, the system prompt inside the first user turn."""
+    """Return a conversation in Meta's form: <s>[INST] user [/INST] answer </s>, the system prompt in the first turn."""
     system = "\n".join(m["content"] for m in messages if m["role"] == "system")
     prefix = f"<<SYS>>\n{system}\n<</SYS>>\n\n" if system else ""
     parts = []
@@ -51,7 +53,7 @@ def _turns(messages: list[Message]) -> list[dict[str, Any]]:
 
 
 def _weight(message: Message) -> dict[str, int]:
-    """Return the field that marks an answer without loss, as OpenAI's fine-tuning files have it."""
+    """Return the field that marks an answer without loss in OpenAI's fine-tuning files."""
     return {"weight": 0} if message.get("loss") is False else {}
 
 
@@ -64,7 +66,7 @@ def _alpaca(messages: list[Message]) -> dict[str, Any]:
     system = [m["content"] for m in messages if m["role"] == "system"]
     turns = [m for m in messages if m["role"] != "system"]
     if not turns or len(turns) % 2 or any(m["role"] != ("user", "assistant")[i % 2] for i, m in enumerate(turns)):
-        raise Unwritable("Alpaca holds pairs of a question and an answer only")
+        raise UnwritableRow("Alpaca holds pairs of a question and an answer only")
     pairs = [[a["content"], b["content"]] for a, b in zip(turns[::2], turns[1::2], strict=True)]
     instruction, output = pairs.pop()
     return {
@@ -89,35 +91,38 @@ _MARKS = {
 
 
 def to_row(messages: list[Message], form: ExportFormat, as_turns: bool = False) -> dict[str, Any]:
-    """One exported row.
+    """Return one exported row.
 
     Args:
-        as_turns: prompt and completion are lists of turns even where two texts would do.
+        messages: The conversation.
+        form: The format.
+        as_turns: Write prompt and completion as lists of turns even if two texts would do.
 
-    Raises Unwritable when reading the row again would not give the same conversation.
+    Raises:
+        UnwritableRow: Parsing the row would not give the same conversation.
     """
     if is_plain(messages) != (form == "text"):
-        raise Unwritable(
-            f"plain text has no turns that {EXPORT_LABELS[form]} could hold; write it as plain text"
+        raise UnwritableRow(
+            f"plain text has no turns for {EXPORT_LABELS[form]}; write it as plain text"
             if is_plain(messages)
             else "a conversation is not plain text; choose a format with turns"
         )
-    row = _written(messages, form, as_turns)
+    row = _write(messages, form, as_turns)
     try:
-        again = Reading(format=form).parse(row)
+        parsed = Reading(format=form).parse(row)
     except UnusableRow:
-        again = None
-    if again != messages:
-        raise Unwritable(_reason(messages, form))
+        parsed = None
+    if parsed != messages:
+        raise UnwritableRow(_refusal(messages, form))
     return row
 
 
-def _written(messages: list[Message], form: ExportFormat, as_turns: bool) -> dict[str, Any]:
+def _write(messages: list[Message], form: ExportFormat, as_turns: bool) -> dict[str, Any]:
     roles = {m["role"] for m in messages}
     if "tool" in roles and form not in ("messages", "sharegpt", "prompt_completion"):
-        raise Unwritable(f"{EXPORT_LABELS[form]} has no tool turns")
+        raise UnwritableRow(f"{EXPORT_LABELS[form]} has no tool turns")
     if any(m.get("loss") is False for m in messages) and form not in ("messages", "sharegpt"):
-        raise Unwritable(f"{EXPORT_LABELS[form]} cannot mark an answer as not to be learned")
+        raise UnwritableRow(f"{EXPORT_LABELS[form]} cannot mark an answer as excluded from the loss")
     match form:
         case "messages":
             return {"messages": _turns(messages)}
@@ -135,7 +140,7 @@ def _written(messages: list[Message], form: ExportFormat, as_turns: bool) -> dic
             return {"text": to_llama2(messages)}
 
 
-def _reason(messages: list[Message], form: ExportFormat) -> str:
+def _refusal(messages: list[Message], form: ExportFormat) -> str:
     for mark in _MARKS.get(form, ()):
         if any(mark in m["content"] for m in messages):
             return f"a turn holds the mark {mark!r}, which {EXPORT_LABELS[form]} would read as a turn's end"

@@ -1,17 +1,19 @@
-"""Rows out of files, one at a time, with the line number in every complaint; what can be read is, the rest is told.
+"""Readers of files: an iterator over rows for each kind of file.
 
-Nothing here holds more than one row and one chunk in memory, whatever the size of the file.
+A row that cannot be read does not end the file: it is yielded with its line number and its trouble. Readers hold one
+row and one chunk in memory, whatever the size of the file; a JSON document that is a single object is the exception, up
+to `lines.ROW_LIMIT`.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.data.readers import columnar, json_rows, separated, text_rows
-from core.data.readers.lines import LineSource, Read
+from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
 from core.errors import StudioError
 
-__all__ = ["SUFFIXES", "Read", "kind_of", "read_rows"]
+__all__ = ["SUFFIXES", "SourceRow", "kind_of", "read_rows"]
 
 _TEXT = {
     ".jsonl": json_rows.read_lines,
@@ -20,12 +22,12 @@ _TEXT = {
     ".tsv": separated.read,
     ".txt": text_rows.read,
 }
-# Every ending that can be opened; the text ones may be compressed.
+# Every file name ending that can be opened; text files may be compressed.
 SUFFIXES: tuple[str, ...] = (*_TEXT, ".parquet", *(f"{kind}{pack}" for kind in _TEXT for pack in COMPRESSED))
 
 
 def kind_of(name: str) -> str | None:
-    """The ending of `name` that decides how it is read (".jsonl.gz"), or None when it is no known one."""
+    """Return the ending of a file name that determines its reader (".jsonl.gz"), or None if it is unknown."""
     lower = name.lower()
     found = [suffix for suffix in SUFFIXES if lower.endswith(suffix)]
     return max(found, key=len) if found else None
@@ -36,23 +38,24 @@ def read_rows(
     name: str,
     at: Callable[[float], None] = lambda share: None,
     note: Callable[[str], None] = lambda words: None,
-) -> Iterator[Read]:
-    """Yield the rows of a file, complaints in the places of those that cannot be read.
+) -> Iterator[SourceRow]:
+    """Yield the rows of a file, including those that cannot be read.
 
     Args:
-        name: what the user calls the file; its ending decides how it is read.
-        at: called now and then with the share of the file that has been read, 0 to 1.
-        note: called with sentences about the file as a whole, such as the encoding that was chosen.
+        path: The file.
+        name: Name of the file for the user; its ending determines the reader.
+        at: Progress callback for the share of the file that was read, 0 to 1.
+        note: Callback for sentences about the file as a whole, such as its encoding.
 
     Raises:
-        StudioError: the file as a whole cannot be read.
+        StudioError: The file as a whole cannot be read.
     """
     suffix = kind_of(name)
     if suffix is None:
         kinds = ", ".join((*_TEXT, ".parquet"))
         raise StudioError(
-            f"{name!r} is no file that can be opened here. Expected one ending in {kinds}; the text ones also with "
-            f"{' or '.join(COMPRESSED)} behind."
+            f"{name!r} cannot be opened: its ending is unknown. Expected one of {kinds}; text files may also be "
+            f"compressed ({' or '.join(COMPRESSED)})."
         )
     if path.stat().st_size == 0:
         raise StudioError(f"{name!r} is empty (0 bytes). Choose a file with at least one row.")

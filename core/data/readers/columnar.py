@@ -1,7 +1,7 @@
-"""Parquet files and folders that `datasets` saved: rows of named columns, a bounded batch at a time.
+"""Reader of Parquet files and of folders saved by `datasets`, in batches of bounded size.
 
-Arrow gives every struct all fields of its column, so that the arguments of one tool's call come with those of all other
-tools as nulls: null fields inside a struct are absent. Bytes that are UTF-8 text are text; other bytes are left out.
+Arrow gives every struct all fields of its column, so a call of one tool has the arguments of all other tools as nulls.
+Therefore null fields inside a struct are treated as absent. Bytes that are UTF-8 become text; other bytes are left out.
 """
 
 import json
@@ -12,26 +12,28 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from core.data.readers.lines import MAX_COLUMNS, Read
+from core.data.readers.lines import MAX_COLUMNS, SourceRow
 from core.data.readers.unpack import MAX_RATIO, RATIO_FREE_BYTES
 from core.errors import StudioError
 
 _BATCH_BYTES = 16 * 2**20
-_BATCH_ROWS = 100  # a repeated value of 1 MB takes no room in the file, and all of it in memory
-_MAX_DEPTH = 100  # of lists and structs inside each other
+# A repeated value of 1 MB takes hardly any space in the file, and all of it in memory.
+_BATCH_ROWS = 100
+# Lists and structs nested deeper than this are converted to text.
+_MAX_DEPTH = 100
 
 
 class Converter:
-    """Turns rows of Arrow into rows that JSON can hold, and counts what was changed."""
+    """Converter of Arrow's rows to values that JSON can represent; it counts what was changed."""
 
     def __init__(self) -> None:
         self._as_text: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
 
-    def row(self, number: int, row: dict[str, Any]) -> Read:
+    def row(self, number: int, row: dict[str, Any]) -> SourceRow:
         """Return a row of Python values with its number, from 1."""
         plain = {str(name): self._plain(value, str(name)) for name, value in row.items()}
-        return Read(number, plain, json.dumps(plain, ensure_ascii=False))
+        return SourceRow(number, plain, json.dumps(plain, ensure_ascii=False))
 
     def notes(self) -> list[str]:
         """Return sentences about the columns whose values were changed."""
@@ -64,7 +66,8 @@ class Converter:
         except UnicodeDecodeError:
             self._left_out[column] += 1
             return None
-        if "\0" in text:  # numbers and images that happen to be valid UTF-8
+        # Numbers and images may happen to be valid UTF-8, but texts contain no NUL.
+        if "\0" in text:
             self._left_out[column] += 1
             return None
         self._as_text[column] += 1
@@ -73,11 +76,17 @@ class Converter:
 
 def read_parquet(
     path: Path, name: str, at: Callable[[float], None], note: Callable[[str], None] = lambda words: None
-) -> Iterator[Read]:
+) -> Iterator[SourceRow]:
     """Yield the rows of a Parquet file.
 
+    Args:
+        path: The file.
+        name: Name of the file for the user.
+        at: Progress callback for the share of rows that were read, 0 to 1.
+        note: Callback for sentences about converted columns, called at the end.
+
     Raises:
-        StudioError: the file is damaged, or has too many columns.
+        StudioError: The file is damaged, or has too many columns.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -90,6 +99,7 @@ def read_parquet(
                 raise StudioError(f"{name!r} has {columns:,} columns. Expected at most {MAX_COLUMNS:,}.")
             rows = max(1, file.metadata.num_rows)
             size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
+            # Fewer rows per batch if they are large: a batch as Python objects takes several times its bytes.
             number, unpacked, packed = 0, 0, path.stat().st_size
             for batch in file.iter_batches(batch_size=max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(1, size)))):
                 for row in batch.to_pylist(maps_as_pydicts="lossy"):
@@ -112,13 +122,17 @@ def read_parquet(
 
 
 def load_saved(folder: Path) -> dict[str, Any]:
-    """Return the tables of a folder written by `save_to_disk`, by split; one without splits is called train."""
+    """Return the tables of a folder written by `save_to_disk` by split; a single table is the split "train".
+
+    Raises:
+        StudioError: The folder cannot be loaded.
+    """
     from datasets import Dataset, load_from_disk
 
     try:
         loaded = load_from_disk(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise StudioError(
-            f"{folder.name!r} is no folder that datasets saved ({error}). Expected one made by save_to_disk."
+            f"{folder.name!r} is was not saved by datasets ({error}). Expected one made by save_to_disk."
         ) from error
     return {"train": loaded} if isinstance(loaded, Dataset) else dict(loaded)

@@ -1,12 +1,12 @@
-"""The encoding of a text file, decided once for the whole file.
+"""Detection of the encoding of a text file, once for the whole file.
 
 1. A byte order mark decides (UTF-8, UTF-16, UTF-32); zeros in every second byte mean UTF-16 without a mark.
 2. A file that is valid UTF-8 is UTF-8.
 3. Otherwise the bytes that are not UTF-8 are counted. If they outnumber the bytes that continue valid UTF-8
    characters, and at most a tenth of all bytes above 0x7F stand in runs of three or more, the file is read as
    Windows-1252, the superset of Latin-1 that Excel and Windows write, and a note reports it.
-4. In all other cases it is UTF-8, and each line with broken bytes is a complaint: either the file is UTF-8 with some
-   damage, or it is in an encoding (Cyrillic, Greek, East Asian) that Windows-1252 would turn into other letters.
+4. In all other cases the file is read as UTF-8, and each line with broken bytes is reported and left out. Either it is
+   damaged UTF-8, or it has an encoding (Cyrillic, Greek, East Asian) that Windows-1252 would turn into wrong letters.
 """
 
 import codecs
@@ -14,7 +14,8 @@ import re
 from typing import BinaryIO, NamedTuple
 
 _CHUNK = 2**20
-_MARKS = {  # UTF-32 before UTF-16, whose mark begins it
+# Byte order marks. UTF-32 comes before UTF-16, whose mark is the beginning of that of UTF-32.
+_MARKS = {
     codecs.BOM_UTF32_LE: ("utf-32-le", "UTF-32"),
     codecs.BOM_UTF32_BE: ("utf-32-be", "UTF-32"),
     codecs.BOM_UTF8: ("utf-8", "UTF-8"),
@@ -24,12 +25,13 @@ _MARKS = {  # UTF-32 before UTF-16, whose mark begins it
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _BROKEN = re.compile("[\udc00-\udcff]")
-_MOST_IN_RUNS = 0.1
+# Western European texts have few runs of several non-ASCII letters; other scripts consist of them.
+_MAX_SHARE_IN_RUNS = 0.1
 ERRORS = "studio_escape"
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Keep each undecodable byte as U+DC00 + byte, a lone surrogate that no decoder yields otherwise."""
+    """Decode each invalid byte as the lone surrogate U+DC00 + byte, which no decoder produces otherwise."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
@@ -39,14 +41,14 @@ codecs.register_error(ERRORS, _escape)
 
 
 class Encoding(NamedTuple):
-    """How the bytes of a file become text.
+    """Encoding of a file.
 
     Attributes:
-        codec: Python's name for it.
-        label: the name for people.
-        mark_bytes: length of the byte order mark.
-        has_broken: whether some bytes may not be text; `broken` looks for them only then.
-        note: what is to be reported of the choice, or "".
+        codec: Name of the encoding in Python.
+        label: Name of the encoding for the user.
+        mark_bytes: Length of the byte order mark in bytes.
+        has_broken: Whether the file may contain invalid bytes; `broken` searches for them only then.
+        note: Sentence about the choice for the user; "" for none.
     """
 
     codec: str
@@ -56,14 +58,19 @@ class Encoding(NamedTuple):
     note: str = ""
 
     def broken(self, text: str) -> str | None:
-        """Return what is wrong with a text that holds undecodable bytes, or None."""
+        """Return the trouble of a text with invalid bytes, or None."""
         if not self.has_broken or text.isascii() or not (found := _BROKEN.search(text)):
             return None
         return f"is not {self.label} text (byte {ord(found[0]) - 0xDC00:#04x})"
 
 
 def detect(stream: BinaryIO, name: str) -> Encoding:
-    """Read `stream` to its end and decide its encoding by the rule above."""
+    """Detect the encoding of a file by the rules above.
+
+    Args:
+        stream: The decompressed file, which is read to its end.
+        name: Name of the file in the note.
+    """
     head = stream.read(_CHUNK)
     for mark, (codec, label) in _MARKS.items():
         if head.startswith(mark):
@@ -73,7 +80,7 @@ def detect(stream: BinaryIO, name: str) -> Encoding:
     continued, broken, high, in_runs = _count(head, stream)
     if not broken:
         return Encoding("utf-8", "UTF-8", has_broken=False)
-    if broken > continued and in_runs <= _MOST_IN_RUNS * high:
+    if broken > continued and in_runs <= _MAX_SHARE_IN_RUNS * high:
         note = f"{name!r} is not UTF-8: it is read as Windows-1252 (Western European). Check letters with accents"
         return Encoding("cp1252", "Windows-1252", note=note)
     return Encoding("utf-8", "UTF-8")
@@ -91,9 +98,9 @@ def _unmarked_utf16(head: bytes) -> str | None:
 
 
 def _count(head: bytes, stream: BinaryIO) -> tuple[int, int, int, int]:
-    """Count continuation bytes of valid UTF-8, broken bytes, bytes above 0x7F, and those in runs of three or more.
+    """Count continuation bytes of valid UTF-8, invalid bytes, bytes above 0x7F, and those in runs of three or more.
 
-    The last two are counted only in chunks that hold broken bytes.
+    The last two are counted only in chunks that contain invalid bytes.
     """
     continued = broken = high = in_runs = 0
     decoder = codecs.getincrementaldecoder("utf-8")(ERRORS)
@@ -101,6 +108,7 @@ def _count(head: bytes, stream: BinaryIO) -> tuple[int, int, int, int]:
     while not is_last:
         following = stream.read(_CHUNK)
         is_last = not following
+        # The two fast paths: a chunk of ASCII needs no decoding, and valid UTF-8 is decoded by C code in one call.
         if not pending and chunk.isascii():
             chunk = following
             continue
@@ -109,6 +117,7 @@ def _count(head: bytes, stream: BinaryIO) -> tuple[int, int, int, int]:
             continued += len(pending) + len(chunk) - len(text)
             pending = b""
         except UnicodeDecodeError:
+            # A character may be split between two chunks: its first bytes wait in `pending`.
             whole = pending + chunk
             text = decoder.decode(whole, is_last)
             pending = decoder.getstate()[0]

@@ -1,7 +1,7 @@
-"""JSON: one object per line, or one document read element by element, whatever the name of the file says.
+"""Reader of JSON files: one object per line, or a document that is decoded element by element.
 
-A document may be a list of objects, objects one behind another, an object that holds the list, an object of splits, or
-a table as pandas writes it (core/data/readers/json_tables.py).
+The content decides, not the ending of the file name. A document may be a list of objects, a sequence of objects, an
+object that contains the list, an object of splits, or a table written by pandas (core/data/readers/json_tables.py).
 """
 
 import json
@@ -11,63 +11,74 @@ from typing import Any
 
 from core.data.depth import MAX_DEPTH, is_too_deep
 from core.data.readers import json_tables
-from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, Read
+from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, SourceRow
 from core.errors import StudioError
 
 _CHUNK = 2**20
 _SPACE = re.compile(f"[ \t\r\n,{MARK}]*")
 _TOO_DEEP = "is nested too deeply"
 _LIST_COLUMN = "messages"
-_HEAD = 2**16  # characters of the first line that are looked at
+# Characters at the start of the file from which lines and a document are distinguished.
+_HEAD_CHARACTERS = 2**16
 
 
 class _Decoder:
-    """json's own decoder, which also notices an object that names a field twice (the last one counts)."""
+    """Decoder of JSON that also detects objects in which a field occurs twice (the last one counts)."""
 
     def __init__(self, source: LineSource) -> None:
         self._source = source
-        self._twice: str | None = None
-        self.decoder = json.JSONDecoder(object_pairs_hook=self._fields)
+        # The first repeated field since the last call of `read`.
+        self._repeated: str | None = None
+        self.decoder = json.JSONDecoder(object_pairs_hook=self._make_object)
 
-    def _fields(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _make_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         fields = dict(pairs)
         if len(fields) < len(pairs):
             seen: set[str] = set()
-            self._twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+            self._repeated = next(name for name, _ in pairs if name in seen or seen.add(name))
         return fields
 
-    def read(self, line: int, text: str, value: Any, split: str | None = None) -> Read:
-        """Return what was decoded from `text`, with its trouble."""
-        twice, self._twice = self._twice, None
+    def read(self, line: int, text: str, value: Any, split: str | None = None) -> SourceRow:
+        """Return the row of a decoded value.
+
+        Args:
+            line: Number of its first line.
+            text: The text from which it was decoded.
+            value: The decoded value.
+            split: Name of its split.
+        """
+        repeated, self._repeated = self._repeated, None
         if trouble := self._source.broken(text):
-            return Read(line, None, text, trouble, split)
+            return SourceRow(line, None, text, trouble, split)
         if not isinstance(value, dict):
-            return Read(line, None, text, "is not an object with named fields", split)
+            return SourceRow(line, None, text, "is not an object with named fields", split)
         if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value):
-            return Read(line, None, text[:2000], _TOO_DEEP, split)
+            return SourceRow(line, None, text[:2000], _TOO_DEEP, split)
         if len(value) > MAX_COLUMNS:
-            return Read(line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split)
-        trouble = f"names the field {twice!r} twice; the last one counts" if twice else ""
-        return Read(line, value, text, trouble, split)
+            return SourceRow(
+                line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split
+            )
+        trouble = f"names the field {repeated!r} twice; the last one counts" if repeated else ""
+        return SourceRow(line, value, text, trouble, split)
 
 
-def _beyond(error: Exception) -> str:
-    """Return what is wrong with JSON that is well formed, but that Python's decoder will not take."""
+def _decoder_limit(error: Exception) -> str:
+    """Return the trouble of well-formed JSON that exceeds a limit of Python's decoder."""
     return _TOO_DEEP if isinstance(error, RecursionError) else "holds a number of too many digits"
 
 
-def read_lines(source: LineSource) -> Iterator[Read]:
-    """Yield the rows of a file with one object per line, or of a document under such a name."""
-    head = source.head(_HEAD).lstrip(f" \t\r\n{MARK}")
+def read_lines(source: LineSource) -> Iterator[SourceRow]:
+    """Yield the rows of a file whose name promises one object per line, also if it contains a document."""
+    head = source.head(_HEAD_CHARACTERS).lstrip(f" \t\r\n{MARK}")
     first = head.partition("\n")[0].strip()
     if _is_list_per_line(head):
         source.note(f"each line of {source.name!r} is a list; it is read as the column {_LIST_COLUMN!r}")
         yield from _objects(source, source.lines(), lists=True)
     elif head.startswith("["):
-        source.note(f"{source.name!r} holds one list, not one object per line; its elements are the rows")
+        source.note(f"{source.name!r} contains one list, not one object per line; its elements are the rows")
         yield from _Document(source).elements()
     elif first == "{":
-        source.note(f"{source.name!r} holds objects of several lines each")
+        source.note(f"{source.name!r} contains objects of several lines each")
         yield from _Document(source).one_object()
     else:
         yield from _objects(source, source.lines())
@@ -84,7 +95,7 @@ def _is_list_per_line(head: str) -> bool:
         return False
 
 
-def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists: bool = False) -> Iterator[Read]:
+def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists: bool = False) -> Iterator[SourceRow]:
     """Yield one row per line.
 
     Args:
@@ -94,28 +105,32 @@ def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists:
     has_mark = False
     for number, line in lines:
         if line is None:
-            yield Read(number, None, "", TOO_LONG)
+            yield SourceRow(number, None, "", TOO_LONG)
             continue
         text = line.strip()
         if text.startswith(MARK):
             text = text.lstrip(f"{MARK} \t")
             if not has_mark:
                 has_mark = True
-                source.note(f"a byte order mark stands inside the file, at line {number}; it is passed over")
+                source.note(f"the file contains a byte order mark at line {number}; it is ignored")
         if not text:
             continue
         try:
             value = json_of.decoder.decode(text)
         except json.JSONDecodeError as error:
-            yield Read(number, None, text, source.broken(text) or f"is not JSON ({error.msg})")
+            yield SourceRow(number, None, text, source.broken(text) or f"is not JSON ({error.msg})")
         except (RecursionError, ValueError) as error:
-            yield Read(number, None, text, _beyond(error))
+            yield SourceRow(number, None, text, _decoder_limit(error))
         else:
             yield json_of.read(number, text, {_LIST_COLUMN: value} if lists and isinstance(value, list) else value)
 
 
-def read_document(source: LineSource) -> Iterator[Read]:
-    """Yield the rows of a list of objects, of an object that holds them, or, under the name .json, of its lines."""
+def read_document(source: LineSource) -> Iterator[SourceRow]:
+    """Yield the rows of a document: a list of objects, an object that contains them, or objects one per line.
+
+    Raises:
+        StudioError: The text begins with neither a list nor an object.
+    """
     document = _Document(source)
     first = document.peek()
     if first == "[":
@@ -127,71 +142,85 @@ def read_document(source: LineSource) -> Iterator[Read]:
 
 
 class _Document:
-    """A JSON text decoded bit by bit: the buffer holds what is not used yet, and grows to one row at most."""
+    """JSON text that is decoded one element at a time.
+
+    Attributes:
+        source: The file.
+        buffer: Text that is read but not decoded; it grows to one row at most.
+        at: Position of the next character in the buffer.
+        ended: Whether the file is read to its end.
+        json_of: The decoder.
+    """
 
     def __init__(self, source: LineSource):
         self.source, self.buffer, self.at, self.ended = source, "", 0, False
         self.json_of = _Decoder(source)
-        self._line, self._counted = 1, 0  # the line of the place `_counted` in the buffer
-        self._more(_CHUNK)
+        # Number of the line at the position `_counted` of the buffer.
+        self._line, self._counted = 1, 0
+        self._read_more(_CHUNK)
 
-    def _more(self, characters: int) -> None:
+    def _read_more(self, characters: int) -> None:
+        # Count the lines of the text that is dropped from the buffer.
         self.line()
         fresh = self.source.read(characters)
         self.ended = len(fresh) < characters
         self.buffer, self.at, self._counted = self.buffer[self.at :] + fresh, 0, 0
 
     def line(self) -> int:
-        """Return the number of the line that `at` is in."""
+        """Return the number of the current line."""
         self._line += self.buffer.count("\n", self._counted, self.at)
         self._counted = self.at
         return self._line
 
     def peek(self) -> str:
-        """Return the next character that is neither space nor a comma nor a byte order mark; "" at the end."""
+        """Skip spaces, commas and byte order marks, and return the next character; "" at the end."""
         while True:
             self.at = _SPACE.match(self.buffer, self.at).end()
             if self.at < len(self.buffer) or self.ended:
                 return self.buffer[self.at : self.at + 1]
-            self._more(_CHUNK)
+            self._read_more(_CHUNK)
 
-    def elements(self) -> Iterator[Read]:
+    def elements(self) -> Iterator[SourceRow]:
         """Yield the elements of a list."""
+        # Skip the opening bracket.
         self.peek()
-        self.at += 1  # the bracket
+        self.at += 1
         while (first := self.peek()) not in ("]", ""):
             yield self._element(first)
         if not first:
-            yield Read(self.line(), None, "", "the list is not closed: the file ends early")
+            yield SourceRow(self.line(), None, "", "the list is not closed: the file ends early")
             return
         self.at += 1
         if self.peek():
             rest = self.buffer[self.at : self.at + 2000]
-            yield Read(self.line(), None, rest, "stands behind the end of the list and is not read")
+            yield SourceRow(self.line(), None, rest, "follows the end of the list and is not read")
 
-    def _element(self, first: str) -> Read:
+    def _element(self, first: str) -> SourceRow:
         line = self.line()
         while True:
             try:
                 value, end = self.json_of.decoder.raw_decode(self.buffer, self.at)
             except json.JSONDecodeError as error:
-                # Cut short by the end of the buffer, or wrong: only more text can tell, unless the error lies before.
-                cut = error.pos >= len(self.buffer) - 16 or error.msg.startswith("Unterminated string")
+                # An error near the end of the buffer (a literal or an escape is at most 16 characters long) or in a
+                # string without an end may disappear with more text; any other error is final.
+                is_incomplete = error.pos >= len(self.buffer) - 16 or error.msg.startswith("Unterminated string")
                 held = len(self.buffer) - self.at
-                if cut and not self.ended and held < ROW_LIMIT:
-                    self._more(max(_CHUNK, held))
+                if is_incomplete and not self.ended and held < ROW_LIMIT:
+                    # Doubling the buffer keeps decoding a long row linear.
+                    self._read_more(max(_CHUNK, held))
                     continue
                 return self._skip(line, TOO_LONG if held >= ROW_LIMIT else f"is not JSON ({error.msg})")
             except (RecursionError, ValueError) as error:
-                return self._skip(line, _beyond(error))
-            if end == len(self.buffer) and not self.ended and first not in '{["':  # a number may go on
-                self._more(_CHUNK)
+                return self._skip(line, _decoder_limit(error))
+            # A number at the end of the buffer may have more digits.
+            if end == len(self.buffer) and not self.ended and first not in '{["':
+                self._read_more(_CHUNK)
                 continue
             text, self.at = self.buffer[self.at : end], end
             return self.json_of.read(line, text, value)
 
-    def _skip(self, line: int, trouble: str) -> Read:
-        """Go on at the next line that opens an object just as this one's line does."""
+    def _skip(self, line: int, trouble: str) -> SourceRow:
+        """Return a row with its trouble, and continue at the next line that opens an object with the same indent."""
         begin = self.buffer.rfind("\n", 0, self.at) + 1
         indent = self.buffer[begin : self.at] if self.buffer[begin : self.at].isspace() else ""
         opening = re.compile(rf"\n{indent}\{{")
@@ -200,20 +229,25 @@ class _Document:
         while not (found := opening.search(self.buffer, self.at)):
             if self.ended:
                 self.at = len(self.buffer)
-                return Read(line, None, raw, trouble)
+                return SourceRow(line, None, raw, trouble)
             self.at = max(self.at, len(self.buffer) - len(indent) - 2)
-            self._more(_CHUNK)
+            self._read_more(_CHUNK)
         self.at = found.end() - 1
-        return Read(line, None, raw, trouble)
+        return SourceRow(line, None, raw, trouble)
 
-    def one_object(self) -> Iterator[Read]:
-        """Yield the rows of a text that begins with an object: a row, the first of many, or what holds the rows."""
+    def one_object(self) -> Iterator[SourceRow]:
+        """Yield the rows of a text that begins with an object.
+
+        The object is the first of many rows (one per line, or of several lines each), contains the rows, or is the only
+        row.
+        """
         self.peek()
-        self._more(ROW_LIMIT)
+        self._read_more(ROW_LIMIT)
         try:
             value, end = self.json_of.decoder.raw_decode(self.buffer)
         except (ValueError, RecursionError):
             value, end = None, 0
+        # More text follows the first object, or it is too long to contain all rows: it is the first of many.
         if value is None or not self.ended or self.buffer[end:].strip():
             is_spread = value is not None and "\n" in self.buffer[:end].strip()
             yield from self._sequence() if is_spread else _objects(self.source, self._lines())
@@ -225,13 +259,14 @@ class _Document:
         for number, (split, row) in enumerate(found, 1):
             yield self.json_of.read(number, json.dumps(row, ensure_ascii=False), row, split)
 
-    def _sequence(self) -> Iterator[Read]:
-        """Yield objects that take several lines each, one behind another."""
+    def _sequence(self) -> Iterator[SourceRow]:
+        """Yield objects of several lines each."""
         while first := self.peek():
             yield self._element(first)
 
     def _lines(self) -> Iterator[tuple[int, str | None]]:
-        """Yield what the buffer and the source still hold, as numbered lines."""
+        """Yield the rest of the buffer and of the source as numbered lines."""
+        # The last piece of the buffer is the beginning of the next line of the source.
         *complete, rest = self.buffer.split("\n")
         self.buffer = ""
         yield from enumerate(complete, 1)

@@ -1,30 +1,34 @@
-"""Rows inside one JSON object: splits, tables as pandas and the Hub write them, a list under some name.
+"""Search for the rows inside a single JSON object: splits, tables of pandas and of the Hub, a list in a field.
 
-What stands beside the rows and is not read is named in a note.
+Each function recognises one layout. Fields beside the rows, which are not read, are reported in a note.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-# Names under which files hold a split; any other name beside them is no split.
+# Names of splits in lower case.
 SPLIT_NAMES = {
     "train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout",
     "held-out", "held_out",
 }  # fmt: skip
-_TURN_KEYS = {"role", "from", "speaker", "sender"}  # a list of turns is a row, not a list of rows
-Rows = list[tuple[str | None, Any]]  # (split, row)
+# A list whose elements have one of these fields is a conversation, not a list of rows.
+_TURN_KEYS = {"role", "from", "speaker", "sender"}
+# Pairs of split and row.
+Rows = list[tuple[str | None, Any]]
 Note = Callable[[str], None]
 
 
 def rows_in(value: dict[str, Any], note: Note) -> Rows | None:
-    """Return the rows that an object holds, each with the name of its split; None when the object is itself a row.
+    """Return the rows in an object with the names of their splits, or None if the object itself is a row.
 
     Args:
-        note: takes a sentence about what is found, and about what stands beside the rows.
+        value: The object.
+        note: Callback for sentences about the layout and about fields that are not read.
     """
-    for look in (_splits, _hub_rows, _split_table, _index_table, _column_table, _one_list):
-        if (found := look(value, note)) is not None:
+    for find in (_splits, _hub_rows, _split_table, _index_table, _column_table, _one_list):
+        if (found := find(value, note)) is not None:
             return found
+    # A single field with an object in it may contain the rows one level deeper.
     if len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
         return rows_in(inner, note)
     return None
@@ -37,28 +41,29 @@ def _is_rows(value: Any) -> bool:
 def _note_rest(value: dict[str, Any], used: set[str], note: Note) -> None:
     if rest := [name for name in value if name not in used]:
         shown = ", ".join(repr(name[:60]) for name in rest[:5]) + (", …" if len(rest) > 5 else "")
-        note(f"beside the rows the file holds {shown}, which is not read")
+        note(f"beside the rows the file contains {shown}, which is not read")
 
 
 def _splits(value: dict[str, Any], note: Note) -> Rows | None:
     names = [name for name, rows in value.items() if name.lower() in SPLIT_NAMES and _is_rows(rows)]
     if not names or any(_TURN_KEYS & value[name][0].keys() for name in names):
         return None
-    note(f"the rows stand in the splits {', '.join(map(repr, names))}")
+    note(f"the rows are in the splits {', '.join(map(repr, names))}")
     _note_rest(value, set(names), note)
-    if len(names) == 1:  # an only split is there to be trained on, whatever it is called
+    # A single split is for training, whatever its name.
+    if len(names) == 1:
         return [(None, row) for row in value[names[0]]]
     names.sort(key=lambda name: name.lower() not in ("train", "training"))
     return [(name, row) for name in names for row in value[name]]
 
 
 def _hub_rows(value: dict[str, Any], note: Note) -> Rows | None:
-    """Find the rows that the Hub's viewer gives: {"features": …, "rows": [{"row_idx": 0, "row": {…}}]}."""
+    """Find the rows in an answer of the Hub's viewer: {"features": …, "rows": [{"row_idx": 0, "row": {…}}]}."""
     rows = value.get("rows")
     if not _is_rows(rows) or not all(isinstance(item.get("row"), dict) for item in rows):
         return None
-    if cut := sum(bool(item.get("truncated_cells")) for item in rows):
-        note(f"{cut:,} rows hold cells that the Hub's viewer cut short")
+    if truncated := sum(bool(item.get("truncated_cells")) for item in rows):
+        note(f"{truncated:,} rows contain cells that the Hub's viewer truncated")
     return [(None, item["row"]) for item in rows]
 
 
@@ -82,7 +87,7 @@ def _index_table(value: dict[str, Any], note: Note) -> Rows | None:
 
 
 def _column_table(value: dict[str, Any], note: Note) -> Rows | None:
-    """Find a table by columns: {"prompt": {"0": "x"}} of pandas, or {"prompt": ["x", "y"], "completion": […]}."""
+    """Find a table by columns: pandas' {"prompt": {"0": "x"}}, or {"prompt": ["x", "y"], "completion": […]}."""
     columns = list(value.values())
     if not columns:
         return None
@@ -90,6 +95,7 @@ def _column_table(value: dict[str, Any], note: Note) -> Rows | None:
         keys = dict.fromkeys(key for column in columns for key in column)
         note("the rows are a table by columns, as pandas writes it")
         return [(None, {name: column[key] for name, column in value.items() if key in column}) for key in keys]
+    # A single list of texts may be a conversation: only several lists of the same length are a table.
     is_lists = len(columns) > 1 and all(isinstance(column, list) for column in columns)
     if not is_lists or len({len(column) for column in columns}) != 1 or any(_is_rows(column) for column in columns):
         return None

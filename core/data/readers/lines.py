@@ -1,4 +1,8 @@
-"""Text files as numbered lines: unpacked, decoded, with broken bytes and lines without end marked."""
+"""Numbered lines of a text file, decompressed and decoded.
+
+Invalid bytes become lone surrogates, so that they can be reported by line, and lines longer than `ROW_LIMIT` become
+None, so that memory is bounded.
+"""
 
 import io
 from collections.abc import Callable, Iterator
@@ -8,23 +12,24 @@ from typing import Any, NamedTuple
 from core.data.readers import encoding
 from core.data.readers.unpack import Unpacked, buffered
 
-# A longer row is reported and left out: this bounds the memory that any file can take.
+# A longer row (in characters) is reported and left out, which bounds the memory that a file can take.
 ROW_LIMIT = 64 * 2**20
 TOO_LONG = f"is longer than {ROW_LIMIT // 2**20} MB"
 MAX_COLUMNS = 10_000
 MAX_NAME_CHARACTERS = 1000
-MARK = "\ufeff"  # A byte order mark that stands inside a file, where files were joined.
+# Byte order mark; it also occurs inside files that were joined from several ones.
+MARK = "\ufeff"
 
 
-class Read(NamedTuple):
-    """One row as a reader found it.
+class SourceRow(NamedTuple):
+    """One row of a source file.
 
     Attributes:
-        line: where it begins: the number of its line (text files) or of its row, from 1.
-        row: its fields, or None when it cannot be read.
-        raw: the row as it stands in the file, or as JSON where the file is not text.
-        trouble: what is wrong with it; with a row, what was done about it.
-        split: the name of its split, where the file holds several.
+        line: Number of its first line (text files) or of the row, from 1.
+        row: Its fields, or None if it cannot be read.
+        raw: The row as in the file, or as JSON if the file is not text.
+        trouble: Why it cannot be read; if it can, what was corrected.
+        split: Name of its split, if the file has several.
     """
 
     line: int
@@ -35,12 +40,12 @@ class Read(NamedTuple):
 
 
 class LineSource:
-    """The lines of a text file, decompressed and decoded.
-
-    Bytes that are not text come through as lone surrogates, which `broken` finds.
+    """Text file that is read as numbered lines or by characters.
 
     Attributes:
-        note: receives sentences about the file as a whole.
+        name: Name of the file for the user.
+        note: Callback for sentences about the file as a whole.
+        encoding: The detected encoding.
     """
 
     def __init__(
@@ -50,6 +55,17 @@ class LineSource:
         at: Callable[[float], None] = lambda share: None,
         note: Callable[[str], None] = lambda words: None,
     ):
+        """Detect the encoding and open the file.
+
+        Args:
+            path: The file.
+            name: Name of the file for the user; its ending determines the compression.
+            at: Progress callback for the share of the file that was read, 0 to 1.
+            note: Callback for sentences about the file as a whole.
+
+        Raises:
+            StudioError: The file is not text, or cannot be decompressed.
+        """
         self.name, self.note = name, note
         self._path, self._at = path, at
         self._size = max(1, path.stat().st_size)
@@ -73,43 +89,51 @@ class LineSource:
 
     @property
     def unpacked_bytes(self) -> int:
+        """Return the number of bytes decompressed so far."""
         return self._unpacked.size
 
     def broken(self, text: str) -> str | None:
-        """Return what is wrong with a text that holds undecodable bytes, or None."""
+        """Return the trouble of a text with invalid bytes, or None."""
         return self.encoding.broken(text)
 
     def head(self, characters: int) -> str:
-        """Return the first characters of the file; what `read` and `lines` give next is not changed."""
+        """Return the first characters of the file without moving the position of `read` and `lines`."""
         _, text = self._open()
         with text:
             return text.read(characters)
 
     def read(self, characters: int) -> str:
         """Return the next characters; "" at the end."""
-        self._tell()
+        self._report_progress()
         return self._text.read(characters)
 
     def lines(self) -> Iterator[tuple[int, str | None]]:
-        """Yield numbered lines with their ends; None stands for one that is longer than ROW_LIMIT."""
+        """Yield (number, line with its end), with None in place of a line longer than ROW_LIMIT."""
         number = 0
         while line := self._text.readline(ROW_LIMIT):
             number += 1
             if number % 1000 == 0:
-                self._tell()
+                self._report_progress()
             if len(line) < ROW_LIMIT or line.endswith(("\n", "\r")):
                 yield number, line
                 continue
+            # Skip the rest of the line in pieces.
             while (rest := self._text.readline(ROW_LIMIT)) and not rest.endswith(("\n", "\r")):
                 pass
             yield number, None
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         self._at(min(1.0, self._unpacked.file.tell() / self._size))
 
 
 def head_lines(lines: Iterator[tuple[int, str | None]], most: int, characters: int) -> list[tuple[int, str | None]]:
-    """Take up to `most` lines to look at, fewer when they reach so many characters."""
+    """Return the next lines for a sample.
+
+    Args:
+        lines: Numbered lines.
+        most: Maximum number of lines.
+        characters: Number of characters after which no further line is taken.
+    """
     taken: list[tuple[int, str | None]] = []
     size = 0
     while len(taken) < most and size < characters and (item := next(lines, None)) is not None:

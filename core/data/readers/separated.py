@@ -1,7 +1,8 @@
-"""CSV and TSV: the first record names the columns; a record that does not fit is reported by its line and left out.
+"""Reader of CSV and TSV files with a header; a record that does not match the header is reported and left out.
 
-Files of Excel are read as Excel means them: a first line `sep=;` names the delimiter, a delimiter at the end of every
-row makes no column. Where nothing names the delimiter, the one under which the sample has the most even rows is taken.
+Two habits of Excel are supported: a first line `sep=;` names the delimiter, and a delimiter at the end of a row does
+not make a column. Otherwise the delimiter is detected: the one under which most rows of a sample have the width of the
+header.
 """
 
 import csv
@@ -17,23 +18,24 @@ from core.data.readers.lines import (
     ROW_LIMIT,
     TOO_LONG,
     LineSource,
-    Read,
+    SourceRow,
     head_lines,
 )
 from core.errors import StudioError
 
 _DELIMITERS = (",", ";", "\t", "|")
-_NO_DELIMITER = "\x1f"  # for a file of one column, whose text may hold any of the others
+# For a file of one column, whose text may contain all of the others.
+_NO_DELIMITER = "\x1f"
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 
 
-def read(source: LineSource) -> Iterator[Read]:
-    """Yield the records of a file under the names in its header.
+def read(source: LineSource) -> Iterator[SourceRow]:
+    """Yield the records of a file as objects with the names of its header.
 
     Raises:
-        StudioError: the header cannot be read, or names too many columns.
+        StudioError: The header cannot be read, or names too many columns.
     """
     csv.field_size_limit(ROW_LIMIT)
     feed = _Feed(source)
@@ -49,7 +51,7 @@ def read(source: LineSource) -> Iterator[Read]:
         except (csv.Error, _TooLong) as error:
             if header is None:
                 raise StudioError(f"{source.name!r} has no readable header in line 1 ({error}).") from error
-            yield _literal(source, feed, header, delimiter) or feed.give_back(str(error))
+            yield _read_quotes_as_text(source, feed, header, delimiter) or feed.reject_first(str(error))
             continue
         if not record:
             continue
@@ -62,20 +64,21 @@ def read(source: LineSource) -> Iterator[Read]:
         yield _row(source, feed, header, record)
 
 
-def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str], note: str = "") -> Read:
+def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str], note: str = "") -> SourceRow:
     line, raw = feed.first, "".join(feed.used).rstrip("\r\n")
     if trouble := source.broken(raw):
-        return Read(line, None, raw, trouble)
+        return SourceRow(line, None, raw, trouble)
+    # Delimiters at the end of the row.
     while len(record) > len(header) and not record[-1]:
-        record = record[:-1]  # a delimiter at the end of the row
+        record = record[:-1]
     if len(record) != len(header):
-        return Read(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
+        return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
     row = dict(zip(header, record, strict=True))
-    return Read(line, row, json.dumps(row, ensure_ascii=False), note)
+    return SourceRow(line, row, json.dumps(row, ensure_ascii=False), note)
 
 
-def _literal(source: LineSource, feed: "_Feed", header: list[str], delimiter: str) -> Read | None:
-    """Return a tab-separated line whose quotes do not match with its quotes as text; None where it does not fit."""
+def _read_quotes_as_text(source: LineSource, feed: "_Feed", header: list[str], delimiter: str) -> SourceRow | None:
+    """Return a tab-separated line with unmatched quotes, read with quotes as text; None if its width is wrong then."""
     if delimiter != "\t" or not feed.used or feed.used[0] == "":
         return None
     [record] = csv.reader([feed.used[0]], delimiter=delimiter, quoting=csv.QUOTE_NONE)
@@ -98,61 +101,62 @@ def _is_row(record: list[str], feed: "_Feed", delimiter: str, quoting: int) -> b
 
 
 def _header(record: list[str], source: LineSource) -> list[str]:
+    # Delimiters at the end of the header.
     while len(record) > 1 and not record[-1].strip():
-        record = record[:-1]  # a delimiter at the end of the header
+        record = record[:-1]
     if len(record) > MAX_COLUMNS or any(len(name) > MAX_NAME_CHARACTERS for name in record):
         raise StudioError(
             f"The header of {source.name!r} has {len(record):,} columns and names of up to "
             f"{max(map(len, record)):,} characters. Expected at most {MAX_COLUMNS:,} columns, named in at most "
             f"{MAX_NAME_CHARACTERS:,} characters."
         )
-    return _names(record)
+    return _unique_names(record)
 
 
-def _names(record: list[str]) -> list[str]:
-    """Return column names, each once: an empty one is named by its place, a second one of a name gets a number."""
+def _unique_names(record: list[str]) -> list[str]:
+    """Return unique column names: an empty one is named by its position, a repeated one gets a number."""
     names: dict[str, None] = {}
-    for place, cell in enumerate(record, 1):
-        name = plain = cell.strip().lstrip(MARK) or f"column_{place}"
-        again = 2
+    for position, cell in enumerate(record, 1):
+        name = plain = cell.strip().lstrip(MARK) or f"column_{position}"
+        suffix = 2
         while name in names:
-            name, again = f"{plain}_{again}", again + 1
+            name, suffix = f"{plain}_{suffix}", suffix + 1
         names[name] = None
     return list(names)
 
 
 def _dialect(feed: "_Feed", source: LineSource) -> tuple[str, int]:
-    """Return the delimiter, and whether quotes mean anything."""
+    """Return the delimiter and the csv constant for the treatment of quotes."""
     feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
     if feed.waiting and (found := _SEP_LINE.match((feed.waiting[0][1] or "").rstrip("\r\n").lstrip(f"{MARK} "))):
         feed.waiting.popleft()
-        source.note(f"the first line says that {found[1]!r} separates the columns")
+        source.note(f"the first line names {found[1]!r} as the delimiter")
         return found[1], csv.QUOTE_MINIMAL
     lines = [line for _, line in feed.waiting if line is not None]
     if ".tsv" in source.name.lower():
         return "\t", _quoting_of_tabs(lines)
-    delimiter = _likeliest(lines)
+    delimiter = _detect_delimiter(lines)
     if delimiter == "\t":
         return delimiter, _quoting_of_tabs(lines)
     return delimiter, csv.QUOTE_MINIMAL
 
 
-def _likeliest(lines: list[str]) -> str:
-    """Return the delimiter under which the most rows are as wide as the header; of several, the one of more columns."""
+def _detect_delimiter(lines: list[str]) -> str:
+    """Return the delimiter under which most rows have the width of the header; with ties, that of more columns."""
     best, best_score = _NO_DELIMITER, (0.0, 1)
     for delimiter in _DELIMITERS:
         widths = _widths(lines, delimiter)
         if not widths or widths[0] < 2:
             continue
         rows = widths[1:] or widths
-        even = sum(width == widths[0] for width in rows) / len(rows)
-        if (even, widths[0]) > best_score:
-            best, best_score = delimiter, (even, widths[0])
+        share = sum(width == widths[0] for width in rows) / len(rows)
+        if (share, widths[0]) > best_score:
+            best, best_score = delimiter, (share, widths[0])
     return best
 
 
 def _widths(lines: list[str], delimiter: str) -> list[int]:
-    """Return the columns of each record of the sample, trailing empty ones left out."""
+    """Return the number of columns of each record of the sample, without trailing empty ones."""
     widths = []
     try:
         for record in csv.reader(lines, delimiter=delimiter):
@@ -166,7 +170,8 @@ def _widths(lines: list[str], delimiter: str) -> list[int]:
 
 
 def _quoting_of_tabs(lines: list[str]) -> int:
-    """Return how quotes are read: in many tab-separated files a quote is just a quote."""
+    """Return the treatment of quotes in a tab-separated file; in many of them a quote is an ordinary character."""
+    # The last line of the sample may be cut in the middle of a quoted text.
     try:
         widths = {len(record) for record in csv.reader(lines[:-1] or lines, delimiter="\t", strict=True)}
     except csv.Error:
@@ -175,11 +180,19 @@ def _quoting_of_tabs(lines: list[str]) -> int:
 
 
 class _TooLong(Exception):
-    pass
+    """A record longer than ROW_LIMIT."""
 
 
 class _Feed:
-    """Lines for csv.reader, which can be given back: an open quote must not swallow the rest of the file."""
+    """Iterator of lines for csv.reader that can push lines back.
+
+    An unmatched quote would swallow the rest of the file. When csv.reader reports it, only the first line of the record
+    is rejected and the others are read again.
+
+    Attributes:
+        waiting: Numbered lines to read before those of the source.
+        used: Lines of the current record.
+    """
 
     def __init__(self, source: LineSource):
         self._lines = source.lines()
@@ -194,9 +207,11 @@ class _Feed:
 
     @property
     def first(self) -> int:
+        """Return the number of the first line of the current record."""
         return self._numbers[0]
 
     def fill(self, lines: int, characters: int) -> None:
+        """Read a sample of lines ahead."""
         self.waiting.extend(head_lines(self._lines, lines, characters))
 
     def __iter__(self) -> "_Feed":
@@ -212,12 +227,12 @@ class _Feed:
         return line
 
     def keep_first(self) -> None:
-        """Keep the record's first line and read the others again."""
+        """Reduce the current record to its first line and push the other lines back."""
         self.waiting.extendleft(reversed(list(zip(self._numbers[1:], self.used[1:], strict=True))))
         self.used, self._numbers = self.used[:1], self._numbers[:1]
 
-    def give_back(self, why: str) -> Read:
-        """Complain of the record's first line and read the others again."""
+    def reject_first(self, why: str) -> SourceRow:
+        """Return the first line of the current record as unreadable, and push the other lines back."""
         self.keep_first()
         reason = why if why == TOO_LONG else f"has quotes that do not match ({why})"
-        return Read(self._numbers[0], None, self.used[0].rstrip("\r\n")[:2000], reason)
+        return SourceRow(self._numbers[0], None, self.used[0].rstrip("\r\n")[:2000], reason)

@@ -1,9 +1,9 @@
 """Decompression of gzip and Zstandard files in bounded memory, time and size.
 
-Each byte of the file is looked at a constant number of times, and the unpacked size is bounded twice: by the ratio to
-the packed size, which ends a bomb after a few megabytes, and by the file size that
-`core.system.process_limits` allows the process.
-The first bytes decide whether a file is what its name promises: an archive inside the file is named, not read.
+Each byte of the file is read a constant number of times, and the decompressed size is bounded twice: by the ratio to
+the compressed size, which stops a decompression bomb early, and by the file size that `core.system.process_limits`
+allows the process. The first bytes show whether a file is what its name promises; an archive inside the file is
+reported, not read.
 """
 
 import gzip
@@ -18,11 +18,12 @@ from core.errors import StudioError
 from core.system.process_limits import size_limit
 
 COMPRESSED = (".gz", ".zst")
-# gzip reaches 1,032:1 on one repeated byte, Zstandard 32,768:1; text of people stays below 50:1.
+# gzip reaches 1,032:1 on a repeated byte, Zstandard 32,768:1; written text stays below 50:1.
 MAX_RATIO = 1000
-# A file may unfold to this size whatever its ratio: small files of repeated rows are harmless.
+# Up to this size any ratio is allowed: small files of repeated rows are harmless.
 RATIO_FREE_BYTES = 64 * 2**20
-MAX_WINDOW_BYTES = 2**31  # The most that `zstd --long=31` asks for.
+# Window of `zstd --long=31`, the largest that the command line tool can write.
+MAX_WINDOW_BYTES = 2**31
 _CHUNK = 2**20
 _SIGNATURES = {
     b"\x1f\x8b": "a gzip file",
@@ -37,15 +38,16 @@ _SIGNATURES = {
     b"%PDF-": "a PDF document",
 }
 _OWN = {".gz": "a gzip file", ".zst": "a Zstandard file"}
-_SKIPPABLE_FRAME = 0x184D2A50  # The low four bits are free (RFC 8878, section 3.1.2).
+# Magic number of a skippable frame; its low four bits are free (RFC 8878, section 3.1.2).
+_SKIPPABLE_FRAME = 0x184D2A50
 
 
 class Unpacked(io.RawIOBase):
-    """The bytes of a text file, decompressed where its name ends in .gz or .zst.
+    """Bytes of a text file, decompressed if its name ends in .gz or .zst.
 
     Attributes:
-        file: the file as it lies on disk.
-        size: bytes that were unpacked so far.
+        file: The file on disk.
+        size: Number of bytes decompressed so far.
     """
 
     def __init__(self, path: Path, name: str):
@@ -85,14 +87,21 @@ class Unpacked(io.RawIOBase):
             place = f"{self._name!r} holds" if self._packing else f"{self._name!r} is"
             advice = "Name it .parquet" if found == "a Parquet file" else "Unpack it, or name it by what it is,"
             raise StudioError(f"{place} {found}, not text. {advice} and open it again.")
+        # Text has no signature, so everything else passes here and is decoded as text.
 
     def _damaged(self, error: Exception) -> StudioError:
         return StudioError(f"{self._name!r} cannot be unpacked ({error}). Compress it again, or upload it as it is.")
 
     def readable(self) -> bool:
+        """Return True; io.BufferedReader asks for it."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read decompressed bytes into a buffer and return their number.
+
+        Raises:
+            StudioError: The file is damaged, decompresses to too many bytes, or contains an archive.
+        """
         try:
             data = self._source.read(len(buffer))
         except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
@@ -109,38 +118,44 @@ class Unpacked(io.RawIOBase):
     def _check_size(self) -> None:
         if self.size > max(RATIO_FREE_BYTES, MAX_RATIO * self._packed_size):
             raise StudioError(
-                f"{self._name!r} unfolds to more than {MAX_RATIO:,} times its size ({self._packed_size:,} bytes). "
-                "Upload it without compression if that is meant."
+                f"{self._name!r} decompresses to more than {MAX_RATIO:,} times its size ({self._packed_size:,} bytes). "
+                "If that is intended, upload it without compression."
             )
         check_total(self._name, self.size)
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
         super().close()
 
 
 def check_total(name: str, size: int) -> None:
-    """Raise StudioError when `size` bytes are more than this process may take from one file."""
+    """Raise StudioError if `size` bytes are more than this process may read from one file."""
     limit = size_limit()
     if limit is not None and size > limit:
         raise StudioError(
-            f"{name!r} unfolds to more than a file may: {limit:,} bytes (STUDIO_QUOTA_PARSE_DISK_GIB). Split it first."
+            f"{name!r} decompresses to more than {limit:,} bytes (STUDIO_QUOTA_PARSE_DISK_GIB). Split it first."
         )
 
 
 def buffered(raw: Unpacked) -> io.BufferedReader:
+    """Return a buffered reader, whose chunks bound the size of each decompression."""
     return io.BufferedReader(raw, _CHUNK)
 
 
 def _check_frames(file: BinaryIO, size: int) -> None:
-    """Walk over the headers of all frames and blocks (RFC 8878, section 3.1).
+    """Check that a Zstandard file is complete by its frame and block headers (RFC 8878, section 3.1).
 
-    The library's stream reader takes a file that was cut short for a whole one, so that its end is checked here.
-    One read per block, none of the content: linear in the number of blocks.
+    The library's stream reader accepts a truncated file as complete. One read per block and none of its content makes
+    this linear in the number of blocks.
+
+    Args:
+        file: The file.
+        size: Its size in bytes.
 
     Raises:
-        EOFError: the last frame is not complete.
-        zstandard.ZstdError: something else than a frame follows.
+        EOFError: The last frame is not complete.
+        zstandard.ZstdError: Something other than a frame follows.
     """
     at = 0
     while at < size:
@@ -161,7 +176,8 @@ def _check_frames(file: BinaryIO, size: int) -> None:
                 raise EOFError("the file ends early")
             word = int.from_bytes(block, "little")
             last, is_run = bool(word & 1), (word >> 1) & 3 == 1
-            at += 3 + (1 if is_run else word >> 3)  # A run-length block stores one byte.
+            # A run-length block stores a single byte, whatever its size.
+            at += 3 + (1 if is_run else word >> 3)
         at += 4 if has_checksum else 0
     if at > size:
         raise EOFError("the file ends early")

@@ -151,7 +151,7 @@ def test_cut_export_compare_and_a_recipe_run_again(ok, home, opened, tmp_path):
     said = ok("data", "cut", dataset, "ten", "--rows", 10, "--method", "first", "--held-out-share", 0)
     made = subset.find(home, "ten")
     assert (made.rows, made.recipe.method) == (10, "first")
-    assert made.in_words() in said
+    assert made.describe() in said
     assert made.sha256 in said
     path = Path(ok("data", "export", "ten", "--format", "messages", "--files", "jsonl", "--files", "csv").strip())
     with zipfile.ZipFile(path) as archive:
@@ -189,10 +189,10 @@ MISTAKES = {
     "a file that is not text": (["open", "{tmp}/noise.jsonl"], "Nothing in 'noise.jsonl' can be read"),
     "a damaged Parquet file": (["open", "{tmp}/noise.parquet"], "not a readable Parquet"),
     "a file without text": (["open", "{tmp}/strange.jsonl"], "No text in 'strange.jsonl' (columns: column)"),
-    "a file of an unknown kind": (["open", "{tmp}/x.xlsx"], "'x.xlsx' is no file that can be opened here"),
+    "a file of an unknown kind": (["open", "{tmp}/x.xlsx"], "'x.xlsx' cannot be opened: its ending is unknown"),
     "an empty file": (["open", "{tmp}/empty.jsonl"], "empty"),
     "a file that is not there": (["open", "{tmp}/none.jsonl"], "There is no file"),
-    "a folder": (["open", "{tmp}/folder.jsonl"], "no folder that datasets saved"),
+    "a folder": (["open", "{tmp}/folder.jsonl"], "was not saved by datasets"),
     "a part that the format lacks": (["read", "{keeper}", "--format", "text", "--columns", "x=text"], "no part 'x'"),
     "a column that is not there": (["read", "{keeper}", "--format", "text", "--extra", "x=context"], "no column 'x'"),
     "a use that there is none of": (["read", "{keeper}", "--format", "text", "--extra", "text=prompt"], "'context'"),
@@ -216,7 +216,7 @@ MISTAKES = {
     "rows below 0": (["cut", "{keeper}", "x", "--rows", "-1"], "given: '-1'"),
     "a name that is taken": (["cut", "{keeper}", "keeper", "--rows", "3"], "exists already"),
     "an unknown method": (["cut", "{keeper}", "x", "--method", "last"], "'first', 'random'"),
-    "a recipe that is none": (["cut", "{keeper}", "x", "--recipe-file", "{tmp}/strange.jsonl"], "is no recipe"),
+    "a recipe that is none": (["cut", "{keeper}", "x", "--recipe-file", "{tmp}/strange.jsonl"], "is not a recipe"),
     "an export of an unknown subset": (["export", "nope"], "no subset 'nope'"),
     "an export of a path": (["export", "../keeper"], "'../keeper' cannot be used"),
     "an unknown export format": (["export", "keeper", "--format", "zip"], "'llama2', 'guanaco', 'messages'"),

@@ -10,14 +10,14 @@ from tests.helpers.datasets import talk, talks
 
 @limits(max_examples=10)
 @given(left=st.sets(st.integers(0, 19), min_size=1), right=st.sets(st.integers(0, 19), min_size=1))
-def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
+def test_compare_any_two_subsets_counts_common_conversations(tmp_path_factory, left, right):
     from core.settings import Settings
 
     folder = tmp_path_factory.mktemp("compare")
     home = Settings(home=folder / "home").prepare()
     data = talks(home, folder, [talk(f"q{i}", "a" * (i + 1)) for i in range(20)])
     for name, picked in (("l", left), ("r", right)):
-        subset.cut(home, name, Recipe(dataset=data.id, method="picked", picked=sorted(picked), held_out_share=0))
+        subset.create(home, name, Recipe(dataset=data.id, method="picked", picked=sorted(picked), held_out_share=0))
     found = compare(home, "l", "r")
     assert (found.left_size, found.right_size, found.common, found.crossed) == (
         len(left),
@@ -28,9 +28,9 @@ def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
     assert (sum(found.left), sum(found.right)) == (len(left), len(right))
 
 
-def test_a_row_trained_on_here_and_held_out_there_is_told(settings, tmp_path):
+def test_compare_row_trained_in_one_and_held_out_in_other_counts_as_crossed(settings, tmp_path):
     data = talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(20)])
-    subset.cut(settings, "all", Recipe(dataset=data.id, held_out_share=0))
-    subset.cut(settings, "split", Recipe(dataset=data.id, held_out_share=0.5))
+    subset.create(settings, "all", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(settings, "split", Recipe(dataset=data.id, held_out_share=0.5))
     found = compare(settings, "all", "split")
     assert (found.common, found.crossed) == (20, 10)

@@ -27,12 +27,12 @@ NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "nul \x00 here", "tab\t
          "\u2028line", "### Human", "<s"]  # fmt: skip
 
 
-def cut(settings, data, name: str = "s", **recipe):
-    return subset.cut(settings, name, Recipe(dataset=data.id, held_out_share=0, **recipe))
+def create_subset(settings, data, name: str = "s", **recipe):
+    return subset.create(settings, name, Recipe(dataset=data.id, held_out_share=0, **recipe))
 
 
 def reopened(settings, zipped: str, kind: str, folder, form: str | None = None) -> list:
-    """The conversations of a file in an export, read by the studio again: as it finds, or as it is told."""
+    """Return the conversations of a file in an export, opened again under the detected or a given format."""
     with zipfile.ZipFile(zipped) as archive:
         archive.extractall(folder)
     if kind == "dataset":
@@ -41,7 +41,7 @@ def reopened(settings, zipped: str, kind: str, folder, form: str | None = None) 
         data = sources.open_file(settings, folder / f"train.{kind}")
     assert data.unreadable == 0
     reading = Reading(format=form) if form else data.detected
-    return [messages for _, _, messages in Rows(settings, data.id, reading).usable()]
+    return [messages for _, _, messages in Rows(settings, data.id, reading).usable_rows()]
 
 
 def written(settings, name: str, missing: dict[str, list[int]]) -> list:
@@ -51,13 +51,13 @@ def written(settings, name: str, missing: dict[str, list[int]]) -> list:
 
 @pytest.mark.parametrize("kind", FILE_KINDS)
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
-def test_nasty_rows_come_back_equal_in_every_format_and_kind_of_file(settings, tmp_path, form, kind):
+def test_export_of_difficult_rows_reads_back_equal_in_every_format_and_kind(settings, tmp_path, form, kind):
     if form == "text":
         data = opened(settings, tmp_path, [{"text": text} for text in NASTY])
     else:
         texts = [*NASTY, LONG] if form == "messages" else NASTY
         data = talks(settings, tmp_path, [talk(f"{i} {text}", f"{text} {i}") for i, text in enumerate(texts)])
-    cut(settings, data)
+    create_subset(settings, data)
     done = export.export(settings, "s", form, [kind])
     assert done.rows >= len(NASTY) - 3
     assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
@@ -67,22 +67,23 @@ def test_nasty_rows_come_back_equal_in_every_format_and_kind_of_file(settings, t
                                   "guanaco-llama2-1k-train.parquet", "openassistant_best_replies_eval.jsonl",
                                   "sentiment_imdb_1000.tsv"])  # fmt: skip
 @pytest.mark.parametrize("form", [form for form in EXPORT_FORMATS if form != "text"])
-def test_real_rows_come_back_equal_in_every_format(settings, shared_data, tmp_path, file, form):
-    """Every kind of file once, by turns: the kinds with every format are tested above."""
+def test_export_of_real_rows_reads_back_equal_in_every_format(settings, shared_data, tmp_path, file, form):
+    """Write every kind of file once, in turn; all kinds with every format are tested above."""
     data = sources.open_file(settings, shared_data / file)
-    cut(settings, data)
+    create_subset(settings, data)
     kind = FILE_KINDS[EXPORT_FORMATS.index(form) % len(FILE_KINDS)]
     done = export.export(settings, "s", form, [kind])
     assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
     assert (
-        done.rows + sum(map(len, done.not_written.values())) == parse_rows.derive(settings, data, data.detected).usable
+        done.rows + sum(map(len, done.not_written.values()))
+        == parse_rows.parse_dataset(settings, data, data.detected).usable
     )
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip)
 conversations = st.lists(
     st.tuples(st.none() | texts, st.lists(st.tuples(texts, texts), min_size=1, max_size=2)).map(
-        lambda said: talk(*(text for pair in said[1] for text in pair), system=said[0])
+        lambda parts: talk(*(text for pair in parts[1] for text in pair), system=parts[0])
     ),
     min_size=1,
     max_size=4,
@@ -91,16 +92,16 @@ conversations = st.lists(
 
 @limits(max_examples=30)
 @given(
-    said=conversations,
+    messages_list=conversations,
     form=st.sampled_from([form for form in EXPORT_FORMATS if form != "text"]),
     kind=st.sampled_from([kind for kind in FILE_KINDS if kind != "dataset"]),
 )
-def test_any_conversations_come_back_equal(tmp_path_factory, said, form, kind):
+def test_export_of_any_conversations_reads_back_equal(tmp_path_factory, messages_list, form, kind):
     from core.settings import Settings
 
     folder = tmp_path_factory.mktemp("e")
     home = Settings(home=folder / "home").prepare()
-    cut(home, talks(home, folder, said))
+    create_subset(home, talks(home, folder, messages_list))
     try:
         done = export.export(home, "s", form, [kind])
     except StudioError as error:
@@ -114,7 +115,7 @@ def keeper(settings):
     return subset.ensure_bundled(settings).name
 
 
-def test_the_zip_holds_both_splits_the_card_and_the_recipe_and_is_the_same_each_time(settings, keeper, tmp_path):
+def test_export_twice_gives_identical_zip_with_splits_card_and_recipe(settings, keeper, tmp_path):
     done = export.export(settings, keeper, "messages", ["jsonl", "parquet"])
     first = Path(done.path).read_bytes()
     assert Path(export.export(settings, keeper, "messages", ["jsonl", "parquet"]).path).read_bytes() == first
@@ -128,8 +129,8 @@ def test_the_zip_holds_both_splits_the_card_and_the_recipe_and_is_the_same_each_
     assert subset.read_recipe(tmp_path / "recipe.json", "recipe.json") == subset.find(settings, keeper).recipe
 
 
-def test_datasets_itself_loads_what_is_exported_by_its_card(settings, keeper, tmp_path):
-    """`load_dataset` on the folder reads the card's front matter, as the Hub does."""
+def test_export_is_loaded_by_datasets_through_its_card(settings, keeper, tmp_path):
+    """Load the folder with `load_dataset`, which reads the front matter of the card like the Hub."""
     done = export.export(settings, keeper, "messages", ["parquet", "dataset"])
     with zipfile.ZipFile(done.path) as archive:
         archive.extractall(tmp_path / "out")
@@ -140,7 +141,7 @@ def test_datasets_itself_loads_what_is_exported_by_its_card(settings, keeper, tm
         assert found[name]["messages"] == saved[name]["messages"] == [messages for _, messages in rows[split]]
 
 
-def test_the_card_is_one_the_hub_accepts(settings, keeper, tmp_path):
+def test_data_card_is_accepted_by_the_hub_parser(settings, keeper, tmp_path):
     done = export.export(settings, keeper, "llama2", ["csv"])
     with zipfile.ZipFile(done.path) as archive:
         text = archive.read("README.md").decode()
@@ -156,22 +157,22 @@ def test_the_card_is_one_the_hub_accepts(settings, keeper, tmp_path):
     assert last
 
 
-def test_names_from_outside_make_no_markup_in_the_card(settings, tmp_path):
+def test_data_card_escapes_markup_in_names(settings, tmp_path):
     data = opened(settings, tmp_path, [{"messages": talk("a", "b")}], "<img src=x>|`.jsonl")
-    cut(settings, data)
+    create_subset(settings, data)
     with zipfile.ZipFile(export.export(settings, "s", "messages", ["json"]).path) as archive:
         body = archive.read("README.md").decode().split("---", 2)[2]
     assert "<img" not in body
     assert r"&lt;img src=x>\|\`.jsonl" in body
 
 
-def test_rows_a_format_cannot_say_are_left_out_counted_and_listed(settings, tmp_path):
+def test_export_leaves_out_and_lists_unwritable_rows(settings, tmp_path):
     data = talks(settings, tmp_path, [talk("a", "b"), talk("c [/INST]", "d"), talk("e", "f", "g")])
-    cut(settings, data)
+    create_subset(settings, data)
     done = export.export(settings, "s", "llama2", ["jsonl"])
     [reason] = done.not_written
     assert done.not_written[reason] == [1]
-    assert done.in_words() == f"2 rows written, 1 left out (1: {reason})"
+    assert done.describe() == f"2 rows written, 1 left out (1: {reason})"
     with zipfile.ZipFile(done.path) as archive:
         assert json.loads(archive.read("recipe.json"))["not_written"] == {reason: [1]}
         assert f"- 1: {plain(reason)}" in archive.read("README.md").decode()
@@ -183,17 +184,17 @@ def test_rows_a_format_cannot_say_are_left_out_counted_and_listed(settings, tmp_
     [
         ("nope", ["jsonl"], "no export format 'nope'. Expected one of llama2"),
         ("llama2", ["xlsx"], "no kind of file 'xlsx'"),
-        ("llama2", [], "No kind of file was chosen"),
+        ("llama2", [], "No kind of file is chosen"),
         ("text", ["jsonl"], "No row of 'keeper' can be written"),
     ],
 )
-def test_what_cannot_be_exported_is_a_sentence_and_leaves_nothing(settings, keeper, form, kinds, why):
+def test_export_of_invalid_request_raises_and_leaves_no_file(settings, keeper, form, kinds, why):
     with pytest.raises(StudioError, match=why):
         export.export(settings, keeper, form, kinds)
     assert list(settings.exports_dir.iterdir()) == []
 
 
-def test_parquet_rows_that_differ_in_type_past_the_first_batch_are_whole(tmp_path, monkeypatch):
+def test_write_parquet_of_batches_with_different_types_keeps_all_values(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "_BATCH_ROWS", 2)
     plain = {"messages": [{"role": "user", "content": "a"}], "history": [], "score": None}
     marked = {"messages": [{"role": "assistant", "content": "b", "weight": 0}], "history": [["q", "a"]], "score": 0.5}

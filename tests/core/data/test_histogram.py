@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from core.data.histogram import BARS, compact, histogram
+from core.data.histogram import BARS, format_number, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
 from tests.helpers.datasets import opened, talk
@@ -19,7 +19,7 @@ def rows(settings, tmp_path):
 
 
 @pytest.mark.parametrize("column", ["n", "x", "kind", "id", "answer", "prompt", "turns", "split", "row"])
-def test_a_click_on_a_bar_gives_the_rows_it_counts_and_all_bars_together_all_rows(rows, column):
+def test_histogram_bar_filter_selects_the_rows_it_counts(rows, column):
     found = histogram(rows, column)
     assert found.bars
     assert len(found.bars) <= BARS
@@ -28,8 +28,8 @@ def test_a_click_on_a_bar_gives_the_rows_it_counts_and_all_bars_together_all_row
     assert sum(bar.count for bar in found.bars) + found.empty == 100
 
 
-def test_numbers_are_shown_without_exponents():
-    assert [compact(number) for number in (0.12345, 7, 10_120.4, -12_000_000)] == [
+def test_format_number_writes_no_exponents():
+    assert [format_number(number) for number in (0.12345, 7, 10_120.4, -12_000_000)] == [
         "0.1235",
         "7",
         "10,120",
@@ -37,27 +37,27 @@ def test_numbers_are_shown_without_exponents():
     ]
 
 
-def test_few_repeated_values_are_bars_of_their_own_the_most_frequent_first(rows):
+def test_histogram_of_few_values_has_one_bar_per_value(rows):
     found = histogram(rows, "kind")
     assert (found.kind, found.empty) == ("values", 10)
     assert [bar.count for bar in found.bars] == sorted((bar.count for bar in found.bars), reverse=True)
     assert histogram(rows, "id").kind == "lengths"
 
 
-def test_other_filters_count_and_the_columns_own_does_not(rows):
+def test_histogram_ignores_only_the_filter_on_its_own_column(rows):
     mine, other = Filter(column="n", low=1, high=11), Filter(column="kind", values=["a"])
     both = histogram(rows, "n", View(filters=[mine, other]))
     assert sum(bar.count for bar in both.bars) == rows.count(View(filters=[other]))
 
 
-def test_no_row_has_no_bars(rows):
+def test_histogram_without_rows_has_no_bars(rows):
     found = histogram(rows, "n", View(search="nowhere to be found"))
     assert (found.bars, found.empty) == ([], 0)
 
 
 @limits(max_examples=25)
 @given(st.lists(st.floats(-1e12, 1e12) | st.integers(-(10**6), 10**6) | st.none(), min_size=1, max_size=40))
-def test_any_numbers_fall_into_exactly_one_bar(tmp_path_factory, values):
+def test_histogram_counts_every_number_in_exactly_one_bar(tmp_path_factory, values):
     from core.settings import Settings
 
     folder = tmp_path_factory.mktemp("h")

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.data import ingest, sources, table
-from core.data.readers import Read
+from core.data.readers import SourceRow
 from core.data.table import Source
 from core.errors import StudioError
 from tests.helpers.datasets import lines, opened
@@ -20,7 +20,7 @@ def rows_of(settings, data) -> list[dict]:
     return pq.read_table(table.folder(settings, data.id) / "rows.parquet").to_pylist()
 
 
-def test_rows_columns_and_kinds_are_what_stands_in_the_file(settings, tmp_path):
+def test_ingest_stores_rows_columns_and_kinds_of_the_file(settings, tmp_path):
     rows = [TEXT | {"n": i, "share": i / 4, "flag": i % 2 == 0, "tags": ["a"], "note": None} for i in range(4)]
     data = opened(settings, tmp_path, rows)
     assert (data.rows, data.unreadable, data.complaints, data.nested) == (4, 0, [], ["tags"])
@@ -33,7 +33,7 @@ def test_rows_columns_and_kinds_are_what_stands_in_the_file(settings, tmp_path):
     assert [row["line"] for row in stored] == [1, 2, 3, 4]
 
 
-def test_trouble_is_told_by_line_and_the_rest_is_there(settings, tmp_path):
+def test_ingest_reports_trouble_by_line_and_keeps_other_rows(settings, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(lines([TEXT]) + "oops\n" + lines([TEXT | {"n": 1}, TEXT | {"n": "many"}, TEXT | {"n": 2}]))
     data = sources.open_file(settings, path)
@@ -46,7 +46,7 @@ def test_trouble_is_told_by_line_and_the_rest_is_there(settings, tmp_path):
     assert [row["c.n"] for row in rows_of(settings, data)] == [None, None, "1", "many", "2"]
 
 
-def test_columns_of_numbers_in_a_csv_are_numbers_and_codes_are_text(settings, tmp_path):
+def test_ingest_of_csv_types_numbers_but_keeps_codes_as_text(settings, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,count,share,code,word\nhello there,1,0.5,007,a\nand more,,1,010,2\n")
     data = sources.open_file(settings, path)
@@ -56,7 +56,7 @@ def test_columns_of_numbers_in_a_csv_are_numbers_and_codes_are_text(settings, tm
     assert [row["c.count"] for row in rows_of(settings, data)] == [1, None]
 
 
-def test_numbers_beyond_64_bits_and_lone_surrogates_are_kept_as_far_as_they_can_be(settings, tmp_path):
+def test_ingest_stores_huge_numbers_and_lone_surrogates_approximately(settings, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a\\ud800b", "n": 36893488147419103232}\n{"text": "c", "n": 1}\n')
     data = sources.open_file(settings, path)
@@ -64,13 +64,13 @@ def test_numbers_beyond_64_bits_and_lone_surrogates_are_kept_as_far_as_they_can_
     assert [row["c.n"] for row in rows_of(settings, data)] == [2.0**65, 1.0]
 
 
-def test_a_data_set_opened_before_is_found_again(settings, tmp_path, monkeypatch):
+def test_ingest_of_known_content_returns_existing_dataset(settings, tmp_path, monkeypatch):
     data = opened(settings, tmp_path, [TEXT])
     monkeypatch.setattr(ingest, "_ingest", None)  # nothing is read a second time
     assert sources.open_file(settings, tmp_path / "rows.jsonl") == data
 
 
-def test_a_file_of_many_row_groups_is_one_table(settings, tmp_path, monkeypatch):
+def test_ingest_joins_many_row_groups(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(ingest, "GROUP_ROWS", 7)
     data = opened(settings, tmp_path, [TEXT | {"n": i} | ({"late": "x"} if i == 20 else {}) for i in range(30)])
     stored = rows_of(settings, data)
@@ -87,7 +87,7 @@ def test_a_file_of_many_row_groups_is_one_table(settings, tmp_path, monkeypatch)
         ("\n\n", "it holds no rows"),
     ],
 )
-def test_what_holds_no_text_is_refused_and_leaves_nothing(settings, tmp_path, text, why):
+def test_ingest_without_text_raises_and_leaves_no_folder(settings, tmp_path, text, why):
     path = tmp_path / "rows.jsonl"
     path.write_text(text)
     with pytest.raises(StudioError, match=why):
@@ -95,9 +95,9 @@ def test_what_holds_no_text_is_refused_and_leaves_nothing(settings, tmp_path, te
     assert [p.name for p in settings.datasets_dir.iterdir() if p.is_dir()] == []
 
 
-def test_columns_past_the_limit_are_in_the_raw_row_only(settings, tmp_path):
+def test_ingest_keeps_columns_past_the_limit_in_raw_only(settings, tmp_path):
     data = opened(settings, tmp_path, [TEXT | {f"c{i}": i for i in range(400)}])
-    assert len(data.columns) == ingest.MOST_COLUMNS
+    assert len(data.columns) == ingest.MAX_COLUMNS
     assert len(json.loads(rows_of(settings, data)[0]["raw"])) == 402
 
 
@@ -106,7 +106,7 @@ import itertools, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from core.data import ingest
-from core.data.readers import Read
+from core.data.readers import SourceRow
 from core.data.table import Source
 from core.settings import Settings
 
@@ -114,13 +114,13 @@ def rows():
     for i in itertools.count():
         if i == 25_000:
             print("half way", flush=True)
-        yield "train", Read(i, {"text": "### Human: a### Assistant: b"}, "{}")
+        yield "train", SourceRow(i, {"text": "### Human: a### Assistant: b"}, "{}")
 
 ingest.ingest(Settings(home=Path(sys.argv[1])).prepare(), Source(kind="upload", name="a", key="k" * 64), rows())
 """
 
 
-def test_killed_half_way_it_leaves_no_data_set_and_the_next_one_clears_up(settings):
+def test_ingest_killed_leaves_no_dataset_and_next_one_cleans_up(settings):
     root = str(Path(__file__).resolve().parents[3])
     command = [sys.executable, "-c", KILLED, str(settings.home), root]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
@@ -128,7 +128,7 @@ def test_killed_half_way_it_leaves_no_data_set_and_the_next_one_clears_up(settin
         child.send_signal(signal.SIGKILL)
     assert table.opened_datasets(settings) == []
     assert list(settings.datasets_dir.glob(".ingest-*"))
-    rows = [("train", Read(1, {"text": "### Human: a### Assistant: b"}, "{}"))]
+    rows = [("train", SourceRow(1, {"text": "### Human: a### Assistant: b"}, "{}"))]
     made = ingest.ingest(settings, Source(kind="upload", name="a", key="k" * 64), rows)
     assert table.opened_datasets(settings) == [made]
     assert not list(settings.datasets_dir.glob(".ingest-*"))

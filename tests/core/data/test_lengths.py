@@ -4,37 +4,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import ingest, lengths, parse_rows, table
-from core.data.lengths import Tokens, padding_share
+from core.data.lengths import TokenizerSpec, padding_share
 from core.data.rows import Rows
 from core.data.tokens import Renderer
 from core.models import embedded
 from tests.helpers.datasets import talk, talks
 
-TOKENS = Tokens(embedded.NAME)
+TOKENS = TokenizerSpec(embedded.NAME)
 
 
 @pytest.fixture
 def data(studio, tmp_path):
-    said = [talk("What?", "word " * i) for i in range(1, 30)]
+    conversations = [talk("What?", "word " * i) for i in range(1, 30)]
     bad = [[{"role": "user", "content": "?"}], talk("a <|im_end|> b", "c")]
-    return talks(studio, tmp_path, [*said, *bad])
+    return talks(studio, tmp_path, [*conversations, *bad])
 
 
-def test_counts_are_the_renderers(studio, data, tokenizer):
-    path = lengths.count(studio, data, data.detected, TOKENS)
+def test_count_tokens_equals_lengths_of_the_renderer(studio, data, tokenizer):
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS)
     rows = Rows(studio, data.id, lengths=path)
     found = {r: (n, a) for r, n, a in rows.query("row, tokens, answer_tokens", {"lengths"}).fetchall()}
     renderer = Renderer(tokenizer)
-    for row, _, messages in rows.usable():
+    for row, _, messages in rows.usable_rows():
         if row < 29:
             rendered = renderer.render(messages)
-            assert found[row] == (rendered.length, rendered.learns)
+            assert found[row] == (rendered.length, rendered.loss_tokens)
     assert found[29] == found[30] == (None, None)
 
 
-def test_what_they_mean_for_training_adds_up(studio, data):
-    path = lengths.count(studio, data, data.detected, TOKENS)
-    found = lengths.summary(path, max_length=50, batch=4)
+def test_summarize_gives_consistent_statistics(studio, data):
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS)
+    found = lengths.summarize(path, max_length=50, batch=4)
     counted = np.array([n for (n,) in Rows(studio, data.id, lengths=path).query(
         "tokens", {"lengths"}, after="WHERE tokens IS NOT NULL").fetchall()])  # fmt: skip
     assert (found.rows, found.refused) == (29, 1)
@@ -42,31 +42,31 @@ def test_what_they_mean_for_training_adds_up(studio, data):
     assert found.truncated == (counted > 50).sum() > 0
     assert found.lost_tokens == np.maximum(counted - 50, 0).sum()
     assert sum(found.counts) == 29
-    assert lengths.summary(path, 50, 4, chosen=[0, 1]).rows == 2
-    assert lengths.summary(path, 50, 4, chosen=[29]).rows == 0
+    assert lengths.summarize(path, 50, 4, chosen=[0, 1]).rows == 2
+    assert lengths.summarize(path, 50, 4, chosen=[29]).rows == 0
 
 
-def test_counted_once_and_told_where_before_and_after(studio, data, monkeypatch):
+def test_count_tokens_twice_counts_once(studio, data, monkeypatch):
     before = lengths.path_of(studio, data, data.detected, TOKENS)
     assert not before.exists()
-    path = lengths.count(studio, data, data.detected, TOKENS)
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS)
     assert path == before
-    monkeypatch.setattr(lengths, "map_groups", None)
-    assert lengths.count(studio, data, data.detected, TOKENS) == path
-    assert lengths.path_of(studio, data, data.detected, Tokens(embedded.NAME, "llama2")) != path
+    monkeypatch.setattr(lengths, "map_row_groups", None)
+    assert lengths.count_tokens(studio, data, data.detected, TOKENS) == path
+    assert lengths.path_of(studio, data, data.detected, TokenizerSpec(embedded.NAME, "llama2")) != path
 
 
-def test_a_tokenizer_that_is_not_here_has_no_counts(studio, data):
-    assert lengths.path_of(studio, data, data.detected, Tokens("meta-llama/Llama-2-7b-hf")) is None
+def test_path_of_counts_without_local_tokenizer_is_none(studio, data):
+    assert lengths.path_of(studio, data, data.detected, TokenizerSpec("meta-llama/Llama-2-7b-hf")) is None
 
 
-def test_all_cores_count_what_one_counts(studio, tmp_path, monkeypatch):
+def test_count_tokens_in_parallel_equals_single_process(studio, tmp_path, monkeypatch):
     for module in (ingest, parse_rows):
         monkeypatch.setattr(module, "GROUP_ROWS", 10)
-    said = [talk("What?", "word " * i) for i in range(1, 45)]
+    conversations = [talk("What?", "word " * i) for i in range(1, 45)]
     shares: list[float] = []
-    data = talks(studio, tmp_path, said)
-    path = lengths.count(studio, data, data.detected, TOKENS, shares.append)
+    data = talks(studio, tmp_path, conversations)
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     found = Rows(studio, data.id, lengths=path).query("row, tokens", {"lengths"}, after="ORDER BY row").fetchall()
@@ -76,8 +76,8 @@ def test_all_cores_count_what_one_counts(studio, tmp_path, monkeypatch):
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(1, 16))
-def test_padding_is_what_drawing_batches_at_random_gives(sizes, batch):
-    """Against the mean over many drawn batches."""
-    drawn = np.random.default_rng(0).choice(sizes, size=(4000, batch))
-    measured = 1 - drawn.sum() / (drawn.max(axis=1).sum() * batch)
-    assert padding_share(np.array(sizes), batch) == pytest.approx(measured, abs=0.04)
+def test_padding_share_equals_mean_over_random_batches(sizes, batch):
+    """Compare with the mean over 4,000 random batches."""
+    batches = np.random.default_rng(0).choice(sizes, size=(4000, batch))
+    expected = 1 - batches.sum() / (batches.max(axis=1).sum() * batch)
+    assert padding_share(np.array(sizes), batch) == pytest.approx(expected, abs=0.04)

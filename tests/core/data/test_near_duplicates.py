@@ -15,7 +15,7 @@ def prose(seed: int, words: int = 120) -> str:
     return " ".join(random.Random(seed).choices(WORDS, k=words))
 
 
-def alike(settings, tmp_path, conversations) -> dict[int, int]:
+def find_near_duplicates(settings, tmp_path, conversations) -> dict[int, int]:
     data = talks(settings, tmp_path, conversations)
     path = near_duplicates.find(settings, data, data.detected)
     pairs = Rows(settings, data.id, near=path).query(
@@ -24,45 +24,47 @@ def alike(settings, tmp_path, conversations) -> dict[int, int]:
     return dict(pairs.fetchall())
 
 
-def test_almost_the_same_is_found_and_half_the_same_is_not(settings, tmp_path):
-    said = []
+def test_near_duplicates_of_mostly_equal_rows_are_found(settings, tmp_path):
+    conversations = []
     for seed in range(40):
         words = prose(seed).split()
         touched = words.copy()
         touched[60] = "other"  # 3 of 119 runs differ: a similarity of 0.95
         half = words[:60] + prose(seed + 1000, 60).split()
-        said += [talk("?", " ".join(words)), talk("?", " ".join(touched).upper()), talk("?", " ".join(half))]
-    found = alike(settings, tmp_path, said)
+        conversations += [talk("?", " ".join(words)), talk("?", " ".join(touched).upper()), talk("?", " ".join(half))]
+    found = find_near_duplicates(settings, tmp_path, conversations)
     assert sum(found.get(3 * i + 1) == 3 * i for i in range(40)) >= 38
     assert not any(3 * i + 2 in found for i in range(40))
 
 
-def test_a_chain_names_an_earlier_row_and_unusable_rows_take_no_part(settings, tmp_path):
+def test_near_duplicates_name_an_earlier_row_and_skip_unusable_rows(settings, tmp_path):
     text = prose(1)
-    found = alike(settings, tmp_path, [talk(text, " "), talk(text, text), talk(text, text), talk(text, text + " end")])
+    found = find_near_duplicates(
+        settings, tmp_path, [talk(text, " "), talk(text, text), talk(text, text), talk(text, text + " end")]
+    )
     assert found == {2: 1, 3: 1}
 
 
-def test_scripts_without_spaces_are_compared_by_characters():
-    assert near_duplicates.runs_of(
+def test_shingles_of_scripts_without_spaces_are_characters():
+    assert near_duplicates.shingles(
         "今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう"
-    ) != near_duplicates.runs_of("今日は")
-    assert len(near_duplicates.runs_of("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう")) > 20
-    assert near_duplicates.runs_of("A b, C d") == ["a b c", "b c d"]
+    ) != near_duplicates.shingles("今日は")
+    assert len(near_duplicates.shingles("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう")) > 20
+    assert near_duplicates.shingles("A b, C d") == ["a b c", "b c d"]
 
 
 @given(st.text())
-def test_any_text_has_runs_and_case_makes_no_difference(text):
-    runs = near_duplicates.runs_of(text)
+def test_shingles_of_any_text_ignore_case(text):
+    runs = near_duplicates.shingles(text)
     assert runs
     if text.isascii():
-        assert near_duplicates.runs_of(text.upper()) == runs
+        assert near_duplicates.shingles(text.upper()) == runs
 
 
-def test_found_once(settings, tmp_path, monkeypatch):
+def test_near_duplicates_are_computed_once(settings, tmp_path, monkeypatch):
     data = talks(settings, tmp_path, [talk("a", "b")])
     path = near_duplicates.find(settings, data, data.detected)
-    monkeypatch.setattr(near_duplicates, "map_groups", None)
+    monkeypatch.setattr(near_duplicates, "map_row_groups", None)
     assert (
         near_duplicates.find(settings, data, data.detected)
         == path
@@ -70,7 +72,7 @@ def test_found_once(settings, tmp_path, monkeypatch):
     )
 
 
-def test_a_real_set_has_few_near_duplicates(settings, shared_data):
+def test_near_duplicates_of_real_dataset_are_few(settings, shared_data):
     from core.data import sources
 
     data = sources.open_file(settings, shared_data / "openassistant_best_replies_eval.jsonl")

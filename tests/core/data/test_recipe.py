@@ -10,11 +10,11 @@ from core.data.view import Filter, View
     ("recipe", "words"),
     [
         ({}, "all usable rows"),
-        ({"rows": 1000, "seed": 7}, "1,000 rows, drawn with seed 7"),
+        ({"rows": 1000, "seed": 7}, "1,000 rows, sampled with seed 7"),
         ({"rows": 5, "method": "first"}, "5 rows in order"),
         (
             {"rows": 5, "method": "stratified", "stratify_by": "kind"},
-            "5 rows in proportion to kind, drawn with seed 0",
+            "5 rows in proportion to kind, sampled with seed 0",
         ),
         ({"rows": 5, "method": "longest"}, "the longest 5 rows, counted in characters"),
         ({"rows": 5, "method": "shortest", "model": "m"}, "the shortest 5 rows, counted in tokens of m"),
@@ -27,8 +27,8 @@ from core.data.view import Filter, View
         ({"reading": Reading(format="text")}, "all usable rows, read as plain text"),
     ],
 )
-def test_a_recipe_is_said_in_words(recipe, words):
-    assert Recipe(dataset="d", **recipe).in_words() == words
+def test_recipe_describe_names_every_choice(recipe, words):
+    assert Recipe(dataset="d", **recipe).describe() == words
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_a_recipe_is_said_in_words(recipe, words):
     [
         ({"method": "stratified"}, "needs a column"),
         ({"method": "picked"}, "no rows are picked"),
-        ({"sql": "SELECT 1", "view": View(search="x")}, "not by both"),
+        ({"sql": "SELECT 1", "view": View(search="x")}, "exclude each other"),
         ({"rows": -1}, "rows"),
         ({"held_out_share": 0.9}, "held_out_share"),
         ({"seed": 2**32}, "seed"),
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_what_makes_no_sense_is_refused(recipe, why):
+def test_recipe_with_contradicting_fields_is_rejected(recipe, why):
     with pytest.raises(ValidationError, match=why):
         Recipe(dataset="d", **recipe)

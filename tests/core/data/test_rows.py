@@ -7,8 +7,8 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from core.data import lengths, sources
-from core.data.lengths import Tokens
-from core.data.parse_rows import folded
+from core.data.lengths import TokenizerSpec
+from core.data.parse_rows import fold_text
 from core.data.rows import Rows
 from core.data.view import Filter, View
 from core.errors import StudioError
@@ -20,15 +20,15 @@ WORDS = ["tide", "Lamp", "Ёлка", "42", "the", "日本", "%", "_", "'", '"', 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """200 rows with columns of every kind, and what they hold, for comparison."""
+    """Return 200 rows with columns of every kind, opened and as objects."""
     from core.settings import Settings
 
     folder = tmp_path_factory.mktemp("mixed")
     home = Settings(home=folder / "home").prepare()
     rows = []
     for i in range(200):
-        said = talk(*[f"{WORDS[(i + k) % 12]} {WORDS[(i * 7 + k) % 12]}" for k in range(2 + 2 * (i % 3))])
-        row = {"messages": said, "score": (i * 37) % 101 / 4, "kind": f"k{i % 5}", "good": i % 2 == 0}
+        messages = talk(*[f"{WORDS[(i + k) % 12]} {WORDS[(i * 7 + k) % 12]}" for k in range(2 + 2 * (i % 3))])
+        row = {"messages": messages, "score": (i * 37) % 101 / 4, "kind": f"k{i % 5}", "good": i % 2 == 0}
         if i % 9 == 0:
             row |= {"score": None, "kind": None}
         rows.append(row)
@@ -36,7 +36,7 @@ def mixed(tmp_path_factory):
     return Rows(home, data.id), rows
 
 
-def test_pages_follow_each_other_and_hold_every_row_once(mixed):
+def test_pages_contain_every_row_once(mixed):
     rows, _ = mixed
     found = [n for at in range(0, 200, 30) for n in rows.page(View(), at, 30)["number_"]]
     assert found == list(range(200))
@@ -44,7 +44,7 @@ def test_pages_follow_each_other_and_hold_every_row_once(mixed):
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("column", ["row", "turns", "characters", "prompt", "answer", "score", "kind", "good"])
-def test_every_column_sorts_with_empty_cells_last_and_ties_in_order(mixed, column, descending):
+def test_page_sorted_by_any_column_has_empty_cells_last(mixed, column, descending):
     rows, _ = mixed
     frame = rows.page(View(sort=column, descending=descending), 0, 200, [column])
     values = [None if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in frame[column]]
@@ -57,16 +57,16 @@ def test_every_column_sorts_with_empty_cells_last_and_ties_in_order(mixed, colum
 
 @limits(max_examples=40)
 @given(needle=st.sampled_from(WORDS) | st.text("tidelamp 42_%", min_size=1, max_size=4))
-def test_search_finds_what_python_finds(mixed, needle):
+def test_search_equals_search_in_python(mixed, needle):
     rows, given_rows = mixed
     view = View(search=needle)
 
     def text(row: dict) -> str:
         cells = [str(row[name]) for name in ("score", "kind", "good") if row[name] is not None]
-        return folded("\n".join([*(m["content"] for m in row["messages"]), *cells]))
+        return fold_text("\n".join([*(m["content"] for m in row["messages"]), *cells]))
 
-    expected = [i for i, row in enumerate(given_rows) if folded(needle) in text(row)]
-    assert rows.numbers(view) == expected
+    expected = [i for i, row in enumerate(given_rows) if fold_text(needle) in text(row)]
+    assert rows.row_numbers(view) == expected
     assert rows.count(view) == len(expected)
 
 
@@ -77,7 +77,7 @@ def test_search_finds_what_python_finds(mixed, needle):
     closed=st.booleans(),
     kinds=st.none() | st.lists(st.sampled_from(["k0", "k3", None, "nothing"]), max_size=3),
 )
-def test_filters_let_through_what_python_lets_through(mixed, low, high, closed, kinds):
+def test_filters_equal_filters_in_python(mixed, low, high, closed, kinds):
     rows, given_rows = mixed
     filters = [Filter(column="score", low=low, high=high, closed=closed)] if (low, high) != (None, None) else []
     filters += [Filter(column="kind", values=kinds)] if kinds is not None else []
@@ -91,39 +91,41 @@ def test_filters_let_through_what_python_lets_through(mixed, low, high, closed, 
         )
         return ranged and (kinds is None or row["kind"] in kinds)
 
-    assert rows.numbers(View(filters=filters)) == [i for i, row in enumerate(given_rows) if fits(row)]
+    assert rows.row_numbers(View(filters=filters)) == [i for i, row in enumerate(given_rows) if fits(row)]
 
 
-def test_flags_lengths_and_unusable_rows_can_be_filtered(settings, tmp_path):
+def test_filters_accept_flags_lengths_and_problems(settings, tmp_path):
     data = talks(settings, tmp_path, [talk("a", "b" * 50), talk("c", " "), talk("d", "e")], flag=[True, False, True])
     rows = Rows(settings, data.id)
-    assert rows.numbers(View(filters=[Filter(column="flag", values=["true"])])) == [0, 2]
-    assert rows.numbers(View(filters=[Filter(column="answer", low=10, by_length=True)])) == [0]
-    assert rows.numbers(View(filters=[Filter(column="problem", values=["no answer"])])) == [1]
+    assert rows.row_numbers(View(filters=[Filter(column="flag", values=["true"])])) == [0, 2]
+    assert rows.row_numbers(View(filters=[Filter(column="answer", low=10, by_length=True)])) == [0]
+    assert rows.row_numbers(View(filters=[Filter(column="problem", values=["no answer"])])) == [1]
 
 
-def test_an_unknown_column_and_a_range_of_text_are_refused(mixed):
+def test_filters_on_unknown_column_or_text_range_are_rejected(mixed):
     rows, _ = mixed
-    with pytest.raises(StudioError, match=r"There is no column 'nope' to sort or filter by. There are: row, split"):
+    with pytest.raises(
+        StudioError, match=r"There is no column 'nope' to sort or filter by. The columns are: row, split"
+    ):
         rows.page(View(sort="nope"), 0, 5)
-    with pytest.raises(StudioError, match="holds text: it has no range"):
+    with pytest.raises(StudioError, match="is text, which has no range"):
         rows.count(View(filters=[Filter(column="kind", low=1)]))
     with pytest.raises(StudioError, match=r"There is no row 200\. Expected 0 to 199"):
         rows.row(200)
 
 
-def test_columns_named_like_the_studios_own_or_like_sql_are_told_apart(settings, tmp_path):
+def test_columns_with_names_of_own_columns_or_sql_are_distinguished(settings, tmp_path):
     odd = 'a"; DROP TABLE x; --'
     data = opened(
         settings, tmp_path, [{"messages": talk("a", "b"), "row": 9, "prompt": "mine", odd: i} for i in (2, 1)]
     )
     rows = Rows(settings, data.id)
     assert {"row (source)", "prompt (source)", odd} <= rows.fields.keys()
-    assert rows.numbers(View(sort=odd)) == [1, 0]
+    assert rows.row_numbers(View(sort=odd)) == [1, 0]
     assert list(rows.page(View(), 0, 2, ["prompt", "prompt (source)"])["prompt (source)"]) == ["mine", "mine"]
 
 
-def test_a_row_comes_whole_with_its_line_and_raw_text(settings, tmp_path):
+def test_row_returns_line_and_raw_text(settings, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("\n" + lines([{"messages": talk("x" * 1000, "b")}]) + "oops\n")
     data = sources.open_file(settings, path)
@@ -132,10 +134,10 @@ def test_a_row_comes_whole_with_its_line_and_raw_text(settings, tmp_path):
     assert (second["line"], second["problem"], second["raw"]) == (3, "cannot be read", "oops")
 
 
-def test_token_counts_sort_and_filter_once_they_are_there(studio, tmp_path):
+def test_rows_with_token_counts_sort_and_filter_by_them(studio, tmp_path):
     data = talks(studio, tmp_path, [talk("a", "b " * 40), talk("a", "b"), talk("a", "b " * 9)])
     assert "tokens" not in Rows(studio, data.id).fields
-    path = lengths.count(studio, data, data.detected, Tokens(embedded.NAME))
+    path = lengths.count_tokens(studio, data, data.detected, TokenizerSpec(embedded.NAME))
     rows = Rows(studio, data.id, lengths=path)
-    assert rows.numbers(View(sort="tokens")) == [1, 2, 0]
-    assert rows.numbers(View(filters=[Filter(column="answer_tokens", low=30)])) == [0]
+    assert rows.row_numbers(View(sort="tokens")) == [1, 2, 0]
+    assert rows.row_numbers(View(filters=[Filter(column="answer_tokens", low=30)])) == [0]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.data.recipe import Recipe
 from core.data.rows import Rows
-from core.data.select_rows import choose, rows_of
+from core.data.select_rows import open_rows, select
 from core.data.view import Filter, View
 from core.errors import StudioError
 from core.models import embedded
@@ -18,21 +18,23 @@ KINDS = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """100 usable rows of three kinds; every tenth repeats the one before it; three more cannot be used."""
+    """Open 100 usable rows of three kinds, of which every tenth repeats the one before it, and 3 unusable ones."""
     from core.settings import Settings
 
     folder = tmp_path_factory.mktemp("choose")
     home = Settings(home=folder / "home").prepare()
-    said = [talk(f"question {i - (i % 10 == 9)}", f"answer {i - (i % 10 == 9)}" + "!" * (i % 7)) for i in range(100)]
+    conversations = [
+        talk(f"question {i - (i % 10 == 9)}", f"answer {i - (i % 10 == 9)}" + "!" * (i % 7)) for i in range(100)
+    ]
     for i in range(9, 100, 10):
-        said[i] = said[i - 1]
-    said += [[{"role": "user", "content": "?"}]] * 3
-    data = talks(home, folder, said, kind=[*KINDS, "x", "x", "x"])
+        conversations[i] = conversations[i - 1]
+    conversations += [[{"role": "user", "content": "?"}]] * 3
+    data = talks(home, folder, conversations, kind=[*KINDS, "x", "x", "x"])
     return Rows(home, data.id)
 
 
 def chosen(rows, /, **recipe):
-    return choose(rows, Recipe(dataset=rows.about.id, **recipe))
+    return select(rows, Recipe(dataset=rows.about.id, **recipe))
 
 
 def split(found, name: str) -> list[int]:
@@ -47,7 +49,7 @@ def split(found, name: str) -> list[int]:
     share=st.floats(0, 0.5),
     duplicates=st.sampled_from(["keep", "exact"]),
 )
-def test_any_recipe_gives_the_rows_asked_for_once_and_again(rows, wanted, method, seed, share, duplicates):
+def test_select_any_recipe_is_reproducible_with_requested_size(rows, wanted, method, seed, share, duplicates):
     recipe = {"rows": wanted, "method": method, "seed": seed, "held_out_share": share, "duplicates": duplicates}
     recipe["stratify_by"] = "kind" if method == "stratified" else ""
     found = chosen(rows, **recipe)
@@ -64,7 +66,7 @@ def test_any_recipe_gives_the_rows_asked_for_once_and_again(rows, wanted, method
     assert found.left_out["no answer"] == 3
 
 
-def test_first_shortest_and_longest_are_that(rows):
+def test_select_by_order_or_length_takes_the_right_rows(rows):
     assert split(chosen(rows, rows=5, method="first", held_out_share=0), "train") == [0, 1, 2, 3, 4]
     sizes = dict(rows.query("row, characters", set(), after="WHERE problem IS NULL").fetchall())
     for method, pick in (("shortest", min), ("longest", max)):
@@ -75,14 +77,14 @@ def test_first_shortest_and_longest_are_that(rows):
 
 
 @pytest.mark.parametrize("wanted", [1, 10, 33, 90])
-def test_proportions_are_kept_to_the_row(rows, wanted):
+def test_select_stratified_keeps_proportions(rows, wanted):
     found = chosen(rows, rows=wanted, method="stratified", stratify_by="kind", held_out_share=0)
     counts = Counter(KINDS[row] for row in split(found, "train"))
     for kind, share in (("a", 0.6), ("b", 0.3), ("c", 0.1)):
         assert abs(counts[kind] - wanted * share) < 1
 
 
-def test_filters_sql_and_picked_rows_are_chosen_from(rows):
+def test_select_uses_filters_sql_and_picked_rows(rows):
     view = View(filters=[Filter(column="kind", values=["b"])])
     assert {KINDS[row] for row in chosen(rows, view=view, held_out_share=0).split_of} == {"b"}
     by_sql = chosen(rows, sql="SELECT row FROM rows WHERE kind = 'c'", held_out_share=0)
@@ -93,29 +95,29 @@ def test_filters_sql_and_picked_rows_are_chosen_from(rows):
         chosen(rows, method="picked", picked=[500])
 
 
-def test_exact_duplicates_go_and_are_counted(rows):
+def test_select_removes_and_counts_exact_duplicates(rows):
     found = chosen(rows, duplicates="exact", held_out_share=0)
     assert not any(row % 10 == 9 for row in found.split_of)
     assert found.left_out["exact duplicate"] == 10
 
 
-def test_the_first_of_the_duplicates_that_a_filter_lets_through_is_kept(settings, tmp_path):
+def test_select_keeps_first_duplicate_that_passes_the_filter(settings, tmp_path):
     data = talks(settings, tmp_path, [talk("a", "b")] * 3, n=[1, 2, 3])
     view = View(filters=[Filter(column="n", low=3)])
     recipe = Recipe(dataset=data.id, view=view, duplicates="exact", held_out_share=0)
-    assert choose(Rows(settings, data.id), recipe).split_of == {2: "train"}
+    assert select(Rows(settings, data.id), recipe).split_of == {2: "train"}
 
 
-def test_near_duplicates_go(settings, tmp_path):
+def test_select_removes_near_duplicates(settings, tmp_path):
     text = " ".join(f"word{i}" for i in range(100))
     data = talks(settings, tmp_path, [talk("?", text), talk("?", text + " end"), talk("?", "another answer")])
     recipe = Recipe(dataset=data.id, duplicates="near", held_out_share=0)
-    found = choose(rows_of(settings, recipe), recipe)
+    found = select(open_rows(settings, recipe), recipe)
     assert set(found.split_of) == {0, 2}
     assert found.left_out["near duplicate"] == 1
 
 
-def test_a_held_out_split_of_its_own_is_kept_and_what_leaks_is_left_out(settings, tmp_path):
+def test_select_with_own_held_out_split_removes_leaks(settings, tmp_path):
     from datasets import Dataset, DatasetDict
 
     from core.data import sources
@@ -130,25 +132,25 @@ def test_a_held_out_split_of_its_own_is_kept_and_what_leaks_is_left_out(settings
     assert len(split(chosen(Rows(settings, data.id), leaks="keep"), "train")) == 8
 
 
-def test_too_many_rows_asked_for_are_told_with_the_number_there(rows):
-    with pytest.raises(StudioError, match=r"101 rows were asked for.*100 usable rows.*Ask for 1 to 100"):
+def test_select_of_too_many_rows_is_rejected_with_available_number(rows):
+    with pytest.raises(StudioError, match=r"The recipe asks for 101 rows.*100 usable rows.*Ask for 1 to 100"):
         chosen(rows, rows=101)
-    with pytest.raises(StudioError, match="no usable rows to train on that the filters let through"):
+    with pytest.raises(StudioError, match="no usable rows to train on that pass the filters"):
         chosen(rows, view=View(search="nowhere"))
     with pytest.raises(StudioError, match="There is no column 'nope'"):
         chosen(rows, method="stratified", stratify_by="nope")
 
 
-def test_a_column_of_too_many_values_has_no_proportions(settings, tmp_path):
+def test_select_stratified_by_many_values_is_rejected(settings, tmp_path):
     data = opened(settings, tmp_path, [{"messages": talk("a", f"b{i}"), "id": f"i{i}"} for i in range(250)])
     with pytest.raises(StudioError, match="250 different values"):
         chosen(Rows(settings, data.id), method="stratified", stratify_by="id")
 
 
-def test_lengths_in_tokens_are_counted_when_a_recipe_names_a_model(studio, tmp_path):
+def test_open_rows_of_recipe_with_model_counts_tokens(studio, tmp_path):
     data = talks(studio, tmp_path, [talk("?", "x" * 60), talk("?", "a b c d e f g h i j k l m n o p q r s t")])
     by = {"rows": 1, "method": "longest", "held_out_share": 0}
     in_characters = Recipe(dataset=data.id, **by)
     in_tokens = Recipe(dataset=data.id, model=embedded.NAME, **by)
-    assert set(choose(rows_of(studio, in_characters), in_characters).split_of) == {0}
-    assert set(choose(rows_of(studio, in_tokens), in_tokens).split_of) == {1}
+    assert set(select(open_rows(studio, in_characters), in_characters).split_of) == {0}
+    assert set(select(open_rows(studio, in_tokens), in_tokens).split_of) == {1}

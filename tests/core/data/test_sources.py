@@ -24,17 +24,17 @@ def bundled():
     }
 
 
-def test_the_bundled_set_is_large_mixed_and_has_a_split_of_its_own(settings, bundled):
+def test_bundled_dataset_is_large_mixed_and_split(settings, bundled):
     data = sources.open_bundled(settings)
     assert data.rows >= 300
-    assert parse_rows.derive(settings, data, data.detected).usable == data.rows
+    assert parse_rows.parse_dataset(settings, data, data.detected).usable == data.rows
     assert data.splits == {"train": len(bundled["train"]), "held-out": len(bundled["heldout"])}
     assert len(bundled["heldout"]) >= 24
     talks = bundled["train"] + bundled["heldout"]
     assert sum(len(talk) > 2 for talk in talks) >= len(talks) / 10
 
 
-def test_every_bundled_answer_has_the_voice_and_no_two_questions_are_the_same(bundled):
+def test_bundled_dataset_has_consistent_answers_and_unique_questions(bundled):
     talks = bundled["train"] + bundled["heldout"]
     answers = [m["content"] for talk in talks for m in talk if m["role"] == "assistant"]
     assert all(answer.startswith(("Ahoy", "Aye")) for answer in answers)
@@ -43,7 +43,7 @@ def test_every_bundled_answer_has_the_voice_and_no_two_questions_are_the_same(bu
     assert len({answer[:120] for answer in answers}) == len(answers)  # no template filled many times
 
 
-def test_a_file_is_known_by_its_content_not_its_name(settings, tmp_path):
+def test_open_file_identifies_content_not_name(settings, tmp_path):
     (tmp_path / "a.jsonl").write_text(lines([ROW]))
     (tmp_path / "b.jsonl").write_text(lines([ROW, ROW]))
     first = sources.open_file(settings, tmp_path / "a.jsonl")
@@ -53,7 +53,7 @@ def test_a_file_is_known_by_its_content_not_its_name(settings, tmp_path):
     assert len(table.opened_datasets(settings)) == 2
 
 
-def test_a_missing_file_and_a_wrong_hub_id_are_sentences(settings, tmp_path):
+def test_open_missing_file_or_invalid_hub_id_is_rejected(settings, tmp_path):
     with pytest.raises(StudioError, match="There is no file"):
         sources.open_file(settings, tmp_path / "none.jsonl")
     for name in ("one-word", "../../etc", "a/b/c", "https://huggingface.co/a/b", ""):
@@ -61,17 +61,17 @@ def test_a_missing_file_and_a_wrong_hub_id_are_sentences(settings, tmp_path):
             sources.open_hub(settings, name)
 
 
-def test_a_folder_that_datasets_saved_keeps_its_splits(settings, tmp_path):
+def test_open_folder_keeps_splits(settings, tmp_path):
     DatasetDict(validation=Table.from_list([ROW]), train=Table.from_list([ROW] * 3)).save_to_disk(str(tmp_path / "s"))
     shares: list[float] = []
     data = sources.open_folder(settings, tmp_path / "s", lambda share, words: shares.append(share))
     assert data.splits == {"train": 3, "held-out": 1}
     assert shares[-1] == 1.0
-    with pytest.raises(StudioError, match="no folder that datasets saved"):
+    with pytest.raises(StudioError, match="was not saved by datasets"):
         sources.open_folder(settings, tmp_path)
 
 
-def test_the_only_split_there_is_is_there_to_be_trained_on(settings, tmp_path):
+def test_open_folder_with_single_split_uses_it_for_training(settings, tmp_path):
     DatasetDict(test=Table.from_list([ROW] * 2)).save_to_disk(str(tmp_path / "s"))
     assert sources.open_folder(settings, tmp_path / "s").splits == {"train": 2}
 
@@ -86,9 +86,9 @@ def test_the_only_split_there_is_is_there_to_be_trained_on(settings, tmp_path):
         ("sentiment_imdb_1000.tsv", "label", 1000),
     ],
 )
-def test_real_files_open(settings, shared_data, file, form, rows):
+def test_open_real_file_detects_format(settings, shared_data, file, form, rows):
     data = sources.open_file(settings, shared_data / file)
-    about = parse_rows.derive(settings, data, data.detected)
+    about = parse_rows.parse_dataset(settings, data, data.detected)
     assert (data.detected.format, data.rows) == (form, rows)
     assert about.usable + sum(about.problems.values()) == rows
     assert about.usable >= 0.95 * rows
@@ -96,7 +96,7 @@ def test_real_files_open(settings, shared_data, file, form, rows):
 
 
 @pytest.mark.parametrize("name", ["test", "Validation", "test_sft", "validation_matched", "held-out", "eval"])
-def test_split_for_evaluation_is_held_out_by_its_first_word(settings, tmp_path, name):
+def test_open_folder_holds_out_evaluation_split_by_first_word(settings, tmp_path, name):
     row = {"prompt": "a", "completion": "b"}
     tables = DatasetDict({name: Table.from_list([row]), "train_sft": Table.from_list([row] * 2)})
     tables.save_to_disk(str(tmp_path / "saved"))

@@ -10,14 +10,14 @@ from tests.helpers.datasets import opened
 ROW = {"instruction": "Add", "output": "2"}
 
 
-def test_a_data_set_is_found_by_its_id_and_listed_in_the_order_of_opening(settings, tmp_path):
+def test_find_dataset_by_id_and_list_in_order_of_opening(settings, tmp_path):
     first = opened(settings, tmp_path, [ROW], "b.jsonl")
     second = opened(settings, tmp_path, [ROW, ROW], "a.jsonl")
     assert table.find(settings, first.id) == first
     assert [d.id for d in table.opened_datasets(settings)] == [first.id, second.id]
 
 
-def test_one_that_is_not_there_or_outside_is_refused(settings, tmp_path):
+def test_find_unknown_or_outside_dataset_is_rejected(settings, tmp_path):
     known = opened(settings, tmp_path, [ROW]).id
     with pytest.raises(StudioError, match=f"no open data set 'none'. Opened so far: {known}"):
         table.find(settings, "none")
@@ -26,7 +26,7 @@ def test_one_that_is_not_there_or_outside_is_refused(settings, tmp_path):
             table.find(settings, name)
 
 
-def test_folders_of_another_layout_are_passed_over(settings, tmp_path):
+def test_opened_datasets_skips_other_layouts(settings, tmp_path):
     data = opened(settings, tmp_path, [ROW])
     about = table.folder(settings, data.id) / "about.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"layout": 1}))
@@ -34,7 +34,7 @@ def test_folders_of_another_layout_are_passed_over(settings, tmp_path):
     assert opened(settings, tmp_path, [ROW]) == data  # opened anew, in this layout
 
 
-def test_a_source_is_said_in_words_and_named_by_its_content():
+def test_source_describe_and_dataset_id_use_name_and_content():
     source = Source(kind="hub", name="a/b", key="0123456789abcdef", revision="f" * 40, config="de", split="train")
-    assert source.in_words() == "a/b, configuration de, split train, revision ffffffff"
+    assert source.describe() == "a/b, configuration de, split train, revision ffffffff"
     assert table.dataset_id(source) == "b-0123456789ab"

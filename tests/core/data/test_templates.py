@@ -1,4 +1,4 @@
-"""Named templates, end tokens, notes on what a template leaves out, the loss flag, tokens without an embedding."""
+"""Tests of named templates, end tokens, notes on left-out turns, the loss flag, and tokens without an embedding."""
 
 import copy
 from functools import cache
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from core.data.locate import Locator
-from core.data.templates import CHATML_TEMPLATE, TemplateError, choose
-from core.data.tokens import IGNORED, Renderer
+from core.data.templates import CHATML_TEMPLATE, TemplateError, select_template
+from core.data.tokens import IGNORE_INDEX, Renderer
 from core.errors import StudioError
 from core.train.batches import tokenize
 from tests.helpers.template_families import FAMILIES
@@ -45,14 +45,14 @@ def renderer_of(template: str, name: str = "vicuna", *marks: str) -> Renderer:
     return Renderer(tokenizer)
 
 
-def learned(renderer: Renderer, rendered) -> str:
-    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+def loss_text(renderer: Renderer, rendered) -> str:
+    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORE_INDEX])
 
 
 # Named templates
 
 
-def test_default_of_several_named_templates_is_used_and_named(tmp_path):
+def test_select_template_of_several_uses_default(tmp_path):
     tokenizer = FAMILY["command-r"].tokenizer()
     plain, tools = tokenizer.chat_template, "{{ 'tools: ' ~ messages[0].content }}"
     tokenizer.chat_template = {"default": plain, "tool_use": tools, "rag": "{{ 'rag' }}"}
@@ -63,8 +63,8 @@ def test_default_of_several_named_templates_is_used_and_named(tmp_path):
         renderer = Renderer(made)
         assert renderer.template == plain
         assert renderer.template_name == "the model's own chat template ('default', one of default, rag, tool_use)"
-        assert learned(renderer, renderer.render(TALK)).startswith("The sea, breathing.<|END_OF_TURN_TOKEN|>")
-        assert Renderer(made, "tool_use").text(TALK) == "tools: What is a tide?"
+        assert loss_text(renderer, renderer.render(TALK)).startswith("The sea, breathing.<|END_OF_TURN_TOKEN|>")
+        assert Renderer(made, "tool_use").render_text(TALK) == "tools: What is a tide?"
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_default_of_several_named_templates_is_used_and_named(tmp_path):
         (None, "tool_use", "named 'tool_use'. It has no chat template"),
     ],
 )
-def test_template_that_is_absent_is_an_error_with_the_names(own, name, message):
+def test_select_template_with_unknown_name_is_rejected(own, name, message):
     tokenizer = FAMILY["chatml"].tokenizer()
     tokenizer.chat_template = own
     with pytest.raises(StudioError, match=message):
-        choose(tokenizer, name)
+        select_template(tokenizer, name)
 
 
 # End tokens
@@ -103,7 +103,7 @@ TEXT_END = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '\n###\n' }}{%
 
 
 @pytest.mark.parametrize(
-    ("made", "texts", "learned_text"),
+    ("made", "texts", "expected"),
     [
         (lambda: renderer_of(HARMONY, "vicuna", "<|start|>", "<|message|>", "<|end|>", "<|return|>"),
          ("<|return|>", "<|end|>"), "<|message|>The sea, breathing.<|end|><|message|>The moon.<|return|>"),
@@ -113,34 +113,34 @@ TEXT_END = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '\n###\n' }}{%
         (lambda: renderer_of(TEXT_END), ("###",), "assistant: The sea, breathing.\n###assistant: The moon.\n###"),
     ],
 )  # fmt: skip
-def test_end_of_an_answer_is_decided_and_learned(made, texts, learned_text):
+def test_end_tokens_of_any_template_are_found_and_trained_on(made, texts, expected):
     renderer = made()
-    assert renderer.ends.texts == texts
-    assert learned(renderer, renderer.render(TALK)) == learned_text
+    assert renderer.end_tokens.texts == texts
+    assert loss_text(renderer, renderer.render(TALK)) == expected
 
 
-def test_end_at_the_end_of_a_conversation_alone_is_not_taken_from_the_next_turn():
+def test_end_tokens_only_at_the_end_ignore_the_next_turn():
     renderer = renderer_of(ONLY_AT_THE_END)
-    assert renderer.ends.texts == ("</s>",)
-    assert learned(renderer, renderer.render(TALK)).endswith("The moon.</s>")
+    assert renderer.end_tokens.texts == ("</s>",)
+    assert loss_text(renderer, renderer.render(TALK)).endswith("The moon.</s>")
 
 
-def test_end_of_several_tokens_is_a_stop_text_with_a_warning(tokenizer):
+def test_end_tokens_of_several_tokens_are_stop_strings_with_warning(tokenizer):
     renderer = renderer_of(CHATML_TEMPLATE)
-    assert (renderer.ends.texts, renderer.ends.stops, renderer.ends.ids) == (
+    assert (renderer.end_tokens.texts, renderer.end_tokens.stop_strings, renderer.end_tokens.ids) == (
         ("<|im_end|>",),
         ("<|im_end|>",),
         frozenset(),
     )
-    assert "tokens of this tokenizer and not one" in renderer.ends.warning
-    assert learned(renderer, renderer.render(TALK)) == "The sea, breathing.<|im_end|>The moon.<|im_end|>"
+    assert "tokens of this tokenizer and not one" in renderer.end_tokens.warning
+    assert loss_text(renderer, renderer.render(TALK)) == "The sea, breathing.<|im_end|>The moon.<|im_end|>"
 
 
-def test_end_is_missing_without_eos_and_a_warning_says_so():
+def test_end_tokens_without_eos_are_missing_with_warning():
     renderer = renderer_of(NO_END)
     renderer.tokenizer.eos_token = None
-    assert "will not learn to stop" in renderer.ends.warning
-    assert learned(renderer, renderer.render(TALK)) == "The sea, breathing.The moon."
+    assert "will not learn to stop" in renderer.end_tokens.warning
+    assert loss_text(renderer, renderer.render(TALK)) == "The sea, breathing.The moon."
 
 
 WANTS_SYSTEM = (
@@ -148,23 +148,23 @@ WANTS_SYSTEM = (
 )
 
 
-def test_end_is_found_under_a_template_that_wants_a_system_turn():
+def test_end_tokens_under_template_that_needs_system_turn_are_found():
     renderer = renderer_of(WANTS_SYSTEM, "chatml")
-    assert renderer.ends.texts == ("<|im_end|>",)
+    assert renderer.end_tokens.texts == ("<|im_end|>",)
 
 
-def test_end_stays_as_written_under_a_template_that_refuses_the_probe():
-    """It takes one question alone; what it writes at the end is learned, and a warning says that the end is unknown."""
+def test_end_tokens_under_template_that_refuses_probe_are_unknown():
+    """Render a template of single questions: its end is trained on, and a warning says that the end is unknown."""
     alone = "{% if messages | length > 2 %}{{ raise_exception('one question') }}{% endif %}" + CHATML_TEMPLATE
     renderer = renderer_of(alone, "chatml")
-    assert "the end of an answer is not known" in renderer.ends.warning
+    assert "the end of an answer is not known" in renderer.end_tokens.warning
     rendered = renderer.render(TALK[:2])
-    assert rendered.text == renderer.text(TALK[:2])
-    assert learned(renderer, rendered) == "The sea, breathing.<|im_end|>"
+    assert rendered.text == renderer.render_text(TALK[:2])
+    assert loss_text(renderer, rendered) == "The sea, breathing.<|im_end|>"
 
 
-def test_llama3_base_ends_with_eot_and_not_with_its_own_eos():
-    ends = Renderer(FAMILY["llama-3"].tokenizer()).ends
+def test_end_tokens_of_llama3_base_are_eot_not_eos():
+    ends = Renderer(FAMILY["llama-3"].tokenizer()).end_tokens
     tokenizer = FAMILY["llama-3"].tokenizer()
     assert ends.ids == {tokenizer.convert_tokens_to_ids("<|eot_id|>")}
     assert tokenizer.eos_token_id not in ends.ids
@@ -175,32 +175,32 @@ def test_llama3_base_ends_with_eot_and_not_with_its_own_eos():
 THOUGHT = "<think>\nHm, the moon.\n</think>\n\n"
 
 
-def test_qwen3_drops_earlier_reasoning_and_the_row_notes_it():
+def test_render_qwen3_notes_dropped_reasoning():
     renderer = Renderer(FAMILY["qwen3"].tokenizer())
     rendered = renderer.render([user("a"), answer(THOUGHT + "yes"), user("b"), answer(THOUGHT + "no")])
-    assert learned(renderer, rendered) == f"yes<|im_end|>{THOUGHT}no<|im_end|>"
+    assert loss_text(renderer, rendered) == f"yes<|im_end|>{THOUGHT}no<|im_end|>"
     assert rendered.notes == ("the chat template leaves out a part of an answer",)
 
 
-def test_deepseek_drops_all_reasoning_and_its_prompt_opens_otherwise():
+def test_render_deepseek_notes_dropped_reasoning_and_prompt():
     renderer = Renderer(FAMILY["deepseek-r1-distill"].tokenizer())
     rendered = renderer.render([user("a"), answer(THOUGHT + "yes")])
-    assert learned(renderer, rendered) == "\n\nyes<｜end▁of▁sentence｜>"
+    assert loss_text(renderer, rendered) == "\n\nyes<｜end▁of▁sentence｜>"
     assert rendered.notes == (
         "the chat template leaves out a part of an answer",
-        "the chat template opens an answer with '<think>\\n' when it asks, which this answer lacks",
+        "the generation prompt of the chat template ends with '<think>\\n', which this answer lacks",
     )
 
 
-def test_turn_that_a_template_leaves_out_is_noted_and_counted():
+def test_render_notes_turns_that_the_template_leaves_out():
     renderer = Renderer(FAMILY["phi-3"].tokenizer())
     talk = [user("a"), {"role": "tool", "content": "42 degrees"}, answer("warm")]
     made = tokenize(renderer, [(0, talk), (1, TALK), (2, talk)], 256, answers_only=True)
     assert made.notes == {"the chat template leaves out a tool turn": 2}
 
 
-def test_row_whose_answers_are_all_left_out_is_refused_with_that_reason():
-    """A template of a model of pictures wants parts in place of a text, and writes nothing for a text."""
+def test_render_without_any_answer_gives_the_reason():
+    """Render a template of a vision model, which expects parts and writes nothing for a text."""
     parts = "{% for m in messages %}[{{ m.role }}]{% for p in m.content %}{{ p.text }}{% endfor %}</s>{% endfor %}"
     made = tokenize(renderer_of(parts), [(0, [user("a"), answer("b")])], 256, answers_only=True)
     assert made.left_out == {
@@ -231,33 +231,33 @@ MERGING = (
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("family", ["chatml", "qwen2"])
-def test_answers_that_occur_elsewhere_are_located(family, talk, expected):
+def test_locator_finds_answers_that_occur_elsewhere(family, talk, expected):
     renderer = Renderer(FAMILY[family].tokenizer())
-    assert learned(renderer, renderer.render(talk)) == expected
+    assert loss_text(renderer, renderer.render(talk)) == expected
 
 
-def test_answers_that_a_template_merges_are_located():
+def test_locator_finds_answers_that_a_template_merges():
     renderer = renderer_of(MERGING, "phi-3")
     talk = [user("one"), user("two"), answer(" three "), answer("four"), user("five"), answer("six")]
     assert (
-        renderer.text(talk)
+        renderer.render_text(talk)
         == "<|user|>one\n\ntwo<|end|><|assistant|>three\n\nfour<|end|><|user|>five<|end|><|assistant|>six<|end|>"
     )
-    assert learned(renderer, renderer.render(talk)) == "three\n\nfour<|end|>six<|end|>"
+    assert loss_text(renderer, renderer.render(talk)) == "three\n\nfour<|end|>six<|end|>"
 
 
-def test_literal_answer_under_a_template_that_reads_contents_is_located_or_refused():
-    """The last answer is one of the strings that Qwen3's template looks for."""
+def test_locator_finds_or_refuses_answer_equal_to_template_literal():
+    """Use answers that are strings for which Qwen3's template searches."""
     renderer = Renderer(FAMILY["qwen3"].tokenizer())
     with pytest.raises(TemplateError, match="cannot be located"):
         renderer.render([user("a"), answer(THOUGHT + "b"), user("c"), answer("</think>")])
 
 
 @pytest.mark.parametrize("special", [True, False])
-def test_text_that_spells_an_added_end_token_is_refused(special):
+def test_render_text_with_added_end_token_is_rejected(special):
     tokenizer = FAMILY["vicuna"].tokenizer()
     tokenizer.add_tokens([AddedToken("<|im_end|>", special=special, normalized=False)])
-    with pytest.raises(TemplateError, match="reads as a mark of its own"):
+    with pytest.raises(TemplateError, match="is a special token of the model"):
         Renderer(tokenizer, "chatml").render([user("a <|im_end|> b"), answer("c")])
 
 
@@ -294,8 +294,8 @@ contents = st.lists(st.sampled_from(pieces), min_size=1, max_size=5).map("".join
 @pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=60, deadline=None)
 @given(pairs=st.lists(st.tuples(contents, contents), min_size=1, max_size=3))
-def test_any_answers_are_learned_as_they_are_written_or_refused(name, pairs):
-    """White space apart, which templates strip and tokens merge. Of an answer that is left out, nothing is learned."""
+def test_labels_of_any_answers_decode_to_them_or_are_refused(name, pairs):
+    """Compare without white space, which templates strip and tokens merge; a left-out answer has no labels."""
     renderer = Renderer(small(name))
     talk = [turn for question, reply in pairs for turn in (user(question), answer(reply))]
     refusal = None
@@ -308,13 +308,13 @@ def test_any_answers_are_learned_as_they_are_written_or_refused(name, pairs):
         assert name in ("qwen3", "deepseek-r1-distill")
         assert any("</think>" in reply for _, reply in pairs)
         return
-    assert rendered.text == renderer.text(talk)
+    assert rendered.text == renderer.render_text(talk)
     written = [WRITERS[name](reply, at + 1 == len(pairs)) for at, (_, reply) in enumerate(pairs)]
     empty = ("", "<think></think>") if name == "qwen3" else ("",)
     expected = [text + FAMILY[name].end for text in written if "".join(text.split()) not in empty]
-    got = "".join(learned(renderer, rendered).split())
+    got = "".join(loss_text(renderer, rendered).split())
     if got != "".join("".join(expected).split()):
-        # Where the template cut an answer down to one of its own strings, nothing is learned, and a note reports it.
+        # If the template reduces an answer to one of its own strings, no token carries loss and a note reports it.
         expected = [text for text in expected if "".join(text.split()) != "<think>" + FAMILY[name].end]
         assert "the chat template leaves out an answer" in rendered.notes
     assert got == "".join("".join(expected).split())
@@ -325,20 +325,20 @@ def test_any_answers_are_learned_as_they_are_written_or_refused(name, pairs):
 
 @pytest.mark.parametrize("all_text", [False, True])
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_answer_marked_without_loss_keeps_its_text_and_carries_none(family, all_text):
+def test_render_answer_marked_without_loss_masks_only_its_labels(family, all_text):
     renderer = Renderer(family.tokenizer())
     marked = copy.deepcopy(TALK)
     marked[1]["loss"] = False
     rendered, plain = renderer.render(marked, all_text=all_text), renderer.render(TALK, all_text=all_text)
     assert (rendered.text, rendered.input_ids) == (plain.text, plain.input_ids)
     assert rendered.notes[-1:] == ("an answer is marked to carry no loss",)
-    text = learned(renderer, rendered)
+    text = loss_text(renderer, rendered)
     assert "The sea, breathing." not in text
     assert "The moon." in text
     assert ("What is a tide?" in text) == all_text
 
 
-def test_conversation_of_answers_without_loss_is_left_out_with_the_reason():
+def test_prepare_conversation_without_loss_is_left_out_with_reason():
     renderer = Renderer(FAMILY["chatml"].tokenizer())
     rows = [(0, [user("a"), answer("b", loss=False)]), (1, TALK)]
     made = tokenize(renderer, rows, 256, answers_only=True)
@@ -348,7 +348,7 @@ def test_conversation_of_answers_without_loss_is_left_out_with_the_reason():
 # Tokens that the model has no embedding for
 
 
-def test_token_beyond_the_embeddings_is_refused_by_name():
+def test_render_token_beyond_embeddings_is_rejected_by_name():
     tokenizer = FAMILY["chatml"].tokenizer()
     rows = len(tokenizer)
     tokenizer.add_tokens(["<new>"])
@@ -371,13 +371,13 @@ FAILING = [
 
 
 @pytest.mark.parametrize("template", FAILING)
-def test_failing_template_is_a_sentence(template):
+def test_render_with_failing_template_raises_template_error(template):
     renderer = renderer_of(template)
-    for call in (renderer.text, renderer.render, renderer.prompt_ids):
+    for call in (renderer.render_text, renderer.render, renderer.prompt_ids):
         with pytest.raises(StudioError, match="the model's own chat template refuses it"):
             call(TALK)
 
 
-def test_locator_refuses_text_that_the_template_changes():
+def test_locator_with_changed_text_raises_template_error():
     with pytest.raises(TemplateError, match="changes the text of turns"):
         Locator(lambda messages, prompt: messages[0]["content"][::-1], "", "a template", [user("ab c"), answer("d")])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data.formats import Reading, to_llama2
-from core.data.tokens import IGNORED, Renderer, TemplateError
+from core.data.tokens import IGNORE_INDEX, Renderer, TemplateError
 
 TALK = [
     {"role": "user", "content": "What is a tide?"},
@@ -14,7 +14,7 @@ TALK = [
     {"role": "user", "content": "Почему?"},
     {"role": "assistant", "content": "Луна тянет воду. 🌊"},
 ]
-# control characters and rare planes are not in every vocabulary
+# Control characters and rare planes are not in every vocabulary.
 letters = st.characters(codec="utf-8", exclude_categories=("C",), max_codepoint=0x1FFFF, exclude_characters="\ufffd")
 words = st.text(letters, min_size=1, max_size=60).filter(lambda text: text.strip() and "<|" not in text)
 talks = st.lists(st.tuples(words, words), min_size=1, max_size=3).map(
@@ -33,70 +33,71 @@ def renderer(tokenizer):
 
 @pytest.fixture(scope="module")
 def llama2(tokenizer):
-    """A tokenizer that brings no chat template, as Llama 2's base models do."""
+    """Return a renderer of a tokenizer without a chat template, like those of Llama 2's base models."""
     bare = copy.deepcopy(tokenizer)
     bare.chat_template = None
     return Renderer(bare)
 
 
-def learned(renderer, rendered) -> str:
-    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+def loss_text(renderer, rendered) -> str:
+    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORE_INDEX])
 
 
-def test_the_answers_and_their_ends_carry_loss_and_nothing_else(renderer):
-    assert learned(renderer, renderer.render(TALK)) == "The sea, breathing.<|im_end|>Луна тянет воду. 🌊<|im_end|>"
+def test_labels_cover_answers_and_their_ends_only(renderer):
+    assert loss_text(renderer, renderer.render(TALK)) == "The sea, breathing.<|im_end|>Луна тянет воду. 🌊<|im_end|>"
 
 
 @settings(max_examples=60)
 @given(talks)
-def test_any_script_in_any_number_of_turns(renderer, talk):
+def test_labels_of_any_conversation_decode_to_answers(renderer, talk):
     rendered = renderer.render(talk)
-    assert rendered.text == renderer.text(talk)
+    assert rendered.text == renderer.render_text(talk)
     assert renderer.tokenizer.decode(rendered.input_ids) == rendered.text
     assert len(rendered.input_ids) == len(rendered.labels) == len(rendered.offsets) == len(rendered.roles)
     answers = [m["content"] for m in talk if m["role"] == "assistant"]
-    # an answer that opens with white space may share its first token with what stands before it
+    # An answer that begins with white space may share its first token with the text before it.
     expected = "".join(f"{answer.strip()}<|im_end|>" for answer in answers)
-    assert "".join(learned(renderer, rendered).split()) == "".join(expected.split())
+    assert "".join(loss_text(renderer, rendered).split()) == "".join(expected.split())
 
 
-def test_what_is_asked_is_what_was_trained_before_the_answer(renderer):
+def test_prompt_ids_equal_tokens_before_the_answer_in_training(renderer):
     ids = renderer.render(TALK).input_ids
     for turn in (1, 3):
         prompt = renderer.prompt_ids(TALK[:turn])
         assert ids[: len(prompt)] == prompt
-        assert renderer.render(TALK).labels[: len(prompt)].count(IGNORED) >= len(renderer.prompt_ids(TALK[:1]))
+        assert renderer.render(TALK).labels[: len(prompt)].count(IGNORE_INDEX) >= len(renderer.prompt_ids(TALK[:1]))
 
 
-def test_a_cut_is_a_cut_and_is_told(renderer):
-    whole, cut = renderer.render(TALK), renderer.render(TALK, max_length=30)
-    assert cut.input_ids == whole.input_ids[:30]
-    assert cut.labels == whole.labels[:30]
-    assert (cut.length, cut.truncated, whole.truncated) == (whole.length, True, False)
+def test_render_with_max_length_truncates_and_reports_length(renderer):
+    whole, short = renderer.render(TALK), renderer.render(TALK, max_length=30)
+    assert short.input_ids == whole.input_ids[:30]
+    assert short.labels == whole.labels[:30]
+    assert (short.length, short.truncated, whole.truncated) == (whole.length, True, False)
 
 
-def test_all_text_and_what_follows_the_last_answer(renderer):
-    assert IGNORED not in renderer.render(TALK, all_text=True).labels
+def test_render_all_text_labels_everything_up_to_last_answer(renderer):
+    assert IGNORE_INDEX not in renderer.render(TALK, all_text=True).labels
     assert renderer.render([*TALK, {"role": "user", "content": "And then?"}]) == renderer.render(TALK)
 
 
-def test_nothing_is_learned_from_an_empty_answer(renderer):
+def test_render_empty_answer_has_no_text_labels(renderer):
     silent = [TALK[0], {"role": "assistant", "content": " "}, *TALK[2:]]
-    assert learned(renderer, renderer.render(silent)) == "Луна тянет воду. 🌊<|im_end|>"
+    assert loss_text(renderer, renderer.render(silent)) == "Луна тянет воду. 🌊<|im_end|>"
 
 
-def test_a_model_without_a_template_gets_llama2s(llama2):
-    told = [{"role": "system", "content": "Be brief."}, *TALK]
+def test_renderer_without_template_uses_llama2(llama2):
+    conversation = [{"role": "system", "content": "Be brief."}, *TALK]
     bos, eos = llama2.tokenizer.bos_token, llama2.tokenizer.eos_token
     assert llama2.template_name == "Llama 2's chat template"
-    assert llama2.text(told) == to_llama2(told).replace("<s>", bos).replace("</s>", eos)
+    assert llama2.render_text(conversation) == to_llama2(conversation).replace("<s>", bos).replace("</s>", eos)
     assert (
-        learned(llama2, llama2.render(told)).split() == f"The sea, breathing. {eos} Луна тянет воду. 🌊 {eos}".split()
+        loss_text(llama2, llama2.render(conversation)).split()
+        == f"The sea, breathing. {eos} Луна тянет воду. 🌊 {eos}".split()
     )
 
 
 @pytest.mark.parametrize("talk", [[TALK[0], TALK[0], TALK[1]], [TALK[1], TALK[0], TALK[1]]])
-def test_turns_out_of_order_are_refused_by_llama2s_template(llama2, talk):
+def test_llama2_template_rejects_turns_out_of_order(llama2, talk):
     with pytest.raises(TemplateError, match="alternate"):
         llama2.render(talk)
 
@@ -112,24 +113,25 @@ def test_turns_out_of_order_are_refused_by_llama2s_template(llama2, talk):
         ("{% for m in messages + messages %}{{ m['content'] }}{% endfor %}", "more than once"),
     ],
 )
-def test_render_refuses_template_whose_answers_have_no_certain_place(tokenizer, template, reason):
+def test_render_with_unlocatable_answers_raises_template_error(tokenizer, template, reason):
     other = Renderer(tokenizer)
     other.template = template
     with pytest.raises(TemplateError, match=reason):
         other.render(TALK)
 
 
-MARK = "<|im_end|>"  # ends a turn in the one template, and a text in both
+# Ends a turn in one of the templates, and a text in both.
+MARK = "<|im_end|>"
 
 
 @pytest.mark.parametrize("kind", ["renderer", "llama2"])
-def test_text_that_spells_the_models_own_marks_is_refused(request, kind):
+def test_render_text_with_special_tokens_is_rejected(request, kind):
     made = request.getfixturevalue(kind)
-    with pytest.raises(TemplateError, match="which the model reads as a mark of its own"):
+    with pytest.raises(TemplateError, match="which is a special token of the model"):
         made.render([{"role": "user", "content": f"a {MARK} b"}, TALK[1]])
 
 
-def test_plain_text_stands_in_no_template_and_is_learned_whole(renderer):
+def test_render_plain_text_uses_no_template_and_labels_everything(renderer):
     rendered = renderer.render([{"role": "text", "content": "The sea breathes."}])
     tokenizer = renderer.tokenizer
     assert rendered.text == f"{tokenizer.bos_token}The sea breathes.{tokenizer.eos_token}"
@@ -137,33 +139,36 @@ def test_plain_text_stands_in_no_template_and_is_learned_whole(renderer):
     assert set(rendered.roles) == {"text"}
 
 
-def test_chatml_is_what_it_is_called(tokenizer):
+def test_chatml_template_renders_chatml(tokenizer):
     made = Renderer(tokenizer, "chatml")
     assert made.template_name == "ChatML"
-    assert made.text(TALK[:1], prompt=True) == "<|im_start|>user\nWhat is a tide?<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        made.render_text(TALK[:1], prompt=True)
+        == "<|im_start|>user\nWhat is a tide?<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["auto", "llama2"])
 @pytest.mark.parametrize("system", [None, "You are brief."])
-def test_llama2_rendering_is_the_models_own_template_token_for_token(llama2_tokenizer, name, system):
-    """With the real Llama 2 tokenizer, with and without a system prompt, over one turn and two."""
+def test_llama2_template_equals_model_template_token_for_token(llama2_tokenizer, name, system):
+    """Compare under the real Llama 2 tokenizer, with and without a system prompt, for one and two turns."""
     made = Renderer(llama2_tokenizer, name)
     for talk in (TALK[:2], TALK):
-        told = [{"role": "system", "content": system}, *talk] if system else talk
-        own = llama2_tokenizer.apply_chat_template(told, tokenize=False)
-        rendered = made.render(told)
-        assert rendered.text == own == to_llama2(told)
+        conversation = [{"role": "system", "content": system}, *talk] if system else talk
+        own = llama2_tokenizer.apply_chat_template(conversation, tokenize=False)
+        rendered = made.render(conversation)
+        assert rendered.text == own == to_llama2(conversation)
         assert rendered.input_ids == llama2_tokenizer(own, add_special_tokens=False)["input_ids"]
         answers = " ".join(m["content"] + " </s>" for m in talk if m["role"] == "assistant")
-        assert learned(made, rendered).replace(" ", "") == answers.replace(" ", "")
+        assert loss_text(made, rendered).replace(" ", "") == answers.replace(" ", "")
 
 
-def test_real_llama2_rows_render_to_their_own_bytes_under_the_real_tokenizer(llama2_tokenizer, shared_data):
-    """Where no turn begins or ends with white space, which both templates take away."""
+def test_llama2_template_renders_real_rows_to_their_own_bytes(llama2_tokenizer, shared_data):
+    """Render rows in which no turn begins or ends with white space, which both templates strip."""
     texts = pq.read_table(shared_data / "guanaco-llama2-1k-train.parquet").column("text").to_pylist()
     parsed = [Reading(format="llama2").parse({"text": text}) for text in texts]
-    told = [(text, talk) for text, talk in zip(texts, parsed, strict=True)
+    rows = [(text, talk) for text, talk in zip(texts, parsed, strict=True)
             if talk[-1]["role"] == "assistant" and all(m["content"] == m["content"].strip() for m in talk)]  # fmt: skip
-    assert len(told) > 900
+    assert len(rows) > 900
     for made in (Renderer(llama2_tokenizer), Renderer(llama2_tokenizer, "llama2")):
-        assert [text for text, talk in told if made.render(talk).text != text] == []
+        assert [text for text, talk in rows if made.render(talk).text != text] == []

@@ -77,13 +77,13 @@ def test_what_has_to_be_counted_first_is_said_and_then_shown(do, studio, state, 
     for name in ("near duplicates", "would be truncated"):
         with pytest.raises(StudioError, match="under Numbers"):
             do.show(state, name)
-    lengths.count(studio, data, data.detected, lens_of(state).tokens)
+    lengths.count_tokens(studio, data, data.detected, lens_of(state).tokens)
     near_duplicates.find(studio, data, data.detected)
     lens = lens_of(do.show(state | {"max_length": 60}, "would be truncated"))
     found = lens.rows(studio).count(lens.view)
     assert 0 < found < 59
     lens = lens_of(do.show(state, "near duplicates"))
-    assert 5 in lens.rows(studio).numbers(lens.view)
+    assert 5 in lens.rows(studio).row_numbers(lens.view)
 
 
 def test_rows_are_ticked_and_put_back(do, state):

@@ -29,7 +29,7 @@ def test_the_scope_stays_under_filters_and_changes_with_what_is_looked_at(state)
 def test_counts_and_near_duplicates_are_seen_once_they_are_there(studio, data, state):
     lens = lens_of(state)
     assert lens.counts(studio) is lens.near(studio) is None
-    lengths.count(studio, data, data.detected, lens.tokens)
+    lengths.count_tokens(studio, data, data.detected, lens.tokens)
     near_duplicates.find(studio, data, data.detected)
     assert {"tokens", "near_duplicate_of"} <= lens.rows(studio).fields.keys()
     assert lens.model == embedded.NAME
@@ -37,6 +37,6 @@ def test_counts_and_near_duplicates_are_seen_once_they_are_there(studio, data, s
 
 def test_another_reading_is_looked_through(settings, data, state):
     reading = Reading(format="label", columns={"text": "kind", "label": "score"})
-    parse_rows.derive(settings, data, reading)
+    parse_rows.parse_dataset(settings, data, reading)
     lens = lens_of(state | {"reading": reading.model_dump()})
     assert lens.rows(settings).row(3)["messages"][1] == {"role": "assistant", "content": "3"}

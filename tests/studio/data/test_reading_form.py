@@ -168,13 +168,13 @@ def test_rows_are_read_again_as_the_form_says(do, settings, state):
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"columns": "text = nope"}, "no column 'nope'. There are: kind, messages, score"),
+        ({"columns": "text = nope"}, "no column 'nope'. The columns are: kind, messages, score"),
         ({"columns": "nope = kind"}, "has no part 'nope'. Its parts are: text, label"),
         ({"extra": "nope = context"}, "no column 'nope'"),
         ({"columns": "text = kind", "extra": "kind = ignore"}, "'kind' is used twice"),
         ({"columns": "text = kind\nlabel = kind"}, "'kind' is used twice"),
-        ({"format": "messages", "labels": "1 = good"}, "“Label names” is read only for text with a label"),
-        ({"format": "messages", "prompt": "{text}!"}, "“Prompt for a label” is read only for text with a label"),
+        ({"format": "messages", "labels": "1 = good"}, "“Label names” applies only to text with a label"),
+        ({"format": "messages", "prompt": "{text}!"}, "“Prompt for a label” applies only to text with a label"),
         ({"format": "undecided"}, "No format is chosen"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_name_is_suggested_that_is_free_and_says_what_it_is(do, state, setting
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"rows": 1000}, "1,000 rows were asked for"),
+        ({"rows": 1000}, "The recipe asks for 1,000 rows"),
         ({"method": "picked"}, "no rows are picked"),
         ({"method": "stratified"}, "needs a column"),
         ({"held_out_share": 0.7}, "held_out_share"),
@@ -73,7 +73,7 @@ def test_a_cut_without_a_data_set_or_a_name_is_refused(do, state):
 
 
 def test_a_near_filter_without_near_in_the_recipe_is_explained(do, settings, state):
-    view = lens_of(state).view.toggled(Filter(column="near_duplicate_of", low=0))
+    view = lens_of(state).view.toggle(Filter(column="near_duplicate_of", low=0))
     with pytest.raises(StudioError, match="goes with “near” under Duplicates"):
         do.cut(state | {"view": view.model_dump()}, [], "x", **FORM)
 

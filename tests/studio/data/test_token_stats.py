@@ -23,7 +23,7 @@ def test_counting_is_followed_and_seen(do, studio, state, data):
     assert last[-1]["counted"] == 1
     shown = do.show(last[-1])
     path = lengths.path_of(studio, data, data.detected, lens_of(state).tokens)
-    found = lengths.summary(path, 1024, 8)
+    found = lengths.summarize(path, 1024, 8)
     for number in (found.tokens, found.median, found.longest):
         assert f"{number:,}" in shown
     assert "tokens of the rows filtered" not in shown
@@ -46,7 +46,7 @@ def test_near_duplicates_are_told_in_a_toast(do, state, toasts):
 
 
 def test_another_tokenizer_drops_filters_on_the_old_counts(do, state):
-    view = lens_of(state).view.toggled(Filter(column="tokens", low=5)).model_copy(update={"sort": "tokens"})
+    view = lens_of(state).view.toggle(Filter(column="tokens", low=5)).model_copy(update={"sort": "tokens"})
     looked = lens_of(do.look_through(state | {"view": view.model_dump()}, embedded.NAME, "llama2", 77, 3))
     assert (looked.template, looked.max_length, looked.batch) == ("llama2", 77, 3)
     assert (looked.view.filters, looked.view.sort) == ([], "")

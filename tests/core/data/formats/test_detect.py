@@ -5,25 +5,25 @@ from tests.helpers.one_conversation import ROWS, TURNS
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_every_format_with_turns_is_recognised_with_evidence(name):
+def test_detect_every_format_with_turns(name):
     found = formats.detect([ROWS[name], {"other": 1}])
     assert found.reading.format == name
     assert "in 1 of the first 2 rows" in found.evidence
     assert found.reading.parse(ROWS[name]) == TURNS
 
 
-def test_a_column_of_another_name_is_found_and_named():
+def test_detect_column_with_unusual_name():
     found = formats.detect([{"id": 1, "chat_log": TURNS}])
     assert found.reading.columns == {"messages": "chat_log"}
     assert "'chat_log'" in found.evidence
     assert found.reading.parse({"chat_log": TURNS}) == TURNS
 
 
-def test_the_format_of_most_rows_wins():
+def test_detect_format_of_most_rows():
     assert formats.detect([ROWS["alpaca"], ROWS["guanaco"], ROWS["guanaco"], {"x": 1}]).reading.format == "guanaco"
 
 
-def test_a_text_with_few_repeated_values_beside_it_is_text_with_a_label():
+def test_detect_text_with_label():
     rows = [{"text": f"A film about number {i}, and long.", "sentiment": ("good", "bad")[i % 2]} for i in range(50)]
     found = formats.detect(rows)
     assert found.reading.format == "label"
@@ -31,7 +31,7 @@ def test_a_text_with_few_repeated_values_beside_it_is_text_with_a_label():
     assert "2 different values in the column 'sentiment' (good, bad)" in found.evidence
 
 
-def test_prose_is_plain_text_and_numbers_are_nothing():
+def test_detect_prose_is_plain_text_and_numbers_are_none():
     found = formats.detect([{"id": i, "body": f"Prose number {i}, and more of it.", "tag": f"t{i}"} for i in range(30)])
     assert found.reading.read({"body": "Prose."}).messages == [{"role": "text", "content": "Prose."}]
     assert formats.detect([{"weight": 3}, {"weight": 4}]) is None
@@ -47,6 +47,6 @@ def test_prose_is_plain_text_and_numbers_are_nothing():
         ("sentiment_imdb_1000.tsv", "label"),
     ],
 )
-def test_real_files_are_recognised(shared_data, file, form):
+def test_detect_real_files(shared_data, file, form):
     rows = [read.row for read in readers.read_rows(shared_data / file, file) if read.row][:200]
     assert formats.detect(rows).reading.format == form

@@ -18,7 +18,7 @@ def turns_of(messages) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-def test_public_shape_is_read_as_its_authors_mean_or_asked_about(shape: Shape):
+def test_public_shape_is_parsed_as_expected_or_undecided(shape: Shape):
     found = formats.detect(shape.rows)
     assert found.reading.format == shape.form, found.evidence
     if shape.form == "undecided":
@@ -34,24 +34,24 @@ def test_public_shape_is_read_as_its_authors_mean_or_asked_about(shape: Shape):
     assert all(any(part in note for note in parsed.notes) for part in shape.notes), parsed.notes
 
 
-def test_undecided_data_set_has_no_usable_row_until_a_reading_is_chosen(settings, tmp_path):
+def test_undecided_dataset_has_no_usable_row_until_reading_is_chosen(settings, tmp_path):
     shape = next(shape for shape in SHAPES if shape.name == "nyu-mll/glue, mnli")
     data = opened(settings, tmp_path, shape.rows)
-    assert (data.detected.format, parse_rows.derive(settings, data, data.detected).usable) == ("undecided", 0)
+    assert (data.detected.format, parse_rows.parse_dataset(settings, data, data.detected).usable) == ("undecided", 0)
     assert data.candidates
     with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
-        subset.cut(settings, "all", Recipe(dataset=data.id))
+        subset.create(settings, "all", Recipe(dataset=data.id))
     chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
-    assert parse_rows.derive(settings, data, chosen).usable == len(shape.rows)
+    assert parse_rows.parse_dataset(settings, data, chosen).usable == len(shape.rows)
 
 
-def test_two_columns_of_text_are_offered_as_a_question_and_its_answer():
+def test_detect_two_text_columns_offers_question_and_answer():
     shape = next(shape for shape in SHAPES if shape.name == "Two columns in another language")
     pair = Reading(format="prompt_completion", columns={"prompt": "Frage", "completion": "Antwort"})
     assert pair in formats.detect(shape.rows).candidates
 
 
-def test_docs_list_every_shape_as_it_is_read():
+def test_data_formats_page_is_up_to_date():
     spec = importlib.util.spec_from_file_location("make_formats", PROJECT / "docs" / "make_formats.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

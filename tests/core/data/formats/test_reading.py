@@ -7,29 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, problem, until_last_answer
+from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, find_problem, until_last_answer
 from tests.helpers.datasets import talk
 from tests.helpers.one_conversation import ANSWER, ROWS, TURNS, USER
 
 
-def read(name: str, row: dict, **said) -> list:
-    return Reading(format=name, **said).parse(row)
+def read(name: str, row: dict, **options) -> list:
+    return Reading(format=name, **options).parse(row)
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_every_format_with_turns_gives_the_same_conversation(name):
+def test_parse_every_format_with_turns_gives_same_conversation(name):
     assert read(name, ROWS[name]) == TURNS
 
 
-def test_plain_text_is_one_text_and_a_label_becomes_an_answer():
+def test_parse_plain_text_and_label():
     assert read("text", {"content": "Prose."}) == [{"role": "text", "content": "Prose."}]
     row = {"review": " Good film. ", "stars": 1}
-    said = {"columns": {"text": "review", "label": "stars"}, "prompt": "{text} ({label}?)", "labels": {"1": "positive"}}
-    assert read("label", row, **said) == talk("Good film. (stars?)", "positive")
-    assert read("label", row, **said | {"labels": {}})[1]["content"] == "1"
+    options = {
+        "columns": {"text": "review", "label": "stars"},
+        "prompt": "{text} ({label}?)",
+        "labels": {"1": "positive"},
+    }
+    assert read("label", row, **options) == talk("Good film. (stars?)", "positive")
+    assert read("label", row, **options | {"labels": {}})[1]["content"] == "1"
 
 
-def test_every_format_is_covered():
+def test_samples_cover_every_format():
     elsewhere = {
         "label",
         "text",
@@ -42,13 +46,13 @@ def test_every_format_is_covered():
     assert {*ROWS, *elsewhere} == set(FORMAT_NAMES) == {form.name for form in FORMATS}
 
 
-def test_alpaca_input_history_and_system_are_kept():
+def test_parse_alpaca_keeps_input_history_and_system():
     row = {"instruction": "Sum up", "input": "a b", "output": "c", "history": [["Hi", "Ho"]], "system": "Be brief."}
     assert read("alpaca", row) == talk("Hi", "Ho", "Sum up\n\na b", "c", system="Be brief.")
     assert read("alpaca", row | {"history": '[["Hi", "Ho"]]'}) == read("alpaca", row)
 
 
-def test_sharegpt_system_tools_and_calls_are_kept():
+def test_parse_sharegpt_keeps_system_tools_and_calls():
     row = {
         "system": "Be brief.",
         "tools": '[{"name": "clock"}]',
@@ -64,7 +68,7 @@ def test_sharegpt_system_tools_and_calls_are_kept():
     assert messages[0]["content"] == 'Be brief.\n\nYou may call these tools:\n[{"name": "clock"}]'
 
 
-def test_messages_may_be_json_in_a_cell_parts_or_calls():
+def test_parse_messages_accepts_json_text_parts_and_calls():
     row = {
         "messages": json.dumps(
             [
@@ -77,7 +81,7 @@ def test_messages_may_be_json_in_a_cell_parts_or_calls():
     assert read("messages", row) == talk("What now?", '[{"name": "clock"}]', system="Brief.")
 
 
-def test_a_prompt_and_a_completion_may_be_lists_of_turns():
+def test_parse_prompt_and_completion_accepts_lists_of_turns():
     row = {"prompt": talk("a", "b", "c"), "completion": [{"role": "assistant", "content": "d"}]}
     assert read("prompt_completion", row) == talk("a", "b", "c", "d")
     assert read("prompt_completion", {k: json.dumps(v) for k, v in row.items()}) == talk("a", "b", "c", "d")
@@ -90,11 +94,11 @@ def test_a_prompt_and_a_completion_may_be_lists_of_turns():
         "[INST]<<SYS>>Brief.<</SYS>>What?[/INST]That.</s>[INST]And?[/INST]This.</s>",
     ],
 )
-def test_llama2_text_with_a_system_prompt_loosely_written(text):
+def test_parse_llama2_accepts_loosely_written_system_prompt(text):
     assert read("llama2", {"text": text}) == talk("What?", "That.", "And?", "This.", system="Brief.")
 
 
-def test_what_stands_before_guanacos_first_mark_is_the_system_turn():
+def test_parse_guanaco_text_before_first_mark_is_system_turn():
     assert read("guanaco", {"text": "Be brief.\n### Human: a### Assistant: b"}) == talk("a", "b", system="Be brief.")
 
 
@@ -118,7 +122,7 @@ def test_what_stands_before_guanacos_first_mark_is_the_system_turn():
         ("text", {"other": "x"}, "text is empty"),
     ],
 )
-def test_a_row_of_another_shape_is_unusable_with_the_reason(name, row, why):
+def test_parse_row_of_other_format_is_unusable_with_reason(name, row, why):
     with pytest.raises(UnusableRow, match=why):
         read(name, row)
 
@@ -135,21 +139,21 @@ NAMES = sorted({name for form in FORMATS for names in form.slots.values() for na
 
 
 @given(name=st.sampled_from(FORMAT_NAMES), row=st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
-def test_any_row_is_a_conversation_or_unusable_and_nothing_else(name, row):
+def test_parse_any_row_gives_conversation_or_unusable_row(name, row):
     with contextlib.suppress(UnusableRow):
         messages = read(name, row)
         assert all(m.keys() == {"role", "content"} and isinstance(m["content"], str) for m in messages)
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_]\w{0,6}", fullmatch=True), st.text(max_size=8)), st.text())
-def test_placeholders_are_filled_and_unknown_ones_stay(values, before):
+def test_parse_fills_known_placeholders_only(values, before):
     text = before.replace("{", "(") + "".join(f"{{{{ {name} }}}}" for name in values) + "{{unknown_name_here}}"
     filled = read("text", {"text": text}, placeholders=values)[0]["content"]
     expected = before.replace("{", "(") + "".join(values.values())
     assert filled == expected + "{{unknown_name_here}}" if values else text == filled
 
 
-def test_a_form_gives_pairs_as_lines():
+def test_reading_options_accept_pairs_as_lines():
     reading = Reading(format="label", columns="text = review\nlabel=stars\n", labels="1 = a = b")
     assert reading.columns == {"text": "review", "label": "stars"}
     assert reading.labels == {"1": "a = b"}
@@ -173,17 +177,17 @@ def test_a_form_gives_pairs_as_lines():
         ([USER, ANSWER, USER], None),
     ],
 )
-def test_what_cannot_be_learned_has_a_reason(messages, reason):
-    assert problem(messages) == reason
+def test_find_problem_names_reason(messages, reason):
+    assert find_problem(messages) == reason
 
 
-def test_what_follows_the_last_answer_is_left_out():
+def test_until_last_answer_drops_later_turns():
     assert until_last_answer([USER, ANSWER, USER]) == [USER, ANSWER]
     assert ends_on_user([USER, ANSWER, USER])
     assert not ends_on_user([USER, ANSWER])
     assert not ends_on_user([{"role": "text", "content": "x"}])
 
 
-def test_the_real_guanaco_rows_end_on_a_user_where_they_did(shared_data):
+def test_ends_on_user_of_real_guanaco_rows_is_known(shared_data):
     lines = (shared_data / "openassistant_best_replies_eval.jsonl").read_text(encoding="utf-8").splitlines()
     assert sum(ends_on_user(read("guanaco", json.loads(line))) for line in lines) == 132

@@ -1,4 +1,4 @@
-"""Small files that were once misread, with the right reading of each; skipped where they are absent."""
+"""Tests of small files that were once misread, with the right reading of each; skipped if they are absent."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ AIRLINE = [
     ("assistant", "Airline 1 commenced services in the year 1991."),
 ]
 ASKED = [("user", "Wie geht's Übermut?"), ("assistant", "Gut – ñ é 😀")]
-# file: (format, row, its conversation, usable rows, parts of what the report must say)
+# file: (format, row, its conversation, usable rows, parts of the report)
 READINGS = {
     "j_cols.json": ("prompt_completion", 0, [("user", "a"), ("assistant", "c")], 2, ()),
     "j_splits.json": ("prompt_completion", 0, ASKED, 4, ()),
@@ -70,30 +70,32 @@ ELSEWHERE = {"README.md", "scan.jsonl", "p_binary.parquet"}
 
 def opened(settings, name: str):
     data = sources.open_file(settings, CASES / name)
-    return data, parse_rows.derive(settings, data, data.detected)
+    return data, parse_rows.parse_dataset(settings, data, data.detected)
 
 
 @pytest.mark.parametrize("name", READINGS)
-def test_case_opens_as_a_practitioner_expects(settings, name):
+def test_shared_case_opens_as_expected(settings, name):
     form, row, conversation, usable, report = READINGS[name]
     data, about = opened(settings, name)
     assert (data.detected.format, about.usable) == (form, usable), (data.evidence, about.problems)
     messages = Rows(settings, data.id).row(row)["messages"]
     assert [(m["role"] + ", no loss" * (m.get("loss") is False), m["content"]) for m in messages] == conversation
-    said = "\n".join([*about.unread, *about.notes, *data.complaints])
-    assert all(part in said for part in report), said
+    reported = "\n".join([*about.unread, *about.notes, *data.complaints])
+    assert all(part in reported for part in report), reported
 
 
-def test_bytes_that_are_text_are_text(settings):
+def test_binary_columns_of_text_are_decoded(settings):
     data, about = opened(settings, "p_binary.parquet")
     assert about.usable == data.rows
-    assert not any("bytes>" in m["content"] for _, _, messages in Rows(settings, data.id).usable() for m in messages)
+    assert not any(
+        "bytes>" in m["content"] for _, _, messages in Rows(settings, data.id).usable_rows() for m in messages
+    )
 
 
-def test_splits_of_one_file_are_kept(settings):
+def test_json_file_with_splits_keeps_them(settings):
     data, _ = opened(settings, "j_splits.json")
     assert data.splits == {"train": 2, "held-out": 2}
 
 
-def test_every_case_is_covered():
+def test_shared_cases_are_all_covered():
     assert {path.name for path in Path(CASES).iterdir()} == {*READINGS, *ELSEWHERE}

@@ -1,4 +1,4 @@
-"""Turns of every spelling, and the rule that nothing in a row or a turn is ignored in silence."""
+"""Tests of turns in every spelling, and of the rule that every unused field is reported."""
 
 import contextlib
 import json
@@ -23,29 +23,29 @@ def read(turns, **options):
 
 @pytest.mark.parametrize("key", LOSS_KEYS)
 @pytest.mark.parametrize(
-    ("value", "learned"),
+    ("value", "has_loss"),
     [(0, False), (False, False), ("0", False), (0.0, False), (1, True), (True, True), (None, True)],
 )
-def test_answer_marked_as_not_learned_carries_no_loss(key, value, learned):
+def test_read_turns_answer_with_loss_flag_is_masked(key, value, has_loss):
     [_, answer], notes = read([*talk("a"), {"role": "assistant", "content": "b", key: value}])
-    assert answer.get("loss", True) is learned
+    assert answer.get("loss", True) is has_loss
     assert not notes
 
 
 @pytest.mark.parametrize("value", [0.5, "some", 2, [0]])
-def test_weight_that_the_loss_cannot_honour_makes_the_row_unusable(value):
+def test_read_turns_fractional_weight_is_unusable(value):
     with pytest.raises(UnusableRow, match="neither 0 nor 1"):
         read([{"role": "assistant", "content": "b", "weight": value}])
 
 
-def test_weight_on_a_question_is_named():
+def test_read_turns_weight_on_question_is_noted():
     assert read([{"role": "user", "content": "a", "train": True}])[1] == [
         "train = True on a user turn is not used: only answers carry loss"
     ]
 
 
 @pytest.mark.parametrize("key", REASONING_KEYS)
-def test_reasoning_is_learned_before_the_answer_or_left_out_with_a_note(key):
+def test_read_turns_reasoning_is_prepended_or_left_out_with_note(key):
     turn = {"role": "assistant", "content": "4", key: "2 and 2"}
     assert read([turn]) == ([{"role": "assistant", "content": "<think>\n2 and 2\n</think>\n\n4"}], [])
     assert read([turn], think=False) == (
@@ -78,7 +78,7 @@ CALL = {"name": "f", "arguments": "{}"}
         ({"role": "function", "name": "f", "content": "3"}, ("tool", "3")),
     ],
 )
-def test_turn_in_another_spelling_is_read(turn, message):
+def test_read_turns_accepts_other_spellings(turn, message):
     [found], _ = read([turn])
     assert (found["role"], found["content"]) == message
 
@@ -86,12 +86,12 @@ def test_turn_in_another_spelling_is_read(turn, message):
 @pytest.mark.parametrize(
     "part", [{"type": "image_url", "image_url": "x"}, {"inlineData": {"data": "x"}}, {"type": "text", "image": "x"}]
 )
-def test_part_that_is_not_text_makes_the_row_unusable(part):
+def test_read_turns_part_that_is_not_text_is_unusable(part):
     with pytest.raises(UnusableRow, match="only text can be trained"):
         read([{"role": "user", "content": [part, {"type": "text", "text": "a"}]}])
 
 
-def test_null_arguments_of_a_call_are_named():
+def test_read_turns_null_arguments_of_call_are_noted():
     assert "null arguments" in read([{"role": "assistant", "tool_calls": [{"arguments": {"city": None}}]}])[1][0]
 
 
@@ -105,17 +105,17 @@ def texts_in(value) -> list[str]:
 
 
 def stands_in(value, messages) -> bool:
-    """Return whether a value stands in the conversation: as JSON, as its first answer, or with all of its texts."""
-    said, texts = "\n".join(m["content"] for m in messages), texts_in(value)
-    if json.dumps(value, ensure_ascii=False) in said:
+    """Return whether a conversation contains a value: as JSON, as its first answer, or with all of its texts."""
+    written, texts = "\n".join(m["content"] for m in messages), texts_in(value)
+    if json.dumps(value, ensure_ascii=False) in written:
         return True
     if isinstance(value, list) and len(texts) == len(value):
-        return texts[0].strip() in said
-    return bool(texts) and all(text.strip() in said for text in texts)
+        return texts[0].strip() in written
+    return bool(texts) and all(text.strip() in written for text in texts)
 
 
 @given(fields=st.dictionaries(NAMES | st.sampled_from(sorted(KNOWN_KEYS)), JSON, max_size=4))
-def test_field_of_a_turn_of_any_type_is_used_or_named(fields):
+def test_read_turns_any_field_is_used_or_noted(fields):
     turn = fields | {"role": "assistant", "content": "the answer"}
     with contextlib.suppress(UnusableRow):
         messages, notes = read([*talk("the question"), turn])
@@ -140,7 +140,7 @@ USUAL = sorted(
 
 
 @given(base=st.sampled_from(BASES), extra=st.dictionaries(NAMES | st.sampled_from(USUAL), JSON, max_size=4))
-def test_column_of_any_name_and_type_is_used_or_named(base, extra):
+def test_read_any_column_is_used_or_reported(base, extra):
     row = extra | base
     found = formats.detect([row])
     readings = [found.reading] if found.is_sure else found.candidates
@@ -158,7 +158,7 @@ def test_column_of_any_name_and_type_is_used_or_named(base, extra):
 
 
 @given(extra=st.dictionaries(NAMES, st.text(min_size=1, max_size=5), min_size=1, max_size=3))
-def test_column_put_to_use_is_no_longer_unread(extra):
+def test_read_column_with_chosen_use_is_not_unread(extra):
     row = extra | {"prompt": "q", "completion": "a"}
     before = Reading(format="prompt_completion").read(row)
     for use in ("context", "system", "ignore"):

@@ -32,12 +32,12 @@ TURNS = [{"role": "user", "content": 'It\'s "here"?\nYes'}, {"role": "assistant"
         {"a": None},
     ],
 )
-def test_is_missing_every_spelling_of_nothing(value):
+def test_is_missing_accepts_every_spelling_of_nothing(value):
     assert is_missing(value)
 
 
 @pytest.mark.parametrize("value", [0, False, 0.0, "0", "none of them", [0], {"a": 0}, "N/A", "[ ]x"])
-def test_is_missing_value_that_says_something_is_kept(value):
+def test_is_missing_rejects_real_values(value):
     assert not is_missing(value)
 
 
@@ -53,19 +53,19 @@ def test_is_missing_value_that_says_something_is_kept(value):
         f"array({TURNS}, dtype=object)",
     ],
 )
-def test_nested_conversation_in_a_text_cell_is_found(text):
+def test_nested_parses_conversation_in_text_cell(text):
     assert nested(text) == TURNS
 
 
 @pytest.mark.parametrize(
     "text", ["[1] a note", "{name} said so", "[INST] a [/INST]", "[" * 100_000, "(1, 2)", "a", "[x]", "12"]
 )
-def test_nested_ordinary_text_stays_text(text):
+def test_nested_keeps_ordinary_text(text):
     assert nested(text) == text
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5).map(lambda v: [v]))
-def test_nested_reads_what_json_and_python_write(value):
+def test_nested_parses_json_and_python_literals(value):
     assert nested(json.dumps(value)) == value
     assert nested(repr(value)) == value
 
@@ -83,19 +83,19 @@ def test_nested_reads_what_json_and_python_write(value):
         ({"k": "é"}, '{"k": "é"}', "an object"),
     ],
 )
-def test_text_of_value_of_any_type_is_written_and_noted(value, text, note):
+def test_text_of_converts_any_type_with_note(value, text, note):
     notes = []
     assert text_of(value, "input", notes.append) == text
     assert [note is not None and note in sentence for sentence in notes] == [True] * (note is not None)
 
 
-def test_text_of_nothing_is_unusable():
+def test_text_of_missing_value_is_unusable():
     for value in (None, math.nan):
         with pytest.raises(UnusableRow, match="input is empty"):
             text_of(value, "input", print)
 
 
-def test_optional_text_spelled_nothing_is_noted():
+def test_optional_text_spelled_nothing_is_empty_with_note():
     notes = []
     assert [optional_text(value, "the tools", notes.append) for value in ("null", None, "", "x", 3)] == [
         "",
@@ -107,7 +107,7 @@ def test_optional_text_spelled_nothing_is_noted():
     assert notes == ["the tools 'null' is read as empty", "the tools is a number; it is written as text"]
 
 
-def test_answer_of_accepted_answers_is_the_first():
+def test_answer_of_accepted_answers_takes_first_with_note():
     notes = []
     assert answer_of(["a", "b"], "output", notes.append) == "a"
     assert answer_of(["a", "a"], "output", notes.append) == "a"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import readers
-from core.data.formats import EXPORT_FORMATS, Reading, Unwritable, to_guanaco, to_llama2, to_row
+from core.data.formats import EXPORT_FORMATS, Reading, UnwritableRow, to_guanaco, to_llama2, to_row
 from core.data.formats.values import is_missing
 from tests.helpers.datasets import talk
 
@@ -21,12 +21,13 @@ ANYTHING = st.lists(TURN, min_size=1, max_size=5) | CONTENT.map(lambda text: [{"
 
 
 @given(messages=ANYTHING, form=st.sampled_from(EXPORT_FORMATS), as_turns=st.booleans())
-def test_what_is_written_reads_back_equal_or_is_refused_with_a_reason(messages, form, as_turns):
-    with contextlib.suppress(Unwritable):
+def test_to_row_parses_back_equal_or_is_refused(messages, form, as_turns):
+    with contextlib.suppress(UnwritableRow):
         row = to_row(messages, form, as_turns)
         assert Reading(format=form).parse(row) == messages
 
 
+# Text without marks of the formats; a system prompt such as "none" is read as a missing value and refused.
 plain = st.text(st.characters(codec="utf-8"), min_size=1).filter(
     lambda t: (
         t == t.strip()
@@ -37,14 +38,14 @@ plain = st.text(st.characters(codec="utf-8"), min_size=1).filter(
 
 
 @given(pairs=st.lists(st.tuples(plain, plain), min_size=1, max_size=3), system=st.none() | plain)
-def test_an_ordinary_conversation_can_be_written_in_every_format_with_turns(pairs, system):
+def test_to_row_writes_ordinary_conversation_in_every_format(pairs, system):
     messages = talk(*(text for pair in pairs for text in pair), system=system)
     for form in set(EXPORT_FORMATS) - {"text", "guanaco"}:
         to_row(messages, form)
     to_row(messages[system is not None :], "guanaco")
 
 
-def test_turns_join_as_llama2_joins_them():
+def test_to_llama2_joins_turns_like_meta():
     text = to_llama2(talk("a", "b", "c", "d", system="s"))
     assert text == "<s>[INST] <<SYS>>\ns\n<</SYS>>\n\na [/INST] b </s><s>[INST] c [/INST] d </s>"
 
@@ -59,35 +60,35 @@ def test_turns_join_as_llama2_joins_them():
         (talk("a", "b", "c"), "alpaca", "pairs of a question and an answer"),
         ([{"role": "user", "content": "a"}, {"role": "tool", "content": "3"}], "alpaca", "no tool turns"),
         (talk("a", "b"), "text", "a conversation is not plain text"),
-        ([*talk("a"), {"role": "assistant", "content": "b", "loss": False}], "llama2", "not to be learned"),
+        ([*talk("a"), {"role": "assistant", "content": "b", "loss": False}], "llama2", "excluded from the loss"),
         ([{"role": "text", "content": "a"}], "messages", "plain text has no turns"),
     ],
 )
-def test_what_a_format_cannot_say_has_a_reason(messages, form, why):
-    with pytest.raises(Unwritable, match=why):
+def test_to_row_refusal_names_reason(messages, form, why):
+    with pytest.raises(UnwritableRow, match=why):
         to_row(messages, form)
 
 
-def test_the_real_llama2_rows_render_back_to_the_same_bytes(shared_data):
+def test_to_llama2_of_real_rows_gives_same_bytes(shared_data):
     texts = pq.read_table(shared_data / "guanaco-llama2-1k-train.parquet").column("text").to_pylist()
     different = [text for text in texts if to_llama2(Reading(format="llama2").parse({"text": text})) != text]
     assert len(texts) == 1000
     assert different == []
 
 
-def test_the_real_guanaco_rows_render_back_to_the_same_bytes(shared_data):
+def test_to_guanaco_of_real_rows_gives_same_bytes(shared_data):
     lines = (shared_data / "openassistant_best_replies_eval.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     assert len(rows) == 518
     assert [to_guanaco(Reading(format="guanaco").parse(row)) for row in rows] == [row["text"] for row in rows]
 
 
-def test_tool_turns_of_the_real_sharegpt_rows_leave_as_sharegpt(shared_data):
+def test_to_row_of_real_tool_turns_writes_sharegpt_only(shared_data):
     path = shared_data / "sharegpt_tools_300.json"
     parsed = [Reading(format="sharegpt").parse(read.row) for read in readers.read_rows(path, path.name)]
     assert len([to_row(messages, "sharegpt") for messages in parsed]) == 300
     with_tools = [messages for messages in parsed if any(m["role"] == "tool" for m in messages)]
     assert len(with_tools) == 153
     for messages in with_tools:
-        with pytest.raises(Unwritable, match="Llama-2 text has no tool turns"):
+        with pytest.raises(UnwritableRow, match="Llama-2 text has no tool turns"):
             to_row(messages, "llama2")

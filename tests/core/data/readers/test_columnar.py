@@ -10,7 +10,7 @@ from core.data.readers import columnar, read_rows
 from core.errors import StudioError
 
 
-def test_parquet_rows_come_with_their_numbers_and_what_json_cannot_say_as_text(tmp_path):
+def test_read_parquet_numbers_rows_and_converts_other_types(tmp_path):
     path = tmp_path / "rows.parquet"
     day = datetime.date(2026, 1, 2)
     rows = [{"text": "a", "n": 1, "day": day, "blob": b"xyz", "sum": Decimal("1.50"), "turns": [{"role": "user"}]},
@@ -24,14 +24,14 @@ def test_parquet_rows_come_with_their_numbers_and_what_json_cannot_say_as_text(t
     assert set(found[1].row.values()) == {None}
 
 
-def test_a_damaged_parquet_file_is_a_sentence(tmp_path):
+def test_read_parquet_of_damaged_file_is_rejected(tmp_path):
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"PAR1" + b"\0" * 100)
     with pytest.raises(StudioError, match="not a readable Parquet file"):
         list(read_rows(path, path.name))
 
 
-def test_folders_that_datasets_saved_are_loaded_with_their_splits(tmp_path):
+def test_load_saved_returns_splits(tmp_path):
     one, two = Dataset.from_list([{"text": "a"}]), Dataset.from_list([{"text": "b"}])
     one.save_to_disk(str(tmp_path / "one"))
     DatasetDict(train=one, test=two).save_to_disk(str(tmp_path / "both"))
@@ -40,7 +40,7 @@ def test_folders_that_datasets_saved_are_loaded_with_their_splits(tmp_path):
         "train": "a",
         "test": "b",
     }
-    with pytest.raises(StudioError, match="no folder that datasets saved"):
+    with pytest.raises(StudioError, match="was not saved by datasets"):
         columnar.load_saved(tmp_path)
 
 
@@ -56,13 +56,13 @@ BYTES = [b"caf\xc3\xa9", b"plain", None]
 @pytest.mark.parametrize(
     "kind", [pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.binary()), pa.binary_view()], ids=str
 )
-def test_bytes_that_are_text_are_text_in_every_binary_type(tmp_path, kind):
+def test_read_parquet_decodes_text_in_every_binary_type(tmp_path, kind):
     rows, notes = read_back(tmp_path, pa.table({"text": pa.array(BYTES, pa.binary()).cast(kind)}))
     assert [row["text"] for row in rows] == ["café", "plain", None]
     assert notes == ["the column 'text' holds bytes; 2 values are read as UTF-8 text"]
 
 
-def test_bytes_of_fixed_size_and_inside_turns_are_text(tmp_path):
+def test_read_parquet_decodes_nested_and_fixed_size_bytes(tmp_path):
     turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.binary())]))
     table = pa.table({
         "code": pa.array([b"abc", b"abd"], pa.binary(3)),
@@ -73,20 +73,20 @@ def test_bytes_of_fixed_size_and_inside_turns_are_text(tmp_path):
     assert len(notes) == 2
 
 
-def test_bytes_that_are_no_text_are_left_out_and_reported(tmp_path):
+def test_read_parquet_leaves_out_other_bytes_with_note(tmp_path):
     rows, notes = read_back(tmp_path, pa.table({"text": ["a", "b"], "image": [b"\x89PNG\r\n\xff", b"\0\1\2"]}))
     assert rows == [{"text": "a", "image": None}, {"text": "b", "image": None}]
     assert notes == ["the column 'image' holds bytes that are no text; 2 values are left out"]
 
 
-def test_null_fields_of_structs_are_absent_and_columns_stay(tmp_path):
+def test_read_parquet_drops_null_fields_of_structs_only(tmp_path):
     calls = [[{"name": "move", "arguments": {"x": 0}}], [{"name": "weather", "arguments": {"city": "Oslo"}}], None]
     rows, _ = read_back(tmp_path, pa.table({"calls": calls, "note": [None, "a", None]}))
     assert [row["calls"] for row in rows] == calls
     assert [row["note"] for row in rows] == [None, "a", None]
 
 
-def test_values_of_other_types_are_what_json_can_hold(tmp_path):
+def test_read_parquet_converts_values_of_other_types(tmp_path):
     table = pa.table({
         "score": pa.array([float("nan"), 0.5]),
         "tags": pa.array([[("a", 1)], [("b", 2), ("c", None)]], pa.map_(pa.string(), pa.int64())),

@@ -1,4 +1,4 @@
-"""core/data/readers/encoding.py: one encoding for a whole file, by a rule that is reported."""
+"""Tests of core/data/readers/encoding.py: one encoding per file, with a note if it is not UTF-8."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def read(folder, data: bytes, name: str = "rows.txt") -> tuple[list, list[str]]:
 
 
 @pytest.mark.parametrize("codec", ["cp1252", "latin-1"])
-def test_western_european_file_is_read_as_a_whole_with_a_notice(tmp_path, codec):
+def test_detect_western_european_file_is_windows_1252_with_note(tmp_path, codec):
     text = WESTERN if codec == "cp1252" else WESTERN.replace("–", "-").replace("€", "EUR")
     rows, [note] = read(tmp_path, text.encode(codec) * 3)
     assert [row.row["text"] for row in rows] == [text.strip()] * 3
@@ -24,12 +24,12 @@ def test_western_european_file_is_read_as_a_whole_with_a_notice(tmp_path, codec)
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "utf-8"])
-def test_unicode_encodings_are_recognised_with_and_without_a_mark(tmp_path, codec):
+def test_detect_unicode_encodings_with_and_without_mark(tmp_path, codec):
     rows, _ = read(tmp_path, (WESTERN * 3).encode(codec))
     assert [row.row["text"] for row in rows] == [WESTERN.strip()] * 3
 
 
-def test_damaged_line_of_a_utf8_file_is_a_complaint_of_its_own(tmp_path):
+def test_detect_damaged_utf8_reports_only_its_line(tmp_path):
     rows, notes = read(tmp_path, WESTERN.encode() * 2 + b"caf\xe9\n" + WESTERN.encode())
     assert [row.trouble for row in rows] == ["", "", "is not UTF-8 text (byte 0xe9)", ""]
     assert notes == []
@@ -38,14 +38,14 @@ def test_damaged_line_of_a_utf8_file_is_a_complaint_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("text", "codec"), [("Привет, как дела?\n", "cp1251"), ("こんにちは\n", "shift_jis"), ("你好吗\n", "gb18030")]
 )
-def test_other_alphabets_are_never_turned_into_western_letters(tmp_path, text, codec):
+def test_detect_other_alphabets_is_never_windows_1252(tmp_path, text, codec):
     rows, notes = read(tmp_path, (text * 5).encode(codec))
     assert {row.trouble[:15] for row in rows} == {"is not UTF-8 te"}
     assert notes == []
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\ufeff"), min_size=1, max_size=40))
-def test_valid_utf8_is_never_read_as_anything_else(tmp_path_factory, text):
+def test_detect_valid_utf8_is_utf8(tmp_path_factory, text):
     rows, notes = read(tmp_path_factory.mktemp("utf8"), (text + "\n").encode())
     assert [row.row["text"] for row in rows] == ([text] if text.strip() else [])
     assert notes == []

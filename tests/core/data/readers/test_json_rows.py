@@ -23,15 +23,15 @@ def read(folder, text: str | bytes, name: str = "rows.jsonl") -> list:
 
 
 @given(rows=OBJECTS, ascii=st.booleans())
-def test_objects_come_back_from_lines(tmp_path_factory, rows, ascii):
+def test_read_lines_returns_objects(tmp_path_factory, rows, ascii):
     text = "".join(json.dumps(row, ensure_ascii=ascii) + "\n" for row in rows)
     found = read(tmp_path_factory.mktemp("j"), text.replace("\n", "\r\n"), "rows.jsonl")
     assert [r.row for r in found] == rows
 
 
 @given(rows=OBJECTS, indent=st.none() | st.integers(0, 3), chunk=st.integers(1, 40))
-def test_objects_come_back_from_one_document_however_it_is_cut(tmp_path_factory, rows, indent, chunk):
-    """`chunk` characters are read at a time, so that every place is once the end of the buffer."""
+def test_read_document_returns_objects_with_any_chunk_size(tmp_path_factory, rows, indent, chunk):
+    """Read `chunk` characters at a time, so that every position is the end of the buffer once."""
     path = tmp_path_factory.mktemp("j") / "rows.json"
     path.write_text(json.dumps(rows, indent=indent), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -39,7 +39,7 @@ def test_objects_come_back_from_one_document_however_it_is_cut(tmp_path_factory,
         assert [r.row for r in read_rows(path, path.name)] == rows
 
 
-def test_lines_that_are_no_objects_are_told_by_number(tmp_path):
+def test_read_lines_reports_lines_that_are_not_objects(tmp_path):
     text = '{"a": 1}\n\n{"a": \n[1]\n"x"\n{"a": 2, "a": 3}\n' + "[" * 100_000 + "\n" + '{"n": ' + "1" * 5000 + "}\n"
     found = [(r.line, r.row, r.trouble) for r in read(tmp_path, text, "rows.jsonl")]
     assert found == [
@@ -53,7 +53,7 @@ def test_lines_that_are_no_objects_are_told_by_number(tmp_path):
     ]
 
 
-def test_bytes_that_are_not_utf8_are_told_and_the_rest_is_read(tmp_path):
+def test_read_lines_reports_invalid_bytes_by_line(tmp_path):
     found = read(tmp_path, b'{"a": "caf\xe9"}\n{"a": "caf\xc3\xa9"}\n', "rows.jsonl")
     assert [(r.line, r.row, r.trouble) for r in found] == [
         (1, None, "is not UTF-8 text (byte 0xe9)"),
@@ -61,7 +61,7 @@ def test_bytes_that_are_not_utf8_are_told_and_the_rest_is_read(tmp_path):
     ]
 
 
-def test_a_broken_element_does_not_take_the_others_with_it(tmp_path):
+def test_read_document_skips_only_the_broken_element(tmp_path):
     text = '[\n  {"a": 1},\n  {"a": oops},\n  {"a": 3},\n  {"n": ' + "9" * 5000 + '},\n  {"a": 5}\n]'
     found = [(r.line, r.row, r.trouble) for r in read(tmp_path, text, "rows.json")]
     assert found == [
@@ -73,7 +73,7 @@ def test_a_broken_element_does_not_take_the_others_with_it(tmp_path):
     ]
 
 
-def test_a_list_that_ends_early_is_told(tmp_path):
+def test_read_document_reports_unclosed_list(tmp_path):
     found = read(tmp_path, '[{"a": 1}, {"a": 2}', "rows.json")
     assert [r.row for r in found] == [{"a": 1}, {"a": 2}, None]
     assert "ends early" in found[-1].trouble
@@ -87,17 +87,17 @@ def test_a_list_that_ends_early_is_told(tmp_path):
         ('{"messages": [{"role": "user", "content": "x"}]}', [{"messages": [{"role": "user", "content": "x"}]}]),
     ],
 )
-def test_an_object_is_a_row_or_lines_or_holds_the_list(tmp_path, text, rows):
+def test_read_object_is_row_lines_or_container(tmp_path, text, rows):
     assert [r.row for r in read(tmp_path, text, "rows.json")] == rows
 
 
-def test_a_row_of_10_mb_is_a_row(tmp_path):
+def test_read_document_accepts_row_of_10_mb(tmp_path):
     rows = [{"a": "x" * 10_000_000}, {"a": "y"}]
     assert [r.row for r in read(tmp_path, json.dumps(rows), "rows.json")] == rows
     assert [r.row for r in read(tmp_path, "\n".join(map(json.dumps, rows)), "rows.jsonl")] == rows
 
 
-def test_what_is_no_json_at_all_is_refused(tmp_path):
+def test_read_document_rejects_other_text(tmp_path):
     with pytest.raises(StudioError, match="is not JSON"):
         read(tmp_path, "a,b\n1,2\n", "rows.json")
 
@@ -119,7 +119,7 @@ TABLE = pd.DataFrame(ROWS)
         "\n".join(json.dumps(row, indent=2) for row in ROWS),
     ],
 )
-def test_rows_are_read_however_they_are_spread_and_named(tmp_path, name, text):
+def test_read_json_layout_does_not_depend_on_file_name(tmp_path, name, text):
     assert [r.row for r in read(tmp_path, text.encode(), name)] == ROWS
 
 
@@ -134,32 +134,32 @@ def test_rows_are_read_however_they_are_spread_and_named(tmp_path, name, text):
         json.dumps({"test": ROWS}),
     ],
 )  # fmt: skip
-def test_tables_inside_one_object_are_read(tmp_path, text):
+def test_read_object_with_table_returns_rows(tmp_path, text):
     found = read(tmp_path, text.encode(), "rows.json")
     assert [{k: v for k, v in r.row.items() if k != "index"} for r in found] == ROWS
     assert {r.split for r in found} == {None}
 
 
-def test_splits_of_one_document_are_kept_the_rows_to_train_on_first(tmp_path):
+def test_read_object_with_splits_yields_training_rows_first(tmp_path):
     found = read(tmp_path, json.dumps({"test": ROWS[:1], "train": ROWS, "note": "x"}).encode(), "rows.json")
     assert [(r.split, r.row["prompt"]) for r in found] == [("train", "a"), ("train", "b"), ("test", "a")]
 
 
-def test_what_stands_beside_the_rows_is_named(tmp_path):
+def test_read_object_notes_unread_fields(tmp_path):
     path, notes = tmp_path / "rows.json", []
     path.write_text(json.dumps({"version": 2, "data": ROWS}))
     assert len(list(read_rows(path, path.name, note=notes.append))) == 2
-    assert notes == ["beside the rows the file holds 'version', which is not read"]
+    assert notes == ["beside the rows the file contains 'version', which is not read"]
 
 
 @pytest.mark.parametrize(
     "row", [{"messages": [{"role": "user", "content": "a"}]}, {"prompt": "a", "tags": ["x", "y"]}, {"a": {"b": 1}}]
 )
-def test_one_object_that_is_a_row_stays_one(tmp_path, row):
+def test_read_single_object_is_one_row(tmp_path, row):
     assert [r.row for r in read(tmp_path, json.dumps(row).encode(), "rows.json")] == [row]
 
 
-def test_text_behind_a_list_and_too_many_fields_are_complaints(tmp_path):
+def test_read_document_reports_trailing_text_and_too_many_fields(tmp_path):
     *_, last = read(tmp_path, b'[{"a": 1}]\n{"a": 2}', "rows.jsonl")
     assert "behind the end of the list" in last.trouble
     [only] = read(tmp_path, json.dumps({f"c{i}": i for i in range(10_001)}).encode() + b"\n")

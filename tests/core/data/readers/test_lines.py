@@ -32,7 +32,7 @@ def read(tmp_path, data: bytes, name: str = "rows.jsonl") -> list[tuple[int, str
         (codecs.BOM_UTF16_BE, "utf-16-be"),
     ],
 )
-def test_a_byte_order_mark_says_the_encoding_and_is_no_text(tmp_path, mark, encoding):
+def test_line_source_with_byte_order_mark_uses_and_skips_it(tmp_path, mark, encoding):
     assert read(tmp_path, mark + "é 🎈\nb".encode(encoding)) == [(1, "é 🎈\n"), (2, "b")]
 
 
@@ -41,14 +41,14 @@ def pack_gz(data: bytes) -> bytes:
 
 
 def pack_zst(data: bytes) -> bytes:
-    """Two frames behind each other, as `cat a.zst b.zst` makes them."""
+    """Return two consecutive frames, like the output of `cat a.zst b.zst`."""
     packer = zstandard.ZstdCompressor()
     half = len(data) // 2
     return packer.compress(data[:half]) + packer.compress(data[half:])
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", pack_gz), (".zst", pack_zst)])
-def test_compressed_text_is_read_and_damage_is_told(tmp_path, suffix, pack):
+def test_line_source_decompresses_and_rejects_damage(tmp_path, suffix, pack):
     data = "".join(f"line {i}\n" for i in range(3000)).encode()
     name = f"rows.jsonl{suffix}"
     assert [text for _, text in read(tmp_path, pack(data), name)] == data.decode().splitlines(keepends=True)
@@ -57,27 +57,27 @@ def test_compressed_text_is_read_and_damage_is_told(tmp_path, suffix, pack):
             read(tmp_path, damaged, name)
 
 
-def test_bytes_that_are_no_text_are_named(tmp_path):
+def test_line_source_reports_invalid_bytes(tmp_path):
     with source(tmp_path, b"caf\xe9\ncaf\xc3\xa9 \xc3\xa9\n") as opened:
         [(_, first), (_, second)] = opened.lines()
         assert opened.broken(first) == "is not UTF-8 text (byte 0xe9)"
         assert opened.broken(second) is None
 
 
-def test_a_line_without_end_is_passed_over_in_bounded_memory(tmp_path, monkeypatch):
+def test_line_source_skips_endless_line_in_bounded_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "ROW_LIMIT", 100)
     assert read(tmp_path, b"a\n" + b"x" * 450 + b"\nb\n") == [(1, "a\n"), (2, None), (3, "b\n")]
 
 
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="\ufeff")))
-def test_lines_are_what_stands_in_the_file(tmp_path_factory, text):
+def test_line_source_yields_lines_of_any_text(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("lines", numbered=True)
     joined = "".join(line for _, line in read(folder, text.encode()))
     assert joined == text
     assert len(read(folder, text.encode())) == len(io.StringIO(text, newline="").readlines()) or "\r" in text
 
 
-def test_the_share_read_grows_to_one(tmp_path):
+def test_line_source_progress_grows_to_one(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("x" * 100 + "\n" * 5000)
     shares: list[float] = []

@@ -5,14 +5,14 @@ from core.errors import StudioError
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_ending_is_known_in_any_case(suffix):
+def test_kind_of_accepts_endings_in_any_case(suffix):
     assert kind_of(f"Some.Name{suffix.upper()}") == suffix
 
 
-def test_other_endings_and_empty_files_are_refused_by_name(tmp_path):
+def test_read_rows_rejects_unknown_endings_and_empty_files(tmp_path):
     path = tmp_path / "rows.xlsx"
     path.write_bytes(b"x")
-    with pytest.raises(StudioError, match=r"'rows.xlsx' is no file that can be opened.*\.jsonl.*\.gz or \.zst"):
+    with pytest.raises(StudioError, match=r"'rows.xlsx' cannot be opened.*\.jsonl.*\.gz or \.zst"):
         list(read_rows(path, path.name))
     empty = tmp_path / "rows.csv"
     empty.touch()

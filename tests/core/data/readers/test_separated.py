@@ -22,8 +22,8 @@ def read(folder, data: str | bytes, name: str = "rows.csv") -> list:
     end=st.sampled_from(["\n", "\r\n"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_what_pythons_writer_writes_is_read(tmp_path_factory, rows, end, quoting):
-    # Python's writer leaves a lone carriage return bare where lines end otherwise, and then no reader can tell.
+def test_read_csv_returns_records_of_csv_writer(tmp_path_factory, rows, end, quoting):
+    # Python's writer does not quote a lone carriage return if lines end otherwise, which makes the file ambiguous.
     assume(end == "\r\n" or quoting == csv.QUOTE_ALL or not any("\r" in cell for row in rows for cell in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator=end, quoting=quoting)
@@ -34,17 +34,17 @@ def test_what_pythons_writer_writes_is_read(tmp_path_factory, rows, end, quoting
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(tmp_path, delimiter):
+def test_read_csv_detects_delimiter(tmp_path, delimiter):
     found = read(tmp_path, f"text{delimiter}label\nhello{delimiter}1\n")
     assert [r.row for r in found] == [{"text": "hello", "label": "1"}]
 
 
-def test_columns_without_a_name_or_with_a_second_one_get_their_own(tmp_path):
+def test_read_csv_names_unnamed_and_repeated_columns(tmp_path):
     [only] = read(tmp_path, "a,,a,a_2\n1,2,3,4\n")
     assert only.row == {"a": "1", "column_2": "2", "a_2": "3", "a_2_2": "4"}
 
 
-def test_ragged_rows_are_told_by_line_and_the_rest_is_read(tmp_path):
+def test_read_csv_reports_ragged_rows_by_line(tmp_path):
     found = read(tmp_path, 'a,b\n1,"two\nlines"\n1\n1,2,3\n4,5\n')
     assert [(r.line, r.row, r.trouble) for r in found] == [
         (2, {"a": "1", "b": "two\nlines"}, ""),
@@ -54,18 +54,18 @@ def test_ragged_rows_are_told_by_line_and_the_rest_is_read(tmp_path):
     ]
 
 
-def test_an_open_quote_does_not_swallow_the_rest(tmp_path):
+def test_read_csv_unmatched_quote_rejects_only_its_line(tmp_path):
     found = read(tmp_path, 'a,b\n1,"open\n2,3\n4,5\n')
     assert "quotes that do not match" in found[0].trouble
     assert [r.row for r in found[1:]] == [{"a": "2", "b": "3"}, {"a": "4", "b": "5"}]
 
 
-def test_quotes_are_just_quotes_in_a_tsv_that_uses_them_so(tmp_path):
+def test_read_tsv_keeps_ordinary_quotes(tmp_path):
     found = read(tmp_path, 'text\tlabel\n"Good" film\t1\nA "bad" one\t0\n', "rows.tsv")
     assert [r.row["text"] for r in found] == ['"Good" film', 'A "bad" one']
 
 
-def test_200_columns_nul_and_a_byte_order_mark(tmp_path):
+def test_read_csv_accepts_200_columns_nul_and_mark(tmp_path):
     names = [f"c{i}" for i in range(200)]
     data = b"\xef\xbb\xbf" + ",".join(names).encode() + b"\n" + b",".join(b"a\x00b" for _ in names) + b"\n"
     [only] = read(tmp_path, data)
@@ -73,7 +73,7 @@ def test_200_columns_nul_and_a_byte_order_mark(tmp_path):
     assert set(only.row.values()) == {"a\x00b"}
 
 
-def test_a_header_that_cannot_be_read_is_refused(tmp_path):
+def test_read_csv_rejects_unreadable_header(tmp_path):
     with pytest.raises(StudioError, match="no readable header"):
         read(tmp_path, 'a,"b\n')
 
@@ -97,21 +97,21 @@ PAIRS = [{"prompt": "b", "completion": "c"}, {"prompt": "d", "completion": "e"}]
         "prompt,completion\n\nb,c\n\nd,e\n\n",
     ],
 )
-def test_file_as_excel_and_its_like_write_it_is_read(tmp_path, text):
+def test_read_csv_accepts_files_of_excel(tmp_path, text):
     assert [r.row for r in read(tmp_path, text)] == PAIRS
 
 
-def test_quoted_delimiters_do_not_decide(tmp_path):
+def test_read_csv_ignores_quoted_delimiters_in_detection(tmp_path):
     [only] = read(tmp_path, '"prompt";"completion";"a, b, c, d"\n"x, y";"1,5";n\n')
     assert only.row == {"prompt": "x, y", "completion": "1,5", "a, b, c, d": "n"}
 
 
-def test_file_of_one_column_keeps_its_commas(tmp_path):
+def test_read_csv_of_one_column_keeps_commas(tmp_path):
     found = read(tmp_path, 'text\nHello, you; there\nA | b\n"quoted, too"\n')
     assert [r.row["text"] for r in found] == ["Hello, you; there", "A | b", "quoted, too"]
 
 
-def test_header_alone_is_no_row_and_too_many_columns_are_refused(tmp_path):
+def test_read_csv_header_alone_has_no_rows_and_wide_header_is_rejected(tmp_path):
     assert read(tmp_path, "prompt,completion\n") == []
     with pytest.raises(StudioError, match="10,001 columns"):
         read(tmp_path, ",".join(map(str, range(10_001))) + "\n1\n")
@@ -119,7 +119,7 @@ def test_header_alone_is_no_row_and_too_many_columns_are_refused(tmp_path):
         read(tmp_path, "a," + "b" * 2000 + "\n1,2\n")
 
 
-def test_stray_quotes_of_a_tsv_past_the_sample_lose_no_row(tmp_path):
+def test_read_tsv_stray_quotes_after_sample_lose_no_row(tmp_path):
     lines = [f'"{i}"\tfine' for i in range(300)] + ['"open\tstray', "last\tfine"]
     found = read(tmp_path, "a\tb\n" + "\n".join(lines) + "\n", "rows.tsv")
     assert len(found) == 302
