@@ -4,7 +4,7 @@ import httpx
 import psutil
 import pytest
 
-from studio.sessions import MOST_UNREAD
+from studio.sessions import MAX_UNREAD_PAGES
 from tests.helpers.app_server import App
 
 PAGES = 150
@@ -57,4 +57,4 @@ def test_pages_that_never_read_leave_no_memory_behind(tmp_path):
                 assert any("process_completed" in line for line in stream.iter_lines())
     finally:
         app.end()
-    assert PAGES > MOST_UNREAD
+    assert PAGES > MAX_UNREAD_PAGES

@@ -82,7 +82,7 @@ def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, p
     assert page.get_by_text("You are a visitor").count() == 0
     assert page.get_by_role("link", name="Sign out").is_visible()
     page.get_by_role("button", name="List files").click()
-    page.locator("#clean-found").get_by_text("Nothing is like that").wait_for()
+    page.locator("#clean-found").get_by_text("No files match").wait_for()
     page.get_by_role("tab", name="Train").click()
     assert page.get_by_role("button", name="Start", exact=True).is_enabled()
     assert window.wrong == []
