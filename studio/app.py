@@ -60,14 +60,14 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 **PRIVATE,
             )
 
-        def show_row(source: dict | None, state: dict) -> dict[str, Any]:
+        def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
             if not source:
                 raise StudioError("No row is chosen. Click Why? under an answer, then a row.")
             return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
         connect(
             chat.row_wanted.change,
-            show_row,
+            show_source_row,
             {"source": chat.row_wanted, "state": data.state},
             {**data.row_outputs, "tabs": tabs},
             visitor=True,

@@ -127,7 +127,7 @@ def test_what_data_says_is_text_wherever_it_is_shown(owner, marked):
     for event in filling:
         met |= {name for name, text in shown(owner, event, marked).items() if "alert(" in text or "evil" in text}
     for view in ("Conversation", "Raw"):
-        met |= shown(owner, by_name["row"], marked | {"row-view": view}).keys()
+        met |= shown(owner, by_name["show_row"], marked | {"row-view": view}).keys()
     for event in opens:
         met |= {name for name, text in shown(owner, event, marked, {"value": 0}).items() if "alert(" in text}
     assert met >= MET, MET - met

@@ -94,7 +94,7 @@ def test_the_state_of_a_session_is_not_taken_from_the_caller(on_space, two):
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
     event = next(e for e in page.events if e["api_name"] == "search")
     page.run(event, [{"dataset": hidden}, "owner"])
-    row = next(e for e in page.events if e["api_name"].startswith("row"))
+    row = next(e for e in page.events if e["api_name"].startswith("show_row"))
     shown = page.run(row, [{"dataset": hidden}, 1, "Raw"])
     assert "nobody else" not in str(shown)
 
