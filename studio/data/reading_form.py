@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from components.choice_list import Choice, build_choice_list, choices_html
-from components.conversation import second_html
+from components.conversation import secondary_html
 from components.model_form import given
 from core.data import formats, parse_rows, tasks
 from core.data.formats import Reading, by_name
@@ -73,7 +73,7 @@ class ReadingForm:
             text += " Choose a format and name its columns below."
         return {
             "question": gr.update(visible=True),
-            "question_text": second_html(text),
+            "question_text": secondary_html(text),
             "choices": gr.update(choices=choices, value=None, visible=bool(choices)),
             "form_box": gr.update(open=True),
         }

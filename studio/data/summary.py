@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.conversation import chips_html, empty_html, second_html
+from components.conversation import chips_html, empty_html, secondary_html
 from core.data import parse_rows
 from core.data.parse_rows import Derived
 from core.data.report import report
@@ -34,7 +34,7 @@ def summary_html(settings: Settings, state: State) -> str:
         chips.append((about.label, about.evidence, False))
         chips += _row_chips(data, parsed)
     chips += _complaint_chips(data)
-    runner_up = second_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
+    runner_up = secondary_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
     return "".join((chips_html(chips), runner_up))
 
 

@@ -7,7 +7,7 @@ import sys
 import httpx
 import pytest
 
-from tests.helpers.app_server import PROJECT, App
+from tests.helpers.app_server import PROJECT, AppServer
 
 TABS = ["Data", "Train", "Chat", "Answers"]
 # CPU time of a start, as a multiple of that of importing Gradio, which is most of it; 1.4 was measured. A bound in
@@ -18,7 +18,7 @@ IMPORT = "import gradio, os; print(sum(os.times()[:2]))"
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("app"))
+    made = AppServer(tmp_path_factory.mktemp("app"))
     yield made
     made.end()
 
@@ -39,7 +39,7 @@ def test_config_has_the_tabs_and_no_analytics(app):
 
 
 def test_sigterm_ends_the_server_and_frees_the_port(tmp_path):
-    app = App(tmp_path)
+    app = AppServer(tmp_path)
     assert app.end() in (0, -signal.SIGTERM)
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,7 +74,7 @@ def test_home_that_cannot_be_created_is_refused(tmp_path):
 
 
 def test_password_is_required_on_every_route(tmp_path):
-    app = App(tmp_path / "home", "--host", "0.0.0.0", STUDIO_PASSWORD="open sesame")
+    app = AppServer(tmp_path / "home", "--host", "0.0.0.0", STUDIO_PASSWORD="open sesame")
     try:
         assert httpx.get(f"{app.url}/config").status_code == 401
         assert httpx.get(f"{app.url}/gradio_api/info").status_code == 401

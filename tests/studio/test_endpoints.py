@@ -8,14 +8,14 @@ from gradio_client import handle_file
 
 from core.data import subset, table
 from core.runs.store import RunStore
-from tests.helpers.app_server import App, Page, refused
+from tests.helpers.app_server import AppServer, PageClient, rejection_message
 
 DEFECT = "in the studio itself"
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("app"))
+    made = AppServer(tmp_path_factory.mktemp("app"))
     yield made
     made.end()
 
@@ -36,7 +36,7 @@ def fresh(client):
 
 @pytest.fixture(scope="module")
 def page(app):
-    made = Page(app.url)
+    made = PageClient(app.url)
     yield made
     made.http.close()
 
@@ -104,7 +104,7 @@ def test_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, name
     if name in HARMLESS:
         fresh.predict(api_name=name, **values)
     else:
-        message = refused(fresh, api_name=name, **values)
+        message = rejection_message(fresh, api_name=name, **values)
         assert message
         assert "Traceback" not in message
         assert DEFECT not in message
@@ -133,7 +133,7 @@ FORBIDDEN_SQL = {
 
 @pytest.mark.parametrize("sql", FORBIDDEN_SQL.values(), ids=FORBIDDEN_SQL)
 def test_sql_that_is_forbidden_or_endless_is_refused(app, chosen, sql):
-    message = refused(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
+    message = rejection_message(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
     assert "SQL" in message
     assert ("stopped after 10 seconds" in message) == ("rows f" in sql)
     assert not list(app.settings.home.glob("stolen*"))
@@ -148,12 +148,12 @@ def test_sql_returns_rows_that_can_become_a_subset(app, chosen, dataset):
 
 
 def test_cut_of_more_rows_than_exist_names_the_number(app, chosen):
-    assert "1,000,000 rows were asked for" in refused(chosen, api_name="/cut", name="many", rows=10**6)
+    assert "1,000,000 rows were asked for" in rejection_message(chosen, api_name="/cut", name="many", rows=10**6)
     assert not (app.settings.subsets_dir / "many").exists()
 
 
 def test_cut_of_a_negative_number_of_rows_is_refused(app, chosen):
-    assert "given: -3" in refused(chosen, api_name="/cut", name="less", rows=-3)
+    assert "given: -3" in rejection_message(chosen, api_name="/cut", name="less", rows=-3)
     assert not (app.settings.subsets_dir / "less").exists()
 
 
@@ -167,7 +167,7 @@ def test_cut_and_export_write_a_zip(app, chosen):
 
 
 def test_start_with_a_maximum_length_of_0_is_refused(app, client):
-    message = refused(client, api_name="/start", max_length=0)
+    message = rejection_message(client, api_name="/start", max_length=0)
     assert "Maximum length (under" in message
     assert "given: 0" in message
     assert RunStore(app.settings).runs() == []
@@ -184,7 +184,7 @@ def test_start_without_a_client_library_is_refused_as_well(app, client, page):
 
 
 def test_start_with_a_problem_across_fields_is_refused(app, client):
-    assert "all-linear" in refused(client, api_name="/start", lora_targets=" , ")
+    assert "all-linear" in rejection_message(client, api_name="/start", lora_targets=" , ")
     assert RunStore(app.settings).runs() == []
 
 
