@@ -17,7 +17,7 @@ def proxied(tmp_path_factory):
         app = AppServer(tmp_path_factory.mktemp("proxied"), STUDIO_ROOT_PATH=PREFIX, STUDIO_HOSTS=front.host)
         front.target = app.url
         yield front.url
-        app.end()
+        app.stop()
 
 
 def test_page_is_served_under_the_prefix(proxied):
