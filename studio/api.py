@@ -21,7 +21,7 @@ class ApiCalls:
     def list_datasets(self) -> list[dict[str, Any]]:
         """List the data sets that the caller may see: id, source, rows, splits."""
         return [
-            {"id": d.id, "source": d.source.in_words(), "rows": d.rows, "splits": d.splits}
+            {"id": d.id, "source": d.source.describe(), "rows": d.rows, "splits": d.splits}
             for d in table.opened_datasets(self.settings)
         ]
 

@@ -175,7 +175,7 @@ class Lanes:
 
     def stops(self, lane: Lane) -> Stops:
         """Return what ends an answer of a lane."""
-        return Stops(self.base.tokenizer, self._eos, self.renderer(lane.template).ends, lane.sampling.stop_words)
+        return Stops(self.base.tokenizer, self._eos, self.renderer(lane.template).end_tokens, lane.sampling.stop_words)
 
 
 class _Writer:

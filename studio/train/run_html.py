@@ -59,7 +59,7 @@ def alerts_html(timeline: Timeline, now: Progress) -> str:
 def notes_html(run: Run, now: Progress) -> str:
     """What the run trains on, what was decided for it, each with its reason, and what it was made with."""
     trained_on, label = run.subset(), run.label()
-    lines = [trained_on.in_words()] if trained_on else []
+    lines = [trained_on.describe()] if trained_on else []
     told = now.prepared
     if told:
         lines.append(

@@ -182,7 +182,7 @@ class Watch:
         gone = sorted({*known.recipe.excluded, int(row)})
         recipe = known.recipe.model_copy(update={"excluded": gone})
         stem = known.name.partition("-without-")[0]
-        return subset.cut(self.runs.settings, slug(f"{stem}-without-{'-'.join(map(str, gone))}")[:90], recipe).name
+        return subset.create(self.runs.settings, slug(f"{stem}-without-{'-'.join(map(str, gone))}")[:90], recipe).name
 
 
 def _ends(zoom: Zoom) -> tuple[int | None, int | None]:

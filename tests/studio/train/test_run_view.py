@@ -106,17 +106,17 @@ def test_notes_say_the_rows_the_numbers_the_choices_and_what_it_was_made_with(a_
     made = {"code": "abc", "packages": {"torch": "2.13.0"}, "hardware": "CPU"}
     words = shown_text(notes_html(run, progress([PREPARED | {"lineage": made}])))
     for fact in (
-        "First", "It went well.", run.subset().in_words(), "1,200 rows, 56,789 tokens a pass, 1,234 of them learned",
+        "First", "It went well.", run.subset().describe(), "1,200 rows, 56,789 tokens a pass, 1,234 of them learned",
         "99 adapter", "4 rows are longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
         "code abc, torch 2.13.0; on CPU",
     ):  # fmt: skip
         assert fact in words
-    assert run.subset().in_words() in shown_text(notes_html(run, progress([]))), "before anything is prepared"
+    assert run.subset().describe() in shown_text(notes_html(run, progress([]))), "before anything is prepared"
 
 
 def test_hostile_text_of_a_run_is_shown_inert(do, runs, settings, tmp_path):
     data = opened(settings, tmp_path, [{"messages": talk("a", "b")}], f"{HOSTILE.replace('/', '')}.jsonl")
-    subset.cut(settings, "hostile", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(settings, "hostile", Recipe(dataset=data.id, held_out_share=0))
     run = runs.create(QLoRAConfig(subset="hostile"))
     run.save_state(RunState(status="failed", cause=HOSTILE, created=0, ended=1))
     run.save_label(Label(name=HOSTILE, tags=[HOSTILE], note=HOSTILE))
