@@ -13,7 +13,7 @@ import gradio as gr
 
 from components.choice_list import Choice, build_choice_list, choices_html
 from components.conversation import secondary_html
-from components.model_form import given
+from components.model_form import non_empty_values
 from core.data import formats, parse_rows, tasks
 from core.data.formats import Reading, get_format
 from core.data.report import (
@@ -144,7 +144,7 @@ class ReadingForm:
         data = page.find_dataset(self.settings)
         if not values.get("format"):
             raise StudioError("No format is chosen. Choose one of the readings, or a format under “Read as”.")
-        reading = Reading(**given(values))
+        reading = Reading(**non_empty_values(values))
         # The form lists every placeholder; those left empty stay in the rows as they are.
         reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
         check_reading(data, reading)

@@ -8,7 +8,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html
-from components.model_form import build_field, build_fields, form_validator, given
+from components.model_form import build_field, build_fields, form_validator, non_empty_values
 from core.data import subset
 from core.data.recipe import Recipe
 from core.data.subset import Subset
@@ -75,7 +75,7 @@ class CreateSubset:
             model=page.model if is_counted else "",
             template=page.template if is_counted else "auto",
             picked=sorted(ticked) if method == "picked" else [],
-            **given(values),
+            **non_empty_values(values),
         )
 
     def stratify_choices(self, state: State) -> dict[str, Any]:
