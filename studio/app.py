@@ -18,7 +18,7 @@ from studio.authorized_blocks import AuthorizedBlocks
 from studio.chat_tab import build_chat_tab
 from studio.data.page_state import open_source_row
 from studio.data_tab import build_data_tab
-from studio.evaluate_tab import build_answers_tab
+from studio.evaluate_tab import build_evaluate_tab
 from studio.header import build_head, connect_header
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import build_train_tab
@@ -43,15 +43,17 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Train", id="train") as train_tab:
                 train = build_train_tab(runs, jobs, demo, train_tab.select)
             with gr.Tab("Chat", id="chat") as chat_tab:
-                chat = build_chat_tab(engine, demo, [train.listed.change, chat_tab.select])
-            with gr.Tab("Answers", id="answers") as many:
-                changed = [train.listed.change, many.select]
-                answers = build_answers_tab(EvaluationStore(settings), jobs, demo, changed, data.dataset, tabs)
+                chat = build_chat_tab(engine, demo, [train.runs_changed.change, chat_tab.select])
+            with gr.Tab("Answers", id="answers") as evaluate_tab:
+                evaluate_events = [train.runs_changed.change, evaluate_tab.select]
+                evaluate = build_evaluate_tab(
+                    EvaluationStore(settings), jobs, demo, evaluate_events, data.dataset, tabs
+                )
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
         build_api(runs)
         # A subset just created is the one to train on next.
-        for created in (data.created, train.cut):
+        for created in (data.created, train.new_subset):
             connect(
                 created.change,
                 lambda name: {"subset": gr.update(choices=train.subsets(), value=name)},
@@ -74,7 +76,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
             **PRIVATE,
         )
 
-        timers = {"Train": train.clock, "Answers": answers.clock}
+        timers = {"Train": train.timer, "Answers": evaluate.timer}
 
         def poll_open_tab(event: gr.SelectData) -> dict[str, gr.Timer]:
             """Let only the tab that is open poll the server."""
