@@ -50,7 +50,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
                     EvaluationStore(settings), jobs, demo, evaluate_events, data.dataset, tabs
                 )
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
-                owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
+                owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
         # A subset just created is the one to train on next.
         for created in (data.created, train.new_subset):
@@ -84,12 +84,12 @@ def build(settings: Settings) -> AuthorizedBlocks:
 
         connect(tabs.select, poll_open_tab, outputs=timers, visitor=True, **PRIVATE)
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
-        connect_header(demo, settings, engine.allowance.tokens, notice, owner_tab)
+        connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
     def supervise() -> None:
         """Free the GPU for training where needed, and stop runs that exceed their quota of hours."""
-        engine.give_way()
-        process.end_overdue(runs, engine.allowance.quotas.run_hours)
+        engine.yield_to_run()
+        process.end_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
     process.keep_going(runs, also=supervise)
     demo.jobs = jobs
