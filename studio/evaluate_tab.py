@@ -13,7 +13,8 @@ from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import Watching, WatchingWidgets, build_watching
 from studio.evaluate.start_form import Asking, AskingWidgets, build_asking
 from studio.handlers import event_handler
-from studio.job_progress import cancel
+from studio.job_progress import cancel, job_outputs
+from studio.wiring import connect
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 _EVERY_SECONDS = 2
@@ -21,16 +22,16 @@ CLOSED = "Answers to many prompts are the owner's alone: they take the machine f
 
 
 @dataclass(frozen=True)
-class AnswersTab:
+class EvaluateTab:
     """What studio/app.py may link to."""
 
-    clock: gr.Timer  # beats while the tab is seen
+    timer: gr.Timer  # beats while the tab is seen
 
 
-def build_answers_tab(
+def build_evaluate_tab(
     store: EvaluationStore, jobs: Jobs, demo: gr.Blocks, runs_changed: list[Callable[..., Any]],
     dataset: gr.Dropdown, tabs: gr.Tabs,
-) -> AnswersTab:  # fmt: skip
+) -> EvaluateTab:  # fmt: skip
     """Build the tab.
 
     Args:
@@ -45,7 +46,7 @@ def build_answers_tab(
             shown = build_watching()
     _wire_asking(asking, asked, shown, demo, runs_changed)
     _wire_result(watching, shown, dataset, tabs)
-    return AnswersTab(_wire_watching(watching, shown, demo))
+    return EvaluateTab(_wire_watching(watching, shown, demo))
 
 
 def _wire_asking(
@@ -108,9 +109,13 @@ def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.
 
 def _wire_result(do: Watching, shown: WatchingWidgets, dataset: gr.Dropdown, tabs: gr.Tabs) -> None:
     job = gr.State(None)
-    shown.open.click(
-        event_handler(do.open), shown.evaluation, [*shown.bar.outputs, job, dataset, tabs], show_progress="hidden",
+    connect(
+        shown.open.click,
+        do.open,
+        {"evaluation_id": shown.evaluation},
+        {**job_outputs(shown.bar, job), "dataset": dataset, "tabs": tabs},
+        show_progress="hidden",
         api_name="answers_open",
-    )  # fmt: skip
+    )
     shown.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
     shown.download.makes(event_handler(do.as_file), [shown.evaluation, shown.kind], **QUIET)

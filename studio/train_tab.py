@@ -11,13 +11,14 @@ from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
 from core.system.jobs import Jobs
 from studio.handlers import event_handler, info
-from studio.job_progress import cancel
+from studio.job_progress import cancel, job_outputs
 from studio.train.compare import Choice, Compare, CompareWidgets, build_compare
 from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
 from studio.train.form import Form, FormWidgets, build_form
 from studio.train.polling import Beat
 from studio.train.preflight import Checking
 from studio.train.run_view import Watch, WatchWidgets, build_watch
+from studio.wiring import connect
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 # A beat takes the browser and the server half a second of a core together, most of it in Gradio's own code. Without a
@@ -32,9 +33,9 @@ class TrainTab:
     run: gr.Dropdown
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
-    listed: gr.State  # changes whenever a run has another state, name or checkpoint
-    cut: gr.State  # the name of a subset that this tab cut
-    clock: gr.Timer  # beats while the tab is seen
+    runs_changed: gr.State  # changes whenever a run has another state, name or checkpoint
+    new_subset: gr.State  # the name of a subset that this tab cut
+    timer: gr.Timer  # beats while the tab is seen
 
 
 def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, looked_at: Callable[..., Any]) -> TrainTab:
@@ -121,11 +122,11 @@ def _wire_checks(do: Checking, asked: FormWidgets) -> None:
     shown.make_fit.click(event_handler(do.make_fit), inputs_kwargs=asked.fields, outputs=asked.in_order, **QUIET).then(
         event_handler(do.check), inputs_kwargs=asked.fields, outputs=seen, **QUIET
     )
-    followed = [*shown.bar.outputs, job, shown.measured]
-    shown.measure.click(
-        event_handler(do.measure),
-        inputs_kwargs=asked.fields,
-        outputs=followed,
+    connect(
+        shown.measure.click,
+        do.measure,
+        asked.fields,
+        {**job_outputs(shown.bar, job), "measured": shown.measured},
         show_progress="hidden",
         api_name="measure",
     )

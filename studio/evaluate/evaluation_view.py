@@ -12,7 +12,7 @@ from components.data_table import TableColumn, TablePage, TableRow, build_data_t
 from components.download import Download, build_download
 from components.pager import Pager, build_pager, clamp_page, position_words
 from components.progress_bar import ProgressBar, build_progress_bar
-from core.chat.types import END_WORDS
+from core.chat.types import END_LABELS
 from core.data import table
 from core.errors import StudioError
 from core.evaluate import process, result
@@ -162,7 +162,7 @@ class Watching:
         for title, line in lanes:
             if line is None:
                 continue
-            facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_WORDS[line['end']]}", False)]
+            facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
             if line.get("f1") is not None:
                 facts.append((f"{line['f1']:.3f}", "F1 of words", False))
             if line["note"]:
@@ -205,19 +205,19 @@ class Watching:
     def as_file(self, evaluation_id: str | None, kind: str) -> str:
         return str(result.write(self.store, self._chosen(evaluation_id), kind))
 
-    def open(self, evaluation_id: str | None) -> Iterator[list[Any]]:
+    def open(self, evaluation_id: str | None) -> Iterator[dict[str, Any]]:
         """Open what is answered so far as a data set, and show it in the Data tab."""
         evaluation = self._chosen(evaluation_id)
         job = self.jobs.start(
             f"answers/{evaluation.id}", "Opening the answers", result.as_dataset, self.store, evaluation
         )
 
-        def ended(done: Job) -> list[Any]:
+        def ended(done: Job) -> dict[str, Any]:
             opened = table.opened_datasets(self.store.settings)
             choices = [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in opened]
             return [gr.update(choices=choices, value=done.result.id), gr.update(selected="data")]
 
-        yield from follow(job, 2, ended)
+        yield from follow(job, ended)
 
 
 def _answer(text: str) -> str:

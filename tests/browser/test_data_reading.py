@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.browser_pages import position
+from tests.helpers.browser_pages import wait_for_position
 from tests.helpers.datasets import lines
 from tests.helpers.public_shapes import SHAPES
 
@@ -24,7 +24,7 @@ def upload(page, tmp_path):
         path.write_text(lines(rows))
         page.locator("#open-upload button").first.click()
         page.locator("#upload input[type=file]").set_input_files(path)
-        position(page, f"of {len(rows)},")
+        wait_for_position(page, f"of {len(rows)},")
 
     return run
 
@@ -33,7 +33,7 @@ def test_question_is_answered_and_the_rows_become_usable(page, upload):
     upload("lmsys/mt_bench_prompts")
     page.locator("#question-words").get_by_text("list of texts").wait_for()
     page.locator("#data-summary").get_by_text("0 usable").wait_for()
-    page.locator("#data-tools").get_by_role("tab", name="Cut").click()
+    page.locator("#data-tools").get_by_role("tab", name="Create subset").click()
     page.locator("#cut").click()
     page.get_by_text("cannot be used yet").first.wait_for()
     page.locator("#read-choice").click()

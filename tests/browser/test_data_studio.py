@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from core.data import subset
-from tests.helpers.browser_pages import position, until
+from tests.helpers.browser_pages import wait_for_position, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -28,28 +28,28 @@ def tool(page, name: str) -> None:
 def test_search_sort_bars_and_pages(page):
     search = page.locator("#search input, #search textarea").first
     search.press_sequentially("TIDE", delay=20)
-    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
+    wait_until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
     assert rows(page)
     search.fill("")
     search.press("End")
     search.press("Backspace")
-    position(page, "of 340")
+    wait_for_position(page, "of 340")
 
     page.locator("#rows .dt-name", has_text="characters").click()
     page.locator("#rows .dt-name", has_text="characters ↑").wait_for()
     ascending = rows(page)
     page.locator("#rows .dt-name", has_text="characters").click()
     page.locator("#rows .dt-name", has_text="characters ↓").wait_for()
-    until(lambda: rows(page) != ascending, page)
+    wait_until(lambda: rows(page) != ascending, page)
 
     page.locator("#rows th", has_text="turns").locator(".dt-bar[data-event]").last.click()
     page.locator(".dt-chip").wait_for()
-    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
+    wait_until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
     page.locator(".dt-chip").click()
-    position(page, "of 340")
+    wait_for_position(page, "of 340")
     page.locator("#page-size input").click()
     page.get_by_role("option", name="500").click()
-    position(page, "rows 1 to 340 of 340")
+    wait_for_position(page, "rows 1 to 340 of 340")
     assert len(rows(page)) == 340
 
 
@@ -64,8 +64,8 @@ def test_a_row_is_read_by_keyboard_as_conversation_tokens_and_text(page):
     page.locator("#row-view label", has_text="Tokens").click()
     page.locator("#row-shown .qs-tokens .loss").first.wait_for()
     assert "<|im_end|>" in page.locator("#row-shown .qs-tokens .loss").last.inner_text()
-    page.locator("#lens-length input").fill("20")
-    page.locator("#lens-length input").press("Tab")
+    page.locator("#stats-length input").fill("20")
+    page.locator("#stats-length input").press("Tab")
     page.locator("#rows tbody tr").nth(3).click()
     page.locator("#row-shown .cut").wait_for()
     page.locator("#row-view label", has_text="Raw").click()
@@ -85,17 +85,17 @@ def test_rows_are_picked_and_cut(page, server):
     before = {known.name for known in subset.subsets(server.settings)}
     for place in (2, 5):
         page.locator("#rows tbody tr").nth(place).locator("input").check()
-    tool(page, "Cut")
+    tool(page, "Create subset")
     page.locator("#field-method input").click()
     page.get_by_role("option", name="picked").click()
     page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
     page.locator("#cut").click()
-    (name,) = until(lambda: {known.name for known in subset.subsets(server.settings)} - before, page)
+    (name,) = wait_until(lambda: {known.name for known in subset.subsets(server.settings)} - before, page)
     assert {row for _, row, _ in subset.stream(server.settings, name)} == {2, 5}
 
 
 def test_one_click_makes_llama2_rows_and_the_zip_is_there(page, tmp_path):
-    tool(page, "Cut")
+    tool(page, "Create subset")
     page.locator("#quick-cut").click()
     tool(page, "Export")
     link = page.locator("#download a[download]").first

@@ -18,14 +18,14 @@ HOSTILE = [
 TEXT = st.one_of(st.text(), st.sampled_from(HOSTILE), st.tuples(st.text(), st.sampled_from(HOSTILE)).map("".join))
 
 
-class Page(html.parser.HTMLParser):
+class ParsedHtml(html.parser.HTMLParser):
     """What a browser makes of it: tags with their attributes, text, and anything else that is markup."""
 
     def __init__(self, source: str):
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.text, self.open, self.other = "", [], []
-        self.feed(source)
+        self.feed(str(source))  # a Markup would escape what is added to it
         self.close()
         assert not self.open, "every tag is closed"
         assert not self.other, "no comment, declaration or instruction"
