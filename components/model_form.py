@@ -61,7 +61,7 @@ def form_validator(model: type[BaseModel]) -> Callable[..., list[Any]]:
     def validate(**values: Any) -> list[Any]:
         problems: dict[str, str] = {}
         try:
-            model(**given(values))
+            model(**non_empty_values(values))
         except ValidationError as error:
             for problem in error.errors():
                 if problem["loc"]:
@@ -72,6 +72,6 @@ def form_validator(model: type[BaseModel]) -> Callable[..., list[Any]]:
     return validate
 
 
-def given(values: dict[str, Any]) -> dict[str, Any]:
+def non_empty_values(values: dict[str, Any]) -> dict[str, Any]:
     """Form values without the empty ones: an empty widget means the model's default."""
     return {name: value for name, value in values.items() if value is not None and value != ""}

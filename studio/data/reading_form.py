@@ -12,7 +12,7 @@ import gradio as gr
 
 from components.choice_list import Choice, build_choice_list, choices_html
 from components.conversation import second_html
-from components.model_form import given
+from components.model_form import non_empty_values
 from core.data import formats, parse_rows, tasks
 from core.data.formats import Reading, by_name
 from core.data.report import (
@@ -127,7 +127,7 @@ class ReadingForm:
         data = lens.data(self.settings)
         if not values.get("format"):
             raise StudioError("No format is chosen. Choose how the rows are read, or a format under “Read as”.")
-        reading = Reading(**given(values))
+        reading = Reading(**non_empty_values(values))
         # The form offers the names of placeholders with nothing behind them: those stay as they are in the rows.
         reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
         check_reading(data, reading)

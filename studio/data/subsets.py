@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html
 from components.histogram import bars_svg, key_html
-from components.model_form import build_field, build_fields, form_validator, given
+from components.model_form import build_field, build_fields, form_validator, non_empty_values
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.data import compare, export, parse_rows, subset, table
 from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
@@ -62,7 +62,7 @@ class Cutting:
             model=lens.model if counted else "",
             template=lens.template if counted else "auto",
             picked=sorted(ticked) if values.get("method") == "picked" else [],
-            **given(values),
+            **non_empty_values(values),
         )
 
     def strata(self, state: dict) -> Any:

@@ -4,12 +4,11 @@ from typing import Literal
 
 import gradio as gr
 import pytest
-from hypothesis import given as given_
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.model_form import build_field, build_fields, form_validator, given
+from components.model_form import build_field, build_fields, form_validator, non_empty_values
 from core.chat.sampling import Sampling
 from core.data.subset import Recipe
 from core.runs.config import QLoRAConfig
@@ -107,7 +106,7 @@ def test_a_problem_across_fields_is_left_to_the_event():
 
 
 @settings(deadline=None)
-@given_(
+@given(
     st.fixed_dictionaries(
         {"lora_rank": st.integers(-3, 600), "lora_dropout": st.floats(-1, 2), "max_length": st.integers(0, 40)}
     )
@@ -124,17 +123,19 @@ def test_the_validator_refuses_just_what_the_model_refuses(values):
 
 def test_empty_widgets_mean_the_default():
     assert form_validator(QLoRAConfig)(lora_rank=None, subset="")[0]["is_valid"]
-    assert QLoRAConfig(**given({"lora_rank": None, "subset": "", "max_steps": 7})) == QLoRAConfig(max_steps=7)
+    assert QLoRAConfig(**non_empty_values({"lora_rank": None, "subset": "", "max_steps": 7})) == QLoRAConfig(
+        max_steps=7
+    )
 
 
 @settings(deadline=None)
-@given_(
+@given(
     st.dictionaries(
         st.text(max_size=5), st.one_of(st.none(), st.just(""), st.booleans(), st.integers(), st.text(max_size=3))
     )
 )
-def test_given_drops_the_empty_and_nothing_else(values):
-    kept = given(values)
+def test_non_empty_values_drops_the_empty_and_nothing_else(values):
+    kept = non_empty_values(values)
     assert all(kept[name] is value for name, value in values.items() if name in kept)
     assert all(value is None or value == "" for name, value in values.items() if name not in kept)
     assert not any(value is None or value == "" for value in kept.values())
