@@ -16,7 +16,7 @@ from studio.authorized_blocks import Guarded
 from studio.chat_tab import build_chat_tab
 from studio.data.page_state import looking_at
 from studio.data_tab import build_data_tab
-from studio.evaluate_tab import build_answers_tab
+from studio.evaluate_tab import build_evaluate_tab
 from studio.handlers import event_handler
 from studio.header import build_welcome, duplicate
 from studio.owner_tab import build_owner_tab
@@ -39,16 +39,16 @@ def build(settings: Settings) -> Guarded:
             with gr.Tab("Train", id="train") as train_tab:
                 train = build_train_tab(runs, jobs, demo, train_tab.select)
             with gr.Tab("Chat", id="chat") as chat_tab:
-                chat = build_chat_tab(engine, demo, [train.listed.change, chat_tab.select])
-            with gr.Tab("Answers", id="answers") as many:
-                changed = [train.listed.change, many.select]
-                answers = build_answers_tab(EvaluationStore(settings), jobs, demo, changed, data.dataset, tabs)
+                chat = build_chat_tab(engine, demo, [train.runs_changed.change, chat_tab.select])
+            with gr.Tab("Answers", id="answers") as evaluate_tab:
+                evaluate_events = [train.runs_changed.change, evaluate_tab.select]
+                evaluate = build_evaluate_tab(EvaluationStore(settings), jobs, demo, evaluate_events, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
         build_service(runs)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
-        for cut in (data.cut, train.cut):
+        for cut in (data.cut, train.new_subset):
             cut.change(
                 event_handler(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link
             )
@@ -65,7 +65,7 @@ def build(settings: Settings) -> Guarded:
         def seen(event: gr.SelectData) -> list[gr.Timer]:
             return [gr.Timer(active=event.value == tab) for tab in ("Train", "Answers")]  # nobody looks: nothing asked
 
-        tabs.select(event_handler(seen, visitor=True), None, [train.clock, answers.clock], **link)
+        tabs.select(event_handler(seen, visitor=True), None, [train.timer, evaluate.timer], **link)
         owner_tab.select(owner.fill, None, owner.filled, **link)
         build_welcome(demo, settings, engine.allowance.tokens, notice, owner_tab)
 

@@ -21,16 +21,16 @@ CLOSED = "Answers to many prompts are the owner's alone: they take the machine f
 
 
 @dataclass(frozen=True)
-class AnswersTab:
+class EvaluateTab:
     """What studio/app.py may link to."""
 
-    clock: gr.Timer  # beats while the tab is seen
+    timer: gr.Timer  # beats while the tab is seen
 
 
-def build_answers_tab(
+def build_evaluate_tab(
     store: EvaluationStore, jobs: Jobs, demo: gr.Blocks, runs_changed: list[Callable[..., Any]],
     dataset: gr.Dropdown, tabs: gr.Tabs,
-) -> AnswersTab:  # fmt: skip
+) -> EvaluateTab:  # fmt: skip
     """Build the tab.
 
     Args:
@@ -45,7 +45,7 @@ def build_answers_tab(
             shown = build_watching()
     _wire_asking(asking, asked, shown, demo, runs_changed)
     _wire_result(watching, shown, dataset, tabs)
-    return AnswersTab(_wire_watching(watching, shown, demo))
+    return EvaluateTab(_wire_watching(watching, shown, demo))
 
 
 def _wire_asking(

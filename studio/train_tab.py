@@ -32,9 +32,9 @@ class TrainTab:
     run: gr.Dropdown
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
-    listed: gr.State  # changes whenever a run has another state, name or checkpoint
-    cut: gr.State  # the name of a subset that this tab cut
-    clock: gr.Timer  # beats while the tab is seen
+    runs_changed: gr.State  # changes whenever a run has another state, name or checkpoint
+    new_subset: gr.State  # the name of a subset that this tab cut
+    timer: gr.Timer  # beats while the tab is seen
 
 
 def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, looked_at: Callable[..., Any]) -> TrainTab:
