@@ -75,9 +75,9 @@ def main() -> None:
     total = parser.parse_args().steps
     from core.runs import events
     from core.runs.metrics_series import HELD_OUT, Timelines
-    from studio.train.compare import Choice, Compare
-    from studio.train.controls import Controls
-    from studio.train.run_view import Watch
+    from studio.train.compare import ComparisonState, RunComparison
+    from studio.train.controls import RunControls
+    from studio.train.run_view import RunView
 
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as home:
@@ -85,8 +85,8 @@ def main() -> None:
         for run in runs[:-1]:
             append(run.events_file, 1, total, total, rng)
         live, timelines = runs[-1], Timelines()
-        watch, controls, compare = Watch(store, timelines), Controls(store), Compare(store, timelines)
-        compared = Choice(picked=tuple(run.id for run in runs))
+        watch, controls, compare = RunView(store, timelines), RunControls(store), RunComparison(store, timelines)
+        compared = ComparisonState(picked=tuple(run.id for run in runs))
         compare.shown(compared, "loss", None, False)  # ten finished runs are read once
         heads = ("steps", "this run: ms", "KiB", "ten runs: ms", "KiB", "reading it all: ms", "KiB")
         print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")

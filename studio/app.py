@@ -42,7 +42,9 @@ def build(settings: Settings) -> Guarded:
                 chat = build_chat_tab(engine, demo, [train.runs_changed.change, chat_tab.select])
             with gr.Tab("Answers", id="answers") as evaluate_tab:
                 evaluate_events = [train.runs_changed.change, evaluate_tab.select]
-                evaluate = build_evaluate_tab(EvaluationStore(settings), jobs, demo, evaluate_events, data.dataset, tabs)
+                evaluate = build_evaluate_tab(
+                    EvaluationStore(settings), jobs, demo, evaluate_events, data.dataset, tabs
+                )
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
         build_service(runs)

@@ -35,7 +35,7 @@ _MOST_DRAWN = 10_000  # points of all curves together that reach the page
 
 
 @dataclass(frozen=True)
-class Choice:
+class ComparisonState:
     """What the table is sorted by, and which runs are picked, in the order of the clicks."""
 
     by: str = "created"
@@ -73,24 +73,26 @@ _COLUMNS = {
 }
 
 
-class Compare:
+class RunComparison:
     """What this part does; names no widget's layout."""
 
     def __init__(self, runs: RunStore, timelines: Timelines):
         self.runs, self.timelines = runs, timelines
         self._summaries = Summaries(timelines)
 
-    def sort_by(self, choice: Choice, column: str) -> Choice:
+    def sort_by(self, choice: ComparisonState, column: str) -> ComparisonState:
         """By another column, or the other way round."""
         if column not in _COLUMNS:
             return choice
         return replace(choice, by=column, descending=not choice.descending if choice.by == column else False)
 
-    def pick(self, choice: Choice, run_id: str) -> Choice:
+    def pick(self, choice: ComparisonState, run_id: str) -> ComparisonState:
         picked = [known for known in choice.picked if known != run_id]
         return replace(choice, picked=tuple(picked if run_id in choice.picked else [*picked, run_id]))
 
-    def shown(self, choice: Choice, measure: str, watched: str | None, archived: bool, seen: bool = True) -> list[Any]:
+    def shown(
+        self, choice: ComparisonState, measure: str, watched: str | None, archived: bool, seen: bool = True
+    ) -> list[Any]:
         """The table, the curves of the picked runs, and what they differ in.
 
         Args:
@@ -102,7 +104,7 @@ class Compare:
         picked = [run for run_id in choice.picked for run in listed if run.id == run_id]
         return [self._table(listed, choice, watched), self._curves(picked, measure), self._differences(picked)]
 
-    def _table(self, listed: list[Run], choice: Choice, watched: str | None) -> str:
+    def _table(self, listed: list[Run], choice: ComparisonState, watched: str | None) -> str:
         summaries = arranged([self._summaries.of(run) for run in listed], choice.by, choice.descending)
         columns = [TableColumn(name, c.title, **{c.kind: True}, note=c.note) for name, c in _COLUMNS.items()]
         rows = [TableRow(s.run, [column.cell(s) for column in _COLUMNS.values()]) for s in summaries]
@@ -148,7 +150,7 @@ def differences_html(titles: list[str], found: list[Difference]) -> str:
 
 
 @dataclass(frozen=True)
-class CompareWidgets:
+class ComparisonWidgets:
     table: gr.HTML
     measure: gr.Radio
     curves: gr.HTML
@@ -159,9 +161,9 @@ class CompareWidgets:
         return [self.table, self.curves, self.differences]
 
 
-def build_compare() -> CompareWidgets:
+def build_comparison() -> ComparisonWidgets:
     table = build_data_table("runs-table", "runs-differ")
     measure = gr.Radio(list(CURVES), value=HELD_OUT, label="Curves", show_label=False, container=False,
                        elem_id="compare-measure")  # fmt: skip
     curves = build_chart("compare-chart", 260)
-    return CompareWidgets(table, measure, curves, gr.HTML(elem_id="runs-differ", padding=False))
+    return ComparisonWidgets(table, measure, curves, gr.HTML(elem_id="runs-differ", padding=False))

@@ -17,7 +17,7 @@ from studio.handlers import info
 from studio.train.values import config_of
 
 
-class Controls:
+class RunControls:
     """What this part does; names no widget's layout."""
 
     def __init__(self, runs: RunStore):

@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from core.errors import StudioError
-from studio.train.compare import Choice, Compare
-from studio.train.controls import Controls
-from studio.train.run_view import Scrubbed, Watch, Zoom
+from studio.train.compare import ComparisonState, RunComparison
+from studio.train.controls import RunControls
+from studio.train.run_view import RunView, Scrubbed, Zoom
 
 DRAWN = 14  # values of `Beat.drawn`: seven of the watch, two of the sample answers, five buttons
 
@@ -19,12 +19,12 @@ DRAWN = 14  # values of `Beat.drawn`: seven of the watch, two of the sample answ
 class Beat:
     """What this part does; names no widget's layout."""
 
-    def __init__(self, controls: Controls, watch: Watch, compare: Compare):
+    def __init__(self, controls: RunControls, watch: RunView, compare: RunComparison):
         self.controls, self.watch, self.compare = controls, watch, compare
 
     def beat(
         self, seen: str, listed: str, run_id: str | None, archived: bool, measure: str, zoom: Zoom,
-        scrubbed: Scrubbed, choice: Choice, curves: str, on_all: bool,
+        scrubbed: Scrubbed, choice: ComparisonState, curves: str, on_all: bool,
     ) -> list[Any]:  # fmt: skip
         """What changed since `seen` (the watched run's files) and `listed` (all runs); the rest is skipped."""
         try:

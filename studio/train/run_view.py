@@ -34,7 +34,7 @@ Zoom = dict[str, int] | None
 Scrubbed = tuple[str, int] | None  # a run, and the evaluation the reader stays at; None follows the last
 
 
-class Watch:
+class RunView:
     """What this part does; names no widget's layout. Reads the run's files and nothing else."""
 
     def __init__(self, runs: RunStore, timelines: Timelines):
@@ -190,7 +190,7 @@ def _ends(zoom: Zoom) -> tuple[int | None, int | None]:
 
 
 @dataclass(frozen=True)
-class WatchWidgets:
+class RunViewWidgets:
     status: gr.HTML
     tiles: gr.HTML
     alerts: gr.HTML
@@ -216,7 +216,7 @@ class WatchWidgets:
         return [self.status, self.tiles, self.alerts, self.charts, self.losses, self.other, self.notes]
 
 
-def build_watch() -> WatchWidgets:
+def build_run_view() -> RunViewWidgets:
     status = gr.HTML(f'<div class="qs-empty">{NO_RUN}</div>', elem_id="run-status", padding=False)
     tiles = gr.HTML(elem_id="run-tiles", padding=False)
     warned = gr.HTML(elem_id="run-alerts", padding=False)
@@ -244,7 +244,7 @@ def build_watch() -> WatchWidgets:
                 log = gr.HTML(elem_id="run-log", padding=False)
         paper = build_download("Report on one page", "run-report")
     notes = gr.HTML(elem_id="run-notes", padding=False)
-    return WatchWidgets(
+    return RunViewWidgets(
         status, tiles, warned, charts, losses, measure, other, points, paper, notes, at, samples, row, as_tokens, step,
         shown, exclude, log, read_log,
     )  # fmt: skip

@@ -4,12 +4,12 @@ import pytest
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
-from studio.train.controls import Controls
+from studio.train.controls import RunControls
 
 
 @pytest.fixture
 def do(runs, toasts):
-    return Controls(runs)
+    return RunControls(runs)
 
 
 @pytest.fixture

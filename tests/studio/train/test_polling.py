@@ -3,10 +3,10 @@ import pytest
 
 from core.runs.metrics_series import Timelines
 from core.runs.store import Label
-from studio.train.compare import Choice, Compare
-from studio.train.controls import Controls
+from studio.train.compare import ComparisonState, RunComparison
+from studio.train.controls import RunControls
 from studio.train.polling import DRAWN, Beat
-from studio.train.run_view import Watch
+from studio.train.run_view import RunView
 from tests.helpers.run_events import EVENTS, write
 
 SKIP = gr.skip()
@@ -15,11 +15,11 @@ SKIP = gr.skip()
 @pytest.fixture
 def do(runs):
     timelines = Timelines()
-    return Beat(Controls(runs), Watch(runs, timelines), Compare(runs, timelines))
+    return Beat(RunControls(runs), RunView(runs, timelines), RunComparison(runs, timelines))
 
 
 def beat(do, run_id, seen="", listed="", on_all=False):
-    return do.beat(seen, listed, run_id, False, "learning rate", None, None, Choice(), "loss", on_all)
+    return do.beat(seen, listed, run_id, False, "learning rate", None, None, ComparisonState(), "loss", on_all)
 
 
 def test_a_beat_without_news_skips_everything(do, a_run):

@@ -15,7 +15,7 @@ from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import progress
 from core.runs.store import Label, RunState
 from studio.train.run_html import notes_html, status_html, tiles_html
-from studio.train.run_view import MEASURES, NO_RUN, Watch
+from studio.train.run_view import MEASURES, NO_RUN, RunView
 from tests.helpers.datasets import opened, talk
 from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, write
 
@@ -24,7 +24,7 @@ OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 
 @pytest.fixture
 def do(runs):
-    return Watch(runs, Timelines())
+    return RunView(runs, Timelines())
 
 
 def tags_of(shown):

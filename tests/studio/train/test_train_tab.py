@@ -7,12 +7,12 @@ from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import Timelines
 from core.system.jobs import Jobs
-from studio.train.compare import Compare
-from studio.train.controls import Controls
+from studio.train.compare import RunComparison
+from studio.train.controls import RunControls
 from studio.train.form import Form
 from studio.train.polling import Beat
 from studio.train.preflight import Checking, findings_html
-from studio.train.run_view import Watch
+from studio.train.run_view import RunView
 from studio.train_tab import build_train_tab
 from tests.helpers.run_events import EVENTS
 
@@ -33,11 +33,11 @@ def outputs(demo, name: str) -> set[int]:
 
 
 def test_every_handler_fills_every_output(demo, runs, a_run):
-    run, watch, form = a_run(EVENTS), Watch(runs, Timelines()), Form(runs)
-    beat = Beat(Controls(runs), watch, Compare(runs, Timelines()))
-    assert outputs(demo, "Watch.shown") == {len(watch.shown(run.id, "use (%)", None))}
-    assert outputs(demo, "Watch.shown") == {len(watch.shown(None, "use (%)", None))}
-    assert outputs(demo, "Watch.scrub") == {len(watch.scrub(run.id, 0))} == {len(watch.scrub(None, 0))}
+    run, watch, form = a_run(EVENTS), RunView(runs, Timelines()), Form(runs)
+    beat = Beat(RunControls(runs), watch, RunComparison(runs, Timelines()))
+    assert outputs(demo, "RunView.shown") == {len(watch.shown(run.id, "use (%)", None))}
+    assert outputs(demo, "RunView.shown") == {len(watch.shown(None, "use (%)", None))}
+    assert outputs(demo, "RunView.scrub") == {len(watch.scrub(run.id, 0))} == {len(watch.scrub(None, 0))}
     assert outputs(demo, "Form.preset") == {len(form.preset("Quick demo"))}
     assert outputs(demo, "Form.from_run") == {len(form.from_run(run.id))}
     assert outputs(demo, "Form.shared") == {len(form.shared(**QLoRAConfig().model_dump()))}
