@@ -1,6 +1,7 @@
-"""A button that makes a file when it is clicked, and hands it over at once.
+"""A button that makes a file when it is clicked and downloads it at once.
 
-Gradio's own DownloadButton hands over what it held before the click; making the file first would take two clicks.
+Gradio's own DownloadButton downloads the file that it held before the click, so making the file first would take two
+clicks. Here a visible button makes the file, and a hidden DownloadButton is clicked by the browser once it holds it.
 """
 
 from collections.abc import Callable
@@ -9,22 +10,33 @@ from typing import Any
 
 import gradio as gr
 
-CSS = ".dl-held { position: absolute; width: 0; height: 0; overflow: hidden; opacity: 0; pointer-events: none; }"
+from components.html import read_static
+
+CSS = read_static("download.css")
+# Gradio updates the hidden button's link after the event has succeeded, so the click has to wait for a redraw.
+_CLICK_DELAY_MS = 60
 
 
 @dataclass(frozen=True)
 class Download:
-    """Attributes: ask: what is clicked; held: the file, out of sight."""
+    """A visible button and the hidden one that holds the file."""
 
     ask: gr.Button
     held: gr.DownloadButton
 
     def makes(self, make: Callable[..., str | None], inputs: Any, **options: Any) -> None:
-        """Call `make` on a click; what it returns is the path of the file to hand over."""
-        hand_over = f"() => setTimeout(() => document.getElementById('{self.held.elem_id}').click(), 60)"
-        self.ask.click(make, inputs, self.held, **options).success(fn=None, js=hand_over)
+        """Connect the click to a handler.
+
+        Args:
+            make: returns the path of the file.
+            inputs: of `make`.
+            options: passed on to the event.
+        """
+        click = f"() => setTimeout(() => document.getElementById('{self.held.elem_id}').click(), {_CLICK_DELAY_MS})"
+        self.ask.click(make, inputs, self.held, **options).success(fn=None, js=click)
 
 
 def build_download(label: str, elem_id: str) -> Download:
+    """Build both buttons in the open layout; the hidden one's id is `elem_id` with `-file` appended."""
     held = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="dl-held")
     return Download(gr.Button(label, size="sm", elem_id=elem_id), held)

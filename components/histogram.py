@@ -1,79 +1,108 @@
-"""Histograms as inline SVG: one or two sets of bars over the same edges, with a line where rows are cut off."""
+"""Histograms as inline SVG: one or two sets of bars over the same edges, and a line at a limit."""
 
-import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-CSS = """
-.qs-bars { width: 100%; height: auto; display: block; }
-.qs-bars .a { fill: #0f9488; fill-opacity: .75; } .qs-bars .b { fill: #e07b28; fill-opacity: .55; }
-.qs-bars .past { fill: #d97706; fill-opacity: .85; }
-.qs-bars text { fill: var(--body-text-color-subdued); font-size: 11px; font-family: var(--font); }
-.qs-bars line { stroke: var(--border-color-primary); } .qs-bars line.cut { stroke: var(--qs-warn); stroke-width: 1.5;
-  stroke-dasharray: 4 3; }
-.qs-bars text.cut { fill: var(--qs-warn); }
-.qs-key { display: flex; gap: 14px; font-size: 12.5px; } .qs-key i { display: inline-block; width: 10px; height: 10px;
-  border-radius: 2px; margin-right: 5px; }
-"""
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 420, 150, 4, 20, 14
+from markupsafe import Markup
+
+from components.html import read_static, render
+
+CSS = read_static("histogram.css")
+# In units of the SVG's own coordinates; the page scales it to the width it has.
+_WIDTH, _HEIGHT = 420, 150
+_MARGIN, _BOTTOM, _TOP = 4, 20, 14
+_BASE = _HEIGHT - _BOTTOM
+_COLOURS = ("#0f9488", "#e07b28")  # those of the classes a and b in histogram.css
 
 
-def bars_svg(
+@dataclass(frozen=True)
+class _Scale:
+    """Maps values between the first and the last edge to x, and counts up to `largest` to heights."""
+
+    first: int
+    last: int
+    largest: int
+
+    def x(self, value: float) -> float:
+        span = max(1, self.last - self.first)
+        return _MARGIN + (value - self.first) / span * (_WIDTH - 2 * _MARGIN)
+
+    def height(self, count: int) -> float:
+        return count / self.largest * (_BASE - _TOP)
+
+
+def histogram_svg(
     edges: Sequence[int],
     counts: Sequence[int],
     others: Sequence[int] = (),
-    cut: int | None = None,
+    limit: int | None = None,
     unit: str = "",
     title: str = "",
-) -> str:
-    """Bars between `edges`; what lies past the last edge is in the last bar.
+) -> Markup:
+    """Return a histogram as SVG; values past the last edge belong to the last bar.
 
     Args:
-        counts: the height of each bar, one fewer than edges.
-        others: a second set, drawn over the first.
-        cut: where a line is drawn; bars past it are coloured.
+        edges: of the bars, ascending.
+        counts: rows per bar, one fewer than edges.
+        others: a second set of counts, laid over the first on the same scale.
+        limit: where a line is drawn; bars past it get another colour.
+        unit: of the edges, for the texts.
+        title: for screen readers.
     """
-    most = max([*counts, *others, 1])
-    span = max(1, edges[-1] - edges[0])
+    scale = _Scale(edges[0], edges[-1], max([*counts, *others, 1]))
+    return render(
+        "histogram",
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_MARGIN,
+        base=_BASE,
+        title=title,
+        first=_bars(scale, edges, counts, limit, unit),
+        second=_bars(scale, edges, others, limit, unit),
+        ticks=_ticks(scale),
+        limit=_limit_line(scale, limit) if limit is not None and edges[0] < limit < edges[-1] else None,
+    )
 
-    def x(value: float) -> float:
-        return _LEFT + (value - edges[0]) / span * (_WIDTH - 2 * _LEFT)
 
-    def drawn(heights: Sequence[int], kind: str) -> str:
-        parts = []
-        for low, high, count in zip(edges, edges[1:], heights, strict=False):
-            tall = count / most * (_HEIGHT - _BOTTOM - _TOP)
-            past = " past" if cut is not None and low >= cut else ""
-            words = f"{low:,} to {high:,}{' and more' if high == edges[-1] else ''} {unit}: {count:,} rows"
-            parts.append(
-                f'<rect class="{kind}{past}" x="{x(low):.1f}" y="{_HEIGHT - _BOTTOM - tall:.1f}" '
-                f'width="{max(1.0, x(high) - x(low) - 1):.1f}" height="{tall:.1f}"><title>{html.escape(words)}</title>'
-                "</rect>"
-            )
-        return "".join(parts)
-
-    base = _HEIGHT - _BOTTOM
-    marks = f'<line x1="{_LEFT}" x2="{_WIDTH - _LEFT}" y1="{base}" y2="{base}"/>'
-    for value, anchor in ((edges[0], "start"), ((edges[0] + edges[-1]) // 2, "middle"), (edges[-1], "end")):
-        more = "+" if value == edges[-1] else ""
-        marks += f'<text x="{x(value):.1f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{value:,}{more}</text>'
-    if cut is not None and edges[0] < cut < edges[-1]:
-        side, anchor = (-4, "end") if x(cut) > _WIDTH / 2 else (4, "start")
-        marks += (
-            f'<line class="cut" x1="{x(cut):.1f}" x2="{x(cut):.1f}" y1="2" y2="{base}"/>'
-            f'<text class="cut" x="{x(cut) + side:.1f}" y="11" text-anchor="{anchor}">cut at {cut:,}</text>'
+def _bars(
+    scale: _Scale, edges: Sequence[int], counts: Sequence[int], limit: int | None, unit: str
+) -> list[dict[str, str | bool]]:
+    bars: list[dict[str, str | bool]] = []
+    for low, high, count in zip(edges, edges[1:], counts, strict=False):
+        height = scale.height(count)
+        more = " and more" if high == edges[-1] else ""
+        bars.append(
+            {
+                "x": f"{scale.x(low):.1f}",
+                "y": f"{_BASE - height:.1f}",
+                "width": f"{max(1.0, scale.x(high) - scale.x(low) - 1):.1f}",
+                "height": f"{height:.1f}",
+                "is_past": limit is not None and low >= limit,
+                "text": f"{low:,} to {high:,}{more} {unit}: {count:,} rows",
+            }
         )
-    return (
-        f'<svg class="qs-bars" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{html.escape(title, quote=True)}">'
-        f"{drawn(counts, 'a')}{drawn(others, 'b')}{marks}</svg>"
-    )
+    return bars
 
 
-def key_html(names: Sequence[str]) -> str:
-    """What the colours of two sets stand for."""
-    colours = ("#0f9488", "#e07b28")
-    parts = (
-        f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>'
-        for colour, name in zip(colours, names, strict=False)
-    )
-    return f'<div class="qs-key">{"".join(parts)}</div>'
+def _ticks(scale: _Scale) -> list[dict[str, str]]:
+    middle = (scale.first + scale.last) // 2
+    return [
+        {
+            "x": f"{scale.x(value):.1f}",
+            "anchor": anchor,
+            "text": f"{value:,}{'+' if value == scale.last else ''}",
+        }
+        for value, anchor in ((scale.first, "start"), (middle, "middle"), (scale.last, "end"))
+    ]
+
+
+def _limit_line(scale: _Scale, limit: int) -> dict[str, str]:
+    """Return the line at a limit; its text stands on the side that has more space."""
+    x = scale.x(limit)
+    offset, anchor = (-4, "end") if x > _WIDTH / 2 else (4, "start")
+    return {"x": f"{x:.1f}", "text_x": f"{x + offset:.1f}", "anchor": anchor, "text": f"truncated at {limit:,}"}
+
+
+def legend_html(names: Sequence[str]) -> Markup:
+    """Return the names of the two sets beside their colours."""
+    return render("histogram_legend", entries=list(zip(_COLOURS, names, strict=False)))

@@ -1,4 +1,7 @@
-"""A pager: which page of how many, and how many rows a page; only a page of any table reaches the browser."""
+"""Pager of a table: the page's number, Back and Next, and the rows per page.
+
+Only one page of a table reaches the browser.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +12,7 @@ PAGE_SIZES = [25, 50, 100, 250, 500]
 
 @dataclass(frozen=True)
 class Pager:
-    """The caller fills `position` and listens to the rest."""
+    """Widgets of a pager; the caller fills `page` and `position` and listens to the rest."""
 
     position: gr.HTML
     page: gr.Number
@@ -19,6 +22,7 @@ class Pager:
 
 
 def build_pager(elem_id: str = "page") -> Pager:
+    """Build the widgets in the open layout; `elem_id` begins the id of each."""
     with gr.Row(elem_classes="qs-pager"):
         back = gr.Button("‹ Back", size="sm", min_width=80, scale=0, elem_id=f"{elem_id}-back")
         page = gr.Number(
@@ -28,22 +32,41 @@ def build_pager(elem_id: str = "page") -> Pager:
         forward = gr.Button("Next ›", size="sm", min_width=80, scale=0, elem_id=f"{elem_id}-next")
         position = gr.HTML(elem_classes="qs-position", elem_id=f"{elem_id}-position")
         size = gr.Dropdown(
-            PAGE_SIZES, value=PAGE_SIZES[0], label="Rows a page", show_label=False, container=False, min_width=90,
+            PAGE_SIZES, value=PAGE_SIZES[0], label="Rows per page", show_label=False, container=False, min_width=90,
             scale=0, filterable=False, elem_id=f"{elem_id}-size",
         )  # fmt: skip
     return Pager(position, page, size, back, forward)
 
 
 def last_page(rows: int, size: int) -> int:
-    return max(1, -(-rows // size))
+    """Return the number of the last page, at least 1.
+
+    Args:
+        rows: of the whole table.
+        size: rows per page.
+    """
+    return max(1, -(-rows // size))  # rounded up
 
 
 def clamp_page(page: float | None, rows: int, size: int) -> int:
-    """`page` as a page that exists, counted from 1."""
+    """Return the nearest page that exists, counted from 1.
+
+    Args:
+        page: the wanted page; None stands for the first.
+        rows: of the whole table.
+        size: rows per page.
+    """
     return min(max(1, int(page or 1)), last_page(rows, size))
 
 
 def position_words(page: int, rows: int, size: int) -> str:
+    """Describe a page as "rows 26 to 50 of 1,060, page 2 of 43".
+
+    Args:
+        page: its number, from 1.
+        rows: of the whole table.
+        size: rows per page.
+    """
     if not rows:
         return "no rows"
     first = (page - 1) * size

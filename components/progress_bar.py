@@ -1,48 +1,60 @@
-"""A bar for work that goes on, with words and a Cancel button beside it; nothing is there when nothing goes on."""
+"""A progress bar with a text and a Cancel button, visible only while something runs.
 
-import html
+`show_progress` and `hide_progress` return updates by the names of `ProgressBar.outputs`.
+"""
+
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-CSS = """
-.pb { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; font-size: 14px; padding: 2px; }
-.pb b { font-weight: 600; } .pb span { color: var(--body-text-color-subdued); font-size: 13px; }
-.pb div { flex: 1 1 100%; height: 8px; border-radius: 99px; background: var(--background-fill-secondary);
-  border: 1px solid var(--border-color-primary); overflow: hidden; }
-.pb i { display: block; height: 100%; background: #0f9488; }
-"""
+from components.html import read_static, render
+
+CSS = read_static("progress_bar.css")
+_MIN_WIDTH_PERCENT = 2.0  # a bar of no width would look like no bar
 
 
 @dataclass(frozen=True)
 class ProgressBar:
-    group: gr.Row
+    """Widgets of one progress bar; the caller listens to `cancel.click`."""
+
+    row: gr.Row
     bar: gr.HTML
     cancel: gr.Button
 
     @property
-    def outputs(self) -> list[gr.components.Component]:
-        return [self.group, self.bar]
+    def outputs(self) -> dict[str, gr.blocks.Block]:
+        """Return the components that `show_progress` and `hide_progress` update, by name."""
+        return {"progress_row": self.row, "progress": self.bar}
 
 
 def build_progress_bar(elem_id: str) -> ProgressBar:
-    with gr.Row(visible=False, elem_id=elem_id, equal_height=True) as group:
+    """Build a hidden progress bar in the open layout; the button's id is `elem_id` with `-cancel` appended."""
+    with gr.Row(visible=False, elem_id=elem_id, equal_height=True) as row:
         bar = gr.HTML(padding=False)
         cancel = gr.Button("Cancel", size="sm", scale=0, min_width=90, elem_id=f"{elem_id}-cancel")
-    return ProgressBar(group, bar, cancel)
+    return ProgressBar(row, bar, cancel)
 
 
-def running(title: str, share: float, words: str) -> list[Any]:
-    """Updates of `ProgressBar.outputs` while something goes on; `share` is 0 to 1."""
-    shown = (
-        f'<div class="pb" role="progressbar" aria-valuenow="{share * 100:.0f}"><b>{html.escape(title)}</b>'
-        f"<span>{html.escape(words)}, {share * 100:.0f} %</span>"
-        f'<div><i style="width:{max(2.0, share * 100):.1f}%"></i></div></div>'
+def show_progress(title: str, share: float, text: str) -> dict[str, Any]:
+    """Return updates that show the bar.
+
+    Args:
+        title: what runs.
+        share: the part that is done, from 0 to 1.
+        text: the step that it is at.
+    """
+    percent = share * 100
+    html = render(
+        "progress_bar",
+        title=title,
+        text=text,
+        percent=f"{percent:.0f}",
+        width=f"{max(_MIN_WIDTH_PERCENT, percent):.1f}",
     )
-    return [gr.update(visible=True), shown]
+    return {"progress_row": gr.update(visible=True), "progress": html}
 
 
-def gone() -> list[Any]:
-    """Updates of `ProgressBar.outputs` when nothing goes on."""
-    return [gr.update(visible=False), ""]
+def hide_progress() -> dict[str, Any]:
+    """Return updates that hide the bar."""
+    return {"progress_row": gr.update(visible=False), "progress": ""}

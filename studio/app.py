@@ -1,5 +1,7 @@
 """Assembles the page: a header and one tab a step, and the links between them."""
 
+from typing import Any
+
 import gradio as gr
 
 from core.access.roles import Access, Way
@@ -9,30 +11,29 @@ from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
 from core.runs import process
 from core.runs.store import RunStore
-from core.settings import Settings, hardware
+from core.settings import Settings
 from core.system.jobs import Jobs
 from studio.api import build_service
-from studio.authorized_blocks import Guarded
+from studio.authorized_blocks import AuthorizedBlocks
 from studio.chat_tab import build_chat_tab
-from studio.data.page_state import looking_at
+from studio.data.page_state import open_source_row
 from studio.data_tab import build_data_tab
 from studio.evaluate_tab import build_evaluate_tab
-from studio.handlers import event_handler
-from studio.header import build_welcome, duplicate
+from studio.header import build_head, connect_header
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import build_train_tab
+from studio.wiring import PRIVATE, connect
 
 TITLE = "QLoRA Studio"
 
 
-def build(settings: Settings) -> Guarded:
+def build(settings: Settings) -> AuthorizedBlocks:
     """The whole page. Imports no torch: models are loaded when somebody asks for one."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
     jobs, engine = Jobs(), Engine(settings)
-    with Guarded(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
-        _head()
-        notice = gr.HTML(elem_id="notice", padding=False, visible=demo.access.way is Way.SPACE)
+    with AuthorizedBlocks(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
+        notice = build_head(TITLE, demo.access)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
@@ -41,35 +42,44 @@ def build(settings: Settings) -> Guarded:
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = build_chat_tab(engine, demo, [train.runs_changed.change, chat_tab.select])
             with gr.Tab("Answers", id="answers") as evaluate_tab:
-                evaluate_events = [train.runs_changed.change, evaluate_tab.select]
-                evaluate = build_evaluate_tab(
-                    EvaluationStore(settings), jobs, demo, evaluate_events, data.dataset, tabs
-                )
+                changes = [train.runs_changed.change, evaluate_tab.select]
+                evaluate = build_evaluate_tab(EvaluationStore(settings), jobs, demo, changes, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
         build_service(runs)
-        link = {"show_progress": "hidden", "api_visibility": "private"}
-        # A subset just cut is the one to train on next.
-        for cut in (data.cut, train.new_subset):
-            cut.change(
-                event_handler(lambda name: gr.update(choices=train.subsets(), value=name)), cut, train.subset, **link
+        # A subset just created is the one to train on next.
+        for created in (data.created, train.new_subset):
+            connect(
+                created.change,
+                lambda name: {"subset": gr.update(choices=train.subsets(), value=name)},
+                {"name": created},
+                {"subset": train.subset},
+                **PRIVATE,
             )
 
-        def show_row(wanted: dict | None, lens: dict) -> tuple:
-            if not wanted:
-                raise StudioError("No row is wanted. Click Why? under an answer, and a row there.")
-            return *looking_at(wanted, lens), gr.update(selected="data")
+        def show_row(source: dict | None, state: dict) -> dict[str, Any]:
+            if not source:
+                raise StudioError("No row is chosen. Click Why? under an answer, then a row.")
+            return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
-        chat.row_wanted.change(
-            event_handler(show_row, visitor=True), [chat.row_wanted, data.lens], [*data.shows_row, tabs], **link
+        connect(
+            chat.row_wanted.change,
+            show_row,
+            {"source": chat.row_wanted, "state": data.state},
+            {**data.row_outputs, "tabs": tabs},
+            visitor=True,
+            **PRIVATE,
         )
 
-        def seen(event: gr.SelectData) -> list[gr.Timer]:
-            return [gr.Timer(active=event.value == tab) for tab in ("Train", "Answers")]  # nobody looks: nothing asked
+        timers = {"Train": train.timer, "Answers": evaluate.timer}
 
-        tabs.select(event_handler(seen, visitor=True), None, [train.timer, evaluate.timer], **link)
-        owner_tab.select(owner.fill, None, owner.filled, **link)
-        build_welcome(demo, settings, engine.allowance.tokens, notice, owner_tab)
+        def poll_open_tab(event: gr.SelectData) -> dict[str, gr.Timer]:
+            """Let only the tab that is open poll the server."""
+            return {tab: gr.Timer(active=event.value == tab) for tab in timers}
+
+        connect(tabs.select, poll_open_tab, outputs=timers, visitor=True, **PRIVATE)
+        connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
+        connect_header(demo, settings, engine.allowance.tokens, notice, owner_tab)
 
     def look_after() -> None:
         engine.give_way()
@@ -78,13 +88,3 @@ def build(settings: Settings) -> Guarded:
     process.keep_going(runs, also=look_after)
     demo.jobs = jobs
     return demo
-
-
-def _head() -> None:
-    with gr.Row(elem_id="head"):
-        gr.HTML(
-            f'<div class="qs-head"><h1>{TITLE}</h1><span>Fine-tune Llama models without a script</span>'
-            f"<span>{hardware().description}</span></div>",
-            padding=False,
-        )
-        duplicate()

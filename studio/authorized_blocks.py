@@ -1,4 +1,4 @@
-"""The one place where a call is let in: every event, over every route of Gradio, ends in `Guarded.process_api`.
+"""Authorization of every call: all events, over all routes of Gradio, end in `AuthorizedBlocks.process_api`.
 
 Default deny: a function that was not wrapped in `event_handler` is refused for everybody, one without `visitor=True`
 for visitors.
@@ -39,7 +39,7 @@ class Remembered(OrderedDict):
             self.popitem(last=False)
 
 
-class Guarded(gr.Blocks):
+class AuthorizedBlocks(gr.Blocks):
     """Blocks that ask `Access` at every call.
 
     Attributes:

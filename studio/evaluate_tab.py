@@ -13,7 +13,8 @@ from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import Watching, WatchingWidgets, build_watching
 from studio.evaluate.start_form import Asking, AskingWidgets, build_asking
 from studio.handlers import event_handler
-from studio.job_progress import cancel
+from studio.job_progress import cancel, job_outputs
+from studio.wiring import connect
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 _EVERY_SECONDS = 2
@@ -108,9 +109,13 @@ def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.
 
 def _wire_result(do: Watching, shown: WatchingWidgets, dataset: gr.Dropdown, tabs: gr.Tabs) -> None:
     job = gr.State(None)
-    shown.open.click(
-        event_handler(do.open), shown.evaluation, [*shown.bar.outputs, job, dataset, tabs], show_progress="hidden",
+    connect(
+        shown.open.click,
+        do.open,
+        {"evaluation_id": shown.evaluation},
+        {**job_outputs(shown.bar, job), "dataset": dataset, "tabs": tabs},
+        show_progress="hidden",
         api_name="answers_open",
-    )  # fmt: skip
+    )
     shown.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
     shown.download.makes(event_handler(do.as_file), [shown.evaluation, shown.kind], **QUIET)

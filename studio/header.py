@@ -1,6 +1,9 @@
-"""The top of the page: whose it is, what is closed to whoever looks, and a warning where the disk forgets."""
+"""The top of the page: the caller's role, a warning about storage, and what a visitor cannot use.
 
-import html
+For a visitor, controls that only the owner may use are shown but disabled; studio/authorized_blocks.py refuses the
+calls themselves.
+"""
+
 import os
 from typing import Any
 
@@ -9,107 +12,121 @@ import gradio as gr
 from core.access import roles
 from core.access.quotas import Tokens
 from core.access.roles import Access, Caller, Way
-from core.settings import SPACE_DISK, Settings, on_space
-from studio.authorized_blocks import Guarded
-from studio.handlers import event_handler
+from core.settings import SPACE_DISK, Settings, hardware, on_space
+from studio.authorized_blocks import AuthorizedBlocks
+from studio.html import render
+from studio.wiring import PRIVATE, connect
 
-_FORGETS = (
-    "This Space has no persistent storage: runs, data sets and chats are gone when it restarts. "
-    "Add storage in its settings; it is used once it is mounted on /data."
-)
-_PRESSED = {"click", "upload", "submit", "input", "release"}
+# Events that a person triggers; others, such as `change`, follow from these.
+_USER_EVENTS = {"click", "upload", "submit", "input", "release"}
 
 
-def notice_html(known_as: Access, settings: Settings, tokens: Tokens) -> str:
-    """What stands above the tabs for the present caller; nothing on one's own machine."""
-    parts, caller = [], roles.caller()
-    if caller.is_owner and on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK):
-        parts.append(f'<div class="qs-alert">{_FORGETS}</div>')
-    if known_as.way is Way.SPACE and not caller.is_owner:
-        parts.append(_to_visitors(known_as, tokens, caller))
-    if caller.account:
-        parts.append(
-            f'<div class="qs-signed">Signed in as {html.escape(caller.account)}. <a href="./logout">Sign out</a></div>'
-        )
-    return "".join(parts)
+def build_head(title: str, access: Access) -> gr.HTML:
+    """Build the title row and return the notice below it, which `connect_header` fills."""
+    with gr.Row(elem_id="head"):
+        gr.HTML(render("head", title=title, hardware=hardware().description), padding=False)
+        # Hugging Face's own button, which does something only on a Space.
+        if os.environ.get("SPACE_ID"):
+            gr.DuplicateButton("Duplicate this Space", size="sm", elem_id="duplicate", scale=0, min_width=180)
+    return gr.HTML(elem_id="notice", padding=False, visible=access.way is Way.SPACE)
 
 
-def _to_visitors(known_as: Access, tokens: Tokens, caller: Caller) -> str:
-    author, most = html.escape(known_as.author or "its owner"), tokens.quotas
-    lines = {
-        f"You are a visitor of {author}'s studio.": _who_is_owner(known_as, author, caller),
-        "Open:": "the bundled and published data, finished published runs, chat with them, votes.",
-        "Closed,": "because it costs the owner's machine: uploads, the Hub, cutting and counting, training, answers to "
-        "many prompts, exports of data. Duplicate the Space to have all of it for yourself.",
-        "Your chat:": f"{most.visitor_tokens:,} tokens a day, prompts counted, {tokens.left(caller.name):,} left when "
-        f"this page was opened; an answer has at most {most.visitor_answer:,}.",
+def notice_html(access: Access, settings: Settings, tokens: Tokens) -> str:
+    """Return the notice above the tabs for the present caller; empty on one's own machine.
+
+    Args:
+        access: how the server knows its callers.
+        settings: of the studio.
+        tokens: what visitors used of their quotas today.
+    """
+    caller = roles.caller()
+    loses_data = caller.is_owner and on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK)
+    is_visitor = access.way is Way.SPACE and not caller.is_owner
+    return render(
+        "notice",
+        loses_data=loses_data,
+        visitor=_visitor_values(access, tokens, caller) if is_visitor else None,
+        account=caller.account,
+    )
+
+
+def _visitor_values(access: Access, tokens: Tokens, caller: Caller) -> dict[str, Any]:
+    return {
+        "author": access.author or "its owner",
+        "can_sign_in": access.oauth,
+        "tokens_per_day": f"{tokens.quotas.visitor_tokens:,}",
+        "tokens_left": f"{tokens.left(caller.name):,}",
+        "answer_tokens": f"{tokens.quotas.visitor_answer:,}",
     }
-    said = "".join(f"<div><b>{first}</b> {rest}</div>" for first, rest in lines.items())
-    return f'<div class="qs-alert qs-visitor">{said}</div>'
 
 
-def _who_is_owner(known_as: Access, author: str, caller: Caller) -> str:
-    if not known_as.oauth:
-        return "The owner signs in where the Space has hf_oauth or STUDIO_PASSWORD."
-    if caller.account:
-        return f"Owners are {author}, and who may write for {author} and lets Hugging Face say so."
-    return f'Are you {author}? <a href="./login/huggingface" target="_blank" rel="noopener">Sign in</a>'
-
-
-def _pressed(demo: Guarded) -> tuple[set[int], set[int]]:
-    """The numbers of the controls that a visitor may press, and of those whose every event is the owner's."""
+def _split_controls(demo: AuthorizedBlocks) -> tuple[set[int], set[int]]:
+    """Return the ids of the controls that a visitor may use, and of those whose every event is the owner's."""
     opened, closed = set(), set()
     for function in demo.fns.values():
         for number, event in function.targets:
-            if event in _PRESSED and number in demo.blocks and function.fn is not None:
+            if event in _USER_EVENTS and number in demo.blocks and function.fn is not None:
                 (opened if function.fn.for_visitors else closed).add(number)
     return opened, closed - opened
 
 
-def closed_to_visitors(demo: Guarded) -> list[gr.components.Component]:
-    """The controls whose every event is the owner's: for a visitor they are shown, and cannot be pressed."""
-    closed = _pressed(demo)[1]
+def owner_controls(demo: AuthorizedBlocks) -> list[gr.components.Component]:
+    """Return the controls whose every event is the owner's; a visitor sees them disabled."""
+    closed = _split_controls(demo)[1]
     return [part for number, part in demo.blocks.items() if number in closed and hasattr(part, "interactive")]
 
 
-def boxes_of_the_owner(demo: Guarded) -> list[gr.Accordion]:
-    """The boxes that a visitor would open in vain: all that can be pressed in them is the owner's."""
-    opened, closed = _pressed(demo)
+def owner_accordions(demo: AuthorizedBlocks) -> list[gr.Accordion]:
+    """Return the accordions in which a visitor can neither use nor read anything."""
+    opened, closed = _split_controls(demo)
     for function in demo.fns.values():
+        # HTML that a visitor's events fill is there to be read.
         if function.fn is not None and function.fn.for_visitors:
-            opened |= {part._id for part in function.outputs if isinstance(part, gr.HTML)}  # there to be read
+            opened |= {part._id for part in function.outputs if isinstance(part, gr.HTML)}
     boxes = [block for block in demo.blocks.values() if isinstance(block, gr.Accordion)]
-    return [box for box in boxes if (inside := _inside(box)) & closed and not inside & opened]
+    return [box for box in boxes if (inside := _ids_inside(box)) & closed and not inside & opened]
 
 
-def _whose(part: gr.components.Component) -> dict[str, str]:
-    """The large buttons, at which a form ends, say why they cannot be pressed."""
-    primary = isinstance(part, gr.Button) and part.variant == "primary"
-    return {"value": f"{part.value}: the owner's"} if primary else {}
-
-
-def _inside(block: gr.blocks.Block) -> set[int]:
+def _ids_inside(block: gr.blocks.Block) -> set[int]:
     children = getattr(block, "children", [])
-    return {child._id for child in children}.union(*map(_inside, children))
+    return {child._id for child in children}.union(*map(_ids_inside, children))
 
 
-def build_welcome(demo: Guarded, settings: Settings, tokens: Tokens, notice: gr.HTML, owner_tab: gr.Tab) -> None:
-    """Wire the top; called when all else is wired."""
-    closed, boxes = closed_to_visitors(demo), boxes_of_the_owner(demo)
+def _disabled(part: gr.components.Component) -> dict[str, Any]:
+    """Return the update that disables a control; a primary button, at the end of a form, also says why."""
+    is_primary = isinstance(part, gr.Button) and part.variant == "primary"
+    label = {"value": f"{part.value} (owner only)"} if is_primary else {}
+    return gr.update(interactive=False, **label)
 
-    def greet() -> list[Any]:
-        said = gr.update(value=notice_html(demo.access, settings, tokens), visible=True)
+
+def connect_header(
+    demo: AuthorizedBlocks, settings: Settings, tokens: Tokens, notice: gr.HTML, owner_tab: gr.Tab
+) -> None:
+    """Adapt the page to its caller when it loads. To be called last: it reads the events of the whole page.
+
+    Args:
+        demo: the page.
+        settings: of the studio.
+        tokens: what visitors used of their quotas today.
+        notice: filled with `notice_html`.
+        owner_tab: hidden from visitors.
+    """
+    controls = {f"control {part._id}": part for part in owner_controls(demo)}
+    accordions = {f"accordion {box._id}": box for box in owner_accordions(demo)}
+
+    def greet() -> dict[str, Any]:
+        """Fill the notice, and disable for a visitor what is the owner's."""
+        shown = {
+            "notice": gr.update(value=notice_html(demo.access, settings, tokens), visible=True),
+            "owner_tab": gr.update(visible=roles.caller().is_owner),
+        }
         if roles.caller().is_owner:
-            return [said, gr.update(visible=True), *([gr.skip()] * len([*closed, *boxes]))]
-        parts = [gr.update(interactive=False, **_whose(part)) for part in closed]
-        named = [gr.update(label=f"{box.label}: the owner's") for box in boxes]
-        return [said, gr.update(visible=False), *parts, *named]
+            return shown
+        return {
+            **shown,
+            **{name: _disabled(part) for name, part in controls.items()},
+            **{name: gr.update(label=f"{box.label} (owner only)") for name, box in accordions.items()},
+        }
 
-    shown = [notice, owner_tab, *closed, *boxes]
-    demo.load(event_handler(greet, visitor=True), None, shown, show_progress="hidden", api_visibility="private")
-
-
-def duplicate() -> None:
-    """Hugging Face's own button, which only means something on a Space."""
-    if os.environ.get("SPACE_ID"):
-        gr.DuplicateButton("Duplicate this Space", size="sm", elem_id="duplicate", scale=0, min_width=180)
+    outputs = {"notice": notice, "owner_tab": owner_tab, **controls, **accordions}
+    connect(demo.load, greet, outputs=outputs, visitor=True, **PRIVATE)

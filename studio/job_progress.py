@@ -1,39 +1,55 @@
-"""A job followed from a page: its bar moves until it ends; whoever leaves does not stop it."""
+"""Progress of a background job on a page.
+
+The page follows the job; closing the page does not stop it, and a second page can follow the same job.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 
-from components import progress_bar
+from components.progress_bar import ProgressBar, hide_progress, show_progress
 from core.errors import StudioError
 from core.system.jobs import Job, Jobs
 from studio.handlers import info
 
-_LOOKS_A_SECOND = 5
+_UPDATE_SECONDS = 0.2
 
 
-def follow(job: Job, others: int, ended: Callable[[Job], list[Any]]) -> Iterator[list[Any]]:
-    """Updates of a progress bar's outputs, the job's number, and `others` more outputs.
+def job_outputs(bar: ProgressBar, job: gr.State) -> dict[str, gr.blocks.Block]:
+    """Return the components that `follow` updates, by name.
 
     Args:
-        ended: gives the updates of the other outputs once the job is done.
-
-    Raises StudioError when the job failed.
+        bar: shows the progress.
+        job: holds the job's number, for Cancel.
     """
-    skipped = [gr.skip()] * others
-    while not job.ended.wait(1 / _LOOKS_A_SECOND):
-        yield [*progress_bar.running(job.title, job.share, job.words), job.id, *skipped]
-    if job.status == "cancelled":
-        yield [*progress_bar.gone(), None, *skipped]
-        info(f"{job.title}: cancelled. Nothing was left behind.", title="Cancelled")
+    return {**bar.outputs, "job": job}
+
+
+def follow(job: Job, finish: Callable[[Job], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield updates of `job_outputs` until the job ends, then those of its result.
+
+    Args:
+        job: a job that was started.
+        finish: returns the updates of further outputs by name, once the job has succeeded.
+
+    Raises:
+        StudioError: if the job failed.
+    """
+    while not job.ended.wait(_UPDATE_SECONDS):
+        yield {**show_progress(job.title, job.share, job.words), "job": job.id}
+    hidden = {**hide_progress(), "job": None}
+    if job.status == "done":
+        yield {**hidden, **finish(job)}
         return
+    # The bar must go before the error is raised: an exception carries no updates.
+    yield hidden
     if job.status == "failed":
-        yield [*progress_bar.gone(), None, *skipped]
         raise StudioError(job.error)
-    yield [*progress_bar.gone(), None, *ended(job)]
+    info(f"{job.title}: cancelled. No partial result was kept.", title="Cancelled")
 
 
 def cancel(jobs: Jobs, number: int | None) -> None:
+    """Cancel the job with a number, if it still runs."""
     if job := jobs.find(number):
         jobs.cancel(job)

@@ -23,7 +23,7 @@ from core.access.roles import CLOSED, Role, Way
 from core.access.secret_masking import log_event, masked
 from core.errors import StudioError
 from core.settings import Settings, on_space
-from studio.authorized_blocks import COOKIE, SCOPE, Guarded
+from studio.authorized_blocks import COOKIE, SCOPE, AuthorizedBlocks
 from studio.sign_in import SignInThrottle
 
 _PAGE = (
@@ -80,7 +80,7 @@ class Refused(Exception):
 class Gate:
     """ASGI middleware."""
 
-    def __init__(self, app: Asgi, blocks: Guarded, settings: Settings, limits: Quotas):
+    def __init__(self, app: Asgi, blocks: AuthorizedBlocks, settings: Settings, limits: Quotas):
         self.app, self.blocks, self.settings, self.limits = app, blocks, settings, limits
         self.access = blocks.access
         self.sign_ins = SignInThrottle()

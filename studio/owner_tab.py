@@ -1,6 +1,5 @@
-"""The Owner tab: what visitors may see, how much is used of what is given away, and making room."""
+"""The Owner tab: what visitors see, how much of the quotas is used, and removal of old files."""
 
-import html
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,49 +14,54 @@ from core.errors import StudioError
 from core.runs import cleanup
 from core.runs.store import RunStore
 from core.settings import Settings
-from studio.handlers import event_handler, info
+from studio.handlers import info
+from studio.html import render
+from studio.wiring import PRIVATE, connect
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_LISTED = 200
+_MAX_LISTED = 200
+_MIB = 2**20
+_DAY_SECONDS = 86400
 
 
-class Owner:
-    """What the tab does; names no widget's layout."""
+class OwnerActions:
+    """Event handlers of the tab. They hold no widgets, so tests call them directly."""
 
     def __init__(self, runs: RunStore, quotas: Quotas, tokens: Tokens):
         self.runs, self.settings, self.quotas, self.tokens = runs, runs.settings, quotas, tokens
 
     # What visitors see
 
-    def listed(self) -> list[Any]:
-        """The finished runs and the opened data sets, with those that are published."""
+    def fill(self) -> dict[str, Any]:
+        """List the finished runs and the opened data sets, choose the published ones, and show the usage."""
         roles.owner_only("This page")
-        known = visibility.read(self.settings)
+        published = visibility.read(self.settings)
         runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
+        # Bundled data is open to everyone without being published.
         opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
         datasets = [(d.source.in_words(), d.id) for d in opened]
-        return [
-            gr.update(choices=runs, value=[one for _, one in runs if one in known.runs]),
-            gr.update(choices=datasets, value=[one for _, one in datasets if one in known.datasets]),
-            self.use(),
-        ]
+        return {
+            "runs": _choose_published(runs, published.runs),
+            "datasets": _choose_published(datasets, published.datasets),
+            "usage": self.usage_html(),
+        }
 
     def publish(self, runs: list[str], datasets: list[str]) -> None:
-        """Let visitors see these, and no others."""
+        """Let visitors see these runs and data sets, and no others."""
+        # All names are checked before the first is published, so that a wrong one changes nothing.
         for run_id in runs or []:
             self.runs.run(run_id)
         for dataset in datasets or []:
             table.find(self.settings, dataset)
-        known = visibility.read(self.settings)
+        published = visibility.read(self.settings)
         for kind, chosen in (("runs", runs or []), ("datasets", datasets or [])):
-            for name in {*chosen, *getattr(known, kind)}:
+            for name in {*chosen, *getattr(published, kind)}:
                 visibility.publish(self.settings, kind, name, name in chosen)
-        info(f"Runs: {len(runs or [])}. Data sets: {len(datasets or [])}, beside the bundled one.", title="Published")
+        info(f"Runs: {len(runs or [])}. Data sets: {len(datasets or [])}, and the bundled one.", title="Published")
 
     # What is used
 
-    def use(self) -> str:
-        """The quotas with what is used of them, as a table."""
+    def usage_html(self) -> str:
+        """Return the quotas and how much of each is used, as a table."""
         uploads, files = size_of(self.settings.uploads_dir)
         disk, used, limits = shutil.disk_usage(self.settings.home), self.tokens.used(), self.quotas
         rows = [
@@ -67,83 +71,116 @@ class Owner:
              f"{limits.runs:,}, {limits.waiting_runs:,} waiting, {limits.run_hours:g} hours each"),
             ("Visitors' tokens today", f"{sum(used.values()):,} by {len(used):,} visitors",
              f"{limits.visitors_tokens:,}; {limits.visitor_tokens:,} each"),
-            ("Chats kept", f"{len(list((self.settings.home / 'chats').glob('*.json'))):,}",
+            ("Saved chats", f"{len(list((self.settings.home / 'chats').glob('*.json'))):,}",
              f"{limits.visitor_chats:,} of visitors"),
             ("Disk", f"{size_of(self.settings.home)[0] / GIB:.2f} GiB in STUDIO_HOME, {disk.free / GIB:.1f} GiB free",
              f"{limits.free_gib:g} GiB stay free"),
         ]  # fmt: skip
-        head = "<tr><th></th><th>used</th><th>allowed</th></tr>"
-        body = "".join(f"<tr><th>{a}</th><td>{b}</td><td>{c}</td></tr>" for a, b, c in rows)
-        return f'<div class="qs-differ"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+        return render("usage", rows=rows)
 
-    # Making room
+    # Removal of old files
 
-    def look(self, kinds: list[str], days: float, mib: float) -> tuple[str, list[str], Any]:
-        """What would go, the names of it, and whether it can be confirmed."""
-        items = self._found(kinds, days, mib)
+    def list_items(self, kinds: list[str], days: float, mib: float) -> dict[str, Any]:
+        """List what would be removed; it can be confirmed if there is something.
+
+        Args:
+            kinds: of `cleanup.KINDS`.
+            days: only what is older.
+            mib: only what is larger.
+        """
+        items = self._find_items(kinds, days, mib)
         names = [item.name for item in items]
-        return items_html(items), names, gr.update(interactive=bool(names))
+        return {"found": items_html(items), "seen": names, "confirm": gr.update(interactive=bool(names))}
 
-    def _found(self, kinds: list[str], days: float | None, mib: float | None) -> list[cleanup.Item]:
+    def _find_items(self, kinds: list[str], days: float | None, mib: float | None) -> list[cleanup.Item]:
         for title, value in (("Older than (days)", days), ("Larger than (MiB)", mib)):
             if value is None:
-                raise StudioError(f"{title} is empty. Give it a value; 0 leaves out nothing.")
+                raise StudioError(f"{title} is empty. Enter a number; 0 includes everything.")
         return cleanup.found(self.settings, kinds or [], days, mib)
 
-    def remove(self, kinds: list[str], days: float, mib: float, seen: list[str]) -> tuple[str, list[str], Any, str]:
-        """Remove what was listed before, as far as it still answers the description."""
+    def remove(self, kinds: list[str], days: float, mib: float, seen: list[str]) -> dict[str, Any]:
+        """Remove what was listed before, as far as it still matches.
+
+        Only what the owner has seen is removed: a file that came to match since then stays.
+
+        Args:
+            kinds: as for `list_items`.
+            days: as for `list_items`.
+            mib: as for `list_items`.
+            seen: names from the list that was shown.
+        """
         if not seen:
-            raise StudioError("Nothing is listed. Press “List what would go” first, and read it.")
+            raise StudioError("Nothing is listed. Press “List files” first, and read the list.")
         known = set(seen)
-        items = [item for item in self._found(kinds, days, mib) if item.name in known]
+        items = [item for item in self._find_items(kinds, days, mib) if item.name in known]
         freed = cleanup.remove(self.settings, items)
-        info(f"{freed / 2**20:,.1f} MiB came back.", title=f"{len(items):,} removed")
-        return "", [], gr.update(interactive=False), self.use()
+        info(f"{freed / _MIB:,.1f} MiB were freed.", title=f"{len(items):,} removed")
+        return {"found": "", "seen": [], "confirm": gr.update(interactive=False), "usage": self.usage_html()}
+
+
+def _choose_published(choices: list[tuple[str, str]], published: list[str]) -> dict[str, Any]:
+    return gr.update(choices=choices, value=[value for _, value in choices if value in published])
 
 
 def items_html(items: list[cleanup.Item]) -> str:
-    if not items:
-        return '<p class="qs-note">Nothing is like that.</p>'
-    rows = "".join(
-        f"<tr><td>{item.kind}</td><td>{html.escape(item.name)}</td><td>{item.size / 2**20:,.1f} MiB</td>"
-        f"<td>{item.age / 86400:,.1f} days</td></tr>"
-        for item in items[:_LISTED]
-    )
-    more = f" The first {_LISTED} are shown." if len(items) > _LISTED else ""
-    total = sum(item.size for item in items) / 2**20
-    return (
-        f'<p class="qs-note">{len(items):,} would go, {total:,.1f} MiB.{more}</p>'
-        f'<div class="qs-differ"><table><tbody>{rows}</tbody></table></div>'
+    """Return what would be removed as a table; only the first rows are listed, but all are counted."""
+    listed = [
+        {
+            "kind": item.kind,
+            "name": item.name,
+            "mib": f"{item.size / _MIB:,.1f}",
+            "days": f"{item.age / _DAY_SECONDS:,.1f}",
+        }
+        for item in items[:_MAX_LISTED]
+    ]
+    total = sum(item.size for item in items) / _MIB
+    return render(
+        "cleanup", items=listed, count=f"{len(items):,}", total=f"{total:,.1f}", more=len(items) > len(listed)
     )
 
 
 @dataclass(frozen=True)
 class OwnerTab:
-    """What studio/app.py may link to. Attributes: fill: fills the tab; filled: what with."""
+    """What studio/app.py links to.
+
+    Attributes:
+        fill: handler that fills the tab.
+        outputs: what it fills, by name.
+    """
 
     fill: Callable[..., Any]
-    filled: list[gr.components.Component]
+    outputs: dict[str, gr.components.Component]
 
 
 def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> OwnerTab:
-    do = Owner(RunStore(settings), quotas, tokens)
+    """Build the tab in the open layout and connect its events.
+
+    Args:
+        settings: of the studio.
+        quotas: the limits that are shown.
+        tokens: what visitors used of them today.
+    """
+    do = OwnerActions(RunStore(settings), quotas, tokens)
     gr.Markdown("### What visitors see\nThe bundled data, and what is chosen here.", elem_classes="qs-title")
     with gr.Row():
         runs = gr.Dropdown(label="Published runs", multiselect=True, elem_id="published-runs", min_width=280)
         datasets = gr.Dropdown(label="Published data sets", multiselect=True, elem_id="published-data", min_width=280)
-    save = gr.Button("Publish these, and no others", size="sm", elem_id="publish")
-    gr.Markdown("### What is used\nLimits are set by STUDIO_QUOTA_… in the environment.", elem_classes="qs-title")
-    use = gr.HTML(elem_id="use", padding=False)
-    gr.Markdown("### Make room\nListed first, removed when you say so.", elem_classes="qs-title")
+    publish = gr.Button("Publish selection", size="sm", elem_id="publish")
+    gr.Markdown("### Usage\nThe environment variables STUDIO_QUOTA_… set the limits.", elem_classes="qs-title")
+    usage = gr.HTML(elem_id="use", padding=False)
+    gr.Markdown("### Free disk space\nFiles are listed first; nothing is removed before you confirm.",
+                elem_classes="qs-title")  # fmt: skip
     with gr.Row():
-        kinds = gr.CheckboxGroup(list(cleanup.KINDS), value=["uploads", "leftovers"], label="Of these", elem_id="kinds")
+        kinds = gr.CheckboxGroup(list(cleanup.KINDS), value=["uploads", "leftovers"], label="Kinds", elem_id="kinds")
         days = gr.Number(30, minimum=0, label="Older than (days)", min_width=120, elem_id="clean-days")
         mib = gr.Number(0, minimum=0, label="Larger than (MiB)", min_width=120, elem_id="clean-mib")
     with gr.Row():
-        look = gr.Button("List what would go", size="sm", elem_id="clean-look")
-        sure = gr.Button("Remove these for good", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
+        look = gr.Button("List files", size="sm", elem_id="clean-look")
+        confirm = gr.Button("Delete these files", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
     found, seen = gr.HTML(elem_id="clean-found", padding=False), gr.State([])
-    save.click(event_handler(do.publish), [runs, datasets], None, api_name="publish")
-    look.click(event_handler(do.look), [kinds, days, mib], [found, seen, sure], **QUIET)
-    sure.click(event_handler(do.remove), [kinds, days, mib, seen], [found, seen, sure, use], **QUIET)
-    return OwnerTab(event_handler(do.listed), [runs, datasets, use])
+    filters = {"kinds": kinds, "days": days, "mib": mib}
+    listed = {"found": found, "seen": seen, "confirm": confirm}
+    connect(publish.click, do.publish, {"runs": runs, "datasets": datasets}, api_name="publish")
+    connect(look.click, do.list_items, filters, listed, **PRIVATE)
+    connect(confirm.click, do.remove, {**filters, "seen": seen}, {**listed, "usage": usage}, **PRIVATE)
+    return OwnerTab(do.fill, {"runs": runs, "datasets": datasets, "usage": usage})

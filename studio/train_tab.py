@@ -11,13 +11,14 @@ from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
 from core.system.jobs import Jobs
 from studio.handlers import event_handler, info
-from studio.job_progress import cancel
-from studio.train.compare import ComparisonState, ComparisonWidgets, RunComparison, build_comparison
-from studio.train.controls import ControlWidgets, LabelWidgets, RunControls, build_controls, build_label
+from studio.job_progress import cancel, job_outputs
+from studio.train.compare import Choice, Compare, CompareWidgets, build_compare
+from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
 from studio.train.form import Form, FormWidgets, build_form
 from studio.train.polling import Beat
 from studio.train.preflight import Checking
-from studio.train.run_view import RunView, RunViewWidgets, build_run_view
+from studio.train.run_view import Watch, WatchWidgets, build_watch
+from studio.wiring import connect
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 # A beat takes the browser and the server half a second of a core together, most of it in Gradio's own code. Without a
@@ -32,9 +33,9 @@ class TrainTab:
     run: gr.Dropdown
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
-    runs_changed: gr.State  # changes whenever a run has another state, name or checkpoint
-    new_subset: gr.State  # the name of a subset that this tab cut
-    timer: gr.Timer  # beats while the tab is seen
+    listed: gr.State  # changes whenever a run has another state, name or checkpoint
+    cut: gr.State  # the name of a subset that this tab cut
+    clock: gr.Timer  # beats while the tab is seen
 
 
 def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, looked_at: Callable[..., Any]) -> TrainTab:
@@ -44,7 +45,7 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, looked_at: Call
         looked_at: the event of somebody's turning to it, for whom it is brought up to date at once.
     """
     timelines = Timelines()
-    form, controls, watch = Form(runs), RunControls(runs), RunView(runs, timelines)
+    form, controls, watch = Form(runs), Controls(runs), Watch(runs, timelines)
     cut = gr.State(None)
     with gr.Row(elem_id="train-row"):
         with gr.Column(scale=2, min_width=320):
@@ -52,12 +53,12 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, looked_at: Call
         with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views", overflow_behavior="wrap") as views:
             with gr.Tab("This run", id="run"):
                 done = build_controls()
-                shown = build_run_view()
+                shown = build_watch()
                 about = build_label()
             with gr.Tab("All runs", id="all"):
-                compared = build_comparison()
+                compared = build_compare()
     states = States()
-    compare = RunComparison(runs, timelines)
+    compare = Compare(runs, timelines)
     _wire_form(form, asked, done, demo)
     _wire_checks(Checking(runs, jobs), asked)
     _wire_controls(controls, done, about, asked, demo)
@@ -76,13 +77,13 @@ class States:
         self.listed = gr.State("")  # all runs
         self.zoom = gr.State(None)
         self.scrubbed = gr.State(None)
-        self.choice = gr.State(ComparisonState())
+        self.choice = gr.State(Choice())
         self.on_all = gr.State(False)  # whether the table of all runs is seen
 
 
 def _wire_beat(
-    do: Beat, states: States, done: ControlWidgets, shown: RunViewWidgets, about: LabelWidgets,
-    compared: ComparisonWidgets, looked_at: Callable[..., Any],
+    do: Beat, states: States, done: ControlWidgets, shown: WatchWidgets, about: LabelWidgets, compared: CompareWidgets,
+    looked_at: Callable[..., Any],
 ) -> gr.Timer:  # fmt: skip
     clock = gr.Timer(_EVERY_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
     drawn = [*shown.drawn, shown.samples_at, shown.samples, *done.able]
@@ -121,11 +122,11 @@ def _wire_checks(do: Checking, asked: FormWidgets) -> None:
     shown.make_fit.click(event_handler(do.make_fit), inputs_kwargs=asked.fields, outputs=asked.in_order, **QUIET).then(
         event_handler(do.check), inputs_kwargs=asked.fields, outputs=seen, **QUIET
     )
-    followed = [*shown.bar.outputs, job, shown.measured]
-    shown.measure.click(
-        event_handler(do.measure),
-        inputs_kwargs=asked.fields,
-        outputs=followed,
+    connect(
+        shown.measure.click,
+        do.measure,
+        asked.fields,
+        {**job_outputs(shown.bar, job), "measured": shown.measured},
         show_progress="hidden",
         api_name="measure",
     )
@@ -133,7 +134,7 @@ def _wire_checks(do: Checking, asked: FormWidgets) -> None:
 
 
 def _wire_controls(
-    do: RunControls, done: ControlWidgets, about: LabelWidgets, asked: FormWidgets, demo: gr.Blocks
+    do: Controls, done: ControlWidgets, about: LabelWidgets, asked: FormWidgets, demo: gr.Blocks
 ) -> None:
     run, every = done.run, about.every
     demo.load(event_handler(do.listed, visitor=True), [run, every], run, **QUIET)
@@ -153,7 +154,7 @@ def _wire_controls(
     about.delete.click(event_handler(do.delete), [run, about.typed, every], run, api_name="delete")
 
 
-def _wire_watch(do: RunView, shown: RunViewWidgets, done: ControlWidgets, states: States) -> None:
+def _wire_watch(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States) -> None:
     run, zoom = done.run, states.zoom
     for event in (zoom.change, shown.measure.change):
         event(
@@ -173,7 +174,7 @@ def _wire_watch(do: RunView, shown: RunViewWidgets, done: ControlWidgets, states
     shown.report.makes(event_handler(do.as_report, visitor=True), run, **QUIET)
 
 
-def _wire_details(do: RunView, shown: RunViewWidgets, done: ControlWidgets, states: States, cut: gr.State) -> None:
+def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States, cut: gr.State) -> None:
     run = done.run
 
     def picked(run_id: str | None, event: gr.EventData) -> tuple[Any, str]:
@@ -196,17 +197,12 @@ def _wire_details(do: RunView, shown: RunViewWidgets, done: ControlWidgets, stat
 
 
 def _wire_compare(
-    do: RunComparison,
-    shown: ComparisonWidgets,
-    done: ControlWidgets,
-    about: LabelWidgets,
-    states: States,
-    views: gr.Tabs,
+    do: Compare, shown: CompareWidgets, done: ControlWidgets, about: LabelWidgets, states: States, views: gr.Tabs
 ) -> None:
     choice, run = states.choice, done.run
 
-    def clicked(change: Callable[[ComparisonState, str], ComparisonState]) -> Callable[..., Any]:
-        def handle(chosen: ComparisonState, event: gr.EventData) -> ComparisonState:
+    def clicked(change: Callable[[Choice, str], Choice]) -> Callable[..., Any]:
+        def handle(chosen: Choice, event: gr.EventData) -> Choice:
             return change(chosen, str(event.value))
 
         return event_handler(handle, visitor=True)

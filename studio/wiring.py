@@ -22,6 +22,7 @@ from gradio.blocks import Block
 from studio.handlers import event_handler
 
 Named = Mapping[str, Block]
+PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # options of an event of the page
 
 
 def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
@@ -58,12 +59,24 @@ def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
     return call
 
 
+def _validator_by_name(validate: Callable[..., Any], inputs: Named) -> Callable[..., Any]:
+    """Return a validator whose `{name: gr.validate(...)}` becomes one value per input; what it leaves out is valid."""
+
+    @functools.wraps(validate)
+    def call(**values: Any) -> list[Any]:
+        found = validate(**values)
+        return [found.get(name, gr.validate(True, "")) for name in inputs]
+
+    return call
+
+
 def connect(
     event: Callable[..., Any],
     handler: Callable[..., Any],
     inputs: Named | None = None,
     outputs: Named | None = None,
     visitor: bool = False,
+    validate: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Any:
     """Connect a handler to an event by the names of its inputs and outputs.
@@ -75,15 +88,19 @@ def connect(
         inputs: components by the handler's parameter names.
         outputs: components by the names that the handler may return.
         visitor: whether visitors may call it; the owner always may.
+        validate: takes what the handler takes and returns `{name: gr.validate(...)}` for the inputs that have a
+            problem; the handler runs only if there is none.
         options: passed on to the event, such as `api_name` or `show_progress`.
 
     Returns:
         Gradio's dependency, whose `then` and `success` are events again.
     """
-    outputs = outputs or {}
+    inputs, outputs = dict(inputs or {}), outputs or {}
+    if validate:
+        options["validator"] = event_handler(_validator_by_name(validate, inputs), visitor=visitor)
     return event(
         event_handler(by_name(handler, outputs), visitor=visitor),
-        inputs_kwargs=dict(inputs or {}),
+        inputs_kwargs=inputs,
         outputs=list(outputs.values()) or None,
         **options,
     )

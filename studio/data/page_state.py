@@ -1,6 +1,11 @@
-"""What the Data tab looks through: a data set, how it is read, and the tokenizer that lengths are counted under."""
+"""State of one open Data tab: the data set, how it is read, the tokenizer, and the rows on view.
+
+The browser keeps it as a plain dict in a `gr.State`; `parse_state` turns that into a `PageState`. Which rows are ticked
+and which one is open is kept apart, because it changes no query.
+"""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,60 +19,106 @@ from core.data.view import View
 from core.models import embedded
 from core.settings import Settings
 
+State = dict[str, Any]  # a PageState as the page keeps it
 
-class Lens(BaseModel):
-    """What one open page looks at. Which rows are ticked and which is opened is kept apart: it changes no query."""
+
+class PageState(BaseModel):
+    """What one open page shows.
+
+    Attributes:
+        dataset: id of the data set; None before one is chosen.
+        reading: how its rows are read; None as detected.
+        model: whose tokenizer tokens are counted with.
+        template: the chat template that token counts include.
+        max_length: tokens after which a row is truncated.
+        batch: rows per batch, for the padding statistics.
+        view: search, filters and order of the table.
+        columns: columns of the table; empty for a choice that suits the data set.
+        counted: grows when a job has written new counts, so that listeners read them.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     dataset: str | None = None
-    reading: Reading | None = None  # None: as detected
+    reading: Reading | None = None
     model: str = embedded.NAME
     template: TemplateName = "auto"
     max_length: int = 1024
     batch: int = 8
     view: View = View()
-    columns: list[str] = []  # none: chosen for the data set
-    counted: int = 0  # grows when something was counted, so that whoever listens looks again
+    columns: list[str] = []
+    counted: int = 0
 
     @property
     def scope(self) -> str:
-        """What changes when another data set, reading or tokenizer is looked through, and stays under filters."""
+        """Return a key that changes with data set, reading, tokenizer or counts, and stays the same under filters.
+
+        What depends on the whole data set listens to this key, so that typing a search does not redraw it.
+        """
         return self.model_dump_json(exclude={"view", "columns", "max_length", "batch"})
-
-    def data(self, settings: Settings) -> Dataset:
-        return table.find(settings, self.dataset)
-
-    def read_as(self, settings: Settings) -> Reading:
-        return self.reading or self.data(settings).detected
 
     @property
     def tokens(self) -> Tokens:
+        """Return the tokenizer and template that lengths are counted with."""
         return Tokens(self.model, self.template)
 
-    def counts(self, settings: Settings) -> Path | None:
-        """The file of token counts, when they have been counted."""
-        path = lengths.path_of(settings, self.data(settings), self.read_as(settings), self.tokens)
+    def replace(self, **changes: Any) -> State:
+        """Return this state with other values, as the page keeps it."""
+        return self.model_copy(update=changes).model_dump()
+
+    def find_dataset(self, settings: Settings) -> Dataset:
+        """Return the chosen data set.
+
+        Raises:
+            StudioError: if none is chosen, or it is no longer there.
+        """
+        return table.find(settings, self.dataset)
+
+    def effective_reading(self, settings: Settings) -> Reading:
+        """Return the chosen reading, or the detected one."""
+        return self.reading or self.find_dataset(settings).detected
+
+    def token_counts_file(self, settings: Settings) -> Path | None:
+        """Return the file of token counts, or None if they have not been counted."""
+        path = lengths.path_of(settings, self.find_dataset(settings), self.effective_reading(settings), self.tokens)
         return path if path and path.is_file() else None
 
-    def near(self, settings: Settings) -> Path | None:
-        path = near_duplicates.path_of(settings, self.data(settings), self.read_as(settings))
+    def near_duplicates_file(self, settings: Settings) -> Path | None:
+        """Return the file of near duplicates, or None if they have not been searched."""
+        path = near_duplicates.path_of(settings, self.find_dataset(settings), self.effective_reading(settings))
         return path if path.is_file() else None
 
-    def rows(self, settings: Settings) -> Rows:
-        return Rows(settings, self.dataset, self.read_as(settings), self.counts(settings), self.near(settings))
+    def open_rows(self, settings: Settings) -> Rows:
+        """Return the rows as they are read, with the counts that exist."""
+        return Rows(
+            settings,
+            self.dataset,
+            self.effective_reading(settings),
+            self.token_counts_file(settings),
+            self.near_duplicates_file(settings),
+        )
 
 
-def lens_of(state: dict | None) -> Lens:
-    return Lens.model_validate(state or {})
+def parse_state(state: State | None) -> PageState:
+    """Return the state that a page sent; None stands for a fresh page.
+
+    Raises:
+        pydantic.ValidationError: if it has other fields or values than a `PageState`.
+    """
+    return PageState.model_validate(state or {})
 
 
-def looking_at(wanted: dict, state: dict | None) -> tuple[str, dict, int]:
-    """A row that is to be shown from elsewhere: its data set, the lens that looks at it, and its number.
+def open_source_row(source: dict[str, Any], state: State | None) -> dict[str, Any]:
+    """Return updates that open one row of a data set, such as the training row nearest to an answer.
 
     Args:
-        wanted: dataset, reading, row.
+        source: `dataset` (its id), `reading` (None as detected) and `row` (its number).
+        state: the page's state; its tokenizer and lengths are kept.
+
+    Returns:
+        Values for the outputs `dataset`, `state` and `opened`.
     """
-    found = lens_of(state).model_copy(update={"dataset": wanted["dataset"], "view": View()})
-    lens = Lens.model_validate(found.model_dump() | {"reading": wanted.get("reading")})
-    return lens.dataset, lens.model_dump(), int(wanted["row"])
+    known = parse_state(state).replace(dataset=source["dataset"], view=View())
+    # Validated as a whole, because `reading` comes from a file.
+    shown = PageState.model_validate(known | {"reading": source.get("reading")})
+    return {"dataset": shown.dataset, "state": shown.model_dump(), "opened": int(source["row"])}

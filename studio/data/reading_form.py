@@ -1,6 +1,7 @@
-"""How the rows of a data set are read: the question where no format is sure, the form, the columns that nothing reads.
+"""Choose how the rows of a data set are read.
 
-A choice fills the form in; one more click reads the rows as the form says.
+Three parts: a question where the format is not certain, the form with format and columns, and the list of columns that
+the format does not read. A choice in the question or the list fills in the form; applying the form reads the rows.
 """
 
 import json
@@ -28,16 +29,17 @@ from core.data.report import (
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.jobs import Job, Jobs
-from studio.data.page_state import lens_of
+from studio.data.page_state import PageState, State, parse_state
 from studio.job_progress import follow
 
 FIELDS = ("format", "reasoning", "columns", "extra", "prompt", "labels", "placeholders")
-SHOWN_COLUMNS = 20
+MAX_LISTED_COLUMNS = 20
+FORM_TITLE = "Format and columns"
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
-_REASONING = [("learn it, in <think> tags", "think"), ("leave it out", "leave out")]
+_REASONING = [("train on it, in <think> tags", "think"), ("leave it out", "leave out")]
 _USES = [("not used", ""), ("context", "context"), ("system prompt", "system"), ("ignore", "ignore")]
 _USES_HELP = "Context is added to the first question. Ignore leaves a column out and hides its note."
-_ABOUT = {name: field.description for name, field in Reading.model_fields.items()}
+_HELP = {name: field.description for name, field in Reading.model_fields.items()}
 
 
 class ReadingForm:
@@ -48,141 +50,166 @@ class ReadingForm:
 
     # The question
 
-    def question(self, state: dict) -> list[Any]:
-        """Return updates of the question: its block, its text, the choices, the form's accordion."""
-        lens = lens_of(state)
-        if not lens.dataset:
-            return [gr.update(visible=False), "", gr.update(choices=[], value=None), gr.skip()]
-        data, reading = lens.data(self.settings), lens.read_as(self.settings)
-        if reading.format != "undecided":
+    def question(self, state: State) -> dict[str, Any]:
+        """Return updates of the question: its block, text and choices, and whether the form is open."""
+        page = parse_state(state)
+        hidden = {
+            "question": gr.update(visible=False),
+            "question_text": "",
+            "choices": gr.update(choices=[], value=None),
+        }
+        if not page.dataset:
+            return hidden
+        data = page.find_dataset(self.settings)
+        if page.effective_reading(self.settings).format != "undecided":
             # The form of another data set is closed; a form that was just used stays as it is.
-            box = gr.skip() if lens.reading else gr.update(open=False)
-            return [gr.update(visible=False), "", gr.update(choices=[], value=None), box]
-        found = [
-            (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(place))
-            for place, one in enumerate(candidates(self.settings, data))
+            return hidden if page.reading else {**hidden, "form_box": gr.update(open=False)}
+        choices = [
+            (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(index))
+            for index, one in enumerate(candidates(self.settings, data))
         ]
-        words = f"{data.evidence[0].upper()}{data.evidence[1:]}. No row counts as usable until then."
-        if not found:
-            words += " Choose a format and name its columns below."
-        return [
-            gr.update(visible=True),
-            second_html(words),
-            gr.update(choices=found, value=None, visible=bool(found)),
-            gr.update(open=True),
-        ]
+        text = f"{data.evidence[0].upper()}{data.evidence[1:]}. No row counts as usable until you choose."
+        if not choices:
+            text += " Choose a format and name its columns below."
+        return {
+            "question": gr.update(visible=True),
+            "question_text": second_html(text),
+            "choices": gr.update(choices=choices, value=None, visible=bool(choices)),
+            "form_box": gr.update(open=True),
+        }
 
-    def fill_in(self, state: dict, place: str | None) -> list[Any]:
-        """Fill the form in from a candidate of the question."""
-        found = candidates(self.settings, lens_of(state).data(self.settings))
-        if place not in map(str, range(len(found))):
-            raise StudioError(f"There is no choice {place!r}. Choose one of those shown.")
-        return self._filled(state, found[int(place)].reading)
+    def fill_in(self, state: State, choice: str | None) -> dict[str, Any]:
+        """Fill in the form from a choice of the question.
+
+        Args:
+            state: the page's state.
+            choice: the index of a candidate, as text.
+        """
+        found = candidates(self.settings, parse_state(state).find_dataset(self.settings))
+        # Compared as text, so that "-1", "01" and the like name no candidate.
+        if choice not in map(str, range(len(found))):
+            raise StudioError(f"There is no choice {choice!r}. Choose one of those shown.")
+        return self._form_values(parse_state(state), found[int(choice)].reading)
 
     # The form
 
-    def fields(self, state: dict) -> list[Any]:
+    def fields(self, state: State) -> dict[str, Any]:
         """Return updates of the form: the reading as it is now."""
-        lens = lens_of(state)
-        return self._filled(state, lens.read_as(self.settings)) if lens.dataset else [gr.skip()] * len(FIELDS)
+        page = parse_state(state)
+        return self._form_values(page, page.effective_reading(self.settings)) if page.dataset else {}
 
-    def _filled(self, state: dict, reading: Reading) -> list[Any]:
-        lens = lens_of(state)
-        data = lens.data(self.settings)
-        found = parse_rows.derive(self.settings, data, lens.read_as(self.settings)).placeholders
-        undecided, labelled = reading.format == "undecided", reading.format == "label"
-        return [
-            None if undecided else reading.format,
-            reading.reasoning,
-            gr.update(value=_lines(reading.columns), info=self._columns_info(state, reading.format)),
-            _lines(reading.extra),
-            gr.update(value=reading.prompt, visible=labelled),
-            gr.update(value=_lines(reading.labels), visible=labelled),
-            _lines({**dict.fromkeys(found, ""), **reading.placeholders}),
-        ]
+    def _form_values(self, page: PageState, reading: Reading) -> dict[str, Any]:
+        data = page.find_dataset(self.settings)
+        placeholders = parse_rows.derive(self.settings, data, page.effective_reading(self.settings)).placeholders
+        is_undecided, has_labels = reading.format == "undecided", reading.format == "label"
+        return {
+            "format": None if is_undecided else reading.format,
+            "reasoning": reading.reasoning,
+            "columns": gr.update(value=_lines(reading.columns), info=self._columns_help(page, reading.format)),
+            "extra": _lines(reading.extra),
+            "prompt": gr.update(value=reading.prompt, visible=has_labels),
+            "labels": gr.update(value=_lines(reading.labels), visible=has_labels),
+            "placeholders": _lines({**dict.fromkeys(placeholders, ""), **reading.placeholders}),
+        }
 
-    def show_format(self, state: dict, form: str | None) -> list[Any]:
-        """Return updates of columns, prompt and labels for another format; what it does not read is emptied."""
-        labelled = form == "label"
+    def show_format(self, state: State, form: str | None) -> dict[str, Any]:
+        """Adapt columns, prompt and labels to another format; what it does not read is emptied.
+
+        A hidden field with a value of its own would make the reading invalid, and nobody could see why.
+        """
+        shown = {"columns": gr.update(info=self._columns_help(parse_state(state), form))}
+        if form == "label":
+            return {**shown, "prompt": gr.update(visible=True), "labels": gr.update(visible=True)}
         default = Reading.model_fields["prompt"].default
-        return [
-            gr.update(info=self._columns_info(state, form)),
-            gr.update(visible=True) if labelled else gr.update(value=default, visible=False),
-            gr.update(visible=True) if labelled else gr.update(value="", visible=False),
-        ]
+        return {
+            **shown,
+            "prompt": gr.update(value=default, visible=False),
+            "labels": gr.update(value="", visible=False),
+        }
 
-    def _columns_info(self, state: dict, form: str | None) -> str:
-        """Return the help of the columns: the parts of a format and the columns of the data set."""
-        lens = lens_of(state)
+    def _columns_help(self, page: PageState, form: str | None) -> str:
+        """Return the help of the columns field: the parts of a format and the columns of the data set."""
         slots = by_name(form).slots if form else {}
-        words = [_ABOUT["columns"]]
-        words += [f"Parts: {', '.join(slots)}."] * bool(slots)
-        if lens.dataset:
-            words.append(f"Columns: {names_in_words(column_names(self.settings, lens.data(self.settings)))}.")
-        return " ".join(words)
+        sentences = [_HELP["columns"]]
+        if slots:
+            sentences.append(f"Parts: {', '.join(slots)}.")
+        if page.dataset:
+            names = column_names(self.settings, page.find_dataset(self.settings))
+            sentences.append(f"Columns: {names_in_words(names)}.")
+        return " ".join(sentences)
 
-    def read_again(self, state: dict, **values: Any) -> Iterator[list[Any]]:
+    def read_again(self, state: State, **values: Any) -> Iterator[dict[str, Any]]:
         """Read the rows as the form says; /about reports what was not used."""
-        lens = lens_of(state)
-        data = lens.data(self.settings)
+        page = parse_state(state)
+        data = page.find_dataset(self.settings)
         if not values.get("format"):
-            raise StudioError("No format is chosen. Choose how the rows are read, or a format under “Read as”.")
+            raise StudioError("No format is chosen. Choose one of the readings, or a format under “Read as”.")
         reading = Reading(**non_empty_values(values))
-        # The form offers the names of placeholders with nothing behind them: those stay as they are in the rows.
+        # The form lists every placeholder; those left empty stay in the rows as they are.
         reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
         check_reading(data, reading)
         job = self.jobs.start(
             f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
         )
 
-        def ended(done: Job) -> list[Any]:
-            view = lens.view.model_copy(update={"filters": []})
-            return [lens.model_copy(update={"reading": reading, "view": view}).model_dump()]
+        def finish(done: Job) -> dict[str, Any]:
+            # Filters may name columns or values that exist under the old reading only.
+            view = page.view.model_copy(update={"filters": []})
+            return {"state": page.replace(reading=reading, view=view)}
 
-        yield from follow(job, 1, ended)
+        yield from follow(job, finish)
 
     # The columns that the format does not read
 
-    def column_list(self, state: dict) -> str:
-        """Return the columns that the format does not read, each with its use."""
-        lens = lens_of(state)
-        if not lens.dataset:
+    def column_list(self, state: State) -> dict[str, Any]:
+        """Return the update of the list of columns that the format does not read, each with its use."""
+        return {"column_uses": self._column_list_html(parse_state(state))}
+
+    def _column_list_html(self, page: PageState) -> str:
+        if not page.dataset:
             return ""
-        data = lens.data(self.settings)
-        read = parse_rows.derive(self.settings, data, lens.read_as(self.settings))
-        found = column_uses(self.settings, data, read)
+        data = page.find_dataset(self.settings)
+        parsed = parse_rows.derive(self.settings, data, page.effective_reading(self.settings))
+        found = column_uses(self.settings, data, parsed)
         if not found:
             return ""
-        shown = [
+        listed = [
             Choice(column.name, _note(column), column.use or "", warn=column.use is None and column.is_text)
-            for column in found[:SHOWN_COLUMNS]
+            for column in found[:MAX_LISTED_COLUMNS]
         ]
-        more = len(found) - len(shown)
+        more = len(found) - len(listed)
         rest = f"{more:,} more columns are not shown; name them under “Other columns”. " if more > 0 else ""
         unread = sum(column.use is None for column in found)
         title = f"{unread:,} column{'s' * (unread != 1)} not used" if unread else "Other columns"
-        return choices_html(title, shown, _USES, rest + _USES_HELP)
+        return choices_html(title, listed, _USES, rest + _USES_HELP)
 
-    def use_columns(self, extra: str, changes: Any) -> str:
-        """Return the form's lines of other columns with the changes of the list."""
+    def use_columns(self, extra: str, changes: Any) -> dict[str, Any]:
+        """Add the changes of the column list to the form's lines of other columns.
+
+        Args:
+            extra: the form's lines, `column = use`.
+            changes: uses by column; an empty use removes the line.
+        """
         if not isinstance(changes, dict):
             raise StudioError(f"Expected an object of column and use (given: {str(changes)[:80]!r}).")
         uses = Reading(format="text", extra=extra).extra | changes
-        return _lines({name: use for name, use in uses.items() if use})
+        return {"extra": _lines({name: use for name, use in uses.items() if use})}
 
     # For programs
 
-    def about(self, state: dict) -> dict[str, Any]:
+    def about(self, state: State) -> dict[str, Any]:
         """Report how the chosen data set is read: evidence or question, candidates, unused columns, notes, problems."""
-        lens = lens_of(state)
-        if not lens.dataset:
+        page = parse_state(state)
+        if not page.dataset:
             raise StudioError("No data set is chosen. Choose one first: /choose.")
-        data = lens.data(self.settings)
-        found: Report = report(self.settings, data, parse_rows.derive(self.settings, data, lens.read_as(self.settings)))
-        return json.loads(found.model_dump_json())
+        data = page.find_dataset(self.settings)
+        parsed = parse_rows.derive(self.settings, data, page.effective_reading(self.settings))
+        found: Report = report(self.settings, data, parsed)
+        return {"report": json.loads(found.model_dump_json())}
 
 
 def _note(column: ColumnUse) -> str:
+    """Return in how many rows a column is filled, and its kind unless it is text."""
     rows = "" if column.rows is None else f"{column.rows:,} row{'s' * (column.rows != 1)}"
     kind = "" if column.is_text else "list or object" if column.kind == "nested" else column.kind
     return ", ".join(part for part in (rows, kind) if part)
@@ -194,28 +221,31 @@ def _lines(pairs: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class ReadingWidgets:
+    """Widgets of question, form and column list; `report` is the hidden output of /about."""
+
     question: gr.Column
-    words: gr.HTML
+    question_text: gr.HTML
     choices: gr.Radio
     read_choice: gr.Button
-    columns: gr.HTML
-    box: gr.Accordion
+    column_uses: gr.HTML
+    form_box: gr.Accordion
     fields: dict[str, gr.components.Component]
     read: gr.Button
     report: gr.JSON
 
 
 def build_reading_form() -> ReadingWidgets:
+    """Build the widgets in the open layout."""
     with gr.Column(visible=False, elem_id="reading-question", elem_classes="qs-question") as question:
         gr.HTML("<h3>How should these rows be read?</h3>", padding=False, elem_classes="qs-title")
-        words = gr.HTML(padding=False, elem_id="question-words")
+        text = gr.HTML(padding=False, elem_id="question-words")
         choices = gr.Radio([], label="Readings", show_label=False, container=False, elem_id="question-choices")
-        read_choice = gr.Button("Read the rows this way", variant="primary", elem_id="read-choice")
-    columns = build_choice_list("column-uses")
-    with gr.Accordion("How the rows are read", open=False, elem_id="reading") as box:
+        read_choice = gr.Button("Apply this format", variant="primary", elem_id="read-choice")
+    uses = build_choice_list("column-uses")
+    with gr.Accordion(FORM_TITLE, open=False, elem_id="reading") as box:
         fields = _fields()
-        read = gr.Button("Read the rows so", elem_id="read-again")
-    return ReadingWidgets(question, words, choices, read_choice, columns, box, fields, read, gr.JSON(visible=False))
+        read = gr.Button("Apply", elem_id="read-again")
+    return ReadingWidgets(question, text, choices, read_choice, uses, box, fields, read, gr.JSON(visible=False))
 
 
 def _fields() -> dict[str, gr.components.Component]:
@@ -223,18 +253,18 @@ def _fields() -> dict[str, gr.components.Component]:
     with gr.Row(elem_classes="qs-ends"):
         fields: dict[str, gr.components.Component] = {
             "format": gr.Dropdown(
-                _FORMATS, value=None, label=titles["format"], info=_ABOUT["format"], filterable=False,
+                _FORMATS, value=None, label=titles["format"], info=_HELP["format"], filterable=False,
                 elem_id="field-format",
             ),
             "reasoning": gr.Dropdown(
-                _REASONING, value="think", label=titles["reasoning"], info=_ABOUT["reasoning"], filterable=False,
+                _REASONING, value="think", label=titles["reasoning"], info=_HELP["reasoning"], filterable=False,
                 elem_id="field-reasoning",
             ),
         }  # fmt: skip
     with gr.Row(elem_classes="qs-ends"):
         for name in FIELDS[2:]:
             fields[name] = gr.Textbox(
-                label=titles[name], info=_ABOUT[name], lines=3, max_lines=8, elem_id=f"field-{name}",
+                label=titles[name], info=_HELP[name], lines=3, max_lines=8, elem_id=f"field-{name}",
                 visible=name not in ("prompt", "labels"), min_width=240,
             )  # fmt: skip
     return fields

@@ -1,4 +1,4 @@
-"""The SQL box of the Data tab."""
+"""Query the rows of a data set with SQL, and create a subset from the result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,67 +8,76 @@ import gradio as gr
 from core.data import sql_box
 from core.errors import StudioError
 from core.settings import Settings
-from studio.data.page_state import lens_of
+from studio.data.page_state import State, parse_state
 
 EXAMPLE = (
     "SELECT language, count(*) AS rows, avg(characters) AS mean_length\nFROM rows GROUP BY language ORDER BY rows DESC"
 )
-_ABOUT = (
+_HELP = (
     "One SELECT over the table `rows`: read-only, no files, no network, stopped after "
-    f"{sql_box.SECONDS} seconds. A result with the column `row` can be cut as a subset."
+    f"{sql_box.SECONDS} seconds. A result with the column `row` can become a subset."
 )
 
 
-class Asking:
+class SqlQuery:
+    """Event handlers of the SQL box. They hold no widgets, so tests call them directly."""
+
     def __init__(self, settings: Settings):
         self.settings = settings
 
-    def ask(self, state: dict, sql: str) -> tuple[Any, str]:
-        """One SELECT over the rows of the chosen data set."""
-        answer = sql_box.ask(lens_of(state).rows(self.settings), sql_of(sql))
-        words = (
-            f"The first {len(answer.rows):,} rows"
-            if answer.more
-            else f"{len(answer.rows):,} row{'s' * (len(answer.rows) != 1)}"
-        )
-        return gr.update(value={"headers": answer.columns, "data": answer.rows}, visible=True), words
+    def run(self, state: State, sql: str) -> dict[str, Any]:
+        """Run one SELECT over the rows of the chosen data set."""
+        answer = sql_box.ask(parse_state(state).open_rows(self.settings), check_sql(sql))
+        count = len(answer.rows)
+        counted = f"The first {count:,} rows" if answer.more else f"{count:,} row{'s' * (count != 1)}"
+        table = gr.update(value={"headers": answer.columns, "data": answer.rows}, visible=True)
+        return {"result": table, "result_text": counted}
 
-    def columns(self, state: dict) -> str:
-        lens = lens_of(state)
-        if not lens.dataset:
-            return ""
-        listed = ", ".join(f"`{name}` ({kind})" for name, kind in sql_box.schema(lens.rows(self.settings)))
-        return f"Columns: {listed}."
+    def columns(self, state: State) -> dict[str, Any]:
+        """Return the update of the list of columns that a query can name."""
+        page = parse_state(state)
+        if not page.dataset:
+            return {"sql_columns": ""}
+        listed = ", ".join(f"`{name}` ({kind})" for name, kind in sql_box.schema(page.open_rows(self.settings)))
+        return {"sql_columns": f"Columns: {listed}."}
 
 
-def sql_of(text: str) -> str:
+def check_sql(text: str) -> str:
+    """Return a query without surrounding space.
+
+    Raises:
+        StudioError: if it is empty.
+    """
     if not (text or "").strip():
-        raise StudioError(f"No SQL was given. Expected a SELECT, such as: {EXAMPLE}")
+        raise StudioError(f"No SQL was given. Enter a SELECT, such as: {EXAMPLE}")
     return text.strip()
 
 
 @dataclass(frozen=True)
-class AskingWidgets:
+class SqlWidgets:
+    """Widgets of the SQL box; `name` and `create` make a subset of the result."""
+
     sql: gr.Code
-    ask: gr.Button
-    words: gr.HTML
+    run: gr.Button
+    result_text: gr.HTML
     result: gr.Dataframe
     columns: gr.Markdown
     name: gr.Textbox
-    cut: gr.Button
+    create: gr.Button
 
 
-def build_asking() -> AskingWidgets:
-    gr.Markdown(_ABOUT, elem_classes="qs-note")
+def build_sql() -> SqlWidgets:
+    """Build the widgets in the open layout."""
+    gr.Markdown(_HELP, elem_classes="qs-note")
     sql = gr.Code(EXAMPLE, language="sql", label="SQL", lines=5, max_lines=16, elem_id="sql")
-    ask = gr.Button("Ask", variant="primary", elem_id="ask-sql")
-    words = gr.HTML(elem_id="sql-words", padding=False, elem_classes="qs-under")
+    run = gr.Button("Run query", variant="primary", elem_id="ask-sql")
+    result_text = gr.HTML(elem_id="sql-words", padding=False, elem_classes="qs-under")
     result = gr.Dataframe(
         interactive=False, visible=False, show_label=False, max_height=380, max_chars=120, buttons=[],
         elem_id="sql-rows", datatype="str",
     )  # fmt: skip
     columns = gr.Markdown(elem_classes="qs-note", elem_id="sql-columns")
     with gr.Row():
-        name = gr.Textbox(label="Subset of these rows", placeholder="a name", min_width=140, elem_id="sql-name")
-        cut = gr.Button("Cut", min_width=90, scale=0, elem_id="sql-cut")
-    return AskingWidgets(sql, ask, words, result, columns, name, cut)
+        name = gr.Textbox(label="Subset of these rows", placeholder="Name", min_width=140, elem_id="sql-name")
+        create = gr.Button("Create subset", min_width=90, scale=0, elem_id="sql-cut")
+    return SqlWidgets(sql, run, result_text, result, columns, name, create)

@@ -1,6 +1,5 @@
-"""Cut a subset by a recipe, export it, push it, compare it with another."""
+"""Create a subset of a data set by a recipe: from the form, from SQL, or from a recipe file."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,291 +8,190 @@ import gradio as gr
 from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html
-from components.histogram import bars_svg, key_html
 from components.model_form import build_field, build_fields, form_validator, non_empty_values
-from components.progress_bar import ProgressBar, build_progress_bar
-from core.data import compare, export, parse_rows, subset, table
-from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
+from core.data import subset
 from core.data.recipe import Recipe
+from core.data.subset import Subset
 from core.errors import StudioError
 from core.settings import Settings, slug
-from core.system.jobs import Job, Jobs
-from studio.data.page_state import lens_of
-from studio.data.sql import sql_of
+from studio.data.page_state import State, parse_state
+from studio.data.sql import check_sql
 from studio.handlers import info
-from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
-QUICK_ROWS = 1000
+_COUNTED_COLUMNS = {"tokens", "answer_tokens"}
+_FIELDS_IN_PAIRS = ("method", "stratify_by")  # checked against each other, so no single widget shows their problem
 
 
-class Cutting:
-    """What this part does; names no widget's layout."""
+def subset_choices(settings: Settings) -> list[tuple[str, str]]:
+    """Return (label, name) of every subset, the newest first."""
+    found = reversed(subset.subsets(settings))
+    return [(f"{one.name} ({one.rows:,} + {one.held_out:,} held out)", one.name) for one in found]
 
-    def __init__(self, settings: Settings, jobs: Jobs):
-        self.settings, self.jobs = settings, jobs
 
-    def choices(self) -> list[tuple[str, str]]:
-        found = reversed(subset.subsets(self.settings))
-        return [(f"{s.name} ({s.rows:,} + {s.held_out:,} held out)", s.name) for s in found]
+def created_updates(settings: Settings, created: Subset) -> dict[str, Any]:
+    """Return updates of both lists of subsets, and the name of the one just created."""
+    choices = subset_choices(settings)
+    return {
+        "subset": gr.update(choices=choices, value=created.name),
+        "other": gr.update(choices=choices),
+        "created": created.name,
+    }
 
-    def on_load(self) -> list[Any]:
-        choices = self.choices()
-        return [gr.update(choices=choices, value=choices[0][1] if choices else None), gr.update(choices=choices)]
 
-    def recipe(self, state: dict, ticked: list[int], values: dict[str, Any]) -> Recipe:
-        """What the form and the page's filters say, as a recipe."""
-        lens = lens_of(state)
-        view = (
-            lens.view
-            if values.get("method") != "picked"
-            else lens.view.model_copy(update={"filters": [], "search": ""})
-        )
-        reads = {f.column for f in view.filters} | {view.sort}
-        counted = lens.counts(self.settings) is not None and (
-            bool(reads & {"tokens", "answer_tokens"}) or values.get("method") in ("shortest", "longest")
-        )
-        if "near_duplicate_of" in reads and values.get("duplicates") != "near":
-            raise StudioError("The filter on near duplicates goes with “near” under Duplicates. Choose it, or drop it.")
+class CreateSubset:
+    """Event handlers that create subsets. They hold no widgets, so tests call them directly."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+
+    def recipe(self, state: State, ticked: list[int], values: dict[str, Any]) -> Recipe:
+        """Return the recipe that the form and the page's filters describe.
+
+        Args:
+            state: the page's state.
+            ticked: numbers of the ticked rows, used by the method "picked".
+            values: the form's fields.
+
+        Raises:
+            StudioError: if the filter on near duplicates has no counterpart in the recipe.
+            pydantic.ValidationError: if a field is invalid.
+        """
+        page, method = parse_state(state), values.get("method")
+        # Rows picked by hand are taken even if the present filter hides them.
+        view = page.view.model_copy(update={"filters": [], "search": ""}) if method == "picked" else page.view
+        read_columns = {f.column for f in view.filters} | {view.sort}
+        if "near_duplicate_of" in read_columns and values.get("duplicates") != "near":
+            raise StudioError(
+                "A filter on near duplicates needs “near” under Duplicates. Choose it, or remove the filter."
+            )
+        # The recipe names the tokenizer only if its counts decide something: without it, anyone can run the recipe.
+        needs_counts = bool(read_columns & _COUNTED_COLUMNS) or method in ("shortest", "longest")
+        is_counted = needs_counts and page.token_counts_file(self.settings) is not None
         return Recipe(
-            dataset=lens.dataset or "",
-            reading=lens.reading,
+            dataset=page.dataset or "",
+            reading=page.reading,
             view=view,
-            model=lens.model if counted else "",
-            template=lens.template if counted else "auto",
-            picked=sorted(ticked) if values.get("method") == "picked" else [],
+            model=page.model if is_counted else "",
+            template=page.template if is_counted else "auto",
+            picked=sorted(ticked) if method == "picked" else [],
             **non_empty_values(values),
         )
 
-    def strata(self, state: dict) -> Any:
-        """The columns whose proportions can be kept."""
-        lens = lens_of(state)
-        if not lens.dataset:
-            return gr.skip()
-        fields = lens.rows(self.settings).fields
-        return gr.update(choices=[name for name, field in fields.items() if name not in ("row", "prompt", "answer")])
+    def stratify_choices(self, state: State) -> dict[str, Any]:
+        """Return the update of the columns whose proportions can be kept."""
+        page = parse_state(state)
+        if not page.dataset:
+            return {}
+        fields = page.open_rows(self.settings).fields
+        choices = [name for name in fields if name not in ("row", "prompt", "answer")]
+        return {"stratify_by": gr.update(choices=choices)}
 
-    def in_words(self, state: dict, ticked: list[int], **values: Any) -> str:
-        """The recipe as it stands, before it is cut."""
-        lens = lens_of(state)
-        if not lens.dataset:
+    def describe_recipe(self, state: State, ticked: list[int], **values: Any) -> dict[str, Any]:
+        """Describe the recipe as the form stands, or name what is missing."""
+        return {"recipe_text": self._recipe_html(state, ticked, values)}
+
+    def _recipe_html(self, state: State, ticked: list[int], values: dict[str, Any]) -> str:
+        if not parse_state(state).dataset:
             return empty_html("Open a data set first.")
         if values.get("method") == "picked" and not ticked:
             return chips_html([("Recipe:", "tick rows in the table to pick them", True)])
         if values.get("method") == "stratified" and not values.get("stratify_by"):
-            return chips_html([("Recipe:", "name the column whose proportions are kept", True)])
+            return chips_html([("Recipe:", "choose the column whose proportions are kept", True)])
         try:
-            said = self.recipe(state, ticked, values).in_words()
-        except (StudioError, ValidationError):  # told when it is cut; half a form is no mistake yet
+            text = self.recipe(state, ticked, values).in_words()
+        except (StudioError, ValidationError):
+            # A form that is half filled in is no mistake; creating the subset reports what is wrong.
             return chips_html([("Recipe:", "not complete yet", True)])
-        return chips_html([("Recipe:", said, False)])
+        return chips_html([("Recipe:", text, False)])
 
-    def suggest_name(self, state: dict, **values: Any) -> str:
-        """A name that says how the rows were chosen, and that is not taken."""
-        lens = lens_of(state)
-        if not lens.dataset:
-            return ""
-        stem = Path(lens.data(self.settings).source.name).stem
-        rows = values.get("rows") or 0
-        method = values.get("method")
-        parts = [stem, str(int(rows)) if rows > 0 else "all"]
-        parts += ["filtered"] * bool(lens.view.in_words() and method != "picked")
-        parts += [method] * (method not in ("random", None)) + [f"seed{int(values['seed'])}"] * bool(values.get("seed"))
-        name = plain = slug("-".join(parts))
-        taken = {s.name for s in subset.subsets(self.settings)}
+    def suggest_name(self, state: State, **values: Any) -> dict[str, Any]:
+        """Suggest a free name that tells how the rows are chosen."""
+        page = parse_state(state)
+        if not page.dataset:
+            return {"name": ""}
+        rows, method = values.get("rows") or 0, values.get("method")
+        parts = [Path(page.find_dataset(self.settings).source.name).stem, str(int(rows)) if rows > 0 else "all"]
+        if page.view.in_words() and method != "picked":
+            parts.append("filtered")
+        if method not in ("random", None):
+            parts.append(method)
+        if values.get("seed"):
+            parts.append(f"seed{int(values['seed'])}")
+        name = stem = slug("-".join(parts))
+        taken = {one.name for one in subset.subsets(self.settings)}
         number = 2
         while name in taken:
-            name, number = f"{plain}-{number}", number + 1
-        return name
+            name, number = f"{stem}-{number}", number + 1
+        return {"name": name}
 
-    def cut(self, state: dict, ticked: list[int], name: str, **values: Any) -> list[Any]:
-        if not lens_of(state).dataset:
+    def create(self, state: State, ticked: list[int], name: str, **values: Any) -> dict[str, Any]:
+        """Create a subset from the form, the page's filters and the ticked rows."""
+        if not parse_state(state).dataset:
             raise StudioError("No data set is open. Open one first.")
-        made = subset.cut(self.settings, (name or "").strip(), self.recipe(state, ticked, values))
-        info(made.in_words(), title=f"Cut {made.name}")
-        return self._made(made)
+        return self._created(name, self.recipe(state, ticked, values))
 
-    def _made(self, made: subset.Subset) -> list[Any]:
-        """Updates of both lists of subsets, and the name of the one just cut."""
-        choices = self.choices()
-        return [gr.update(choices=choices, value=made.name), gr.update(choices=choices), made.name]
-
-    def cut_by_sql(self, state: dict, sql: str, name: str) -> list[Any]:
-        """The usable rows that the SQL names."""
-        lens = lens_of(state)
-        counted = lens.counts(self.settings) is not None
+    def create_by_sql(self, state: State, sql: str, name: str) -> dict[str, Any]:
+        """Create a subset of the usable rows that the SQL names."""
+        page = parse_state(state)
+        is_counted = page.token_counts_file(self.settings) is not None
         recipe = Recipe(
-            dataset=lens.dataset or "", reading=lens.reading, sql=sql_of(sql), method="first",
-            model=lens.model if counted else "", template=lens.template if counted else "auto",
+            dataset=page.dataset or "", reading=page.reading, sql=check_sql(sql), method="first",
+            model=page.model if is_counted else "", template=page.template if is_counted else "auto",
         )  # fmt: skip
-        made = subset.cut(self.settings, (name or "").strip(), recipe)
-        info(made.in_words(), title=f"Cut {made.name}")
-        return self._made(made)
+        return self._created(name, recipe)
 
-    def cut_from_file(self, upload: str | None, name: str) -> list[Any]:
-        """Run a recipe that somebody kept."""
+    def create_from_file(self, upload: str | None, name: str) -> dict[str, Any]:
+        """Create a subset by the recipe.json of a subset or an export."""
         if not upload:
             raise StudioError("No recipe was chosen. Choose the recipe.json of a subset or of an export.")
-        recipe = subset.read_recipe(Path(upload), Path(upload).name)
-        return self._made(subset.cut(self.settings, (name or "").strip() or slug(Path(upload).stem), recipe))
+        path = Path(upload)
+        return self._created((name or "").strip() or slug(path.stem), subset.read_recipe(path, path.name))
 
-    def quick(self, state: dict) -> Iterator[list[Any]]:
-        """1,000 rows drawn at random, written as Llama-2 text: what guanaco-llama2-1k is."""
-        lens = lens_of(state)
-        data = lens.data(self.settings)
-        reading = lens.read_as(self.settings)
-        there = parse_rows.derive(self.settings, data, reading).usable
-        held_out = data.splits.get(table.HELD_OUT, 0)
-        rows = min(QUICK_ROWS, max(1, there - held_out))
-        name = slug(f"{Path(data.source.name).stem}-llama2-{'1k' if rows == QUICK_ROWS else rows}")
-        recipe = Recipe(dataset=data.id, reading=lens.reading, rows=rows, held_out_share=0)
-        made = subset.cut(self.settings, name, recipe)
-        for update in self.export(made.name, "llama2", ["jsonl", "parquet"]):
-            yield [*update, *self._made(made)]
-
-    def describe(self, name: str | None) -> str:
-        if not name:
-            return empty_html("Cut a subset first.")
-        found = subset.find(self.settings, name)
-        words = f"{found.in_words()} SHA-256 of the conversations {found.sha256[:12]}…"
-        gone = [(f"{count:,}", reason, True) for reason, count in found.left_out.items()]
-        return chips_html([("", words, False), *gone])
-
-    def export(self, name: str | None, form: str, kinds: list[str]) -> Iterator[list[Any]]:
-        found = subset.find(self.settings, name or "")
-        job = self.jobs.start(
-            f"export/{found.name}-{form}",
-            f"Exporting {found.name}",
-            export.export,
-            self.settings,
-            found.name,
-            form,
-            kinds,
-        )
-
-        def ended(done: Job) -> list[Any]:
-            return [gr.update(value=done.result.path, visible=True), _written(done.result)]
-
-        yield from follow(job, 2, ended)
-
-    def push(self, name: str | None, form: str, repo: str, private: bool, token: str) -> Iterator[list[Any]]:
-        found = subset.find(self.settings, name or "")
-        job = self.jobs.start(
-            f"push/{found.name}", f"Pushing {found.name} to {repo}", export.push, self.settings, found.name, form, repo,
-            private, token or None,
-        )  # fmt: skip
-
-        def ended(done: Job) -> list[Any]:
-            info(f"It is at {done.result.path}", title=f"Pushed {found.name}")
-            return [gr.skip(), _written(done.result, f"Pushed to {done.result.path}. ")]
-
-        yield from follow(job, 2, ended)
-
-    def compare(self, left: str | None, right: str | None) -> str:
-        if not left or not right:
-            return empty_html("Choose two subsets to see what they share.")
-        found = compare.compare(self.settings, left, right)
-        chips = [
-            (
-                f"{found.common:,}",
-                f"conversations in both, of {found.left_size:,} and {found.right_size:,} different ones",
-                False,
-            )
-        ]
-        if found.crossed:
-            chips.append((f"{found.crossed:,}", "that one trains on and the other holds out", True))
-        title = "Lengths in characters"
-        bars = bars_svg(found.edges, found.left, found.right, unit="characters", title=title)
-        return chips_html(chips) + key_html([left, right]) + bars
+    def _created(self, name: str, recipe: Recipe) -> dict[str, Any]:
+        created = subset.cut(self.settings, (name or "").strip(), recipe)
+        info(created.in_words(), title=f"Created {created.name}")
+        return created_updates(self.settings, created)
 
 
-def _written(done: export.Exported, before: str = "") -> str:
-    missing = [(f"{len(rows):,}", f"left out: {reason} (row {', '.join(map(str, rows[:3]))})", True)
-               for reason, rows in done.not_written.items()]  # fmt: skip
-    return chips_html([("", f"{before}{done.rows:,} rows written.", False), *missing])
-
-
-def validate_cut(state: dict, ticked: list[int], name: str, **values: Any) -> list[Any]:
-    """One gr.validate an input, in their order: the states, the fields, the name."""
-    across = ("method", "stratify_by")  # what is wrong across fields is told by the cut itself
-    known = {key: value for key, value in values.items() if key not in across}
-    fields = dict(zip(known, form_validator(Recipe)(dataset="-", **known)[1:], strict=True))
-    fine = gr.validate(True, "")
-    named = gr.validate(bool(name and name.strip()), "Give the subset a name.")
-    return [fine, fine, *(fields.get(key, fine) for key in values), named]
+def validate_subset(state: State, ticked: list[int], name: str, **values: Any) -> dict[str, Any]:
+    """Return one gr.validate per input with a problem of its own; problems across fields are raised by `create`."""
+    checked = {key: value for key, value in values.items() if key not in _FIELDS_IN_PAIRS}
+    # The data set's name is not part of the form; any name satisfies the recipe.
+    results = form_validator(Recipe)(dataset="-", **checked)
+    problems = {
+        key: result for key, result in zip(("dataset", *checked), results, strict=True) if not result["is_valid"]
+    }
+    if not (name and name.strip()):
+        problems["name"] = gr.validate(False, "Enter a name for the subset.")
+    return problems
 
 
 @dataclass(frozen=True)
-class CuttingWidgets:
+class CreateSubsetWidgets:
+    """Widgets of the form that creates a subset."""
+
     recipe: dict[str, gr.components.Component]
-    words: gr.HTML
+    recipe_text: gr.HTML
     name: gr.Textbox
-    cut: gr.Button
+    create: gr.Button
     quick: gr.Button
     recipe_file: gr.File
     run_file: gr.Button
 
 
-def build_cutting() -> CuttingWidgets:
+def build_create_subset() -> CreateSubsetWidgets:
+    """Build the widgets in the open layout."""
     recipe = build_fields(Recipe, FIELDS[:2])
     recipe["stratify_by"] = build_field(Recipe, "stratify_by", [], visible=False)
     with gr.Row():
         recipe |= build_fields(Recipe, ["seed", "held_out_share"])
     recipe |= build_fields(Recipe, ["duplicates", "leaks"])
-    words = gr.HTML(elem_id="recipe-words", padding=False)
-    name = gr.Textbox(label="Name", info="Filled in for you; change it as you like.", elem_id="subset-name")
-    cut = gr.Button("Cut", variant="primary", elem_id="cut")
-    quick = gr.Button("1,000 rows in Llama-2 format, in one click", elem_id="quick-cut")
-    with gr.Accordion("Run a recipe again", open=False, elem_id="recipe-file-box"):
+    recipe_text = gr.HTML(elem_id="recipe-words", padding=False)
+    name = gr.Textbox(label="Name", info="Suggested from the recipe; change it as you like.", elem_id="subset-name")
+    create = gr.Button("Create subset", variant="primary", elem_id="cut")
+    quick = gr.Button("Create 1,000 rows in Llama 2 format", elem_id="quick-cut")
+    with gr.Accordion("Create from a recipe file", open=False, elem_id="recipe-file-box"):
         recipe_file = gr.File(label="recipe.json", file_types=[".json"], height=100, elem_id="recipe-file")
-        run_file = gr.Button("Cut by this recipe", elem_id="run-recipe")
-    return CuttingWidgets(recipe, words, name, cut, quick, recipe_file, run_file)
-
-
-@dataclass(frozen=True)
-class ExportWidgets:
-    subset: gr.Dropdown
-    words: gr.HTML
-    form: gr.Dropdown
-    kinds: gr.CheckboxGroup
-    export: gr.Button
-    bar: ProgressBar
-    written: gr.HTML
-    download: gr.File
-    push: dict[str, gr.components.Component]
-    push_button: gr.Button
-    other: gr.Dropdown
-    comparison: gr.HTML
-
-
-def build_export() -> ExportWidgets:
-    chosen = gr.Dropdown(label="Subset", allow_custom_value=True, elem_id="subset")
-    words = gr.HTML(elem_id="subset-words", padding=False)
-    choices = [(EXPORT_LABELS[form], form) for form in EXPORT_FORMATS]
-    form = gr.Dropdown(choices, value="llama2", label="Format", filterable=False, elem_id="export-format")
-    kinds = gr.CheckboxGroup(
-        [(label, kind) for kind, label in export.FILE_LABELS.items()], value=["jsonl", "parquet"], label="Files",
-        elem_id="export-kinds",
-    )  # fmt: skip
-    button = gr.Button("Make the zip", variant="primary", elem_id="export")
-    bar = build_progress_bar("exporting")
-    written = gr.HTML(elem_id="export-written", padding=False)
-    download = gr.File(label="Download", visible=False, interactive=False, elem_id="download")
-    with gr.Accordion("Push to the Hub", open=False, elem_id="push-box"):
-        push = {
-            "repo": gr.Textbox(label="Repository", placeholder="you/name", elem_id="push-repo"),
-            "private": gr.Checkbox(True, label="Private", info="Of a new repository; one that is there stays so."),
-            "token": gr.Textbox(
-                label="Token", type="password", elem_id="push-token",
-                info="One with write access; empty: HF_TOKEN of the machine. Used once, kept nowhere.",
-            ),
-        }  # fmt: skip
-        push_button = gr.Button("Push", elem_id="push")
-    with gr.Accordion("Compare with another subset", open=False, elem_id="compare-box"):
-        other = gr.Dropdown(label="Other subset", allow_custom_value=True, elem_id="compare-with")
-        comparison = gr.HTML(
-            empty_html("Choose two subsets to see what they share."), elem_id="comparison", padding=False
-        )
-    return ExportWidgets(
-        chosen, words, form, kinds, button, bar, written, download, push, push_button, other, comparison
-    )
+        run_file = gr.Button("Create from recipe", elem_id="run-recipe")
+    return CreateSubsetWidgets(recipe, recipe_text, name, create, quick, recipe_file, run_file)

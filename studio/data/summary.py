@@ -1,4 +1,4 @@
-"""The summary of a data set: counts, format with its evidence, notes and problems as chips."""
+"""Summary of a data set as chips: counts, format with its evidence, notes and problems."""
 
 from collections.abc import Sequence
 
@@ -8,64 +8,74 @@ from core.data.parse_rows import Derived
 from core.data.report import report
 from core.data.table import Dataset
 from core.settings import Settings
-from studio.data.page_state import lens_of
+from studio.data.page_state import State, parse_state
+from studio.data.reading_form import FORM_TITLE
 
-_SHOWN = 6  # notes, problems or notes of a row; a data set may have far more
-_SHOWN_COMPLAINTS = 3
+_MAX_CHIPS = 6  # of notes and of problems; a data set may have far more
+_MAX_COMPLAINTS = 3
+_MAX_PLACEHOLDERS = 5
+_MAX_EXAMPLE_ROWS = 3
 
-Chip = tuple[str, str, bool]
+Chip = tuple[str, str, bool]  # a figure, its meaning, and whether it is a warning
 
 
-def summary_html(settings: Settings, state: dict) -> str:
-    """Return what is in the chosen data set as it is read now."""
-    lens = lens_of(state)
-    if not lens.dataset:
-        return empty_html("Open a data set: choose one above, upload a file, or name one on the Hub.")
-    data = lens.data(settings)
-    read = parse_rows.derive(settings, data, lens.read_as(settings))
-    about = report(settings, data, read)
-    chips: list[Chip] = [(f"{data.rows:,}", "rows", False), (f"{read.usable:,}", "usable", about.undecided)]
-    chips += [(f"{count:,}", split, False) for split, count in data.splits.items() if len(data.splits) > 1]
+def summary_html(settings: Settings, state: State) -> str:
+    """Return the summary of the chosen data set as it is read now."""
+    page = parse_state(state)
+    if not page.dataset:
+        return empty_html("No data set is open. Choose one above, upload a file, or open one from the Hub.")
+    data = page.find_dataset(settings)
+    parsed = parse_rows.derive(settings, data, page.effective_reading(settings))
+    about = report(settings, data, parsed)
+    chips: list[Chip] = [(f"{data.rows:,}", "rows", False), (f"{parsed.usable:,}", "usable", about.undecided)]
+    if len(data.splits) > 1:
+        chips += [(f"{count:,}", split, False) for split, count in data.splits.items()]
     if not about.undecided:
         chips.append((about.label, about.evidence, False))
-        chips += _counts(data, read)
-    chips += _complaints(data)
-    second = second_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
-    return chips_html(chips) + second
+        chips += _row_chips(data, parsed)
+    chips += _complaint_chips(data)
+    runner_up = second_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
+    return "".join((chips_html(chips), runner_up))
 
 
-def _counts(data: Dataset, read: Derived) -> list[Chip]:
-    """Return the chips of what was found while the rows were read."""
+def _row_chips(data: Dataset, parsed: Derived) -> list[Chip]:
+    """Return chips of what was found while the rows were read."""
     chips: list[Chip] = []
-    if read.ends_on_user:
-        chips.append((f"{read.ends_on_user:,}", "end on a user turn: trained up to their last answer", False))
-    if read.duplicates:
-        chips.append((f"{read.duplicates:,}", "exact duplicates", True))
-    for note, count in list(read.notes.items())[:_SHOWN]:
+    if parsed.ends_on_user:
+        chips.append((f"{parsed.ends_on_user:,}", "end on a user turn: trained up to their last answer", False))
+    if parsed.duplicates:
+        chips.append((f"{parsed.duplicates:,}", "exact duplicates", True))
+    for note, count in list(parsed.notes.items())[:_MAX_CHIPS]:
         chips.append((f"{count:,}", f"row{'s' * (count != 1)}: {note}", False))
-    chips += _more(len(read.notes), "more notes; open a row to read its own", data)
-    for reason, count in list(read.problems.items())[:_SHOWN]:
-        rows = ", ".join(map(str, read.examples.get(reason, [])[:3]))
-        chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{', …' if count > 3 else ''})", True))
-    chips += _more(len(read.problems), "more reasons why rows cannot be used", data)
-    if read.placeholders:
-        names = ", ".join(f"{{{{{name}}}}}" for name in list(read.placeholders)[:5])
-        chips.append(("{{ }}", f"placeholders to fill under “How the rows are read”: {names}", True))
+    chips += _more_chips(len(parsed.notes), "more notes; open a row to read its own", data)
+    for reason, count in list(parsed.problems.items())[:_MAX_CHIPS]:
+        rows = ", ".join(map(str, parsed.examples.get(reason, [])[:_MAX_EXAMPLE_ROWS]))
+        more = ", …" if count > _MAX_EXAMPLE_ROWS else ""
+        chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{more})", True))
+    chips += _more_chips(len(parsed.problems), "more reasons why rows cannot be used", data)
+    if parsed.placeholders:
+        names = ", ".join(f"{{{{{name}}}}}" for name in list(parsed.placeholders)[:_MAX_PLACEHOLDERS])
+        chips.append(("{{ }}", f"placeholders to fill in under “{FORM_TITLE}”: {names}", True))
     return chips
 
 
-def _more(count: int, words: str, data: Dataset) -> list[Chip]:
-    return [(f"{count - _SHOWN:,}", f"{words}: python -m core data about {data.id}", False)] if count > _SHOWN else []
+def _more_chips(count: int, text: str, data: Dataset) -> list[Chip]:
+    if count <= _MAX_CHIPS:
+        return []
+    return [(f"{count - _MAX_CHIPS:,}", f"{text}: python -m core data about {data.id}", False)]
 
 
-def _complaints(data: Dataset) -> list[Chip]:
-    chips: list[Chip] = [("!", words, True) for words in data.complaints[:_SHOWN_COMPLAINTS]]
-    if (more := len(data.complaints) - _SHOWN_COMPLAINTS) > 0:
+def _complaint_chips(data: Dataset) -> list[Chip]:
+    chips: list[Chip] = [("!", complaint, True) for complaint in data.complaints[:_MAX_COMPLAINTS]]
+    if (more := len(data.complaints) - _MAX_COMPLAINTS) > 0:
+        # The stored list is itself bounded, hence the plus.
         chips.append((f"{more:,}+", "more complaints: python -m core data about", True))
     return chips
 
 
 def note_chips(notes: Sequence[str]) -> list[Chip]:
     """Return the notes of one row as chips."""
-    chips: list[Chip] = [("Note", note, False) for note in notes[:_SHOWN]]
-    return [*chips, (f"{len(notes) - _SHOWN:,}", "more notes", False)] if len(notes) > _SHOWN else chips
+    chips: list[Chip] = [("Note", note, False) for note in notes[:_MAX_CHIPS]]
+    if len(notes) > _MAX_CHIPS:
+        chips.append((f"{len(notes) - _MAX_CHIPS:,}", "more notes", False))
+    return chips

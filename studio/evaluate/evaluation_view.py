@@ -205,19 +205,22 @@ class Watching:
     def as_file(self, evaluation_id: str | None, kind: str) -> str:
         return str(result.write(self.store, self._chosen(evaluation_id), kind))
 
-    def open(self, evaluation_id: str | None) -> Iterator[list[Any]]:
+    def open(self, evaluation_id: str | None) -> Iterator[dict[str, Any]]:
         """Open what is answered so far as a data set, and show it in the Data tab."""
         evaluation = self._chosen(evaluation_id)
         job = self.jobs.start(
             f"answers/{evaluation.id}", "Opening the answers", result.as_dataset, self.store, evaluation
         )
 
-        def ended(done: Job) -> list[Any]:
+        def ended(done: Job) -> dict[str, Any]:
             opened = table.opened_datasets(self.store.settings)
             choices = [(f"{d.source.in_words()} ({d.rows:,} rows)", d.id) for d in opened]
-            return [gr.update(choices=choices, value=done.result.id), gr.update(selected="data")]
+            return {
+                "dataset": gr.update(choices=choices, value=done.result.id),
+                "tabs": gr.update(selected="data"),
+            }
 
-        yield from follow(job, 2, ended)
+        yield from follow(job, ended)
 
 
 def _answer(text: str) -> str:

@@ -49,17 +49,17 @@ class Checking:
         info(f"{change_words(room)}: {room.why}.", title="Changed")
         return [room.changes.get(name, gr.skip()) for name in KNOBS]
 
-    def measure(self, **values: Any) -> Iterator[list[Any]]:
+    def measure(self, **values: Any) -> Iterator[dict[str, Any]]:
         """Two real steps on the longest rows, in a process of their own."""
         config = config_of(values)
         if active := self.runs.active():
             raise StudioError(f"The run {active.id} trains on this machine: two steps beside it would measure neither.")
         job = self.jobs.start("measure", f"Two steps of {config.model}", dry_run.measure, self.runs.settings, config)
 
-        def ended(done: Job) -> list[Any]:
-            return [measured_html(done.result)]
+        def ended(done: Job) -> dict[str, Any]:
+            return {"measured": measured_html(done.result)}
 
-        yield from follow(job, 1, ended)
+        yield from follow(job, ended)
 
 
 def change_words(room: Fit) -> str:

@@ -33,7 +33,7 @@ def test_question_is_answered_and_the_rows_become_usable(page, upload):
     upload("lmsys/mt_bench_prompts")
     page.locator("#question-words").get_by_text("list of texts").wait_for()
     page.locator("#data-summary").get_by_text("0 usable").wait_for()
-    page.locator("#data-tools").get_by_role("tab", name="Cut").click()
+    page.locator("#data-tools").get_by_role("tab", name="Create subset").click()
     page.locator("#cut").click()
     page.get_by_text("cannot be used yet").first.wait_for()
     page.locator("#read-choice").click()

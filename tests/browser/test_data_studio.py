@@ -64,8 +64,8 @@ def test_a_row_is_read_by_keyboard_as_conversation_tokens_and_text(page):
     page.locator("#row-view label", has_text="Tokens").click()
     page.locator("#row-shown .qs-tokens .loss").first.wait_for()
     assert "<|im_end|>" in page.locator("#row-shown .qs-tokens .loss").last.inner_text()
-    page.locator("#lens-length input").fill("20")
-    page.locator("#lens-length input").press("Tab")
+    page.locator("#stats-length input").fill("20")
+    page.locator("#stats-length input").press("Tab")
     page.locator("#rows tbody tr").nth(3).click()
     page.locator("#row-shown .cut").wait_for()
     page.locator("#row-view label", has_text="Raw").click()
@@ -85,7 +85,7 @@ def test_rows_are_picked_and_cut(page, server):
     before = {known.name for known in subset.subsets(server.settings)}
     for place in (2, 5):
         page.locator("#rows tbody tr").nth(place).locator("input").check()
-    tool(page, "Cut")
+    tool(page, "Create subset")
     page.locator("#field-method input").click()
     page.get_by_role("option", name="picked").click()
     page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
@@ -95,7 +95,7 @@ def test_rows_are_picked_and_cut(page, server):
 
 
 def test_one_click_makes_llama2_rows_and_the_zip_is_there(page, tmp_path):
-    tool(page, "Cut")
+    tool(page, "Create subset")
     page.locator("#quick-cut").click()
     tool(page, "Export")
     link = page.locator("#download a[download]").first

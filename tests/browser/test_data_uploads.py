@@ -57,6 +57,6 @@ def test_opening_can_be_cancelled_and_leaves_nothing(page, server, tmp_path):
     upload(page, path)
     page.get_by_text("Opening large.jsonl").first.wait_for()
     page.locator("#opening-cancel").click()
-    page.get_by_text("Nothing was left behind").first.wait_for()
+    page.get_by_text("No partial result was kept").first.wait_for()
     assert len(table.opened_datasets(server.settings)) == before
     assert [found.name for found in server.settings.datasets_dir.glob("large-*")] == []

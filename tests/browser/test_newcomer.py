@@ -49,13 +49,13 @@ def browse(page):
 
 
 def cut_and_download(page, tmp_path):
-    page.get_by_role("tab", name="Cut").click()
+    page.get_by_role("tab", name="Create subset").click()
     page.locator("#field-rows input").fill("200")
     page.locator("#field-rows input").press("Tab")
     name = page.locator("#subset-name textarea, #subset-name input")
     until(lambda: name.input_value() == "keeper-200", page)
     page.locator("#cut").click()
-    page.get_by_text("Cut keeper-200").wait_for()
+    page.get_by_text("Created keeper-200").wait_for()
     page.get_by_role("tab", name="Export").click()
     page.locator("#subset-words").get_by_text("200 rows to train on").wait_for()
     page.locator("#export").click()

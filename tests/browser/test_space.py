@@ -57,7 +57,7 @@ def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
     assert page.get_by_role("tab", name="Owner").count() == 0
     page.get_by_role("tab", name="Train").click()
     page.locator("#field-subset").wait_for()
-    assert page.get_by_role("button", name="Start: the owner's", exact=True).is_disabled()
+    assert page.get_by_role("button", name="Start (owner only)", exact=True).is_disabled()
     page.get_by_role("tab", name="Chat").click()
     page.locator("#prompt textarea").wait_for()
     page.get_by_role("tab", name="Answers").click()
@@ -81,7 +81,7 @@ def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, p
     assert (kept["httpOnly"], kept["secure"], kept["sameSite"]) == (True, True, "None")
     assert page.get_by_text("You are a visitor").count() == 0
     assert page.get_by_role("link", name="Sign out").is_visible()
-    page.get_by_role("button", name="List what would go").click()
+    page.get_by_role("button", name="List files").click()
     page.locator("#clean-found").get_by_text("Nothing is like that").wait_for()
     page.get_by_role("tab", name="Train").click()
     assert page.get_by_role("button", name="Start", exact=True).is_enabled()

@@ -1,30 +1,30 @@
 import gradio as gr
 import pytest
 
-from components.progress_bar import build_progress_bar, gone, running
+from components.progress_bar import build_progress_bar, hide_progress, show_progress
 from tests.helpers.hostile_text import HOSTILE, Page
 
 
 @pytest.mark.parametrize(
-    ("share", "width", "said"), [(0.0, "2.0%", "0 %"), (0.256, "25.6%", "26 %"), (1, "100.0%", "100 %")]
+    ("share", "width", "percent"), [(0.0, "2.0%", "0 %"), (0.256, "25.6%", "26 %"), (1, "100.0%", "100 %")]
 )
-def test_the_bar_is_as_long_as_the_share(share, width, said):
-    visible, shown = running("Opening", share, "Reading")
-    page = Page(shown)
-    assert visible["visible"]
+def test_progress_bar_is_as_wide_as_the_share(share, width, percent):
+    updates = show_progress("Opening", share, "Reading")
+    page = Page(updates["progress"])
+    assert updates["progress_row"]["visible"]
     assert ("i", {"style": f"width:{width}"}) in page.tags
-    assert page.text == f"OpeningReading, {said}"
+    assert page.text == f"OpeningReading, {percent}"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_titles_and_words_are_inert(text):
-    page = Page(running(text, 0.5, text)[1])
+def test_progress_bar_hostile_text_stays_text(text):
+    page = Page(show_progress(text, 0.5, text)["progress"])
     assert [tag for tag, _ in page.tags] == ["div", "b", "span", "div", "i"]
 
 
-def test_nothing_is_there_when_nothing_goes_on():
+def test_progress_bar_is_hidden_when_nothing_runs():
     with gr.Blocks():
         made = build_progress_bar("x")
-    assert not made.group.visible
-    assert len(made.outputs) == len(gone()) == len(running("a", 0, "b"))
-    assert not gone()[0]["visible"]
+    assert not made.row.visible
+    assert made.outputs.keys() == hide_progress().keys()
+    assert not hide_progress()["progress_row"]["visible"]

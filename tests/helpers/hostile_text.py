@@ -25,7 +25,7 @@ class Page(html.parser.HTMLParser):
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.text, self.open, self.other = "", [], []
-        self.feed(source)
+        self.feed(str(source))  # a Markup would escape what is added to it
         self.close()
         assert not self.open, "every tag is closed"
         assert not self.other, "no comment, declaration or instruction"

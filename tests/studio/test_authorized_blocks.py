@@ -8,7 +8,7 @@ import pytest
 
 from core.access.roles import Access, Caller, Role, Way
 from core.errors import StudioError
-from studio.authorized_blocks import Guarded, Remembered, refuse_half_an_event, refuse_urls
+from studio.authorized_blocks import AuthorizedBlocks, Remembered, refuse_half_an_event, refuse_urls
 from studio.handlers import event_handler
 
 OWNER, VISITOR = Caller(Role.OWNER, "user keeper"), Caller(Role.VISITOR, "browser a")
@@ -17,7 +17,7 @@ OTHER, NOBODY = Caller(Role.VISITOR, "browser b"), Caller(Role.NOBODY, "")
 
 @pytest.fixture
 def blocks():
-    return Guarded(Access(Way.SPACE, "keeper"))
+    return AuthorizedBlocks(Access(Way.SPACE, "keeper"))
 
 
 def function(fn, event="click"):

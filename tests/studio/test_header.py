@@ -1,5 +1,3 @@
-"""studio/header.py: what is said to whoever comes, and which controls a visitor cannot press."""
-
 import gradio as gr
 import pytest
 
@@ -7,75 +5,75 @@ from core.access.quotas import Quotas, Tokens
 from core.access.roles import STUDIO, Access, Caller, Role, Way, acting
 from core.settings import Settings
 from studio import header
-from studio.authorized_blocks import Guarded
+from studio.authorized_blocks import AuthorizedBlocks
 from studio.handlers import event_handler
 
 SPACE = Access(Way.SPACE, "<b>keeper</b>", oauth=True)
 
 
-def notice(known, settings, role):
-    return told_to(STUDIO if role is Role.OWNER else Caller(role, "x"), settings, known)
+def notice(access, settings, role):
+    return notice_for(STUDIO if role is Role.OWNER else Caller(role, "x"), settings, access)
 
 
-def told_to(caller, settings, known=SPACE):
+def notice_for(caller, settings, access=SPACE):
     with acting(caller):
-        return header.notice_html(known, settings, Tokens(settings, Quotas()))
+        return header.notice_html(access, settings, Tokens(settings, Quotas()))
 
 
-def test_on_one_s_own_machine_nothing_is_said(settings):
+def test_notice_on_ones_own_machine_is_empty(settings):
     assert notice(Access(Way.OWN_MACHINE), settings, Role.OWNER) == ""
 
 
-def test_a_visitor_reads_what_is_open_what_is_closed_and_why(settings):
-    said = notice(SPACE, settings, Role.VISITOR)
-    assert "&lt;b&gt;keeper&lt;/b&gt;'s studio" in said
+def test_notice_lists_what_is_open_and_closed_to_a_visitor(settings):
+    shown = notice(SPACE, settings, Role.VISITOR)
+    assert "&lt;b&gt;keeper&lt;/b&gt;'s studio" in shown
     for words in ("Open:", "Closed,</b> because", "/login/huggingface", "Duplicate the Space"):
-        assert words in said
+        assert words in shown
     assert "hf_oauth or STUDIO_PASSWORD" in notice(Access(Way.SPACE, "keeper"), settings, Role.VISITOR)
     assert notice(SPACE, settings, Role.OWNER) == ""
 
 
-def test_a_visitor_reads_what_is_left_of_a_day_s_tokens(settings):
-    assert "20,000 tokens a day, prompts counted, 20,000 left" in notice(SPACE, settings, Role.VISITOR)
+def test_notice_shows_the_tokens_left_today(settings):
+    assert "20,000 tokens per day, prompts included, 20,000 left" in notice(SPACE, settings, Role.VISITOR)
     Tokens(settings, Quotas()).reserve("x", 1500)
-    said = notice(SPACE, settings, Role.VISITOR)
-    assert "18,500 left when this page was opened; an answer has at most 256." in said
+    shown = notice(SPACE, settings, Role.VISITOR)
+    assert "18,500 left when this page was opened; an answer has at most 256." in shown
 
 
-def test_who_is_signed_in_reads_as_whom_and_how_to_sign_out(settings):
-    said = told_to(Caller(Role.VISITOR, "user <i>alice</i>"), settings)
-    assert "You are a visitor" in said
-    assert "/login/huggingface" not in said
-    assert "Owners are &lt;b&gt;keeper&lt;/b&gt;" in said
-    owners = told_to(Caller(Role.OWNER, "user <i>alice</i>"), settings)
+def test_notice_names_the_account_and_how_to_sign_out(settings):
+    shown = notice_for(Caller(Role.VISITOR, "user <i>alice</i>"), settings)
+    assert "You are a visitor" in shown
+    assert "/login/huggingface" not in shown
+    assert "Owners are &lt;b&gt;keeper&lt;/b&gt;" in shown
+    owners = notice_for(Caller(Role.OWNER, "user <i>alice</i>"), settings)
     assert "You are a visitor" not in owners
-    for words in (said, owners):
+    for words in (shown, owners):
         assert "Signed in as &lt;i&gt;alice&lt;/i&gt;" in words
         assert 'href="./logout"' in words
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_disk_that_forgets_is_told_of(tmp_path, monkeypatch, kept):
+def test_notice_warns_the_owner_of_a_space_without_storage(tmp_path, monkeypatch, kept):
     monkeypatch.setenv("SPACE_ID", "keeper/studio")
     monkeypatch.setattr(header, "SPACE_DISK", tmp_path if kept else tmp_path / "none")
     home = Settings(home=tmp_path / "home")
     assert ("no persistent storage" in notice(SPACE, home, Role.OWNER)) is not kept
-    assert "no persistent storage" not in notice(SPACE, home, Role.VISITOR), "it is not theirs to mend"
+    assert "no persistent storage" not in notice(SPACE, home, Role.VISITOR), "a visitor cannot change it"
 
 
-def test_controls_whose_every_press_is_the_owner_s_are_closed():
-    with Guarded(Access(Way.SPACE, "keeper")) as demo:
+def test_owner_controls_are_those_without_an_event_for_visitors():
+    with AuthorizedBlocks(Access(Way.SPACE, "keeper")) as demo:
         mine, both, open_one, filled = gr.Button("a"), gr.Button("b"), gr.Button("c"), gr.Textbox()
         mine.click(event_handler(lambda: 1), None, filled)
         both.click(event_handler(lambda: 1), None, filled)
         both.click(event_handler(lambda: 1, visitor=True), None, filled)
         open_one.click(event_handler(lambda: 1, visitor=True), None, filled)
         filled.change(event_handler(lambda: 1), None, None)
-    assert header.closed_to_visitors(demo) == [mine]
+    assert header.owner_controls(demo) == [mine]
 
 
-def test_boxes_with_nothing_for_a_visitor_are_named_the_owner_s():
-    with Guarded(Access(Way.SPACE, "keeper")) as demo:
+def test_owner_accordions_hold_nothing_for_a_visitor():
+    with AuthorizedBlocks(Access(Way.SPACE, "keeper")) as demo:
         filled = gr.Textbox()
         with gr.Accordion("mine") as box, gr.Row():
             mine = gr.Button("a")
@@ -87,4 +85,4 @@ def test_boxes_with_nothing_for_a_visitor_are_named_the_owner_s():
             gr.HTML("words")
         mine.click(event_handler(lambda: 1), None, filled)
         yours.click(event_handler(lambda: 1, visitor=True), None, filled)
-    assert header.boxes_of_the_owner(demo) == [box]
+    assert header.owner_accordions(demo) == [box]

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
 from core.settings import Settings
-from studio.authorized_blocks import COOKIE, SCOPE, Guarded
+from studio.authorized_blocks import COOKIE, SCOPE, AuthorizedBlocks
 from studio.middleware import CSP, OPEN, Gate
 
 
@@ -20,7 +20,7 @@ def gate(tmp_path, access, root_path=None, limits=None, answers=None):
         await JSONResponse(dict(Request(scope).headers))(scope, receive, send)
 
     settings = Settings(home=tmp_path, root_path=root_path).prepare()
-    made = Gate(answers or echo, Guarded(access), settings, limits or Quotas())
+    made = Gate(answers or echo, AuthorizedBlocks(access), settings, limits or Quotas())
     return TestClient(made, base_url="http://localhost:7860", raise_server_exceptions=False)
 
 

@@ -1,5 +1,3 @@
-"""studio/owner_tab.py: what is published, what is used, what goes."""
-
 import os
 
 import pytest
@@ -11,29 +9,29 @@ from core.data import table
 from core.errors import StudioError
 from core.runs import cleanup
 from studio import owner_tab
-from studio.owner_tab import Owner, items_html
+from studio.owner_tab import OwnerActions, items_html
 
 
 @pytest.fixture
 def do(runs, monkeypatch):
-    said = []
-    monkeypatch.setattr(owner_tab, "info", lambda text, title: said.append(title))
+    titles = []
+    monkeypatch.setattr(owner_tab, "info", lambda text, title: titles.append(title))
     limits = Quotas()
-    made = Owner(runs, limits, Tokens(runs.settings, limits))
-    made.said = said
+    made = OwnerActions(runs, limits, Tokens(runs.settings, limits))
+    made.titles = titles
     return made
 
 
-def test_finished_runs_are_offered_and_those_published_are_chosen(do, a_run):
+def test_fill_lists_finished_runs_and_chooses_the_published(do, a_run):
     done, _ = a_run(), a_run(status="failed")
     do.publish([done.id], [])
-    runs, datasets, use = do.listed()
-    assert [one for _, one in runs["choices"]] == runs["value"] == [done.id]
-    assert datasets["choices"] == [], "what is bundled needs no leave"
-    assert "Uploads" in use
+    filled = do.fill()
+    assert [one for _, one in filled["runs"]["choices"]] == filled["runs"]["value"] == [done.id]
+    assert filled["datasets"]["choices"] == [], "bundled data is not published, it is open to all"
+    assert "Uploads" in filled["usage"]
 
 
-def test_these_and_no_others_are_published(do, a_run):
+def test_publish_replaces_what_was_published(do, a_run):
     first, second = a_run(), a_run()
     do.publish([first.id], None)
     do.publish([second.id], None)
@@ -45,31 +43,32 @@ def test_these_and_no_others_are_published(do, a_run):
     assert visibility.read(do.settings).runs == [second.id]
 
 
-def test_the_page_is_the_owner_s(do):
+def test_fill_is_refused_for_a_visitor(do):
     with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="the owner's"):
-        do.listed()
+        do.fill()
 
 
-def test_only_what_was_listed_goes(do):
+def test_remove_deletes_only_what_was_listed(do):
     for path in (do.settings.uploads_dir / "old", do.settings.uploads_dir / "other"):
         path.mkdir(parents=True)
         (path / "rows.jsonl").write_text("x" * 100)
         os.utime(path, (0, 0))
-    html, names, sure = do.look(["uploads"], 30, 0)
+    listed = do.list_items(["uploads"], 30, 0)
+    names = listed["seen"]
     assert sorted(names) == [f"{do.settings.uploads_dir.name}/old", f"{do.settings.uploads_dir.name}/other"]
-    assert (sure["interactive"], "2 would go" in html) == (True, True)
-    *_, use = do.remove(["uploads"], 30, 0, names[:1])
+    assert (listed["confirm"]["interactive"], "2 would be removed" in listed["found"]) == (True, True)
+    left = do.remove(["uploads"], 30, 0, names[:1])
     assert [f"{path.parent.name}/{path.name}" for path in do.settings.uploads_dir.iterdir()] == names[1:]
-    assert "Disk" in use
-    assert do.said == ["1 removed"]
+    assert "Disk" in left["usage"]
+    assert do.titles == ["1 removed"]
     with pytest.raises(StudioError, match=r"Older than .days. is empty"):
-        do.look(["uploads"], None, 0)
+        do.list_items(["uploads"], None, 0)
     with pytest.raises(StudioError, match="Nothing is listed"):
         do.remove(["uploads"], 30, 0, [])
 
 
-def test_a_name_in_the_list_is_text(tmp_path):
+def test_items_html_hostile_name_stays_text(tmp_path):
     item = cleanup.Item("uploads", "<img src=x onerror=alert(1)>", tmp_path, 1, 1.0)
     assert "<img" not in items_html([item])
-    assert "Nothing is like that" in items_html([])
+    assert "No files match" in items_html([])
     assert "The first 200 are shown" in items_html([item] * 201)

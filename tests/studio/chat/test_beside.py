@@ -9,7 +9,7 @@ import pytest
 from core.data import table
 from core.errors import StudioError
 from studio.chat.beside import Beside
-from studio.data.page_state import looking_at
+from studio.data.page_state import open_source_row
 from tests.helpers.chat_page import PAGE
 
 
@@ -59,9 +59,10 @@ def test_the_nearest_rows_open_in_the_data_tab(do, beside, answered):
     assert table.find(do.settings, wanted["dataset"]).source.kind == "bundled"
     assert wanted["row"] == row
     assert beside.wanted(where, row) != wanted, "clicked again, it is opened again"
-    dataset, lens, opened = looking_at(wanted, {"max_length": 77, "view": {"search": "x"}})
-    assert (dataset, opened) == (wanted["dataset"], row)
-    assert (lens["dataset"], lens["max_length"], lens["view"]["search"]) == (dataset, 77, "")
+    opened = open_source_row(wanted, {"max_length": 77, "view": {"search": "x"}})
+    assert (opened["dataset"], opened["opened"]) == (wanted["dataset"], row)
+    state = opened["state"]
+    assert (state["dataset"], state["max_length"], state["view"]["search"]) == (wanted["dataset"], 77, "")
     with pytest.raises(StudioError, match="Click Why"):
         beside.wanted(None, 1)
 

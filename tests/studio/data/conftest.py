@@ -1,9 +1,9 @@
-"""A page of the Data tab without a browser: its parts, a data set, and the lens that looks at it."""
+"""A page of the Data tab without a browser: a data set, the state of a page that shows it, and jobs."""
 
 import pytest
 
 from core.system.jobs import Jobs
-from studio.data.page_state import Lens
+from studio.data.page_state import PageState
 from tests.helpers.datasets import opened, talk
 
 
@@ -17,25 +17,25 @@ def jobs():
 @pytest.fixture
 def data(settings, tmp_path):
     """60 rows: row 5 repeats row 4, row 7 cannot be used, row 9 holds markup."""
-    said = [talk(f"question {i}", f"answer {i} " + "word " * i) for i in range(60)]
-    said[5] = said[4]
-    said[7] = [{"role": "user", "content": "alone"}]
-    said[9] = talk("<img src=x onerror=alert(1)>", "<script>alert(1)</script>")
-    rows = [{"messages": messages, "score": i, "kind": "ab"[i % 2]} for i, messages in enumerate(said)]
+    talks = [talk(f"question {i}", f"answer {i} " + "word " * i) for i in range(60)]
+    talks[5] = talks[4]
+    talks[7] = [{"role": "user", "content": "alone"}]
+    talks[9] = talk("<img src=x onerror=alert(1)>", "<script>alert(1)</script>")
+    rows = [{"messages": messages, "score": i, "kind": "ab"[i % 2]} for i, messages in enumerate(talks)]
     return opened(settings, tmp_path, rows)
 
 
 @pytest.fixture
 def state(data):
-    return Lens(dataset=data.id).model_dump()
+    return PageState(dataset=data.id).model_dump()
 
 
 @pytest.fixture
 def toasts(monkeypatch):
-    """What would be shown as toasts."""
+    """Collect the texts of toasts."""
     import gradio as gr
 
-    said: list[str] = []
+    texts: list[str] = []
     for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: said.append(text))
-    return said
+        monkeypatch.setattr(gr, kind, lambda text, **_: texts.append(text))
+    return texts

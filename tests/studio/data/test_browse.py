@@ -1,145 +1,104 @@
-import html
-
 import pytest
 
 from core.data import lengths, near_duplicates
-from core.data.tokens import Renderer
 from core.data.view import Filter
 from core.errors import StudioError
-from core.train.batches import tokenize
-from studio.data.browse import NO_ROW, SHOWN, VIEWS, Browsing
-from studio.data.page_state import Lens, lens_of
+from studio.data.browse import ROW_KINDS, Browse
+from studio.data.page_state import PageState, parse_state
 from tests.helpers.table_html import ATTRIBUTES, TAGS, Lenient
 
 
 @pytest.fixture
 def do(settings):
-    return Browsing(settings)
+    return Browse(settings)
 
 
-def numbers(shown: str) -> list[int]:
-    """The rows of a table, in order."""
-    return [int(a["data-value"]) for tag, a in Lenient(shown).tags if tag == "tr" and "data-value" in a]
+def numbers(table: str) -> list[int]:
+    """Return the numbers of a table's rows, in order."""
+    return [int(a["data-value"]) for tag, a in Lenient(table).tags if tag == "tr" and "data-value" in a]
 
 
-def page(do, state, at=1, size=25, ticked=(), opened=None):
-    return list(do.page(state, list(ticked), opened, at, size))
+def pages(do, state, page=1, size=25, ticked=(), opened=None):
+    return list(do.show_page(state, list(ticked), opened, page, size))
 
 
-def test_the_rows_come_first_and_then_their_histograms(do, state):
-    first, last = page(do, state)
-    assert first[1:] == last[1:] == (1, "rows 1 to 25 of 60, page 1 of 3")
-    assert numbers(first[0]) == numbers(last[0]) == list(range(25))
-    assert "dt-bar" not in first[0]
-    assert "dt-bar" in last[0]
-    assert len(page(do, state)) == 1, "known histograms come at once"
+def table(do, state, **options):
+    return pages(do, state, **options)[-1]["table"]
 
 
-def test_pages_are_turned_and_clamped(do, state):
-    assert numbers(page(do, state, at=3)[-1][0]) == list(range(50, 60))
-    assert page(do, state, at=99)[-1][1] == 3
-    assert page(do, Lens().model_dump()) == [("", 1, "no rows")]
+def test_show_page_yields_rows_first_and_histograms_once_known(do, state):
+    first, last = pages(do, state)
+    for shown in (first, last):
+        assert (shown["page"], shown["position"]) == (1, "rows 1 to 25 of 60, page 1 of 3")
+        assert numbers(shown["table"]) == list(range(25))
+    assert "dt-bar" not in first["table"]
+    assert "dt-bar" in last["table"]
+    assert len(pages(do, state)) == 1, "cached histograms come at once"
 
 
-def test_hostile_rows_are_text(do, state):
-    shown = Lenient(page(do, state)[-1][0])
+def test_show_page_beyond_the_last_shows_the_last(do, state):
+    assert numbers(table(do, state, page=3)) == list(range(50, 60))
+    assert pages(do, state, page=99)[-1]["page"] == 3
+    assert pages(do, PageState().model_dump()) == [{"table": "", "page": 1, "position": "no rows"}]
+
+
+def test_table_with_hostile_rows_shows_them_as_text(do, state):
+    shown = Lenient(table(do, state))
     assert {tag for tag, _ in shown.tags} <= TAGS
     assert {name for _, attributes in shown.tags for name in attributes} <= ATTRIBUTES
     assert "<script>alert(1)</script>" in shown.text
-    for view in VIEWS[::2]:
-        assert "<script>" not in do.row(state, 9, view)
 
 
-def test_search_sort_and_bars_narrow_the_rows(do, state):
-    assert numbers(page(do, do.search(state, "QUESTION 5"))[-1][0]) == [50, 51, 52, 53, 54, 55, 56, 57, 58, 59]
-    once = do.sort(state, "score")
-    twice = do.sort(once, "score")
-    assert numbers(page(do, once)[-1][0])[0] == 0
-    assert numbers(page(do, twice)[-1][0])[0] == 59
-    assert do.sort(twice, "score") == state
+def test_search_sort_and_filters_change_the_rows(do, state):
+    assert numbers(table(do, do.search(state, "QUESTION 5")["state"])) == [50, 51, 52, 53, 54, 55, 56, 57, 58, 59]
+    once = do.sort(state, "score")["state"]
+    twice = do.sort(once, "score")["state"]
+    assert numbers(table(do, once))[0] == 0
+    assert numbers(table(do, twice))[0] == 59
+    assert do.sort(twice, "score")["state"] == state
     bar = Filter(column="kind", values=["b"]).model_dump()
-    picked = do.toggle(state, bar)
-    assert all(number % 2 for number in numbers(page(do, picked)[-1][0]))
-    assert do.toggle(picked, bar) == do.drop(picked, bar) == state
-    assert do.drop(do.search(picked, "x"), None) == state
+    picked = do.toggle_filter(state, bar)["state"]
+    assert all(number % 2 for number in numbers(table(do, picked)))
+    assert do.toggle_filter(picked, bar)["state"] == do.remove_filter(picked, bar)["state"] == state
+    assert do.remove_filter(do.search(picked, "x")["state"], None)["state"] == state
 
 
 @pytest.mark.parametrize(
-    ("name", "rows"), [("all rows", 60), ("usable", 59), ("cannot be used", 1), ("exact duplicates", 1)]
+    ("kind", "rows"), [("All rows", 60), ("Usable", 59), ("Cannot be used", 1), ("Exact duplicates", 1)]
 )
-def test_kinds_of_rows_are_shown(do, settings, state, name, rows):
-    assert name in SHOWN
-    lens = lens_of(do.show(state, name))
-    assert lens.rows(settings).count(lens.view) == rows
+def test_show_kind_filters_the_rows(do, settings, state, kind, rows):
+    assert kind in ROW_KINDS
+    page = parse_state(do.show_kind(state, kind)["state"])
+    assert page.open_rows(settings).count(page.view) == rows
 
 
-def test_what_has_to_be_counted_first_is_said_and_then_shown(do, studio, state, data):
-    for name in ("near duplicates", "would be truncated"):
-        with pytest.raises(StudioError, match="under Numbers"):
-            do.show(state, name)
-    lengths.count(studio, data, data.detected, lens_of(state).tokens)
+def test_show_kind_needs_the_counts_that_it_reads(do, studio, state, data):
+    for kind in ("Near duplicates", "Would be truncated"):
+        with pytest.raises(StudioError, match="under Token statistics"):
+            do.show_kind(state, kind)
+    lengths.count(studio, data, data.detected, parse_state(state).tokens)
     near_duplicates.find(studio, data, data.detected)
-    lens = lens_of(do.show(state | {"max_length": 60}, "would be truncated"))
-    found = lens.rows(studio).count(lens.view)
-    assert 0 < found < 59
-    lens = lens_of(do.show(state, "near duplicates"))
-    assert 5 in lens.rows(studio).numbers(lens.view)
+    page = parse_state(do.show_kind(state | {"max_length": 60}, "Would be truncated")["state"])
+    assert 0 < page.open_rows(studio).count(page.view) < 59
+    page = parse_state(do.show_kind(state, "Near duplicates")["state"])
+    assert 5 in page.open_rows(studio).numbers(page.view)
 
 
-def test_rows_are_ticked_and_put_back(do, state):
-    assert do.tick(do.tick([], 4), 2) == [4, 2]
-    assert do.tick([4, 2], 4) == [2]
-    shown = Lenient(page(do, state, ticked=[2], opened=3)[-1][0])
+def test_tick_adds_and_removes_a_row(do, state):
+    assert do.tick([4], 2) == {"ticked": [4, 2]}
+    assert do.tick([4, 2], 4) == {"ticked": [2]}
+    shown = Lenient(table(do, state, ticked=[2], opened=3))
     assert [a["data-value"] for tag, a in shown.tags if tag == "input" and "checked" in a] == ["2"]
     assert [a["data-value"] for tag, a in shown.tags if tag == "tr" and a.get("class") == "open"] == ["3"]
 
 
-def test_columns_are_chosen(do, state):
-    chosen = do.choose_columns(state, ["row", "score", "nope"])
-    shown = Lenient(page(do, chosen)[-1][0])
+def test_choose_columns_shows_those_that_exist(do, state):
+    chosen = do.choose_columns(state, ["row", "score", "nope"])["state"]
+    shown = Lenient(table(do, chosen))
     assert [a["data-value"] for _, a in shown.tags if a.get("data-event") == "sort_by"] == ["row", "score"]
-    assert ("kind", "kind") in do.column_choices(state)["choices"]
+    assert ("kind", "kind") in do.column_choices(state)["table_columns"]["choices"]
+    assert do.column_choices(PageState().model_dump()) == {}
 
 
-def test_a_row_that_cannot_be_used_says_why_and_shows_what_stands_in_the_file(do, state):
-    said = html.unescape(do.row(state, 7, "Conversation"))
-    assert "Cannot be used: no answer" in said
-    assert '"content": "alone"' in said
-    assert page(do, state)[-1][0].count("cannot be used") == 1, "the others of its page can"
-    assert NO_ROW in do.row(state, None, "Tokens")
-    with pytest.raises(StudioError, match="There is no row 60"):
-        do.row(state, 60, "Raw")
-
-
-@pytest.mark.parametrize("template", ["auto", "llama2"])
-def test_the_token_view_is_what_the_trainer_trains_on(do, studio, state, tokenizer, template):
-    """Token by token: the text of each, and whether it carries loss, against the rows that the trainer gets."""
-    renderer = Renderer(tokenizer, template)
-    for row in (0, 4, 30):
-        shown = Lenient(do.row(state | {"template": template, "max_length": 40}, row, "Tokens"))
-        spans = [a["class"] for tag, a in shown.tags if tag == "span" and a.get("title")]
-        messages = lens_of(state).rows(studio).row(row)["messages"]
-        [trained] = tokenize(renderer, [(row, messages)], 40, answers_only=True).rows
-        assert [" loss" in kind for kind in spans][:40] == [label >= 0 for label in trained["labels"]]
-        text = tokenizer.decode(trained["input_ids"]).replace("\n", "↵\n")
-        assert text in shown.text.replace("cut off here, at 40 tokens", "")
-        whole = renderer.render(messages)
-        assert len(spans) == whole.length
-        assert ("cut off here" in shown.text) == (whole.length > 40)
-
-
-def test_a_row_the_template_refuses_is_told(do, studio, tmp_path):
-    from tests.helpers.datasets import opened, talk
-
-    data = opened(studio, tmp_path, [{"messages": talk("a <|im_end|> b", "c")}], "marks.jsonl")
-    assert "Not trained on: a turn holds" in do.row(Lens(dataset=data.id).model_dump(), 0, "Tokens")
-
-
-def test_token_view_names_an_answer_without_loss_and_what_is_left_out(do, state):
-    """The mask is the renderer's, so the answer's tokens are not coloured; the facts name the reason."""
-    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "wrong", "loss": False}]
-    talk += [{"role": "user", "content": "b"}, {"role": "assistant", "content": "right"}]
-    shown = Lenient(do._tokens(lens_of(state), talk, []))
-    coloured = [a["class"] for tag, a in shown.tags if tag == "span" and a.get("title")]
-    assert "an answer is marked to carry no loss" in shown.text
-    assert sum(" loss" in kind for kind in coloured) == 2, "right and <|im_end|>"
+def test_table_marks_only_the_row_that_cannot_be_used(do, state):
+    assert table(do, state).count("cannot be used") == 1

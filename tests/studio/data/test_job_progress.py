@@ -7,6 +7,8 @@ from core.errors import StudioError
 from core.system.jobs import Job
 from studio.job_progress import cancel, follow
 
+HIDDEN = {"progress_row": gr.update(visible=False), "progress": "", "job": None}
+
 
 def ended(**values) -> Job:
     job = Job(3, "x", "Doing it", **values)
@@ -14,33 +16,36 @@ def ended(**values) -> Job:
     return job
 
 
-def test_what_is_done_gives_what_follows():
-    assert list(follow(ended(status="done", result=7), 2, lambda job: [job.result, "b"])) == [
-        [gr.update(visible=False), "", None, 7, "b"]
-    ]
+def test_follow_finished_job_yields_its_result_and_hides_the_bar():
+    job = ended(status="done", result=7)
+    assert list(follow(job, lambda job: {"result": job.result})) == [{**HIDDEN, "result": 7}]
 
 
-def test_a_job_under_way_moves_its_bar_until_it_ends():
+def test_follow_running_job_shows_progress_until_it_ends():
     job = Job(3, "x", "Doing it", share=0.25, words="Half of it")
-    stream = follow(job, 1, lambda job: ["over"])
+    stream = follow(job, lambda job: {"result": "over"})
     first = next(stream)
-    assert "25 %" in first[1]
-    assert first[2:] == [3, gr.skip()]
+    assert "25 %" in first["progress"]
+    assert first["job"] == 3
+    assert "result" not in first
     job.status = "done"
     threading.Timer(0.05, job.ended.set).start()
     *_, last = stream
-    assert last[-1] == "over"
+    assert last["result"] == "over"
 
 
-def test_failure_and_cancelling_take_the_bar_away(toasts):
-    stream = follow(ended(status="failed", error="No room."), 1, lambda job: ["never"])
-    assert next(stream)[:3] == [gr.update(visible=False), "", None]
+def test_follow_failed_job_hides_the_bar_and_raises():
+    stream = follow(ended(status="failed", error="No room."), lambda job: {"result": "never"})
+    assert next(stream) == HIDDEN
     with pytest.raises(StudioError, match="No room"):
         next(stream)
-    assert len(list(follow(ended(status="cancelled"), 1, lambda job: ["never"]))) == 1
-    assert "Nothing was left behind" in toasts[0]
 
 
-def test_cancelling_what_is_not_there_is_nothing(jobs):
+def test_follow_cancelled_job_hides_the_bar_and_informs(toasts):
+    assert list(follow(ended(status="cancelled"), lambda job: {"result": "never"})) == [HIDDEN]
+    assert "No partial result was kept" in toasts[0]
+
+
+def test_cancel_unknown_job_does_nothing(jobs):
     assert cancel(jobs, None) is None
     assert cancel(jobs, 99) is None

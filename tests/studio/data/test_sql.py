@@ -1,30 +1,30 @@
 import pytest
 
 from core.errors import StudioError
-from studio.data.page_state import Lens
-from studio.data.sql import EXAMPLE, Asking, sql_of
+from studio.data.page_state import PageState
+from studio.data.sql import EXAMPLE, SqlQuery, check_sql
 
 
 @pytest.fixture
 def do(settings):
-    return Asking(settings)
+    return SqlQuery(settings)
 
 
-def test_the_example_works_and_answers_are_a_table(do, state):
-    shown, words = do.ask(state, EXAMPLE)
-    assert shown["value"]["headers"] == ["language", "rows", "mean_length"]
-    assert sum(row[1] for row in shown["value"]["data"]) == 60
-    assert words.endswith("rows") or words == "1 row"
+def test_run_example_returns_a_table(do, state):
+    shown = do.run(state, EXAMPLE)
+    assert shown["result"]["value"]["headers"] == ["language", "rows", "mean_length"]
+    assert sum(row[1] for row in shown["result"]["value"]["data"]) == 60
+    assert shown["result_text"] == f"{len(shown['result']['value']['data'])} rows"
 
 
-def test_every_column_named_can_be_asked_for(do, state):
-    names = do.columns(state).split("`")[1::2]
-    shown, _ = do.ask(state, "SELECT " + ", ".join(f'"{name}"' for name in names) + " FROM rows LIMIT 1")
-    assert shown["value"]["headers"] == names
-    assert do.columns(Lens().model_dump()) == ""
+def test_run_can_select_every_listed_column(do, state):
+    names = do.columns(state)["sql_columns"].split("`")[1::2]
+    shown = do.run(state, "SELECT " + ", ".join(f'"{name}"' for name in names) + " FROM rows LIMIT 1")
+    assert shown["result"]["value"]["headers"] == names
+    assert do.columns(PageState().model_dump()) == {"sql_columns": ""}
 
 
-def test_nothing_asked_is_said():
+def test_check_sql_refuses_an_empty_query():
     with pytest.raises(StudioError, match="No SQL was given"):
-        sql_of("  ")
-    assert sql_of(" SELECT 1 ") == "SELECT 1"
+        check_sql("  ")
+    assert check_sql(" SELECT 1 ") == "SELECT 1"

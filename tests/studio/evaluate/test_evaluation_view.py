@@ -8,8 +8,8 @@ from core.data.rows import Rows
 from core.errors import StudioError
 from core.evaluate.answers_file import AnswerWriter
 from core.system.jobs import Jobs
-from studio.data.browse import Browsing
-from studio.data.page_state import Lens
+from studio.data.browse import Browse
+from studio.data.page_state import PageState
 from studio.evaluate.evaluation_view import DRAWN, NONE, Watching
 
 SKIP = gr.skip()
@@ -85,12 +85,12 @@ def test_another_evaluation_begins_at_its_first_page(do, evaluated, store):
 
 def test_what_is_there_opens_as_a_data_set_and_downloads(do, evaluated, store):
     *_, last = do.open(evaluated.id)
-    data = table.find(store.settings, last[-2]["value"])
+    data = table.find(store.settings, last["dataset"]["value"])
     assert data.rows == 2
-    columns = Browsing(store.settings).columns(Lens(dataset=data.id), Rows(store.settings, data.id))
+    columns = Browse(store.settings).columns(PageState(dataset=data.id), Rows(store.settings, data.id))
     assert columns == ["row", "prompt", "reference", "answer of base", "answer of tuned"]
     assert "2-of-5" in data.source.name
-    assert last[-1]["selected"] == "data"
+    assert last["tabs"]["selected"] == "data"
     assert do.as_file(evaluated.id, "csv").endswith("-2-of-5.csv")
     with pytest.raises(StudioError, match="no kind of file"):
         do.as_file(evaluated.id, "../x")

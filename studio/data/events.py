@@ -1,0 +1,267 @@
+"""Events of the Data tab, each part of it connected by a function of its own.
+
+Most events change one of the values in `TabState`, and everything that depends on it listens to its change: a search
+changes the page's state, and the table listens to that.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from components.data_table import value_of
+from core.system.jobs import Jobs
+from studio.data.browse import Browse, BrowseWidgets
+from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
+from studio.data.page_state import State
+from studio.data.reading_form import ReadingForm, ReadingWidgets
+from studio.data.sql import SqlWidgets
+from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
+from studio.data.subsets import CreateSubset, CreateSubsetWidgets, validate_subset
+from studio.data.token_stats import TokenStats, TokenStatsWidgets
+from studio.job_progress import cancel, job_outputs
+from studio.wiring import PRIVATE, connect
+
+# For events that follow each other quickly, such as typing: only the newest one counts.
+_LATEST: dict[str, Any] = {**PRIVATE, "trigger_mode": "always_last"}
+
+
+@dataclass(frozen=True)
+class TabState:
+    """Values that the page keeps.
+
+    Attributes:
+        page: the `PageState`.
+        scope: the part of it that filters leave alone.
+        ticked: numbers of the ticked rows.
+        opened: number of the open row, or None.
+        created: name of the subset created last, or None.
+    """
+
+    page: gr.State
+    scope: gr.State
+    ticked: gr.State
+    opened: gr.State
+    created: gr.State
+
+
+def connect_open_dataset(
+    do: OpenDataset, widgets: OpenDatasetWidgets, job: dict[str, gr.blocks.Block], demo: gr.Blocks
+) -> None:
+    """Connect what opens data sets, and the lists that are filled when the page loads."""
+    dataset = widgets.dataset
+    opened = {**job, "dataset": dataset}
+    connect(demo.load, do.on_load, outputs={"dataset": dataset, "folder": widgets.folder}, visitor=True, **PRIVATE)
+    connect(demo.load, do.reattach, outputs=opened, **PRIVATE)
+    followed = partial(connect, outputs=opened, show_progress="hidden")
+    followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
+    followed(widgets.open_hub.click, do.open_hub, widgets.hub, api_name="open_hub")
+    followed(widgets.open_folder.click, do.open_folder, {"name": widgets.folder}, api_name="open_folder")
+    _connect_cancel(do.jobs, widgets.bar.cancel, job)
+
+
+def _connect_cancel(jobs: Jobs, button: gr.Button, job: dict[str, gr.blocks.Block]) -> None:
+    connect(button.click, lambda job: cancel(jobs, job), {"job": job["job"]}, **PRIVATE)
+
+
+def connect_reading(
+    do: ReadingForm, widgets: ReadingWidgets, followed: dict[str, gr.blocks.Block], state: TabState
+) -> None:
+    """Connect the question, the form and the list of unread columns."""
+    page, fields = {"state": state.page}, widgets.fields
+    adapted = {name: fields[name] for name in ("columns", "prompt", "labels")}
+    connect(
+        fields["format"].input, do.show_format, {**page, "form": fields["format"]}, adapted, visitor=True, **PRIVATE
+    )
+    connect(
+        widgets.choices.input, do.fill_in, {**page, "choice": widgets.choices}, dict(fields), visitor=True, **PRIVATE
+    )
+    read = partial(connect, handler=do.read_again, inputs={**page, **fields}, outputs=followed, show_progress="hidden")
+    read(widgets.read.click, api_name="read_as")
+    answered = read(widgets.read_choice.click, api_visibility="private")
+    connect(
+        answered.success, lambda: {"form_box": gr.update(open=False)}, outputs={"form_box": widgets.form_box}, **PRIVATE
+    )
+
+    def use_columns(extra: str, event: gr.EventData) -> dict[str, Any]:
+        return do.use_columns(extra, value_of(event))
+
+    extra = {"extra": fields["extra"]}
+    used = connect(widgets.column_uses.choose, use_columns, extra, extra, visitor=True, **PRIVATE)
+    read(used.success, api_visibility="private")
+    connect(
+        state.scope.change, do.about, page, {"report": widgets.report}, visitor=True, show_progress="hidden",
+        api_name="about",
+    )  # fmt: skip
+
+
+def connect_view(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
+    """Connect what changes the view, and the row below the table."""
+    page = {"state": state.page}
+    connect(
+        widgets.search.change, do.search, {**page, "text": widgets.search}, page, visitor=True,
+        trigger_mode="always_last", show_progress="hidden", api_name="search",
+    )  # fmt: skip
+    own = partial(connect, visitor=True, **PRIVATE)
+    own(widgets.row_kind.input, do.show_kind, {**page, "kind": widgets.row_kind}, page)
+    own(widgets.columns.input, do.choose_columns, {**page, "columns": widgets.columns}, page)
+
+    def sort(state: State, event: gr.EventData) -> dict[str, Any]:
+        return do.sort(state, str(value_of(event)))
+
+    def toggle_filter(state: State, event: gr.EventData) -> dict[str, Any]:
+        return do.toggle_filter(state, value_of(event))
+
+    def remove_filter(state: State, event: gr.EventData) -> dict[str, Any]:
+        return do.remove_filter(state, value_of(event))
+
+    def tick(ticked: Any, event: gr.EventData) -> dict[str, Any]:
+        return do.tick(ticked, value_of(event))
+
+    def open_row(event: gr.EventData) -> dict[str, Any]:
+        return {"opened": value_of(event)}
+
+    filtered = {**page, "row_kind": widgets.row_kind}
+    own(widgets.table.sort_by, sort, page, page)
+    own(widgets.table.pick_bar, toggle_filter, page, filtered)
+    own(widgets.table.drop_filter, remove_filter, page, filtered)
+    own(widgets.table.tick_row, tick, {"ticked": state.ticked}, {"ticked": state.ticked})
+    own(widgets.table.open_row, open_row, outputs={"opened": state.opened})
+    for event in (state.opened.change, widgets.view.change, state.scope.change):
+        own(event, do.show_row, {**page, "opened": state.opened, "view": widgets.view}, {"row": widgets.row})
+
+
+def connect_pages(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
+    """Connect the table to the pager and to the page's state."""
+    pager = widgets.pager
+    inputs = {
+        "state": state.page, "ticked": state.ticked, "opened": state.opened, "page": pager.page, "size": pager.size,
+    }  # fmt: skip
+    outputs = {"table": widgets.table, "page": pager.page, "position": pager.position}
+
+    def turn_to(number: Callable[[float], float]) -> Callable[..., Any]:
+        """Return a handler that shows the page whose number follows from the present one."""
+
+        def turn(state: State, ticked: list, opened: int | None, page: float, size: int) -> Iterator[dict[str, Any]]:
+            yield from do.show_page(state, ticked, opened, number(page or 1), size)
+
+        return turn
+
+    turned = partial(connect, inputs=inputs, outputs=outputs, visitor=True)
+    turned(state.page.change, turn_to(lambda page: 1), **_LATEST)
+    turned(pager.back.click, turn_to(lambda page: page - 1), **PRIVATE)
+    turned(pager.forward.click, turn_to(lambda page: page + 1), **PRIVATE)
+    for event in (pager.page.submit, pager.page.blur, pager.size.change):
+        turned(event, turn_to(lambda page: page), **PRIVATE)
+
+
+def connect_stats(do: TokenStats, widgets: TokenStatsWidgets, state: TabState, demo: gr.Blocks) -> None:
+    """Connect the tokenizer's fields and the buttons that count."""
+    page = {"state": state.page}
+    job = job_outputs(widgets.bar, gr.State(None))
+    connect(demo.load, do.on_load, outputs={"model": widgets.model}, **PRIVATE)
+    chosen = {
+        "model": widgets.model,
+        "template": widgets.template,
+        "max_length": widgets.max_length,
+        "batch": widgets.batch,
+    }
+    for widget in chosen.values():
+        connect(widget.change, do.choose_tokenizer, {**page, **chosen}, page, **_LATEST)
+    followed = partial(connect, inputs=page, outputs={**job, **page}, show_progress="hidden")
+    followed(widgets.count.click, do.count, api_name="count_tokens")
+    followed(widgets.find_near.click, do.find_near_duplicates, api_name="find_near_duplicates")
+    _connect_cancel(do.jobs, widgets.bar.cancel, job)
+    connect(state.page.change, do.show, page, {"token_stats": widgets.shown}, visitor=True, **PRIVATE)
+
+
+def connect_create(
+    do: CreateSubset, create: CreateSubsetWidgets, sql: SqlWidgets, outputs: dict[str, gr.blocks.Block], state: TabState
+) -> None:
+    """Connect the form that creates a subset, its name and description, and the buttons that create one otherwise.
+
+    Args:
+        do: the handlers.
+        create: the form.
+        sql: its query and name create a subset, too.
+        outputs: what `subsets.created_updates` updates.
+        state: of the tab.
+    """
+    page = {"state": state.page}
+    picked = {**page, "ticked": state.ticked, **create.recipe}
+    field_events = [widget.change for widget in create.recipe.values()]
+    for event in (state.page.change, state.ticked.change, *field_events):
+        connect(event, do.describe_recipe, picked, {"recipe_text": create.recipe_text}, **_LATEST)
+    for event in (state.scope.change, *field_events, state.created.change):
+        connect(event, do.suggest_name, {**page, **create.recipe}, {"name": create.name}, **_LATEST)
+    connect(
+        create.recipe["method"].change,
+        lambda method: {"stratify_by": gr.update(visible=method == "stratified")},
+        {"method": create.recipe["method"]},
+        {"stratify_by": create.recipe["stratify_by"]},
+        **PRIVATE,
+    )
+    created = partial(connect, outputs=outputs)
+    created(create.create.click, do.create, {**picked, "name": create.name}, validate=validate_subset, api_name="cut")
+    created(
+        create.run_file.click,
+        do.create_from_file,
+        {"upload": create.recipe_file, "name": create.name},
+        api_name="run_recipe",
+    )
+    created(sql.create.click, do.create_by_sql, {**page, "sql": sql.sql, "name": sql.name}, api_name="cut_by_sql")
+
+
+def connect_export(
+    do: ExportSubset,
+    export: ExportSubsetWidgets,
+    quick: gr.Button,
+    created: dict[str, gr.blocks.Block],
+    state: TabState,
+    demo: gr.Blocks,
+) -> None:
+    """Connect export, push and comparison.
+
+    Args:
+        do: the handlers.
+        export: the widgets.
+        quick: creates a subset and exports it.
+        created: what `subsets.created_updates` updates.
+        state: of the tab.
+        demo: its `load` event lists the subsets.
+    """
+    job = job_outputs(export.bar, gr.State(None))
+    lists = {"subset": export.subset, "other": export.other}
+    results = {"download": export.download, "written": export.written}
+    connect(demo.load, do.on_load, outputs=lists, **PRIVATE)
+    connect(
+        quick.click, do.create_and_export, {"state": state.page}, {**job, **results, **created}, show_progress="hidden",
+        api_name="quick_cut",
+    )  # fmt: skip
+    followed = partial(connect, outputs={**job, **results}, show_progress="hidden")
+    followed(
+        export.export.click,
+        do.export,
+        {"name": export.subset, "form": export.form, "kinds": export.kinds},
+        api_name="export",
+    )
+    followed(
+        export.push_button.click,
+        do.push,
+        {"name": export.subset, "form": export.form, **export.push},
+        api_name="push",
+    )
+    _connect_cancel(do.jobs, export.bar.cancel, job)
+    connect(export.subset.change, do.describe, {"name": export.subset}, {"subset_text": export.subset_text}, **PRIVATE)
+    for widget in (export.subset, export.form, export.kinds):
+        connect(widget.input, do.hide_result, outputs=results, **PRIVATE)
+    for event in (export.subset.change, export.other.change):
+        connect(
+            event,
+            do.compare,
+            {"left": export.subset, "right": export.other},
+            {"comparison": export.comparison},
+            **PRIVATE,
+        )

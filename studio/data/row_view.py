@@ -1,0 +1,79 @@
+"""One row of a data set as a conversation, as tokens with their loss mask, or as raw text."""
+
+from typing import Any
+
+from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
+from core.data.tokens import Renderer, TemplateError
+from core.models import catalogue
+from core.settings import Settings
+from studio.data.page_state import PageState, State, parse_state
+from studio.data.summary import Chip, note_chips
+
+VIEWS = ["Conversation", "Tokens", "Raw"]
+NO_ROW = "Click a row to read it as a conversation."
+
+
+def row_html(settings: Settings, state: State, opened: int | None, view: str) -> str:
+    """Return the HTML of the opened row.
+
+    Args:
+        settings: of the studio.
+        state: the page's state.
+        opened: the row's number; None while no row is open.
+        view: one of VIEWS.
+    """
+    page = parse_state(state)
+    if not page.dataset or opened is None:
+        return empty_html(NO_ROW)
+    row = page.open_rows(settings).row(opened)
+    chips: list[Chip] = [
+        (f"Row {opened:,}", f"{row['split']}, line {row['line']:,}", False),
+        *note_chips(row["notes"]),
+    ]
+    if view == "Raw":
+        return _joined(chips_html(chips), raw_html(row["raw"]))
+    if row["problem"]:
+        # A row without a conversation has nothing else to show.
+        chips.append(("⚠", f"Cannot be used: {row['problem']}", True))
+        return _joined(chips_html(chips), raw_html(row["raw"]))
+    if view == "Tokens":
+        return tokens_view_html(settings, page, row["messages"], chips)
+    return _joined(chips_html(chips), conversation_html(row["messages"]))
+
+
+def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[str, Any]], chips: list[Chip]) -> str:
+    """Return the tokens of a conversation as the trainer sees them, those that carry loss coloured.
+
+    Args:
+        settings: of the studio.
+        page: its tokenizer, template and maximum length apply.
+        messages: the conversation, with `role` and `content`.
+        chips: facts on the row that come first.
+    """
+    # transformers takes seconds to import and is not needed before the first row is shown as tokens.
+    from core.models.loading import load_tokenizer
+
+    # The trainer's own renderer: what is shown here is what trains.
+    renderer = Renderer(load_tokenizer(catalogue.find(settings, page.model)), page.template)
+    try:
+        rendered = renderer.render(messages)
+    except TemplateError as error:
+        refused = ("⚠", f"Not trained on: {error}", True)
+        return _joined(chips_html([*chips, refused]), conversation_html(messages))
+    tokens = [
+        (rendered.text[start:end], role, label >= 0)
+        for (start, end), role, label in zip(rendered.offsets, rendered.roles, rendered.labels, strict=True)
+    ]
+    chips = [
+        *chips,
+        (f"{rendered.length:,}", f"tokens for {page.model}, {renderer.template_name}", False),
+        (f"{rendered.learns:,}", "carry loss (coloured)", False),
+        *(("⚠", note, True) for note in rendered.notes),
+    ]
+    if rendered.length > page.max_length:
+        chips.append((f"{rendered.length - page.max_length:,}", f"truncated at {page.max_length:,}", True))
+    return _joined(chips_html(chips), tokens_html(tokens, page.max_length))
+
+
+def _joined(*pieces: str) -> str:
+    return "".join(pieces)

@@ -1,0 +1,168 @@
+"""Export a subset as a zip, push it to the Hub, compare it with another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from components.conversation import chips_html, empty_html
+from components.histogram import histogram_svg, legend_html
+from components.progress_bar import ProgressBar, build_progress_bar
+from core.data import compare, export, parse_rows, subset, table
+from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
+from core.data.recipe import Recipe
+from core.settings import Settings, slug
+from core.system.jobs import Job, Jobs
+from studio.data.page_state import State, parse_state
+from studio.data.subsets import created_updates, subset_choices
+from studio.handlers import info
+from studio.job_progress import follow
+
+_QUICK_ROWS = 1000
+_MAX_EXAMPLE_ROWS = 3
+
+
+class ExportSubset:
+    """Event handlers of the export. They hold no widgets, so tests call them directly."""
+
+    def __init__(self, settings: Settings, jobs: Jobs):
+        self.settings, self.jobs = settings, jobs
+
+    def on_load(self) -> dict[str, Any]:
+        """List the subsets and choose the newest."""
+        choices = subset_choices(self.settings)
+        newest = choices[0][1] if choices else None
+        return {"subset": gr.update(choices=choices, value=newest), "other": gr.update(choices=choices)}
+
+    def describe(self, name: str | None) -> dict[str, Any]:
+        """Describe a subset: its recipe, its hash, and the rows that it leaves out."""
+        if not name:
+            return {"subset_text": empty_html("Create a subset first.")}
+        found = subset.find(self.settings, name)
+        text = f"{found.in_words()} SHA-256 of the conversations {found.sha256[:12]}…"
+        left_out = [(f"{count:,}", reason, True) for reason, count in found.left_out.items()]
+        return {"subset_text": chips_html([("", text, False), *left_out])}
+
+    def hide_result(self) -> dict[str, Any]:
+        """Hide the last export: it does not belong to what is chosen now."""
+        return {"download": gr.update(visible=False), "written": ""}
+
+    def export(self, name: str | None, form: str, kinds: list[str]) -> Iterator[dict[str, Any]]:
+        """Write a subset as a zip of the chosen kinds of files."""
+        found = subset.find(self.settings, name or "")
+        job = self.jobs.start(
+            f"export/{found.name}-{form}", f"Exporting {found.name}", export.export, self.settings, found.name, form,
+            kinds,
+        )  # fmt: skip
+
+        def finish(done: Job) -> dict[str, Any]:
+            return {"download": gr.update(value=done.result.path, visible=True), "written": _written_html(done.result)}
+
+        yield from follow(job, finish)
+
+    def push(self, name: str | None, form: str, repo: str, private: bool, token: str) -> Iterator[dict[str, Any]]:
+        """Push a subset to a data set repository of the Hub."""
+        found = subset.find(self.settings, name or "")
+        job = self.jobs.start(
+            f"push/{found.name}", f"Pushing {found.name} to {repo}", export.push, self.settings, found.name, form, repo,
+            private, token or None,
+        )  # fmt: skip
+
+        def finish(done: Job) -> dict[str, Any]:
+            info(f"It is at {done.result.path}", title=f"Pushed {found.name}")
+            return {"written": _written_html(done.result, f"Pushed to {done.result.path}. ")}
+
+        yield from follow(job, finish)
+
+    def create_and_export(self, state: State) -> Iterator[dict[str, Any]]:
+        """Create a subset of 1,000 random rows and export it as Llama 2 text, like guanaco-llama2-1k."""
+        page = parse_state(state)
+        data = page.find_dataset(self.settings)
+        usable = parse_rows.derive(self.settings, data, page.effective_reading(self.settings)).usable
+        # A smaller data set gives all it has; what the source holds out is no training row.
+        rows = min(_QUICK_ROWS, max(1, usable - data.splits.get(table.HELD_OUT, 0)))
+        name = slug(f"{Path(data.source.name).stem}-llama2-{'1k' if rows == _QUICK_ROWS else rows}")
+        recipe = Recipe(dataset=data.id, reading=page.reading, rows=rows, held_out_share=0)
+        created = subset.cut(self.settings, name, recipe)
+        for update in self.export(created.name, "llama2", ["jsonl", "parquet"]):
+            yield {**update, **created_updates(self.settings, created)}
+
+    def compare(self, left: str | None, right: str | None) -> dict[str, Any]:
+        """Compare two subsets: shared conversations, overlap of training and held-out rows, lengths."""
+        if not left or not right:
+            return {"comparison": empty_html("Choose two subsets to see what they share.")}
+        found = compare.compare(self.settings, left, right)
+        sizes = f"of {found.left_size:,} and {found.right_size:,} different ones"
+        chips = [(f"{found.common:,}", f"conversations in both, {sizes}", False)]
+        if found.crossed:
+            chips.append((f"{found.crossed:,}", "that one trains on and the other holds out", True))
+        histogram = histogram_svg(
+            found.edges, found.left, found.right, unit="characters", title="Lengths in characters"
+        )
+        return {"comparison": "".join((chips_html(chips), legend_html([left, right]), histogram))}
+
+
+def _written_html(done: export.Exported, before: str = "") -> str:
+    """Return how many rows were written, and per reason which were not."""
+    missing = [
+        (f"{len(rows):,}", f"left out: {reason} (row {', '.join(map(str, rows[:_MAX_EXAMPLE_ROWS]))})", True)
+        for reason, rows in done.not_written.items()
+    ]
+    return chips_html([("", f"{before}{done.rows:,} rows written.", False), *missing])
+
+
+@dataclass(frozen=True)
+class ExportSubsetWidgets:
+    """Widgets of the export."""
+
+    subset: gr.Dropdown
+    subset_text: gr.HTML
+    form: gr.Dropdown
+    kinds: gr.CheckboxGroup
+    export: gr.Button
+    bar: ProgressBar
+    written: gr.HTML
+    download: gr.File
+    push: dict[str, gr.components.Component]
+    push_button: gr.Button
+    other: gr.Dropdown
+    comparison: gr.HTML
+
+
+def build_export_subset() -> ExportSubsetWidgets:
+    """Build the widgets in the open layout."""
+    chosen = gr.Dropdown(label="Subset", allow_custom_value=True, elem_id="subset")
+    subset_text = gr.HTML(elem_id="subset-words", padding=False)
+    choices = [(EXPORT_LABELS[form], form) for form in EXPORT_FORMATS]
+    form = gr.Dropdown(choices, value="llama2", label="Format", filterable=False, elem_id="export-format")
+    kinds = gr.CheckboxGroup(
+        [(label, kind) for kind, label in export.FILE_LABELS.items()], value=["jsonl", "parquet"], label="Files",
+        elem_id="export-kinds",
+    )  # fmt: skip
+    button = gr.Button("Create zip", variant="primary", elem_id="export")
+    bar = build_progress_bar("exporting")
+    written = gr.HTML(elem_id="export-written", padding=False)
+    download = gr.File(label="Download", visible=False, interactive=False, elem_id="download")
+    with gr.Accordion("Push to the Hub", open=False, elem_id="push-box"):
+        push, push_button = _push_fields(), gr.Button("Push to Hub", elem_id="push")
+    with gr.Accordion("Compare with another subset", open=False, elem_id="compare-box"):
+        other = gr.Dropdown(label="Other subset", allow_custom_value=True, elem_id="compare-with")
+        comparison = gr.HTML(
+            empty_html("Choose two subsets to see what they share."), elem_id="comparison", padding=False
+        )
+    return ExportSubsetWidgets(
+        chosen, subset_text, form, kinds, button, bar, written, download, push, push_button, other, comparison
+    )
+
+
+def _push_fields() -> dict[str, gr.components.Component]:
+    return {
+        "repo": gr.Textbox(label="Repository", placeholder="you/name", elem_id="push-repo"),
+        "private": gr.Checkbox(True, label="Private", info="For a new repository; an existing one stays as it is."),
+        "token": gr.Textbox(
+            label="Token", type="password", elem_id="push-token",
+            info="With write access; empty: HF_TOKEN of this machine. Used once, never saved.",
+        ),
+    }  # fmt: skip

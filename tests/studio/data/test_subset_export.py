@@ -1,0 +1,66 @@
+import json
+import zipfile
+
+import pytest
+
+from core.data import subset
+from core.data.recipe import Recipe
+from core.errors import StudioError
+from studio.data.subset_export import ExportSubset
+from studio.data.subsets import FIELDS, CreateSubset
+
+FORM = {name: Recipe.model_fields[name].get_default(call_default_factory=True) for name in FIELDS}
+
+
+@pytest.fixture
+def do(settings, jobs):
+    return ExportSubset(settings, jobs)
+
+
+@pytest.fixture
+def create(settings, state):
+    """Create a subset by a name, with other fields than the form's defaults."""
+
+    def run(name, **values):
+        CreateSubset(settings).create(state, [], name, **FORM | values)
+
+    return run
+
+
+def test_create_and_export_of_a_small_data_set_takes_all_rows(do, settings, state):
+    *_, last = do.create_and_export(state)
+    made = subset.find(settings, "rows-llama2-59")
+    assert (made.rows, made.held_out) == (59, 0)
+    assert last["created"] == made.name
+    with zipfile.ZipFile(last["download"]["value"]) as archive:
+        rows = [json.loads(line) for line in archive.read("train.jsonl").splitlines()]
+    assert all(row["text"].startswith("<s>[INST] ") and row["text"].endswith(" </s>") for row in rows)
+    assert len(rows) == 59
+
+
+def test_export_writes_a_zip_and_reports_the_rows(do, create):
+    create("mine")
+    *running, last = do.export("mine", "messages", ["jsonl"])
+    assert all("Exporting mine" in update["progress"] for update in running)
+    assert last["download"]["value"].endswith("mine-messages.zip")
+    assert "59 rows written" in last["written"]
+    with pytest.raises(StudioError, match="No kind of file"):
+        list(do.export("mine", "messages", []))
+    with pytest.raises(StudioError, match="cannot be used as a subset name"):
+        list(do.export(None, "messages", ["jsonl"]))
+
+
+def test_compare_two_subsets_counts_shared_conversations(do, create):
+    create("one", held_out_share=0)
+    create("two", rows=9, method="first", held_out_share=0)
+    assert "<b>8</b> conversations in both, of 58 and 8 different ones" in do.compare("one", "two")["comparison"]
+    assert "Choose two subsets" in do.compare("one", None)["comparison"]
+    assert "without" not in do.describe("two")["subset_text"]
+    assert do.on_load()["subset"]["value"] == "two"
+
+
+def test_push_without_a_token_is_refused(do, create, settings, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(settings.home / "hf"))
+    create("mine")
+    with pytest.raises(StudioError, match="needs a token with write access"):
+        list(do.push("mine", "messages", "me/mine", True, ""))
