@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.app_server import PROJECT, App
 
-TABS = ["Data", "Train", "Chat", "Answers"]
+TABS = ["Data", "Train", "Chat", "Evaluate"]
 # A start's work as a multiple of what importing Gradio alone takes, which is most of it: 1.4 measured. By the clock a
 # start takes 3 seconds on one machine and 10 on another that is as idle: a bound in seconds would judge the machine.
 UP_WITHIN = 2.0
