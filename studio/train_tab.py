@@ -152,7 +152,7 @@ def _connect_form(do: RunForm, widgets: _Widgets, demo: gr.Blocks) -> None:
     connect(settings.copy_run.click, do.copy_run, {"run_id": widgets.controls.run}, fields, **_PRIVATE)
     connect(settings.yaml_file.upload, do.import_yaml, {"upload": settings.yaml_file}, fields, **_PRIVATE)
     exported = {"yaml": settings.yaml, "command": settings.command}
-    connect(settings.export.click, do.export, fields, exported, **_PRIVATE)
+    connect(settings.export.click, do.export_settings, fields, exported, **_PRIVATE)
     deciding = {"extent": settings.extent, **settings.fields_with_dependents}
     for widget in deciding.values():
         connect(widget.change, do.update_visibility, deciding, {**fields, **settings.groups}, **_PRIVATE)
@@ -179,7 +179,7 @@ def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> No
     run, every = {"run": controls.run}, {"archived": label.every}
     selected = {"run_id": controls.run}
     for event in (demo.load, label.every.change):
-        connect(event, do.list_runs, {**selected, **every}, run, visitor=True, **_PRIVATE)
+        connect(event, do.refresh_list, {**selected, **every}, run, visitor=True, **_PRIVATE)
     connect(widgets.start.start.click, do.start, {**every, **fields}, run, api_name="start")
     unlimited = {"concurrency_limit": None}
     connect(controls.stop.click, do.stop, selected, api_name="stop", **unlimited)

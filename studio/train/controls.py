@@ -43,7 +43,7 @@ class RunControls:
                 found.append((f"{label.name or run.id} · {run.state().status}{tags}", run.id))
         return found
 
-    def list_runs(self, run_id: str | None, archived: bool) -> dict[str, Any]:
+    def refresh_list(self, run_id: str | None, archived: bool) -> dict[str, Any]:
         """Return the runs that exist now, and keep the selected one.
 
         If it is gone, the run that trains is selected, or else the newest.
@@ -149,7 +149,7 @@ class RunControls:
         except ValidationError as error:
             raise StudioError(sentences(error, lambda key: Label.model_fields[key].title)) from error
         run.save_label(label)
-        return self.list_runs(run.id, every)
+        return self.refresh_list(run.id, every)
 
     def delete(self, run_id: str | None, typed: str, archived: bool) -> dict[str, Any]:
         """Delete an ended run with all its files; its id must be typed to confirm.
@@ -171,7 +171,7 @@ class RunControls:
             run.folder.rename(trash)
             shutil.rmtree(trash, ignore_errors=True)
         info("Its adapters and checkpoints are deleted.", title=f"Deleted {run.id}")
-        return self.list_runs(None, archived)
+        return self.refresh_list(None, archived)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class RunForm:
             raise StudioError(f"{path.name!r} cannot be read as text. Choose a YAML file in UTF-8.") from error
         return from_yaml(text, repr(path.name)).model_dump()
 
-    def export(self, **values: Any) -> dict[str, str]:
+    def export_settings(self, **values: Any) -> dict[str, str]:
         """Return the form's settings as YAML and as a command line."""
         config = parse_config(values)
         return {"yaml": to_yaml(config), "command": command_line(config)}

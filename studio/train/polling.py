@@ -43,7 +43,7 @@ class Polling:
         runs_now = self.controls.runs.listed()
         updates: dict[str, Any] = {}
         if runs_now != runs_changed:
-            updates |= {"runs_changed": runs_now, **self.controls.list_runs(run_id, archived)}
+            updates |= {"runs_changed": runs_now, **self.controls.refresh_list(run_id, archived)}
             updates |= self.controls.render_queue()
         if run_now != run_fingerprint:
             updates |= {"run_fingerprint": run_now, **self._render_run(run_id, metric, zoom, pinned)}

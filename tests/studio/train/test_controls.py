@@ -118,12 +118,12 @@ def test_delete_requires_an_ended_run_and_its_typed_id(do, live, a_run):
     assert not list(do.runs.settings.runs_dir.glob(".deleted-*"))
 
 
-def test_list_runs_selects_the_newest_and_keeps_a_selection(do, a_run):
-    assert do.list_runs(None, False)["run"]["value"] is None
+def test_refresh_list_selects_the_newest_and_keeps_a_selection(do, a_run):
+    assert do.refresh_list(None, False)["run"]["value"] is None
     old, new = a_run(created=1.0), a_run(created=2.0)
-    assert [run_id for _, run_id in do.list_runs(None, False)["run"]["choices"]] == [new.id, old.id]
-    assert do.list_runs(None, False)["run"]["value"] == new.id
-    assert do.list_runs(old.id, False)["run"]["value"] == old.id
+    assert [run_id for _, run_id in do.refresh_list(None, False)["run"]["choices"]] == [new.id, old.id]
+    assert do.refresh_list(None, False)["run"]["value"] == new.id
+    assert do.refresh_list(old.id, False)["run"]["value"] == old.id
 
 
 def test_resume_running_or_finished_run_raises(do, live, a_run):

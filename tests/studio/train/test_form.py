@@ -49,7 +49,7 @@ def test_update_visibility_hides_fields_that_do_not_apply_and_empty_groups(do, e
 
 def test_export_command_is_parsed_by_the_command_line_as_the_same_run(do, runs, monkeypatch, capsys):
     config = QLoRAConfig(lora_rank=3, packing=False, sample_prompts="What's up?", learning_rate=1e-5, max_steps=2)
-    exported = do.export(**config.model_dump())
+    exported = do.export_settings(**config.model_dump())
     assert "lora_rank: 3" in exported["yaml"]
     words = shlex.split(exported["command"])
     assert words[:4] == ["python", "-m", "core", "train"]
