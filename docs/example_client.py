@@ -1,4 +1,4 @@
-"""The whole loop without a browser: cut rows, train on them, ask base and tuned model the same thing.
+"""The whole loop without a browser: create a subset, train on it, ask the base and the tuned model a question.
 
     python docs/example_client.py http://127.0.0.1:7860
 
@@ -11,16 +11,19 @@ import time
 from gradio_client import Client
 
 
-def loop(client: Client, name: str, question: str, **knobs) -> list[dict]:
-    """Cut a subset called `name`, train on it, and what the base and the tuned model answer.
+def loop(client: Client, name: str, question: str, **settings) -> list[dict]:
+    """Create a subset, train on it, and return the answers of the base and the tuned model.
 
     Args:
-        knobs: of the run, as `docs/api.md` lists them under /start; those left out have their defaults.
+        client: connected to the studio.
+        name: of the new subset.
+        question: that both models answer.
+        settings: of the run, as `docs/api.md` lists them under /start; others have their defaults.
     """
     bundled = next(d for d in client.predict(api_name="/list_datasets") if d["source"] == "keeper")
     client.predict(bundled["id"], api_name="/choose")
     client.predict(name=name, rows=40, method="first", api_name="/cut")
-    run = client.predict(subset=name, **knobs, api_name="/start")["value"]
+    run = client.predict(subset=name, **settings, api_name="/start")["value"]
 
     known, status = 0, "queued"
     while status in ("queued", "preparing", "running", "stopping"):
@@ -32,7 +35,7 @@ def loop(client: Client, name: str, question: str, **knobs) -> list[dict]:
                 print(f"step {event['step']}: loss {event['loss']:.3f}")
         status = next(r["status"] for r in client.predict(api_name="/list_runs") if r["id"] == run)
     if status != "finished":
-        sys.exit(f"The run {run} is {status}. Read it in the Train tab.")
+        sys.exit(f"The run {run} is {status}. The Train tab shows the cause.")
     return client.predict(question, ["base", run], {"max_new_tokens": 40}, api_name="/chat")
 
 
