@@ -1,4 +1,4 @@
-"""The whole loop without a browser: create a subset, train on it, ask the base and the tuned model a question.
+"""The whole loop without a browser: create a subset, train on it, ask base and tuned model the same question.
 
     python docs/example_client.py http://127.0.0.1:7860
 
@@ -16,9 +16,9 @@ def loop(client: Client, name: str, question: str, **settings) -> list[dict]:
 
     Args:
         client: connected to the studio.
-        name: of the new subset.
-        question: that both models answer.
-        settings: of the run, as `docs/api.md` lists them under /start; others have their defaults.
+        name: of the subset.
+        question: asked to both models.
+        settings: of the run, as `docs/api.md` lists them under /start; those left out have their defaults.
     """
     bundled = next(d for d in client.predict(api_name="/list_datasets") if d["source"] == "keeper")
     client.predict(bundled["id"], api_name="/choose")
@@ -28,14 +28,14 @@ def loop(client: Client, name: str, question: str, **settings) -> list[dict]:
     known, status = 0, "queued"
     while status in ("queued", "preparing", "running", "stopping"):
         time.sleep(1)
-        fresh = client.predict(run, known, api_name="/run_events")
-        known += len(fresh)
-        for event in fresh:
+        events = client.predict(run, known, api_name="/run_events")
+        known += len(events)
+        for event in events:
             if event["event"] == "step":
                 print(f"step {event['step']}: loss {event['loss']:.3f}")
         status = next(r["status"] for r in client.predict(api_name="/list_runs") if r["id"] == run)
     if status != "finished":
-        sys.exit(f"The run {run} is {status}. The Train tab shows the cause.")
+        sys.exit(f"The run {run} is {status}. The Train tab shows the reason.")
     return client.predict(question, ["base", run], {"max_new_tokens": 40}, api_name="/chat")
 
 
