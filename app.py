@@ -1,10 +1,10 @@
-"""QLoRA Studio: parse host and port, serve the page."""
+"""Parse host and port, and serve the page."""
 
 import argparse
 import os
 import sys
 
-# Before gradio is imported: nothing is reported to anybody.
+# Set before gradio is imported, which reads them then: no usage is reported to other hosts.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -14,23 +14,28 @@ from core.system.fast_imports import uncollected, uncompiled
 from core.system.streams import escape_unprintable
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="QLoRA Studio: fine-tune Llama models in the browser.")
     default_host = "0.0.0.0" if on_space() else "127.0.0.1"
     parser.add_argument("--host", default=default_host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--share", action="store_true", help="a public link through Gradio's tunnel; needs a password")
+    parser.add_argument(
+        "--share", action="store_true", help="open a public link through Gradio's tunnel; needs a password"
+    )
     return parser.parse_args()
 
 
 def main() -> int:
-    options = arguments()
+    """Serve the page and return the exit status: 2 for an error that the user can fix."""
+    options = parse_arguments()
     uncompiled()
     escape_unprintable()
     try:
         settings = Settings().prepare()
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads_dir))
-        if on_space():  # what the Hub gives is kept where the disk is
+        if on_space():
+            # Downloads from the Hub go to the persistent disk.
             os.environ.setdefault("HF_HOME", str(settings.home / "hub"))
         with uncollected():
             from studio.serve import serve

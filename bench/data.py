@@ -164,7 +164,7 @@ def cut_and_export(home: str, dataset: str) -> tuple[float, float]:
 
     settings = _settings(home)
     began = time.perf_counter()
-    made = subset.cut(settings, "thousand", Recipe(dataset=dataset, rows=1000, duplicates="exact"))
+    made = subset.create(settings, "thousand", Recipe(dataset=dataset, rows=1000, duplicates="exact"))
     cut = time.perf_counter() - began
     export.export(settings, made.name, "llama2", ["jsonl", "parquet"])
     return cut, time.perf_counter() - began - cut
@@ -179,14 +179,14 @@ def tokens(home: str, dataset: str) -> float:
     data = find(settings, dataset)
     embedded.prepare(settings)
     began = time.perf_counter()
-    lengths.count(settings, data, data.detected, lengths.Tokens(embedded.NAME))
+    lengths.count_tokens(settings, data, data.detected, lengths.TokenizerSpec(embedded.NAME))
     return time.perf_counter() - began
 
 
 def page_meanwhile(home: str, dataset: str) -> tuple[float, float]:
     """Count tokens in a job, as the page does, and turn pages until it ends: the median and the slowest page."""
     from core.data import tasks
-    from core.data.lengths import Tokens
+    from core.data.lengths import TokenizerSpec
     from core.data.rows import Rows
     from core.data.table import find
     from core.data.view import View
@@ -195,7 +195,7 @@ def page_meanwhile(home: str, dataset: str) -> tuple[float, float]:
 
     settings = _settings(home)
     data, jobs, times = find(settings, dataset), Jobs(), []
-    tokens = Tokens(embedded.NAME, "chatml")  # counted anew, under another template
+    tokens = TokenizerSpec(embedded.NAME, "chatml")  # counted anew, under another template
     job = jobs.start("tokens", "tokens", tasks.count_tokens, settings, data, data.detected, tokens)
     while not job.ended.wait(0.5):
         times.append(timed(lambda: Rows(settings, dataset).page(View(), data.rows // 3, 25), 1))

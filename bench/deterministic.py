@@ -169,7 +169,7 @@ def prepare(home: Path, tiny: bool) -> tuple[RunStore, dict[str, Any]]:
     batch = 4 if tiny else 16
     write_rows(home / "rows.jsonl", (STEPS + 2) * batch, words, longest)
     data = sources.open_file(settings, home / "rows.jsonl")
-    subset.cut(settings, "rows", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(settings, "rows", Recipe(dataset=data.id, held_out_share=0))
     options = {
         "model": "tiny" if tiny else "llama7b-4bit", "quantization": "none" if tiny else "nf4", "subset": "rows",
         "batch_size": batch, "max_length": 256 if tiny else 1024, "lora_rank": 16, "lora_alpha": 16,

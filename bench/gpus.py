@@ -67,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home), models=options.model.resolve().parent).prepare()
         data = sources.open_file(settings, options.data)
-        subset.cut(settings, "rows", Recipe(dataset=data.id, held_out_share=0))
+        subset.create(settings, "rows", Recipe(dataset=data.id, held_out_share=0))
         store, found = RunStore(settings), {gpus: [] for gpus in options.gpus}
         for gpus in options.gpus * options.repeats:
             config = QLoRAConfig(

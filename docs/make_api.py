@@ -1,4 +1,7 @@
-"""Write docs/api.md: every named call of the app, from the app itself.  python docs/make_api.py"""
+"""Write docs/api.md from the app: every named call with its parameters, defaults and results.
+
+Run as `python docs/make_api.py`; a test fails if the page is not what this script writes.
+"""
 
 import os
 import re
@@ -13,37 +16,45 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 HEAD = """# The studio as a service
 
-Every action of the page can be called by a program, over Gradio's API: `POST /gradio_api/call/NAME`, or with
-`gradio_client` (`docs/example_client.py` goes through the whole loop). Names, types and defaults below are read from
-the app (`python docs/make_api.py`); a test holds this page to them.
+A program can call every action of the page over Gradio's API: `POST /gradio_api/call/NAME`, or with `gradio_client`
+(`docs/example_client.py` creates a subset, trains and chats). `python docs/make_api.py` writes this page from the app,
+and a test fails if it is out of date.
 
-**Who** is *visitor* where a visitor of a public Space may call it, too; all others are the owner's. An error comes back
-as a sentence. `GET /healthz` answers `ok` while the server is up.
+Calls marked *Who: visitor* are open to visitors of a public Space; all others are for the owner only. An error is
+returned as a sentence. `GET /healthz` answers `ok` while the server runs.
 """
 
 
-def type_words(about: dict[str, Any]) -> str:
-    """A JSON schema's type in a few words."""
+_MAX_ENUM_VALUES = 12
+_MAX_DEFAULT_CHARACTERS = 40
+
+
+def describe_type(about: dict[str, Any]) -> str:
+    """Describe the type of a JSON schema in a few words."""
     kind = about.get("type")
     if about.get("enum"):
-        return "one of " + ", ".join(f"`{value}`" for value in about["enum"][:12]) + (", …" * (len(about["enum"]) > 12))
+        values = [f"`{value}`" for value in about["enum"][:_MAX_ENUM_VALUES]]
+        return "one of " + ", ".join(values) + (", …" if len(about["enum"]) > _MAX_ENUM_VALUES else "")
     if "anyOf" in about:
-        return " or ".join(type_words(one) for one in about["anyOf"])
+        return " or ".join(describe_type(one) for one in about["anyOf"])
     if kind == "array":
-        return "list of " + type_words(about.get("items") or {})
+        return "list of " + describe_type(about.get("items") or {})
     return str(kind or about.get("title") or ("string" if "enum" in about else "anything"))
 
 
-def default_words(parameter: dict[str, Any]) -> str:
+def describe_default(parameter: dict[str, Any]) -> str:
+    """Return a parameter's default as a table cell, or "required"."""
     if not parameter.get("parameter_has_default"):
         return "required"
     value = parameter.get("parameter_default")
-    text = repr(value) if not isinstance(value, str) or len(value) < 40 else repr(f"{value[:37]}…")
+    if isinstance(value, str) and len(value) >= _MAX_DEFAULT_CHARACTERS:
+        value = f"{value[: _MAX_DEFAULT_CHARACTERS - 3]}…"
+    text = repr(value)
     return f"`{text}`".replace("|", "\\|").replace("\n", " ")
 
 
 def page() -> str:
-    """The whole text."""
+    """Return the whole page."""
     from core.settings import Settings
     from studio.app import build
 
@@ -55,29 +66,33 @@ def page() -> str:
         parts = [HEAD]
         for name, about in info["named_endpoints"].items():
             function = named[name]
-            parts.append(_call(name, about, function).replace(home, "STUDIO_HOME"))
+            # Defaults may hold the temporary home, which differs each time.
+            parts.append(_call_section(name, about, function).replace(home, "STUDIO_HOME"))
     return "\n".join(parts)
 
 
-def _call(name: str, about: dict[str, Any], function: Any) -> str:
-    words = (function.fn.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
+def _call_section(name: str, about: dict[str, Any], function: Any) -> str:
+    # The first paragraph of the handler's docstring is the description.
+    description = (function.fn.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
     who = "visitor" if function.fn.for_visitors else "owner"
-    lines = [f"## {name}", "", f"{' '.join(words.split())} *Who: {who}.*".strip(), ""]
+    lines = [f"## {name}", "", f"{' '.join(description.split())} *Who: {who}.*".strip(), ""]
     if about["parameters"]:
         lines += ["| parameter | type | default | label |", "|---|---|---|---|"]
         lines += [
-            f"| `{p['parameter_name']}` | {type_words(p['type'])} | {default_words(p)} | {_cell(p['label'])} |"
+            f"| `{p['parameter_name']}` | {describe_type(p['type'])} | {describe_default(p)} | {_cell(p['label'])} |"
             for p in about["parameters"]
         ]
         lines.append("")
-    given = ", ".join(f"{_cell(r['label'])} ({type_words(r['type'])})" for r in about["returns"]) or "nothing"
-    return "\n".join([*lines, f"Gives: {given}.", ""])
+    results = ", ".join(f"{_cell(r['label'])} ({describe_type(r['type'])})" for r in about["returns"]) or "nothing"
+    return "\n".join([*lines, f"Returns: {results}.", ""])
 
 
 def _cell(text: str) -> str:
+    """Return text for a table cell; components without a label get Gradio's `value_NUMBER`."""
     return re.sub(r"^value_\d+$", "shown on the page", str(text)).replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":
     (PROJECT / "docs" / "api.md").write_text(page(), encoding="utf-8")
-    os._exit(0)  # the app's watching threads have nothing to do here
+    # The app's background threads would keep the process alive.
+    os._exit(0)

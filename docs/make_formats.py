@@ -11,7 +11,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from core.data import formats  # noqa: E402
-from core.data.formats import FORMATS, UnusableRow, by_name  # noqa: E402
+from core.data.formats import FORMATS, UnusableRow, get_format  # noqa: E402
 from tests.helpers.public_shapes import SHAPES, Shape  # noqa: E402
 
 PAGE = Path(__file__).with_name("data-formats.md")
@@ -63,7 +63,7 @@ def shape_row(shape: Shape) -> tuple[str, ...]:
         roles, rest = f"left out: {error}", []
         parsed = None
     notes = [*rest, *(parsed.notes if parsed else [])]
-    return shape.name, columns, by_name(found.reading.format).label, "; ".join([roles, *notes])
+    return shape.name, columns, get_format(found.reading.format).label, "; ".join([roles, *notes])
 
 
 def page() -> str:

@@ -1,4 +1,4 @@
-"""Assembles the page: a header and one tab a step, and the links between them."""
+"""Assemble the page: a header, one tab per step, and the links between the tabs."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from core.runs import process
 from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.jobs import Jobs
-from studio.api import build_service
+from studio.api import build_api
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.chat_tab import build_chat_tab
 from studio.data.page_state import open_source_row
@@ -28,7 +28,10 @@ TITLE = "QLoRA Studio"
 
 
 def build(settings: Settings) -> AuthorizedBlocks:
-    """The whole page. Imports no torch: models are loaded when somebody asks for one."""
+    """Build the whole page.
+
+    Imports no torch, which takes seconds: it is imported when a model is needed.
+    """
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
     jobs, engine = Jobs(), Engine(settings)
@@ -45,8 +48,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 changes = [train.runs_changed.change, evaluate_tab.select]
                 evaluate = build_evaluate_tab(EvaluationStore(settings), jobs, demo, changes, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
-                owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
-        build_service(runs)
+                owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
+        build_api(runs)
         # A subset just created is the one to train on next.
         for created in (data.created, train.new_subset):
             connect(
@@ -57,14 +60,14 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 **PRIVATE,
             )
 
-        def show_row(source: dict | None, state: dict) -> dict[str, Any]:
+        def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
             if not source:
                 raise StudioError("No row is chosen. Click Why? under an answer, then a row.")
             return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
         connect(
             chat.row_wanted.change,
-            show_row,
+            show_source_row,
             {"source": chat.row_wanted, "state": data.state},
             {**data.row_outputs, "tabs": tabs},
             visitor=True,
@@ -79,12 +82,13 @@ def build(settings: Settings) -> AuthorizedBlocks:
 
         connect(tabs.select, poll_open_tab, outputs=timers, visitor=True, **PRIVATE)
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
-        connect_header(demo, settings, engine.allowance.tokens, notice, owner_tab)
+        connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
-    def look_after() -> None:
-        engine.give_way()
-        process.end_overdue(runs, engine.allowance.quotas.run_hours)
+    def supervise() -> None:
+        """Free the GPU for training where needed, and stop runs that exceed their quota of hours."""
+        engine.yield_to_run()
+        process.end_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
-    process.keep_going(runs, also=look_after)
+    process.keep_going(runs, also=supervise)
     demo.jobs = jobs
     return demo

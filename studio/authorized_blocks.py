@@ -1,7 +1,7 @@
 """Authorization of every call: all events, over all routes of Gradio, end in `AuthorizedBlocks.process_api`.
 
-Default deny: a function that was not wrapped in `event_handler` is refused for everybody, one without `visitor=True`
-for visitors.
+Default deny: a function that was not wrapped in `event_handler` is refused for everyone, one without `visitor=True` for
+visitors. Sessions and files belong to the caller that used or made them first.
 """
 
 import inspect
@@ -18,159 +18,190 @@ from gradio_client.utils import is_http_url_like
 from core.access.roles import CLOSED, Access, Caller, Role, acting
 from core.access.secret_masking import log_event
 from core.errors import StudioError
-from studio.handlers import shown
-from studio.sessions import Unread
+from studio.handlers import to_page_error
+from studio.sessions import UnreadMessages
 
-COOKIE = "studio_visitor"
-SCOPE = "studio.said"  # where the gate finds what a refused call is answered with
-_REMEMBERED = 20_000
-_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,100}")  # a session's name: what else is remembered could be of any length
-_BY_ITSELF = {"load", "unload", "tick", "change", "select", "then", "success"}  # events that nobody pressed
-_URL = "A file on another server was named. Files are uploaded here, never fetched."
+VISITOR_COOKIE = "studio_visitor"
+STATUS_KEY = "studio.status"  # of the ASGI scope: the HTTP status of a refused call, for the middleware
+_MAX_ENTRIES = 20_000  # of files and of sessions
+_MAX_COOKIE_CHARACTERS = 64
+# Other names are refused and not stored: they could be of any length.
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+# Events that no person triggers; refusing them is no news to the caller, so no toast is shown.
+_AUTOMATIC_EVENTS = {"load", "unload", "tick", "change", "select", "then", "success"}
 
 
-class Remembered(OrderedDict):
-    """The newest entries of a mapping."""
+class BoundedDict(OrderedDict):
+    """A mapping that keeps only its newest entries."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        """Store an entry as the newest, and drop the oldest beyond the limit."""
         super().__setitem__(key, value)
         self.move_to_end(key)
-        while len(self) > _REMEMBERED:
+        while len(self) > _MAX_ENTRIES:
             self.popitem(last=False)
 
 
 class AuthorizedBlocks(gr.Blocks):
-    """Blocks that ask `Access` at every call.
+    """Blocks that check the caller of every call.
 
     Attributes:
-        files: by path, the caller that a file was made for.
-        sessions: by session hash, the caller that it belongs to, the first that used it.
-        left: of those that somebody took along when they signed in, whose they were: a page that was open since before
-            that is closed by that name.
+        access: how the server knows its callers.
+        file_owners: by path, the name of the caller that a file was made for.
+        session_owners: by session hash, the name of the caller that used it first.
+        former_owners: by session hash, the name that its caller had before signing in. A page that was open then still
+            closes its session by that name.
     """
 
     def __init__(self, access: Access, **options: Any):
-        self.access = access  # first: Blocks asks for `expects_oauth` while it is made
+        """Create the page.
+
+        Args:
+            access: how the server knows its callers.
+            options: passed on to `gr.Blocks`.
+        """
+        # Set before Blocks is initialised, which reads `expects_oauth`.
+        self.access = access
         super().__init__(**options)
-        self.files: Remembered = Remembered()
-        self.sessions: Remembered = Remembered()
-        self.left: Remembered = Remembered()
+        self.file_owners: BoundedDict = BoundedDict()
+        self.session_owners: BoundedDict = BoundedDict()
+        self.former_owners: BoundedDict = BoundedDict()
 
     @property
     def expects_oauth(self) -> bool:
-        """Gradio adds the routes to sign in, and the signed session cookie, where this is so."""
+        """Return whether Gradio adds the routes for signing in and the signed session cookie."""
         return self.access.oauth
 
-    def who(self, request: Any, user: str | None = None) -> Caller:
-        """The caller of a request of starlette's."""
+    def caller_of(self, request: Any, user: str | None = None) -> Caller:
+        """Return the caller of a request.
+
+        Args:
+            request: of starlette; None for a call from inside the server.
+            user: the user name that the password was given for.
+        """
         session = request.scope.get("session") if request is not None else None
-        cookie = request.cookies.get(COOKIE, "") if request is not None else ""
-        return self.access.who(session, user, cookie[:64])
+        cookie = request.cookies.get(VISITOR_COOKIE, "") if request is not None else ""
+        return self.access.who(session, user, cookie[:_MAX_COOKIE_CHARACTERS])
 
-    def owns(self, session_hash: str | None, caller: Caller) -> bool:
-        """Whether a session is the caller's.
+    def owns_session(self, session_hash: str | None, caller: Caller) -> bool:
+        """Return whether a session belongs to the caller; an unused one is assigned to it.
 
-        One that nobody used yet becomes so, and those of a browser in which the caller has signed in: the page that
-        they came from is still open there. Signing out gives none back.
+        Sessions of a browser in which the caller has signed in are reassigned, because its page is still open. Signing
+        out gives none back.
         """
         if not session_hash:
             return True
-        if not _PLAIN.fullmatch(session_hash):
+        if not _SESSION_NAME.fullmatch(session_hash):
             return False
-        holder = self.sessions.setdefault(session_hash, caller.name)
-        if holder == caller.before != "":
-            self.sessions[session_hash] = holder = caller.name
-            self.left[session_hash] = caller.before
-        return holder == caller.name
+        owner = self.session_owners.setdefault(session_hash, caller.name)
+        if owner == caller.before != "":
+            self.session_owners[session_hash] = owner = caller.name
+            self.former_owners[session_hash] = caller.before
+        return owner == caller.name
 
-    def page_reads(self, asked: str) -> None:
-        """Note that a page, or a call by its id, reads its answers (studio/sessions.py)."""
+    def mark_reading(self, name: str) -> None:
+        """Note that a page, or a call by its id, reads its messages (studio/sessions.py)."""
         pending = self._queue.pending_messages_per_session
-        if isinstance(pending, Unread):
-            pending.reading(asked)
+        if isinstance(pending, UnreadMessages):
+            pending.mark_reading(name)
 
-    def permit(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
-        """Raises StudioError when the caller may not call the function."""
+    def authorize(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
+        """Check that the caller may call the function in this session.
+
+        Raises:
+            StudioError: if it may not.
+        """
         for_visitors = getattr(function.fn, "for_visitors", None)
         if for_visitors is None or caller.role is Role.NOBODY:
             raise StudioError("This call is closed.")
         if not for_visitors and not caller.is_owner:
             raise StudioError(f"That is the owner's. {CLOSED}")
-        closes = {kind for _, kind in function.targets} == {"unload"} and self.left.get(session_hash) == caller.name
-        if not closes and not self.owns(session_hash, caller):
+        is_unload = {kind for _, kind in function.targets} == {"unload"}
+        closes_own_page = is_unload and self.former_owners.get(session_hash) == caller.name
+        if not closes_own_page and not self.owns_session(session_hash, caller):
             raise StudioError("This session is another browser's. Load the page again.")
 
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], state: Any = None, request: Any = None, *args: Any,
         **options: Any,
     ) -> dict[str, Any]:  # fmt: skip
+        """Authorize a call, run it for its caller, and note the files that it made."""
         function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
-        asked = request[0] if isinstance(request, list) else request
-        raw = getattr(asked, "request", None)
-        caller = self.who(raw, getattr(asked, "username", None))
+        gradio_request = request[0] if isinstance(request, list) else request
+        raw = getattr(gradio_request, "request", None)
+        caller = self.caller_of(raw, getattr(gradio_request, "username", None))
         try:
-            self.permit(function, caller, options.get("session_hash"))
-            refuse_urls(inputs)
-            refuse_half_an_event(function, options.get("event_data"))
+            self.authorize(function, caller, options.get("session_hash"))
+            check_no_urls(inputs)
+            check_event_data(function, options.get("event_data"))
         except StudioError as error:
-            refusal = shown(error)
-            refusal.visible = not {kind for _, kind in function.targets} <= _BY_ITSELF
-            _say(raw, 403)
+            refusal = to_page_error(error)
+            refusal.visible = not {kind for _, kind in function.targets} <= _AUTOMATIC_EVENTS
+            _set_status(raw, 403)
             log_event("refused", call=function.api_name, caller=caller.name, why=str(error))
             raise refusal from error
         with acting(caller):
             try:
                 output = await super().process_api(function, inputs, state, request, *args, **options)
-            except gr.Error as refusal:
-                refusal.print_exception = False  # of a defect, the story is in the log already
-                _say(raw, 400)
+            except gr.Error as error:
+                # `event_handler` has logged the traceback of a defect already.
+                error.print_exception = False
+                _set_status(raw, 400)
                 raise
-        self._remember_files(output.get("data"), caller)
+        self._note_files(output.get("data"), caller)
         log_event("call", call=function.api_name, caller=caller.name, seconds=round(output.get("duration") or 0, 3))
         return output
 
     async def preprocess_data(self, *args: Any, **options: Any) -> Any:
+        """Convert the inputs; values that a component cannot convert are the caller's mistake, not a defect."""
         try:
             return await super().preprocess_data(*args, **options)
-        except gr.Error as refusal:
-            refusal.print_exception = False  # the caller's mistake, not the server's
+        except gr.Error as error:
+            error.print_exception = False
             raise
-        except Exception as error:  # whatever a component makes of values that are none of its own
-            words = f"The values do not fit this call ({type(error).__name__}). Expected what docs/api.md says."
-            raise shown(StudioError(words)) from error
+        # Components raise all kinds of exceptions for values that no page sends.
+        except Exception as error:
+            text = f"The values do not fit this call ({type(error).__name__}). Send those that docs/api.md lists."
+            raise to_page_error(StudioError(text)) from error
 
-    def _remember_files(self, data: Any, caller: Caller) -> None:
-        for path in _paths(data):
+    def _note_files(self, data: Any, caller: Caller) -> None:
+        for path in _file_paths(data):
             if not is_http_url_like(path):
-                self.files[str(Path(path).resolve())] = caller.name
+                self.file_owners[str(Path(path).resolve())] = caller.name
 
     def may_fetch(self, path: str, caller: Caller) -> bool:
-        """Whether a file is the caller's to have; Gradio's own rules come on top."""
-        made_for = self.files.get(str(Path(path).resolve()), None)
+        """Return whether the caller may fetch a file; Gradio's own rules apply in addition."""
+        made_for = self.file_owners.get(str(Path(path).resolve()), None)
         return caller.is_owner or made_for in (caller.name, caller.before or caller.name)
 
 
-def _say(request: Any, status: int) -> None:
+def _set_status(request: Any, status: int) -> None:
+    """Leave the HTTP status of a refused call to the middleware: Gradio answers 500."""
     if request is not None:
-        request.scope[SCOPE] = status
+        request.scope[STATUS_KEY] = status
 
 
-def _paths(data: Any) -> list[str]:
-    """The paths of all files in what a call was given or gave."""
-    found, waiting = [], [data]
-    while waiting:
-        value = waiting.pop()
+def _file_paths(data: Any) -> list[str]:
+    """Return the paths of all files in the inputs or outputs of a call, at any depth."""
+    found, pending = [], [data]
+    # A loop instead of recursion: the data comes from outside and may be nested deeply.
+    while pending:
+        value = pending.pop()
         if isinstance(value, dict):
             if isinstance(value.get("path"), str):
                 found.append(value["path"])
-            waiting += value.values()
+            pending += value.values()
         elif isinstance(value, (list, tuple)):
-            waiting += value
+            pending += value
     return found
 
 
-def refuse_half_an_event(function: BlockFunction, event: gr.EventData | None) -> None:
-    """Refuse an event without what its kind tells, such as a choice that names nothing: Gradio would fail on it."""
+def check_event_data(function: BlockFunction, event: gr.EventData | None) -> None:
+    """Check that an event carries what its kind needs; Gradio would fail on a selection without an index.
+
+    Raises:
+        StudioError: if it does not.
+    """
     if event is None or function.fn is None:
         return
     for kind in utils.get_type_hints(function.fn).values():
@@ -179,12 +210,16 @@ def refuse_half_an_event(function: BlockFunction, event: gr.EventData | None) ->
                 kind(event.target, event._data)
             except (TypeError, KeyError, AttributeError, ValueError) as error:
                 raise StudioError(
-                    f"The event that came with this call does not say what a {kind.__name__} says "
-                    f"({type(error).__name__}). Reload the page, or leave the event out."
+                    f"The event of this call is not a complete {kind.__name__} ({type(error).__name__}). "
+                    "Reload the page, or leave the event out."
                 ) from error
 
 
-def refuse_urls(inputs: Any) -> None:
-    """Raises StudioError when a file among the inputs would have to be fetched from somewhere."""
-    if any(is_http_url_like(path) or "://" in path for path in _paths(inputs)):
-        raise StudioError(_URL)
+def check_no_urls(inputs: Any) -> None:
+    """Check that no file among the inputs would have to be fetched from another server.
+
+    Raises:
+        StudioError: if one would.
+    """
+    if any(is_http_url_like(path) or "://" in path for path in _file_paths(inputs)):
+        raise StudioError("A file on another server was named. Upload the file; nothing is fetched from elsewhere.")

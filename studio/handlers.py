@@ -1,4 +1,8 @@
-"""What a handler raises, as the page shows it: a StudioError is a sentence, anything else is a defect and says so."""
+"""Errors of event handlers as the page shows them, and toasts.
+
+A StudioError or a ValidationError is shown as its text. Anything else is a defect: the page says so, and the traceback
+goes to the log with secrets masked.
+"""
 
 import functools
 import html
@@ -15,34 +19,85 @@ from pydantic.errors import PydanticUserError
 from core.access.secret_masking import masked
 from core.errors import StudioError, sentences
 
-DEFECT = "Something went wrong in the studio itself: {}. The server's log has the details; please report it."
+_DEFECT = "Something went wrong in the studio itself: {}. The server's log has the details; please report it."
+_BAD_EVENT = "The event of this call is incomplete ({}). Reload the page and try again."
 
-_SEEN_SECONDS, _LONGEST_SECONDS = 6.0, 60.0  # until somebody looks; of the longest toast
-_WORDS_A_SECOND = 2.0
+# Seconds until a reader notices a toast, its longest duration, and the reading speed of a slow reader.
+_NOTICE_SECONDS, _MAX_TOAST_SECONDS = 6.0, 60.0
+_WORDS_PER_SECOND = 2.0
+
+# What Python raises when a handler gets values of other types than it expects.
+_MISFIT_ERRORS = (AttributeError, TypeError, ValueError, LookupError)
+_FILLED_BY_GRADIO = (gr.EventData, gr.Request)
+_MAX_SHOWN_CHARACTERS = 80
 
 
-def inert(text: str) -> str:
-    """Text for a toast, which shows HTML: what stands in a file or a form must not become markup there."""
+def escape_toast(text: str) -> str:
+    """Return text for a toast, which shows HTML: text of a file or a form must not become markup."""
     return html.escape(text, quote=False).replace("\n", "<br>")
 
 
 def reading_seconds(text: str) -> float:
-    """How long a toast stays: for a slow reader who sees it late, and no longer than a minute."""
-    return round(min(_LONGEST_SECONDS, _SEEN_SECONDS + len(text.split()) / _WORDS_A_SECOND), 1)
+    """Return how long a toast stays: enough for a slow reader, and at most a minute."""
+    return round(min(_MAX_TOAST_SECONDS, _NOTICE_SECONDS + len(text.split()) / _WORDS_PER_SECOND), 1)
 
 
 def info(text: str, title: str) -> None:
-    """A toast with a title of its own; Gradio heads every toast with its kind."""
-    gr.Info(f"<b>{inert(title)}</b><br>{inert(text)}", duration=reading_seconds(f"{title} {text}"))
+    """Show a toast with a title of its own below Gradio's heading."""
+    gr.Info(_titled(text, title), duration=reading_seconds(f"{title} {text}"))
 
 
 def warn(text: str, title: str) -> None:
-    gr.Warning(f"<b>{inert(title)}</b><br>{inert(text)}", duration=reading_seconds(f"{title} {text}"))
+    """Show a warning toast with a title of its own below Gradio's heading."""
+    gr.Warning(_titled(text, title), duration=reading_seconds(f"{title} {text}"))
 
 
-_EVENT = "The event does not carry what this control of the page sends ({})."
-_MISFITS = (AttributeError, TypeError, ValueError, LookupError)
-_BROUGHT = (gr.EventData, gr.Request)  # by Gradio itself
+def _titled(text: str, title: str) -> str:
+    return f"<b>{escape_toast(title)}</b><br>{escape_toast(text)}"
+
+
+def describe_misfit(handler: Callable[..., Any], args: tuple, named: dict[str, Any]) -> str:
+    """Return which value has another type than the handler expects; empty if all fit.
+
+    Components check most values, but not all: a list may hold anything, and a program may send what no page does. The
+    check runs only after a handler has failed, so that it costs nothing otherwise.
+
+    Args:
+        handler: its annotations are the expected types.
+        args: positional values of the call.
+        named: keyword values of the call.
+    """
+    try:
+        given = inspect.signature(handler).bind(*args, **named)
+    except TypeError as error:
+        return f"The call has other values than this one takes ({error}). Send those that docs/api.md lists."
+    for name, value in given.arguments.items():
+        parameter = given.signature.parameters[name]
+        kind = parameter.annotation
+        if kind in (inspect.Parameter.empty, Any) or (isinstance(kind, type) and issubclass(kind, _FILLED_BY_GRADIO)):
+            continue
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            continue
+        try:
+            TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
+        except (ValidationError, PydanticUserError):
+            expected = kind.__name__ if isinstance(kind, type) else str(kind)
+            shown = str(value)[:_MAX_SHOWN_CHARACTERS]
+            return f"{name} does not fit (given: {shown!r}). Expected {expected}, as docs/api.md says."
+    return ""
+
+
+def to_page_error(error: Exception) -> gr.Error:
+    """Return an exception as the page shows it; a defect is also logged, with secrets masked."""
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, (StudioError, ValidationError)):
+        text = sentences(error) if isinstance(error, ValidationError) else str(error)
+        return gr.Error(escape_toast(masked(text)), duration=reading_seconds(text), print_exception=False)
+    print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
+    # Only the type's name: the message may hold a path or a secret.
+    text = _DEFECT.format(type(error).__name__)
+    return gr.Error(text, duration=reading_seconds(text), print_exception=False)
 
 
 def _takes_event(handler: Callable[..., Any]) -> bool:
@@ -50,59 +105,27 @@ def _takes_event(handler: Callable[..., Any]) -> bool:
     return any(isinstance(kind, type) and issubclass(kind, gr.EventData) for kind in kinds)
 
 
-def misfit(handler: Callable[..., Any], args: tuple, named: dict[str, Any]) -> str:
-    """Which value is not of the type that a handler expects, in a sentence; empty when all are.
-
-    Components hold most values to a type, but not all of them: a list may have anything in it, and a program may send
-    what no page does. It is asked once a handler has failed, so that it costs nothing before.
-    """
-    try:
-        given = inspect.signature(handler).bind(*args, **named)
-    except TypeError as error:
-        return f"The call has other values than this one takes ({error}). Expected those in docs/api.md."
-    for name, value in given.arguments.items():
-        parameter = given.signature.parameters[name]
-        kind = parameter.annotation
-        if kind in (inspect.Parameter.empty, Any) or (isinstance(kind, type) and issubclass(kind, _BROUGHT)):
-            continue
-        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            continue
-        try:
-            TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value, strict=True)
-        except (ValidationError, PydanticUserError):
-            words = kind.__name__ if isinstance(kind, type) else str(kind)
-            return f"{name} does not fit (given: {str(value)[:80]!r}). Expected {words}, as docs/api.md says."
-    return ""
-
-
-def shown(error: Exception) -> gr.Error:
-    """An error as the page shows it. A defect goes to the log, with what is secret in it masked."""
-    if isinstance(error, gr.Error):
-        return error
-    if isinstance(error, (StudioError, ValidationError)):
-        text = sentences(error) if isinstance(error, ValidationError) else str(error)
-        return gr.Error(inert(masked(text)), duration=reading_seconds(text), print_exception=False)
-    print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
-    words = DEFECT.format(type(error).__name__)
-    return gr.Error(words, duration=reading_seconds(words), print_exception=False)
-
-
 def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., Any]:
     """Wrap an event handler so that its errors reach the page as sentences, never as tracebacks.
 
+    The wrapper also authorizes the handler: `studio.authorized_blocks` refuses functions that were not wrapped.
+
     Args:
-        visitor: whether a visitor may call it, too; `studio.authorized_blocks` asks for it at every call.
+        handler: a function or a generator function.
+        visitor: whether visitors may call it.
     """
     takes_event = _takes_event(handler)
 
     def failure(error: Exception, args: tuple, named: dict[str, Any]) -> gr.Error:
-        if isinstance(error, _MISFITS) and not isinstance(error, (ValidationError, StudioError)):
-            if words := misfit(handler, args, named):
-                return shown(StudioError(words))
-            if takes_event:  # Gradio checks nothing of what an event brings
-                return shown(StudioError(_EVENT.format(type(error).__name__)))
-        return shown(error)
+        if isinstance(error, _MISFIT_ERRORS) and not isinstance(error, (ValidationError, StudioError)):
+            if text := describe_misfit(handler, args, named):
+                return to_page_error(StudioError(text))
+            # Gradio checks nothing of what an event carries, so a wrong event is the likely cause.
+            if takes_event:
+                return to_page_error(StudioError(_BAD_EVENT.format(type(error).__name__)))
+        return to_page_error(error)
 
+    # Gradio streams generator functions and awaits others, so the wrapper has to be of the same kind.
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)

@@ -38,7 +38,7 @@ class OwnerActions:
         runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
         # Bundled data is open to everyone without being published.
         opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
-        datasets = [(d.source.in_words(), d.id) for d in opened]
+        datasets = [(d.source.describe(), d.id) for d in opened]
         return {
             "runs": _choose_published(runs, published.runs),
             "datasets": _choose_published(datasets, published.datasets),

@@ -1,4 +1,4 @@
-"""The server: launched, watched for a signal, ended within seconds; runs go on without it."""
+"""Start the server, wait for a signal, and stop within seconds; training runs continue without it."""
 
 import os
 import signal
@@ -17,32 +17,49 @@ from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from studio.app import build
-from studio.middleware import Gate
-from studio.sessions import keep_small
+from studio.middleware import AccessMiddleware
+from studio.sessions import limit_session_memory
 from studio.theme import CSS, THEME
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-THREADS = 200  # a question holds one while it waits for its answer
-# Open pages that are remembered, the latest used; Gradio's own bound is 10,000 (studio/sessions.py).
-SESSIONS = 500
-_LEAVE_SECONDS = 6.0  # for a run of a Space to write a checkpoint before its machine is gone
+# A chat request holds a thread while it waits for its answer.
+MAX_THREADS = 200
+# Sessions that Gradio keeps, the latest used. Its default of 10,000 would need 8 GB (studio/sessions.py).
+MAX_SESSIONS = 500
+_CONCURRENT_CALLS = 4
+# A Space is killed soon after SIGTERM; a run writes a checkpoint within this time.
+_CHECKPOINT_SECONDS = 6.0
+_EXIT_MARGIN_SECONDS = 3.0
 
 
-def guard(host: str, settings: Settings, share: bool = False) -> None:
-    """Refuse to serve the whole network unguarded: anyone who reaches the page can start runs and fill the disk."""
+def check_exposure(host: str, settings: Settings, share: bool = False) -> None:
+    """Refuse to serve the network without a password: anyone who reaches the page can start runs and fill the disk.
+
+    Args:
+        host: address to listen on.
+        settings: hold the password.
+        share: whether Gradio's tunnel makes the page public.
+
+    Raises:
+        StudioError: if others could reach the page and nothing asks them who they are.
+    """
     if Access.of(settings).way is not Way.OWN_MACHINE:
         return
     if host in LOOPBACK and not share:
         return
     raise StudioError(
-        f"{'--share' if share else f'--host {host}'} would let everybody who finds it use this machine. "
+        f"{'--share' if share else f'--host {host}'} would let anyone who finds the page use this machine. "
         "Set STUDIO_PASSWORD to a password (the user name is 'studio'), or serve it as a Hugging Face Space with "
-        f"hf_oauth, or leave {'--share out' if share else '--host at 127.0.0.1'}."
+        f"hf_oauth, or {'omit --share' if share else 'keep --host 127.0.0.1'}."
     )
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise StudioError unless this process may listen at `host` and `port`."""
+    """Check that this process can listen at `host` and `port`.
+
+    Raises:
+        StudioError: if it cannot, for example because another program does.
+    """
     if not 0 <= port <= 65535:
         raise StudioError(f"There is no port {port}. Give one from 1 to 65535 with --port.")
     try:
@@ -53,46 +70,76 @@ def check_port(host: str, port: int) -> None:
             probe.listen(1)
     except (OSError, OverflowError, UnicodeError) as error:
         raise StudioError(
-            f"Cannot listen at {host} port {port}: {error}. Stop the program that uses this port, or give another "
+            f"Cannot listen at {host} port {port}: {error}. Stop the program that uses this port, or choose another "
             "address with --host or --port."
         ) from error
 
 
 def serve(settings: Settings, host: str, port: int, share: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    guard(host, settings, share)
+    """Serve until SIGTERM or SIGINT, then end the process.
+
+    Args:
+        settings: of the studio.
+        host: address to listen on.
+        port: port to listen on.
+        share: whether to open Gradio's public tunnel.
+
+    Raises:
+        StudioError: if the page must not or cannot be served there.
+    """
+    check_exposure(host, settings, share)
     check_port(host, port)
-    if not settings.behind_proxy:
-        os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn would believe whoever calls from this machine
-    if on_space():
-        # A Docker Space does not say this of itself, and where it is not said Gradio asks nobody who they are: whoever
-        # signs in there is taken for the holder of HF_TOKEN, the owner.
-        os.environ["SYSTEM"] = "spaces"
-    http_server.get_space = lambda: None  # on a Space Gradio would listen for new code, too
-    demo, limits, left = build(settings), Quotas(), threading.Event()
-    demo.space_id = None  # the page would ask huggingface.co about it
+    _prepare_environment(settings)
+    demo, limits, has_signal = build(settings), Quotas(), threading.Event()
+    # With a Space's id, the page would send requests to huggingface.co.
+    demo.space_id = None
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: left.set())
-    keep_small(demo.queue(default_concurrency_limit=4))
+        signal.signal(name, lambda *_: has_signal.set())
+    limit_session_memory(demo.queue(default_concurrency_limit=_CONCURRENT_CALLS))
     demo.launch(
-        server_name=host, server_port=port, share=share, prevent_thread_lock=True, **options(settings, demo, limits)
+        server_name=host,
+        server_port=port,
+        share=share,
+        prevent_thread_lock=True,
+        **launch_options(settings, demo, limits),
     )
+    # After the launch, because uvicorn sets up its loggers there.
     mask_logs()
     log_event("serving", host=host, port=port, way=demo.access.way)
-    left.wait()
+    has_signal.wait()
     log_event("leaving")
-    threading.Thread(target=_give_up, daemon=True).start()
+    threading.Thread(target=_exit_late, daemon=True).start()
     if on_space():
-        _checkpoint(RunStore(settings))
+        _checkpoint_run(RunStore(settings))
     demo.jobs.close()
     demo.close(verbose=False)
     log_event("left")
     sys.stdout.flush()
-    os._exit(0)  # threads that wait for an answer of a model would hold the process for as long as it takes
+    # Not sys.exit: threads that wait for an answer of a model would keep the process alive until it comes.
+    os._exit(0)
 
 
-def options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
-    """What Gradio is launched with, wherever it listens."""
+def _prepare_environment(settings: Settings) -> None:
+    """Set what Gradio and uvicorn read from the environment and from modules."""
+    if not settings.behind_proxy:
+        # By default uvicorn trusts forwarding headers of any client on this machine.
+        os.environ["FORWARDED_ALLOW_IPS"] = ""
+    if on_space():
+        # A Docker Space does not set this variable. Without it Gradio mocks the sign-in: everyone who signs in would
+        # be taken for the holder of HF_TOKEN, which is the owner.
+        os.environ["SYSTEM"] = "spaces"
+    # On a Space Gradio would also listen for changed code.
+    http_server.get_space = lambda: None
+
+
+def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
+    """Return the options of Gradio's launch that do not depend on host and port.
+
+    Args:
+        settings: of the studio.
+        demo: the page.
+        limits: of uploads.
+    """
     password = settings.password.get_secret_value() if settings.password else None
     return {
         "auth": ("studio", password) if password else None,
@@ -100,38 +147,39 @@ def options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
         "theme": THEME,
         "css": CSS,
         "footer_links": [],
-        "run_history": False,  # Gradio would keep every call in the browser, a Hub token typed into the form included
+        # Gradio would store every call in the browser, including a Hub token typed into the form.
+        "run_history": False,
         "ssr_mode": False,
         "max_file_size": f"{limits.upload_mib}mb",
-        "max_threads": THREADS,
-        "state_session_capacity": SESSIONS,
+        "max_threads": MAX_THREADS,
+        "state_session_capacity": MAX_SESSIONS,
         "root_path": settings.root_path,
         "strict_cors": True,
         "enable_monitoring": False,
         "pwa": False,
-        "app_kwargs": {"middleware": [_gate(demo, settings, limits)], "docs_url": None, "redoc_url": None,
+        "app_kwargs": {"middleware": [_access_middleware(demo, settings, limits)], "docs_url": None, "redoc_url": None,
                        "openapi_url": None},
     }  # fmt: skip
 
 
-def _gate(demo: Any, settings: Settings, limits: Quotas) -> Any:
+def _access_middleware(demo: Any, settings: Settings, limits: Quotas) -> Any:
     from starlette.middleware import Middleware
 
-    return Middleware(Gate, blocks=demo, settings=settings, limits=limits)
+    return Middleware(AccessMiddleware, blocks=demo, settings=settings, limits=limits)
 
 
-def _give_up() -> None:
-    """Whatever still holds the server is left behind: a SIGKILL would come next."""
-    time.sleep(_LEAVE_SECONDS + 3)
+def _exit_late() -> None:
+    """End the process even if the orderly end hangs; a SIGKILL would come next."""
+    time.sleep(_CHECKPOINT_SECONDS + _EXIT_MARGIN_SECONDS)
     os._exit(0)
 
 
-def _checkpoint(store: RunStore) -> None:
-    """A Space's machine vanishes with its disk's writers: the run is asked for a checkpoint, and waited for."""
+def _checkpoint_run(store: RunStore) -> None:
+    """Stop the active run with a checkpoint and wait for it: a Space's machine takes its processes along."""
     run = store.active()
     if run is None:
         return
     run.request_stop()
-    ends = time.monotonic() + _LEAVE_SECONDS
+    ends = time.monotonic() + _CHECKPOINT_SECONDS
     while run.saved_state().status in ("preparing", "running") and time.monotonic() < ends:
         time.sleep(0.1)

@@ -1,8 +1,8 @@
-"""The memory that each open page takes on the server, small and bounded.
+"""Bounded memory per open page.
 
-Gradio copies the configuration of every component for each page (0.7 MB and 0.1 s of CPU for ours), and keeps what a
-page has not read of up to 2,000 pages. Here nothing is copied, and of pages that asked for something and read nothing,
-the oldest are forgotten.
+Gradio copies the configuration of every component for each page (0.7 MB and 0.1 s of CPU for ours), and keeps unread
+messages of up to 2,000 pages. Here nothing is copied, and of the pages that sent a call and read nothing, the oldest
+are dropped.
 """
 
 import asyncio
@@ -15,22 +15,23 @@ from gradio import state_holder
 from gradio.blocks import Blocks
 from gradio.state_holder import SessionState
 
-MOST_UNREAD = 100  # pages that asked for something and have not begun to read
-UNREAD_SECONDS = (
-    15.0  # after these such a page is forgotten at the next one's first question; a browser reads within one
-)
+MAX_UNREAD_PAGES = 100
+# A browser begins to read within one second; later, the next call of any page drops the silent one.
+UNREAD_SECONDS = 15.0
 
 
 class LightSession(SessionState):
     """Gradio's state of one page without the record of what each component shows.
 
-    Gradio keeps that record to make deep links, which are closed here (studio/middleware.py).
+    Gradio keeps that record for deep links, which are closed here (studio/middleware.py).
     """
 
     def __init__(self, blocks: Blocks):
-        super().__init__(_Empty(blocks))
+        """Create the state of a page of `blocks`."""
+        super().__init__(_NoComponents(blocks))
 
     def __setitem__(self, key: int, value: Any) -> None:
+        """Store a value, and nothing of its component."""
         super().__setitem__(key, value)
         self.config_values.clear()
 
@@ -41,45 +42,60 @@ class LightSession(SessionState):
         """Record nothing."""
 
 
-class _Empty:
-    """A page as Gradio's session state reads it: its default configuration, and no component to copy one of."""
+class _NoComponents:
+    """Blocks as Gradio's session state reads them: the default configuration, and no component to copy."""
 
     def __init__(self, blocks: Blocks):
         self.default_config, self.blocks = blocks.default_config, {}
 
 
-class Unread(OrderedDict):
-    """Gradio's messages by page, without those of pages that ask and never read.
+class UnreadMessages(OrderedDict):
+    """Gradio's messages by page, without those of pages that send calls and never read.
 
-    A page enters when it asks for something, and counts as unread until `reading` is called for it.
+    A page is added when it sends a call, and counts as unread until `mark_reading` is called for it.
     """
 
-    def __init__(self, queue: Any, most: int = MOST_UNREAD, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, queue: Any, max_pages: int = MAX_UNREAD_PAGES, clock: Callable[[], float] = time.monotonic):
+        """Create the mapping.
+
+        Args:
+            queue: Gradio's queue, which holds the calls of the pages.
+            max_pages: unread pages that are kept.
+            clock: returns seconds.
+        """
         super().__init__()
-        self._queue, self._most, self._clock = queue, most, clock
-        self._unread: OrderedDict[str, float] = OrderedDict()  # when each asked first, the oldest first
+        self._queue, self._max_pages, self._clock = queue, max_pages, clock
+        # By page, the time of its first unread call; the oldest comes first.
+        self._unread: OrderedDict[str, float] = OrderedDict()
+        # The event loop holds tasks weakly, so they are kept here until they are done.
         self._tasks: set[asyncio.Task] = set()
 
     def __setitem__(self, session: str, messages: Any) -> None:
+        """Add a page, and drop those that are unread for too long or too many."""
         super().__setitem__(session, messages)
         self._unread[session] = self._clock()
         while self._unread:
-            oldest, asked = next(iter(self._unread.items()))
-            if len(self._unread) <= self._most and self._clock() - asked < UNREAD_SECONDS:
+            oldest, since = next(iter(self._unread.items()))
+            if len(self._unread) <= self._max_pages and self._clock() - since < UNREAD_SECONDS:
                 break
-            self._forget(oldest)
+            self._drop(oldest)
 
     def __delitem__(self, session: str) -> None:
+        """Remove a page whose messages are read to the end."""
         self._unread.pop(session, None)
         super().__delitem__(session)
 
-    def reading(self, session: str) -> None:
-        """Take a page, or a call by its id, for one that reads its messages."""
-        holder = next((s for s, ids in self._queue.pending_event_ids_session.items() if session in ids), session)
-        self._unread.pop(holder, None)
+    def mark_reading(self, name: str) -> None:
+        """Note that a page reads its messages.
 
-    def _forget(self, session: str) -> None:
-        """Drop a page's messages and what it still waits for, as Gradio does when a browser goes away."""
+        Args:
+            name: the page's session hash, or the id of one of its calls.
+        """
+        session = next((s for s, ids in self._queue.pending_event_ids_session.items() if name in ids), name)
+        self._unread.pop(session, None)
+
+    def _drop(self, session: str) -> None:
+        """Drop a page's messages and its pending calls, as Gradio does when a browser goes away."""
         del self[session]
         task = asyncio.get_running_loop().create_task(self._queue.clean_events(session_hash=session))
         self._tasks.add(task)
@@ -87,7 +103,7 @@ class Unread(OrderedDict):
         self._queue.pending_event_ids_session.pop(session, None)
 
 
-def keep_small(blocks: Blocks) -> None:
-    """Make the pages of `blocks`, whose queue exists, keep little, and forget those that never read."""
+def limit_session_memory(blocks: Blocks) -> None:
+    """Let all pages of `blocks` use light sessions and bounded messages; to be called once its queue exists."""
     state_holder.SessionState = LightSession
-    blocks._queue.pending_messages_per_session = Unread(blocks._queue)
+    blocks._queue.pending_messages_per_session = UnreadMessages(blocks._queue)

@@ -37,7 +37,7 @@ class Stops:
         self._ids: dict[int, End] = {added[word.strip()]: "stop word" for word in words if word.strip() in added}
         self._ids |= dict.fromkeys([*eos, *ends.ids], "end")
         shown: dict[str, End] = {word: "stop word" for word in words if word.strip() not in added}
-        shown |= dict.fromkeys(ends.stops, "end")
+        shown |= dict.fromkeys(ends.stop_strings, "end")
         self._marked = {text: end for text, end in shown.items() if any(token in text for token in self._special)}
         self._shown = {text: end for text, end in shown.items() if text not in self._marked}
         self.longest = max((len(text.encode()) for text in shown), default=0)

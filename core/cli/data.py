@@ -30,7 +30,7 @@ class DataList(BaseModel):
         for data in table.opened_datasets(settings):
             print(f"data set  {data.id}: {listed(data)}")
         for cut in subset.subsets(settings):
-            print(f"subset    {cut.name}: {cut.in_words()}")
+            print(f"subset    {cut.name}: {cut.describe()}")
 
 
 class DataOpen(BaseModel):
@@ -106,7 +106,7 @@ class DataRows(OneDataset, View):
         view = View(**self.model_dump(include=set(View.model_fields)))
         total = rows.count(view)
         if not total:
-            raise StudioError(f"No row is like that: {view.in_words()}. Search for something else.")
+            raise StudioError(f"No row is like that: {view.describe()}. Search for something else.")
         if self.offset >= total:
             raise StudioError(f"There is no row {self.offset}. Expected 0 to {total - 1}.")
         for record in rows.page(view, self.offset, self.size, ["row", "split", "prompt", "answer"]).to_dict("records"):
@@ -143,9 +143,9 @@ class DataLengths(OneDataset):
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
         data, reading = self.found(settings)
-        tokens = lengths.Tokens(self.model, self.template)
-        path = lengths.count(settings, data, reading, tokens, lambda share: told(share, "Counting tokens"))
-        found = lengths.summary(path, self.max_length, self.batch_size)
+        tokens = lengths.TokenizerSpec(self.model, self.template)
+        path = lengths.count_tokens(settings, data, reading, tokens, lambda share: told(share, "Counting tokens"))
+        found = lengths.summarize(path, self.max_length, self.batch_size)
         print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} of them in answers")
         print(f"median {found.median:,}, longest {found.longest:,}")
         print(f"{found.truncated:,} rows are cut at {self.max_length:,}: {found.lost_tokens:,} tokens lost")
@@ -173,7 +173,7 @@ class DataSQL(OneDataset):
     sql: CliPositionalArg[str] = Field(description="such as: SELECT language, count(*) FROM rows GROUP BY language")
 
     def cli_cmd(self) -> None:
-        answer = sql_box.ask(self.rows(Settings().prepare()), self.sql)
+        answer = sql_box.run_select(self.rows(Settings().prepare()), self.sql)
         print("\t".join(answer.columns))
         for row in answer.rows:
             print(printable("\t".join("" if cell is None else " ".join(str(cell).split()) for cell in row)))
@@ -198,8 +198,8 @@ class DataCut(Recipe):
                     f"The recipe is one for the data set {recipe.dataset!r}, not for {self.dataset!r}. "
                     f"Name {recipe.dataset!r}."
                 )
-        made = subset.cut(settings, self.name, recipe)
-        print(f"{made.name}: {made.in_words()} SHA-256 {made.sha256}")
+        made = subset.create(settings, self.name, recipe)
+        print(f"{made.name}: {made.describe()} SHA-256 {made.sha256}")
         for reason, count in made.left_out.items():
             print(f"{count:,} left out: {reason}")
 
@@ -216,7 +216,7 @@ class DataCompare(BaseModel):
         print(f"{found.crossed:,} that one trains on and the other holds out")
 
 
-def _report(done: export.Exported) -> None:
+def _report(done: export.ExportResult) -> None:
     print(done.path)
     for reason, rows in done.not_written.items():
         print(f"{len(rows):,} rows left out: {reason} (row {', '.join(map(str, rows[:5]))})", file=sys.stderr)

@@ -5,8 +5,8 @@ import shlex
 import sys
 
 from core.data import parse_rows
-from core.data.formats import Reading, by_name
-from core.data.report import ColumnUse, Report, report
+from core.data.formats import Reading, get_format
+from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
 from core.settings import Settings
 
@@ -27,7 +27,7 @@ def told(share: float, words: str) -> None:
 
 def listed(data: Dataset) -> str:
     """Return a data set's line in a list."""
-    words = f"{data.rows:,} rows, {by_name(data.detected.format).label}"
+    words = f"{data.rows:,} rows, {get_format(data.detected.format).label}"
     if data.detected.format == "undecided":
         return f"{words} (see the choices: python -m core data about {data.id})"
     return printable(f"{words} ({data.evidence})")
@@ -49,8 +49,10 @@ def _texts(value: dict[str, str]) -> list[str]:
 
 def print_about(settings: Settings, data: Dataset, reading: Reading | None = None) -> None:
     """Print what is known of a data set under a reading; as it was detected by default."""
-    read = parse_rows.derive(settings, data, reading or data.detected, lambda share: told(share, "Reading the rows"))
-    about = report(settings, data, read)
+    read = parse_rows.parse_dataset(
+        settings, data, reading or data.detected, lambda share: told(share, "Reading the rows")
+    )
+    about = build_report(settings, data, read)
     words = "" if about.undecided else f" ({about.evidence})"
     print(printable(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {about.label}{words}."))
     if about.undecided:

@@ -38,7 +38,7 @@ def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_writte
     lines = [
         f"# {plain(subset.name)}",
         "",
-        plain(subset.in_words()),
+        plain(subset.describe()),
         "",
         "| | |",
         "|---|---|",

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.data import subset
 from core.data.formats import Message
-from core.data.parse_rows import hash_of
+from core.data.parse_rows import hash_text
 from core.settings import Settings
 
 _BINS = 30
@@ -52,7 +52,7 @@ def compare(settings: Settings, left: str, right: str) -> Comparison:
 def _read(settings: Settings, name: str) -> dict[int, tuple[str, int]]:
     """The split and the length of every conversation, by its hash."""
     return {
-        hash_of(json.dumps(messages)): (split, _characters(messages))
+        hash_text(json.dumps(messages)): (split, _characters(messages))
         for split, _, messages in subset.stream(settings, name)
     }
 

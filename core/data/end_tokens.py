@@ -34,7 +34,7 @@ class EndTokens:
     Attributes:
         texts: as the template writes them, the one of the last answer first; empty where it writes none.
         ids: the ids of those that are one token.
-        stops: those that are several tokens, which a decoder finds in the text.
+        stop_strings: those that are several tokens, which a decoder finds in the text.
         appended: what training appends to a last answer that the template leaves without an end.
         note: the decision in a sentence.
         warning: why the model may not stop, or an empty string.
@@ -42,7 +42,7 @@ class EndTokens:
 
     texts: tuple[str, ...]
     ids: frozenset[int]
-    stops: tuple[str, ...]
+    stop_strings: tuple[str, ...]
     appended: str
     note: str
     warning: str = ""
@@ -53,7 +53,7 @@ class EndTokens:
         return min(found, default=None)
 
 
-def decide(tokenizer: "PreTrainedTokenizerBase", render: Render, template: str, name: str) -> EndTokens:
+def find_end_tokens(tokenizer: "PreTrainedTokenizerBase", render: Render, template: str, name: str) -> EndTokens:
     """Decide the end tokens of a template on a tokenizer."""
     tails = _tails(render, template, name)
     if tails is None:
@@ -62,7 +62,7 @@ def decide(tokenizer: "PreTrainedTokenizerBase", render: Render, template: str, 
     texts = _ends(*tails, _known(tokenizer), tokenizer.bos_token)
     known = tokenizer.get_added_vocab() if texts else {}
     one = {text: known[text] for text in texts if text in known}
-    stops = tuple(text for text in texts if text not in one)
+    stop_strings = tuple(text for text in texts if text not in one)
     eos = tokenizer.eos_token or ""
     if not texts:
         if not eos:
@@ -71,10 +71,10 @@ def decide(tokenizer: "PreTrainedTokenizerBase", render: Render, template: str, 
         note = f"{name} writes no end of an answer: {eos} is appended after the last one, so that the model can stop."
         return EndTokens((), frozenset({tokenizer.eos_token_id}), (), eos, note, note)
     shown = " or ".join(texts)
-    if stops:
-        count = len(tokenizer(stops[0], add_special_tokens=False)["input_ids"])
+    if stop_strings:
+        count = len(tokenizer(stop_strings[0], add_special_tokens=False)["input_ids"])
         note = f"Answers end with {shown}, which is {count} tokens of this tokenizer and not one."
-        return EndTokens(texts, frozenset(one.values()), stops, texts[0], note, note)
+        return EndTokens(texts, frozenset(one.values()), stop_strings, texts[0], note, note)
     return EndTokens(texts, frozenset(one.values()), (), texts[0], f"Answers end with {shown}.")
 
 

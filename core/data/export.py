@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data import card, subset
-from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, Unwritable, to_row, until_last_answer
+from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, UnwritableRow, to_row, until_last_answer
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.export import hub
@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class Exported:
+class ExportResult:
     """Attributes:
     path: the zip, or the address of the commit.
     rows: rows written.
@@ -51,7 +51,7 @@ class Exported:
     rows: int
     not_written: dict[str, list[int]] = field(default_factory=dict)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         missing = sum(map(len, self.not_written.values()))
         reasons = "; ".join(f"{len(rows):,}: {reason}" for reason, rows in self.not_written.items())
         return f"{self.rows:,} rows written" + (f", {missing:,} left out ({reasons})" if missing else "")
@@ -59,7 +59,7 @@ class Exported:
 
 def export(
     settings: Settings, name: str, form: ExportFormat, kinds: list[str], progress: Told = lambda share, words: None
-) -> Exported:
+) -> ExportResult:
     """Write exports/<name>-<form>.zip; a reader never sees half of it.
 
     Raises StudioError when there is no such subset, format or kind of file, or when no row can be written.
@@ -73,7 +73,7 @@ def export(
             _zip(scratch, temporary)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Exported(str(target), done.rows, done.not_written)
+    return ExportResult(str(target), done.rows, done.not_written)
 
 
 def push(
@@ -84,7 +84,7 @@ def push(
     private: bool = True,
     token: str | None = None,
     progress: Told = lambda share, words: None,
-) -> Exported:
+) -> ExportResult:
     """Push a subset to a data set repository of the Hub, as Parquet with its card and recipe."""
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
@@ -97,12 +97,12 @@ def push(
         )  # fmt: skip
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Exported(url, done.rows, done.not_written)
+    return ExportResult(url, done.rows, done.not_written)
 
 
 def write_folder(
     settings: Settings, name: str, form: ExportFormat, kinds: list[str], folder: Path, progress: Told
-) -> Exported:
+) -> ExportResult:
     """Write a subset's files, card and recipe into an empty folder."""
     if form not in EXPORT_FORMATS:
         raise StudioError(f"There is no export format {form!r}. Expected one of {', '.join(EXPORT_FORMATS)}.")
@@ -118,7 +118,7 @@ def write_folder(
     if not shape.rows:
         reasons = "; ".join(f"{len(rows):,} × {reason}" for reason, rows in shape.not_written.items())
         raise StudioError(f"No row of {name!r} can be written in this format ({reasons}). Choose another format.")
-    done = Exported("", shape.rows, shape.not_written)
+    done = ExportResult("", shape.rows, shape.not_written)
     splits = [split for split in (TRAIN, HELD_OUT) if shape.of_split[split]]
     for place, kind in enumerate(kinds):
         progress(0.1 + 0.8 * place / len(kinds), f"Writing {FILE_LABELS[kind]}")
@@ -128,7 +128,7 @@ def write_folder(
             _WRITERS[kind](folder, SPLIT_NAMES[split], rows)
     _save_dataset(folder, splits)
     counts = {SPLIT_NAMES[split]: shape.of_split[split] for split in splits}
-    recipe = found.model_dump() | {"format": form, "in_words": found.in_words(), "not_written": shape.not_written}
+    recipe = found.model_dump() | {"format": form, "in_words": found.describe(), "not_written": shape.not_written}
     write_json(folder / "recipe.json", recipe)
     (folder / "README.md").write_text(card.data_card(found, form, kinds, counts, done.not_written), encoding="utf-8")
     return done
@@ -149,7 +149,7 @@ class _Shape:
     def look(self, number: int, messages: list[Message], split: str) -> None:
         try:
             row = to_row(until_last_answer(messages), self.form)
-        except Unwritable as error:
+        except UnwritableRow as error:
             self.refused.add(number)
             self.not_written.setdefault(str(error), []).append(number)
             return

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from core.data.rows import Rows
-from core.data.view import Filter, Sortable, View, field, where
+from core.data.view import Filter, View, ViewField, get_field, where_clause
 
 BARS = 16
 _FEW_VALUES = 12
@@ -34,15 +34,15 @@ def histogram(rows: Rows, column: str, view: View | None = None) -> Histogram:
     """The bars of `column` over the rows of `view`, a filter on the column itself left aside."""
     view = view or View()
     others = view.model_copy(update={"filters": [f for f in view.filters if f.column != column]})
-    chosen = field(rows.fields, column)
+    chosen = get_field(rows.fields, column)
     if chosen.kind in ("text", "flag"):
         return _values(rows, chosen, others) or _numbers(rows, chosen, others, by_length=True)
     return _numbers(rows, chosen, others)
 
 
-def _values(rows: Rows, column: Sortable, view: View) -> Histogram | None:
+def _values(rows: Rows, column: ViewField, view: View) -> Histogram | None:
     """A bar a value, where there are few and they repeat."""
-    condition, values, files = where(view, rows.fields)
+    condition, values, files = where_clause(view, rows.fields)
     if column.name in ("prompt", "answer"):
         return None
     found = rows.query(
@@ -65,11 +65,11 @@ def _values(rows: Rows, column: Sortable, view: View) -> Histogram | None:
     return Histogram(column=column.name, kind="values", bars=shown, empty=empty)
 
 
-def _numbers(rows: Rows, column: Sortable, view: View, by_length: bool = False) -> Histogram:
+def _numbers(rows: Rows, column: ViewField, view: View, by_length: bool = False) -> Histogram:
     """Ranges of equal width; what lies past the 99th percentile is in the last one."""
     measured = column.length if by_length else column.sql
     whole = by_length or column.kind == "integer"
-    condition, values, files = where(view, rows.fields)
+    condition, values, files = where_clause(view, rows.fields)
     files = files | {column.file} | ({"reading"} if by_length else set())
     low, high, far, present, total = rows.query(
         f"min({measured}), max({measured}), approx_quantile({measured}, 0.99), count({measured}), count(*)",
@@ -99,7 +99,7 @@ def _numbers(rows: Rows, column: Sortable, view: View, by_length: bool = False) 
 def _bar(name: str, low: float, width: float, last: bool, high: float, count: int, whole: bool, by_length: bool) -> Bar:
     end = high if last else low + width
     shown_end = end if last else end - 1 if whole else end
-    label = compact(low) if whole and shown_end == low else f"{_shown(low, whole)} to {_shown(shown_end, whole)}"
+    label = format_number(low) if whole and shown_end == low else f"{_shown(low, whole)} to {_shown(shown_end, whole)}"
     return Bar(
         label=label,
         count=count,
@@ -107,7 +107,7 @@ def _bar(name: str, low: float, width: float, last: bool, high: float, count: in
     )
 
 
-def compact(number: float) -> str:
+def format_number(number: float) -> str:
     """A number in four digits, or whole where it has more before the point."""
     return f"{number:,.4g}" if abs(number) < 10_000 else f"{number:,.0f}"
 

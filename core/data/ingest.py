@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from core.data import formats
-from core.data.readers import Read
+from core.data.readers import SourceRow
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, SHOWN_COMPLAINTS, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import write_json
 
-Rows = Iterable[tuple[str, Read]]
-SNIFFED_ROWS = 200  # rows looked at to tell the format
+Rows = Iterable[tuple[str, SourceRow]]
+DETECTION_ROWS = 200  # rows looked at to tell the format
 MOST_COLUMNS = 256  # more are kept in `raw` only
 _MOST_NAMES = 10_000  # of columns that are counted: a file in which every row has a name of its own has no end of them
 _SCRATCH = ".ingest-"
@@ -89,7 +89,7 @@ def _remove_dead_leftovers(settings: Settings, name: str) -> None:
 
 def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> Dataset:
     stream = iter(rows)
-    head = list(itertools.islice(stream, SNIFFED_ROWS))
+    head = list(itertools.islice(stream, DETECTION_ROWS))
     readable = [read.row for _, read in head if read.row is not None]
     if not readable:
         complaints = "; ".join(complaint(read) for _, read in head[:3]) or "it holds no rows"
@@ -130,7 +130,7 @@ def remove_leftovers(parent: Path, prefix: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def complaint(read: Read) -> str:
+def complaint(read: SourceRow) -> str:
     return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
 
 
@@ -140,8 +140,8 @@ def _all_text(source: Source) -> bool:
     return source.kind == "upload" and any(kind in name for kind in (".csv", ".tsv"))
 
 
-def _batches(rows: Rows) -> Iterator[list[tuple[str, Read]]]:
-    batch: list[tuple[str, Read]] = []
+def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
+    batch: list[tuple[str, SourceRow]] = []
     size = 0
     for item in rows:
         batch.append(item)
@@ -165,7 +165,7 @@ class _Seen:
         self.whole: dict[str, bool] = {}  # columns of numbers: whether all are whole
         self.text_numbers: dict[str, bool] = {}  # columns of text: whether all stand for numbers
 
-    def complain(self, read: Read) -> None:
+    def complain(self, read: SourceRow) -> None:
         self.unreadable += read.row is None
         if len(self.complaints) < SHOWN_COMPLAINTS:
             self.complaints.append(complaint(read))
@@ -210,7 +210,7 @@ class _Seen:
 _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
-def _write_part(path: Path, batch: list[tuple[str, Read]], seen: _Seen, typed: bool) -> Path:
+def _write_part(path: Path, batch: list[tuple[str, SourceRow]], seen: _Seen, typed: bool) -> Path:
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
     for place, (split, read) in enumerate(batch):
@@ -219,14 +219,14 @@ def _write_part(path: Path, batch: list[tuple[str, Read]], seen: _Seen, typed: b
         fixed["row"].append(seen.rows)
         fixed["line"].append(read.line)
         fixed["split"].append(split)
-        fixed["raw"].append(storable(read.raw))
+        fixed["raw"].append(replace_surrogates(read.raw))
         fixed["trouble"].append(read.trouble or "cannot be read" if read.row is None else None)
         seen.rows += 1
         seen.splits[split] = seen.splits.get(split, 0) + 1
         for name, value in (read.row or {}).items():
             if value is None:
                 continue
-            name = storable(name)
+            name = replace_surrogates(name)
             kind = _KINDS.get(type(value), "nested")
             seen.cell(name, kind, read.line)
             if kind == "nested" or (len(cells) >= MOST_COLUMNS and name not in cells):
@@ -250,7 +250,7 @@ def _write_part(path: Path, batch: list[tuple[str, Read]], seen: _Seen, typed: b
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return storable(value) if isinstance(value, str) else repr(value)
+    return replace_surrogates(value) if isinstance(value, str) else repr(value)
 
 
 def _numbers(column: list[str | None], kind: pa.DataType) -> bool:
@@ -285,7 +285,7 @@ def _join(target: Path, parts: list[Path], columns: list[Column]) -> None:
             part.unlink()
 
 
-def storable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Text that UTF-8 can hold: a lone surrogate, which JSON can spell, becomes the replacement character."""
     try:
         text.encode("utf-8")

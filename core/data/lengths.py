@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from core.data import parse_rows
 from core.data.formats import Reading, from_stored
-from core.data.parallel import map_groups
+from core.data.parallel import map_row_groups
 from core.data.table import Dataset
 from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.models import catalogue, embedded
@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenizerSpec:
     """The tokenizer and template that lengths are counted under."""
 
     model: str
@@ -42,7 +42,7 @@ _DECIDING = (
 _RENDERER_VERSION = 2  # counts made by an earlier renderer are not found again
 
 
-def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens) -> Path | None:
+def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: TokenizerSpec) -> Path | None:
     """Where the counts are kept, or None while the tokenizer is not on this machine.
 
     The name comes from the tokenizer's own files, so that a changed one has counts of its own.
@@ -64,17 +64,17 @@ def path_of(settings: Settings, data: Dataset, reading: Reading, tokens: Tokens)
     return parse_rows.folder(settings, data.id, reading) / "tokens" / f"{digest.hexdigest()[:12]}.parquet"
 
 
-def _renderer(settings: Settings, tokens: Tokens) -> Renderer:
+def _renderer(settings: Settings, tokens: TokenizerSpec) -> Renderer:
     from core.models.loading import load_tokenizer
 
     return Renderer(load_tokenizer(catalogue.find(settings, tokens.model)), tokens.template)
 
 
-def count(
+def count_tokens(
     settings: Settings,
     data: Dataset,
     reading: Reading,
-    tokens: Tokens,
+    tokens: TokenizerSpec,
     at: Callable[[float], None] = lambda share: None,
 ) -> Path:
     """Count the tokens of every row, once; the file is found again afterwards."""
@@ -88,22 +88,22 @@ def count(
             return target
         with replacing(target) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
             columns = ["row", "problem", "messages"]
-            for counted in map_groups(source, columns, counter, (settings, tokens), at):
+            for counted in map_row_groups(source, columns, make_counter, (settings, tokens), at):
                 writer.write_table(counted)
     return target
 
 
-def counter(settings: Settings, tokens: Tokens) -> Callable[[pa.Table], pa.Table]:
+def make_counter(settings: Settings, tokens: TokenizerSpec) -> Callable[[pa.Table], pa.Table]:
     """What turns a group of read rows into their numbers of tokens."""
     renderer = _renderer(settings, tokens)
 
-    def measured(group: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([_counted(renderer, record) for record in group.to_pylist()], schema=SCHEMA)
+    def count_group(group: pa.Table) -> pa.Table:
+        return pa.Table.from_pylist([_count_row(renderer, record) for record in group.to_pylist()], schema=SCHEMA)
 
-    return measured
+    return count_group
 
 
-def _counted(renderer: Renderer, record: dict) -> dict:
+def _count_row(renderer: Renderer, record: dict) -> dict:
     empty = {"row": record["row"], "tokens": None, "answer_tokens": None, "refused": None}
     if record["problem"] is not None:
         return empty
@@ -111,11 +111,11 @@ def _counted(renderer: Renderer, record: dict) -> dict:
         rendered = renderer.render(from_stored(record["messages"]))
     except TemplateError as error:
         return empty | {"refused": str(error)}
-    return empty | {"tokens": rendered.length, "answer_tokens": rendered.learns}
+    return empty | {"tokens": rendered.length, "answer_tokens": rendered.loss_tokens}
 
 
 @dataclass(frozen=True)
-class Lengths:
+class LengthSummary:
     """What the lengths of the usable rows mean for training.
 
     Attributes:
@@ -140,7 +140,7 @@ class Lengths:
 _BINS = 40
 
 
-def summary(path: Path, max_length: int, batch: int, chosen: list[int] | None = None) -> Lengths:
+def summarize(path: Path, max_length: int, batch: int, chosen: list[int] | None = None) -> LengthSummary:
     """The numbers of a file of counts, of the rows in `chosen` or of all."""
     read = pq.read_table(path)
     if chosen is not None:
@@ -149,12 +149,12 @@ def summary(path: Path, max_length: int, batch: int, chosen: list[int] | None = 
     kept = read.filter(read["tokens"].is_valid())
     tokens, answers = kept["tokens"].to_numpy(), kept["answer_tokens"].to_numpy()
     if not len(tokens):
-        return Lengths(0, 0, 0, 0, 0, 0, 0, 0.0, refused, [0, 1], [0])
+        return LengthSummary(0, 0, 0, 0, 0, 0, 0, 0.0, refused, [0, 1], [0])
     far = int(max(np.quantile(tokens, 0.995), 1))
     edges = np.linspace(0, max(far, _BINS), _BINS + 1).astype(int)
     counts, _ = np.histogram(np.minimum(tokens, edges[-1]), edges)
     cut = np.minimum(tokens, max_length)
-    return Lengths(
+    return LengthSummary(
         rows=len(tokens),
         tokens=int(tokens.sum()),
         answer_tokens=int(answers.sum()),

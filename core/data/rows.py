@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from core.data import parse_rows, table
 from core.data.formats import Message, Reading, from_stored
-from core.data.view import Fields, Sortable, View, order, quoted, where
+from core.data.view import Fields, View, ViewField, order_clause, quote_name, where_clause
 from core.errors import StudioError
 from core.settings import Settings
 
@@ -64,7 +64,7 @@ class Rows:
         self.settings = settings
         self.about = table.find(settings, dataset)
         self.reading = reading or self.about.detected
-        self.derived = parse_rows.derive(settings, self.about, self.reading)
+        self.parsed = parse_rows.parse_dataset(settings, self.about, self.reading)
         folder = parse_rows.folder(settings, self.about.id, self.reading)
         self.files = {
             "rows": table.folder(settings, self.about.id) / "rows.parquet",
@@ -86,13 +86,13 @@ class Rows:
         fields: Fields = {}
         for name, kind, file in own:
             sql = f"{file}.{name}"
-            fields[name] = Sortable(
+            fields[name] = ViewField(
                 name=name, kind=kind, file=file, sql=sql, length=_LENGTHS.get(name, f"length({sql})" * (kind == "text"))
             )
         for column in self.about.columns:
             name = column.name if column.name not in fields else f"{column.name} (source)"
-            sql = f"rows.{quoted('c.' + column.name)}"
-            fields[name] = Sortable(
+            sql = f"rows.{quote_name('c.' + column.name)}"
+            fields[name] = ViewField(
                 name=name, kind=column.kind, file="rows", sql=sql, length=f"length({sql})" * (column.kind == "text")
             )
         return fields
@@ -113,15 +113,15 @@ class Rows:
     def count(self, view: View) -> int:
         if view == View(sort=view.sort, descending=view.descending):
             return self.about.rows
-        condition, values, files = where(view, self.fields)
+        condition, values, files = where_clause(view, self.fields)
         return self.query("count(*)", files, values, f"WHERE {condition}").fetchone()[0]
 
-    def numbers(self, view: View, offset: int = 0, size: int | None = None) -> list[int]:
+    def row_numbers(self, view: View, offset: int = 0, size: int | None = None) -> list[int]:
         """The numbers of the rows of a view, in its order."""
-        condition, values, files = where(view, self.fields)
+        condition, values, files = where_clause(view, self.fields)
         if condition == "true" and not view.sort:
             return list(range(offset, min(self.about.rows, offset + (size or self.about.rows))))
-        by, also = order(view, self.fields)
+        by, also = order_clause(view, self.fields)
         limit = f"LIMIT {int(size)} OFFSET {int(offset)}" if size is not None else ""
         found = self.query("row", files | also, values, f"WHERE {condition} ORDER BY {by} {limit}").fetchall()
         return [row for (row,) in found]
@@ -135,12 +135,12 @@ class Rows:
         Returns a frame with those columns and three more: `number_`, `problem_` and `raw`, the beginning of the row
         as it stands in the file.
         """
-        numbers = self.numbers(view, offset, size)
+        numbers = self.row_numbers(view, offset, size)
         chosen = [self.fields[name] for name in columns or list(self.fields)[: len(_OWN)]]
         select = ", ".join(
-            f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS {quoted(field.name)}"
+            f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS {quote_name(field.name)}"
             if field.kind == "text"
-            else f"{field.sql} AS {quoted(field.name)}"
+            else f"{field.sql} AS {quote_name(field.name)}"
             for field in chosen
         )
         files = {field.file for field in chosen} | {"rows"}
@@ -169,7 +169,7 @@ class Rows:
         record = found.fetch_arrow_table().to_pylist()[0]
         return record | {"messages": from_stored(record["messages"]), "notes": record["notes"] or []}
 
-    def usable(self, wanted: set[int] | None = None) -> Iterator[tuple[int, str, list[Message]]]:
+    def usable_rows(self, wanted: set[int] | None = None) -> Iterator[tuple[int, str, list[Message]]]:
         """(row, split, messages) of every usable row, or of those in `wanted`, in order."""
         columns = ["row", "split", "problem", "messages"]
         with pq.ParquetFile(self.files["reading"]) as file:

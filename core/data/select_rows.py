@@ -9,8 +9,7 @@ from core.data import lengths, near_duplicates, sql_box
 from core.data.recipe import Recipe
 from core.data.rows import Rows
 from core.data.table import HELD_OUT, TRAIN, find
-from core.data.view import View
-from core.data.view import field as field_of
+from core.data.view import View, get_field
 from core.errors import StudioError
 from core.settings import Settings
 
@@ -18,14 +17,14 @@ _MOST_STRATA = 200
 
 
 @dataclass
-class Chosen:
+class Selection:
     """The split of every chosen row, and why others are not among them."""
 
     split_of: dict[int, str]
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def rows_of(settings: Settings, recipe: Recipe) -> Rows:
+def open_rows(settings: Settings, recipe: Recipe) -> Rows:
     """The data set of a recipe with all that its filters read, counted first where it has not been yet."""
     data = find(settings, recipe.dataset)
     reading = recipe.reading or data.detected
@@ -33,13 +32,13 @@ def rows_of(settings: Settings, recipe: Recipe) -> Rows:
     counts: Path | None = None
     alike: Path | None = None
     if recipe.model:
-        counts = lengths.count(settings, data, reading, lengths.Tokens(recipe.model, recipe.template))
+        counts = lengths.count_tokens(settings, data, reading, lengths.TokenizerSpec(recipe.model, recipe.template))
     if recipe.duplicates == "near":
         alike = near_duplicates.find(settings, data, reading)
     return Rows(settings, recipe.dataset, reading, counts, alike) if counts or alike else rows
 
 
-def choose(rows: Rows, recipe: Recipe) -> Chosen:
+def select(rows: Rows, recipe: Recipe) -> Selection:
     """Return the rows that a recipe stands for.
 
     Raises:
@@ -50,7 +49,7 @@ def choose(rows: Rows, recipe: Recipe) -> Chosen:
             f"{rows.about.source.name!r} cannot be used yet: {rows.about.evidence}, then create the subset. "
             f"The choices stand at the top of the Data tab and in: python -m core data about {rows.about.id}"
         )
-    chosen = Chosen({}, Counter(rows.derived.problems))
+    chosen = Selection({}, Counter(rows.parsed.problems))
     order = _candidates(rows, recipe, chosen)
     split = dict(rows.query("row, split", set()).fetchall())
     train = [row for row in order if split[row] == TRAIN]
@@ -98,7 +97,7 @@ def _too_few(rows: Rows, recipe: Recipe, wanted: int, there: int) -> str:
     )
 
 
-def _candidates(rows: Rows, recipe: Recipe, chosen: Chosen) -> list[int]:
+def _candidates(rows: Rows, recipe: Recipe, chosen: Selection) -> list[int]:
     """The usable rows that the filters let through, without duplicates, in the order of the view."""
     usable = {row for (row,) in rows.query("row", set(), after="WHERE problem IS NULL").fetchall()}
     if recipe.method == "picked":
@@ -106,9 +105,9 @@ def _candidates(rows: Rows, recipe: Recipe, chosen: Chosen) -> list[int]:
             raise StudioError(f"There is no row {unknown[0]}. Expected 0 to {rows.about.rows - 1}.")
         found = sorted(set(recipe.picked))
     elif recipe.sql:
-        found = sql_box.row_numbers(rows, recipe.sql)
+        found = sql_box.select_row_numbers(rows, recipe.sql)
     else:
-        found = rows.numbers(recipe.view)
+        found = rows.row_numbers(recipe.view)
     order = [row for row in found if row in usable]
     for kind, column in (("duplicates", "duplicate_of"), ("near", "near_duplicate_of")):
         if recipe.duplicates == "keep" or (kind == "near" and recipe.duplicates != "near"):
@@ -137,7 +136,7 @@ def _ordered(rows: Rows, recipe: Recipe, train: list[int], wanted: int, draw: ra
 
 def _stratified(rows: Rows, column: str, shuffled: list[int], wanted: int) -> list[int]:
     """The first `wanted` rows hold every value in proportion, by largest remainders; the others follow."""
-    chosen = field_of(rows.fields, column)
+    chosen = get_field(rows.fields, column)
     value_of = dict(rows.query(f"row, CAST({chosen.sql} AS VARCHAR)", {chosen.file}).fetchall())
     strata: dict[str | None, list[int]] = {}
     for row in shuffled:

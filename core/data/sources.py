@@ -12,7 +12,7 @@ from typing import Any
 
 from core.data import parse_rows
 from core.data.ingest import ingest, present
-from core.data.readers import SUFFIXES, Read, columnar, json_tables, read_rows
+from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, read_rows
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
 from core.hub import client
@@ -36,10 +36,10 @@ def _quiet(share: float, words: str) -> None:
 
 
 def _opened(
-    settings: Settings, source: Source, rows: Iterator[tuple[str, Read]], progress: Told, notes: Sequence[str] = ()
+    settings: Settings, source: Source, rows: Iterator[tuple[str, SourceRow]], progress: Told, notes: Sequence[str] = ()
 ) -> Dataset:
     data = ingest(settings, source, rows, notes)
-    parse_rows.derive(
+    parse_rows.parse_dataset(
         settings, data, data.detected, lambda share: progress(_INGEST_SHARE * (1 + share), "Reading the conversations")
     )
     return data
@@ -109,7 +109,7 @@ def open_folder(settings: Settings, path: Path, progress: Told = _quiet) -> Data
     return _opened(settings, source, _rows_of(columnar.load_saved(path), progress, notes), progress, notes)
 
 
-def hub_id(name: str) -> str:
+def check_hub_id(name: str) -> str:
     """The name of a data set as the Hub allows it. Raises StudioError otherwise."""
     if not client.is_hub_id(name.strip()):
         raise StudioError(f"{name!r} is not a Hub id. Expected owner/name, such as timdettmers/openassistant-guanaco.")
@@ -135,7 +135,7 @@ def open_hub(
     Raises:
         StudioError: no such data set, configuration, split or revision, no access, no network, or no text in it.
     """
-    name = hub_id(name)
+    name = check_hub_id(name)
     progress(0, "Asking the Hub")
     with client.explained("data set", name):
         from huggingface_hub import HfApi
@@ -173,7 +173,7 @@ def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
     return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
 
 
-def _rows_of(splits: dict[str, Any], progress: Told, notes: list[str]) -> Iterator[tuple[str, Read]]:
+def _rows_of(splits: dict[str, Any], progress: Told, notes: list[str]) -> Iterator[tuple[str, SourceRow]]:
     """Yield the rows of several splits, as train and held-out ones; an only split is there to be trained on."""
     converter = columnar.Converter()
     total = sum(table.num_rows for table in splits.values()) or 1

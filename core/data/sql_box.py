@@ -15,17 +15,17 @@ from typing import Any
 
 from core.data.rows import Rows
 from core.data.sql_check import one_select
-from core.data.view import quoted
+from core.data.view import quote_name
 from core.errors import StudioError
 
-SECONDS = 10
+TIMEOUT_SECONDS = 10
 SHOWN_ROWS = 500
-_STARTING_SECONDS = 5.0  # a new process may take these before the clock of the query starts
+_STARTUP_GRACE_SECONDS = 5.0  # a new process may take these before the clock of the query starts
 _WORKER = Path(__file__).with_name("sql_worker.py")
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """The first rows of a result. `more`: there are others."""
 
     columns: list[str]
@@ -33,49 +33,50 @@ class Answer:
     more: bool
 
 
-def ask(rows: Rows, sql: str, seconds: float = SECONDS) -> Answer:
+def run_select(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> QueryResult:
     """Run one SELECT over the table `rows`.
 
     Raises:
         StudioError: it is anything else, fails, takes too long or too much memory.
     """
-    return Answer(**_ask(rows, sql, seconds, SHOWN_ROWS, numbers=False))
+    return QueryResult(**_query(rows, sql, seconds, SHOWN_ROWS, numbers=False))
 
 
-def row_numbers(rows: Rows, sql: str, seconds: float = SECONDS) -> list[int]:
+def select_row_numbers(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> list[int]:
     """Return the distinct row numbers in the column `row` of a result, in the order in which they first come."""
-    numbers = _ask(rows, sql, seconds, rows.about.rows, numbers=True)["numbers"]
+    numbers = _query(rows, sql, seconds, rows.about.rows, numbers=True)["numbers"]
     if wrong := [n for n in numbers if type(n) is not int or not 0 <= n < rows.about.rows]:
         raise StudioError(f"The SQL gives {wrong[0]!r} as a row number. Expected the numbers in the column row.")
     return numbers
 
 
-def schema(rows: Rows) -> list[tuple[str, str]]:
+def list_columns(rows: Rows) -> list[tuple[str, str]]:
     """Return the columns of the table `rows` with their types."""
     return [("row", "integer"), *((name, field.kind) for name, field in rows.fields.items() if name != "row"),
             ("messages", "list of role, content and loss"), ("raw", "text")]  # fmt: skip
 
 
-def _view(rows: Rows) -> str:
+def _view_statement(rows: Rows) -> str:
     """Return the statement that makes the table `rows`: every column by its name, the conversation and the raw row."""
-    columns = [f"{field.sql} AS {quoted(name)}" for name, field in rows.fields.items() if name != "row"]
+    columns = [f"{field.sql} AS {quote_name(name)}" for name, field in rows.fields.items() if name != "row"]
     columns += ["reading.messages AS messages", "rows.raw AS raw"]
     sources = "".join(
-        f" {'LEFT' if file in ('duplicates', 'near') else ''} JOIN read_parquet({_text(str(path))}) {file} USING (row)"
+        f" {'LEFT' if file in ('duplicates', 'near') else ''} JOIN read_parquet({_quote_literal(str(path))}) {file} "
+        "USING (row)"
         for file, path in rows.files.items()
         if file != "reading"
     )
     return (
         f"CREATE VIEW rows AS SELECT row, {', '.join(columns)} FROM "
-        f"read_parquet({_text(str(rows.files['reading']))}) reading{sources}"
+        f"read_parquet({_quote_literal(str(rows.files['reading']))}) reading{sources}"
     )
 
 
-def _text(value: str) -> str:
+def _quote_literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _ask(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> dict[str, Any]:
+def _query(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> dict[str, Any]:
     """Return what the locked process says of a statement.
 
     Raises:
@@ -83,10 +84,10 @@ def _ask(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> dict
     """
     files = [str(path) for path in rows.files.values()]
     request = {
-        "view": _view(rows), "files": files, "sql": one_select(sql), "seconds": seconds, "most": most,
+        "view": _view_statement(rows), "files": files, "sql": one_select(sql), "seconds": seconds, "most": most,
         "numbers": numbers,
     }  # fmt: skip
-    found = run_locked(request, seconds + _STARTING_SECONDS)
+    found = run_locked(request, seconds + _STARTUP_GRACE_SECONDS)
     if found is None or found.get("late"):
         raise StudioError(f"The SQL was stopped after {seconds:g} seconds. Ask for less, or add a LIMIT.")
     if "error" in found:

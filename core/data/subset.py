@@ -24,7 +24,7 @@ from core.data import sources, table
 from core.data.formats import Message, from_stored
 from core.data.parse_rows import MESSAGES
 from core.data.recipe import Recipe
-from core.data.select_rows import choose, rows_of
+from core.data.select_rows import open_rows, select
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.settings import Settings, inside
@@ -47,15 +47,15 @@ class Subset(BaseModel):
     left_out: dict[str, int]  # rows of the source that are not in it though nobody said so, by reason
     sha256: str  # of the conversations, in order
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """The recipe as a person would say it."""
         return (
             f"{self.rows:,} rows to train on and {self.held_out:,} held out, "
-            f"from {self.source.in_words()}: {self.recipe.in_words()}."
+            f"from {self.source.describe()}: {self.recipe.describe()}."
         )
 
 
-def cut(settings: Settings, name: str, recipe: Recipe) -> Subset:
+def create(settings: Settings, name: str, recipe: Recipe) -> Subset:
     """Cut a subset and write it under `name`; a subset of the same recipe and name is simply found again.
 
     Raises:
@@ -65,22 +65,22 @@ def cut(settings: Settings, name: str, recipe: Recipe) -> Subset:
     if recipe.reading == table.find(settings, recipe.dataset).detected:
         recipe = recipe.model_copy(update={"reading": None})
     with FileLock(settings.subsets_dir / ".lock"):
-        return _cut(settings, target, recipe)
+        return _create(settings, target, recipe)
 
 
-def _cut(settings: Settings, target: Path, recipe: Recipe) -> Subset:
+def _create(settings: Settings, target: Path, recipe: Recipe) -> Subset:
     name = target.name
     if (target / "recipe.json").is_file():
         present = find(settings, name)
         if present.recipe == recipe:
             return present
-        raise StudioError(f"The subset {name!r} exists already ({present.in_words()}) Choose another name.")
-    rows = rows_of(settings, recipe)
-    chosen = choose(rows, recipe)
+        raise StudioError(f"The subset {name!r} exists already ({present.describe()}) Choose another name.")
+    rows = open_rows(settings, recipe)
+    chosen = select(rows, recipe)
     scratch = Path(tempfile.mkdtemp(prefix=".cut-", dir=settings.subsets_dir))
     try:
         wanted = set(chosen.split_of)
-        records = ((chosen.split_of[row], row, messages) for row, _, messages in rows.usable(wanted))
+        records = ((chosen.split_of[row], row, messages) for row, _, messages in rows.usable_rows(wanted))
         sha256 = _write(scratch / "rows.parquet", records)
         subset = Subset(
             name=name,
@@ -153,7 +153,7 @@ def ensure_bundled(settings: Settings) -> Subset:
     name = sources.BUNDLED
     if (settings.subsets_dir / name / "recipe.json").is_file() and find(settings, name).recipe != recipe:
         name = recipe.dataset
-    return cut(settings, name, recipe)
+    return create(settings, name, recipe)
 
 
 def stream(settings: Settings, name: str) -> Iterator[Record]:

@@ -37,7 +37,7 @@ class Source(BaseModel):
     split: str | None = None
     licence: str | None = None
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         parts = [self.name]
         if self.config:
             parts.append(f"configuration {self.config}")

@@ -44,7 +44,7 @@ class TemplateError(StudioError, ValueError):
     """The chat template cannot render a conversation; the message gives the reason."""
 
 
-def choose(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) -> tuple[str, str]:
+def select_template(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) -> tuple[str, str]:
     """Return the source of a template and its name in words.
 
     A tokenizer may bring several templates by name, as a list in its configuration or as files under
@@ -69,7 +69,7 @@ def choose(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) -> tuple[st
     )
 
 
-def apply(
+def apply_template(
     tokenizer: "PreTrainedTokenizerBase", template: str, name: str, messages: list[Message], prompt: bool = False
 ) -> str:
     """Return `messages` as `template` writes them.
@@ -93,7 +93,7 @@ def apply(
 
 
 @lru_cache(maxsize=64)
-def literals(template: str) -> tuple[str, ...]:
+def string_literals(template: str) -> tuple[str, ...]:
     """Return the string constants in the code of a template, the longest first: what it may look for in a content."""
     from jinja2 import Environment
 

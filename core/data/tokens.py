@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from core.data import end_tokens, templates
-from core.data.end_tokens import EndTokens
+from core.data import templates
+from core.data.end_tokens import EndTokens, find_end_tokens, special_tokens
 from core.data.formats import Message, is_plain, until_last_answer
 from core.data.locate import Locator, Region, common_length
 from core.data.templates import CHATML_TEMPLATE, LLAMA2_TEMPLATE, TemplateError, TemplateName
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = [
-    "CHATML_TEMPLATE", "IGNORED", "LLAMA2_TEMPLATE", "Rendered", "Renderer", "TemplateError", "TemplateName",
+    "CHATML_TEMPLATE", "IGNORE_INDEX", "LLAMA2_TEMPLATE", "Rendered", "Renderer", "TemplateError", "TemplateName",
 ]  # fmt: skip
 
-IGNORED = -100  # the label that torch's cross-entropy leaves out
+IGNORE_INDEX = -100  # the label that torch's cross-entropy leaves out
 Span = tuple[str, int, bool]  # role, end in characters, carries loss
 
 
@@ -42,7 +42,7 @@ class Rendered:
         roles: the role of the message that each token belongs to.
         length: the number of tokens before the cut.
         notes: what is left out of the text or of the loss, or written otherwise than it is asked, in words.
-        silenced: every answer is marked to carry no loss.
+        all_masked: every answer is marked to carry no loss.
     """
 
     text: str
@@ -52,22 +52,22 @@ class Rendered:
     roles: list[str]
     length: int
     notes: tuple[str, ...] = ()
-    silenced: bool = False
+    all_masked: bool = False
 
     @property
-    def learns(self) -> int:
+    def loss_tokens(self) -> int:
         """How many tokens carry loss. The first token of a row is never predicted."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        return sum(label != IGNORE_INDEX for label in self.labels[1:])
 
     @property
     def truncated(self) -> bool:
         return self.length > len(self.input_ids)
 
-    def nothing_to_learn(self, max_length: int) -> str | None:
+    def no_loss_reason(self, max_length: int) -> str | None:
         """Return why no token within `max_length` carries loss, or None when one does."""
-        if self.learns:
+        if self.loss_tokens:
             return None
-        if self.silenced:
+        if self.all_masked:
             return "every answer is marked to carry no loss"
         if self.notes and not self.truncated:
             return f"nothing to learn: {'; '.join(self.notes)}"
@@ -89,38 +89,42 @@ class Renderer:
             StudioError: the tokenizer has no template of that name.
         """
         self.tokenizer, self.vocabulary = tokenizer, vocabulary
-        self.template, self.template_name = templates.choose(tokenizer, template)
-        ends, special = {tokenizer.bos_token, tokenizer.eos_token}, end_tokens.special_tokens(tokenizer)
+        self.template, self.template_name = templates.select_template(tokenizer, template)
+        ends, special = {tokenizer.bos_token, tokenizer.eos_token}, special_tokens(tokenizer)
         self._marks = sorted(token for token in special if token in ends or token in self.template)
 
     @cached_property
-    def ends(self) -> EndTokens:
+    def end_tokens(self) -> EndTokens:
         """The end of an answer, which training learns and every decoder stops at."""
-        return end_tokens.decide(self.tokenizer, self.text, self.template, self.template_name)
+        return find_end_tokens(self.tokenizer, self.render_text, self.template, self.template_name)
 
-    def text(self, messages: list[Message], prompt: bool = False) -> str:
+    def render_text(self, messages: list[Message], prompt: bool = False) -> str:
         """Return `messages` in the chat template; with `prompt`, followed by what opens an answer.
 
         Raises:
             TemplateError: the template refuses them.
         """
-        return templates.apply(self.tokenizer, self.template, self.template_name, messages, prompt)
+        return templates.apply_template(self.tokenizer, self.template, self.template_name, messages, prompt)
 
-    def _refuse_marks(self, messages: list[Message]) -> None:
+    def _reject_special_text(self, messages: list[Message]) -> None:
         """Text that spells the model's own marks would end a turn, or begin one, in the midst of what somebody said."""
-        own = [text for text in self.ends.texts if text not in self.ends.stops and text not in self._marks]
+        own = [
+            text
+            for text in self.end_tokens.texts
+            if text not in self.end_tokens.stop_strings and text not in self._marks
+        ]
         for mark in [*self._marks, *own]:
             if any(mark in message["content"] for message in messages):
                 raise TemplateError(f"a turn holds {mark!r}, which the model reads as a mark of its own")
 
-    def plain(self, messages: list[Message]) -> str:
+    def render_plain(self, messages: list[Message]) -> str:
         """Plain text between the tokens that begin and end a text, in no template."""
         return f"{self.tokenizer.bos_token or ''}{messages[0]['content']}{self.tokenizer.eos_token or ''}"
 
     def prompt_ids(self, messages: list[Message]) -> list[int]:
         """Token ids that ask for the next answer."""
-        ids = self.tokenizer(self.text(messages, prompt=True), add_special_tokens=False)["input_ids"]
-        self._refuse_unknown(ids)
+        ids = self.tokenizer(self.render_text(messages, prompt=True), add_special_tokens=False)["input_ids"]
+        self._reject_unknown_ids(ids)
         return ids
 
     def render(self, messages: list[Message], max_length: int | None = None, all_text: bool = False) -> Rendered:
@@ -135,29 +139,36 @@ class Renderer:
                 the model has no embedding for one of the tokens.
         """
         messages = until_last_answer(messages)
-        self._refuse_marks(messages)
+        self._reject_special_text(messages)
         notes: list[str] = []
         if is_plain(messages):
-            text = self.plain(messages)
+            text = self.render_plain(messages)
             spoken = messages[0].get("loss") is not False
             spans, silent = [("text", len(text), spoken)], [] if spoken else [(0, len(text))]
         else:
-            text, spans, silent = self._located(messages, notes)
+            text, spans, silent = self._locate_spans(messages, notes)
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-        self._refuse_unknown(ids)
-        roles, learned = zip(*_of_tokens(offsets, spans), strict=True) if ids else ((), ())
+        self._reject_unknown_ids(ids)
+        roles, learned = zip(*_label_tokens(offsets, spans), strict=True) if ids else ((), ())
         if all_text:
             learned = [not any(low < end and start < high for low, high in silent) for start, end in offsets]
-        labels = [token if carries else IGNORED for token, carries in zip(ids, learned, strict=True)]
+        labels = [token if carries else IGNORE_INDEX for token, carries in zip(ids, learned, strict=True)]
         cut = slice(0, max_length)
         answers = [message for message in messages if message["role"] in ("assistant", "text")]
-        silenced = bool(answers) and all(message.get("loss") is False for message in answers)
+        all_masked = bool(answers) and all(message.get("loss") is False for message in answers)
         return Rendered(
-            text, ids[cut], labels[cut], offsets[cut], list(roles[cut]), len(ids), tuple(dict.fromkeys(notes)), silenced
+            text,
+            ids[cut],
+            labels[cut],
+            offsets[cut],
+            list(roles[cut]),
+            len(ids),
+            tuple(dict.fromkeys(notes)),
+            all_masked,
         )
 
-    def _refuse_unknown(self, ids: list[int]) -> None:
+    def _reject_unknown_ids(self, ids: list[int]) -> None:
         if self.vocabulary is None or not ids or max(ids) < self.vocabulary:
             return
         token = self.tokenizer.convert_ids_to_tokens(max(ids))
@@ -165,9 +176,9 @@ class Renderer:
             f"the token {token!r} has the id {max(ids):,}, and the model has {self.vocabulary:,} embeddings"
         )
 
-    def _located(self, messages: list[Message], notes: list[str]) -> tuple[str, list[Span], list[tuple[int, int]]]:
+    def _locate_spans(self, messages: list[Message], notes: list[str]) -> tuple[str, list[Span], list[tuple[int, int]]]:
         """Return the text, spans that cover it, and the (start, end) of answers without loss."""
-        locator = Locator(self.text, self.template, self.template_name, messages)
+        locator = Locator(self.render_text, self.template, self.template_name, messages)
         text, regions = locator.located.text, locator.located.regions
         notes += locator.located.notes
         spans: list[Span] = []
@@ -176,22 +187,22 @@ class Renderer:
             message = messages[region.message]
             following = regions[at + 1].start if at + 1 < len(regions) else len(text)
             if message["role"] != "assistant":
-                done = _turn_end(text, region.end, following, self.ends)
+                done = _turn_end(text, region.end, following, self.end_tokens)
                 spans.append((message["role"], done, False))
                 joined = False
                 continue
             # A template may merge answers that follow each other: then the model writes what joins them.
             start = done if joined else self._answer_start(locator, region, done, notes)
             end = region.end + common_length(region.trail, text[region.end : following])
-            closed = self.ends.end_of(text, end, following)
+            closed = self.end_tokens.end_of(text, end, following)
             if closed is None and at + 1 == len(regions):
-                text = text[:end] + self.ends.appended if self.ends.appended else text
+                text = text[:end] + self.end_tokens.appended if self.end_tokens.appended else text
                 following = len(text)
                 closed = max(end, len(text.rstrip()))
             joined = closed is None
             end = end if joined else closed
             spoken = message.get("loss") is not False
-            done = _turn_end(text, end, following, self.ends)
+            done = _turn_end(text, end, following, self.end_tokens)
             spans += [("assistant", start, False), ("assistant", end, spoken), ("assistant", done, False)]
             if not spoken:
                 silent.append((start, end))
@@ -219,7 +230,7 @@ def _turn_end(text: str, at: int, following: int, ends: EndTokens) -> int:
     return at + len(text[at:following]) - len(text[at:following].lstrip())
 
 
-def _of_tokens(offsets: list[tuple[int, int]], spans: list[Span]) -> Iterator[tuple[str, bool]]:
+def _label_tokens(offsets: list[tuple[int, int]], spans: list[Span]) -> Iterator[tuple[str, bool]]:
     """Yield the role of each token and whether it carries loss: it does when it overlaps a span that does."""
     at = 0
     for start, end in offsets:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.data.parse_rows import folded
+from core.data.parse_rows import fold_text
 from core.errors import StudioError
 
 Kind = Literal["integer", "number", "flag", "text"]
@@ -26,7 +26,7 @@ class Filter(BaseModel):
     by_length: bool = False
     values: list[str | None] | None = None
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         name = f"length of {self.column}" if self.by_length else self.column.replace("_", " ")
         if self.values is not None:
             return f"{name} is " + " or ".join("empty" if value is None else repr(value) for value in self.values)
@@ -47,19 +47,19 @@ class View(BaseModel):
     sort: str = Field("", title="Sort by", description="A column; empty: the source's order.")
     descending: bool = False
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """What is chosen; empty when everything is."""
-        said = [f.in_words() for f in self.filters]
+        said = [f.describe() for f in self.filters]
         return ", ".join([f"with {self.search!r} in them", *said] if self.search else said)
 
-    def toggled(self, chosen: Filter) -> "View":
+    def toggle(self, chosen: Filter) -> "View":
         """The view with `chosen` added, in the place of another on the same column, or taken away if it is there."""
         rest = [f for f in self.filters if f.column != chosen.column]
         added = [] if chosen in self.filters else [chosen]
         return self.model_copy(update={"filters": [*rest, *added]})
 
 
-class Sortable(BaseModel):
+class ViewField(BaseModel):
     """A column that rows can be sorted and filtered by.
 
     Attributes:
@@ -75,29 +75,29 @@ class Sortable(BaseModel):
     length: str = ""
 
 
-Fields = dict[str, Sortable]
+Fields = dict[str, ViewField]
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def field(fields: Fields, name: str) -> Sortable:
+def get_field(fields: Fields, name: str) -> ViewField:
     if name not in fields:
         known = ", ".join(fields)
         raise StudioError(f"There is no column {name!r} to sort or filter by. There are: {known}.")
     return fields[name]
 
 
-def where(view: View, fields: Fields) -> tuple[str, dict[str, Any], set[str]]:
+def where_clause(view: View, fields: Fields) -> tuple[str, dict[str, Any], set[str]]:
     """The condition of a view, its parameters, and the files that it reads."""
     parts, values, files = [], {}, set()
     if view.search:
         parts.append("contains(reading.search, $search)")
-        values["search"] = folded(view.search)
+        values["search"] = fold_text(view.search)
         files.add("reading")
     for number, chosen in enumerate(view.filters):
-        column = field(fields, chosen.column)
+        column = get_field(fields, chosen.column)
         files.add(column.file)
         condition, given = _condition(chosen, column, f"f{number}")
         parts.append(condition)
@@ -105,7 +105,7 @@ def where(view: View, fields: Fields) -> tuple[str, dict[str, Any], set[str]]:
     return " AND ".join(parts) or "true", values, files
 
 
-def _condition(chosen: Filter, column: Sortable, name: str) -> tuple[str, dict[str, Any]]:
+def _condition(chosen: Filter, column: ViewField, name: str) -> tuple[str, dict[str, Any]]:
     if chosen.values is not None:
         present = [value for value in chosen.values if value is not None]
         parts = [f"CAST({column.sql} AS VARCHAR) IN ({', '.join(f'${name}_{i}' for i in range(len(present)))})"] * bool(
@@ -126,9 +126,9 @@ def _condition(chosen: Filter, column: Sortable, name: str) -> tuple[str, dict[s
     return f"({' AND '.join(parts) or 'true'})", values
 
 
-def order(view: View, fields: Fields) -> tuple[str, set[str]]:
+def order_clause(view: View, fields: Fields) -> tuple[str, set[str]]:
     """The ORDER BY of a view, ties in the source's order, and the files that it reads."""
     if not view.sort:
         return "row", set()
-    column = field(fields, view.sort)
+    column = get_field(fields, view.sort)
     return f"{column.sql} {'DESC' if view.descending else 'ASC'} NULLS LAST, row", {column.file}

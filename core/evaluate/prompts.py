@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.data import formats, subset
 from core.data.formats import Message, UnusableRow
-from core.data.ingest import SNIFFED_ROWS, storable
+from core.data.ingest import DETECTION_ROWS, replace_surrogates
 from core.data.readers import read_rows
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
@@ -131,7 +131,7 @@ def _of_file(
     if file is None or not file.is_file():
         raise StudioError(f"There is no file {name!r}. Expected one of prompts, such as a text with one a line.")
     rows = enumerate(read_rows(file, name, note=lambda words: notes.update([words])))
-    head = list(itertools.islice(rows, SNIFFED_ROWS))
+    head = list(itertools.islice(rows, DETECTION_ROWS))
     detected = formats.detect([read.row for _, read in head if read.row is not None], prompts_only=True)
     if detected is None:
         raise StudioError(f"No text in {name!r}. Expected a prompt a line, or rows with a column of prompts.")
@@ -149,7 +149,7 @@ def _of_file(
             left_out[str(error)] += 1
             continue
         notes.update([*found, *(f"the column {column!r} is not used" for column in unread)])
-        yield number, [{"role": m["role"], "content": storable(m["content"])} for m in messages]
+        yield number, [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in messages]
 
 
 class Prompts:

@@ -104,8 +104,8 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
             continue
         notes.update(shown.notes)
         cut += shown.truncated
-        reason = shown.nothing_to_learn(config.max_length)
-        if reason and (shown.silenced or not shown.truncated):  # more length would not help
+        reason = shown.no_loss_reason(config.max_length)
+        if reason and (shown.all_masked or not shown.truncated):  # more length would not help
             refused[reason] += 1
         else:
             silent += reason is not None
@@ -121,8 +121,8 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         found.append(Finding("warning", f"{cut:,} {of} are longer than {config.max_length:,} tokens and are cut."))
     found += [Finding("warning", f"In {count:,} {of}, {note}.") for note, count in notes.items()]
     found.append(Finding("fine", f"Turns are marked by {renderer.template_name}."))
-    warning = renderer.ends.warning
-    found.append(Finding("warning" if warning else "fine", warning or renderer.ends.note))
+    warning = renderer.end_tokens.warning
+    found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
 
 
 def machine_problem(config: QLoRAConfig) -> str | None:

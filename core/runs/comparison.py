@@ -131,7 +131,7 @@ def _said(value: Any) -> str:
 def _lineage(run: Run, timelines: Timelines) -> dict[str, str]:
     """What the run was made with, by name."""
     subset = run.subset()
-    found = {"Rows": subset.in_words()} if subset else {}
+    found = {"Rows": subset.describe()} if subset else {}
     made = timelines.of(run.events_file).progress().prepared.get("lineage", {})
     packages = made.get("packages", {})
     said = {"Commit of the base": made.get("base_commit"), "Code": made.get("code"), "Hardware": made.get("hardware")}

@@ -89,7 +89,7 @@ def _warnings(timeline: Timeline, now: Progress) -> list[str]:
 
 def _rows(run: Run, now: Progress) -> list[str]:
     subset, told = run.subset(), now.prepared
-    lines = [f"- {plain(subset.in_words())}", f"- SHA-256 of the conversations: `{subset.sha256}`"] if subset else []
+    lines = [f"- {plain(subset.describe())}", f"- SHA-256 of the conversations: `{subset.sha256}`"] if subset else []
     if told:
         lines.append(
             f"- {told['rows']:,} rows, {told['tokens']:,} tokens a pass, {told['answer_tokens']:,} of them learned; "

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from core.data.formats import Message
-from core.data.tokens import IGNORED, Renderer, TemplateError
+from core.data.tokens import IGNORE_INDEX, Renderer, TemplateError
 from core.train.attention import bounds_of
 
 Row = tuple[int, list[Message]]  # its number in the source, and the conversation
@@ -30,19 +30,19 @@ def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only:
     for number, messages in rows:
         try:
             rendered = renderer.render(messages, max_length, all_text=not answers_only)
-            reason = rendered.nothing_to_learn(max_length)
+            reason = rendered.no_loss_reason(max_length)
         except TemplateError as error:
             reason = str(error)
         if reason:
             result.left_out[reason] = result.left_out.get(reason, 0) + 1
             continue
-        labels = [IGNORED, *rendered.labels[1:]]  # nothing predicts a row's first token
+        labels = [IGNORE_INDEX, *rendered.labels[1:]]  # nothing predicts a row's first token
         result.rows.append({"row": number, "input_ids": rendered.input_ids, "labels": labels})
         for note in rendered.notes:
             result.notes[note] = result.notes.get(note, 0) + 1
         result.truncated += rendered.truncated
         result.tokens += len(labels)
-        result.answer_tokens += rendered.learns
+        result.answer_tokens += rendered.loss_tokens
     return result
 
 
@@ -68,14 +68,14 @@ def pad(rows: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
     mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
     return {
         "input_ids": filled("input_ids", pad_id),
-        "labels": filled("labels", IGNORED),
+        "labels": filled("labels", IGNORE_INDEX),
         "attention_mask": torch.tensor(mask),
     }
 
 
 def learned(labels: torch.Tensor) -> torch.Tensor:
     """Where in the flattened (batch, length - 1) predictions a token carries loss; found before the GPU has to wait."""
-    return (labels[:, 1:].reshape(-1) != IGNORED).nonzero().squeeze(1)
+    return (labels[:, 1:].reshape(-1) != IGNORE_INDEX).nonzero().squeeze(1)
 
 
 def count_tokens(batch: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ from peft import replace_lora_weights_loftq
 from peft.tuners.tuners_utils import BaseTunerLayer
 from trl import SFTTrainer
 
-from core.data.tokens import IGNORED, Renderer
+from core.data.tokens import IGNORE_INDEX, Renderer
 from core.models.loading import LoadedBase
 from core.models.probing import close
 from core.models.tokenizer import padding_id
@@ -106,10 +106,10 @@ class StudioTrainer(SFTTrainer):
 
     def _collate_share(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """This rank's rows of a batch, and how many tokens of the whole batch carry loss."""
-        answers = sum(label != IGNORED for row in rows for label in row["labels"][1:])
+        answers = sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
         mine = self.ranks.share(rows)
         # a rank without a row takes part all the same: one that carries no loss
-        batch = self.collate(mine or [rows[0] | {"labels": [IGNORED] * len(rows[0]["labels"])}])
+        batch = self.collate(mine or [rows[0] | {"labels": [IGNORE_INDEX] * len(rows[0]["labels"])}])
         return batch | {"answers": answers, "row_numbers": [row["row"] for row in mine]}
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
@@ -238,7 +238,7 @@ class StudioTrainer(SFTTrainer):
             most: Tokens per row.
         """
         short = [row | {"input_ids": row["input_ids"][:most]} for row in rows[:2]]
-        short = [row | {"labels": [IGNORED, *row["input_ids"][1:]]} for row in short]
+        short = [row | {"labels": [IGNORE_INDEX, *row["input_ids"][1:]]} for row in short]
         was_training = self.model.training
         self.model.train()
         with torch.random.fork_rng():
@@ -273,7 +273,7 @@ class StudioTrainer(SFTTrainer):
         longest = max(map(len, asked))
         ids = torch.tensor([[self.pad_id] * (longest - len(ask)) + ask for ask in asked], device=self.model.device)
         mask = torch.tensor([[0] * (longest - len(ask)) + [1] * len(ask) for ask in asked], device=self.model.device)
-        eos, ends = base.generation_config.eos_token_id, self._renderer.ends
+        eos, ends = base.generation_config.eos_token_id, self._renderer.end_tokens
         own = eos if isinstance(eos, list) else [eos]
         stops = {token for token in [*own, tokenizer.eos_token_id, *ends.ids] if token is not None}
         used, was_training = base.config._attn_implementation, self.model.training
@@ -284,12 +284,12 @@ class StudioTrainer(SFTTrainer):
                 out = self.model.generate(
                     input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=self.pad_id,
                     use_cache=True, eos_token_id=sorted(stops) or None,
-                    **({"stop_strings": list(ends.stops), "tokenizer": tokenizer} if ends.stops else {}),
+                    **({"stop_strings": list(ends.stop_strings), "tokenizer": tokenizer} if ends.stop_strings else {}),
                 )  # fmt: skip
         finally:
             base.set_attn_implementation(used)
             self.model.train(was_training)
-        return [answer_of(tokenizer, ids, stops, ends.stops) for ids in out[:, longest:].tolist()]
+        return [answer_of(tokenizer, ids, stops, ends.stop_strings) for ids in out[:, longest:].tolist()]
 
 
 def _why_padded(config: QLoRAConfig) -> str:

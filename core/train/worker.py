@@ -177,7 +177,10 @@ def prepare(
     if not prepared.rows:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in prepared.left_out.items())
         raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Cut another subset.")
-    base.choices += [renderer.ends.note, *(f"In {count:,} rows, {note}." for note, count in prepared.notes.items())]
+    base.choices += [
+        renderer.end_tokens.note,
+        *(f"In {count:,} rows, {note}." for note, count in prepared.notes.items()),
+    ]
     total_steps = steps_of(config, len(prepared.rows))
     arguments = sft_config(config, str(run.checkpoints_dir), total_steps)
     if not ranks.first:

@@ -107,16 +107,16 @@ class Beside:
         base = self.talking.base_named(kept.base)
         tokenizer, parts = load_tokenizer(base.model), []
         for at, lane in enumerate(kept.lanes):
-            run, _ = lane.who
+            run, _ = lane.run_and_adapter
             template = self.store.run(run).config().chat_template if run else self._template(chat_id)
             system = kept.sampling(at).system
             told = [{"role": "system", "content": system}] if system.strip() else []
-            text = Renderer(tokenizer, template).text([*told, *kept.asked(at)], prompt=True)
+            text = Renderer(tokenizer, template).render_text([*told, *kept.asked(at)], prompt=True)
             own = "the model's own" if template == "auto" and tokenizer.chat_template else template
             parts.append(
                 f"Lane {at + 1}, template: {'llama2, as the model has none' if own == 'auto' else own}\n{text}"
             )
-        if how := self.talking.engine.how:
+        if how := self.talking.engine.decoding_note:
             parts.append(how)
         return raw_html("\n\n".join(parts))
 

@@ -10,7 +10,7 @@ import pandas as pd
 from components.conversation import empty_html
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, build_data_table, table_html
 from components.pager import Pager, build_pager, clamp_page, position_words
-from core.data.histogram import Histogram, compact, histogram
+from core.data.histogram import Histogram, format_number, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
 from core.errors import StudioError
@@ -55,7 +55,7 @@ class Browse:
     def toggle_filter(self, state: State, chosen: dict) -> dict[str, Any]:
         """Filter by a bar of a histogram, or remove that filter."""
         page = parse_state(state)
-        view = page.view.toggled(Filter.model_validate(chosen))
+        view = page.view.toggle(Filter.model_validate(chosen))
         return {"state": page.replace(view=view), "row_kind": ALL_ROWS}
 
     def remove_filter(self, state: State, chosen: dict | None) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Browse:
         if kind == "Usable":
             return [Filter(column="problem", values=[None])]
         if kind == "Cannot be used":
-            problems = page.open_rows(self.settings).derived.problems
+            problems = page.open_rows(self.settings).parsed.problems
             # Without problems the filter must match no row; an empty list of values would be no condition.
             return [Filter(column="problem", values=list(problems) or ["none"])]
         if kind == "Exact duplicates":
@@ -132,7 +132,7 @@ class Browse:
         position = {"page": number, "position": position_words(number, total, size)}
         # A histogram depends on filters and counts but not on the order, so sorting finds all of them in the cache.
         view_key = shown.view.model_dump_json(exclude=_ORDER_FIELDS)
-        key = (rows.about.id, rows.derived.key, shown.model, shown.template, view_key)
+        key = (rows.about.id, rows.parsed.key, shown.model, shown.template, view_key)
         known = {name: self._histograms.get((*key, name)) for name in names}
         yield {"table": self._table_html(shown, rows, frame, known, ticked, opened), **position}
         if missing := [name for name in names if known[name] is None and name != "row"]:
@@ -190,7 +190,7 @@ class Browse:
                 descending=page.view.descending,
                 ticked=frozenset(ticked),
                 opened=opened,
-                filters=[(chosen.in_words(), chosen.model_dump_json()) for chosen in page.view.filters],
+                filters=[(chosen.describe(), chosen.model_dump_json()) for chosen in page.view.filters],
                 empty="No rows match. Remove a filter, or search for something else.",
             )
         )
@@ -229,7 +229,7 @@ def _note(found: Histogram) -> str:
         return f"{len(found.bars)} values{empty}" if len(found.bars) > 1 else f"{found.bars[0].label}{empty}"
     low, high = found.bars[0].chosen.low or 0, found.bars[-1].chosen.high or 0
     unit = " characters" if found.kind == "lengths" else ""
-    return f"{compact(low)} to {compact(high)}{unit}{empty}"
+    return f"{format_number(low)} to {format_number(high)}{unit}{empty}"
 
 
 def _cell(rows: Rows, name: str, record: dict, problem: str | None) -> str:
@@ -244,7 +244,7 @@ def _cell(rows: Rows, name: str, record: dict, problem: str | None) -> str:
     kind = rows.fields[name].kind
     if kind == "integer":
         return f"{int(value):,}"
-    return compact(value) if kind == "number" else str(value)
+    return format_number(value) if kind == "number" else str(value)
 
 
 @dataclass(frozen=True)

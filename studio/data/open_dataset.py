@@ -30,7 +30,7 @@ class OpenDataset:
 
     def choices(self) -> list[tuple[str, str]]:
         """Return (label, id) of every opened data set, the newest last."""
-        return [(f"{d.source.in_words()} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
+        return [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
 
     def folders(self) -> list[str]:
         """Return the folders below STUDIO_HOME/folders that the `datasets` library saved; visitors see none."""
@@ -67,7 +67,7 @@ class OpenDataset:
         given = [(text or "").strip() for text in (hub_id, config, split, revision, token)]
         if not given[0]:
             raise StudioError("No Hub id was given. Enter owner/name, such as timdettmers/openassistant-guanaco.")
-        sources.hub_id(given[0])
+        sources.check_hub_id(given[0])
         # The token is left out of the job's key, which is kept after the job.
         yield from self._follow(self._start(given[0], given[:4], sources.open_hub, *given))
 
@@ -95,7 +95,7 @@ class OpenDataset:
 
     def _notify(self, data: Dataset) -> None:
         """Show how many rows of an opened data set can be used, or what is left to decide."""
-        parsed = parse_rows.derive(self.settings, data, data.detected)
+        parsed = parse_rows.parse_dataset(self.settings, data, data.detected)
         title = f"Opened {data.source.name}"
         if data.detected.format == "undecided":
             warn("The format is not certain, so no row is usable yet. Answer the question below.", title=title)

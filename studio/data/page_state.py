@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.data import lengths, near_duplicates, table
 from core.data.formats import Reading
-from core.data.lengths import Tokens
+from core.data.lengths import TokenizerSpec
 from core.data.rows import Rows
 from core.data.table import Dataset
 from core.data.tokens import TemplateName
@@ -58,9 +58,9 @@ class PageState(BaseModel):
         return self.model_dump_json(exclude={"view", "columns", "max_length", "batch"})
 
     @property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> TokenizerSpec:
         """Return the tokenizer and template that lengths are counted with."""
-        return Tokens(self.model, self.template)
+        return TokenizerSpec(self.model, self.template)
 
     def replace(self, **changes: Any) -> State:
         """Return this state with other values, as the page keeps it."""

@@ -12,19 +12,19 @@ from typing import Any
 import gradio as gr
 
 from components.choice_list import Choice, build_choice_list, choices_html
-from components.conversation import second_html
+from components.conversation import secondary_html
 from components.model_form import non_empty_values
 from core.data import formats, parse_rows, tasks
-from core.data.formats import Reading, by_name
+from core.data.formats import Reading, get_format
 from core.data.report import (
     ColumnUse,
     Report,
+    build_report,
     candidates,
     check_reading,
     column_names,
     column_uses,
-    names_in_words,
-    report,
+    join_names,
 )
 from core.errors import StudioError
 from core.settings import Settings
@@ -73,7 +73,7 @@ class ReadingForm:
             text += " Choose a format and name its columns below."
         return {
             "question": gr.update(visible=True),
-            "question_text": second_html(text),
+            "question_text": secondary_html(text),
             "choices": gr.update(choices=choices, value=None, visible=bool(choices)),
             "form_box": gr.update(open=True),
         }
@@ -100,7 +100,7 @@ class ReadingForm:
 
     def _form_values(self, page: PageState, reading: Reading) -> dict[str, Any]:
         data = page.find_dataset(self.settings)
-        placeholders = parse_rows.derive(self.settings, data, page.effective_reading(self.settings)).placeholders
+        placeholders = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings)).placeholders
         is_undecided, has_labels = reading.format == "undecided", reading.format == "label"
         return {
             "format": None if is_undecided else reading.format,
@@ -129,13 +129,13 @@ class ReadingForm:
 
     def _columns_help(self, page: PageState, form: str | None) -> str:
         """Return the help of the columns field: the parts of a format and the columns of the data set."""
-        slots = by_name(form).slots if form else {}
+        slots = get_format(form).slots if form else {}
         sentences = [_HELP["columns"]]
         if slots:
             sentences.append(f"Parts: {', '.join(slots)}.")
         if page.dataset:
             names = column_names(self.settings, page.find_dataset(self.settings))
-            sentences.append(f"Columns: {names_in_words(names)}.")
+            sentences.append(f"Columns: {join_names(names)}.")
         return " ".join(sentences)
 
     def read_again(self, state: State, **values: Any) -> Iterator[dict[str, Any]]:
@@ -149,7 +149,7 @@ class ReadingForm:
         reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
         check_reading(data, reading)
         job = self.jobs.start(
-            f"read/{data.id}", f"Reading {data.source.name}", tasks.read_as, self.settings, data, reading
+            f"read/{data.id}", f"Reading {data.source.name}", tasks.parse_dataset, self.settings, data, reading
         )
 
         def finish(done: Job) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class ReadingForm:
         if not page.dataset:
             return ""
         data = page.find_dataset(self.settings)
-        parsed = parse_rows.derive(self.settings, data, page.effective_reading(self.settings))
+        parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
         found = column_uses(self.settings, data, parsed)
         if not found:
             return ""
@@ -203,8 +203,8 @@ class ReadingForm:
         if not page.dataset:
             raise StudioError("No data set is chosen. Choose one first: /choose.")
         data = page.find_dataset(self.settings)
-        parsed = parse_rows.derive(self.settings, data, page.effective_reading(self.settings))
-        found: Report = report(self.settings, data, parsed)
+        parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
+        found: Report = build_report(self.settings, data, parsed)
         return {"report": json.loads(found.model_dump_json())}
 
 

@@ -67,7 +67,7 @@ def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[st
     chips = [
         *chips,
         (f"{rendered.length:,}", f"tokens for {page.model}, {renderer.template_name}", False),
-        (f"{rendered.learns:,}", "carry loss (coloured)", False),
+        (f"{rendered.loss_tokens:,}", "carry loss (coloured)", False),
         *(("⚠", note, True) for note in rendered.notes),
     ]
     if rendered.length > page.max_length:

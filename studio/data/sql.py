@@ -15,7 +15,7 @@ EXAMPLE = (
 )
 _HELP = (
     "One SELECT over the table `rows`: read-only, no files, no network, stopped after "
-    f"{sql_box.SECONDS} seconds. A result with the column `row` can become a subset."
+    f"{sql_box.TIMEOUT_SECONDS} seconds. A result with the column `row` can become a subset."
 )
 
 
@@ -27,7 +27,7 @@ class SqlQuery:
 
     def run(self, state: State, sql: str) -> dict[str, Any]:
         """Run one SELECT over the rows of the chosen data set."""
-        answer = sql_box.ask(parse_state(state).open_rows(self.settings), check_sql(sql))
+        answer = sql_box.run_select(parse_state(state).open_rows(self.settings), check_sql(sql))
         count = len(answer.rows)
         counted = f"The first {count:,} rows" if answer.more else f"{count:,} row{'s' * (count != 1)}"
         table = gr.update(value={"headers": answer.columns, "data": answer.rows}, visible=True)
@@ -38,7 +38,7 @@ class SqlQuery:
         page = parse_state(state)
         if not page.dataset:
             return {"sql_columns": ""}
-        listed = ", ".join(f"`{name}` ({kind})" for name, kind in sql_box.schema(page.open_rows(self.settings)))
+        listed = ", ".join(f"`{name}` ({kind})" for name, kind in sql_box.list_columns(page.open_rows(self.settings)))
         return {"sql_columns": f"Columns: {listed}."}
 
 

@@ -41,7 +41,7 @@ class ExportSubset:
         if not name:
             return {"subset_text": empty_html("Create a subset first.")}
         found = subset.find(self.settings, name)
-        text = f"{found.in_words()} SHA-256 of the conversations {found.sha256[:12]}…"
+        text = f"{found.describe()} SHA-256 of the conversations {found.sha256[:12]}…"
         left_out = [(f"{count:,}", reason, True) for reason, count in found.left_out.items()]
         return {"subset_text": chips_html([("", text, False), *left_out])}
 
@@ -80,12 +80,12 @@ class ExportSubset:
         """Create a subset of 1,000 random rows and export it as Llama 2 text, like guanaco-llama2-1k."""
         page = parse_state(state)
         data = page.find_dataset(self.settings)
-        usable = parse_rows.derive(self.settings, data, page.effective_reading(self.settings)).usable
+        usable = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings)).usable
         # A smaller data set gives all it has; what the source holds out is no training row.
         rows = min(_QUICK_ROWS, max(1, usable - data.splits.get(table.HELD_OUT, 0)))
         name = slug(f"{Path(data.source.name).stem}-llama2-{'1k' if rows == _QUICK_ROWS else rows}")
         recipe = Recipe(dataset=data.id, reading=page.reading, rows=rows, held_out_share=0)
-        created = subset.cut(self.settings, name, recipe)
+        created = subset.create(self.settings, name, recipe)
         for update in self.export(created.name, "llama2", ["jsonl", "parquet"]):
             yield {**update, **created_updates(self.settings, created)}
 
@@ -104,7 +104,7 @@ class ExportSubset:
         return {"comparison": "".join((chips_html(chips), legend_html([left, right]), histogram))}
 
 
-def _written_html(done: export.Exported, before: str = "") -> str:
+def _written_html(done: export.ExportResult, before: str = "") -> str:
     """Return how many rows were written, and per reason which were not."""
     missing = [
         (f"{len(rows):,}", f"left out: {reason} (row {', '.join(map(str, rows[:_MAX_EXAMPLE_ROWS]))})", True)

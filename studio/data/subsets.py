@@ -99,7 +99,7 @@ class CreateSubset:
         if values.get("method") == "stratified" and not values.get("stratify_by"):
             return chips_html([("Recipe:", "choose the column whose proportions are kept", True)])
         try:
-            text = self.recipe(state, ticked, values).in_words()
+            text = self.recipe(state, ticked, values).describe()
         except (StudioError, ValidationError):
             # A form that is half filled in is no mistake; creating the subset reports what is wrong.
             return chips_html([("Recipe:", "not complete yet", True)])
@@ -112,7 +112,7 @@ class CreateSubset:
             return {"name": ""}
         rows, method = values.get("rows") or 0, values.get("method")
         parts = [Path(page.find_dataset(self.settings).source.name).stem, str(int(rows)) if rows > 0 else "all"]
-        if page.view.in_words() and method != "picked":
+        if page.view.describe() and method != "picked":
             parts.append("filtered")
         if method not in ("random", None):
             parts.append(method)
@@ -149,8 +149,8 @@ class CreateSubset:
         return self._created((name or "").strip() or slug(path.stem), subset.read_recipe(path, path.name))
 
     def _created(self, name: str, recipe: Recipe) -> dict[str, Any]:
-        created = subset.cut(self.settings, (name or "").strip(), recipe)
-        info(created.in_words(), title=f"Created {created.name}")
+        created = subset.create(self.settings, (name or "").strip(), recipe)
+        info(created.describe(), title=f"Created {created.name}")
         return created_updates(self.settings, created)
 
 

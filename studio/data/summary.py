@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from components.conversation import chips_html, empty_html, second_html
+from components.conversation import chips_html, empty_html, secondary_html
 from core.data import parse_rows
-from core.data.parse_rows import Derived
-from core.data.report import report
+from core.data.parse_rows import ParsedDataset
+from core.data.report import build_report
 from core.data.table import Dataset
 from core.settings import Settings
 from studio.data.page_state import State, parse_state
@@ -25,8 +25,8 @@ def summary_html(settings: Settings, state: State) -> str:
     if not page.dataset:
         return empty_html("No data set is open. Choose one above, upload a file, or open one from the Hub.")
     data = page.find_dataset(settings)
-    parsed = parse_rows.derive(settings, data, page.effective_reading(settings))
-    about = report(settings, data, parsed)
+    parsed = parse_rows.parse_dataset(settings, data, page.effective_reading(settings))
+    about = build_report(settings, data, parsed)
     chips: list[Chip] = [(f"{data.rows:,}", "rows", False), (f"{parsed.usable:,}", "usable", about.undecided)]
     if len(data.splits) > 1:
         chips += [(f"{count:,}", split, False) for split, count in data.splits.items()]
@@ -34,11 +34,11 @@ def summary_html(settings: Settings, state: State) -> str:
         chips.append((about.label, about.evidence, False))
         chips += _row_chips(data, parsed)
     chips += _complaint_chips(data)
-    runner_up = second_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
+    runner_up = secondary_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
     return "".join((chips_html(chips), runner_up))
 
 
-def _row_chips(data: Dataset, parsed: Derived) -> list[Chip]:
+def _row_chips(data: Dataset, parsed: ParsedDataset) -> list[Chip]:
     """Return chips of what was found while the rows were read."""
     chips: list[Chip] = []
     if parsed.ends_on_user:

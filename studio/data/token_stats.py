@@ -12,7 +12,7 @@ from components.histogram import histogram_svg
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.access import roles
 from core.data import lengths, tasks
-from core.data.lengths import Lengths
+from core.data.lengths import LengthSummary
 from core.data.view import Filter
 from core.errors import StudioError, sentences
 from core.models import catalogue, embedded
@@ -82,7 +82,7 @@ class TokenStats:
         page = parse_state(state)
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
         job = self.jobs.start(
-            f"near/{data.id}", f"Comparing {data.rows:,} rows", tasks.find_near, self.settings, data, reading
+            f"near/{data.id}", f"Comparing {data.rows:,} rows", tasks.find_near_duplicates, self.settings, data, reading
         )
 
         def finish(done: Job) -> dict[str, Any]:
@@ -111,8 +111,8 @@ class TokenStats:
             start = roles.said("Press “Count tokens” to see", "Once the owner has counted tokens you see here")
             return empty_html(f"{start} how long the {rows:,} rows are for {page.model}, and which are truncated.")
         # None stands for all rows, which saves a query.
-        chosen = page.open_rows(self.settings).numbers(page.view) if page.view.in_words() else None
-        found = lengths.summary(path, page.max_length, page.batch, chosen)
+        chosen = page.open_rows(self.settings).row_numbers(page.view) if page.view.describe() else None
+        found = lengths.summarize(path, page.max_length, page.batch, chosen)
         if not found.rows:
             return empty_html("None of these rows can be trained on.")
         title = f"Lengths of {found.rows:,} rows in tokens"
@@ -125,7 +125,7 @@ def _with_new_counts(page: PageState) -> dict[str, Any]:
     return {"state": page.replace(counted=page.counted + 1)}
 
 
-def _stats_chips(page: PageState, found: Lengths, is_filtered: bool) -> list[tuple[str, str, bool]]:
+def _stats_chips(page: PageState, found: LengthSummary, is_filtered: bool) -> list[tuple[str, str, bool]]:
     truncated_share, answer_share = found.truncated / found.rows, found.answer_tokens / found.tokens
     chips = [
         (f"{found.tokens:,}", "tokens" + (" in the filtered rows" if is_filtered else ""), False),

@@ -68,7 +68,7 @@ class EvaluationActions:
 
         def finish(done: Job) -> dict[str, Any]:
             opened = table.opened_datasets(self.store.settings)
-            choices = [(f"{d.source.in_words()} ({d.rows:,} rows)", d.id) for d in opened]
+            choices = [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in opened]
             return {
                 "dataset": gr.update(choices=choices, value=done.result.id),
                 "tabs": gr.update(selected="data"),

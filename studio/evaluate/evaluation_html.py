@@ -4,7 +4,7 @@ from typing import Any
 
 from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
-from core.chat.types import END_WORDS
+from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
 from core.evaluate.answers_file import Answers
 from core.evaluate.config import EvaluationConfig
@@ -92,7 +92,7 @@ def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]
     for title, line in lanes:
         if line is None:
             continue
-        facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_WORDS[line['end']]}", False)]
+        facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
         if line.get("f1") is not None:
             facts.append((f"{line['f1']:.3f}", "F1 of words", False))
         if line["note"]:

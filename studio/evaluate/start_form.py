@@ -12,7 +12,7 @@ from components.model_form import build_field
 from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process
-from core.evaluate.config import BASE, MOST_LANES, EvaluationConfig
+from core.evaluate.config import BASE, MAX_LANES, EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run
@@ -108,7 +108,7 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
     if empty := [titles[name] for name in _NUMBERS if values.get(name) is None]:
         raise StudioError("\n".join(f"{title} is empty. Enter a value." for title in empty))
     if not values.get("lanes"):
-        raise StudioError(f"No lane is selected. Choose one to {MOST_LANES} under {titles['lanes']}.")
+        raise StudioError(f"No lane is selected. Choose one to {MAX_LANES} under {titles['lanes']}.")
     # Hidden fields keep their values, but must not be saved as if the evaluation had used them.
     used = {"held-out": {"run"}, "subset": {"subset", "split"}}.get(kind, set())
     kept = {name: value for name, value in values.items() if name not in ("run", "subset", "split") or name in used}
@@ -161,7 +161,7 @@ def build_start_form() -> StartFormWidgets:
         visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
-        [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MOST_LANES, allow_custom_value=True,
+        [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
         label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",
     )  # fmt: skip
     for pair in (_FIRST_FIELDS[:2], _FIRST_FIELDS[2:4], _FIRST_FIELDS[4:]):

@@ -52,7 +52,7 @@ def alerts_html(timeline: Timeline, progress: Progress) -> str:
 def notes_html(run: Run, progress: Progress) -> str:
     """Return the run's label, its rows, the decisions that were made for it with their reasons, and its versions."""
     subset, label = run.subset(), run.label()
-    lines = [subset.in_words()] if subset else []
+    lines = [subset.describe()] if subset else []
     if prepared := progress.prepared:
         lines.append(
             f"{prepared['rows']:,} rows, {prepared['tokens']:,} tokens per epoch, of which "

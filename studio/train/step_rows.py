@@ -79,6 +79,6 @@ class StepRows:
         # Excluding a second row must not append to the first one's suffix.
         stem = original.name.partition("-without-")[0]
         name = slug(f"{stem}-without-{'-'.join(map(str, excluded))}")[:_MAX_SUBSET_NAME]
-        name = subset.cut(self.runs.settings, name, recipe).name
+        name = subset.create(self.runs.settings, name, recipe).name
         info("The form uses it for the next run.", title=f"Created subset {name}")
         return {"new_subset": name}

@@ -17,9 +17,9 @@ from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.runs.store import RunStore
-from tests.helpers.app_server import Page
+from tests.helpers.app_server import PageClient
 from tests.helpers.run_events import write
-from tests.helpers.space_server import AUTHOR, signed_in
+from tests.helpers.space_server import AUTHOR, signed_in_headers
 
 ELSEWHERE = "http://evil.example"
 MARKUP = (
@@ -63,7 +63,7 @@ def assert_inert(kind: str, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def owner(on_space):
-    made = Page(on_space.url, signed_in(AUTHOR))
+    made = PageClient(on_space.url, signed_in_headers(AUTHOR))
     yield made
     made.http.close()
 
@@ -80,7 +80,7 @@ def marked(on_space, owner, tmp_path_factory):
     write(run, [{"event": "sample", "step": 1, "prompts": [MARKUP], "answers": [MARKUP]}])
     said = owner.call("save_label", RUN, SHORT, SHORT[:20], MARKUP, False, False)
     assert not said.get("error"), said
-    chat = conversation.fresh()
+    chat = conversation.new_conversation()
     for _ in range(2):
         turn = chat.ask(MARKUP)
         turn.answers[0] = [Answer(text=MARKUP, note=MARKUP, pieces=[MARKUP], ids=[1], logprobs=[-1.0])]
@@ -94,7 +94,7 @@ def marked(on_space, owner, tmp_path_factory):
             "subset": "keeper", "compare-with": "keeper", "samples-at": 1, "prompt": MARKUP}  # fmt: skip
 
 
-def shown(page: Page, event: dict, values: dict[str, object], happened: dict | None = None) -> dict[str, str]:
+def shown(page: PageClient, event: dict, values: dict[str, object], happened: dict | None = None) -> dict[str, str]:
     """What an event put into parts of the page that show markup, by their names; nothing when it refused."""
     parts = {c["id"]: c for c in page.config["components"]}
     data = [values.get(parts[n]["props"].get("elem_id"), parts[n]["props"].get("value")) for n in event["inputs"]]
@@ -127,7 +127,7 @@ def test_what_data_says_is_text_wherever_it_is_shown(owner, marked):
     for event in filling:
         met |= {name for name, text in shown(owner, event, marked).items() if "alert(" in text or "evil" in text}
     for view in ("Conversation", "Raw"):
-        met |= shown(owner, by_name["row"], marked | {"row-view": view}).keys()
+        met |= shown(owner, by_name["show_row"], marked | {"row-view": view}).keys()
     for event in opens:
         met |= {name for name, text in shown(owner, event, marked, {"value": 0}).items() if "alert(" in text}
     assert met >= MET, MET - met

@@ -136,9 +136,9 @@ def test_tokenizer_refuses_every_statement_that_is_no_select(folder):
 def test_database_is_imported_neither_by_the_box_nor_by_a_recipe(rows, folder, sql):
     sql, before = sql.format(dir=folder), files_of(folder)
     with pytest.raises(StudioError, match="SQL"):
-        sql_box.ask(rows, sql)
+        sql_box.run_select(rows, sql)
     with pytest.raises(StudioError, match="SQL"):
-        subset.cut(rows.settings, "stolen", Recipe(dataset=rows.about.id, sql=sql))
+        subset.create(rows.settings, "stolen", Recipe(dataset=rows.about.id, sql=sql))
     assert {k: v for k, v in files_of(folder).items() if not k.endswith(".lock")} == {
         k: v for k, v in before.items() if not k.endswith(".lock")
     }
@@ -153,7 +153,7 @@ def test_ordinary_statements_are_answered(rows):
 def test_statement_that_asks_for_too_much_ends_in_a_sentence_or_an_answer(rows, place):
     found = None
     with contextlib.suppress(StudioError):
-        found = sql_box.ask(rows, TOO_MUCH[place], seconds=2)
+        found = sql_box.run_select(rows, TOO_MUCH[place], seconds=2)
     assert found is None or len(found.rows) <= sql_box.SHOWN_ROWS
 
 

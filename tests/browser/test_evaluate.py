@@ -6,7 +6,7 @@ import pytest
 
 from core.data import table
 from core.evaluate.store import EvaluationStore
-from tests.helpers.browser_pages import open_page, until
+from tests.helpers.browser_pages import open_page, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -52,7 +52,7 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator("#evaluate-open").click()
     page.locator("#rows").get_by_text("Name a colour.").wait_for()
-    assert until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)))
+    assert wait_until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)))
     page.get_by_role("tab", name="Evaluate").click()
     page.locator("#evaluate-more button").first.click()
     page.locator("#evaluate-delete-id textarea, #evaluate-delete-id input").fill(evaluation.id)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.histogram import histogram_svg, legend_html
-from tests.helpers.hostile_text import HOSTILE, Page
+from tests.helpers.hostile_text import HOSTILE, ParsedHtml
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=12)
 
@@ -30,11 +30,11 @@ def test_histogram_of_two_sets_has_one_scale_and_a_legend():
     assert re.findall(r'class="(a|b)"[^>]*height="([\d.]+)"', shown) == [
         ("a", "116.0"), ("a", "0.0"), ("b", "0.0"), ("b", "58.0")
     ]  # fmt: skip
-    assert Page(legend_html(["one", "two"])).text == "onetwo"
+    assert ParsedHtml(legend_html(["one", "two"])).text == "onetwo"
 
 
 @given(st.sampled_from(HOSTILE))
 def test_histogram_hostile_titles_stay_text(text):
-    assert {tag for tag, _ in Page(legend_html([text])).tags} <= {"div", "span", "i"}
-    tags = Page(histogram_svg([0, 1], [1], unit=text, title=text)).tags
+    assert {tag for tag, _ in ParsedHtml(legend_html([text])).tags} <= {"div", "span", "i"}
+    tags = ParsedHtml(histogram_svg([0, 1], [1], unit=text, title=text)).tags
     assert {tag for tag, _ in tags} <= {"svg", "rect", "title", "line", "text"}

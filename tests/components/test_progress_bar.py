@@ -2,7 +2,7 @@ import gradio as gr
 import pytest
 
 from components.progress_bar import build_progress_bar, hide_progress, show_progress
-from tests.helpers.hostile_text import HOSTILE, Page
+from tests.helpers.hostile_text import HOSTILE, ParsedHtml
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from tests.helpers.hostile_text import HOSTILE, Page
 )
 def test_progress_bar_is_as_wide_as_the_share(share, width, percent):
     updates = show_progress("Opening", share, "Reading")
-    page = Page(updates["progress"])
+    page = ParsedHtml(updates["progress"])
     assert updates["progress_row"]["visible"]
     assert ("i", {"style": f"width:{width}"}) in page.tags
     assert page.text == f"OpeningReading, {percent}"
@@ -18,7 +18,7 @@ def test_progress_bar_is_as_wide_as_the_share(share, width, percent):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_progress_bar_hostile_text_stays_text(text):
-    page = Page(show_progress(text, 0.5, text)["progress"])
+    page = ParsedHtml(show_progress(text, 0.5, text)["progress"])
     assert [tag for tag, _ in page.tags] == ["div", "b", "span", "div", "i"]
 
 

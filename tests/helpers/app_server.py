@@ -24,7 +24,7 @@ from core.settings import Settings
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-class App:
+class AppServer:
     """app.py on a home of its own and a free port."""
 
     def __init__(self, home: Path, *options: str, **environment: str):
@@ -48,7 +48,8 @@ class App:
                 stderr=subprocess.STDOUT,
             )
         self.first_status = self._first_answer(began + 120)
-        self.worked = sum(psutil.Process(self.process.pid).cpu_times())  # seconds of a processor, its children's too
+        # Includes the children that have ended by now.
+        self.startup_cpu_seconds = sum(psutil.Process(self.process.pid).cpu_times())
 
     def _first_answer(self, deadline: float) -> int:
         while True:
@@ -62,7 +63,7 @@ class App:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     pytest.fail(f"it ended with {self.process.wait(timeout=0.02)}: {self.log.read_text()}")
 
-    def end(self) -> int:
+    def stop(self) -> int:
         """SIGTERM, and the exit code; whatever it started goes with it."""
         children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
         self.process.send_signal(signal.SIGTERM)
@@ -77,7 +78,7 @@ class App:
         return Client(self.url, verbose=False, analytics_enabled=False, download_files=folder, **options)
 
 
-class Queue:
+class QueueClient:
     """The queue as a browser speaks to it, without a page."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
@@ -106,7 +107,7 @@ class Queue:
         return self.run(next(event for event in self.events if event["api_name"] == name), list(data))["output"]
 
 
-class Page(Queue):
+class PageClient(QueueClient):
     """A page that was opened: its lists are filled by its load events first."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
@@ -116,7 +117,7 @@ class Page(Queue):
                 self.run(event, [None] * len(event["inputs"]))
 
 
-def refused(client, **values) -> str:
+def rejection_message(client, **values) -> str:
     """What the page would show for a call that has to fail."""
     with pytest.raises((AppError, ValidationError, httpx.HTTPStatusError)) as raised:
         client.predict(**values)

@@ -24,7 +24,7 @@ from tests.helpers.space_server import CLIENT, SECRET
 _LASTS = 8 * 3600  # seconds, of a token
 
 
-def person(name: str, **roles: str) -> dict[str, Any]:
+def claims_of(name: str, **roles: str) -> dict[str, Any]:
     """Somebody with an account, and their role in each organisation."""
     organisations = [
         {"sub": f"{number:024x}", "name": f"The people of {org}", "preferred_username": org, "isEnterprise": False,
@@ -38,7 +38,7 @@ def person(name: str, **roles: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Provider:
+class OAuthProvider:
     """Attributes:
     person: who sits before the browser; None for somebody who declines.
     asked: method and path of every request, in order.
@@ -49,20 +49,20 @@ class Provider:
 
     def __init__(self, space_host: str, scopes: str):
         self.space_host, self.scopes = space_host, scopes
-        self.person: dict[str, Any] | None = None
-        self.asked: list[str] = []
-        self.said: list[str] = []
+        self.account: dict[str, Any] | None = None
+        self.requests: list[str] = []
+        self.issued_secrets: list[str] = []
         self.codes: dict[str, dict[str, Any]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
-        self.signs = RSAKey.generate_key(2048, {"kid": "1", "use": "sig", "alg": "RS256"})
-        self.bent: dict[str, Any] = {}
-        self.published = KeySet([self.signs]).as_dict(private=False)
+        self.signing_key = RSAKey.generate_key(2048, {"kid": "1", "use": "sig", "alg": "RS256"})
+        self.claim_overrides: dict[str, Any] = {}
+        self.published = KeySet([self.signing_key]).as_dict(private=False)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.provider = self
         # not the Space's own name: a browser keeps no ports apart where it keeps cookies
         self.url = f"http://localhost:{self._server.server_port}"
 
-    def __enter__(self) -> "Provider":
+    def __enter__(self) -> "OAuthProvider":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -94,11 +94,11 @@ class Provider:
             return 400, {"error": "invalid_request"}  # sent back to nobody else
         if asked.get("response_type") != "code" or not set(asked.get("scope", "").split()) <= set(self.scopes.split()):
             answer = {"error": "invalid_scope"}
-        elif self.person is None:
+        elif self.account is None:
             answer = {"error": "access_denied", "error_description": "The user denied the request"}
         else:
             answer = {"code": self._secret("")}
-            self.codes[answer["code"]] = {**asked, "person": self.person}
+            self.codes[answer["code"]] = {**asked, "person": self.account}
         answer["state"] = asked.get("state", "")
         return 302, f"{back}{'&' if '?' in back else '?'}{urlencode(answer)}"
 
@@ -115,9 +115,9 @@ class Provider:
         self.tokens[access] = claims = self._claims(granted)
         now = int(time.time())
         stamps = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 3600, "auth_time": now}
-        whole = claims | stamps | {"nonce": granted["nonce"]} | self.bent
-        signed = jwt.encode({"alg": "RS256", "kid": "1"}, whole, self.signs)
-        self.said.append(signed)
+        whole = claims | stamps | {"nonce": granted["nonce"]} | self.claim_overrides
+        signed = jwt.encode({"alg": "RS256", "kid": "1"}, whole, self.signing_key)
+        self.issued_secrets.append(signed)
         return 200, {"access_token": access, "token_type": "bearer", "expires_in": _LASTS, "id_token": signed,
                      "scope": granted["scope"]}  # fmt: skip
 
@@ -129,8 +129,8 @@ class Provider:
         return 200, self.published
 
     def _secret(self, prefix: str) -> str:
-        self.said.append(prefix + secrets.token_urlsafe(32))
-        return self.said[-1]
+        self.issued_secrets.append(prefix + secrets.token_urlsafe(32))
+        return self.issued_secrets[-1]
 
     @staticmethod
     def _claims(granted: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,18 +141,22 @@ class Provider:
         return told
 
 
-_PATHS = {"GET /.well-known/openid-configuration": Provider.metadata, "GET /oauth/authorize": Provider.authorize,
-          "POST /oauth/token": Provider.token, "GET /oauth/userinfo": Provider.userinfo,
-          "GET /oauth/jwks": Provider.jwks}  # fmt: skip
+_PATHS = {
+    "GET /.well-known/openid-configuration": OAuthProvider.metadata,
+    "GET /oauth/authorize": OAuthProvider.authorize,
+    "POST /oauth/token": OAuthProvider.token,
+    "GET /oauth/userinfo": OAuthProvider.userinfo,
+    "GET /oauth/jwks": OAuthProvider.jwks,
+}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
-        provider: Provider = self.server.provider
+        provider: OAuthProvider = self.server.provider
         asked = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         what = f"{self.command} {asked.path}"
-        provider.asked.append(what)
+        provider.requests.append(what)
         if what not in _PATHS:
             self.send_error(404)
             return

@@ -1,4 +1,4 @@
-"""Every named endpoint of the app holds, used and misused, over HTTP."""
+"""Every named endpoint over HTTP: misused, each refuses with a sentence; the main ones work."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from gradio_client import handle_file
 
 from core.data import subset, table
 from core.runs.store import RunStore
-from tests.helpers.app_server import App, Page, refused
+from tests.helpers.app_server import AppServer, PageClient, rejection_message
 
 DEFECT = "in the studio itself"
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("app"))
+    made = AppServer(tmp_path_factory.mktemp("app"))
     yield made
-    made.end()
+    made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +29,14 @@ def client(app, tmp_path_factory):
 
 @pytest.fixture
 def fresh(client):
-    """A caller of its own, which has not chosen a data set: a session that the app does not know."""
+    """Return a client with a new session, which has not chosen a data set."""
     client.reset_session()
     return client
 
 
 @pytest.fixture(scope="module")
 def page(app):
-    made = Page(app.url)
+    made = PageClient(app.url)
     yield made
     made.http.close()
 
@@ -87,16 +87,16 @@ MISUSES = {
     "/publish": {"runs": ["no-such-run"], "datasets": []},
     "/chat": {"prompt": "Hi.", "lanes": ["no-such-run"], "settings": {}},
 }
-# before a data set is chosen there is nothing to be found, and that is no mistake; lists cannot be misused
+# Without a data set a search finds nothing, which is no mistake; lists cannot be misused.
 HARMLESS = {"/search", "/list_datasets", "/list_subsets", "/list_runs"}
 
 
-def test_every_named_endpoint_is_misused_below(client):
+def test_misuses_cover_every_named_endpoint(client):
     assert set(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == set(MISUSES)
 
 
 @pytest.mark.parametrize("name", MISUSES)
-def test_a_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, name):
+def test_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, name):
     values = dict(MISUSES[name])
     if values.get("upload"):
         (tmp_path / "empty.json").touch()
@@ -104,24 +104,24 @@ def test_a_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, na
     if name in HARMLESS:
         fresh.predict(api_name=name, **values)
     else:
-        said = refused(fresh, api_name=name, **values)
-        assert said
-        assert "Traceback" not in said
-        assert DEFECT not in said
+        message = rejection_message(fresh, api_name=name, **values)
+        assert message
+        assert "Traceback" not in message
+        assert DEFECT not in message
     assert DEFECT not in app.log.read_text()
     assert RunStore(app.settings).runs() == []
 
 
 @pytest.fixture
 def chosen(fresh, dataset):
-    """A caller that has chosen the bundled data set."""
+    """Return a client that has chosen the bundled data set."""
     fresh.predict(dataset, api_name="/choose")
     return fresh
 
 
-SQL_WALLS = {
+FORBIDDEN_SQL = {
     "reading any file": "SELECT * FROM read_text('/etc/passwd')",
-    "reading one of the studio's": "SELECT * FROM '{home}/server.log'",
+    "reading a file of the studio": "SELECT * FROM '{home}/server.log'",
     "COPY": "COPY rows TO '{home}/stolen.csv'",
     "ATTACH": "ATTACH '{home}/stolen.db'",
     "INSTALL": "INSTALL httpfs",
@@ -131,15 +131,15 @@ SQL_WALLS = {
 }
 
 
-@pytest.mark.parametrize("sql", SQL_WALLS.values(), ids=SQL_WALLS)
-def test_the_sql_box_refuses_or_stops_over_http(app, chosen, sql):
-    said = refused(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
-    assert "SQL" in said
-    assert ("stopped after 10 seconds" in said) == ("rows f" in sql)
+@pytest.mark.parametrize("sql", FORBIDDEN_SQL.values(), ids=FORBIDDEN_SQL)
+def test_sql_that_is_forbidden_or_endless_is_refused(app, chosen, sql):
+    message = rejection_message(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
+    assert "SQL" in message
+    assert ("stopped after 10 seconds" in message) == ("rows f" in sql)
     assert not list(app.settings.home.glob("stolen*"))
 
 
-def test_the_sql_box_answers_and_its_rows_can_be_cut(app, chosen, dataset):
+def test_sql_returns_rows_that_can_become_a_subset(app, chosen, dataset):
     shown, words = chosen.predict(sql="SELECT split, count(*) AS n FROM rows GROUP BY split", api_name="/sql")
     counted = table.find(app.settings, dataset).splits
     assert (dict(shown["value"]["data"]), words) == (counted, "2 rows")
@@ -147,17 +147,17 @@ def test_the_sql_box_answers_and_its_rows_can_be_cut(app, chosen, dataset):
     assert subset.find(app.settings, "by-sql").rows == 6, "of seven, a tenth is held out"
 
 
-def test_more_rows_than_there_are_are_refused_with_the_number(app, chosen):
-    assert "1,000,000 rows were asked for" in refused(chosen, api_name="/cut", name="many", rows=10**6)
+def test_cut_of_more_rows_than_exist_names_the_number(app, chosen):
+    assert "1,000,000 rows were asked for" in rejection_message(chosen, api_name="/cut", name="many", rows=10**6)
     assert not (app.settings.subsets_dir / "many").exists()
 
 
-def test_a_value_out_of_bounds_is_refused_by_the_server(app, chosen):
-    assert "given: -3" in refused(chosen, api_name="/cut", name="less", rows=-3)
+def test_cut_of_a_negative_number_of_rows_is_refused(app, chosen):
+    assert "given: -3" in rejection_message(chosen, api_name="/cut", name="less", rows=-3)
     assert not (app.settings.subsets_dir / "less").exists()
 
 
-def test_a_cut_and_its_export_over_http(app, chosen):
+def test_cut_and_export_write_a_zip(app, chosen):
     cut = chosen.predict(rows=5, method="first", name="five", api_name="/cut")
     assert cut[0]["value"] == "five"
     _, download, words = chosen.predict(name="five", form="llama2", kinds=["jsonl"], api_name="/export")
@@ -166,14 +166,14 @@ def test_a_cut_and_its_export_over_http(app, chosen):
     assert (app.settings.exports_dir / "five-llama2.zip").is_file()
 
 
-def test_a_maximum_length_of_0_is_refused_by_the_server(app, client):
-    said = refused(client, api_name="/start", max_length=0)
-    assert "Maximum length (under" in said
-    assert "given: 0" in said
+def test_start_with_a_maximum_length_of_0_is_refused(app, client):
+    message = rejection_message(client, api_name="/start", max_length=0)
+    assert "Maximum length (under" in message
+    assert "given: 0" in message
     assert RunStore(app.settings).runs() == []
 
 
-def test_it_is_refused_just_the_same_without_a_client_library(app, client, page):
+def test_start_without_a_client_library_is_refused_as_well(app, client, page):
     parameters = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/start"]["parameters"]
     data = [0 if p["parameter_name"] == "max_length" else p["parameter_default"] for p in parameters]
     assert "given: 0" in page.call("start", *data)["error"]
@@ -183,12 +183,12 @@ def test_it_is_refused_just_the_same_without_a_client_library(app, client, page)
     assert RunStore(app.settings).runs() == []
 
 
-def test_a_problem_across_fields_is_refused_by_the_server(app, client):
-    assert "all-linear" in refused(client, api_name="/start", lora_targets=" , ")
+def test_start_with_a_problem_across_fields_is_refused(app, client):
+    assert "all-linear" in rejection_message(client, api_name="/start", lora_targets=" , ")
     assert RunStore(app.settings).runs() == []
 
 
-def test_an_uploaded_file_is_opened_and_its_rows_come_as_text(fresh, tmp_path):
+def test_open_file_with_hostile_rows_returns_them_as_text(fresh, tmp_path):
     (tmp_path / "b.jsonl").write_text('{"instruction": "<img src=x onerror=alert(1)>", "output": "y"}\n')
     *_, opened = fresh.predict(upload=handle_file(str(tmp_path / "b.jsonl")), api_name="/open_file")
     fresh.predict(opened["value"], api_name="/choose")
@@ -197,6 +197,6 @@ def test_an_uploaded_file_is_opened_and_its_rows_come_as_text(fresh, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "app.py", "{home}/server.log", "{home}/exports/../server.log"])
-def test_files_outside_the_exports_are_not_served(app, path):
+def test_file_outside_the_exports_is_not_served(app, path):
     answer = httpx.get(f"{app.url}/gradio_api/file={path.format(home=app.settings.home)}")
     assert answer.status_code in (403, 404)

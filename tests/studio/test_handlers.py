@@ -1,5 +1,3 @@
-"""What a handler raises reaches the page as a sentence; a defect says that it is one and goes to the log."""
-
 import html
 import inspect
 
@@ -8,7 +6,7 @@ import pytest
 
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from studio.handlers import event_handler, inert, info, reading_seconds, warn
+from studio.handlers import escape_toast, event_handler, info, reading_seconds, warn
 
 
 def studio_error():
@@ -27,7 +25,7 @@ def own_error():
     raise gr.Error("as it is", title="Mine")
 
 
-def plainly(raising):
+def call_once(raising):
     return event_handler(raising)
 
 
@@ -44,11 +42,11 @@ def streaming(raising):
     return run
 
 
-KINDS = pytest.mark.parametrize("kind", [plainly, streaming])
+KINDS = pytest.mark.parametrize("kind", [call_once, streaming])
 
 
 @KINDS
-def test_a_studio_error_is_its_sentence(kind, capsys):
+def test_studio_error_is_shown_as_its_text(kind, capsys):
     with pytest.raises(gr.Error) as raised:
         kind(studio_error)()
     assert raised.value.message == "There is no run 'x'. List them."
@@ -57,7 +55,7 @@ def test_a_studio_error_is_its_sentence(kind, capsys):
 
 
 @KINDS
-def test_every_problem_of_a_form_is_told_at_once(kind, capsys):
+def test_validation_error_shows_every_problem(kind, capsys):
     with pytest.raises(gr.Error) as raised:
         kind(validation_error)()
     first, second = sorted(raised.value.message.split("<br>"))
@@ -69,7 +67,7 @@ def test_every_problem_of_a_form_is_told_at_once(kind, capsys):
 
 
 @KINDS
-def test_a_defect_says_so_and_its_story_goes_to_the_log(kind, capsys):
+def test_defect_is_named_on_the_page_and_logged(kind, capsys):
     with pytest.raises(gr.Error) as raised:
         kind(defect)()
     assert "in the studio itself: RuntimeError" in raised.value.message
@@ -79,7 +77,7 @@ def test_a_defect_says_so_and_its_story_goes_to_the_log(kind, capsys):
 
 
 @KINDS
-def test_an_error_of_gradio_is_left_as_it_is(kind):
+def test_gradio_error_is_unchanged(kind):
     with pytest.raises(gr.Error) as raised:
         kind(own_error)()
     assert (raised.value.message, raised.value.title) == ("as it is", "Mine")
@@ -90,7 +88,7 @@ def test_an_error_of_gradio_is_left_as_it_is(kind):
     [((["a"], "3"), "count does not fit (given: '3'). Expected int"), (([{"a": 1}], 3), "names does not fit"),
      ((3, 3), "names does not fit"), ((["a"],), "other values than this one takes")],
 )  # fmt: skip
-def test_a_value_of_another_type_is_told_by_its_name(values, words, capsys):
+def test_value_of_another_type_is_named(values, words, capsys):
     def handler(names: list[str], count: int, request: gr.Request | None = None) -> str:
         return "".join(names)[0] + names[count - 1 :][0].upper() * (count + 1)
 
@@ -100,7 +98,7 @@ def test_a_value_of_another_type_is_told_by_its_name(values, words, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_values_of_the_right_types_leave_a_defect_one(capsys):
+def test_defect_with_values_of_the_right_types_stays_a_defect(capsys):
     def handler(names: list[str]) -> str:
         return names[9]
 
@@ -109,7 +107,7 @@ def test_values_of_the_right_types_leave_a_defect_one(capsys):
     assert "IndexError" in capsys.readouterr().err
 
 
-def test_what_goes_well_is_passed_through():
+def test_event_handler_keeps_result_signature_and_kind():
     def plain(a: int, request: gr.Request, **values: int) -> int:
         """Words."""
         return a + sum(values.values())
@@ -125,7 +123,7 @@ def test_what_goes_well_is_passed_through():
     assert not inspect.isgeneratorfunction(event_handler(plain))
 
 
-def test_leaving_a_stream_closes_the_handler():
+def test_closing_a_stream_closes_the_handler():
     closed = []
 
     def stream():
@@ -148,25 +146,25 @@ def hostile_error():
 
 
 @KINDS
-def test_text_in_a_toast_is_never_markup(kind):
+def test_hostile_text_in_a_toast_stays_text(kind):
     with pytest.raises(gr.Error) as raised:
         kind(hostile_error)()
-    assert raised.value.message == inert(HOSTILE)
-    assert html.unescape(inert(HOSTILE).replace("<br>", "\n")) == HOSTILE
-    assert inert(HOSTILE).count("<") == 1, "the line's end and no more"
+    assert raised.value.message == escape_toast(HOSTILE)
+    assert html.unescape(escape_toast(HOSTILE).replace("<br>", "\n")) == HOSTILE
+    assert escape_toast(HOSTILE).count("<") == 1, "only the line break"
 
 
-def test_a_toast_stays_as_long_as_it_takes_to_read(monkeypatch):
+def test_toast_stays_as_long_as_it_takes_to_read(monkeypatch):
     for words, seconds in ((1, 6.5), (30, 21), (1000, 60)):
         assert reading_seconds("word " * words) == seconds
         with pytest.raises(gr.Error) as raised:
             event_handler(lambda words=words: _refuse("word " * words))()
         assert raised.value.duration == seconds
-    said = {}
+    durations = {}
     for kind, toast in (("Info", info), ("Warning", warn)):
-        monkeypatch.setattr(gr, kind, lambda text, duration, kind=kind: said.update({kind: duration}))
+        monkeypatch.setattr(gr, kind, lambda text, duration, kind=kind: durations.update({kind: duration}))
         toast("word " * 9, "Title")
-    assert said == {"Info": 11, "Warning": 11}
+    assert durations == {"Info": 11, "Warning": 11}
 
 
 def _refuse(words):

@@ -1,5 +1,3 @@
-"""studio/middleware.py: which requests reach Gradio, and with which headers answers leave."""
-
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -9,58 +7,58 @@ from starlette.websockets import WebSocketDisconnect
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
 from core.settings import Settings
-from studio.authorized_blocks import COOKIE, SCOPE, AuthorizedBlocks
-from studio.middleware import CSP, OPEN, Gate
+from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
+from studio.middleware import CONTENT_SECURITY_POLICY, OPEN_ROUTES, AccessMiddleware
 
 
-def gate(tmp_path, access, root_path=None, limits=None, answers=None):
-    """A browser before the gate; behind it stands what tells the headers that came through."""
+def client_of(tmp_path, access, root_path=None, limits=None, answers=None):
+    """Return a client of the middleware; behind it an app answers with the headers that it received."""
 
     async def echo(scope, receive, send):
         await JSONResponse(dict(Request(scope).headers))(scope, receive, send)
 
     settings = Settings(home=tmp_path, root_path=root_path).prepare()
-    made = Gate(answers or echo, AuthorizedBlocks(access), settings, limits or Quotas())
+    made = AccessMiddleware(answers or echo, AuthorizedBlocks(access), settings, limits or Quotas())
     return TestClient(made, base_url="http://localhost:7860", raise_server_exceptions=False)
 
 
 @pytest.fixture
 def own(tmp_path):
-    return gate(tmp_path, Access(Way.OWN_MACHINE))
+    return client_of(tmp_path, Access(Way.OWN_MACHINE))
 
 
 @pytest.fixture
 def space(tmp_path):
-    return gate(tmp_path, Access(Way.SPACE, "keeper"))
+    return client_of(tmp_path, Access(Way.SPACE, "keeper"))
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/queue/join", "/gradio_api/file=/x", "/static/a.js"])
-def test_what_the_page_needs_is_open(path):
-    assert OPEN.fullmatch(path)
+def test_routes_of_the_page_are_open(path):
+    assert OPEN_ROUTES.fullmatch(path)
 
 
 @pytest.mark.parametrize(
     "path", ["/docs", "/gradio_api/proxy=x", "/gradio_api/component_server", "/x", "//", "/config/x"]
 )
-def test_all_else_is_not_there(own, path):
-    assert not OPEN.fullmatch(path)
+def test_other_routes_answer_404(own, path):
+    assert not OPEN_ROUTES.fullmatch(path)
     assert own.get(f"http://localhost:7860{path}").status_code == 404
 
 
-def test_health_is_told_under_any_name(own):
+def test_healthz_answers_under_any_host_name(own):
     assert own.get("/healthz", headers={"host": "10.0.0.7"}).text == "ok"
 
 
 @pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}])
-def test_other_sites_do_not_call(own, headers):
+def test_calls_of_other_sites_are_refused(own, headers):
     assert own.post("/gradio_api/queue/join", headers=headers).status_code == 403
     assert own.post("/gradio_api/queue/join", headers={"origin": "http://localhost:7860"}).status_code == 200
 
 
-def test_what_is_said_of_a_proxy_comes_through_only_where_there_is_one(tmp_path):
-    said = {"x-forwarded-host": "studio.example", "x-forwarded-for": "1.2.3.4", "x-own": "1"}
+def test_proxy_headers_pass_only_behind_a_proxy(tmp_path):
+    sent = {"x-forwarded-host": "studio.example", "x-forwarded-for": "1.2.3.4", "x-own": "1"}
     for path in (None, "/studio"):
-        seen = gate(tmp_path, Access(Way.SPACE), path).get("/config", headers=said).json()
+        seen = client_of(tmp_path, Access(Way.SPACE), path).get("/config", headers=sent).json()
         assert ("x-forwarded-for" in seen, "x-own" in seen) == (path is not None, True)
 
 
@@ -70,9 +68,9 @@ HOSTS = ["[::1", "[zz]", "[:::]", "a b", "a@b", "x:abc", "x/../y", "x?y", "x#y",
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("name", ["host", "x-forwarded-host"])
-def test_a_host_that_is_none_is_refused(tmp_path, name, host):
-    """Whoever takes such a name apart, Gradio among them, fails or reads another name in it."""
-    before = gate(tmp_path, Access(Way.OWN_MACHINE), "/studio")
+def test_invalid_host_is_refused(tmp_path, name, host):
+    """Gradio and others fail on such a name, or read another name in it."""
+    before = client_of(tmp_path, Access(Way.OWN_MACHINE), "/studio")
     answer = before.get("/config", headers={name: host.encode()})
     first_is_one = name == "x-forwarded-host" and "," in host
     assert answer.status_code in ((200,) if first_is_one else (400, 403))
@@ -80,70 +78,70 @@ def test_a_host_that_is_none_is_refused(tmp_path, name, host):
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:7860", "127.0.0.1:7860", "[::1]:7860", "[::1]"])
-def test_this_machine_s_names_are_let_in(own, host):
+def test_local_host_names_are_accepted(own, host):
     assert own.get("/config", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("root_path", [None, "/studio"])
-def test_a_second_server_of_gradio_s_is_never_believed(tmp_path, root_path):
-    seen = gate(tmp_path, Access(Way.SPACE), root_path).get("/config", headers={"x-gradio-server": "http://evil"})
+def test_gradio_server_header_never_passes(tmp_path, root_path):
+    seen = client_of(tmp_path, Access(Way.SPACE), root_path).get("/config", headers={"x-gradio-server": "http://evil"})
     assert "x-gradio-server" not in seen.json()
 
 
 @pytest.mark.parametrize("name", ["%00", "a%0ab", "a%20b", "..", "a%2Fb", "a" * 101, "é"])
-def test_a_session_has_a_plain_name(own, name):
+def test_heartbeat_accepts_only_plain_session_names(own, name):
     assert own.get(f"/gradio_api/heartbeat/{name}").status_code == 404
     for plain in ("0q1w2e3r4t", "6f1c9a52-0d5e-4b7a-8a53-3d1e6b6a5c11"):
         assert own.get(f"/gradio_api/heartbeat/{plain}").status_code == 200
 
 
-def test_a_visitor_s_calls_say_their_length_and_are_small(space):
+def test_visitor_call_needs_a_small_content_length(space):
     assert space.post("/gradio_api/queue/join", content=b"x" * 2**18).status_code == 200
     assert space.post("/gradio_api/queue/join", content=b"x" * (2**18 + 1)).status_code == 413
     assert space.post("/gradio_api/queue/join", content=iter([b"x"])).status_code == 413
 
 
-def test_uploads_are_the_owner_s_and_within_the_quota(space, tmp_path):
+def test_upload_is_refused_for_visitors_and_beyond_the_quota(space, tmp_path):
     assert space.post("/gradio_api/upload", content=b"x").status_code == 403
-    full = gate(tmp_path, Access(Way.OWN_MACHINE), limits=Quotas(uploads=0))
+    full = client_of(tmp_path, Access(Way.OWN_MACHINE), limits=Quotas(uploads=0))
     refused = full.post("/gradio_api/upload", content=b"x")
     assert refused.status_code == 413
     assert "upload" in refused.json()["error"].lower()
 
 
 @pytest.mark.parametrize("asked", ["http://evil/x", "http:%2F%2Fevil/x", "/etc/passwd"])
-def test_files_are_those_made_for_the_caller(space, asked):
+def test_file_of_another_caller_is_refused(space, asked):
     assert space.get(f"/gradio_api/file={asked}").status_code == 403
 
 
-def test_every_answer_has_the_headers_and_a_new_browser_gets_a_name(own, space):
+def test_answers_have_security_headers_and_a_new_visitor_gets_a_cookie(own, space):
     for answer in (own.get("/"), own.get("/nothing")):
-        assert answer.headers["content-security-policy"] == CSP
+        assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "set-cookie" not in answer.headers
-    assert COOKIE in space.get("/").headers["set-cookie"]
-    assert "set-cookie" not in space.get("/", headers={"cookie": f"{COOKIE}=x"}).headers
+    assert VISITOR_COOKIE in space.get("/").headers["set-cookie"]
+    assert "set-cookie" not in space.get("/", headers={"cookie": f"{VISITOR_COOKIE}=x"}).headers
 
 
-def test_what_gradio_raises_or_calls_500_is_a_sentence(tmp_path, capsys):
+def test_exception_of_a_route_answers_400_with_a_sentence(tmp_path, capsys):
     async def breaks(scope, receive, send):
         if scope["path"] == "/config":
             raise KeyError("hf_abcdefghijklmnopqrstuvwxyz")
-        scope[SCOPE] = 403
+        scope[STATUS_KEY] = 403
         await PlainTextResponse("no", 500)(scope, receive, send)
 
-    browser = gate(tmp_path, Access(Way.OWN_MACHINE), answers=breaks)
+    browser = client_of(tmp_path, Access(Way.OWN_MACHINE), answers=breaks)
     broken = browser.get("/config")
     assert (broken.status_code, broken.json()["error"][:16]) == (400, "This request is ")
     assert "hf_abcdefghijkl" not in capsys.readouterr().err
     assert browser.get("/").status_code == 403
 
 
-def test_what_breaks_a_sign_in_is_told_to_a_person(tmp_path, capsys):
+def test_failed_sign_in_answers_plain_text(tmp_path, capsys):
     async def breaks(scope, receive, send):
         raise ConnectionError("no provider")
 
-    browser = gate(tmp_path, Access(Way.SPACE, "keeper"), answers=breaks)
+    browser = client_of(tmp_path, Access(Way.SPACE, "keeper"), answers=breaks)
     for path in ("/login/huggingface", "/login/callback"):
         answer = browser.get(path)
         assert (answer.status_code, answer.headers["content-type"][:10]) == (400, "text/plain")
@@ -151,6 +149,6 @@ def test_what_breaks_a_sign_in_is_told_to_a_person(tmp_path, capsys):
     assert "no provider" in capsys.readouterr().err
 
 
-def test_nothing_speaks_over_web_sockets(own):
+def test_web_socket_is_closed(own):
     with pytest.raises(WebSocketDisconnect), own.websocket_connect("/gradio_api/queue/join"):
         pass

@@ -1,6 +1,5 @@
-"""studio/serve.py: who may be served how, and what is asked of a run when a Space goes."""
-
 import os
+import time
 import tracemalloc
 
 import pytest
@@ -16,33 +15,35 @@ from studio.app import build
 @pytest.mark.parametrize(
     ("host", "share", "named"), [("0.0.0.0", False, "--host 0.0.0.0"), ("127.0.0.1", True, "--share")]
 )
-def test_everybody_is_served_only_where_somebody_can_be_told_apart(tmp_path, monkeypatch, host, share, named):
+def test_public_address_needs_a_password_or_a_space(tmp_path, monkeypatch, host, share, named):
     with pytest.raises(StudioError, match="STUDIO_PASSWORD") as refused:
-        serve.guard(host, Settings(home=tmp_path), share)
+        serve.check_exposure(host, Settings(home=tmp_path), share)
     assert named in str(refused.value)
-    serve.guard(host, Settings(home=tmp_path, password="open sesame"), share)
+    serve.check_exposure(host, Settings(home=tmp_path, password="open sesame"), share)
     monkeypatch.setenv("SPACE_ID", "keeper/studio")
-    serve.guard(host, Settings(home=tmp_path), share)
+    serve.check_exposure(host, Settings(home=tmp_path), share)
 
 
-def test_loopback_needs_nothing(tmp_path):
+def test_loopback_needs_no_password(tmp_path):
     for host in serve.LOOPBACK:
-        serve.guard(host, Settings(home=tmp_path))
+        serve.check_exposure(host, Settings(home=tmp_path))
 
 
-def test_a_space_that_goes_asks_its_run_for_a_checkpoint(a_run, runs, monkeypatch):
+def test_checkpoint_run_asks_the_active_run_to_stop(a_run, runs, monkeypatch):
     run = a_run(status="running", ended=None)
     run.save_state(run.saved_state().with_process(os.getpid()))
-    monkeypatch.setattr(serve, "_LEAVE_SECONDS", 0.2)
-    serve._checkpoint(runs)
+    monkeypatch.setattr(serve, "_CHECKPOINT_SECONDS", 0.2)
+    serve._checkpoint_run(runs)
     assert run.stop_request.exists()
 
 
-def test_without_a_run_there_is_nothing_to_wait_for(runs):
-    serve._checkpoint(runs)
+def test_checkpoint_run_without_an_active_run_returns_at_once(runs):
+    began = time.monotonic()
+    serve._checkpoint_run(runs)
+    assert time.monotonic() - began < 1
 
 
-def test_all_pages_that_are_remembered_take_half_a_gib(settings):
+def test_sessions_take_at_most_half_a_gib(settings):
     demo = build(settings)
     tracemalloc.start()
     try:
@@ -50,5 +51,5 @@ def test_all_pages_that_are_remembered_take_half_a_gib(settings):
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    kept = serve.options(settings, demo, Quotas())["state_session_capacity"]
+    kept = serve.launch_options(settings, demo, Quotas())["state_session_capacity"]
     assert kept * most / len(held) <= 2**29

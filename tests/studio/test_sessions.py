@@ -1,12 +1,10 @@
-"""studio/sessions.py: what the server keeps of each page."""
-
 import asyncio
 
 import gradio as gr
 import pytest
 from gradio.state_holder import SessionState
 
-from studio.sessions import UNREAD_SECONDS, LightSession, Unread
+from studio.sessions import UNREAD_SECONDS, LightSession, UnreadMessages
 
 
 @pytest.fixture
@@ -18,7 +16,7 @@ def page():
     return made, box, kept
 
 
-def test_session_reads_like_gradios_and_records_nothing_of_components(page):
+def test_light_session_reads_like_gradios_and_records_no_components(page):
     blocks, box, kept = page
     one, other, plain = LightSession(blocks), LightSession(blocks), SessionState(blocks)
     assert one[box._id] is plain[box._id]
@@ -33,7 +31,7 @@ def test_session_reads_like_gradios_and_records_nothing_of_components(page):
 
 
 class Queue:
-    """Gradio's queue as far as Unread uses it."""
+    """Gradio's queue as far as UnreadMessages uses it."""
 
     def __init__(self):
         self.pending_event_ids_session: dict[str, set[str]] = {}
@@ -43,15 +41,15 @@ class Queue:
         self.cleaned.append(session_hash)
 
 
-def test_pages_that_never_read_are_forgotten_the_oldest_first_and_readers_stay():
-    async def crowd() -> tuple[Unread, Queue]:
+def test_unread_pages_beyond_the_limit_are_dropped_and_readers_stay():
+    async def crowd() -> tuple[UnreadMessages, Queue]:
         queue = Queue()
-        unread = Unread(queue, most=3)
+        unread = UnreadMessages(queue, max_pages=3)
         for i in range(8):
             queue.pending_event_ids_session[f"page{i}"] = {f"call{i}"}
             unread[f"page{i}"] = "messages"
             if i in (0, 1):
-                unread.reading((f"page{i}", f"call{i}")[i])
+                unread.mark_reading((f"page{i}", f"call{i}")[i])
         await asyncio.sleep(0)
         return unread, queue
 
@@ -61,10 +59,10 @@ def test_pages_that_never_read_are_forgotten_the_oldest_first_and_readers_stay()
     assert set(queue.pending_event_ids_session) == set(unread)
 
 
-def test_page_that_has_not_read_for_long_is_forgotten_at_the_next_question():
+def test_page_unread_for_long_is_dropped_at_the_next_call():
     async def two_pages() -> list[str]:
         now = [0.0]
-        unread = Unread(Queue(), clock=lambda: now[0])
+        unread = UnreadMessages(Queue(), clock=lambda: now[0])
         unread["old"] = "messages"
         now[0] = UNREAD_SECONDS
         unread["new"] = "messages"
@@ -74,8 +72,8 @@ def test_page_that_has_not_read_for_long_is_forgotten_at_the_next_question():
     assert asyncio.run(two_pages()) == ["new"]
 
 
-def test_page_whose_messages_are_read_to_the_end_is_no_longer_counted():
-    unread = Unread(Queue(), most=2)
+def test_page_read_to_the_end_is_no_longer_counted():
+    unread = UnreadMessages(Queue(), max_pages=2)
     unread["a"] = "messages"
     del unread["a"]
     unread["b"] = unread["c"] = "messages"

@@ -5,20 +5,20 @@ from core.data.formats.conversation import (
     Message,
     UnusableRow,
     ends_on_user,
+    find_problem,
     from_stored,
     is_plain,
-    problem,
     until_last_answer,
 )
-from core.data.formats.detect import Detected, detect
+from core.data.formats.detect import Detection, detect
 from core.data.formats.options import EXTRA_USES, FORMAT_NAMES, FormatName
 from core.data.formats.parsers import FORMATS
-from core.data.formats.reading import PLACEHOLDER, Parsed, Reading, by_name
+from core.data.formats.reading import PLACEHOLDER, Parsed, Reading, get_format
 from core.data.formats.writing import (
     EXPORT_FORMATS,
     EXPORT_LABELS,
     ExportFormat,
-    Unwritable,
+    UnwritableRow,
     to_guanaco,
     to_llama2,
     to_row,
@@ -31,7 +31,7 @@ __all__ = [
     "FORMATS",
     "FORMAT_NAMES",
     "PLACEHOLDER",
-    "Detected",
+    "Detection",
     "ExportFormat",
     "Format",
     "FormatName",
@@ -39,13 +39,13 @@ __all__ = [
     "Parsed",
     "Reading",
     "UnusableRow",
-    "Unwritable",
-    "by_name",
+    "UnwritableRow",
     "detect",
     "ends_on_user",
+    "find_problem",
     "from_stored",
+    "get_format",
     "is_plain",
-    "problem",
     "to_guanaco",
     "to_llama2",
     "to_row",

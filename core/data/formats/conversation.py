@@ -41,7 +41,7 @@ def is_plain(messages: list[Message]) -> bool:
     return bool(messages) and messages[0]["role"] == "text"
 
 
-def problem(messages: list[Message]) -> str | None:
+def find_problem(messages: list[Message]) -> str | None:
     """Why `messages` hold nothing to learn, or None when they do."""
     turns = [message for message in messages if message["role"] != "system"]
     if not any(turn["content"].strip() for turn in turns):

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, profile
-from core.data.formats.conversation import UnusableRow, problem
+from core.data.formats.conversation import UnusableRow, find_problem
 from core.data.formats.proposal import Proposal
 from core.data.formats.proposals import proposals
-from core.data.formats.reading import Reading, by_name
+from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing
 
@@ -21,7 +21,7 @@ _SHOWN_COLUMNS = 8
 
 
 @dataclass(frozen=True)
-class Detected:
+class Detection:
     """How the rows of a data set are most likely read.
 
     Attributes:
@@ -41,7 +41,7 @@ class Detected:
         return self.reading.format != "undecided"
 
 
-def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
+def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     """Return how `rows`, the first of a data set, are read; None when they hold no text at all.
 
     Args:
@@ -60,13 +60,13 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detected | None:
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
     candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
     if chosen is None:
-        return Detected(
+        return Detection(
             Reading(format="undecided"),
             _question(found, others),
             _in_words(others[0], rows) if others else "",
             [Reading.model_validate_json(text) for text in candidates],
         )
-    return Detected(
+    return Detection(
         chosen.reading,
         f"{chosen.evidence}, in {chosen.rows} of the first {len(rows)} rows",
         _in_words(others[0], rows) if others else "",
@@ -86,7 +86,7 @@ def _is_usable(proposal: Proposal, rows: Sequence[Row]) -> bool:
     """Return whether at least one of the rows becomes a conversation; rows may lack answers, but not all of them."""
     for row in rows:
         try:
-            if problem(proposal.reading.parse(row)) is None:
+            if find_problem(proposal.reading.parse(row)) is None:
                 return True
         except UnusableRow:
             continue
@@ -94,7 +94,7 @@ def _is_usable(proposal: Proposal, rows: Sequence[Row]) -> bool:
 
 
 def _in_words(proposal: Proposal, rows: Sequence[Row]) -> str:
-    label = by_name(proposal.reading.format).label
+    label = get_format(proposal.reading.format).label
     return f"{label}: {proposal.evidence}, in {proposal.rows} of the first {len(rows)} rows"
 
 

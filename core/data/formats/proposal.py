@@ -6,7 +6,7 @@ from typing import Any
 
 from core.data.formats.columns import Column, Row, find_column
 from core.data.formats.options import FormatName
-from core.data.formats.reading import Reading, by_name
+from core.data.formats.reading import Reading, get_format
 from core.data.formats.values import is_missing
 
 # A column so called holds what is asked, never what is to be learned on its own.
@@ -51,7 +51,7 @@ def make_proposal(
     found: Columns, form: FormatName, columns: dict[str, str | None], evidence: str, rows: int, doubt: str = ""
 ) -> Proposal:
     """Return a proposal that names a column only where the format would not find it by its usual name."""
-    slots, every = by_name(form).slots, tuple(found)
+    slots, every = get_format(form).slots, tuple(found)
     named = {slot: name for slot, name in columns.items() if name and find_column(every, slots[slot]) != name}
     return Proposal(Reading(format=form, columns=named), evidence, rows, doubt)
 

@@ -15,7 +15,7 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.reading import by_name
+from core.data.formats.reading import get_format
 from core.data.formats.text_proposals import propose_labelled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
@@ -89,7 +89,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             yield make_proposal(found, "rated", columns, evidence, count_present(rows, name))
             continue
         beside = {key: column for key, column in _beside(found, {name}).items() if key != "context"}
-        sign, doubt = by_name(form).sign, ""
+        sign, doubt = get_format(form).sign, ""
         if not is_turn(first):
             sign = "a list of questions and answers"
             if not find_column([name], names.TURN_NAMES):
@@ -178,5 +178,5 @@ def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: 
         slots |= {"label": verdict}
         return make_proposal(found, "rated", slots, evidence, count_present(rows, prompt, answer), doubt)
     return make_proposal(
-        found, form, slots, f"{by_name(form).sign} ({words})", count_present(rows, prompt, answer), doubt
+        found, form, slots, f"{get_format(form).sign} ({words})", count_present(rows, prompt, answer), doubt
     )

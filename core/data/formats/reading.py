@@ -16,7 +16,7 @@ PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
-def by_name(name: FormatName) -> Format:
+def get_format(name: FormatName) -> Format:
     """Return the format called `name`."""
     return _BY_NAME[name]
 
@@ -48,7 +48,7 @@ class Reading(ReadingOptions):
         Raises:
             UnusableRow: the row is no conversation in this format.
         """
-        form = by_name(self.format)
+        form = get_format(self.format)
         cells = Cells(row, form, self)
         messages = _add_extra(form.parse(cells), cells)
         if self.placeholders:

@@ -17,7 +17,7 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.reading import Reading, by_name
+from core.data.formats.reading import Reading, get_format
 from core.data.formats.values import is_missing
 
 _FEW_LABELS = 20  # different values of a column that is not called a label
@@ -36,7 +36,9 @@ def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
     for form, test in tests:
         for name, column in found.items():
             if column.characters and (count := count_filled(rows, name, test)):
-                yield make_proposal(found, form, {"text": name}, f"{by_name(form).sign}, in the column {name!r}", count)
+                yield make_proposal(
+                    found, form, {"text": name}, f"{get_format(form).sign}, in the column {name!r}", count
+                )
 
 
 def _prose(found: Columns) -> list[str]:

@@ -21,7 +21,7 @@ EXPORT_LABELS: dict[str, str] = {
 }
 
 
-class Unwritable(ValueError):
+class UnwritableRow(ValueError):
     """Why a conversation cannot be written in a format."""
 
 
@@ -64,7 +64,7 @@ def _alpaca(messages: list[Message]) -> dict[str, Any]:
     system = [m["content"] for m in messages if m["role"] == "system"]
     turns = [m for m in messages if m["role"] != "system"]
     if not turns or len(turns) % 2 or any(m["role"] != ("user", "assistant")[i % 2] for i, m in enumerate(turns)):
-        raise Unwritable("Alpaca holds pairs of a question and an answer only")
+        raise UnwritableRow("Alpaca holds pairs of a question and an answer only")
     pairs = [[a["content"], b["content"]] for a, b in zip(turns[::2], turns[1::2], strict=True)]
     instruction, output = pairs.pop()
     return {
@@ -94,10 +94,10 @@ def to_row(messages: list[Message], form: ExportFormat, as_turns: bool = False) 
     Args:
         as_turns: prompt and completion are lists of turns even where two texts would do.
 
-    Raises Unwritable when reading the row again would not give the same conversation.
+    Raises UnwritableRow when reading the row again would not give the same conversation.
     """
     if is_plain(messages) != (form == "text"):
-        raise Unwritable(
+        raise UnwritableRow(
             f"plain text has no turns that {EXPORT_LABELS[form]} could hold; write it as plain text"
             if is_plain(messages)
             else "a conversation is not plain text; choose a format with turns"
@@ -108,16 +108,16 @@ def to_row(messages: list[Message], form: ExportFormat, as_turns: bool = False) 
     except UnusableRow:
         again = None
     if again != messages:
-        raise Unwritable(_reason(messages, form))
+        raise UnwritableRow(_reason(messages, form))
     return row
 
 
 def _written(messages: list[Message], form: ExportFormat, as_turns: bool) -> dict[str, Any]:
     roles = {m["role"] for m in messages}
     if "tool" in roles and form not in ("messages", "sharegpt", "prompt_completion"):
-        raise Unwritable(f"{EXPORT_LABELS[form]} has no tool turns")
+        raise UnwritableRow(f"{EXPORT_LABELS[form]} has no tool turns")
     if any(m.get("loss") is False for m in messages) and form not in ("messages", "sharegpt"):
-        raise Unwritable(f"{EXPORT_LABELS[form]} cannot mark an answer as not to be learned")
+        raise UnwritableRow(f"{EXPORT_LABELS[form]} cannot mark an answer as not to be learned")
     match form:
         case "messages":
             return {"messages": _turns(messages)}

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.data.readers import columnar, json_rows, separated, text_rows
-from core.data.readers.lines import LineSource, Read
+from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
 from core.errors import StudioError
 
-__all__ = ["SUFFIXES", "Read", "kind_of", "read_rows"]
+__all__ = ["SUFFIXES", "SourceRow", "kind_of", "read_rows"]
 
 _TEXT = {
     ".jsonl": json_rows.read_lines,
@@ -36,7 +36,7 @@ def read_rows(
     name: str,
     at: Callable[[float], None] = lambda share: None,
     note: Callable[[str], None] = lambda words: None,
-) -> Iterator[Read]:
+) -> Iterator[SourceRow]:
     """Yield the rows of a file, complaints in the places of those that cannot be read.
 
     Args:

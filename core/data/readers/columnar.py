@@ -12,7 +12,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from core.data.readers.lines import MAX_COLUMNS, Read
+from core.data.readers.lines import MAX_COLUMNS, SourceRow
 from core.errors import StudioError
 
 _BATCH_BYTES = 16 * 2**20
@@ -27,10 +27,10 @@ class Converter:
         self._as_text: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
 
-    def row(self, number: int, row: dict[str, Any]) -> Read:
+    def row(self, number: int, row: dict[str, Any]) -> SourceRow:
         """Return a row of Python values with its number, from 1."""
         plain = {str(name): self._plain(value, str(name)) for name, value in row.items()}
-        return Read(number, plain, json.dumps(plain, ensure_ascii=False))
+        return SourceRow(number, plain, json.dumps(plain, ensure_ascii=False))
 
     def notes(self) -> list[str]:
         """Return sentences about the columns whose values were changed."""
@@ -72,7 +72,7 @@ class Converter:
 
 def read_parquet(
     path: Path, name: str, at: Callable[[float], None], note: Callable[[str], None] = lambda words: None
-) -> Iterator[Read]:
+) -> Iterator[SourceRow]:
     """Yield the rows of a Parquet file.
 
     Raises:

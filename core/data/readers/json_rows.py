@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.data.readers import json_tables
-from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, Read
+from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, SourceRow
 from core.errors import StudioError
 
 _CHUNK = 2**20
@@ -33,17 +33,19 @@ class _Decoder:
             self._twice = next(name for name, _ in pairs if name in seen or seen.add(name))
         return fields
 
-    def read(self, line: int, text: str, value: Any, split: str | None = None) -> Read:
+    def read(self, line: int, text: str, value: Any, split: str | None = None) -> SourceRow:
         """Return what was decoded from `text`, with its trouble."""
         twice, self._twice = self._twice, None
         if trouble := self._source.broken(text):
-            return Read(line, None, text, trouble, split)
+            return SourceRow(line, None, text, trouble, split)
         if not isinstance(value, dict):
-            return Read(line, None, text, "is not an object with named fields", split)
+            return SourceRow(line, None, text, "is not an object with named fields", split)
         if len(value) > MAX_COLUMNS:
-            return Read(line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split)
+            return SourceRow(
+                line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split
+            )
         trouble = f"names the field {twice!r} twice; the last one counts" if twice else ""
-        return Read(line, value, text, trouble, split)
+        return SourceRow(line, value, text, trouble, split)
 
 
 def _beyond(error: Exception) -> str:
@@ -51,7 +53,7 @@ def _beyond(error: Exception) -> str:
     return "is nested too deeply" if isinstance(error, RecursionError) else "holds a number of too many digits"
 
 
-def read_lines(source: LineSource) -> Iterator[Read]:
+def read_lines(source: LineSource) -> Iterator[SourceRow]:
     """Yield the rows of a file with one object per line, or of a document under such a name."""
     head = source.head(_HEAD).lstrip(f" \t\r\n{MARK}")
     first = head.partition("\n")[0].strip()
@@ -65,12 +67,12 @@ def read_lines(source: LineSource) -> Iterator[Read]:
         yield from _objects(source, source.lines())
 
 
-def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]]) -> Iterator[Read]:
+def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]]) -> Iterator[SourceRow]:
     json_of = _Decoder(source)
     has_mark = False
     for number, line in lines:
         if line is None:
-            yield Read(number, None, "", TOO_LONG)
+            yield SourceRow(number, None, "", TOO_LONG)
             continue
         text = line.strip()
         if text.startswith(MARK):
@@ -83,14 +85,14 @@ def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]]) -> Ite
         try:
             value = json_of.decoder.decode(text)
         except json.JSONDecodeError as error:
-            yield Read(number, None, text, source.broken(text) or f"is not JSON ({error.msg})")
+            yield SourceRow(number, None, text, source.broken(text) or f"is not JSON ({error.msg})")
         except (RecursionError, ValueError) as error:
-            yield Read(number, None, text, _beyond(error))
+            yield SourceRow(number, None, text, _beyond(error))
         else:
             yield json_of.read(number, text, value)
 
 
-def read_document(source: LineSource) -> Iterator[Read]:
+def read_document(source: LineSource) -> Iterator[SourceRow]:
     """Yield the rows of a list of objects, of an object that holds them, or, under the name .json, of its lines."""
     document = _Document(source)
     first = document.peek()
@@ -131,21 +133,21 @@ class _Document:
                 return self.buffer[self.at : self.at + 1]
             self._more(_CHUNK)
 
-    def elements(self) -> Iterator[Read]:
+    def elements(self) -> Iterator[SourceRow]:
         """Yield the elements of a list."""
         self.peek()
         self.at += 1  # the bracket
         while (first := self.peek()) not in ("]", ""):
             yield self._element(first)
         if not first:
-            yield Read(self.line(), None, "", "the list is not closed: the file ends early")
+            yield SourceRow(self.line(), None, "", "the list is not closed: the file ends early")
             return
         self.at += 1
         if self.peek():
             rest = self.buffer[self.at : self.at + 2000]
-            yield Read(self.line(), None, rest, "stands behind the end of the list and is not read")
+            yield SourceRow(self.line(), None, rest, "stands behind the end of the list and is not read")
 
-    def _element(self, first: str) -> Read:
+    def _element(self, first: str) -> SourceRow:
         line = self.line()
         while True:
             try:
@@ -166,7 +168,7 @@ class _Document:
             text, self.at = self.buffer[self.at : end], end
             return self.json_of.read(line, text, value)
 
-    def _skip(self, line: int, trouble: str) -> Read:
+    def _skip(self, line: int, trouble: str) -> SourceRow:
         """Go on at the next line that opens an object just as this one's line does."""
         begin = self.buffer.rfind("\n", 0, self.at) + 1
         indent = self.buffer[begin : self.at] if self.buffer[begin : self.at].isspace() else ""
@@ -176,13 +178,13 @@ class _Document:
         while not (found := opening.search(self.buffer, self.at)):
             if self.ended:
                 self.at = len(self.buffer)
-                return Read(line, None, raw, trouble)
+                return SourceRow(line, None, raw, trouble)
             self.at = max(self.at, len(self.buffer) - len(indent) - 2)
             self._more(_CHUNK)
         self.at = found.end() - 1
-        return Read(line, None, raw, trouble)
+        return SourceRow(line, None, raw, trouble)
 
-    def one_object(self) -> Iterator[Read]:
+    def one_object(self) -> Iterator[SourceRow]:
         """Yield the rows of a text that begins with an object: a row, the first of many, or what holds the rows."""
         self.peek()
         self._more(ROW_LIMIT)
@@ -201,7 +203,7 @@ class _Document:
         for number, (split, row) in enumerate(found, 1):
             yield self.json_of.read(number, json.dumps(row, ensure_ascii=False), row, split)
 
-    def _sequence(self) -> Iterator[Read]:
+    def _sequence(self) -> Iterator[SourceRow]:
         """Yield objects that take several lines each, one behind another."""
         while first := self.peek():
             yield self._element(first)

@@ -16,7 +16,7 @@ MAX_NAME_CHARACTERS = 1000
 MARK = "\ufeff"  # A byte order mark that stands inside a file, where files were joined.
 
 
-class Read(NamedTuple):
+class SourceRow(NamedTuple):
     """One row as a reader found it.
 
     Attributes:

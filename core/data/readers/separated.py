@@ -17,7 +17,7 @@ from core.data.readers.lines import (
     ROW_LIMIT,
     TOO_LONG,
     LineSource,
-    Read,
+    SourceRow,
     head_lines,
 )
 from core.errors import StudioError
@@ -28,7 +28,7 @@ _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 
 
-def read(source: LineSource) -> Iterator[Read]:
+def read(source: LineSource) -> Iterator[SourceRow]:
     """Yield the records of a file under the names in its header.
 
     Raises:
@@ -58,19 +58,19 @@ def read(source: LineSource) -> Iterator[Read]:
         yield _row(source, feed, header, record)
 
 
-def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str], note: str = "") -> Read:
+def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str], note: str = "") -> SourceRow:
     line, raw = feed.first, "".join(feed.used).rstrip("\r\n")
     if trouble := source.broken(raw):
-        return Read(line, None, raw, trouble)
+        return SourceRow(line, None, raw, trouble)
     while len(record) > len(header) and not record[-1]:
         record = record[:-1]  # a delimiter at the end of the row
     if len(record) != len(header):
-        return Read(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
+        return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
     row = dict(zip(header, record, strict=True))
-    return Read(line, row, json.dumps(row, ensure_ascii=False), note)
+    return SourceRow(line, row, json.dumps(row, ensure_ascii=False), note)
 
 
-def _literal(source: LineSource, feed: "_Feed", header: list[str], delimiter: str) -> Read | None:
+def _literal(source: LineSource, feed: "_Feed", header: list[str], delimiter: str) -> SourceRow | None:
     """Return a tab-separated line whose quotes do not match with its quotes as text; None where it does not fit."""
     if delimiter != "\t" or not feed.used or feed.used[0] == "":
         return None
@@ -200,8 +200,8 @@ class _Feed:
         self.waiting.extendleft(reversed(list(zip(self._numbers[1:], self.used[1:], strict=True))))
         self.used, self._numbers = self.used[:1], self._numbers[:1]
 
-    def give_back(self, why: str) -> Read:
+    def give_back(self, why: str) -> SourceRow:
         """Complain of the record's first line and read the others again."""
         self.keep_first()
         reason = why if why == TOO_LONG else f"has quotes that do not match ({why})"
-        return Read(self._numbers[0], None, self.used[0].rstrip("\r\n")[:2000], reason)
+        return SourceRow(self._numbers[0], None, self.used[0].rstrip("\r\n")[:2000], reason)

@@ -4,12 +4,12 @@ import itertools
 import json
 from collections.abc import Iterator
 
-from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, Read, head_lines
+from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 
 _LOOKED_AT, _LOOKED_AT_CHARACTERS = 2000, 2**20  # lines and characters, to tell paragraphs from lines
 
 
-def read(source: LineSource) -> Iterator[Read]:
+def read(source: LineSource) -> Iterator[SourceRow]:
     """Yield the paragraphs or lines of a file."""
     lines = source.lines()
     head = head_lines(lines, _LOOKED_AT, _LOOKED_AT_CHARACTERS)
@@ -19,7 +19,7 @@ def read(source: LineSource) -> Iterator[Read]:
     first = size = 0
     for number, line in itertools.chain(head, lines):
         if line is None:
-            yield Read(number, None, "", TOO_LONG)
+            yield SourceRow(number, None, "", TOO_LONG)
             continue
         if line.strip():
             first = first or number
@@ -32,8 +32,8 @@ def read(source: LineSource) -> Iterator[Read]:
         yield _row(source, first, block)
 
 
-def _row(source: LineSource, line: int, block: list[str]) -> Read:
+def _row(source: LineSource, line: int, block: list[str]) -> SourceRow:
     text = "".join(block).rstrip("\r\n").replace("\r\n", "\n").lstrip("\ufeff")
     if trouble := source.broken(text):
-        return Read(line, None, text, trouble)
-    return Read(line, {"text": text}, json.dumps({"text": text}, ensure_ascii=False))
+        return SourceRow(line, None, text, trouble)
+    return SourceRow(line, {"text": text}, json.dumps({"text": text}, ensure_ascii=False))

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from core.access.secret_masking import MASK, log_event, mask_logs, masked
-from studio.handlers import shown
+from studio.handlers import to_page_error
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_ordinary_text_stays_as_it_is():
 
 def test_a_defect_s_traceback_is_masked_too(monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", "hf_verysecretindeed12345")
-    shown(RuntimeError("sent hf_verysecretindeed12345 to the Hub"))
+    to_page_error(RuntimeError("sent hf_verysecretindeed12345 to the Hub"))
     said = capsys.readouterr().err
     assert "RuntimeError" in said
     assert "verysecret" not in said

@@ -151,7 +151,7 @@ def test_cut_export_compare_and_a_recipe_run_again(ok, home, opened, tmp_path):
     said = ok("data", "cut", dataset, "ten", "--rows", 10, "--method", "first", "--held-out-share", 0)
     made = subset.find(home, "ten")
     assert (made.rows, made.recipe.method) == (10, "first")
-    assert made.in_words() in said
+    assert made.describe() in said
     assert made.sha256 in said
     path = Path(ok("data", "export", "ten", "--format", "messages", "--files", "jsonl", "--files", "csv").strip())
     with zipfile.ZipFile(path) as archive:

@@ -17,7 +17,7 @@ def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
     home = Settings(home=folder / "home").prepare()
     data = talks(home, folder, [talk(f"q{i}", "a" * (i + 1)) for i in range(20)])
     for name, picked in (("l", left), ("r", right)):
-        subset.cut(home, name, Recipe(dataset=data.id, method="picked", picked=sorted(picked), held_out_share=0))
+        subset.create(home, name, Recipe(dataset=data.id, method="picked", picked=sorted(picked), held_out_share=0))
     found = compare(home, "l", "r")
     assert (found.left_size, found.right_size, found.common, found.crossed) == (
         len(left),
@@ -30,7 +30,7 @@ def test_what_two_subsets_share_is_counted(tmp_path_factory, left, right):
 
 def test_a_row_trained_on_here_and_held_out_there_is_told(settings, tmp_path):
     data = talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(20)])
-    subset.cut(settings, "all", Recipe(dataset=data.id, held_out_share=0))
-    subset.cut(settings, "split", Recipe(dataset=data.id, held_out_share=0.5))
+    subset.create(settings, "all", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(settings, "split", Recipe(dataset=data.id, held_out_share=0.5))
     found = compare(settings, "all", "split")
     assert (found.common, found.crossed) == (20, 10)

@@ -27,7 +27,7 @@ NASTY = ["\ufeffmark", "a\r\nb", 'say "hi", they\nsaid', "x" * 10_000_000, "nul 
 
 
 def cut(settings, data, name: str = "s", **recipe):
-    return subset.cut(settings, name, Recipe(dataset=data.id, held_out_share=0, **recipe))
+    return subset.create(settings, name, Recipe(dataset=data.id, held_out_share=0, **recipe))
 
 
 def reopened(settings, zipped: str, kind: str, folder, form: str | None = None) -> list:
@@ -40,7 +40,7 @@ def reopened(settings, zipped: str, kind: str, folder, form: str | None = None) 
         data = sources.open_file(settings, folder / f"train.{kind}")
     assert data.unreadable == 0
     reading = Reading(format=form) if form else data.detected
-    return [messages for _, _, messages in Rows(settings, data.id, reading).usable()]
+    return [messages for _, _, messages in Rows(settings, data.id, reading).usable_rows()]
 
 
 def written(settings, name: str, missing: dict[str, list[int]]) -> list:
@@ -73,7 +73,8 @@ def test_real_rows_come_back_equal_in_every_format(settings, shared_data, tmp_pa
     done = export.export(settings, "s", form, [kind])
     assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
     assert (
-        done.rows + sum(map(len, done.not_written.values())) == parse_rows.derive(settings, data, data.detected).usable
+        done.rows + sum(map(len, done.not_written.values()))
+        == parse_rows.parse_dataset(settings, data, data.detected).usable
     )
 
 
@@ -169,7 +170,7 @@ def test_rows_a_format_cannot_say_are_left_out_counted_and_listed(settings, tmp_
     done = export.export(settings, "s", "llama2", ["jsonl"])
     [reason] = done.not_written
     assert done.not_written[reason] == [1]
-    assert done.in_words() == f"2 rows written, 1 left out (1: {reason})"
+    assert done.describe() == f"2 rows written, 1 left out (1: {reason})"
     with zipfile.ZipFile(done.path) as archive:
         assert json.loads(archive.read("recipe.json"))["not_written"] == {reason: [1]}
         assert f"- 1: {plain(reason)}" in archive.read("README.md").decode()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from core.data.histogram import BARS, compact, histogram
+from core.data.histogram import BARS, format_number, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
 from tests.helpers.datasets import opened, talk
@@ -29,7 +29,7 @@ def test_a_click_on_a_bar_gives_the_rows_it_counts_and_all_bars_together_all_row
 
 
 def test_numbers_are_shown_without_exponents():
-    assert [compact(number) for number in (0.12345, 7, 10_120.4, -12_000_000)] == [
+    assert [format_number(number) for number in (0.12345, 7, 10_120.4, -12_000_000)] == [
         "0.1235",
         "7",
         "10,120",

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.data import ingest, sources, table
-from core.data.readers import Read
+from core.data.readers import SourceRow
 from core.data.table import Source
 from core.errors import StudioError
 from tests.helpers.datasets import lines, opened
@@ -106,7 +106,7 @@ import itertools, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from core.data import ingest
-from core.data.readers import Read
+from core.data.readers import SourceRow
 from core.data.table import Source
 from core.settings import Settings
 
@@ -114,7 +114,7 @@ def rows():
     for i in itertools.count():
         if i == 25_000:
             print("half way", flush=True)
-        yield "train", Read(i, {"text": "### Human: a### Assistant: b"}, "{}")
+        yield "train", SourceRow(i, {"text": "### Human: a### Assistant: b"}, "{}")
 
 ingest.ingest(Settings(home=Path(sys.argv[1])).prepare(), Source(kind="upload", name="a", key="k" * 64), rows())
 """
@@ -128,7 +128,7 @@ def test_killed_half_way_it_leaves_no_data_set_and_the_next_one_clears_up(settin
         child.send_signal(signal.SIGKILL)
     assert table.opened_datasets(settings) == []
     assert list(settings.datasets_dir.glob(".ingest-*"))
-    rows = [("train", Read(1, {"text": "### Human: a### Assistant: b"}, "{}"))]
+    rows = [("train", SourceRow(1, {"text": "### Human: a### Assistant: b"}, "{}"))]
     made = ingest.ingest(settings, Source(kind="upload", name="a", key="k" * 64), rows)
     assert table.opened_datasets(settings) == [made]
     assert not list(settings.datasets_dir.glob(".ingest-*"))

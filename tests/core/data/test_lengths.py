@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import ingest, lengths, parse_rows, table
-from core.data.lengths import Tokens, padding_share
+from core.data.lengths import TokenizerSpec, padding_share
 from core.data.rows import Rows
 from core.data.tokens import Renderer
 from core.models import embedded
 from tests.helpers.datasets import talk, talks
 
-TOKENS = Tokens(embedded.NAME)
+TOKENS = TokenizerSpec(embedded.NAME)
 
 
 @pytest.fixture
@@ -21,20 +21,20 @@ def data(studio, tmp_path):
 
 
 def test_counts_are_the_renderers(studio, data, tokenizer):
-    path = lengths.count(studio, data, data.detected, TOKENS)
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS)
     rows = Rows(studio, data.id, lengths=path)
     found = {r: (n, a) for r, n, a in rows.query("row, tokens, answer_tokens", {"lengths"}).fetchall()}
     renderer = Renderer(tokenizer)
-    for row, _, messages in rows.usable():
+    for row, _, messages in rows.usable_rows():
         if row < 29:
             rendered = renderer.render(messages)
-            assert found[row] == (rendered.length, rendered.learns)
+            assert found[row] == (rendered.length, rendered.loss_tokens)
     assert found[29] == found[30] == (None, None)
 
 
 def test_what_they_mean_for_training_adds_up(studio, data):
-    path = lengths.count(studio, data, data.detected, TOKENS)
-    found = lengths.summary(path, max_length=50, batch=4)
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS)
+    found = lengths.summarize(path, max_length=50, batch=4)
     counted = np.array([n for (n,) in Rows(studio, data.id, lengths=path).query(
         "tokens", {"lengths"}, after="WHERE tokens IS NOT NULL").fetchall()])  # fmt: skip
     assert (found.rows, found.refused) == (29, 1)
@@ -42,22 +42,22 @@ def test_what_they_mean_for_training_adds_up(studio, data):
     assert found.truncated == (counted > 50).sum() > 0
     assert found.lost_tokens == np.maximum(counted - 50, 0).sum()
     assert sum(found.counts) == 29
-    assert lengths.summary(path, 50, 4, chosen=[0, 1]).rows == 2
-    assert lengths.summary(path, 50, 4, chosen=[29]).rows == 0
+    assert lengths.summarize(path, 50, 4, chosen=[0, 1]).rows == 2
+    assert lengths.summarize(path, 50, 4, chosen=[29]).rows == 0
 
 
 def test_counted_once_and_told_where_before_and_after(studio, data, monkeypatch):
     before = lengths.path_of(studio, data, data.detected, TOKENS)
     assert not before.exists()
-    path = lengths.count(studio, data, data.detected, TOKENS)
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS)
     assert path == before
-    monkeypatch.setattr(lengths, "map_groups", None)
-    assert lengths.count(studio, data, data.detected, TOKENS) == path
-    assert lengths.path_of(studio, data, data.detected, Tokens(embedded.NAME, "llama2")) != path
+    monkeypatch.setattr(lengths, "map_row_groups", None)
+    assert lengths.count_tokens(studio, data, data.detected, TOKENS) == path
+    assert lengths.path_of(studio, data, data.detected, TokenizerSpec(embedded.NAME, "llama2")) != path
 
 
 def test_a_tokenizer_that_is_not_here_has_no_counts(studio, data):
-    assert lengths.path_of(studio, data, data.detected, Tokens("meta-llama/Llama-2-7b-hf")) is None
+    assert lengths.path_of(studio, data, data.detected, TokenizerSpec("meta-llama/Llama-2-7b-hf")) is None
 
 
 def test_all_cores_count_what_one_counts(studio, tmp_path, monkeypatch):
@@ -66,7 +66,7 @@ def test_all_cores_count_what_one_counts(studio, tmp_path, monkeypatch):
     said = [talk("What?", "word " * i) for i in range(1, 45)]
     shares: list[float] = []
     data = talks(studio, tmp_path, said)
-    path = lengths.count(studio, data, data.detected, TOKENS, shares.append)
+    path = lengths.count_tokens(studio, data, data.detected, TOKENS, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     found = Rows(studio, data.id, lengths=path).query("row, tokens", {"lengths"}, after="ORDER BY row").fetchall()

@@ -44,25 +44,25 @@ def test_a_chain_names_an_earlier_row_and_unusable_rows_take_no_part(settings, t
 
 
 def test_scripts_without_spaces_are_compared_by_characters():
-    assert near_duplicates.runs_of(
+    assert near_duplicates.shingles(
         "今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう"
-    ) != near_duplicates.runs_of("今日は")
-    assert len(near_duplicates.runs_of("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう")) > 20
-    assert near_duplicates.runs_of("A b, C d") == ["a b c", "b c d"]
+    ) != near_duplicates.shingles("今日は")
+    assert len(near_duplicates.shingles("今日は良い天気ですね、散歩に行きましょう。明日も晴れるでしょう")) > 20
+    assert near_duplicates.shingles("A b, C d") == ["a b c", "b c d"]
 
 
 @given(st.text())
 def test_any_text_has_runs_and_case_makes_no_difference(text):
-    runs = near_duplicates.runs_of(text)
+    runs = near_duplicates.shingles(text)
     assert runs
     if text.isascii():
-        assert near_duplicates.runs_of(text.upper()) == runs
+        assert near_duplicates.shingles(text.upper()) == runs
 
 
 def test_found_once(settings, tmp_path, monkeypatch):
     data = talks(settings, tmp_path, [talk("a", "b")])
     path = near_duplicates.find(settings, data, data.detected)
-    monkeypatch.setattr(near_duplicates, "map_groups", None)
+    monkeypatch.setattr(near_duplicates, "map_row_groups", None)
     assert (
         near_duplicates.find(settings, data, data.detected)
         == path

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.data.parallel import map_groups
+from core.data.parallel import map_row_groups
 
 
 def summing(bonus: int):
@@ -26,7 +26,7 @@ def written(path, rows: int, group: int):
 @pytest.mark.parametrize(("rows", "group"), [(0, 10), (5, 10), (95, 10)])
 def test_results_come_in_order_whoever_made_them(tmp_path, rows, group):
     path, shares = written(tmp_path / "a.parquet", rows, group), []
-    found = list(map_groups(path, ["n"], summing, (1000,), shares.append))
+    found = list(map_row_groups(path, ["n"], summing, (1000,), shares.append))
     starts = range(0, rows, group)
     assert [total for total, _ in found][: len(starts)] == [
         sum(range(at, min(at + group, rows))) + 1000 for at in starts
@@ -39,4 +39,4 @@ def test_results_come_in_order_whoever_made_them(tmp_path, rows, group):
 @pytest.mark.parametrize("rows", [5, 25])
 def test_what_goes_wrong_in_a_process_is_told_here(tmp_path, rows):
     with pytest.raises(ValueError, match="no group of 5 rows"):
-        list(map_groups(written(tmp_path / "a.parquet", rows, 5), ["n"], failing, (), lambda share: None))
+        list(map_row_groups(written(tmp_path / "a.parquet", rows, 5), ["n"], failing, (), lambda share: None))

@@ -13,16 +13,16 @@ from tests.helpers.datasets import opened, talk, talks
 def test_rows_that_cannot_be_used_are_counted_with_their_reasons_and_never_empty_text(settings, tmp_path):
     bad = [[{"role": "user", "content": "?"}], [{"role": "alien", "content": "x"}], talk("a", " ")]
     data = talks(settings, tmp_path, [talk("a", "b"), *bad, talk("c", "d", "e")])
-    about = parse_rows.derive(settings, data, data.detected)
+    about = parse_rows.parse_dataset(settings, data, data.detected)
     assert (about.usable, about.ends_on_user) == (2, 1)
     assert about.problems == {"no answer": 2, "unknown role 'alien'": 1}
     assert about.examples == {"no answer": [1, 3], "unknown role 'alien'": [2]}
-    assert [row for row, _, _ in Rows(settings, data.id).usable()] == [0, 4]
+    assert [row for row, _, _ in Rows(settings, data.id).usable_rows()] == [0, 4]
 
 
 def test_exact_duplicates_name_the_first_of_them(settings, tmp_path):
     data = talks(settings, tmp_path, [talk("a", "b"), talk("c", "d"), talk("a", "b"), talk("a", "B"), talk("a", "b")])
-    assert parse_rows.derive(settings, data, data.detected).duplicates == 2
+    assert parse_rows.parse_dataset(settings, data, data.detected).duplicates == 2
     found = Rows(settings, data.id).query("row, duplicate_of", {"duplicates"}, after="ORDER BY row").fetchall()
     assert found == [(0, None), (1, None), (2, 0), (3, None), (4, 0)]
 
@@ -43,9 +43,9 @@ def test_every_reading_is_made_once_and_kept_beside_the_others(settings, tmp_pat
     data = opened(settings, tmp_path, [{"text": "### Human: a {{name}}### Assistant: b"}])
     plain = Reading(format="text")
     filled = Reading(format="guanaco", placeholders={"name": "Ada"})
-    assert parse_rows.derive(settings, data, data.detected).placeholders == {"name": 1}
-    assert parse_rows.derive(settings, data, filled).placeholders == {}
-    assert parse_rows.derive(settings, data, plain).usable == 1
+    assert parse_rows.parse_dataset(settings, data, data.detected).placeholders == {"name": 1}
+    assert parse_rows.parse_dataset(settings, data, filled).placeholders == {}
+    assert parse_rows.parse_dataset(settings, data, plain).usable == 1
     assert len(list((settings.datasets_dir / data.id / "readings").iterdir())) == 3
     assert Rows(settings, data.id, filled).row(0)["messages"] == talk("a Ada", "b")
     assert Rows(settings, data.id, plain).row(0)["messages"][0]["role"] == "text"
@@ -56,17 +56,17 @@ def test_search_text_holds_every_turn_and_cell_in_any_case_and_composition(setti
     said = talk("number 42 and THE ёлка", "STRASSE 日本語 cafe\u0301", "a nested turn", "x")
     data = talks(settings, tmp_path, [said])
     [(text,)] = Rows(settings, data.id).query("search", set()).fetchall()
-    assert parse_rows.folded(needle) in text
+    assert parse_rows.fold_text(needle) in text
 
 
 @given(st.text(), st.text())
 def test_folding_makes_no_difference_of_case_and_no_more(one, other):
-    assert parse_rows.folded(one.upper().lower()) == parse_rows.folded(parse_rows.folded(one.upper().lower()))
+    assert parse_rows.fold_text(one.upper().lower()) == parse_rows.fold_text(parse_rows.fold_text(one.upper().lower()))
     if one in other:
-        assert parse_rows.folded(one) in parse_rows.folded(other) or not one.isascii()
+        assert parse_rows.fold_text(one) in parse_rows.fold_text(other) or not one.isascii()
 
 
 def test_a_hash_is_64_bits_of_blake2b():
     expected = int.from_bytes(hashlib.blake2b(b"tide", digest_size=8).digest(), "big", signed=True)
-    assert parse_rows.hash_of("tide") == expected
-    assert -(2**63) <= parse_rows.hash_of("\ud800") < 2**63
+    assert parse_rows.hash_text("tide") == expected
+    assert -(2**63) <= parse_rows.hash_text("\ud800") < 2**63

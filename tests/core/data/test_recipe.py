@@ -28,7 +28,7 @@ from core.data.view import Filter, View
     ],
 )
 def test_a_recipe_is_said_in_words(recipe, words):
-    assert Recipe(dataset="d", **recipe).in_words() == words
+    assert Recipe(dataset="d", **recipe).describe() == words
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from core.data import lengths, sources
-from core.data.lengths import Tokens
-from core.data.parse_rows import folded
+from core.data.lengths import TokenizerSpec
+from core.data.parse_rows import fold_text
 from core.data.rows import Rows
 from core.data.view import Filter, View
 from core.errors import StudioError
@@ -63,10 +63,10 @@ def test_search_finds_what_python_finds(mixed, needle):
 
     def text(row: dict) -> str:
         cells = [str(row[name]) for name in ("score", "kind", "good") if row[name] is not None]
-        return folded("\n".join([*(m["content"] for m in row["messages"]), *cells]))
+        return fold_text("\n".join([*(m["content"] for m in row["messages"]), *cells]))
 
-    expected = [i for i, row in enumerate(given_rows) if folded(needle) in text(row)]
-    assert rows.numbers(view) == expected
+    expected = [i for i, row in enumerate(given_rows) if fold_text(needle) in text(row)]
+    assert rows.row_numbers(view) == expected
     assert rows.count(view) == len(expected)
 
 
@@ -91,15 +91,15 @@ def test_filters_let_through_what_python_lets_through(mixed, low, high, closed, 
         )
         return ranged and (kinds is None or row["kind"] in kinds)
 
-    assert rows.numbers(View(filters=filters)) == [i for i, row in enumerate(given_rows) if fits(row)]
+    assert rows.row_numbers(View(filters=filters)) == [i for i, row in enumerate(given_rows) if fits(row)]
 
 
 def test_flags_lengths_and_unusable_rows_can_be_filtered(settings, tmp_path):
     data = talks(settings, tmp_path, [talk("a", "b" * 50), talk("c", " "), talk("d", "e")], flag=[True, False, True])
     rows = Rows(settings, data.id)
-    assert rows.numbers(View(filters=[Filter(column="flag", values=["true"])])) == [0, 2]
-    assert rows.numbers(View(filters=[Filter(column="answer", low=10, by_length=True)])) == [0]
-    assert rows.numbers(View(filters=[Filter(column="problem", values=["no answer"])])) == [1]
+    assert rows.row_numbers(View(filters=[Filter(column="flag", values=["true"])])) == [0, 2]
+    assert rows.row_numbers(View(filters=[Filter(column="answer", low=10, by_length=True)])) == [0]
+    assert rows.row_numbers(View(filters=[Filter(column="problem", values=["no answer"])])) == [1]
 
 
 def test_an_unknown_column_and_a_range_of_text_are_refused(mixed):
@@ -119,7 +119,7 @@ def test_columns_named_like_the_studios_own_or_like_sql_are_told_apart(settings,
     )
     rows = Rows(settings, data.id)
     assert {"row (source)", "prompt (source)", odd} <= rows.fields.keys()
-    assert rows.numbers(View(sort=odd)) == [1, 0]
+    assert rows.row_numbers(View(sort=odd)) == [1, 0]
     assert list(rows.page(View(), 0, 2, ["prompt", "prompt (source)"])["prompt (source)"]) == ["mine", "mine"]
 
 
@@ -135,7 +135,7 @@ def test_a_row_comes_whole_with_its_line_and_raw_text(settings, tmp_path):
 def test_token_counts_sort_and_filter_once_they_are_there(studio, tmp_path):
     data = talks(studio, tmp_path, [talk("a", "b " * 40), talk("a", "b"), talk("a", "b " * 9)])
     assert "tokens" not in Rows(studio, data.id).fields
-    path = lengths.count(studio, data, data.detected, Tokens(embedded.NAME))
+    path = lengths.count_tokens(studio, data, data.detected, TokenizerSpec(embedded.NAME))
     rows = Rows(studio, data.id, lengths=path)
-    assert rows.numbers(View(sort="tokens")) == [1, 2, 0]
-    assert rows.numbers(View(filters=[Filter(column="answer_tokens", low=30)])) == [0]
+    assert rows.row_numbers(View(sort="tokens")) == [1, 2, 0]
+    assert rows.row_numbers(View(filters=[Filter(column="answer_tokens", low=30)])) == [0]

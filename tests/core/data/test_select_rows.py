@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.data.recipe import Recipe
 from core.data.rows import Rows
-from core.data.select_rows import choose, rows_of
+from core.data.select_rows import open_rows, select
 from core.data.view import Filter, View
 from core.errors import StudioError
 from core.models import embedded
@@ -32,7 +32,7 @@ def rows(tmp_path_factory):
 
 
 def chosen(rows, /, **recipe):
-    return choose(rows, Recipe(dataset=rows.about.id, **recipe))
+    return select(rows, Recipe(dataset=rows.about.id, **recipe))
 
 
 def split(found, name: str) -> list[int]:
@@ -103,14 +103,14 @@ def test_the_first_of_the_duplicates_that_a_filter_lets_through_is_kept(settings
     data = talks(settings, tmp_path, [talk("a", "b")] * 3, n=[1, 2, 3])
     view = View(filters=[Filter(column="n", low=3)])
     recipe = Recipe(dataset=data.id, view=view, duplicates="exact", held_out_share=0)
-    assert choose(Rows(settings, data.id), recipe).split_of == {2: "train"}
+    assert select(Rows(settings, data.id), recipe).split_of == {2: "train"}
 
 
 def test_near_duplicates_go(settings, tmp_path):
     text = " ".join(f"word{i}" for i in range(100))
     data = talks(settings, tmp_path, [talk("?", text), talk("?", text + " end"), talk("?", "another answer")])
     recipe = Recipe(dataset=data.id, duplicates="near", held_out_share=0)
-    found = choose(rows_of(settings, recipe), recipe)
+    found = select(open_rows(settings, recipe), recipe)
     assert set(found.split_of) == {0, 2}
     assert found.left_out["near duplicate"] == 1
 
@@ -150,5 +150,5 @@ def test_lengths_in_tokens_are_counted_when_a_recipe_names_a_model(studio, tmp_p
     by = {"rows": 1, "method": "longest", "held_out_share": 0}
     in_characters = Recipe(dataset=data.id, **by)
     in_tokens = Recipe(dataset=data.id, model=embedded.NAME, **by)
-    assert set(choose(rows_of(studio, in_characters), in_characters).split_of) == {0}
-    assert set(choose(rows_of(studio, in_tokens), in_tokens).split_of) == {1}
+    assert set(select(open_rows(studio, in_characters), in_characters).split_of) == {0}
+    assert set(select(open_rows(studio, in_tokens), in_tokens).split_of) == {1}

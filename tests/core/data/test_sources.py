@@ -27,7 +27,7 @@ def bundled():
 def test_the_bundled_set_is_large_mixed_and_has_a_split_of_its_own(settings, bundled):
     data = sources.open_bundled(settings)
     assert data.rows >= 300
-    assert parse_rows.derive(settings, data, data.detected).usable == data.rows
+    assert parse_rows.parse_dataset(settings, data, data.detected).usable == data.rows
     assert data.splits == {"train": len(bundled["train"]), "held-out": len(bundled["heldout"])}
     assert len(bundled["heldout"]) >= 24
     talks = bundled["train"] + bundled["heldout"]
@@ -88,7 +88,7 @@ def test_the_only_split_there_is_is_there_to_be_trained_on(settings, tmp_path):
 )
 def test_real_files_open(settings, shared_data, file, form, rows):
     data = sources.open_file(settings, shared_data / file)
-    about = parse_rows.derive(settings, data, data.detected)
+    about = parse_rows.parse_dataset(settings, data, data.detected)
     assert (data.detected.format, data.rows) == (form, rows)
     assert about.usable + sum(about.problems.values()) == rows
     assert about.usable >= 0.95 * rows

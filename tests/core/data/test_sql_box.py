@@ -20,18 +20,18 @@ def rows(tmp_path_factory):
 
 
 def test_a_select_over_the_rows_is_answered(rows):
-    answer = sql_box.ask(rows, "SELECT n, len(messages) AS turns, raw FROM rows WHERE n < 3 ORDER BY n DESC;")
+    answer = sql_box.run_select(rows, "SELECT n, len(messages) AS turns, raw FROM rows WHERE n < 3 ORDER BY n DESC;")
     assert answer.columns == ["n", "turns", "raw"]
     assert [row[:2] for row in answer.rows] == [[2, 2], [1, 2], [0, 2]]
     assert not answer.more
 
 
 def test_long_results_are_cut_and_told(rows):
-    answer = sql_box.ask(rows, "SELECT * FROM rows")
+    answer = sql_box.run_select(rows, "SELECT * FROM rows")
     assert len(answer.rows) == sql_box.SHOWN_ROWS
     assert answer.more
-    assert set(answer.columns) == {name for name, _ in sql_box.schema(rows)}
-    assert len(sql_box.row_numbers(rows, "SELECT row, row FROM rows ORDER BY n DESC")) == 600
+    assert set(answer.columns) == {name for name, _ in sql_box.list_columns(rows)}
+    assert len(sql_box.select_row_numbers(rows, "SELECT row, row FROM rows ORDER BY n DESC")) == 600
 
 
 FORBIDDEN = {
@@ -59,7 +59,7 @@ FORBIDDEN = {
 def test_nothing_but_one_select_over_the_rows_is_run(rows, sql):
     home = rows.settings.home
     with pytest.raises(StudioError, match="SQL"):
-        sql_box.ask(rows, sql.format(home=home))
+        sql_box.run_select(rows, sql.format(home=home))
     assert not (home / "out.csv").exists()
     assert not (home / "other.db").exists()
 
@@ -75,17 +75,17 @@ ENDLESS = {
 def test_what_never_ends_is_stopped(rows, sql):
     began = time.monotonic()
     with pytest.raises(StudioError, match=r"stopped after 1 seconds|SQL failed"):
-        sql_box.ask(rows, sql, seconds=1)
-    assert time.monotonic() - began < sql_box.SECONDS
+        sql_box.run_select(rows, sql, seconds=1)
+    assert time.monotonic() - began < sql_box.TIMEOUT_SECONDS
 
 
 def test_what_needs_too_much_memory_fails_alone(rows):
     with pytest.raises(StudioError, match=r"SQL failed|stopped"):
-        sql_box.ask(rows, "SELECT repeat('x', 2000000000) || repeat('y', 2000000000)", seconds=1)
+        sql_box.run_select(rows, "SELECT repeat('x', 2000000000) || repeat('y', 2000000000)", seconds=1)
 
 
 def test_row_numbers_must_be_rows(rows):
     with pytest.raises(StudioError, match="gives 700 as a row number"):
-        sql_box.row_numbers(rows, "SELECT 700 AS row")
+        sql_box.select_row_numbers(rows, "SELECT 700 AS row")
     with pytest.raises(StudioError, match="SQL failed"):
-        sql_box.row_numbers(rows, "SELECT n FROM rows")
+        sql_box.select_row_numbers(rows, "SELECT n FROM rows")

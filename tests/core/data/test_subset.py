@@ -17,53 +17,53 @@ def data(settings, tmp_path):
 
 def test_the_same_recipe_gives_the_same_bytes(settings, data):
     recipe = Recipe(dataset=data.id, rows=20, seed=3)
-    one, two = (subset.cut(settings, name, recipe) for name in ("one", "two"))
+    one, two = (subset.create(settings, name, recipe) for name in ("one", "two"))
     files = [(settings.subsets_dir / name / "rows.parquet").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
     assert one.sha256 == two.sha256
-    assert one.sha256 != subset.cut(settings, "three", recipe.model_copy(update={"seed": 4})).sha256
+    assert one.sha256 != subset.create(settings, "three", recipe.model_copy(update={"seed": 4})).sha256
     records = list(subset.stream(settings, "one"))
     text = "".join(json.dumps(r, ensure_ascii=False, sort_keys=True) + "\n" for r in records)
     assert hashlib.sha256(text.encode()).hexdigest() == one.sha256
 
 
 def test_what_is_loaded_is_what_was_chosen(settings, data):
-    made = subset.cut(settings, "s", Recipe(dataset=data.id, rows=20))
+    made = subset.create(settings, "s", Recipe(dataset=data.id, rows=20))
     loaded = subset.load(settings, "s")
     assert (len(loaded["train"]), len(loaded["held-out"])) == (made.rows, made.held_out) == (20, 2)
     for rows in loaded.values():
         assert [messages for _, messages in rows] == [talk(f"q{row}", f"a{row}") for row, _ in rows]
-    assert made.in_words().startswith("20 rows to train on and 2 held out, from rows.jsonl: 20 rows, drawn with seed 0")
+    assert made.describe().startswith("20 rows to train on and 2 held out, from rows.jsonl: 20 rows, drawn with seed 0")
 
 
 def test_a_taken_name_is_refused_and_the_same_cut_found_again(settings, data):
     recipe = Recipe(dataset=data.id, rows=5)
-    made = subset.cut(settings, "s", recipe)
-    assert subset.cut(settings, "s", recipe) == made
-    assert subset.cut(settings, "s", recipe.model_copy(update={"reading": data.detected})) == made
+    made = subset.create(settings, "s", recipe)
+    assert subset.create(settings, "s", recipe) == made
+    assert subset.create(settings, "s", recipe.model_copy(update={"reading": data.detected})) == made
     with pytest.raises(StudioError, match="'s' exists already"):
-        subset.cut(settings, "s", Recipe(dataset=data.id, rows=6))
+        subset.create(settings, "s", Recipe(dataset=data.id, rows=6))
     for name in ("../out", "/abs", "", "a/b", ".hidden"):
         with pytest.raises(StudioError):
-            subset.cut(settings, name, recipe)
+            subset.create(settings, name, recipe)
     assert [s.name for s in subset.subsets(settings)] == ["s"]
 
 
 def test_a_recipe_that_fails_leaves_nothing(settings, data):
     with pytest.raises(StudioError):
-        subset.cut(settings, "s", Recipe(dataset=data.id, rows=500))
+        subset.create(settings, "s", Recipe(dataset=data.id, rows=500))
     assert [p.name for p in settings.subsets_dir.iterdir() if p.name != ".lock"] == []
 
 
 def test_another_reading_is_a_part_of_the_recipe(settings, data):
     reading = Reading(format="messages", placeholders={"x": "y"})
-    made = subset.cut(settings, "s", Recipe(dataset=data.id, reading=reading))
+    made = subset.create(settings, "s", Recipe(dataset=data.id, reading=reading))
     assert made.recipe.reading.placeholders == {"x": "y"}
 
 
 def test_a_recipe_file_is_read_alone_or_inside_a_subsets(settings, data, tmp_path):
     recipe = Recipe(dataset=data.id, rows=5)
-    subset.cut(settings, "s", recipe)
+    subset.create(settings, "s", recipe)
     inside = settings.subsets_dir / "s" / "recipe.json"
     assert subset.read_recipe(inside, inside.name) == recipe
     alone = tmp_path / "alone.json"

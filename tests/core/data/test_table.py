@@ -36,5 +36,5 @@ def test_folders_of_another_layout_are_passed_over(settings, tmp_path):
 
 def test_a_source_is_said_in_words_and_named_by_its_content():
     source = Source(kind="hub", name="a/b", key="0123456789abcdef", revision="f" * 40, config="de", split="train")
-    assert source.in_words() == "a/b, configuration de, split train, revision ffffffff"
+    assert source.describe() == "a/b, configuration de, split train, revision ffffffff"
     assert table.dataset_id(source) == "b-0123456789ab"

@@ -9,8 +9,8 @@ import trl
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import Lane
-from core.data.templates import apply
-from core.data.tokens import IGNORED, Renderer
+from core.data.templates import apply_template
+from core.data.tokens import IGNORE_INDEX, Renderer
 from core.models.loading import LoadedBase
 from core.train.batches import pad, tokenize
 from tests.helpers.template_families import FAMILIES, NAMES, Family, bundled, conversations
@@ -30,7 +30,7 @@ def real(request):
 
 
 def learned(renderer, rendered) -> str:
-    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORE_INDEX])
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
@@ -42,15 +42,15 @@ def test_labels_decode_to_the_answers_and_their_ends(family, real):
         answers = [turn["content"] for turn in talk if turn["role"] == "assistant"]
         expected = [family.written(answer, at + 1 == len(answers)) + family.end for at, answer in enumerate(answers)]
         assert learned(renderer, rendered) == "".join(expected)
-        assert rendered.text == apply(renderer.tokenizer, family.template, family.name, talk)
+        assert rendered.text == apply_template(renderer.tokenizer, family.template, family.name, talk)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
 def test_decided_end_tokens_are_the_familys_own(family):
     renderer = Renderer(family.tokenizer())
-    assert family.end in renderer.ends.texts
-    assert renderer.tokenizer.convert_tokens_to_ids(family.end) in renderer.ends.ids
-    assert (renderer.ends.stops, renderer.ends.warning) == ((), "")
+    assert family.end in renderer.end_tokens.texts
+    assert renderer.tokenizer.convert_tokens_to_ids(family.end) in renderer.end_tokens.ids
+    assert (renderer.end_tokens.stop_strings, renderer.end_tokens.warning) == ((), "")
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family.reference], ids=lambda family: family.name)
@@ -62,8 +62,8 @@ def test_template_writes_what_the_original_writes(family, real):
         *([[real[0][0], {"role": "assistant", "content": "<think>\nhm\n</think>\n\nyes"}, *real[1]]]),
     ]:
         for messages, prompt in ((talk, False), (talk[:-1], True)):
-            own = apply(tokenizer, family.template, family.name, messages, prompt)
-            assert own == apply(tokenizer, original, family.reference, messages, prompt)
+            own = apply_template(tokenizer, family.template, family.name, messages, prompt)
+            assert own == apply_template(tokenizer, original, family.reference, messages, prompt)
 
 
 def trained(family: Family, tokenizer, talk) -> Lanes:
@@ -85,6 +85,6 @@ def test_generation_stops_at_the_learned_end(family):
     tokenizer = family.tokenizer()
     talk = [{"role": "user", "content": "What is a tide?"}, {"role": "assistant", "content": "The sea, breathing."}]
     lanes = trained(family, tokenizer, talk)
-    *_, [answer] = lanes.answer([Lane(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
+    *_, [answer] = lanes.generate([Lane(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
     assert answer.end == "end"
     assert family.name in THINKERS or answer.text.strip() == "The sea, breathing."

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from core.data.locate import Locator
-from core.data.templates import CHATML_TEMPLATE, TemplateError, choose
-from core.data.tokens import IGNORED, Renderer
+from core.data.templates import CHATML_TEMPLATE, TemplateError, select_template
+from core.data.tokens import IGNORE_INDEX, Renderer
 from core.errors import StudioError
 from core.train.batches import tokenize
 from tests.helpers.template_families import FAMILIES
@@ -46,7 +46,7 @@ def renderer_of(template: str, name: str = "vicuna", *marks: str) -> Renderer:
 
 
 def learned(renderer: Renderer, rendered) -> str:
-    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORE_INDEX])
 
 
 # Named templates
@@ -64,7 +64,7 @@ def test_default_of_several_named_templates_is_used_and_named(tmp_path):
         assert renderer.template == plain
         assert renderer.template_name == "the model's own chat template ('default', one of default, rag, tool_use)"
         assert learned(renderer, renderer.render(TALK)).startswith("The sea, breathing.<|END_OF_TURN_TOKEN|>")
-        assert Renderer(made, "tool_use").text(TALK) == "tools: What is a tide?"
+        assert Renderer(made, "tool_use").render_text(TALK) == "tools: What is a tide?"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_template_that_is_absent_is_an_error_with_the_names(own, name, message):
     tokenizer = FAMILY["chatml"].tokenizer()
     tokenizer.chat_template = own
     with pytest.raises(StudioError, match=message):
-        choose(tokenizer, name)
+        select_template(tokenizer, name)
 
 
 # End tokens
@@ -115,31 +115,31 @@ TEXT_END = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '\n###\n' }}{%
 )  # fmt: skip
 def test_end_of_an_answer_is_decided_and_learned(made, texts, learned_text):
     renderer = made()
-    assert renderer.ends.texts == texts
+    assert renderer.end_tokens.texts == texts
     assert learned(renderer, renderer.render(TALK)) == learned_text
 
 
 def test_end_at_the_end_of_a_conversation_alone_is_not_taken_from_the_next_turn():
     renderer = renderer_of(ONLY_AT_THE_END)
-    assert renderer.ends.texts == ("</s>",)
+    assert renderer.end_tokens.texts == ("</s>",)
     assert learned(renderer, renderer.render(TALK)).endswith("The moon.</s>")
 
 
 def test_end_of_several_tokens_is_a_stop_text_with_a_warning(tokenizer):
     renderer = renderer_of(CHATML_TEMPLATE)
-    assert (renderer.ends.texts, renderer.ends.stops, renderer.ends.ids) == (
+    assert (renderer.end_tokens.texts, renderer.end_tokens.stop_strings, renderer.end_tokens.ids) == (
         ("<|im_end|>",),
         ("<|im_end|>",),
         frozenset(),
     )
-    assert "tokens of this tokenizer and not one" in renderer.ends.warning
+    assert "tokens of this tokenizer and not one" in renderer.end_tokens.warning
     assert learned(renderer, renderer.render(TALK)) == "The sea, breathing.<|im_end|>The moon.<|im_end|>"
 
 
 def test_end_is_missing_without_eos_and_a_warning_says_so():
     renderer = renderer_of(NO_END)
     renderer.tokenizer.eos_token = None
-    assert "will not learn to stop" in renderer.ends.warning
+    assert "will not learn to stop" in renderer.end_tokens.warning
     assert learned(renderer, renderer.render(TALK)) == "The sea, breathing.The moon."
 
 
@@ -150,21 +150,21 @@ WANTS_SYSTEM = (
 
 def test_end_is_found_under_a_template_that_wants_a_system_turn():
     renderer = renderer_of(WANTS_SYSTEM, "chatml")
-    assert renderer.ends.texts == ("<|im_end|>",)
+    assert renderer.end_tokens.texts == ("<|im_end|>",)
 
 
 def test_end_stays_as_written_under_a_template_that_refuses_the_probe():
     """It takes one question alone; what it writes at the end is learned, and a warning says that the end is unknown."""
     alone = "{% if messages | length > 2 %}{{ raise_exception('one question') }}{% endif %}" + CHATML_TEMPLATE
     renderer = renderer_of(alone, "chatml")
-    assert "the end of an answer is not known" in renderer.ends.warning
+    assert "the end of an answer is not known" in renderer.end_tokens.warning
     rendered = renderer.render(TALK[:2])
-    assert rendered.text == renderer.text(TALK[:2])
+    assert rendered.text == renderer.render_text(TALK[:2])
     assert learned(renderer, rendered) == "The sea, breathing.<|im_end|>"
 
 
 def test_llama3_base_ends_with_eot_and_not_with_its_own_eos():
-    ends = Renderer(FAMILY["llama-3"].tokenizer()).ends
+    ends = Renderer(FAMILY["llama-3"].tokenizer()).end_tokens
     tokenizer = FAMILY["llama-3"].tokenizer()
     assert ends.ids == {tokenizer.convert_tokens_to_ids("<|eot_id|>")}
     assert tokenizer.eos_token_id not in ends.ids
@@ -240,7 +240,7 @@ def test_answers_that_a_template_merges_are_located():
     renderer = renderer_of(MERGING, "phi-3")
     talk = [user("one"), user("two"), answer(" three "), answer("four"), user("five"), answer("six")]
     assert (
-        renderer.text(talk)
+        renderer.render_text(talk)
         == "<|user|>one\n\ntwo<|end|><|assistant|>three\n\nfour<|end|><|user|>five<|end|><|assistant|>six<|end|>"
     )
     assert learned(renderer, renderer.render(talk)) == "three\n\nfour<|end|>six<|end|>"
@@ -308,7 +308,7 @@ def test_any_answers_are_learned_as_they_are_written_or_refused(name, pairs):
         assert name in ("qwen3", "deepseek-r1-distill")
         assert any("</think>" in reply for _, reply in pairs)
         return
-    assert rendered.text == renderer.text(talk)
+    assert rendered.text == renderer.render_text(talk)
     written = [WRITERS[name](reply, at + 1 == len(pairs)) for at, (_, reply) in enumerate(pairs)]
     empty = ("", "<think></think>") if name == "qwen3" else ("",)
     expected = [text + FAMILY[name].end for text in written if "".join(text.split()) not in empty]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data.formats import Reading, to_llama2
-from core.data.tokens import IGNORED, Renderer, TemplateError
+from core.data.tokens import IGNORE_INDEX, Renderer, TemplateError
 
 TALK = [
     {"role": "user", "content": "What is a tide?"},
@@ -40,7 +40,7 @@ def llama2(tokenizer):
 
 
 def learned(renderer, rendered) -> str:
-    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORED])
+    return renderer.tokenizer.decode([label for label in rendered.labels if label != IGNORE_INDEX])
 
 
 def test_the_answers_and_their_ends_carry_loss_and_nothing_else(renderer):
@@ -51,7 +51,7 @@ def test_the_answers_and_their_ends_carry_loss_and_nothing_else(renderer):
 @given(talks)
 def test_any_script_in_any_number_of_turns(renderer, talk):
     rendered = renderer.render(talk)
-    assert rendered.text == renderer.text(talk)
+    assert rendered.text == renderer.render_text(talk)
     assert renderer.tokenizer.decode(rendered.input_ids) == rendered.text
     assert len(rendered.input_ids) == len(rendered.labels) == len(rendered.offsets) == len(rendered.roles)
     answers = [m["content"] for m in talk if m["role"] == "assistant"]
@@ -65,7 +65,7 @@ def test_what_is_asked_is_what_was_trained_before_the_answer(renderer):
     for turn in (1, 3):
         prompt = renderer.prompt_ids(TALK[:turn])
         assert ids[: len(prompt)] == prompt
-        assert renderer.render(TALK).labels[: len(prompt)].count(IGNORED) >= len(renderer.prompt_ids(TALK[:1]))
+        assert renderer.render(TALK).labels[: len(prompt)].count(IGNORE_INDEX) >= len(renderer.prompt_ids(TALK[:1]))
 
 
 def test_a_cut_is_a_cut_and_is_told(renderer):
@@ -76,7 +76,7 @@ def test_a_cut_is_a_cut_and_is_told(renderer):
 
 
 def test_all_text_and_what_follows_the_last_answer(renderer):
-    assert IGNORED not in renderer.render(TALK, all_text=True).labels
+    assert IGNORE_INDEX not in renderer.render(TALK, all_text=True).labels
     assert renderer.render([*TALK, {"role": "user", "content": "And then?"}]) == renderer.render(TALK)
 
 
@@ -89,7 +89,7 @@ def test_a_model_without_a_template_gets_llama2s(llama2):
     told = [{"role": "system", "content": "Be brief."}, *TALK]
     bos, eos = llama2.tokenizer.bos_token, llama2.tokenizer.eos_token
     assert llama2.template_name == "Llama 2's chat template"
-    assert llama2.text(told) == to_llama2(told).replace("<s>", bos).replace("</s>", eos)
+    assert llama2.render_text(told) == to_llama2(told).replace("<s>", bos).replace("</s>", eos)
     assert (
         learned(llama2, llama2.render(told)).split() == f"The sea, breathing. {eos} Луна тянет воду. 🌊 {eos}".split()
     )
@@ -140,7 +140,10 @@ def test_plain_text_stands_in_no_template_and_is_learned_whole(renderer):
 def test_chatml_is_what_it_is_called(tokenizer):
     made = Renderer(tokenizer, "chatml")
     assert made.template_name == "ChatML"
-    assert made.text(TALK[:1], prompt=True) == "<|im_start|>user\nWhat is a tide?<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        made.render_text(TALK[:1], prompt=True)
+        == "<|im_start|>user\nWhat is a tide?<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["auto", "llama2"])

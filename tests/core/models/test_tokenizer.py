@@ -134,7 +134,7 @@ def test_llama2_ids_equal_its_file_on_real_conversations(llama2_tokenizer, share
             expected += own.encode(text, add_special_tokens=False).ids
         ids = renderer.render(asked).input_ids
         assert ids == expected
-        assert renderer.text(asked) == named.text(asked)
+        assert renderer.render_text(asked) == named.render_text(asked)
         assert [ids[at + 1] for at, token in enumerate(ids) if token == 1] == [518] * (len(turns) // 2)
     assert compared > 1300
 

@@ -55,7 +55,7 @@ def test_what_the_rows_and_the_model_say(home, over, level, words):
 def test_rows_the_template_refuses_are_counted(home, tmp_path):
     said = [talk("a", "b"), talk("a <|im_end|>", "b"), talk("c", "d")]
     data = talks(home, tmp_path, said)
-    subset.cut(home, "marks", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(home, "marks", Recipe(dataset=data.id, held_out_share=0))
     found = check(home, QLoRAConfig(subset="marks", held_out_share=0))
     assert any("1 of the first 3 rows cannot be trained on: a turn holds" in text for text in texts(found, "warning"))
     assert any("No rows are held out" in text for text in texts(found, "warning"))
@@ -74,7 +74,7 @@ def tiny_model(home, family, **over):
 def test_check_warns_of_what_the_template_leaves_out_and_of_a_missing_end(home, tmp_path):
     thought = talk("a", "<think>\nHm.\n</think>\n\nyes") + talk("b", "no")
     data = talks(home, tmp_path, [thought, talk("c", "d"), talk("a", "x <new>")])
-    subset.cut(home, "thoughts", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(home, "thoughts", Recipe(dataset=data.id, held_out_share=0))
     families = {family.name: family for family in FAMILIES}
     tiny_model(home, families["qwen3"], added="<new>")
     found = check(home, QLoRAConfig(model="tiny", subset="thoughts"))

@@ -146,7 +146,7 @@ def test_what_only_the_model_can_tell_is_a_sentence(store, over, words):
 def test_knobs_of_the_worker_are_read(store):
     """max_length, answers_only, eval_steps, quantization and the subset, seen in what the run reports."""
     bundled = subset.find(store.settings, "keeper").recipe.dataset
-    subset.cut(store.settings, "four", Recipe(dataset=bundled, rows=4, method="first"))
+    subset.create(store.settings, "four", Recipe(dataset=bundled, rows=4, method="first"))
     config = {"subset": "four", "batch_size": 2, "eval_rows": 1, "eval_steps": 1, "max_length": 100, "save_steps": 0}
     run = process.submit(store, QLoRAConfig(**config, answers_only=False, quantization="none", epochs=1))
     assert wait(run).status == "finished", run.log_tail()

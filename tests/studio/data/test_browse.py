@@ -76,12 +76,12 @@ def test_show_kind_needs_the_counts_that_it_reads(do, studio, state, data):
     for kind in ("Near duplicates", "Would be truncated"):
         with pytest.raises(StudioError, match="under Token statistics"):
             do.show_kind(state, kind)
-    lengths.count(studio, data, data.detected, parse_state(state).tokens)
+    lengths.count_tokens(studio, data, data.detected, parse_state(state).tokens)
     near_duplicates.find(studio, data, data.detected)
     page = parse_state(do.show_kind(state | {"max_length": 60}, "Would be truncated")["state"])
     assert 0 < page.open_rows(studio).count(page.view) < 59
     page = parse_state(do.show_kind(state, "Near duplicates")["state"])
-    assert 5 in page.open_rows(studio).numbers(page.view)
+    assert 5 in page.open_rows(studio).row_numbers(page.view)
 
 
 def test_tick_adds_and_removes_a_row(do, state):

@@ -29,7 +29,7 @@ def test_scope_changes_with_the_data_set_and_not_with_filters(state):
 def test_rows_have_counts_and_near_duplicates_once_they_are_found(studio, data, state):
     page = parse_state(state)
     assert page.token_counts_file(studio) is page.near_duplicates_file(studio) is None
-    lengths.count(studio, data, data.detected, page.tokens)
+    lengths.count_tokens(studio, data, data.detected, page.tokens)
     near_duplicates.find(studio, data, data.detected)
     assert {"tokens", "near_duplicate_of"} <= page.open_rows(studio).fields.keys()
     assert page.model == embedded.NAME
@@ -37,7 +37,7 @@ def test_rows_have_counts_and_near_duplicates_once_they_are_found(studio, data, 
 
 def test_rows_are_read_by_the_chosen_reading(settings, data, state):
     reading = Reading(format="label", columns={"text": "kind", "label": "score"})
-    parse_rows.derive(settings, data, reading)
+    parse_rows.parse_dataset(settings, data, reading)
     page = parse_state(state | {"reading": reading.model_dump()})
     assert page.open_rows(settings).row(3)["messages"][1] == {"role": "assistant", "content": "3"}
 

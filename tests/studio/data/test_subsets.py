@@ -73,7 +73,7 @@ def test_validate_subset_returns_only_inputs_with_a_problem(state):
 
 
 def test_create_with_a_near_filter_needs_near_in_the_recipe(do, settings, state):
-    view = parse_state(state).view.toggled(Filter(column="near_duplicate_of", low=0))
+    view = parse_state(state).view.toggle(Filter(column="near_duplicate_of", low=0))
     with pytest.raises(StudioError, match="needs “near” under Duplicates"):
         do.create(state | {"view": view.model_dump()}, [], "x", **FORM)
 

@@ -23,7 +23,7 @@ def test_count_shows_progress_and_then_the_statistics(do, studio, state, data):
     assert last["state"]["counted"] == 1
     shown = do.show(last["state"])["token_stats"]
     path = lengths.path_of(studio, data, data.detected, parse_state(state).tokens)
-    found = lengths.summary(path, 1024, 8)
+    found = lengths.summarize(path, 1024, 8)
     for number in (found.tokens, found.median, found.longest):
         assert f"{number:,}" in shown
     assert "tokens in the filtered rows" not in shown
@@ -46,7 +46,7 @@ def test_find_near_duplicates_shows_their_number(do, state, toasts):
 
 
 def test_choose_tokenizer_drops_filters_on_the_old_counts(do, state):
-    view = parse_state(state).view.toggled(Filter(column="tokens", low=5)).model_copy(update={"sort": "tokens"})
+    view = parse_state(state).view.toggle(Filter(column="tokens", low=5)).model_copy(update={"sort": "tokens"})
     page = parse_state(
         do.choose_tokenizer(state | {"view": view.model_dump()}, embedded.NAME, "llama2", 77, 3)["state"]
     )

@@ -7,7 +7,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.store import Label
 from studio.train.compare import CURVES, ComparisonState, RunComparison
-from tests.helpers.hostile_text import Page
+from tests.helpers.hostile_text import ParsedHtml
 from tests.helpers.run_events import EVENTS, HOSTILE
 
 
@@ -38,7 +38,7 @@ def test_render_picked_runs_shows_their_curves_and_differences(do, a_run, metric
     shown = do.render(state, metric, None, False)
     assert [series["name"] for series in shown["curves"]["series"]] == [one.id, two.id]
     assert len({series["colour"] for series in shown["curves"]["series"]}) == 2
-    assert Page(shown["differences"]).text == f"What differs{one.id}{two.id}Rank816"
+    assert ParsedHtml(shown["differences"]).text == f"What differs{one.id}{two.id}Rank816"
     state = do.pick(state, one.id)
     shown = do.render(state, metric, None, False)
     assert [series["name"] for series in shown["curves"]["series"]] == [two.id]

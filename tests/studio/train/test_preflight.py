@@ -8,7 +8,7 @@ from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
 from core.system.jobs import Jobs
 from studio.train.preflight import Preflight, findings_html
-from tests.helpers.hostile_text import HOSTILE, Page
+from tests.helpers.hostile_text import HOSTILE, ParsedHtml
 
 GIB = 2**30
 
@@ -25,7 +25,7 @@ def test_check_run_that_does_not_fit_offers_a_change_that_fits(do, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(12 * GIB, 12 * GIB))
     values = QLoRAConfig(model="seven", batch_size=16, kernels="off", subset="nowhere").model_dump()
     shown = do.check(**values)
-    assert "no subset 'nowhere'" in Page(shown["findings"]).text
+    assert "no subset 'nowhere'" in ParsedHtml(shown["findings"]).text
     assert "12.0 GiB free of GPU memory" in shown["memory"]
     assert "over" in shown["memory"]
     assert shown["make_fit"]["visible"]
@@ -82,5 +82,5 @@ def test_measure_invalid_settings_or_active_run_raises(do, a_run):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_findings_hostile_text_stays_text(text):
-    page = Page(findings_html([Finding("problem", text), Finding("fine", "y")]))
+    page = ParsedHtml(findings_html([Finding("problem", text), Finding("fine", "y")]))
     assert [tag for tag, _ in page.tags] == ["ul", "li", "li"]

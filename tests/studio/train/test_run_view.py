@@ -112,18 +112,18 @@ def test_notes_show_rows_counts_choices_and_versions(a_run):
     made = {"code": "abc", "packages": {"torch": "2.13.0"}, "hardware": "CPU"}
     words = shown_text(notes_html(run, progress([PREPARED | {"lineage": made}])))
     for fact in (
-        "First", "It went well.", run.subset().in_words(),
+        "First", "It went well.", run.subset().describe(),
         "1,200 rows, 56,789 tokens per epoch, of which 1,234 carry loss",
         "99 adapter", "4 rows are longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
         "code abc, torch 2.13.0; on CPU",
     ):  # fmt: skip
         assert fact in words
-    assert run.subset().in_words() in shown_text(notes_html(run, progress([]))), "before anything is prepared"
+    assert run.subset().describe() in shown_text(notes_html(run, progress([]))), "before anything is prepared"
 
 
 def test_run_view_hostile_text_stays_text(do, rows, runs, settings, tmp_path):
     data = opened(settings, tmp_path, [{"messages": talk("a", "b")}], f"{HOSTILE.replace('/', '')}.jsonl")
-    subset.cut(settings, "hostile", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(settings, "hostile", Recipe(dataset=data.id, held_out_share=0))
     run = runs.create(QLoRAConfig(subset="hostile"))
     run.save_state(RunState(status="failed", cause=HOSTILE, created=0, ended=1))
     run.save_label(Label(name=HOSTILE, tags=[HOSTILE], note=HOSTILE))

@@ -37,12 +37,12 @@ def test_public_shape_is_read_as_its_authors_mean_or_asked_about(shape: Shape):
 def test_undecided_data_set_has_no_usable_row_until_a_reading_is_chosen(settings, tmp_path):
     shape = next(shape for shape in SHAPES if shape.name == "nyu-mll/glue, mnli")
     data = opened(settings, tmp_path, shape.rows)
-    assert (data.detected.format, parse_rows.derive(settings, data, data.detected).usable) == ("undecided", 0)
+    assert (data.detected.format, parse_rows.parse_dataset(settings, data, data.detected).usable) == ("undecided", 0)
     assert data.candidates
     with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
-        subset.cut(settings, "all", Recipe(dataset=data.id))
+        subset.create(settings, "all", Recipe(dataset=data.id))
     chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
-    assert parse_rows.derive(settings, data, chosen).usable == len(shape.rows)
+    assert parse_rows.parse_dataset(settings, data, chosen).usable == len(shape.rows)
 
 
 def test_two_columns_of_text_are_offered_as_a_question_and_its_answer():

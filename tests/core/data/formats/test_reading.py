@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, problem, until_last_answer
+from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, find_problem, until_last_answer
 from tests.helpers.datasets import talk
 from tests.helpers.one_conversation import ANSWER, ROWS, TURNS, USER
 
@@ -174,7 +174,7 @@ def test_a_form_gives_pairs_as_lines():
     ],
 )
 def test_what_cannot_be_learned_has_a_reason(messages, reason):
-    assert problem(messages) == reason
+    assert find_problem(messages) == reason
 
 
 def test_what_follows_the_last_answer_is_left_out():

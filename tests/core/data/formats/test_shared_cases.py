@@ -70,7 +70,7 @@ ELSEWHERE = {"README.md", "scan.jsonl", "p_binary.parquet"}
 
 def opened(settings, name: str):
     data = sources.open_file(settings, CASES / name)
-    return data, parse_rows.derive(settings, data, data.detected)
+    return data, parse_rows.parse_dataset(settings, data, data.detected)
 
 
 @pytest.mark.parametrize("name", READINGS)
@@ -87,7 +87,9 @@ def test_case_opens_as_a_practitioner_expects(settings, name):
 def test_bytes_that_are_text_are_text(settings):
     data, about = opened(settings, "p_binary.parquet")
     assert about.usable == data.rows
-    assert not any("bytes>" in m["content"] for _, _, messages in Rows(settings, data.id).usable() for m in messages)
+    assert not any(
+        "bytes>" in m["content"] for _, _, messages in Rows(settings, data.id).usable_rows() for m in messages
+    )
 
 
 def test_splits_of_one_file_are_kept(settings):

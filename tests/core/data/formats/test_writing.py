@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import readers
-from core.data.formats import EXPORT_FORMATS, Reading, Unwritable, to_guanaco, to_llama2, to_row
+from core.data.formats import EXPORT_FORMATS, Reading, UnwritableRow, to_guanaco, to_llama2, to_row
 from tests.helpers.datasets import talk
 
 CONTENT = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
@@ -21,7 +21,7 @@ ANYTHING = st.lists(TURN, min_size=1, max_size=5) | CONTENT.map(lambda text: [{"
 
 @given(messages=ANYTHING, form=st.sampled_from(EXPORT_FORMATS), as_turns=st.booleans())
 def test_what_is_written_reads_back_equal_or_is_refused_with_a_reason(messages, form, as_turns):
-    with contextlib.suppress(Unwritable):
+    with contextlib.suppress(UnwritableRow):
         row = to_row(messages, form, as_turns)
         assert Reading(format=form).parse(row) == messages
 
@@ -59,7 +59,7 @@ def test_turns_join_as_llama2_joins_them():
     ],
 )
 def test_what_a_format_cannot_say_has_a_reason(messages, form, why):
-    with pytest.raises(Unwritable, match=why):
+    with pytest.raises(UnwritableRow, match=why):
         to_row(messages, form)
 
 
@@ -84,5 +84,5 @@ def test_tool_turns_of_the_real_sharegpt_rows_leave_as_sharegpt(shared_data):
     with_tools = [messages for messages in parsed if any(m["role"] == "tool" for m in messages)]
     assert len(with_tools) == 153
     for messages in with_tools:
-        with pytest.raises(Unwritable, match="Llama-2 text has no tool turns"):
+        with pytest.raises(UnwritableRow, match="Llama-2 text has no tool turns"):
             to_row(messages, "llama2")
