@@ -75,9 +75,9 @@ def main() -> None:
     total = parser.parse_args().steps
     from core.runs import events
     from core.runs.metrics_series import HELD_OUT, Timelines
-    from studio.train.compare import Choice, Compare
-    from studio.train.controls import Controls
-    from studio.train.run_view import Watch
+    from studio.train.compare import ComparisonState, RunComparison
+    from studio.train.controls import RunControls
+    from studio.train.run_view import RunView
 
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as home:
@@ -85,16 +85,16 @@ def main() -> None:
         for run in runs[:-1]:
             append(run.events_file, 1, total, total, rng)
         live, timelines = runs[-1], Timelines()
-        watch, controls, compare = Watch(store, timelines), Controls(store), Compare(store, timelines)
-        compared = Choice(picked=tuple(run.id for run in runs))
-        compare.shown(compared, "loss", None, False)  # ten finished runs are read once
+        view, controls, comparison = RunView(store, timelines), RunControls(store), RunComparison(store, timelines)
+        compared = ComparisonState(picked=tuple(run.id for run in runs))
+        comparison.render(compared, "loss", None, False)  # ten finished runs are read once
         heads = ("steps", "this run: ms", "KiB", "ten runs: ms", "KiB", "reading it all: ms", "KiB")
         print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
 
         def tick():
             return [
-                watch.fingerprint(live.id), store.listed(), watch.shown(live.id, "learning rate", None),
-                watch.samples(live.id), controls.able(live.id),
+                view.fingerprint(live.id), store.listed(), view.render(live.id, "learning rate", None),
+                view.render_samples(live.id), controls.update_buttons(live.id),
             ]  # fmt: skip
 
         def whole():
@@ -109,7 +109,7 @@ def main() -> None:
             for step in range((part + 1) * tenth - 4, (part + 1) * tenth + 1):
                 append(live.events_file, step, step, total, rng)
                 seen["tick"].append(timed(tick))
-                seen["all"].append(timed(lambda: compare.shown(compared, HELD_OUT, live.id, False)))
+                seen["all"].append(timed(lambda: comparison.render(compared, HELD_OUT, live.id, False)))
                 seen["whole"].append(timed(whole))
             cells = [
                 f"{median(s for s, _ in found) * 1000:.1f} (most {max(s for s, _ in found) * 1000:.1f}) "

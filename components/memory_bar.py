@@ -1,39 +1,33 @@
-"""What takes memory, as one stacked bar against what there is."""
+"""Memory bar: the parts of a memory forecast as one stacked bar on the scale of the free memory."""
 
-import html
 from collections.abc import Mapping
 
-CSS = """
-.mb { font-size: 12.5px; color: var(--body-text-color-subdued); }
-.mb-bar { display: flex; height: 12px; border-radius: 6px; overflow: hidden; margin: 4px 0; position: relative;
-  border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary); }
-.mb-bar.over { border-color: var(--qs-bad); }
-.mb-bar i { height: 100%; }
-.mb-key { display: flex; flex-wrap: wrap; gap: 2px 12px; }
-.mb-key i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 4px; }
-"""
+from markupsafe import Markup
+
+from components.html import read_static, render
+
+CSS = read_static("memory_bar.css")
 _COLOURS = ("#0f766e", "#5b7fd6", "#8b6fd6", "#c26a9b", "#e07b28", "#94a3b8", "#64748b")
+_MIB, _GIB = 2**20, 2**30
 
 
-def memory_html(parts: Mapping[str, float], free: float, words: str) -> str:
-    """A bar of `parts` (bytes by name) on the scale of `free`, or of their sum where that is more."""
+def memory_html(parts: Mapping[str, float], free: float, text: str) -> Markup:
+    """Return the bar with a legend.
+
+    Args:
+        parts: bytes by name; parts of zero bytes are left out, and so is what follows the seventh part.
+        free: free memory in bytes. If the parts need more, the bar's scale is their sum, and the bar is marked.
+        text: shown above the bar.
+    """
     total = sum(parts.values())
-    scale = max(total, free, 1.0)
-    shown = [(name, size, colour) for (name, size), colour in zip(parts.items(), _COLOURS, strict=False) if size > 0]
-    bars = "".join(
-        f'<i style="width:{size / scale:.2%};background:{colour}" title="{html.escape(name)}"></i>'
-        for name, size, colour in shown
-    )
-    key = "".join(
-        f'<span><i style="background:{colour}"></i>{html.escape(name)} {_size(size)}</span>'
-        for name, size, colour in shown
-    )
-    over = " over" if total > free else ""
-    return (
-        f'<div class="mb"><div>{html.escape(words)}</div><div class="mb-bar{over}" role="img" '
-        f'aria-label="{html.escape(words, quote=True)}">{bars}</div><div class="mb-key">{key}</div></div>'
-    )
+    scale = max(total, free, 1.0)  # not zero where nothing is known
+    shown = [
+        {"name": name, "size": _size(size), "width": f"{100 * size / scale:.2f}", "colour": colour}
+        for (name, size), colour in zip(parts.items(), _COLOURS, strict=False)
+        if size > 0
+    ]
+    return render("memory_bar", parts=shown, text=text, is_over=total > free)
 
 
 def _size(value: float) -> str:
-    return f"{value / 2**30:.1f} GiB" if value >= 2**30 / 10 else f"{value / 2**20:.0f} MiB"
+    return f"{value / _GIB:.1f} GiB" if value >= _GIB / 10 else f"{value / _MIB:.0f} MiB"

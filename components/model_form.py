@@ -1,4 +1,4 @@
-"""A form made from a pydantic model: one widget a field, with its title, help, default and choices from the model."""
+"""Form made from a pydantic model: one widget per field, with label, help, default and choices from the model."""
 
 import types
 from collections.abc import Callable, Iterable
@@ -12,11 +12,13 @@ from pydantic.fields import FieldInfo
 def build_field(
     model: type[BaseModel], name: str, choices: list[tuple[str, str]] | None = None, **options: Any
 ) -> gr.components.Component:
-    """The widget of one field.
+    """Build the widget of one field in the open layout.
 
     Args:
+        model: declares the field.
+        name: of the field.
         choices: (label, value) pairs offered for a text field; other values may still be typed.
-        options: passed to the widget.
+        options: passed on to the widget.
     """
     field = model.model_fields[name]
     default = None if field.is_required() else field.get_default(call_default_factory=True)
@@ -40,12 +42,21 @@ def build_field(
 def build_fields(
     model: type[BaseModel], names: Iterable[str], choices: dict[str, list[tuple[str, str]]] | None = None
 ) -> dict[str, gr.components.Component]:
-    """The widgets of several fields, by name, in the layout that is open."""
+    """Build the widgets of several fields in the open layout.
+
+    Args:
+        model: declares the fields.
+        names: of the fields, in their order on the page.
+        choices: (label, value) pairs by field name, as for `build_field`.
+
+    Returns:
+        The widgets by field name.
+    """
     return {name: build_field(model, name, (choices or {}).get(name)) for name in names}
 
 
 def _plain_type(field: FieldInfo) -> Any:
-    """The field's type without Optional: a form shows an empty widget for None."""
+    """Return the field's type without Optional, because a form shows None as an empty widget."""
     kind = field.annotation
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(part for part in get_args(kind) if part is not type(None))
@@ -53,9 +64,10 @@ def _plain_type(field: FieldInfo) -> Any:
 
 
 def form_validator(model: type[BaseModel]) -> Callable[..., list[Any]]:
-    """A validator for an event whose inputs_kwargs are fields of `model`: one gr.validate a field, in their order.
+    """Return a validator for an event whose inputs are fields of `model`.
 
-    A problem across fields has no widget of its own; it is left to the event itself.
+    It returns one `gr.validate` per input, in their order. A problem across fields belongs to no widget; the event
+    itself reports it.
     """
 
     def validate(**values: Any) -> list[Any]:
@@ -73,5 +85,5 @@ def form_validator(model: type[BaseModel]) -> Callable[..., list[Any]]:
 
 
 def non_empty_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Form values without the empty ones: an empty widget means the model's default."""
+    """Return the values without the empty ones: an empty widget means the model's default."""
     return {name: value for name, value in values.items() if value is not None and value != ""}

@@ -115,7 +115,7 @@ def train(pages: dict[str, Page]) -> None:
     for suffix, each in pages.items():
         each.locator("#run-status .finished").wait_for(timeout=400_000)
         watched(each, f"train{suffix}")
-    page.locator("#extent label", has_text="All knobs").click()
+    page.locator("#extent label", has_text="All settings").click()
     page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
     targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
     targets.wait_for()

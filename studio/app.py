@@ -44,11 +44,9 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 train = build_train_tab(runs, jobs, demo, train_tab.select)
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = build_chat_tab(engine, demo, [train.runs_changed.change, chat_tab.select])
-            with gr.Tab("Answers", id="answers") as evaluate_tab:
-                evaluate_events = [train.runs_changed.change, evaluate_tab.select]
-                evaluate = build_evaluate_tab(
-                    EvaluationStore(settings), jobs, demo, evaluate_events, data.dataset, tabs
-                )
+            with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
+                changes = [train.runs_changed.change, evaluate_tab.select]
+                evaluate = build_evaluate_tab(EvaluationStore(settings), jobs, demo, changes, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
@@ -76,7 +74,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
             **PRIVATE,
         )
 
-        timers = {"Train": train.timer, "Answers": evaluate.timer}
+        timers = {"Train": train.timer, "Evaluate": evaluate.timer}
 
         def poll_open_tab(event: gr.SelectData) -> dict[str, gr.Timer]:
             """Let only the tab that is open poll the server."""

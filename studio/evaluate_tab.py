@@ -1,7 +1,8 @@
-"""The Answers tab, assembled: a whole prompt set answered by base and tuned, in a process that outlives the page."""
+"""Evaluate tab: base and tuned models answer a set of prompts in a process that outlives the page."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -10,112 +11,145 @@ from components.conversation import empty_html
 from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
-from studio.evaluate.evaluation_view import Watching, WatchingWidgets, build_watching
-from studio.evaluate.start_form import Asking, AskingWidgets, build_asking
+from studio.evaluate.actions import EvaluationActions
+from studio.evaluate.evaluation_view import EvaluationView, EvaluationViewWidgets, build_evaluation_view
+from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
-from studio.wiring import connect
+from studio.wiring import PRIVATE, connect
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-_EVERY_SECONDS = 2
-CLOSED = "Answers to many prompts are the owner's alone: they take the machine for hours. Ask both models in Chat."
+# These events only read files or fill widgets, so any number of them may run at once.
+_PRIVATE: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
+_POLL_SECONDS = 2
+OWNER_ONLY = (
+    "Only the owner can start evaluations, because they use the machine for hours. "
+    "You can ask both models in the Chat tab."
+)
 
 
 @dataclass(frozen=True)
 class EvaluateTab:
-    """What studio/app.py may link to."""
+    """Widgets that studio/app.py connects to other tabs.
 
-    timer: gr.Timer  # beats while the tab is seen
+    Attributes:
+        timer: polls; active while the tab is visible.
+    """
+
+    timer: gr.Timer
 
 
 def build_evaluate_tab(
-    store: EvaluationStore, jobs: Jobs, demo: gr.Blocks, runs_changed: list[Callable[..., Any]],
+    store: EvaluationStore, jobs: Jobs, demo: gr.Blocks, changes: list[Callable[..., Any]],
     dataset: gr.Dropdown, tabs: gr.Tabs,
 ) -> EvaluateTab:  # fmt: skip
-    """Build the tab.
+    """Build the tab in the open layout.
 
     Args:
-        runs_changed: events after which there may be other runs, adapters or subsets.
-        dataset, tabs: where the result is opened.
+        store: all evaluations.
+        jobs: background jobs of the server.
+        demo: the page, for its load event.
+        changes: events after which runs, adapters or subsets may have changed.
+        dataset: the Data tab's list of datasets, which opens the answers.
+        tabs: the tabs of the page, to switch to the Data tab.
     """
-    asking, watching = Asking(store), Watching(store, jobs)
-    with gr.Row(elem_id="answers-columns"):
+    view = EvaluationView(store)
+    with gr.Row(elem_id="evaluate-columns"):
         with gr.Column(scale=2, min_width=320):
-            asked = build_asking()
+            form = build_start_form()
         with gr.Column(scale=4, min_width=340):
-            shown = build_watching()
-    _wire_asking(asking, asked, shown, demo, runs_changed)
-    _wire_result(watching, shown, dataset, tabs)
-    return EvaluateTab(_wire_watching(watching, shown, demo))
+            widgets = build_evaluation_view()
+    _connect_form(StartForm(store), form, widgets, demo, changes)
+    _connect_view(view, widgets, demo)
+    _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
+    return EvaluateTab(_connect_polling(view, widgets))
 
 
-def _wire_asking(
-    do: Asking, asked: AskingWidgets, shown: WatchingWidgets, demo: gr.Blocks, runs_changed: list[Callable[..., Any]]
-) -> None:
-    fields = asked.fields
-    chosen = [fields["run"], fields["lanes"]]
-    gr.on([demo.load, *runs_changed], event_handler(do.lists), chosen, asked.lists, **QUIET)
-    fields["prompts"].change(event_handler(do.kinds), fields["prompts"], asked.kinds, **QUIET)
-    asked.start.click(
-        event_handler(do.start), inputs_kwargs={"upload": asked.upload, **fields}, outputs=shown.evaluation,
-        api_name="answers_start",
-    )  # fmt: skip
+def _connect_form(
+    do: StartForm, form: StartFormWidgets, widgets: EvaluationViewWidgets, demo: gr.Blocks,
+    changes: list[Callable[..., Any]],
+) -> None:  # fmt: skip
+    fields = form.fields
+    chosen = {"run": fields["run"], "lanes": fields["lanes"]}
+    connect(partial(gr.on, [demo.load, *changes]), do.refresh_choices, chosen, form.choice_outputs, **_PRIVATE)
+    prompts = {"prompts": fields["prompts"]}
+    connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **_PRIVATE)
+    inputs = {"upload": form.upload, **fields}
+    connect(form.start.click, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
 
 
-def _closed() -> Any:
-    """The status for a visitor, to whom no other event of the tab answers."""
-    return gr.skip() if roles.caller().is_owner else empty_html(CLOSED)
+def _visitor_status() -> dict[str, Any]:
+    """Tell a visitor that the tab is the owner's; no other event of the tab may be called by a visitor."""
+    return {} if roles.caller().is_owner else {"status": empty_html(OWNER_ONLY)}
 
 
-def _wire_watching(do: Watching, shown: WatchingWidgets, demo: gr.Blocks) -> gr.Timer:
-    seen, listed = gr.State(""), gr.State("")
-    one, pager = shown.evaluation, shown.pager
-    clock = gr.Timer(_EVERY_SECONDS, active=False)
-    demo.load(event_handler(do.listed), one, one, **QUIET)
-    demo.load(event_handler(_closed, visitor=True), None, shown.status, **QUIET)
-    clock.tick(
-        event_handler(do.beat), [seen, listed, one, pager.page, pager.size], [seen, listed, one, *shown.drawn],
-        trigger_mode="once", **QUIET,
-    )  # fmt: skip
-    one.change(
-        event_handler(do.opened),
-        [one, pager.size],
-        [seen, *shown.drawn, shown.row],
-        trigger_mode="always_last",
-        **QUIET,
-    )
+def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.Blocks) -> None:
+    evaluation, pager = {"evaluation_id": widgets.evaluation}, widgets.pager
+    connect(demo.load, do.list_evaluations, evaluation, {"evaluation": widgets.evaluation}, **_PRIVATE)
+    connect(demo.load, _visitor_status, outputs={"status": widgets.status}, visitor=True, **_PRIVATE)
+    shown = {**evaluation, "page": pager.page, "rows": pager.size}
 
-    def at(turned: Callable[[float], float]) -> Callable[..., Any]:
-        return event_handler(lambda evaluation_id, page, rows: do.page(evaluation_id, turned(page or 1), rows))
+    def connect_page(event: Callable[..., Any], offset: int) -> None:
+        def show_page(evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
+            return do.show_page(evaluation_id, (page or 1) + offset, rows)
 
-    paged, table = [one, pager.page, pager.size], [shown.table, pager.page, pager.position]
-    pager.back.click(at(lambda page: page - 1), paged, table, **QUIET)
-    pager.forward.click(at(lambda page: page + 1), paged, table, **QUIET)
+        connect(event, show_page, shown, widgets.table_outputs, **_PRIVATE)
+
+    connect_page(pager.back.click, -1)
+    connect_page(pager.forward.click, 1)
     for event in (pager.page.submit, pager.page.blur, pager.size.change):
-        event(at(lambda page: page), paged, table, **QUIET)
+        connect_page(event, 0)
 
-    def row(evaluation_id: str | None, event: gr.EventData) -> str:
-        return do.row(evaluation_id, str(event.value))
+    def show_prompt(evaluation_id: str | None, event: gr.EventData) -> dict[str, Any]:
+        return do.show_prompt(evaluation_id, str(event.value))
 
-    shown.table.open_row(event_handler(row), one, shown.row, **QUIET)
-    for button, handler, name in (
-        (shown.pause, do.pause, "answers_pause"), (shown.resume, do.resume, "answers_resume"),
-        (shown.stop, do.stop, "answers_stop"),
-    ):  # fmt: skip
-        button.click(event_handler(handler), one, None, api_name=name, concurrency_limit=None)
-    shown.delete.click(event_handler(do.delete), [one, shown.typed], [one, shown.typed], api_name="answers_delete")
-    return clock
+    connect(widgets.table.open_row, show_prompt, evaluation, {"prompt": widgets.prompt}, **_PRIVATE)
 
 
-def _wire_result(do: Watching, shown: WatchingWidgets, dataset: gr.Dropdown, tabs: gr.Tabs) -> None:
-    job = gr.State(None)
+def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets) -> gr.Timer:
+    timer = gr.Timer(_POLL_SECONDS, active=False)
+    seen = {"fingerprint": gr.State(""), "list_fingerprint": gr.State("")}
+    evaluation, rows = {"evaluation_id": widgets.evaluation}, {"rows": widgets.pager.size}
     connect(
-        shown.open.click,
-        do.open,
-        {"evaluation_id": shown.evaluation},
-        {**job_outputs(shown.bar, job), "dataset": dataset, "tabs": tabs},
+        timer.tick,
+        do.poll,
+        {**seen, **evaluation, "page": widgets.pager.page, **rows},
+        {**seen, "evaluation": widgets.evaluation, **widgets.outputs},
+        trigger_mode="once",
+        **_PRIVATE,
+    )
+    connect(
+        widgets.evaluation.change,
+        do.select_evaluation,
+        {**evaluation, **rows},
+        {"fingerprint": seen["fingerprint"], **widgets.outputs, "prompt": widgets.prompt},
+        trigger_mode="always_last",
+        **_PRIVATE,
+    )
+    return timer
+
+
+def _connect_actions(
+    do: EvaluationActions, widgets: EvaluationViewWidgets, dataset: gr.Dropdown, tabs: gr.Tabs
+) -> None:
+    # Programs call these events by their API names, which keep the tab's earlier name.
+    evaluation, job = {"evaluation_id": widgets.evaluation}, gr.State(None)
+    for action, handler in (("pause", do.pause), ("resume", do.resume), ("stop", do.stop)):
+        click = getattr(widgets, action).click
+        connect(click, handler, evaluation, api_name=f"answers_{action}", concurrency_limit=None)
+    connect(
+        widgets.delete.click,
+        do.delete,
+        {**evaluation, "typed": widgets.typed},
+        {"evaluation": widgets.evaluation, "typed": widgets.typed},
+        api_name="answers_delete",
+    )
+    connect(
+        widgets.open.click,
+        do.open_as_dataset,
+        evaluation,
+        {**job_outputs(widgets.bar, job), "dataset": dataset, "tabs": tabs},
         show_progress="hidden",
         api_name="answers_open",
     )
-    shown.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
-    shown.download.makes(event_handler(do.as_file), [shown.evaluation, shown.kind], **QUIET)
+    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **_PRIVATE)
+    widgets.download.makes(event_handler(do.write_file), [widgets.evaluation, widgets.kind], **_PRIVATE)

@@ -1,224 +1,289 @@
-"""The Train tab, assembled: set the knobs, check, start, watch, let a run go on. The page only reads a run's files."""
+"""Train tab: settings, preflight checks, start, and the view of one run or of all runs.
+
+The tab starts worker processes and reads their files; training does not depend on the page.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from core.hardware import gpu
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
 from core.system.jobs import Jobs
-from studio.handlers import event_handler, info
+from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
-from studio.train.compare import Choice, Compare, CompareWidgets, build_compare
-from studio.train.controls import Controls, ControlWidgets, LabelWidgets, build_controls, build_label
-from studio.train.form import Form, FormWidgets, build_form
-from studio.train.polling import Beat
-from studio.train.preflight import Checking
-from studio.train.run_view import Watch, WatchWidgets, build_watch
-from studio.wiring import connect
+from studio.train.compare import ComparisonState, ComparisonWidgets, RunComparison, build_comparison
+from studio.train.controls import ControlWidgets, LabelWidgets, RunControls, build_controls, build_label
+from studio.train.form import RunForm, SettingsWidgets, StartWidgets, build_settings, build_start
+from studio.train.polling import Polling
+from studio.train.preflight import Preflight, PreflightWidgets, build_preflight
+from studio.train.run_view import RunView, RunViewWidgets, build_run_view
+from studio.train.step_rows import StepRows
+from studio.wiring import PRIVATE, connect
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-# A beat takes the browser and the server half a second of a core together, most of it in Gradio's own code. Without a
-# GPU a run needs those cores: at a beat every two seconds Quick demo took a third longer than with the page closed.
-_EVERY_SECONDS = {"gpu": 2, "cpu": 4}
+# These events only read files or fill widgets, so any number of them may run at once.
+_PRIVATE: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
+# If an event is triggered while it runs, only its last trigger is kept.
+_LATEST: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last"}
+# A poll takes half a CPU second of browser and server together, most of it in Gradio's own code. Without a GPU the run
+# needs those cores: with a poll every two seconds, Quick demo took a third longer than with the page closed.
+_POLL_SECONDS = {"gpu": 2, "cpu": 4}
 
 
 @dataclass(frozen=True)
 class TrainTab:
-    """What studio/app.py may link to."""
+    """Widgets that studio/app.py connects to other tabs.
+
+    Attributes:
+        run: the selected run.
+        subset: the subset of the next run.
+        subsets: returns the choices of `subset`.
+        runs_changed: changes whenever a run has another status, name or checkpoint.
+        new_subset: the name of a subset that was created in this tab.
+        timer: polls; active while the tab is visible.
+    """
 
     run: gr.Dropdown
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
-    runs_changed: gr.State  # changes whenever a run has another state, name or checkpoint
-    new_subset: gr.State  # the name of a subset that this tab cut
-    timer: gr.Timer  # beats while the tab is seen
+    runs_changed: gr.State
+    new_subset: gr.State
+    timer: gr.Timer
 
 
-def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, looked_at: Callable[..., Any]) -> TrainTab:
-    """Build the tab.
+class PageState:
+    """State of one page, kept by Gradio between its events.
 
-    Args:
-        looked_at: the event of somebody's turning to it, for whom it is brought up to date at once.
+    Attributes:
+        run_fingerprint: of the selected run's files when they were last drawn.
+        runs_changed: fingerprint of all runs when they were last listed.
+        zoom: the steps that the charts show.
+        pinned: the evaluation whose sample answers stay shown.
+        comparison: order and picked rows of the table of all runs.
+        comparison_visible: whether that table is on the screen.
+        new_subset: the name of the subset that was created last.
     """
-    timelines = Timelines()
-    form, controls, watch = Form(runs), Controls(runs), Watch(runs, timelines)
-    cut = gr.State(None)
-    with gr.Row(elem_id="train-row"):
-        with gr.Column(scale=2, min_width=320):
-            asked = build_form(form)
-        with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views", overflow_behavior="wrap") as views:
-            with gr.Tab("This run", id="run"):
-                done = build_controls()
-                shown = build_watch()
-                about = build_label()
-            with gr.Tab("All runs", id="all"):
-                compared = build_compare()
-    states = States()
-    compare = Compare(runs, timelines)
-    _wire_form(form, asked, done, demo)
-    _wire_checks(Checking(runs, jobs), asked)
-    _wire_controls(controls, done, about, asked, demo)
-    _wire_watch(watch, shown, done, states)
-    _wire_details(watch, shown, done, states, cut)
-    _wire_compare(compare, compared, done, about, states, views)
-    clock = _wire_beat(Beat(controls, watch, compare), states, done, shown, about, compared, looked_at)
-    return TrainTab(done.run, asked.fields["subset"], form.subsets, states.listed, cut, clock)
-
-
-class States:
-    """What a page remembers of what it shows."""
 
     def __init__(self) -> None:
-        self.seen = gr.State("")  # the watched run's files
-        self.listed = gr.State("")  # all runs
+        self.run_fingerprint = gr.State("")
+        self.runs_changed = gr.State("")
         self.zoom = gr.State(None)
-        self.scrubbed = gr.State(None)
-        self.choice = gr.State(Choice())
-        self.on_all = gr.State(False)  # whether the table of all runs is seen
+        self.pinned = gr.State(None)
+        self.comparison = gr.State(ComparisonState())
+        self.comparison_visible = gr.State(False)
+        self.new_subset = gr.State(None)
 
 
-def _wire_beat(
-    do: Beat, states: States, done: ControlWidgets, shown: WatchWidgets, about: LabelWidgets, compared: CompareWidgets,
-    looked_at: Callable[..., Any],
-) -> gr.Timer:  # fmt: skip
-    clock = gr.Timer(_EVERY_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
-    drawn = [*shown.drawn, shown.samples_at, shown.samples, *done.able]
-    gr.on(
-        [clock.tick, looked_at], event_handler(do.beat, visitor=True),
-        [states.seen, states.listed, done.run, about.every, shown.measure, states.zoom, states.scrubbed,
-         states.choice, compared.measure, states.on_all],
-        [states.seen, states.listed, done.run, done.queue, *drawn, *compared.drawn],
-        trigger_mode="once", **QUIET,
-    )  # fmt: skip
-    done.run.change(
-        event_handler(do.opened, visitor=True), [done.run, shown.measure],
-        [states.seen, states.zoom, *drawn, *about.label],
-        trigger_mode="always_last", **QUIET,
-    )  # fmt: skip
-    return clock
+@dataclass(frozen=True)
+class _Widgets:
+    start: StartWidgets
+    preflight: PreflightWidgets
+    settings: SettingsWidgets
+    controls: ControlWidgets
+    view: RunViewWidgets
+    label: LabelWidgets
+    comparison: ComparisonWidgets
+    views: gr.Tabs
+    state: PageState
+
+    @property
+    def run_outputs(self) -> dict[str, Block]:
+        """Return everything that depends on the selected run's files, by name."""
+        return {
+            "run_fingerprint": self.state.run_fingerprint,
+            **self.view.outputs,
+            **self.view.sample_outputs,
+            **self.controls.buttons,
+        }
 
 
-def _wire_form(do: Form, asked: FormWidgets, done: ControlWidgets, demo: gr.Blocks) -> None:
-    filled = asked.in_order
-    demo.load(event_handler(do.on_load), None, [asked.fields["model"], asked.fields["subset"]], **QUIET)
-    asked.preset.change(event_handler(do.preset), asked.preset, [asked.reason, *filled], **QUIET)
-    asked.same.click(event_handler(do.from_run), done.run, filled, **QUIET)
-    asked.yaml_file.upload(event_handler(do.from_file), asked.yaml_file, filled, **QUIET)
-    asked.share.click(
-        event_handler(do.shared), inputs_kwargs=asked.fields, outputs=[asked.yaml, asked.command], **QUIET
-    )
-    for event in (asked.extent.change, *(widget.change for widget in asked.deciding)):
-        event(event_handler(do.visible), [asked.extent, *asked.deciding], [*filled, *asked.groups], **QUIET)
+def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: Callable[..., Any]) -> TrainTab:
+    """Build the tab in the open layout.
+
+    Args:
+        runs: all runs.
+        jobs: background jobs of the server.
+        demo: the page, for its load event.
+        tab_selected: the event of selecting this tab, which polls at once.
+    """
+    timelines = Timelines()
+    form, controls, view = RunForm(runs), RunControls(runs), RunView(runs, timelines)
+    comparison = RunComparison(runs, timelines)
+    widgets = _build_widgets(form)
+    _connect_form(form, widgets, demo)
+    _connect_preflight(Preflight(runs, jobs), widgets)
+    _connect_controls(controls, widgets, demo)
+    _connect_run_view(view, widgets)
+    _connect_step_rows(StepRows(runs), widgets)
+    _connect_comparison(comparison, widgets)
+    timer = _connect_polling(Polling(controls, view, comparison), widgets, tab_selected)
+    state = widgets.state
+    subset = widgets.settings.fields["subset"]
+    return TrainTab(widgets.controls.run, subset, form.subsets, state.runs_changed, state.new_subset, timer)
 
 
-def _wire_checks(do: Checking, asked: FormWidgets) -> None:
-    shown, job = asked.checking, gr.State(None)
-    seen = [shown.findings, shown.memory, shown.make_fit]
-    shown.check.click(event_handler(do.check), inputs_kwargs=asked.fields, outputs=seen, api_name="check")
-    shown.make_fit.click(event_handler(do.make_fit), inputs_kwargs=asked.fields, outputs=asked.in_order, **QUIET).then(
-        event_handler(do.check), inputs_kwargs=asked.fields, outputs=seen, **QUIET
-    )
+def _build_widgets(form: RunForm) -> _Widgets:
+    with gr.Row(elem_id="train-row"):
+        with gr.Column(scale=2, min_width=320):
+            start = build_start(form)
+            preflight = build_preflight()
+            settings = build_settings(start)
+        with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views", overflow_behavior="wrap") as views:
+            with gr.Tab("This run", id="run"):
+                controls = build_controls()
+                view = build_run_view()
+                label = build_label()
+            with gr.Tab("All runs", id="all"):
+                comparison = build_comparison()
+    return _Widgets(start, preflight, settings, controls, view, label, comparison, views, PageState())
+
+
+def _connect_form(do: RunForm, widgets: _Widgets, demo: gr.Blocks) -> None:
+    start, settings, fields = widgets.start, widgets.settings, widgets.settings.fields
+    lists = {"model": fields["model"], "subset": fields["subset"]}
+    connect(demo.load, do.refresh_choices, outputs=lists, **_PRIVATE)
+    preset_outputs = {"reason": start.reason, **fields}
+    connect(start.preset.change, do.apply_preset, {"preset": start.preset}, preset_outputs, **_PRIVATE)
+    connect(settings.copy_run.click, do.copy_run, {"run_id": widgets.controls.run}, fields, **_PRIVATE)
+    connect(settings.yaml_file.upload, do.import_yaml, {"upload": settings.yaml_file}, fields, **_PRIVATE)
+    exported = {"yaml": settings.yaml, "command": settings.command}
+    connect(settings.export.click, do.export_settings, fields, exported, **_PRIVATE)
+    deciding = {"extent": settings.extent, **settings.fields_with_dependents}
+    for widget in deciding.values():
+        connect(widget.change, do.update_visibility, deciding, {**fields, **settings.groups}, **_PRIVATE)
+
+
+def _connect_preflight(do: Preflight, widgets: _Widgets) -> None:
+    preflight, fields, job = widgets.preflight, widgets.settings.fields, gr.State(None)
+    connect(preflight.check.click, do.check, fields, preflight.check_outputs, api_name="check")
+    changed = connect(preflight.make_fit.click, do.make_fit, fields, fields, **_PRIVATE)
+    connect(changed.then, do.check, fields, preflight.check_outputs, **_PRIVATE)
     connect(
-        shown.measure.click,
+        preflight.measure.click,
         do.measure,
-        asked.fields,
-        {**job_outputs(shown.bar, job), "measured": shown.measured},
+        fields,
+        {**job_outputs(preflight.bar, job), "measured": preflight.measured},
         show_progress="hidden",
         api_name="measure",
     )
-    shown.bar.cancel.click(event_handler(lambda number: cancel(do.jobs, number)), job, None, **QUIET)
+    connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **_PRIVATE)
 
 
-def _wire_controls(
-    do: Controls, done: ControlWidgets, about: LabelWidgets, asked: FormWidgets, demo: gr.Blocks
-) -> None:
-    run, every = done.run, about.every
-    demo.load(event_handler(do.listed, visitor=True), [run, every], run, **QUIET)
-    every.change(event_handler(do.listed, visitor=True), [run, every], run, **QUIET)
-    asked.start.click(
-        event_handler(do.start), inputs_kwargs={"archived": every, **asked.fields}, outputs=run, api_name="start",
-    )  # fmt: skip
-    done.stop.click(event_handler(do.stop), run, None, api_name="stop", concurrency_limit=None)
-    done.kill.click(event_handler(do.kill), run, None, api_name="kill", concurrency_limit=None)
-    resumed = {"run_id": run, "with_form": about.with_form, **asked.fields}
-    done.resume.click(
-        event_handler(do.resume), inputs_kwargs=resumed, outputs=None, api_name="resume", concurrency_limit=None
+def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> None:
+    controls, label, fields = widgets.controls, widgets.label, widgets.settings.fields
+    run, every = {"run": controls.run}, {"archived": label.every}
+    selected = {"run_id": controls.run}
+    for event in (demo.load, label.every.change):
+        connect(event, do.refresh_list, {**selected, **every}, run, visitor=True, **_PRIVATE)
+    connect(widgets.start.start.click, do.start, {**every, **fields}, run, api_name="start")
+    unlimited = {"concurrency_limit": None}
+    connect(controls.stop.click, do.stop, selected, api_name="stop", **unlimited)
+    connect(controls.kill.click, do.kill, selected, api_name="kill", **unlimited)
+    resumed = {**selected, "with_form": label.with_form, **fields}
+    connect(controls.resume.click, do.resume, resumed, api_name="resume", **unlimited)
+    queue = {"queue": controls.queue}
+    connect(controls.earlier.click, lambda run_id: do.move(run_id, -1), selected, queue, **_PRIVATE)
+    connect(controls.later.click, lambda run_id: do.move(run_id, 1), selected, queue, **_PRIVATE)
+    saved = {**selected, **label.label, "every": label.every}
+    connect(label.save.click, do.save_label, saved, run, api_name="save_label")
+    connect(label.delete.click, do.delete, {**selected, "typed": label.typed, **every}, run, api_name="delete")
+
+
+def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
+    view, state, run = widgets.view, widgets.state, {"run_id": widgets.controls.run}
+    drawn = {**run, "metric": view.metric, "zoom": state.zoom}
+    for event in (state.zoom.change, view.metric.change):
+        connect(event, do.render, drawn, view.outputs, visitor=True, **_LATEST)
+
+    def set_zoom(event: gr.EventData) -> dict[str, Any]:
+        return {"zoom": {"low": event.low, "high": event.high} if event.low is not None else None}
+
+    for chart in (view.loss_chart, view.metric_chart):
+        connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **_PRIVATE)
+    connect(
+        view.evaluation.release,
+        do.pin_evaluation,
+        {**run, "index": view.evaluation},
+        {**view.sample_outputs, "pinned": state.pinned},
+        visitor=True,
+        **_PRIVATE,
     )
-    done.earlier.click(event_handler(lambda run_id: do.move(run_id, -1)), run, done.queue, **QUIET)
-    done.later.click(event_handler(lambda run_id: do.move(run_id, 1)), run, done.queue, **QUIET)
-    about.save.click(event_handler(do.save_label), [run, *about.label, every], run, api_name="save_label")
-    about.delete.click(event_handler(do.delete), [run, about.typed, every], run, api_name="delete")
+    connect(view.read_log.click, do.read_log, run, {"log": view.log}, **_PRIVATE)
+    view.csv.makes(event_handler(do.write_csv, visitor=True), widgets.controls.run, **_PRIVATE)
+    view.report.makes(event_handler(do.write_report, visitor=True), widgets.controls.run, **_PRIVATE)
 
 
-def _wire_watch(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States) -> None:
-    run, zoom = done.run, states.zoom
-    for event in (zoom.change, shown.measure.change):
-        event(
-            event_handler(do.shown, visitor=True),
-            [run, shown.measure, zoom],
-            shown.drawn,
-            trigger_mode="always_last",
-            **QUIET,
-        )
+def _connect_step_rows(do: StepRows, widgets: _Widgets) -> None:
+    view, run = widgets.view, {"run_id": widgets.controls.run}
 
-    def zoomed(event: gr.EventData) -> dict[str, int] | None:
-        return {"low": event.low, "high": event.high} if event.low is not None else None
+    def list_rows(run_id: str | None, event: gr.EventData) -> dict[str, Any]:
+        return do.list_rows(run_id, event.step)
 
-    for chart in (shown.losses, shown.other):
-        chart.zoomed(event_handler(zoomed, visitor=True), None, zoom, **QUIET)
-    shown.csv.makes(event_handler(do.as_csv, visitor=True), run, **QUIET)
-    shown.report.makes(event_handler(do.as_report, visitor=True), run, **QUIET)
+    connect(view.loss_chart.picked, list_rows, run, {"row": view.row, "step": view.step}, visitor=True, **_PRIVATE)
+    row = {**run, "row": view.row}
+    for event in (view.row.change, view.as_tokens.change):
+        inputs = {**row, "as_tokens": view.as_tokens}
+        connect(event, do.render_row, inputs, {"row_view": view.row_view}, visitor=True, **_PRIVATE)
+    connect(view.exclude.click, do.exclude_row, row, {"new_subset": widgets.state.new_subset}, api_name="exclude")
 
 
-def _wire_details(do: Watch, shown: WatchWidgets, done: ControlWidgets, states: States, cut: gr.State) -> None:
-    run = done.run
+def _connect_comparison(do: RunComparison, widgets: _Widgets) -> None:
+    comparison, state, views = widgets.comparison, widgets.state, widgets.views
+    table, chosen = comparison.table, {"comparison": state.comparison}
 
-    def picked(run_id: str | None, event: gr.EventData) -> tuple[Any, str]:
-        return do.rows_of(run_id, event.step)
+    def sort_by(comparison: ComparisonState, event: gr.EventData) -> dict[str, Any]:
+        return {"comparison": do.sort_by(comparison, str(event.value))}
 
-    shown.losses.picked(event_handler(picked, visitor=True), run, [shown.row, shown.step], **QUIET)
-    for event in (shown.row.change, shown.as_tokens.change):
-        event(event_handler(do.row, visitor=True), [run, shown.row, shown.as_tokens], shown.row_shown, **QUIET)
+    def pick(comparison: ComparisonState, event: gr.EventData) -> dict[str, Any]:
+        return {"comparison": do.pick(comparison, str(event.value))}
 
-    def without(run_id: str | None, row: int | None) -> str:
-        """Cut a run's subset again without one row."""
-        name = do.without(run_id, row)
-        info("It is chosen in the form for the next run.", title=f"Cut {name}")
-        return name
+    def select_view(event: gr.SelectData) -> dict[str, Any]:
+        return {"comparison_visible": event.index == 1}
 
-    shown.exclude.click(event_handler(without), [run, shown.row], cut, api_name="exclude")
-    answers = [shown.samples_at, shown.samples, states.scrubbed]
-    shown.samples_at.release(event_handler(do.scrub, visitor=True), [run, shown.samples_at], answers, **QUIET)
-    shown.read_log.click(event_handler(do.log), run, shown.log, **QUIET)
+    def open_run(event: gr.EventData) -> dict[str, Any]:
+        return {"run": str(event.value), "views": gr.update(selected="run")}
+
+    def render(comparison_visible: bool, **values: Any) -> dict[str, Any]:
+        return do.render(**values) if comparison_visible else {}
+
+    connect(table.sort_by, sort_by, chosen, chosen, visitor=True, **_PRIVATE)
+    connect(table.tick_row, pick, chosen, chosen, visitor=True, **_PRIVATE)
+    outputs = {"comparison_visible": state.comparison_visible}
+    connect(views.select, select_view, outputs=outputs, visitor=True, **_PRIVATE)
+    outputs = {"run": widgets.controls.run, "views": views}
+    connect(table.open_row, open_run, outputs=outputs, visitor=True, **_PRIVATE)
+    drawn = {
+        **chosen, "metric": comparison.metric, "archived": widgets.label.every,
+        "comparison_visible": state.comparison_visible,
+    }  # fmt: skip
+    for widget in drawn.values():
+        inputs = {**drawn, "run_id": widgets.controls.run}
+        connect(widget.change, render, inputs, comparison.outputs, visitor=True, **_LATEST)
 
 
-def _wire_compare(
-    do: Compare, shown: CompareWidgets, done: ControlWidgets, about: LabelWidgets, states: States, views: gr.Tabs
-) -> None:
-    choice, run = states.choice, done.run
-
-    def clicked(change: Callable[[Choice, str], Choice]) -> Callable[..., Any]:
-        def handle(chosen: Choice, event: gr.EventData) -> Choice:
-            return change(chosen, str(event.value))
-
-        return event_handler(handle, visitor=True)
-
-    shown.table.sort_by(clicked(do.sort_by), choice, choice, **QUIET)
-    shown.table.tick_row(clicked(do.pick), choice, choice, **QUIET)
-
-    def selected(event: gr.SelectData) -> bool:
-        return event.index == 1
-
-    views.select(event_handler(selected, visitor=True), None, states.on_all, **QUIET)
-    drawn = [choice, shown.measure, run, about.every, states.on_all]
-    for event in (widget.change for widget in (choice, shown.measure, about.every, states.on_all)):
-        event(event_handler(do.shown, visitor=True), drawn, shown.drawn, trigger_mode="always_last", **QUIET)
-
-    def opened(event: gr.EventData) -> tuple[str, Any]:
-        return str(event.value), gr.update(selected="run")
-
-    shown.table.open_row(event_handler(opened, visitor=True), None, [run, views], **QUIET)
+def _connect_polling(do: Polling, widgets: _Widgets, tab_selected: Callable[..., Any]) -> gr.Timer:
+    controls, view, comparison, state = widgets.controls, widgets.view, widgets.comparison, widgets.state
+    timer = gr.Timer(_POLL_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
+    seen = {"run_fingerprint": state.run_fingerprint, "runs_changed": state.runs_changed}
+    shown = {"run_id": controls.run, "metric": view.metric}
+    connect(
+        partial(gr.on, [timer.tick, tab_selected]),
+        do.poll,
+        {
+            **seen, **shown, "archived": widgets.label.every, "zoom": state.zoom, "pinned": state.pinned,
+            "comparison": state.comparison, "comparison_metric": comparison.metric,
+            "comparison_visible": state.comparison_visible,
+        },
+        {**seen, "run": controls.run, "queue": controls.queue, **widgets.run_outputs, **comparison.outputs},
+        visitor=True,
+        trigger_mode="once",
+        **_PRIVATE,
+    )  # fmt: skip
+    opened = {**widgets.run_outputs, "zoom": state.zoom, **widgets.label.label}
+    connect(controls.run.change, do.select_run, shown, opened, visitor=True, **_LATEST)
+    return timer

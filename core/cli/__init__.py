@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from core.cli.data import Data
-from core.cli.evaluate import Answers
+from core.cli.evaluate import Evaluate
 from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
 from core.errors import StudioError, sentences
@@ -41,7 +41,7 @@ class StudioCommand(BaseSettings):
     data: CliSubCommand[Data] = Field(description=Data.__doc__)
     train: CliSubCommand[Train] = Field(description=Train.__doc__)
     chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
-    answers: CliSubCommand[Answers] = Field(description=Answers.__doc__)
+    evaluate: CliSubCommand[Evaluate] = Field(description=Evaluate.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
     models: CliSubCommand[Models] = Field(description=Models.__doc__)
 
@@ -61,6 +61,10 @@ class StudioCommand(BaseSettings):
 def main(arguments: list[str]) -> int:
     uncompiled()
     escape_unprintable()
+    if arguments[:1] == ["answers"]:
+        # The earlier name of the command: scripts that use it keep working for one version.
+        print("`answers` is now called `evaluate`. The old name will be removed in the next version.", file=sys.stderr)
+        arguments = ["evaluate", *arguments[1:]]
     try:
         CliApp.run(StudioCommand, cli_args=arguments or ["--help"])
         sys.stdout.flush()

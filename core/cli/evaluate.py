@@ -1,4 +1,4 @@
-"""`python -m core answers …`: let base and tuned answer a whole prompt set, follow, pause, resume, export."""
+"""Evaluations on the command line: `python -m core evaluate …` starts, follows, pauses, resumes and exports them."""
 
 import sys
 import time
@@ -24,13 +24,14 @@ def _store() -> EvaluationStore:
     return EvaluationStore(settings)
 
 
-class AnswersStart(EvaluationConfig):
-    """Let lanes answer a set of prompts: --lanes base --lanes RUN."""
+class EvaluateStart(EvaluationConfig):
+    """Answer a set of prompts with one to four lanes: --lanes base --lanes RUN."""
 
-    file: str = Field("", description="a list of prompts: text with one a line, or JSONL, CSV, Parquet")
-    detach: bool = Field(False, description="return at once instead of following it")
+    file: str = Field("", description="a file of prompts: text with one per line, JSONL, CSV or Parquet")
+    detach: bool = Field(False, description="return at once instead of showing the progress")
 
     def cli_cmd(self) -> None:
+        """Submit the evaluation and follow it."""
         values = self.model_dump(include=set(EvaluationConfig.model_fields))
         path = Path(self.file) if self.file else None
         if path:
@@ -42,10 +43,11 @@ class AnswersStart(EvaluationConfig):
             _follow(evaluation)
 
 
-class AnswersList(BaseModel):
-    """All evaluations, newest first."""
+class EvaluateList(BaseModel):
+    """List all evaluations, the newest first."""
 
     def cli_cmd(self) -> None:
+        """Print one line per evaluation."""
         for evaluation in _store().all():
             state = evaluation.state()
             if state.status == "unreadable":
@@ -56,18 +58,22 @@ class AnswersList(BaseModel):
 
 
 class _OneEvaluation(BaseModel):
-    evaluation: CliPositionalArg[str] = Field(description="an evaluation's id")
+    """An evaluation named on the command line."""
 
-    def opened(self) -> tuple[EvaluationStore, Evaluation]:
+    evaluation: CliPositionalArg[str] = Field(description="the id of an evaluation")
+
+    def find(self) -> tuple[EvaluationStore, Evaluation]:
+        """Return the store and the evaluation."""
         store = _store()
         return store, store.find(self.evaluation)
 
 
-class AnswersShow(_OneEvaluation):
-    """State, settings and figures of an evaluation."""
+class EvaluateShow(_OneEvaluation):
+    """Show the status, settings and metrics of an evaluation."""
 
     def cli_cmd(self) -> None:
-        store, evaluation = self.opened()
+        """Print the evaluation."""
+        store, evaluation = self.find()
         state, config, answers = evaluation.state(), evaluation.config(), evaluation.answers()
         print(f"{evaluation.id}: {state.status} {state.cause}".rstrip())
         print(f"{len(answers.whole):,} of {state.prompts:,} prompts of {prompts.in_words(config)}")
@@ -75,102 +81,113 @@ class AnswersShow(_OneEvaluation):
         for choice in state.choices:
             print(choice)
         for title, tally in zip(evaluation.lane_titles(store.runs), answers.tallies, strict=True):
-            figures = ", ".join(f"{figure} {words}" for words, figure in result.figures(tally).items())
-            print(f"{title}: {tally.answers:,} answers, {figures}".rstrip(", "))
+            metrics = ", ".join(f"{value} {name}" for name, value in result.figures(tally).items())
+            print(f"{title}: {tally.answers:,} answers, {metrics}".rstrip(", "))
         if state.status == "failed":
             print(evaluation.log_tail())
 
 
-class AnswersFollow(_OneEvaluation):
-    """Print how far an evaluation is, until it ends."""
+class EvaluateFollow(_OneEvaluation):
+    """Print the progress of an evaluation until it ends."""
 
     def cli_cmd(self) -> None:
-        _follow(self.opened()[1])
+        """Follow the evaluation."""
+        _follow(self.find()[1])
 
 
-class AnswersPause(_OneEvaluation):
-    """Finish the answers under way, begin no other, and free the memory."""
-
-    def cli_cmd(self) -> None:
-        process.pause(self.opened()[1])
-        print("It finishes the answers under way and leaves.")
-
-
-class AnswersStop(_OneEvaluation):
-    """Leave at once; answers under way are dropped."""
+class EvaluatePause(_OneEvaluation):
+    """Pause after the answers that are being generated, and free the memory."""
 
     def cli_cmd(self) -> None:
-        process.stop(self.opened()[1])
-        print("It leaves after the present token.")
+        """Request the pause."""
+        process.pause(self.find()[1])
+        print("It finishes the answers that are being generated, then stops.")
 
 
-class AnswersResume(_OneEvaluation):
-    """Go on with the prompts that have no answer yet."""
-
-    detach: bool = Field(False, description="return at once instead of following it")
+class EvaluateStop(_OneEvaluation):
+    """Stop now; answers that are being generated are discarded."""
 
     def cli_cmd(self) -> None:
-        store, evaluation = self.opened()
+        """Request the stop."""
+        process.stop(self.find()[1])
+        print("It stops after the current token.")
+
+
+class EvaluateResume(_OneEvaluation):
+    """Continue with the prompts that have no answer yet."""
+
+    detach: bool = Field(False, description="return at once instead of showing the progress")
+
+    def cli_cmd(self) -> None:
+        """Start the worker again and follow it."""
+        store, evaluation = self.find()
         process.resume(store, evaluation)
         if not self.detach:
             _follow(evaluation)
 
 
-class AnswersExport(_OneEvaluation):
-    """Write what is answered so far as a file, and say where."""
+class EvaluateExport(_OneEvaluation):
+    """Write the finished prompts as a file, and print its path."""
 
-    files: Literal[result.FILE_KINDS] = Field("jsonl", description="the kind of file")  # type: ignore[valid-type]
+    files: Literal[result.FILE_KINDS] = Field("jsonl", description="the file format")  # type: ignore[valid-type]
 
     def cli_cmd(self) -> None:
-        store, evaluation = self.opened()
+        """Write the file."""
+        store, evaluation = self.find()
         print(result.write(store, evaluation, self.files, told))
 
 
-class AnswersOpen(_OneEvaluation):
-    """Open what is answered so far as a data set, to look into and to cut."""
+class EvaluateOpen(_OneEvaluation):
+    """Open the finished prompts as a dataset, to browse and to create subsets of."""
 
     def cli_cmd(self) -> None:
-        store, evaluation = self.opened()
+        """Create the dataset."""
+        store, evaluation = self.find()
         print_about(store.settings, result.as_dataset(store, evaluation, told))
 
 
-class Answers(BaseModel):
-    """Let base and tuned answer a whole prompt set: start, follow, pause, resume, stop, open, export."""
+class Evaluate(BaseModel):
+    """Answer a set of prompts with base and tuned models: start, follow, pause, resume, stop, open, export."""
 
-    start: CliSubCommand[AnswersStart] = Field(description=AnswersStart.__doc__)
-    list: CliSubCommand[AnswersList] = Field(description=AnswersList.__doc__)
-    show: CliSubCommand[AnswersShow] = Field(description=AnswersShow.__doc__)
-    follow: CliSubCommand[AnswersFollow] = Field(description=AnswersFollow.__doc__)
-    pause: CliSubCommand[AnswersPause] = Field(description=AnswersPause.__doc__)
-    resume: CliSubCommand[AnswersResume] = Field(description=AnswersResume.__doc__)
-    stop: CliSubCommand[AnswersStop] = Field(description=AnswersStop.__doc__)
-    open: CliSubCommand[AnswersOpen] = Field(description=AnswersOpen.__doc__)
-    export: CliSubCommand[AnswersExport] = Field(description=AnswersExport.__doc__)
+    start: CliSubCommand[EvaluateStart] = Field(description=EvaluateStart.__doc__)
+    list: CliSubCommand[EvaluateList] = Field(description=EvaluateList.__doc__)
+    show: CliSubCommand[EvaluateShow] = Field(description=EvaluateShow.__doc__)
+    follow: CliSubCommand[EvaluateFollow] = Field(description=EvaluateFollow.__doc__)
+    pause: CliSubCommand[EvaluatePause] = Field(description=EvaluatePause.__doc__)
+    resume: CliSubCommand[EvaluateResume] = Field(description=EvaluateResume.__doc__)
+    stop: CliSubCommand[EvaluateStop] = Field(description=EvaluateStop.__doc__)
+    open: CliSubCommand[EvaluateOpen] = Field(description=EvaluateOpen.__doc__)
+    export: CliSubCommand[EvaluateExport] = Field(description=EvaluateExport.__doc__)
 
     def cli_cmd(self) -> None:
+        """Run the chosen subcommand."""
         CliApp.run_subcommand(self)
 
 
 def _follow(evaluation: Evaluation) -> None:
-    """Print what is new until it ends. Raises StudioError when it failed or was interrupted."""
+    """Print the progress until the evaluation ends.
+
+    Raises:
+        StudioError: if it failed or was interrupted.
+    """
     lanes, answers = len(evaluation.config().lanes), evaluation.answers()
-    said = ""
+    printed = ""
     while True:
         state = evaluation.state()
         answered = len(answers.update())
         rate, left = result.pace(evaluation, answered, time.time())
-        words = state.stage or f"{answered:,} of {state.prompts * lanes:,} answers"
+        text = state.stage or f"{answered:,} of {state.prompts * lanes:,} answers"
         if rate:
-            words += f", {rate:,.0f} a minute"
+            text += f", {rate:,.0f} per minute"
         if left:
-            words += f", about {duration(left)} left"
-        if words != said:
-            print(words, flush=True)
-        said = words
+            text += f", about {duration(left)} left"
+        if text != printed:
+            print(text, flush=True)
+        printed = text
         if state.status not in ACTIVE:
             break
         time.sleep(1)
     sys.stdout.flush()
     if state.status in ("failed", "interrupted"):
         raise StudioError(f"The evaluation {evaluation.id} {state.status}: {state.cause}")
-    print(f"{state.status}: python -m core answers export {evaluation.id}")
+    print(f"{state.status}: python -m core evaluate export {evaluation.id}")

@@ -156,7 +156,7 @@ class EvaluationStore:
     def find(self, evaluation_id: str | None) -> Evaluation:
         folder = inside(self.settings.evaluations_dir, evaluation_id or "none", "name of an evaluation")
         if not (folder / "state.json").is_file():
-            raise StudioError(f"There is no evaluation {evaluation_id!r}. List them with: python -m core answers list")
+            raise StudioError(f"There is no evaluation {evaluation_id!r}. List them with: python -m core evaluate list")
         return Evaluation(folder)
 
     def all(self) -> list[Evaluation]:

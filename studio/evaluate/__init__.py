@@ -1,1 +1,1 @@
-"""The parts of the Answers tab."""
+"""Parts of the Evaluate tab: the form, the view of an evaluation, its actions."""

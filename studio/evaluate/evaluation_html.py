@@ -1,61 +1,124 @@
-"""An evaluation in HTML: its status, its lanes' figures, what was decided for it."""
+"""HTML of an evaluation: its status, its lanes' metrics, its prompts with all answers, and its settings."""
 
-import html
+from typing import Any
 
+from components.conversation import chips_html, conversation_html
+from components.data_table import TableColumn, TablePage, TableRow, table_html
+from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
 from core.evaluate.answers_file import Answers
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
+from studio.html import render
+
+_MAX_CELL = 240  # characters of a text in the table
+_FAILED = ("failed", "interrupted", "unreadable")
+
+Line = dict[str, Any]  # one answer of one lane, as in answers.jsonl
 
 
-def status_html(state: EvaluationState, answered: int, lanes: int, rate: float | None, left: float | None) -> str:
-    """Badge, how far it is, how fast, the time left, and the cause where it did not finish."""
+def status_html(
+    state: EvaluationState, answered: int, lanes: int, per_minute: float | None, seconds_left: float | None
+) -> str:
+    """Return the status badge, the progress bar, and the cause if the evaluation ended early.
+
+    Args:
+        state: its saved state.
+        answered: finished answers of all lanes.
+        lanes: how many lanes answer each prompt.
+        per_minute: answers per minute; None while it is unknown.
+        seconds_left: until the end; None while it is unknown.
+    """
     total = state.prompts * lanes
-    words = [state.stage] if state.stage and state.status in ACTIVE else []
-    words.append(f"{answered:,} of {total:,} answers")
-    if rate:
-        words.append(f"{rate:,.0f} a minute")
-    if left:
-        words.append(f"about {duration(left)} left")
-    share = answered / total if total else 0
-    cause = f'<div class="{_cause(state)}">{html.escape(state.cause)}</div>' if state.cause else ""
-    return (
-        f'<div class="qs-status"><span class="qs-badge {state.status}">{state.status}</span>'
-        f"<span>{html.escape(', '.join(words))}</span>"
-        f'<div class="qs-bar" role="progressbar" aria-valuenow="{share:.0%}" aria-label="progress">'
-        f'<i style="width:{share:.1%}"></i></div>{cause}</div>'
+    parts = [state.stage] if state.stage and state.status in ACTIVE else []
+    parts.append(f"{answered:,} of {total:,} answers")
+    if per_minute:
+        parts.append(f"{per_minute:,.0f} per minute")
+    if seconds_left:
+        parts.append(f"about {duration(seconds_left)} left")
+    return render(
+        "evaluate/status",
+        status=state.status,
+        text=", ".join(parts),
+        share=answered / total if total else 0,
+        cause=state.cause,
+        has_failed=state.status in _FAILED,
     )
 
 
-def _cause(state: EvaluationState) -> str:
-    return "qs-cause" if state.status in ("failed", "interrupted", "unreadable") else "qs-note"
+def metrics_html(titles: list[str], answers: Answers) -> str:
+    """Return the metrics of all lanes side by side; empty until there is an answer."""
+    lanes = [result.figures(tally) for tally in answers.tallies]
+    # A metric may exist for some lanes only, in the order in which the lanes first have it.
+    names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
+    rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
+    return render("evaluate/metrics", titles=titles, rows=rows) if rows else ""
 
 
-def figures_html(titles: list[str], answers: Answers) -> str:
-    """The figures of all lanes side by side, once there are answers."""
-    found = [result.figures(tally) for tally in answers.tallies]
-    names = list(dict.fromkeys(name for figures in found for name in figures))
-    if not names:
-        return ""
-    heads = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    rows = "".join(
-        f"<tr><th>{html.escape(name)}</th>"
-        + "".join(f"<td>{html.escape(figures.get(name, '–'))}</td>" for figures in found)
-        + "</tr>"
-        for name in names
-    )
-    return f'<div class="qs-differ"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+def answers_html(titles: list[str], finished: list[tuple[int, Prompt, list[Line]]]) -> str:
+    """Return one page of the table: a row per prompt, a column per lane.
+
+    Args:
+        titles: of the lanes.
+        finished: index, prompt and one answer per lane.
+    """
+    has_reference = any(prompt.reference for _, prompt, _ in finished)
+    columns = [TableColumn("prompt", "#", numeric=True), TableColumn("question", "prompt", wide=True)]
+    if has_reference:
+        columns.append(TableColumn("reference", "reference", wide=True))
+    columns += [TableColumn(f"lane {number}", title, wide=True) for number, title in enumerate(titles)]
+    rows = []
+    for index, prompt, lines in finished:
+        texts = [prompt.question, *([prompt.reference] if has_reference else []), *(line["text"] for line in lines)]
+        rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL] for text in texts)]))
+    empty = "No prompt is answered by every lane yet. The longest prompts are answered first."
+    return table_html(TablePage(columns, rows, empty=empty, plain=True))
+
+
+def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]) -> str:
+    """Return one prompt in full.
+
+    Args:
+        index: of the prompt within the evaluation.
+        prompt: the prompt.
+        lanes: title and answer of each lane; None for an answer that is still missing.
+    """
+    parts = [chips_html([(f"Prompt {index:,}", f"row {prompt.row:,} of its source", False)])]
+    parts.append(conversation_html(prompt.messages))
+    if prompt.reference:
+        parts += [chips_html([("Reference", "", False)]), _answer_html(prompt.reference)]
+    for title, line in lanes:
+        if line is None:
+            continue
+        facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
+        if line.get("f1") is not None:
+            facts.append((f"{line['f1']:.3f}", "F1 of words", False))
+        if line["note"]:
+            facts.append(("!", line["note"], True))
+        parts += [chips_html(facts), _answer_html(line["text"])]
+    return "".join(parts)
+
+
+def _answer_html(text: str) -> str:
+    return conversation_html([{"role": "assistant", "content": text}])
 
 
 def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titles: list[str]) -> str:
-    """Which prompts, who is who, which settings, and what was decided, each with its reason."""
+    """Return the prompts, the lanes, the settings, and the decisions that were made with their reasons.
+
+    Args:
+        name: the evaluation's id.
+        config: its settings.
+        state: its saved state.
+        titles: of the lanes, in the order of `config.lanes`.
+    """
     lines = [
         f"{state.prompts:,} prompts: {prompts.in_words(config)}.",
         *(f"{title} is {lane}." for title, lane in zip(titles, config.lanes, strict=True) if title != lane),
         f"Settings: {config.settings_in_words}, seed {config.seed}.",
         *state.choices,
+        "F1 of words counts the words that an answer shares with the reference: similarity, not quality.",
     ]
-    lines.append("F1 of words: how many an answer shares with the reference. How alike both are, not how good.")
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f'<div class="qs-note"><b>{html.escape(name)}</b><ul>{items}</ul></div>'
+    return render("evaluate/notes", name=name, lines=lines)

@@ -1,10 +1,11 @@
-"""The form of the Answers tab: which prompts, who answers, with which settings."""
+"""Form of a new evaluation: which prompts, which lanes, which generation settings."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_field
@@ -14,28 +15,34 @@ from core.evaluate import process
 from core.evaluate.config import BASE, MAX_LANES, EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
+from core.runs.store import Run
 from studio.handlers import info
 
-NO_RUN = "No run has an adapter yet: train one in the Train tab. Until then the base can answer a subset or a file."
-_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
-_SHOWN = ("limit", "max_new_tokens", "temperature", "seed", "quantization", "compute_dtype")
-_MORE = ("system", "stop", "top_p", "top_k", "min_p", "repetition_penalty", "rows")
-_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
-_NUMBERS = tuple(name for name in (*_SHOWN, *_MORE) if EvaluationConfig.model_fields[name].annotation in (int, float))
+NO_RUN = (
+    "No run has an adapter yet. Train one in the Train tab; until then the base model can answer a subset or a file."
+)
+_PROMPT_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
+_FIRST_FIELDS = ("limit", "max_new_tokens", "temperature", "seed", "quantization", "compute_dtype")
+_MORE_FIELDS = ("system", "stop", "top_p", "top_k", "min_p", "repetition_penalty", "rows")
+# The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
+_FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
+_NUMBERS = tuple(
+    name for name in (*_FIRST_FIELDS, *_MORE_FIELDS) if EvaluationConfig.model_fields[name].annotation in (int, float)
+)
 
 
-class Asking:
-    """What this part does; names no widget's layout."""
+class StartForm:
+    """Event handlers of the form."""
 
     def __init__(self, store: EvaluationStore):
         self.store = store
 
-    def runs(self) -> list[Any]:
-        """Runs that can be read, the newest first."""
+    def runs(self) -> list[Run]:
+        """Return the readable runs, the newest first."""
         return [run for run in self.store.runs.runs() if not run.problem()]
 
     def lanes(self) -> list[tuple[str, str]]:
-        """Everybody who could answer: the base, each run's adapter, its checkpoints."""
+        """Return (label, lane) of the base model, of each run's adapter and of its checkpoints."""
         found = [("The base model", BASE)]
         for run in self.runs():
             for adapter in run.adapters():
@@ -43,108 +50,130 @@ class Asking:
                 found.append((run.title if adapter == "final" else f"{run.title}, {adapter}", lane))
         return found
 
-    def lists(self, run: str | None, lanes: list[str] | None) -> list[Any]:
-        """What can be chosen now; what was chosen stays so. Nothing chosen yet: the newest run beside its base."""
-        trained = [(run.title, run.id) for run in self.runs()]
+    def refresh_choices(self, run: str | None, lanes: list[str] | None) -> dict[str, Any]:
+        """Return the runs, subsets, lanes and models that exist now, and keep what is selected.
+
+        As long as no lane but the base model is selected, the newest run is proposed beside it.
+
+        Args:
+            run: the run whose held-out rows are the prompts.
+            lanes: the selected lanes.
+        """
+        runs = [(run.title, run.id) for run in self.runs()]
         with_adapter = [each.id for each in self.runs() if "final" in each.adapters()]
-        known = self.lanes()
-        kept = [lane for lane in lanes or [] if lane in dict(known).values()]
-        if not run or not any(lane != BASE for lane in kept):
-            kept = [BASE, *with_adapter[:1]]
-        run = run if run in dict(trained).values() else next(iter(with_adapter), None)
+        choices = self.lanes()
+        selected = [lane for lane in lanes or [] if lane in dict(choices).values()]
+        if not run or not any(lane != BASE for lane in selected):
+            selected = [BASE, *with_adapter[:1]]
+        run = run if run in dict(runs).values() else next(iter(with_adapter), None)
         subsets = [(f"{s.name} ({s.rows + s.held_out:,} rows)", s.name) for s in subset.subsets(self.store.settings)]
         models = [(model.label, model.name) for model in catalogue.available(self.store.settings) if model.local]
-        return [
-            gr.update(choices=trained, value=run),
-            gr.update(choices=subsets),
-            gr.update(choices=known, value=kept),
-            gr.update(choices=models),
-            gr.update(visible=not with_adapter),
-        ]
+        return {
+            "run": gr.update(choices=runs, value=run),
+            "subset": gr.update(choices=subsets),
+            "lanes": gr.update(choices=choices, value=selected),
+            "model": gr.update(choices=models),
+            "hint": gr.update(visible=not with_adapter),
+        }
 
     @staticmethod
-    def kinds(prompts: str) -> list[Any]:
-        """Which of run, subset, its split and file are to be seen."""
-        return [gr.update(visible=prompts == kind) for kind in ("held-out", "subset", "subset", "file")]
+    def update_visibility(prompts: str) -> dict[str, Any]:
+        """Show the fields that the kind of prompts needs."""
+        needed_by = {"run": "held-out", "subset": "subset", "split": "subset", "upload": "file"}
+        return {name: gr.update(visible=prompts == kind) for name, kind in needed_by.items()}
 
-    def start(self, upload: str | None, **values: Any) -> Any:
-        """Start an evaluation, and show it."""
-        config = config_of(upload, values)
+    def start(self, upload: str | None, **values: Any) -> dict[str, str]:
+        """Start an evaluation and select it."""
+        config = parse_config(upload, values)
         evaluation = process.submit(self.store, config, Path(upload) if config.prompts == "file" else None)
-        asked = evaluation.saved_state().prompts
-        info(f"{asked:,} prompts. It goes on when this page is closed.", title=f"Started {evaluation.id}")
-        return evaluation.id
+        count = evaluation.saved_state().prompts
+        info(f"{count:,} prompts. It continues when this page is closed.", title=f"Started {evaluation.id}")
+        return {"evaluation": evaluation.id}
 
 
-def config_of(upload: str | None, values: dict[str, Any]) -> EvaluationConfig:
-    """The form as a configuration; what the chosen kind of prompts does not read is left out.
+def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig:
+    """Return the form's values as a configuration, without those that the kind of prompts does not use.
 
-    Raises StudioError that names every field as the form does.
+    Args:
+        upload: path of the uploaded file of prompts.
+        values: widget values by field name.
+
+    Raises:
+        StudioError: if values are missing or invalid; every such field is named by its label.
     """
-    title = {name: field.title for name, field in EvaluationConfig.model_fields.items()}
+    titles = {name: field.title for name, field in EvaluationConfig.model_fields.items()}
     kind = values.get("prompts")
     if kind == "file" and not upload:
-        raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
-    if empty := [title[name] for name in _NUMBERS if values.get(name) is None]:
-        raise StudioError(f"{', '.join(empty)} is empty. Give it a value.")
+        raise StudioError(f"No file is selected. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
+    if empty := [titles[name] for name in _NUMBERS if values.get(name) is None]:
+        raise StudioError("\n".join(f"{title} is empty. Enter a value." for title in empty))
     if not values.get("lanes"):
-        raise StudioError(f"Nobody is chosen to answer. Choose one to {MAX_LANES} under {title['lanes']}.")
-    read = {"held-out": {"run"}, "subset": {"subset", "split"}}.get(kind, set())
-    given = {name: "" if value is None else value for name, value in values.items()
-             if name not in ("run", "subset", "split") or name in read}  # fmt: skip
+        raise StudioError(f"No lane is selected. Choose one to {MAX_LANES} under {titles['lanes']}.")
+    # Hidden fields keep their values, but must not be saved as if the evaluation had used them.
+    used = {"held-out": {"run"}, "subset": {"subset", "split"}}.get(kind, set())
+    kept = {name: value for name, value in values.items() if name not in ("run", "subset", "split") or name in used}
+    kept = {name: "" if value is None else value for name, value in kept.items()}
     if kind == "file":
-        given["file"] = Path(upload).name
+        kept["file"] = Path(upload).name
     try:
-        return EvaluationConfig(**given)
+        return EvaluationConfig(**kept)
     except ValidationError as error:
-        raise StudioError(sentences(error, lambda name: title.get(name, name))) from error
+        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
 
 
 @dataclass(frozen=True)
-class AskingWidgets:
-    """Attributes: fields: by the name in EvaluationConfig."""
+class StartFormWidgets:
+    """Widgets of the form.
 
-    fields: dict[str, gr.components.Component]
+    Attributes:
+        fields: by field name of EvaluationConfig.
+        upload: the file of prompts.
+        hint: shown as long as no run has an adapter.
+    """
+
+    fields: dict[str, Component]
     upload: gr.File
     hint: gr.Markdown
     start: gr.Button
 
     @property
-    def lists(self) -> list[gr.components.Component]:
-        return [*(self.fields[name] for name in ("run", "subset", "lanes", "model")), self.hint]
+    def choice_outputs(self) -> dict[str, Component]:
+        """Return the components that `refresh_choices` updates, by name."""
+        return {**{name: self.fields[name] for name in ("run", "subset", "lanes", "model")}, "hint": self.hint}
 
     @property
-    def kinds(self) -> list[gr.components.Component]:
-        return [*(self.fields[name] for name in ("run", "subset", "split")), self.upload]
+    def visibility_outputs(self) -> dict[str, Component]:
+        """Return the components that `update_visibility` updates, by name."""
+        return {**{name: self.fields[name] for name in ("run", "subset", "split")}, "upload": self.upload}
 
 
-def build_asking() -> AskingWidgets:
+def build_start_form() -> StartFormWidgets:
+    """Build the form in the open layout."""
     about = EvaluationConfig.model_fields
-    fields: dict[str, gr.components.Component] = {
-        "prompts": gr.Radio(_SETS, value="held-out", label=about["prompts"].title, elem_id="answers-prompts"),
-        "run": _field("run", [], info="Whose held-out rows are asked: it was not trained on them."),
+    fields: dict[str, Component] = {
+        "prompts": gr.Radio(_PROMPT_SETS, value="held-out", label=about["prompts"].title, elem_id="evaluate-prompts"),
+        "run": _field("run", [], info="Its held-out rows are the prompts; it was not trained on them."),
         "subset": _field("subset", [], visible=False),
         "split": _field("split", visible=False),
     }
     upload = gr.File(
-        label="Text with a prompt a line, JSONL, CSV, Parquet", file_types=_TYPES, height=110, visible=False,
-        elem_id="answers-upload",
+        label="Text with one prompt per line, JSONL, CSV or Parquet", file_types=_FILE_TYPES, height=110,
+        visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
         [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
-        label=about["lanes"].title,
-        info="Who answers: one to four, all on one base model.", elem_id="answers-lanes",
+        label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",
     )  # fmt: skip
-    for pair in (_SHOWN[:2], _SHOWN[2:4], _SHOWN[4:]):
+    for pair in (_FIRST_FIELDS[:2], _FIRST_FIELDS[2:4], _FIRST_FIELDS[4:]):
         with gr.Row(elem_classes="qs-even"):
             fields |= {name: _field(name, min_width=130) for name in pair}
-    with gr.Accordion("More settings", open=False, elem_id="answers-more"):
-        fields |= {name: _field(name) for name in _MORE}
+    with gr.Accordion("More settings", open=False, elem_id="evaluate-more-settings"):
+        fields |= {name: _field(name) for name in _MORE_FIELDS}
         fields["model"] = _field("model", [])
-    hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="answers-hint")
-    start = gr.Button("Start", variant="primary", elem_id="answers-start")
-    return AskingWidgets(fields, upload, hint, start)
+    hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
+    start = gr.Button("Start", variant="primary", elem_id="evaluate-start")
+    return StartFormWidgets(fields, upload, hint, start)
 
 
-def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> gr.components.Component:
-    return build_field(EvaluationConfig, name, choices, elem_id=f"answers-field-{name}", **options)
+def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> Component:
+    return build_field(EvaluationConfig, name, choices, elem_id=f"evaluate-field-{name}", **options)

@@ -1,1 +1,1 @@
-"""The parts of the Train tab: the form, the watch, the control of runs."""
+"""Parts of the Train tab: form, preflight checks, controls, view of a run, comparison of runs."""

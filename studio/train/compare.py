@@ -1,12 +1,12 @@
-"""Runs against each other: a table to sort, curves over each other, and what the chosen ones differ in."""
+"""Comparison of runs: a sortable table, the curves of the picked runs in one chart, and the settings that differ."""
 
-import html
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.blocks import Block
 
 from components.chart import Curve, build_chart, chart_value
 from components.conversation import empty_html
@@ -15,9 +15,11 @@ from core.runs.comparison import Difference, Summaries, Summary, arranged, diffe
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import duration
 from core.runs.store import Run, RunStore
-from studio.train.run_view import MEASURES
+from studio.html import render
+from studio.train.run_view import METRICS
 
-# Told apart by hue and by lightness (Okabe and Ito's palette, without its yellow, and four between).
+# The palette of Okabe and Ito, which stays distinct for colour-blind readers, without its yellow, which is too pale on
+# white. Four colours between them follow.
 _COLOURS = (
     "#0072b2",
     "#e69f00",
@@ -30,13 +32,21 @@ _COLOURS = (
     "#7f7f7f",
     "#17becf",
 )
-CURVES = {HELD_OUT: HELD_OUT, "loss": "loss", **MEASURES}
-_MOST_DRAWN = 10_000  # points of all curves together that reach the page
+# Label of a curve on the page: its field in the events.
+CURVES = {HELD_OUT: HELD_OUT, "loss": "loss", **METRICS}
+_MAX_POINTS = 10_000  # of all curves together
+_MAX_CURVE_POINTS, _MIN_CURVE_POINTS = 600, 50
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What the table is sorted by, and which runs are picked, in the order of the clicks."""
+class ComparisonState:
+    """State of the table of runs.
+
+    Attributes:
+        by: the column that the table is sorted by.
+        descending: the direction.
+        picked: ids of the picked runs, in the order of the clicks.
+    """
 
     by: str = "created"
     descending: bool = True
@@ -58,7 +68,7 @@ def _loss(value: float | None) -> str:
 _COLUMNS = {
     "title": _Column("Run", lambda s: s.title, kind="wide"),
     "status": _Column("Status", lambda s: s.status, kind="short"),
-    "created": _Column("Made", lambda s: datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M")),
+    "created": _Column("Created", lambda s: datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M")),
     "best_held_out": _Column("Held-out loss", lambda s: _loss(s.best_held_out), "best"),
     "held_out": _Column("Held-out loss", lambda s: _loss(s.held_out), "last"),
     "base": _Column("Held-out loss", lambda s: _loss(s.base), "base model"),
@@ -67,101 +77,110 @@ _COLUMNS = {
     "steps": _Column("Steps", lambda s: f"{s.steps:,}"),
     "seconds": _Column("Time", lambda s: duration(s.seconds), "training"),
     "tokens": _Column("Tokens", lambda s: f"{s.tokens:,}"),
-    "memory_gib": _Column("Memory", lambda s: "–" if s.memory_gib is None else f"{s.memory_gib:.1f} GiB", "at most"),
+    "memory_gib": _Column("Memory", lambda s: "–" if s.memory_gib is None else f"{s.memory_gib:.1f} GiB", "peak"),
     "model": _Column("Model", lambda s: s.model, kind="wide"),
     "subset": _Column("Subset", lambda s: s.subset, kind="wide"),
 }
 
 
-class Compare:
-    """What this part does; names no widget's layout."""
+class RunComparison:
+    """Event handlers of the comparison."""
 
     def __init__(self, runs: RunStore, timelines: Timelines):
         self.runs, self.timelines = runs, timelines
         self._summaries = Summaries(timelines)
 
-    def sort_by(self, choice: Choice, column: str) -> Choice:
-        """By another column, or the other way round."""
+    def sort_by(self, state: ComparisonState, column: str) -> ComparisonState:
+        """Return the state sorted by a column; the column that it is sorted by already changes direction."""
         if column not in _COLUMNS:
-            return choice
-        return replace(choice, by=column, descending=not choice.descending if choice.by == column else False)
+            return state
+        return replace(state, by=column, descending=not state.descending if state.by == column else False)
 
-    def pick(self, choice: Choice, run_id: str) -> Choice:
-        picked = [known for known in choice.picked if known != run_id]
-        return replace(choice, picked=tuple(picked if run_id in choice.picked else [*picked, run_id]))
+    def pick(self, state: ComparisonState, run_id: str) -> ComparisonState:
+        """Return the state with a run picked, or no longer picked if it was."""
+        others = [picked for picked in state.picked if picked != run_id]
+        return replace(state, picked=tuple(others if run_id in state.picked else [*others, run_id]))
 
-    def shown(self, choice: Choice, measure: str, watched: str | None, archived: bool, seen: bool = True) -> list[Any]:
-        """The table, the curves of the picked runs, and what they differ in.
+    def render(self, comparison: ComparisonState, metric: str, run_id: str | None, archived: bool) -> dict[str, Any]:
+        """Return the table of all runs, and the curves and differences of the picked ones.
 
         Args:
-            seen: whether the table is; while it is not, nothing is drawn.
+            comparison: the state of the table.
+            metric: a key of CURVES.
+            run_id: the run shown beside the form, marked in the table.
+            archived: whether archived runs are listed.
         """
-        if not seen:
-            return [gr.skip()] * 3
         listed = [run for run in self.runs.runs() if archived or not run.label().archived]
-        picked = [run for run_id in choice.picked for run in listed if run.id == run_id]
-        return [self._table(listed, choice, watched), self._curves(picked, measure), self._differences(picked)]
+        picked = [run for picked_id in comparison.picked for run in listed if run.id == picked_id]
+        return {
+            "table": self._table(listed, comparison, run_id),
+            "curves": self._curves(picked, metric),
+            "differences": self._differences(picked),
+        }
 
-    def _table(self, listed: list[Run], choice: Choice, watched: str | None) -> str:
-        summaries = arranged([self._summaries.of(run) for run in listed], choice.by, choice.descending)
+    def _table(self, listed: list[Run], comparison: ComparisonState, selected: str | None) -> str:
+        by, descending, picked = comparison.by, comparison.descending, frozenset(comparison.picked)
+        summaries = arranged([self._summaries.of(run) for run in listed], by, descending)
         columns = [TableColumn(name, c.title, **{c.kind: True}, note=c.note) for name, c in _COLUMNS.items()]
         rows = [TableRow(s.run, [column.cell(s) for column in _COLUMNS.values()]) for s in summaries]
-        empty = "No run yet. Start one, and it is listed here."
-        return table_html(
-            TablePage(columns, rows, choice.by, choice.descending, frozenset(choice.picked), watched, empty=empty)
-        )
+        empty = "No run yet. Start one in the form."
+        return table_html(TablePage(columns, rows, by, descending, picked, selected, empty=empty))
 
-    def _curves(self, picked: list[Run], measure: str) -> dict[str, Any]:
-        most = max(50, _MOST_DRAWN // max(1, len(picked)))
+    def _curves(self, picked: list[Run], metric: str) -> dict[str, Any]:
+        # The chart's size in bytes is bounded, however many runs are picked: they share the points.
+        share = _MAX_POINTS // max(1, len(picked))
+        points = min(_MAX_CURVE_POINTS, max(_MIN_CURVE_POINTS, share))
         titles = [run.title for run in picked]
-        return chart_value(
-            measure,
-            [
-                Curve(
-                    run.title if titles.count(run.title) == 1 else f"{run.title} ({run.id})",
-                    _COLOURS[place % len(_COLOURS)],
-                    self.timelines.of(run.events_file).curve(CURVES[measure], most=min(most, 600)),
-                    dashed=place >= len(_COLOURS),
-                )
-                for place, run in enumerate(picked)
-            ],
-        )
+        curves = [
+            Curve(
+                # Names are free text, so two runs may share one.
+                run.title if titles.count(run.title) == 1 else f"{run.title} ({run.id})",
+                _COLOURS[index % len(_COLOURS)],
+                self.timelines.of(run.events_file).curve(CURVES[metric], most=points),
+                dashed=index >= len(_COLOURS),
+            )
+            for index, run in enumerate(picked)
+        ]
+        return chart_value(metric, curves)
 
     def _differences(self, picked: list[Run]) -> str:
         if len(picked) < 2:
-            return empty_html("Tick two runs or more to lay their curves over each other and to read what differs.")
+            return empty_html("Tick two or more runs to compare their curves and settings.")
         found = differences(picked, self.timelines)
         if not found:
-            return empty_html("These runs have the same configuration, rows, base, code and packages.")
+            return empty_html("These runs have the same settings, rows, base model, code and packages.")
         return differences_html([run.title for run in picked], found)
 
 
 def differences_html(titles: list[str], found: list[Difference]) -> str:
-    heads = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    rows = "".join(
-        f'<tr><th title="{html.escape(d.group, quote=True)}">{html.escape(d.title)}</th>'
-        + "".join(f"<td>{html.escape(value)}</td>" for value in d.values)
-        + "</tr>"
-        for d in found
-    )
-    return f'<div class="qs-differ"><table><thead><tr><th>What differs</th>{heads}</tr></thead>{rows}</table></div>'
+    """Return a table of settings with one column per run.
+
+    Args:
+        titles: of the runs.
+        found: each with one value per run.
+    """
+    return render("train/differences", titles=titles, differences=found)
 
 
 @dataclass(frozen=True)
-class CompareWidgets:
+class ComparisonWidgets:
+    """Widgets of the comparison; the caller listens to the table's events."""
+
     table: gr.HTML
-    measure: gr.Radio
+    metric: gr.Radio
     curves: gr.HTML
     differences: gr.HTML
 
     @property
-    def drawn(self) -> list[gr.components.Component]:
-        return [self.table, self.curves, self.differences]
+    def outputs(self) -> dict[str, Block]:
+        """Return the components that `RunComparison.render` updates, by name."""
+        return {"table": self.table, "curves": self.curves, "differences": self.differences}
 
 
-def build_compare() -> CompareWidgets:
+def build_comparison() -> ComparisonWidgets:
+    """Build the widgets in the open layout."""
     table = build_data_table("runs-table", "runs-differ")
-    measure = gr.Radio(list(CURVES), value=HELD_OUT, label="Curves", show_label=False, container=False,
-                       elem_id="compare-measure")  # fmt: skip
+    metric = gr.Radio(list(CURVES), value=HELD_OUT, label="Curves", show_label=False, container=False,
+                      elem_id="compare-metric")  # fmt: skip
     curves = build_chart("compare-chart", 260)
-    return CompareWidgets(table, measure, curves, gr.HTML(elem_id="runs-differ", padding=False))
+    return ComparisonWidgets(table, metric, curves, gr.HTML(elem_id="runs-differ", padding=False))

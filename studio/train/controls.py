@@ -1,35 +1,40 @@
-"""What can be done with runs: stop, kill, resume, queue, name, archive, delete."""
+"""Actions on runs: start, stop, kill, resume, reorder the queue, label, archive, delete."""
 
 import shutil
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from pydantic import ValidationError
 
 from components.conversation import chips_html
 from core.access import roles
 from core.errors import StudioError, sentences
 from core.runs import process
-from core.runs.config import TITLES, QLoRAConfig
+from core.runs.config import TITLES
 from core.runs.store import ACTIVE, RESUMABLE, WAITING, Label, Run, RunStore
 from studio.handlers import info
-from studio.train.values import config_of
+from studio.train.form import parse_config
 
 
-class Controls:
-    """What this part does; names no widget's layout."""
+class RunControls:
+    """Event handlers of the list of runs, its buttons and the label form."""
 
     def __init__(self, runs: RunStore):
         self.runs = runs
 
     def _run(self, run_id: str | None) -> Run:
         if not run_id:
-            raise StudioError("No run is chosen. Choose one in the list first.")
+            raise StudioError("No run is selected. Select one in the list first.")
         return self.runs.run(run_id)
 
     def choices(self, archived: bool = False) -> list[tuple[str, str]]:
-        """Every run by its name and status, the newest first."""
+        """Return (label, id) of every run, the newest first.
+
+        Args:
+            archived: whether archived runs are listed, too.
+        """
         found = []
         for run in self.runs.runs():
             label = run.label()
@@ -38,108 +43,141 @@ class Controls:
                 found.append((f"{label.name or run.id} · {run.state().status}{tags}", run.id))
         return found
 
-    def listed(self, run_id: str | None, archived: bool) -> Any:
-        """The runs there are now; the one that is watched stays so. Where there was none, that which trains is shown,
-        else the newest."""
-        choices = self.choices(archived)
-        known = [name for _, name in choices]
-        if run_id not in known:
-            active = self.runs.active()
-            run_id = active.id if active and active.id in known else next(iter(known), None)
-        return gr.update(choices=choices, value=run_id)
+    def refresh_list(self, run_id: str | None, archived: bool) -> dict[str, Any]:
+        """Return the runs that exist now, and keep the selected one.
 
-    def start(self, archived: bool, **values: Any) -> Any:
-        """Queue a run, which starts at once when nothing is before it, and show it."""
-        run = process.submit(self.runs, config_of(values))
+        If it is gone, the run that trains is selected, or else the newest.
+
+        Args:
+            run_id: the selected run.
+            archived: whether archived runs are listed, too.
+        """
+        choices = self.choices(archived)
+        ids = [value for _, value in choices]
+        if run_id not in ids:
+            active = self.runs.active()
+            run_id = active.id if active and active.id in ids else next(iter(ids), None)
+        return {"run": gr.update(choices=choices, value=run_id)}
+
+    def start(self, archived: bool, **values: Any) -> dict[str, Any]:
+        """Queue a run and select it; it starts at once if no other run is before it."""
+        run = process.submit(self.runs, parse_config(values))
         if run.state().status == "queued":
             info("It starts when the runs before it have ended.", title=f"Queued {run.id}")
         else:
-            info("Its curve appears on this page and goes on when the page is closed.", title=f"Started {run.id}")
-        return gr.update(choices=self.choices(archived), value=run.id)
+            info("It continues when this page is closed.", title=f"Started {run.id}")
+        return {"run": gr.update(choices=self.choices(archived), value=run.id)}
 
     def stop(self, run_id: str | None) -> None:
-        """Let a run end after the present step, with a checkpoint; a waiting one leaves the queue."""
+        """Stop a run after its current step, with a checkpoint, or remove a waiting run from the queue."""
         run = self._run(run_id)
         if run.saved_state().status == "queued":
             process.cancel(self.runs, run)
-            info("It will not be started.", title="Taken out of the queue")
+            info("It will not start.", title="Removed from the queue")
             return
         run.request_stop()
-        info("It writes a checkpoint and an adapter after the present step.", title="Stopping")
+        info("It saves a checkpoint and an adapter after the current step.", title="Stopping")
 
     def kill(self, run_id: str | None) -> None:
-        """End a run now; what it did since its last checkpoint is lost."""
+        """Kill a run now; its progress since the last checkpoint is lost."""
         process.kill(self.runs, self._run(run_id))
-        info("What it did since its last checkpoint is lost. Resume goes on from there.", title="Killed")
+        info("Its progress since the last checkpoint is lost. Resume continues from that checkpoint.", title="Killed")
 
     def resume(self, run_id: str | None, with_form: bool, **values: Any) -> None:
-        """Go on from the last checkpoint, with the form's values where they may change."""
+        """Continue a run from its last checkpoint, optionally with the form's values."""
         run = self._run(run_id)
-        changes = config_of(values).model_dump() if with_form else {}
+        new_values = parse_config(values).model_dump() if with_form else {}
         step = process.last_step(run)
-        changed = process.resume(self.runs, run, **changes)
-        said = "; ".join(f"{TITLES[name]} {old!r} → {new!r}" for name, (old, new) in changed.items())
-        words = f"From step {step}." if step else "From its beginning, as there is no checkpoint."
-        info(f"{words} {f'Changed: {said}.' if said else ''}", title=f"Resumed {run.title}")
+        changed = process.resume(self.runs, run, **new_values)
+        text = f"From step {step}." if step else "From the first step, because it has no checkpoint."
+        if changed:
+            text += (
+                f" Changed: {'; '.join(f'{TITLES[name]} {old!r} → {new!r}' for name, (old, new) in changed.items())}."
+            )
+        info(text, title=f"Resumed {run.title}")
 
-    def move(self, run_id: str | None, by: int) -> Any:
+    def move(self, run_id: str | None, by: int) -> dict[str, Any]:
+        """Move a waiting run within the queue.
+
+        Args:
+            run_id: a queued run.
+            by: how many positions later; negative is earlier.
+        """
         process.reorder(self.runs, self._run(run_id), by)
-        return self.queue_words()
+        return self.render_queue()
 
-    def queue_words(self) -> Any:
-        """The runs that wait, the next one first; nothing when none does."""
+    def render_queue(self) -> dict[str, Any]:
+        """Return the waiting runs in order, hidden if there are none."""
         waiting = [run.title for run in self.runs.queue()]
-        return gr.update(value=chips_html([("Queue:", ", then ".join(waiting), False)]), visible=bool(waiting))
+        html = chips_html([("Queue:", ", then ".join(waiting), False)])
+        return {"queue": gr.update(value=html, visible=bool(waiting))}
 
-    def able(self, run_id: str | None) -> list[Any]:
-        """Whether Stop, Kill, Resume and the two moves in the queue can be pressed."""
+    def update_buttons(self, run_id: str | None) -> dict[str, Any]:
+        """Enable the buttons that apply to the run's status; a visitor has none."""
         status = self._run(run_id).state().status if run_id and roles.caller().is_owner else None
-        on = [
-            status in ("queued", "preparing", "running"),
-            status in ACTIVE,
-            status in RESUMABLE,
-            status == "queued",
-            status == "queued",
-        ]
-        return [gr.update(interactive=flag) for flag in on]
+        enabled = {
+            "stop": status in ("queued", "preparing", "running"),
+            "kill": status in ACTIVE,
+            "resume": status in RESUMABLE,
+            "earlier": status == "queued",
+            "later": status == "queued",
+        }
+        return {name: gr.update(interactive=flag) for name, flag in enabled.items()}
 
-    def label(self, run_id: str | None) -> tuple[str, str, str, bool]:
-        found = self._run(run_id).label() if run_id else Label()
-        return found.name, ", ".join(found.tags), found.note, found.archived
+    def read_label(self, run_id: str | None) -> dict[str, Any]:
+        """Return the run's name, tags, note and archived flag."""
+        label = self._run(run_id).label() if run_id else Label()
+        return {"name": label.name, "tags": ", ".join(label.tags), "note": label.note, "archived": label.archived}
 
-    def save_label(self, run_id: str | None, name: str, tags: str, note: str, archived: bool, every: bool) -> Any:
-        """Give a run a name, tags and a note, or archive it."""
+    def save_label(
+        self, run_id: str | None, name: str, tags: str, note: str, archived: bool, every: bool
+    ) -> dict[str, Any]:
+        """Save a run's name, tags, note and archived flag.
+
+        Args:
+            run_id: the run.
+            name: empty for none; the id is shown then.
+            tags: separated by commas, with or without `#`.
+            note: free text.
+            archived: whether the run is left out of the list.
+            every: whether archived runs are listed on this page.
+        """
         run = self._run(run_id)
-        words = list(dict.fromkeys(tag.strip().lstrip("#") for tag in (tags or "").split(",") if tag.strip(" #")))
+        tag_list = list(dict.fromkeys(tag.strip().lstrip("#") for tag in (tags or "").split(",") if tag.strip(" #")))
         try:
-            label = Label(name=(name or "").strip(), tags=words, note=note or "", archived=bool(archived))
+            label = Label(name=(name or "").strip(), tags=tag_list, note=note or "", archived=bool(archived))
         except ValidationError as error:
             raise StudioError(sentences(error, lambda key: Label.model_fields[key].title)) from error
         run.save_label(label)
-        return self.listed(run.id, every)
+        return self.refresh_list(run.id, every)
 
-    def duplicate(self, run_id: str | None) -> list[Any]:
-        """The form filled in as a run has it."""
-        config: QLoRAConfig = self._run(run_id).config()
-        return list(config.model_dump().values())
+    def delete(self, run_id: str | None, typed: str, archived: bool) -> dict[str, Any]:
+        """Delete an ended run with all its files; its id must be typed to confirm.
 
-    def delete(self, run_id: str | None, typed: str, archived: bool) -> Any:
-        """Remove an ended run with all its files, once its id was typed."""
+        Args:
+            run_id: the run.
+            typed: the text that must equal the id.
+            archived: whether archived runs are listed on this page.
+        """
         run = self._run(run_id)
         if run.state().status in WAITING:
-            raise StudioError(f"The run {run.id} is {run.state().status}. Stop it before it is deleted.")
+            raise StudioError(f"The run {run.id} is {run.state().status}. Stop it before you delete it.")
         if (typed or "").strip() != run.id:
             raise StudioError(f"To delete this run with its adapters, type its id: {run.id}")
         with process.lock(self.runs):
-            gone = run.folder.with_name(f".deleted-{run.id}")
-            run.folder.rename(gone)  # first out of every list, then file by file
-            shutil.rmtree(gone, ignore_errors=True)
-        info("Its adapters and checkpoints are gone.", title=f"Deleted {run.id}")
-        return self.listed(None, archived)
+            # Renaming is atomic: the run leaves every list at once, and a crash while its files are being removed
+            # leaves no half-deleted run behind.
+            trash = run.folder.with_name(f".deleted-{run.id}")
+            run.folder.rename(trash)
+            shutil.rmtree(trash, ignore_errors=True)
+        info("Its adapters and checkpoints are deleted.", title=f"Deleted {run.id}")
+        return self.refresh_list(None, archived)
 
 
 @dataclass(frozen=True)
 class ControlWidgets:
+    """The list of runs, the queue, and the buttons of the selected run."""
+
     run: gr.Dropdown
     stop: gr.Button
     kill: gr.Button
@@ -149,12 +187,23 @@ class ControlWidgets:
     queue: gr.HTML
 
     @property
-    def able(self) -> list[gr.Button]:
-        return [self.stop, self.kill, self.resume, self.earlier, self.later]
+    def buttons(self) -> dict[str, Block]:
+        """Return the buttons that `update_buttons` enables, by name."""
+        return {
+            "stop": self.stop, "kill": self.kill, "resume": self.resume, "earlier": self.earlier, "later": self.later,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LabelWidgets:
+    """The form of a run's label, and the options of the list.
+
+    Attributes:
+        with_form: whether Resume applies the form's values.
+        every: whether archived runs are listed.
+        typed: the id that confirms a deletion.
+    """
+
     with_form: gr.Checkbox
     name: gr.Textbox
     tags: gr.Textbox
@@ -166,42 +215,45 @@ class LabelWidgets:
     delete: gr.Button
 
     @property
-    def label(self) -> list[gr.components.Component]:
-        return [self.name, self.tags, self.note, self.archived]
+    def label(self) -> dict[str, Block]:
+        """Return the widgets that `read_label` fills and `save_label` reads, by name."""
+        return {"name": self.name, "tags": self.tags, "note": self.note, "archived": self.archived}
 
 
 def build_controls() -> ControlWidgets:
-    off = {"interactive": False, "size": "sm", "min_width": 76}
+    """Build the list of runs and the buttons in the open layout."""
+    disabled = {"interactive": False, "size": "sm", "min_width": 76}
     with gr.Row(elem_id="run-row"):
         run = gr.Dropdown(label="Run", allow_custom_value=True, elem_id="run", scale=4, min_width=260)
     with gr.Row(elem_id="run-buttons"):
-        stop = gr.Button("Stop", variant="stop", elem_id="stop", **off)
-        resume = gr.Button("Resume", elem_id="resume", **off)
-        kill = gr.Button("Kill", elem_id="kill", **off)
-        earlier = gr.Button("Earlier", elem_id="earlier", **off)
-        later = gr.Button("Later", elem_id="later", **off)
+        stop = gr.Button("Stop", variant="stop", elem_id="stop", **disabled)
+        resume = gr.Button("Resume", elem_id="resume", **disabled)
+        kill = gr.Button("Kill", elem_id="kill", **disabled)
+        earlier = gr.Button("Move up", elem_id="earlier", **disabled)
+        later = gr.Button("Move down", elem_id="later", **disabled)
     queue = gr.HTML(elem_id="queue", padding=False, visible=False)
     return ControlWidgets(run, stop, kill, resume, earlier, later, queue)
 
 
 def build_label() -> LabelWidgets:
+    """Build the label form in the open layout."""
     about = Label.model_fields
     with gr.Accordion("Name, resume, archive, delete", open=False, elem_id="run-more"):
         with_form = gr.Checkbox(
             False, label="Resume with the form's values",
-            info="Those that may change while a run goes on are applied; others are refused by name.",
+            info="Applies the settings that may change during a run; others are refused by name.",
             elem_id="resume-with-form",
         )  # fmt: skip
         with gr.Row():
             name = gr.Textbox(label=about["name"].title, info=about["name"].description, elem_id="run-name")
-            tags = gr.Textbox(label=about["tags"].title, info="Words with commas between.", elem_id="run-tags")
+            tags = gr.Textbox(label=about["tags"].title, info="Separated by commas.", elem_id="run-tags")
         note = gr.Textbox(label=about["note"].title, info=about["note"].description, lines=2, elem_id="run-note")
         with gr.Row():
             archived = gr.Checkbox(False, label="Archived", info=about["archived"].description, elem_id="run-archived")
-            every = gr.Checkbox(False, label="List archived runs, too", elem_id="runs-all")
+            every = gr.Checkbox(False, label="Show archived runs", elem_id="runs-all")
         save = gr.Button("Save name, tags and note", size="sm", elem_id="save-label")
         with gr.Row():
             typed = gr.Textbox(label="Delete", info="Type the run's id to delete it with all its files.",
                                elem_id="delete-id")  # fmt: skip
-            delete = gr.Button("Delete for good", variant="stop", size="sm", elem_id="delete-run")
+            delete = gr.Button("Delete permanently", variant="stop", size="sm", elem_id="delete-run")
     return LabelWidgets(with_form, name, tags, note, archived, save, every, typed, delete)

@@ -1,61 +1,68 @@
-"""One beat of the page's clock: whatever is new, in one answer.
+"""Updates of the Train tab on every tick of its timer.
 
-A browser spends more on receiving an event than on drawing what it brings, and on a small machine it takes that from
-the run; so there is one event a beat, not one for each part of the page.
+One event per tick updates the whole tab. A browser spends more on receiving an event than on drawing its content, and
+on a small machine it takes that time from the run; an event for each part of the tab would multiply it.
 """
 
 from typing import Any
 
-import gradio as gr
-
 from core.errors import StudioError
-from studio.train.compare import Choice, Compare
-from studio.train.controls import Controls
-from studio.train.run_view import Scrubbed, Watch, Zoom
-
-DRAWN = 14  # values of `Beat.drawn`: seven of the watch, two of the sample answers, five buttons
+from studio.train.compare import ComparisonState, RunComparison
+from studio.train.controls import RunControls
+from studio.train.run_view import Pinned, RunView, Zoom
 
 
-class Beat:
-    """What this part does; names no widget's layout."""
+class Polling:
+    """Event handlers that return what changed in the runs' files since a page last saw them."""
 
-    def __init__(self, controls: Controls, watch: Watch, compare: Compare):
-        self.controls, self.watch, self.compare = controls, watch, compare
+    def __init__(self, controls: RunControls, view: RunView, comparison: RunComparison):
+        self.controls, self.view, self.comparison = controls, view, comparison
 
-    def beat(
-        self, seen: str, listed: str, run_id: str | None, archived: bool, measure: str, zoom: Zoom,
-        scrubbed: Scrubbed, choice: Choice, curves: str, on_all: bool,
-    ) -> list[Any]:  # fmt: skip
-        """What changed since `seen` (the watched run's files) and `listed` (all runs); the rest is skipped."""
+    def poll(
+        self, run_fingerprint: str, runs_changed: str, run_id: str | None, archived: bool, metric: str, zoom: Zoom,
+        pinned: Pinned, comparison: ComparisonState, comparison_metric: str, comparison_visible: bool,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return updates of the parts that changed.
+
+        Args:
+            run_fingerprint: of the selected run, when the page last drew it.
+            runs_changed: fingerprint of all runs, when the page last listed them.
+            run_id: the selected run.
+            archived: whether archived runs are listed.
+            metric: the metric of the second chart.
+            zoom: the steps that the charts show.
+            pinned: the evaluation whose sample answers stay shown.
+            comparison: the state of the table of all runs.
+            comparison_metric: the metric of the curves below that table.
+            comparison_visible: whether the table is on the screen; it is not rendered otherwise.
+        """
         try:
-            now = self.watch.fingerprint(run_id)
+            run_now = self.view.fingerprint(run_id)
         except StudioError:
-            run_id, now = None, ""  # deleted by another page: the list chooses again
-        there = self.controls.runs.listed()
-        fresh, changed = now != seen, there != listed
-        return [
-            now if fresh else gr.skip(),
-            there if changed else gr.skip(),
-            *([self.controls.listed(run_id, archived), self.controls.queue_words()] if changed else _skips(2)),
-            *(self.drawn(run_id, measure, zoom, scrubbed) if fresh else _skips(DRAWN)),
-            *self.compare.shown(choice, curves, run_id, archived, on_all and (fresh or changed)),
-        ]
+            run_id, run_now = None, ""  # deleted on another page: the list selects another run
+        runs_now = self.controls.runs.listed()
+        updates: dict[str, Any] = {}
+        if runs_now != runs_changed:
+            updates |= {"runs_changed": runs_now, **self.controls.refresh_list(run_id, archived)}
+            updates |= self.controls.render_queue()
+        if run_now != run_fingerprint:
+            updates |= {"run_fingerprint": run_now, **self._render_run(run_id, metric, zoom, pinned)}
+        if updates and comparison_visible:
+            updates |= self.comparison.render(comparison, comparison_metric, run_id, archived)
+        return updates
 
-    def drawn(self, run_id: str | None, measure: str, zoom: Zoom, scrubbed: Scrubbed) -> list[Any]:
-        """The watch of a run, its sample answers, and which buttons can be pressed."""
-        return [
-            *self.watch.shown(run_id, measure, zoom),
-            *self.watch.samples(run_id, scrubbed),
-            *self.controls.able(run_id),
-        ]
+    def select_run(self, run_id: str | None, metric: str) -> dict[str, Any]:
+        """Return the view of another run, without a zoom, and its label."""
+        return {
+            "run_fingerprint": self.view.fingerprint(run_id),
+            "zoom": None,
+            **self._render_run(run_id, metric, None, None),
+            **self.controls.read_label(run_id),
+        }
 
-    def opened(self, run_id: str | None, measure: str) -> list[Any]:
-        """Another run is watched: its files as seen, no zoom, all that is drawn, and its label."""
-        return [
-            self.watch.fingerprint(run_id), None, *self.drawn(run_id, measure, None, None),
-            *self.controls.label(run_id),
-        ]  # fmt: skip
-
-
-def _skips(count: int) -> list[Any]:
-    return [gr.skip()] * count
+    def _render_run(self, run_id: str | None, metric: str, zoom: Zoom, pinned: Pinned) -> dict[str, Any]:
+        return {
+            **self.view.render(run_id, metric, zoom),
+            **self.view.render_samples(run_id, pinned),
+            **self.controls.update_buttons(run_id),
+        }

@@ -1,11 +1,15 @@
-"""Know before you start: every problem at once, the memory a run will take, and two real steps to be sure."""
+"""Preflight checks of a run: all problems at once, a memory forecast, and a dry run of two real steps.
 
-import html
+The forecast is computed from the model's sizes; the dry run measures memory and time on the longest rows, in a
+process of its own, and keeps nothing.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from components.conversation import chips_html
 from components.memory_bar import memory_html
@@ -20,81 +24,96 @@ from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.train import dry_run
 from studio.handlers import info
+from studio.html import render
 from studio.job_progress import follow
-from studio.train.values import KNOBS, config_of
+from studio.train.form import parse_config
 
-_MARKS = {"problem": "✗", "warning": "⚠", "fine": "✓"}
+_GIB = 2**30
 
 
-class Checking:
-    """What this part does; names no widget's layout."""
+class Preflight:
+    """Event handlers of the preflight checks; `values` are the form's values by field name."""
 
     def __init__(self, runs: RunStore, jobs: Jobs):
         self.runs, self.jobs = runs, jobs
 
-    def check(self, **values: Any) -> list[Any]:
-        """The findings, the memory bar, and whether there is a change to offer."""
-        config = config_of(values)
-        found = checks.check(self.runs.settings, config)
-        room = fit.fit(self.runs.settings, config)
-        offered = room is not None and bool(room.changes)
-        label = f"Make it fit: {change_words(room)}" if offered else ""
-        return [findings_html(found), room_html(room) if room else "", gr.update(visible=offered, value=label)]
+    def check(self, **values: Any) -> dict[str, Any]:
+        """Return the findings and the memory forecast, and offer a change when the run does not fit."""
+        config = parse_config(values)
+        findings = checks.check(self.runs.settings, config)
+        forecast = fit.fit(self.runs.settings, config)
+        can_change = forecast is not None and bool(forecast.changes)
+        label = f"Make it fit: {change_text(forecast)}" if can_change else ""
+        return {
+            "findings": findings_html(findings),
+            "memory": forecast_html(forecast) if forecast else "",
+            "make_fit": gr.update(visible=can_change, value=label),
+        }
 
-    def make_fit(self, **values: Any) -> list[Any]:
-        """The form with the smallest change that fits."""
-        room = fit.fit(self.runs.settings, config_of(values))
-        if room is None or not room.changes:
+    def make_fit(self, **values: Any) -> dict[str, Any]:
+        """Return the smallest change of fields with which the run fits into memory."""
+        forecast = fit.fit(self.runs.settings, parse_config(values))
+        if forecast is None or not forecast.changes:
             raise StudioError("There is nothing to change: the run fits, or no change makes it fit.")
-        info(f"{change_words(room)}: {room.why}.", title="Changed")
-        return [room.changes.get(name, gr.skip()) for name in KNOBS]
+        info(f"{change_text(forecast)}: {forecast.why}.", title="Settings changed")
+        return dict(forecast.changes)
 
     def measure(self, **values: Any) -> Iterator[dict[str, Any]]:
-        """Two real steps on the longest rows, in a process of their own."""
-        config = config_of(values)
+        """Run two real steps on the longest rows in a process of their own, and return memory and time."""
+        config = parse_config(values)
         if active := self.runs.active():
-            raise StudioError(f"The run {active.id} trains on this machine: two steps beside it would measure neither.")
-        job = self.jobs.start("measure", f"Two steps of {config.model}", dry_run.measure, self.runs.settings, config)
+            # Two trainings share the cores or the GPU, so neither memory nor time would be those of one run.
+            raise StudioError(
+                f"The run {active.id} trains on this machine, so a dry run would measure both. "
+                "Wait until it ends, or stop it."
+            )
+        job = self.jobs.start("measure", f"Dry run of {config.model}", dry_run.measure, self.runs.settings, config)
 
-        def ended(done: Job) -> dict[str, Any]:
-            return {"measured": measured_html(done.result)}
+        def finish(done: Job) -> dict[str, Any]:
+            return {"measured": dry_run_html(done.result)}
 
-        yield from follow(job, ended)
-
-
-def change_words(room: Fit) -> str:
-    return ", ".join(f"{TITLES[name]} {value}" for name, value in room.changes.items())
-
-
-def findings_html(found: list[Finding]) -> str:
-    parts = (f'<li class="{f.level}">{_MARKS[f.level]} {html.escape(f.text)}</li>' for f in found)
-    return f'<ul class="qs-findings">{"".join(parts)}</ul>'
+        yield from follow(job, finish)
 
 
-def room_html(room: Fit) -> str:
-    each = f" on each of {room.gpus} GPUs" if room.gpus > 1 else ""
-    where = f"of GPU memory{each}" if room.on_gpu else "of this machine's memory; there is no GPU"
-    words = f"About {room.needed / 2**30:.1f} GiB needed, {room.free / 2**30:.1f} GiB free {where}"
-    if not room.fits and not room.changes:
-        words += ". No smaller batch or length makes it fit: choose a smaller model or a larger card"
-    parts = dict(room.forecast.parts)
-    if room.on_gpu:
-        parts["CUDA and the allocator"] = room.forecast.device - room.forecast.total
-    return memory_html(parts, room.free, words)
+def change_text(forecast: Fit) -> str:
+    """Return the proposed changes, such as "Batch size 4, Gradient accumulation 4"."""
+    return ", ".join(f"{TITLES[name]} {value}" for name, value in forecast.changes.items())
 
 
-def measured_html(found: dry_run.Measured) -> str:
+def findings_html(findings: list[Finding]) -> str:
+    """Return the findings as a list, each with the mark of its level."""
+    return render("train/findings", findings=findings)
+
+
+def forecast_html(forecast: Fit) -> str:
+    """Return the memory that the run needs as a bar on the scale of the free memory."""
+    per_gpu = f" on each of {forecast.gpus} GPUs" if forecast.gpus > 1 else ""
+    where = f"of GPU memory{per_gpu}" if forecast.on_gpu else "of this machine's memory; there is no GPU"
+    text = f"About {forecast.needed / _GIB:.1f} GiB needed, {forecast.free / _GIB:.1f} GiB free {where}"
+    if not forecast.fits and not forecast.changes:
+        text += ". No smaller batch or length makes it fit: choose a smaller model or a larger card"
+    parts = dict(forecast.forecast.parts)
+    if forecast.on_gpu:
+        # `device` is the tensors' `total` plus fragmentation and the CUDA context, which belong to no part.
+        parts["CUDA and the allocator"] = forecast.forecast.device - forecast.forecast.total
+    return memory_html(parts, forecast.free, text)
+
+
+def dry_run_html(found: dry_run.Measured) -> str:
+    """Return the results of a dry run as chips."""
     return chips_html(
         [
-            (f"{found.peak / 2**30:.2f} GiB", f"most {'GPU ' if found.on_gpu else ''}memory, measured", False),
-            (f"{found.seconds:.2f} s", "a step on the longest rows", False),
+            (f"{found.peak / _GIB:.2f} GiB", f"peak {'GPU ' if found.on_gpu else ''}memory, measured", False),
+            (f"{found.seconds:.2f} s", "per step on the longest rows", False),
             (duration(found.run_seconds), "for the whole run, at most", False),
         ]
     )
 
 
 @dataclass(frozen=True)
-class CheckWidgets:
+class PreflightWidgets:
+    """Widgets of the preflight checks."""
+
     check: gr.Button
     findings: gr.HTML
     memory: gr.HTML
@@ -103,14 +122,20 @@ class CheckWidgets:
     bar: ProgressBar
     measured: gr.HTML
 
+    @property
+    def check_outputs(self) -> dict[str, Block]:
+        """Return the components that `Preflight.check` updates, by name."""
+        return {"findings": self.findings, "memory": self.memory, "make_fit": self.make_fit}
 
-def build_checks() -> CheckWidgets:
+
+def build_preflight() -> PreflightWidgets:
+    """Build the buttons and the results in the open layout."""
     with gr.Row():
-        check = gr.Button("Check first", size="sm", elem_id="check", min_width=110)
-        measure = gr.Button("Measure two steps", size="sm", elem_id="measure-steps", min_width=110)
+        check = gr.Button("Check settings", size="sm", elem_id="check", min_width=110)
+        measure = gr.Button("Start dry run", size="sm", elem_id="measure-steps", min_width=110)
     findings = gr.HTML(elem_id="findings", padding=False)
     memory = gr.HTML(elem_id="memory", padding=False)
     make_fit = gr.Button("Make it fit", visible=False, size="sm", elem_id="make-fit")
     measured = gr.HTML(elem_id="measured", padding=False)
     bar = build_progress_bar("measuring")
-    return CheckWidgets(check, findings, memory, make_fit, measure, bar, measured)
+    return PreflightWidgets(check, findings, memory, make_fit, measure, bar, measured)

@@ -1,79 +1,70 @@
-"""A run in HTML: its status, its figures, its warnings, what was decided for it."""
-
-import html
+"""HTML of one run: its status, its latest metrics, its warnings, and what was decided for it."""
 
 from core.runs import alerts
 from core.runs.metrics_series import Timeline
 from core.runs.progress import Progress, duration
 from core.runs.store import ACTIVE, Run, RunState
+from studio.html import render
 
 
-def status_html(run: Run, state: RunState, now: Progress) -> str:
-    """Badge, progress bar with the time left, and the cause where something went wrong."""
-    words = f"step {now.step} of {now.total}" if now.total else now.stage or "starting the worker"
+def status_html(run: Run, state: RunState, progress: Progress) -> str:
+    """Return the status badge, the progress bar with the time left, and the cause if the run ended early."""
+    text = f"step {progress.step} of {progress.total}" if progress.total else progress.stage or "starting the worker"
     if state.status == "queued":
-        words = "waits for the runs before it"
-    elif state.status in ACTIVE and now.seconds_left is not None:
-        words += f", about {duration(now.seconds_left)} left"
-    elif state.status in ACTIVE and now.total:
-        words += ": measuring the base model first"
+        text = "waiting for the runs before it"
+    elif state.status in ACTIVE and progress.seconds_left is not None:
+        text += f", about {duration(progress.seconds_left)} left"
+    elif state.status in ACTIVE and progress.total:
+        # The total is known before the first step ends; until then the held-out rows are evaluated.
+        text += ": evaluating the base model"
     elif state.ended:
-        words += f", {duration(now.seconds)} of training"
-    cause = f'<div class="qs-cause">{html.escape(state.cause)}</div>' if state.cause else ""
-    return (
-        f'<div class="qs-status"><span class="qs-badge {state.status}">{state.status}</span>'
-        f"<span>{html.escape(words)}</span>"
-        f'<div class="qs-bar" role="progressbar" aria-valuenow="{now.share:.0%}" aria-label="progress">'
-        f'<i style="width:{now.share:.1%}"></i></div>{cause}</div>'
-    )
+        text += f", {duration(progress.seconds)} of training"
+    return render("train/status", status=state.status, text=text, share=progress.share, cause=state.cause)
 
 
-def _figure(value: float | str | None, form: str) -> str:
+def _number(value: float | str | None, form: str) -> str:
+    """Format a metric; a loss that is not finite is stored as text, such as "nan"."""
     if value is None:
         return "–"
-    return html.escape(value) if isinstance(value, str) else format(value, form)
+    return value if isinstance(value, str) else format(value, form)
 
 
-def tiles_html(now: Progress) -> str:
-    change = ""
-    if isinstance(now.base_loss, float) and isinstance(now.held_out_loss, float) and now.held_out_loss != now.base_loss:
-        change = f" ({now.held_out_loss / now.base_loss - 1:+.0%} against base)"
+def tiles_html(progress: Progress) -> str:
+    """Return the latest metrics as tiles, with the change of the held-out loss against the base model."""
+    base, held_out, change = progress.base_loss, progress.held_out_loss, ""
+    if isinstance(base, float) and isinstance(held_out, float) and held_out != base:
+        change = f" ({held_out / base - 1:+.0%} against base)"
     tiles = [
-        (_figure(now.loss, ".3f"), "loss"),
-        (_figure(now.held_out_loss, ".3f"), f"held-out loss{change}"),
-        (_figure(now.learning_rate, ".2e"), "learning rate"),
-        (_figure(now.tokens_per_second, ",.0f"), "tokens/s"),
-        (f"{now.step} / {now.total}" if now.total else "–", "step"),
+        (_number(progress.loss, ".3f"), "loss"),
+        (_number(held_out, ".3f"), f"held-out loss{change}"),
+        (_number(progress.learning_rate, ".2e"), "learning rate"),
+        (_number(progress.tokens_per_second, ",.0f"), "tokens/s"),
+        (f"{progress.step} / {progress.total}" if progress.total else "–", "step"),
     ]
-    parts = (f'<div class="qs-tile"><b>{value}</b><small>{label}</small></div>' for value, label in tiles)
-    return f'<div class="qs-tiles">{"".join(parts)}</div>'
+    return render("train/tiles", tiles=tiles)
 
 
-def alerts_html(timeline: Timeline, now: Progress) -> str:
-    return "".join(
-        f'<div class="qs-alert" role="alert">⚠ {html.escape(alert.text)}</div>'
-        for alert in alerts.alerts(timeline, now.total)
-    )
+def alerts_html(timeline: Timeline, progress: Progress) -> str:
+    """Return the warnings about the course of the loss; empty if there are none."""
+    return render("train/alerts", alerts=alerts.alerts(timeline, progress.total))
 
 
-def notes_html(run: Run, now: Progress) -> str:
-    """What the run trains on, what was decided for it, each with its reason, and what it was made with."""
-    trained_on, label = run.subset(), run.label()
-    lines = [trained_on.describe()] if trained_on else []
-    told = now.prepared
-    if told:
+def notes_html(run: Run, progress: Progress) -> str:
+    """Return the run's label, its rows, the decisions that were made for it with their reasons, and its versions."""
+    subset, label = run.subset(), run.label()
+    lines = [subset.describe()] if subset else []
+    if prepared := progress.prepared:
         lines.append(
-            f"{told['rows']:,} rows, {told['tokens']:,} tokens a pass, {told['answer_tokens']:,} of them learned; "
-            f"{told['trainable']:,} adapter weights; {told['template']}."
+            f"{prepared['rows']:,} rows, {prepared['tokens']:,} tokens per epoch, of which "
+            f"{prepared['answer_tokens']:,} carry loss; {prepared['trainable']:,} adapter weights; "
+            f"{prepared['template']}."
         )
-        if told["truncated"]:
-            lines.append(f"{told['truncated']:,} rows are longer than the maximum length and were cut.")
-        lines += [f"{count:,} rows left out: {reason}." for reason, count in told["left_out"].items()]
-        lines += told["choices"]
-        if made := told.get("lineage"):
-            packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
-            lines.append(f"Made with code {made['code']}, {packages}; on {made['hardware']}.")
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    tags = "".join(f'<span class="qs-chip">{html.escape(tag)}</span> ' for tag in label.tags)
-    note = f"<p>{html.escape(label.note)}</p>" if label.note else ""
-    return f'<div class="qs-note"><b>{html.escape(run.title)}</b> {tags}{note}<ul>{items}</ul></div>'
+        if prepared["truncated"]:
+            lines.append(f"{prepared['truncated']:,} rows are longer than the maximum length and were truncated.")
+        lines += [f"{count:,} rows left out: {reason}." for reason, count in prepared["left_out"].items()]
+        lines += prepared["choices"]
+        # Runs of earlier versions have no lineage.
+        if lineage := prepared.get("lineage"):
+            packages = ", ".join(f"{name} {version}" for name, version in lineage["packages"].items())
+            lines.append(f"Made with code {lineage['code']}, {packages}; on {lineage['hardware']}.")
+    return render("train/notes", title=run.title, label=label, lines=lines)

@@ -1,4 +1,7 @@
-"""The watch of a run: status, figures, curves, warnings, sample answers, the rows of a step, the log."""
+"""View of one run: status, metrics, charts, warnings, sample answers, the rows of a step, the log.
+
+It reads nothing but the run's files, so it shows the same after a reload, in a second browser or after a restart.
+"""
 
 import csv
 import shutil
@@ -6,118 +9,129 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from components.chart import Curve, build_chart, chart_value
-from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
+from components.conversation import chips_html, conversation_html, empty_html, raw_html
 from components.download import Download, build_download
 from core.access import roles
-from core.data import subset
-from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
-from core.models import catalogue
 from core.runs import report
+from core.runs.config import TITLES, group_of
 from core.runs.metrics_series import HELD_OUT, Timeline, Timelines
 from core.runs.store import RunStore
 from core.settings import slug
 from studio.train.run_html import alerts_html, notes_html, status_html, tiles_html
+from studio.train.step_rows import NO_STEP
 
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start: it takes about two minutes on two CPU cores."
-NO_PUBLISHED = "No run is published yet: a finished one that the owner publishes is here to read."
-MEASURES = {
+NO_PUBLISHED = "No run is published yet. Runs that the owner publishes are shown here."
+_NO_SAMPLES = (
+    f"No sample answers yet. Enter “{TITLES['sample_prompts']}” under {group_of('sample_prompts')}, one per line."
+)
+# Label of a metric on the page: its field in the events.
+METRICS = {
     "learning rate": "learning_rate", "gradient norm": "grad_norm", "tokens/s": "tokens_per_second",
-    "memory (GiB)": "memory_gib", "use (%)": "use",
+    "memory (GiB)": "memory_gib", "utilization (%)": "use",
 }  # fmt: skip
-LOSS, HELD, OTHER = "#0f9488", "#e07b28", "#5b7fd6"
+_LOSS_COLOUR, _HELD_OUT_COLOUR, _METRIC_COLOUR = "#0f9488", "#e07b28", "#5b7fd6"
 _LOG_LINES = 40
 
-Zoom = dict[str, int] | None
-Scrubbed = tuple[str, int] | None  # a run, and the evaluation the reader stays at; None follows the last
+Zoom = dict[str, int] | None  # the first and last step shown, as `low` and `high`; None shows all
+Pinned = tuple[str, int] | None  # a run and the index of the evaluation that stays shown; None shows the newest
 
 
-class Watch:
-    """What this part does; names no widget's layout. Reads the run's files and nothing else."""
+class RunView:
+    """Event handlers of the view of one run."""
 
     def __init__(self, runs: RunStore, timelines: Timelines):
         self.runs, self.timelines = runs, timelines
 
     def fingerprint(self, run_id: str | None) -> str:
-        """Cheap to ask every second, different whenever there is something new to draw."""
+        """Return a text that changes whenever the view of the run would change.
+
+        It is cheap enough to be computed on every poll: it reads the size of the events file, not its content.
+        """
         if not run_id:
             return ""
         run = self.runs.run(run_id)
         size = run.events_file.stat().st_size if run.events_file.exists() else 0
         return f"{run_id} {size} {run.state().status} {run.title}"
 
-    def shown(self, run_id: str | None, measure: str, zoom: Zoom) -> list[Any]:
-        """Status, figures, warnings, the charts' column, two charts, notes."""
+    def render(self, run_id: str | None, metric: str, zoom: Zoom) -> dict[str, Any]:
+        """Return status, tiles, alerts, both charts and notes of a run.
+
+        Args:
+            run_id: the selected run.
+            metric: a key of METRICS, for the second chart.
+            zoom: the steps that the charts show.
+        """
         if not run_id:
-            none = f'<div class="qs-empty">{roles.said(NO_RUN, NO_PUBLISHED)}</div>'
-            return [none, "", "", gr.update(visible=False), *[gr.skip()] * 3]
+            text = roles.said(NO_RUN, NO_PUBLISHED)
+            return {"status": empty_html(text), "tiles": "", "alerts": "", "charts": gr.update(visible=False)}
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()
-        now = timeline.progress()
-        return [
-            status_html(run, state, now),
-            tiles_html(now),
-            alerts_html(timeline, now),
-            gr.update(visible=now.step > 0),
-            self._losses(timeline, zoom),
-            self._other(timeline, measure, zoom),
-            notes_html(run, now),
-        ]
+        progress = timeline.progress()
+        return {
+            "status": status_html(run, state, progress),
+            "tiles": tiles_html(progress),
+            "alerts": alerts_html(timeline, progress),
+            "charts": gr.update(visible=progress.step > 0),
+            "loss_chart": _loss_chart(timeline, zoom),
+            "metric_chart": _metric_chart(timeline, metric, zoom),
+            "notes": notes_html(run, progress),
+        }
 
-    def _losses(self, timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
-        low, high = _ends(zoom)
-        curves = [
-            Curve("loss", LOSS, timeline.curve("loss", low, high)),
-            Curve(HELD_OUT, HELD, timeline.curve(HELD_OUT, low, high), dashed=True),
-        ]
-        return chart_value("loss", curves)
+    # Sample answers
 
-    def _other(self, timeline: Timeline, measure: str, zoom: Zoom) -> dict[str, Any]:
-        return chart_value(measure, [Curve(measure, OTHER, timeline.curve(MEASURES[measure], *_ends(zoom)))])
+    def pin_evaluation(self, run_id: str | None, index: int) -> dict[str, Any]:
+        """Show the sample answers of one evaluation; at the newest one, follow those that come later.
 
-    def scrub(self, run_id: str | None, at: int) -> tuple[str, str, Scrubbed]:
-        """The answers at evaluation `at`, counted from 0, and where to stay; the end goes on to the next as it comes.
+        The server keeps the choice, because the slider's value in the browser may be older than the last poll.
 
-        The server keeps the place: a slider's value in the browser may be of a beat ago.
+        Args:
+            run_id: the selected run.
+            index: the evaluation, counted from 0.
         """
         last = len(self._evaluations(run_id)) - 1
-        scrubbed = (run_id, int(at)) if run_id and at < last else None
-        return *self.samples(run_id, scrubbed), scrubbed
+        pinned = (run_id, int(index)) if run_id and index < last else None
+        return {**self.render_samples(run_id, pinned), "pinned": pinned}
 
-    def samples(self, run_id: str | None, scrubbed: Scrubbed = None) -> tuple[Any, str]:
-        """The slider over the evaluations, and the answers at the one it stands on."""
+    def render_samples(self, run_id: str | None, pinned: Pinned = None) -> dict[str, Any]:
+        """Return the slider over the evaluations and the sample answers of the one it stands at."""
         found = self._evaluations(run_id)
         if not found:
-            words = "No answers yet. Give “Sample prompts” under Measuring and saving, one a line."
-            return gr.update(visible=False), empty_html(words)
+            return {"evaluation": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
         last = len(found) - 1
-        place = min(max(0, scrubbed[1]), last) if scrubbed and scrubbed[0] == run_id else last
-        event = found[place]
-        talks = [
+        index = min(max(0, pinned[1]), last) if pinned and pinned[0] == run_id else last
+        event = found[index]
+        conversations = [
             conversation_html([{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}])
             for prompt, answer in zip(event["prompts"], event["answers"], strict=False)
         ]
-        slider = gr.update(visible=len(found) > 1, maximum=max(1, len(found) - 1), value=place)
-        shown = chips_html([("", f"answered at step {event['step']}", False)]) + "".join(talks)
-        return slider, shown
+        # A slider needs a maximum above its minimum even while it is hidden.
+        slider = gr.update(visible=len(found) > 1, maximum=max(1, last), value=index)
+        step = chips_html([("", f"answered at step {event['step']}", False)])
+        return {"evaluation": slider, "samples": "".join([step, *conversations])}
 
     def _evaluations(self, run_id: str | None) -> list[dict[str, Any]]:
         return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
 
-    def log(self, run_id: str | None) -> str:
-        said = self.runs.run(run_id).log_tail(_LOG_LINES) if run_id else ""
-        return raw_html(said) if said else empty_html("Nothing was logged.")
+    # Files
 
-    def as_csv(self, run_id: str | None) -> str:
-        """Every point of every curve, as a file in exports."""
+    def read_log(self, run_id: str | None) -> dict[str, str]:
+        """Return the last lines of the worker's log."""
+        text = self.runs.run(run_id).log_tail(_LOG_LINES) if run_id else ""
+        return {"log": raw_html(text) if text else empty_html("The log is empty.")}
+
+    def write_csv(self, run_id: str | None) -> str:
+        """Write all points of all curves as CSV and return the path."""
         if not run_id:
-            raise StudioError("No run is chosen, so there is nothing to download.")
+            raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         held_out = {e["step"]: e.get("loss") for e in run.events() if e["event"] == "eval"}
-        names = ["step", "tokens", "seconds", *MEASURES.values(), "loss"]
+        names = ["step", "tokens", "seconds", *METRICS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([*names, "held_out_loss"])
@@ -126,125 +140,106 @@ class Watch:
                     writer.writerow([*(event.get(name) for name in names), held_out.get(event["step"])])
         return str(path)
 
-    def as_report(self, run_id: str | None) -> str:
-        """The run on one page with its plots, made now, as a zip in exports."""
+    def write_report(self, run_id: str | None) -> str:
+        """Write the run's report with its plots as a zip and return the path."""
         if not run_id:
-            raise StudioError("No run is chosen, so there is nothing to report on.")
+            raise StudioError("No run is selected, so there is nothing to report. Select a run first.")
         run = self.runs.run(run_id)
         page = report.write(run, run.state())
-        return shutil.make_archive(
-            str(roles.exports(self.runs.settings) / f"{slug(run.id)}-report"), "zip", page.parent
-        )
-
-    def rows_of(self, run_id: str | None, step: int) -> tuple[Any, str]:
-        """The rows that a step was trained on, to choose from."""
-        if not run_id:
-            return gr.update(choices=[], value=None), ""
-        run = self.runs.run(run_id)
-        found = next((e for e in run.events() if e["event"] == "step" and e["step"] == int(step)), None)
-        if found is None:
-            return gr.update(choices=[], value=None), empty_html(f"Step {step} is no step of this run.")
-        rows = found.get("rows", [])
-        choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]
-        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found['loss']}", False)]
-        return gr.update(choices=choices, value=choices[0][1] if choices else None, visible=True), chips_html(facts)
-
-    def row(self, run_id: str | None, row: int | None, as_tokens: bool) -> str:
-        """One row of the run's subset, as a conversation or as the trainer's tokens."""
-        if not run_id or row is None:
-            return empty_html("Click a point of the loss curve to read the rows of that step.")
-        run = self.runs.run(run_id)
-        config = run.config()
-        messages = next((m for _, number, m in subset.stream(self.runs.settings, config.subset) if number == row), None)
-        if messages is None:
-            return empty_html(f"Row {row} is no longer in the subset {config.subset!r}.")
-        if not as_tokens:
-            return conversation_html(messages)
-        from core.models.loading import load_tokenizer
-
-        tokenizer = load_tokenizer(catalogue.find(self.runs.settings, config.model, config.revision))
-        try:
-            shown = Renderer(tokenizer, config.chat_template).render(messages, all_text=not config.answers_only)
-        except TemplateError as error:
-            return chips_html([("⚠", f"Not trained on: {error}", True)])
-        pieces = [
-            (shown.text[start:end], role, label >= 0)
-            for (start, end), role, label in zip(shown.offsets, shown.roles, shown.labels, strict=True)
-        ]
-        notes = chips_html([("⚠", note, True) for note in shown.notes]) if shown.notes else ""
-        return notes + tokens_html(pieces, config.max_length)
-
-    def without(self, run_id: str | None, row: int | None) -> str:
-        """Cut the run's subset again without one row; the new subset's name."""
-        if not run_id or row is None:
-            raise StudioError("No row is chosen. Click a point of the loss curve first.")
-        known = subset.find(self.runs.settings, self.runs.run(run_id).config().subset)
-        gone = sorted({*known.recipe.excluded, int(row)})
-        recipe = known.recipe.model_copy(update={"excluded": gone})
-        stem = known.name.partition("-without-")[0]
-        return subset.create(self.runs.settings, slug(f"{stem}-without-{'-'.join(map(str, gone))}")[:90], recipe).name
+        archive = roles.exports(self.runs.settings) / f"{slug(run.id)}-report"
+        return shutil.make_archive(str(archive), "zip", page.parent)
 
 
-def _ends(zoom: Zoom) -> tuple[int | None, int | None]:
+def _limits(zoom: Zoom) -> tuple[int | None, int | None]:
     return (zoom["low"], zoom["high"]) if zoom and zoom.get("low") is not None else (None, None)
 
 
+def _loss_chart(timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
+    low, high = _limits(zoom)
+    curves = [
+        Curve("loss", _LOSS_COLOUR, timeline.curve("loss", low, high)),
+        Curve(HELD_OUT, _HELD_OUT_COLOUR, timeline.curve(HELD_OUT, low, high), dashed=True),
+    ]
+    return chart_value("loss", curves)
+
+
+def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:
+    points = timeline.curve(METRICS[metric], *_limits(zoom))
+    return chart_value(metric, [Curve(metric, _METRIC_COLOUR, points)])
+
+
 @dataclass(frozen=True)
-class WatchWidgets:
+class RunViewWidgets:
+    """Widgets of the view of one run.
+
+    Attributes:
+        charts: the column with everything that is shown from the first step on.
+        metric: selects the metric of the second chart.
+        evaluation: selects the evaluation whose sample answers are shown.
+        row: selects a row of the step that was clicked in the loss chart.
+    """
+
     status: gr.HTML
     tiles: gr.HTML
     alerts: gr.HTML
     charts: gr.Column
-    losses: gr.HTML
-    measure: gr.Radio
-    other: gr.HTML
+    loss_chart: gr.HTML
+    metric: gr.Radio
+    metric_chart: gr.HTML
     csv: Download
     report: Download
     notes: gr.HTML
-    samples_at: gr.Slider
+    evaluation: gr.Slider
     samples: gr.HTML
     row: gr.Dropdown
     as_tokens: gr.Checkbox
     step: gr.HTML
-    row_shown: gr.HTML
+    row_view: gr.HTML
     exclude: gr.Button
     log: gr.HTML
     read_log: gr.Button
 
     @property
-    def drawn(self) -> list[gr.components.Component]:
-        return [self.status, self.tiles, self.alerts, self.charts, self.losses, self.other, self.notes]
+    def outputs(self) -> dict[str, Block]:
+        """Return the components that `RunView.render` updates, by name."""
+        names = ("status", "tiles", "alerts", "charts", "loss_chart", "metric_chart", "notes")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def sample_outputs(self) -> dict[str, Block]:
+        """Return the components that `RunView.render_samples` updates, by name."""
+        return {"evaluation": self.evaluation, "samples": self.samples}
 
 
-def build_watch() -> WatchWidgets:
-    status = gr.HTML(f'<div class="qs-empty">{NO_RUN}</div>', elem_id="run-status", padding=False)
+def build_run_view() -> RunViewWidgets:
+    """Build the view in the open layout; the charts are hidden until there is a step."""
+    status = gr.HTML(empty_html(NO_RUN), elem_id="run-status", padding=False)
     tiles = gr.HTML(elem_id="run-tiles", padding=False)
-    warned = gr.HTML(elem_id="run-alerts", padding=False)
+    alerts = gr.HTML(elem_id="run-alerts", padding=False)
     with gr.Column(visible=False) as charts:
-        losses = build_chart("loss-chart", 290)
+        loss_chart = build_chart("loss-chart", 290)
         with gr.Tabs(elem_id="run-details", overflow_behavior="wrap"):
-            with gr.Tab("Measures"):
-                measure = gr.Radio(list(MEASURES), value=next(iter(MEASURES)), label="Measure", show_label=False,
-                                   container=False, elem_id="measure")  # fmt: skip
-                other = build_chart("measure-chart", 190)
-                points = build_download("Every point as CSV", "curves-csv")
+            with gr.Tab("Metrics"):
+                metric = gr.Radio(list(METRICS), value=next(iter(METRICS)), label="Metric", show_label=False,
+                                  container=False, elem_id="metric")  # fmt: skip
+                metric_chart = build_chart("metric-chart", 190)
+                points = build_download("Download all points as CSV", "curves-csv")
             with gr.Tab("Rows of a step"):
-                step = gr.HTML(empty_html("Click a point of the loss curve to read the rows of that step."),
-                               elem_id="step", padding=False)  # fmt: skip
+                step = gr.HTML(empty_html(NO_STEP), elem_id="step", padding=False)
                 with gr.Row():
                     row = gr.Dropdown([], label="Row", visible=False, filterable=False, elem_id="step-row")
-                    as_tokens = gr.Checkbox(False, label="As tokens", elem_id="step-tokens")
-                    exclude = gr.Button("Cut the subset again without it", size="sm", elem_id="exclude-row")
-                shown = gr.HTML(elem_id="step-row-shown", padding=False)
+                    as_tokens = gr.Checkbox(False, label="Show tokens", elem_id="step-tokens")
+                    exclude = gr.Button("Create subset without this row", size="sm", elem_id="exclude-row")
+                row_view = gr.HTML(elem_id="step-row-shown", padding=False)
             with gr.Tab("Sample answers"):
-                at = gr.Slider(0, 1, step=1, label="Evaluation", visible=False, elem_id="samples-at")
+                evaluation = gr.Slider(0, 1, step=1, label="Evaluation", visible=False, elem_id="samples-at")
                 samples = gr.HTML(elem_id="samples", padding=False)
             with gr.Tab("Log"):
-                read_log = gr.Button("Read the last lines", size="sm", elem_id="read-log")
+                read_log = gr.Button("Load the last lines", size="sm", elem_id="read-log")
                 log = gr.HTML(elem_id="run-log", padding=False)
-        paper = build_download("Report on one page", "run-report")
+        report_zip = build_download("Download report", "run-report")
     notes = gr.HTML(elem_id="run-notes", padding=False)
-    return WatchWidgets(
-        status, tiles, warned, charts, losses, measure, other, points, paper, notes, at, samples, row, as_tokens, step,
-        shown, exclude, log, read_log,
+    return RunViewWidgets(
+        status, tiles, alerts, charts, loss_chart, metric, metric_chart, points, report_zip, notes, evaluation, samples,
+        row, as_tokens, step, row_view, exclude, log, read_log,
     )  # fmt: skip

@@ -128,7 +128,7 @@ def test_a_tuned_answer_leads_to_its_training_rows(page):
 
 def test_on_a_phone_the_lanes_are_stacked_and_readable(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    for name in ("Data", "Train", "Chat", "Answers", "Owner"):
+    for name in ("Data", "Train", "Chat", "Evaluate", "Owner"):
         tab = page.get_by_role("tab", name=name, exact=True).bounding_box()
         assert tab["x"] >= 0
         assert tab["x"] + tab["width"] <= 390

@@ -1,4 +1,4 @@
-"""The Answers tab, clicked: a list of prompts is answered, read row by row, opened in the Data tab and downloaded."""
+"""The Evaluate tab in a browser: a file of prompts is answered, read, opened in the Data tab and downloaded."""
 
 import csv
 
@@ -15,47 +15,47 @@ MARKUP = "<img src=x onerror=\"document.title='owned'\"> What is this?"
 
 @pytest.fixture
 def page(chromium, server):
-    made = open_page(chromium, server, "Answers")
+    made = open_page(chromium, server, "Evaluate")
     yield made
     assert made.errors == []
     assert made.title() == "QLoRA Studio"
     made.close()
 
 
-def test_a_list_is_answered_read_opened_and_downloaded(page, server, tmp_path):
+def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server, tmp_path):
     store = EvaluationStore(server.settings)
     page.get_by_text("No run has an adapter yet").wait_for()
     page.get_by_text("No evaluation yet").wait_for()
-    page.locator("#answers-start").click()
+    page.locator("#evaluate-start").click()
     page.get_by_text("no run is named whose held-out rows could be asked").wait_for()
     assert store.all() == []
     (tmp_path / "list.txt").write_text(f"{MARKUP}\nName a colour.\n")
     page.get_by_label("A file of prompts").click()
-    page.locator("#answers-upload input[type=file]").set_input_files(tmp_path / "list.txt")
-    page.locator("#answers-upload .file-preview").wait_for()
-    page.locator("#answers-field-max_new_tokens input").fill("5")
-    page.locator("#answers-start").click()
-    page.locator("#answers-status").get_by_text("finished").wait_for()
+    page.locator("#evaluate-upload input[type=file]").set_input_files(tmp_path / "list.txt")
+    page.locator("#evaluate-upload .file-preview").wait_for()
+    page.locator("#evaluate-field-max_new_tokens input").fill("5")
+    page.locator("#evaluate-start").click()
+    page.locator("#evaluate-status").get_by_text("finished").wait_for()
     (evaluation,) = store.all()
     assert (evaluation.config().file, evaluation.config().max_new_tokens) == ("list.txt", 5)
-    page.locator("#answers-table tbody tr", has_text="Name a colour.").click()
-    page.locator("#answers-row").get_by_text(evaluation.answers().of(1)[0]["text"].strip()).wait_for()
-    page.locator("#answers-kind input").click()
+    page.locator("#evaluate-table tbody tr", has_text="Name a colour.").click()
+    page.locator("#evaluate-prompt").get_by_text(evaluation.answers().of(1)[0]["text"].strip()).wait_for()
+    page.locator("#evaluate-kind input").click()
     page.get_by_role("option", name="csv").click()
     with page.expect_download() as got:
-        page.locator("#answers-download").click()
+        page.locator("#evaluate-download").click()
     with open(got.value.path(), newline="") as stream:
         assert [row["prompt"] for row in csv.DictReader(stream)] == [MARKUP, "Name a colour."]
     page.set_viewport_size({"width": 390, "height": 844})
-    wide, shown = page.locator("#answers-table .dt-wrap").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    wide, shown = page.locator("#evaluate-table .dt-wrap").evaluate("e => [e.scrollWidth, e.clientWidth]")
     assert wide <= shown, "a row is a card"
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.locator("#answers-open").click()
+    page.locator("#evaluate-open").click()
     page.locator("#rows").get_by_text("Name a colour.").wait_for()
     assert wait_until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)))
-    page.get_by_role("tab", name="Answers").click()
-    page.locator("#answers-more-of-it button").first.click()
-    page.locator("#answers-delete-id textarea, #answers-delete-id input").fill(evaluation.id)
-    page.locator("#answers-delete").click()
+    page.get_by_role("tab", name="Evaluate").click()
+    page.locator("#evaluate-more button").first.click()
+    page.locator("#evaluate-delete-id textarea, #evaluate-delete-id input").fill(evaluation.id)
+    page.locator("#evaluate-delete").click()
     page.get_by_text("No evaluation yet").wait_for()
     assert store.all() == []

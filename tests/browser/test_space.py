@@ -60,8 +60,8 @@ def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
     assert page.get_by_role("button", name="Start (owner only)", exact=True).is_disabled()
     page.get_by_role("tab", name="Chat").click()
     page.locator("#prompt textarea").wait_for()
-    page.get_by_role("tab", name="Answers").click()
-    page.locator("#answers-status").get_by_text("are the owner's alone").wait_for()
+    page.get_by_role("tab", name="Evaluate").click()
+    page.locator("#evaluate-status").get_by_text("Only the owner can start evaluations").wait_for()
     page.wait_for_timeout(2500)  # its clock beats once: refused, and not told
     assert page.locator(".toast-body").count() == 0
     assert window.wrong == []

@@ -1,8 +1,8 @@
-"""The Train tab, clicked, over runs of a tiny model: knobs, queue, curve, rows of a step, samples, label, delete."""
+"""The Train tab in a browser, with runs of a tiny model: settings, queue, charts, rows of a step, samples, delete."""
 
 import pytest
 
-from core.runs.config import QLoRAConfig
+from core.runs.config import QLoRAConfig, group_of
 from core.runs.store import WAITING, RunState, RunStore
 from tests.helpers.browser_pages import open_page, wait_until
 from tests.helpers.run_events import EVENTS, write
@@ -31,44 +31,44 @@ def page(chromium, server, tokenizer):
             os.killpg(state.pid, signal.SIGKILL)
 
 
-def group(page, name: str) -> None:
+def open_group(page, name: str) -> None:
     page.locator("#train-groups").get_by_role("button", name=name).first.click()
 
 
-def fill(page, knob: str, value: str) -> None:
-    field = page.locator(f"#field-{knob} input, #field-{knob} textarea").first
+def fill(page, name: str, value: str) -> None:
+    field = page.locator(f"#field-{name} input, #field-{name} textarea").first
     field.fill(value)
     field.press("Tab")
 
 
-def choose(page, knob: str, value: str) -> None:
-    page.locator(f"#field-{knob} input").click()
+def choose(page, name: str, value: str) -> None:
+    page.locator(f"#field-{name} input").click()
     page.get_by_role("option", name=value, exact=True).first.click()
 
 
-def tiny_run(page, steps: int) -> None:
-    """The form filled in for a run of seconds."""
+def fill_tiny_run(page, steps: int) -> None:
+    """Fill in the form for a run of seconds."""
     fill(page, "model", "tiny")
-    page.locator("#extent label", has_text="All knobs").click()
-    group(page, "Model")
+    page.locator("#extent label", has_text="All settings").click()
+    open_group(page, "Model")
     choose(page, "quantization", "none")
-    group(page, "Batch and length")
+    open_group(page, "Batch and length")
     fill(page, "max_steps", str(steps))
-    group(page, "Measuring and saving")
+    open_group(page, group_of("eval_steps"))
     fill(page, "eval_steps", "3")
     fill(page, "save_steps", "3")
     fill(page, "sample_prompts", PROMPT)
     fill(page, "sample_tokens", "6")
 
 
-def chosen(page) -> str:
+def selected_run(page) -> str:
     return page.locator("#run input").input_value()
 
 
-def test_a_run_from_the_form_to_its_answers(page, server):
+def test_train_run_from_the_form_to_its_sample_answers(page, server):
     page.locator("#extent label", has_text="Basic").click()
     assert not page.locator("#field-lora_dropout").is_visible()
-    tiny_run(page, 8)
+    fill_tiny_run(page, 8)
     assert not page.locator("#field-double_quantization").is_visible(), "it applies to 4-bit weights only"
     page.locator("#check").click()
     page.locator("#findings").get_by_text("306 rows to train on").wait_for()
@@ -112,23 +112,24 @@ def test_a_run_from_the_form_to_its_answers(page, server):
         page.locator("#loss-chart .ch-png").click()
     assert download.value.suggested_filename == "loss.png"
     for button, ending in (("#curves-csv", "curves.csv"), ("#run-report", "report.zip")):
-        page.get_by_role("tab", name="Measures").click()
+        page.get_by_role("tab", name="Metrics").click()
         with page.expect_download() as download:
             page.locator(button).click()
         assert download.value.suggested_filename == f"{run.id}-{ending}"
 
-    page.get_by_role("tab", name="Chat", exact=True).click()  # the page was there before the run and its checkpoints
+    # The page was opened before the run and its checkpoints existed.
+    page.get_by_role("tab", name="Chat", exact=True).click()
     page.locator("#lane-step-2").get_by_text("Checkpoint: final").wait_for()
     assert page.get_by_text("Train first").count() == 0
 
 
-def test_runs_are_sorted_laid_over_each_other_and_opened(page, server):
+def test_all_runs_can_be_sorted_compared_and_opened(page, server):
     store = RunStore(server.settings)
-    for place, rank in enumerate((8, 32)):
+    for index, rank in enumerate((8, 32)):
         made = store.create(QLoRAConfig(model="tiny", lora_rank=rank))
-        steps = [EVENTS[3] | {"step": step, "loss": 3 - place - step / 10} for step in range(1, 9)]
-        write(made, [EVENTS[2], *steps, {"event": "eval", "step": 8, "loss": 2.0 + place}])
-        made.save_state(RunState(status="finished", created=1000.0 + place, ended=2000.0))
+        steps = [EVENTS[3] | {"step": step, "loss": 3 - index - step / 10} for step in range(1, 9)]
+        write(made, [EVENTS[2], *steps, {"event": "eval", "step": 8, "loss": 2.0 + index}])
+        made.save_state(RunState(status="finished", created=1000.0 + index, ended=2000.0))
     second, first = store.runs()
     page.get_by_role("tab", name="All runs").click()
     rows = page.locator("#runs-table tbody tr")
@@ -136,19 +137,19 @@ def test_runs_are_sorted_laid_over_each_other_and_opened(page, server):
     assert rows.nth(0).get_attribute("data-value") == second.id, "the newest first"
     page.locator("#runs-table .dt-name", has_text="Held-out loss").first.click()
     wait_until(lambda: rows.nth(0).get_attribute("data-value") == first.id, page)
-    for place in (0, 1):
-        rows.nth(place).locator("input").click()
-        wait_until(lambda place=place: page.locator("#compare-chart path.curve").count() == place + 1, page)
+    for index in (0, 1):
+        rows.nth(index).locator("input").click()
+        wait_until(lambda index=index: page.locator("#compare-chart path.curve").count() == index + 1, page)
     page.locator("#runs-differ tr", has_text="Rank").get_by_text("32").wait_for()
-    page.locator("#compare-measure label", has_text="gradient norm").click()
+    page.locator("#compare-metric label", has_text="gradient norm").click()
     page.locator("#compare-chart .ch-title", has_text="gradient norm").wait_for()
     rows.nth(1).locator("td").nth(1).click()
-    wait_until(lambda: chosen(page).startswith(second.id), page)
+    wait_until(lambda: selected_run(page).startswith(second.id), page)
     page.locator("#run-status .finished").wait_for()
 
 
-def test_a_queue_is_worked_off_and_a_run_stopped_resumed_named_and_deleted(page, server):
-    tiny_run(page, 400)
+def test_train_queue_stop_resume_kill_label_and_delete(page, server):
+    fill_tiny_run(page, 400)
     store = RunStore(server.settings)
     page.locator("#start").click()
     wait_until(lambda: len(store.runs()) == 1, page)
@@ -179,7 +180,7 @@ def test_a_queue_is_worked_off_and_a_run_stopped_resumed_named_and_deleted(page,
     page.locator("#run-name input, #run-name textarea").fill("<b>My run</b>")
     page.locator("#run-tags input, #run-tags textarea").fill("first, try")
     page.locator("#save-label").click()
-    wait_until(lambda: chosen(page).startswith("<b>My run</b>"), page)
+    wait_until(lambda: selected_run(page).startswith("<b>My run</b>"), page)
     page.locator("#delete-run").click()
     page.get_by_text("To delete this run with its adapters, type its id").first.wait_for()
     page.locator("#delete-id input, #delete-id textarea").fill(first.id)

@@ -5,7 +5,7 @@ import gradio as gr
 from components.chart import Curve, build_chart, chart_value
 
 
-def test_what_is_drawn_is_json_in_the_order_given():
+def test_chart_value_is_json_in_the_given_order():
     value = chart_value("loss", [Curve("a", "#fff", [(1, 2, 3.0, 4.0)]), Curve("b", "#000", [], dashed=True)])
     assert json.loads(json.dumps(value)) == {
         "title": "loss",
@@ -16,9 +16,17 @@ def test_what_is_drawn_is_json_in_the_order_given():
     }
 
 
-def test_a_chart_has_its_events():
+def test_build_chart_handlers_of_its_events_are_registered():
+    with gr.Blocks() as demo:
+        chart = build_chart("x", 200)
+        for event in (chart.zoomed, chart.picked):
+            event(lambda: None, None, None)
+    assert [kind for fn in demo.fns.values() for _, kind in fn.targets] == ["zoomed", "picked"]
+    for kind in ("zoomed", "picked"):
+        assert f"trigger('{kind}'" in chart.js_on_load, "the script sends the event"
+
+
+def test_build_chart_sets_its_height():
     with gr.Blocks():
         chart = build_chart("x", 200)
-        assert callable(chart.zoomed)
-        assert callable(chart.picked)
     assert 'data-height="200"' in chart.html_template

@@ -1,4 +1,4 @@
-"""A form from a model: the widget of every type, the validator's answer field by field, empty widgets left out."""
+"""Form from a model: the widget of every type, the validator field by field, empty widgets left out."""
 
 from typing import Literal
 
@@ -48,7 +48,7 @@ class Order(BaseModel):
         ("bare", gr.Textbox, None),
     ],
 )
-def test_each_type_has_its_widget_with_default_label_and_help(name, widget, value):
+def test_build_field_each_type_has_its_widget_default_label_and_help(name, widget, value):
     field = build_field(Order, name)
     assert type(field) is widget
     assert field.value == value
@@ -57,18 +57,18 @@ def test_each_type_has_its_widget_with_default_label_and_help(name, widget, valu
     assert field.elem_id == f"field-{name}"
 
 
-def test_numbers_are_whole_only_where_the_field_is():
+def test_build_field_integer_has_precision_zero():
     precisions = {name: build_field(Order, name).precision for name in ("cups", "spoons", "table", "share")}
     assert precisions == {"cups": 0, "spoons": 0, "table": 0, "share": None}
 
 
-def test_a_literal_offers_its_values_and_no_others():
+def test_build_field_literal_offers_its_values_only():
     field = build_field(Order, "kind")
     assert [value for _, value in field.choices] == ["tea", "coffee"]
     assert not field.allow_custom_value
 
 
-def test_choices_make_a_dropdown_that_takes_other_values_too():
+def test_build_field_with_choices_takes_other_values_too():
     field = build_field(Order, "name", [("Ada L.", "Ada"), ("Bob", "Bob")])
     assert isinstance(field, gr.Dropdown)
     assert field.choices == [("Ada L.", "Ada"), ("Bob", "Bob")]
@@ -76,15 +76,16 @@ def test_choices_make_a_dropdown_that_takes_other_values_too():
     assert field.value == "Ada"
 
 
-def test_fields_come_by_name_in_the_order_asked_for():
+def test_build_fields_returns_widgets_by_name_in_the_given_order():
     fields = build_fields(Order, ["share", "name"], {"name": [("Bob", "Bob")]})
     assert list(fields) == ["share", "name"]
     assert isinstance(fields["name"], gr.Dropdown)
 
 
 @pytest.mark.parametrize("model", [QLoRAConfig, Sampling, Recipe], ids=lambda model: model.__name__)
-def test_every_field_of_the_studio_can_be_shown_with_its_own_words(model):
-    nested = {"reading", "view", "picked", "excluded"}  # a recipe's parts that are chosen in the table, not in a form
+def test_build_fields_shows_title_and_help_of_every_studio_field(model):
+    # These parts of a recipe are chosen in the table, not in a form.
+    nested = {"reading", "view", "picked", "excluded"}
     for name, field in build_fields(model, [name for name in model.model_fields if name not in nested]).items():
         about = model.model_fields[name]
         assert (field.label, field.info) == (about.title, about.description)
@@ -92,7 +93,7 @@ def test_every_field_of_the_studio_can_be_shown_with_its_own_words(model):
             assert field.value == about.get_default(call_default_factory=True)
 
 
-def test_the_validator_answers_field_by_field_in_order_and_names_the_value():
+def test_form_validator_returns_one_result_per_field_and_names_the_value():
     results = form_validator(Order)(share=7, bare="x", cups=0, kind="tea")
     assert [result["is_valid"] for result in results] == [False, True, False, True]
     assert "7" in results[0]["message"]
@@ -101,7 +102,7 @@ def test_the_validator_answers_field_by_field_in_order_and_names_the_value():
     assert results[1]["message"] == results[3]["message"] == ""
 
 
-def test_a_problem_across_fields_is_left_to_the_event():
+def test_form_validator_ignores_problems_across_fields():
     assert all(result["is_valid"] for result in form_validator(Order)(kind="tea", share=1, bare="x"))
 
 
@@ -111,7 +112,7 @@ def test_a_problem_across_fields_is_left_to_the_event():
         {"lora_rank": st.integers(-3, 600), "lora_dropout": st.floats(-1, 2), "max_length": st.integers(0, 40)}
     )
 )
-def test_the_validator_refuses_just_what_the_model_refuses(values):
+def test_form_validator_rejects_what_the_model_rejects(values):
     results = dict(zip(values, form_validator(QLoRAConfig)(**values), strict=True))
     try:
         QLoRAConfig(**values)
@@ -121,7 +122,7 @@ def test_the_validator_refuses_just_what_the_model_refuses(values):
     assert {name for name, result in results.items() if not result["is_valid"]} == refused
 
 
-def test_empty_widgets_mean_the_default():
+def test_non_empty_values_leave_the_default_to_the_model():
     assert form_validator(QLoRAConfig)(lora_rank=None, subset="")[0]["is_valid"]
     assert QLoRAConfig(**non_empty_values({"lora_rank": None, "subset": "", "max_steps": 7})) == QLoRAConfig(
         max_steps=7
@@ -134,7 +135,7 @@ def test_empty_widgets_mean_the_default():
         st.text(max_size=5), st.one_of(st.none(), st.just(""), st.booleans(), st.integers(), st.text(max_size=3))
     )
 )
-def test_non_empty_values_drops_the_empty_and_nothing_else(values):
+def test_non_empty_values_drops_none_and_empty_text_only(values):
     kept = non_empty_values(values)
     assert all(kept[name] is value for name, value in values.items() if name in kept)
     assert all(value is None or value == "" for name, value in values.items() if name not in kept)

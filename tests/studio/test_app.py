@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.app_server import PROJECT, AppServer
 
-TABS = ["Data", "Train", "Chat", "Answers"]
+TABS = ["Data", "Train", "Chat", "Evaluate"]
 # CPU time of a start, as a multiple of that of importing Gradio, which is most of it; 1.4 was measured. A bound in
 # seconds would measure the machine: idle ones took from 3 to 10 seconds.
 MAX_START_RATIO = 2.0

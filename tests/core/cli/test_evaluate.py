@@ -1,4 +1,4 @@
-"""`python -m core answers …` on evaluations that are only files; the worker has tests of its own."""
+"""`python -m core evaluate …` on evaluations that are only files; the worker has tests of its own."""
 
 import pytest
 
@@ -15,22 +15,22 @@ def evaluation(home):
     return made
 
 
-def test_list_and_show(ok, evaluation):
-    assert ok("answers", "list") == f"{evaluation.id}  stopped  1 of 2 prompts\n"
-    said = ok("answers", "show", evaluation.id)
-    assert "1 of 2 prompts of all rows of the subset keeper" in said
-    assert "base: 1 answers, 100% ended by themselves, 3 tokens on average, 0.250 F1 of words" in said
-    assert ok("answers", "follow", evaluation.id).startswith("1 of 2 answers\nstopped: ")
+def test_list_and_show_print_progress_and_metrics(ok, evaluation):
+    assert ok("evaluate", "list") == f"{evaluation.id}  stopped  1 of 2 prompts\n"
+    shown = ok("evaluate", "show", evaluation.id)
+    assert "1 of 2 prompts of all rows of the subset keeper" in shown
+    assert "base: 1 answers, 100% ended by themselves, 3 tokens on average, 0.250 F1 of words" in shown
+    assert ok("evaluate", "follow", evaluation.id).startswith("1 of 2 answers\nstopped: ")
 
 
-def test_what_is_there_is_exported_and_opened(ok, evaluation, home):
-    path = ok("answers", "export", evaluation.id, "--files", "csv").strip()
+def test_export_and_open_contain_the_finished_prompts(ok, evaluation, home):
+    path = ok("evaluate", "export", evaluation.id, "--files", "csv").strip()
     assert path == str(home.exports_dir / f"answers-{evaluation.id}-1-of-2.csv")
-    assert "1 rows, 1 usable, messages (" in ok("answers", "open", evaluation.id)
+    assert "1 rows, 1 usable, messages (" in ok("evaluate", "open", evaluation.id)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["start"], "no run is named whose held-out rows could be asked"),
         (["start", "--lanes", "base", "--lanes", "base", "--subset", "keeper"], "'base' is there twice"),
@@ -42,15 +42,21 @@ def test_what_is_there_is_exported_and_opened(ok, evaluation, home):
     ],
     ids=str,
 )
-def test_a_mistake_is_a_sentence_and_exit_code_2(say, home, words, said):
-    code, out, err = say("answers", *words)
+def test_mistake_is_a_message_and_exit_code_2(say, home, words, message):
+    code, out, err = say("evaluate", *words)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert list(home.evaluations_dir.glob("[!.]*")) == []
 
 
-@pytest.mark.parametrize("what", ["pause", "stop"])
-def test_what_has_ended_is_neither_paused_nor_stopped(say, evaluation, what):
-    assert say("answers", what, evaluation.id)[2] == (
-        f"The evaluation {evaluation.id} is stopped: there is nothing to {what}.\n"
+@pytest.mark.parametrize("action", ["pause", "stop"])
+def test_pause_and_stop_refuse_an_ended_evaluation(say, evaluation, action):
+    assert say("evaluate", action, evaluation.id)[2] == (
+        f"The evaluation {evaluation.id} is stopped: there is nothing to {action}.\n"
     )
+
+
+def test_earlier_command_name_works_with_a_note(say, evaluation):
+    code, out, err = say("answers", "list")
+    assert (code, out) == (0, f"{evaluation.id}  stopped  1 of 2 prompts\n")
+    assert err == "`answers` is now called `evaluate`. The old name will be removed in the next version.\n"

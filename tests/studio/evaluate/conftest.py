@@ -1,4 +1,4 @@
-"""Evaluations that are only files, and what a handler of the tab says in a toast."""
+"""Fixtures of the Evaluate tab: evaluations that are only files, and the texts of toasts."""
 
 import pytest
 
@@ -11,10 +11,10 @@ from core.evaluate.store import EvaluationStore
 def toasts(monkeypatch):
     import gradio as gr
 
-    said: list[str] = []
+    texts: list[str] = []
     for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: said.append(text))
-    return said
+        monkeypatch.setattr(gr, kind, lambda text, **_: texts.append(text))
+    return texts
 
 
 @pytest.fixture

@@ -2,40 +2,46 @@ import pytest
 
 from core.errors import StudioError
 from core.evaluate.config import BASE, EvaluationConfig
-from studio.evaluate.start_form import Asking, config_of
+from studio.evaluate.start_form import StartForm, parse_config
 
 
 @pytest.fixture
 def do(store):
-    return Asking(store)
+    return StartForm(store)
 
 
-def trained(run):
+def with_adapter(run):
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
     return run
 
 
-def test_nothing_trained_yet_says_what_to_do_and_offers_the_base(do):
-    run, subsets, lanes, models, hint = do.lists(None, [BASE])
-    assert (run["value"], lanes["value"], hint["visible"]) == (None, [BASE], True)
-    assert subsets["choices"] == [("keeper (340 rows)", "keeper")]
-    assert models["choices"]
+def selection(updates):
+    return updates["run"]["value"], updates["lanes"]["value"]
 
 
-def test_the_newest_run_stands_beside_its_base_until_somebody_chooses(do, a_run):
-    old, new = trained(a_run(created=1.0)), trained(a_run(created=2.0))
+def test_refresh_choices_without_an_adapter_shows_a_hint_and_selects_the_base(do):
+    updates = do.refresh_choices(None, [BASE])
+    assert selection(updates) == (None, [BASE])
+    assert updates["hint"]["visible"]
+    assert updates["subset"]["choices"] == [("keeper (340 rows)", "keeper")]
+    assert updates["model"]["choices"]
+
+
+def test_refresh_choices_selects_the_newest_adapter_and_keeps_a_selection(do, a_run):
+    old, new = with_adapter(a_run(created=1.0)), with_adapter(a_run(created=2.0))
     a_run(created=3.0)  # no adapter yet
-    run, _, lanes, _, hint = do.lists(None, [BASE])
-    assert (run["value"], lanes["value"], hint["visible"]) == (new.id, [BASE, new.id], False)
-    run, _, lanes, *_ = do.lists(old.id, [old.id, "gone"])
-    assert (run["value"], lanes["value"]) == (old.id, [old.id])
+    updates = do.refresh_choices(None, [BASE])
+    assert selection(updates) == (new.id, [BASE, new.id])
+    assert not updates["hint"]["visible"]
+    assert selection(do.refresh_choices(old.id, [old.id, "gone"])) == (old.id, [old.id])
 
 
-def test_only_what_the_chosen_prompts_need_is_seen(do):
-    assert [update["visible"] for update in do.kinds("held-out")] == [True, False, False, False]
-    assert [update["visible"] for update in do.kinds("subset")] == [False, True, True, False]
-    assert [update["visible"] for update in do.kinds("file")] == [False, False, False, True]
+@pytest.mark.parametrize(
+    ("prompts", "visible"), [("held-out", {"run"}), ("subset", {"subset", "split"}), ("file", {"upload"})]
+)
+def test_update_visibility_shows_what_the_prompts_need(do, prompts, visible):
+    assert {name for name, update in do.update_visibility(prompts).items() if update["visible"]} == visible
 
 
 def form(**values):
@@ -44,37 +50,39 @@ def form(**values):
     return defaults | {"run": None, "subset": None} | values
 
 
-def test_the_form_is_a_configuration_without_what_it_does_not_read():
-    config = config_of(None, form(prompts="subset", subset="keeper", run="left over", split="train"))
+def test_parse_config_drops_fields_that_the_prompts_do_not_use():
+    config = parse_config(None, form(prompts="subset", subset="keeper", run="left over", split="train"))
     assert config == EvaluationConfig(subset="keeper", split="train")
-    assert config_of("/tmp/up/list.txt", form(prompts="file", subset="left over")) == EvaluationConfig(file="list.txt")
+    assert parse_config("/tmp/up/list.txt", form(prompts="file", subset="left over")) == EvaluationConfig(
+        file="list.txt"
+    )
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
-        ({"prompts": "file"}, "No file was chosen"),
+        ({"prompts": "file"}, "No file is selected"),
         ({"prompts": "subset"}, "no subset is named"),
         ({"prompts": "held-out"}, "no run is named"),
-        ({"prompts": "subset", "subset": "keeper", "lanes": []}, "Nobody is chosen"),
+        ({"prompts": "subset", "subset": "keeper", "lanes": []}, "No lane is selected"),
         ({"prompts": "subset", "subset": "keeper", "seed": None}, "Seed is empty"),
         ({"prompts": "subset", "subset": "keeper", "temperature": 9}, r"Temperature: .*given: 9"),
         ({"prompts": "all of them"}, "Prompts: "),
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_by_the_name_in_the_form(values, words):
-    with pytest.raises(StudioError, match=words):
-        config_of(None, form(**values))
+def test_parse_config_invalid_values_are_named_by_their_labels(values, message):
+    with pytest.raises(StudioError, match=message):
+        parse_config(None, form(**values))
 
 
-def test_a_start_that_cannot_be_leaves_nothing(do, a_run):
-    for values, words in (
+def test_start_invalid_settings_raises_and_creates_nothing(do, a_run):
+    for values, message in (
         ({"lanes": ["../runs"]}, "cannot be used"),
         ({"lanes": ["no-such-run"]}, "There is no run"),
         ({"lanes": [a_run().id]}, "has no adapter 'final'"),
         ({"subset": "none"}, "There is no subset"),
     ):
-        with pytest.raises(StudioError, match=words):
+        with pytest.raises(StudioError, match=message):
             do.start(None, **form(prompts="subset", **({"subset": "keeper"} | values)))
     assert do.store.all() == []

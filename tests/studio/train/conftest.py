@@ -1,4 +1,4 @@
-"""What a handler of the tab says in a toast."""
+"""Fixtures of the Train tab: the texts of the toasts that handlers show."""
 
 import pytest
 
@@ -7,7 +7,7 @@ import pytest
 def toasts(monkeypatch):
     import gradio as gr
 
-    said: list[str] = []
+    texts: list[str] = []
     for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: said.append(text))
-    return said
+        monkeypatch.setattr(gr, kind, lambda text, **_: texts.append(text))
+    return texts

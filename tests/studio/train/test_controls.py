@@ -4,12 +4,12 @@ import pytest
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
-from studio.train.controls import Controls
+from studio.train.controls import RunControls
 
 
 @pytest.fixture
 def do(runs, toasts):
-    return Controls(runs)
+    return RunControls(runs)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def live(a_run):
         ({"revision": "abc"}, "has no revision 'abc'"),
     ],
 )
-def test_a_run_that_cannot_be_is_refused_and_leaves_no_folder(do, values, words):
+def test_start_invalid_settings_raises_and_creates_no_folder(do, values, words):
     before = psutil.Process().children()
     with pytest.raises(StudioError, match=words):
         do.start(False, **(QLoRAConfig().model_dump() | values))
@@ -39,12 +39,12 @@ def test_a_run_that_cannot_be_is_refused_and_leaves_no_folder(do, values, words)
     assert psutil.Process().children() == before
 
 
-def test_behind_a_run_the_next_one_waits_and_can_be_moved_and_taken_out(do, live, toasts):
-    first = do.start(False, **QLoRAConfig().model_dump())["value"]
-    second = do.start(False, **QLoRAConfig().model_dump())["value"]
+def test_start_behind_a_running_run_queues_and_the_queue_can_be_reordered(do, live, toasts):
+    first = do.start(False, **QLoRAConfig().model_dump())["run"]["value"]
+    second = do.start(False, **QLoRAConfig().model_dump())["run"]["value"]
     assert "Queued" in toasts[0]
     assert [run.id for run in do.runs.queue()] == [first, second]
-    assert do.move(second, -1)["visible"]
+    assert do.move(second, -1)["queue"]["visible"]
     assert [run.id for run in do.runs.queue()] == [second, first]
     do.move(second, 99)
     assert [run.id for run in do.runs.queue()] == [first, second]
@@ -54,74 +54,79 @@ def test_behind_a_run_the_next_one_waits_and_can_be_moved_and_taken_out(do, live
     with pytest.raises(StudioError, match="not queued"):
         do.move(live.id, 1)
     do.stop(second)
-    assert not do.queue_words()["visible"]
+    assert not do.render_queue()["queue"]["visible"]
 
 
-def test_stop_asks_a_live_run_and_refuses_an_ended_one(do, live, a_run):
+def test_stop_live_run_writes_a_request_and_ended_run_raises(do, live, a_run):
     do.stop(live.id)
     assert live.stop_request.exists()
     assert live.state().status == "stopping"
     with pytest.raises(StudioError, match="is finished: there is nothing to stop"):
         do.stop(a_run().id)
     for refuse in (do.stop, do.kill):
-        with pytest.raises(StudioError, match="No run is chosen"):
+        with pytest.raises(StudioError, match="No run is selected"):
             refuse(None)
 
 
+def enabled_buttons(do, run_id):
+    return {name for name, update in do.update_buttons(run_id).items() if update["interactive"]}
+
+
 @pytest.mark.parametrize(
-    ("status", "able"),
+    ("status", "enabled"),
     [
-        ("queued", [True, False, False, True, True]),
-        ("finished", [False, False, True, False, False]),
-        ("interrupted", [False, False, True, False, False]),
-        ("unreadable", [False, False, False, False, False]),
+        ("queued", {"stop", "earlier", "later"}),
+        ("finished", {"resume"}),
+        ("interrupted", {"resume"}),
+        ("unreadable", set()),
     ],
 )
-def test_only_what_can_be_done_can_be_pressed(do, a_run, status, able):
+def test_update_buttons_enables_what_applies_to_the_status(do, a_run, status, enabled):
     run = a_run(status=status)
-    assert [update["interactive"] for update in do.able(run.id)] == able
-    assert not any(update["interactive"] for update in do.able(None))
+    assert enabled_buttons(do, run.id) == enabled
+    assert enabled_buttons(do, None) == set()
 
 
-def test_a_live_run_can_be_stopped_and_killed(do, live):
-    assert [update["interactive"] for update in do.able(live.id)] == [True, True, False, False, False]
+def test_update_buttons_live_run_can_be_stopped_and_killed(do, live):
+    assert enabled_buttons(do, live.id) == {"stop", "kill"}
 
 
-def test_a_label_is_kept_shown_in_the_list_and_hides_an_archived_run(do, a_run):
+def test_save_label_shows_it_in_the_list_and_hides_archived_runs(do, a_run):
     run, other = a_run(created=1), a_run(created=2)
     do.save_label(run.id, " My <b>run</b> ", "#a, b,, a", "note", False, False)
     assert run.label() == Label(name="My <b>run</b>", tags=["a", "b"], note="note")
-    assert do.label(run.id) == ("My <b>run</b>", "a, b", "note", False)
+    label = {"name": "My <b>run</b>", "tags": "a, b", "note": "note", "archived": False}
+    assert do.read_label(run.id) == label
     assert ("My <b>run</b> · finished #a #b", run.id) in do.choices()
     shown = do.save_label(run.id, "", "", "", True, False)
-    assert shown["value"] == other.id
+    assert shown["run"]["value"] == other.id
     assert run.id not in [value for _, value in do.choices()]
     assert run.id in [value for _, value in do.choices(archived=True)]
     with pytest.raises(StudioError, match="Name"):
         do.save_label(run.id, "x" * 200, "", "", False, False)
-    assert do.label(None) == ("", "", "", False)
+    assert do.read_label(None) == {"name": "", "tags": "", "note": "", "archived": False}
 
 
-def test_a_run_is_deleted_only_when_it_has_ended_and_its_id_was_typed(do, live, a_run):
+def test_delete_requires_an_ended_run_and_its_typed_id(do, live, a_run):
     run = a_run()
     with pytest.raises(StudioError, match="type its id"):
         do.delete(run.id, "no", False)
-    with pytest.raises(StudioError, match="Stop it before it is deleted"):
+    with pytest.raises(StudioError, match="Stop it before you delete it"):
         do.delete(live.id, live.id, False)
     do.delete(run.id, f" {run.id} ", False)
     assert [r.id for r in do.runs.runs()] == [live.id]
     assert not list(do.runs.settings.runs_dir.glob(".deleted-*"))
 
 
-def test_the_newest_run_is_chosen_and_a_choice_stays(do, a_run):
-    assert do.listed(None, False)["value"] is None
+def test_refresh_list_selects_the_newest_and_keeps_a_selection(do, a_run):
+    assert do.refresh_list(None, False)["run"]["value"] is None
     old, new = a_run(created=1.0), a_run(created=2.0)
-    assert [run_id for _, run_id in do.listed(None, False)["choices"]] == [new.id, old.id]
-    assert do.listed(None, False)["value"] == new.id
-    assert do.listed(old.id, False)["value"] == old.id
+    assert [run_id for _, run_id in do.refresh_list(None, False)["run"]["choices"]] == [new.id, old.id]
+    assert do.refresh_list(None, False)["run"]["value"] == new.id
+    assert do.refresh_list(old.id, False)["run"]["value"] == old.id
 
 
-def test_a_run_that_waits_or_goes_on_is_not_resumed(do, live, a_run):
+def test_resume_running_or_finished_run_raises(do, live, a_run):
     with pytest.raises(StudioError, match=r"is running\. It goes on"):
         do.resume(live.id, False)
     with pytest.raises(StudioError, match="There is nothing left to do; give it more steps"):

@@ -8,78 +8,75 @@ from core.models import embedded
 from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
 from core.runs.presets import PRESETS
 from core.runs.yaml_io import to_yaml
-from studio.train.form import BASIC, DECIDING, FULL, Form, groups
-from studio.train.values import KNOBS, config_of
+from studio.train.form import ALL, BASIC, FIELDS, FIELDS_WITH_DEPENDENTS, RunForm, group_output, groups, parse_config
 
 
 @pytest.fixture
 def do(runs):
-    return Form(runs)
+    return RunForm(runs)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_gives_its_reason_and_a_value_for_every_field_but_the_rows(do, name):
-    import gradio as gr
-
-    reason, *values = do.preset(name)
-    assert reason == PRESETS[name].reason
-    given = dict(zip(KNOBS, values, strict=True))
-    assert given.pop("subset") == gr.skip(), "which rows are trained on is not a preset's to say"
-    assert given == PRESETS[name].config().model_dump(exclude={"subset"})
+def test_apply_preset_fills_every_field_except_the_subset(do, name):
+    values = do.apply_preset(name)
+    assert values.pop("reason") == PRESETS[name].reason
+    assert values == PRESETS[name].config().model_dump(exclude={"subset"})
+    assert values.keys() == set(FIELDS) - {"subset"}
 
 
-def test_the_form_is_filled_in_from_a_run_and_from_yaml(do, a_run, tmp_path):
+def test_copy_run_and_import_yaml_fill_every_field(do, a_run, tmp_path):
     config = QLoRAConfig(lora_rank=3, sample_prompts="One?\nTwo?", learning_rate=3e-5)
-    assert do.from_run(a_run(config=config).id) == list(config.model_dump().values())
+    assert do.copy_run(a_run(config=config).id) == config.model_dump()
     path = tmp_path / "a.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
-    assert do.from_file(str(path)) == list(config.model_dump().values())
+    assert do.import_yaml(str(path)) == config.model_dump()
     path.write_bytes(b"\xff\xfe")
-    for ask in (lambda: do.from_run(None), lambda: do.from_file(None), lambda: do.from_file(str(path))):
+    for ask in (lambda: do.copy_run(None), lambda: do.import_yaml(None), lambda: do.import_yaml(str(path))):
         with pytest.raises(StudioError):
             ask()
 
 
-@pytest.mark.parametrize("extent", [BASIC, FULL])
-def test_fields_that_do_not_apply_are_hidden_and_the_short_form_is_short(do, extent):
+@pytest.mark.parametrize("extent", [BASIC, ALL])
+def test_update_visibility_hides_fields_that_do_not_apply_and_empty_groups(do, extent):
     values = QLoRAConfig(quantization="none", optimizer="adafactor").model_dump()
-    updates = do.visible(extent, *(values[name] for name in DECIDING))
-    shown = {name: update["visible"] for name, update in zip(KNOBS, updates, strict=False)}
-    for name, visible in shown.items():
-        assert visible == (applies(name, values) and (extent == FULL or is_basic(name)))
-    for names, update in zip(groups().values(), updates[len(KNOBS) :], strict=True):
-        assert update["visible"] == any(shown[name] for name in names)
+    updates = do.update_visibility(extent, **{name: values[name] for name in FIELDS_WITH_DEPENDENTS})
+    visible = {name: update["visible"] for name, update in updates.items()}
+    for name in FIELDS:
+        assert visible[name] == (applies(name, values) and (extent == ALL or is_basic(name)))
+    for group, names in groups().items():
+        assert visible[group_output(group)] == any(visible[name] for name in names)
 
 
-def test_the_command_starts_the_same_run(do, runs, monkeypatch, capsys):
-    """The words shown are parsed by the real command line."""
+def test_export_command_is_parsed_by_the_command_line_as_the_same_run(do, runs, monkeypatch, capsys):
     config = QLoRAConfig(lora_rank=3, packing=False, sample_prompts="What's up?", learning_rate=1e-5, max_steps=2)
-    text, command = do.shared(**config.model_dump())
-    assert "lora_rank: 3" in text
-    words = shlex.split(command)
+    exported = do.export_settings(**config.model_dump())
+    assert "lora_rank: 3" in exported["yaml"]
+    words = shlex.split(exported["command"])
     assert words[:4] == ["python", "-m", "core", "train"]
-    taken = []
+    submitted = []
     monkeypatch.setenv("STUDIO_HOME", str(runs.settings.home))
-    monkeypatch.setattr("core.cli.runs.process.submit", lambda store, asked: taken.append(asked) or runs.create(asked))
+    monkeypatch.setattr(
+        "core.cli.runs.process.submit", lambda store, config: submitted.append(config) or runs.create(config)
+    )
     assert main([*words[3:], "--detach"]) == 0
-    assert taken == [config]
+    assert submitted == [config]
 
 
 @pytest.mark.parametrize("values", [{"max_length": 0}, {"lora_targets": ","}, {"lora_rank": 1.5}, {"nonsense": 1}])
-def test_a_value_that_cannot_be_is_refused_by_its_title_and_group(values):
+def test_parse_config_invalid_value_is_named_with_title_and_group(values):
     [name] = values
-    words = rf"{TITLES[name]} \(under {group_of(name)}\)" if name in TITLES else name
-    with pytest.raises(StudioError, match=words):
-        config_of(values)
+    message = rf"{TITLES[name]} \(under {group_of(name)}\)" if name in TITLES else name
+    with pytest.raises(StudioError, match=message):
+        parse_config(values)
 
 
-def test_an_empty_number_is_asked_for_and_an_empty_text_is_empty():
+def test_parse_config_empty_number_raises_and_empty_text_is_kept():
     with pytest.raises(StudioError, match=r"Rank .* is empty"):
-        config_of(QLoRAConfig().model_dump() | {"lora_rank": None})
-    assert config_of(QLoRAConfig().model_dump() | {"revision": None}).revision == ""
+        parse_config(QLoRAConfig().model_dump() | {"lora_rank": None})
+    assert parse_config(QLoRAConfig().model_dump() | {"revision": None}).revision == ""
 
 
-def test_models_and_subsets_are_offered(do):
-    models, subsets = do.on_load()
-    assert models["choices"][0][1] == embedded.NAME
-    assert subsets["choices"][0][1] == "keeper"
+def test_refresh_choices_lists_models_and_subsets(do):
+    updates = do.refresh_choices()
+    assert updates["model"]["choices"][0][1] == embedded.NAME
+    assert updates["subset"]["choices"][0][1] == "keeper"

@@ -1,67 +1,71 @@
-import gradio as gr
 import pytest
 
 from core.runs.metrics_series import Timelines
 from core.runs.store import Label
-from studio.train.compare import Choice, Compare
-from studio.train.controls import Controls
-from studio.train.polling import DRAWN, Beat
-from studio.train.run_view import Watch
+from studio.train.compare import ComparisonState, RunComparison
+from studio.train.controls import RunControls
+from studio.train.polling import Polling
+from studio.train.run_view import RunView
 from tests.helpers.run_events import EVENTS, write
-
-SKIP = gr.skip()
 
 
 @pytest.fixture
 def do(runs):
     timelines = Timelines()
-    return Beat(Controls(runs), Watch(runs, timelines), Compare(runs, timelines))
+    return Polling(RunControls(runs), RunView(runs, timelines), RunComparison(runs, timelines))
 
 
-def beat(do, run_id, seen="", listed="", on_all=False):
-    return do.beat(seen, listed, run_id, False, "learning rate", None, None, Choice(), "loss", on_all)
+def poll(do, run_id, last=None, comparison_visible=False):
+    """Poll as a page that has received `last`."""
+    known = {name: (last or {}).get(name, "") for name in ("run_fingerprint", "runs_changed")}
+    return do.poll(
+        **known, run_id=run_id, archived=False, metric="learning rate", zoom=None, pinned=None,
+        comparison=ComparisonState(), comparison_metric="loss", comparison_visible=comparison_visible,
+    )  # fmt: skip
 
 
-def test_a_beat_without_news_skips_everything(do, a_run):
+def test_poll_without_changes_updates_nothing(do, a_run):
     run = a_run(EVENTS)
-    seen, listed, *rest = beat(do, run.id)
-    assert SKIP not in rest[: 2 + DRAWN]
-    assert beat(do, run.id, seen, listed) == [SKIP] * (4 + DRAWN + 3)
+    first = poll(do, run.id, comparison_visible=True)
+    assert {"run", "queue", "status", "samples", "stop", "table"} <= set(first)
+    assert poll(do, run.id, first, comparison_visible=True) == {}
 
 
-def test_a_new_step_draws_the_run_and_leaves_the_list(do, a_run):
+def test_poll_new_step_updates_the_run_and_not_the_list(do, a_run):
     run = a_run(EVENTS)
-    seen, listed, *_ = beat(do, run.id)
+    first = poll(do, run.id)
     write(run, [EVENTS[3] | {"step": 3}])
-    now, there, choices, queue, *rest = beat(do, run.id, seen, listed)
-    assert now != seen
-    assert (there, choices, queue) == (SKIP, SKIP, SKIP)
-    assert "3 / 10" in rest[1]
-    assert rest[DRAWN:] == [SKIP] * 3, "nobody sees the table"
-    assert SKIP not in beat(do, run.id, seen, listed, on_all=True)[4 + DRAWN :]
+    updates = poll(do, run.id, first)
+    assert updates["run_fingerprint"] != first["run_fingerprint"]
+    assert "3 / 10" in updates["tiles"]
+    assert not {"run", "runs_changed", "queue"} & set(updates)
+    assert "table" not in updates, "the table is not on the screen"
+    assert {"table", "curves", "differences"} <= set(poll(do, run.id, first, comparison_visible=True))
 
 
-def test_another_name_is_news_to_the_list_and_to_the_watch(do, a_run):
+def test_poll_new_name_updates_the_list_and_the_view(do, a_run):
     run = a_run(EVENTS)
-    seen, listed, *_ = beat(do, run.id)
+    first = poll(do, run.id)
     run.save_label(Label(name="first"))
-    now, there, choices, *_ = beat(do, run.id, seen, listed)
-    assert now != seen
-    assert there != listed
-    assert choices["choices"][0][0].startswith("first")
+    updates = poll(do, run.id, first)
+    assert updates["run_fingerprint"] != first["run_fingerprint"]
+    assert updates["runs_changed"] != first["runs_changed"]
+    assert updates["run"]["choices"][0][0].startswith("first")
 
 
-def test_a_run_that_another_page_deleted_gives_its_place_to_the_next(do, a_run):
-    left = a_run(EVENTS)
-    seen, _, choices, *rest = beat(do, "20200101-000000-gone", "something", "something")
-    assert seen == ""
-    assert choices["value"] == left.id
-    assert "No run yet" in rest[1]
+def test_poll_deleted_run_selects_another(do, a_run):
+    other = a_run(EVENTS)
+    last = {"run_fingerprint": "something", "runs_changed": "something"}
+    updates = poll(do, "20200101-000000-gone", last)
+    assert updates["run_fingerprint"] == ""
+    assert updates["run"]["value"] == other.id
+    assert "No run yet" in updates["status"]
 
 
-def test_what_is_drawn_fits_its_outputs(do, a_run):
+def test_select_run_returns_its_view_and_label_without_a_zoom(do, a_run):
     run = a_run(EVENTS)
-    assert len(do.drawn(run.id, "learning rate", None, None)) == DRAWN
-    assert len(do.drawn(None, "learning rate", None, None)) == DRAWN
-    assert len(do.opened(run.id, "learning rate")) == 2 + DRAWN + 4
-    assert len(beat(do, None)) == 4 + DRAWN + 3
+    run.save_label(Label(name="first"))
+    updates = do.select_run(run.id, "learning rate")
+    assert (updates["name"], updates["zoom"]) == ("first", None)
+    assert updates["run_fingerprint"] == do.view.fingerprint(run.id)
+    assert "2 / 10" in updates["tiles"]

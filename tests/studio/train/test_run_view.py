@@ -1,4 +1,4 @@
-"""What the watch shows of a run's files, and what it escapes."""
+"""The view of a run: what it shows of the run's files, and that it escapes their texts."""
 
 import csv
 import html.parser
@@ -15,7 +15,8 @@ from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import progress
 from core.runs.store import Label, RunState
 from studio.train.run_html import notes_html, status_html, tiles_html
-from studio.train.run_view import MEASURES, NO_RUN, Watch
+from studio.train.run_view import METRICS, NO_RUN, RunView
+from studio.train.step_rows import StepRows
 from tests.helpers.datasets import opened, talk
 from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, write
 
@@ -24,7 +25,12 @@ OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 
 @pytest.fixture
 def do(runs):
-    return Watch(runs, Timelines())
+    return RunView(runs, Timelines())
+
+
+@pytest.fixture
+def rows(runs):
+    return StepRows(runs)
 
 
 def tags_of(shown):
@@ -53,7 +59,7 @@ def shown_text(shown):
     return " ".join(found)
 
 
-def test_tiles_show_the_last_figures_and_the_change_against_the_base():
+def test_tiles_show_the_latest_metrics_and_the_change_against_the_base():
     words = shown_text(tiles_html(progress(EVENTS[:4])))
     assert "3.250 loss" in words
     assert "4.000 held-out loss" in words
@@ -64,18 +70,18 @@ def test_tiles_show_the_last_figures_and_the_change_against_the_base():
     assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(EVENTS)))
 
 
-def test_a_loss_that_is_no_number_is_said_and_nothing_known_is_a_dash():
+def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
     assert "nan loss" in shown_text(tiles_html(progress(EVENTS)))
     assert shown_text(tiles_html(progress([]))).count("–") == 5
 
 
 @pytest.mark.parametrize(
-    ("state", "said", "words"),
+    ("state", "events", "text"),
     [
-        ({"status": "queued", "ended": None}, [], "waits for the runs before it"),
+        ({"status": "queued", "ended": None}, [], "waiting for the runs before it"),
         ({"status": "preparing", "ended": None}, [], "starting the worker"),
         ({"status": "preparing", "ended": None}, EVENTS[:1], "Loading it"),
-        ({"status": "running", "ended": None}, EVENTS[:3], "step 0 of 10: measuring the base model first"),
+        ({"status": "running", "ended": None}, EVENTS[:3], "step 0 of 10: evaluating the base model"),
         ({"status": "running", "ended": None}, EVENTS, "step 2 of 10, about 16 s left"),
         ({"status": "stopping", "ended": None}, EVENTS, "step 2 of 10, about 16 s left"),
         ({"status": "finished"}, [*EVENTS, {"event": "done"}], "step 2 of 10, 4 s of training"),
@@ -84,29 +90,30 @@ def test_a_loss_that_is_no_number_is_said_and_nothing_known_is_a_dash():
         ({"status": "interrupted", "ended": None, "cause": "Gone."}, EVENTS, "Gone."),
     ],
 )
-def test_the_status_says_how_far_and_why_not_further(a_run, state, said, words):
+def test_status_shows_progress_and_cause(a_run, state, events, text):
     run = a_run(**state)
-    shown = status_html(run, run.saved_state(), progress(said))
-    assert words in shown_text(shown)
+    shown = status_html(run, run.saved_state(), progress(events))
+    assert text in shown_text(shown)
     assert f'class="qs-badge {state["status"]}"' in shown
     assert ("qs-cause" in shown) == bool(state.get("cause"))
     assert_inert(shown)
 
 
 @pytest.mark.parametrize(("step", "width"), [(0, "0.0%"), (1, "10.0%"), (10, "100.0%")])
-def test_the_bar_is_as_long_as_the_share(a_run, step, width):
+def test_status_bar_is_as_wide_as_the_progress(a_run, step, width):
     run = a_run()
-    said = [{"event": "step", "step": step, "total": 10}]
-    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(said)))
+    events = [{"event": "step", "step": step, "total": 10}]
+    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(events)))
 
 
-def test_notes_say_the_rows_the_numbers_the_choices_and_what_it_was_made_with(a_run):
+def test_notes_show_rows_counts_choices_and_versions(a_run):
     run = a_run()
     run.save_label(Label(name="First", tags=["a"], note="It went well."))
     made = {"code": "abc", "packages": {"torch": "2.13.0"}, "hardware": "CPU"}
     words = shown_text(notes_html(run, progress([PREPARED | {"lineage": made}])))
     for fact in (
-        "First", "It went well.", run.subset().describe(), "1,200 rows, 56,789 tokens a pass, 1,234 of them learned",
+        "First", "It went well.", run.subset().describe(),
+        "1,200 rows, 56,789 tokens per epoch, of which 1,234 carry loss",
         "99 adapter", "4 rows are longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
         "code abc, torch 2.13.0; on CPU",
     ):  # fmt: skip
@@ -114,102 +121,104 @@ def test_notes_say_the_rows_the_numbers_the_choices_and_what_it_was_made_with(a_
     assert run.subset().describe() in shown_text(notes_html(run, progress([]))), "before anything is prepared"
 
 
-def test_hostile_text_of_a_run_is_shown_inert(do, runs, settings, tmp_path):
+def test_run_view_hostile_text_stays_text(do, rows, runs, settings, tmp_path):
     data = opened(settings, tmp_path, [{"messages": talk("a", "b")}], f"{HOSTILE.replace('/', '')}.jsonl")
     subset.create(settings, "hostile", Recipe(dataset=data.id, held_out_share=0))
     run = runs.create(QLoRAConfig(subset="hostile"))
     run.save_state(RunState(status="failed", cause=HOSTILE, created=0, ended=1))
     run.save_label(Label(name=HOSTILE, tags=[HOSTILE], note=HOSTILE))
-    said = [
+    events = [
         {"event": "stage", "text": HOSTILE},
         {"event": "eval", "step": 0, "loss": HOSTILE},
         PREPARED | {"template": HOSTILE, "choices": [HOSTILE], "left_out": {HOSTILE: 1}},
         {"event": "step", "step": 1, "total": 2, "loss": HOSTILE, "seconds": 1.0, "rows": [0]},
         {"event": "sample", "step": 1, "prompts": [HOSTILE], "answers": [HOSTILE]},
     ]
-    write(run, said)
+    write(run, events)
     run.log.write_text(HOSTILE)
-    status, tiles, warned, _, losses, _, notes = do.shown(run.id, "learning rate", None)
-    for shown in (status, tiles, warned, notes, do.samples(run.id)[1], do.log(run.id), do.rows_of(run.id, 1)[1]):
-        assert_inert(shown)
-    for shown in (status, tiles, notes, do.log(run.id), do.samples(run.id)[1]):
-        assert "alert(1)" in shown_text(shown), "it is still shown"
-    assert all(series["points"] == [] for series in losses["series"])
+    shown = do.render(run.id, "learning rate", None) | do.render_samples(run.id) | do.read_log(run.id)
+    shown |= rows.list_rows(run.id, 1)
+    for name in ("status", "tiles", "alerts", "notes", "samples", "log", "step"):
+        assert_inert(shown[name])
+    for name in ("status", "tiles", "notes", "log", "samples"):
+        assert "alert(1)" in shown_text(shown[name]), "the text itself is shown"
+    assert all(series["points"] == [] for series in shown["loss_chart"]["series"])
 
 
-def test_what_is_drawn_is_what_is_a_number(do, a_run):
+def test_charts_show_finite_values_within_the_zoom(do, a_run):
     run = a_run(EVENTS)
-    *_, visible, losses, other, _ = do.shown(run.id, "tokens/s", None)
-    assert visible["visible"]
-    drawn = {series["name"]: series["points"] for series in losses["series"]}
-    assert drawn["loss"] == [[1, 3000, 2.0, 3.25]]
-    assert drawn[HELD_OUT] == [[0, 0, 0.0, 4.0], [2, 6000, 4.0, 3.0]]
-    assert [point[3] for point in other["series"][0]["points"]] == [1500.4, 99.0]
-    *_, zoomed, _, _ = do.shown(run.id, "tokens/s", {"low": 1, "high": 2})
+    shown = do.render(run.id, "tokens/s", None)
+    assert shown["charts"]["visible"]
+    points = {series["name"]: series["points"] for series in shown["loss_chart"]["series"]}
+    assert points["loss"] == [[1, 3000, 2.0, 3.25]]
+    assert points[HELD_OUT] == [[0, 0, 0.0, 4.0], [2, 6000, 4.0, 3.0]]
+    assert [point[3] for point in shown["metric_chart"]["series"][0]["points"]] == [1500.4, 99.0]
+    zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})["loss_chart"]
     assert [series["points"][0][0] for series in zoomed["series"]] == [1, 2]
-    assert "no number since step 2" in do.shown(run.id, "tokens/s", None)[2]
+    assert "no number since step 2" in shown["alerts"]
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-def test_every_measure_can_be_drawn(do, a_run, measure):
-    assert do.shown(a_run(EVENTS).id, measure, None)[5]["title"] == measure
+@pytest.mark.parametrize("metric", METRICS)
+def test_metric_chart_shows_every_metric(do, a_run, metric):
+    assert do.render(a_run(EVENTS).id, metric, None)["metric_chart"]["title"] == metric
 
 
-def test_watching_nothing_says_where_to_begin(do):
-    status, tiles, _, visible, *_ = do.shown(None, "use (%)", None)
-    assert NO_RUN in status
-    assert tiles == ""
-    assert not visible["visible"]
-    assert do.rows_of(None, 3)[1] == ""
-    assert "Nothing was logged" in do.log(None)
+def test_run_view_without_a_run_shows_how_to_start_one(do, rows):
+    shown = do.render(None, "tokens/s", None)
+    assert NO_RUN in shown["status"]
+    assert shown["tiles"] == ""
+    assert not shown["charts"]["visible"]
+    assert rows.list_rows(None, 3)["step"] == ""
+    assert "The log is empty" in do.read_log(None)["log"]
 
 
-def test_samples_are_scrubbed_through(do, a_run):
+def test_samples_stay_at_a_pinned_evaluation_and_else_follow_the_newest(do, a_run):
     later = EVENTS[-1] | {"step": 4, "answers": ["Because it is."]}
     run = a_run([*EVENTS, later])
-    slider, shown = do.samples(run.id)
-    assert (slider["maximum"], slider["value"]) == (1, 1)
-    assert "Because it is." in shown
-    *_, stays = do.scrub(run.id, 0)
-    *_, follows = do.scrub(run.id, 1)
-    assert "answered at step 2" in do.samples(run.id, stays)[1]
-    assert do.samples(run.id, (run.id, 99))[1] == shown
+    shown = do.render_samples(run.id)
+    assert (shown["evaluation"]["maximum"], shown["evaluation"]["value"]) == (1, 1)
+    assert "Because it is." in shown["samples"]
+    pinned = do.pin_evaluation(run.id, 0)["pinned"]
+    newest = do.pin_evaluation(run.id, 1)["pinned"]
+    assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
+    assert do.render_samples(run.id, (run.id, 99)) == shown
     write(run, [EVENTS[-1] | {"step": 9}])
-    assert "answered at step 9" in do.samples(run.id, follows)[1], "the end stays the end"
-    assert "answered at step 2" in do.samples(run.id, stays)[1]
-    assert "answered at step 9" in do.samples(run.id, ("another run", 0))[1]
-    assert "No answers yet" in do.samples(a_run().id)[1]
+    assert "answered at step 9" in do.render_samples(run.id, newest)["samples"]
+    assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
+    assert "answered at step 9" in do.render_samples(run.id, ("another run", 0))["samples"]
+    assert "No sample answers yet" in do.render_samples(a_run().id)["samples"]
 
 
-def test_a_point_opens_the_rows_of_its_step_and_one_can_be_left_out(do, a_run, settings):
+def test_step_rows_are_listed_shown_and_excluded(rows, a_run, settings, toasts):
     run = a_run(EVENTS)
-    choices, words = do.rows_of(run.id, 2)
-    assert choices["choices"] == [("row 5", 5)]
-    assert "trained on 2 rows" in words
-    assert "no step of this run" in do.rows_of(run.id, 77)[1]
+    shown = rows.list_rows(run.id, 2)
+    assert shown["row"]["choices"] == [("row 5", 5)]
+    assert "trained on 2 rows" in shown["step"]
+    assert "This run has no step 77" in rows.list_rows(run.id, 77)["step"]
     row = next(number for _, number, _ in subset.stream(settings, "keeper"))
-    assert "qs-turn" in do.row(run.id, row, False)
-    assert "no longer in the subset" in do.row(run.id, 10**6, False)
-    name = do.without(run.id, row)
+    assert "qs-turn" in rows.render_row(run.id, row, False)["row_view"]
+    assert "no longer in the subset" in rows.render_row(run.id, 10**6, False)["row_view"]
+    name = rows.exclude_row(run.id, row)["new_subset"]
+    assert name in toasts[0]
     known = {number for _, number, _ in subset.stream(settings, "keeper")}
     assert {number for _, number, _ in subset.stream(settings, name)} == known - {row}
-    with pytest.raises(StudioError, match="No row is chosen"):
-        do.without(run.id, None)
+    with pytest.raises(StudioError, match="No row is selected"):
+        rows.exclude_row(run.id, None)
 
 
-def test_all_points_come_as_csv(do, a_run):
-    with open(do.as_csv(a_run(EVENTS).id), encoding="utf-8") as stream:
+def test_write_csv_contains_every_step(do, a_run):
+    with open(do.write_csv(a_run(EVENTS).id), encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["step"] for row in rows] == ["1", "2"]
     assert [row["loss"] for row in rows] == ["3.25", "nan"]
     assert [row["held_out_loss"] for row in rows] == ["", "3.0"]
-    with pytest.raises(StudioError, match="No run is chosen"):
-        do.as_csv(None)
+    with pytest.raises(StudioError, match="No run is selected"):
+        do.write_csv(None)
 
 
-def test_the_fingerprint_changes_with_the_events_the_state_and_the_name_and_else_stays(do, a_run):
+def test_fingerprint_changes_with_events_state_and_name_only(do, a_run):
     run = a_run(status="running", ended=None)
-    run.save_state(run.saved_state().with_process(psutil.Process().pid))  # we are alive
+    run.save_state(run.saved_state().with_process(psutil.Process().pid))
     seen = [do.fingerprint(run.id), do.fingerprint(run.id)]
     assert seen[0] == seen[1]
     write(run, EVENTS[:1])
@@ -225,15 +234,15 @@ def test_the_fingerprint_changes_with_the_events_the_state_and_the_name_and_else
 
 
 @pytest.mark.parametrize("run_id", ["nope", "../x", "a/b"])
-def test_an_unknown_run_is_refused_by_name(do, run_id):
-    for ask in (do.fingerprint, do.log, do.as_csv):
+def test_run_view_unknown_run_raises_with_its_id(do, run_id):
+    for ask in (do.fingerprint, do.read_log, do.write_csv):
         with pytest.raises(StudioError, match=run_id):
             ask(run_id)
 
 
-def test_the_report_comes_with_its_plots(do, a_run):
+def test_write_report_contains_the_plots(do, a_run):
     run = a_run(EVENTS)
-    with zipfile.ZipFile(do.as_report(run.id)) as archive:
+    with zipfile.ZipFile(do.write_report(run.id)) as archive:
         assert set(archive.namelist()) == {"report.md", "loss.png", "measures.png"}
-    with pytest.raises(StudioError, match="No run is chosen"):
-        do.as_report(None)
+    with pytest.raises(StudioError, match="No run is selected"):
+        do.write_report(None)

@@ -1,20 +1,10 @@
-"""The wiring: as many outputs as every handler gives, and nothing on the page that nobody listens to."""
+"""The wiring of the Train tab: no control of the page is left unconnected."""
 
 import gradio as gr
 import pytest
 
-from core.runs.checks import Finding
-from core.runs.config import QLoRAConfig
-from core.runs.metrics_series import Timelines
 from core.system.jobs import Jobs
-from studio.train.compare import Compare
-from studio.train.controls import Controls
-from studio.train.form import Form
-from studio.train.polling import Beat
-from studio.train.preflight import Checking, findings_html
-from studio.train.run_view import Watch
 from studio.train_tab import build_train_tab
-from tests.helpers.run_events import EVENTS
 
 FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr.Slider)
 
@@ -28,43 +18,19 @@ def demo(runs):
     jobs.close()
 
 
-def outputs(demo, name: str) -> set[int]:
-    return {len(fn.outputs) for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__ == name}
+def test_train_tab_polls_on_the_timer_and_when_it_is_selected(demo):
+    (poll,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__ == "Polling.poll"]
+    assert {event for _, event in poll.targets} == {"tick", "select"}
 
 
-def test_every_handler_fills_every_output(demo, runs, a_run):
-    run, watch, form = a_run(EVENTS), Watch(runs, Timelines()), Form(runs)
-    beat = Beat(Controls(runs), watch, Compare(runs, Timelines()))
-    assert outputs(demo, "Watch.shown") == {len(watch.shown(run.id, "use (%)", None))}
-    assert outputs(demo, "Watch.shown") == {len(watch.shown(None, "use (%)", None))}
-    assert outputs(demo, "Watch.scrub") == {len(watch.scrub(run.id, 0))} == {len(watch.scrub(None, 0))}
-    assert outputs(demo, "Form.preset") == {len(form.preset("Quick demo"))}
-    assert outputs(demo, "Form.from_run") == {len(form.from_run(run.id))}
-    assert outputs(demo, "Form.shared") == {len(form.shared(**QLoRAConfig().model_dump()))}
-    checking = Checking(runs, Jobs())
-    assert outputs(demo, "Checking.check") == {len(checking.check(**QLoRAConfig().model_dump()))}
-    assert outputs(demo, "Beat.opened") == {len(beat.opened(run.id, "learning rate"))}
-
-
-def test_whoever_turns_to_the_tab_sees_the_run_as_it_is_at_once(demo):
-    (beat,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__ == "Beat.beat"]
-    assert {event for _, event in beat.targets} == {"tick", "select"}
-
-
-def test_no_control_is_dead(demo):
-    heard = {target for fn in demo.fns.values() for target, _ in fn.targets}
+def test_train_tab_every_control_is_connected(demo):
+    triggers = {target for fn in demo.fns.values() for target, _ in fn.targets}
     filled = {part._id for fn in demo.fns.values() for part in fn.outputs}
     read = {part._id for fn in demo.fns.values() for part in fn.inputs}
     for block in demo.blocks.values():
-        if isinstance(block, gr.DownloadButton):  # out of sight, and clicked by the button that fills it
+        if isinstance(block, gr.DownloadButton):  # hidden; the visible button fills and clicks it
             assert block._id in filled, block.label
         elif isinstance(block, gr.Button):
-            assert block._id in heard, block.value
+            assert block._id in triggers, block.value
         elif isinstance(block, FIELDS) and block.interactive is not False:
             assert block._id in read, block.label
-
-
-def test_findings_are_inert():
-    shown = findings_html([Finding("problem", "<b>x</b>"), Finding("fine", "y")])
-    assert "&lt;b&gt;" in shown
-    assert shown.count("<li") == 2

@@ -1,21 +1,21 @@
-// A chart of curves over steps, tokens or time, drawn as SVG from `props.value`.
+// Line chart over steps, tokens or time, drawn as SVG from `props.value`.
 //
-// value: {title, series: [{name, colour, dashed, points: [[step, tokens, seconds, value], ...]}], note}
+// value: {title, series: [{name, colour, dashed, points: [[step, tokens, seconds, value], ...]}]}
 // Events: zoomed {low, high} in steps (null: all), picked {step}.
-// What a person chose (axes, smoothing, zoom, hidden curves) stays when new points come.
+// The view (axes, smoothing, zoom, hidden curves) stays when new points arrive.
 
 const NS = 'http://www.w3.org/2000/svg';
 const AXES = {step: 0, tokens: 1, seconds: 2};
 const view = {axis: 'step', logX: false, logY: false, smooth: 0, zoom: null, hidden: new Set(), cursor: null};
 const at = selector => element.querySelector(selector);
-const make = (name, attributes, text) => {
-  const made = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
+const createSvg = (name, attributes, text) => {
+  const created = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
+  if (text !== undefined) created.textContent = text;
+  return created;
 };
 
-function figure(value) {
+function formatNumber(value) {
   if (value === 0) return '0';
   const size = Math.abs(value);
   if (size >= 1e6) return (value / 1e6).toPrecision(3).replace(/\.?0+$/, '') + 'M';
@@ -25,17 +25,18 @@ function figure(value) {
   return value.toExponential(1);
 }
 
-function duration(seconds) {
+function formatDuration(seconds) {
   const s = Math.round(seconds);
   if (s < 60) return s + ' s';
   if (s < 3600) return Math.floor(s / 60) + ' min';
   return Math.floor(s / 3600) + ' h ' + String(Math.floor(s % 3600 / 60)).padStart(2, '0');
 }
 
-const said = x => view.axis === 'seconds' ? duration(x) : figure(x);
+const formatX = x => view.axis === 'seconds' ? formatDuration(x) : formatNumber(x);
 
-// Debiased exponential moving average, as the weight of a long memory is not known at its beginning.
-function smoothed(points, weight) {
+// Exponential moving average, divided by the sum of its weights: without that division the first values would be
+// pulled towards zero.
+function smooth(points, weight) {
   let sum = 0, mass = 0;
   return points.map(([x, y, step]) => {
     sum = weight * sum + (1 - weight) * y;
@@ -44,11 +45,13 @@ function smoothed(points, weight) {
   });
 }
 
+// Positions of at most about `most` ticks at round numbers: 1, 2 or 5 times a power of ten.
 function ticks(low, high, log, most) {
   if (log) {
     const found = [];
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
       for (const m of [1, 2, 5]) { const v = m * 10 ** e; if (v >= low && v <= high) found.push(v); }
+    // Over many decades only the powers of ten fit beside each other.
     return found.length > most ? found.filter(v => /^1/.test(v.toExponential())) : found;
   }
   const raw = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(raw));
@@ -58,6 +61,7 @@ function ticks(low, high, log, most) {
   return found;
 }
 
+// The series as points [x, y, step] on the chosen axis. A logarithmic axis has no place for values up to zero.
 function curves() {
   const column = AXES[view.axis], data = props.value || {};
   return (data.series || []).map(series => {
@@ -67,7 +71,7 @@ function curves() {
   });
 }
 
-function draw() {
+function plot() {
   const box = at('.ch-plot'), data = props.value || {};
   if (!box) return;
   const all = curves().filter(series => series.points.length);
@@ -83,43 +87,47 @@ function draw() {
   let [x0, x1] = view.zoom && view.zoom.axis === view.axis ? view.zoom.range : [Math.min(...xs), Math.max(...xs)];
   if (x0 === x1) { x0 -= 0.5; x1 += 0.5; }
   const inside = shown.flatMap(series => series.points.filter(p => p[0] >= x0 && p[0] <= x1).map(p => p[1]));
+  // The vertical axis covers what is visible only, so that a zoom shows details.
   let y0 = Math.min(...inside), y1 = Math.max(...inside);
   if (!inside.length) { y0 = view.logY ? 0.1 : 0; y1 = 1; }
-  const room = view.logY ? 0 : (y1 - y0 || Math.abs(y1) || 1) * 0.06;
-  y0 -= room; y1 += room;
+  // Curves keep a distance from the frame, except on a logarithmic axis, where it could pass zero.
+  const margin = view.logY ? 0 : (y1 - y0 || Math.abs(y1) || 1) * 0.06;
+  y0 -= margin; y1 += margin;
   if (y0 === y1) { y0 *= 0.9; y1 *= 1.1; }
   const scale = (log, a, b, from, to) => log
     ? v => from + (Math.log(v) - Math.log(a)) / (Math.log(b) - Math.log(a)) * (to - from)
     : v => from + (v - a) / (b - a) * (to - from);
   const X = scale(view.logX, x0, x1, left, width - right), Y = scale(view.logY, y0, y1, height - bottom, top);
-  const svg = make('svg', {viewBox: `0 0 ${width} ${height}`, width: '100%', height, tabindex: 0, role: 'img',
+  const svg = createSvg('svg', {viewBox: `0 0 ${width} ${height}`, width: '100%', height, tabindex: 0, role: 'img',
     'aria-label': `${data.title}: ${shown.map(s => s.name).join(', ')}`});
+  // Two charts of one page must not share the id of a clip path.
   const name = 'clip' + Math.random().toString(36).slice(2);
-  const clip = make('clipPath', {id: name});
-  clip.append(make('rect', {x: left - 4, y: 0, width: width - left - right + 8, height: height - bottom + 3}));
+  const clip = createSvg('clipPath', {id: name});
+  clip.append(createSvg('rect', {x: left - 4, y: 0, width: width - left - right + 8, height: height - bottom + 3}));
   svg.append(clip);
   for (const v of ticks(y0, y1, view.logY, 5)) {
-    svg.append(make('line', {x1: left, x2: width - right, y1: Y(v), y2: Y(v), class: 'grid'}));
-    svg.append(make('text', {x: left - 6, y: Y(v) + 4, 'text-anchor': 'end'}, figure(v)));
+    svg.append(createSvg('line', {x1: left, x2: width - right, y1: Y(v), y2: Y(v), class: 'grid'}));
+    svg.append(createSvg('text', {x: left - 6, y: Y(v) + 4, 'text-anchor': 'end'}, formatNumber(v)));
   }
   for (const v of ticks(x0, x1, view.logX, Math.max(3, Math.floor(width / 110))))
-    svg.append(make('text', {x: X(v), y: height - 6, 'text-anchor': 'middle'}, said(v)));
-  const lines = make('g', {'clip-path': `url(#${name})`});
+    svg.append(createSvg('text', {x: X(v), y: height - 6, 'text-anchor': 'middle'}, formatX(v)));
+  const lines = createSvg('g', {'clip-path': `url(#${name})`});
   const path = points => points.map((p, i) => `${i ? 'L' : 'M'}${X(p[0]).toFixed(1)} ${Y(p[1]).toFixed(1)}`).join('');
   for (const series of shown) {
-    const softened = view.smooth > 0 && !series.dashed;
+    const isSmoothed = view.smooth > 0 && !series.dashed;
     const stroke = {stroke: series.colour, fill: 'none', class: 'curve'};
     if (series.dashed) stroke['stroke-dasharray'] = '5 4';
-    lines.append(make('path', {...stroke, d: path(series.points), ...(softened ? {opacity: 0.28} : {})}));
-    if (softened) lines.append(make('path', {...stroke, d: path(smoothed(series.points, view.smooth))}));
-    const near = series.points.filter(p => p[0] >= x0 && p[0] <= x1);
-    if (near.length <= 40)
-      for (const p of near) lines.append(make('circle', {cx: X(p[0]), cy: Y(p[1]), r: 2.6, fill: series.colour}));
+    lines.append(createSvg('path', {...stroke, d: path(series.points), ...(isSmoothed ? {opacity: 0.28} : {})}));
+    if (isSmoothed) lines.append(createSvg('path', {...stroke, d: path(smooth(series.points, view.smooth))}));
+    // Single points are marked only as long as they stay apart.
+    const visible = series.points.filter(p => p[0] >= x0 && p[0] <= x1);
+    if (visible.length <= 40)
+      for (const p of visible) lines.append(createSvg('circle', {cx: X(p[0]), cy: Y(p[1]), r: 2.6, fill: series.colour}));
   }
-  svg.append(lines, make('rect', {class: 'ch-drag', y: top, height: height - top - bottom, width: 0, x: 0}),
-    make('line', {class: 'ch-cursor', y1: top, y2: height - bottom, x1: -9, x2: -9}));
+  svg.append(lines, createSvg('rect', {class: 'ch-drag', y: top, height: height - top - bottom, width: 0, x: 0}),
+    createSvg('line', {class: 'ch-cursor', y1: top, y2: height - bottom, x1: -9, x2: -9}));
   box.append(svg, Object.assign(document.createElement('div'), {className: 'ch-tip'}));
-  moving(svg, shown, {X, x0, x1, left, right, width});
+  addInteraction(svg, shown, {X, x0, x1, left, right, width});
 }
 
 function legend(all) {
@@ -134,26 +142,28 @@ function legend(all) {
     button.append(mark, series.name);
     button.onclick = () => {
       view.hidden.has(series.name) ? view.hidden.delete(series.name) : view.hidden.add(series.name);
-      draw();
+      plot();
     };
     return button;
   }));
   at('.ch-reset').hidden = !view.zoom;
 }
 
-// Hovering, dragging, clicking and keys.
-function moving(svg, shown, frame) {
+// Connect hovering, dragging (zoom), clicking (pick) and the keyboard.
+function addInteraction(svg, shown, frame) {
   const tip = at('.ch-tip'), cursor = svg.querySelector('.ch-cursor'), dragged = svg.querySelector('.ch-drag');
+  // From a position in the SVG back to a value of the horizontal axis.
   const inverse = px => {
     const share = (px - frame.left) / (frame.width - frame.right - frame.left);
     return view.logX ? frame.x0 * (frame.x1 / frame.x0) ** share : frame.x0 + share * (frame.x1 - frame.x0);
   };
-  const place = event => (event.clientX - svg.getBoundingClientRect().left) / svg.clientWidth * frame.width;
+  const position = event => (event.clientX - svg.getBoundingClientRect().left) / svg.clientWidth * frame.width;
   const nearest = x => shown.map(series => {
     let best = null;
     for (const p of series.points) if (!best || Math.abs(p[0] - x) < Math.abs(best[0] - x)) best = p;
     return best && {series, point: best};
   }).filter(Boolean);
+  // Move the cursor and the tooltip to the point nearest to x, and return it.
   const point = x => {
     const found = nearest(x);
     if (!found.length) return;
@@ -169,18 +179,19 @@ function moving(svg, shown, frame) {
     return main;
   };
   let from = null;
-  svg.onpointerdown = event => { from = place(event); svg.setPointerCapture(event.pointerId); };
+  svg.onpointerdown = event => { from = position(event); svg.setPointerCapture(event.pointerId); };
   svg.onpointermove = event => {
-    point(inverse(place(event)));
+    point(inverse(position(event)));
     if (from === null) return;
-    dragged.setAttribute('x', Math.min(from, place(event)));
-    dragged.setAttribute('width', Math.abs(place(event) - from));
+    dragged.setAttribute('x', Math.min(from, position(event)));
+    dragged.setAttribute('width', Math.abs(position(event) - from));
   };
   svg.onpointerup = event => {
-    const to = place(event), began = from;
+    const to = position(event), start = from;
     from = null;
-    if (began === null) return;
-    if (Math.abs(to - began) > 8) zoom([inverse(Math.min(began, to)), inverse(Math.max(began, to))], shown);
+    if (start === null) return;
+    // A movement of a few pixels is a click.
+    if (Math.abs(to - start) > 8) zoom([inverse(Math.min(start, to)), inverse(Math.max(start, to))], shown);
     else if (point(inverse(to))) trigger('picked', {step: view.cursor});
   };
   svg.onpointerleave = () => { tip.style.display = 'none'; cursor.setAttribute('x1', -9); cursor.setAttribute('x2', -9); };
@@ -195,6 +206,7 @@ function moving(svg, shown, frame) {
   };
 }
 
+// Show a range of the horizontal axis (null: all), and send it to the server in steps.
 function zoom(range, shown) {
   view.zoom = range && {axis: view.axis, range};
   let steps = null;
@@ -203,25 +215,27 @@ function zoom(range, shown) {
     if (inside.length) steps = [Math.min(...inside), Math.max(...inside)];
   }
   trigger('zoomed', {low: steps && steps[0], high: steps && steps[1]});
-  draw();
+  plot();
 }
 
-function picture() {
+// Download the plot as PNG: the SVG is drawn into a canvas, at twice its size for sharp text.
+function downloadPng() {
   const svg = at('.ch-plot svg');
   if (!svg) return;
-  const copy = svg.cloneNode(true), style = getComputedStyle(element);
+  const copy = svg.cloneNode(true), computed = getComputedStyle(element);
   copy.setAttribute('xmlns', NS);
-  const colours = document.createElementNS(NS, 'style');
-  colours.textContent = `text{font:11px sans-serif;fill:${style.color}} .grid{stroke:#8884} .curve{stroke-width:1.8}`;
-  copy.prepend(colours);
+  // The page's style sheet does not apply inside an image.
+  const style = document.createElementNS(NS, 'style');
+  style.textContent = `text{font:11px sans-serif;fill:${computed.color}} .grid{stroke:#8884} .curve{stroke-width:1.8}`;
+  copy.prepend(style);
   copy.setAttribute('width', svg.viewBox.baseVal.width);
   const image = new Image(), canvas = document.createElement('canvas');
   image.onload = () => {
     canvas.width = image.width * 2; canvas.height = image.height * 2;
-    const pen = canvas.getContext('2d');
-    pen.fillStyle = getComputedStyle(document.body).backgroundColor;
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const context = canvas.getContext('2d');
+    context.fillStyle = getComputedStyle(document.body).backgroundColor;
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
     const link = document.createElement('a');
     link.download = ((props.value || {}).title || 'chart') + '.png';
     link.href = canvas.toDataURL('image/png');
@@ -235,15 +249,16 @@ element.addEventListener('input', event => {
   if (name === 'axis') { view.axis = event.target.value; view.zoom = null; }
   else if (name === 'smooth') view.smooth = +event.target.value;
   else if (name === 'logX' || name === 'logY') view[name] = event.target.checked;
-  draw();
+  plot();
 });
 element.addEventListener('click', event => {
   if (event.target.closest('.ch-reset')) zoom(null, []);
-  if (event.target.closest('.ch-png')) picture();
+  if (event.target.closest('.ch-png')) downloadPng();
 });
-watch('value', draw);
-let drawnAt = 0;
+watch('value', plot);
+let plottedWidth = 0;
+// The plot itself changes the element's height, so only a change of width plots again.
 new ResizeObserver(() => {
-  if (Math.abs(element.clientWidth - drawnAt) > 2) { drawnAt = element.clientWidth; draw(); }
+  if (Math.abs(element.clientWidth - plottedWidth) > 2) { plottedWidth = element.clientWidth; plot(); }
 }).observe(element);
-draw();
+plot();
