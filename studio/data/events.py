@@ -55,7 +55,8 @@ def connect_open_dataset(
     opened = {**job, "dataset": dataset}
     connect(demo.load, do.on_load, outputs={"dataset": dataset, "folder": widgets.folder}, visitor=True, **PRIVATE)
     connect(demo.load, do.reattach, outputs=opened, **PRIVATE)
-    followed = partial(connect, outputs=opened, show_progress="hidden")
+    # A large file must not keep others from opening theirs; `MAX_OPENINGS` bounds how many are read at once.
+    followed = partial(connect, outputs=opened, show_progress="hidden", concurrency_limit=None)
     followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
     followed(widgets.open_hub.click, do.open_hub, widgets.hub, api_name="open_hub")
     followed(widgets.open_folder.click, do.open_folder, {"name": widgets.folder}, api_name="open_folder")

@@ -20,6 +20,8 @@ from studio.handlers import info, warn
 from studio.job_progress import follow
 
 _UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
+# Files that are read at once, each in a process of its own.
+MAX_OPENINGS = 8
 
 
 class OpenDataset:
@@ -84,6 +86,12 @@ class OpenDataset:
         The process has limits on memory, time and output, because the data comes from outside.
         """
         limits, kind = Limits.of(Quotas()), f"open/{source}"
+        others = [job for job in self.jobs.all_running("open") if job.kind != kind]
+        if len(others) >= MAX_OPENINGS:
+            raise StudioError(
+                f"{len(others)} files are being opened already. Wait until one is ready, or press Cancel in the page "
+                "that opens it."
+            )
         return self.jobs.start(kind, f"Opening {name}", opens, self.settings, *arguments, limits=limits)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:

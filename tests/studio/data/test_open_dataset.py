@@ -4,7 +4,8 @@ from datasets import Dataset
 
 from core.data import table
 from core.errors import StudioError
-from studio.data.open_dataset import OpenDataset
+from core.system.jobs import Job
+from studio.data.open_dataset import MAX_OPENINGS, OpenDataset
 from tests.helpers.datasets import lines, talk
 
 
@@ -87,3 +88,15 @@ def test_open_folder_accepts_only_folders_below_the_home(do, settings, tmp_path)
 def test_on_load_chooses_the_newest_data_set(do, data):
     assert do.on_load()["dataset"]["value"] == data.id
     assert "dataset" not in next(do.reattach())
+
+
+def test_open_file_beyond_the_limit_is_refused(do, jobs, tmp_path, monkeypatch):
+    waiting = {number: Job(number, f"open/{number}", "Opening") for number in range(MAX_OPENINGS)}
+    monkeypatch.setattr(jobs, "_jobs", waiting)
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([{"messages": talk("a", "b")}]))
+    with pytest.raises(StudioError, match="8 files are being opened already"):
+        next(do.open_file(str(path)))
+    monkeypatch.undo()
+    *_, last = do.open_file(str(path))
+    assert last["dataset"]["value"]
