@@ -105,6 +105,17 @@ def _takes_event(handler: Callable[..., Any]) -> bool:
     return any(isinstance(kind, type) and issubclass(kind, gr.EventData) for kind in kinds)
 
 
+def _explain(error: Exception, handler: Callable[..., Any], args: tuple, named: dict[str, Any]) -> gr.Error:
+    """Return a handler's exception as the page shows it, or the misfit of its values that has caused it."""
+    if isinstance(error, _MISFIT_ERRORS) and not isinstance(error, (ValidationError, StudioError)):
+        if text := describe_misfit(handler, args, named):
+            return to_page_error(StudioError(text))
+        # Gradio checks nothing of what an event carries, so a wrong event is the likely cause.
+        if _takes_event(handler):
+            return to_page_error(StudioError(_BAD_EVENT.format(type(error).__name__)))
+    return to_page_error(error)
+
+
 def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., Any]:
     """Wrap an event handler so that its errors reach the page as sentences, never as tracebacks.
 
@@ -114,17 +125,6 @@ def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callabl
         handler: a function or a generator function.
         visitor: whether visitors may call it.
     """
-    takes_event = _takes_event(handler)
-
-    def failure(error: Exception, args: tuple, named: dict[str, Any]) -> gr.Error:
-        if isinstance(error, _MISFIT_ERRORS) and not isinstance(error, (ValidationError, StudioError)):
-            if text := describe_misfit(handler, args, named):
-                return to_page_error(StudioError(text))
-            # Gradio checks nothing of what an event carries, so a wrong event is the likely cause.
-            if takes_event:
-                return to_page_error(StudioError(_BAD_EVENT.format(type(error).__name__)))
-        return to_page_error(error)
-
     # Gradio streams generator functions and awaits others, so the wrapper has to be of the same kind.
     if inspect.isgeneratorfunction(handler):
 
@@ -133,7 +133,7 @@ def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callabl
             try:
                 yield from handler(*args, **kwargs)
             except Exception as error:
-                raise failure(error, args, kwargs) from error
+                raise _explain(error, handler, args, kwargs) from error
 
         stream.for_visitors = visitor
         return stream
@@ -143,7 +143,7 @@ def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callabl
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            raise failure(error, args, kwargs) from error
+            raise _explain(error, handler, args, kwargs) from error
 
     call.for_visitors = visitor
     return call

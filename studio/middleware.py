@@ -50,7 +50,6 @@ _OAUTH_FAILED = (
     "Hugging Face did not sign you in. Close this tab and press Sign in again. If that does not help, the Space's log "
     "has the reason."
 )
-_OTHER_SITE = "Pages of other sites may not call this server."
 _MAX_VISITOR_BODY_BYTES = 2**18
 _COOKIE_SECONDS = 365 * 24 * 3600
 
@@ -83,7 +82,6 @@ class RefusalError(Exception):
     """A request that is not passed on, with its HTTP status and the reason."""
 
     def __init__(self, status: int, reason: str):
-        """Create a refusal; the reason is sent to the client."""
         super().__init__(reason)
         self.status, self.reason = status, reason
 
@@ -113,8 +111,7 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        dropped = _ALWAYS_DROPPED if self.settings.behind_proxy else _PROXY_HEADERS
-        scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in dropped]
+        self._drop_headers(scope)
         has_started = False
         address = self._password_address(scope)
 
@@ -147,6 +144,11 @@ class AccessMiddleware:
             if has_started:
                 raise
             await self._answer_malformed(error, scope, receive, answer)
+
+    def _drop_headers(self, scope: dict) -> None:
+        """Drop headers that only a proxy may set, unless the server is configured to be behind one."""
+        dropped = _ALWAYS_DROPPED if self.settings.behind_proxy else _PROXY_HEADERS
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in dropped]
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
@@ -241,10 +243,9 @@ class AccessMiddleware:
                 raise RefusalError(403, "Pages of other sites may not read from here, nor sign anyone out.")
             return
         origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] not in ours:
-            raise RefusalError(403, _OTHER_SITE)
-        if origin is None and site in ("cross-site", "same-site"):
-            raise RefusalError(403, _OTHER_SITE)
+        is_foreign = site in ("cross-site", "same-site") if origin is None else origin.partition("://")[2] not in ours
+        if is_foreign:
+            raise RefusalError(403, "Pages of other sites may not call this server.")
 
     def _check_file(self, path: str, caller: Caller) -> None:
         if "://" in unquote(path) or path.startswith(("http:", "https:")) or "\0" in path:

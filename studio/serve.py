@@ -107,6 +107,11 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     mask_logs()
     log_event("serving", host=host, port=port, way=demo.access.way)
     has_signal.wait()
+    _shut_down(demo, settings)
+
+
+def _shut_down(demo: Any, settings: Settings) -> None:
+    """End jobs and server, and then the process."""
     log_event("leaving")
     threading.Thread(target=_exit_late, daemon=True).start()
     if on_space():

@@ -63,8 +63,9 @@ def _validator_by_name(validate: Callable[..., Any], inputs: Named) -> Callable[
     """Return a validator whose `{name: gr.validate(...)}` becomes one value per input; what it leaves out is valid."""
 
     @functools.wraps(validate)
-    def call(**values: Any) -> list[Any]:
-        found = validate(**values)
+    def call(*args: Any, **values: Any) -> list[Any]:
+        # Gradio passes by position what the signature of `validate` names.
+        found = validate(*args, **values)
         return [found.get(name, gr.validate(True, "")) for name in inputs]
 
     return call

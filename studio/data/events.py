@@ -255,6 +255,11 @@ def connect_export(
         api_name="push",
     )
     _connect_cancel(do.jobs, export.bar.cancel, job)
+    _connect_export_lists(do, export, results)
+
+
+def _connect_export_lists(do: ExportSubset, export: ExportSubsetWidgets, results: dict[str, gr.blocks.Block]) -> None:
+    """Connect what follows from the chosen subsets: descriptions, and the result of the last export goes."""
     connect(export.subset.change, do.describe, {"name": export.subset}, {"subset_text": export.subset_text}, **PRIVATE)
     for widget in (export.subset, export.form, export.kinds):
         connect(widget.input, do.hide_result, outputs=results, **PRIVATE)

@@ -1,4 +1,4 @@
-"""One app on a Space for all attacks, with a published run, one that is not, and data of the same two kinds."""
+"""One app on a Space for all attacks, with a published and an unpublished run and data set."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ STEP = {"event": "step", "step": 1, "loss": 2.0, "tokens": 10, "seconds": 1.0}
 
 
 def furnish(settings: Settings) -> None:
-    """A home with one of everything that a visitor may see, and one that they may not."""
+    """Create runs and data sets: one of each published, one of each hidden."""
     subset.ensure_bundled(settings)
     runs = RunStore(settings)
     for name in ("shown", "hidden"):

@@ -1,4 +1,4 @@
-"""One app with a password: guesses at it are slowed, and pages that never read leave no memory behind."""
+"""Many guesses at the password, and many pages that never read their messages."""
 
 import httpx
 import psutil
@@ -8,7 +8,7 @@ from studio.sessions import MAX_UNREAD_PAGES
 from tests.helpers.app_server import AppServer
 
 PAGES = 150
-MOST_MIB = 40  # that they may leave; it was 0.7 MiB a page
+MAX_MIB = 40  # for all of them; Gradio alone keeps 0.7 MiB per page
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +22,18 @@ def sign_in(app: AppServer, password: str, **headers: str) -> httpx.Response:
     return httpx.post(f"{app.url}/login", data={"username": "studio", "password": password}, headers=headers)
 
 
-def test_wrong_passwords_are_slowed_and_the_right_one_has_to_wait_too(app):
+def test_wrong_passwords_are_throttled_and_the_right_one_waits_too(app):
     answers = [sign_in(app, f"guess {i}") for i in range(30)]
     tried = [answer for answer in answers if answer.status_code == 400]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert (len(tried), len(tried) + len(refused)) == (5, 30)
     assert "Too many wrong passwords came from your address. Try again in" in refused[0].json()["error"]
     assert sign_in(app, "a right password").status_code == 429
-    # the address is the connection's: a header that any client can write changes nothing
+    # The address is that of the connection; a header that any client can set changes nothing.
     assert sign_in(app, "a right password", **{"x-forwarded-for": "9.9.9.9"}).status_code == 429
 
 
-def test_pages_that_never_read_leave_no_memory_behind(tmp_path):
+def test_pages_that_never_read_leave_no_memory(tmp_path):
     app = AppServer(tmp_path / "home")
     try:
         process = psutil.Process(app.process.pid)
@@ -50,8 +50,8 @@ def test_pages_that_never_read_leave_no_memory_behind(tmp_path):
             before = process.memory_full_info().uss
             for i in range(PAGES):
                 open_page(f"page{i}")
-            assert (process.memory_full_info().uss - before) / 2**20 < MOST_MIB
-            # the newest can still be read, the oldest is gone
+            assert (process.memory_full_info().uss - before) / 2**20 < MAX_MIB
+            # The newest page can still be read, the oldest is dropped.
             assert browser.get("/queue/data", params={"session_hash": "page0"}).status_code == 404
             with browser.stream("GET", "/queue/data", params={"session_hash": f"page{PAGES - 1}"}) as stream:
                 assert any("process_completed" in line for line in stream.iter_lines())

@@ -12,7 +12,7 @@ from tests.helpers.space_server import AUTHOR, get, signed_in_headers, visitor_h
 
 @pytest.fixture
 def trap():
-    """A server that notes who asks it for something."""
+    """Return the URL of a server, and the list of paths requested from it."""
     asked = []
 
     class Note(http.server.BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ def trap():
 
 
 @pytest.mark.parametrize("headers", [signed_in_headers(AUTHOR), visitor_headers("f" * 32)], ids=["owner", "visitor"])
-def test_no_address_that_anybody_names_is_fetched(on_space, trap, headers):
+def test_urls_in_calls_are_never_fetched(on_space, trap, headers):
     address, asked = trap
     page = PageClient(on_space.url, headers)
     file = {"path": f"{address}/data.jsonl", "url": f"{address}/data.jsonl", "meta": {"_type": "gradio.FileData"}}
@@ -51,10 +51,10 @@ def test_no_address_that_anybody_names_is_fetched(on_space, trap, headers):
     "name",
     ["http://127.0.0.1/x", "https://huggingface.co/a/b", "//evil/x", "a/b/c", "../a", "a/b?x=y", "a/b#c", "a@b/c"],
 )
-def test_hub_ids_are_checked_as_ids(on_space, name):
+def test_open_hub_refuses_what_is_no_id(on_space, name):
     page = PageClient(on_space.url, signed_in_headers(AUTHOR))
-    said = page.call("open_hub", name, "", "", "", "")["error"]
-    assert "is not a Hub id" in said
+    error = page.call("open_hub", name, "", "", "", "")["error"]
+    assert "is not a Hub id" in error
     page.http.close()
 
 
@@ -66,7 +66,7 @@ CROSS = [
 
 @pytest.mark.parametrize("headers", CROSS, ids=str)
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/start", "/gradio_api/upload", "/login"])
-def test_pages_of_other_sites_call_nothing(on_space, headers, path):
+def test_call_of_another_site_is_refused(on_space, headers, path):
     body = {"fn_index": 0, "data": [], "session_hash": "x"}
     answer = httpx.post(f"{on_space.url}{path}", json=body, headers=headers | signed_in_headers(AUTHOR), verify=False)
     assert answer.status_code == 403
@@ -77,18 +77,18 @@ def test_pages_of_other_sites_call_nothing(on_space, headers, path):
     )
 
 
-def test_the_page_s_own_calls_are_let_in(on_space):
+def test_call_of_the_page_is_accepted(on_space):
     headers = {"origin": on_space.url, "sec-fetch-site": "same-origin"} | signed_in_headers(AUTHOR)
     body = {"fn_index": 0, "data": [], "session_hash": "own"}
     assert httpx.post(f"{on_space.url}/gradio_api/queue/join", json=body, headers=headers).status_code == 200
 
 
-def test_pages_of_other_sites_read_nothing(on_space):
+def test_read_of_another_site_is_refused(on_space):
     answer = get(on_space, "/gradio_api/info", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"})
     assert answer.status_code == 403
 
 
-def test_pages_of_other_sites_sign_nobody_out(on_space):
+def test_logout_by_another_site_is_refused(on_space):
     answer = get(on_space, "/logout", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"})
     assert answer.status_code == 403
 
@@ -99,7 +99,7 @@ TARGETS = ["https://evil.example", "//evil.example", "/\\evil.example", "////evi
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("path", ["/logout", "/login/callback", "/login/huggingface"])
-def test_nothing_sends_a_browser_elsewhere(on_space, path, target):
+def test_redirects_stay_on_this_server(on_space, path, target):
     answer = httpx.get(f"{on_space.url}{path}", params={"_target_url": target}, follow_redirects=False)
     sent = answer.headers.get("location", "/")
     assert answer.status_code < 500
@@ -107,20 +107,20 @@ def test_nothing_sends_a_browser_elsewhere(on_space, path, target):
     assert not sent.startswith(("//", "/\\")), sent
 
 
-def test_a_provider_that_does_not_answer_is_told_in_a_sentence(on_space):
+def test_sign_in_without_a_provider_answers_a_sentence(on_space):
     answer = httpx.get(f"{on_space.url}/login/huggingface", verify=False)
     assert (answer.status_code, "did not sign you in" in answer.text) == (400, True)
     assert "Traceback" not in on_space.log.read_text()
 
 
 @pytest.mark.parametrize("path", ["//evil.example/", "//evil.example/%2e%2e", "/\\evil.example"])
-def test_no_path_becomes_a_redirect(on_space, path):
+def test_path_never_becomes_a_redirect(on_space, path):
     with httpx.Client(base_url=on_space.url) as raw:
         answer = raw.send(raw.build_request("GET", f"{on_space.url}{path}"))
     assert answer.status_code in (400, 403, 404)
 
 
-def test_the_page_brings_and_allows_nothing_from_elsewhere(on_space):
+def test_page_loads_and_allows_nothing_from_other_hosts(on_space):
     answer = get(on_space, "/")
     policy = answer.headers["content-security-policy"]
     assert "http:" not in policy.replace("http://", "")
@@ -140,8 +140,8 @@ def own_machine(tmp_path_factory):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:7860", "127.0.0.1.nip.io", "0.0.0.0"])
-def test_a_name_that_somebody_points_at_this_machine_is_not_its_owner(own_machine, host):
-    """DNS rebinding: the browser believes the page to be of the same site."""
+def test_foreign_host_name_is_refused_on_ones_own_machine(own_machine, host):
+    """DNS rebinding: the browser takes the page for one of the same site."""
     answer = get(own_machine, "/config", {"host": host})
     assert answer.status_code == 403
     assert "STUDIO_HOSTS" in answer.json()["error"]
@@ -149,7 +149,7 @@ def test_a_name_that_somebody_points_at_this_machine_is_not_its_owner(own_machin
 
 
 @pytest.mark.parametrize("name", ["x-forwarded-host", "forwarded", "x-forwarded-for", "x-forwarded-proto"])
-def test_what_a_request_says_of_a_proxy_is_not_believed_without_one(own_machine, name):
+def test_proxy_headers_are_ignored_without_a_proxy(own_machine, name):
     value = {"x-forwarded-proto": "https", "forwarded": "host=evil.example"}.get(name, "evil.example")
     answer = get(own_machine, "/config", {name: value})
     assert answer.json()["root"] == own_machine.url

@@ -1,4 +1,4 @@
-"""A few hundred calls that no page makes; `python bench/fuzz.py` makes ten thousand."""
+"""A few hundred random calls that no page makes; `python bench/fuzz.py` makes ten thousand."""
 
 import random
 
@@ -14,17 +14,17 @@ from tests.helpers.space_server import AUTHOR, signed_in_headers, visitor_header
 CALLERS = {"owner": signed_in_headers(AUTHOR), "visitor": visitor_headers("9" * 32)}
 
 
-def around(app):
-    """What lies beside STUDIO_HOME and in the project, but for what test runs keep there."""
+def paths_around(app):
+    """Return the paths beside STUDIO_HOME and in the project, except those of test runs."""
     return {*app.settings.home.parent.iterdir(), *(path for path in PROJECT.iterdir() if path.name[0] not in "._")}
 
 
 @pytest.mark.parametrize("who", CALLERS)
-def test_no_call_breaks_the_server_or_leaves_a_file_outside(on_space, who):
+def test_random_calls_break_nothing_and_write_no_file_outside(on_space, who):
     page = PageClient(on_space.url, CALLERS[who])
-    before = around(on_space)
+    before = paths_around(on_space)
 
-    # the same calls each time: what others find, bench/fuzz.py is for
+    # Derandomized, so that a failure can be repeated; bench/fuzz.py tries new calls.
     @settings(
         max_examples=120, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None,
         derandomize=True,
@@ -35,11 +35,11 @@ def test_no_call_breaks_the_server_or_leaves_a_file_outside(on_space, who):
 
     many()
     page.http.close()
-    assert around(on_space) == before
+    assert paths_around(on_space) == before
 
 
 @pytest.mark.parametrize("who", CALLERS)
-def test_no_request_of_any_shape_breaks_the_server(on_space, who):
+def test_random_requests_break_nothing(on_space, who):
     page = PageClient(on_space.url, CALLERS[who])
     names, chance = [event["api_name"] for event in page.events], random.Random(who)
     page.http.close()
@@ -47,15 +47,18 @@ def test_no_request_of_any_shape_breaks_the_server(on_space, who):
         send_random_request(on_space, chance, names, CALLERS[who])
 
 
-# A name that no URL can hold, and one of a session that is another's: what came of them came once the caller had left.
+# Gradio builds a URL of the session's name after the caller has left, so an error shows in the log only.
 @pytest.mark.parametrize("name", ["%00", "a%0d%0ab", "..%2f..%2f", "plain-1"])
-def test_a_caller_who_leaves_a_heartbeat_is_no_error(on_space, name):
+def test_heartbeat_of_a_caller_who_leaves_logs_no_error(on_space, name):
     ends = len(on_space.log.read_text())
     headers = visitor_headers("8" * 32)
     for _ in range(5):
-        with httpx.stream("GET", f"{on_space.url}/gradio_api/heartbeat/{name}", headers=headers, verify=False) as beat:
-            assert beat.status_code == (200 if name == "plain-1" else 404)
-    queue = QueueClient(on_space.url, headers)  # whose answers come after what the leaving has set off
+        with httpx.stream(
+            "GET", f"{on_space.url}/gradio_api/heartbeat/{name}", headers=headers, verify=False
+        ) as heartbeat:
+            assert heartbeat.status_code == (200 if name == "plain-1" else 404)
+    # Results of later calls arrive after Gradio has handled the lost heartbeats.
+    queue = QueueClient(on_space.url, headers)
     for _ in range(3):
         assert queue.call("list_datasets")["data"]
     queue.http.close()
@@ -63,12 +66,12 @@ def test_a_caller_who_leaves_a_heartbeat_is_no_error(on_space, name):
 
 
 @pytest.mark.parametrize("path", ["queue/data?session_hash=nobody-s", "queue/data", "call/list_datasets/nobody-s"])
-def test_an_answer_that_nobody_asked_for_is_told_so(on_space, path):
-    """Gradio would find out within its answer, too late for a status, and raise."""
+def test_result_of_an_unknown_call_answers_404(on_space, path):
+    """Gradio notices after its answer has begun, too late for a status, and raises."""
     ends = len(on_space.log.read_text())
     refused = httpx.get(f"{on_space.url}/gradio_api/{path}", headers=visitor_headers("7" * 32), verify=False)
     assert refused.status_code == 404
-    assert "No call of this name is under way" in refused.text
+    assert "No call of this name is running" in refused.text
     assert count_tracebacks(on_space.log.read_text()[ends:]) == {}
 
 
@@ -93,7 +96,7 @@ asyncio.exceptions.CancelledError
 """
 
 
-def test_a_traceback_is_counted_once_by_what_it_ends_with():
+def test_count_tracebacks_counts_each_by_its_last_line():
     invalid = "httpx.InvalidURL: Invalid non-printable ASCII character in URL"
     assert count_tracebacks(LOG * 2) == {invalid: 2, "asyncio.exceptions.CancelledError": 2}
     assert count_tracebacks(LOG[: LOG.index("    raise")]) == {"cut off": 1}

@@ -1,6 +1,6 @@
 """Markup in rows, columns, names, notes, samples and answers: text, wherever the page shows HTML or Markdown.
 
-Every event that fills such a part is called, as the app lists them; what it says is parsed as a browser would.
+Every event that fills such a part is called, and its output is parsed as a browser would.
 """
 
 import html.parser
@@ -26,18 +26,19 @@ MARKUP = (
     f'"></td></div><img src=x onerror=alert(1)><script>alert(2)</script><a href="{ELSEWHERE}">b</a> '
     f"[a](javascript:alert(3))![b]({ELSEWHERE}/b.png)<svg/onload=alert(4)>"
 )
-SHORT = "<img src=x onerror=alert(1)>"  # where 100 characters are allowed
+# For fields of at most 100 characters.
+SHORT = "<img src=x onerror=alert(1)>"
 COLUMN = "<i onclick=alert(5)>![c](http://evil.example/c.png)"
 RUN = "hidden-run"
 TAGS = {"script", "img", "iframe", "object", "embed", "link", "meta", "base", "form", "video", "audio", "style", "i"}
 HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "go_on", "quick_cut", "push"}
-# where the markup must be met, or this test looked at nothing
+# Parts in which the markup must appear; otherwise the test has checked nothing.
 MET = {"rows", "row-shown", "run-notes", "samples", "runs-table", "chat-past", "chat-now", "answers-table",
        "answers-row", "sql-columns", "run-log"}  # fmt: skip
 
 
 class Browser(html.parser.HTMLParser):
-    """Collects what would load, run or lead elsewhere."""
+    """Parser that collects tags that would load, run or link to something."""
 
     def __init__(self):
         super().__init__()
@@ -45,7 +46,8 @@ class Browser(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         given = {name: value or "" for name, value in attributes}
-        bar = tag == "i" and set(given) <= {"style", "class"}  # how full a bar is
+        # The filled part of a bar is an <i> with a style.
+        bar = tag == "i" and set(given) <= {"style", "class"}
         leads = [given[name] for name in ("href", "src", "srcset", "action", "formaction", "poster") if name in given]
         away = any(urlsplit(url).scheme or url.startswith("//") for url in leads)
         runs = any(name.startswith("on") for name in given) or "url(" in given.get("style", "")
@@ -70,7 +72,7 @@ def owner(on_space):
 
 @pytest.fixture(scope="module")
 def marked(on_space, owner, tmp_path_factory):
-    """The values of the page's controls, by their names, once there is hostile text of every kind."""
+    """Create hostile text of every kind, and return values of the page's controls by their ids."""
     settings = on_space.settings
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     path.write_text(json.dumps({"instruction": f"ask {MARKUP}", "output": f"say {MARKUP}", COLUMN: MARKUP}) + "\n")
@@ -78,8 +80,8 @@ def marked(on_space, owner, tmp_path_factory):
     run = RunStore(settings).run(RUN)
     run.log.write_text(MARKUP)
     write(run, [{"event": "sample", "step": 1, "prompts": [MARKUP], "answers": [MARKUP]}])
-    said = owner.call("save_label", RUN, SHORT, SHORT[:20], MARKUP, False, False)
-    assert not said.get("error"), said
+    answer = owner.call("save_label", RUN, SHORT, SHORT[:20], MARKUP, False, False)
+    assert not answer.get("error"), answer
     chat = conversation.new_conversation()
     for _ in range(2):
         turn = chat.ask(MARKUP)
@@ -95,7 +97,7 @@ def marked(on_space, owner, tmp_path_factory):
 
 
 def shown(page: PageClient, event: dict, values: dict[str, object], happened: dict | None = None) -> dict[str, str]:
-    """What an event put into parts of the page that show markup, by their names; nothing when it refused."""
+    """Return the HTML and Markdown outputs of an event by their ids; empty if it was refused."""
     parts = {c["id"]: c for c in page.config["components"]}
     data = [values.get(parts[n]["props"].get("elem_id"), parts[n]["props"].get("value")) for n in event["inputs"]]
     answer = page.run(event, data, happened)
@@ -112,12 +114,12 @@ def shown(page: PageClient, event: dict, values: dict[str, object], happened: di
     return found
 
 
-def test_what_data_says_is_text_wherever_it_is_shown(owner, marked):
+def test_hostile_data_is_shown_as_text_everywhere(owner, marked):
     kinds = {c["id"]: c["type"] for c in owner.config["components"] if c["props"].get("elem_id")}
     by_name = {event["api_name"]: event for event in owner.events}
     shown(owner, by_name["choose"], marked)
     opens = [e for e in owner.events if ("open_row" in {kind for _, kind in e["targets"]}) and e["backend_fn"]]
-    for event in [by_name["opened_2"], *opens]:  # the session remembers the chat, the row
+    for event in [by_name["opened_2"], *opens]:  # opens the chat and the row in this session
         shown(owner, event, marked, {"value": 0})
     shown(owner, by_name["selected"], marked, {"index": 1, "value": "All runs"})
     filling = [e for e in owner.events if e["backend_fn"] and e["api_name"] not in HEAVY
@@ -134,20 +136,20 @@ def test_what_data_says_is_text_wherever_it_is_shown(owner, marked):
 
 
 @pytest.mark.parametrize("kind", ["html", "markdown"])
-def test_markup_as_it_is_would_be_found(kind):
+def test_assert_inert_finds_unescaped_markup(kind):
     with pytest.raises(AssertionError, match="onerror"):
         assert_inert(kind, f"x {MARKUP}")
 
 
-def test_what_a_refusal_quotes_is_text(owner):
+def test_refusal_quotes_hostile_text_as_text(owner):
     for name in ("stop", "kill"):
-        said = owner.call(name, MARKUP)["error"]
-        assert_inert("html", said)
-        assert "&lt;img" in said
+        error = owner.call(name, MARKUP)["error"]
+        assert_inert("html", error)
+        assert "&lt;img" in error
 
 
-def test_tables_of_the_page_show_text(owner):
-    """A table's cells are drawn by Gradio: as text, unless their kind says otherwise."""
+def test_dataframes_and_markdown_show_text_only(owner):
+    """Gradio renders the cells of a table as text unless their datatype is HTML or Markdown."""
     for part in owner.config["components"]:
         if part["type"] == "dataframe":
             assert set(part["props"]["datatype"]) <= {"str", "number"} or part["props"]["datatype"] in ("str", "number")

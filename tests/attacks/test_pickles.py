@@ -1,4 +1,4 @@
-"""Pickles and remote code: nothing that lies in a checkpoint or a model runs, and nobody can turn that on."""
+"""Pickles and remote code: nothing in a checkpoint or a model runs, and no setting enables it."""
 
 import ast
 import inspect
@@ -15,35 +15,35 @@ from tests.helpers.app_server import PROJECT, PageClient
 from tests.helpers.space_server import AUTHOR, signed_in_headers
 
 
-def marks(path) -> bytes:
-    """A pickle, written by hand, that makes a file when it is loaded."""
+def file_making_pickle(path) -> bytes:
+    """Return a handwritten pickle that creates a file when it is loaded."""
     return f"cbuiltins\nopen\n(S'{path}'\nS'w'\ntR.".encode()
 
 
-def loads(source: str) -> list[ast.Call]:
+def torch_loads(source: str) -> list[ast.Call]:
     return [
         node for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
     ]  # fmt: skip
 
 
-def test_the_trainer_s_own_loads_take_weights_only():
-    """Of the version that is pinned; another one has to pass here first."""
-    found = loads(inspect.getsource(transformers.trainer))
+def test_trainer_loads_weights_only():
+    """In the pinned version; another version has to pass this test first."""
+    found = torch_loads(inspect.getsource(transformers.trainer))
     assert found
     for call in found:
         assert {k.arg: ast.unparse(k.value) for k in call.keywords}.get("weights_only") == "True", ast.unparse(call)
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
-def test_a_pickle_in_a_checkpoint_does_not_run(tmp_path, name):
-    """Loaded by the trainer's own two functions, as it is when a run goes on."""
+def test_pickle_in_a_checkpoint_does_not_run(tmp_path, name):
+    """Loaded by the trainer's own two functions, as when a run is resumed."""
     import torch
     from transformers import Trainer
 
     for file in ("optimizer.pt", "scheduler.pt"):
         torch.save({}, tmp_path / file)
-    (tmp_path / name).write_bytes(marks(tmp_path / "pwned"))
+    (tmp_path / name).write_bytes(file_making_pickle(tmp_path / "pwned"))
     takes = SimpleNamespace(load_state_dict=lambda state: None)
     trainer = SimpleNamespace(
         args=SimpleNamespace(world_size=1, device="cpu"), is_deepspeed_enabled=False, is_fsdp_xla_v1_enabled=False,
@@ -55,7 +55,7 @@ def test_a_pickle_in_a_checkpoint_does_not_run(tmp_path, name):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_no_field_of_a_run_or_call_turns_remote_code_on(on_space):
+def test_no_field_enables_remote_code(on_space):
     names = set(QLoRAConfig.model_fields) | set(Precision.__annotations__)
     page = PageClient(on_space.url, signed_in_headers(AUTHOR))
     names |= {
@@ -70,7 +70,7 @@ def test_no_field_of_a_run_or_call_turns_remote_code_on(on_space):
     assert "use_safetensors=False" not in text
 
 
-def test_a_model_that_brings_code_is_refused_and_its_code_not_run(settings, tmp_path):
+def test_model_with_code_is_refused_and_its_code_does_not_run(settings, tmp_path):
     """A folder whose config names classes of its own."""
     from core.models import catalogue, loading
 
@@ -83,19 +83,19 @@ def test_a_model_that_brings_code_is_refused_and_its_code_not_run(settings, tmp_
     (folder / "code.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
     model = catalogue.find(settings, "own")
     for load in (lambda: loading.load_tokenizer(model), lambda: loading.load_base(model, Precision("none"))):
-        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever says so first
+        with pytest.raises(Exception):  # noqa: B017, PT011 - several libraries may refuse first
             load()
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_model_of_pickled_weights_is_refused(settings, tmp_path, embedded_model):
+def test_model_with_pickled_weights_is_refused(settings, tmp_path, embedded_model):
     from core.models import catalogue, loading
 
     folder = settings.models_dir / "pickled"
     folder.mkdir()
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(embedded_model / name, folder)
-    (folder / "pytorch_model.bin").write_bytes(marks(tmp_path / "pwned"))
+    (folder / "pytorch_model.bin").write_bytes(file_making_pickle(tmp_path / "pwned"))
     with pytest.raises(Exception):  # noqa: B017, PT011
         loading.load_base(catalogue.find(settings, "pickled"), Precision("none"))
     assert not (tmp_path / "pwned").exists()

@@ -1,4 +1,4 @@
-"""Disabled controls called over HTTP: every function of the app has a decision, and it is kept for each of them."""
+"""Disabled controls called over HTTP: every function is marked, and each mark is enforced."""
 
 import time
 
@@ -26,7 +26,7 @@ def visitor(on_space):
     made.http.close()
 
 
-def test_every_function_has_a_decision(functions):
+def test_every_function_is_marked_for_visitors_or_the_owner(functions):
     undecided = [f.api_name for f in functions.values() if f.fn is not None and not hasattr(f.fn, "for_visitors")]
     undecided += [
         f.api_name for f in functions.values() if f.validator is not None and not hasattr(f.validator, "for_visitors")
@@ -34,8 +34,8 @@ def test_every_function_has_a_decision(functions):
     assert undecided == []
 
 
-def test_a_visitor_is_refused_whatever_is_not_for_visitors(functions, visitor):
-    """All of them, over the queue, as a browser calls them; those without a public name, too."""
+def test_visitor_is_refused_every_owner_function(functions, visitor):
+    """Over the queue, as a browser calls them, including those without a public name."""
     closed = [f for f in functions.values() if f.fn is not None and not f.fn.for_visitors]
     assert len(closed) > 50
     events = {event["api_name"]: event for event in visitor.events}
@@ -45,7 +45,7 @@ def test_a_visitor_is_refused_whatever_is_not_for_visitors(functions, visitor):
         assert "That is the owner's" in refusal(answer), function.api_name
 
 
-def test_a_visitor_is_refused_on_every_other_route_too(on_space, functions, visitor):
+def test_visitor_is_refused_on_every_other_route(on_space, functions, visitor):
     named = [f.api_name for f in functions.values() if f.fn is not None and not f.fn.for_visitors and f.api_name]
     for name in named:
         for way in ("run", "api"):
@@ -53,22 +53,22 @@ def test_a_visitor_is_refused_on_every_other_route_too(on_space, functions, visi
             assert answer.status_code in (400, 403, 404, 422), f"{way}/{name} answered {answer.status_code}"
         begun = visitor.http.post(f"/call/{name}", json={"data": [None] * 40})
         if begun.status_code == 200:
-            said = visitor.http.get(f"/call/{name}/{begun.json()['event_id']}").text
-            assert "event: error" in said, name
+            result = visitor.http.get(f"/call/{name}/{begun.json()['event_id']}").text
+            assert "event: error" in result, name
 
 
-def test_the_author_and_members_of_the_organisation_are_owners(on_space):
-    for headers in (signed_in_headers(AUTHOR), signed_in_headers("somebody", ORGANISATION)):
+def test_author_and_members_of_the_organisation_are_owners(on_space):
+    for headers in (signed_in_headers(AUTHOR), signed_in_headers("someone", ORGANISATION)):
         page = PageClient(on_space.url, headers)
-        assert "There is no run" in page.call("stop", "no-such-run")["error"], "let in, and answered"
+        assert "There is no run" in page.call("stop", "no-such-run")["error"], "authorized, then answered"
         page.http.close()
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        signed_in_headers("somebody"),
-        signed_in_headers("somebody", {"preferred_username": "another", "roleInOrg": "admin"}),
+        signed_in_headers("someone"),
+        signed_in_headers("someone", {"preferred_username": "another", "roleInOrg": "admin"}),
         signed_in_headers("reader", {"preferred_username": AUTHOR, "roleInOrg": "read"}),
         signed_in_headers(AUTHOR, secret="another secret"),
         signed_in_headers(AUTHOR, secret=""),
@@ -76,21 +76,21 @@ def test_the_author_and_members_of_the_organisation_are_owners(on_space):
         {"x-forwarded-user": AUTHOR, "x-ip-token": "x", "authorization": f"Bearer {AUTHOR}", "x-hf-user": AUTHOR},
         {"cookie": f"studio_visitor={AUTHOR}; session=e30.x.y"},
     ],
-    ids=["somebody", "of another", "who reads", "forged", "signed with nothing", "expired", "headers", "cookies"],
+    ids=["someone", "of another", "who reads", "forged", "signed with nothing", "expired", "headers", "cookies"],
 )
-def test_everybody_else_is_a_visitor(on_space, headers):
+def test_other_callers_are_visitors(on_space, headers):
     page = PageClient(on_space.url, headers)
     assert "That is the owner's" in page.call("stop", "no-such-run")["error"]
     page.http.close()
 
 
-def test_without_oauth_nobody_on_a_space_is_its_owner():
+def test_space_without_oauth_has_no_owner():
     environment = {"SPACE_AUTHOR_NAME": AUTHOR, "OAUTH_CLIENT_ID": "x", "OAUTH_CLIENT_SECRET": ""}
     known = Access.of(Settings(), environment | {"SPACE_ID": "keeper/studio"})
     assert known.oauth is False
 
 
-def test_uploads_are_the_owners(on_space):
+def test_upload_is_owner_only(on_space):
     files = {"files": ("x.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
     refused = httpx.post(
         f"{on_space.url}/gradio_api/upload", files=files, headers=visitor_headers("b" * 32), verify=False
@@ -103,7 +103,7 @@ def test_uploads_are_the_owners(on_space):
     assert taken.status_code == 200
 
 
-def test_a_visitor_s_calls_are_small(on_space):
+def test_large_visitor_call_is_refused(on_space):
     body = {"fn_index": 0, "data": ["x" * 2**19], "session_hash": "large"}
     answer = httpx.post(
         f"{on_space.url}/gradio_api/queue/join", json=body, headers=visitor_headers("b" * 32), verify=False
@@ -124,5 +124,5 @@ def test_a_visitor_s_calls_are_small(on_space):
      "/gradio_api/dev/reload", "/gradio_api/process_recording", "/gradio_api/runs", "/gradio_api/deep_link",
      "/gradio_api/token", "/custom_component/a/b/c/d", "/docs", "/openapi.json"],
 )  # fmt: skip
-def test_routes_that_the_page_does_not_need_are_not_there(on_space, path):
+def test_unneeded_routes_answer_404(on_space, path):
     assert get(on_space, path, signed_in_headers(AUTHOR)).status_code in (404, 405)

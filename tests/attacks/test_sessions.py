@@ -22,7 +22,7 @@ def chosen_run(page: PageClient, run_id: str) -> dict:
     return page.run(event, [run_id])
 
 
-def test_a_visitor_sees_published_runs_and_data_and_no_others(on_space, two):
+def test_visitor_sees_only_published_runs_and_data(on_space, two):
     page, _ = two
     lists = next(e for e in page.events if e["api_name"].startswith("listed"))
     shown = page.run(lists, [None, True])["output"]["data"][0]
@@ -34,27 +34,27 @@ def test_a_visitor_sees_published_runs_and_data_and_no_others(on_space, two):
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info", "/gradio_api/openapi.json"])
-def test_the_page_itself_names_nothing_that_is_not_published(on_space, path):
+def test_page_names_nothing_unpublished(on_space, path):
     answer = get(on_space, path, visitor_headers("d" * 32))
     assert answer.status_code == 200
     assert not [word for word in ("hidden-", "hidden.jsonl", str(on_space.settings.home)) if word in answer.text]
 
 
-def test_a_run_that_is_not_published_is_told_like_one_that_is_not_there(on_space, two):
+def test_unpublished_run_gives_the_error_of_a_missing_one(on_space, two):
     page, _ = two
     hidden, missing = chosen_run(page, "hidden-run"), chosen_run(page, "missing-run")
     assert hidden["output"]["error"].replace("hidden", "missing") == missing["output"]["error"]
 
 
-def test_a_data_set_that_is_not_published_cannot_be_chosen(on_space, two):
+def test_unpublished_data_set_cannot_be_chosen(on_space, two):
     page, _ = two
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
-    said = page.call("choose", hidden, None)["error"]
-    assert "There is no open data set" in said
-    assert hidden not in said.partition("Opened so far")[2]
+    error = page.call("choose", hidden, None)["error"]
+    assert "There is no open data set" in error
+    assert hidden not in error.partition("Opened so far")[2]
 
 
-def test_a_file_made_for_one_visitor_is_not_another_s(on_space, two):
+def test_file_of_a_visitor_is_refused_to_another(on_space, two):
     one, _ = two
     made = chosen_run(one, "shown-run")
     path = made["output"]["data"][0]["path"]
@@ -64,7 +64,7 @@ def test_a_file_made_for_one_visitor_is_not_another_s(on_space, two):
     assert get(on_space, f"/gradio_api/file={path}", signed_in_headers(AUTHOR)).status_code == 200
 
 
-def test_a_session_belongs_to_the_browser_that_began_it(on_space, two):
+def test_session_is_refused_to_another_browser(on_space, two):
     one, other = two
     other.session = one.session
     answer = other.http.post("/queue/join", json={"fn_index": 0, "data": [], "session_hash": one.session})
@@ -75,7 +75,7 @@ def test_a_session_belongs_to_the_browser_that_began_it(on_space, two):
     assert other.http.get(f"/heartbeat/{one.session}", params=own).status_code == 403
 
 
-def test_a_visitor_s_chat_is_told_by_its_id_alone_and_the_owner_s_not_at_all(on_space, two):
+def test_visitor_opens_chats_by_id_and_never_the_owners(on_space, two):
     page, _ = two
     event = next(e for e in page.events if e["api_name"].startswith("opened_2") or e["api_name"] == "opened_chat")
     mine = page.run(event, [""])["output"]["data"][0]
@@ -88,8 +88,8 @@ def test_a_visitor_s_chat_is_told_by_its_id_alone_and_the_owner_s_not_at_all(on_
     assert tried.index('"v') < tried.index(owners.id) if owners.id in tried else True, "another one was opened"
 
 
-def test_the_state_of_a_session_is_not_taken_from_the_caller(on_space, two):
-    """What the server remembers of a page is not overwritten by what is sent in its place."""
+def test_state_sent_by_the_caller_is_ignored(on_space, two):
+    """The server keeps the state of a page; a value sent in its place changes nothing."""
     page, _ = two
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
     event = next(e for e in page.events if e["api_name"] == "search")
@@ -99,13 +99,13 @@ def test_the_state_of_a_session_is_not_taken_from_the_caller(on_space, two):
     assert "nobody else" not in str(shown)
 
 
-def test_the_log_of_a_run_is_the_owner_s(on_space, two):
+def test_run_log_is_owner_only(on_space, two):
     page, _ = two
     event = next(e for e in page.events if e["api_name"] == "log")
     assert "That is the owner's" in page.run(event, ["shown-run"])["output"]["error"]
 
 
-def test_cancelling_takes_the_event_s_own_name(on_space, two):
+def test_cancel_of_an_unknown_event_is_no_server_error(on_space, two):
     answer = httpx.post(
         f"{on_space.url}/gradio_api/cancel", json={"session_hash": "x", "fn_index": 0, "event_id": "y"}, verify=False
     )

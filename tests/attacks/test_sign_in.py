@@ -22,7 +22,7 @@ WRITER = claims_of("writer", **{AUTHOR: "write"})
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    """A Space: its app, what stands before it, and the provider."""
+    """Start a Space: its app, the proxy before it, and the provider."""
     folder = tmp_path_factory.mktemp("signing-in")
     with ProxyServer(tls_in=folder) as front, OAuthProvider(front.host, readme_scopes()) as provider:
         app = start_space(folder / "home", STUDIO_LOG="json", **provider.environment)
@@ -33,7 +33,7 @@ def here(tmp_path_factory):
 
 @pytest.fixture
 def browser(here):
-    """A new browser each time it is called: cookies of its own, and it follows where it is sent."""
+    """Return a function that makes a new client with its own cookies, which follows redirects."""
     opened = []
 
     def new() -> httpx.Client:
@@ -50,7 +50,7 @@ def browser(here):
 
 @pytest.fixture
 def sign_in(here, browser):
-    """A browser in which somebody has gone the whole way."""
+    """Return a function that signs in and returns the client."""
 
     def go(who: dict) -> httpx.Client:
         client, here.provider.account = browser(), who
@@ -61,7 +61,7 @@ def sign_in(here, browser):
     return go
 
 
-def test_a_browser_goes_to_the_provider_and_comes_back_known(here, browser):
+def test_sign_in_returns_from_the_provider_with_a_session(here, browser):
     client, here.provider.account = browser(), OWNER
     to = sign_in_redirect(client)
     asked = parse_qs(urlsplit(to).query)
@@ -81,8 +81,8 @@ def test_a_browser_goes_to_the_provider_and_comes_back_known(here, browser):
     assert is_owner(here.url, client)
 
 
-def test_the_owner_s_page_has_no_notice_and_the_owner_s_tab(here, sign_in):
-    for who, sees in ((OWNER, True), (claims_of("somebody"), False)):
+def test_page_of_the_owner_has_the_owner_tab_and_no_notice(here, sign_in):
+    for who, sees in ((OWNER, True), (claims_of("someone"), False)):
         page = QueueClient(here.url, cookies=sign_in(who).cookies)
         greet = next(event for event in page.events if event["api_name"].startswith("greet"))
         notice, owner_tab, *_ = page.run(greet, [])["output"]["data"]
@@ -99,38 +99,38 @@ def test_the_owner_s_page_has_no_notice_and_the_owner_s_tab(here, sign_in):
         (claims_of("chief", another="read", **{AUTHOR: "admin"}), True),
         (claims_of("reader", **{AUTHOR: "read"}), False),
         (claims_of("contributor", **{AUTHOR: "contributor"}), False),
-        (claims_of("somebody", another="admin"), False),
-        (claims_of("somebody") | {"name": AUTHOR, "sub": AUTHOR}, False),
+        (claims_of("someone", another="admin"), False),
+        (claims_of("someone") | {"name": AUTHOR, "sub": AUTHOR}, False),
         (claims_of("x") | {"orgs": [{"name": AUTHOR, "preferred_username": "another", "roleInOrg": "admin"}]}, False),
         (claims_of(""), False),
     ],
-    ids=["author", "writer", "admin", "reader", "contributor", "somebody", "display name", "organisation's",
+    ids=["author", "writer", "admin", "reader", "contributor", "someone", "display name", "organisation's",
          "nameless"],
 )  # fmt: skip
-def test_whom_the_provider_names_is_who_they_are(here, sign_in, who, owns):
+def test_owner_is_decided_by_the_claims_of_the_provider(here, sign_in, who, owns):
     assert is_owner(here.url, sign_in(who)) is owns
 
 
-def test_a_member_whose_role_is_not_told_is_a_visitor(here, sign_in):
-    """As where the Space does not ask for it, and for those who did not agree: a reader looks the same."""
+def test_member_without_a_role_is_a_visitor(here, sign_in):
+    """The role is missing where its scope was not granted, and a reader looks the same."""
     untold = [{name: value for name, value in WRITER["orgs"][0].items() if name != "roleInOrg"}]
     assert not is_owner(here.url, sign_in(WRITER | {"orgs": untold}))
 
 
-def test_whoever_is_not_signed_in_is_a_visitor(here, browser):
+def test_browser_without_sign_in_is_a_visitor(here, browser):
     client = browser()
     assert client.get("/").status_code == 200
     assert not is_owner(here.url, client)
 
 
-def test_a_person_of_many_organisations_fits_into_a_cookie(here, sign_in):
+def test_cookie_of_a_member_of_many_organisations_is_small(here, sign_in):
     many = {f"organisation-{number}": "read" for number in range(40)}
     client = sign_in(claims_of("busy", **many, **{AUTHOR: "admin"}))
     assert len(client.cookies["session"]) < 1000
     assert is_owner(here.url, client)
 
 
-def test_what_nobody_should_know_is_nowhere(here, sign_in):
+def test_secrets_are_in_no_cookie_page_or_log(here, sign_in):
     here.provider.issued_secrets.clear()
     client = sign_in(WRITER)
     shown = "".join(client.get(path).text for path in ("/", "/config", "/gradio_api/info", "/gradio_api/user"))
@@ -143,20 +143,20 @@ def test_what_nobody_should_know_is_nowhere(here, sign_in):
 
 
 def untroubled(here, since: int) -> str:
-    """What the server's log has said since, without a traceback."""
-    said = here.app.log.read_text()[since:]
-    assert "Traceback" not in said, said
-    return said
+    """Return what was logged since, and check that it has no traceback."""
+    text = here.app.log.read_text()[since:]
+    assert "Traceback" not in text, text
+    return text
 
 
 @pytest.fixture
 def log_ends(here):
-    """Where the server's log ends now."""
+    """Return the present length of the server's log."""
     return len(here.app.log.read_text())
 
 
 @pytest.mark.parametrize("state", ["", "another", "x" * 2000, "\0", "é"])
-def test_a_state_that_is_not_the_browser_s_signs_nobody_in(here, browser, log_ends, state):
+def test_callback_with_a_foreign_state_is_refused(here, browser, log_ends, state):
     client, here.provider.account = browser(), OWNER
     back = httpx.get(sign_in_redirect(client)).headers["location"]
     answer = client.get(with_query(back, state=state), follow_redirects=False)
@@ -166,8 +166,8 @@ def test_a_state_that_is_not_the_browser_s_signs_nobody_in(here, browser, log_en
     untroubled(here, log_ends)
 
 
-def test_the_end_of_another_s_way_signs_nobody_in(here, browser):
-    """Who sends somebody the link that their own sign-in ended with would have them work under a foreign name."""
+def test_callback_of_another_browser_is_refused(here, browser):
+    """Login CSRF: a victim who follows the link would work under the attacker's name."""
     here.provider.account = claims_of("evil")
     back = httpx.get(sign_in_redirect(browser())).headers["location"]
     victim = browser()
@@ -175,7 +175,7 @@ def test_the_end_of_another_s_way_signs_nobody_in(here, browser):
     assert "oauth_info" not in session_cookie(victim)
 
 
-def test_whoever_loses_cookies_is_not_sent_round_for_ever(here, log_ends):
+def test_sign_in_without_cookies_ends(here, log_ends):
     path, seen = "/login/callback?code=x&state=y", []
     with httpx.Client(base_url=here.url, verify=str(here.front.certificate)) as client:
         for _ in range(6):
@@ -198,7 +198,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("bend", REFUSALS.values(), ids=list(REFUSALS))
-def test_what_the_provider_refuses_is_told_in_a_sentence(here, browser, log_ends, bend):
+def test_refusal_of_the_provider_answers_a_sentence(here, browser, log_ends, bend):
     client, here.provider.account = browser(), OWNER
     answer = client.get(bend(httpx.get(sign_in_redirect(client)).headers["location"]), follow_redirects=False)
     assert answer.status_code == 400
@@ -209,7 +209,7 @@ def test_what_the_provider_refuses_is_told_in_a_sentence(here, browser, log_ends
     assert "GET /login/callback: " in untroubled(here, log_ends)
 
 
-def test_whoever_declines_at_the_provider_stays_a_visitor(here, browser, log_ends):
+def test_declined_sign_in_stays_a_visitor(here, browser, log_ends):
     client = browser()
     answer = client.get("/login/huggingface")
     assert (answer.status_code, "did not sign you in" in answer.text) == (400, True)
@@ -217,7 +217,7 @@ def test_whoever_declines_at_the_provider_stays_a_visitor(here, browser, log_end
     assert "access_denied" in untroubled(here, log_ends)
 
 
-def test_a_code_is_good_once(here, browser):
+def test_code_is_accepted_once(here, browser):
     client, here.provider.account = browser(), OWNER
     back = httpx.get(sign_in_redirect(client)).headers["location"]
     assert client.get(back).status_code == 200
@@ -231,7 +231,7 @@ BENT = [{"iss": "https://evil.example"}, {"aud": "another-client"}, {"nonce": "a
 
 
 @pytest.mark.parametrize("bent", BENT, ids=["issuer", "audience", "nonce", "over", "another's key"])
-def test_an_id_token_that_is_not_the_provider_s_word_signs_nobody_in(here, browser, log_ends, bent, monkeypatch):
+def test_forged_id_token_is_refused(here, browser, log_ends, bent, monkeypatch):
     monkeypatch.setattr(here.provider, "claim_overrides", bent)
     if not bent:
         monkeypatch.setattr(here.provider, "signing_key", RSAKey.generate_key(2048, {"kid": "1", "alg": "RS256"}))
@@ -247,7 +247,7 @@ ELSEWHERE = ["https://evil.example/x", "//evil.example", "/\\evil.example", "///
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
-def test_no_sign_in_ends_elsewhere(here, browser, target):
+def test_sign_in_redirects_only_to_this_server(here, browser, target):
     client, here.provider.account = browser(), OWNER
     back = httpx.get(sign_in_redirect(client, _target_url=target)).headers["location"]
     assert urlsplit(back).netloc == here.front.host
@@ -257,12 +257,12 @@ def test_no_sign_in_ends_elsewhere(here, browser, target):
         assert ends.netloc.decode() == here.front.host, answer.headers["location"]
 
 
-def test_the_provider_sends_a_code_to_this_space_alone(here, browser):
+def test_provider_sends_the_code_to_this_space_only(here, browser):
     to = with_query(sign_in_redirect(browser()), redirect_uri="https://evil.example/login/callback")
     assert httpx.get(to).status_code == 400
 
 
-def test_signing_out_forgets(here, sign_in):
+def test_logout_ends_the_session(here, sign_in):
     client = sign_in(OWNER)
     assert is_owner(here.url, client)
     assert client.get("/logout").status_code == 200
@@ -270,14 +270,14 @@ def test_signing_out_forgets(here, sign_in):
     assert not is_owner(here.url, client)
 
 
-def test_the_page_that_somebody_came_from_goes_on(here, browser):
-    """It stays open in its tab while they sign in, in another; after they signed out it is nobody's."""
+def test_open_page_continues_after_sign_in(here, browser):
+    """The page stays open while its user signs in in another tab; after signing out it is refused."""
     client, here.provider.account = browser(), OWNER
     queue = QueueClient(here.url)
-    for path, said in (("/", "That is the owner's"), ("/login/huggingface", "There is no run")):
+    for path, message in (("/", "That is the owner's"), ("/login/huggingface", "There is no run")):
         client.get(path)
         queue.http.cookies = client.cookies
-        assert said in queue.call("stop", "no-such-run")["error"]
+        assert message in queue.call("stop", "no-such-run")["error"]
     queue.http.close()
     stream = {"session_hash": queue.session}
     client.get("/logout")
@@ -285,13 +285,13 @@ def test_the_page_that_somebody_came_from_goes_on(here, browser):
     assert (refused.status_code, "another browser's" in refused.text) == (403, True)
 
 
-def test_a_sign_in_ends_with_the_token_s_time(here, sign_in):
+def test_sign_in_expires_with_the_token(here, sign_in):
     until = session_cookie(sign_in(OWNER))["oauth_info"]["expires_at"]
     assert 7.9 * 3600 < until - time.time() < 8.1 * 3600
 
 
-def test_a_docker_space_asks_the_provider_too(tmp_path):
-    """It does not say SYSTEM=spaces, and Gradio would take everybody for whom HF_TOKEN belongs to: the owner."""
+def test_docker_space_uses_the_provider(tmp_path):
+    """Without SYSTEM=spaces Gradio takes everyone who signs in for the holder of HF_TOKEN, the owner."""
     token = "hf_of_the_owner_0123456789"
     with LoopbackHub(tmp_path / "hub") as hub, OAuthProvider("127.0.0.1:9", readme_scopes()) as provider:
         hub.add_token(token, AUTHOR)

@@ -1,4 +1,4 @@
-"""Names and paths that lead out: over every endpoint that takes a text, and over the routes of files."""
+"""Path traversal: names that lead out of a folder, over every endpoint with a text and over the file routes."""
 
 import os
 from urllib.parse import quote
@@ -28,33 +28,33 @@ def owner(on_space):
     made.http.close()
 
 
-def everything_below(folder) -> set[str]:
+def paths_below(folder) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize("name", OUT)
-def test_no_name_leads_out(tmp_path, name):
+def test_inside_refuses_names_that_lead_out(tmp_path, name):
     (tmp_path / "root").mkdir()
     with pytest.raises(StudioError):
         inside(tmp_path / "root", name)
 
 
-def test_a_link_does_not_lead_out_either(tmp_path):
+def test_inside_refuses_a_link_that_leads_out(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link").symlink_to("/etc")
     with pytest.raises(StudioError, match="leads out"):
         inside(tmp_path / "root", "link")
 
 
-# only reads and looks: what starts work in processes is tried one name at a time below
+# These start work in processes, which would take too long for every name.
 _SLOW = {"chat", "measure", "start", "check", "quick_cut"}
 
 
 @pytest.mark.parametrize("name", OUT)
-def test_no_endpoint_of_the_owner_takes_such_a_name(on_space, owner, name):
-    """In every text of every named endpoint at once: refused or harmless, and nothing new lies outside the home."""
+def test_owner_endpoints_write_nothing_outside_the_home(on_space, owner, name):
+    """The name in every text of every named endpoint is refused or harmless, and no file appears outside."""
     around = on_space.settings.home.parent
-    before = everything_below(around) - {p for p in everything_below(around) if p.startswith("home")}
+    before = paths_below(around) - {p for p in paths_below(around) if p.startswith("home")}
     info = owner.http.get("/info").json()["named_endpoints"]
     for endpoint, about in info.items():
         if endpoint.lstrip("/") in _SLOW:
@@ -70,10 +70,10 @@ def test_no_endpoint_of_the_owner_takes_such_a_name(on_space, owner, name):
             parameter = next(known)
             data.append(name if parameter["parameter_name"] in texts else parameter.get("parameter_default"))
         answer = owner.run(event, data)
-        said = str(answer["output"].get("error") or "")
-        assert "in the studio itself" not in said, (endpoint, said)
-        assert "Traceback" not in said
-    after = everything_below(around) - {p for p in everything_below(around) if p.startswith("home")}
+        error = str(answer["output"].get("error") or "")
+        assert "in the studio itself" not in error, (endpoint, error)
+        assert "Traceback" not in error
+    after = paths_below(around) - {p for p in paths_below(around) if p.startswith("home")}
     assert after == before
     assert not os.path.exists("pwned")
 
@@ -88,7 +88,7 @@ FILES = [
 
 @pytest.mark.parametrize("path", FILES)
 @pytest.mark.parametrize("who", ["owner", "visitor", "nobody"])
-def test_no_file_route_leads_out_of_what_was_made_for_the_caller(on_space, path, who):
+def test_file_route_serves_no_file_of_others(on_space, path, who):
     home = on_space.settings.home
     (home / "secret.txt").write_text(MARK)
     link = home / "exports" / "link"
@@ -104,7 +104,7 @@ def test_no_file_route_leads_out_of_what_was_made_for_the_caller(on_space, path,
 @pytest.mark.parametrize("path", ["/static/../../app.py", "/assets/..%2f..%2f..%2fetc%2fpasswd",
                                   "/static/%2fetc%2fpasswd",
                                   "/svelte/....//....//etc/passwd", "/theme.css/../app.py"])  # fmt: skip
-def test_the_routes_of_the_page_itself_lead_nowhere_else(on_space, path):
+def test_page_routes_serve_no_other_files(on_space, path):
     with httpx.Client(base_url=on_space.url) as raw:
         answer = raw.get(path)
     assert "root:" not in answer.text
@@ -113,12 +113,12 @@ def test_the_routes_of_the_page_itself_lead_nowhere_else(on_space, path):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=30))
-def test_whatever_is_asked_for_as_a_file_by_a_visitor_is_refused(on_space, name):
+def test_file_route_refuses_a_visitor_any_name(on_space, name):
     answer = get(on_space, f"/gradio_api/file={quote(name, safe='')}", visitor_headers("c" * 32))
     assert answer.status_code in (403, 404)
 
 
-def test_an_upload_keeps_its_name_inside_the_uploads(on_space):
+def test_upload_with_a_hostile_name_stays_in_the_uploads(on_space):
     inside_of = on_space.settings.home / "uploads"
     for name in ("../../evil.jsonl", "/etc/evil.jsonl", "..\\evil.jsonl", "a\0evil.jsonl", "-rf.jsonl", "$(id).jsonl"):
         files = {"files": (name, b'{"prompt": "a", "completion": "b"}\n')}

@@ -28,6 +28,9 @@ def test_choice_list_marks_the_chosen_option():
     assert [a["value"] for tag, a in page.tags if tag == "option" and "selected" in a] == ["x"]
 
 
-def test_choice_list_has_the_event_that_the_page_listens_to():
-    with gr.Blocks():
-        assert callable(build_choice_list("uses").choose)
+def test_choice_list_sends_the_event_choose():
+    with gr.Blocks() as demo:
+        choices = build_choice_list("uses")
+        choices.choose(lambda: None)
+    assert next(iter(demo.fns.values())).targets == [(choices._id, "choose")]
+    assert "trigger('choose'" in choices.js_on_load

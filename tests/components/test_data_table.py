@@ -23,21 +23,21 @@ def pages(draw):
 
 @settings(max_examples=60)
 @given(pages())
-def test_whatever_stands_in_it_is_text_and_every_click_says_what_it_stands_for(page):
+def test_table_with_any_text_shows_it_as_text_and_sends_its_values(page):
     shown = Lenient(table_html(page))
     assert {tag for tag, _ in shown.tags} <= TAGS
     assert {name for _, attributes in shown.tags for name in attributes} <= ATTRIBUTES
-    told = [(a["data-event"], a.get("data-value")) for _, a in shown.tags if "data-event" in a]
-    assert [value for event, value in told if event == "sort_by"] == [column.name for column in page.columns]
-    assert [value for event, value in told if event == "drop_filter"] == [value for _, value in page.filters]
-    assert [value for event, value in told if event == "open_row"] == [str(row.key) for row in page.rows]
+    events = [(a["data-event"], a.get("data-value")) for _, a in shown.tags if "data-event" in a]
+    assert [value for event, value in events if event == "sort_by"] == [column.name for column in page.columns]
+    assert [value for event, value in events if event == "drop_filter"] == [value for _, value in page.filters]
+    assert [value for event, value in events if event == "open_row"] == [str(row.key) for row in page.rows]
     clickable = [bar.value for column in page.columns for bar in column.bars if bar.height or bar.on]
-    assert [value for event, value in told if event == "pick_bar"] == clickable
+    assert [value for event, value in events if event == "pick_bar"] == clickable
     for row in page.rows:
         assert all(cell in shown.text for cell in row.cells)
 
 
-def test_marks_of_the_table():
+def test_table_marks_order_ticks_open_row_and_warnings():
     columns = [TableColumn("n", "number", numeric=True), TableColumn("t", "text", wide=True)]
     page = TablePage(columns, [TableRow(1, ["1", "a"]), TableRow(3, ["3", "b"], warn=True)], "n", True, {1}, 3)
     shown = Lenient(table_html(page))
@@ -51,18 +51,18 @@ def test_marks_of_the_table():
 
 
 @given(TEXT, TEXT)
-def test_rows_that_can_only_be_opened_are_cards_on_a_phone_that_name_their_cells(title, cell):
+def test_plain_table_names_the_column_of_each_cell(title, cell):
     shown = Lenient(table_html(TablePage([TableColumn("a", title)], [TableRow(1, [cell])], plain=True)))
     assert [a.get("data-title") for tag, a in shown.tags if tag == "td"] == [title]
     assert ("table", {"class": "dt cards"}) in shown.tags
     assert cell in shown.text
 
 
-def test_a_table_without_rows_says_so():
+def test_table_without_rows_shows_a_text():
     assert "Nothing here." in table_html(TablePage([TableColumn("a", "a")], [], empty="Nothing here."))
 
 
 @pytest.mark.parametrize(("sent", "value"), [('{"a": 1}', {"a": 1}), ("3", 3), ("turns", "turns"), (None, None)])
-def test_what_a_click_says(sent, value):
+def test_value_of_parses_json(sent, value):
     event = gr.EventData(None, {"value": sent})
     assert value_of(event) == value

@@ -10,7 +10,7 @@ from components.pager import PAGE_SIZES, build_pager, clamp_page, last_page, pos
     rows=st.integers(0, 10**7),
     size=st.sampled_from(PAGE_SIZES),
 )
-def test_a_page_asked_for_is_one_that_exists(page, rows, size):
+def test_clamp_page_returns_a_page_that_exists(page, rows, size):
     found = clamp_page(page, rows, size)
     assert 1 <= found <= last_page(rows, size)
     assert (found - 1) * size < max(rows, 1)
@@ -18,13 +18,13 @@ def test_a_page_asked_for_is_one_that_exists(page, rows, size):
         assert found == int(page)
 
 
-def test_the_position_is_said():
+def test_position_names_rows_and_pages():
     assert position_words(2, 1060, 25) == "rows 26 to 50 of 1,060, page 2 of 43"
     assert position_words(43, 1060, 25) == "rows 1,051 to 1,060 of 1,060, page 43 of 43"
     assert position_words(1, 0, 25) == "no rows"
 
 
-def test_pages_of_25_to_500():
+def test_pager_offers_pages_of_25_to_500_rows():
     with gr.Blocks():
         made = build_pager()
     assert [size for _, size in made.size.choices] == PAGE_SIZES

@@ -44,3 +44,16 @@ def test_connect_handler_without_outputs_returns_nothing():
         button = gr.Button()
         connect(button.click, lambda: None)
     assert next(iter(demo.fns.values())).fn() is None
+
+
+def test_connect_validator_returns_one_result_per_input_in_their_order():
+    def validate(text: str, **values: int):
+        return {"size": gr.validate(values["size"] > 0, "Too small.")} if text else {}
+
+    with gr.Blocks() as demo:
+        button, inputs = gr.Button(), {"text": gr.Textbox(), "size": gr.Number()}
+        connect(button.click, lambda text, size: None, inputs, validate=validate)
+    validator = next(iter(demo.fns.values())).validator
+    assert [result["is_valid"] for result in validator("x", size=0)] == [True, False]
+    assert [result["is_valid"] for result in validator("", size=0)] == [True, True]
+    assert not validator.for_visitors
