@@ -52,7 +52,7 @@ class ApiCalls:
             raise StudioError(
                 f"after is not valid (given: {after!r}). Send the number of events that are known already, 0 or more."
             )
-        return self.runs.run(run_id).events()[after : after + _MAX_EVENTS]
+        return [event.to_json() for event in self.runs.run(run_id).events()[after : after + _MAX_EVENTS]]
 
 
 def build_api(runs: RunStore) -> None:

@@ -132,7 +132,8 @@ def _lineage(run: Run, timelines: Timelines) -> dict[str, str]:
     """What the run was made with, by name."""
     subset = run.subset()
     found = {"Rows": subset.describe()} if subset else {}
-    made = timelines.of(run.events_file).progress().prepared.get("lineage", {})
-    packages = made.get("packages", {})
-    said = {"Commit of the base": made.get("base_commit"), "Code": made.get("code"), "Hardware": made.get("hardware")}
-    return found | {name: value for name, value in said.items() if value} | packages
+    prepared = timelines.of(run.events_file).progress().prepared
+    if prepared is None or (lineage := prepared.lineage) is None:
+        return found
+    versions = {"Commit of the base": lineage.base_commit, "Code": lineage.code, "Hardware": lineage.hardware}
+    return found | {name: value for name, value in versions.items() if value} | lineage.packages

@@ -164,7 +164,10 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         run.stop_request.unlink(missing_ok=True)
         if changed:
             run.save_config(fresh)
-        update = {"status": "queued", "cause": "", "ended": None, "pid": None, "process": None, "resumes": True}
+        # The worker writes the old values into the "resumed" event. If it never came that far, the oldest ones count.
+        previous = {name: getattr(config, name) for name in changed} | state.previous
+        update = {"status": "queued", "cause": "", "ended": None, "pid": None, "process": None, "resumes": True,
+                  "previous": previous}  # fmt: skip
         run.save_state(state.model_copy(update=update))
     advance(store)
     return {name: (getattr(config, name), value) for name, value in changed.items()}

@@ -47,6 +47,7 @@ class RunState(Worked):
     ended: float | None = None
     place: float = 0.0  # in the queue; the lowest is next
     resumes: bool = False  # whether the worker goes on from the last checkpoint
+    previous: dict[str, Any] = Field(default_factory=dict)  # old values of settings, until the worker reports them
 
 
 class Label(BaseModel):
@@ -176,7 +177,8 @@ class Run:
         self.stop_request.parent.mkdir(exist_ok=True)
         self.stop_request.touch()
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[events.RunEvent]:
+        """Return the run's events, without those that a resume made obsolete."""
         return events.read(self.events_file)
 
     def log_tail(self, lines: int = 20) -> str:

@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter, NoEvents
+from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, SampleEvent, StepEvent
 from core.runs.store import Run
 from core.train.system_metrics import Gauge
 
@@ -93,19 +93,20 @@ class Reporter(TrainerCallback):
             return
         now = time.monotonic()
         self.events.write(
-            "step",
-            step=state.global_step,
-            total=state.max_steps,
-            loss=_number(logs["loss"]),
-            learning_rate=logs.get("learning_rate"),
-            grad_norm=_number(logs.get("grad_norm")),
-            epoch=round(state.epoch or 0, 4),
-            tokens=self._tokens,
-            tokens_per_second=round(self._new_tokens / max(1e-6, now - self._step_began), 1),
-            seconds=round(self._seconds, 2),
-            rows=[row for seen in self._seen for row in seen.rows],
-            # of several GPUs, the one that is fullest, and how busy they are on average
-            **_joined([seen.load for seen in self._seen]),
+            StepEvent(
+                step=state.global_step,
+                total=state.max_steps,
+                loss=logs["loss"],
+                learning_rate=logs.get("learning_rate"),
+                grad_norm=logs.get("grad_norm"),
+                epoch=round(state.epoch or 0, 4),
+                tokens=self._tokens,
+                tokens_per_second=round(self._new_tokens / max(1e-6, now - self._step_began), 1),
+                seconds=round(self._seconds, 2),
+                rows=[row for seen in self._seen for row in seen.rows],
+                # of several GPUs, the one that is fullest, and how busy they are on average
+                **_joined([seen.load for seen in self._seen]),
+            )
         )
         self._step_began = now
         last = state.global_step >= state.max_steps or control.should_training_stop
@@ -119,7 +120,7 @@ class Reporter(TrainerCallback):
             return
         found = Checkpoint(step=step, loss=self._losses.get(step), tokens=self._tokens, seconds=round(self._seconds, 2))
         checkpoints.mark_whole(self.run.checkpoints_dir, found)
-        self.events.write("checkpoint", step=step)
+        self.events.write(CheckpointEvent(step=step))
         checkpoints.prune(self.run.checkpoints_dir, self.config.keep_checkpoints)
         self._step_began = time.monotonic()
 
@@ -129,13 +130,13 @@ class Reporter(TrainerCallback):
             began = time.monotonic()
             loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu)
             seconds = round(time.monotonic() - began, 2)
-            self.events.write("eval", step=step, loss=_number(loss), rows=len(self.held_out), seconds=seconds)
+            self.events.write(EvalEvent(step=step, loss=loss, rows=len(self.held_out), seconds=seconds))
             self._losses[step] = loss
             self._judge(step, control)
         questions = self.config.questions
         if questions and self._ranks.first:
             answers = self.trainer.answers(questions, self.config.sample_tokens)
-            self.events.write("sample", step=step, prompts=questions, answers=answers)
+            self.events.write(SampleEvent(step=step, prompts=questions, answers=answers))
         self._step_began = time.monotonic()
 
     def _judge(self, step: int, control: TrainerControl) -> None:
@@ -158,10 +159,3 @@ def _joined(loads: list[dict[str, Any]]) -> dict[str, Any]:
     found = {"memory_gib": max(load["memory_gib"] for load in loads)}
     uses = [load["use"] for load in loads if "use" in load]
     return found | ({"use": sum(uses) / len(uses)} if uses else {})
-
-
-def _number(value: float | None) -> float | str | None:
-    """A number as JSON can hold it: NaN and infinity become text, which a reader shows and never draws as 0."""
-    if value is None or math.isfinite(value):
-        return value
-    return str(value)

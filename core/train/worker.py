@@ -24,7 +24,7 @@ from core.models import catalogue
 from core.runs import checkpoints, checks, fit, process, report, targets
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter, NoEvents
+from core.runs.events import EndEvent, EventWriter, NoEvents, PreparedEvent, ResumedEvent, StageEvent
 from core.runs.holdout import hold_out
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
         run.save_state(run.saved_state().with_process(os.getpid()))
     status, cause = _outcome(settings, run)
     # The last event before the last state: whoever sees the state finds every event in the file.
-    EventWriter(run.events_file).write("failed" if status == "failed" else "done", status=status, cause=cause)
+    kind = "failed" if status == "failed" else "done"
+    EventWriter(run.events_file).write(EndEvent(event=kind, status=status, cause=cause))
     ended = {"status": status, "cause": cause, "ended": time.time(), "resumes": False}
     state = run.saved_state().model_copy(update=ended)
     _report(run, state)
@@ -109,11 +110,12 @@ def _train(settings: Settings, run: Run, ranks: Ranks, meeting: Path | None) -> 
     if not ranks.alone:
         ranks.join(meeting)
         ranks.as_first(trainer.trained)
-    events.write("prepared", **about, seconds=round(time.monotonic() - began, 2))
-    if run.saved_state().resumes:
-        events.write("resumed", step=since.step if since else 0)
+    events.write(PreparedEvent(**about, seconds=round(time.monotonic() - began, 2)))
+    if (state := run.saved_state()).resumes:
+        events.write(ResumedEvent(step=since.step if since else 0, previous=state.previous))
     if ranks.first:
-        run.save_state(run.saved_state().model_copy(update={"status": "running"}))
+        # The event holds the old values of the settings from here on.
+        run.save_state(run.saved_state().model_copy(update={"status": "running", "previous": {}}))
     reporter = Reporter(run, events, trainer, held_out, config, since)
     if ranks.alone:
         signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
@@ -160,7 +162,7 @@ def prepare(
     if problem := checks.machine_problem(config):
         raise StudioError(problem)
     rows = subsets.load(settings, config.subset)
-    events.write("stage", text=f"Loading {config.model}")
+    events.write(StageEvent(text=f"Loading {config.model}"))
     if ranks.alone:  # several have been waited for before the first of them took any
         _await_room(settings, config, events)
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
@@ -171,7 +173,7 @@ def prepare(
 
     renderer = Renderer(base.tokenizer, config.chat_template, base.model.get_input_embeddings().weight.shape[0])
     base.tokenizer.chat_template = renderer.template  # saved with the adapter, for whoever loads it elsewhere
-    events.write("stage", text=f"Reading {len(rows[TRAIN]):,} rows as tokens")
+    events.write(StageEvent(text=f"Reading {len(rows[TRAIN]):,} rows as tokens"))
     prepared = tokenize(renderer, rows[TRAIN], config.max_length, config.answers_only)
     held_out = tokenize(renderer, rows[HELD_OUT][: config.eval_rows], config.max_length, config.answers_only).rows
     if not prepared.rows:
@@ -211,7 +213,8 @@ def _await_room(settings: Settings, config: QLoRAConfig, events: EventWriter) ->
             return
         if not said:
             needs, free = room.needed / 2**30, room.free / 2**30
-            events.write("stage", text=f"Waiting for the GPU's memory: {needs:.1f} GiB are needed, {free:.1f} are free")
+            text = f"Waiting for the GPU's memory: {needs:.1f} GiB are needed, {free:.1f} are free"
+            events.write(StageEvent(text=text))
             said = True
         time.sleep(0.5)
 

@@ -55,16 +55,16 @@ def notes_html(run: Run, progress: Progress) -> str:
     lines = [subset.describe()] if subset else []
     if prepared := progress.prepared:
         lines.append(
-            f"{prepared['rows']:,} rows, {prepared['tokens']:,} tokens per epoch, of which "
-            f"{prepared['answer_tokens']:,} carry loss; {prepared['trainable']:,} adapter weights; "
-            f"{prepared['template']}."
+            f"{prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch, of which "
+            f"{prepared.answer_tokens:,} carry loss; {prepared.trainable:,} adapter weights; "
+            f"{prepared.template}."
         )
-        if prepared["truncated"]:
-            lines.append(f"{prepared['truncated']:,} rows are longer than the maximum length and were truncated.")
-        lines += [f"{count:,} rows left out: {reason}." for reason, count in prepared["left_out"].items()]
-        lines += prepared["choices"]
+        if prepared.truncated:
+            lines.append(f"{prepared.truncated:,} rows are longer than the maximum length and were truncated.")
+        lines += [f"{count:,} rows left out: {reason}." for reason, count in prepared.left_out.items()]
+        lines += prepared.choices
         # Runs of earlier versions have no lineage.
-        if lineage := prepared.get("lineage"):
-            packages = ", ".join(f"{name} {version}" for name, version in lineage["packages"].items())
-            lines.append(f"Made with code {lineage['code']}, {packages}; on {lineage['hardware']}.")
+        if lineage := prepared.lineage:
+            packages = ", ".join(f"{name} {version}" for name, version in lineage.packages.items())
+            lines.append(f"Made with code {lineage.code}, {packages}; on {lineage.hardware}.")
     return render("train/notes", title=run.title, label=label, lines=lines)

@@ -18,6 +18,7 @@ from core.access import roles
 from core.errors import StudioError
 from core.runs import report
 from core.runs.config import TITLES, group_of
+from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import HELD_OUT, Timeline, Timelines
 from core.runs.store import RunStore
 from core.settings import slug
@@ -107,14 +108,14 @@ class RunView:
         event = found[index]
         conversations = [
             conversation_html([{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}])
-            for prompt, answer in zip(event["prompts"], event["answers"], strict=False)
+            for prompt, answer in zip(event.prompts, event.answers, strict=False)
         ]
         # A slider needs a maximum above its minimum even while it is hidden.
         slider = gr.update(visible=len(found) > 1, maximum=max(1, last), value=index)
-        step = chips_html([("", f"answered at step {event['step']}", False)])
+        step = chips_html([("", f"answered at step {event.step}", False)])
         return {"evaluation": slider, "samples": "".join([step, *conversations])}
 
-    def _evaluations(self, run_id: str | None) -> list[dict[str, Any]]:
+    def _evaluations(self, run_id: str | None) -> list[SampleEvent]:
         return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
 
     # Files
@@ -130,14 +131,14 @@ class RunView:
             raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
-        held_out = {e["step"]: e.get("loss") for e in run.events() if e["event"] == "eval"}
+        held_out = {e.step: e.loss for e in run.events() if isinstance(e, EvalEvent)}
         names = ["step", "tokens", "seconds", *METRICS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([*names, "held_out_loss"])
             for event in run.events():
-                if event["event"] == "step":
-                    writer.writerow([*(event.get(name) for name in names), held_out.get(event["step"])])
+                if isinstance(event, StepEvent):
+                    writer.writerow([*(getattr(event, name) for name in names), held_out.get(event.step)])
         return str(path)
 
     def write_report(self, run_id: str | None) -> str:

@@ -9,6 +9,7 @@ from core.data import subset
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.models import catalogue
+from core.runs.events import StepEvent
 from core.runs.store import RunStore
 from core.settings import slug
 from studio.handlers import info
@@ -29,12 +30,12 @@ class StepRows:
         if not run_id:
             return {"row": none, "step": ""}
         events = self.runs.run(run_id).events()
-        found = next((e for e in events if e["event"] == "step" and e["step"] == int(step)), None)
+        found = next((e for e in events if isinstance(e, StepEvent) and e.step == int(step)), None)
         if found is None:
             return {"row": none, "step": empty_html(f"This run has no step {step}.")}
-        rows = found.get("rows", [])
+        rows = found.rows
         choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]  # a row may occur twice in a step
-        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found['loss']}", False)]
+        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found.loss}", False)]
         first = choices[0][1] if choices else None
         return {"row": gr.update(choices=choices, value=first, visible=True), "step": chips_html(facts)}
 

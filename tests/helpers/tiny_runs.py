@@ -30,11 +30,11 @@ def at_first_step(run, seconds=120):
 
 def at_step(run, step, seconds=120):
     deadline = time.monotonic() + seconds
-    while not any(event["event"] == "checkpoint" and event["step"] >= step for event in run.events()):
+    while not any(event.event == "checkpoint" and event.step >= step for event in run.events()):
         assert time.monotonic() < deadline, run.log_tail()
         assert run.state().status in WAITING, run.state().cause
         time.sleep(0.005)
 
 
 def curve(run, kind="step", value="loss"):
-    return [(event["step"], event[value]) for event in run.events() if event["event"] == kind]
+    return [(event.step, getattr(event, value)) for event in run.events() if event.event == kind]

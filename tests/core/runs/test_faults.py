@@ -68,7 +68,7 @@ def test_two_servers_start_every_run_once_and_one_at_a_time(store):
         for run in runs:  # each worker starts the next
             assert ended(run).status == "finished", run.log_tail()
     for run in runs:
-        stages = [event for event in run.events() if event["event"] == "prepared"]
+        stages = [event for event in run.events() if event.event == "prepared"]
         assert len(stages) == 1, "it was started once"
         assert [step for step, _ in curve(run)] == [1, 2]
     begun = [run.events()[0]["time"] for run in runs]

@@ -51,6 +51,9 @@ def test_a_finished_run_goes_on_for_more_steps_and_changed_knobs_are_applied_or_
     assert process.resume(store, run, max_steps=11, eval_steps=5) == {"max_steps": (8, 11), "eval_steps": (2, 5)}
     assert ended(run).status == "finished", run.log_tail()
     assert [step for step, _ in curve(run)] == list(range(1, 12))
+    (resumed,) = [event for event in run.events() if event.event == "resumed"]
+    assert resumed.previous == {"max_steps": 8, "eval_steps": 2}, "the old values of the settings"
+    assert run.saved_state().previous == {}
     assert {step for step, _ in curve(run, "eval")} >= {0, 10, 11}
     assert run.config().max_steps == 11
     seconds = [value for _, value in curve(run, value="seconds")]
@@ -90,6 +93,6 @@ def test_best_early_stop_pruning_and_samples(store):
     kept = load_file(run.adapter / "adapter_model.safetensors")
     same = load_file(checkpoints.folder_of(run.checkpoints_dir, best) / "adapter_model.safetensors")
     assert all(kept[name].equal(same[name]) for name in same)
-    samples = [event for event in run.events() if event["event"] == "sample"]
-    assert [event["step"] for event in samples] == sorted(losses)
-    assert all(len(event["answers"]) == 2 for event in samples)
+    samples = [event for event in run.events() if event.event == "sample"]
+    assert [event.step for event in samples] == sorted(losses)
+    assert all(len(event.answers) == 2 for event in samples)

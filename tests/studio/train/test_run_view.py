@@ -18,7 +18,7 @@ from studio.train.run_html import notes_html, status_html, tiles_html
 from studio.train.run_view import METRICS, NO_RUN, RunView
 from studio.train.step_rows import StepRows
 from tests.helpers.datasets import opened, talk
-from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, write
+from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, parse, write
 
 OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 
@@ -60,18 +60,18 @@ def shown_text(shown):
 
 
 def test_tiles_show_the_latest_metrics_and_the_change_against_the_base():
-    words = shown_text(tiles_html(progress(EVENTS[:4])))
+    words = shown_text(tiles_html(progress(parse(EVENTS[:4]))))
     assert "3.250 loss" in words
     assert "4.000 held-out loss" in words
     assert "1.00e-03 learning rate" in words
     assert "1,500 tokens/s" in words
     assert "1 / 10 step" in words
     assert "against base" not in words, "the base itself is no change"
-    assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(EVENTS)))
+    assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(parse(EVENTS))))
 
 
 def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
-    assert "nan loss" in shown_text(tiles_html(progress(EVENTS)))
+    assert "nan loss" in shown_text(tiles_html(progress(parse(EVENTS))))
     assert shown_text(tiles_html(progress([]))).count("–") == 5
 
 
@@ -92,7 +92,7 @@ def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
 )
 def test_status_shows_progress_and_cause(a_run, state, events, text):
     run = a_run(**state)
-    shown = status_html(run, run.saved_state(), progress(events))
+    shown = status_html(run, run.saved_state(), progress(parse(events)))
     assert text in shown_text(shown)
     assert f'class="qs-badge {state["status"]}"' in shown
     assert ("qs-cause" in shown) == bool(state.get("cause"))
@@ -103,14 +103,14 @@ def test_status_shows_progress_and_cause(a_run, state, events, text):
 def test_status_bar_is_as_wide_as_the_progress(a_run, step, width):
     run = a_run()
     events = [{"event": "step", "step": step, "total": 10}]
-    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(events)))
+    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(parse(events))))
 
 
 def test_notes_show_rows_counts_choices_and_versions(a_run):
     run = a_run()
     run.save_label(Label(name="First", tags=["a"], note="It went well."))
     made = {"code": "abc", "packages": {"torch": "2.13.0"}, "hardware": "CPU"}
-    words = shown_text(notes_html(run, progress([PREPARED | {"lineage": made}])))
+    words = shown_text(notes_html(run, progress(parse([PREPARED | {"lineage": made}]))))
     for fact in (
         "First", "It went well.", run.subset().describe(),
         "1,200 rows, 56,789 tokens per epoch, of which 1,234 carry loss",
