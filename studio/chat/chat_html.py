@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from components.chat_board import BoardTurn, LaneCard, board_html, differences, shares
-from core.chat.conversation import Answer, Conversation, LaneChoice, Turn
-from core.chat.types import END_LABELS, LaneAnswer
+from core.chat.conversation import Conversation, LaneChoice, Turn
+from core.chat.types import END_LABELS, Generation, GenerationResult
 from core.chat.votes import contender_name
 from studio.chat.in_progress import Live
 
@@ -36,7 +36,7 @@ def voted_words(turn: Turn) -> str:
     return f"Your vote: {turn.verdict}{f' ({turn.chosen})' if turn.chosen else ''}."
 
 
-def shown_name(answer: Answer | None) -> str:
+def shown_name(answer: GenerationResult | None) -> str:
     """Who gave an answer, as the page says it; nobody for none."""
     if answer is None:
         return ""
@@ -93,7 +93,7 @@ def _written(live: Live, lane: int, card: LaneCard) -> LaneCard:
     )  # fmt: skip
 
 
-def _actions(kept: Conversation, at: int, lane: int, answer: Answer) -> list[tuple[str, str, str]]:
+def _actions(kept: Conversation, at: int, lane: int, answer: GenerationResult) -> list[tuple[str, str, str]]:
     turn = kept.turns[at]
     found = [_COPY]
     if at == len(kept.turns) - 1 and not turn.verdict:
@@ -110,17 +110,17 @@ def _actions(kept: Conversation, at: int, lane: int, answer: Answer) -> list[tup
 def _name(turn: Turn, lane: int, choice: LaneChoice | None = None) -> str:
     """Who answers in a lane, or will."""
     run, adapter = choice.run_and_adapter if choice else ("", "")
-    return shown_name(turn.shown(lane) or Answer(run=run, adapter=adapter))
+    return shown_name(turn.shown(lane) or GenerationResult(run=run, adapter=adapter))
 
 
-def _under(answer: Answer | LaneAnswer) -> str:
+def _under(answer: GenerationResult | Generation) -> str:
     facts = [
         f"{answer.tokens} tokens",
         f"first after {answer.first_token_seconds:.1f} s",
         f"{answer.tokens_per_second:.{0 if answer.tokens_per_second >= 10 else 1}f} tokens/s",
         END_LABELS[answer.end],
     ]
-    if isinstance(answer, Answer) and answer.settings.get("temperature"):
+    if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
         facts.append(f"seed {answer.settings['seed']}")
     return " · ".join(facts)
 

@@ -87,7 +87,9 @@ class Voting:
         return gr.update(value=self.talking.find(chat_id).blind)
 
     def _file(self, kept: Conversation):
-        return votes.votes_path(self.settings, kept.base)
+        # Files of earlier versions are named by the label of that time.
+        base = kept.base_identity
+        return votes.votes_path(self.settings, base.legacy_label if base else kept.base)
 
 
 def _row(one: Tally) -> str:

@@ -7,7 +7,9 @@ import pytest
 
 from core.chat import conversation
 from core.chat.conversation import MAX_LANES
+from core.chat.requests import base_identity, resolve_lanes
 from core.chat.sampling import Sampling
+from core.chat.types import LaneRequest
 from core.errors import StudioError
 from studio.chat.beside import Beside
 from studio.chat.model_picker import ALL, NO_RUN
@@ -58,7 +60,8 @@ def test_the_newest_run_answers_beside_its_base(do, tuned, chat):
     assert lanes(do, chat_id) == [("", "final"), (newest.id, "final")]
     shown, hint = do.refresh(chat_id)
     assert hint == ""
-    assert shown[0]["value"] == "tiny · unquantised · float32"
+    labels = {key: label for label, key in shown[0]["choices"]}
+    assert labels[shown[0]["value"]] == "tiny · unquantised · float32"
     assert shown[1] == 2
 
 
@@ -106,6 +109,32 @@ def test_another_base_brings_its_own_runs(do, tuned, chat):
     assert [run_id for _, run_id in shown[2]["choices"]] == ["", other.id]
     with pytest.raises(StudioError, match="no base model 'none such'"):
         do.choose_base(chat_id, "none such")
+
+
+@pytest.mark.parametrize("changed", [
+    {"compute_dtype": "bfloat16"}, {"quantization": "nf4"}, {"double_quantization": False}, {"attention": "eager"},
+], ids=lambda changed: next(iter(changed)))  # fmt: skip
+def test_model_picker_runs_that_differ_in_one_field_are_on_different_bases(do, tuned, chat, changed):
+    first = {"quantization": "nf4"} if "double_quantization" in changed else {"quantization": "none"}
+    runs = [tuned(created=created, **(first | more)) for created, more in ((1, {}), (2, changed))]
+    chat_id = chat()
+    labels = {label: key for label, key in do.refresh(chat_id)[0][0]["choices"] if label.startswith("tiny")}
+    assert len(labels) == len(set(labels.values())) == 2
+    for run in runs:
+        base = base_identity(do.engine.store, run)
+        shown = do.choose_base(chat_id, base.key)
+        assert lanes(do, chat_id) == [("", "final"), (run.id, "final")]
+        assert shown[0]["value"] == base.key
+        asked = [LaneRequest([{"role": "user", "content": "Hi."}], Sampling(), f"{run.id}/final")]
+        assert resolve_lanes(do.engine.store, asked, do.base_of(do.talking.find(chat_id))).base == base
+
+
+def test_model_picker_conversation_of_an_earlier_version_finds_its_base_by_the_label(do, tuned, chat):
+    tuned()
+    chat_id = chat()
+    with do.talking.changing(chat_id) as kept:
+        kept.base, kept.base_identity = "tiny · unquantised", None
+    assert do.base_of(do.talking.find(chat_id)).label == "tiny · unquantised · float32"
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 4), (0, 1), (99, MAX_LANES)])
