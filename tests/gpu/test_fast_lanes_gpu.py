@@ -93,7 +93,7 @@ def test_products_are_those_of_dequantised_weights(kind, rows, width):
     from core.chat.cuda import quantized_matmul
     from core.chat.cuda.adapter_slots import paired
     from core.chat.cuda.lora import Lora
-    from core.chat.cuda.weights import Merged
+    from core.chat.cuda.weights import MergedLinears
 
     torch.manual_seed(1)
     linears = [torch.nn.Linear(width, out, bias=False, device="cuda", dtype=torch.bfloat16) for out in (256, 64, 192)]
@@ -101,15 +101,15 @@ def test_products_are_those_of_dequantised_weights(kind, rows, width):
         linears = [packed(linear, kind) for linear in linears]
     whole = [m.weight if kind == "bf16" else dequantize_4bit(m.weight.data, m.weight.quant_state) for m in linears]
     before = [weight.clone() for weight in whole]
-    merged = Merged(linears)
+    merged = MergedLinears(linears)
     x = torch.randn(rows, width, device="cuda", dtype=torch.bfloat16)
     a = torch.randn(2, 3 * 16, width, device="cuda", dtype=torch.bfloat16) / 30
     b = torch.randn(2, 512, 16, device="cuda", dtype=torch.bfloat16)
     slots = torch.tensor([(-1, 1, 0)[row % 3] for row in range(rows)], dtype=torch.int32, device="cuda")
-    given = paired(x) if merged.packed else x
+    given = paired(x) if merged.is_packed else x
     done = torch.zeros(2, dtype=torch.int32, device="cuda")
     out, alone = (torch.empty(3, rows, 512, device="cuda") for _ in range(2))
-    columns = paired(a.flatten(0, 1)).view(a.shape) if merged.packed else a
+    columns = paired(a.flatten(0, 1)).view(a.shape) if merged.is_packed else a
     for turn in (0, 1, 0):  # as products take turns
         lora = Lora(columns, b, slots, torch.zeros(4, rows, 48, device="cuda"), done, turn)
         quantized_matmul.product(given, merged, out, lora)
@@ -218,7 +218,7 @@ def test_rows_come_and_go_while_caches_grow(adapters):
     for one in rows:
         assert not one.left
         assert apart(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
-    assert not fast._machine._pages.short(fast._machine._pages.count), "all pages came back"
+    assert not fast._runtime._cache.lacks(fast._runtime._cache.count), "all pages came back"
 
 
 def told(ids, adapter, tokens, sampling):

@@ -78,10 +78,10 @@ def test_mixed_weights_are_not_served():
 def test_adapters_that_are_more_than_lora_go_the_plain_way():
     weights = LoraWeights(torch.zeros(4, 128), torch.zeros(128, 4))
     name = "model.layers.1.self_attn.q_proj"
-    assert support.plain_lora(Adapter({name: weights}), 2)
-    assert not support.plain_lora(Adapter({name: weights}), 1), "a block that the model has not"
-    assert not support.plain_lora(Adapter({"lm_head": weights}), 2)
-    assert not support.plain_lora(Adapter({}, special="use_dora"), 2)
+    assert support.is_plain_lora(Adapter({name: weights}), 2)
+    assert not support.is_plain_lora(Adapter({name: weights}), 1), "a block that the model has not"
+    assert not support.is_plain_lora(Adapter({"lm_head": weights}), 2)
+    assert not support.is_plain_lora(Adapter({}, special="use_dora"), 2)
 
 
 def test_a_token_without_probability_is_never_drawn():
@@ -114,7 +114,7 @@ def test_rows_drawn_together_are_drawn_as_each_alone(sampling):
     generator, tokens = torch.Generator().manual_seed(0), torch.zeros(4, dtype=torch.int64)
     for _ in range(20):
         logits = torch.randn(300, generator=generator) * 3
-        values = together.draw(logits.expand(3, -1), said, tokens)
+        values = together.sample(logits.expand(3, -1), said, tokens)
         expected = [picker.sample(logits) for picker in alone]
         assert tokens[places].tolist() == [token for token, _ in expected]
         torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-5)
@@ -138,17 +138,18 @@ def picks_agree():
     ]  # fmt: skip
     places, logits = [3, 0, 5, 1, 2], torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 3
     said = (torch.rand(6, 300) < 0.3).to(torch.uint8)
-    drawing = BatchSampler([(place, TokenSampler(one, [])) for place, one in zip(places, settings, strict=True)], 300, "cpu")
+    pairs = [(place, TokenSampler(one, [])) for place, one in zip(places, settings, strict=True)]
+    drawing = BatchSampler(pairs, 300, "cpu")
     rows = torch.tensor([4, 3, 2, 1, 0])
     for step in range(4):
         uniform = torch.rand(5, generator=torch.Generator().manual_seed(step))
         found, counted = torch.zeros(6, dtype=torch.int64), said.clone()
         values = torch.zeros(5, 2, dtype=torch.float64)
         sample_kernel.sample(
-            logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, MIN_TEMPERATURE
+            logits, rows, drawing._settings, uniform, counted, drawing._slots, found, values, MIN_TEMPERATURE
         )
         expected, kept = torch.zeros(6, dtype=torch.int64), said.clone()
-        told = drawing._drawn(logits[rows], kept, expected, uniform)
+        told = drawing._sample_in_torch(logits[rows], kept, expected, uniform)
         assert found.tolist() == expected.tolist()
         assert torch.equal(counted, kept)
         torch.testing.assert_close(values, told, rtol=0, atol=1e-5)
@@ -159,13 +160,13 @@ def kernels_agree():
     from core.chat.cuda import quantized_matmul
     from core.chat.cuda.adapter_slots import paired
     from core.chat.cuda.lora import Lora
-    from core.chat.cuda.weights import Merged
+    from core.chat.cuda.weights import MergedLinears
 
     torch.manual_seed(0)
     model = packed(tiny_llama(num_hidden_layers=1, **SHAPE))
-    modules = support.modules_of(model.model.layers[0])[:3]
+    modules = support.projections(model.model.layers[0])[:3]
     whole = torch.cat([dequantize_4bit(m.weight.data, m.weight.quant_state) for m in modules])
-    merged, x = Merged(modules), torch.randn(3, 128)
+    merged, x = MergedLinears(modules), torch.randn(3, 128)
     a, b, slots = torch.randn(2, 48, 128), torch.randn(2, 256, 16), torch.tensor([-1, 1, 0], dtype=torch.int32)
     out, done = torch.zeros(2, 3, 256), torch.zeros(2, dtype=torch.int32)
     columns = paired(a.flatten(0, 1)).view(a.shape)
@@ -193,8 +194,8 @@ def decoders_agree(model):
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    said, machine, by_library = [], CudaRuntime(model, graphs=False), decode_graph.by_library
-    decode_graph.by_library = lambda rows, dtype: False
+    said, machine, by_library = [], CudaRuntime(model, graphs=False), decode_graph.uses_library
+    decode_graph.uses_library = lambda rows, dtype: False
     for make in (Decoder, *[lambda _, rows: CudaDecoder(machine, rows, chunk=12)] * 2):
         decoder = make(model, rows)
         said.append([])
@@ -211,7 +212,7 @@ def decoders_agree(model):
         while decoder.step():
             pass
         if make is not Decoder:
-            decode_graph.by_library = by_library  # which in float32 says yes
+            decode_graph.uses_library = by_library  # which in float32 says yes
             machine._steps.clear()
             decoder.join(
                 [TokenSequence([5, 6], None, lambda logits: 7)]
