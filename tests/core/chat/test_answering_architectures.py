@@ -61,7 +61,7 @@ def evaluated(lanes, path):
 
 
 @pytest.mark.parametrize("name", EXTRA)
-def test_base_and_tuned_text_equals_generate(name, small_tokenizer, tmp_path):
+def test_architecture_base_and_tuned_text_equal_generate(name, small_tokenizer, tmp_path):
     model = build(name, len(small_tokenizer))
     folder = adapter_of(model, tmp_path / "adapter", TARGETS.get(name, "all-linear"))
     assert support.why_not(model.config) is None

@@ -101,7 +101,7 @@ def test_answer_ends_at_the_templates_end_and_at_eos(ask, name, template, writte
     assert ask(lanes, lane) == ("end", "The sea.")
 
 
-def test_template_that_refuses_the_system_prompt_is_a_sentence_in_chat_and_evaluation():
+def test_template_that_refuses_the_system_prompt_gives_the_reason_in_chat_and_evaluation():
     lanes = lanes_that_write("x", FAMILY["gemma"].tokenizer())
     lane = LaneRequest(QUESTION, Sampling(system="Be brief."))
     with pytest.raises(StudioError, match=r"System role not supported\. Change the system prompt"):
