@@ -8,7 +8,7 @@ From there its rows are decoded in one of two ways:
   Plain LoRA is two small products; any other PEFT layer is called itself for its rows.
 - one at a time: the rows run through PEFT's model (`core.chat.plain`).
 
-A probe (`core.chat.probe`) chooses when the adapter is loaded: it compares a mixed batch with each model alone.
+A probe (`core.chat.adapter_probe`) chooses when the adapter is loaded: it compares a mixed batch with each model alone.
 """
 
 import math
@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils.other import AuxiliaryTrainingWrapper, get_pattern_key
+from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file
 
 from core.chat import peft_model
+from core.chat.adapter_probe import adapter_failure
 from core.errors import StudioError
 
 _PREFIX = "base_model.model."
@@ -138,14 +138,12 @@ class RowAdapters:
         Raises:
             StudioError: The adapter belongs to another model, or one of its tensors would not be used.
         """
-        from core.chat import probe
-
         tuned = None
         if adapter.folder is not None:
             tuned = peft_model.load(self._model, adapter.config, adapter.tensors, adapter.folder.name)
         elif missing := sorted(set(adapter.lora) - {name for name, _ in self._model.named_modules()}):
             raise StudioError(f"The adapter belongs to another model: {missing[0]} is not in this one.")
-        layers = {} if tuned is None or adapter.lora else _changed_layers(self._model, tuned)
+        layers = {} if tuned is None or adapter.lora else peft_model.changed_layers(self._model, tuned)
         loaded = _LoadedAdapter(adapter, tuned, layers)
         loaded.unbatched_reason = base_unbatched_reason
         self.remove(key)
@@ -155,7 +153,7 @@ class RowAdapters:
         # The probe runs a mixed batch, so the hooks must be there first.
         self._hook_modules(loaded.names)
         if tuned is not None:
-            loaded.unbatched_reason = peft_model.unbatched_reason(adapter.config) or probe.adapter_failure(
+            loaded.unbatched_reason = peft_model.unbatched_reason(adapter.config) or adapter_failure(
                 self._model, self, key, tuned
             )
         if loaded.unbatched_reason:
@@ -301,24 +299,3 @@ class _LoadedAdapter:
         weights = self.adapter.lora[name]
         down = F.linear(x.to(weights.a.dtype), weights.a)  # (rows, tokens, rank)
         out += F.linear(down, weights.b).to(out.dtype)
-
-
-def _changed_layers(base: torch.nn.Module, tuned: PeftModel) -> dict[str, torch.nn.Module]:
-    """Return the modules of PEFT's model that compute something else than the base's, by the base's names.
-
-    These are PEFT's layers, and modules with weights of their own, such as a norm whose bias was trained.
-    """
-    theirs = dict(tuned.get_base_model().named_modules())
-    found: dict[str, torch.nn.Module] = {}
-    for name, module in base.named_modules():
-        # A module inside a replaced one is computed by its replacement.
-        if any(name.startswith(f"{outer}.") for outer in found):
-            continue
-        own = theirs.get(name)
-        if isinstance(own, BaseTunerLayer | AuxiliaryTrainingWrapper):
-            found[name] = own
-        elif own is not None:
-            pairs = zip(module.parameters(recurse=False), own.parameters(recurse=False), strict=True)
-            if any(one is not other for one, other in pairs):
-                found[name] = own
-    return found

@@ -145,21 +145,7 @@ class Lanes:
         writer = self.writer(request, generation)
         sampler = TokenSampler(request.sampling, [*prompt_ids, *request.prefix_ids])
 
-        def on_token(token: int, logprob: float) -> int | None:
-            try:
-                return writer.add(token, logprob)
-            except Exception as error:
-                # Only this answer fails; the other sequences of the batch go on.
-                generation.error, generation.end = error, "failed"
-                return None
-
-        def on_logits(logits: torch.Tensor) -> int | None:
-            try:
-                token, logprob = sampler.sample(logits)
-            except Exception as error:
-                generation.error, generation.end = error, "failed"
-                return None
-            return on_token(token, logprob)
+        on_logits, on_token = _callbacks(writer, sampler, generation)
 
         def is_cancelled() -> bool:
             if not generation.end and is_stopped():
@@ -272,6 +258,29 @@ class Lanes:
                 f"The chat template refuses this conversation: {error}. Change the system prompt or the turns, or "
                 "choose another chat template."
             ) from error
+
+
+def _callbacks(
+    writer: GenerationWriter, sampler: TokenSampler, generation: Generation
+) -> tuple[Callable[[torch.Tensor], int | None], Callable[[int, float], int | None]]:
+    """Return `on_logits` and `on_token` of a sequence. An error fails its own answer; the rest of the batch goes on."""
+
+    def on_token(token: int, logprob: float) -> int | None:
+        try:
+            return writer.add(token, logprob)
+        except Exception as error:
+            generation.error, generation.end = error, "failed"
+            return None
+
+    def on_logits(logits: torch.Tensor) -> int | None:
+        try:
+            token, logprob = sampler.sample(logits)
+        except Exception as error:
+            generation.error, generation.end = error, "failed"
+            return None
+        return on_token(token, logprob)
+
+    return on_logits, on_token
 
 
 def _end_tokens(base: LoadedBase) -> set[int]:

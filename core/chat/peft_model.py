@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, PeftModelForCausalLM
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from peft.utils.save_and_load import set_peft_model_state_dict
 
 from core.errors import StudioError
@@ -122,6 +124,27 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
             f"({len(missing)} are missing)."
         )
     return tuned.requires_grad_(False)
+
+
+def changed_layers(base: torch.nn.Module, tuned: PeftModel) -> dict[str, torch.nn.Module]:
+    """Return the modules of PEFT's model that compute something else than the base's, by the base's names.
+
+    These are PEFT's layers, and modules with weights of their own, such as a norm whose bias was trained.
+    """
+    theirs = dict(tuned.get_base_model().named_modules())
+    found: dict[str, torch.nn.Module] = {}
+    for name, module in base.named_modules():
+        # A module inside a replaced one is computed by its replacement.
+        if any(name.startswith(f"{outer}.") for outer in found):
+            continue
+        own = theirs.get(name)
+        if isinstance(own, BaseTunerLayer | AuxiliaryTrainingWrapper):
+            found[name] = own
+        elif own is not None:
+            pairs = zip(module.parameters(recurse=False), own.parameters(recurse=False), strict=True)
+            if any(one is not other for one, other in pairs):
+                found[name] = own
+    return found
 
 
 def _shared_tree(base: torch.nn.Module) -> torch.nn.Module:

@@ -1,6 +1,6 @@
-"""Probes at load time: short texts through the batched decoder, compared with each text alone through `generate`.
+"""Probe of a model at load time: short texts through the batched decoder, compared with each text alone.
 
-A model or an adapter that fails a probe is decoded one sequence at a time (`core.chat.plain`). Probe texts are short,
+A model that fails is decoded one sequence at a time (`core.chat.plain`). `generate` is the reference. Texts are short,
 so attention windows are shortened while a probe runs; otherwise no text would reach beyond them.
 """
 
@@ -8,8 +8,8 @@ import sys
 import traceback
 
 import torch
-from peft import PeftModel
 
+from core.chat.adapter_probe import arbitrary_ids
 from core.chat.adapters import RowAdapters
 from core.chat.decoder import Decoder, TokenSequence
 from core.chat.plain import PlainAnswer
@@ -21,8 +21,6 @@ _PROMPT_TOKENS = (9, 4)
 _ANSWER_TOKENS = 3
 # Tokens read at once, so that the longer prompt takes several chunks.
 _CHUNK_TOKENS = 4
-# Ids at the front of a vocabulary are often special tokens.
-_FIRST_ID = 5
 
 # A prompt, and the tokens of its answer.
 _Text = tuple[list[int], list[int]]
@@ -39,7 +37,7 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
         StudioError: The model cannot generate at all.
     """
     adapters = RowAdapters(model)
-    texts = _texts(model, len(_PROMPT_TOKENS))
+    texts = _texts(model)
     with short_windows(model):
         try:
             expected = [_logits_alone(model, text) for text in texts]
@@ -64,7 +62,7 @@ def takes_turns(model: torch.nn.Module) -> bool:
 
     They cannot where the modules themselves hold the state of a text.
     """
-    texts = _texts(model, len(_PROMPT_TOKENS))
+    texts = _texts(model)
     expected = [_logits_alone(model, text) for text in texts]
     answers = [PlainAnswer(model, prompt, len(answer)) for prompt, answer in texts]
     found: list[list[torch.Tensor]] = [[] for _ in texts]
@@ -74,45 +72,11 @@ def takes_turns(model: torch.nn.Module) -> bool:
     return all(close(torch.stack(logits), one) for logits, one in zip(found, expected, strict=True))
 
 
-def adapter_failure(model: torch.nn.Module, adapters: RowAdapters, key: str, tuned: PeftModel) -> str:
-    """Return why an adapter's rows cannot share a batch with the base's; empty if they can.
-
-    Base and tuned rows alternate in one batch. The base's rows must be bit-identical to those of the same batch without
-    the adapter; the tuned rows must agree with PEFT's model alone.
-
-    Args:
-        model: The base model.
-        adapters: Its adapters, with hooks for this one.
-        key: The adapter.
-        tuned: PEFT's model of the adapter.
-    """
-    prompts = [prompt for prompt, _ in _texts(model, 4, same_length=True)]
-    ids = torch.tensor(prompts, device=model.device)  # (4, T)
-    try:
-        with torch.no_grad():
-            adapters.set_rows([])
-            bare = model(input_ids=ids).logits  # (4, T, vocabulary)
-            adapters.set_rows([None, key, None, key])
-            mixed = model(input_ids=ids).logits  # (4, T, vocabulary)
-            adapters.set_rows([])
-            alone = [tuned(input_ids=ids[at : at + 1]).logits[0] for at in (1, 3)]
-    except Exception as error:
-        return f"its rows cannot be separated in a batch ({type(error).__name__}: {error})"
-    finally:
-        adapters.set_rows([])
-    if not torch.equal(mixed[[0, 2]], bare[[0, 2]]):
-        return "in a batch it would change the base's rows"
-    if not all(close(mixed[at], own) for at, own in zip((1, 3), alone, strict=True)):
-        return "in a batch it gives other logits than PEFT alone"
-    return ""
-
-
-def _texts(model: torch.nn.Module, count: int, same_length: bool = False) -> list[_Text]:
+def _texts(model: torch.nn.Module) -> list[_Text]:
     """Return different prompts with answers, of arbitrary tokens."""
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    lengths = [_PROMPT_TOKENS[0]] * count if same_length else _PROMPT_TOKENS
-    rows = [[_FIRST_ID + (7 * at + 31 * row) % (vocabulary - 8) for at in range(32)] for row in range(count)]
-    return [(ids[:length], ids[length : length + _ANSWER_TOKENS]) for ids, length in zip(rows, lengths, strict=True)]
+    rows = arbitrary_ids(model, len(_PROMPT_TOKENS), max(_PROMPT_TOKENS) + _ANSWER_TOKENS)
+    pairs = zip(rows, _PROMPT_TOKENS, strict=True)
+    return [(ids[:length], ids[length : length + _ANSWER_TOKENS]) for ids, length in pairs]
 
 
 def _logits_alone(model: torch.nn.Module, text: _Text) -> torch.Tensor:

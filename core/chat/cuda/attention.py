@@ -162,20 +162,10 @@ def _attend(
 
 
 def attend(
-    projected: torch.Tensor,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    table: torch.Tensor,
-    lengths: torch.Tensor,
-    out: torch.Tensor,
-    scratch: torch.Tensor,
-    sums: torch.Tensor,
-    done: torch.Tensor,
-    scale: float,
-    paired: bool,
-) -> None:
+    projected: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
+    table: torch.Tensor, lengths: torch.Tensor, out: torch.Tensor, scratch: torch.Tensor, sums: torch.Tensor,
+    done: torch.Tensor, scale: float, paired: bool,
+) -> None:  # fmt: skip
     """Attend from one new token of each row, and put the token into the cache.
 
     Args:

@@ -139,11 +139,7 @@ class DecodeStep:
                 for name, merged in groups
             }
         self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)
-        # A power of two, 1 to 8: parts that a sequence's attention is computed in.
-        splits = 1 << max(0, min(3, (_TARGET_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
-        self._attention_parts = torch.empty(rows, weights.heads, splits, weights.head_width, **exact)
-        self._attention_sums = torch.empty(rows, weights.heads, splits, 2, **exact)
-        self._attention_done = torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device)
+        self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)
 
     def run(self) -> None:
@@ -232,7 +228,7 @@ class DecodeStep:
         merged, out = self._weights.blocks[number].groups[group], self._out[group]
         is_done = uses_library(self._rows, x.dtype)
         if is_done:
-            _library_product(x, merged.unpacked(self._weights.scratch, paired=True), out[0])
+            _library_product(x, quantized_matmul.unpacked_weights(merged, self._weights.scratch, paired=True), out[0])
         if self._has_adapters:
             quantized_matmul.product(x, merged, out, self._lora(number, group), is_done=is_done)
         elif not is_done:
@@ -249,6 +245,18 @@ class DecodeStep:
             self._done,
             _TURNS[group],
         )
+
+
+def _attention_buffers(weights: Weights, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the buffers of `attention.attend` for the parts of each sequence's attention: results, sums, counters."""
+    # A power of two, 1 to 8.
+    splits = 1 << max(0, min(3, (_TARGET_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
+    exact = {"dtype": torch.float32, "device": weights.device}
+    return (
+        torch.empty(rows, weights.heads, splits, weights.head_width, **exact),
+        torch.empty(rows, weights.heads, splits, 2, **exact),
+        torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device),
+    )
 
 
 def compile_kernels(kernels: list[Callable[[], object]]) -> None:

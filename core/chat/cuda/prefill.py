@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from core.chat.adapters import Adapter
 from core.chat.cuda.decode_graph import logits_of
 from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache
+from core.chat.cuda.quantized_matmul import unpacked_weights
 from core.chat.cuda.support import projection_names
 from core.chat.cuda.weights import GROUPS, Weights
 from core.train.attention import bounds_of, packed_attention
@@ -82,7 +83,7 @@ class Prefill:
         table = stream.new_zeros(_COMPILE_ROWS, weights.head_width)
         query, key, _ = heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)
         return [
-            *(lambda group=group: group.unpacked(weights.scratch) for group in block.groups.values()),
+            *(lambda group=group: unpacked_weights(group, weights.scratch) for group in block.groups.values()),
             lambda: elementwise.norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
             lambda: elementwise.swiglu(gate_up, gate_up[:, : weights.inner].contiguous()),
             *(lambda part=part: elementwise.rotate(part, part, table, table) for part in (query, key)),
@@ -92,7 +93,7 @@ class Prefill:
         """Multiply (N, inputs) by the weights of a group, LoRA included; return (N, outputs)."""
         weights = self._weights
         merged = weights.blocks[number].groups[group]
-        out, names = x @ merged.unpacked(weights.scratch).t(), projection_names(number)  # (N, outputs)
+        out, names = x @ unpacked_weights(merged, weights.scratch).t(), projection_names(number)  # (N, outputs)
         for tokens, adapter in layout.adapters:
             start = 0
             for at, member in enumerate(GROUPS[group]):

@@ -282,3 +282,18 @@ def unpack(weights: MergedLinears, out: torch.Tensor, paired: bool) -> None:
         weights.starts, out, blocks, weights.width, NESTED=weights.is_nested, OUTER=weights.outer_blocksize,
         MODULES=weights.count, PAIRED=paired, COUNT=64, num_warps=4,
     )  # fmt: skip
+
+
+def unpacked_weights(weights: MergedLinears, scratch: torch.Tensor, paired: bool = False) -> torch.Tensor:
+    """Return all merged weights (total, width) in the model's dtype.
+
+    Args:
+        weights: The merged weights.
+        scratch: Buffer of at least total * width elements; packed weights are unpacked into it.
+        paired: Whether the columns are to be in paired order (`elementwise.paired_index`); only for packed weights.
+    """
+    if not weights.is_packed:
+        return weights.data
+    out = scratch[: weights.total * weights.width].view(weights.total, weights.width)
+    unpack(weights, out, paired)
+    return out

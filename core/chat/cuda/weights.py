@@ -90,21 +90,6 @@ class MergedLinears:
             )
             self.outer_offsets = torch.stack([state.offset.float().reshape(()) for state in states])  # (count,)
 
-    def unpacked(self, scratch: torch.Tensor, paired: bool = False) -> torch.Tensor:
-        """Return all weights (total, width) in the model's dtype.
-
-        Args:
-            scratch: Buffer of at least total * width elements; packed weights are unpacked into it.
-            paired: Whether the columns are to be in paired order (`elementwise.paired_index`); only for packed weights.
-        """
-        if not self.is_packed:
-            return self.data
-        from core.chat.cuda import quantized_matmul
-
-        out = scratch[: self.total * self.width].view(self.total, self.width)
-        quantized_matmul.unpack(self, out, paired)
-        return out
-
 
 def _merge(tensors: list[torch.Tensor], set_view: Callable[[int, torch.Tensor], None] | None = None) -> torch.Tensor:
     """Concatenate tensors into one of one dimension, and replace each by its view.
