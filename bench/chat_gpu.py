@@ -144,10 +144,10 @@ def in_a_process(variant: str, options: argparse.Namespace, site: str | None = N
     except subprocess.TimeoutExpired:
         print(f"{variant} was not ready after {PATIENCE} s.")
         return {}
-    told = found.stdout.partition("RESULT ")[2]
-    if not told:
+    printed = found.stdout.partition("RESULT ")[2]
+    if not printed:
         print(f"{variant} failed: {found.stderr[-500:]}")
-    return json.loads(told.splitlines()[0]) if told else {}
+    return json.loads(printed.splitlines()[0]) if printed else {}
 
 
 class Counted:
@@ -160,11 +160,13 @@ class Counted:
         self.said: list[int] = []
         self._tokens, self._began, self.first = tokens, time.perf_counter(), 0.0
         drawn = (
-            {"sampler": TokenSampler(sampling, ids), "on_token": self.told} if sampling else {"on_argmax": self.told}
+            {"sampler": TokenSampler(sampling, ids), "on_token": self.on_token}
+            if sampling
+            else {"on_argmax": self.on_token}
         )
-        self.row = TokenSequence(ids, adapter, self.told, max_new_tokens=tokens, **drawn)
+        self.row = TokenSequence(ids, adapter, self.on_token, max_new_tokens=tokens, **drawn)
 
-    def told(self, token: int, _: float = 0.0) -> int | None:
+    def on_token(self, token: int, _: float = 0.0) -> int | None:
         self.first = self.first or time.perf_counter() - self._began
         self.said.append(token)
         return token if len(self.said) < self._tokens else None

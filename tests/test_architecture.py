@@ -18,7 +18,10 @@ HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 MAY_IMPORT_HEAVY = (
     "core/train/",
     "core/chat/cuda/",
-    *(f"core/chat/{name}.py" for name in ("adapters", "decoder", "lanes", "peft_model", "sampler", "plain", "probe")),
+    *(
+        f"core/chat/{name}.py"
+        for name in ("adapters", "decoder", "lanes", "peft_model", "sampler", "plain", "probe", "adapter_probe")
+    ),
 )
 
 

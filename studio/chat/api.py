@@ -4,7 +4,9 @@ from typing import Any
 
 from core.chat.conversation import BASE, MAX_LANES
 from core.chat.engine import Engine
-from core.chat.requests import Asked, ticket
+from core.chat.queue import QueueEntry
+from core.chat.requests import resolve_lanes
+from core.chat.types import LaneRequest, adapter_key
 from core.errors import StudioError
 from studio.chat.model_picker import Choosing, sampling
 
@@ -33,16 +35,17 @@ def build_chat_call(engine: Engine):
         for name in lanes:
             run, _, adapter = str(name).partition("/")
             run = "" if run == BASE else run
-            asked.append(Asked([{"role": "user", "content": prompt}], values, run, adapter or "final"))
-        base = None if any(one.run for one in asked) else choosing.base_named(choosing.default_base())
-        *_, told = engine.ask(ticket(engine.store, asked, base))
+            key = adapter_key(run, adapter or "final")
+            asked.append(LaneRequest([{"role": "user", "content": prompt}], values, key))
+        base = None if any(one.adapter for one in asked) else choosing.default_base()
+        *_, told = engine.ask(QueueEntry(resolve_lanes(engine.store, asked, base)))
         return [
             {
                 "model": name, "text": answer.text, "tokens": answer.tokens, "end": answer.end,
                 "first_token_seconds": round(answer.first_token_seconds, 3),
                 "tokens_per_second": round(answer.tokens_per_second, 1), "note": answer.note,
             }
-            for name, answer in zip(lanes, told.answers, strict=True)
+            for name, answer in zip(lanes, told.generations, strict=True)
         ]  # fmt: skip
 
     return chat

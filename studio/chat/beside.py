@@ -15,6 +15,7 @@ from core.chat import nearest, transcript
 from core.data import sources, subset, table
 from core.data.table import HELD_OUT
 from core.errors import StudioError
+from core.models import catalogue
 from core.models.loading import load_tokenizer
 from core.runs.store import Run
 from core.settings import slug
@@ -104,8 +105,8 @@ class Beside:
         kept = self.talking.find(chat_id)
         if not kept.turns:
             return empty_html("Ask something first: then what each lane read is shown here, with its template's marks.")
-        base = self.talking.base_named(kept.base)
-        tokenizer, parts = load_tokenizer(base.model), []
+        base = self.talking.base_of(kept)
+        tokenizer, parts = load_tokenizer(catalogue.find(self.settings, base.model, base.revision)), []
         for at, lane in enumerate(kept.lanes):
             run, _ = lane.run_and_adapter
             template = self.store.run(run).config().chat_template if run else self._template(chat_id)
@@ -129,7 +130,7 @@ class Beside:
         engine = self.talking.engine
         if engine.loaded is None:
             raise StudioError("No model is loaded, so there is nothing to unload.")
-        name = engine.loaded.model.name
+        name = engine.loaded.model
         freed = engine.unload()
         info(f"{freed / 2**30:.2f} GiB were given back. The next question loads it again.", f"{name} is unloaded")
 

@@ -61,8 +61,8 @@ class View:
 class Talking:
     """Conversations lie on disk; the one that is being answered is in memory, and belongs to one page until its end."""
 
-    def __init__(self, engine: Engine, base_named: Callable[[str], Base]):
-        self.engine, self.settings, self.base_named = engine, engine.settings, base_named
+    def __init__(self, engine: Engine, base_of: Callable[[Conversation], BaseIdentity]):
+        self.engine, self.settings, self.base_of = engine, engine.settings, base_of
         self._live: dict[str, Live] = {}
         self._lock = threading.Lock()
 
@@ -176,7 +176,7 @@ class Talking:
     # What is written
 
     def _write(
-        self, chat_id: str, lanes: Sequence[int], before: dict[int, Answer], show: Sequence[str],
+        self, chat_id: str, lanes: Sequence[int], before: dict[int, GenerationResult], show: Sequence[str],
         request: gr.Request, prompt: str | None = None, seeds_on: int = 0,
     ) -> Iterator[list[Any]]:  # fmt: skip
         with self._lock:
@@ -217,16 +217,17 @@ class Talking:
             return 1 / UPDATES_A_SECOND
         return max(1 / SLOW_UPDATES_A_SECOND, len(self._live) / SLOW_UPDATES_IN_SUM)
 
-    def _ticket(self, live: Live, seeds_on: int) -> Ticket:
+    def _ticket(self, live: Live, seeds_on: int) -> QueueEntry:
         kept, asked = live.kept, []
         for lane in live.lanes:
             sampling, (run, adapter) = kept.sampling(lane), kept.lanes[lane].run_and_adapter
             sampling = sampling.model_copy(update={"seed": (sampling.seed + seeds_on) % 2**32})
             live.settings[lane] = sampling.model_dump()
             begun = live.before[lane].ids if lane in live.before else []
-            asked.append(Asked(kept.asked(lane), sampling, run, adapter, begun))
-        base = self.base_named(kept.base) if kept.base else None
-        return ticket(self.engine.store, asked, base)
+            key = kept.lanes[lane].adapter_key
+            asked.append(LaneRequest(kept.asked(lane), sampling, key, prefix_ids=begun))
+        base = self.base_of(kept) if kept.base else None
+        return QueueEntry(resolve_lanes(self.engine.store, asked, base))
 
     def _keep(self, chat_id: str, live: Live) -> None:
         """What was said is kept, whether it ended by itself, was stopped, or its page was closed; once."""
@@ -241,7 +242,7 @@ class Talking:
                 self._live.pop(chat_id, None)
                 live.ended.set()
 
-    def _hint(self, asked: Ticket) -> str:
+    def _hint(self, asked: QueueEntry) -> str:
         """What the answers wait for."""
         if asked.stage == "Waiting":
             before = self.engine.queue_position(asked)

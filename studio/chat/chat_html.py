@@ -36,7 +36,7 @@ def voted_words(turn: Turn) -> str:
     return f"Your vote: {turn.verdict}{f' ({turn.chosen})' if turn.chosen else ''}."
 
 
-def shown_name(answer: Answer | None) -> str:
+def shown_name(answer: GenerationResult | None) -> str:
     """Who gave an answer, as the page says it; nobody for none."""
     if answer is None:
         return ""
@@ -93,7 +93,7 @@ def _written(live: Live, lane: int, card: LaneCard) -> LaneCard:
     )  # fmt: skip
 
 
-def _actions(kept: Conversation, at: int, lane: int, answer: Answer) -> list[tuple[str, str, str]]:
+def _actions(kept: Conversation, at: int, lane: int, answer: GenerationResult) -> list[tuple[str, str, str]]:
     turn = kept.turns[at]
     found = [_COPY]
     if at == len(kept.turns) - 1 and not turn.verdict:
@@ -113,14 +113,14 @@ def _name(turn: Turn, lane: int, choice: LaneChoice | None = None) -> str:
     return shown_name(turn.shown(lane) or Answer(run=run, adapter=adapter))
 
 
-def _under(answer: Answer | LaneAnswer) -> str:
+def _under(answer: GenerationResult | Generation) -> str:
     facts = [
         f"{answer.tokens} tokens",
         f"first after {answer.first_token_seconds:.1f} s",
         f"{answer.tokens_per_second:.{0 if answer.tokens_per_second >= 10 else 1}f} tokens/s",
         END_LABELS[answer.end],
     ]
-    if isinstance(answer, Answer) and answer.settings.get("temperature"):
+    if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
         facts.append(f"seed {answer.settings['seed']}")
     return " · ".join(facts)
 

@@ -3,9 +3,9 @@
 import threading
 from dataclasses import dataclass, field
 
-from core.chat.conversation import Answer, Conversation, Turn
-from core.chat.engine import Ticket
-from core.chat.types import End, LaneAnswer
+from core.chat.conversation import Conversation, Turn
+from core.chat.queue import QueueEntry
+from core.chat.types import End, Generation, GenerationResult
 
 
 @dataclass
@@ -23,17 +23,17 @@ class Live:
     kept: Conversation
     lanes: list[int]
     page: str
-    before: dict[int, Answer] = field(default_factory=dict)
+    before: dict[int, GenerationResult] = field(default_factory=dict)
     settings: dict[int, dict] = field(default_factory=dict)
-    ticket: Ticket | None = None
+    ticket: QueueEntry | None = None
     stopped: set[int] = field(default_factory=set)
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def answer(self, lane: int) -> LaneAnswer | None:
+    def answer(self, lane: int) -> Generation | None:
         """What a lane is writing."""
-        if self.ticket is None or lane not in self.lanes or not self.ticket.answers:
+        if self.ticket is None or lane not in self.lanes or not self.ticket.generations:
             return None
-        return self.ticket.answers[self.lanes.index(lane)]
+        return self.ticket.generations[self.lanes.index(lane)]
 
     def so_far(self, unfinished: End) -> Conversation:
         """A copy of the conversation with the words there are now.
@@ -45,8 +45,10 @@ class Live:
         answers = [list(tries) for tries in turn.answers]
         for lane in self.lanes:
             found, before, tries = self.answer(lane), self.before.get(lane), answers[lane]
-            if found and (found.tokens > found.continued or found.end == "end"):
-                answer = Answer.of(found, self.kept.lanes[lane], self.settings[lane], before)
+            if found and (found.tokens > found.prefix_tokens or found.end == "end"):
+                answer = GenerationResult.from_generation(
+                    found, self.kept.lanes[lane].run_and_adapter, self.settings[lane], before
+                )
                 answer.end = found.end or unfinished
                 if before in tries:
                     tries.remove(before)

@@ -13,6 +13,7 @@ from core.chat.conversation import BASE, MAX_LANES, Conversation, LaneChoice, br
 from core.chat.engine import Base, Engine
 from core.chat.requests import base_of, bases
 from core.chat.sampling import Sampling
+from core.chat.types import BaseIdentity
 from core.errors import StudioError, sentences
 from core.runs.store import Run
 from studio.chat.chat_actions import Talking
@@ -29,31 +30,55 @@ class Choosing:
 
     def __init__(self, engine: Engine):
         self.engine, self.settings = engine, engine.settings
-        self.talking = Talking(engine, self.base_named)
+        self.talking = Talking(engine, self.base_of)
 
-    def base_named(self, name: str) -> Base:
-        known = bases(self.engine.store)
-        found = sorted((base for base in known if base.is_called(name)), key=lambda base: base.words != name)
-        if not name or not found:
-            names = ", ".join(base.words for base in known)
-            raise StudioError(f"There is no base model {name!r} here. There are: {names}.")
+    def find_base(self, name: str) -> BaseIdentity:
+        """Return the base model of a key, or of a label as earlier versions wrote it into conversations.
+
+        Raises:
+            StudioError: There is no such model, or the caller may not use it.
+        """
+        known = available_bases(self.engine.store)
+        exact = [base for base in known if name in (base.key, base.label, base.legacy_label)]
+        found = exact or [base for base in known if name and base.has_legacy_label(name)]
+        if not found:
+            raise _no_such_base(name, known)
         return found[0]
 
-    def default_base(self) -> str:
-        """The base of the newest run that can answer, or the embedded model."""
-        return next((base.words for base in bases(self.engine.store)), "")
+    def base_of(self, kept: Conversation) -> BaseIdentity:
+        """Return the base model of a conversation.
 
-    def runs_of(self, base: str) -> list[Run]:
+        Raises:
+            StudioError: The model is gone, or the caller may no longer use it.
+        """
+        identity = kept.base_identity
+        if identity is None:
+            return self.find_base(kept.base)
+        known = available_bases(self.engine.store)
+        if identity not in known:
+            raise _no_such_base(identity.label, known)
+        return identity
+
+    def default_base(self) -> BaseIdentity | None:
+        """The base of the newest run that can answer, or the embedded model."""
+        return next(iter(available_bases(self.engine.store)), None)
+
+    def runs_of(self, base: BaseIdentity | None) -> list[Run]:
         """Runs with an adapter on a base, the newest first."""
         found = []
         for run in self.engine.store.runs():
             if not run.problem() and run.adapters():
                 try:
-                    if base_of(self.engine.store, run).is_called(base):
+                    if base_identity(self.engine.store, run) == base:
                         found.append(run)
                 except StudioError:
                     continue  # its model is gone: it cannot answer
         return found
+
+    def _runs_beside(self, kept: Conversation) -> list[Run]:
+        """Runs that can answer in a conversation; none where its base model is gone."""
+        base = self._base_or_none(kept)
+        return self.runs_of(base) if base else []
 
     # Which conversation
 
@@ -123,7 +148,7 @@ class Choosing:
 
     def _brought_up(self, chat_id: str, kept: Conversation) -> Conversation:
         """Lanes that go with a run's newest adapter have it: a run that trains writes others, the final one last."""
-        runs = {run.id: next(iter(run.adapters())) for run in self.runs_of(kept.base)}
+        runs = {run.id: next(iter(run.adapters())) for run in self._runs_beside(kept)}
 
         def old(lane: LaneChoice) -> bool:
             return lane.newest and runs.get(lane.run, lane.adapter) != lane.adapter
@@ -140,7 +165,7 @@ class Choosing:
         lanes = [update for at in range(MAX_LANES) for update in self._lane(kept, at, runs)]
         scopes = [ALL, *(f"Lane {at + 1}" for at in range(len(kept.lanes)))]
         return [
-            gr.update(choices=names, value=kept.base or None), len(kept.lanes), *lanes,
+            gr.update(choices=choices, value=base.key if base else None), len(kept.lanes), *lanes,
             gr.update(choices=scopes),
         ]  # fmt: skip
 
@@ -169,22 +194,28 @@ class Choosing:
         run = next((run for run in runs if run.id == run_id), None)
         return [BASE, *reversed(run.adapters())] if run else []
 
-    def _lanes_anew(self, kept: Conversation, base: str = "") -> None:
-        kept.base = base or self.default_base()
-        runs = self.runs_of(kept.base)
-        kept.lanes = [LaneChoice(), *map(_newest, runs[:1])]
+    def _lanes_anew(self, kept: Conversation, base: BaseIdentity | None = None) -> None:
+        base = base or self.default_base()
+        kept.set_base(base)
+        kept.lanes = [LaneChoice(), *map(_newest, self.runs_of(base)[:1])]
 
     def choose_base(self, chat_id: str, base: str) -> list[Any]:
         """Another base: the lanes begin anew over it; what was said is kept."""
-        self.base_named(base)
+        chosen = self.find_base(base)
         with self.talking.changing(chat_id) as kept:
-            if base != kept.base:
-                self._lanes_anew(kept, base)
+            if chosen != self._base_or_none(kept):
+                self._lanes_anew(kept, chosen)
         return self.shown(kept)
+
+    def _base_or_none(self, kept: Conversation) -> BaseIdentity | None:
+        try:
+            return self.base_of(kept)
+        except StudioError:
+            return None
 
     def choose_count(self, chat_id: str, count: int) -> list[Any]:
         with self.talking.changing(chat_id) as kept:
-            runs = self.runs_of(kept.base)
+            runs = self._runs_beside(kept)
             more = [_newest(run) for run in runs]
             used = {lane.run for lane in kept.lanes}
             spare = [lane for lane in more if lane.run not in used]
@@ -195,7 +226,7 @@ class Choosing:
     def choose_run(self, chat_id: str, lane: int, run_id: str) -> list[Any]:
         with self.talking.changing(chat_id) as kept:
             _there(kept, lane)
-            known = {run.id: run for run in self.runs_of(kept.base)}
+            known = {run.id: run for run in self._runs_beside(kept)}
             if run_id and run_id not in known:
                 self.engine.store.run(run_id)  # says so where there is none
                 raise StudioError(
@@ -209,7 +240,7 @@ class Choosing:
     def choose_step(self, chat_id: str, lane: int, place: int) -> list[Any]:
         with self.talking.changing(chat_id) as kept:
             _there(kept, lane)
-            steps = self._steps(kept.lanes[lane].run, self.runs_of(kept.base))
+            steps = self._steps(kept.lanes[lane].run, self._runs_beside(kept))
             if steps:
                 at = max(0, min(len(steps) - 1, _whole(place, "The checkpoint")))
                 kept.lanes[lane].adapter, kept.lanes[lane].newest = steps[at], at == len(steps) - 1
@@ -238,6 +269,11 @@ class Choosing:
         """Keep what the form says for one scope, and show another."""
         self.keep_settings(chat_id, before, values)
         return [scope, *self.settings_of(chat_id, scope)]
+
+
+def _no_such_base(name: str, known: list[BaseIdentity]) -> StudioError:
+    labels = ", ".join(base.label for base in known)
+    return StudioError(f"There is no base model {name!r} here. There are: {labels}.")
 
 
 def _newest(run: Run) -> LaneChoice:

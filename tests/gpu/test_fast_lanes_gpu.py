@@ -1,4 +1,4 @@
-"""The fast decoder on a GPU: its kernels against dequantised weights, its rows against those of the plain decoder."""
+"""CUDA decoder on a GPU: kernels against dequantized weights, sequences against the PyTorch model."""
 
 import gc
 import itertools
@@ -72,7 +72,7 @@ def adapters(tmp_path_factory):
 
 
 def decoders(model, adapters, **options):
-    """The plain decoder and the fast one over one model."""
+    """Return the PyTorch decoder and the CUDA decoder over one model."""
     from core.chat.cuda.decoder import CudaDecoder
     from core.chat.cuda.runtime import CudaRuntime
 
@@ -89,11 +89,11 @@ def apart(found, expected):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [1088, 1024])  # the second is a multiple of what the kernel for few rows takes
 @pytest.mark.parametrize("rows", [1, 2, 8, 16, 40, 128, 200])
-def test_products_are_those_of_dequantised_weights(kind, rows, width):
+def test_cuda_products_equal_dequantized_weights(kind, rows, width):
     from core.chat.cuda import quantized_matmul
     from core.chat.cuda.adapter_slots import paired
     from core.chat.cuda.lora import Lora
-    from core.chat.cuda.weights import Merged
+    from core.chat.cuda.weights import MergedLinears
 
     torch.manual_seed(1)
     linears = [torch.nn.Linear(width, out, bias=False, device="cuda", dtype=torch.bfloat16) for out in (256, 64, 192)]
@@ -101,15 +101,15 @@ def test_products_are_those_of_dequantised_weights(kind, rows, width):
         linears = [packed(linear, kind) for linear in linears]
     whole = [m.weight if kind == "bf16" else dequantize_4bit(m.weight.data, m.weight.quant_state) for m in linears]
     before = [weight.clone() for weight in whole]
-    merged = Merged(linears)
+    merged = MergedLinears(linears)
     x = torch.randn(rows, width, device="cuda", dtype=torch.bfloat16)
     a = torch.randn(2, 3 * 16, width, device="cuda", dtype=torch.bfloat16) / 30
     b = torch.randn(2, 512, 16, device="cuda", dtype=torch.bfloat16)
     slots = torch.tensor([(-1, 1, 0)[row % 3] for row in range(rows)], dtype=torch.int32, device="cuda")
-    given = paired(x) if merged.packed else x
+    given = paired(x) if merged.is_packed else x
     done = torch.zeros(2, dtype=torch.int32, device="cuda")
     out, alone = (torch.empty(3, rows, 512, device="cuda") for _ in range(2))
-    columns = paired(a.flatten(0, 1)).view(a.shape) if merged.packed else a
+    columns = paired(a.flatten(0, 1)).view(a.shape) if merged.is_packed else a
     for turn in (0, 1, 0):  # as products take turns
         lora = Lora(columns, b, slots, torch.zeros(4, rows, 48, device="cuda"), done, turn)
         quantized_matmul.product(given, merged, out, lora)
@@ -130,7 +130,7 @@ def test_products_are_those_of_dequantised_weights(kind, rows, width):
 
 
 class Kept:
-    """A row that keeps its logits and takes the likeliest token."""
+    """A greedy sequence that records its logits."""
 
     def __init__(self, ids, adapter, tokens=TOKENS):
         self.ids, self.adapter, self.logits, self.tokens, self.left = ids, adapter, [], [], tokens
@@ -176,7 +176,7 @@ def in_float32(adapter):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *EXACT])
-def test_logits_of_every_lane_are_those_of_its_model_alone(adapters, kind):
+def test_logits_of_every_lane_equal_its_model_alone(adapters, kind):
     model, tolerance = made(kind), EXACT.get(kind, TOLERANCE)
     if kind in EXACT:
         adapters = {name: in_float32(adapter) for name, adapter in adapters.items()}
@@ -194,7 +194,7 @@ def test_logits_of_every_lane_are_those_of_its_model_alone(adapters, kind):
     assert worst <= tolerance
 
 
-def test_the_base_beside_a_tuned_lane_is_the_base_to_the_bit(adapters):
+def test_base_beside_a_tuned_lane_is_bit_identical(adapters):
     found = []
     for beside in (None, "large"):
         _, fast = decoders(made(), adapters)
@@ -203,8 +203,8 @@ def test_the_base_beside_a_tuned_lane_is_the_base_to_the_bit(adapters):
     assert torch.equal(*found)
 
 
-def test_rows_come_and_go_while_caches_grow(adapters):
-    """Rows of all lengths, more than there were places for, some without a known end: each as if it were alone."""
+def test_cuda_decoder_sequences_join_and_leave_while_caches_grow(adapters):
+    """Sequences of all lengths, more than the initial slots, some without a known end: each as if it were alone."""
     model = made()
     _, fast = decoders(model, adapters, chunk=100)
     names = [None, "large", "small"]
@@ -218,30 +218,30 @@ def test_rows_come_and_go_while_caches_grow(adapters):
     for one in rows:
         assert not one.left
         assert apart(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
-    assert not fast._machine._pages.short(fast._machine._pages.count), "all pages came back"
+    assert not fast._runtime._cache.lacks(fast._runtime._cache.count), "all pages came back"
 
 
-def told(ids, adapter, tokens, sampling):
-    """A row whose tokens are drawn on the GPU, and the list they come to stand in."""
-    said = []
+def sampled_sequence(ids, adapter, tokens, sampling):
+    """Return a sequence that is sampled on the GPU, and the list of its tokens."""
+    taken = []
 
     def keep(token, logprob):
         assert logprob <= 0
-        said.append(token)
-        return token if len(said) < tokens else None
+        taken.append(token)
+        return token if len(taken) < tokens else None
 
     return TokenSequence(
         ids, adapter, lambda logits: 1 / 0, sampler=TokenSampler(sampling, ids), on_token=keep, max_new_tokens=tokens
-    ), said
+    ), taken
 
 
-def test_drawn_rows_are_the_same_for_the_same_seed_whoever_is_beside_them(adapters):
+def test_cuda_decoder_same_seed_samples_the_same_in_any_batch(adapters):
     hot = Sampling(temperature=0.9, top_p=0.95, top_k=200, repetition_penalty=1.1, seed=7)
     found = []
     for beside in (1, 3):
         _, fast = decoders(made(), adapters)
-        pairs = [told(prompt(60), None, TOKENS, hot) for _ in range(2)]
-        pairs += [told(prompt(50, at), "large", TOKENS, Sampling(seed=at)) for at in range(beside)]
+        pairs = [sampled_sequence(prompt(60), None, TOKENS, hot) for _ in range(2)]
+        pairs += [sampled_sequence(prompt(50, at), "large", TOKENS, Sampling(seed=at)) for at in range(beside)]
         fast.join([row for row, _ in pairs])
         while fast.step():
             pass
@@ -250,7 +250,7 @@ def test_drawn_rows_are_the_same_for_the_same_seed_whoever_is_beside_them(adapte
     assert len(found[0]) == TOKENS
 
 
-def test_adapters_are_swapped_and_others_go_the_plain_way(adapters, tmp_path):
+def test_cuda_decoder_swaps_adapters_and_leaves_special_ones_to_pytorch(adapters, tmp_path):
     model = made()
     whole = get_peft_model(made(), LoraConfig(modules_to_save=["lm_head"], task_type="CAUSAL_LM"))
     whole.get_base_model().lm_head.modules_to_save["default"].weight.data *= 1.5
@@ -265,8 +265,8 @@ def test_adapters_are_swapped_and_others_go_the_plain_way(adapters, tmp_path):
             assert apart(torch.stack(one.logits), logits_after(model, given, one)) <= TOLERANCE
 
 
-def test_memory_comes_back(adapters):
-    """The second time: the first time the library takes room to work in, which it keeps."""
+def test_cuda_decoder_releases_its_memory(adapters):
+    """Measured the second time: cuBLAS keeps the workspace that it allocates the first time."""
     left = []
     for _ in range(2):
         gc.collect()
@@ -283,7 +283,7 @@ def test_memory_comes_back(adapters):
     assert left[-1] < 0.02
 
 
-def test_many_rows_are_what_each_is_alone(adapters):
+def test_cuda_decoder_50_sequences_equal_each_alone(adapters):
     """More than 32, where weights are unpacked and the library multiplies."""
     model = made()
     _, fast = decoders(model, adapters)
@@ -302,15 +302,15 @@ def embedded_folder(request):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tokens", "least"), [("float32", 24, 99), ("bfloat16", 12, 0)])
-def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder, dtype, tokens, least):
+def test_lanes_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder, dtype, tokens, least):
     """In float32 token by token.
 
-    In bf16 two tokens are often equally likely to the last of its 8 bits, and whoever adds in another order says the
-    other one, transformers with another attention, too. There each difference must be such a tie, and how many there
-    are is printed beside how many transformers' eager attention makes.
+    In bf16 two tokens are often equally likely to the last of its 8 bits, and another order of summation then gives the
+    other one; so does transformers with another attention. There each difference must be such a tie, and their number
+    is printed beside that of transformers' eager attention.
     """
     from core.chat.lanes import Lanes
-    from core.chat.types import Lane
+    from core.chat.types import LaneRequest
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
 
@@ -320,17 +320,17 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     lanes, plain, eager = Lanes(load()), load().model.eval(), load(attention="eager").model.eval()
     assert "one CUDA graph" in lanes.decoding_note
     asked, sampling = questions(), Sampling(temperature=0, max_new_tokens=tokens)
-    stops, same, same_eager = lanes.stop_conditions(Lane(asked[0], sampling)), 0, 0
+    stops, same, same_eager = lanes.stop_conditions(LaneRequest(asked[0], sampling)), 0, 0
     for start in range(0, 100, 8):
-        *_, answers = lanes.generate([Lane(messages, sampling) for messages in asked[start : start + 8]])
+        *_, answers = lanes.generate([LaneRequest(messages, sampling) for messages in asked[start : start + 8]])
         for messages, answer in zip(asked[start : start + 8], answers, strict=True):
             ids = lanes.renderer().prompt_ids(messages)
-            said = generated(plain, ids, tokens, stops.at_token)
-            same += said == answer.ids
-            same_eager += said == generated(eager, ids, tokens, stops.at_token)
-            if said != answer.ids:
-                at = next(n for n, (a, b) in enumerate(itertools.zip_longest(said, answer.ids)) if a != b)
-                assert_near_tie(plain, ids + said[:at], answer.ids[at : at + 1])
+            expected = generated(plain, ids, tokens, stops.at_token)
+            same += expected == answer.ids
+            same_eager += expected == generated(eager, ids, tokens, stops.at_token)
+            if expected != answer.ids:
+                at = next(n for n, (a, b) in enumerate(itertools.zip_longest(expected, answer.ids)) if a != b)
+                assert_near_tie(plain, ids + expected[:at], answer.ids[at : at + 1])
     print(f"{dtype}: {same} of 100 answers are transformers'; with eager attention {same_eager} of its own are")
     assert same >= least
 
@@ -345,7 +345,7 @@ def questions():
 
 @torch.inference_mode()
 def generated(model, ids, tokens, is_end):
-    """What transformers says, without the end."""
+    """Return the tokens that transformers generates, without the end."""
     given = torch.tensor([ids], device="cuda")
     out = model.generate(given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=tokens)
     return [token for token in out[0, len(ids) :].tolist() if not is_end(token)]
@@ -353,7 +353,7 @@ def generated(model, ids, tokens, is_end):
 
 @torch.inference_mode()
 def assert_near_tie(model, ids, other):
-    """The likeliest token after `ids`, or the end, leads the other by no more than two steps of bf16."""
+    """Assert that the most likely token after `ids`, or the end, leads the other by at most two steps of bf16."""
     logits = model(torch.tensor([ids], device="cuda")).logits[0, -1].float()
     token = other[0] if other else model.generation_config.eos_token_id
     assert logits.max() - logits[token] <= 2**-6 * logits.abs().max()

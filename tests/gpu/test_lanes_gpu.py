@@ -1,4 +1,4 @@
-"""Lanes on a GPU: every lane's logits are those of its model alone, within what bf16 rounds away."""
+"""Lanes on a GPU: every lane's logits are those of its model alone, within bf16's rounding."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.decoder import Decoder, TokenSequence
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.types import Lane
+from core.chat.types import LaneRequest
 from core.models.catalogue import Model
 from core.models.loading import Precision, load_base
 
@@ -54,7 +54,7 @@ def adapters(tmp_path_factory):
 
 
 class Kept:
-    """A row that keeps its logits and takes the likeliest token."""
+    """A greedy sequence that records its logits."""
 
     def __init__(self, ids, adapter):
         self.ids, self.adapter, self.logits, self.tokens = ids, adapter, [], []
@@ -67,7 +67,7 @@ class Kept:
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
-def test_logits_of_every_lane_are_those_of_its_model_alone(adapters, lanes):
+def test_logits_of_every_lane_equal_its_model_alone(adapters, lanes):
     model = made()
     rows = RowAdapters(model)
     for name, folder in adapters.items():
@@ -142,21 +142,21 @@ def smol_lanes(request, smol, tuned, prompts):
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
-def test_100_answers_of_the_embedded_model_in_every_lane_are_its_own(smol_lanes, prompts, lanes):
+def test_lanes_100_answers_of_the_embedded_model_equal_each_model_alone(smol_lanes, prompts, lanes):
     """In float32 token by token; in bfloat16 another token only where the two are nearly as likely."""
     made, changed, alone = smol_lanes
     names = ["tuned", None, "tuned", None][:lanes]
-    sampling, said = Sampling(temperature=0, max_new_tokens=SHORT), []
+    sampling, answered = Sampling(temperature=0, max_new_tokens=SHORT), []
     for start in range(0, 100, 4):  # rows of unequal length
         places = range(start, start + 4)
         asked = [(name, place) for name in names for place in places]
         *_, answers = made.generate(
-            [Lane([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in asked]
+            [LaneRequest([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in asked]
         )
-        said += [(*one, answer.ids) for one, answer in zip(asked, answers, strict=True)]
-    other = [(name, place, ids) for name, place, ids in said if ids != alone[name][place]]
+        answered += [(*one, answer.ids) for one, answer in zip(asked, answers, strict=True)]
+    other = [(name, place, ids) for name, place, ids in answered if ids != alone[name][place]]
     dtype = made.model.dtype
-    print(f"{lanes} lanes in {dtype}: {len(said) - len(other)} of {len(said)} answers equal token by token")
+    print(f"{lanes} lanes in {dtype}: {len(answered) - len(other)} of {len(answered)} answers equal token by token")
     assert dtype == torch.bfloat16 or not other
     for name, place, ids in other:
         with contextlib.nullcontext() if name else changed.disable_adapter():
@@ -186,7 +186,7 @@ def near_tie(model, made, prompt, ids, expected):
     return abs(float(logits[one] - logits[two])) <= TOLERANCE * float(logits.norm())
 
 
-def test_the_base_beside_a_tuned_lane_is_the_base(adapters):
+def test_base_beside_a_tuned_lane_is_bit_identical(adapters):
     model = made()
     rows = RowAdapters(model)
     rows.add("large", read_adapter(adapters["large"], torch.bfloat16, torch.device("cuda")))

@@ -13,5 +13,5 @@ def writing(do, chat_id, stream):
     """Go on with a stream until every lane has written something."""
     for _ in stream:
         live = do.talking._live[chat_id]
-        if live.ticket and live.ticket.answers and all(answer.tokens for answer in live.ticket.answers):
+        if live.ticket and live.ticket.generations and all(answer.tokens for answer in live.ticket.generations):
             return

@@ -1,4 +1,12 @@
-"""Decoding on a GPU: one graph a step over static caches, with Triton kernels of our own.
+"""CUDA decoder: one CUDA graph per decode step over static buffers, with the studio's own Triton kernels.
 
-`choice` says which models and adapters it serves; `decoder.CudaDecoder` has the interface of `core.chat.decoder`.
+`support` says which models and adapters it serves. `runtime` holds what all decoders of a model share, `decoder` has
+the interface of `core.chat.decoder`, `prefill` reads prompts, `decode_graph` launches and captures a step. Kernels:
+
+    decode step of one block             kernel                        module
+    norm, add residual, SwiGLU           _norm, _swiglu                elementwise
+    products with 4-bit weights + LoRA   _stream (1 to 8 rows),        nf4_gemv, nf4_ptx, lora, tensor_core
+                                         _product (more rows)          quantized_matmul
+    rotary embedding, cache, attention   _attend                       attention
+    next token                           _sample                       sample_kernel
 """

@@ -1,93 +1,117 @@
-"""Drawing tokens for all rows at once, as `core.chat.sampler.TokenSampler` does it for one on the CPU.
+"""Sampling for all sequences of a step at once, as `core.chat.sampler.TokenSampler` does it for one on the CPU.
 
-The random numbers are the pickers' own, one a token, so the same seed draws the same whatever rows stand beside it.
+The random numbers are the samplers' own, one per token, so a seed gives the same text whatever sequences are in the
+batch.
 """
 
 import torch
 
-from core.chat.sampler import GREEDY_BELOW, TokenSampler, drawn
+from core.chat.sampler import MIN_TEMPERATURE, TokenSampler, sample_inverse_cdf
 
-_KERNEL_HOLDS = 65536  # tokens of a vocabulary (`core.chat.cuda.sample_kernel`)
+# Largest vocabulary that one program of `core.chat.cuda.sample_kernel` holds in registers.
+_KERNEL_VOCABULARY = 65536
 
 
-class Drawing:
-    """The rows of a step and how each draws; None takes the likeliest."""
+class BatchSampler:
+    """Sampler of one set of n sequences with fixed settings."""
 
-    def __init__(self, who: list[tuple[int, TokenSampler | None]], vocabulary: int, device: torch.device):
-        """
+    def __init__(self, samplers: list[tuple[int, TokenSampler | None]], vocabulary: int, device: torch.device):
+        """Copy the settings to the device.
+
         Args:
-            who: each row's place and picker.
+            samplers: Slot and sampler of each sequence; None takes the most likely token.
+            vocabulary: Size of the vocabulary.
+            device: Of the logits.
         """
-        self._pickers, self._device = [picker for _, picker in who], device
-        self._places = torch.tensor([place for place, _ in who], device=device)
-        self._rows = torch.arange(len(who), device=device)
-        settings = [_settings(picker, vocabulary) for picker in self._pickers]
-        self._settings = torch.tensor(settings, dtype=torch.float32).to(device)
-        self._hot = [temperature >= GREEDY_BELOW for temperature, *_ in settings]
-        self._penalises = any(penalty != 1 for *_, penalty in settings)
-        self._zeros = torch.zeros(len(who), dtype=torch.float32, device=device)
+        self._samplers, self._device = [sampler for _, sampler in samplers], device
+        self._slots = torch.tensor([slot for slot, _ in samplers], device=device)  # (n,), int64
+        self._rows = torch.arange(len(samplers), device=device)  # (n,), int64
+        settings = [_settings(sampler, vocabulary) for sampler in self._samplers]
+        self._settings = torch.tensor(settings, dtype=torch.float32).to(device)  # (n, 5)
+        self._is_random = [temperature >= MIN_TEMPERATURE for temperature, *_ in settings]
+        self._has_penalty = any(penalty != 1 for *_, penalty in settings)
+        self._zeros = torch.zeros(len(samplers), dtype=torch.float32, device=device)  # (n,)
 
-    def draw(
-        self, logits: torch.Tensor, said: torch.Tensor | None, tokens: torch.Tensor, rows: torch.Tensor | None = None
+    def sample(
+        self, logits: torch.Tensor, seen: torch.Tensor | None, tokens: torch.Tensor, rows: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Put the next tokens into `tokens` (places,); returns (rows, 2): them and their log-probabilities.
+        """Sample the next token of each sequence into `tokens` at its slot.
 
         Args:
-            logits: (rows, vocabulary).
-            said: (places, vocabulary), uint8, what was said at each place; the tokens are added to it.
-            rows: which rows of the logits are these rows', where they are not all.
+            logits: (any, vocabulary), in the model's dtype.
+            seen: (slots, vocabulary), uint8: tokens that the repetition penalty applies to; new tokens are added. None
+                if no sequence has a penalty.
+            tokens: (slots,), int64, written.
+            rows: (n,), int64: the sequences' rows of the logits; None if they are all rows in order.
+
+        Returns:
+            (n, 2), float64: tokens, and their log-probabilities under the model itself.
         """
         uniform = self._zeros
-        if any(self._hot):
-            pairs = zip(self._hot, self._pickers, strict=True)
-            uniform = torch.tensor([one.uniform() if hot else 0.0 for hot, one in pairs]).to(self._device)
+        if any(self._is_random):
+            # Sequences without randomness take no number: their samplers would take none on the CPU either.
+            pairs = zip(self._is_random, self._samplers, strict=True)
+            numbers = [sampler.uniform() if is_random else 0.0 for is_random, sampler in pairs]
+            uniform = torch.tensor(numbers).to(self._device)  # (n,), float32
         rows = self._rows if rows is None else rows
-        said = said if self._penalises else None
-        if logits.is_cuda and logits.shape[1] <= _KERNEL_HOLDS:
+        seen = seen if self._has_penalty else None
+        if logits.is_cuda and logits.shape[1] <= _KERNEL_VOCABULARY:
             from core.chat.cuda import sample_kernel
 
             values = torch.empty(len(rows), 2, dtype=torch.float64, device=self._device)
-            coldest = GREEDY_BELOW if any(self._hot) else None
-            sample_kernel.sample(logits, rows, self._settings, uniform, said, self._places, tokens, values, coldest)
+            coldest = MIN_TEMPERATURE if any(self._is_random) else None
+            sample_kernel.sample(logits, rows, self._settings, uniform, seen, self._slots, tokens, values, coldest)
             return values
-        return self._drawn(logits[rows].float(), said, tokens, uniform)
+        return self._sample_in_torch(logits[rows].float(), seen, tokens, uniform)
 
-    def _drawn(
-        self, logits: torch.Tensor, said: torch.Tensor | None, tokens: torch.Tensor, uniform: torch.Tensor
+    def _sample_in_torch(
+        self, logits: torch.Tensor, seen: torch.Tensor | None, tokens: torch.Tensor, uniform: torch.Tensor
     ) -> torch.Tensor:
-        """The same in PyTorch."""
-        temperature, _, _, _, penalty = self._settings.T[:, :, None]
+        """Sample without the kernel: for large vocabularies, and as its reference.
+
+        Args:
+            logits: (n, vocabulary), float32.
+            seen: (slots, vocabulary), uint8, or None.
+            tokens: (slots,), int64, written.
+            uniform: (n,), float32.
+
+        Returns:
+            (n, 2), float64.
+        """
+        temperature, _, _, _, penalty = self._settings.T[:, :, None]  # each (n, 1)
         scores = logits
-        if said is not None:  # Keskar et al. 2019, section 4.1, as in `TokenSampler`
+        if seen is not None:
+            # Keskar et al. 2019, section 4.1, as in TokenSampler.
             lowered = torch.where(scores < 0, scores * penalty, scores / penalty)
-            scores = torch.where(said[self._places].bool() & (penalty != 1), lowered, scores)
-        found = scores.argmax(-1)
-        if any(self._hot):
-            found = torch.where(temperature[:, 0] < GREEDY_BELOW, found, drawn(self._shares(scores), uniform))
-        if said is not None:
-            said[self._places, found] = 1
-        tokens[self._places] = found
-        logprobs = logits.gather(1, found[:, None])[:, 0] - logits.logsumexp(-1)
+            scores = torch.where(seen[self._slots].bool() & (penalty != 1), lowered, scores)  # (n, vocabulary)
+        found = scores.argmax(-1)  # (n,)
+        if any(self._is_random):
+            sampled = sample_inverse_cdf(self._filtered_probabilities(scores), uniform)
+            found = torch.where(temperature[:, 0] < MIN_TEMPERATURE, found, sampled)
+        if seen is not None:
+            seen[self._slots, found] = 1
+        tokens[self._slots] = found
+        logprobs = logits.gather(1, found[:, None])[:, 0] - logits.logsumexp(-1)  # (n,)
         return torch.stack([found.double(), logprobs.double()], dim=1)
 
-    def _shares(self, scores: torch.Tensor) -> torch.Tensor:
-        """As `picking.shares`, each row by its own settings."""
-        temperature, top_k, top_p, min_p, _ = self._settings.T[:, :, None]
-        shares = torch.softmax(scores / temperature.clamp(min=GREEDY_BELOW), dim=-1)
-        ordered = shares.sort(descending=True, dim=-1).values
-        least = ordered.gather(1, top_k.long().clamp(max=shares.shape[1]) - 1)
+    def _filtered_probabilities(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities (n, vocabulary) to sample from, as `sampler.filtered_probabilities` for each row."""
+        temperature, top_k, top_p, min_p, _ = self._settings.T[:, :, None]  # each (n, 1)
+        probabilities = torch.softmax(scores / temperature.clamp(min=MIN_TEMPERATURE), dim=-1)
+        ordered = probabilities.sort(descending=True, dim=-1).values  # (n, vocabulary)
+        least = ordered.gather(1, top_k.long().clamp(max=probabilities.shape[1]) - 1)  # (n, 1)
         ordered = ordered.masked_fill(ordered < least, 0)
-        # a token stays when those before it have not reached top_p yet, so the first always stays
-        reached = ordered.cumsum(-1) - ordered >= top_p * ordered.sum(-1, keepdim=True)
-        stays = (ordered > 0) & (~reached | (top_p >= 1))
-        last = ordered.gather(1, stays.sum(-1, keepdim=True).clamp(min=1) - 1)
-        shares = shares.masked_fill(shares < last, 0)
-        return shares.masked_fill(shares < min_p * shares.amax(-1, keepdim=True), 0)
+        # A token stays if those before it have not reached top_p yet, so the first one always stays.
+        has_reached = ordered.cumsum(-1) - ordered >= top_p * ordered.sum(-1, keepdim=True)
+        stays = (ordered > 0) & (~has_reached | (top_p >= 1))
+        last = ordered.gather(1, stays.sum(-1, keepdim=True).clamp(min=1) - 1)  # (n, 1)
+        probabilities = probabilities.masked_fill(probabilities < last, 0)
+        return probabilities.masked_fill(probabilities < min_p * probabilities.amax(-1, keepdim=True), 0)
 
 
-def _settings(picker: TokenSampler | None, vocabulary: int) -> tuple[float, ...]:
-    """Temperature, top-k, top-p, min-p and repetition penalty."""
-    if picker is None:
+def _settings(sampler: TokenSampler | None, vocabulary: int) -> tuple[float, ...]:
+    """Return temperature, top-k, top-p, min-p and repetition penalty."""
+    if sampler is None:
         return 0.0, vocabulary, 1.0, 0.0, 1.0
-    s = picker.sampling
+    s = sampler.sampling
     return s.temperature, s.top_k or vocabulary, s.top_p, s.min_p, s.repetition_penalty

@@ -1,4 +1,21 @@
-"""One token of every row: the launches, and the graph that replays them."""
+"""One decode step: the kernel launches for one token of every sequence, and the CUDA graph that replays them.
+
+A graph replays launches with the addresses it was captured with, so a step works in buffers that never move. R is the
+number of slots of the step (its bucket), and S the number of parts a product is split into:
+
+    stream    (R, hidden)             the residual stream, in the model's dtype
+    normed    (R, hidden)             after a norm
+    out[g]    (S, R, outputs), fp32   products of group g in S parts; the next kernel adds the parts up
+    attended  (R, heads * width)
+    gated     (R, inner)              after SwiGLU
+    logits    (R, vocabulary)
+
+    per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
+
+A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. Products take their
+way by the number of rows: 1 to 8 `nf4_gemv`, up to 32 `quantized_matmul`, more are left to cuBLAS over weights that are
+unpacked first. The thresholds are measured (bench/RESULTS.md).
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,120 +25,158 @@ import torch
 import torch.nn.functional as F
 
 from core.chat.cuda import attention, elementwise, nf4_gemv, quantized_matmul
-from core.chat.cuda.adapter_slots import Slots
+from core.chat.cuda.adapter_slots import AdapterSlots
 from core.chat.cuda.lora import Lora
-from core.chat.cuda.paged_kv_cache import Pages
-from core.chat.cuda.weights import Merged, Weights
+from core.chat.cuda.paged_kv_cache import PagedCache
+from core.chat.cuda.weights import MergedLinears, Weights
 
-_PROGRAMS = 1024  # that a product is shared out among, to keep a large GPU's memory busy
-_UNPACKED_FROM = 33  # rows, from which on it is faster to unpack the weights and leave the product to the library
-_PIECES = 8  # of x Aᵀ
-TURNS = {"qkv": 0, "o": 1, "both": 0, "down": 1}  # of a block's products, which come in this order
-_COMPILING = 8  # kernels at once
+# Programs that a product is divided among, to keep a large GPU's memory busy.
+_TARGET_PROGRAMS = 1024
+# Rows from which on unpacking the weights and leaving the product to cuBLAS is faster.
+_UNPACK_MIN_ROWS = 33
+_MAX_SPLITS = 8
+_MIN_SPLIT_INPUTS = 512
+# Parts that x Aᵀ is computed in.
+_LORA_PIECES = 8
+# The counter that a block's product uses (`Lora.turn`); products run in this order.
+_TURNS = {"qkv": 0, "o": 1, "gate_up": 0, "down": 1}
+_COMPILE_THREADS = 8
 
 
 @dataclass
 class State:
-    """What is known of the rows on the device, by their places.
+    """State of all sequences on the device, by slot.
 
     Attributes:
-        tokens: (places,), int64: what each goes on with.
-        lengths: (places,), int32: tokens in the cache; -1: nobody is there.
-        slots: (places,), int32: of the adapter; -1: the base.
-        table: (places, pages of a row), int32.
+        tokens: (slots,), int64: the token that each sequence goes on with.
+        lengths: (slots,), int32: tokens in the cache; -1 for a free slot.
+        adapter_slots: (slots,), int32: slot of the adapter; -1 for the base.
+        page_table: (slots, pages of a sequence), int32: page numbers.
     """
 
     tokens: torch.Tensor
     lengths: torch.Tensor
-    slots: torch.Tensor
-    table: torch.Tensor
+    adapter_slots: torch.Tensor
+    page_table: torch.Tensor
 
     @classmethod
-    def empty(cls, places: int, pages: int, device: torch.device) -> "State":
+    def empty(cls, slots: int, pages: int, device: torch.device) -> "State":
+        """Return the state of free slots.
+
+        Args:
+            slots: Number of slots.
+            pages: Pages of the longest sequence.
+            device: Of the tensors.
+        """
         return cls(
-            torch.zeros(places, dtype=torch.int64, device=device),
-            torch.full((places,), -1, dtype=torch.int32, device=device),
-            torch.full((places,), -1, dtype=torch.int32, device=device),
-            torch.zeros(places, pages, dtype=torch.int32, device=device),
+            torch.zeros(slots, dtype=torch.int64, device=device),
+            torch.full((slots,), -1, dtype=torch.int32, device=device),
+            torch.full((slots,), -1, dtype=torch.int32, device=device),
+            torch.zeros(slots, pages, dtype=torch.int32, device=device),
         )
 
 
-def by_library(rows: int, dtype: torch.dtype) -> bool:
-    """Whether whole weights are multiplied by the library. In float32, which no tensor core takes, they always are."""
-    return rows >= _UNPACKED_FROM or dtype == torch.float32
+def uses_library(rows: int, dtype: torch.dtype) -> bool:
+    """Return whether products are left to cuBLAS over unpacked weights; always in float32, without tensor cores."""
+    return rows >= _UNPACK_MIN_ROWS or dtype == torch.float32
 
 
-def splits_of(merged: Merged, rows: int, dtype: torch.dtype) -> int:
-    """In how many parts a product is computed: programs for all of the GPU, without many sums to be added up."""
-    if by_library(rows, dtype):
+def split_count(merged: MergedLinears, rows: int, dtype: torch.dtype) -> int:
+    """Return how many parts a product is computed in: enough programs for the GPU, without many sums to add up."""
+    if uses_library(rows, dtype):
         return 1
-    tile = 16 * nf4_gemv.TILES if rows <= nf4_gemv.ROWS else quantized_matmul.TILE
-    return max(1, min(8, merged.width // 512, round(_PROGRAMS / (merged.total // tile))))
+    tile = 16 * nf4_gemv.TILES if rows <= nf4_gemv.MAX_ROWS else quantized_matmul.TILE
+    programs = round(_TARGET_PROGRAMS / (merged.total // tile))
+    return max(1, min(_MAX_SPLITS, merged.width // _MIN_SPLIT_INPUTS, programs))
 
 
-class Step:
-    """A step of `rows` places, with the room it works in.
+class DecodeStep:
+    """A decode step of a fixed number of slots, with its buffers.
 
     Attributes:
-        logits: (rows, vocabulary).
+        logits: (rows, vocabulary), in the model's dtype: the result.
     """
 
-    def __init__(self, weights: Weights, pages: Pages, state: State, slots: Slots, rows: int, tuned: bool):
-        self._weights, self._pages, self._state, self._slots, self._rows = weights, pages, state, slots, rows
-        self._tuned = tuned
+    def __init__(
+        self,
+        weights: Weights,
+        cache: PagedCache,
+        state: State,
+        adapter_slots: AdapterSlots,
+        rows: int,
+        has_adapters: bool,
+    ):
+        """Allocate the buffers.
+
+        Args:
+            weights: Of the model.
+            cache: Keys and values.
+            state: Of the sequences.
+            adapter_slots: LoRA factors.
+            rows: Number of slots that the step computes, from the first one on.
+            has_adapters: Whether LoRA is computed.
+        """
+        self._weights, self._cache, self._state, self._rows = weights, cache, state, rows
+        self._adapter_slots, self._has_adapters = adapter_slots, has_adapters
         self._graph: torch.cuda.CUDAGraph | None = None
         kind = {"dtype": weights.dtype, "device": weights.device}
         exact = {"dtype": torch.float32, "device": weights.device}
         self._stream = torch.empty(rows, weights.hidden, **kind)
         self._normed = torch.empty(rows, weights.hidden, **kind)
-        self._attended = torch.empty(rows, weights.heads * weights.head, **kind)
-        self._opened = torch.empty(rows, weights.inner, **kind)
-        groups = weights.blocks[0].groups
+        self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)
+        self._gated = torch.empty(rows, weights.inner, **kind)
+        groups = weights.blocks[0].groups.items()
+        # All blocks share these buffers: a block has read its results before the next one writes.
         self._out = {
-            name: torch.empty(splits_of(merged, rows, weights.dtype), rows, merged.total, **exact)
-            for name, merged in groups.items()
+            name: torch.empty(split_count(merged, rows, weights.dtype), rows, merged.total, **exact)
+            for name, merged in groups
         }
-        self._lowered = {
-            name: torch.zeros(_PIECES, rows, merged.modules * slots.rank, **exact)
-            for name, merged in groups.items()
-        } if tuned else {}  # fmt: skip
+        self._lora_down = {}
+        if has_adapters:
+            # Zeros, as rows without an adapter are never written.
+            self._lora_down = {
+                name: torch.zeros(_LORA_PIECES, rows, merged.count * adapter_slots.rank, **exact)
+                for name, merged in groups
+            }
         self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)
-        splits = 1 << max(0, min(3, (_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
-        self._parts = torch.empty(rows, weights.heads, splits, weights.head, **exact)
-        self._sums = torch.empty(rows, weights.heads, splits, 2, **exact)
-        self._joining = torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device)
+        self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)
 
     def run(self) -> None:
-        """The step: afterwards the rows' lengths are one more; their next tokens are still to be picked."""
+        """Run the step. Afterwards every active length is one more, and the next tokens are still to be sampled."""
         if self._graph is None:
             self._launch()
         else:
             self._graph.replay()
 
     def kernels(self) -> list[Callable[[], object]]:
-        """Calls that have every kernel compiled; they change nothing that is kept."""
-        weights, block, paired = self._weights, self._weights.blocks[0], self._weights.packed
-        nobody = torch.full_like(self._state.lengths, -1)
+        """Return calls that compile every kernel of the step; they leave cache and state unchanged."""
+        weights, block, paired = self._weights, self._weights.blocks[0], self._weights.is_packed
+        # With a length of -1 a kernel writes no keys and values.
+        no_lengths = torch.full_like(self._state.lengths, -1)
 
         def norm(added: torch.Tensor | None, paired: bool) -> Callable[[], object]:
             return lambda: elementwise.norm(
                 torch.zeros_like(self._stream), added, block.first_norm, weights.eps, self._normed, paired
             )
 
-        inputs = {"qkv": self._normed, "o": self._attended, "both": self._normed, "down": self._opened}
+        inputs = {"qkv": self._normed, "o": self._attended, "gate_up": self._normed, "down": self._gated}
         return [
             *(lambda name=name, x=x: self._product(0, name, x) for name, x in inputs.items()),
-            lambda: self._attend(0, self._out["qkv"], nobody),
-            norm(None, paired), norm(self._out["o"], paired), norm(self._out["down"], paired),
+            lambda: self._attend(0, self._out["qkv"], no_lengths),
+            norm(None, paired),
+            norm(self._out["o"], paired),
+            norm(self._out["down"], paired),
             norm(self._out["down"], False),
-            lambda: elementwise.swiglu(self._out["both"], self._opened, paired),
-        ]  # fmt: skip
+            lambda: elementwise.swiglu(self._out["gate_up"], self._gated, paired),
+        ]
 
     def capture(self) -> None:
-        """Once without a row, so that the library is ready, too, then for the graph."""
-        compiled(self.kernels())
-        self._done.zero_()  # they came in any order
+        """Capture the step as a CUDA graph."""
+        compile_kernels(self.kernels())
+        # The compiling calls ran in any order, so the counters do not match the turns.
+        self._done.zero_()
+        # Run once without sequences, so that cuBLAS allocates its workspace outside the capture.
         lengths = self._state.lengths.clone()
         self._state.lengths.fill_(-1)
         self._launch()
@@ -133,58 +188,99 @@ class Step:
         self._graph = graph
 
     def _launch(self) -> None:
-        weights, state, rows, paired = self._weights, self._state, self._rows, self._weights.packed
-        torch.index_select(weights.embedding, 0, state.tokens[:rows], out=self._stream)
+        weights, state, rows, paired = self._weights, self._state, self._rows, self._weights.is_packed
+        torch.index_select(weights.embedding, 0, state.tokens[:rows], out=self._stream)  # (R, hidden)
         added = None
         for number, block in enumerate(weights.blocks):
+            # Each norm first adds the product of the half block before to the residual stream.
             elementwise.norm(self._stream, added, block.first_norm, weights.eps, self._normed, paired)
-            projected = self._product(number, "qkv", self._normed)
-            self._attend(number, projected, state.lengths)
-            added = self._product(number, "o", self._attended)
+            projected = self._product(number, "qkv", self._normed)  # (S, R, query + key + value)
+            self._attend(number, projected, state.lengths)  # (R, heads * width)
+            added = self._product(number, "o", self._attended)  # (S, R, hidden)
             elementwise.norm(self._stream, added, block.second_norm, weights.eps, self._normed, paired)
-            elementwise.swiglu(self._product(number, "both", self._normed), self._opened, paired)
-            added = self._product(number, "down", self._opened)
+            gate_up = self._product(number, "gate_up", self._normed)  # (S, R, 2 * inner)
+            elementwise.swiglu(gate_up, self._gated, paired)  # (R, inner)
+            added = self._product(number, "down", self._gated)  # (S, R, hidden)
         elementwise.norm(self._stream, added, weights.last_norm, weights.eps, self._normed, False)
-        torch.mm(self._normed, weights.lm_head.t(), out=self.logits)
+        torch.mm(self._normed, weights.lm_head.t(), out=self.logits)  # (R, vocabulary)
+        # Free slots stay at -1.
         state.lengths[:rows] += (state.lengths[:rows] >= 0).int()
 
     def _attend(self, number: int, projected: torch.Tensor, lengths: torch.Tensor) -> None:
         weights = self._weights
         attention.attend(
-            projected, weights.cos, weights.sin, self._pages.keys[number], self._pages.values[number],
-            self._state.table, lengths, self._attended, self._parts, self._sums, self._joining,
-            weights.scale, weights.packed,
+            projected, weights.cos, weights.sin, self._cache.keys[number], self._cache.values[number],
+            self._state.page_table, lengths, self._attended, self._attention_parts, self._attention_sums,
+            self._attention_done, weights.scale, weights.is_packed,
         )  # fmt: skip
 
     def _product(self, number: int, group: str, x: torch.Tensor) -> torch.Tensor:
+        """Multiply by the weights of a group, LoRA included.
+
+        Args:
+            number: Of the block.
+            group: Name in `GROUPS`.
+            x: (R, inputs), in the model's dtype.
+
+        Returns:
+            (S, R, outputs), float32.
+        """
         merged, out = self._weights.blocks[number].groups[group], self._out[group]
-        given = by_library(self._rows, x.dtype)
-        if given:
-            _wide_product(x, merged.unpacked(self._weights.room, paired=True), out[0])
-        if self._tuned:
-            quantized_matmul.product(x, merged, out, self._lora(number, group), given=given)
-        elif not given:
+        is_done = uses_library(self._rows, x.dtype)
+        if is_done:
+            _library_product(x, quantized_matmul.unpacked_weights(merged, self._weights.scratch, paired=True), out[0])
+        if self._has_adapters:
+            quantized_matmul.product(x, merged, out, self._lora(number, group), is_done=is_done)
+        elif not is_done:
             quantized_matmul.product(x, merged, out)
         return out
 
     def _lora(self, number: int, group: str) -> Lora:
-        held, turn = self._slots, TURNS[group]
+        slots = self._adapter_slots
         return Lora(
-            held.a[number][group], held.b[number][group], self._state.slots, self._lowered[group], self._done, turn
+            slots.a[number][group],
+            slots.b[number][group],
+            self._state.adapter_slots,
+            self._lora_down[group],
+            self._done,
+            _TURNS[group],
         )
 
 
-def compiled(kernels: list[Callable[[], object]]) -> None:
-    """Have kernels compiled side by side: each takes a second, most of it outside Python."""
-    run = torch.inference_mode()(lambda kernel: kernel())  # the mode is a thread's own
-    # a thread has no context of CUDA before it asks for something, and the library warns of that
-    with ThreadPoolExecutor(_COMPILING, initializer=torch.cuda.synchronize) as pool:
+def _attention_buffers(weights: Weights, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the buffers of `attention.attend` for the parts of each sequence's attention: results, sums, counters."""
+    # A power of two, 1 to 8.
+    splits = 1 << max(0, min(3, (_TARGET_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
+    exact = {"dtype": torch.float32, "device": weights.device}
+    return (
+        torch.empty(rows, weights.heads, splits, weights.head_width, **exact),
+        torch.empty(rows, weights.heads, splits, 2, **exact),
+        torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device),
+    )
+
+
+def compile_kernels(kernels: list[Callable[[], object]]) -> None:
+    """Compile kernels in parallel: each takes about a second, most of it outside Python's lock.
+
+    Args:
+        kernels: Calls that launch one kernel each.
+    """
+    # Inference mode belongs to a thread.
+    run = torch.inference_mode()(lambda kernel: kernel())
+    # A new thread has no CUDA context until its first CUDA call; cuBLAS warns if it has to create one.
+    with ThreadPoolExecutor(_COMPILE_THREADS, initializer=torch.cuda.synchronize) as pool:
         for done in [pool.submit(run, kernel) for kernel in kernels]:
             done.result()
 
 
-def _wide_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-    """x Wᵀ into out, float32."""
+def _library_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
+    """Compute x Wᵀ into `out`.
+
+    Args:
+        x: (R, inputs).
+        weight: (outputs, inputs), of the same dtype.
+        out: (R, outputs), float32.
+    """
     if x.dtype == torch.float32:
         torch.mm(x, weight.t(), out=out)
     elif x.is_cuda:
@@ -194,7 +290,7 @@ def _wide_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> N
 
 
 def logits_of(weights: Weights, stream: torch.Tensor) -> torch.Tensor:
-    """(rows, vocabulary) of the residual stream (rows, width) behind the last block."""
+    """Return the logits (rows, vocabulary) of the residual stream (rows, hidden) after the last block."""
     from core.train.kernels.elementwise import norm
 
     normed = torch.empty_like(stream)

@@ -1,8 +1,12 @@
-"""The decoder of `core.chat.decoder` on a GPU: the same rows, joining and leaving at any step, one graph a step.
+"""CUDA decoder: the interface of `core.chat.decoder` with one CUDA graph per decode step.
 
-The host runs one step behind the GPU: while it turns the tokens of one step into text, the next is under way. A row
-that ends costs its share of one step more. Rows whose adapters are more than LoRA go to the plain decoder, beside the
-others.
+The host runs one step behind the GPU: while it turns the tokens of one step into text, the next step is under way.
+
+    GPU    step 1     step 2     step 3
+    host              text of 1  text of 2       a sequence that ends in step 1 costs its share of step 2
+
+Sequences that choose their token from the logits on the host (`on_logits`) cannot run ahead, and neither can a batch
+with one of them. Sequences whose adapters are more than LoRA go to the batched PyTorch decoder, beside the others.
 """
 
 from collections import deque
@@ -12,180 +16,210 @@ import torch
 
 from core.chat.adapters import Adapter, RowAdapters
 from core.chat.cuda.prefill import Segment
-from core.chat.cuda.runtime import CudaRuntime, Told
-from core.chat.cuda.support import plain_lora
+from core.chat.cuda.runtime import CudaRuntime, StepResult
+from core.chat.cuda.support import is_plain_lora
 from core.chat.decoder import Decoder, TokenSequence
 
-CHUNK = 1024  # tokens of prompts that are read at once
-OFFLINE_CHUNK_TOKENS = 4096  # the same where nobody waits for the next word: weights are unpacked a quarter as often
+# Tokens of prompts that are read between two decode steps.
+CHUNK_TOKENS = 1024
+# The same if nobody waits for the next word: weights are unpacked a quarter as often.
+OFFLINE_CHUNK_TOKENS = 4096
 
 
+# Compared by identity, as its sequence is.
 @dataclass(eq=False)
-class _Seat:
-    """A row at its place.
+class _ActiveSequence:
+    """A sequence with its slot and pages.
 
     Attributes:
-        read: tokens of the prompt that are in the cache.
-        length: tokens in the cache, those of steps under way included.
+        slot: Index into the runtime's state.
+        pages: Page numbers of its keys and values.
+        read: Tokens of the prompt that are in the cache.
+        length: Tokens in the cache, those of steps under way included.
     """
 
-    row: TokenSequence
-    place: int
+    sequence: TokenSequence
+    slot: int
     adapter: Adapter | None
     pages: list[int]
     read: int = 0
     length: int = 0
 
     @property
-    def draws(self) -> bool:
-        """Whether its tokens are picked without asking it."""
-        return bool(self.row.on_argmax or self.row.on_token)
+    def is_sampled_on_gpu(self) -> bool:
+        """Whether its tokens are sampled without asking the host."""
+        return bool(self.sequence.on_argmax or self.sequence.on_token)
 
 
 class CudaDecoder:
-    """Steps through rows over one model. Only one decoder may use a machine at a time."""
+    """Decoder of sequences over one model; it owns the runtime until another decoder acquires it."""
 
-    def __init__(self, machine: CudaRuntime, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK):
-        self._machine, self._adapters, self._chunk = machine, adapters, chunk
-        self._plain = Decoder(machine.weights.model, adapters, pad)
-        self._reading: deque[_Seat] = deque()
-        self._writing: dict[int, _Seat] = {}
-        self._under_way: deque[tuple[list[tuple[_Seat, int]], Told]] = deque()  # with their rows in it
-        machine.begin(self)
+    def __init__(self, runtime: CudaRuntime, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK_TOKENS):
+        """Acquire the runtime.
+
+        Args:
+            runtime: Of the model.
+            adapters: The model's adapters.
+            pad: Id of the padding token, for the PyTorch decoder.
+            chunk: Tokens of prompts that are read between two decode steps.
+        """
+        self._runtime, self._adapters, self._chunk = runtime, adapters, chunk
+        self._plain = Decoder(runtime.weights.model, adapters, pad)
+        self._reading: deque[_ActiveSequence] = deque()
+        self._decoding: dict[int, _ActiveSequence] = {}
+        # Results of steps, each with its sequences and their rows of the logits.
+        self._under_way: deque[tuple[list[tuple[_ActiveSequence, int]], StepResult]] = deque()
+        runtime.acquire(self)
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        """All rows, those whose prompts are still being read included."""
-        seats = [*self._writing.values(), *self._reading]
-        return [*(seat.row for seat in seats), *self._plain.sequences]
+        """All sequences, those whose prompts are still being read included."""
+        own = [*self._decoding.values(), *self._reading]
+        return [*(active.sequence for active in own), *self._plain.sequences]
 
     @torch.inference_mode()
-    def join(self, rows: list[TokenSequence]) -> None:
-        """Let rows begin."""
-        self._machine.check(self)
-        adapters = {row.adapter: self._adapters.get(row.adapter) for row in rows if row.adapter is not None}
-        layers = len(self._machine.weights.blocks)
-        served = {name: plain_lora(adapter, layers) for name, adapter in adapters.items()}
-        if others := [row for row in rows if not served.get(row.adapter, True)]:
+    def join(self, sequences: list[TokenSequence]) -> None:
+        """Add sequences."""
+        self._runtime.check_owner(self)
+        adapters = {one.adapter: self._adapters.get(one.adapter) for one in sequences if one.adapter is not None}
+        layers = len(self._runtime.weights.blocks)
+        is_supported = {key: is_plain_lora(adapter, layers) for key, adapter in adapters.items()}
+        if others := [one for one in sequences if not is_supported.get(one.adapter, True)]:
             self._plain.join(others)
-        ours = [row for row in rows if served.get(row.adapter, True)]
-        counts = [len(row.prompt_ids) + max(row.max_new_tokens, 1) for row in ours]
-        self._machine.room_for(counts)
-        for row, count in zip(ours, counts, strict=True):
-            place, pages = self._machine.seat(count)
-            self._reading.append(_Seat(row, place, adapters.get(row.adapter), pages))
+        own = [one for one in sequences if is_supported.get(one.adapter, True)]
+        counts = [len(one.prompt_ids) + max(one.max_new_tokens, 1) for one in own]
+        self._runtime.reserve(counts)
+        for sequence, count in zip(own, counts, strict=True):
+            slot, pages = self._runtime.take_slot(count)
+            self._reading.append(_ActiveSequence(sequence, slot, adapters.get(sequence.adapter), pages))
 
     @torch.inference_mode()
     def step(self) -> bool:
-        """Read a chunk of prompts, if some wait, and write a token of every row that writes; whether any row is left.
+        """Read one chunk of waiting prompts, and decode one token of every other sequence.
 
-        What a row raises goes through, and leaves the decoder unusable: `clear` it.
+        An exception of a callback is passed on, and leaves the decoder unusable until `clear`.
+
+        Returns:
+            Whether any sequence is left.
         """
-        self._machine.check(self)
+        self._runtime.check_owner(self)
         if self._plain.sequences:
             self._plain.step()
-        self._leave([seat for seat in self._writing.values() if seat.row.is_cancelled()])
+        self._release([active for active in self._decoding.values() if active.sequence.is_cancelled()])
         if self._reading:
             self._read()
-        if not all(seat.draws for seat in self._writing.values()):
-            self._collect(0)  # a row that picks its token itself must have done so before the next step
-        launched = bool(self._writing)
-        if launched:
-            self._write()
-        self._collect(1 if launched else 0)
-        if not self._writing:
+        if not all(active.is_sampled_on_gpu for active in self._decoding.values()):
+            # A sequence that chooses its token on the host must have done so before the next step.
+            self._collect(0)
+        is_launched = bool(self._decoding)
+        if is_launched:
+            self._decode()
+        self._collect(1 if is_launched else 0)
+        if not self._decoding:
             self._under_way.clear()
-        return bool(self._writing or self._reading or self._plain.sequences)
+        return bool(self._decoding or self._reading or self._plain.sequences)
 
     @torch.inference_mode()
     def clear(self) -> None:
-        """Drop every row."""
+        """Drop all sequences."""
         self._plain.clear()
         self._under_way.clear()
-        seats = [*self._writing.values(), *self._reading]
-        self._writing.clear()
+        own = [*self._decoding.values(), *self._reading]
+        self._decoding.clear()
         self._reading.clear()
-        for seat in seats:
-            self._machine.leave(seat.place, seat.pages)
+        for active in own:
+            self._runtime.release(active.slot, active.pages)
 
-    def _leave(self, seats: list[_Seat]) -> None:
-        for seat in seats:
-            del self._writing[seat.place]
-            self._machine.leave(seat.place, seat.pages)
+    def _release(self, ended: list[_ActiveSequence]) -> None:
+        for active in ended:
+            del self._decoding[active.slot]
+            self._runtime.release(active.slot, active.pages)
 
     def _read(self) -> None:
-        """A chunk of the prompts that wait, in their order; whoever is read through writes from now on."""
-        for seat in [seat for seat in self._reading if seat.row.is_cancelled()]:
-            self._reading.remove(seat)
-            self._machine.leave(seat.place, seat.pages)
+        """Read one chunk of the waiting prompts, in their order; sequences whose prompt is complete start decoding."""
+        for active in [active for active in self._reading if active.sequence.is_cancelled()]:
+            self._reading.remove(active)
+            self._runtime.release(active.slot, active.pages)
         chosen, segments, left = [], [], self._chunk
-        for seat in self._reading:
+        for active in self._reading:
             if not left:
                 break
-            end = min(len(seat.row.prompt_ids), seat.read + left)
-            segments.append(Segment(seat.row.prompt_ids[seat.read : end], seat.read, seat.pages, seat.adapter))
-            left -= end - seat.read
-            seat.read = end
-            chosen.append(seat)
+            prompt = active.sequence.prompt_ids
+            end = min(len(prompt), active.read + left)
+            segments.append(Segment(prompt[active.read : end], active.read, active.pages, active.adapter))
+            left -= end - active.read
+            active.read = end
+            chosen.append(active)
         if not segments:
             return
-        logits = self._machine.read(segments)
-        done = [at for at, seat in enumerate(chosen) if seat.read == len(seat.row.prompt_ids)]
-        if not done:
+        logits = self._runtime.prefill(segments)  # (segments, vocabulary)
+        rows = [at for at, active in enumerate(chosen) if active.read == len(active.sequence.prompt_ids)]
+        if not rows:
             return
-        seats = [chosen[at] for at in done]
-        for seat in seats:
-            self._reading.remove(seat)
-        for seat in seats:
-            seat.length = seat.read
-            self._writing[seat.place] = seat
-        used = {place: seat.adapter for place, seat in self._writing.items()}
-        for seat in seats:
-            self._machine.start(seat.place, seat.pages, seat.length, seat.adapter, used, seat.row.sampler)
-        self._pick(logits, seats, done)
+        started = [chosen[at] for at in rows]
+        for active in started:
+            self._reading.remove(active)
+        for active in started:
+            active.length = active.read
+            self._decoding[active.slot] = active
+        in_use = {slot: active.adapter for slot, active in self._decoding.items()}
+        for active in started:
+            sampler = active.sequence.sampler
+            self._runtime.activate(active.slot, active.pages, active.length, active.adapter, in_use, sampler)
+        self._sample(logits, started, rows)
 
-    def _write(self) -> None:
-        self._close_up()
-        seats = sorted(self._writing.values(), key=lambda seat: seat.place)
-        for seat in seats:
-            if len(seat.pages) * self._machine.page <= seat.length:
-                self._machine.lengthen(seat.place, seat.pages)
-            seat.length += 1
-        logits = self._machine.step(seats[-1].place + 1, any(seat.adapter is not None for seat in seats))
-        self._pick(logits, seats, [seat.place for seat in seats])
+    def _decode(self) -> None:
+        self._compact_slots()
+        active = sorted(self._decoding.values(), key=lambda one: one.slot)
+        for one in active:
+            if len(one.pages) * self._runtime.page_tokens <= one.length:
+                self._runtime.add_page(one.slot, one.pages)
+            one.length += 1
+        has_adapters = any(one.adapter is not None for one in active)
+        logits = self._runtime.decode(active[-1].slot + 1, has_adapters)  # (bucket, vocabulary)
+        self._sample(logits, active, [one.slot for one in active])
 
-    def _close_up(self) -> None:
-        """Move rows to lower places when fewer are enough for all."""
-        bucket = self._machine.bucket
-        while bucket(len(self._writing) + len(self._reading)) < bucket(max(self._writing) + 1):
-            seat = self._writing.pop(max(self._writing))
-            seat.place = self._machine.lower_place(seat.place)
-            self._writing[seat.place] = seat
+    def _compact_slots(self) -> None:
+        """Move sequences to lower slots while a smaller bucket is enough for all."""
+        bucket = self._runtime.bucket
+        while bucket(len(self._decoding) + len(self._reading)) < bucket(max(self._decoding) + 1):
+            active = self._decoding.pop(max(self._decoding))
+            active.slot = self._runtime.move_to_lowest_slot(active.slot)
+            self._decoding[active.slot] = active
 
-    def _pick(self, logits: torch.Tensor, seats: list[_Seat], rows: list[int]) -> None:
-        told = self._machine.sample(logits, [(seat.place, seat.row.sampler) for seat in seats], rows)
-        self._under_way.append((list(zip(seats, rows, strict=True)), told))
+    def _sample(self, logits: torch.Tensor, active: list[_ActiveSequence], rows: list[int]) -> None:
+        result = self._runtime.sample(logits, [(one.slot, one.sequence.sampler) for one in active], rows)
+        self._under_way.append((list(zip(active, rows, strict=True)), result))
 
     def _collect(self, keep: int) -> None:
-        """Hand the tokens out of all steps under way but the last `keep`."""
+        """Deliver the tokens of all steps under way but the last `keep`."""
         while len(self._under_way) > keep:
-            seats, told = self._under_way.popleft()
-            tokens, logprobs = told.read()
-            for (seat, row), token, logprob in zip(seats, tokens, logprobs, strict=True):
-                if self._writing.get(seat.place) is seat:  # else it ended a step ago
-                    self._hand(seat, told.logits[row], token, logprob)
+            active, result = self._under_way.popleft()
+            tokens, logprobs = result.read()
+            for (one, row), token, logprob in zip(active, tokens, logprobs, strict=True):
+                # Otherwise the sequence ended in an earlier step, and this token is surplus.
+                if self._decoding.get(one.slot) is one:
+                    self._deliver(one, result.logits[row], token, logprob)
 
-    def _hand(self, seat: _Seat, logits: torch.Tensor, token: int, logprob: float) -> None:
-        row = seat.row
-        if row.is_cancelled():
-            given = None
-        elif row.on_argmax:
-            given = row.on_argmax(token)
-        elif row.on_token:
-            given = row.on_token(token, logprob)
+    def _deliver(self, active: _ActiveSequence, logits: torch.Tensor, token: int, logprob: float) -> None:
+        """Give a sequence its token, and release it if it ends.
+
+        Args:
+            active: The sequence.
+            logits: (vocabulary,), for sequences that choose on the host.
+            token: The sampled token.
+            logprob: Its log-probability.
+        """
+        sequence = active.sequence
+        if sequence.is_cancelled():
+            following = None
+        elif sequence.on_argmax:
+            following = sequence.on_argmax(token)
+        elif sequence.on_token:
+            following = sequence.on_token(token, logprob)
         else:
-            given = row.on_logits(logits)
-            if given is not None:
-                self._machine.say(seat.place, given)
-        if given is None:
-            self._leave([seat])
+            following = sequence.on_logits(logits)
+            if following is not None:
+                self._runtime.set_token(active.slot, following)
+        if following is None:
+            self._release([active])

@@ -1,7 +1,28 @@
-"""Triton kernels: what of a step lies between its products. Each adds up the parts that a product left.
+"""Triton kernels between the products of a decode step: RMSNorm with residual, and SwiGLU.
 
-Sums are in float32; numbers are rounded where the plain model rounds them, so that both round alike. `paired` columns:
-of every eight the even ones first, then the odd ones (`product`).
+What is computed, for each of R rows (one token of each sequence):
+
+    norm     stream += sum of the parts of the product before;  out = stream / rms(stream) * weight
+    swiglu   out = silu(gate) * up
+
+Steps: a program loads its row, adds up the S float32 parts that a split product left (`decode_graph`), computes in
+float32, and stores in the model's dtype. Values are rounded to the model's dtype exactly where the PyTorch model rounds
+them, so both round alike (tests/gpu/test_fast_lanes_gpu.py).
+
+    parts of a product, float32, (S, R, width)          out, (R, width)
+    S ┌ part 0: R rows ┐
+      │ part 1: R rows │ ─── added up by the reader ──▶  one row per program
+      └ ...            ┘
+
+Paired order of columns: inputs of products with packed 4-bit weights are stored with the even ones of every eight
+columns first, then the odd ones. The two weights in a byte (an even and an odd column) then meet their inputs in two
+contiguous loads:
+
+    column   0 1 2 3 4 5 6 7        stored at   0 4 1 5 2 6 3 7
+    so positions 0..3 hold columns 0 2 4 6, and positions 4..7 hold columns 1 3 5 7
+
+Adding up the parts, the residual and the norm share one launch: a step is made of many small launches, and each costs
+time of its own. bench/chat_gpu.py measures the whole step.
 """
 
 import torch
@@ -9,22 +30,28 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+_SWIGLU_COLUMNS = 512
+
 
 @triton.jit
-def begin(CHAINED: tl.constexpr):
-    """Let the kernel after this one get ready, and wait for the one before (programmatic dependent launch)."""
+def wait_for_previous(CHAINED: tl.constexpr):
+    """Let the next kernel start its preamble, and wait for the results of the one before.
+
+    Programmatic dependent launch: a kernel's start overlaps the end of the kernel before it.
+    """
     if CHAINED:
         gdc_launch_dependents()
         gdc_wait()
 
 
-def chained(tensor: torch.Tensor) -> bool:
-    """Whether kernels over a tensor are launched so: from Hopper on."""
+def is_chained(tensor: torch.Tensor) -> bool:
+    """Return whether kernels over a tensor use programmatic dependent launch: from Hopper (9.0) on."""
     return tensor.is_cuda and torch.cuda.get_device_capability(tensor.device)[0] >= 9
 
 
 @triton.jit
-def placed(column, PAIRED: tl.constexpr):
+def paired_index(column, PAIRED: tl.constexpr):
+    """Return the position of columns (int32, any shape) in paired order; unchanged if not PAIRED."""
     if PAIRED:
         return column // 8 * 8 + column % 2 * 4 + column % 8 // 2
     else:
@@ -32,7 +59,11 @@ def placed(column, PAIRED: tl.constexpr):
 
 
 @triton.jit
-def _summed(parts, row, rows, total, column, inside, PARTS: tl.constexpr):
+def _sum_parts(parts, row, rows, total, column, inside, PARTS: tl.constexpr):
+    """Add up the parts of a product at some columns of a row.
+
+    parts: float32, (PARTS, rows, total). column, inside: (COLUMNS,). Returns (COLUMNS,), float32.
+    """
     found = tl.load(parts + row * total + column, mask=inside, other=0.0)
     for part in tl.static_range(1, PARTS):
         found += tl.load(parts + (part * rows + row) * total + column, mask=inside, other=0.0)
@@ -44,57 +75,78 @@ def _norm(
     stream, added, weight, out, rows, width, eps,
     PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
-    begin(CHAINED)
+    """Add a product to a row of the residual stream, and normalize it. Grid: (rows,).
+
+    stream, out: (rows, width), model dtype. added: (PARTS, rows, width), float32. weight: (width,), model dtype.
+    """
+    wait_for_previous(CHAINED)
     row = tl.program_id(0)
+    # COLUMNS is a power of two that is at least width: a program holds the whole row.
     column = tl.arange(0, COLUMNS)
     inside = column < width
     kind = stream.dtype.element_ty
-    value = tl.load(stream + row * width + column, mask=inside, other=0.0).to(tl.float32)
+    value = tl.load(stream + row * width + column, mask=inside, other=0.0).to(tl.float32)  # (COLUMNS,), fp32
     if PARTS > 0:
-        more = _summed(added, row, rows, width, column, inside, PARTS)
+        more = _sum_parts(added, row, rows, width, column, inside, PARTS)  # (COLUMNS,), fp32
+        # Rounded before and after the addition, as PyTorch does.
         value = (value + more.to(kind).to(tl.float32)).to(kind)
         tl.store(stream + row * width + column, value, mask=inside)
         value = value.to(tl.float32)
     scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)
     normed = (value * scale).to(kind) * tl.load(weight + column, mask=inside, other=0.0)
-    tl.store(out + row * width + placed(column, PAIRED), normed.to(kind), mask=inside)
+    tl.store(out + row * width + paired_index(column, PAIRED), normed.to(kind), mask=inside)
 
 
 def norm(
     stream: torch.Tensor, added: torch.Tensor | None, weight: torch.Tensor, eps: float, out: torch.Tensor, paired: bool
 ) -> None:
-    """RMSNorm (Zhang and Sennrich 2019) of the residual stream (rows, width), after `added` was added to it in place.
+    """Add a product to the residual stream in place, and compute its RMSNorm (Zhang and Sennrich 2019).
 
     Args:
+        stream: (rows, width), model dtype, updated.
         added: (parts, rows, width), float32; None adds nothing.
+        weight: (width,), model dtype.
+        eps: Epsilon of the norm.
+        out: (rows, width), model dtype, written.
+        paired: Whether the columns of `out` are in paired order.
     """
     rows, width = stream.shape
     _norm[(rows,)](
         stream, stream if added is None else added, weight, out, rows, width, eps,
         PARTS=0 if added is None else len(added), PAIRED=paired, COLUMNS=triton.next_power_of_2(width),
-        CHAINED=chained(stream), launch_pdl=chained(stream), num_warps=8,
+        CHAINED=is_chained(stream), launch_pdl=is_chained(stream), num_warps=8,
     )  # fmt: skip
 
 
 @triton.jit
 def _swiglu(
-    both, out, rows, width, PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr
+    gate_up, out, rows, width, PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr
 ):
-    begin(CHAINED)
+    """Compute SwiGLU for COLUMNS columns of a row. Grid: (rows, width / COLUMNS).
+
+    gate_up: (PARTS, rows, 2 * width), float32: gate, then up. out: (rows, width), model dtype.
+    """
+    wait_for_previous(CHAINED)
     row = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < width
     kind = out.dtype.element_ty
-    gate = _summed(both, row, rows, 2 * width, column, inside, PARTS).to(kind).to(tl.float32)
-    up = _summed(both, row, rows, 2 * width, column + width, inside, PARTS).to(kind).to(tl.float32)
+    gate = _sum_parts(gate_up, row, rows, 2 * width, column, inside, PARTS).to(kind).to(tl.float32)  # (COLUMNS,)
+    up = _sum_parts(gate_up, row, rows, 2 * width, column + width, inside, PARTS).to(kind).to(tl.float32)  # (COLUMNS,)
     opened = (gate * tl.sigmoid(gate)).to(kind).to(tl.float32)
-    tl.store(out + row * width + placed(column, PAIRED), (opened * up).to(kind), mask=inside)
+    tl.store(out + row * width + paired_index(column, PAIRED), (opened * up).to(kind), mask=inside)
 
 
-def swiglu(both: torch.Tensor, out: torch.Tensor, paired: bool) -> None:
-    """SwiGLU (Shazeer 2020) of gate and up (parts, rows, 2 width) into (rows, width)."""
+def swiglu(gate_up: torch.Tensor, out: torch.Tensor, paired: bool) -> None:
+    """Compute SwiGLU (Shazeer 2020).
+
+    Args:
+        gate_up: (parts, rows, 2 * width), float32.
+        out: (rows, width), model dtype, written.
+        paired: Whether the columns of `out` are in paired order.
+    """
     rows, width = out.shape
-    _swiglu[(rows, triton.cdiv(width, 512))](
-        both, out, rows, width, PARTS=len(both), PAIRED=paired, COLUMNS=512, CHAINED=chained(out),
-        launch_pdl=chained(out), num_warps=4,
+    _swiglu[(rows, triton.cdiv(width, _SWIGLU_COLUMNS))](
+        gate_up, out, rows, width, PARTS=len(gate_up), PAIRED=paired, COLUMNS=_SWIGLU_COLUMNS,
+        CHAINED=is_chained(out), launch_pdl=is_chained(out), num_warps=4,
     )  # fmt: skip

@@ -1,157 +1,66 @@
-"""Triton kernel: the product of one to eight rows with 4-bit weights, at the pace that memory gives them.
+"""Triton kernel: product of one to eight rows with 4-bit weights (NF4 or FP4), limited by memory rather than compute.
 
-Written a thread at a time (`core.chat.cuda.tensor_core`), in PTX: each thread reads eight bytes of a weight's row, the
-codes that they unpack to are its part of the tensor core's operand already. Nothing goes through shared memory.
+What is computed: out[s] = x Wᵀ over share s of the inputs (S parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0
+(`lora`). W stays packed: 3.8 GB for Llama-2-7B instead of 13.
 
-For this, of every eight columns of x the even ones come first (`core.chat.cuda.elementwise.placed`).
+Steps of a program, which computes 16 outputs with four warps that share the inputs (layout of threads: `tensor_core`):
+
+1. each thread loads 4 x 8 bytes of an output's row, its quarters of four blocks of 64 weights (a group of 256 inputs);
+2. every byte gives two 16-bit code values, by byte shuffles in registers (`nf4_ptx`);
+3. four mma.m16n8k16 multiply a block by x, which is in paired order so that the values meet theirs;
+4. the block's sum is multiplied by its absmax in float32, and added to the thread's four sums;
+5. the warps' sums are added up, and stored.
+
+    a row of weights, a group of 256 inputs = 128 bytes
+    [ block 0: q0 q1 q2 q3 | block 1: q0 q1 q2 q3 | block 2: ... | block 3: ... ]     q = quarter: 8 bytes, 16 weights
+
+Data types: weights uint8, x and codes bfloat16 or float16, absmax float32 or uint8 with a second scale (`weights`),
+sums and outputs float32.
+
+Measured on an H100 (bench/RESULTS.md), four groups of a block of Llama-2-7B with two rows: 78 µs where reading the
+weights takes 34; Triton's `tl.dot` takes 100 to 109. One row takes 74 µs, eight 80. It is bound by the integer units:
+256 of 608 instructions for 4,096 weights and a warp are byte shuffles, at half rate.
 """
-
-import functools
-import struct
 
 import torch
 import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from core.chat.cuda.elementwise import chained
-from core.chat.cuda.lora import FETCH, WAIT, Lora, fetched, lower_piece, lower_product, raise_product, raised, waited
-from core.chat.cuda.tensor_core import LOAD, MMA, joined, kind_of, words
-
-ROWS = 8  # at most
-GROUP = 256  # inputs that are read at once: four blocks of 64
-TILES, TEAMS = 1, 4  # warps of a program: 16 outputs each, and how many share the inputs of a tile
-
-# Two shuffles of bytes look the upper bytes of four codes up, among the first eight and the last eight, one more
-# chooses by the nibble's highest bit; the same for lower bytes; then both are zipped to 16-bit numbers.
-_HALF = """
-prmt.b32 a, {h0}, {h1}, s;
-prmt.b32 b, {h2}, {h3}, s;
-prmt.b32 a, a, b, m;
-prmt.b32 c, {l0}, {l1}, s;
-prmt.b32 d, {l2}, {l3}, s;
-prmt.b32 c, c, d, m;
-prmt.b32 {left}, c, a, 0x7351;
-prmt.b32 {right}, c, a, 0x6240;
-"""
-_WORD = """
-and.b32 s, {word}, 0x77777777;
-shr.u32 m, {word}, 1;
-lop3.b32 m, m, 0x44444444, 0x32103210, 0xEA;
-{first}
-shr.u32 s, s, 16;
-shr.u32 m, m, 16;
-{second}
-"""
-_LOAD_WEIGHTS = "\n".join(
-    f"ld.global.nc.L1::no_allocate.v2.b32 {{${2 * at}, ${2 * at + 1}}}, [$8+{32 * at}];" for at in range(4)
+from core.chat.cuda.elementwise import is_chained
+from core.chat.cuda.lora import (
+    FETCH,
+    WAIT,
+    Lora,
+    add_lora_up,
+    lora_down_piece,
+    lora_down_ptx,
+    lora_up_ptx,
+    prefetch_lora_up,
+    wait_for_count,
 )
+from core.chat.cuda.nf4_block import add_group, block_scale
+from core.chat.cuda.nf4_ptx import LOAD_WEIGHTS, block_product_ptx, code_words
+from core.chat.cuda.tensor_core import LOAD_WORDS, load_words, sum_teams
+from core.chat.cuda.weights import MergedLinears
+
+MAX_ROWS = 8
+# Inputs that are read at once: four blocks of 64.
+GROUP_INPUTS = 256
+# Warps of a program: TILES tiles of 16 outputs, and TEAMS warps that share the inputs of each tile.
+TILES, TEAMS = 1, 4
 
 
-def _constants(codes: tuple[float, ...], dtype: torch.dtype) -> dict[str, str]:
-    """The codes' lower and upper bytes as PTX constants, four in each."""
-    bits = torch.tensor(codes).to(dtype).view(torch.int16).tolist()
-    raw = struct.pack("<16h", *bits)
-    planes = {"l": struct.unpack("<4I", raw[0::2]), "h": struct.unpack("<4I", raw[1::2])}
-    return {f"{plane}{at}": f"0x{word:08x}" for plane, words in planes.items() for at, word in enumerate(words)}
+@triton.jit
+def _store(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.constexpr):
+    """Add up the sums of the teams, and store them.
 
-
-@functools.cache
-def block_product(codes: tuple[float, ...], dtype: torch.dtype) -> str:
-    """PTX: 16 outputs of a block of 64 weights.
-
-    $4 and $5 are a thread's words of the upper row, $6 and $7 of the lower, $8 to $15 its x; $16 to $19 the codes'
-    bytes l0, l2, h0 and h2, which as constants would be loaded at every use.
+    sums: four of (32 * TILES * TEAMS,), float32. out: (SPLITS, rows, total), float32.
     """
-    names = _constants(codes, dtype) | {"l0": "$16", "l2": "$17", "h0": "$18", "h2": "$19"}
-    lines = [".reg .b32 s, m, a, b, c, d;", ".reg .b32 p<16>;", ".reg .f32 z;", "mov.f32 z, 0f00000000;"]
-    for word in range(4):
-        halves = {
-            name: _HALF.format(**names, left=f"p{4 * word + at}", right=f"p{4 * word + 2 + at}")
-            for at, name in enumerate(("first", "second"))
-        }
-        lines.append(_WORD.format(word=f"${4 + word}", **halves))
-    for number, (upper, lower) in enumerate(((0, 8), (2, 10), (4, 12), (6, 14))):
-        lines.append(MMA.format(
-            kind=kind_of(dtype), a=f"{{p{upper}, p{lower}, p{upper + 1}, p{lower + 1}}}",
-            b=f"{{${8 + 2 * number}, ${9 + 2 * number}}}", c="{$0, $1, $2, $3}" if number else "{z, z, z, z}",
-        ))  # fmt: skip
-    return "{\n" + "\n".join(lines) + "\n}"
-
-
-@functools.cache
-def _held(codes: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """What `block_product` is given as $16 to $19, for each lane of a warp."""
-    names = _constants(codes, dtype)
-    words = [int(names[name], 16) for name in ("l0", "l2", "h0", "h2")]
-    return torch.tensor([words] * 32, dtype=torch.int64, device=device).to(torch.int32)
-
-
-@functools.cache
-def four_bytes(codes: tuple[float, ...], dtype: torch.dtype) -> str:
-    """PTX: $4, four bytes, to the codes of their upper halves in $0 and $1, and of their lower halves in $2 and $3."""
-    names = _constants(codes, dtype)
-    halves = {
-        name: _HALF.format(**names, left=f"${at}", right=f"${2 + at}") for at, name in enumerate(("first", "second"))
-    }
-    return "{\n.reg .b32 s, m, a, b, c, d;\n" + _WORD.format(word="$4", **halves) + "\n}"
-
-
-@triton.jit
-def _scaled(
-    sums, bytes_, w0, w1, v0, v1, address, upper, lower, at: tl.constexpr, ASM: tl.constexpr, LOAD: tl.constexpr
-):
-    """Four sums with one block's products times its sizes added."""
-    x0, x1, x2, x3, x4, x5, x6, x7 = words(address + 128 * at, LOAD)
-    t0, t1, t2, t3 = bytes_
-    d0, d1, d2, d3 = tl.inline_asm_elementwise(
-        ASM, "=&f,=&f,=&f,=&f,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r",
-        [w0, w1, v0, v1, x0, x1, x2, x3, x4, x5, x6, x7, t0, t1, t2, t3],
-        dtype=(tl.float32, tl.float32, tl.float32, tl.float32), is_pure=True, pack=1,
-    )  # fmt: skip
-    c0, c1, c2, c3 = sums
-    return c0 + d0 * upper, c1 + d1 * upper, c2 + d2 * lower, c3 + d3 * lower
-
-
-@triton.jit
-def _from(value, lane, SHUFFLE: tl.constexpr):
-    """The value that a lane holds."""
-    return tl.inline_asm_elementwise(SHUFFLE, "=f,f,r", [value, lane], dtype=tl.float32, is_pure=True, pack=1)
-
-
-@triton.jit
-def _size(sizes, outer_code, outer_sizes, outer_first, offset, place, NESTED: tl.constexpr, OUTER: tl.constexpr):
-    size = tl.load(sizes + place)
-    if NESTED:
-        return tl.load(outer_code + size.to(tl.int32)) * tl.load(outer_sizes + outer_first // OUTER) + offset
-    else:
-        return size.to(tl.float32)
-
-
-@triton.jit
-def _group_added(
-    sums, bytes_, upper_words, lower_words, upper, lower, at, mine,
-    ASM: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
-):  # fmt: skip
-    """Four sums with four blocks' products added, whose sizes the four threads of a row hold, the first `mine`."""
-    u0, u1, u2, u3, u4, u5, u6, u7 = upper_words
-    l0, l1, l2, l3, l4, l5, l6, l7 = lower_words
-    sums = _scaled(sums, bytes_, u0, u1, l0, l1, at, _from(upper, mine, SHUFFLE), _from(lower, mine, SHUFFLE),
-                   0, ASM, LOAD)  # fmt: skip
-    sums = _scaled(sums, bytes_, u2, u3, l2, l3, at, _from(upper, mine + 1, SHUFFLE),
-                   _from(lower, mine + 1, SHUFFLE), 1, ASM, LOAD)  # fmt: skip
-    sums = _scaled(sums, bytes_, u4, u5, l4, l5, at, _from(upper, mine + 2, SHUFFLE),
-                   _from(lower, mine + 2, SHUFFLE), 2, ASM, LOAD)  # fmt: skip
-    return _scaled(sums, bytes_, u6, u7, l6, l7, at, _from(upper, mine + 3, SHUFFLE),
-                   _from(lower, mine + 3, SHUFFLE), 3, ASM, LOAD)  # fmt: skip
-
-
-@triton.jit
-def _stored(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.constexpr):
     c0, c1, c2, c3 = sums
     if TEAMS > 1:
-        c0, c1 = joined(c0, TILES, TEAMS), joined(c1, TILES, TEAMS)
-        c2, c3 = joined(c2, TILES, TEAMS), joined(c3, TILES, TEAMS)
+        c0, c1 = sum_teams(c0, TILES, TEAMS), sum_teams(c1, TILES, TEAMS)
+        c2, c3 = sum_teams(c2, TILES, TEAMS), sum_teams(c3, TILES, TEAMS)
     thread = tl.arange(0, 32 * TILES)
     o = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4
     row = thread % 4 * 2
@@ -163,14 +72,21 @@ def _stored(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.
 
 
 @triton.jit
-def _multiplied(
-    number, x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b, slots, done, turn,
-    goal, rows, width, total, slot_count, ranks,
+def _multiply(
+    number, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, b, slots, done,
+    turn, goal, rows, width, total, slot_count, ranks,
     SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
-    PARTS: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
-    ASM: tl.constexpr, RAISE: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
+    MODULES: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
+    ASM: tl.constexpr, LORA_UP: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
     WAIT: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
+    """Multiply the rows by 16 * TILES outputs over one share of the inputs, as product program `number`.
+
+    x: (rows, width), 16-bit, paired order. weight: uint8, (total * width / 2). code_words: (32, 4), int32. absmax and
+    outer_*: as in `MergedLinears`. starts: (2, MODULES), int32. out: (SPLITS, rows, total), float32. down: (PIECES,
+    rows, ranks), float32. b: (slots, total, RANK / 2), int32. slots: (rows,), int32. done: (2,), int32. goal: number of
+    programs that compute x Aᵀ.
+    """
     tiles = total // (16 * TILES)
     tile, split = number % tiles, number // tiles
     SIZE: tl.constexpr = 32 * TILES * TEAMS
@@ -178,128 +94,157 @@ def _multiplied(
     team, warp = thread // (32 * TILES), thread // 32 % TILES
     lane = thread % 32
     group, quarter = lane // 4, lane % 4
+    # The module of the outputs; a tile belongs to one module.
     part = 0
-    for number in tl.static_range(1, PARTS):
-        part += (tile * 16 * TILES >= tl.load(parts + number)).to(tl.int32)
-    first, outer_start = tl.load(parts + part), tl.load(parts + PARTS + part)
+    for number in tl.static_range(1, MODULES):
+        part += (tile * 16 * TILES >= tl.load(starts + number)).to(tl.int32)
+    first, outer_start = tl.load(starts + part), tl.load(starts + MODULES + part)
     offset = 0.0
     if NESTED:
         offset = tl.load(outer_offsets + part)
     o = tile * 16 * TILES + warp * 16 + group
     blocks = width // 64
     groups = width // 256
-    each = tl.cdiv(groups, SPLITS * TEAMS)  # a team of warps has its own share of the inputs
+    # A team of warps has its own share of the inputs.
+    each = tl.cdiv(groups, SPLITS * TEAMS)
     steps = tl.minimum(each, groups - split * TEAMS * each)
     begin = (split * TEAMS + team) * each
+    # Addresses of the thread's bytes of its two outputs: 8 outputs apart.
     upper_at = weight.to(tl.int64, bitcast=True) + (o.to(tl.int64) * (width // 2) + quarter * 8)
     lower_at = upper_at + 8 * (width // 2)
-    # past the last row it is read again: what comes out there is not stored
+    # Past the last row, that row is read again; its sums are not stored.
     x_at = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
     zero = tl.zeros((SIZE,), tl.float32)
     sums = (zero, zero, zero, zero)
     mine = lane - quarter
-    spot = held + lane * 4  # a copy for each lane: what the compiler knows to be the same for all it would move about
+    # A copy per thread: constants that the compiler takes for uniform would be moved at each use.
+    spot = code_words + lane * 4
     bytes_ = (tl.load(spot), tl.load(spot + 1), tl.load(spot + 2), tl.load(spot + 3))
     step = tl.minimum(begin, groups - 1)
-    upper_words, lower_words = words(upper_at + step * 128, WEIGHTS), words(lower_at + step * 128, WEIGHTS)
-    if LORA:  # noqa: SIM102  decided when this is compiled
+    upper_words, lower_words = load_words(upper_at + step * 128, WEIGHTS), load_words(lower_at + step * 128, WEIGHTS)
+    if LORA:  # noqa: SIM102  LORA is decided at compile time
         if split == 0:
-            fetched(b, slot_count, o, quarter, total, RANK, FETCH)
-    if CHAINED:  # weights may be read while the kernel before still writes x
+            prefetch_lora_up(b, slot_count, o, quarter, total, RANK, FETCH)
+    # Weights may be read while the kernel before still writes x.
+    if CHAINED:
         gdc_launch_dependents()
         gdc_wait()
+    # Reset the counter of the next product.
     if LORA:  # noqa: SIM102
         if number == 0:
             tl.store(done + 1 - turn, 0)
     for number in tl.range(0, steps):
         now_upper, now_lower = upper_words, lower_words
         step = tl.minimum(begin + number, groups - 1)
-        counts = tl.where(begin + number < groups, 1.0, 0.0)  # the last team's share may be less
-        # the next are on their way while these are multiplied
+        # The last team's share may be smaller.
+        counts = tl.where(begin + number < groups, 1.0, 0.0)
+        # The next weights are on their way while these are multiplied.
         after = tl.minimum(begin + number + 1, groups - 1)
-        upper_words, lower_words = words(upper_at + after * 128, WEIGHTS), words(lower_at + after * 128, WEIGHTS)
-        # each of the four threads of a row looks one block's size up, and tells the others
+        upper_words, lower_words = (
+            load_words(upper_at + after * 128, WEIGHTS), load_words(lower_at + after * 128, WEIGHTS),
+        )  # fmt: skip
+        # Each of the four threads of an output loads the scale of one block; they are exchanged by shuffles.
         place = o * blocks + step * 4 + quarter
         outer_place = (outer_start * OUTER) + (o - first) * blocks + step * 4
-        upper = counts * _size(sizes, outer_code, outer_sizes, outer_place, offset, place, NESTED, OUTER)
-        lower = counts * _size(
-            sizes, outer_code, outer_sizes, outer_place + 8 * blocks, offset, place + 8 * blocks, NESTED, OUTER
+        upper = counts * block_scale(absmax, outer_code, outer_absmax, outer_place, offset, place, NESTED, OUTER)
+        lower = counts * block_scale(
+            absmax, outer_code, outer_absmax, outer_place + 8 * blocks, offset, place + 8 * blocks, NESTED, OUTER
         )
         at = x_at + step * 512
-        sums = _group_added(sums, bytes_, now_upper, now_lower, upper, lower, at, mine, ASM, LOAD, SHUFFLE)
+        sums = add_group(sums, bytes_, now_upper, now_lower, upper, lower, at, mine, ASM, LOAD, SHUFFLE)
     if LORA:  # noqa: SIM102
         if split == 0:
-            nothing = waited(done + turn, goal, lane, WAIT)
+            nothing = wait_for_count(done + turn, goal, lane, WAIT)
             slot = tl.load(slots + group, mask=group < rows, other=-1)
             for one in tl.range(0, slot_count):
                 asks = (slot == one) & (team == 0)
                 if tl.max(asks.to(tl.int32), 0) > 0:
-                    sums = raised(
-                        sums, lowered, b, one, asks, o, group, quarter, part, rows, total, ranks, nothing,
-                        RANK, PIECES, RAISE,
+                    sums = add_lora_up(
+                        sums, down, b, one, asks, o, group, quarter, part, rows, total, ranks, nothing,
+                        RANK, PIECES, LORA_UP,
                     )  # fmt: skip
-    _stored(sums, out, tile, split, rows, total, TILES, TEAMS)
+    _store(sums, out, tile, split, rows, total, TILES, TEAMS)
 
 
 @triton.jit
 def _stream(
-    x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, a, b, slots, done, turn,
+    x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, a, b, slots, done, turn,
     goal, rows, width, total, slot_count, ranks,
     SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
-    PARTS: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
-    ASM: tl.constexpr, LOWER: tl.constexpr, RAISE: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr,
+    MODULES: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
+    ASM: tl.constexpr, LORA_DOWN: tl.constexpr, LORA_UP: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr,
     SHUFFLE: tl.constexpr, WAIT: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
+    """Run one program of a product: the first `goal` compute x Aᵀ, the others x Wᵀ.
+
+    Grid: (goal + SPLITS * total / (16 * TILES),). goal is 0 without LoRA. Arguments as in `_multiply`; a: (slots,
+    ranks, width), 16-bit.
+    """
     number = tl.program_id(0)
-    if number < goal:  # 0 without LoRA
+    if number < goal:
         if LORA:
-            lower_piece(
-                x, a, lowered, slots, done + turn, number, rows, width, ranks, TILES * TEAMS, PIECES, LOWER, LOAD,
+            lora_down_piece(
+                x, a, down, slots, done + turn, number, rows, width, ranks, TILES * TEAMS, PIECES, LORA_DOWN, LOAD,
                 CHAINED,
             )  # fmt: skip
     else:
-        _multiplied(
-            number - goal, x, weight, held, sizes, outer_code, outer_sizes, outer_offsets, parts, out, lowered, b,
-            slots, done, turn, goal, rows, width, total, slot_count, ranks, SPLITS, TILES, TEAMS, NESTED, OUTER, PARTS,
-            LORA, RANK, PIECES, CHAINED, ASM, RAISE, WEIGHTS, LOAD, SHUFFLE, WAIT, FETCH,
+        _multiply(
+            number - goal, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, b,
+            slots, done, turn, goal, rows, width, total, slot_count, ranks, SPLITS, TILES, TEAMS, NESTED, OUTER,
+            MODULES, LORA, RANK, PIECES, CHAINED, ASM, LORA_UP, WEIGHTS, LOAD, SHUFFLE, WAIT, FETCH,
         )  # fmt: skip
 
 
+# The value of lane $2.
 _SHUFFLE = "shfl.sync.idx.b32 $0, $1, $2, 0x1f, 0xffffffff;"
 
 
-def serves(x: torch.Tensor, weights) -> bool:
-    """Whether this kernel computes such a product."""
+def is_supported(x: torch.Tensor, weights: MergedLinears) -> bool:
+    """Return whether this kernel can compute a product of x (rows, width)."""
     return (
         x.is_cuda
-        and weights.packed
-        and len(x) <= ROWS
+        and weights.is_packed
+        and len(x) <= MAX_ROWS
         and x.dtype in (torch.bfloat16, torch.float16)
-        and weights.width % GROUP == 0
+        and weights.width % GROUP_INPUTS == 0
     )
 
 
 def stream(
-    x: torch.Tensor, weights, out: torch.Tensor, lora: Lora | None = None, tiles: int = TILES, teams: int = TEAMS
+    x: torch.Tensor,
+    weights: MergedLinears,
+    out: torch.Tensor,
+    lora: Lora | None = None,
+    tiles: int = TILES,
+    teams: int = TEAMS,
 ) -> None:
-    """As `core.chat.cuda.quantized_matmul.product`.
+    """Compute x Wᵀ and LoRA, as `core.chat.cuda.quantized_matmul.product`.
 
     Args:
-        tiles, teams: warps of a program: each of 16 outputs, and how many share a tile's inputs.
+        x: (rows, width), bfloat16 or float16, columns in paired order; at most `MAX_ROWS` rows.
+        weights: Packed merged weights.
+        out: (splits, rows, outputs), float32, written: parts that add up.
+        lora: LoRA of the rows; None computes none.
+        tiles: Tiles of 16 outputs of a program.
+        teams: Warps that share the inputs of a tile.
     """
     (rows, width), splits = x.shape, len(out)
-    none = weights.parts  # what a kernel is not to read must still be something
-    lowered, a, b, slots, done = (out, x, none, none, none)
+    # A kernel needs a pointer for every argument, also for those that it does not read.
+    none = weights.starts
+    down, a, b, slots, done = (out, x, none, none, none)
     turn, goal, count, ranks, rank, pieces = 0, 0, 0, 0, 16, 1
     if lora is not None:
-        lowered, a, b, slots, done = lora.lowered, lora.a, lora.b.view(torch.int32), lora.slots, lora.done
-        turn, goal, (count, ranks), rank, pieces = lora.turn, lora.programs, a.shape[:2], lora.b.shape[2], len(lowered)
+        down, a, b, slots, done = lora.down, lora.a, lora.b.view(torch.int32), lora.slots, lora.done
+        turn, goal, (count, ranks), rank, pieces = lora.turn, lora.programs, a.shape[:2], lora.b.shape[2], len(down)
     _stream[(goal + splits * (weights.total // (16 * tiles)),)](
-        x, weights.data, _held(weights.codes, x.dtype, x.device), weights.sizes, weights.outer_code,
-        weights.outer_sizes, weights.outer_offsets, weights.parts, out, lowered, a, b, slots, done, turn, goal,
+        x, weights.data, code_words(weights.codes, x.dtype, x.device), weights.absmax, weights.outer_code,
+        weights.outer_absmax, weights.outer_offsets, weights.starts, out, down, a, b, slots, done, turn, goal,
         rows, width, weights.total, count, ranks,
-        SPLITS=splits, TILES=tiles, TEAMS=teams, NESTED=weights.nested, OUTER=weights.outer, PARTS=weights.modules,
-        LORA=lora is not None, RANK=rank, PIECES=pieces, ASM=block_product(weights.codes, x.dtype),
-        LOWER=lower_product(x.dtype), RAISE=raise_product(x.dtype), WEIGHTS=_LOAD_WEIGHTS, LOAD=LOAD,
-        SHUFFLE=_SHUFFLE, WAIT=WAIT, FETCH=FETCH, CHAINED=chained(x), launch_pdl=chained(x), num_warps=tiles * teams,
+        SPLITS=splits, TILES=tiles, TEAMS=teams, NESTED=weights.is_nested, OUTER=weights.outer_blocksize,
+        MODULES=weights.count, LORA=lora is not None, RANK=rank, PIECES=pieces,
+        ASM=block_product_ptx(weights.codes, x.dtype),
+        LORA_DOWN=lora_down_ptx(x.dtype), LORA_UP=lora_up_ptx(x.dtype),
+        WEIGHTS=LOAD_WEIGHTS, LOAD=LOAD_WORDS,
+        SHUFFLE=_SHUFFLE, WAIT=WAIT, FETCH=FETCH, CHAINED=is_chained(x), launch_pdl=is_chained(x),
+        num_warps=tiles * teams,
     )  # fmt: skip

@@ -1,53 +1,86 @@
-"""Keys and values in pages, which rows take as they grow: what is held is what the rows' tokens need, to a page."""
+"""Paged key-value cache: sequences take pages as they grow, so memory is used for real tokens up to one page.
+
+    page table of a sequence      pages of a layer, (pages, key_heads, PAGE_TOKENS, head_width)
+    [ 4 | 0 | 7 ]                  0: tokens 128 to 255    4: tokens 0 to 127    7: tokens 256 to 383
+
+All layers use the same page numbers. Paging after vLLM (Kwon et al. 2023, arXiv:2309.06180).
+"""
 
 import torch
 
-PAGE = 128  # tokens
-_STEP = 8  # pages more at a time
-_LARGE = 2**24  # bytes
+PAGE_TOKENS = 128
+# The cache grows by a multiple of so many pages.
+_GROWTH_PAGES = 8
+_LARGE_BYTES = 2**24
 
 
-class Pages:
-    """Attributes: keys, values: one (pages, key heads, `PAGE`, head width) a block of the model."""
+class PagedCache:
+    """Keys and values of all sequences.
 
-    def __init__(self, blocks: int, heads: int, width: int, dtype: torch.dtype, device: torch.device):
-        empty = torch.empty(0, heads, PAGE, width, dtype=dtype, device=device)
-        self.keys, self.values = [empty] * blocks, [empty] * blocks
+    Attributes:
+        keys: Per layer (pages, key_heads, PAGE_TOKENS, head_width), in the model's dtype.
+        values: The same shape.
+        count: Number of pages.
+    """
+
+    def __init__(self, layers: int, key_heads: int, head_width: int, dtype: torch.dtype, device: torch.device):
+        """Start without pages.
+
+        Args:
+            layers: Number of transformer blocks.
+            key_heads: Number of key-value heads.
+            head_width: Width of a head.
+            dtype: Of keys and values.
+            device: Of keys and values.
+        """
+        empty = torch.empty(0, key_heads, PAGE_TOKENS, head_width, dtype=dtype, device=device)
+        self.keys, self.values = [empty] * layers, [empty] * layers
         self._free: list[int] = []
         self.count = 0
 
-    def short(self, wanted: int) -> bool:
-        """Whether so many are not free."""
-        return wanted > len(self._free)
+    def lacks(self, pages: int) -> bool:
+        """Return whether fewer than `pages` pages are free."""
+        return pages > len(self._free)
 
-    def grow(self, wanted: int) -> None:
-        """Make room for so many. What lay somewhere lies elsewhere after: a captured graph is no good any more."""
-        count = self.count + -(-(wanted - len(self._free)) // _STEP) * _STEP
-        for held in (self.keys, self.values):
-            for at in range(len(held)):  # one after the other, so that little is there twice
-                if len(held[at]) < count:  # else it was made so by a call that ran out of memory
-                    held[at] = _longer(held[at], count)
+    def grow(self, pages: int) -> None:
+        """Grow until `pages` pages are free.
+
+        Reallocates the cache, so captured CUDA graphs must be rebuilt.
+        """
+        count = self.count + -(-(pages - len(self._free)) // _GROWTH_PAGES) * _GROWTH_PAGES
+        for tensors in (self.keys, self.values):
+            # One layer after the other, so that only one of them is in memory twice.
+            for layer in range(len(tensors)):
+                # An earlier call may have run out of memory after some layers.
+                if len(tensors[layer]) < count:
+                    tensors[layer] = _enlarged(tensors[layer], count)
         self._free += range(self.count, count)
         self.count = count
 
-    def take(self, count: int) -> list[int]:
-        taken, self._free = self._free[:count], self._free[count:]
+    def allocate(self, pages: int) -> list[int]:
+        """Take free pages; there must be enough (`lacks`)."""
+        taken, self._free = self._free[:pages], self._free[pages:]
         return taken
 
-    def give(self, pages: list[int]) -> None:
+    def free(self, pages: list[int]) -> None:
+        """Return pages."""
         self._free += pages
 
     def free_all(self) -> None:
+        """Return all pages."""
         self._free = list(range(self.count))
 
 
-def needed(tokens: int) -> int:
-    return -(-tokens // PAGE)
+def pages_for(tokens: int) -> int:
+    """Return how many pages a number of tokens takes."""
+    return -(-tokens // PAGE_TOKENS)
 
 
-def _longer(tensor: torch.Tensor, count: int) -> torch.Tensor:
-    longer = tensor.new_empty(count, *tensor.shape[1:])
-    longer[: len(tensor)] = tensor
-    if longer.is_cuda and longer.nbytes > _LARGE:
-        torch.cuda.empty_cache()  # of the one before this, which nothing else fits into
-    return longer
+def _enlarged(tensor: torch.Tensor, count: int) -> torch.Tensor:
+    """Copy (pages, ...) into a new tensor of `count` pages."""
+    enlarged = tensor.new_empty(count, *tensor.shape[1:])
+    enlarged[: len(tensor)] = tensor
+    if enlarged.is_cuda and enlarged.nbytes > _LARGE_BYTES:
+        # Release the allocator's block of the layer before: it is too small for any later layer.
+        torch.cuda.empty_cache()
+    return enlarged

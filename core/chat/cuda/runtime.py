@@ -1,4 +1,13 @@
-"""What decoders of one model share on the GPU: weights as the kernels read them, pages, adapters, places and graphs."""
+"""State that all CUDA decoders of one model share: weights, key-value pages, adapter slots, sequence slots and graphs.
+
+A sequence slot is an index into the buffers of `decode_graph.State`. A decode step computes all slots up to the highest
+one in use, rounded up to a power of two (a bucket), so a few captured graphs serve every number of sequences.
+
+    bucket 4:    slot 0      slot 1      slot 2 (free)      slot 3
+                 length 17   length 5    length -1          length 230      a free slot computes nothing of use
+
+Only one decoder may use a runtime at a time.
+"""
 
 import weakref
 from dataclasses import dataclass
@@ -6,221 +15,281 @@ from dataclasses import dataclass
 import torch
 
 from core.chat.adapters import Adapter
-from core.chat.cuda.adapter_slots import Slots
-from core.chat.cuda.batch_sampler import Drawing
-from core.chat.cuda.decode_graph import State, Step, compiled
-from core.chat.cuda.paged_kv_cache import PAGE, Pages, needed
+from core.chat.cuda.adapter_slots import AdapterSlots
+from core.chat.cuda.batch_sampler import BatchSampler
+from core.chat.cuda.decode_graph import DecodeStep, State, compile_kernels
+from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache, pages_for
 from core.chat.cuda.prefill import Prefill, Segment
 from core.chat.cuda.weights import Weights
 from core.chat.sampler import TokenSampler
 
-_PLACES = 8  # at first
+_INITIAL_SLOTS = 8
+# Steps under way at most: one being computed, one being read by the host, one about to start; and one to spare.
+_HOST_BUFFERS = 4
+_STATE_BUFFERS = ("tokens", "lengths", "adapter_slots", "page_table")
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What a step found, on its way to the host. logits: (any, vocabulary), good until the next step."""
+class StepResult:
+    """Result of a step on its way to the host.
+
+    Attributes:
+        logits: (any, vocabulary) on the device; valid until the next step.
+        values: (n, 2), float64, on the host once `copied` has happened: tokens and log-probabilities.
+        copied: Event after the copy; None if there was nothing to copy.
+    """
 
     logits: torch.Tensor
     values: torch.Tensor
-    there: torch.cuda.Event | None
+    copied: torch.cuda.Event | None
 
     def read(self) -> tuple[list[int], list[float]]:
-        """Tokens and their log-probabilities, waiting for them."""
-        if self.there is not None:
-            self.there.synchronize()
+        """Wait for the copy, and return tokens and log-probabilities."""
+        if self.copied is not None:
+            self.copied.synchronize()
         tokens, logprobs = self.values.T.tolist()
         return [int(token) for token in tokens], logprobs
 
 
 class CudaRuntime:
-    """Attributes: page: tokens a page."""
+    """Shared state of the decoders of one model.
 
-    page = PAGE
+    Attributes:
+        page_tokens: Tokens per page.
+        weights: The model's weights.
+    """
+
+    page_tokens = PAGE_TOKENS
 
     def __init__(self, model: torch.nn.Module, graphs: bool = True):
-        """
+        """Allocate the buffers, and compile the kernels.
+
         Args:
-            graphs: replay each step; False launches its kernels one by one.
+            model: A model that `support` has no objection to. Its weights become views of merged ones.
+            graphs: Whether steps are captured and replayed; otherwise their kernels are launched one by one.
         """
         with torch.inference_mode():
             self.weights = weights = Weights(model)
-            self._pages = Pages(len(weights.blocks), weights.key_heads, weights.head, weights.dtype, weights.device)
-            self._slots = Slots(weights)
-            self._prefill = Prefill(weights, self._pages)
-            self._state = State.empty(_PLACES, needed(weights.context) + 1, weights.device)
-            self._said: torch.Tensor | None = None
+            self._cache = PagedCache(
+                len(weights.blocks), weights.key_heads, weights.head_width, weights.dtype, weights.device
+            )
+            self._adapter_slots = AdapterSlots(weights)
+            self._prefill = Prefill(weights, self._cache)
+            # One page more than the context has, for the token that is being written.
+            self._state = State.empty(_INITIAL_SLOTS, pages_for(weights.context) + 1, weights.device)
+            # (slots, vocabulary), uint8; allocated with the first sequence that has a repetition penalty.
+            self._seen: torch.Tensor | None = None
         self._graphs = graphs
-        self._free = list(range(_PLACES))
-        self._steps: dict[tuple[int, bool], Step] = {}
-        self._step_slots = self._slots.version
-        self._drawing: tuple[list[tuple[int, int]], Drawing | None] = ([], None)  # for the rows of the last step
+        self._free_slots = list(range(_INITIAL_SLOTS))
+        # By bucket, and whether any sequence has an adapter.
+        self._steps: dict[tuple[int, bool], DecodeStep] = {}
+        self._steps_adapter_version = self._adapter_slots.version
+        # Sampler and row indices of the last step; consecutive steps mostly have the same sequences.
+        self._sampler: tuple[list[tuple[int, int]], BatchSampler | None] = ([], None)
         self._rows: tuple[list[int], torch.Tensor | None] = ([], None)
-        self._room: list[torch.Tensor] = []
+        self._host_buffers: list[torch.Tensor] = []
         self._owner: weakref.ref = lambda: None
         if graphs:
-            self._get_ready()
+            self._compile()
 
     @torch.inference_mode()
-    def _get_ready(self) -> None:
-        """Have what the first question needs compiled while the model is loading."""
-        self._pages.grow(1)
-        for rows in (1, 2):
-            self._steps[rows, False] = Step(self.weights, self._pages, self._state, self._slots, rows, False)
-        compiled([*self._prefill.kernels(), *self._steps[2, False].kernels(), *self._steps[1, False].kernels()])
+    def _compile(self) -> None:
+        """Compile what the first question needs while the model is being loaded."""
+        self._cache.grow(1)
+        for bucket in (1, 2):
+            self._steps[bucket, False] = self._new_step(bucket, False)
+        steps = self._steps
+        compile_kernels([*self._prefill.kernels(), *steps[2, False].kernels(), *steps[1, False].kernels()])
         self._steps.clear()
 
+    def _new_step(self, bucket: int, has_adapters: bool) -> DecodeStep:
+        return DecodeStep(self.weights, self._cache, self._state, self._adapter_slots, bucket, has_adapters)
+
     @torch.inference_mode()
-    def begin(self, owner: object) -> None:
-        """Let a decoder have the machine; the rows of the one before are dropped."""
+    def acquire(self, owner: object) -> None:
+        """Let a decoder use the runtime; the sequences of the decoder before are dropped."""
         before = self._owner()
         if before is not None:
             before.clear()
-        elif len(self._free) < len(self._state.lengths):  # it is gone, and left its rows
-            self._forget_all()
+        elif len(self._free_slots) < len(self._state.lengths):
+            # The decoder before was deleted without releasing its sequences.
+            self._release_all()
         self._owner = weakref.ref(owner)
 
-    def check(self, owner: object) -> None:
+    def check_owner(self, owner: object) -> None:
+        """Check that a decoder may use the runtime.
+
+        Raises:
+            RuntimeError: Another decoder has acquired it since.
+        """
         if self._owner() is not owner:
             raise RuntimeError("another decoder of this model has begun since; only one may be used at a time")
 
-    def _forget_all(self) -> None:
+    def _release_all(self) -> None:
         self._state.lengths.fill_(-1)
-        self._free = list(range(len(self._state.lengths)))
-        self._pages.free_all()
+        self._free_slots = list(range(len(self._state.lengths)))
+        self._cache.free_all()
 
-    # Places
+    # Slots and pages
 
-    def room_for(self, counts: list[int]) -> None:
-        """Have places and pages for rows of so many tokens."""
-        if (short := len(counts) - len(self._free)) > 0:
-            self._add_places(short)
-        wanted = sum(map(needed, counts))
-        if self._pages.short(wanted):
+    def reserve(self, token_counts: list[int]) -> None:
+        """Have slots and pages free for sequences of so many tokens."""
+        if (missing := len(token_counts) - len(self._free_slots)) > 0:
+            self._add_slots(missing)
+        pages = sum(map(pages_for, token_counts))
+        if self._cache.lacks(pages):
+            # The graphs contain the addresses of the old cache.
             self._steps.clear()
-            self._pages.grow(wanted)
+            self._cache.grow(pages)
 
-    def _add_places(self, more: int) -> None:
+    def _add_slots(self, more: int) -> None:
         before = len(self._state.lengths)
         count = 1 << (before + more - 1).bit_length()
-        state = State.empty(count, self._state.table.shape[1], self.weights.device)
-        for name in ("tokens", "lengths", "slots", "table"):
+        state = State.empty(count, self._state.page_table.shape[1], self.weights.device)
+        for name in _STATE_BUFFERS:
             getattr(state, name)[:before] = getattr(self._state, name)
-        if self._said is not None:
-            self._said = torch.cat([self._said, self._said.new_zeros(count - before, self._said.shape[1])])
+        if self._seen is not None:
+            self._seen = torch.cat([self._seen, self._seen.new_zeros(count - before, self._seen.shape[1])])
         self._state = state
         self._steps.clear()
-        self._free += range(before, count)
+        self._free_slots += range(before, count)
 
-    def seat(self, count: int) -> tuple[int, list[int]]:
-        """The lowest free place, and pages for so many tokens."""
-        place = min(self._free)
-        self._free.remove(place)
-        return place, self._pages.take(needed(count))
+    def take_slot(self, tokens: int) -> tuple[int, list[int]]:
+        """Return the lowest free slot, and pages for so many tokens; `reserve` must have been called."""
+        slot = min(self._free_slots)
+        self._free_slots.remove(slot)
+        return slot, self._cache.allocate(pages_for(tokens))
 
-    def start(
-        self, place: int, pages: list[int], length: int, adapter: Adapter | None, used: dict[int, Adapter | None],
-        picker: TokenSampler | None,
-    ) -> None:  # fmt: skip
-        """A row whose `length` tokens are in its pages writes from now on.
+    def activate(
+        self,
+        slot: int,
+        pages: list[int],
+        length: int,
+        adapter: Adapter | None,
+        adapters_in_use: dict[int, Adapter | None],
+        sampler: TokenSampler | None,
+    ) -> None:
+        """Let a sequence whose prompt is in the cache take part in decode steps.
 
         Args:
-            used: the adapters of all that write, which must stay.
+            slot: Its slot.
+            pages: Its pages.
+            length: Number of its tokens in the cache.
+            adapter: Its adapter; None for the base.
+            adapters_in_use: Adapters of all active sequences by slot, which must stay loaded.
+            sampler: Its sampler; None takes the most likely token.
         """
-        slot = -1 if adapter is None else self._slots.place(adapter, [one for one in used.values() if one is not None])
-        self._state.table[place, : len(pages)] = torch.tensor(pages, dtype=torch.int32).to(self.weights.device)
-        self._state.slots[place] = slot
-        self._state.lengths[place] = length
-        if picker is not None and picker.sampling.repetition_penalty != 1:
-            if self._said is None:
+        adapter_slot = -1
+        if adapter is not None:
+            in_use = [one for one in adapters_in_use.values() if one is not None]
+            adapter_slot = self._adapter_slots.slot_of(adapter, in_use)
+        page_numbers = torch.tensor(pages, dtype=torch.int32)
+        self._state.page_table[slot, : len(pages)] = page_numbers.to(self.weights.device)
+        self._state.adapter_slots[slot] = adapter_slot
+        self._state.lengths[slot] = length
+        if sampler is not None and sampler.sampling.repetition_penalty != 1:
+            if self._seen is None:
                 shape = (len(self._state.lengths), self.weights.vocabulary)
-                self._said = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)
-            self._said[place] = 0
-            self._said[place, torch.tensor(sorted(picker.said), device=self.weights.device)] = 1
+                self._seen = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)
+            self._seen[slot] = 0
+            self._seen[slot, torch.tensor(sorted(sampler.seen_ids), device=self.weights.device)] = 1
 
-    def lengthen(self, place: int, pages: list[int]) -> None:
-        """One page more for a row, in `pages`, too."""
-        if self._pages.short(1):
+    def add_page(self, slot: int, pages: list[int]) -> None:
+        """Give a sequence one page more; it is appended to `pages` too."""
+        if self._cache.lacks(1):
             self._steps.clear()
-            self._pages.grow(1)
-        pages += self._pages.take(1)
-        self._state.table[place, len(pages) - 1] = pages[-1]
+            self._cache.grow(1)
+        pages += self._cache.allocate(1)
+        self._state.page_table[slot, len(pages) - 1] = pages[-1]
 
-    def lower_place(self, place: int) -> int:
-        """Move a row to the lowest free place; which that is."""
-        to = min(self._free)
-        for name in ("tokens", "lengths", "slots", "table"):
-            kept = getattr(self._state, name)
-            kept[to] = kept[place]
-        if self._said is not None:
-            self._said[to] = self._said[place]
-        self._free.remove(to)
-        self._vacate(place)
-        return to
+    def move_to_lowest_slot(self, slot: int) -> int:
+        """Move a sequence to the lowest free slot, and return that slot."""
+        target = min(self._free_slots)
+        for name in _STATE_BUFFERS:
+            buffer = getattr(self._state, name)
+            buffer[target] = buffer[slot]
+        if self._seen is not None:
+            self._seen[target] = self._seen[slot]
+        self._free_slots.remove(target)
+        self._free_slot(slot)
+        return target
 
-    def leave(self, place: int, pages: list[int]) -> None:
-        self._vacate(place)
-        self._pages.give(pages)
+    def release(self, slot: int, pages: list[int]) -> None:
+        """Free the slot and the pages of a sequence."""
+        self._free_slot(slot)
+        self._cache.free(pages)
 
-    def _vacate(self, place: int) -> None:
-        self._state.lengths[place] = -1
-        self._state.slots[place] = -1
-        self._free.append(place)
+    def _free_slot(self, slot: int) -> None:
+        self._state.lengths[slot] = -1
+        self._state.adapter_slots[slot] = -1
+        self._free_slots.append(slot)
 
-    # Work
+    # Steps
 
-    def read(self, segments: list[Segment]) -> torch.Tensor:
+    def prefill(self, segments: list[Segment]) -> torch.Tensor:
+        """Read parts of prompts; return the logits (segments, vocabulary) after each part."""
         return self._prefill.read(segments)
 
     @staticmethod
-    def bucket(rows: int) -> int:
-        """Places that a step is captured for, when so many are wanted."""
-        return 1 << max(0, rows - 1).bit_length()
+    def bucket(slots: int) -> int:
+        """Return the number of slots that a step is captured for, if so many are wanted."""
+        return 1 << max(0, slots - 1).bit_length()
 
-    def step(self, rows: int, tuned: bool) -> torch.Tensor:
-        """A token of the rows at the first `rows` places; their logits (at least that many, vocabulary)."""
-        if self._step_slots != self._slots.version:
+    def decode(self, slots: int, has_adapters: bool) -> torch.Tensor:
+        """Decode one token of the sequences in the first `slots` slots.
+
+        Args:
+            slots: Number of slots, the highest one in use included.
+            has_adapters: Whether any of the sequences has an adapter.
+
+        Returns:
+            Logits (bucket, vocabulary) by slot; valid until the next step.
+        """
+        if self._steps_adapter_version != self._adapter_slots.version:
             self._steps.clear()
-            self._step_slots = self._slots.version
-        key = (self.bucket(rows), tuned)
+            self._steps_adapter_version = self._adapter_slots.version
+        key = (self.bucket(slots), has_adapters)
         if key not in self._steps:
-            self._steps[key] = made = Step(self.weights, self._pages, self._state, self._slots, *key)
+            self._steps[key] = step = self._new_step(*key)
             if self._graphs:
-                made.capture()
+                step.capture()
         self._steps[key].run()
         return self._steps[key].logits
 
     def sample(
-        self, logits: torch.Tensor, who: list[tuple[int, TokenSampler | None]], rows: list[int] | None = None
-    ) -> Told:
-        """The next token of each row, put where the next step finds it.
+        self, logits: torch.Tensor, samplers: list[tuple[int, TokenSampler | None]], rows: list[int] | None = None
+    ) -> StepResult:
+        """Sample the next token of each sequence, and put it where the next step reads it.
 
         Args:
-            who: places and pickers; None takes the likeliest.
-            rows: which rows of the logits are theirs; None: those of their places.
+            logits: (any, vocabulary).
+            samplers: Slot and sampler of each sequence; None takes the most likely token.
+            rows: The sequences' rows of the logits; None if they are in the order of the slots.
         """
-        rows = [place for place, _ in who] if rows is None else rows
-        key = [(place, id(picker)) for place, picker in who]
-        if self._drawing[0] != key:
-            self._drawing = key, Drawing(who, self.weights.vocabulary, self.weights.device)
+        rows = [slot for slot, _ in samplers] if rows is None else rows
+        key = [(slot, id(sampler)) for slot, sampler in samplers]
+        if self._sampler[0] != key:
+            self._sampler = key, BatchSampler(samplers, self.weights.vocabulary, self.weights.device)
         if self._rows[0] != rows:
             self._rows = rows, torch.tensor(rows, device=self.weights.device)
-        values = self._drawing[1].draw(logits, self._said, self._state.tokens, self._rows[1])
-        return self._sent(logits, values)
+        values = self._sampler[1].sample(logits, self._seen, self._state.tokens, self._rows[1])
+        return self._copy_to_host(logits, values)
 
-    def _sent(self, logits: torch.Tensor, values: torch.Tensor) -> Told:
+    def _copy_to_host(self, logits: torch.Tensor, values: torch.Tensor) -> StepResult:
         if values.device.type != "cuda":
-            return Told(logits, values, None)
-        # a host buffer of its own for each step under way: there are three at most
-        if not self._room or self._room[0].shape[0] < len(values):
-            self._room = [torch.empty(len(values), 2, dtype=torch.float64, pin_memory=True) for _ in range(4)]
-        self._room.append(self._room.pop(0))
-        buffer = self._room[-1][: len(values)]
+            return StepResult(logits, values, None)
+        # Each step under way has a pinned buffer of its own, so that the copy does not wait for the host.
+        if not self._host_buffers or self._host_buffers[0].shape[0] < len(values):
+            self._host_buffers = [
+                torch.empty(len(values), 2, dtype=torch.float64, pin_memory=True) for _ in range(_HOST_BUFFERS)
+            ]
+        self._host_buffers.append(self._host_buffers.pop(0))
+        buffer = self._host_buffers[-1][: len(values)]
         buffer.copy_(values, non_blocking=True)
-        there = torch.cuda.Event()
-        there.record()
-        return Told(logits, buffer, there)
+        copied = torch.cuda.Event()
+        copied.record()
+        return StepResult(logits, buffer, copied)
 
-    def say(self, place: int, token: int) -> None:
-        """The token that a row picked itself."""
-        self._state.tokens[place] = token
+    def set_token(self, slot: int, token: int) -> None:
+        """Set the next token of a sequence that chose it from the logits itself."""
+        self._state.tokens[slot] = token

@@ -1,18 +1,40 @@
-"""Triton kernel: every row's next token by its own settings, and its log-probability, in one launch.
+"""Triton kernel: samples the next token of every sequence by its own settings, in one launch.
 
-A program holds a row's scores. What top-k and top-p leave is found without sorting: the least probability that stays is
-searched bit by bit, as floats above 0 are in the order of their bits.
+What is computed: repetition penalty, temperature, top-k, top-p, min-p, in this order (as
+`core.chat.sampler.filtered_probabilities`), one sampled token, and its log-probability under the model itself.
+
+Steps of a program, which holds one row of V scores in registers as float32, padded to a power of two:
+
+    scores ─▶ penalty of seen tokens ─▶ argmax (temperature 0)
+                                    └▶ exp((score - max) / T) in (0, 1] ─▶ threshold ─▶ inverse CDF by bisection
+
+Nothing is sorted. Top-k and top-p keep the tokens above a threshold, which is searched bit by bit: positive floats have
+the order of their bits, so 31 halvings find the exact threshold. Each halving is one sum over the row.
+
+    row of the logits, model dtype   (any, V)       read through `rows`
+    settings, float32                (n, 5)         temperature, top-k, top-p, min-p, penalty
+    seen, uint8                      (slots, V)     1 where the penalty applies
+    values, float64                  (n, 2)         token and log-probability, read by the host in one copy
+
+Tested against PyTorch's version in `batch_sampler` (tests/core/chat/cuda), and measured in bench/chat_gpu.py.
 """
 
 import torch
 import triton
 import triton.language as tl
 
+# Scores per warp: 1024 float32 values are 32 registers of a thread.
+_SCORES_PER_WARP = 1024
+
 
 @triton.jit
-def _least(shares, goal, COUNTS: tl.constexpr):
-    """The largest number such that the shares at least as large add up to `goal`, or count so many."""
-    low, high = 0, 0x3F800000 + 1  # 0 and just above 1, as bits
+def _threshold(shares, goal, COUNTS: tl.constexpr):
+    """Return the largest float t so that the shares >= t add up to `goal`, or with COUNTS are so many.
+
+    shares: (SIZE,), float32, in [0, 1]. goal: float32. Returns a float32.
+    """
+    # The bits of 0.0 and of the float after 1.0.
+    low, high = 0, 0x3F800000 + 1
     for _ in range(31):
         middle = low + (high - low) // 2
         stays = shares >= middle.to(tl.float32, bitcast=True)
@@ -23,70 +45,82 @@ def _least(shares, goal, COUNTS: tl.constexpr):
 
 
 @triton.jit
-def _pick(
-    logits, rows, settings, uniform, said, places, tokens, values, stride, vocabulary,
-    HOT: tl.constexpr, COLDEST: tl.constexpr, SAID: tl.constexpr, SIZE: tl.constexpr,
+def _sample(
+    logits, rows, settings, uniform, seen, slots, tokens, values, stride, vocabulary,
+    RANDOM: tl.constexpr, COLDEST: tl.constexpr, SEEN: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
+    """Sample for one sequence. Grid: (n,). Arguments as in `sample`; SIZE is V's next power of two."""
     at = tl.program_id(0)
-    place = tl.load(places + at).to(tl.int64)
+    slot = tl.load(slots + at).to(tl.int64)
     column = tl.arange(0, SIZE)
     inside = column < vocabulary
     read = logits + tl.load(rows + at).to(tl.int64) * stride + column
-    scores = tl.load(read, mask=inside, other=float("-inf")).to(tl.float32)
+    scores = tl.load(read, mask=inside, other=float("-inf")).to(tl.float32)  # (SIZE,), fp32
     own = settings + at * 5
     temperature, top_k, top_p = tl.load(own), tl.load(own + 1), tl.load(own + 2)
     min_p, penalty = tl.load(own + 3), tl.load(own + 4)
+    # Of the model's own distribution, before any setting.
     highest = tl.max(scores, 0)
-    rest = tl.log(tl.sum(tl.exp(scores - highest), 0))
-    if SAID:  # noqa: SIM102  decided when this is compiled
+    log_sum = tl.log(tl.sum(tl.exp(scores - highest), 0))
+    if SEEN:  # noqa: SIM102  SEEN is decided at compile time
         if penalty != 1:
-            before = tl.load(said + place * vocabulary + column, mask=inside, other=0) != 0
+            before = tl.load(seen + slot * vocabulary + column, mask=inside, other=0) != 0  # (SIZE,), bool
             lowered = tl.where(scores < 0, scores * penalty, scores / penalty)
             scores = tl.where(before, lowered, scores)
     token = tl.argmax(scores, 0)
-    if HOT and temperature >= COLDEST:
-        shares = tl.exp((scores - tl.max(scores, 0)) / temperature)
+    if RANDOM and temperature >= COLDEST:
+        # Relative to the most likely token, which has 1: min-p is then a plain threshold.
+        shares = tl.exp((scores - tl.max(scores, 0)) / temperature)  # (SIZE,), fp32
         least = 0.0
         if top_k < vocabulary:
-            least = _least(shares, top_k, True)
+            least = _threshold(shares, top_k, True)
         if top_p < 1:
             whole = tl.sum(tl.where(shares >= least, shares, 0.0), 0)
-            least = tl.maximum(least, _least(shares, top_p * whole, False))
+            least = tl.maximum(least, _threshold(shares, top_p * whole, False))
         shares = tl.where(shares >= tl.maximum(least, min_p), shares, 0.0)
         wanted = tl.sum(shares, 0) * tl.load(uniform + at)
+        # Bisect for the first token up to which the shares add up to more than `wanted`.
         low, high = 0, tl.max(tl.where(shares > 0, column, 0), 0)
-        while low < high:  # the first token up to which they add up to more
+        while low < high:
             middle = (low + high) // 2
             passes = tl.sum(tl.where(column <= middle, shares, 0.0), 0) > wanted
             low, high = tl.where(passes, low, middle + 1), tl.where(passes, middle, high)
         token = low
-    if SAID:
-        tl.store(said + place * vocabulary + token, 1)
-    tl.store(tokens + place, token.to(tl.int64))
+    if SEEN:
+        tl.store(seen + slot * vocabulary + token, 1)
+    tl.store(tokens + slot, token.to(tl.int64))
     own_score = tl.sum(tl.where(column == token, tl.load(read, mask=inside, other=0.0).to(tl.float32), 0.0), 0)
     tl.store(values + at * 2, token.to(tl.float64))
-    tl.store(values + at * 2 + 1, (own_score - highest - rest).to(tl.float64))
+    tl.store(values + at * 2 + 1, (own_score - highest - log_sum).to(tl.float64))
 
 
 def sample(
-    logits: torch.Tensor, rows: torch.Tensor, settings: torch.Tensor, uniform: torch.Tensor,
-    said: torch.Tensor | None, places: torch.Tensor, tokens: torch.Tensor, values: torch.Tensor, coldest: float | None,
-) -> None:  # fmt: skip
-    """The next tokens into `tokens` at the rows' places.
+    logits: torch.Tensor,
+    rows: torch.Tensor,
+    settings: torch.Tensor,
+    uniform: torch.Tensor,
+    seen: torch.Tensor | None,
+    slots: torch.Tensor,
+    tokens: torch.Tensor,
+    values: torch.Tensor,
+    coldest: float | None,
+) -> None:
+    """Sample the next token of n sequences.
 
     Args:
-        logits: (any, vocabulary), of which the numbers in `rows` (n,) are read.
+        logits: (any, vocabulary), model dtype.
+        rows: (n,), int64: the sequences' rows of the logits.
         settings: (n, 5), float32: temperature, top-k, top-p, min-p, repetition penalty.
-        uniform: (n,), float32: random numbers from 0 to 1.
-        said: (places, vocabulary), uint8, what a repetition penalty counts; the tokens are added.
-        places: (n,).
-        tokens: (all places,), int64.
-        values: (n, 2), float64: the tokens, and their log-probabilities by the model itself.
-        coldest: below this temperature the likeliest is taken; None: everywhere.
+        uniform: (n,), float32: random numbers in [0, 1).
+        seen: (slots, vocabulary), uint8: tokens that the penalty applies to; new tokens are added. None for none.
+        slots: (n,), int64: the sequences' slots.
+        tokens: (slots,), int64, written at the sequences' slots.
+        values: (n, 2), float64, written: tokens, and their log-probabilities under the model itself.
+        coldest: Below this temperature the most likely token is taken; None takes it for all.
     """
     size = triton.next_power_of_2(logits.shape[1])
-    _pick[(len(rows),)](
-        logits, rows, settings, uniform, tokens if said is None else said, places, tokens, values,
-        logits.stride(0), logits.shape[1], HOT=coldest is not None, COLDEST=coldest or 0.0, SAID=said is not None,
-        SIZE=size, num_warps=max(4, min(32, size // 1024)),
+    _sample[(len(rows),)](
+        logits, rows, settings, uniform, tokens if seen is None else seen, slots, tokens, values,
+        logits.stride(0), logits.shape[1], RANDOM=coldest is not None, COLDEST=coldest or 0.0,
+        SEEN=seen is not None, SIZE=size, num_warps=max(4, min(32, size // _SCORES_PER_WARP)),
     )  # fmt: skip

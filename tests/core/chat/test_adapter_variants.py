@@ -157,7 +157,7 @@ def decoded(model, adapters, names):
 
     decoder = RoutedDecoder(
         Decoder(model, adapters), PlainDecoder(model, adapters),
-        lambda row: row.adapter is not None and bool(adapters.apart(row.adapter)),
+        lambda row: row.adapter is not None and bool(adapters.unbatched_reason(row.adapter)),
     )  # fmt: skip
     decoder.join([row(name, at) for name, at in found])
     while decoder.step():
@@ -166,7 +166,7 @@ def decoded(model, adapters, names):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_tuned_row_is_as_peft_computes_it_and_the_base_stays_the_base(variant, tmp_path):
+def test_adapter_variant_tuned_rows_equal_peft_and_base_rows_are_unchanged(variant, tmp_path):
     kind, options, apart = VARIANTS[variant]
     model = made(kind)
     folder = saved(model, tmp_path, options)
@@ -176,7 +176,7 @@ def test_a_tuned_row_is_as_peft_computes_it_and_the_base_stays_the_base(variant,
     expected = [generated(tuned, prompt) for prompt in PROMPTS]
     adapters = RowAdapters(model)
     adapters.add("tuned", read_adapter(folder, torch.float32, CPU))
-    assert apart is None or bool(adapters.apart("tuned")) == apart, adapters.apart("tuned")
+    assert apart is None or bool(adapters.unbatched_reason("tuned")) == apart, adapters.unbatched_reason("tuned")
     found = decoded(model, adapters, [None, "tuned"])
     for at in range(len(PROMPTS)):
         torch.testing.assert_close(found[None, at], alone[at], rtol=1e-3, atol=1e-3)
@@ -186,14 +186,14 @@ def test_a_tuned_row_is_as_peft_computes_it_and_the_base_stays_the_base(variant,
 
 
 @pytest.mark.parametrize("init", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga"])
-def test_an_adapter_of_rewritten_base_weights_is_refused_by_name(init, tmp_path):
+def test_read_adapter_with_rewritten_base_weights_is_refused_by_name(init, tmp_path):
     folder = saved(made("llama"), tmp_path, {"target_modules": QV})
     changed(folder, init_lora_weights=init)
     with pytest.raises(StudioError, match=f"base weights that {init} changed"):
         read_adapter(folder, torch.float32, CPU)
 
 
-def test_eva_is_read_since_it_only_begins_elsewhere(tmp_path):
+def test_read_adapter_eva_initialization_is_accepted(tmp_path):
     folder = saved(made("llama"), tmp_path, {"target_modules": QV})
     changed(folder, init_lora_weights="eva", eva_config={"rho": 2.0})
     assert read_adapter(folder, torch.float32, CPU).lora
@@ -204,7 +204,7 @@ def changed(folder, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def test_a_setting_of_a_newer_peft_is_refused_by_name(tmp_path):
+def test_read_adapter_unknown_setting_is_refused_by_name(tmp_path):
     folder = saved(made("llama"), tmp_path, {"target_modules": QV})
     changed(folder, use_tomorrow=True)
     with pytest.raises(StudioError, match="use_tomorrow"):
@@ -217,7 +217,7 @@ def test_a_setting_of_a_newer_peft_is_refused_by_name(tmp_path):
     (lambda tensors: dict(list(tensors.items())[1:]), "incomplete|another model"),
     (lambda tensors: {key: tensor[..., :3].contiguous() for key, tensor in tensors.items()}, "another model"),
 ], ids=["a tensor too many", "a tensor missing", "other shapes"])  # fmt: skip
-def test_every_tensor_of_the_file_is_used_or_the_adapter_is_refused(edit, words, tmp_path):
+def test_adapter_with_unused_or_missing_tensor_is_refused(edit, words, tmp_path):
     from safetensors.torch import load_file, save_file
 
     folder = saved(made("llama"), tmp_path, {"target_modules": QV})

@@ -26,7 +26,7 @@ def logits(model, ids=IDS):
         return model(ids).logits
 
 
-def test_each_row_gets_its_own_adapter_as_peft_computes_it(tmp_path):
+def test_row_adapters_each_row_equals_peft(tmp_path):
     folders = {
         "small": save(tmp_path / "small", rank=2, seed=1),
         "large": save(tmp_path / "large", rank=16, seed=2, target_modules=["q_proj", "down_proj"], use_rslora=True),
@@ -45,7 +45,7 @@ def test_each_row_gets_its_own_adapter_as_peft_computes_it(tmp_path):
         assert not torch.allclose(mixed[row], bare[row], atol=1e-3)
 
 
-def test_rows_of_one_adapter_need_not_lie_side_by_side_and_base_rows_stay_to_the_bit(tmp_path):
+def test_row_adapters_scattered_rows_equal_peft_and_base_rows_are_bit_identical(tmp_path):
     model, ids = tiny_llama().eval(), torch.cat([IDS, IDS])
     rows = RowAdapters(model)
     for name in "ab":
@@ -63,7 +63,7 @@ def test_rows_of_one_adapter_need_not_lie_side_by_side_and_base_rows_stay_to_the
     torch.testing.assert_close(together[3], mixed[3], rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_is_left_on_the_model_when_adapters_are_forgotten(tmp_path):
+def test_row_adapters_removed_adapters_leave_no_hooks(tmp_path):
     model = tiny_llama().eval()
     bare = logits(model)
     rows = RowAdapters(model)
@@ -83,7 +83,7 @@ def test_nothing_is_left_on_the_model_when_adapters_are_forgotten(tmp_path):
     {"modules_to_save": ["embed_tokens", "norm"]},
     {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"layers.1.mlp.down_proj": 5}},
 ], ids=str)  # fmt: skip
-def test_a_row_with_any_kind_of_lora_is_as_peft_computes_it(tmp_path, options):
+def test_row_adapters_any_kind_of_lora_equals_peft(tmp_path, options):
     shaken = get_peft_model(
         tiny_llama(tie_word_embeddings=False),
         LoraConfig(**{"r": 4, "lora_alpha": 12, "target_modules": "all-linear", "init_lora_weights": False,
@@ -106,7 +106,7 @@ def test_a_row_with_any_kind_of_lora_is_as_peft_computes_it(tmp_path, options):
 
 
 @pytest.mark.parametrize("bias", ["all", "lora_only"])
-def test_biases_of_their_own_and_conv1d_as_in_gpt2(tmp_path, bias):
+def test_row_adapters_trained_biases_and_conv1d_equal_peft(tmp_path, bias):
     shape = GPT2Config(vocab_size=512, n_embd=64, n_layer=2, n_head=4, n_positions=128)
     torch.manual_seed(3)
     fresh = GPT2LMHeadModel(shape)
@@ -129,7 +129,7 @@ def test_biases_of_their_own_and_conv1d_as_in_gpt2(tmp_path, bias):
 
 
 @pytest.mark.parametrize(("change", "words"), [({"peft_type": "IA3"}, "is IA3")])
-def test_another_method_is_refused_by_name(tmp_path, change, words):
+def test_read_adapter_of_another_method_is_refused_by_name(tmp_path, change, words):
     folder = save(tmp_path / "a")
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | change))
@@ -137,14 +137,14 @@ def test_another_method_is_refused_by_name(tmp_path, change, words):
         read_adapter(folder, torch.float32, CPU)
 
 
-def test_a_pickled_adapter_is_not_read(tmp_path):
+def test_read_adapter_pickled_weights_are_refused(tmp_path):
     folder = save(tmp_path / "a")
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(StudioError, match=r"adapter_model\.safetensors"):
         read_adapter(folder, torch.float32, CPU)
 
 
-def test_an_adapter_of_another_model_is_refused(tmp_path):
+def test_row_adapters_adapter_of_another_model_is_refused(tmp_path):
     weights = read_adapter(save(tmp_path / "a"), torch.float32, CPU)
     with pytest.raises(StudioError, match="another model"):
         RowAdapters(tiny_llama(num_hidden_layers=1)).add("a", weights)

@@ -4,7 +4,7 @@ import pytest
 from transformers import LlamaConfig
 
 from core.chat import arbiter
-from core.chat.requests import base_of
+from core.chat.requests import base_identity
 from core.errors import StudioError
 from core.evaluate import process
 from core.evaluate.config import EvaluationConfig
@@ -44,7 +44,7 @@ def running(a_run, seven):
     return make
 
 
-def test_a_chat_loads_beside_a_run_only_where_both_fit(runs, seven, running, card):
+def test_arbiter_chat_beside_run_loads_only_if_both_fit(runs, seven, running, card):
     card(10)
     arbiter.check_fits_beside_run(runs, seven)  # nothing trains
     run = running()
@@ -54,7 +54,7 @@ def test_a_chat_loads_beside_a_run_only_where_both_fit(runs, seven, running, car
     arbiter.check_fits_beside_run(runs, seven)
 
 
-def test_beside_a_run_of_unknown_need_no_chat_loads(runs, seven, running, card):
+def test_arbiter_chat_beside_run_of_unknown_need_is_refused(runs, seven, running, card):
     running()
     (runs.settings.models_dir / "seven" / "config.json").write_text('{"model_type": "bloom"}')
     card(80)
@@ -62,7 +62,7 @@ def test_beside_a_run_of_unknown_need_no_chat_loads(runs, seven, running, card):
         arbiter.check_fits_beside_run(runs, seven)
 
 
-def test_without_a_gpu_nobody_is_in_the_way(runs, seven, running, monkeypatch):
+def test_arbiter_without_gpu_run_needs_no_chat_memory(runs, seven, running, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     running()
     arbiter.check_fits_beside_run(runs, seven)
@@ -82,34 +82,34 @@ def answering(runs):
     return make
 
 
-def test_a_chat_loads_beside_an_evaluation_only_where_both_fit(runs, seven, answering, card):
+def test_arbiter_chat_beside_evaluation_loads_only_if_both_fit(runs, seven, answering, card):
     card(80)
-    assert not arbiter.check_fits_beside_evaluation(runs, seven)  # there is none
+    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)  # there is none
     evaluation = answering()
-    assert arbiter.check_fits_beside_evaluation(runs, seven)
+    assert arbiter.check_fits_beside_evaluation(runs.settings, seven)
     card(80, free=10)
-    with pytest.raises(StudioError, match=f"{evaluation.id} answers on this GPU.* leaves 5.0 of its 80 GiB; .* pause"):
-        arbiter.check_fits_beside_evaluation(runs, seven)
+    with pytest.raises(StudioError, match=f"{evaluation.id} uses this GPU.* leaves 5.0 of its 80 GiB; .* pause"):
+        arbiter.check_fits_beside_evaluation(runs.settings, seven)
     card(80)
     answering("preparing")
     with pytest.raises(StudioError, match="is loading its model"):
-        arbiter.check_fits_beside_evaluation(runs, seven)
+        arbiter.check_fits_beside_evaluation(runs.settings, seven)
     answering("paused")
-    assert not arbiter.check_fits_beside_evaluation(runs, seven)
+    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)
 
 
-def test_an_evaluation_that_does_not_fit_beside_a_chat_is_refused_and_leaves_nothing(runs, seven, a_run, card):
+def test_arbiter_evaluation_beside_chat_that_does_not_fit_leaves_no_folder(runs, seven, a_run, card):
     store, run = EvaluationStore(runs.settings), a_run(config=seven)
     card(80, free=3)
     with pytest.raises(StudioError, match=r"3\.0 of this GPU's 80 GiB are free.* unload it in the Chat tab"):
         process.submit(store, EvaluationConfig(subset="keeper", run=run.id, prompts="held-out"))
     assert store.all() == []
     card(80)
-    arbiter.check_fits_free_memory(runs.settings, base_of(runs, run).config)
+    arbiter.check_fits_free_memory(runs.settings, base_identity(runs, run).config)
 
 
-def test_without_a_gpu_chat_and_evaluation_need_no_room(runs, seven, answering, monkeypatch):
+def test_arbiter_without_gpu_every_check_passes(runs, seven, answering, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     answering()
-    assert not arbiter.check_fits_beside_evaluation(runs, seven)
+    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)
     arbiter.check_fits_free_memory(runs.settings, seven)

@@ -1,4 +1,4 @@
-"""Conversations as they are kept: nothing that was said is lost, whatever is edited, taken back or switched."""
+"""Stored conversations: editing, undoing and switching branches never loses a question or an answer."""
 
 import pytest
 from hypothesis import settings as limits
@@ -6,20 +6,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from core.chat import conversation
-from core.chat.conversation import Answer, Conversation, LaneChoice, branch_key
-from core.chat.types import LaneAnswer
+from core.chat.conversation import Conversation, LaneChoice, branch_key
+from core.chat.types import Generation, GenerationResult
 from core.errors import StudioError
 
 
-def said(text, **more):
-    return Answer(text=text, end="end", **more)
+def answer(text, **more):
+    return GenerationResult(text=text, end="end", **more)
 
 
-def test_each_lane_hears_its_own_answers_only():
+def test_conversation_lane_history_has_its_own_answers_only():
     kept = conversation.new_conversation()
     turn = kept.ask("One?")
-    turn.answers[0].append(said("base"))
-    turn.answers[1] += [said("first try"), said("tuned")]
+    turn.answers[0].append(answer("base"))
+    turn.answers[1] += [answer("first try"), answer("tuned")]
     kept.ask("Two?")
     assert kept.asked(0) == [
         {"role": "user", "content": "One?"}, {"role": "assistant", "content": "base"},
@@ -29,19 +29,19 @@ def test_each_lane_hears_its_own_answers_only():
     assert kept.asked(1, 0) == [{"role": "user", "content": "One?"}]
 
 
-def test_an_answer_is_kept_with_who_gave_it_and_how():
-    found = LaneAnswer(
+def test_generation_result_keeps_model_and_settings():
+    found = Generation(
         text="Hi.", tokens=2, end="end", seconds=2.0, ids=[4, 5], logprobs=[-0.1, -0.2], pieces=["H", "i."]
     )
-    kept = Answer.of(found, LaneChoice(run="r", adapter="step 20"), {"seed": 3})
+    kept = GenerationResult.from_generation(found, ("r", "step 20"), {"seed": 3})
     assert (kept.text, kept.run, kept.adapter, kept.settings, kept.ids) == ("Hi.", "r", "step 20", {"seed": 3}, [4, 5])
     assert kept.tokens_per_second == 1.0
-    assert Answer.of(found, LaneChoice(), {}).adapter == "", "the base has none"
+    assert GenerationResult.from_generation(found, LaneChoice().run_and_adapter, {}).adapter == "", "the base has none"
 
 
-def test_what_is_not_there_is_refused_with_the_numbers():
+def test_conversation_missing_turn_or_branch_is_refused():
     kept = conversation.new_conversation()
-    with pytest.raises(StudioError, match="nothing to take back"):
+    with pytest.raises(StudioError, match="no question to undo"):
         kept.undo()
     with pytest.raises(StudioError, match="no question 3; this conversation has 0"):
         kept.edit(2, "x")
@@ -49,8 +49,8 @@ def test_what_is_not_there_is_refused_with_the_numbers():
         kept.switch("x")
 
 
-def test_a_branch_chosen_twice_is_switched_to_once():
-    """A list may tell of one click twice."""
+def test_conversation_branch_chosen_twice_is_switched_once():
+    """A list in the browser may report one click twice."""
     kept = conversation.new_conversation()
     for prompt in ("One?", "Two?", "Three?"):
         kept.ask(prompt)
@@ -62,7 +62,7 @@ def test_a_branch_chosen_twice_is_switched_to_once():
     assert [branch_key(turns) for turns in kept.branches] == keys[1:]
 
 
-class Talking(RuleBasedStateMachine):
+class ConversationMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.kept, self.everything, self.number = conversation.new_conversation(), set(), 0
@@ -75,7 +75,7 @@ class Talking(RuleBasedStateMachine):
     @rule()
     def ask(self):
         turn = self.kept.ask(self.words())
-        turn.answers[0].append(said(self.words()))
+        turn.answers[0].append(answer(self.words()))
 
     @precondition(lambda self: self.kept.turns)
     @rule(at=st.integers(0, 20))
@@ -92,7 +92,7 @@ class Talking(RuleBasedStateMachine):
     @precondition(lambda self: self.kept.turns)
     @rule()
     def retry(self):
-        self.kept.turns[-1].answers[1].append(said(self.words()))
+        self.kept.turns[-1].answers[1].append(answer(self.words()))
 
     @precondition(lambda self: self.kept.branches)
     @rule(at=st.integers(0, 20))
@@ -106,13 +106,13 @@ class Talking(RuleBasedStateMachine):
         assert self.everything <= there
 
 
-def test_nothing_that_was_said_is_lost():
-    run_state_machine_as_test(Talking, settings=limits(max_examples=30, stateful_step_count=20))
+def test_conversation_any_sequence_of_changes_loses_nothing():
+    run_state_machine_as_test(ConversationMachine, settings=limits(max_examples=30, stateful_step_count=20))
 
 
-def test_a_conversation_comes_back_from_its_file(settings):
+def test_conversation_saved_file_loads_equal(settings):
     kept = Conversation(id="abc", base="tiny", settings={"seed": 4}, lanes=[LaneChoice(), LaneChoice(run="r")])
-    kept.ask("Hi?", reference="Ho.").answers[1].append(said("Ha.", ids=[1]))
+    kept.ask("Hi?", reference="Ho.").answers[1].append(answer("Ha.", ids=[1]))
     kept.edit(0, "Hey?")
     conversation.save(settings, kept)
     assert conversation.load(settings, "abc") == kept
@@ -123,6 +123,6 @@ def test_a_conversation_comes_back_from_its_file(settings):
         conversation.load(settings, "../runs")
 
 
-def test_nobody_guesses_anothers_conversation():
+def test_new_conversation_ids_are_long_and_distinct():
     assert len({conversation.new_conversation().id for _ in range(100)}) == 100
     assert len(conversation.new_conversation().id) == 32

@@ -1,4 +1,4 @@
-"""Rows that join and leave at any time, over every kind of model, against each row alone."""
+"""Sequences that join and leave the batched decoder at any time, over several models, against each alone."""
 
 import pytest
 import torch
@@ -47,14 +47,14 @@ def tiny():
     return tiny_llama().eval()
 
 
-class Asked:
-    """A row of greedy tokens, its logits kept."""
+class GreedySequence:
+    """A sequence of greedy tokens that records its logits."""
 
-    def __init__(self, ids, length, gone_after=None):
-        self.ids, self.length, self.gone_after = ids, length, gone_after
+    def __init__(self, ids, length, cancelled_after=None):
+        self.ids, self.length, self.cancelled_after = ids, length, cancelled_after
         self.tokens, self.logits = [], []
         self.row = TokenSequence(
-            ids, None, self.take, lambda: gone_after is not None and len(self.tokens) >= gone_after
+            ids, None, self.take, lambda: cancelled_after is not None and len(self.tokens) >= cancelled_after
         )
 
     def take(self, logits):
@@ -78,16 +78,18 @@ def prompt(length, seed):
 
 
 @pytest.mark.parametrize("chunk", [4, 512])
-def test_every_row_is_as_it_would_be_alone(model, chunk):
-    asked = [Asked(prompt(length, seed), count) for seed, (length, count) in enumerate([(9, 12), (3, 5), (17, 8)])]
+def test_decoder_every_sequence_equals_itself_alone(model, chunk):
+    greedy = [
+        GreedySequence(prompt(length, seed), count) for seed, (length, count) in enumerate([(9, 12), (3, 5), (17, 8)])
+    ]
     decoder = Decoder(model, RowAdapters(model), chunk=chunk)
-    decoder.join([asked[0].row, asked[1].row])
+    decoder.join([greedy[0].row, greedy[1].row])
     for _ in range(4):
         decoder.step()
-    decoder.join([asked[2].row])
+    decoder.join([greedy[2].row])
     while decoder.step():
         pass
-    for one in asked:
+    for one in greedy:
         assert len(one.tokens) == one.length
         torch.testing.assert_close(torch.stack(one.logits), alone(model, one.ids, one.length), rtol=1e-4, atol=1e-4)
     assert decoder.sequences == []
@@ -101,26 +103,29 @@ ROWS = st.lists(
 
 @limits(max_examples=25)
 @given(ROWS, st.sampled_from([3, 64]))
-def test_rows_come_and_go_in_any_order(tiny, drawn, chunk):
-    """Each with a length of its prompt, of its answer, when it is given up, and after how many steps it comes."""
+def test_decoder_sequences_join_and_leave_in_any_order(tiny, drawn, chunk):
+    """Each has a prompt length, an answer length, a step of cancellation and a step of joining."""
     decoder = Decoder(tiny, RowAdapters(tiny), chunk=chunk)
-    asked = [(Asked(prompt(length, at), count, gone), after) for at, (length, count, gone, after) in enumerate(drawn)]
+    greedy = [
+        (GreedySequence(prompt(length, at), count, gone), after)
+        for at, (length, count, gone, after) in enumerate(drawn)
+    ]
     for step in range(200):
-        for one, after in asked:
+        for one, after in greedy:
             if after == step:
                 decoder.join([one.row])
         if not decoder.step() and step > 6:
             break
-    for one, _ in asked:
-        given_up = one.gone_after is not None and one.gone_after < one.length
-        assert len(one.tokens) == (one.gone_after if given_up else one.length)
+    for one, _ in greedy:
+        given_up = one.cancelled_after is not None and one.cancelled_after < one.length
+        assert len(one.tokens) == (one.cancelled_after if given_up else one.length)
         if one.logits:
             expected = alone(tiny, one.ids, len(one.logits))
             torch.testing.assert_close(torch.stack(one.logits), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_padding_that_nobody_needs_is_given_up(tiny):
-    long, short = Asked(prompt(40, 1), 2), Asked(prompt(4, 2), 20)
+def test_decoder_trims_padding_that_no_sequence_needs(tiny):
+    long, short = GreedySequence(prompt(40, 1), 2), GreedySequence(prompt(4, 2), 20)
     decoder = Decoder(tiny, RowAdapters(tiny))
     decoder.join([long.row, short.row])
     for _ in range(6):
@@ -128,25 +133,25 @@ def test_padding_that_nobody_needs_is_given_up(tiny):
     assert decoder._batch.length < 15
 
 
-def test_rows_dropped_while_their_prompts_are_read_cost_nothing(tiny):
-    asked = Asked(prompt(40, 1), 3, gone_after=0)
+def test_decoder_sequence_cancelled_during_prefill_gets_no_token(tiny):
+    greedy = GreedySequence(prompt(40, 1), 3, cancelled_after=0)
     decoder = Decoder(tiny, RowAdapters(tiny), chunk=8)
-    decoder.join([asked.row])
+    decoder.join([greedy.row])
     assert not decoder.step()
-    assert asked.tokens == []
+    assert greedy.tokens == []
 
 
-def test_a_row_that_wants_the_likeliest_token_gets_the_one_it_would_take_from_the_logits(tiny):
-    alone, beside, said = Asked([5, 6, 7], 6), Asked([9, 8, 7, 6, 5], 6), []
+def test_decoder_on_argmax_gets_the_argmax_of_the_logits(tiny):
+    alone, beside, taken = GreedySequence([5, 6, 7], 6), GreedySequence([9, 8, 7, 6, 5], 6), []
 
     def likeliest(token):
-        said.append(token)
-        return token if len(said) < 6 else None
+        taken.append(token)
+        return token if len(taken) < 6 else None
 
     for rows in ([alone.row], [TokenSequence(alone.ids, None, beside.take, on_argmax=likeliest), beside.row]):
         decoder = Decoder(tiny, RowAdapters(tiny))
         decoder.join(rows)
         while decoder.step():
             pass
-    assert said == alone.tokens
+    assert taken == alone.tokens
     assert len(beside.tokens) == 6

@@ -1,4 +1,4 @@
-"""Lanes against transformers' generate and PEFT, row by row; the base stays the bare base whatever happened before."""
+"""Lanes compared with transformers' generate and PEFT; the base is unchanged whatever happened before."""
 
 import re
 from typing import ClassVar
@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from core.chat.adapters import read_adapter
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.types import Lane
+from core.chat.types import LaneRequest
 from core.data import sources
 from core.data.readers import read_rows
 from core.errors import StudioError
@@ -30,7 +30,7 @@ def ask(text):
 
 
 def lane(text, adapter=None, sampling=GREEDY, **more):
-    return Lane(ask(text), sampling, adapter, **more)
+    return LaneRequest(ask(text), sampling, adapter, **more)
 
 
 def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False):
@@ -84,22 +84,22 @@ def generated(model, renderer, prompts, tokens):
         ids = torch.tensor([renderer.prompt_ids(ask(prompt))])
         with torch.no_grad():
             out = model.generate(ids, do_sample=False, max_new_tokens=tokens, attention_mask=torch.ones_like(ids))
-        said = out[0, ids.shape[1] :].tolist()
-        found.append(said[:-1] if said[-1] == renderer.tokenizer.eos_token_id else said)
+        new_ids = out[0, ids.shape[1] :].tolist()
+        found.append(new_ids[:-1] if new_ids[-1] == renderer.tokenizer.eos_token_id else new_ids)
     return found
 
 
 def answered(lanes, prompts, names, tokens):
     """The answers of each lane, a question after the other, all its lanes in one batch."""
     sampling = Sampling(temperature=0, max_new_tokens=tokens)
-    told = [last(lanes.generate([lane(prompt, name, sampling) for name in names])) for prompt in prompts]
-    return [[answers[at].ids for answers in told] for at in range(len(names))]
+    by_prompt = [last(lanes.generate([lane(prompt, name, sampling) for name in names])) for prompt in prompts]
+    return [[answers[at].ids for answers in by_prompt] for at in range(len(names))]
 
 
 @pytest.mark.slow
-def test_lanes_of_the_embedded_model_equal_generate(model, adapter, lanes):
-    """Eight rows a batch, of unequal length, where left padding goes wrong elsewhere."""
-    prompts, tokens = real_prompts(24), 4
+def test_lanes_100_greedy_answers_of_base_and_tuned_equal_generate(model, adapter, lanes):
+    """Eight sequences per batch, of unequal length, so that left padding is tested."""
+    prompts, tokens = real_prompts(100), 4
     plain = load_base(model, Precision("none", compute_dtype="float32")).model
     expected = generated(plain, lanes.renderer(), prompts, tokens)
     tuned = PeftModel.from_pretrained(plain, adapter).eval()
@@ -107,11 +107,11 @@ def test_lanes_of_the_embedded_model_equal_generate(model, adapter, lanes):
     sampling, found = Sampling(temperature=0, max_new_tokens=tokens), []
     for start in range(0, len(prompts), 4):
         asked = [lane(p, name, sampling) for name in (None, "tuned") for p in prompts[start : start + 4]]
-        said = [answer.ids for answer in last(lanes.generate(asked))]
-        found += zip(said[:4], said[4:], strict=True)
+        answered_ids = [answer.ids for answer in last(lanes.generate(asked))]
+        found += zip(answered_ids[:4], answered_ids[4:], strict=True)
     assert [base for base, _ in found] == expected
     assert [tuned for _, tuned in found] == expected_tuned
-    assert expected != expected_tuned, "the adapter says something else"
+    assert expected != expected_tuned, "the adapter changes the answers"
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +142,12 @@ def small(tmp_path_factory, llama2_tokenizer):
 
 
 @pytest.mark.parametrize("names", [["wide"], [None, "wide"], ["attention", None, "wide", None]], ids=len)
-def test_lanes_of_a_small_llama_2_equal_generate(small, names):
+def test_lanes_100_greedy_answers_of_a_small_llama_2_equal_generate(small, names):
     lanes, prompts, expected = small
     assert answered(lanes, prompts, names, 12) == [expected[name] for name in names]
 
 
-def test_the_same_seed_gives_two_lanes_of_one_model_the_same_text(lanes):
+def test_lanes_same_seed_gives_the_same_text(lanes):
     sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=16, seed=7)
     first, second, other = last(
         lanes.generate([lane(QUESTIONS[1], sampling=sampling.model_copy(update={"seed": seed})) for seed in (7, 7, 8)])
@@ -156,29 +156,29 @@ def test_the_same_seed_gives_two_lanes_of_one_model_the_same_text(lanes):
     assert first.logprobs == pytest.approx(second.logprobs, abs=1e-4)
 
 
-def test_a_lane_that_ends_early_leaves_the_others_going(lanes):
+def test_lanes_early_end_leaves_other_lanes_going(lanes):
     short, long = last(lanes.generate([lane("Say only the word yes."), lane(QUESTIONS[1])]))
     assert {short.end, long.end} <= {"end", "length"}
     alone = last(lanes.generate([lane(QUESTIONS[1])]))[0]
     assert long.text == alone.text
 
 
-def test_stop_ends_every_lane_with_what_is_there(lanes):
+def test_lanes_stop_ends_all_answers_with_their_text(lanes):
     seen = []
     asked = [lane(QUESTIONS[0], adapter) for adapter in (None, "tuned")]
-    for answers in lanes.generate(asked, stopped=lambda: len(seen) >= 3):
+    for answers in lanes.generate(asked, is_stopped=lambda: len(seen) >= 3):
         seen.append([a.tokens for a in answers])
     assert {a.end for a in answers} == {"stopped"}
     assert {a.tokens for a in answers} == {4}
 
 
-def test_both_lanes_stream_at_the_same_time(lanes):
+def test_lanes_stream_in_parallel(lanes):
     asked = [lane(QUESTIONS[1], adapter) for adapter in (None, "tuned")]
     counts = [[a.tokens for a in answers] for answers in lanes.generate(asked)]
     assert counts[:5] == [[n, n] for n in range(2, 7)], "the first two come together"
 
 
-def test_each_token_has_its_probability_and_its_text(lanes):
+def test_lanes_each_token_has_its_logprob_and_piece(lanes):
     (answer,) = last(lanes.generate([lane(QUESTIONS[1])]))
     assert len(answer.logprobs) == len(answer.pieces) == answer.tokens == len(answer.ids)
     assert "".join(answer.pieces) == answer.text
@@ -190,17 +190,17 @@ def test_each_token_has_its_probability_and_its_text(lanes):
     assert answer.logprobs == pytest.approx(own, abs=1e-3)
 
 
-def test_a_continued_answer_goes_on_as_if_it_had_not_been_cut(lanes):
+def test_lanes_continued_answer_equals_the_uncut_one(lanes):
     (whole,) = last(lanes.generate([lane(QUESTIONS[1])]))
     half = GREEDY.model_copy(update={"max_new_tokens": 10})
     (begun,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half)]))
-    (rest,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half, begun=begun.ids)]))
+    (rest,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half, prefix_ids=begun.ids)]))
     assert rest.ids == whole.ids[:20]
     assert rest.text.startswith(begun.text)
-    assert (rest.continued, rest.tokens) == (10, 20)
+    assert (rest.prefix_tokens, rest.tokens) == (10, 20)
 
 
-def test_an_answer_ends_before_a_stop_word(lanes):
+def test_lanes_answer_ends_before_a_stop_word(lanes):
     (whole,) = last(lanes.generate([lane(QUESTIONS[1])]))
     word = whole.text.split()[3]
     (cut,) = last(lanes.generate([lane(QUESTIONS[1], sampling=GREEDY.model_copy(update={"stop": f"no such\n{word}"}))]))
@@ -208,21 +208,21 @@ def test_an_answer_ends_before_a_stop_word(lanes):
     assert cut.text == whole.text[: whole.text.index(word)]
 
 
-def test_a_system_prompt_is_part_of_the_prompt(lanes):
-    told = Sampling(temperature=0, max_new_tokens=4, system="You are a pirate.")
-    assert "pirate" in lanes.base.tokenizer.decode(lanes.render_prompt(lane("Hi.", sampling=told))[0])
+def test_lanes_system_prompt_is_in_the_prompt(lanes):
+    pirate = Sampling(temperature=0, max_new_tokens=4, system="You are a pirate.")
+    assert "pirate" in lanes.base.tokenizer.decode(lanes.render_prompt(lane("Hi.", sampling=pirate))[0])
 
 
-def test_what_does_not_fit_is_refused_with_the_numbers(lanes):
+def test_lanes_too_long_question_is_refused_with_the_limit(lanes):
     with pytest.raises(StudioError, match="8,192"):
         last(lanes.generate([lane("word " * 9000)]))
 
 
-def test_the_oldest_messages_of_a_long_conversation_are_left_out_and_it_is_said(lanes, monkeypatch):
-    monkeypatch.setattr(lanes, "context", lambda: 400)
+def test_lanes_long_conversation_drops_oldest_messages_with_a_note(lanes, monkeypatch):
+    monkeypatch.setattr(lanes, "context_length", lambda: 400)
     words = "word " * 40
     long = [{"role": role, "content": f"{role} {n} {words}"} for n in range(12) for role in ("user", "assistant")]
-    asked = Lane([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
+    asked = LaneRequest([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
     ids, (note,) = lanes.render_prompt(asked)
     assert len(ids) + 2 <= 400
     left_out = int(re.search(r"the first (\d+) messages", note)[1])
@@ -234,14 +234,14 @@ def test_the_oldest_messages_of_a_long_conversation_are_left_out_and_it_is_said(
     assert answer.note == note
 
 
-def test_half_a_character_is_held_back(lanes):
+def test_lanes_streamed_text_never_ends_in_half_a_character(lanes):
     for answers in lanes.generate([lane("Repeat exactly: 🎈🎈🎈")]):
         if not answers[0].end:
             assert not answers[0].text.endswith("\ufffd")
 
 
 class Sequences(RuleBasedStateMachine):
-    """Any sequence of adding, asking, stopping and forgetting leaves the base lane's logits those of the bare base."""
+    """Adding, asking, stopping and removing in any order leaves the base lane's logits those of the bare base."""
 
     folders: ClassVar[dict] = {}
 
@@ -289,7 +289,7 @@ class Sequences(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_base_stays_the_base_after_any_sequence(tokenizer, tmp_path):
+def test_lanes_base_is_unchanged_after_any_sequence_of_actions(tokenizer, tmp_path):
     fresh = lambda: tiny_llama(vocab_size=len(tokenizer))  # noqa: E731
     Sequences.folders = {
         "small": make_adapter(fresh(), tmp_path / "small", rank=2, seed=1),

@@ -14,7 +14,7 @@ def rows(settings):
     return subset.load(settings, sources.BUNDLED)[TRAIN]
 
 
-def test_a_training_answer_is_nearest_to_its_own_row(settings, rows):
+def test_nearest_training_answer_finds_its_own_row_first(settings, rows):
     for number, messages in rows[::60]:
         answers = "\n".join(m["content"] for m in messages if m["role"] == "assistant")
         first, *rest = nearest(settings, sources.BUNDLED, answers)
@@ -23,14 +23,14 @@ def test_a_training_answer_is_nearest_to_its_own_row(settings, rows):
 
 
 @pytest.mark.parametrize("text", ["", "   ", "?!", "zzyzx qwqwqw"])
-def test_without_a_word_in_common_there_is_none(settings, rows, text):
+def test_nearest_without_a_shared_word_is_empty(settings, rows, text):
     assert nearest(settings, sources.BUNDLED, text) == []
 
 
-def test_no_more_than_asked_for(settings, rows):
-    assert len(nearest(settings, sources.BUNDLED, "the lamp and the sea", most=3)) == 3
+def test_nearest_returns_at_most_limit_rows(settings, rows):
+    assert len(nearest(settings, sources.BUNDLED, "the lamp and the sea", limit=3)) == 3
 
 
-def test_a_subset_that_is_gone_is_named(settings, rows):
+def test_nearest_missing_subset_is_named(settings, rows):
     with pytest.raises(StudioError, match="no-such"):
         nearest(settings, "no-such", "x")

@@ -68,19 +68,19 @@ def row(prompt, found):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_mixed_batch_is_as_each_prompt_alone(name, tokenizer):
+def test_plain_decoder_mixed_batch_equals_each_prompt_alone(name, tokenizer):
     lanes = Lanes(LoadedBase(made(name), tokenizer))
     assert support.length_limit(lanes.model.config) == LIMIT
     assert f"{LIMIT} tokens are decoded one at a time" in lanes.decoding_note
     decoder, found = lanes.decoder(), [[] for _ in PROMPTS]
     decoder.join([row(prompt, texts) for prompt, texts in zip(PROMPTS, found, strict=True)])
-    assert len(decoder.together.sequences) == sum(len(prompt) + NEW <= LIMIT for prompt in PROMPTS)
+    assert len(decoder.batched.sequences) == sum(len(prompt) + NEW <= LIMIT for prompt in PROMPTS)
     while decoder.step():
         pass
     assert found == [generated(name, prompt) for prompt in PROMPTS]
 
 
-def test_a_model_that_cannot_be_batched_writes_rows_in_turns_or_one_by_one(tokenizer):
+def test_plain_decoder_unbatched_model_takes_turns_or_finishes_one_by_one(tokenizer):
     model = tiny_llama(vocab_size=128).eval()
     for takes_turns, expected in ((True, [1, 1]), (False, [1, 0])):
         found = [[], []]
@@ -94,7 +94,7 @@ def test_a_model_that_cannot_be_batched_writes_rows_in_turns_or_one_by_one(token
         assert decoder.sequences == []
 
 
-def test_a_row_that_is_given_up_ends_before_its_next_token(tokenizer):
+def test_plain_decoder_cancelled_sequence_ends_before_its_next_token(tokenizer):
     model = tiny_llama(vocab_size=128).eval()
     decoder, found = PlainDecoder(model, RowAdapters(model)), []
     decoder.join([TokenSequence([5, 6], None, lambda logits: found.append(1) or 7, lambda: len(found) >= 2)])
@@ -104,7 +104,7 @@ def test_a_row_that_is_given_up_ends_before_its_next_token(tokenizer):
     assert decoder.sequences == []
 
 
-def test_a_probe_sees_a_decoder_that_pays_no_heed_to_padding(monkeypatch):
+def test_probe_detects_a_model_that_ignores_the_padding_mask(monkeypatch):
     model = tiny_llama(vocab_size=128).eval()
     assert probe.decoder_failure(model, 0) == ""
     forward = model.forward

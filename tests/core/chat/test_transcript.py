@@ -1,26 +1,27 @@
-"""A conversation as files: every try as a JSON line, the shown answers as Markdown that stays inert."""
+"""Exports of a conversation: every try as a JSON line, the shown answers as inert Markdown."""
 
 import json
 
-from core.chat.conversation import Answer, Conversation, LaneChoice
+from core.chat.conversation import Conversation, LaneChoice
 from core.chat.transcript import as_jsonl, as_markdown
+from core.chat.types import GenerationResult
 
 
-def talked():
+def conversation():
     kept = Conversation(id="a", base="tiny", lanes=[LaneChoice(), LaneChoice(run="r")])
     turn = kept.ask("Hi? <b>", reference="Ho.")
-    turn.answers[0].append(Answer(text="A.", tokens=2, end="end", settings={"seed": 1}))
+    turn.answers[0].append(GenerationResult(text="A.", tokens=2, end="end", settings={"seed": 1}))
     turn.answers[1] += [
-        Answer(text="B.", run="r", adapter="final"),
-        Answer(text="C.\n```\n# x", run="r", adapter="final"),
+        GenerationResult(text="B.", run="r", adapter="final"),
+        GenerationResult(text="C.\n```\n# x", run="r", adapter="final"),
     ]
     turn.verdict = "left"
     kept.ask("And?")
     return kept
 
 
-def test_every_try_is_a_line_with_the_messages_up_to_it():
-    lines = [json.loads(line) for line in as_jsonl(talked()).splitlines()]
+def test_transcript_jsonl_has_one_line_per_try():
+    lines = [json.loads(line) for line in as_jsonl(conversation()).splitlines()]
     assert [(line["lane"], line["try"], line["model"]) for line in lines] == [
         (1, 1, "base"), (2, 1, "r/final"), (2, 2, "r/final"),
     ]  # fmt: skip
@@ -30,10 +31,10 @@ def test_every_try_is_a_line_with_the_messages_up_to_it():
     )  # fmt: skip
 
 
-def test_the_page_to_read_shows_questions_answers_and_no_markup_of_theirs():
-    told = as_markdown(talked())
+def test_transcript_markdown_shows_answers_as_inert_text():
+    markdown = as_markdown(conversation())
     for part in ("# Hi?", "## Question 1", "### Reference", "### base", "### r/final", "## Question 2"):
-        assert part in told
-    assert "B." not in told, "only the try that is shown"
-    fence = told[told.index("### r/final") :].split("\n")[2]
+        assert part in markdown
+    assert "B." not in markdown, "only the try that is shown"
+    fence = markdown[markdown.index("### r/final") :].split("\n")[2]
     assert fence.startswith("````"), "an answer's own fence does not end it"

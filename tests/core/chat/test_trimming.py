@@ -19,7 +19,7 @@ def tokens(messages):
 
 
 def asked(messages, room=None, **settings):
-    ids, notes = trimming.prompt(messages, Sampling(**settings), tokens, room, room)
+    ids, notes = trimming.fit_prompt(messages, Sampling(**settings), tokens, room, room)
     return "".join(map(chr, ids)), notes
 
 
@@ -34,25 +34,25 @@ def asked(messages, room=None, **settings):
     ],
     ids=["system", "system alone", "tool alone", "begins with an answer", "user"],
 )
-def test_a_conversation_that_fits_is_asked_whole(messages, expected):
+def test_fit_prompt_conversation_that_fits_is_unchanged(messages, expected):
     assert asked(messages, 100) == asked(messages) == (expected, [])
 
 
-def test_the_system_turn_stays_when_old_turns_go():
+def test_fit_prompt_keeps_the_system_turn_when_old_turns_are_dropped():
     talk = [turn("system", "S"), turn("user", "1"), turn("assistant", "2"), turn("user", "3")]
     text, (note,) = asked(talk, 4)
     assert text == "sSu3"
     assert "the first 2 messages after the system turn of this conversation were left out" in note
 
 
-def test_the_system_prompt_setting_yields_to_the_rows_own_and_it_is_noted():
+def test_fit_prompt_own_system_turn_replaces_the_setting_with_a_note():
     assert asked([turn("user", "Hi")], system="be brief") == ("sbe briefuHi", [])
     text, notes = asked([turn("system", "S"), turn("user", "Hi")], system="be brief")
-    assert (text, notes) == ("sSuHi", [trimming.OWN_SYSTEM])
+    assert (text, notes) == ("sSuHi", [trimming.OWN_SYSTEM_NOTE])
 
 
 @given(st.lists(st.sampled_from(["system", "user", "assistant", "tool"]), min_size=1, max_size=9), st.integers(0, 30))
-def test_any_row_gives_a_prompt_or_one_sentence(roles, room):
+def test_fit_prompt_any_roles_give_a_prompt_or_a_reason(roles, room):
     messages = [turn(role, str(at)) for at, role in enumerate(roles)]
     leading = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
     starts = [0, *(at for at in range(leading + 1, len(roles)) if roles[at] == "user")]

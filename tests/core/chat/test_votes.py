@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.chat import votes
-from core.chat.conversation import Answer
+from core.chat.types import GenerationResult
 from core.chat.votes import Vote
 
 
 def vote(verdict="left", left="", right="run", chat="c", text=("l", "r")):
     answers = [
-        Answer(text=said, run=run, adapter="final" if run else "")
-        for said, run in zip(text, (left, right), strict=True)
+        GenerationResult(text=content, run=run, adapter="final" if run else "")
+        for content, run in zip(text, (left, right), strict=True)
     ]
     return Vote(chat=chat, messages=[{"role": "user", "content": "Why?"}], answers=answers, verdict=verdict)
 
@@ -22,7 +22,7 @@ def path(settings):
     return votes.votes_path(settings, "meta-llama/Llama-2-7b")
 
 
-def test_votes_are_kept_with_all_that_was_seen(path):
+def test_votes_add_and_read_round_trip(path):
     first, second = vote(), vote("tie", chat="other")
     votes.add(path, first)
     votes.add(path, second)
@@ -30,7 +30,7 @@ def test_votes_are_kept_with_all_that_was_seen(path):
     assert path.name == "meta-llama-Llama-2-7b.jsonl"
 
 
-def test_a_half_written_line_costs_that_line_only(path):
+def test_votes_read_skips_a_half_written_line(path):
     votes.add(path, vote())
     with path.open("ab") as stream:
         stream.write(b'{"chat": "c", "mess\n')
@@ -38,7 +38,7 @@ def test_a_half_written_line_costs_that_line_only(path):
     assert [found.verdict for found in votes.read(path)] == ["left", "right"]
 
 
-def test_the_last_vote_of_a_chat_is_taken_back(path):
+def test_votes_undo_removes_the_last_vote_of_a_chat(path):
     for verdict, chat in (("left", "a"), ("right", "a"), ("tie", "b")):
         votes.add(path, vote(verdict, chat=chat))
     assert votes.undo(path, "a", "").verdict == "right"
@@ -46,7 +46,7 @@ def test_the_last_vote_of_a_chat_is_taken_back(path):
     assert votes.undo(path, "nobody", "") is None
 
 
-def test_votes_of_many_at_once_are_all_there(path):
+def test_votes_added_by_many_threads_are_all_kept(path):
     threads = [threading.Thread(target=votes.add, args=(path, vote(chat=str(n)))) for n in range(40)]
     for thread in threads:
         thread.start()
@@ -55,41 +55,39 @@ def test_votes_of_many_at_once_are_all_there(path):
     assert {found.chat for found in votes.read(path)} == {str(n) for n in range(40)}
 
 
-def test_a_tally_counts_contenders_whichever_side_they_stood_on():
+def test_votes_tally_ignores_the_side_on_the_screen():
     seen = [vote("left", "", "run"), vote("right", "run", ""), vote("right", "", "run"), vote("tie"), vote("both bad")]
     (found,) = votes.tally(seen)
     assert (found.first, found.second) == ("run/final", "base")
     assert (found.wins, found.losses, found.ties, found.both_bad) == (1, 2, 1, 1)
     assert found.share == pytest.approx(1 / 3)
-    assert votes.tally([vote("left", "", "")]) == [], "a model against itself says nothing"
+    assert votes.tally([vote("left", "", "")]) == [], "a model is not compared with itself"
     assert votes.tally([]) == []
 
 
 @pytest.mark.parametrize(("wins", "total", "low", "high"), [
     (0, 0, 0, 1), (5, 10, 0.2366, 0.7634), (0, 20, 0, 0.1611), (20, 20, 0.8389, 1),
 ])  # fmt: skip
-def test_the_interval_is_wilsons(wins, total, low, high):
-    assert votes.wilson(wins, total) == pytest.approx((low, high), abs=1e-4)
+def test_wilson_interval_matches_known_values(wins, total, low, high):
+    assert votes.wilson_interval(wins, total) == pytest.approx((low, high), abs=1e-4)
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
-def test_the_interval_holds_the_share(wins, losses):
-    low, high = votes.wilson(wins, wins + losses)
+def test_wilson_interval_contains_the_share(wins, losses):
+    low, high = votes.wilson_interval(wins, wins + losses)
     assert 0 <= low <= high <= 1
     assert not (wins + losses) or low - 1e-9 <= wins / (wins + losses) <= high + 1e-9
 
 
-def test_a_side_that_wins_more_than_chance_is_said():
+def test_side_note_only_beyond_chance():
     assert votes.side_note([]) == ""
     assert votes.side_note([vote("left"), vote("right")] * 10) == ""
     assert votes.side_note([vote("left")] * 5) == "", "p = 0.0625"
-    assert "left side won 6 of 6 votes, more than chance would have it (p = 0.031)" in votes.side_note(
-        [vote("left")] * 6
-    )
+    assert "left side won 6 of 6 votes, more than chance explains (p = 0.031)" in votes.side_note([vote("left")] * 6)
     assert votes.side_note([vote("tie")] * 50) == ""
 
 
-def test_votes_with_a_winner_are_a_preference_data_set():
+def test_preferences_contain_votes_with_a_winner_only():
     rows = votes.preferences([vote("left"), vote("right"), vote("tie"), vote("both bad")])
     assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [("l", "r"), ("r", "l")]
     assert rows[0]["prompt"] == [{"role": "user", "content": "Why?"}]

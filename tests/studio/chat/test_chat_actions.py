@@ -123,7 +123,7 @@ def test_undo_puts_the_question_back_into_the_box(do, tuned, chat):
     send(do, chat_id)
     assert do.talking.undo(chat_id, [])[2] == "Name a colour."
     assert do.talking.find(chat_id).turns == []
-    with pytest.raises(StudioError, match="nothing to take back"):
+    with pytest.raises(StudioError, match="no question to undo"):
         do.talking.undo(chat_id, [])
 
 
@@ -146,7 +146,7 @@ def test_a_closed_page_frees_its_lanes_and_what_was_said_is_kept(do, tuned, chat
     stream = do.talking.send(chat_id, "Count.", "", -1, [], PAGE)
     writing(do, chat_id, stream)
     do.talking.leave(gr.Request(session_hash="another"))
-    assert not do.talking._live[chat_id].ticket.stopping
+    assert not do.talking._live[chat_id].ticket.stopped_lanes
     do.talking.leave(PAGE)
     stream.close()
     deadline = time.monotonic() + 1

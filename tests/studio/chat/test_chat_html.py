@@ -1,8 +1,8 @@
 """A conversation as it is shown: who answered, what can be done with an answer, what is marked."""
 
-from core.chat.conversation import Answer, Conversation, LaneChoice
-from core.chat.engine import Ticket
-from core.chat.types import LaneAnswer
+from core.chat.conversation import Conversation, LaneChoice
+from core.chat.queue import QueueEntry
+from core.chat.types import Generation, GenerationResult, ResolvedLanes
 from studio.chat.chat_html import DIFFERENCES, PROBABILITIES, boards, last_board
 from studio.chat.in_progress import Live
 
@@ -20,7 +20,7 @@ def conversation_of(*answers, **turn):
 
 def answer(text, run="", **more):
     given = {"text": text, "tokens": 2, "end": "end", "ids": [1, 2], "run": run, "adapter": "final" if run else ""}
-    return Answer(**(given | more))
+    return GenerationResult(**(given | more))
 
 
 def now(kept, live=None, show=()):
@@ -100,13 +100,13 @@ def test_a_reference_stands_beside_the_answers():
 
 def live_of(kept, *answers, lanes=(0, 1)):
     live = Live(kept, list(lanes), "page")
-    live.ticket = Ticket(None, [], {}, answers=list(answers))
+    live.ticket = QueueEntry(ResolvedLanes(None, []), generations=list(answers))
     return live
 
 
 def test_what_is_being_written_can_be_stopped_lane_by_lane():
     kept = conversation_of()
-    live = live_of(kept, LaneAnswer(text="A", tokens=1, seconds=1), LaneAnswer(text="B", tokens=2, end="end"))
+    live = live_of(kept, Generation(text="A", tokens=1, seconds=1), Generation(text="B", tokens=2, end="end"))
     shown = last_board(live)
     assert 'data-event="stop_lane" data-value="0 0"' in shown
     assert 'data-event="stop_lane" data-value="0 1"' not in shown, "it has ended"
@@ -116,7 +116,7 @@ def test_what_is_being_written_can_be_stopped_lane_by_lane():
 
 def test_a_lane_that_is_not_asked_keeps_its_answer_and_has_no_buttons_meanwhile():
     kept = conversation_of(answer("A."), answer("B.", run="r"))
-    shown = last_board(live_of(kept, LaneAnswer(text="New", tokens=1, seconds=1), lanes=(1,)))
+    shown = last_board(live_of(kept, Generation(text="New", tokens=1, seconds=1), lanes=(1,)))
     assert "A." in shown
     assert "New" in shown
     assert "B." not in shown
@@ -125,7 +125,7 @@ def test_a_lane_that_is_not_asked_keeps_its_answer_and_has_no_buttons_meanwhile(
 
 def test_a_continued_answer_shows_what_was_there():
     kept = conversation_of(answer("Once upon", end="length"), None)
-    live = live_of(kept, LaneAnswer(), lanes=(0,))
+    live = live_of(kept, Generation(), lanes=(0,))
     live.before = {0: kept.turns[0].shown(0)}
     assert "Once upon" in last_board(live)
 

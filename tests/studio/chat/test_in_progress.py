@@ -24,7 +24,7 @@ def test_what_is_written_is_on_disk_before_it_has_ended_and_goes_on_after_a_cras
     assert [answer.end for answer in cut] == ["interrupted"] * 2
     assert all(answer.text and answer.ids for answer in cut)
     shown = killed.talking.drawn(chat_id, [])[1]
-    assert shown.count("cut off as the studio ended") == shown.count('data-event="go_on"') == 2
+    assert shown.count("interrupted by a restart of the studio") == shown.count('data-event="go_on"') == 2
     list(stream)
     whole = [do.talking.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
     assert all(after.ids[: len(before.ids)] == before.ids for before, after in zip(cut, whole, strict=True))
@@ -58,7 +58,7 @@ def test_what_went_wrong_stays_on_the_page_when_the_toast_is_gone(do, tuned, cha
     chat_id = chat()
     send(do, chat_id)
     with do.talking.changing(chat_id) as kept:
-        kept.base = "<b>none</b>"
+        kept.base, kept.base_identity = "<b>none</b>", None
         kept.lanes = [LaneChoice(), LaneChoice()]
     for stream in (do.talking.retry(chat_id, None, [], PAGE), do.talking.send(chat_id, "And?", "", -1, [], PAGE)):
         seen = []

@@ -8,6 +8,7 @@ import pytest
 from core.chat import conversation
 from core.chat.conversation import MAX_LANES
 from core.chat.sampling import Sampling
+from core.chat.types import LaneRequest
 from core.errors import StudioError
 from studio.chat.beside import Beside
 from studio.chat.model_picker import ALL, NO_RUN
@@ -58,7 +59,8 @@ def test_the_newest_run_answers_beside_its_base(do, tuned, chat):
     assert lanes(do, chat_id) == [("", "final"), (newest.id, "final")]
     shown, hint = do.refresh(chat_id)
     assert hint == ""
-    assert shown[0]["value"] == "tiny · unquantised · float32"
+    labels = {key: label for label, key in shown[0]["choices"]}
+    assert labels[shown[0]["value"]] == "tiny · unquantised · float32"
     assert shown[1] == 2
 
 

@@ -1,4 +1,4 @@
-"""What of the fast decoder a machine without a GPU can test: the choice, the layouts, and the kernels interpreted."""
+"""CUDA decoder without a GPU: support, layouts, sampling, and the kernels in Triton's interpreter."""
 
 import importlib.util
 import subprocess
@@ -12,9 +12,9 @@ from bitsandbytes.nn import Linear4bit, Params4bit
 
 from core.chat.adapters import Adapter, LoraWeights
 from core.chat.cuda import support
-from core.chat.cuda.batch_sampler import Drawing
+from core.chat.cuda.batch_sampler import BatchSampler
 from core.chat.lanes import Lanes
-from core.chat.sampler import TokenSampler, drawn
+from core.chat.sampler import TokenSampler, sample_inverse_cdf
 from core.chat.sampling import Sampling
 from core.models.loading import LoadedBase
 from tests.helpers.tiny_model import tiny_llama
@@ -38,19 +38,19 @@ def packed(model, double=True):
     return model
 
 
-def test_without_a_gpu_the_model_itself_decodes_and_it_is_said(tokenizer):
+def test_lanes_without_gpu_use_the_pytorch_decoder_with_the_reason(tokenizer):
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer)), tokenizer)
     lanes = Lanes(base)
-    assert type(lanes.decoder().together).__name__ == "Decoder"
+    assert type(lanes.decoder().batched).__name__ == "Decoder"
     assert "there is no GPU" in lanes.decoding_note
     assert "switched off" in Lanes(base, fast=False).decoding_note
 
 
 @pytest.mark.parametrize("double", [True, False])
-def test_llamas_in_4_bits_16_or_32_are_served(double):
-    assert support.unlike(packed(served(), double)) is None
-    assert support.unlike(served()) is None
-    assert support.unlike(served(dtype=torch.float32)) is None
+def test_cuda_support_accepts_llama_in_4_16_and_32_bits(double):
+    assert support.unsupported_model_reason(packed(served(), double)) is None
+    assert support.unsupported_model_reason(served()) is None
+    assert support.unsupported_model_reason(served(dtype=torch.float32)) is None
 
 
 @pytest.mark.parametrize(
@@ -64,29 +64,29 @@ def test_llamas_in_4_bits_16_or_32_are_served(double):
         ({"dtype": torch.float64}, "computes in torch.float64"),
     ],
 )
-def test_what_is_not_served_has_its_reason(over, reason):
-    assert reason in support.unlike(served(**over))
+def test_cuda_support_gives_the_reason_against_a_model(over, reason):
+    assert reason in support.unsupported_model_reason(served(**over))
 
 
-def test_mixed_weights_are_not_served():
+def test_cuda_support_rejects_mixed_weights():
     model = served()
     one = packed(served()).model.layers[0].mlp.up_proj
     model.model.layers[0].mlp.up_proj = one
-    assert "several kinds" in support.unlike(model)
+    assert "several kinds" in support.unsupported_model_reason(model)
 
 
-def test_adapters_that_are_more_than_lora_go_the_plain_way():
+def test_cuda_support_accepts_plain_lora_of_the_projections_only():
     weights = LoraWeights(torch.zeros(4, 128), torch.zeros(128, 4))
     name = "model.layers.1.self_attn.q_proj"
-    assert support.plain_lora(Adapter({name: weights}), 2)
-    assert not support.plain_lora(Adapter({name: weights}), 1), "a block that the model has not"
-    assert not support.plain_lora(Adapter({"lm_head": weights}), 2)
-    assert not support.plain_lora(Adapter({}, special="use_dora"), 2)
+    assert support.is_plain_lora(Adapter({name: weights}), 2)
+    assert not support.is_plain_lora(Adapter({name: weights}), 1), "a block that the model has not"
+    assert not support.is_plain_lora(Adapter({"lm_head": weights}), 2)
+    assert not support.is_plain_lora(Adapter({}, special="use_dora"), 2)
 
 
-def test_a_token_without_probability_is_never_drawn():
+def test_sample_inverse_cdf_never_returns_a_token_without_probability():
     shares = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]]).expand(5, -1)
-    found = drawn(shares, torch.tensor([0.0, 0.49, 0.5, 0.51, 1 - 1e-9], dtype=torch.float64))
+    found = sample_inverse_cdf(shares, torch.tensor([0.0, 0.49, 0.5, 0.51, 1 - 1e-9], dtype=torch.float64))
     assert found.tolist() == [1, 1, 3, 3, 3]
 
 
@@ -100,23 +100,23 @@ def test_a_token_without_probability_is_never_drawn():
     ],
     ids=lambda one: f"temperature {one.temperature}",
 )
-def test_rows_drawn_together_are_drawn_as_each_alone(sampling):
-    """Two such rows and a third of other settings at places 3, 0 and 1, for twenty tokens."""
+def test_batch_sampler_equals_each_token_sampler_alone(sampling):
+    """Two such sequences and a third of other settings in slots 3, 0 and 1, for twenty tokens."""
     others = Sampling(temperature=0.9, seed=9)
-    said = torch.zeros(4, 300, dtype=torch.uint8)
-    alone = [TokenSampler(one, [5, 7]) for one in (sampling, sampling, others)]
-    places = [3, 0, 1]
-    for place, picker in zip(places, alone, strict=True):
-        said[place, sorted(picker.said)] = 1
-    together = Drawing(
-        [(place, TokenSampler(p.sampling, [5, 7])) for place, p in zip(places, alone, strict=True)], 300, "cpu"
+    seen = torch.zeros(4, 300, dtype=torch.uint8)
+    samplers = [TokenSampler(one, [5, 7]) for one in (sampling, sampling, others)]
+    slots = [3, 0, 1]
+    for slot, sampler in zip(slots, samplers, strict=True):
+        seen[slot, sorted(sampler.seen_ids)] = 1
+    together = BatchSampler(
+        [(slot, TokenSampler(p.sampling, [5, 7])) for slot, p in zip(slots, samplers, strict=True)], 300, "cpu"
     )
     generator, tokens = torch.Generator().manual_seed(0), torch.zeros(4, dtype=torch.int64)
     for _ in range(20):
         logits = torch.randn(300, generator=generator) * 3
-        values = together.draw(logits.expand(3, -1), said, tokens)
-        expected = [picker.sample(logits) for picker in alone]
-        assert tokens[places].tolist() == [token for token, _ in expected]
+        values = together.sample(logits.expand(3, -1), seen, tokens)
+        expected = [sampler.sample(logits) for sampler in samplers]
+        assert tokens[slots].tolist() == [token for token, _ in expected]
         torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-5)
 
 
@@ -128,30 +128,31 @@ kernels_agree(); picks_agree(); print("agreed")
 
 
 def picks_agree():
-    """The interpreted kernel that picks against PyTorch's way."""
+    """Compare the interpreted sampling kernel to its PyTorch reference."""
     from core.chat.cuda import sample_kernel
-    from core.chat.sampler import GREEDY_BELOW
+    from core.chat.sampler import MIN_TEMPERATURE
 
     settings = [
         Sampling(temperature=0), Sampling(temperature=1, top_p=0.8), Sampling(temperature=0.7, top_k=5, top_p=0.9),
         Sampling(temperature=1.5, top_p=1, min_p=0.05, repetition_penalty=1.2), Sampling(temperature=1, top_p=1),
     ]  # fmt: skip
-    places, logits = [3, 0, 5, 1, 2], torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 3
-    said = (torch.rand(6, 300) < 0.3).to(torch.uint8)
-    drawing = Drawing([(place, TokenSampler(one, [])) for place, one in zip(places, settings, strict=True)], 300, "cpu")
+    slots, logits = [3, 0, 5, 1, 2], torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 3
+    seen = (torch.rand(6, 300) < 0.3).to(torch.uint8)
+    pairs = [(slot, TokenSampler(one, [])) for slot, one in zip(slots, settings, strict=True)]
+    sampler = BatchSampler(pairs, 300, "cpu")
     rows = torch.tensor([4, 3, 2, 1, 0])
     for step in range(4):
         uniform = torch.rand(5, generator=torch.Generator().manual_seed(step))
-        found, counted = torch.zeros(6, dtype=torch.int64), said.clone()
+        found, counted = torch.zeros(6, dtype=torch.int64), seen.clone()
         values = torch.zeros(5, 2, dtype=torch.float64)
         sample_kernel.sample(
-            logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, GREEDY_BELOW
+            logits, rows, sampler._settings, uniform, counted, sampler._slots, found, values, MIN_TEMPERATURE
         )
-        expected, kept = torch.zeros(6, dtype=torch.int64), said.clone()
-        told = drawing._drawn(logits[rows], kept, expected, uniform)
+        expected, kept = torch.zeros(6, dtype=torch.int64), seen.clone()
+        reference = sampler._sample_in_torch(logits[rows], kept, expected, uniform)
         assert found.tolist() == expected.tolist()
         assert torch.equal(counted, kept)
-        torch.testing.assert_close(values, told, rtol=0, atol=1e-5)
+        torch.testing.assert_close(values, reference, rtol=0, atol=1e-5)
 
 
 def kernels_agree():
@@ -159,13 +160,13 @@ def kernels_agree():
     from core.chat.cuda import quantized_matmul
     from core.chat.cuda.adapter_slots import paired
     from core.chat.cuda.lora import Lora
-    from core.chat.cuda.weights import Merged
+    from core.chat.cuda.weights import MergedLinears
 
     torch.manual_seed(0)
     model = packed(tiny_llama(num_hidden_layers=1, **SHAPE))
-    modules = support.modules_of(model.model.layers[0])[:3]
+    modules = support.projections(model.model.layers[0])[:3]
     whole = torch.cat([dequantize_4bit(m.weight.data, m.weight.quant_state) for m in modules])
-    merged, x = Merged(modules), torch.randn(3, 128)
+    merged, x = MergedLinears(modules), torch.randn(3, 128)
     a, b, slots = torch.randn(2, 48, 128), torch.randn(2, 256, 16), torch.tensor([-1, 1, 0], dtype=torch.int32)
     out, done = torch.zeros(2, 3, 256), torch.zeros(2, dtype=torch.int32)
     columns = paired(a.flatten(0, 1)).view(a.shape)
@@ -183,7 +184,7 @@ def kernels_agree():
 
 
 def decoders_agree(model):
-    """Without graphs against the plain one: rows that go through kernels alone, and through unpacked weights."""
+    """Compare the CUDA decoder without graphs to the PyTorch decoder: through kernels alone, and unpacked weights."""
     from core.chat.adapters import RowAdapters
     from core.chat.cuda import decode_graph
     from core.chat.cuda.decoder import CudaDecoder
@@ -193,36 +194,36 @@ def decoders_agree(model):
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    said, machine, by_library = [], CudaRuntime(model, graphs=False), decode_graph.by_library
-    decode_graph.by_library = lambda rows, dtype: False
-    for make in (Decoder, *[lambda _, rows: CudaDecoder(machine, rows, chunk=12)] * 2):
+    outputs, runtime, uses_library = [], CudaRuntime(model, graphs=False), decode_graph.uses_library
+    decode_graph.uses_library = lambda rows, dtype: False
+    for make in (Decoder, *[lambda _, rows: CudaDecoder(runtime, rows, chunk=12)] * 2):
         decoder = make(model, rows)
-        said.append([])
+        outputs.append([])
 
         def take(logits, to):
             to.append(logits.clone())
             return int(logits.argmax()) if len(to) < 3 else None
 
         for length, adapter in ((9, None), (20, "tuned")):
-            said[-1].append([])
+            outputs[-1].append([])
             decoder.join(
-                [TokenSequence(list(range(3, 3 + length)), adapter, lambda one, to=said[-1][-1]: take(one, to))]
+                [TokenSequence(list(range(3, 3 + length)), adapter, lambda one, to=outputs[-1][-1]: take(one, to))]
             )
         while decoder.step():
             pass
         if make is not Decoder:
-            decode_graph.by_library = by_library  # which in float32 says yes
-            machine._steps.clear()
+            decode_graph.uses_library = uses_library  # true in float32
+            runtime._steps.clear()
             decoder.join(
                 [TokenSequence([5, 6], None, lambda logits: 7)]
-            )  # and is left so: the next one's rows have its pages
-    for plain, *others in zip(*said, strict=True):
+            )  # left over: the next decoder reuses its pages
+    for plain, *others in zip(*outputs, strict=True):
         for fast in others:
             torch.testing.assert_close(torch.stack(fast), torch.stack(plain), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed here")
-def test_interpreted_kernels_agree_with_the_plain_decoder(monkeypatch):
+def test_interpreted_kernels_equal_the_pytorch_decoder(monkeypatch):
     """In a process of its own: Triton decides when it is imported whether it interprets."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
