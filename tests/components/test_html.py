@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from components.html import PageFiles
-from tests.helpers.hostile_text import TEXT, Page
+from tests.helpers.hostile_text import TEXT, ParsedHtml
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def files(tmp_path_factory):
 
 @given(TEXT)
 def test_render_hostile_text_stays_text(files, text):
-    page = Page(files.render("one", text=text))
+    page = ParsedHtml(files.render("one", text=text))
     assert [tag for tag, _ in page.tags] == ["p"]
 
 
