@@ -60,7 +60,7 @@ def main() -> int:
             for headers in (signed_in_headers(AUTHOR), visitor_headers("f" * 32)):
                 fuzz(app, headers, options.calls // 2, seen)
         finally:
-            app.end()
+            app.stop()
         outside, log = there(around) - before, app.log.read_text()
         defects = count_tracebacks(log)
         first = log[log.find("Traceback") :].splitlines()[:120] if defects else []

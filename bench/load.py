@@ -193,7 +193,7 @@ def main() -> int:
             for run in store.runs():
                 if run.saved_state().process_lives():
                     os.killpg(run.saved_state().pid, signal.SIGKILL)
-            app.end()
+            app.stop()
         log = app.log.read_text()
     report(found, options, log.count("Traceback"))
     return 1 if found["errors"] else 0

@@ -49,4 +49,4 @@ def on_space(tmp_path_factory):
     shutil.rmtree(embedded.folder(settings))
     made = start_space(home)
     yield made
-    made.end()
+    made.stop()

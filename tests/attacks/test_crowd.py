@@ -15,7 +15,7 @@ MOST_MIB = 40  # that they may leave; it was 0.7 MiB a page
 def app(tmp_path_factory):
     made = AppServer(tmp_path_factory.mktemp("crowd") / "home", STUDIO_PASSWORD="a right password")
     yield made
-    made.end()
+    made.stop()
 
 
 def sign_in(app: AppServer, password: str, **headers: str) -> httpx.Response:
@@ -56,5 +56,5 @@ def test_pages_that_never_read_leave_no_memory_behind(tmp_path):
             with browser.stream("GET", "/queue/data", params={"session_hash": f"page{PAGES - 1}"}) as stream:
                 assert any("process_completed" in line for line in stream.iter_lines())
     finally:
-        app.end()
+        app.stop()
     assert PAGES > MOST_UNREAD

@@ -136,7 +136,7 @@ def test_the_page_brings_and_allows_nothing_from_elsewhere(on_space):
 def own_machine(tmp_path_factory):
     made = AppServer(tmp_path_factory.mktemp("own") / "home")
     yield made
-    made.end()
+    made.stop()
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:7860", "127.0.0.1.nip.io", "0.0.0.0"])

@@ -28,7 +28,7 @@ def here(tmp_path_factory):
         app = start_space(folder / "home", STUDIO_LOG="json", **provider.environment)
         front.target = app.url
         yield SimpleNamespace(app=app, front=front, url=front.url, provider=provider)
-        app.end()
+        app.stop()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def browser(here):
         )
         return opened[-1]
 
-    here.provider.person = None
+    here.provider.account = None
     yield new
     for client in opened:
         client.close()
@@ -53,7 +53,7 @@ def sign_in(here, browser):
     """A browser in which somebody has gone the whole way."""
 
     def go(who: dict) -> httpx.Client:
-        client, here.provider.person = browser(), who
+        client, here.provider.account = browser(), who
         landed = client.get("/login/huggingface")
         assert (landed.status_code, landed.url.path, landed.url.host) == (200, "/", "127.0.0.1")
         return client
@@ -62,7 +62,7 @@ def sign_in(here, browser):
 
 
 def test_a_browser_goes_to_the_provider_and_comes_back_known(here, browser):
-    client, here.provider.person = browser(), OWNER
+    client, here.provider.account = browser(), OWNER
     to = sign_in_redirect(client)
     asked = parse_qs(urlsplit(to).query)
     assert to.startswith(f"{here.provider.url}/oauth/authorize?")
@@ -75,7 +75,9 @@ def test_a_browser_goes_to_the_provider_and_comes_back_known(here, browser):
     assert landed.headers["location"].partition("?")[0] == "/"
     flags = landed.headers["set-cookie"].lower().split("; ")
     assert {"httponly", "secure", "samesite=none", "path=/"} <= set(flags)
-    assert {"GET /.well-known/openid-configuration", "POST /oauth/token", "GET /oauth/jwks"} <= set(here.provider.asked)
+    assert {"GET /.well-known/openid-configuration", "POST /oauth/token", "GET /oauth/jwks"} <= set(
+        here.provider.requests
+    )
     assert is_owner(here.url, client)
 
 
@@ -129,14 +131,14 @@ def test_a_person_of_many_organisations_fits_into_a_cookie(here, sign_in):
 
 
 def test_what_nobody_should_know_is_nowhere(here, sign_in):
-    here.provider.said.clear()
+    here.provider.issued_secrets.clear()
     client = sign_in(WRITER)
     shown = "".join(client.get(path).text for path in ("/", "/config", "/gradio_api/info", "/gradio_api/user"))
     assert is_owner(here.url, client)
     assert sorted(session_cookie(client)["oauth_info"]) == ["expires_at", "userinfo"]
     places = [shown, json.dumps(session_cookie(client)), client.cookies["session"], here.app.log.read_text()]
-    assert len(here.provider.said) == 3, "a code, an access token, an ID token"
-    for secret in (SECRET, *here.provider.said):
+    assert len(here.provider.issued_secrets) == 3, "a code, an access token, an ID token"
+    for secret in (SECRET, *here.provider.issued_secrets):
         assert not [place for place in places if secret in place]
 
 
@@ -155,7 +157,7 @@ def log_ends(here):
 
 @pytest.mark.parametrize("state", ["", "another", "x" * 2000, "\0", "é"])
 def test_a_state_that_is_not_the_browser_s_signs_nobody_in(here, browser, log_ends, state):
-    client, here.provider.person = browser(), OWNER
+    client, here.provider.account = browser(), OWNER
     back = httpx.get(sign_in_redirect(client)).headers["location"]
     answer = client.get(with_query(back, state=state), follow_redirects=False)
     assert answer.status_code in (302, 307)
@@ -166,7 +168,7 @@ def test_a_state_that_is_not_the_browser_s_signs_nobody_in(here, browser, log_en
 
 def test_the_end_of_another_s_way_signs_nobody_in(here, browser):
     """Who sends somebody the link that their own sign-in ended with would have them work under a foreign name."""
-    here.provider.person = claims_of("evil")
+    here.provider.account = claims_of("evil")
     back = httpx.get(sign_in_redirect(browser())).headers["location"]
     victim = browser()
     assert victim.get(back, follow_redirects=False).headers["location"].startswith("/login/huggingface?")
@@ -197,7 +199,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("bend", REFUSALS.values(), ids=list(REFUSALS))
 def test_what_the_provider_refuses_is_told_in_a_sentence(here, browser, log_ends, bend):
-    client, here.provider.person = browser(), OWNER
+    client, here.provider.account = browser(), OWNER
     answer = client.get(bend(httpx.get(sign_in_redirect(client)).headers["location"]), follow_redirects=False)
     assert answer.status_code == 400
     assert "did not sign you in" in answer.text
@@ -216,7 +218,7 @@ def test_whoever_declines_at_the_provider_stays_a_visitor(here, browser, log_end
 
 
 def test_a_code_is_good_once(here, browser):
-    client, here.provider.person = browser(), OWNER
+    client, here.provider.account = browser(), OWNER
     back = httpx.get(sign_in_redirect(client)).headers["location"]
     assert client.get(back).status_code == 200
     other = browser()
@@ -230,10 +232,10 @@ BENT = [{"iss": "https://evil.example"}, {"aud": "another-client"}, {"nonce": "a
 
 @pytest.mark.parametrize("bent", BENT, ids=["issuer", "audience", "nonce", "over", "another's key"])
 def test_an_id_token_that_is_not_the_provider_s_word_signs_nobody_in(here, browser, log_ends, bent, monkeypatch):
-    monkeypatch.setattr(here.provider, "bent", bent)
+    monkeypatch.setattr(here.provider, "claim_overrides", bent)
     if not bent:
-        monkeypatch.setattr(here.provider, "signs", RSAKey.generate_key(2048, {"kid": "1", "alg": "RS256"}))
-    client, here.provider.person = browser(), OWNER
+        monkeypatch.setattr(here.provider, "signing_key", RSAKey.generate_key(2048, {"kid": "1", "alg": "RS256"}))
+    client, here.provider.account = browser(), OWNER
     answer = client.get("/login/huggingface")
     assert (answer.status_code, "did not sign you in" in answer.text) == (400, True)
     assert not is_owner(here.url, client)
@@ -246,7 +248,7 @@ ELSEWHERE = ["https://evil.example/x", "//evil.example", "/\\evil.example", "///
 
 @pytest.mark.parametrize("target", ELSEWHERE)
 def test_no_sign_in_ends_elsewhere(here, browser, target):
-    client, here.provider.person = browser(), OWNER
+    client, here.provider.account = browser(), OWNER
     back = httpx.get(sign_in_redirect(client, _target_url=target)).headers["location"]
     assert urlsplit(back).netloc == here.front.host
     for answer in (client.get(back, follow_redirects=False),
@@ -270,7 +272,7 @@ def test_signing_out_forgets(here, sign_in):
 
 def test_the_page_that_somebody_came_from_goes_on(here, browser):
     """It stays open in its tab while they sign in, in another; after they signed out it is nobody's."""
-    client, here.provider.person = browser(), OWNER
+    client, here.provider.account = browser(), OWNER
     queue = QueueClient(here.url)
     for path, said in (("/", "That is the owner's"), ("/login/huggingface", "There is no run")):
         client.get(path)
@@ -301,4 +303,4 @@ def test_a_docker_space_asks_the_provider_too(tmp_path):
             answer = client.get("/login/callback")
             assert "oauth_info" not in answer.headers.get("set-cookie", "")
             assert answer.headers["location"].startswith("/login/huggingface?")
-        app.end()
+        app.stop()

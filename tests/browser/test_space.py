@@ -29,7 +29,7 @@ def app(front, provider, tmp_path_factory):
     made = start_space(tmp_path_factory.mktemp("space") / "home", **provider.environment)
     front.target = made.url
     yield made
-    made.end()
+    made.stop()
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
 
 def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, provider, window):
     """The link, the provider's redirects, a cookie that Chromium keeps, and the owner's page."""
-    provider.person = claims_of(AUTHOR)
+    provider.account = claims_of(AUTHOR)
     link = visited(window, front).get_by_role("link", name="Sign in")
     with window.expect_page() as opened:
         link.click()

@@ -48,7 +48,8 @@ class AppServer:
                 stderr=subprocess.STDOUT,
             )
         self.first_status = self._first_answer(began + 120)
-        self.worked = sum(psutil.Process(self.process.pid).cpu_times())  # seconds of a processor, its children's too
+        # Includes the children that have ended by now.
+        self.startup_cpu_seconds = sum(psutil.Process(self.process.pid).cpu_times())
 
     def _first_answer(self, deadline: float) -> int:
         while True:
@@ -62,7 +63,7 @@ class AppServer:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     pytest.fail(f"it ended with {self.process.wait(timeout=0.02)}: {self.log.read_text()}")
 
-    def end(self) -> int:
+    def stop(self) -> int:
         """SIGTERM, and the exit code; whatever it started goes with it."""
         children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
         self.process.send_signal(signal.SIGTERM)

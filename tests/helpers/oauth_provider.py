@@ -49,14 +49,14 @@ class OAuthProvider:
 
     def __init__(self, space_host: str, scopes: str):
         self.space_host, self.scopes = space_host, scopes
-        self.person: dict[str, Any] | None = None
-        self.asked: list[str] = []
-        self.said: list[str] = []
+        self.account: dict[str, Any] | None = None
+        self.requests: list[str] = []
+        self.issued_secrets: list[str] = []
         self.codes: dict[str, dict[str, Any]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
-        self.signs = RSAKey.generate_key(2048, {"kid": "1", "use": "sig", "alg": "RS256"})
-        self.bent: dict[str, Any] = {}
-        self.published = KeySet([self.signs]).as_dict(private=False)
+        self.signing_key = RSAKey.generate_key(2048, {"kid": "1", "use": "sig", "alg": "RS256"})
+        self.claim_overrides: dict[str, Any] = {}
+        self.published = KeySet([self.signing_key]).as_dict(private=False)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.provider = self
         # not the Space's own name: a browser keeps no ports apart where it keeps cookies
@@ -94,11 +94,11 @@ class OAuthProvider:
             return 400, {"error": "invalid_request"}  # sent back to nobody else
         if asked.get("response_type") != "code" or not set(asked.get("scope", "").split()) <= set(self.scopes.split()):
             answer = {"error": "invalid_scope"}
-        elif self.person is None:
+        elif self.account is None:
             answer = {"error": "access_denied", "error_description": "The user denied the request"}
         else:
             answer = {"code": self._secret("")}
-            self.codes[answer["code"]] = {**asked, "person": self.person}
+            self.codes[answer["code"]] = {**asked, "person": self.account}
         answer["state"] = asked.get("state", "")
         return 302, f"{back}{'&' if '?' in back else '?'}{urlencode(answer)}"
 
@@ -115,9 +115,9 @@ class OAuthProvider:
         self.tokens[access] = claims = self._claims(granted)
         now = int(time.time())
         stamps = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 3600, "auth_time": now}
-        whole = claims | stamps | {"nonce": granted["nonce"]} | self.bent
-        signed = jwt.encode({"alg": "RS256", "kid": "1"}, whole, self.signs)
-        self.said.append(signed)
+        whole = claims | stamps | {"nonce": granted["nonce"]} | self.claim_overrides
+        signed = jwt.encode({"alg": "RS256", "kid": "1"}, whole, self.signing_key)
+        self.issued_secrets.append(signed)
         return 200, {"access_token": access, "token_type": "bearer", "expires_in": _LASTS, "id_token": signed,
                      "scope": granted["scope"]}  # fmt: skip
 
@@ -129,8 +129,8 @@ class OAuthProvider:
         return 200, self.published
 
     def _secret(self, prefix: str) -> str:
-        self.said.append(prefix + secrets.token_urlsafe(32))
-        return self.said[-1]
+        self.issued_secrets.append(prefix + secrets.token_urlsafe(32))
+        return self.issued_secrets[-1]
 
     @staticmethod
     def _claims(granted: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         asked = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         what = f"{self.command} {asked.path}"
-        provider.asked.append(what)
+        provider.requests.append(what)
         if what not in _PATHS:
             self.send_error(404)
             return

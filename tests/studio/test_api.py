@@ -28,7 +28,7 @@ def app(tmp_path, tokenizer):
     made = AppServer(tmp_path / "home")
     yield made
     if made.process.poll() is None:
-        made.end()
+        made.stop()
     for run in RunStore(made.settings).runs():
         if run.saved_state().process_lives():
             psutil.Process(run.saved_state().pid).kill()
@@ -103,6 +103,6 @@ def test_sigterm_ends_the_server_and_leaves_the_run_and_a_restart_goes_on(app, t
     assert client.predict(api_name="/list_runs")[0]["status"] in ACTIVE
     client.predict(run_id, api_name="/stop")
     client.close()
-    again.end()
+    again.stop()
     psutil.wait_procs([psutil.Process(run.saved_state().pid)] if run.saved_state().process_lives() else [], timeout=60)
     assert run.state().status == "stopped"

@@ -17,7 +17,7 @@ DEFECT = "in the studio itself"
 def app(tmp_path_factory):
     made = AppServer(tmp_path_factory.mktemp("app"))
     yield made
-    made.end()
+    made.stop()
 
 
 @pytest.fixture(scope="module")

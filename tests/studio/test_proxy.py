@@ -17,7 +17,7 @@ def proxied(tmp_path_factory):
         app = AppServer(tmp_path_factory.mktemp("proxied"), STUDIO_ROOT_PATH=PREFIX, STUDIO_HOSTS=front.host)
         front.target = app.url
         yield front.url
-        app.end()
+        app.stop()
 
 
 def test_the_page_knows_where_it_is(proxied):
