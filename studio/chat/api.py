@@ -1,48 +1,56 @@
-"""The chat without a page: one question to several lanes, answered whole, for programs that speak to Gradio's API."""
+"""The endpoint /chat: one question to several lanes, answered whole, for programs that call Gradio's API."""
 
+from collections.abc import Callable
 from typing import Any
 
 from core.chat.conversation import BASE, MAX_LANES
 from core.chat.engine import Engine
 from core.chat.requests import Asked, ticket
 from core.errors import StudioError
-from studio.chat.model_picker import Choosing, sampling
+from studio.chat.answer_settings import parse_sampling
+from studio.chat.conversations import Conversations
+from studio.chat.model_picker import ModelPicker
 
 
-def build_chat_call(engine: Engine):
-    """What `gr.api` is given; its types are those of the endpoint."""
-    choosing = Choosing(engine)
+def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
+    """Return the function for `gr.api`; its annotations become the endpoint's types."""
+    picker = ModelPicker(Conversations(engine))
 
     def chat(prompt: str, lanes: list[str], settings: dict[str, Any]) -> list[dict[str, Any]]:
-        """Ask several lanes the same thing and wait for all answers.
+        """Ask several lanes the same question and return when all have answered.
 
         Args:
             prompt: the question.
-            lanes: who answers, each "base", "RUN", or "RUN/ADAPTER" with an adapter such as "final" or "step 20".
-            settings: of the answers, as `Sampling` names them; what is not given has its default.
+            lanes: one to four of "base", "RUN" or "RUN/ADAPTER", with an adapter such as "final" or "step 20".
+            settings: fields of `Sampling`; a field that is not given has its default.
 
         Returns:
             For each lane: model, text, tokens, end, first_token_seconds, tokens_per_second, note.
         """
         if not isinstance(lanes, list) or not 0 < len(lanes) <= MAX_LANES:
-            raise StudioError(f'Lanes are {str(lanes)[:80]!r}; expected a list of one to {MAX_LANES}: ["base", "RUN"].')
+            raise StudioError(f'Lanes are {str(lanes)[:80]!r}. Expected a list of one to {MAX_LANES}: ["base", "RUN"].')
         if not isinstance(prompt, str) or not isinstance(settings or {}, dict):
-            raise StudioError('The prompt is a text, and settings are names with values: {"temperature": 0}.')
-        values = sampling(settings or {})
+            raise StudioError('The prompt must be a text, and settings an object such as {"temperature": 0}.')
+        sampling = parse_sampling(settings or {})
         asked = []
         for name in lanes:
             run, _, adapter = str(name).partition("/")
             run = "" if run == BASE else run
-            asked.append(Asked([{"role": "user", "content": prompt}], values, run, adapter or "final"))
-        base = None if any(one.run for one in asked) else choosing.base_named(choosing.default_base())
-        *_, told = engine.ask(ticket(engine.store, asked, base))
+            asked.append(Asked([{"role": "user", "content": prompt}], sampling, run, adapter or "final"))
+        base = None if any(lane.run for lane in asked) else picker.find_base(picker.default_base())
+        # The engine yields its ticket after every step; the last one holds the whole answers.
+        *_, finished = engine.ask(ticket(engine.store, asked, base))
         return [
             {
-                "model": name, "text": answer.text, "tokens": answer.tokens, "end": answer.end,
+                "model": name,
+                "text": answer.text,
+                "tokens": answer.tokens,
+                "end": answer.end,
                 "first_token_seconds": round(answer.first_token_seconds, 3),
-                "tokens_per_second": round(answer.tokens_per_second, 1), "note": answer.note,
+                "tokens_per_second": round(answer.tokens_per_second, 1),
+                "note": answer.note,
             }
-            for name, answer in zip(lanes, told.answers, strict=True)
-        ]  # fmt: skip
+            for name, answer in zip(lanes, finished.answers, strict=True)
+        ]
 
     return chat

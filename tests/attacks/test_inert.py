@@ -30,7 +30,7 @@ SHORT = "<img src=x onerror=alert(1)>"  # where 100 characters are allowed
 COLUMN = "<i onclick=alert(5)>![c](http://evil.example/c.png)"
 RUN = "hidden-run"
 TAGS = {"script", "img", "iframe", "object", "embed", "link", "meta", "base", "form", "video", "audio", "style", "i"}
-HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "go_on", "quick_cut", "push"}
+HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "continue_answer", "quick_cut", "push"}
 # where the markup must be met, or this test looked at nothing
 MET = {"rows", "row-shown", "run-notes", "samples", "runs-table", "chat-past", "chat-now", "answers-table",
        "answers-row", "sql-columns", "run-log"}  # fmt: skip
@@ -117,7 +117,7 @@ def test_what_data_says_is_text_wherever_it_is_shown(owner, marked):
     by_name = {event["api_name"]: event for event in owner.events}
     shown(owner, by_name["choose"], marked)
     opens = [e for e in owner.events if ("open_row" in {kind for _, kind in e["targets"]}) and e["backend_fn"]]
-    for event in [by_name["opened_2"], *opens]:  # the session remembers the chat, the row
+    for event in [by_name["open_chat"], *opens]:  # the session remembers the chat, the row
         shown(owner, event, marked, {"value": 0})
     shown(owner, by_name["selected"], marked, {"index": 1, "value": "All runs"})
     filling = [e for e in owner.events if e["backend_fn"] and e["api_name"] not in HEAVY

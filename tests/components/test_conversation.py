@@ -24,7 +24,7 @@ def test_a_conversation_is_shown_word_for_word_and_inert(messages):
         expected += [("div", {"class": f"qs-turn {message['role']}", "dir": "auto"}), ("small", {})]
         expected += [("em", {})] * (message.get("loss") is False)
     assert page.tags == expected
-    badge = {False: "not learned"}
+    badge = {False: "not trained on"}
     assert page.text == "".join(m["role"] + badge.get(m.get("loss"), "") + m["content"] for m in messages)
 
 
@@ -40,7 +40,7 @@ def test_tokens_are_shown_piece_by_piece_and_inert(pieces, cut):
     line = []
     if cut is not None and cut < len(pieces):
         line = [("div", {"class": "cut"}), ("div", {"class": "past"})]
-        shown.insert(cut, f"cut off here, at {cut:,} tokens")
+        shown.insert(cut, f"truncated here, at {cut:,} tokens")
         spans[cut:cut] = line
     assert page.tags == [("div", {"class": "qs-tokens", "dir": "auto"}), *spans]
     assert page.text == "".join(shown)

@@ -122,10 +122,10 @@ def test_the_token_view_is_what_the_trainer_trains_on(do, studio, state, tokeniz
         [trained] = tokenize(renderer, [(row, messages)], 40, answers_only=True).rows
         assert [" loss" in kind for kind in spans][:40] == [label >= 0 for label in trained["labels"]]
         text = tokenizer.decode(trained["input_ids"]).replace("\n", "↵\n")
-        assert text in shown.text.replace("cut off here, at 40 tokens", "")
+        assert text in shown.text.replace("truncated here, at 40 tokens", "")
         whole = renderer.render(messages)
         assert len(spans) == whole.length
-        assert ("cut off here" in shown.text) == (whole.length > 40)
+        assert ("truncated here" in shown.text) == (whole.length > 40)
 
 
 def test_a_row_the_template_refuses_is_told(do, studio, tmp_path):

@@ -204,7 +204,7 @@ def test_unfilled_placeholders_are_offered_and_stay_when_nothing_is_filled_in(do
 def test_answer_without_loss_carries_a_badge(settings, page_of):
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad", "weight": 0}, *talk("r", "good")]
     shown = Browsing(settings).row(page_of([{"messages": turns}]), 0, "Conversation")
-    assert shown.count("not learned") == 1
+    assert shown.count("not trained on") == 1
 
 
 def test_program_gets_question_candidates_and_unread_columns(do, undecided, page_of):
