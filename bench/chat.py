@@ -80,7 +80,7 @@ def main() -> None:
     from core.chat.adapters import read_adapter
     from core.chat.lanes import Lanes
     from core.chat.sampling import Sampling
-    from core.chat.types import Lane
+    from core.chat.types import LaneRequest
     from core.models import embedded
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
@@ -90,7 +90,7 @@ def main() -> None:
     folder = str(embedded.prepare(settings))
     load = lambda: load_base(Model("m", "m", folder, True), Precision())  # noqa: E731
     lanes = Lanes(load())
-    lanes._ends = set()  # every answer has its full length, so that all do the same work
+    lanes._eos = set()  # every answer has its full length, so that all do the same work
     plain = load().model.eval()
     rates: dict[str, list[float]] = {"transformers and PEFT, one after the other": [], "the engine, both lanes": []}
     first = []
@@ -103,7 +103,9 @@ def main() -> None:
 
         def ours(conversation):
             began = time.perf_counter()
-            *_, answers = lanes.generate([Lane(conversation, sampling), Lane(conversation, sampling, "tuned")])
+            *_, answers = lanes.generate(
+                [LaneRequest(conversation, sampling), LaneRequest(conversation, sampling, "tuned")]
+            )
             first.append(max(answer.first_token_seconds for answer in answers))
             return time.perf_counter() - began
 

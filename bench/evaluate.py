@@ -72,7 +72,7 @@ def made(settings, scratch: Path, options):
     from core.chat.adapters import read_adapter
     from core.chat.lanes import Lanes
     from core.chat.sampling import Sampling
-    from core.chat.types import Lane
+    from core.chat.types import LaneRequest
     from core.evaluate.batch_generate import Answering
     from core.evaluate.prompts import Prompts
     from core.models import embedded
@@ -90,7 +90,7 @@ def made(settings, scratch: Path, options):
     lanes.adapters.add("tuned", read_adapter(adapter, lanes.model.dtype, lanes.model.device))
     sampling = Sampling(temperature=0, max_new_tokens=options.tokens)
     prompts = Prompts(prompts_file(settings, scratch, options.prompts))
-    asked = [Lane([], sampling), Lane([], sampling, "tuned")]
+    asked = [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")]
     return Answering(lanes, asked, prompts, options.rows), models
 
 

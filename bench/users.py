@@ -28,28 +28,29 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)
     options = parser.parse_args()
-    from core.chat.engine import Base, Engine
-    from core.chat.requests import Asked, ticket
+    from core.chat.engine import Engine
+    from core.chat.queue import QueueEntry
+    from core.chat.requests import resolve_lanes
     from core.chat.sampling import Sampling
-    from core.models import catalogue, embedded
-    from core.models.loading import Precision
+    from core.chat.types import BaseIdentity, LaneRequest
+    from core.models import embedded
     from core.runs.store import RunStore
     from core.settings import Settings
 
     settings = Settings().prepare()
     store = RunStore(settings)
-    base = Base(catalogue.find(settings, embedded.NAME), Precision("none", compute_dtype="float32"))
+    base = BaseIdentity(embedded.NAME, quantization="none", compute_dtype="float32")
     sampling = Sampling(temperature=0, max_new_tokens=TOKENS)
     engine = Engine(settings)
 
     def asked(user: int):
         lanes = [[{"role": "user", "content": f"{word} from {1000 + user * 7}, as far as you like."}]
                  for word in ("Count up", "Count down")]  # fmt: skip
-        return ticket(store, [Asked(lane, sampling) for lane in lanes], base)
+        return QueueEntry(resolve_lanes(store, [LaneRequest(lane, sampling) for lane in lanes], base))
 
     def answer(user: int) -> list[str]:
         *_, told = engine.ask(asked(user))
-        return [found.text for found in told.answers]
+        return [found.text for found in told.generations]
 
     expected = {user: answer(user) for user in range(options.users)}
     engine.unload()
@@ -70,16 +71,16 @@ def main() -> None:
                     with lock:
                         came.append(made)
                     first = False
-                if any(a.tokens for a in told.answers) and made not in served:
+                if any(a.tokens for a in told.generations) and made not in served:
                     with lock:
                         served.append(made)
                     waits.append(time.monotonic() - began)
-                if leaves and told.answers[0].tokens > 3:
+                if leaves and told.generations[0].tokens > 3:
                     stream.close()
                     seen["left in mid-answer"] += 1
                     break
             else:
-                right = [a.text for a in made.answers] == expected[user]
+                right = [a.text for a in made.generations] == expected[user]
                 seen["right" if right else "wrong"] += 1
 
     threads = [threading.Thread(target=live, args=(user,)) for user in range(options.users)]

@@ -170,7 +170,7 @@ class RowAdapters:
     def get(self, key: str) -> Adapter:
         return self._adapters[key].adapter
 
-    def apart(self, key: str) -> str:
+    def unbatched_reason(self, key: str) -> str:
         """Return why rows of an adapter must be decoded apart from others; empty when they need not."""
         return self._adapters[key].apart
 

@@ -1,83 +1,134 @@
-"""Chat, training and evaluations on one GPU: a run goes first, then whoever was there first, and nobody's memory is
-taken without a word.
+"""GPU arbiter: decides which of training, chat and evaluation may load a model onto the GPU.
+
+A training run has priority. Between a chat and an evaluation, the one that came first keeps its memory. Nothing is
+unloaded without a message that names the reason. Without a GPU every check passes.
 """
 
+from pydantic import ValidationError
+
 from core.errors import StudioError
-from core.evaluate.store import EvaluationStore
 from core.hardware import gpu
 from core.runs import fit
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import CONTEXT, MARGIN
+from core.runs.process_identity import Worked
 from core.runs.store import RunStore
 from core.settings import Settings
+from core.system.files import read_json
 
-CACHES = 2**30  # keys and values of a few long answers, and what decoding works with
+# Keys and values of a few long answers, and the scratch buffers of decoding.
+CACHE_BYTES = 2**30
 
 
-def weights(settings: Settings, config: QLoRAConfig) -> float | None:
-    """Bytes a run's base model takes to chat with; None where that has no forecast."""
-    room = fit.fit(settings, config)
-    return room.forecast.parts["weights"] + CACHES + CONTEXT if room else None
+class _EvaluationState(Worked):
+    """The part of an evaluation's state.json that is needed here. core.evaluate is a layer above this one."""
+
+    status: str = ""
+
+
+def chat_bytes(settings: Settings, config: QLoRAConfig) -> float | None:
+    """Return the bytes that a run's base model takes for chatting; None if the model has no forecast."""
+    fitted = fit.fit(settings, config)
+    return fitted.forecast.parts["weights"] + CACHE_BYTES + CONTEXT if fitted else None
 
 
 def check_fits_beside_run(store: RunStore, config: QLoRAConfig) -> None:
-    """Before a chat loads the base of `config`: it must leave a run on the same GPU what that will need.
+    """Check that a base model leaves an active run on the same GPU the memory that the run will need.
 
-    Raises StudioError when there is a run, and not room for both.
+    Args:
+        store: Where the active run is found.
+        config: Settings of a run on the base model that is to be loaded.
+
+    Raises:
+        StudioError: A run is active, and the GPU has no memory for both.
     """
     card, run = gpu.memory(), store.active()
     if card is None or run is None:
         return
-    needs, chat = fit.fit(store.settings, run.config()), weights(store.settings, config)
-    if needs is not None and chat is not None and needs.forecast.device + chat <= card.total * (1 - MARGIN):
+    # The run's forecast, not what it holds now: it may still be loading, or between two peaks.
+    needed, chat = fit.fit(store.settings, run.config()), chat_bytes(store.settings, config)
+    if needed is not None and chat is not None and needed.forecast.device + chat <= card.total * (1 - MARGIN):
         return
-    size = f"about {chat / 2**30:.1f} GiB" if chat else "an unknown share"
     raise StudioError(
-        f"The run {run.title} trains on this GPU and comes first: the chat's model would take {size} of its "
+        f"The run {run.title} trains on this GPU and comes first: the chat's model would take {_size(chat)} of its "
         f"{card.total / 2**30:.0f} GiB. Ask again when the run has ended, or stop it."
     )
 
 
-def check_fits_beside_evaluation(store: RunStore, config: QLoRAConfig) -> bool:
-    """Before a chat loads the base of `config`: whether an evaluation answers on the same GPU, with room beside it.
+def check_fits_beside_evaluation(settings: Settings, config: QLoRAConfig) -> bool:
+    """Check that a base model leaves an active evaluation on the same GPU enough memory.
 
-    Half of what is free is left to the evaluation, whose answers under way grow into it.
+    Half of the free memory is left to the evaluation, whose caches grow with its answers.
 
-    Raises StudioError when there is one, and not room for both.
+    Args:
+        settings: Of the studio.
+        config: Settings of a run on the base model that is to be loaded.
+
+    Returns:
+        Whether an evaluation is active.
+
+    Raises:
+        StudioError: An evaluation is active, and the GPU has no memory for both.
     """
     card = gpu.memory()
-    evaluation = EvaluationStore(store.settings).active() if card else None
+    evaluation = _active_evaluation(settings) if card else None
     if card is None or evaluation is None:
         return False
-    chat, loads = weights(store.settings, config), evaluation.state().status == "preparing"
-    if not loads and chat is not None and chat + card.total * MARGIN <= card.free / 2:
+    name, is_loading = evaluation
+    chat = chat_bytes(settings, config)
+    if not is_loading and chat is not None and chat + card.total * MARGIN <= card.free / 2:
         return True
-    held = "is loading its model" if loads else f"leaves {card.free / 2**31:.1f} of its {card.total / 2**30:.0f} GiB"
-    size = f"about {chat / 2**30:.1f} GiB" if chat else "an unknown share"
+    state = "is loading its model"
+    if not is_loading:
+        state = f"leaves {card.free / 2**31:.1f} of its {card.total / 2**30:.0f} GiB"
     raise StudioError(
-        f"The evaluation {evaluation.id} answers on this GPU, was there first, and {held}; the chat's model would take "
-        f"{size}. Ask again when it has ended, or pause it in the Answers tab."
+        f"The evaluation {name} uses this GPU, was there first, and {state}; the chat's model would take "
+        f"{_size(chat)}. Ask again when it has ended, or pause it in the Evaluate tab."
     )
 
 
 def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
-    """Before an evaluation loads the base of `config`: whoever holds the GPU's memory, a chat most likely, was first.
+    """Check that the base model of an evaluation fits into the GPU memory that is free now.
 
-    Raises StudioError when the base does not fit into what is free. One whose need is unknown may try.
+    A model without a forecast may try.
+
+    Args:
+        settings: Of the studio.
+        config: Settings of a run on the base model that is to be loaded.
+
+    Raises:
+        StudioError: The model does not fit, most likely because of a chat.
     """
-    card, needs = gpu.memory(), weights(settings, config)
-    if card is None or needs is None or needs + card.total * MARGIN <= card.free:
+    card, needed = gpu.memory(), chat_bytes(settings, config)
+    if card is None or needed is None or needed + card.total * MARGIN <= card.free:
         return
     raise StudioError(
         f"{card.free / 2**30:.1f} of this GPU's {card.total / 2**30:.0f} GiB are free, and the evaluation takes about "
-        f"{needs / 2**30:.1f} GiB to begin with. If a chat's model is there, unload it in the Chat tab, under Export, "
-        "prompts, memory; then start again."
+        f"{needed / 2**30:.1f} GiB to begin with. If a chat's model is loaded, unload it in the Chat tab, under "
+        "Export, prompts, memory; then start again."
     )
 
 
 def needs_chat_memory(settings: Settings, config: QLoRAConfig) -> bool:
-    """Whether a run of `config` needs more of the GPU than is free now; True where its need is unknown."""
+    """Return whether a run needs more GPU memory than is free now; True if its need is unknown."""
     if gpu.memory() is None:
         return False
-    room = fit.fit(settings, config)
-    return room is None or not room.fits
+    fitted = fit.fit(settings, config)
+    return fitted is None or not fitted.fits
+
+
+def _active_evaluation(settings: Settings) -> tuple[str, bool] | None:
+    """Return the name of the evaluation whose worker lives, and whether it is still loading; None if there is none."""
+    for path in settings.evaluations_dir.glob("[!.]*/state.json"):
+        try:
+            state = _EvaluationState.model_validate(read_json(path))
+        except (OSError, ValueError, ValidationError):
+            # An unreadable state cannot be of a worker that runs: workers replace the file atomically.
+            continue
+        if state.status in ("preparing", "running") and state.process_lives():
+            return path.parent.name, state.status == "preparing"
+    return None
+
+
+def _size(size: float | None) -> str:
+    return f"about {size / 2**30:.1f} GiB" if size else "an unknown share"

@@ -1,9 +1,9 @@
-"""A conversation in lanes, as it is kept: questions, each lane's own answers, what was tried before.
+"""Stored conversation of the Chat tab: questions, each lane's own answers, and all earlier tries.
 
     chats/<id>.json
 
-Nothing that was said is lost: an answer that is written anew stays among the earlier ones, and a question that is
-edited or taken back leaves its old turns behind as a branch.
+Nothing is deleted by going on: an answer that is written again stays among the tries, and a question that is edited or
+undone leaves its old turns behind as a branch.
 """
 
 import hashlib
@@ -15,24 +15,28 @@ from pydantic import BaseModel, Field, ValidationError
 
 from core.access import roles
 from core.chat.sampling import Sampling
-from core.chat.types import End, LaneAnswer
+from core.chat.types import BaseIdentity, GenerationResult, adapter_key
 from core.data.formats import Message
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import read_json, write_json
 
 MAX_LANES = 4
-VISITOR = "v"  # begins the id of a visitor's conversation; the owner's are hexadecimal
-BASE = "base"  # in the place of an adapter's name
+# First letter of the id of a visitor's conversation; the owner's ids are hexadecimal.
+VISITOR_PREFIX = "v"
+# Stands in for an adapter's name where a lane of a run shows the base model.
+BASE = "base"
+_TITLE_CHARS = 60
 
 
 class LaneChoice(BaseModel):
-    """Who answers in a lane.
+    """Model of a lane as it was chosen.
 
     Attributes:
-        run, adapter: a run and "final", "step N", or "base": the model it began from. No run: the base.
-        newest: the adapter is the run's newest, also when there is a newer one, until somebody chooses another.
-        own: settings that only this lane has.
+        run: A run; empty for the base model.
+        adapter: "final", "step N", or "base" for the model the run began from.
+        newest: Whether the lane follows the run's newest adapter until another one is chosen.
+        own: Settings that only this lane has.
     """
 
     run: str = ""
@@ -42,87 +46,83 @@ class LaneChoice(BaseModel):
 
     @property
     def run_and_adapter(self) -> tuple[str, str]:
-        """The run and the adapter that answer; both empty for the base."""
+        """The run and the adapter that answer; both empty for the base model."""
         return (self.run, self.adapter) if self.run and self.adapter != BASE else ("", "")
 
-
-class Answer(BaseModel):
-    """What a lane said, as `LaneAnswer` had it at its end; who it was and with which settings."""
-
-    text: str = ""
-    tokens: int = 0
-    end: End = ""
-    first_token_seconds: float = 0.0
-    tokens_per_second: float = 0.0
-    ids: list[int] = Field(default_factory=list)
-    logprobs: list[float] = Field(default_factory=list)
-    pieces: list[str] = Field(default_factory=list)
-    note: str = ""
-    run: str = ""
-    adapter: str = ""
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, found: LaneAnswer, lane: LaneChoice, settings: dict[str, Any], before: "Answer | None" = None
-    ) -> "Answer":
-        """What `found` came to; `before` is the answer that it went on from."""
-        kept = {name: getattr(found, name) for name in cls.model_fields if hasattr(found, name)}
-        if before:
-            kept |= {"logprobs": before.logprobs + found.logprobs, "pieces": before.pieces + found.pieces}
-        run, adapter = lane.run_and_adapter
-        return cls(**kept, run=run, adapter=adapter, settings=settings)
+    @property
+    def adapter_key(self) -> str | None:
+        """Key of the adapter that answers, as a `LaneRequest` takes it; None for the base model."""
+        return adapter_key(*self.run_and_adapter)
 
 
 class Turn(BaseModel):
-    """A question, with the lanes' answers; an empty list for a lane that has none yet. The last of a list is shown."""
+    """A question with its answers.
+
+    Attributes:
+        reference: The answer in the held-out row that the question is from.
+        answers: All tries of each lane, the shown one last; empty for a lane that has not answered yet.
+        blind: Whether the question was asked in blind mode.
+        order: Lanes in their order on the screen.
+        verdict: Result of the vote on these answers.
+        chosen: Name of the model that won the vote.
+    """
 
     id: str = Field(default_factory=lambda: secrets.token_hex(8))
     prompt: str
-    reference: str = ""  # the answer in the held-out row that the question is from
-    answers: list[list[Answer]] = Field(default_factory=lambda: [[] for _ in range(MAX_LANES)])
+    reference: str = ""
+    answers: list[list[GenerationResult]] = Field(default_factory=lambda: [[] for _ in range(MAX_LANES)])
     blind: bool = False
-    order: list[int] = Field(default_factory=lambda: list(range(MAX_LANES)))  # which lane stands where on the screen
-    verdict: str = ""  # of the vote on these answers
-    chosen: str = ""  # who won it
+    order: list[int] = Field(default_factory=lambda: list(range(MAX_LANES)))
+    verdict: str = ""
+    chosen: str = ""
 
     @property
     def hidden(self) -> bool:
-        """Whether names are kept back until the vote."""
+        """Whether the models' names are hidden until the vote."""
         return self.blind and not self.verdict
 
-    def shown(self, lane: int) -> Answer | None:
+    def shown(self, lane: int) -> GenerationResult | None:
+        """Return the answer of a lane that is shown."""
         return self.answers[lane][-1] if self.answers[lane] else None
 
     def other_try(self, lane: int) -> None:
-        """Show the try before the present one; after the oldest, the newest."""
+        """Show the try before the shown one; after the oldest, the newest."""
         if self.answers[lane]:
             self.answers[lane].insert(0, self.answers[lane].pop())
 
     def shuffle(self, lanes: int) -> None:
-        """Another order of the first so many lanes, by chance."""
-        places = list(range(lanes))
-        secrets.SystemRandom().shuffle(places)
-        self.order = [*places, *range(lanes, MAX_LANES)]
+        """Put the first `lanes` lanes into a random order on the screen."""
+        positions = list(range(lanes))
+        # Not a seeded generator: a voter must not be able to guess the order.
+        secrets.SystemRandom().shuffle(positions)
+        self.order = [*positions, *range(lanes, MAX_LANES)]
 
 
 class Conversation(BaseModel):
-    """Attributes:
-    base: the name of the base model in `core.chat.requests.bases`; empty until one is chosen.
-    settings: of all lanes (`Sampling`).
-    branches: turns that an edit or an undo left behind, the newest last.
+    """A conversation in one to `MAX_LANES` lanes.
+
+    Attributes:
+        base: Label of the base model, for display and exports; empty until one is chosen.
+        base_identity: The base model; None until one is chosen, and in files of versions that kept only the label.
+        settings: Settings of all lanes (`Sampling`).
+        branches: Turns that an edit or an undo left behind, the newest last.
     """
 
     id: str
     base: str = ""
+    base_identity: BaseIdentity | None = None
     lanes: list[LaneChoice] = Field(default_factory=lambda: [LaneChoice(), LaneChoice()])
     settings: dict[str, Any] = Field(default_factory=dict)
     blind: bool = False
     turns: list[Turn] = Field(default_factory=list)
     branches: list[list[Turn]] = Field(default_factory=list)
 
+    def set_base(self, identity: BaseIdentity | None) -> None:
+        """Choose the base model; None for none."""
+        self.base_identity, self.base = identity, identity.label if identity else ""
+
     def history(self, lane: int, turns: int | None = None) -> list[Message]:
-        """What one lane has heard and said in the first so many turns, its own answers only."""
+        """Return the messages of the first `turns` turns as one lane knows them: with its own answers only."""
         messages: list[Message] = []
         for turn in self.turns[:turns]:
             answer = turn.shown(lane)
@@ -131,24 +131,34 @@ class Conversation(BaseModel):
         return messages
 
     def sampling(self, lane: int) -> Sampling:
-        """The settings of one lane: its own over those of all."""
+        """Return the settings of one lane: its own over those of all lanes."""
         return Sampling(**(self.settings | self.lanes[lane].own))
 
     def title(self) -> str:
-        """How it begins."""
-        return self.turns[0].prompt.strip().replace("\n", " ")[:60] if self.turns else "New chat"
+        """Return the beginning of the first question, for lists."""
+        return self.turns[0].prompt.strip().replace("\n", " ")[:_TITLE_CHARS] if self.turns else "New chat"
 
     def asked(self, lane: int, at: int = -1) -> list[Message]:
-        """The conversation of one lane up to a question, which is its last message."""
-        place = at % len(self.turns)
-        return [*self.history(lane, place), {"role": "user", "content": self.turns[place].prompt}]
+        """Return the messages of one lane up to the question of a turn, which is the last message.
+
+        Args:
+            lane: Index of the lane.
+            at: Index of the turn.
+        """
+        index = at % len(self.turns)
+        return [*self.history(lane, index), {"role": "user", "content": self.turns[index].prompt}]
 
     def ask(self, prompt: str, reference: str = "") -> Turn:
+        """Append a question, and return its turn."""
         self.turns.append(Turn(prompt=prompt, reference=reference))
         return self.turns[-1]
 
     def edit(self, at: int, prompt: str) -> Turn:
-        """Ask another question in the place of one; it and all after it become a branch."""
+        """Replace a question; it and everything after it become a branch.
+
+        Raises:
+            StudioError: There is no such turn.
+        """
         if not 0 <= at < len(self.turns):
             raise StudioError(f"There is no question {at + 1}; this conversation has {len(self.turns)}.")
         self._branch()
@@ -156,20 +166,33 @@ class Conversation(BaseModel):
         return self.ask(prompt)
 
     def undo(self) -> None:
-        """Take the last question back, with its answers; they become a branch."""
+        """Remove the last question with its answers; the conversation before becomes a branch.
+
+        Raises:
+            StudioError: Nothing was asked yet.
+        """
         if not self.turns:
-            raise StudioError("Nothing was asked yet, so there is nothing to take back.")
+            raise StudioError("There is no question to undo. Ask one first.")
         self._branch()
         self.turns = self.turns[:-1]
 
     def switch(self, key: str) -> None:
-        """Go on with the branch of a key; the present turns become one. Asked twice, it is done once."""
+        """Continue a branch; the present turns become one.
+
+        A list may report one click twice, so switching to the present turns does nothing.
+
+        Args:
+            key: The branch's `branch_key`.
+
+        Raises:
+            StudioError: There is no such branch.
+        """
         if key == branch_key(self.turns):
             return
-        place = next((at for at, turns in enumerate(self.branches) if branch_key(turns) == key), None)
-        if place is None:
+        index = next((at for at, turns in enumerate(self.branches) if branch_key(turns) == key), None)
+        if index is None:
             raise StudioError(f"There is no branch {key!r}; this conversation has {len(self.branches)}.")
-        chosen = self.branches.pop(place)
+        chosen = self.branches.pop(index)
         if self.turns:
             self._branch()
         self.turns = chosen
@@ -179,27 +202,27 @@ class Conversation(BaseModel):
 
 
 def branch_key(turns: list[Turn]) -> str:
-    """What tells a branch from others: what it holds, wherever it stands."""
-    told = "".join(turn.model_dump_json() for turn in turns)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    """Return a hash of a branch's content, so that a branch keeps its key when others are added or removed."""
+    content = "".join(turn.model_dump_json() for turn in turns)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def new_conversation() -> Conversation:
-    """A conversation that nobody else can name."""
+    """Return a conversation with a random id that nobody can guess."""
     chat_id = secrets.token_hex(16)
-    return Conversation(id=chat_id if roles.caller().is_owner else f"{VISITOR}{chat_id}")
+    return Conversation(id=chat_id if roles.caller().is_owner else f"{VISITOR_PREFIX}{chat_id}")
 
 
-def delete_oldest_visitor_chats(settings: Settings, most: int) -> None:
-    """Remove visitors' conversations beyond so many, those first that were left alone longest."""
-    kept = sorted((settings.home / "chats").glob(f"{VISITOR}*.json"), key=lambda path: path.stat().st_mtime)
-    for path in kept[: max(0, len(kept) - most)]:
+def delete_oldest_visitor_chats(settings: Settings, limit: int) -> None:
+    """Delete the visitors' conversations that were unused for the longest time, all but `limit`."""
+    chats = sorted((settings.home / "chats").glob(f"{VISITOR_PREFIX}*.json"), key=lambda path: path.stat().st_mtime)
+    for path in chats[: max(0, len(chats) - limit)]:
         path.unlink(missing_ok=True)
 
 
 def load(settings: Settings, chat_id: str) -> Conversation | None:
-    """A kept conversation; None where there is none, its file is damaged, or a visitor asks for the owner's."""
-    if not roles.caller().is_owner and not chat_id.startswith(VISITOR):
+    """Load a conversation; None if there is none, its file is damaged, or a visitor asks for the owner's."""
+    if not roles.caller().is_owner and not chat_id.startswith(VISITOR_PREFIX):
         return None
     path = _path(settings, chat_id)
     try:
@@ -209,6 +232,7 @@ def load(settings: Settings, chat_id: str) -> Conversation | None:
 
 
 def save(settings: Settings, conversation: Conversation) -> None:
+    """Write a conversation; the file is replaced atomically."""
     write_json(_path(settings, conversation.id), conversation.model_dump())
 
 

@@ -14,7 +14,7 @@ from transformers import DynamicCache
 from core.chat.adapters import RowAdapters
 from core.chat.sampler import TokenSampler
 
-CHUNK = 512  # tokens of a prompt that are read at once
+CHUNK_TOKENS = 512  # tokens of a prompt that are read at once
 
 
 @dataclass(eq=False)
@@ -91,7 +91,7 @@ class _Batch:
 class Decoder:
     """Steps through rows over one model."""
 
-    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK):
+    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK_TOKENS):
         self._model, self._adapters, self._pad, self._chunk = model, adapters, pad, chunk
         self._joining: list[_Joining] = []
         self._batch: _Batch | None = None

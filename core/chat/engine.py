@@ -1,7 +1,8 @@
-"""One engine for all who chat: one base model in memory, whose lanes decode together, and a queue before it.
+"""The chat's engine: one base model in memory, whose lanes decode together, and the queue in front of it.
 
-Whoever asks gets a ticket. Tickets are let in in the order they came, as many at once as rows and memory allow; those
-for another base model wait until the present one has nothing left to say. A thread of its own owns the model.
+Any thread may ask. Questions are admitted in the order in which they came, as many at once as the numbers of sequences
+and the memory allow. A question for another base model waits until no answer of the present one is being written. One
+thread of the engine owns the model; everything it shares with the askers is changed under the condition `_changed`.
 """
 
 import sys
@@ -9,302 +10,276 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psutil
-
 from core.chat import arbiter
-from core.chat.base import Base
+from core.chat.loaded_model import LoadedModel, held_bytes, release_memory
+from core.chat.queue import QueueEntry
 from core.chat.throttle import Throttle
-from core.chat.types import Lane, LaneAnswer
+from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
-from core.hardware import gpu
-from core.models.loading import load_base
 from core.runs.store import RunStore
 from core.settings import Settings
-from core.system.memory import give_back
 
 if TYPE_CHECKING:
-    from core.chat.decoder import Decoder, TokenSequence
-    from core.chat.lanes import Lanes
+    from core.chat.decoder import TokenSequence
 
-MOST_ROWS = 32  # that decode together: on two cores 32 take 1.3 times as long as 8, so fewer would only wait longer
-_KEPT_ADAPTERS = 12
-_CACHE_SHARE = 0.6  # of the memory that is free once the model is loaded
+# On two cores a step of 32 sequences takes 1.3 times as long as one of 8, so a smaller limit would only add waiting.
+MAX_SEQUENCES = 32
 
 
-@dataclass
-class Ticket:
-    """A question in one or more lanes, from its place in the queue to its last token.
+@dataclass(frozen=True)
+class _Active:
+    """A question that is being answered, with the bytes that its keys and values may take."""
 
-    Attributes:
-        adapters: the folder of each lane's adapter, by the name that the lane gives it.
-        answers: one a lane.
-        stage: what it waits for, in words; empty while its answers are written.
-    """
-
-    base: Base
-    lanes: list[Lane]
-    adapters: dict[str, Path]
-    answers: list[LaneAnswer] = field(default_factory=list)
-    stage: str = "Waiting"
-    error: Exception | None = None
-    done: bool = False
-    stopping: set[int] = field(default_factory=set)
-
-    def stop(self, lane: int | None = None) -> None:
-        """End one lane, or all, after the present token."""
-        self.stopping |= {lane} if lane is not None else set(range(len(self.lanes)))
+    entry: QueueEntry
+    sequences: "list[TokenSequence]"
+    cache_bytes: int
 
 
 class Engine:
-    """Takes questions from any thread."""
+    """The engine of one studio.
 
-    def __init__(self, settings: Settings, most_rows: int = MOST_ROWS):
+    Attributes:
+        store: Where the runs are.
+        visitor_quota: What visitors may ask.
+        throttle: Slows the chat down while a run trains on the same processors.
+        notice: Why the model was unloaded, for the page; empty if there is nothing to report.
+    """
+
+    def __init__(self, settings: Settings, max_sequences: int = MAX_SEQUENCES):
+        """Start without a model and without a thread.
+
+        Args:
+            settings: Of the studio.
+            max_sequences: How many lanes may decode together.
+        """
         self.settings, self.store = settings, RunStore(settings)
         self.visitor_quota, self.throttle = VisitorQuota(settings), Throttle(self.store)
-        self.notice = ""  # what the page should say of a model that is gone
-        self._most_rows = most_rows
+        self.notice = ""
+        self._max_sequences = max_sequences
         self._changed = threading.Condition()
-        self._news = 0  # counts what was told, so that nobody misses a word between two looks
-        self._waiting: deque[Ticket] = deque()
-        self._active: list[tuple[Ticket, list[TokenSequence], int]] = []  # with the bytes of their caches
-        self._lanes: Lanes | None = None
-        self._decoder: Decoder | None = None
-        self._base: Base | None = None
-        self._budget = 0.0
-        self._leaving = False
+        # Counts the changes, so that an asker misses none between two waits.
+        self._version = 0
+        self._waiting: deque[QueueEntry] = deque()
+        self._active: list[_Active] = []
+        self._model: LoadedModel | None = None
+        self._unload_requested = False
         self._thread: threading.Thread | None = None
 
     @property
-    def loaded(self) -> Base | None:
+    def loaded(self) -> BaseIdentity | None:
         """The base model in memory."""
-        return self._base
+        return self._model.base if self._model else None
 
     @property
     def decoding_note(self) -> str:
-        """How the loaded model's answers are decoded, in words; empty when none is loaded."""
-        return self._lanes.decoding_note if self._lanes else ""
+        """How the loaded model's answers are decoded, as sentences; empty if none is loaded."""
+        return self._model.lanes.decoding_note if self._model else ""
 
-    def queue_position(self, ticket: Ticket) -> int:
-        """How many questions are before it, those that are being answered not counted."""
+    def queue_position(self, entry: QueueEntry) -> int:
+        """Return how many questions wait before an entry; those that are being answered do not count."""
         with self._changed:
-            return self._waiting.index(ticket) if ticket in self._waiting else 0
+            return self._waiting.index(entry) if entry in self._waiting else 0
 
-    def ask(self, ticket: Ticket) -> Iterator[Ticket]:
-        """Queue a question; yields its ticket whenever there is something new, until all its lanes have ended.
+    def ask(self, entry: QueueEntry) -> Iterator[QueueEntry]:
+        """Queue a question, and yield its entry at every change until all its lanes have ended.
 
-        Whoever stops reading, stops the answers. Raises what went wrong, StudioError for what a person can mend.
+        Closing the iterator stops the answers.
+
+        Args:
+            entry: A new entry; its generations are written by the engine's thread.
+
+        Raises:
+            StudioError: The question cannot be answered, for a reason that the asker can change.
         """
-        settle = self.visitor_quota.take(ticket)
-        ticket.answers = [LaneAnswer() for _ in ticket.lanes]
+        settle = self.visitor_quota.reserve(entry)
+        entry.generations = [Generation() for _ in entry.lanes]
         with self._changed:
-            if not (self._waiting or self._active):  # nobody is before it
-                ticket.stage = "" if ticket.base == self._base else _loading(ticket)
-            self._waiting.append(ticket)
+            # With nobody before it, the page shows at once what happens next.
+            if not (self._waiting or self._active):
+                entry.stage = "" if entry.base == self.loaded else _loading_stage(entry)
+            self._waiting.append(entry)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="studio-chat", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="studio-chat", daemon=True)
                 self._thread.start()
-            self._tell_all()
+            self._notify()
         seen, done = -1, False
         try:
             while not done:
-                seen, done = self._await_news(seen, ticket)
-                if ticket.error:
-                    raise ticket.error
-                yield ticket
+                seen, done = self._wait_for_change(seen, entry)
+                if entry.error:
+                    raise entry.error
+                yield entry
         finally:
-            ticket.stop()
+            # Also reached when the page is closed in the middle of an answer.
+            entry.stop()
             settle()
 
-    def _await_news(self, seen: int, ticket: Ticket) -> tuple[int, bool]:
-        """How much news there is now, more than `seen`, and whether the ticket is done."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._news != seen)
-            return self._news, ticket.done
-
     def unload(self) -> int:
-        """Free the model's memory, once the answers that are being written have ended; how many bytes came back."""
-        if self._base is None:
+        """Unload the model after the answers under way, and return the number of bytes that were freed."""
+        if self._model is None:
             return 0
-        held = _held()
+        held = held_bytes()
         with self._changed:
-            self._leaving = True
-            self._tell_all()
-            self._changed.wait_for(lambda: not self._leaving)
-        return max(0, held - _held())
+            self._unload_requested = True
+            self._notify()
+            self._changed.wait_for(lambda: not self._unload_requested)
+        return max(0, held - held_bytes())
 
     def yield_to_run(self) -> None:
-        """Unload the model when a run that is about to load needs its memory of the GPU; `notice` says so."""
-        run = self.store.active() if self._base else None
-        if (
-            run is None
-            or run.state().status != "preparing"
-            or not arbiter.needs_chat_memory(self.settings, run.config())
-        ):
+        """Unload the model if a run that is about to load needs its GPU memory; `notice` then gives the reason."""
+        base = self.loaded
+        run = self.store.active() if base else None
+        if run is None or run.state().status != "preparing":
             return
-        name = self._base.model.name
+        if not arbiter.needs_chat_memory(self.settings, run.config()):
+            return
         self.unload()
         self.notice = (
-            f"{name} left the GPU, as the run {run.title} needs its memory. It is loaded again when the run has ended "
-            "and you ask something."
+            f"{base.model} left the GPU, as the run {run.title} needs its memory. Your next question after the run "
+            "loads it again."
         )
 
-    # In the engine's own thread
+    def _wait_for_change(self, seen: int, entry: QueueEntry) -> tuple[int, bool]:
+        """Wait until something has changed since version `seen`; return the version, and whether the entry is done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._version != seen)
+            return self._version, entry.done
 
-    def _work(self) -> None:
+    # Everything below runs in the engine's own thread.
+
+    def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._waiting or self._active or self._leaving):
+                while not (self._waiting or self._active or self._unload_requested):
                     self._changed.wait()
             try:
                 self._turn()
-            except Exception as error:  # of the model: whoever is being answered is told, the queue goes on
+            except Exception as error:
+                # The model failed: its askers get the error, and the queue goes on with a freshly loaded model.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
                 self._fail(error)
 
     def _turn(self) -> None:
-        if self._leaving and not self._active:
-            self._drop()
+        """Admit questions, decode one token of every sequence, and report what has changed."""
+        if self._unload_requested and not self._active:
+            self._drop_model()
             with self._changed:
-                self._leaving = False
-                self._tell_all()
-        if not self._leaving:
-            self._admit()
+                self._unload_requested = False
+                self._notify()
+        if not self._unload_requested:
+            self._admit_waiting()
         if self._active:
-            self.throttle.step(self._decoder.step, self._lanes.model.device.type)
+            self.throttle.step(self._model.decoder.step, self._model.device)
         self._settle()
 
-    def _admit(self) -> None:
-        """Let in those who wait, in their order, until one does not fit."""
-        for ticket in [ticket for ticket in self._waiting if len(ticket.stopping) == len(ticket.lanes)]:
-            self._leave_queue(ticket)
-            self._end(ticket)
+    def _admit_waiting(self) -> None:
+        """Admit waiting questions in their order, until one does not fit."""
+        for entry in [entry for entry in self._waiting if entry.is_stopped]:
+            self._leave_queue(entry)
+            self._end(entry)
         while self._waiting:
-            ticket = self._waiting[0]
-            if self._active and (ticket.base != self._base or self._rows() + len(ticket.lanes) > self._most_rows):
+            entry = self._waiting[0]
+            is_full = self._sequence_count() + len(entry.lanes) > self._max_sequences
+            if self._active and (entry.base != self.loaded or is_full):
                 return
             try:
-                if not self._let_in(ticket):
+                if not self._admit(entry):
                     return
             except Exception as error:
+                # Of this question alone, such as a prompt that is too long.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
-                self._end(ticket, error)
-            self._leave_queue(ticket)
+                self._end(entry, error)
+            self._leave_queue(entry)
 
-    def _leave_queue(self, ticket: Ticket) -> None:
+    def _leave_queue(self, entry: QueueEntry) -> None:
         with self._changed:
-            self._waiting.remove(ticket)
-            self._tell_all()
+            self._waiting.remove(entry)
+            self._notify()
 
-    def _let_in(self, ticket: Ticket) -> bool:
-        """Whether it is in. Raises StudioError when it cannot be answered at all."""
-        if ticket.base != self._base:
-            self._load(ticket)
-        rows = [
-            self._lanes.sequence(lane, answer, lambda at=at: at in ticket.stopping)
-            for at, (lane, answer) in enumerate(zip(ticket.lanes, ticket.answers, strict=True))
+    def _admit(self, entry: QueueEntry) -> bool:
+        """Start the answers of a question, and return whether there was memory for them now.
+
+        Raises:
+            StudioError: The question cannot be answered at all.
+        """
+        if entry.base != self.loaded:
+            self._load(entry)
+        lanes = self._model.lanes
+        sequences = [
+            lanes.sequence(request, generation, lambda index=index: index in entry.stopped_lanes)
+            for index, (request, generation) in enumerate(zip(entry.lanes, entry.generations, strict=True))
         ]
-        tokens = sum(
-            len(row.prompt_ids) + lane.sampling.max_new_tokens for row, lane in zip(rows, ticket.lanes, strict=True)
-        )
-        size = tokens * self._lanes.bytes_per_token()
-        if size + sum(held for *_, held in self._active) > self._budget:
+        # Reserved for the longest possible answers, so that no sequence runs out of memory in the middle.
+        tokens = sum(len(one.prompt_ids) + one.max_new_tokens for one in sequences)
+        cache_bytes, budget_bytes = tokens * lanes.bytes_per_token(), self._model.budget_bytes
+        if cache_bytes + sum(active.cache_bytes for active in self._active) > budget_bytes:
             if self._active:
                 return False
             raise StudioError(
-                f"The conversation takes {size / 2**30:.1f} GiB of memory beside the model, and "
-                f"{self._budget / 2**30:.1f} GiB are free for it. Lower the length, or use fewer lanes."
+                f"The conversation takes {cache_bytes / 2**30:.1f} GiB of memory beside the model, and "
+                f"{budget_bytes / 2**30:.1f} GiB are free for it. Lower the length, or use fewer lanes."
             )
-        self._bring_adapters(ticket)
-        self._decoder.join(rows)
-        self._active.append((ticket, rows, size))
-        ticket.stage = ""
+        in_use = {one.adapter for active in self._active for one in active.entry.lanes if one.adapter}
+        self._model.load_adapters(
+            entry.request.adapter_folders, in_use, lambda: self._set_stage(entry, "Loading the adapter")
+        )
+        self._model.decoder.join(sequences)
+        self._active.append(_Active(entry, sequences, cache_bytes))
+        entry.stage = ""
         return True
 
-    def _load(self, ticket: Ticket) -> None:
-        self._tell(ticket, _loading(ticket))
-        from core.chat.lanes import Lanes
-
-        self._drop()
-        arbiter.check_fits_beside_run(self.store, ticket.base.config)
-        beside = arbiter.check_fits_beside_evaluation(self.store, ticket.base.config)
-        self._lanes = Lanes(
-            load_base(ticket.base.model, ticket.base.precision, ticket.base.attention), self.settings.fast_chat
-        )
-        self._decoder = self._lanes.decoder()
-        self._base, self.notice = ticket.base, ""
-        card = gpu.memory() if self._lanes.model.device.type == "cuda" else None
-        self._budget = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
-        if beside:
-            self._budget = min(self._budget, arbiter.CACHES)  # what was asked for beside the evaluation
-
-    def _bring_adapters(self, ticket: Ticket) -> None:
-        adapters = self._lanes.adapters
-        wanted = {lane.adapter for lane in ticket.lanes if lane.adapter}
-        if missing := [name for name in wanted if name not in adapters]:
-            used = wanted | {lane.adapter for active, *_ in self._active for lane in active.lanes if lane.adapter}
-            others = [name for name in adapters if name not in used]
-            adapters.keep_only([*used, *others[max(0, len(others) + len(missing) - _KEPT_ADAPTERS) :]])
-        for name in missing:
-            self._tell(ticket, "Loading the adapter")
-            self._lanes.add_adapter(name, ticket.adapters[name])
+    def _load(self, entry: QueueEntry) -> None:
+        self._set_stage(entry, _loading_stage(entry))
+        # First free the memory of the present model: the arbiter and the loader measure what is free.
+        self._drop_model()
+        self._model = LoadedModel(self.settings, self.store, entry.base)
+        self.notice = ""
 
     def _settle(self) -> None:
-        """Tell everybody what is new, and end those whose lanes have all ended."""
-        for active in [active for active in self._active if all(answer.end for answer in active[0].answers)]:
+        """End the questions whose lanes have all ended, and wake the askers."""
+        for active in [active for active in self._active if all(one.end for one in active.entry.generations)]:
             self._active.remove(active)
-            error = next((answer.error for answer in active[0].answers if answer.error), None)
-            self._end(active[0], error)
+            error = next((one.error for one in active.entry.generations if one.error), None)
+            self._end(active.entry, error)
         with self._changed:
-            self._tell_all()
+            self._notify()
 
-    def _tell_all(self) -> None:
-        self._news += 1
+    def _notify(self) -> None:
+        self._version += 1
         self._changed.notify_all()
 
-    def _rows(self) -> int:
-        return sum(not answer.end for ticket, *_ in self._active for answer in ticket.answers)
+    def _sequence_count(self) -> int:
+        return sum(not generation.end for active in self._active for generation in active.entry.generations)
 
-    def _tell(self, ticket: Ticket, stage: str) -> None:
+    def _set_stage(self, entry: QueueEntry, stage: str) -> None:
         with self._changed:
-            ticket.stage = stage
-            self._tell_all()
+            entry.stage = stage
+            self._notify()
 
-    def _end(self, ticket: Ticket, error: Exception | None = None) -> None:
-        for answer in ticket.answers:
-            answer.end = answer.end or ("failed" if error else "stopped")
+    def _end(self, entry: QueueEntry, error: Exception | None = None) -> None:
+        for generation in entry.generations:
+            generation.end = generation.end or ("failed" if error else "stopped")
         with self._changed:
-            ticket.error, ticket.done, ticket.stage = error, True, ""
-            self._tell_all()
+            entry.error, entry.done, entry.stage = error, True, ""
+            self._notify()
 
     def _fail(self, error: Exception) -> None:
         active, self._active = self._active, []
-        for ticket, *_ in active:
-            self._end(ticket, error)
-        self._drop()
+        for one in active:
+            self._end(one.entry, error)
+        # After an error inside a step, the decoder's state is unknown.
+        self._drop_model()
 
-    def _drop(self) -> None:
-        self._lanes = self._decoder = self._base = None
-        give_back()
-        import torch
-
-        if torch.cuda.is_available():
-            torch._C._cuda_clearCublasWorkspaces()  # 32 MiB for each stream that multiplied, which the library keeps
-            torch.cuda.empty_cache()
+    def _drop_model(self) -> None:
+        self._model = None
+        release_memory()
 
 
-def _loading(ticket: Ticket) -> str:
-    return f"Loading {ticket.base.model.name}"
-
-
-def _held() -> int:
-    """Bytes of the GPU that torch's allocator holds, or of the process where there is no GPU."""
-    import torch
-
-    return torch.cuda.memory_reserved() if torch.cuda.is_available() else psutil.Process().memory_info().rss
+def _loading_stage(entry: QueueEntry) -> str:
+    return f"Loading {entry.base.model}"

@@ -1,11 +1,15 @@
-"""Lanes: the base and its adapters answer side by side, as rows of one batch, each with its own end.
+"""Lanes over one loaded base model: the base and its adapters answer side by side, as sequences of one batch.
 
-Each lane has its own random numbers from its own seed, so that two lanes of the same model with the same settings give
-the same text.
+`Lanes` knows the model's prompts, ends and limits, and chooses how its sequences are decoded:
+
+- by CUDA graphs (`core.chat.cuda`) where a GPU and the model allow it;
+- by the batched PyTorch decoder (`core.chat.decoder`) where a probe has shown that a batch gives the right logits;
+- one at a time by transformers' generate (`core.chat.plain`) for everything else.
+
+Each lane samples with its own seed, so two lanes of one model with the same settings give the same text.
 """
 
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +19,14 @@ import torch
 
 from core.chat import probe, trimming
 from core.chat.adapters import RowAdapters, read_adapter
-from core.chat.cuda import support as fast_choice
+from core.chat.cuda import support as cuda_support
 from core.chat.decoder import Decoder, TokenSequence
+from core.chat.generation_writer import GenerationWriter
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
 from core.chat.sampler import TokenSampler
-from core.chat.stops import Stops
-from core.chat.types import Lane, LaneAnswer
+from core.chat.stops import StopConditions
+from core.chat.types import Generation, LaneRequest
 from core.data.formats import Message
 from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.errors import StudioError
@@ -37,214 +42,236 @@ class Lanes:
     """Lanes over one loaded base model.
 
     Attributes:
-        unbatched_reason: why no rows may decode in one batch; empty when they may.
+        base: The model with its tokenizer.
+        adapters: The adapters that were added, by key.
+        unbatched_reason: Why no two sequences may share a batch, as the rest of a sentence; empty if they may.
     """
 
     def __init__(self, base: LoadedBase, fast: bool = True):
-        """
+        """Choose the decoder of a model, and prepare it.
+
         Args:
-            fast: decode with the graphs and kernels of `core.chat.cuda` where they serve the model.
+            base: The loaded model; its modules are not changed.
+            fast: Whether to use CUDA graphs and kernels where they support the model.
         """
         self.base = base
         self.model = base.model.eval()
         self.adapters = RowAdapters(self.model)
-        reason = fast_choice.why_not(self.model) if fast else "it is switched off"
-        self._machine, reason = (None, reason) if reason else _machine(self.model)
-        way = f"by the model as it is, because {reason}" if reason else "by one CUDA graph a step, with our own kernels"
         self._vocabulary = self.model.get_input_embeddings().weight.shape[0]
         self._pad = padding_id(base.tokenizer, self._vocabulary)
-        # The fast decoder serves only models of Llama's shape, which the batched one is right for as well.
-        self.unbatched_reason = "" if self._machine else probe.decoder_failure(self.model, self._pad)
+        self._runtime, slow_reason = self._cuda_runtime() if fast else (None, "it is switched off")
+        # The CUDA decoder supports only models of Llama's architecture, for which batches are known to be right.
+        self.unbatched_reason = "" if self._runtime else probe.decoder_failure(self.model, self._pad)
         self._takes_turns = not self.unbatched_reason or probe.takes_turns(self.model)
-        if self.unbatched_reason:
-            way = f"one at a time by transformers' generate, because {self.unbatched_reason}"
-        self._way = f"Answers are decoded {way}."
+        self._decoder_note = self._describe_decoder(slow_reason)
         self._length_limit = support.length_limit(self.model.config)
         self._renderers: dict[TemplateName, Renderer] = {}
         self._eos = _end_tokens(base)
 
     @property
     def has_paged_cache(self) -> bool:
-        """Whether keys and values lie in pages (`core.chat.cuda.paged_kv_cache`)."""
-        return self._machine is not None
+        """Whether keys and values are in pages (`core.chat.cuda.paged_kv_cache`)."""
+        return self._runtime is not None
 
     @property
     def decoding_note(self) -> str:
-        """How answers are decoded, and why so, in words."""
-        said = [self._way]
+        """How answers are decoded and why, as sentences for the page."""
+        notes = [self._decoder_note]
         if self._length_limit and not self.unbatched_reason:
-            said.append(
-                f"Answers that may pass {self._length_limit:,} tokens are decoded one at a time: there the model's "
+            notes.append(
+                f"Answers that may exceed {self._length_limit:,} tokens are decoded one at a time: there the model's "
                 "positions depend on the length of the text."
             )
         for key in self.adapters:
-            if (reason := self.adapters.apart(key)) and reason != self.unbatched_reason:
-                said.append(f"Answers of {key} are decoded one at a time by PEFT, because {reason}.")
-        return " ".join(said)
+            if (reason := self.adapters.unbatched_reason(key)) and reason != self.unbatched_reason:
+                notes.append(f"Answers of {key} are decoded one at a time by PEFT, because {reason}.")
+        return " ".join(notes)
 
     def add_adapter(self, key: str, folder: Path) -> None:
-        """Read an adapter and make it ready for lanes.
+        """Read an adapter, and prepare it for lanes.
 
         Raises:
-            StudioError: it cannot be applied to this base.
+            StudioError: The adapter cannot be applied to this base.
         """
         self.adapters.add(key, read_adapter(folder, self.model.dtype, self.model.device), self.unbatched_reason)
 
-    def decoder(self, waits: bool = True) -> RoutedDecoder:
-        """Return a decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before.
+    def decoder(self, is_interactive: bool = True) -> RoutedDecoder:
+        """Return a decoder without sequences.
+
+        On a GPU all decoders of a model share its caches: a new decoder drops the sequences of the one before.
 
         Args:
-            waits: whether a reader waits for the next word, so prompts are read in small chunks between two of them.
+            is_interactive: Whether someone reads along, so that prompts are read in small chunks between two tokens.
         """
-        if self._machine is not None:
-            from core.chat.cuda.decoder import CHUNK, OFFLINE_CHUNK_TOKENS, CudaDecoder
+        if self._runtime is not None:
+            from core.chat.cuda.decoder import CHUNK_TOKENS, OFFLINE_CHUNK_TOKENS, CudaDecoder
 
-            together = CudaDecoder(self._machine, self.adapters, self._pad, CHUNK if waits else OFFLINE_CHUNK_TOKENS)
+            chunk = CHUNK_TOKENS if is_interactive else OFFLINE_CHUNK_TOKENS
+            batched = CudaDecoder(self._runtime, self.adapters, self._pad, chunk)
         else:
-            together = Decoder(self.model, self.adapters, self._pad)
-        return RoutedDecoder(together, PlainDecoder(self.model, self.adapters, self._takes_turns), self._is_plain)
-
-    def _is_plain(self, row: TokenSequence) -> bool:
-        """Return whether a row must be decoded by itself."""
-        if self.unbatched_reason or (row.adapter is not None and self.adapters.apart(row.adapter)):
-            return True
-        return self._length_limit is not None and (
-            not row.max_new_tokens or len(row.prompt_ids) + row.max_new_tokens > self._length_limit
-        )
+            batched = Decoder(self.model, self.adapters, self._pad)
+        plain = PlainDecoder(self.model, self.adapters, self._takes_turns)
+        return RoutedDecoder(batched, plain, self._needs_plain_decoder)
 
     def renderer(self, template: TemplateName = "auto") -> Renderer:
+        """Return the renderer of a chat template; it is made once."""
         if template not in self._renderers:
             self._renderers[template] = Renderer(self.base.tokenizer, template, self._vocabulary)
         return self._renderers[template]
 
     def context_length(self) -> int | None:
-        """Return how many tokens the model can read, question and answer together; None where nothing limits it."""
+        """Return how many tokens the model can read, prompt and answer together; None if nothing limits them."""
         return support.context_of(self.model.config)
 
     def bytes_per_token(self) -> int:
-        """Return what the keys and values of one token of one row take."""
+        """Return the size of the keys and values of one token of one sequence, in bytes."""
         return support.bytes_per_token(self.model.config, self.model.dtype.itemsize)
 
-    def sequence(self, lane: Lane, answer: LaneAnswer, stopped: Callable[[], bool] = lambda: False) -> TokenSequence:
-        """The row that writes `answer` as a lane asks for it.
+    def sequence(
+        self, request: LaneRequest, generation: Generation, is_stopped: Callable[[], bool] = lambda: False
+    ) -> TokenSequence:
+        """Return the sequence that writes a lane's answer.
+
+        Args:
+            request: What the lane is asked.
+            generation: Where the answer is written to.
+            is_stopped: Asked before every token; once it is true, the answer ends.
 
         Raises:
-            StudioError: the question and its answer do not fit the model's context, even alone.
+            StudioError: The last question and its answer exceed the model's context, or the template refuses them.
         """
-        prompt, notes = self.render_prompt(lane)
-        answer.note = " ".join(notes)
-        writer = _Writer(self, lane, answer, prompt)
-        return TokenSequence(
-            [*prompt, *lane.begun], lane.adapter, writer.take, lambda: bool(answer.end) or writer.ends(stopped),
-            sampler=writer.sampler, on_token=writer.on_token, max_new_tokens=lane.sampling.max_new_tokens,
-        )  # fmt: skip
+        prompt_ids, notes = self.render_prompt(request)
+        generation.note = " ".join(notes)
+        writer = self.writer(request, generation)
+        sampler = TokenSampler(request.sampling, [*prompt_ids, *request.prefix_ids])
 
-    def render_prompt(self, lane: Lane) -> tuple[list[int], list[str]]:
-        """Return the tokens of a conversation, and notes on what was done to it so that it fits.
+        def on_token(token: int, logprob: float) -> int | None:
+            try:
+                return writer.add(token, logprob)
+            except Exception as error:
+                # Only this answer fails; the other sequences of the batch go on.
+                generation.error, generation.end = error, "failed"
+                return None
+
+        def on_logits(logits: torch.Tensor) -> int | None:
+            try:
+                token, logprob = sampler.sample(logits)
+            except Exception as error:
+                generation.error, generation.end = error, "failed"
+                return None
+            return on_token(token, logprob)
+
+        def is_cancelled() -> bool:
+            if not generation.end and is_stopped():
+                writer.finish("stopped")
+            return bool(generation.end)
+
+        return TokenSequence(
+            [*prompt_ids, *request.prefix_ids],
+            request.adapter,
+            on_logits,
+            is_cancelled,
+            sampler=sampler,
+            on_token=on_token,
+            max_new_tokens=request.sampling.max_new_tokens,
+        )
+
+    def writer(self, request: LaneRequest, generation: Generation, is_streamed: bool = True) -> GenerationWriter:
+        """Return what turns the tokens of a lane into its answer.
+
+        Args:
+            request: What the lane is asked.
+            generation: Where the answer is written to.
+            is_streamed: Whether the text is read while the answer is written.
+        """
+        return GenerationWriter(
+            generation,
+            self.base.tokenizer,
+            self.stop_conditions(request),
+            request.sampling.max_new_tokens,
+            request.prefix_ids,
+            is_streamed,
+        )
+
+    def stop_conditions(self, request: LaneRequest) -> StopConditions:
+        """Return what ends an answer of a lane."""
+        words = request.sampling.stop_words
+        return StopConditions(self.base.tokenizer, self._eos, self.renderer(request.template).ends, words)
+
+    def render_prompt(self, request: LaneRequest) -> tuple[list[int], list[str]]:
+        """Return the tokens of a conversation, and notes on how it was shortened to fit.
 
         Raises:
-            StudioError: not even its last question fits, or the template refuses it.
+            StudioError: Not even its last question fits, or the template refuses it.
         """
 
         def render(messages: list[Message]) -> list[int]:
-            return self._prompt_ids(lane, messages)
+            return self._prompt_ids(request, messages)
 
         context = self.context_length()
-        room = None if context is None else context - lane.sampling.max_new_tokens - len(lane.begun)
-        return trimming.prompt(lane.messages, lane.sampling, render, room, context)
+        answer_tokens = request.sampling.max_new_tokens + len(request.prefix_ids)
+        limit = None if context is None else context - answer_tokens
+        return trimming.fit_prompt(request.messages, request.sampling, render, limit, context)
 
-    def _prompt_ids(self, lane: Lane, messages: list[Message]) -> list[int]:
-        try:
-            return self.renderer(lane.template).prompt_ids(messages)
-        except TemplateError as error:
-            raise StudioError(
-                f"The model cannot be asked this: {error}. Change the system prompt or the turns, or choose another "
-                "chat template."
-            ) from error
+    def generate(
+        self, requests: list[LaneRequest], is_stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[list[Generation]]:
+        """Answer in all lanes together, and yield the answers after every token.
 
-    def generate(self, lanes: list[Lane], stopped: Callable[[], bool] = lambda: False) -> Iterator[list[LaneAnswer]]:
-        """Answer in all lanes together; yields after every token.
+        Args:
+            requests: The lanes.
+            is_stopped: Asked before every token; once it is true, all answers end.
 
         Raises:
-            StudioError: a question and its answer do not fit the model's context.
+            StudioError: A question and its answer exceed the model's context.
         """
-        answers = [LaneAnswer() for _ in lanes]
+        answers = [Generation() for _ in requests]
         decoder = self.decoder()
-        decoder.join([self.sequence(lane, answer, stopped) for lane, answer in zip(lanes, answers, strict=True)])
+        decoder.join(
+            [self.sequence(request, answer, is_stopped) for request, answer in zip(requests, answers, strict=True)]
+        )
         while decoder.step():
             yield answers
         yield answers
 
-    def stop_conditions(self, lane: Lane) -> Stops:
-        """Return what ends an answer of a lane."""
-        return Stops(self.base.tokenizer, self._eos, self.renderer(lane.template).ends, lane.sampling.stop_words)
+    def _cuda_runtime(self) -> tuple["CudaRuntime | None", str]:
+        """Return the CUDA runtime of the model, or None and why there is none."""
+        if reason := cuda_support.unsupported_reason(self.model):
+            return None, reason
+        from core.chat.cuda.runtime import CudaRuntime
 
-
-class _Writer:
-    """Turns a lane's logits into its answer."""
-
-    def __init__(self, lanes: Lanes, lane: Lane, answer: LaneAnswer, prompt: list[int]):
-        self._sampling, self._answer = lane.sampling, answer
-        self.sampler = TokenSampler(lane.sampling, [*prompt, *lane.begun])
-        self._tokenizer, self._stops = lanes.base.tokenizer, lanes.stop_conditions(lane)
-        self._began = time.perf_counter()
-        answer.ids = list(lane.begun)
-        answer.text = self._tokenizer.decode(answer.ids, skip_special_tokens=True) if lane.begun else ""
-        answer.tokens = answer.continued = len(lane.begun)
-
-    def take(self, logits: torch.Tensor) -> int | None:
-        return self._kept(lambda: self._taken(*self.sampler.sample(logits)))
-
-    def on_token(self, token: int, logprob: float) -> int | None:
-        """As `take`, when the token is picked already."""
-        return self._kept(lambda: self._taken(token, logprob))
-
-    def _kept(self, taken: Callable[[], int | None]) -> int | None:
         try:
-            return taken()
-        except Exception as error:  # of this row alone: those beside it go on
-            self._answer.error, self._answer.end = error, "failed"
-            return None
+            return CudaRuntime(self.model), ""
+        except Exception as error:
+            # Kernels may fail to compile on this machine. The PyTorch decoder answers as well, only slower.
+            traceback.print_exc(file=sys.stderr)
+            return None, f"its kernels could not be compiled on this machine ({type(error).__name__})"
 
-    def _taken(self, token: int, logprob: float) -> int | None:
-        answer = self._answer
-        answer.seconds = time.perf_counter() - self._began
-        answer.first_token_seconds = answer.first_token_seconds or answer.seconds
-        answer.end = self._stops.at_token(token)
-        if not answer.end:
-            self._add(token, logprob)
-        # a character of several tokens shows as U+FFFD until its last token is there
-        answer.text = answer.text if answer.end == "end" else answer.text.rstrip("\ufffd")
-        return None if answer.end else token
+    def _describe_decoder(self, slow_reason: str) -> str:
+        if self.unbatched_reason:
+            return f"Answers are decoded one at a time by transformers' generate, because {self.unbatched_reason}."
+        if slow_reason:
+            return f"Answers are decoded by the model as it is, because {slow_reason}."
+        return "Answers are decoded by one CUDA graph per step, with the studio's own kernels."
 
-    def _add(self, token: int, logprob: float) -> None:
-        answer, before = self._answer, self._answer.text
-        answer.ids.append(token)
-        answer.logprobs.append(logprob)
-        answer.tokens += 1
-        answer.text = self._tokenizer.decode(answer.ids, skip_special_tokens=True)
-        answer.pieces.append(
-            answer.text.removeprefix(before).rstrip("\ufffd") if answer.text.startswith(before) else ""
-        )
-        answer.end, answer.text = self._stops.in_text(answer.ids, answer.text)
-        if not answer.end and answer.tokens - answer.continued >= self._sampling.max_new_tokens:
-            answer.end = "length"
+    def _needs_plain_decoder(self, sequence: TokenSequence) -> bool:
+        """Return whether a sequence must be decoded by itself."""
+        if self.unbatched_reason or (sequence.adapter is not None and self.adapters.unbatched_reason(sequence.adapter)):
+            return True
+        if self._length_limit is None:
+            return False
+        # Without a known length, the answer may pass the limit.
+        longest = len(sequence.prompt_ids) + sequence.max_new_tokens
+        return not sequence.max_new_tokens or longest > self._length_limit
 
-    def ends(self, stopped: Callable[[], bool]) -> bool:
-        if stopped():
-            self._answer.end = "stopped"
-        return bool(self._answer.end)
-
-
-def _machine(model: torch.nn.Module) -> tuple["CudaRuntime | None", str]:
-    """What decodes a model on a GPU, or why it cannot be had."""
-    from core.chat.cuda.runtime import CudaRuntime
-
-    try:
-        return CudaRuntime(model), ""
-    except Exception as error:  # kernels that do not compile on this machine: the model itself answers as well
-        traceback.print_exc(file=sys.stderr)
-        return None, f"its kernels could not be made ready on this machine ({type(error).__name__})"
+    def _prompt_ids(self, request: LaneRequest, messages: list[Message]) -> list[int]:
+        try:
+            return self.renderer(request.template).prompt_ids(messages)
+        except TemplateError as error:
+            raise StudioError(
+                f"The chat template refuses this conversation: {error}. Change the system prompt or the turns, or "
+                "choose another chat template."
+            ) from error
 
 
 def _end_tokens(base: LoadedBase) -> set[int]:

@@ -1,12 +1,12 @@
-"""Why did it say that? The training rows of a run that are nearest to an answer, by BM25.
+"""Training rows of a run that are nearest to an answer, by BM25.
 
-BM25 (Robertson and Walker 1994, here as Lucene has it) counts the rare words that both have in common: it needs no
-second model, and shows what it found by words that a reader can check.
+BM25 (Robertson and Walker 1994, Lucene's variant) scores the rare words that two texts share. It needs no second model,
+and a reader can check the result by the words.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
 
 import bm25s
 
@@ -16,12 +16,21 @@ from core.errors import StudioError
 from core.settings import Settings
 
 METHOD = "nearest by BM25: rare words in common with the rows' answers"
-_STOP_WORDS = None  # all languages are trained on: a word that is everywhere weighs little anyway
+# Data comes in all languages, and a word that is in every row weighs little anyway.
+_STOP_WORDS = None
+_CACHED_INDEXES = 4
 
 
 @dataclass(frozen=True)
-class Near:
-    """A training row. Attributes: row: its number in the subset's source; score: of BM25, 0 for nothing in common."""
+class NearRow:
+    """A training row near an answer.
+
+    Attributes:
+        row: Its number in the subset's source.
+        score: BM25 score; 0 if no word is shared.
+        prompt: Its first question.
+        answer: All its answers, one per line.
+    """
 
     row: int
     score: float
@@ -29,34 +38,41 @@ class Near:
     answer: str
 
 
-def nearest(settings: Settings, subset_name: str, text: str, most: int = 8) -> list[Near]:
-    """The rows of a subset's train split whose answers are nearest to a text, the nearest first.
+def nearest(settings: Settings, subset_name: str, text: str, limit: int = 8) -> list[NearRow]:
+    """Return the rows of a subset's train split whose answers are nearest to a text, nearest first.
+
+    Args:
+        settings: Of the studio.
+        subset_name: Subset of the run.
+        text: The answer.
+        limit: How many rows to return.
 
     Raises:
-        StudioError: the subset is gone.
+        StudioError: The subset is gone, or has no rows to train on.
     """
     known = subset.find(settings, subset_name)
     rows, index = _indexed(settings.home, subset_name, known.sha256)
-    asked = bm25s.tokenize([text], stopwords=_STOP_WORDS, show_progress=False)
-    if index is None or not asked.vocab:
+    query = bm25s.tokenize([text], stopwords=_STOP_WORDS, show_progress=False)
+    if index is None or not query.vocab:
         return []
-    found, scores = index.retrieve(asked, k=min(most, len(rows)), show_progress=False)
+    found, scores = index.retrieve(query, k=min(limit, len(rows)), show_progress=False)
     return [
-        Near(rows[at][0], float(score), rows[at][1], rows[at][2])
+        NearRow(rows[at][0], float(score), rows[at][1], rows[at][2])
         for at, score in zip(found[0], scores[0], strict=True)
         if score > 0
     ]
 
 
-@lru_cache(maxsize=4)
-def _indexed(home: Any, name: str, sha256: str) -> tuple[list[tuple[int, str, str]], bm25s.BM25 | None]:
-    """Rows as (number, first question, all answers), and their index; None where there is no word in them."""
+# The hash is part of the key, so that a subset that was changed is indexed again.
+@lru_cache(maxsize=_CACHED_INDEXES)
+def _indexed(home: Path, name: str, sha256: str) -> tuple[list[tuple[int, str, str]], bm25s.BM25 | None]:
+    """Return rows as (number, first question, all answers), and their index; None if the answers hold no word."""
     rows = []
     for split, number, messages in subset.stream(Settings(home=home), name):
         if split == TRAIN:
-            answers = "\n".join(m["content"] for m in messages if m["role"] == "assistant")
-            asked = next((m["content"] for m in messages if m["role"] == "user"), "")
-            rows.append((number, asked, answers))
+            answers = "\n".join(message["content"] for message in messages if message["role"] == "assistant")
+            question = next((message["content"] for message in messages if message["role"] == "user"), "")
+            rows.append((number, question, answers))
     if not rows:
         raise StudioError(f"The subset {name!r} has no rows to train on.")
     tokens = bm25s.tokenize([answers for *_, answers in rows], stopwords=_STOP_WORDS, show_progress=False)

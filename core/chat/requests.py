@@ -1,126 +1,127 @@
-"""What a person asks, as the engine takes it: which base, which adapters, which conversation in which lane."""
+"""Resolve lanes: find the runs and adapters they name, and check that all can share one base model.
+
+Both the Chat tab and an evaluation ask through `resolve_lanes`. Nothing is loaded here.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 
 from core.access import roles
-from core.chat.engine import Base, Ticket
 from core.chat.sampling import AS_TRAINED, Sampling
-from core.chat.types import Lane
-from core.data.formats import Message
+from core.chat.types import BaseIdentity, LaneRequest, ResolvedLanes
 from core.errors import StudioError
 from core.models import catalogue
-from core.models.loading import Precision
 from core.runs.store import Run, RunStore
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One lane as a person chose it.
+def base_identity(store: RunStore, run: Run) -> BaseIdentity:
+    """Return the base model of a run.
 
-    Attributes:
-        run, adapter: whose, and "final" or "step N" as `Run.adapters` names them; no run is the base.
-        messages: the conversation, ending on a user turn.
-        begun: tokens of an answer that is to be continued.
+    Raises:
+        StudioError: The model is no longer available.
     """
-
-    messages: list[Message]
-    sampling: Sampling
-    run: str = ""
-    adapter: str = "final"
-    begun: list[int] = field(default_factory=list)
-
-
-def base_of(store: RunStore, run: Run) -> Base:
-    """The base model of a run, as the run loads it."""
     config = run.config()
-    model = catalogue.find(store.settings, config.model, config.revision)
-    precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
-    # Packed and fused attention give the same numbers as transformers' own choice; eager is asked for by its name.
-    return Base(model, precision, "eager" if config.attention == "eager" else "auto")
+    catalogue.find(store.settings, config.model, config.revision)
+    return BaseIdentity.from_config(config)
 
 
-def bases(store: RunStore) -> list[Base]:
-    """What can be chatted with: the bases of runs with adapters, the newest first, then models that lie here."""
-    found: dict[Base, None] = {}
+def available_bases(store: RunStore) -> list[BaseIdentity]:
+    """Return the bases of all runs with an adapter, newest first, then local models that no run uses."""
+    # A dict keeps the order and drops duplicates.
+    found: dict[BaseIdentity, None] = {}
     for run in store.runs():
         if not run.problem() and run.adapters():
             try:
-                found[base_of(store, run)] = None
+                found[base_identity(store, run)] = None
             except StudioError:
-                continue  # its model is gone; the run's own page says so
-    known = {base.model.name for base in found}
+                # The run's own page reports the missing model.
+                continue
+    known = {base.model for base in found}
     for model in catalogue.available(store.settings):
         if model.local and model.name not in known:
-            found[Base(model, Precision())] = None
+            found[BaseIdentity(model.name)] = None
     return list(found)
 
 
-def ticket(store: RunStore, lanes: Sequence[Asked], base: Base | None = None) -> Ticket:
-    """A ticket for the engine.
+def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseIdentity | None = None) -> ResolvedLanes:
+    """Find every adapter that lanes ask for, and the one base model that all of them share.
 
     Args:
-        base: where no lane has an adapter.
+        store: Where the runs are.
+        requests: The lanes as chosen; adapters by their keys ("RUN/ADAPTER").
+        base: The chosen base model; it may be left out if a lane names a run.
 
     Raises:
-        StudioError: no such run or adapter, an empty question, or runs that do not share a base.
+        StudioError: A prompt is empty, a run or an adapter does not exist, the lanes need different bases or
+            precisions, or no base is given.
     """
-    if any(not asked.messages or not asked.messages[-1]["content"].strip() for asked in lanes):
+    if any(not request.messages or not request.messages[-1]["content"].strip() for request in requests):
         raise StudioError("The prompt is empty. Type a question first.")
-    runs = {asked.run: store.run(asked.run) for asked in lanes if asked.run}
-    for run in runs.values():
-        own = base_of(store, run)
+    named = {request.adapter: request.adapter.partition("/")[::2] for request in requests if request.adapter}
+    runs = {run: store.run(run) for run, _ in named.values()}
+    base = _shared_base(store, list(runs.values()), base)
+    base = _with_precision(base, [request.sampling for request in requests])
+    # Lanes of the base use the template of the first run beside them, so that both models read the same prompt.
+    shared_template = next(iter(runs.values())).config().chat_template if runs else "auto"
+    lanes = [
+        replace(
+            request,
+            template=runs[named[request.adapter][0]].config().chat_template if request.adapter else shared_template,
+        )
+        for request in requests
+    ]
+    return ResolvedLanes(base, lanes, {key: _folder(runs[run], adapter) for key, (run, adapter) in named.items()})
+
+
+def _shared_base(store: RunStore, runs: list[Run], base: BaseIdentity | None) -> BaseIdentity:
+    for run in runs:
+        own = base_identity(store, run)
         if base is not None and own != base:
             raise StudioError(
-                f"The run {run.title} stands on {own.words}, not on {base.words}: lanes share one copy of the base "
-                "model's weights. Choose runs of one base."
+                f"The run {run.title} cannot answer beside the other lanes: its {own.differences(base)}. All lanes "
+                "share one copy of the base model's weights; choose runs of one base model."
             )
         base = own
     if base is None:
         raise StudioError("No model is chosen. Choose a base model, or a run.")
-    if not runs:  # a list of models does not prepare them; whoever asks does
-        base = replace(base, model=catalogue.find(store.settings, base.model.name, base.model.revision or ""))
-    base = replace(base, precision=_precision(base.precision, [asked.sampling for asked in lanes]))
-    template = next(iter(runs.values())).config().chat_template if runs else "auto"
-    made, folders = [], {}
-    for asked in lanes:
-        name = f"{asked.run}/{asked.adapter}" if asked.run else None
-        if name:
-            folders[name] = _folder(runs[asked.run], asked.adapter)
-        own = runs[asked.run].config().chat_template if asked.run else template
-        made.append(Lane(asked.messages, asked.sampling, name, own, asked.begun))
-    return Ticket(base, made, folders)
+    return base
 
 
-def _folder(run: Run, adapter: str):
-    found = run.adapters()
-    if adapter not in found:
-        known = ", ".join(found) or "none yet"
+def _folder(run: Run, adapter: str) -> Path:
+    adapters = run.adapters()
+    if adapter not in adapters:
+        known = ", ".join(adapters) or "none yet"
         raise StudioError(f"The run {run.id} has no adapter {adapter!r}. It has: {known}.")
-    return found[adapter]
+    return adapters[adapter]
 
 
-def _precision(trained: Precision, settings: list[Sampling]) -> Precision:
-    """Return the precision that lanes ask for, where it is not the run's own.
+def _with_precision(base: BaseIdentity, settings: list[Sampling]) -> BaseIdentity:
+    """Return the base in the precision that the lanes' settings ask for.
 
     Raises:
-        StudioError: the lanes ask for different ones, or a visitor asks for another than the run's.
+        StudioError: The lanes ask for different precisions, or a visitor asks for another one than the run's.
     """
-    asked = {(each.quantization, each.compute_dtype) for each in settings}
-    if len(asked) > 1:
+    wanted = {(each.quantization, each.compute_dtype) for each in settings}
+    if len(wanted) > 1:
         raise StudioError(
             "The lanes ask for different precisions, but share one copy of the base model's weights. Set Quantization "
             "and Compute dtype for all lanes."
         )
-    quantization, dtype = asked.pop()
+    quantization, dtype = wanted.pop()
     if (quantization, dtype) == (AS_TRAINED, AS_TRAINED):
-        return trained
+        return base
     if not roles.caller().is_owner:
         raise StudioError(
-            f"Another precision loads the model again, which is for the owner. Set both to {AS_TRAINED!r}."
+            f"Only the owner can load the model in another precision. Set Quantization and Compute dtype to "
+            f"{AS_TRAINED!r}."
         )
-    return Precision(
-        trained.quantization if quantization == AS_TRAINED else quantization,
-        trained.double_quantization,
-        trained.compute_dtype if dtype == AS_TRAINED else dtype,
+    quantization = base.quantization if quantization == AS_TRAINED else quantization
+    # A base that was not in 4 bits has no setting of its own for double quantization: the default applies.
+    double = base.double_quantization if base.quantization in ("nf4", "fp4") else True
+    return replace(
+        base,
+        quantization=quantization,
+        double_quantization=double,
+        compute_dtype=base.compute_dtype if dtype == AS_TRAINED else dtype,
     )

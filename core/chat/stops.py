@@ -1,7 +1,8 @@
-"""When an answer ends, apart from its length: at the model's and the template's end tokens, and at stop words.
+"""Conditions that end an answer, apart from its length: end tokens, and texts such as stop words.
 
-A stop word that is one of the tokenizer's special tokens, or holds one, is found too, although the shown text leaves
-special tokens out. An end that is several tokens (ChatML on a Llama tokenizer) is found in the text.
+End tokens are those of the model and of the chat template. A stop word that is one of the tokenizer's special tokens,
+or contains one, is found although the shown text leaves special tokens out. A template's end that is several tokens
+(ChatML on a Llama tokenizer) is found in the text like a stop word.
 """
 
 from collections.abc import Iterable
@@ -14,65 +15,83 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Stops:
-    """The ends of one lane's answers.
+class StopConditions:
+    """Conditions that end one lane's answers.
 
     Attributes:
-        longest: bytes of the longest text that ends an answer, and so as many tokens at most; 0 for none.
+        max_chars: Length of the longest text that ends an answer, in characters; 0 if there is none.
+        needs_special_tokens: Whether some of these texts contain special tokens, so that `find` needs the raw text.
     """
 
     def __init__(
         self, tokenizer: "PreTrainedTokenizerBase", eos: Iterable[int], ends: EndTokens, words: Iterable[str] = ()
     ):
-        """
+        """Sort the conditions by how they are found.
+
         Args:
-            eos: the model's own end tokens.
-            ends: those of the chat template.
-            words: the user's stop words.
+            tokenizer: The model's tokenizer.
+            eos: The model's own end tokens.
+            ends: End tokens and end texts of the chat template.
+            words: The user's stop words.
         """
-        self._tokenizer = tokenizer
+        # Longest first: a special token may be the beginning of another one.
         self._special = sorted(special_tokens(tokenizer), key=len, reverse=True)
         added = tokenizer.get_added_vocab()
         words = list(words)
         self._ids: dict[int, End] = {added[word.strip()]: "stop word" for word in words if word.strip() in added}
+        # The model's ends come last: where a stop word names one of them, the answer ended by itself.
         self._ids |= dict.fromkeys([*eos, *ends.ids], "end")
-        shown: dict[str, End] = {word: "stop word" for word in words if word.strip() not in added}
-        shown |= dict.fromkeys(ends.stops, "end")
-        self._marked = {text: end for text, end in shown.items() if any(token in text for token in self._special)}
-        self._shown = {text: end for text, end in shown.items() if text not in self._marked}
-        self.longest = max((len(text.encode()) for text in shown), default=0)
+        texts: dict[str, End] = {word: "stop word" for word in words if word.strip() not in added}
+        texts |= dict.fromkeys(ends.stops, "end")
+        self._raw_texts = {text: end for text, end in texts.items() if any(token in text for token in self._special)}
+        self._plain_texts = {text: end for text, end in texts.items() if text not in self._raw_texts}
+        self.max_chars = max(map(len, texts), default=0)
 
     @property
     def ids(self) -> list[int]:
-        """Every token that ends an answer."""
+        """All tokens that end an answer."""
         return sorted(self._ids)
 
     @property
     def texts(self) -> list[str]:
-        """Every text that ends an answer."""
-        return [*self._shown, *self._marked]
+        """All texts that end an answer."""
+        return [*self._plain_texts, *self._raw_texts]
+
+    @property
+    def needs_special_tokens(self) -> bool:
+        """Whether `find` needs the text with special tokens."""
+        return bool(self._raw_texts)
 
     def at_token(self, token: int) -> End:
-        """Return how a token ends an answer; empty when it does not."""
+        """Return how a token ends the answer; empty if it does not."""
         return self._ids.get(token, "")
 
-    def in_text(self, ids: list[int], text: str | None = None) -> tuple[End, str]:
-        """Return how a text among the tokens `ids` ends the answer, and the answer before it.
+    def find(self, text: str, raw_text: str = "", start: int = 0, raw_start: int = 0) -> tuple[End, str]:
+        """Search an answer for the first text that ends it.
 
         Args:
-            text: `ids` decoded without special tokens, where that is known.
+            text: The answer without special tokens.
+            raw_text: The answer with special tokens; needed only if `needs_special_tokens`.
+            start: Number of characters of `text` that were searched before.
+            raw_start: The same for `raw_text`.
+
+        Returns:
+            How the answer ends, empty if it does not; and the answer up to there, without special tokens.
         """
-        text = self._tokenizer.decode(ids, skip_special_tokens=True) if text is None else text
-        found = [(text[:at], end) for word, end in self._shown.items() if (at := text.find(word)) >= 0]
-        if self._marked:
-            raw = self._tokenizer.decode(ids, skip_special_tokens=False)
-            found += [(self._plain(raw[:at]), end) for word, end in self._marked.items() if (at := raw.find(word)) >= 0]
-        if not found:
+        # A match may begin in the part that was searched before.
+        start, raw_start = max(0, start - self.max_chars), max(0, raw_start - self.max_chars)
+        hits = [(text[:at], end) for word, end in self._plain_texts.items() if (at := text.find(word, start)) >= 0]
+        hits += [
+            (self._without_special_tokens(raw_text[:at]), end)
+            for word, end in self._raw_texts.items()
+            if (at := raw_text.find(word, raw_start)) >= 0
+        ]
+        if not hits:
             return "", text
-        before, end = min(found, key=lambda hit: len(hit[0]))
+        before, end = min(hits, key=lambda hit: len(hit[0]))
         return end, before
 
-    def _plain(self, text: str) -> str:
+    def _without_special_tokens(self, text: str) -> str:
         for token in self._special:
             text = text.replace(token, "")
         return text

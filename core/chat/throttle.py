@@ -1,8 +1,8 @@
-"""How fast the chat writes: as fast as it can, and at its ease while a run trains on the same processors.
+"""Throttle of the chat while a run trains on the same processors.
 
-Two models that share cores are slower than their shares: each waits for threads of its own that the other keeps from
-running. So the run goes first. The chat then keeps to one thread, and rests after each step for as long as makes that
-thread busy for `SHARE` of the time.
+Two models that share cores are both slower than their share: each waits at its barriers for threads that the other one
+keeps from running. So the run has priority. The chat then uses one thread, and sleeps after each step for as long as
+makes that thread busy for `BUSY_SHARE` of the time.
 """
 
 import time
@@ -10,39 +10,51 @@ from collections.abc import Callable
 
 from core.runs.store import RunStore
 
-SHARE = 0.12  # of one processor: while the chat computes, a run on two stands still and finds its caches empty after
-THROTTLED_NOTICE = "A run trains on these processors and goes first: the answers come slowly until it has ended."
-_LOOKS_EVERY = 2.0  # seconds
+# Of one processor. A run on two cores stands still while the chat computes, and finds its caches cold afterwards.
+BUSY_SHARE = 0.12
+THROTTLED_NOTICE = "A run trains on these processors and goes first. Answers are slow until it has ended."
+_CHECK_SECONDS = 2.0
 
 
 class Throttle:
-    """Attributes: beside: whether a run trains on the processors that the chat needs."""
+    """Throttle of one engine's steps.
+
+    Attributes:
+        is_active: Whether a run trains on the processors that the chat needs.
+    """
 
     def __init__(self, store: RunStore):
         self._store = store
-        self.beside = False
-        self._looked = float("-inf")
-        self._threads = 0  # of torch, where the chat has the processors to itself
+        self.is_active = False
+        self._checked_at = float("-inf")
+        # Number of torch's threads without a run; 0 before the first step.
+        self._threads = 0
 
     def step(self, work: Callable[[], object], device: str) -> None:
-        """Do a step of a model on a device ("cpu", "cuda"), and rest when somebody else goes first."""
+        """Run one step of the model, and sleep afterwards if a run has priority.
+
+        Args:
+            work: The step.
+            device: Kind of device it runs on. On "cuda" nothing is throttled.
+        """
         if device != "cpu":
             work()
             return
-        self._look()
-        began = time.monotonic()
+        self._check()
+        started = time.monotonic()
         work()
-        if self.beside:
-            time.sleep((time.monotonic() - began) * (1 / SHARE - 1))
+        if self.is_active:
+            time.sleep((time.monotonic() - started) * (1 / BUSY_SHARE - 1))
 
-    def _look(self) -> None:
-        if time.monotonic() - self._looked < _LOOKS_EVERY:
+    def _check(self) -> None:
+        if time.monotonic() - self._checked_at < _CHECK_SECONDS:
             return
         import torch
 
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
         self._threads = self._threads or torch.get_num_threads()
-        beside = self._store.active() is not None
-        if beside != self.beside:
-            torch.set_num_threads(1 if beside else self._threads)  # of this thread alone
-            self.beside = beside
+        is_active = self._store.active() is not None
+        if is_active != self.is_active:
+            # The setting belongs to the calling thread, so the page's other torch work keeps its threads.
+            torch.set_num_threads(1 if is_active else self._threads)
+            self.is_active = is_active

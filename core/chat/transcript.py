@@ -1,40 +1,33 @@
-"""A conversation as files that other programs and people read."""
+"""Export of a conversation as JSON lines, for programs, and as Markdown, for people."""
 
 import json
 from typing import Any
 
-from core.chat.conversation import Answer, Conversation
+from core.chat.conversation import Conversation
+from core.chat.types import GenerationResult
 from core.chat.votes import contender_name
 from core.system.markdown import fenced
 
 
-def as_jsonl(kept: Conversation) -> str:
-    """A line an answer, every try included: the messages up to it, who gave it, with which settings, how it ended."""
+def as_jsonl(conversation: Conversation) -> str:
+    """Return one line per answer, all tries included: its messages, its model, its settings, how it ended."""
     lines = []
-    for at, turn in enumerate(kept.turns):
-        for lane in range(len(kept.lanes)):
+    for index, turn in enumerate(conversation.turns):
+        for lane in range(len(conversation.lanes)):
             for number, answer in enumerate(turn.answers[lane]):
-                lines.append(_line(kept, at, lane, number, answer))
+                lines.append(_line(conversation, index, lane, number, answer))
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _line(kept: Conversation, at: int, lane: int, number: int, answer: Answer) -> dict[str, Any]:
-    said = {"role": "assistant", "content": answer.text}
-    return {
-        "turn": at + 1, "lane": lane + 1, "try": number + 1, "base": kept.base, "model": contender_name(answer),
-        "messages": [*kept.asked(lane, at), said], "reference": kept.turns[at].reference, "tokens": answer.tokens,
-        "end": answer.end, "settings": answer.settings, "verdict": kept.turns[at].verdict,
-    }  # fmt: skip
-
-
-def as_markdown(kept: Conversation) -> str:
-    """The conversation to read: each question, and the answers that are shown to it."""
-    parts = [f"# {kept.title()}", f"Base model: {kept.base}"]
-    for at, turn in enumerate(kept.turns):
-        parts += [f"## Question {at + 1}", fenced(turn.prompt)]
+def as_markdown(conversation: Conversation) -> str:
+    """Return the conversation to read: each question with the answers that are shown."""
+    parts = [f"# {conversation.title()}", f"Base model: {conversation.base}"]
+    for index, turn in enumerate(conversation.turns):
+        # Fences keep the Markdown of questions and answers from changing the page.
+        parts += [f"## Question {index + 1}", fenced(turn.prompt)]
         if turn.reference:
             parts += ["### Reference", fenced(turn.reference)]
-        for lane in range(len(kept.lanes)):
+        for lane in range(len(conversation.lanes)):
             if answer := turn.shown(lane):
                 parts += [
                     f"### {contender_name(answer)}",
@@ -42,3 +35,20 @@ def as_markdown(kept: Conversation) -> str:
                     f"{answer.tokens} tokens, {answer.end}.",
                 ]
     return "\n\n".join(parts) + "\n"
+
+
+def _line(conversation: Conversation, index: int, lane: int, number: int, answer: GenerationResult) -> dict[str, Any]:
+    turn = conversation.turns[index]
+    return {
+        "turn": index + 1,
+        "lane": lane + 1,
+        "try": number + 1,
+        "base": conversation.base,
+        "model": contender_name(answer),
+        "messages": [*conversation.asked(lane, index), {"role": "assistant", "content": answer.text}],
+        "reference": turn.reference,
+        "tokens": answer.tokens,
+        "end": answer.end,
+        "settings": answer.settings,
+        "verdict": turn.verdict,
+    }

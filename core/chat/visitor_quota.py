@@ -1,50 +1,57 @@
-"""What a visitor may ask of the models: taken before a question is queued, settled when it has ended."""
+"""Visitors' token quota: tokens are reserved before a question is queued, and settled when its answers have ended."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from core.access import roles
 from core.access.quotas import Quotas, Tokens
+from core.chat.queue import QueueEntry
+from core.chat.types import LaneRequest
 from core.settings import Settings
 
-if TYPE_CHECKING:
-    from core.chat.engine import Ticket
-
-_CHARACTERS_A_TOKEN = 3  # of a prompt, before it is tokenised: rather too many tokens than too few
-
-
-def _nothing() -> None:
-    pass
+# For a prompt that is not tokenized yet; low, so that the reservation is rather too large than too small.
+_CHARS_PER_TOKEN = 3
 
 
 class VisitorQuota:
-    """Attributes: quotas, tokens: the limits, and what was used of them."""
+    """Quota of all visitors together.
+
+    Attributes:
+        quotas: The limits.
+        tokens: What was used of them today.
+    """
 
     def __init__(self, settings: Settings):
         self.quotas = Quotas()
         self.tokens = Tokens(settings, self.quotas)
 
-    def take(self, ticket: "Ticket") -> Callable[[], None]:
-        """Shorten a visitor's answers to what they may be, and set their tokens aside; what to call at the end.
+    def reserve(self, entry: QueueEntry) -> Callable[[], None]:
+        """Limit the length of a visitor's answers, and reserve their tokens; the owner's are not counted.
 
-        Raises StudioError when it is more than is left.
+        Args:
+            entry: The question; its request is replaced by one with shorter answers.
+
+        Returns:
+            A function to call once the answers have ended: it gives back what was not used.
+
+        Raises:
+            StudioError: The question takes more than what is left.
         """
-        asking = roles.caller()
-        if asking.is_owner:
-            return _nothing
-        ticket.lanes = [
-            replace(lane, sampling=lane.sampling.model_copy(
-                update={"max_new_tokens": min(lane.sampling.max_new_tokens, self.quotas.visitor_answer)}
-            ))
-            for lane in ticket.lanes
-        ]  # fmt: skip
-        read = sum(len(message["content"]) for lane in ticket.lanes for message in lane.messages) // _CHARACTERS_A_TOKEN
-        reserved = read + sum(lane.sampling.max_new_tokens for lane in ticket.lanes)
-        self.tokens.reserve(asking.name, reserved)
+        caller = roles.caller()
+        if caller.is_owner:
+            return lambda: None
+        entry.request = replace(entry.request, lanes=[self._limited(lane) for lane in entry.lanes])
+        chars = sum(len(message["content"]) for lane in entry.lanes for message in lane.messages)
+        prompt_tokens = chars // _CHARS_PER_TOKEN
+        reserved = prompt_tokens + sum(lane.sampling.max_new_tokens for lane in entry.lanes)
+        self.tokens.reserve(caller.name, reserved)
 
         def settle() -> None:
-            written = sum(answer.tokens - answer.continued for answer in ticket.answers)
-            self.tokens.settle(asking.name, reserved, read + written)
+            written = sum(one.tokens - one.prefix_tokens for one in entry.generations)
+            self.tokens.settle(caller.name, reserved, prompt_tokens + written)
 
         return settle
+
+    def _limited(self, lane: LaneRequest) -> LaneRequest:
+        limit = min(lane.sampling.max_new_tokens, self.quotas.visitor_answer)
+        return replace(lane, sampling=lane.sampling.model_copy(update={"max_new_tokens": limit}))

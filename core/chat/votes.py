@@ -1,8 +1,8 @@
-"""Which answer people prefer: every vote on a line of its own, and what they add up to.
+"""Votes on pairs of answers: storage, results per pair of models, and export as preference data.
 
     votes/<base>.jsonl
 
-A vote holds the question, all answers, who gave them in which order on the screen, and their settings.
+One line per vote: the question, both answers in their order on the screen, who gave them, and their settings.
 """
 
 import json
@@ -17,45 +17,79 @@ from typing import Literal
 from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
 
-from core.chat.conversation import Answer
+from core.chat.types import GenerationResult
 from core.data.formats import Message
 from core.settings import Settings, inside, slug
 
 Verdict = Literal["left", "right", "tie", "both bad"]
-_Z = 1.959963984540054  # of the normal distribution, for 95 %
+# Quantile of the normal distribution for a two-sided interval of 95 %.
+_Z95 = 1.959963984540054
+_SIDE_SIGNIFICANCE = 0.05
 
 
 class Vote(BaseModel):
-    """Attributes:
-    turn: the id of the question's turn.
-    messages: the conversation up to the question.
-    answers: left and right, as they stood on the screen.
-    blind: whether names were hidden.
+    """One vote.
+
+    Attributes:
+        time: When, in seconds since the epoch.
+        chat: Id of the conversation.
+        turn: Id of the turn whose answers were compared.
+        messages: The conversation up to the question.
+        answers: The left and the right answer as shown on the screen.
+        blind: Whether the models' names were hidden.
     """
 
     time: float = Field(default_factory=time.time)
     chat: str
     turn: str = ""
     messages: list[dict[str, str]]
-    answers: list[Answer] = Field(min_length=2, max_length=2)
+    answers: list[GenerationResult] = Field(min_length=2, max_length=2)
     verdict: Verdict
     blind: bool = False
 
     @property
-    def chosen(self) -> Answer | None:
+    def chosen(self) -> GenerationResult | None:
+        """The better answer; None without a winner."""
         return {"left": self.answers[0], "right": self.answers[1]}.get(self.verdict)
 
     @property
-    def rejected(self) -> Answer | None:
+    def rejected(self) -> GenerationResult | None:
+        """The worse answer; None without a winner."""
         return {"left": self.answers[1], "right": self.answers[0]}.get(self.verdict)
 
 
-def contender_name(answer: Answer) -> str:
-    """Who answered: "base", or the run and its adapter."""
+class Tally(BaseModel):
+    """Results of all votes between two models.
+
+    Attributes:
+        share: Wins of `first` among the votes with a winner.
+        low: Lower end of the 95 % interval of `share`.
+        high: Upper end of the interval.
+    """
+
+    first: str
+    second: str
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+    share: float
+    low: float
+    high: float
+
+
+def contender_name(answer: GenerationResult) -> str:
+    """Return the name of an answer's model: "base", or "RUN/ADAPTER"."""
     return f"{answer.run}/{answer.adapter}" if answer.run else "base"
 
 
 def votes_path(settings: Settings, base: str) -> Path:
+    """Return the file of the votes on models of one base.
+
+    Args:
+        settings: Of the studio.
+        base: Label of the base model in the conversation.
+    """
     folder = settings.home / "votes"
     folder.mkdir(exist_ok=True)
     return inside(folder, f"{slug(base, 'base')}.jsonl", "name of votes")
@@ -70,7 +104,7 @@ def add(path: Path, vote: Vote) -> None:
 
 
 def undo(path: Path, chat: str, turn: str) -> Vote | None:
-    """Take the last vote on a chat's turn back; the vote, or None where there is none."""
+    """Remove the last vote on a turn, and return it; None if there is none."""
     with FileLock(f"{path}.lock"):
         votes = read(path)
         last = next(
@@ -78,15 +112,16 @@ def undo(path: Path, chat: str, turn: str) -> Vote | None:
         )
         if last is None:
             return None
-        gone = votes.pop(last)
+        removed = votes.pop(last)
+        # Written beside the file and renamed, so that a crash leaves either all votes or all but the removed one.
         scratch = path.with_suffix(".tmp")
         scratch.write_bytes(b"".join(vote.model_dump_json().encode() + b"\n" for vote in votes))
         os.replace(scratch, path)
-    return gone
+    return removed
 
 
 def read(path: Path) -> list[Vote]:
-    """All votes; a line that is half written is left out."""
+    """Read all votes; a line that was half written by a crash is left out."""
     if not path.exists():
         return []
     found = []
@@ -98,29 +133,12 @@ def read(path: Path) -> list[Vote]:
     return found
 
 
-class Tally(BaseModel):
-    """How one contender fared against another.
-
-    Attributes:
-        share: of the votes that chose one of the two, those for `first`; with the ends of its 95 % interval.
-    """
-
-    first: str
-    second: str
-    wins: int
-    losses: int
-    ties: int
-    both_bad: int
-    share: float
-    low: float
-    high: float
-
-
 def tally(votes: Iterable[Vote]) -> list[Tally]:
-    """One line a pair of contenders, the most voted first; the tuned one is named first where the base is the other."""
+    """Count the results of each pair of models, most votes first; the base is always named second."""
     pairs: dict[tuple[str, str], Counter] = {}
     for vote in votes:
         left, right = (contender_name(answer) for answer in vote.answers)
+        # Two answers of one model compare its settings or seeds, not models.
         if left == right:
             continue
         first, second = sorted((left, right), key=lambda name: (name == "base", name))
@@ -129,42 +147,62 @@ def tally(votes: Iterable[Vote]) -> list[Tally]:
     found = []
     for (first, second), counts in pairs.items():
         wins, losses = counts[first], counts[second]
-        low, high = wilson(wins, wins + losses)
-        share = wins / (wins + losses) if wins + losses else 0.5
+        low, high = wilson_interval(wins, wins + losses)
         found.append(
-            Tally(first=first, second=second, wins=wins, losses=losses, ties=counts["tie"],
-                  both_bad=counts["both bad"], share=share, low=low, high=high)
-        )  # fmt: skip
+            Tally(
+                first=first,
+                second=second,
+                wins=wins,
+                losses=losses,
+                ties=counts["tie"],
+                both_bad=counts["both bad"],
+                share=wins / (wins + losses) if wins + losses else 0.5,
+                low=low,
+                high=high,
+            )
+        )
     return sorted(found, key=lambda one: -(one.wins + one.losses + one.ties + one.both_bad))
 
 
-def wilson(wins: int, votes: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953); all of it without votes."""
+def wilson_interval(wins: int, votes: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Args:
+        wins: Number of votes for one side.
+        votes: Number of votes; without any, the interval is 0 to 1.
+    """
     if not votes:
         return 0.0, 1.0
-    share, square = wins / votes, _Z**2
+    share, square = wins / votes, _Z95**2
     middle = (share + square / (2 * votes)) / (1 + square / votes)
-    half = _Z / (1 + square / votes) * math.sqrt(share * (1 - share) / votes + square / (4 * votes**2))
+    half = _Z95 / (1 + square / votes) * math.sqrt(share * (1 - share) / votes + square / (4 * votes**2))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def side_note(votes: Sequence[Vote]) -> str:
-    """What is to be said where one side of the screen wins more than chance would have it (exact sign test, 5 %)."""
+    """Return a warning if one side of the screen wins more often than chance explains; empty otherwise.
+
+    Exact two-sided sign test at 5 %.
+    """
     counts = Counter(vote.verdict for vote in votes)
     left, right = counts["left"], counts["right"]
     total, most = left + right, max(left, right)
-    chance = min(1.0, 2 * sum(math.comb(total, n) for n in range(most, total + 1)) / 2**total) if total else 1.0
-    if chance >= 0.05:
+    tail = sum(math.comb(total, n) for n in range(most, total + 1))
+    p_value = min(1.0, 2 * tail / 2**total) if total else 1.0
+    if p_value >= _SIDE_SIGNIFICANCE:
         return ""
     side = "left" if left > right else "right"
     return (
-        f"The {side} side won {most} of {total} votes, more than chance would have it (p = {chance:.3f}): vote blind, "
+        f"The {side} side won {most} of {total} votes, more than chance explains (p = {p_value:.3f}). Vote blind, "
         "which shuffles the sides."
     )
 
 
 def preferences(votes: Iterable[Vote]) -> list[dict[str, list[Message]]]:
-    """Votes with a winner as a preference data set: prompt, chosen, rejected, each a list of messages (TRL's form)."""
+    """Return the votes with a winner as preference data in TRL's conversational format.
+
+    Each row has "prompt", "chosen" and "rejected", each a list of messages.
+    """
     return [
         {
             "prompt": vote.messages,
@@ -177,4 +215,5 @@ def preferences(votes: Iterable[Vote]) -> list[dict[str, list[Message]]]:
 
 
 def as_jsonl(rows: Iterable[dict]) -> str:
+    """Return rows as JSON lines."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -73,15 +73,17 @@ class Chat(Sampling):
 
     def cli_cmd(self) -> None:
         from core.chat.engine import Engine
-        from core.chat.requests import Asked, ticket
-        from core.chat.types import END_LABELS
+        from core.chat.queue import QueueEntry
+        from core.chat.requests import resolve_lanes
+        from core.chat.types import END_LABELS, LaneRequest, adapter_key
 
         question = [{"role": "user", "content": self.prompt}]
         sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))
         engine = Engine(Settings().prepare())
-        lanes = [Asked(question, sampling), Asked(question, sampling, self.run, self.adapter)]
-        *_, told = engine.ask(ticket(engine.store, lanes))
-        for title, answer in zip(("base", "tuned"), told.answers, strict=True):
+        tuned = adapter_key(self.run, self.adapter)
+        lanes = [LaneRequest(question, sampling), LaneRequest(question, sampling, tuned)]
+        *_, answered = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
+        for title, answer in zip(("base", "tuned"), answered.generations, strict=True):
             print(f"[{title}: {answer.tokens} tokens, {END_LABELS[answer.end]}]\n{answer.text}\n")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from core.chat.types import End, Lane
+from core.chat.types import End, Generation, LaneRequest
 from core.data.tokens import TemplateError
 from core.errors import StudioError
 from core.evaluate.answers_file import Line
@@ -32,7 +32,6 @@ CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
 PAGED_SHARE = 0.8  # the same where keys and values lie in pages, which grow without being there twice
 MOST_ROWS = {"cpu": 64, "cuda": 128, "paged": 256}
 JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
-_SEEN_TOKENS = 24  # at the end of an answer, where a stop word may have come to stand
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Answering:
     """
 
     lanes: "Lanes"
-    asked: list[Lane]
+    asked: list[LaneRequest]
     prompts: Prompts
     most_rows: int = 0
     refused: list[Line] = field(default_factory=list)
@@ -90,7 +89,7 @@ class Answering:
                     found.append(Task(number, lane, length))
         return sorted(found, key=lambda task: (-task.tokens, task.prompt, task.lane))
 
-    def _length(self, lane: Lane) -> int | str:
+    def _length(self, lane: LaneRequest) -> int | str:
         """Return the tokens of a prompt, or why it cannot be asked. No row ends the evaluation of the others."""
         try:
             return len(self.lanes.render_prompt(lane)[0])
@@ -135,7 +134,7 @@ class Answering:
             admits: asked before others begin; once it is false, those under way are the last.
         """
         waiting, ended = deque(tasks), []
-        decoder = self.lanes.decoder(waits=False)
+        decoder = self.lanes.decoder(is_interactive=False)
         active = 0
         while waiting or active:
             free = room.rows - active
@@ -163,26 +162,28 @@ class Answering:
         lane = replace(lane, sampling=lane.sampling.model_copy(update={"seed": seed}))
         ids, notes = self.lanes.render_prompt(lane)
         note = " ".join(notes)
-        written = _Written(self.lanes, lane)
+        generation = Generation()
+        writer = self.lanes.writer(lane, generation, is_streamed=False)
 
         def take(token: int) -> int | None:
             try:
-                end, reason = written.take(token), note
-                text = written.text() if end else ""
+                following, text, reason = writer.add(token), generation.text, note
             except Exception as error:  # of this row alone: those beside it go on
                 traceback.print_exc(file=sys.stderr)
-                end, text, reason = "failed", "", f"The answer could not be decoded ({type(error).__name__}: {error})."
-            if end:
-                ended.append(_line(task.prompt, task.lane, text, written.tokens, end, reason, prompt.reference))
-            return None if end else token
+                following, text, generation.end = None, "", "failed"
+                reason = f"The answer could not be decoded ({type(error).__name__}: {error})."
+            if following is None:
+                tokens, end = generation.tokens, generation.end
+                ended.append(_line(task.prompt, task.lane, text, tokens, end, reason, prompt.reference))
+            return following
 
         if lane.sampling.temperature == 0 and lane.sampling.repetition_penalty == 1:
             return TokenSequence(
                 ids, lane.adapter, _not_asked, on_argmax=take, max_new_tokens=lane.sampling.max_new_tokens
             )
-        picker = TokenSampler(lane.sampling, ids)
+        sampler = TokenSampler(lane.sampling, ids)
         return TokenSequence(
-            ids, lane.adapter, lambda logits: take(picker.sample(logits)[0]), sampler=picker,
+            ids, lane.adapter, lambda logits: take(sampler.sample(logits)[0]), sampler=sampler,
             on_token=lambda token, _: take(token), max_new_tokens=lane.sampling.max_new_tokens,
         )  # fmt: skip
 
@@ -194,39 +195,6 @@ def seed_of(seed: int, prompt: int) -> int:
 
 def _not_asked(logits: "torch.Tensor") -> int | None:
     raise AssertionError("a row that wants the likeliest token is not given logits")
-
-
-class _Written:
-    """One answer under way: its tokens, and why it ends."""
-
-    def __init__(self, lanes: "Lanes", lane: Lane):
-        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lanes.stop_conditions(lane)
-        self.ids: list[int] = []
-        self.tokens = 0  # that the model wrote, the one that ended the answer included
-        self._cut: str | None = None
-
-    def take(self, token: int) -> End:
-        self.tokens += 1
-        if end := self._stops.at_token(token):
-            return end
-        self.ids.append(token)
-        if self._stops.longest and (end := self._stopped()):
-            return end
-        return "length" if len(self.ids) >= self._sampling.max_new_tokens else ""
-
-    def _stopped(self) -> End:
-        """Return how the text ends the answer now; only its end is read, unless something was found there."""
-        end, _ = self._stops.in_text(self.ids[-max(_SEEN_TOKENS, self._stops.longest) :])  # a token is a byte or more
-        if end:
-            end, text = self._stops.in_text(self.ids)
-            self._cut = text if end else None
-        return end
-
-    def text(self) -> str:
-        return self._decoded(self.ids) if self._cut is None else self._cut
-
-    def _decoded(self, ids: list[int]) -> str:
-        return self._lanes.base.tokenizer.decode(ids, skip_special_tokens=True)
 
 
 def _line(prompt: int, lane: int, text: str, tokens: int, end: End, note: str, reference: str) -> Line:

@@ -8,14 +8,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from core.chat import arbiter
-from core.chat.engine import Base, Ticket
-from core.chat.requests import Asked, base_of, ticket
+from core.chat.requests import base_identity, resolve_lanes
+from core.chat.types import BaseIdentity, LaneRequest, ResolvedLanes, adapter_key
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig, lane_of
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
 from core.models import catalogue
-from core.models.loading import Precision
 from core.runs.launch import launch
 from core.runs.store import RunStore
 
@@ -25,21 +24,21 @@ def lock(store: EvaluationStore) -> FileLock:
     return FileLock(store.settings.evaluations_dir / ".lock")
 
 
-def lanes_of(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> Ticket:
+def lanes_of(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> ResolvedLanes:
     """The lanes of an evaluation as the chat takes them, each asked `prompt`.
 
     Raises StudioError when there is no such run or adapter, or when the lanes do not share a base.
     """
     named = [lane_of(lane) for lane in config.lanes]
-    asked = [Asked(prompt.messages, config.sampling, run, adapter) for run, adapter in named]
-    return ticket(store, asked, None if any(run for run, _ in named) else _base(store, config))
+    asked = [LaneRequest(prompt.messages, config.sampling, adapter_key(run, adapter)) for run, adapter in named]
+    return resolve_lanes(store, asked, None if any(run for run, _ in named) else _base(store, config))
 
 
-def _base(store: RunStore, config: EvaluationConfig) -> Base:
+def _base(store: RunStore, config: EvaluationConfig) -> BaseIdentity:
     """Where no lane is a run: as the run loads it whose rows are asked, else the model that is named."""
     if config.prompts == "held-out":
-        return base_of(store, store.run(config.asked_run))
-    return Base(catalogue.find(store.settings, config.model), Precision())
+        return base_identity(store, store.run(config.asked_run))
+    return BaseIdentity(catalogue.find(store.settings, config.model).name)
 
 
 def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
@@ -72,7 +71,7 @@ def resume(store: EvaluationStore, evaluation: Evaluation) -> None:
         _launch(store, evaluation, base)
 
 
-def _check_free(store: EvaluationStore, base: Base) -> None:
+def _check_free(store: EvaluationStore, base: BaseIdentity) -> None:
     if other := store.active():
         raise StudioError(
             f"The evaluation {other.id} is under way, and two would slow each other down. Pause or stop it first."
@@ -113,10 +112,11 @@ def _request(evaluation: Evaluation, what: str) -> None:
     evaluation.request(what).touch()
 
 
-def _launch(store: EvaluationStore, evaluation: Evaluation, base: Base) -> None:
+def _launch(store: EvaluationStore, evaluation: Evaluation, base: BaseIdentity) -> None:
     for asked in ("pause", "stop"):
         evaluation.request(asked).unlink(missing_ok=True)
-    pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=base.model.local)
+    is_local = catalogue.find(store.settings, base.model, base.revision).local
+    pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=is_local)
     # The worker waits for the lock that we hold before it writes its own first state.
     begun = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
     evaluation.save_state(evaluation.saved_state().model_copy(update=begun).with_process(pid))

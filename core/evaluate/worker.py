@@ -10,12 +10,13 @@ import traceback
 from pathlib import Path
 
 from core.chat import arbiter
-from core.chat.engine import Ticket
+from core.chat.types import ResolvedLanes
 from core.errors import StudioError
 from core.evaluate import process
 from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.batch_generate import Answering
 from core.evaluate.store import Evaluation, EvaluationStore
+from core.models import catalogue
 from core.models.loading import load_base
 from core.settings import Settings
 from core.system.fast_imports import uncollected, uncompiled
@@ -36,7 +37,7 @@ class Worker:
         """Answer; the last status, and why it ended so."""
         prompts = self.evaluation.prompts()
         asked = process.lanes_of(self.store.runs, self.config, prompts[0])
-        self._stage(f"Loading {asked.base.model.name}")
+        self._stage(f"Loading {asked.base.model}")
         answering = self._loaded(asked)
         done = self.evaluation.answers().places
         tasks = answering.tasks(
@@ -62,16 +63,17 @@ class Worker:
             return "paused", self._yielding or "Paused on request. Resume goes on."
         return "finished", ""
 
-    def _loaded(self, asked: Ticket) -> Answering:
+    def _loaded(self, asked: ResolvedLanes) -> Answering:
         with uncollected():
             from core.chat.lanes import Lanes
 
         arbiter.check_fits_beside_run(self.store.runs, asked.base.config)
         arbiter.check_fits_free_memory(self.store.settings, asked.base.config)
-        base = load_base(asked.base.model, asked.base.precision, asked.base.attention)
+        model = catalogue.find(self.store.settings, asked.base.model, asked.base.revision)
+        base = load_base(model, asked.base.precision, asked.base.attention)
         lanes = Lanes(base, self.store.settings.fast_chat)
-        self._save(precision=f"{asked.base.precision.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
-        for name, folder in asked.adapters.items():
+        self._save(precision=f"{asked.base.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
+        for name, folder in asked.adapter_folders.items():
             lanes.add_adapter(name, folder)
         return Answering(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)
 

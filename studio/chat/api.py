@@ -5,7 +5,9 @@ from typing import Any
 
 from core.chat.conversation import BASE, MAX_LANES
 from core.chat.engine import Engine
-from core.chat.requests import Asked, ticket
+from core.chat.queue import QueueEntry
+from core.chat.requests import resolve_lanes
+from core.chat.types import LaneRequest, adapter_key
 from core.errors import StudioError
 from studio.chat.answer_settings import parse_sampling
 from studio.chat.conversations import Conversations
@@ -32,14 +34,15 @@ def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
         if not isinstance(prompt, str) or not isinstance(settings or {}, dict):
             raise StudioError('The prompt must be a text, and settings an object such as {"temperature": 0}.')
         sampling = parse_sampling(settings or {})
-        asked = []
+        requests = []
         for name in lanes:
             run, _, adapter = str(name).partition("/")
             run = "" if run == BASE else run
-            asked.append(Asked([{"role": "user", "content": prompt}], sampling, run, adapter or "final"))
-        base = None if any(lane.run for lane in asked) else picker.find_base(picker.default_base())
-        # The engine yields its ticket after every step; the last one holds the whole answers.
-        *_, finished = engine.ask(ticket(engine.store, asked, base))
+            key = adapter_key(run, adapter or "final")
+            requests.append(LaneRequest([{"role": "user", "content": prompt}], sampling, key))
+        base = None if any(request.adapter for request in requests) else picker.default_base()
+        # The engine yields the entry after every step; at the last, the answers are whole.
+        *_, finished = engine.ask(QueueEntry(resolve_lanes(engine.store, requests, base)))
         return [
             {
                 "model": name,
@@ -50,7 +53,7 @@ def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
                 "tokens_per_second": round(answer.tokens_per_second, 1),
                 "note": answer.note,
             }
-            for name, answer in zip(lanes, finished.answers, strict=True)
+            for name, answer in zip(lanes, finished.generations, strict=True)
         ]
 
     return chat

@@ -10,10 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from core.chat.conversation import Answer, Conversation
-from core.chat.engine import Base, Ticket
-from core.chat.requests import Asked, ticket
+from core.chat.conversation import Conversation
+from core.chat.queue import WAITING, QueueEntry
+from core.chat.requests import resolve_lanes
 from core.chat.throttle import THROTTLED_NOTICE
+from core.chat.types import BaseIdentity, GenerationResult, LaneRequest
 from core.errors import StudioError
 from core.system.markdown import plain
 from studio.chat.chat_html import boards_html, last_board_html
@@ -36,14 +37,14 @@ _ON_ANOTHER_PAGE = "This chat is being answered on another page. The answers app
 class ChatActions:
     """Actions on conversations, for any number of pages."""
 
-    def __init__(self, conversations: Conversations, find_base: Callable[[str], Base]):
+    def __init__(self, conversations: Conversations, base_of: Callable[[Conversation], BaseIdentity]):
         """Take the conversations to act on.
 
         Args:
             conversations: all conversations.
-            find_base: returns the base model with a name, or raises StudioError.
+            base_of: returns a conversation's base model, or raises StudioError if it was deleted.
         """
-        self.conversations, self.engine, self._find_base = conversations, conversations.engine, find_base
+        self.conversations, self.engine, self._base_of = conversations, conversations.engine, base_of
 
     # Show
 
@@ -158,7 +159,7 @@ class ChatActions:
     # Generate and stream
 
     def _write(
-        self, chat_id: str, lanes: Sequence[int], continued: dict[int, Answer], show: Sequence[str],
+        self, chat_id: str, lanes: Sequence[int], continued: dict[int, GenerationResult], show: Sequence[str],
         request: gr.Request, prompt: str | None = None, seed_offset: int = 0,
     ) -> Iterator[Updates]:  # fmt: skip
         """Generate answers to the last turn, stream them to the page, and save them however they end."""
@@ -166,7 +167,7 @@ class ChatActions:
         try:
             past, now = boards_html(answers.conversation, answers)
             yield view_updates(past, now, prompt=prompt, hint="", busy=True, editing=-1)
-            answers.enter_queue(self._ticket(answers, seed_offset))
+            answers.enter_queue(self._queue_entry(answers, seed_offset))
             yield from self._stream(answers)
         except Exception as error:
             self.conversations.finish_answers(chat_id, answers)
@@ -180,7 +181,7 @@ class ChatActions:
 
     def _stream(self, answers: AnswersInProgress) -> Iterator[Updates]:
         shown_at, saved_at, board, hint = 0.0, time.monotonic(), None, ""
-        for queued in self.engine.ask(answers.ticket):
+        for queued in self.engine.ask(answers.entry):
             if time.monotonic() - shown_at >= self._seconds_between_updates():
                 previous, (board, hint) = (board, hint), (last_board_html(answers), self._hint_while_waiting(queued))
                 if (board, hint) != previous:
@@ -198,21 +199,22 @@ class ChatActions:
         pages = self.conversations.count_in_progress()
         return max(1 / THROTTLED_UPDATES_PER_SECOND, pages / THROTTLED_UPDATES_OF_ALL_PAGES)
 
-    def _ticket(self, answers: AnswersInProgress, seed_offset: int) -> Ticket:
-        """Return the engine's form of the question, and note each lane's settings in `answers`."""
-        chat, asked = answers.conversation, []
+    def _queue_entry(self, answers: AnswersInProgress, seed_offset: int) -> QueueEntry:
+        """Return the question for the engine's queue, and note each lane's settings in `answers`."""
+        chat, requests = answers.conversation, []
         for lane in answers.lanes:
-            sampling, (run, adapter) = chat.sampling(lane), chat.lanes[lane].run_and_adapter
+            sampling = chat.sampling(lane)
             sampling = sampling.model_copy(update={"seed": (sampling.seed + seed_offset) % 2**32})
             answers.settings[lane] = sampling.model_dump()
-            begun = answers.continued[lane].ids if lane in answers.continued else []
-            asked.append(Asked(chat.asked(lane), sampling, run, adapter, begun))
-        base = self._find_base(chat.base) if chat.base else None
-        return ticket(self.engine.store, asked, base)
+            prefix = answers.continued[lane].ids if lane in answers.continued else []
+            key = chat.lanes[lane].adapter_key
+            requests.append(LaneRequest(chat.asked(lane), sampling, key, prefix_ids=prefix))
+        base = self._base_of(chat) if chat.base else None
+        return QueueEntry(resolve_lanes(self.engine.store, requests, base))
 
-    def _hint_while_waiting(self, queued: Ticket) -> str:
+    def _hint_while_waiting(self, queued: QueueEntry) -> str:
         """Return what the answers wait for, as the hint shows it; empty while they are written at full speed."""
-        if queued.stage == "Waiting":
+        if queued.stage == WAITING:
             position = self.engine.queue_position(queued)
             place = f"{position} before yours" if position else "yours is next"
             return f"Waiting for other answers to end: {place}. Click Stop all to give up waiting."

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from components.chat_board import Action, AnswerCard, BoardTurn, board_html, differences, probabilities
-from core.chat.conversation import Answer, Conversation, LaneChoice, Turn
-from core.chat.types import END_LABELS, LaneAnswer
+from core.chat.conversation import Conversation, LaneChoice, Turn
+from core.chat.types import END_LABELS, Generation, GenerationResult
 from core.chat.votes import Tally, contender_name
 from studio.chat.in_progress import AnswersInProgress
 from studio.html import render
@@ -50,7 +50,7 @@ def last_board_html(answers: AnswersInProgress) -> Markup:
     return board_html([_board_turn(chat, len(chat.turns) - 1, answers, ())])
 
 
-def answer_name(answer: Answer | None) -> str:
+def answer_name(answer: GenerationResult | None) -> str:
     """Return the model that gave an answer, as the page names it; "" for no answer."""
     if answer is None:
         return ""
@@ -143,7 +143,7 @@ def _card_in_progress(answers: AnswersInProgress, lane: int, title: str, key: st
     )
 
 
-def _actions(chat: Conversation, index: int, lane: int, answer: Answer) -> list[Action]:
+def _actions(chat: Conversation, index: int, lane: int, answer: GenerationResult) -> list[Action]:
     turn = chat.turns[index]
     actions = [_COPY]
     # Answers that were voted on stay as they are.
@@ -161,10 +161,10 @@ def _actions(chat: Conversation, index: int, lane: int, answer: Answer) -> list[
 def _lane_name(turn: Turn, lane: int, choice: LaneChoice) -> str:
     """Return the model that answered in a lane, or that would."""
     run, adapter = choice.run_and_adapter
-    return answer_name(turn.shown(lane) or Answer(run=run, adapter=adapter))
+    return answer_name(turn.shown(lane) or GenerationResult(run=run, adapter=adapter))
 
 
-def _facts(answer: Answer | LaneAnswer) -> str:
+def _facts(answer: GenerationResult | Generation) -> str:
     speed = answer.tokens_per_second
     facts = [
         f"{answer.tokens} tokens",
@@ -173,7 +173,7 @@ def _facts(answer: Answer | LaneAnswer) -> str:
         END_LABELS[answer.end],
     ]
     # Greedy decoding ignores the seed.
-    if isinstance(answer, Answer) and answer.settings.get("temperature"):
+    if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
         facts.append(f"seed {answer.settings['seed']}")
     return " · ".join(facts)
 

@@ -54,8 +54,9 @@ class ChatList:
         if not present.turns:
             return {"my_chats": my_chats, "chat_id": chat_id}
         chat = conversation.new_conversation()
-        chat.base, chat.lanes, chat.settings, chat.blind = present.base, present.lanes, present.settings, present.blind
-        existing = {run.id for run in self.picker.runs_on(present.base)}
+        chat.base, chat.base_identity, chat.lanes = present.base, present.base_identity, present.lanes
+        chat.settings, chat.blind = present.settings, present.blind
+        existing = {run.id for run in self.picker.runs_of(present)}
         if any(lane.run and lane.run not in existing for lane in chat.lanes):
             self.picker.reset_lanes(chat)
         self.conversations.save(chat)

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import gradio as gr
 
 from core.chat import conversation
-from core.chat.conversation import Answer, Conversation
+from core.chat.conversation import Conversation
 from core.chat.engine import Engine
+from core.chat.types import GenerationResult
 from core.errors import StudioError
 from studio.chat.in_progress import AnswersInProgress
 
@@ -82,7 +83,7 @@ class Conversations:
         return len(self._in_progress)
 
     def begin_answers(
-        self, chat_id: str, lanes: Sequence[int], page: str, continued: dict[int, Answer]
+        self, chat_id: str, lanes: Sequence[int], page: str, continued: dict[int, GenerationResult]
     ) -> AnswersInProgress:
         """Reserve a conversation for new answers to its last turn.
 
@@ -107,8 +108,8 @@ class Conversations:
         if answers.saved.is_set():
             return
         # A page that was closed leaves its lanes running, so they are stopped here.
-        if answers.ticket:
-            answers.ticket.stop()
+        if answers.entry:
+            answers.entry.stop()
         with self._lock:
             try:
                 self.save(answers.snapshot("stopped"))

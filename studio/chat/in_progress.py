@@ -3,9 +3,9 @@
 import threading
 from dataclasses import dataclass, field
 
-from core.chat.conversation import Answer, Conversation, Turn
-from core.chat.engine import Ticket
-from core.chat.types import End, LaneAnswer
+from core.chat.conversation import Conversation, Turn
+from core.chat.queue import QueueEntry
+from core.chat.types import End, Generation, GenerationResult
 
 
 @dataclass
@@ -14,11 +14,11 @@ class AnswersInProgress:
 
     Attributes:
         conversation: as it was when the answers began; `snapshot` adds what has been written since.
-        lanes: the conversation's lanes that are answered; position N is lane N of the ticket.
+        lanes: the conversation's lanes that are answered; position N is lane N of the queue entry.
         page: session hash of the page that asked.
         continued: the answer that each lane continues, by lane.
         settings: the settings that each lane's answer is written with, by lane.
-        ticket: the question in the engine's queue; None until it is made.
+        entry: the question in the engine's queue; None until it is made.
         stopped: lanes that were stopped.
         saved: set once the final state is on disk.
     """
@@ -26,32 +26,32 @@ class AnswersInProgress:
     conversation: Conversation
     lanes: list[int]
     page: str
-    continued: dict[int, Answer] = field(default_factory=dict)
+    continued: dict[int, GenerationResult] = field(default_factory=dict)
     settings: dict[int, dict] = field(default_factory=dict)
-    ticket: Ticket | None = None
+    entry: QueueEntry | None = None
     stopped: set[int] = field(default_factory=set)
     saved: threading.Event = field(default_factory=threading.Event)
 
-    def answer(self, lane: int) -> LaneAnswer | None:
+    def answer(self, lane: int) -> Generation | None:
         """Return what a lane has written so far; None if the lane is not being answered or still waits."""
-        if self.ticket is None or lane not in self.lanes or not self.ticket.answers:
+        if self.entry is None or lane not in self.lanes or not self.entry.generations:
             return None
-        return self.ticket.answers[self.lanes.index(lane)]
+        return self.entry.generations[self.lanes.index(lane)]
 
-    def enter_queue(self, ticket: Ticket) -> None:
-        """Set the ticket, and stop those of its lanes that were stopped before there was one."""
-        self.ticket = ticket
+    def enter_queue(self, entry: QueueEntry) -> None:
+        """Set the queue entry, and stop those of its lanes that were stopped before there was one."""
+        self.entry = entry
         for lane in self.stopped:
-            ticket.stop(self.lanes.index(lane))
+            entry.stop(self.lanes.index(lane))
 
     def stop(self, lane: int | None = None) -> None:
         """Stop one lane, or all of them; a lane that is not being answered is ignored."""
         for stopping in self.lanes if lane is None else [lane]:
             if stopping in self.lanes:
-                # Recorded before the ticket is looked at: if the ticket is set in between, `enter_queue` finds it here.
+                # Recorded before the entry is looked at: if it is set in between, `enter_queue` finds the stop here.
                 self.stopped.add(stopping)
-                if self.ticket:
-                    self.ticket.stop(self.lanes.index(stopping))
+                if self.entry:
+                    self.entry.stop(self.lanes.index(stopping))
 
     def snapshot(self, unfinished: End) -> Conversation:
         """Return a copy of the conversation with the text written so far.
@@ -64,8 +64,9 @@ class AnswersInProgress:
         for lane in self.lanes:
             written, continued, attempts = self.answer(lane), self.continued.get(lane), answers[lane]
             # An answer without a token of its own is dropped, unless the model chose to end at once.
-            if written and (written.tokens > written.continued or written.end == "end"):
-                answer = Answer.of(written, self.conversation.lanes[lane], self.settings[lane], continued)
+            if written and (written.tokens > written.prefix_tokens or written.end == "end"):
+                run_and_adapter = self.conversation.lanes[lane].run_and_adapter
+                answer = GenerationResult.from_generation(written, run_and_adapter, self.settings[lane], continued)
                 answer.end = written.end or unfinished
                 # A continued answer replaces the one that it continues.
                 if continued in attempts:

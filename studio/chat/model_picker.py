@@ -7,8 +7,8 @@ import gradio as gr
 
 from core.access import roles
 from core.chat.conversation import BASE, MAX_LANES, Conversation, LaneChoice
-from core.chat.engine import Base
-from core.chat.requests import base_of, bases
+from core.chat.requests import available_bases, base_identity
+from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.runs.store import Run
 from studio.chat.conversations import Conversations
@@ -29,36 +29,61 @@ class ModelPicker:
 
     # Bases and runs
 
-    def find_base(self, name: str) -> Base:
-        """Return the base model with a name.
+    def find_base(self, name: str) -> BaseIdentity:
+        """Return the base model with a key, or with a label as earlier versions saved it in conversations.
 
         Raises:
-            StudioError: if there is none; the message lists those that there are.
+            StudioError: if there is none, or the caller may not use it.
         """
-        known = bases(self.store)
-        # A shorter name, as earlier versions saved it, may match several bases; an exact match goes first.
-        found = sorted((base for base in known if base.is_called(name)), key=lambda base: base.words != name)
-        if not name or not found:
-            names = ", ".join(base.words for base in known)
-            raise StudioError(f"There is no base model {name!r} here. Choose one of: {names}.")
+        known = available_bases(self.store)
+        exact = [base for base in known if name in (base.key, base.label, base.legacy_label)]
+        # The oldest labels are shortened, and may match several bases; the newest of these is taken.
+        found = exact or [base for base in known if name and base.has_legacy_label(name)]
+        if not found:
+            raise _no_such_base(name, known)
         return found[0]
 
-    def default_base(self) -> str:
-        """Return the name of the base of the newest run with an adapter, else of the embedded model."""
-        return next((base.words for base in bases(self.store)), "")
+    def base_of(self, chat: Conversation) -> BaseIdentity:
+        """Return the base model of a conversation.
 
-    def runs_on(self, base: str) -> list[Run]:
+        Raises:
+            StudioError: if the model was deleted, or the caller may no longer use it.
+        """
+        identity = chat.base_identity
+        if identity is None:
+            return self.find_base(chat.base)
+        known = available_bases(self.store)
+        if identity not in known:
+            raise _no_such_base(identity.label, known)
+        return identity
+
+    def _base_or_none(self, chat: Conversation) -> BaseIdentity | None:
+        try:
+            return self.base_of(chat)
+        except StudioError:
+            return None
+
+    def default_base(self) -> BaseIdentity | None:
+        """Return the base of the newest run with an adapter, else the embedded model."""
+        return next(iter(available_bases(self.store)), None)
+
+    def runs_on(self, base: BaseIdentity | None) -> list[Run]:
         """Return the runs with an adapter on a base, newest first."""
         found = []
         for run in self.store.runs():
             if not run.problem() and run.adapters():
                 try:
-                    if base_of(self.store, run).is_called(base):
+                    if base_identity(self.store, run) == base:
                         found.append(run)
                 except StudioError:
                     # The run's base model was deleted, so the run cannot answer.
                     continue
         return found
+
+    def runs_of(self, chat: Conversation) -> list[Run]:
+        """Return the runs that can answer in a conversation; none if its base model was deleted."""
+        base = self._base_or_none(chat)
+        return self.runs_on(base) if base else []
 
     def first_run(self, chat_id: str) -> Run | None:
         """Return the run of the first lane that has one which still exists."""
@@ -75,7 +100,7 @@ class ModelPicker:
         """Free the memory of the loaded model, once the answers in progress have ended."""
         if self.engine.loaded is None:
             raise StudioError("No model is loaded, so there is nothing to unload.")
-        name = self.engine.loaded.model.name
+        name = self.engine.loaded.model
         freed = self.engine.unload()
         info(f"{freed / 2**30:.2f} GiB were freed. The next question loads the model again.", f"{name} is unloaded")
 
@@ -100,7 +125,7 @@ class ModelPicker:
         return self.lane_updates(chat) | {"hint": hint}
 
     def _with_newest_adapters(self, chat_id: str, chat: Conversation) -> Conversation:
-        newest = {run.id: next(iter(run.adapters())) for run in self.runs_on(chat.base)}
+        newest = {run.id: next(iter(run.adapters())) for run in self.runs_of(chat)}
 
         def is_outdated(lane: LaneChoice) -> bool:
             return lane.newest and newest.get(lane.run, lane.adapter) != lane.adapter
@@ -111,10 +136,11 @@ class ModelPicker:
                     lane.adapter = newest[lane.run]
         return chat
 
-    def reset_lanes(self, chat: Conversation, base: str = "") -> None:
+    def reset_lanes(self, chat: Conversation, base: BaseIdentity | None = None) -> None:
         """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it."""
-        chat.base = base or self.default_base()
-        chat.lanes = [LaneChoice(), *map(_newest_adapter, self.runs_on(chat.base)[:1])]
+        base = base or self.default_base()
+        chat.set_base(base)
+        chat.lanes = [LaneChoice(), *map(_newest_adapter, self.runs_on(base)[:1])]
 
     def show_lanes(self, chat_id: str) -> Updates:
         """Return the lanes as they are saved, for instance after a choice was refused."""
@@ -122,10 +148,11 @@ class ModelPicker:
 
     def lane_updates(self, chat: Conversation) -> Updates:
         """Return the updates of all widgets in `layout.LaneWidgets.outputs`."""
-        runs = self.runs_on(chat.base)
+        runs, base = self.runs_of(chat), self._base_or_none(chat)
+        choices = [(known.label, known.key) for known in available_bases(self.store)]
         scopes = [ALL_LANES, *(f"Lane {lane + 1}" for lane in range(len(chat.lanes)))]
         updates: Updates = {
-            "base": gr.update(choices=[base.words for base in bases(self.store)], value=chat.base or None),
+            "base": gr.update(choices=choices, value=base.key if base else None),
             "lane_count": len(chat.lanes),
             "scope": gr.update(choices=scopes),
         }
@@ -152,16 +179,16 @@ class ModelPicker:
 
     def choose_base(self, chat_id: str, base: str) -> Updates:
         """Choose another base model, which resets the lanes; the turns are kept."""
-        self.find_base(base)
+        chosen = self.find_base(base)
         with self.conversations.change(chat_id) as chat:
-            if base != chat.base:
-                self.reset_lanes(chat, base)
+            if chosen != self._base_or_none(chat):
+                self.reset_lanes(chat, chosen)
         return self.lane_updates(chat)
 
     def choose_lane_count(self, chat_id: str, count: int) -> Updates:
         """Add or remove lanes at the end; new ones take runs that have no lane yet."""
         with self.conversations.change(chat_id) as chat:
-            available = [_newest_adapter(run) for run in self.runs_on(chat.base)]
+            available = [_newest_adapter(run) for run in self.runs_of(chat)]
             used = {lane.run for lane in chat.lanes}
             more = [lane for lane in available if lane.run not in used]
             # When the runs are used up, further lanes repeat the newest one, or the base.
@@ -173,7 +200,7 @@ class ModelPicker:
         """Choose the run of a lane; "" is the base. The lane keeps its own settings."""
         with self.conversations.change(chat_id) as chat:
             _check_lane(chat, lane)
-            known = {run.id: run for run in self.runs_on(chat.base)}
+            known = {run.id: run for run in self.runs_of(chat)}
             if run_id and run_id not in known:
                 # Raises with the better message if there is no such run at all.
                 self.store.run(run_id)
@@ -189,12 +216,17 @@ class ModelPicker:
         """Choose the checkpoint of a lane by its position on the slider; an index out of range is clamped."""
         with self.conversations.change(chat_id) as chat:
             _check_lane(chat, lane)
-            names = _checkpoint_names(chat.lanes[lane].run, self.runs_on(chat.base))
+            names = _checkpoint_names(chat.lanes[lane].run, self.runs_of(chat))
             if names:
                 index = max(0, min(len(names) - 1, _whole_number(index, "The checkpoint")))
                 # At the right end the lane follows newer adapters, as a run in training writes them.
                 chat.lanes[lane].adapter, chat.lanes[lane].newest = names[index], index == len(names) - 1
         return self.lane_updates(chat)
+
+
+def _no_such_base(name: str, known: list[BaseIdentity]) -> StudioError:
+    labels = ", ".join(base.label for base in known)
+    return StudioError(f"There is no base model {name!r} here. Choose one of: {labels}.")
 
 
 def _checkpoint_names(run_id: str, runs: list[Run]) -> list[str]:

@@ -35,7 +35,7 @@ class ChatParts:
         """Build the handlers over one engine."""
         conversations = Conversations(engine)
         picker = ModelPicker(conversations)
-        actions = ChatActions(conversations, picker.find_base)
+        actions = ChatActions(conversations, picker.base_of)
         return cls(
             conversations=conversations,
             picker=picker,

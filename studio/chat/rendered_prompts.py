@@ -2,6 +2,7 @@
 
 from components.conversation import empty_html, raw_html
 from core.data.tokens import Renderer, TemplateName
+from core.models import catalogue
 from core.models.loading import load_tokenizer
 from studio.chat.model_picker import ModelPicker
 from studio.chat.view import Updates
@@ -18,7 +19,8 @@ class RenderedPrompts:
         chat = self.conversations.find(chat_id)
         if not chat.turns:
             return {"prompts": empty_html("Ask a question first; then the prompt of each lane is shown here.")}
-        tokenizer = load_tokenizer(self.picker.find_base(chat.base).model)
+        base = self.picker.base_of(chat)
+        tokenizer = load_tokenizer(catalogue.find(self.conversations.settings, base.model, base.revision))
         parts = []
         for lane in range(len(chat.lanes)):
             template = self._template(chat_id, lane)

@@ -94,4 +94,6 @@ class Voting:
         return {"blind": gr.update(value=self.conversations.find(chat_id).blind)}
 
     def _path(self, chat: Conversation) -> Path:
-        return votes.votes_path(self.settings, chat.base)
+        # Files of earlier versions are named by the label of that time.
+        base = chat.base_identity
+        return votes.votes_path(self.settings, base.legacy_label if base else chat.base)

@@ -11,7 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from core.chat import conversation
-from core.chat.conversation import Answer
+from core.chat.types import GenerationResult
 from core.data import sources
 from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
@@ -83,7 +83,7 @@ def marked(on_space, owner, tmp_path_factory):
     chat = conversation.new_conversation()
     for _ in range(2):
         turn = chat.ask(MARKUP)
-        turn.answers[0] = [Answer(text=MARKUP, note=MARKUP, pieces=[MARKUP], ids=[1], logprobs=[-1.0])]
+        turn.answers[0] = [GenerationResult(text=MARKUP, note=MARKUP, pieces=[MARKUP], ids=[1], logprobs=[-1.0])]
     conversation.save(settings, chat)
     evaluation = EvaluationStore(settings).create(EvaluationConfig(subset="keeper", lanes=["base"], limit=1))
     writer = AnswerWriter(evaluation.answers_file)

@@ -310,7 +310,7 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     are is printed beside how many transformers' eager attention makes.
     """
     from core.chat.lanes import Lanes
-    from core.chat.types import Lane
+    from core.chat.types import LaneRequest
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
 
@@ -320,9 +320,9 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
     lanes, plain, eager = Lanes(load()), load().model.eval(), load(attention="eager").model.eval()
     assert "one CUDA graph" in lanes.decoding_note
     asked, sampling = questions(), Sampling(temperature=0, max_new_tokens=tokens)
-    stops, same, same_eager = lanes.stop_conditions(Lane(asked[0], sampling)), 0, 0
+    stops, same, same_eager = lanes.stop_conditions(LaneRequest(asked[0], sampling)), 0, 0
     for start in range(0, 100, 8):
-        *_, answers = lanes.generate([Lane(messages, sampling) for messages in asked[start : start + 8]])
+        *_, answers = lanes.generate([LaneRequest(messages, sampling) for messages in asked[start : start + 8]])
         for messages, answer in zip(asked[start : start + 8], answers, strict=True):
             ids = lanes.renderer().prompt_ids(messages)
             said = generated(plain, ids, tokens, stops.at_token)

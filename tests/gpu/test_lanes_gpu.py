@@ -13,7 +13,7 @@ from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.decoder import Decoder, TokenSequence
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.types import Lane
+from core.chat.types import LaneRequest
 from core.models.catalogue import Model
 from core.models.loading import Precision, load_base
 
@@ -151,7 +151,7 @@ def test_100_answers_of_the_embedded_model_in_every_lane_are_its_own(smol_lanes,
         places = range(start, start + 4)
         asked = [(name, place) for name in names for place in places]
         *_, answers = made.generate(
-            [Lane([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in asked]
+            [LaneRequest([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in asked]
         )
         said += [(*one, answer.ids) for one, answer in zip(asked, answers, strict=True)]
     other = [(name, place, ids) for name, place, ids in said if ids != alone[name][place]]

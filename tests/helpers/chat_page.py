@@ -24,6 +24,6 @@ def send(parts: ChatParts, chat_id: str, prompt: str = "Name a colour.", referen
 def read_until_all_lanes_write(parts: ChatParts, chat_id: str, stream) -> None:
     """Read a stream of updates until every lane has written a token."""
     for _ in stream:
-        ticket = parts.conversations.in_progress(chat_id).ticket
-        if ticket and ticket.answers and all(answer.tokens for answer in ticket.answers):
+        entry = parts.conversations.in_progress(chat_id).entry
+        if entry and entry.generations and all(generation.tokens for generation in entry.generations):
             return

@@ -16,7 +16,7 @@ from core.chat.cuda.runtime import CudaRuntime, Told
 from core.chat.cuda.support import plain_lora
 from core.chat.decoder import Decoder, TokenSequence
 
-CHUNK = 1024  # tokens of prompts that are read at once
+CHUNK_TOKENS = 1024  # tokens of prompts that are read at once
 OFFLINE_CHUNK_TOKENS = 4096  # the same where nobody waits for the next word: weights are unpacked a quarter as often
 
 
@@ -45,7 +45,7 @@ class _Seat:
 class CudaDecoder:
     """Steps through rows over one model. Only one decoder may use a machine at a time."""
 
-    def __init__(self, machine: CudaRuntime, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK):
+    def __init__(self, machine: CudaRuntime, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK_TOKENS):
         self._machine, self._adapters, self._chunk = machine, adapters, chunk
         self._plain = Decoder(machine.weights.model, adapters, pad)
         self._reading: deque[_Seat] = deque()

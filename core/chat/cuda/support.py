@@ -12,7 +12,7 @@ _ROTARY = ("default", "linear", "llama3", "yarn")  # whose angles do not change 
 _ATTENTION, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 
 
-def why_not(model: torch.nn.Module) -> str | None:
+def unsupported_reason(model: torch.nn.Module) -> str | None:
     """Why a model is not decoded by one graph a step, as the rest of a sentence; None when it is."""
     if model.device.type != "cuda":
         return "there is no GPU"
@@ -20,10 +20,10 @@ def why_not(model: torch.nn.Module) -> str | None:
         return "this GPU is older than Ampere"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
-    return unlike(model)
+    return unsupported_model_reason(model)
 
 
-def unlike(model: torch.nn.Module) -> str | None:
+def unsupported_model_reason(model: torch.nn.Module) -> str | None:
     """What of a model's shape or weights the fast decoder does not know, as the rest of a sentence."""
     config = model.config
     if type(model).__name__ not in _FAMILIES:

@@ -6,9 +6,9 @@ from core.access import quotas
 from core.access.quotas import Quotas, Tokens
 from core.access.roles import Caller, Role, acting
 from core.chat import conversation
-from core.chat.engine import Ticket
+from core.chat.queue import QueueEntry
 from core.chat.sampling import Sampling
-from core.chat.types import Lane, LaneAnswer
+from core.chat.types import BaseIdentity, Generation, LaneRequest, ResolvedLanes
 from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
 from core.runs import process
@@ -17,9 +17,9 @@ from core.runs.config import QLoRAConfig
 VISITOR = Caller(Role.VISITOR, "browser x")
 
 
-def asked(*lengths: int) -> Ticket:
-    lanes = [Lane([{"role": "user", "content": "abc" * 10}], Sampling(max_new_tokens=n)) for n in lengths]
-    return Ticket(None, lanes, {})
+def asked(*lengths: int) -> QueueEntry:
+    lanes = [LaneRequest([{"role": "user", "content": "abc" * 10}], Sampling(max_new_tokens=n)) for n in lengths]
+    return QueueEntry(ResolvedLanes(BaseIdentity("tiny"), lanes))
 
 
 def test_limits_come_from_the_environment(monkeypatch):
@@ -65,23 +65,23 @@ def test_a_restart_forgets_nothing_and_a_new_day_does(settings, monkeypatch):
 
 
 def test_a_visitor_s_answers_are_short_and_counted(settings):
-    allowance = VisitorQuota(settings)
-    ticket = asked(4000, 8)
+    quota = VisitorQuota(settings)
+    entry = asked(4000, 8)
     with acting(VISITOR):
-        settle = allowance.take(ticket)
-    most = allowance.quotas.visitor_answer
-    assert [lane.sampling.max_new_tokens for lane in ticket.lanes] == [most, 8]
-    assert allowance.tokens.used() == {VISITOR.name: 20 + most + 8}
-    ticket.answers = [LaneAnswer(tokens=5), LaneAnswer(tokens=8, continued=2)]
+        settle = quota.reserve(entry)
+    most = quota.quotas.visitor_answer
+    assert [lane.sampling.max_new_tokens for lane in entry.lanes] == [most, 8]
+    assert quota.tokens.used() == {VISITOR.name: 20 + most + 8}
+    entry.generations = [Generation(tokens=5), Generation(tokens=8, prefix_tokens=2)]
     settle()
-    assert allowance.tokens.used() == {VISITOR.name: 20 + 5 + 6}
+    assert quota.tokens.used() == {VISITOR.name: 20 + 5 + 6}
 
 
 def test_the_owner_is_not_counted(settings):
-    allowance, ticket = VisitorQuota(settings), asked(4000)
-    allowance.take(ticket)()
-    assert ticket.lanes[0].sampling.max_new_tokens == 4000
-    assert allowance.tokens.used() == {}
+    quota, entry = VisitorQuota(settings), asked(4000)
+    quota.reserve(entry)()
+    assert entry.lanes[0].sampling.max_new_tokens == 4000
+    assert quota.tokens.used() == {}
 
 
 def test_visitors_conversations_beyond_the_quota_go_the_oldest_first(settings):

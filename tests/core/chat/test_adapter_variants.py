@@ -157,7 +157,7 @@ def decoded(model, adapters, names):
 
     decoder = RoutedDecoder(
         Decoder(model, adapters), PlainDecoder(model, adapters),
-        lambda row: row.adapter is not None and bool(adapters.apart(row.adapter)),
+        lambda row: row.adapter is not None and bool(adapters.unbatched_reason(row.adapter)),
     )  # fmt: skip
     decoder.join([row(name, at) for name, at in found])
     while decoder.step():
@@ -176,7 +176,7 @@ def test_a_tuned_row_is_as_peft_computes_it_and_the_base_stays_the_base(variant,
     expected = [generated(tuned, prompt) for prompt in PROMPTS]
     adapters = RowAdapters(model)
     adapters.add("tuned", read_adapter(folder, torch.float32, CPU))
-    assert apart is None or bool(adapters.apart("tuned")) == apart, adapters.apart("tuned")
+    assert apart is None or bool(adapters.unbatched_reason("tuned")) == apart, adapters.unbatched_reason("tuned")
     found = decoded(model, adapters, [None, "tuned"])
     for at in range(len(PROMPTS)):
         torch.testing.assert_close(found[None, at], alone[at], rtol=1e-3, atol=1e-3)

@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.types import Lane
+from core.chat.types import LaneRequest
 from core.evaluate.batch_generate import Answering
 from core.evaluate.prompts import Prompts
 from core.models import support
@@ -51,7 +51,9 @@ def generated(model, lanes, prompts):
 def evaluated(lanes, path):
     """The text of each prompt in both lanes, by an evaluation of five rows at once."""
     path.write_text("".join(json.dumps({"messages": [{"role": "user", "content": p}]}) + "\n" for p in PROMPTS))
-    answering = Answering(lanes, [Lane([], GREEDY), Lane([], GREEDY, "tuned")], Prompts(path), most_rows=5)
+    answering = Answering(
+        lanes, [LaneRequest([], GREEDY), LaneRequest([], GREEDY, "tuned")], Prompts(path), most_rows=5
+    )
     tasks, found = answering.tasks([]), {}
     for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
         found |= {(line["lane"], line["prompt"]): line["text"] for line in lines}
@@ -70,9 +72,11 @@ def test_base_and_tuned_text_equals_generate(name, small_tokenizer, tmp_path):
     expected_tuned = generated(tuned, lanes, PROMPTS)
     assert expected != expected_tuned, "the adapter says something else"
     lanes.add_adapter("tuned", folder)
-    asked = [Lane([{"role": "user", "content": prompt}], GREEDY, key) for prompt in PROMPTS for key in (None, "tuned")]
+    asked = [
+        LaneRequest([{"role": "user", "content": prompt}], GREEDY, key) for prompt in PROMPTS for key in (None, "tuned")
+    ]
     *_, answers = lanes.generate(asked)
-    # Chat holds back half a character at the end of a text.
+    # Half a character at the end of a text is left out.
     whole = [[text.rstrip("\ufffd") for text in texts] for texts in (expected, expected_tuned)]
     assert [[answer.text for answer in answers[lane::2]] for lane in range(2)] == whole
-    assert evaluated(lanes, tmp_path / "prompts.jsonl") == [expected, expected_tuned]
+    assert evaluated(lanes, tmp_path / "prompts.jsonl") == whole

@@ -4,7 +4,7 @@ import pytest
 from transformers import LlamaConfig
 
 from core.chat import arbiter
-from core.chat.requests import base_of
+from core.chat.requests import base_identity
 from core.errors import StudioError
 from core.evaluate import process
 from core.evaluate.config import EvaluationConfig
@@ -84,18 +84,18 @@ def answering(runs):
 
 def test_a_chat_loads_beside_an_evaluation_only_where_both_fit(runs, seven, answering, card):
     card(80)
-    assert not arbiter.check_fits_beside_evaluation(runs, seven)  # there is none
+    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)  # there is none
     evaluation = answering()
-    assert arbiter.check_fits_beside_evaluation(runs, seven)
+    assert arbiter.check_fits_beside_evaluation(runs.settings, seven)
     card(80, free=10)
-    with pytest.raises(StudioError, match=f"{evaluation.id} answers on this GPU.* leaves 5.0 of its 80 GiB; .* pause"):
-        arbiter.check_fits_beside_evaluation(runs, seven)
+    with pytest.raises(StudioError, match=f"{evaluation.id} uses this GPU.* leaves 5.0 of its 80 GiB; .* pause"):
+        arbiter.check_fits_beside_evaluation(runs.settings, seven)
     card(80)
     answering("preparing")
     with pytest.raises(StudioError, match="is loading its model"):
-        arbiter.check_fits_beside_evaluation(runs, seven)
+        arbiter.check_fits_beside_evaluation(runs.settings, seven)
     answering("paused")
-    assert not arbiter.check_fits_beside_evaluation(runs, seven)
+    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)
 
 
 def test_an_evaluation_that_does_not_fit_beside_a_chat_is_refused_and_leaves_nothing(runs, seven, a_run, card):
@@ -105,11 +105,11 @@ def test_an_evaluation_that_does_not_fit_beside_a_chat_is_refused_and_leaves_not
         process.submit(store, EvaluationConfig(subset="keeper", run=run.id, prompts="held-out"))
     assert store.all() == []
     card(80)
-    arbiter.check_fits_free_memory(runs.settings, base_of(runs, run).config)
+    arbiter.check_fits_free_memory(runs.settings, base_identity(runs, run).config)
 
 
 def test_without_a_gpu_chat_and_evaluation_need_no_room(runs, seven, answering, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     answering()
-    assert not arbiter.check_fits_beside_evaluation(runs, seven)
+    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)
     arbiter.check_fits_free_memory(runs.settings, seven)

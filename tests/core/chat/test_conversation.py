@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from core.chat import conversation
-from core.chat.conversation import Answer, Conversation, LaneChoice, branch_key
-from core.chat.types import LaneAnswer
+from core.chat.conversation import Conversation, LaneChoice, branch_key
+from core.chat.types import Generation, GenerationResult
 from core.errors import StudioError
 
 
 def said(text, **more):
-    return Answer(text=text, end="end", **more)
+    return GenerationResult(text=text, end="end", **more)
 
 
 def test_each_lane_hears_its_own_answers_only():
@@ -30,18 +30,18 @@ def test_each_lane_hears_its_own_answers_only():
 
 
 def test_an_answer_is_kept_with_who_gave_it_and_how():
-    found = LaneAnswer(
+    found = Generation(
         text="Hi.", tokens=2, end="end", seconds=2.0, ids=[4, 5], logprobs=[-0.1, -0.2], pieces=["H", "i."]
     )
-    kept = Answer.of(found, LaneChoice(run="r", adapter="step 20"), {"seed": 3})
+    kept = GenerationResult.from_generation(found, ("r", "step 20"), {"seed": 3})
     assert (kept.text, kept.run, kept.adapter, kept.settings, kept.ids) == ("Hi.", "r", "step 20", {"seed": 3}, [4, 5])
     assert kept.tokens_per_second == 1.0
-    assert Answer.of(found, LaneChoice(), {}).adapter == "", "the base has none"
+    assert GenerationResult.from_generation(found, LaneChoice().run_and_adapter, {}).adapter == "", "the base has none"
 
 
 def test_what_is_not_there_is_refused_with_the_numbers():
     kept = conversation.new_conversation()
-    with pytest.raises(StudioError, match="nothing to take back"):
+    with pytest.raises(StudioError, match="no question to undo"):
         kept.undo()
     with pytest.raises(StudioError, match="no question 3; this conversation has 0"):
         kept.edit(2, "x")

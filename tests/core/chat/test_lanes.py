@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from core.chat.adapters import read_adapter
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.types import Lane
+from core.chat.types import LaneRequest
 from core.data import sources
 from core.data.readers import read_rows
 from core.errors import StudioError
@@ -30,7 +30,7 @@ def ask(text):
 
 
 def lane(text, adapter=None, sampling=GREEDY, **more):
-    return Lane(ask(text), sampling, adapter, **more)
+    return LaneRequest(ask(text), sampling, adapter, **more)
 
 
 def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False):
@@ -166,7 +166,7 @@ def test_a_lane_that_ends_early_leaves_the_others_going(lanes):
 def test_stop_ends_every_lane_with_what_is_there(lanes):
     seen = []
     asked = [lane(QUESTIONS[0], adapter) for adapter in (None, "tuned")]
-    for answers in lanes.generate(asked, stopped=lambda: len(seen) >= 3):
+    for answers in lanes.generate(asked, is_stopped=lambda: len(seen) >= 3):
         seen.append([a.tokens for a in answers])
     assert {a.end for a in answers} == {"stopped"}
     assert {a.tokens for a in answers} == {4}
@@ -194,10 +194,10 @@ def test_a_continued_answer_goes_on_as_if_it_had_not_been_cut(lanes):
     (whole,) = last(lanes.generate([lane(QUESTIONS[1])]))
     half = GREEDY.model_copy(update={"max_new_tokens": 10})
     (begun,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half)]))
-    (rest,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half, begun=begun.ids)]))
+    (rest,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half, prefix_ids=begun.ids)]))
     assert rest.ids == whole.ids[:20]
     assert rest.text.startswith(begun.text)
-    assert (rest.continued, rest.tokens) == (10, 20)
+    assert (rest.prefix_tokens, rest.tokens) == (10, 20)
 
 
 def test_an_answer_ends_before_a_stop_word(lanes):
@@ -219,10 +219,10 @@ def test_what_does_not_fit_is_refused_with_the_numbers(lanes):
 
 
 def test_the_oldest_messages_of_a_long_conversation_are_left_out_and_it_is_said(lanes, monkeypatch):
-    monkeypatch.setattr(lanes, "context", lambda: 400)
+    monkeypatch.setattr(lanes, "context_length", lambda: 400)
     words = "word " * 40
     long = [{"role": role, "content": f"{role} {n} {words}"} for n in range(12) for role in ("user", "assistant")]
-    asked = Lane([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
+    asked = LaneRequest([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
     ids, (note,) = lanes.render_prompt(asked)
     assert len(ids) + 2 <= 400
     left_out = int(re.search(r"the first (\d+) messages", note)[1])

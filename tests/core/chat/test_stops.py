@@ -5,8 +5,8 @@ import torch
 
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.stops import Stops
-from core.chat.types import Lane
+from core.chat.stops import StopConditions
+from core.chat.types import LaneRequest
 from core.data.end_tokens import EndTokens
 from core.errors import StudioError
 from core.evaluate.batch_generate import Answering
@@ -36,16 +36,18 @@ def chatml():
     ],
 )
 def test_stop_word_is_found_with_and_without_special_tokens(chatml, words, text, end, before):
-    stops = Stops(chatml, [], NOTHING, words)
-    assert stops.in_text(chatml(text, add_special_tokens=False)["input_ids"]) == (end, before)
-    assert stops.longest == max(len(word) for word in words)
+    stops = StopConditions(chatml, [], NOTHING, words)
+    ids = chatml(text, add_special_tokens=False)["input_ids"]
+    plain, raw = (chatml.decode(ids, skip_special_tokens=skip) for skip in (True, False))
+    assert stops.find(plain, raw) == (end, before)
+    assert stops.max_chars == max(len(word) for word in words)
 
 
 def test_stop_word_that_is_a_special_token_ends_at_the_token(chatml):
-    stops = Stops(chatml, [2], NOTHING, ["<|im_end|>"])
+    stops = StopConditions(chatml, [2], NOTHING, ["<|im_end|>"])
     token = chatml.convert_tokens_to_ids("<|im_end|>")
     assert (stops.at_token(token), stops.at_token(2), stops.at_token(5)) == ("stop word", "end", "")
-    assert Stops(chatml, [token], NOTHING, ["<|im_end|>"]).at_token(token) == "end"
+    assert StopConditions(chatml, [token], NOTHING, ["<|im_end|>"]).at_token(token) == "end"
 
 
 class Scripted(torch.nn.Module):
@@ -69,12 +71,12 @@ def lanes_that_write(text: str, tokenizer) -> Lanes:
     return lanes
 
 
-def in_chat(lanes: Lanes, lane: Lane) -> tuple[str, str]:
+def in_chat(lanes: Lanes, lane: LaneRequest) -> tuple[str, str]:
     *_, [answer] = lanes.generate([lane])
     return answer.end, answer.text
 
 
-def in_evaluation(lanes: Lanes, lane: Lane) -> tuple[str, str]:
+def in_evaluation(lanes: Lanes, lane: LaneRequest) -> tuple[str, str]:
     answering = Answering(lanes, [lane], [Prompt(QUESTION)])
     tasks = answering.tasks([])
     [line] = [line for lines in answering.answer(tasks, answering.room(64), lambda: True) for line in lines]
@@ -95,13 +97,13 @@ def in_evaluation(lanes: Lanes, lane: Lane) -> tuple[str, str]:
 )
 def test_answer_ends_at_the_templates_end_and_at_eos(ask, name, template, written):
     lanes = lanes_that_write(written, FAMILY[name].tokenizer())
-    lane = Lane(QUESTION, Sampling(temperature=0, max_new_tokens=40), template=template)
+    lane = LaneRequest(QUESTION, Sampling(temperature=0, max_new_tokens=40), template=template)
     assert ask(lanes, lane) == ("end", "The sea.")
 
 
 def test_template_that_refuses_the_system_prompt_is_a_sentence_in_chat_and_evaluation():
     lanes = lanes_that_write("x", FAMILY["gemma"].tokenizer())
-    lane = Lane(QUESTION, Sampling(system="Be brief."))
+    lane = LaneRequest(QUESTION, Sampling(system="Be brief."))
     with pytest.raises(StudioError, match=r"System role not supported\. Change the system prompt"):
         lanes.render_prompt(lane)
     answering = Answering(lanes, [lane], [Prompt(QUESTION)])
@@ -117,9 +119,10 @@ def test_pad_token_outside_the_matrix_pads_prompts_of_unequal_length():
     lanes = Lanes(LoadedBase(tiny_llama(vocab_size=rows), tokenizer))
     assert tokenizer.pad_token_id == rows
     asked = [
-        Lane([{"role": "user", "content": text}], Sampling(temperature=0, max_new_tokens=3)) for text in ("a", "b c d")
+        LaneRequest([{"role": "user", "content": text}], Sampling(temperature=0, max_new_tokens=3))
+        for text in ("a", "b c d")
     ]
     together = [answer.ids for answer in list(lanes.generate(asked))[-1]]
     assert together == [list(lanes.generate([lane]))[-1][0].ids for lane in asked]
     with pytest.raises(StudioError, match="the token '<pad>' has the id"):
-        lanes.render_prompt(Lane([{"role": "user", "content": "<pad>"}], Sampling()))
+        lanes.render_prompt(LaneRequest([{"role": "user", "content": "<pad>"}], Sampling()))

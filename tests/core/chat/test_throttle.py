@@ -1,4 +1,4 @@
-"""core/chat/throttle.py: beside a run on the same processors the chat rests after each step, on one thread."""
+"""Throttle: beside a run on the same processors the chat uses one thread and sleeps after each step."""
 
 import os
 import threading
@@ -8,51 +8,58 @@ import pytest
 import torch
 
 from core.chat import throttle
-from core.chat.throttle import SHARE, Throttle
+from core.chat.throttle import BUSY_SHARE, Throttle
+
+STEP_SECONDS = 0.02
 
 
 @pytest.fixture
-def rests(monkeypatch):
-    said = []
-    monkeypatch.setattr(time, "sleep", said.append)
-    monkeypatch.setattr(throttle, "_LOOKS_EVERY", 0)
-    return said
+def sleeps(monkeypatch):
+    """Durations of all sleeps, which are skipped."""
+    durations = []
+    monkeypatch.setattr(time, "sleep", durations.append)
+    monkeypatch.setattr(throttle, "_CHECK_SECONDS", 0)
+    return durations
 
 
-def stepped(runs, device="cpu"):
-    """The threads of a step of 20 ms, and the pace, in a thread of its own as the engine's is."""
-    found, kept = [], Throttle(runs)
+@pytest.fixture
+def active_run(a_run):
+    """A run whose worker is this process."""
+    run = a_run(status="running", ended=None)
+    run.save_state(run.saved_state().with_process(os.getpid()))
+    return run
+
+
+def take_two_steps(runs, device="cpu"):
+    """Return torch's threads in each of two steps, and the throttle; in a thread of its own, as the engine's is."""
+    threads, kept = [], Throttle(runs)
 
     def work():
-        ends = time.monotonic() + 0.02
+        ends = time.monotonic() + STEP_SECONDS
         while time.monotonic() < ends:
             pass
-        found.append(torch.get_num_threads())
+        threads.append(torch.get_num_threads())
 
     thread = threading.Thread(target=lambda: [kept.step(work, device) for _ in range(2)])
     thread.start()
     thread.join()
-    return found, kept
+    return threads, kept
 
 
-def test_alone_it_takes_what_there_is(runs, rests):
-    threads, kept = stepped(runs)
+def test_throttle_without_a_run_uses_all_threads(runs, sleeps):
+    threads, kept = take_two_steps(runs)
     assert threads == [torch.get_num_threads()] * 2
-    assert (rests, kept.beside) == ([], False)
+    assert (sleeps, kept.is_active) == ([], False)
 
 
-def test_a_run_goes_first(runs, a_run, rests):
-    run = a_run(status="running", ended=None)
-    run.save_state(run.saved_state().with_process(os.getpid()))
-    threads, kept = stepped(runs)
+def test_throttle_beside_a_run_uses_one_thread_and_sleeps(runs, active_run, sleeps):
+    threads, kept = take_two_steps(runs)
     assert threads == [1, 1]
-    assert kept.beside
-    assert all(rest >= 0.02 * (1 / SHARE - 1) for rest in rests)
-    assert len(rests) == 2
+    assert kept.is_active
+    assert len(sleeps) == 2
+    assert all(duration >= STEP_SECONDS * (1 / BUSY_SHARE - 1) for duration in sleeps)
 
 
-def test_on_a_card_of_its_own_the_processors_are_nobody_s_affair(runs, a_run, rests):
-    run = a_run(status="running", ended=None)
-    run.save_state(run.saved_state().with_process(os.getpid()))
-    assert not stepped(runs, "cuda")[1].beside
-    assert rests == []
+def test_throttle_on_a_gpu_does_nothing(runs, active_run, sleeps):
+    assert not take_two_steps(runs, "cuda")[1].is_active
+    assert sleeps == []

@@ -2,17 +2,18 @@
 
 import json
 
-from core.chat.conversation import Answer, Conversation, LaneChoice
+from core.chat.conversation import Conversation, LaneChoice
 from core.chat.transcript import as_jsonl, as_markdown
+from core.chat.types import GenerationResult
 
 
 def talked():
     kept = Conversation(id="a", base="tiny", lanes=[LaneChoice(), LaneChoice(run="r")])
     turn = kept.ask("Hi? <b>", reference="Ho.")
-    turn.answers[0].append(Answer(text="A.", tokens=2, end="end", settings={"seed": 1}))
+    turn.answers[0].append(GenerationResult(text="A.", tokens=2, end="end", settings={"seed": 1}))
     turn.answers[1] += [
-        Answer(text="B.", run="r", adapter="final"),
-        Answer(text="C.\n```\n# x", run="r", adapter="final"),
+        GenerationResult(text="B.", run="r", adapter="final"),
+        GenerationResult(text="C.\n```\n# x", run="r", adapter="final"),
     ]
     turn.verdict = "left"
     kept.ask("And?")

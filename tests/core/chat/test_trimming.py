@@ -19,7 +19,7 @@ def tokens(messages):
 
 
 def asked(messages, room=None, **settings):
-    ids, notes = trimming.prompt(messages, Sampling(**settings), tokens, room, room)
+    ids, notes = trimming.fit_prompt(messages, Sampling(**settings), tokens, room, room)
     return "".join(map(chr, ids)), notes
 
 
@@ -48,7 +48,7 @@ def test_the_system_turn_stays_when_old_turns_go():
 def test_the_system_prompt_setting_yields_to_the_rows_own_and_it_is_noted():
     assert asked([turn("user", "Hi")], system="be brief") == ("sbe briefuHi", [])
     text, notes = asked([turn("system", "S"), turn("user", "Hi")], system="be brief")
-    assert (text, notes) == ("sSuHi", [trimming.OWN_SYSTEM])
+    assert (text, notes) == ("sSuHi", [trimming.OWN_SYSTEM_NOTE])
 
 
 @given(st.lists(st.sampled_from(["system", "user", "assistant", "tool"]), min_size=1, max_size=9), st.integers(0, 30))

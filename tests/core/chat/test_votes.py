@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.chat import votes
-from core.chat.conversation import Answer
+from core.chat.types import GenerationResult
 from core.chat.votes import Vote
 
 
 def vote(verdict="left", left="", right="run", chat="c", text=("l", "r")):
     answers = [
-        Answer(text=said, run=run, adapter="final" if run else "")
+        GenerationResult(text=said, run=run, adapter="final" if run else "")
         for said, run in zip(text, (left, right), strict=True)
     ]
     return Vote(chat=chat, messages=[{"role": "user", "content": "Why?"}], answers=answers, verdict=verdict)
@@ -69,12 +69,12 @@ def test_a_tally_counts_contenders_whichever_side_they_stood_on():
     (0, 0, 0, 1), (5, 10, 0.2366, 0.7634), (0, 20, 0, 0.1611), (20, 20, 0.8389, 1),
 ])  # fmt: skip
 def test_the_interval_is_wilsons(wins, total, low, high):
-    assert votes.wilson(wins, total) == pytest.approx((low, high), abs=1e-4)
+    assert votes.wilson_interval(wins, total) == pytest.approx((low, high), abs=1e-4)
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_the_interval_holds_the_share(wins, losses):
-    low, high = votes.wilson(wins, wins + losses)
+    low, high = votes.wilson_interval(wins, wins + losses)
     assert 0 <= low <= high <= 1
     assert not (wins + losses) or low - 1e-9 <= wins / (wins + losses) <= high + 1e-9
 
@@ -83,9 +83,7 @@ def test_a_side_that_wins_more_than_chance_is_said():
     assert votes.side_note([]) == ""
     assert votes.side_note([vote("left"), vote("right")] * 10) == ""
     assert votes.side_note([vote("left")] * 5) == "", "p = 0.0625"
-    assert "left side won 6 of 6 votes, more than chance would have it (p = 0.031)" in votes.side_note(
-        [vote("left")] * 6
-    )
+    assert "left side won 6 of 6 votes, more than chance explains (p = 0.031)" in votes.side_note([vote("left")] * 6)
     assert votes.side_note([vote("tie")] * 50) == ""
 
 

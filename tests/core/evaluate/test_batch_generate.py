@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from core.chat.adapters import read_adapter
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.types import Lane
+from core.chat.types import LaneRequest
 from core.data import subset
 from core.errors import StudioError
 from core.evaluate.batch_generate import Answering, seed_of
@@ -55,7 +55,7 @@ def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the
     lanes = Lanes(load_base(model, precision))
     lanes.adapters.add("tuned", read_adapter(tmp_path / "adapter", torch.float32, torch.device("cpu")))
     sampling = Sampling(temperature=0, max_new_tokens=NEW)
-    answering = Answering(lanes, [Lane([], sampling), Lane([], sampling, "tuned")], prompts)
+    answering = Answering(lanes, [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")], prompts)
     tasks = answering.tasks([])
     lengths = [task.tokens for task in tasks]
     assert lengths == sorted(lengths, reverse=True)
@@ -83,7 +83,7 @@ def made(tokenizer, tmp_path):
         asked = [prompt_of([{"role": "user", "content": f"{'why ' * (n * n)}{n}?"}], n) for n in range(prompts)]
         if long:
             asked.append(prompt_of([{"role": "user", "content": "why " * 500}], prompts))
-        return Answering(lanes, [Lane([], s) for s in samplings], written(tmp_path / "p.jsonl", asked))
+        return Answering(lanes, [LaneRequest([], s) for s in samplings], written(tmp_path / "p.jsonl", asked))
 
     return make
 
@@ -105,7 +105,7 @@ def test_an_answer_is_the_chats_whatever_the_batch(made, sampling):
     }
     for number, prompt in enumerate(answering.prompts):
         own = sampling.model_copy(update={"seed": seed_of(sampling.seed, number)})
-        *_, (chat,) = answering.lanes.generate([Lane(prompt.messages, own)])
+        *_, (chat,) = answering.lanes.generate([LaneRequest(prompt.messages, own)])
         line = found[number, 0]
         assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
 
@@ -189,9 +189,9 @@ def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, 
 def test_the_token_that_ends_an_answer_is_counted_in_chat_and_evaluation(made):
     answering = made(Sampling(temperature=0, max_new_tokens=5), prompts=2)
     lanes = answering.lanes
-    lanes._ends = {token for token in range(len(lanes.base.tokenizer)) if token % 2}  # every other token ends an answer
+    lanes._eos = {token for token in range(len(lanes.base.tokenizer)) if token % 2}  # every other token ends an answer
     found = done(answering, rows=2)
     for number, prompt in enumerate(answering.prompts):
-        *_, (chat,) = lanes.generate([Lane(prompt.messages, answering.asked[0].sampling)])
+        *_, (chat,) = lanes.generate([LaneRequest(prompt.messages, answering.asked[0].sampling)])
         assert chat.tokens == found[number, 0]["tokens"]
         assert chat.tokens == len(chat.ids) + (chat.end == "end")

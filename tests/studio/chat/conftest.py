@@ -41,10 +41,9 @@ def tuned(store, tokenizer):
 
     from tests.helpers.tiny_model import tiny_llama
 
-    def make(model="tiny", steps=(), seed=0, created=1.0):
-        run = store.create(
-            QLoRAConfig(model=model, quantization="none", compute_dtype="float32", subset=sources.BUNDLED)
-        )
+    def make(model="tiny", steps=(), seed=0, created=1.0, **config):
+        precision = {"quantization": "none", "compute_dtype": "float32"} | config
+        run = store.create(QLoRAConfig(model=model, subset=sources.BUNDLED, **precision))
         run.save_state(RunState(status="finished", created=created, ended=created + 1))
         base = tiny_llama(vocab_size=len(tokenizer), num_hidden_layers=2 if model == "tiny" else 1)
         shape = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)

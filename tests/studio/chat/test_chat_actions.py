@@ -45,12 +45,12 @@ def test_send_second_question_each_lane_gets_its_own_history(parts, tuned, chat,
     tuned()
     chat_id = chat()
     send(parts, chat_id)
-    before, tickets = answer_texts(parts, chat_id), []
+    before, entries = answer_texts(parts, chat_id), []
     ask = parts.conversations.engine.ask
-    monkeypatch.setattr(parts.conversations.engine, "ask", lambda ticket: tickets.append(ticket) or ask(ticket))
+    monkeypatch.setattr(parts.conversations.engine, "ask", lambda entry: entries.append(entry) or ask(entry))
     send(parts, chat_id, "And another?")
-    (ticket,) = tickets
-    for lane, text in zip(ticket.lanes, before, strict=True):
+    (entry,) = entries
+    for lane, text in zip(entry.lanes, before, strict=True):
         assert [m["content"] for m in lane.messages] == ["Name a colour.", text, "And another?"]
 
 
@@ -126,7 +126,7 @@ def test_undo_returns_the_question_to_the_prompt_box(parts, tuned, chat):
     send(parts, chat_id)
     assert parts.actions.undo(chat_id, [])["prompt"] == "Name a colour."
     assert parts.conversations.find(chat_id).turns == []
-    with pytest.raises(StudioError, match="nothing to take back"):
+    with pytest.raises(StudioError, match="no question to undo"):
         parts.actions.undo(chat_id, [])
 
 
@@ -149,7 +149,7 @@ def test_leave_closed_page_stops_its_lanes_and_saves_the_text(parts, tuned, chat
     stream = start_sending(parts, chat_id, "Count.")
     read_until_all_lanes_write(parts, chat_id, stream)
     parts.conversations.leave(ANOTHER_PAGE)
-    assert not parts.conversations.in_progress(chat_id).ticket.stopping
+    assert not parts.conversations.in_progress(chat_id).entry.stopped_lanes
     parts.conversations.leave(PAGE)
     stream.close()
     deadline = time.monotonic() + 1

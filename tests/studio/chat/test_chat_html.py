@@ -1,8 +1,8 @@
 """A conversation as HTML: names, facts, actions, marked differences, and answers in progress."""
 
-from core.chat.conversation import Answer, Conversation, LaneChoice
-from core.chat.engine import Ticket
-from core.chat.types import LaneAnswer
+from core.chat.conversation import Conversation, LaneChoice
+from core.chat.queue import QueueEntry
+from core.chat.types import Generation, GenerationResult, ResolvedLanes
 from studio.chat.chat_html import DIFFERENCES, PROBABILITIES, boards_html, last_board_html
 from studio.chat.in_progress import AnswersInProgress
 
@@ -20,7 +20,7 @@ def conversation_of(*answers, **turn):
 
 def answer(text, run="", **more):
     given = {"text": text, "tokens": 2, "end": "end", "ids": [1, 2], "run": run, "adapter": "final" if run else ""}
-    return Answer(**(given | more))
+    return GenerationResult(**(given | more))
 
 
 def last_turn(chat, answers=None, show=()):
@@ -102,13 +102,13 @@ def test_reference_is_a_card_of_its_own():
 
 def in_progress(chat, *answers, lanes=(0, 1)):
     progress = AnswersInProgress(chat, list(lanes), "page")
-    progress.ticket = Ticket(None, [], {}, answers=list(answers))
+    progress.entry = QueueEntry(ResolvedLanes(None, []), generations=list(answers))
     return progress
 
 
 def test_in_progress_each_unfinished_lane_can_be_stopped():
     chat = conversation_of()
-    progress = in_progress(chat, LaneAnswer(text="A", tokens=1, seconds=1), LaneAnswer(text="B", tokens=2, end="end"))
+    progress = in_progress(chat, Generation(text="A", tokens=1, seconds=1), Generation(text="B", tokens=2, end="end"))
     shown = last_board_html(progress)
     assert 'data-event="stop_lane" data-value="0 0"' in shown
     assert 'data-event="stop_lane" data-value="0 1"' not in shown, "it has ended"
@@ -118,7 +118,7 @@ def test_in_progress_each_unfinished_lane_can_be_stopped():
 
 def test_in_progress_other_lane_keeps_its_answer_without_buttons():
     chat = conversation_of(answer("A."), answer("B.", run="r"))
-    shown = last_board_html(in_progress(chat, LaneAnswer(text="New", tokens=1, seconds=1), lanes=(1,)))
+    shown = last_board_html(in_progress(chat, Generation(text="New", tokens=1, seconds=1), lanes=(1,)))
     assert "A." in shown
     assert "New" in shown
     assert "B." not in shown
@@ -127,7 +127,7 @@ def test_in_progress_other_lane_keeps_its_answer_without_buttons():
 
 def test_in_progress_continued_answer_shows_earlier_text():
     chat = conversation_of(answer("Once upon", end="length"), None)
-    progress = in_progress(chat, LaneAnswer(), lanes=(0,))
+    progress = in_progress(chat, Generation(), lanes=(0,))
     progress.continued = {0: chat.turns[0].shown(0)}
     assert "Once upon" in last_board_html(progress)
 

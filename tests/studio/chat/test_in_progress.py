@@ -57,7 +57,7 @@ def test_send_and_retry_errors_stay_on_the_page_as_hint(parts, tuned, chat):
     chat_id = chat()
     send(parts, chat_id)
     with parts.conversations.change(chat_id) as conversation:
-        conversation.base = "<b>none</b>"
+        conversation.base, conversation.base_identity = "<b>none</b>", None
         conversation.lanes = [LaneChoice(), LaneChoice()]
     for stream in (parts.actions.retry(chat_id, None, [], PAGE), start_sending(parts, chat_id, "And?")):
         updates = []

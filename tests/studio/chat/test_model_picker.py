@@ -6,6 +6,9 @@ import shutil
 import pytest
 
 from core.chat.conversation import MAX_LANES
+from core.chat.requests import base_identity, resolve_lanes
+from core.chat.sampling import Sampling
+from core.chat.types import LaneRequest
 from core.errors import StudioError
 from studio.chat.model_picker import NO_RUN
 from tests.helpers.chat_page import send
@@ -22,7 +25,8 @@ def test_refresh_empty_conversation_has_base_and_newest_run(parts, tuned, chat):
     assert lanes(parts, chat_id) == [("", "final"), (newest.id, "final")]
     updates = parts.picker.refresh(chat_id)
     assert updates["hint"] == ""
-    assert updates["base"]["value"] == "tiny · unquantised · float32"
+    labels = {key: label for label, key in updates["base"]["choices"]}
+    assert labels[updates["base"]["value"]] == "tiny · unquantised · float32"
     assert updates["lane_count"] == 2
 
 
@@ -70,6 +74,33 @@ def test_choose_base_offers_the_runs_on_it(parts, tuned, chat):
     assert [run_id for _, run_id in updates["run_1"]["choices"]] == ["", other.id]
     with pytest.raises(StudioError, match="no base model 'none such'"):
         parts.picker.choose_base(chat_id, "none such")
+
+
+@pytest.mark.parametrize("changed", [
+    {"compute_dtype": "bfloat16"}, {"quantization": "nf4"}, {"double_quantization": False}, {"attention": "eager"},
+], ids=lambda changed: next(iter(changed)))  # fmt: skip
+def test_choose_base_runs_that_differ_in_one_field_are_on_different_bases(parts, tuned, chat, changed):
+    first = {"quantization": "nf4"} if "double_quantization" in changed else {"quantization": "none"}
+    runs = [tuned(created=created, **(first | more)) for created, more in ((1, {}), (2, changed))]
+    chat_id, store = chat(), parts.conversations.engine.store
+    choices = parts.picker.refresh(chat_id)["base"]["choices"]
+    labels = {label: key for label, key in choices if label.startswith("tiny")}
+    assert len(labels) == len(set(labels.values())) == 2
+    for run in runs:
+        base = base_identity(store, run)
+        updates = parts.picker.choose_base(chat_id, base.key)
+        assert lanes(parts, chat_id) == [("", "final"), (run.id, "final")]
+        assert updates["base"]["value"] == base.key
+        request = LaneRequest([{"role": "user", "content": "Hi."}], Sampling(), f"{run.id}/final")
+        assert resolve_lanes(store, [request], parts.picker.base_of(parts.conversations.find(chat_id))).base == base
+
+
+def test_base_of_conversation_of_earlier_version_is_found_by_its_label(parts, tuned, chat):
+    tuned()
+    chat_id = chat()
+    with parts.conversations.change(chat_id) as conversation:
+        conversation.base, conversation.base_identity = "tiny · unquantised", None
+    assert parts.picker.base_of(parts.conversations.find(chat_id)).label == "tiny · unquantised · float32"
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 4), (0, 1), (99, MAX_LANES)])

@@ -48,9 +48,9 @@ def test_without_a_gpu_the_model_itself_decodes_and_it_is_said(tokenizer):
 
 @pytest.mark.parametrize("double", [True, False])
 def test_llamas_in_4_bits_16_or_32_are_served(double):
-    assert support.unlike(packed(served(), double)) is None
-    assert support.unlike(served()) is None
-    assert support.unlike(served(dtype=torch.float32)) is None
+    assert support.unsupported_model_reason(packed(served(), double)) is None
+    assert support.unsupported_model_reason(served()) is None
+    assert support.unsupported_model_reason(served(dtype=torch.float32)) is None
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_llamas_in_4_bits_16_or_32_are_served(double):
     ],
 )
 def test_what_is_not_served_has_its_reason(over, reason):
-    assert reason in support.unlike(served(**over))
+    assert reason in support.unsupported_model_reason(served(**over))
 
 
 def test_mixed_weights_are_not_served():
     model = served()
     one = packed(served()).model.layers[0].mlp.up_proj
     model.model.layers[0].mlp.up_proj = one
-    assert "several kinds" in support.unlike(model)
+    assert "several kinds" in support.unsupported_model_reason(model)
 
 
 def test_adapters_that_are_more_than_lora_go_the_plain_way():

@@ -1,0 +1,101 @@
+"""The base model in the engine's memory: its lanes, its decoder, and the memory budget of its answers."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+from core.chat import arbiter
+from core.chat.types import BaseIdentity
+from core.hardware import gpu
+from core.models import catalogue
+from core.models.loading import load_base
+from core.runs.store import RunStore
+from core.settings import Settings
+from core.system.memory import give_back
+
+_MAX_LOADED_ADAPTERS = 12
+# Share of the memory that is free after loading, for keys and values.
+_CACHE_SHARE = 0.6
+
+
+class LoadedModel:
+    """A loaded base model.
+
+    Attributes:
+        base: Which model it is.
+        lanes: Prompts, adapters and ends over the model.
+        decoder: Decoder of all sequences under way.
+        budget_bytes: Memory for the keys and values of all sequences together.
+    """
+
+    def __init__(self, settings: Settings, store: RunStore, base: BaseIdentity):
+        """Load a model.
+
+        Args:
+            settings: Of the studio.
+            store: Where a run that shares the GPU is found.
+            base: The model.
+
+        Raises:
+            StudioError: A run or an evaluation needs the GPU's memory, or the model cannot be loaded.
+        """
+        from core.chat.lanes import Lanes
+
+        arbiter.check_fits_beside_run(store, base.config)
+        is_beside_evaluation = arbiter.check_fits_beside_evaluation(settings, base.config)
+        model = catalogue.find(settings, base.model, base.revision)
+        self.base = base
+        self.lanes = Lanes(load_base(model, base.precision, base.attention), settings.fast_chat)
+        self.decoder = self.lanes.decoder()
+        card = gpu.memory() if self.device == "cuda" else None
+        self.budget_bytes = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
+        if is_beside_evaluation:
+            # No more than what the arbiter has checked: the evaluation's own caches still grow.
+            self.budget_bytes = min(self.budget_bytes, arbiter.CACHE_BYTES)
+
+    @property
+    def device(self) -> str:
+        """The kind of device the model is on: "cpu" or "cuda"."""
+        return self.lanes.model.device.type
+
+    def load_adapters(self, folders: dict[str, Path], in_use: Iterable[str], on_load: Callable[[], None]) -> None:
+        """Load the adapters of a question. The oldest unused ones are dropped beyond `_MAX_LOADED_ADAPTERS`.
+
+        Args:
+            folders: The question's adapters, by key.
+            in_use: Keys of adapters that other questions use now.
+            on_load: Called before each adapter is read.
+
+        Raises:
+            StudioError: An adapter cannot be applied to this model.
+        """
+        adapters = self.lanes.adapters
+        missing = [key for key in folders if key not in adapters]
+        if missing:
+            needed = {*folders, *in_use}
+            # In the order of loading: the oldest leave first.
+            unused = [key for key in adapters if key not in needed]
+            excess = max(0, len(unused) + len(missing) - _MAX_LOADED_ADAPTERS)
+            adapters.keep_only([*needed, *unused[excess:]])
+        for key in missing:
+            on_load()
+            self.lanes.add_adapter(key, folders[key])
+
+
+def release_memory() -> None:
+    """Return freed memory to the system and to the GPU, after the last reference to a model is gone."""
+    import torch
+
+    give_back()
+    if torch.cuda.is_available():
+        # cuBLAS keeps a workspace of 32 MiB for every stream that has multiplied.
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+
+
+def held_bytes() -> int:
+    """Return the bytes that torch's allocator holds on the GPU, or the process without a GPU."""
+    import torch
+
+    return torch.cuda.memory_reserved() if torch.cuda.is_available() else psutil.Process().memory_info().rss

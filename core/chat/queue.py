@@ -1,0 +1,48 @@
+"""Entry of the engine's queue: resolved lanes with their answers, from the question to the last token."""
+
+from dataclasses import dataclass, field
+
+from core.chat.types import BaseIdentity, Generation, LaneRequest, ResolvedLanes
+
+WAITING = "Waiting"
+
+
+# Compared by identity: two people may ask the same question, and each has an entry.
+@dataclass(eq=False)
+class QueueEntry:
+    """A question that waits in the engine or is being answered.
+
+    Attributes:
+        request: The lanes to answer. The engine may replace it by one with shorter answers (`VisitorQuota`).
+        generations: One per lane.
+        stage: What the question waits for, as shown on the page; empty while its answers are written.
+        error: Why it failed.
+        done: Whether all lanes have ended.
+        stopped_lanes: Indices of lanes that are to end after the current token.
+    """
+
+    request: ResolvedLanes
+    generations: list[Generation] = field(default_factory=list)
+    stage: str = WAITING
+    error: Exception | None = None
+    done: bool = False
+    stopped_lanes: set[int] = field(default_factory=set)
+
+    @property
+    def base(self) -> BaseIdentity:
+        """The base model that must be loaded."""
+        return self.request.base
+
+    @property
+    def lanes(self) -> list[LaneRequest]:
+        """The lanes to answer."""
+        return self.request.lanes
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether every lane is to end."""
+        return len(self.stopped_lanes) == len(self.lanes)
+
+    def stop(self, lane: int | None = None) -> None:
+        """End one lane after the current token; all lanes if no index is given."""
+        self.stopped_lanes |= {lane} if lane is not None else set(range(len(self.lanes)))
