@@ -19,11 +19,6 @@ class TokenSampler:
         self.sampling, self.said = sampling, set(said)
         self._generator = torch.Generator().manual_seed(sampling.seed)
 
-    @property
-    def is_greedy(self) -> bool:
-        """Whether the likeliest token is taken, whatever was said."""
-        return self.sampling.temperature < GREEDY_BELOW and self.sampling.repetition_penalty == 1
-
     def uniform(self) -> float:
         """The random number, 0 to 1, that draws the next token: one a token, wherever it is drawn."""
         return float(torch.rand((), generator=self._generator))

@@ -17,7 +17,6 @@ from core.chat.cuda.lora import Lora
 from core.chat.cuda.nf4_gemv import four_bytes, serves, stream
 
 TILE = 64  # outputs a program computes; every module's outputs are a multiple
-BLOCK = 64  # weights that share an absmax
 _LEAST = 16  # rows a tensor core takes at least
 
 
