@@ -1,7 +1,15 @@
-"""Rows that decode together, joining and leaving at any step, each with its own adapter.
+"""Batched decoder in PyTorch: sequences decode together, join and leave at any step, each with its own adapter.
 
-Rows of unequal length are padded on the left, and masked; positions count from each row's first token. Those that join
-are read in chunks between two steps of those that write, so that a long prompt does not hold the others up.
+Sequences of unequal length are padded on the left and masked; positions count from each sequence's first token. Prompts
+of new sequences are read in chunks, one chunk between two decode steps, so that a long prompt does not hold the others
+up.
+
+    ids of three prompts         mask               after one step: one column more for all
+    _ _ a b c                    0 0 1 1 1          0 0 1 1 1 1
+    d e f g h                    1 1 1 1 1          1 1 1 1 1 1
+    _ _ _ _ i                    0 0 0 0 1          0 0 0 0 1 1
+
+It works for every model with an ordinary key-value cache; `core.chat.probe` checks that at load time.
 """
 
 from collections.abc import Callable
@@ -14,22 +22,28 @@ from transformers import DynamicCache
 from core.chat.adapters import RowAdapters
 from core.chat.sampler import TokenSampler
 
-CHUNK_TOKENS = 512  # tokens of a prompt that are read at once
+# Tokens of a prompt that are read between two decode steps.
+CHUNK_TOKENS = 512
 
 
+# Compared by identity: two sequences may have the same prompt.
 @dataclass(eq=False)
 class TokenSequence:
-    """One answer under way.
+    """One sequence under way, with the callbacks that choose its tokens.
+
+    Every callback that takes a token returns the token to go on with, or None to end the sequence.
 
     Attributes:
-        ids: the tokens before it.
-        adapter: the name it has in `RowAdapters`; None for the base.
-        take: is given the logits (vocabulary,) after each token, and returns the next one; None ends the row.
-        gone: asked before every step; when true, the row is dropped.
-        likeliest: is given the likeliest token instead of `take` the logits, found for all such rows at once.
-        picker, on_token: with them the fast decoder draws on the GPU, as `picker` would, and tells the token and its
-            log-probability; `on_token` returns what `take` would.
-        most: tokens that the answer has at most, so that room for them is taken at once; 0: not known.
+        prompt_ids: Tokens before the answer.
+        adapter: Key of the adapter in `RowAdapters`; None for the base.
+        on_logits: Chooses the next token from the logits (vocabulary,).
+        is_cancelled: Asked before every step; once it is true, the sequence is dropped.
+        on_argmax: If given, takes the most likely token in place of `on_logits`. The argmax is computed for all such
+            sequences at once, and no logits leave the device.
+        sampler: If given together with `on_token`, the CUDA decoder samples on the GPU, with this sampler's settings
+            and random numbers.
+        on_token: Takes the sampled token and its log-probability in place of `on_logits`.
+        max_new_tokens: Limit of the answer's length, so that memory is reserved once; 0 if it is not known.
     """
 
     prompt_ids: list[int]
@@ -44,9 +58,16 @@ class TokenSequence:
 
 @dataclass
 class _Batch:
-    """Rows with what the model keeps of them. mask: (rows, length); last: the token each row goes on with."""
+    """Sequences with their shared key-value cache.
 
-    rows: list[TokenSequence]
+    Attributes:
+        sequences: B sequences, in the order of the batch dimension.
+        cache: Keys and values of every layer, (B, key_heads, length, head_width).
+        mask: (B, length), int64; 0 for padding.
+        last: The token that each sequence goes on with; not in the cache yet.
+    """
+
+    sequences: list[TokenSequence]
     cache: DynamicCache
     mask: torch.Tensor
     last: list[int]
@@ -55,146 +76,189 @@ class _Batch:
     def length(self) -> int:
         return self.mask.shape[1]
 
-    def keep(self, places: list[int]) -> None:
-        index = torch.tensor(places, device=self.mask.device)
-        self.rows = [self.rows[place] for place in places]
-        self.last = [self.last[place] for place in places]
-        self.mask = self.mask[index]
+    def keep(self, indices: list[int]) -> None:
+        """Drop all sequences but those at `indices`."""
+        index = torch.tensor(indices, device=self.mask.device)  # (kept,)
+        self.sequences = [self.sequences[at] for at in indices]
+        self.last = [self.last[at] for at in indices]
+        self.mask = self.mask[index]  # (kept, length)
         self.cache.batch_select_indices(index)
         self._trim()
 
     def _trim(self) -> None:
-        """Give up the padding that no row needs any more."""
-        if spare := int(self.mask.long().argmax(dim=1).min()) if self.rows else 0:
+        """Remove padding that no sequence needs any more."""
+        # The position of the first 1 of each row is the number of its padding tokens.
+        if spare := int(self.mask.long().argmax(dim=1).min()) if self.sequences else 0:
+            # A copy, so that the memory of the wider mask is freed.
             self.mask = self.mask[:, spare:].contiguous()
             for layer in self.cache.layers:
                 layer.keys, layer.values = layer.keys[:, :, spare:], layer.values[:, :, spare:]
 
     def pad_to(self, length: int) -> None:
+        """Pad on the left up to `length` tokens."""
         if (short := length - self.length) > 0:
-            self.mask = F.pad(self.mask, (short, 0))
+            self.mask = F.pad(self.mask, (short, 0))  # (B, length)
             for layer in self.cache.layers:
-                layer.keys, layer.values = (F.pad(kept, (0, 0, short, 0)) for kept in (layer.keys, layer.values))
+                # (B, key_heads, length, head_width): the last but one dimension grows at its beginning.
+                layer.keys, layer.values = (F.pad(part, (0, 0, short, 0)) for part in (layer.keys, layer.values))
 
     def add(self, other: "_Batch") -> None:
+        """Append the sequences of another batch."""
         length = max(self.length, other.length)
         self.pad_to(length)
         other.pad_to(length)
-        self.rows += other.rows
+        self.sequences += other.sequences
         self.last += other.last
-        self.mask = torch.cat([self.mask, other.mask])
+        self.mask = torch.cat([self.mask, other.mask])  # (B + B', length)
         for layer, more in zip(self.cache.layers, other.cache.layers, strict=True):
             layer.keys = torch.cat([layer.keys, more.keys])
             layer.values = torch.cat([layer.values, more.values])
 
 
-class Decoder:
-    """Steps through rows over one model."""
-
-    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK_TOKENS):
-        self._model, self._adapters, self._pad, self._chunk = model, adapters, pad, chunk
-        self._joining: list[_Joining] = []
-        self._batch: _Batch | None = None
-
-    @property
-    def sequences(self) -> list[TokenSequence]:
-        """All rows, those whose prompts are still being read included."""
-        joining = [row for group in self._joining for row in group.batch.rows]
-        return [*(self._batch.rows if self._batch else []), *joining]
-
-    def join(self, rows: list[TokenSequence]) -> None:
-        """Let rows begin; they are read together."""
-        device = self._model.device
-        longest = max(len(row.prompt_ids) for row in rows)
-        ids = torch.tensor(
-            [[self._pad] * (longest - len(row.prompt_ids)) + row.prompt_ids for row in rows], device=device
-        )
-        mask = torch.tensor(
-            [[0] * (longest - len(row.prompt_ids)) + [1] * len(row.prompt_ids) for row in rows], device=device
-        )
-        # a cache of whole layers for any model: a sliding window is then the mask's affair
-        self._joining.append(_Joining(_Batch(list(rows), DynamicCache(), mask, [0] * len(rows)), ids))
-
-    @torch.inference_mode()
-    def step(self) -> bool:
-        """Read a chunk of a prompt, if one waits, and write a token of every row that writes; whether any row is left.
-
-        What a row's `take` raises goes through, and leaves the decoder unusable: `clear` it.
-        """
-        try:
-            if self._joining:
-                self._read()
-            if self._batch:
-                self._write()
-        finally:
-            self._adapters.set_rows([])
-        return bool(self._batch or self._joining)
-
-    def clear(self) -> None:
-        """Drop every row."""
-        self._joining, self._batch = [], None
-
-    def _read(self) -> None:
-        group = self._joining[0]
-        if all(row.is_cancelled() for row in group.batch.rows):
-            self._joining.pop(0)
-            return
-        end = min(group.read + self._chunk, group.ids.shape[1])
-        logits = self._forward(group.batch, group.ids[:, group.read : end], group.batch.mask[:, :end])
-        group.read = end
-        if end < group.ids.shape[1]:
-            return
-        self._joining.pop(0)
-        self._take(group.batch, logits)
-        if group.batch.rows and self._batch:
-            self._batch.add(group.batch)
-        elif group.batch.rows:
-            self._batch = group.batch
-
-    def _write(self) -> None:
-        batch = self._batch
-        if left := [place for place, row in enumerate(batch.rows) if not row.is_cancelled()]:
-            if len(left) < len(batch.rows):
-                batch.keep(left)
-            ids = torch.tensor([[token] for token in batch.last], device=batch.mask.device)
-            batch.mask = torch.cat([batch.mask, batch.mask.new_ones(len(batch.rows), 1)], dim=1)
-            self._take(batch, self._forward(batch, ids, batch.mask))
-        if not left or not batch.rows:
-            self._batch = None
-
-    def _forward(self, batch: _Batch, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logits (rows, vocabulary) after the last of `ids`."""
-        self._adapters.set_rows([row.adapter for row in batch.rows])
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        # by its index and not as a slice: a product with rows that lie apart copies the head's weights for each of them
-        last = torch.tensor([ids.shape[1] - 1], device=ids.device)
-        out = self._model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=batch.cache, use_cache=True,
-            logits_to_keep=last,
-        )  # fmt: skip
-        return out.logits[:, -1]
-
-    def _take(self, batch: _Batch, logits: torch.Tensor) -> None:
-        likeliest = logits.argmax(dim=-1).tolist() if any(row.on_argmax for row in batch.rows) else []
-
-        def take(place: int, row: TokenSequence) -> int | None:
-            if row.is_cancelled():
-                return None
-            return row.on_argmax(likeliest[place]) if row.on_argmax else row.on_logits(logits[place])
-
-        taken = [take(place, row) for place, row in enumerate(batch.rows)]
-        left = [place for place, token in enumerate(taken) if token is not None]
-        batch.last = [0 if token is None else token for token in taken]
-        if not left:
-            batch.rows = []
-        elif len(left) < len(batch.rows):
-            batch.keep(left)
-
-
 @dataclass
-class _Joining:
-    """Rows whose prompts (rows, length) are read up to `read`."""
+class _Prefill:
+    """Sequences whose prompts are being read.
+
+    Attributes:
+        ids: (B, length), int64, padded on the left.
+        read: Number of columns of `ids` that are in the cache.
+    """
 
     batch: _Batch
     ids: torch.Tensor
     read: int = 0
+
+
+class Decoder:
+    """Decoder of sequences over one model."""
+
+    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK_TOKENS):
+        """Start without sequences.
+
+        Args:
+            model: The base model.
+            adapters: Its adapters.
+            pad: Id of the padding token; any id of the vocabulary does, as padding is masked.
+            chunk: Tokens of a prompt that are read between two decode steps.
+        """
+        self._model, self._adapters, self._pad, self._chunk = model, adapters, pad, chunk
+        self._prefills: list[_Prefill] = []
+        self._batch: _Batch | None = None
+
+    @property
+    def sequences(self) -> list[TokenSequence]:
+        """All sequences, those whose prompts are still being read included."""
+        reading = [sequence for prefill in self._prefills for sequence in prefill.batch.sequences]
+        return [*(self._batch.sequences if self._batch else []), *reading]
+
+    def join(self, sequences: list[TokenSequence]) -> None:
+        """Add sequences; their prompts are read together."""
+        device = self._model.device
+        prompts = [sequence.prompt_ids for sequence in sequences]
+        longest = max(map(len, prompts))
+        ids = torch.tensor([[self._pad] * (longest - len(ids)) + ids for ids in prompts], device=device)  # (B, longest)
+        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
+        # Full-length layers for every model. A sliding window is then only a matter of the mask.
+        batch = _Batch(list(sequences), DynamicCache(), mask, [0] * len(sequences))
+        self._prefills.append(_Prefill(batch, ids))
+
+    @torch.inference_mode()
+    def step(self) -> bool:
+        """Read one chunk of a waiting prompt, and decode one token of every other sequence.
+
+        An exception of a callback is passed on, and leaves the decoder unusable until `clear`.
+
+        Returns:
+            Whether any sequence is left.
+        """
+        try:
+            if self._prefills:
+                self._read()
+            if self._batch:
+                self._decode()
+        finally:
+            self._adapters.set_rows([])
+        return bool(self._batch or self._prefills)
+
+    def clear(self) -> None:
+        """Drop all sequences."""
+        self._prefills, self._batch = [], None
+
+    def _read(self) -> None:
+        """Read the next chunk of the oldest prompts; once they are complete, their sequences join the batch."""
+        prefill = self._prefills[0]
+        if all(sequence.is_cancelled() for sequence in prefill.batch.sequences):
+            self._prefills.pop(0)
+            return
+        end = min(prefill.read + self._chunk, prefill.ids.shape[1])
+        logits = self._forward(prefill.batch, prefill.ids[:, prefill.read : end], prefill.batch.mask[:, :end])
+        prefill.read = end
+        if end < prefill.ids.shape[1]:
+            return
+        self._prefills.pop(0)
+        self._take_tokens(prefill.batch, logits)
+        if prefill.batch.sequences and self._batch:
+            self._batch.add(prefill.batch)
+        elif prefill.batch.sequences:
+            self._batch = prefill.batch
+
+    def _decode(self) -> None:
+        batch = self._batch
+        if left := [at for at, sequence in enumerate(batch.sequences) if not sequence.is_cancelled()]:
+            if len(left) < len(batch.sequences):
+                batch.keep(left)
+            ids = torch.tensor([[token] for token in batch.last], device=batch.mask.device)  # (B, 1)
+            ones = batch.mask.new_ones(len(batch.sequences), 1)
+            batch.mask = torch.cat([batch.mask, ones], dim=1)  # (B, length + 1)
+            self._take_tokens(batch, self._forward(batch, ids, batch.mask))
+        if not left or not batch.sequences:
+            self._batch = None
+
+    def _forward(self, batch: _Batch, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Run the model on the next tokens of a batch.
+
+        Args:
+            batch: The sequences; their cache grows by the tokens.
+            ids: (B, T).
+            mask: (B, cached + T).
+
+        Returns:
+            Logits (B, vocabulary) after the last token.
+        """
+        self._adapters.set_rows([sequence.adapter for sequence in batch.sequences])
+        # Padding gets position 0; it is masked, so any position does.
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]  # (B, T)
+        # An index, not a slice: rows of a slice are not contiguous, and the product would copy the head's weights.
+        last = torch.tensor([ids.shape[1] - 1], device=ids.device)
+        out = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=batch.cache,
+            use_cache=True,
+            logits_to_keep=last,
+        )
+        return out.logits[:, -1]  # (B, vocabulary)
+
+    def _take_tokens(self, batch: _Batch, logits: torch.Tensor) -> None:
+        """Let every sequence choose its next token, and drop those that have ended.
+
+        Args:
+            batch: The sequences.
+            logits: (B, vocabulary).
+        """
+        # One argmax and one transfer for the whole batch.
+        argmax = logits.argmax(dim=-1).tolist() if any(one.on_argmax for one in batch.sequences) else []
+
+        def choose(at: int, sequence: TokenSequence) -> int | None:
+            if sequence.is_cancelled():
+                return None
+            return sequence.on_argmax(argmax[at]) if sequence.on_argmax else sequence.on_logits(logits[at])
+
+        tokens = [choose(at, sequence) for at, sequence in enumerate(batch.sequences)]
+        left = [at for at, token in enumerate(tokens) if token is not None]
+        batch.last = [0 if token is None else token for token in tokens]
+        if not left:
+            batch.sequences = []
+        elif len(left) < len(batch.sequences):
+            batch.keep(left)

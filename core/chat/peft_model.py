@@ -1,8 +1,8 @@
-"""An adapter as PEFT loads it, over the weights of a base model that stays as it is.
+"""Loads an adapter with PEFT over the weights of a base model that stays unchanged.
 
 PEFT puts its layers into the model that it is given. Here it is given a second tree of modules that shares the base's
-parameters, so the base keeps its own modules, and the weights are in memory once. What an adapter file writes over
-(biases, resized embeddings) is cloned first.
+parameters, so the base keeps its own modules, and the weights are in memory once. Parameters that an adapter's file
+overwrites (biases, resized embeddings) are cloned first.
 """
 
 import copy
@@ -18,10 +18,11 @@ from core.system.files import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
-_ADAPTER_NAME = "default"  # of the only adapter in each of PEFT's models
-# Initialisations that only fill A and B, which the file holds. The others also rewrite the base's weights.
+# Name of the only adapter in each of PEFT's models.
+_ADAPTER_NAME = "default"
+# Initializations that only fill A and B, which the file holds. All others also rewrite the base's weights.
 _KEEPS_BASE = (True, False, "gaussian", "orthogonal", "eva")
-# Keys of adapter_config.json that describe its history and change no result.
+# Keys of adapter_config.json that describe the adapter's history and change no result.
 _DESCRIPTIVE = {
     "auto_mapping", "base_model_name_or_path", "corda_config", "eva_config", "inference_mode", "lora_dropout",
     "loftq_config", "peft_type", "peft_version", "revision", "runtime_config", "task_type",
@@ -32,7 +33,7 @@ def read_config(folder: Path) -> LoraConfig:
     """Read adapter_config.json.
 
     Raises:
-        StudioError: the folder holds no adapter, or one that cannot be applied to an untouched base.
+        StudioError: The folder holds no adapter, or one that cannot be applied to an unchanged base.
     """
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise StudioError(f"{folder.name!r} holds no adapter ({CONFIG} and {WEIGHTS}).")
@@ -61,18 +62,18 @@ def read_config(folder: Path) -> LoraConfig:
 
 
 def special_settings(config: LoraConfig) -> list[str]:
-    """Return the settings that make an adapter more than plain LoRA, by name."""
+    """Return the names of the settings that make an adapter more than plain LoRA."""
     plain = LoraConfig()
-    ways = (
+    names = (
         "use_dora", "lora_bias", "use_qalora", "alora_invocation_tokens", "layer_replication", "target_parameters",
         "trainable_token_indices", "modules_to_save", "arrow_config", "kasa_config", "monteclora_config",
         "velora_config", "use_bdlora", "megatron_config",
     )  # fmt: skip
-    return [name for name in ways if getattr(config, name, None) != getattr(plain, name, None)]
+    return [name for name in names if getattr(config, name, None) != getattr(plain, name, None)]
 
 
-def why_apart(config: LoraConfig) -> str:
-    """Return which setting makes an adapter depend on more than one row's own module; empty where none does."""
+def unbatched_reason(config: LoraConfig) -> str:
+    """Return which setting makes an adapter depend on more than the modules of its own rows; empty if none does."""
     if config.layer_replication:
         return "the adapter repeats layers (layer_replication)"
     if config.alora_invocation_tokens:
@@ -86,19 +87,23 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
     """Load an adapter with PEFT over the base's weights.
 
     Args:
-        base: the model, which is not changed.
-        config: of the adapter.
-        tensors: every tensor of its file.
-        name: of the adapter, for messages.
+        base: The model; it is not changed.
+        config: Configuration of the adapter.
+        tensors: All tensors of its file.
+        name: Name of the adapter, for messages.
+
+    Returns:
+        PEFT's model, in evaluation mode and without gradients.
 
     Raises:
-        StudioError: PEFT cannot apply it to this model, or would not use a tensor of the file.
+        StudioError: PEFT cannot apply the adapter to this model, or would not use a tensor of the file.
     """
     config = copy.deepcopy(config)
     try:
-        with torch.inference_mode(False):  # parameters made inside could not be loaded into
-            tuned = PeftModelForCausalLM(_sharing(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
-            _own_what_is_overwritten(tuned, base, set(tensors))
+        # Parameters made in inference mode could not be loaded into.
+        with torch.inference_mode(False):
+            tuned = PeftModelForCausalLM(_shared_tree(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
+            _clone_overwritten(tuned, base, set(tensors))
             result = set_peft_model_state_dict(tuned, tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise StudioError(
@@ -109,7 +114,8 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
             f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no "
             f"module here ({len(unused)} such tensors)."
         )
-    own = [key for key, _ in tuned.named_parameters() if _ADAPTER_NAME in key.split(".")]  # tied ones once
+    # Tied parameters are listed once, as in the file.
+    own = [key for key, _ in tuned.named_parameters() if _ADAPTER_NAME in key.split(".")]
     if missing := sorted(set(own) & set(result.missing_keys)):
         raise StudioError(
             f"The adapter {name!r} is incomplete: its file has no tensor for {missing[0].removeprefix(_PREFIX)} "
@@ -118,28 +124,31 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
     return tuned.requires_grad_(False)
 
 
-def _sharing(base: torch.nn.Module) -> torch.nn.Module:
-    """Copy the tree of modules with the same parameters, and the same buffers but those that a forward pass writes."""
+def _shared_tree(base: torch.nn.Module) -> torch.nn.Module:
+    """Copy the tree of modules, sharing its parameters and all buffers that a forward pass does not write."""
+    # deepcopy takes every object in the memo as it is, instead of copying it.
     memo: dict[int, object] = {id(parameter): parameter for parameter in base.parameters()}
     # Rotary embeddings that depend on the length rewrite their frequencies in place.
     memo |= {id(buffer): buffer for key, buffer in base.named_buffers() if "inv_freq" not in key}
     for module in base.modules():
-        # bitsandbytes keeps the scales of quantised weights, and int8 weights themselves, in objects of its own.
+        # bitsandbytes keeps the scales of quantized weights, and int8 weights themselves, in objects of its own.
         memo |= {
             id(kept): kept for name in ("quant_state", "state") if (kept := getattr(module, name, None)) is not None
         }
-    memo[id(base.config)] = copy.deepcopy(base.config)  # PEFT changes some of its fields
+    # PEFT changes some of its fields.
+    memo[id(base.config)] = copy.deepcopy(base.config)
     shared = copy.deepcopy(base, memo)
+    # The base's hooks belong to its own rows of a batch (core.chat.adapters).
     for module in shared.modules():
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
     return shared
 
 
-def _own_what_is_overwritten(tuned: PeftModel, base: torch.nn.Module, file_keys: set[str]) -> None:
-    """Give PEFT's model copies of the base's parameters that the adapter's file has values for.
+def _clone_overwritten(tuned: PeftModel, base: torch.nn.Module, file_keys: set[str]) -> None:
+    """Clone the base's parameters that the adapter's file has values for.
 
-    These are biases, resized embeddings and the like: loading copies into them in place.
+    These are biases, resized embeddings and the like. Loading copies into them in place, which would change the base.
     """
     shared = {id(parameter) for parameter in base.parameters()}
     keys = {_PREFIX + key.removeprefix(_PREFIX) for key in file_keys}

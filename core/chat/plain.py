@@ -1,9 +1,9 @@
-"""The plain path: each row by itself through transformers' own `generate`, a token at a time.
+"""Plain decoder: each sequence by itself through transformers' own `generate`, a token at a time.
 
-`generate` prepares the model's inputs and its cache, whatever kind it is, and hands its loop to `_stream`, which stops
-after every token. Rows of an adapter run through PEFT's model of it. Rows take turns, so all of them advance, but no
-two share a product: this path is slower, and right for every model that `generate` is right for. Where the modules
-themselves keep the state of a text, one row is written to its end before the next begins.
+`generate` prepares the model's inputs and its cache, of whatever kind, and passes its loop to `_stream`, which pauses
+after every token. Sequences with an adapter run through PEFT's model of it. All sequences advance in turn, but no two
+share a matrix product: slower than a batch, and right for every model that `generate` is right for. Where the modules
+themselves hold the state of a text, one sequence is finished before the next one starts.
 """
 
 import contextlib
@@ -18,22 +18,28 @@ from peft.tuners.lora.variants import get_alora_offsets_for_generate
 from core.chat.adapters import RowAdapters
 from core.chat.decoder import TokenSequence
 
-_ENDLESS = 1 << 20  # tokens of an answer whose length is not known
+# Length limit of an answer whose length is not known, in tokens.
+_UNLIMITED_TOKENS = 1 << 20
 _ROTARY_STATE = ("inv_freq", "max_seq_len_cached", "attention_scaling")
 
 Stream = Generator[torch.Tensor, int, None]
 
 
 def _stream(
-    model: Any, input_ids: torch.Tensor, logits_processor: Any, stopping_criteria: Any, generation_config: Any,
+    model: Any,
+    input_ids: torch.Tensor,
+    logits_processor: Any,
+    stopping_criteria: Any,
+    generation_config: Any,
     **model_kwargs: Any,
-) -> Stream:  # fmt: skip
-    """Run the loop of `GenerationMixin._sample`, yielding logits (vocabulary,) and taking the next token."""
+) -> Stream:
+    """Run the loop of `GenerationMixin._sample`; yield logits (vocabulary,), and receive the next token."""
     outputs = model._prefill(input_ids, generation_config, model_kwargs)
     while True:
         model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs, is_encoder_decoder=False)
-        token = yield outputs.logits[0, -1]
-        input_ids = torch.cat([input_ids, input_ids.new_tensor([[token]])], dim=1)
+        token = yield outputs.logits[0, -1]  # (vocabulary,)
+        input_ids = torch.cat([input_ids, input_ids.new_tensor([[token]])], dim=1)  # (1, length)
+        # Without a cache, the model reads the whole text again.
         step = 1 if model_kwargs["use_cache"] else None
         inputs = model.prepare_inputs_for_generation(input_ids, next_sequence_length=step, **model_kwargs)
         outputs = model(**inputs, return_dict=True)
@@ -42,28 +48,42 @@ def _stream(
 class PlainAnswer:
     """One text that a model, or PEFT's model of an adapter, continues token by token."""
 
-    def __init__(self, model: torch.nn.Module | PeftModel, ids: list[int], most: int = 0):
+    def __init__(self, model: torch.nn.Module | PeftModel, prompt_ids: list[int], max_new_tokens: int = 0):
+        """Prepare a text; nothing is computed yet.
+
+        Args:
+            model: The base model, or PEFT's model over it.
+            prompt_ids: Tokens before the answer.
+            max_new_tokens: Limit of the answer's length; 0 if it is not known.
+        """
         self._tuned = model if isinstance(model, PeftModel) else None
         self._model = model.get_base_model() if self._tuned is not None else model
-        self._ids, self._most = torch.tensor([ids], device=self._model.device), most or _ENDLESS
+        self._ids = torch.tensor([prompt_ids], device=self._model.device)  # (1, prompt)
+        self._max_new_tokens = max_new_tokens or _UNLIMITED_TOKENS
         self._generator: Stream | None = None
         self._rotary = RotaryState(self._model)
         self._offsets: Any = None
 
     @torch.no_grad()
     def next(self, token: int | None = None) -> torch.Tensor:
-        """Return the logits (vocabulary,) after a token, or after the prompt when none is given."""
+        """Return the logits (vocabulary,) after a token, or after the prompt if none is given."""
         with self._rotary, self._alora():
             if self._generator is None:
                 self._generator = self._model.generate(
-                    self._ids, attention_mask=torch.ones_like(self._ids), custom_generate=_stream, use_cache=True,
-                    max_new_tokens=self._most, do_sample=False, num_beams=1, return_dict_in_generate=False,
-                )  # fmt: skip
+                    self._ids,
+                    attention_mask=torch.ones_like(self._ids),
+                    custom_generate=_stream,
+                    use_cache=True,
+                    max_new_tokens=self._max_new_tokens,
+                    do_sample=False,
+                    num_beams=1,
+                    return_dict_in_generate=False,
+                )
                 return next(self._generator)
             return self._generator.send(token)
 
     def _alora(self) -> contextlib.AbstractContextManager:
-        """PEFT's hooks for adapters that begin at invocation tokens, as `PeftModel.generate` sets them."""
+        """Return PEFT's hooks for adapters that begin at invocation tokens, as `PeftModel.generate` sets them."""
         if self._tuned is None:
             return contextlib.nullcontext()
         if self._offsets is None:
@@ -72,35 +92,35 @@ class PlainAnswer:
 
 
 class RotaryState:
-    """The state of rotary embeddings that depend on the length, as one text alone would leave it.
+    """State of rotary embeddings that depend on the text's length, for one text.
 
-    Entering puts this text's state in place, first the one of a fresh model; leaving takes it away again, so that no
-    text sees how long another one was.
+    Such embeddings rewrite their frequencies while they run. Entering the context installs this text's state, at first
+    that of a fresh model; leaving it restores the state before. So no text is affected by the length of another one.
     """
 
     def __init__(self, model: torch.nn.Module):
-        self._modules = [module for module in model.modules() if hasattr(module, "rope_type")]
-        self._modules = [module for module in self._modules if any("inv_freq" in key for key in module._buffers)]
-        self._mine: list[dict[str, Any]] | None = None
-        self._others: list[dict[str, Any]] = []
+        modules = [module for module in model.modules() if hasattr(module, "rope_type")]
+        self._modules = [module for module in modules if any("inv_freq" in key for key in module._buffers)]
+        self._own: list[dict[str, Any]] | None = None
+        self._outside: list[dict[str, Any]] = []
 
     def __enter__(self) -> None:
-        self._others = [_taken(module) for module in self._modules]
-        fresh = [_fresh(module, state) for module, state in zip(self._modules, self._others, strict=True)]
-        self._put(self._mine or fresh)
+        self._outside = [_state(module) for module in self._modules]
+        fresh = [_fresh_state(module, state) for module, state in zip(self._modules, self._outside, strict=True)]
+        self._install(self._own or fresh)
 
     def __exit__(self, *error: object) -> None:
-        self._mine = [_taken(module) for module in self._modules]
-        self._put(self._others)
+        self._own = [_state(module) for module in self._modules]
+        self._install(self._outside)
 
-    def _put(self, states: list[dict[str, Any]]) -> None:
+    def _install(self, states: list[dict[str, Any]]) -> None:
         for module, state in zip(self._modules, states, strict=True):
             for name, value in state.items():
                 setattr(module, name, value)
 
 
-def _taken(module: torch.nn.Module) -> dict[str, Any]:
-    """Return what a rotary embedding may rewrite while it runs."""
+def _state(module: torch.nn.Module) -> dict[str, Any]:
+    """Return a copy of everything that a rotary embedding may rewrite while it runs."""
     names = [*module._buffers, *vars(module)]
     return {
         name: value.clone() if isinstance(value := getattr(module, name), torch.Tensor) else value
@@ -109,7 +129,7 @@ def _taken(module: torch.nn.Module) -> dict[str, Any]:
     }
 
 
-def _fresh(module: torch.nn.Module, state: dict[str, Any]) -> dict[str, Any]:
+def _fresh_state(module: torch.nn.Module, state: dict[str, Any]) -> dict[str, Any]:
     """Return the state of a rotary embedding that has seen no text yet."""
     fresh = dict(state)
     for name in state:
@@ -124,51 +144,65 @@ def _fresh(module: torch.nn.Module, state: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class _Turn:
-    """A row with its text. Attributes: last: the token it goes on with; None before the first."""
+    """A sequence with its text.
 
-    row: TokenSequence
+    Attributes:
+        last: The token it goes on with; None before the first.
+    """
+
+    sequence: TokenSequence
     answer: PlainAnswer
     last: int | None = field(default=None)
 
 
 class PlainDecoder:
-    """Steps through rows one after the other; the same protocol as `core.chat.decoder.Decoder`."""
+    """Decoder that steps through sequences one after the other."""
 
     def __init__(self, model: torch.nn.Module, adapters: RowAdapters, takes_turns: bool = True):
-        """
+        """Start without sequences.
+
         Args:
-            takes_turns: every row advances in each step; otherwise only the first does, until it ends.
+            model: The base model.
+            adapters: Its adapters.
+            takes_turns: Whether every sequence advances in each step; otherwise only the first one, until it ends.
         """
         self._model, self._adapters, self._takes_turns = model, adapters, takes_turns
         self._turns: list[_Turn] = []
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        return [turn.row for turn in self._turns]
+        """All sequences under way."""
+        return [turn.sequence for turn in self._turns]
 
-    def join(self, rows: list[TokenSequence]) -> None:
-        """Let rows begin."""
-        for row in rows:
-            model = self._model if row.adapter is None else self._adapters.tuned(row.adapter)
-            self._turns.append(_Turn(row, PlainAnswer(model, row.prompt_ids, row.max_new_tokens)))
+    def join(self, sequences: list[TokenSequence]) -> None:
+        """Add sequences."""
+        for sequence in sequences:
+            key = sequence.adapter
+            model = self._model if key is None else self._adapters.peft_model(key)
+            answer = PlainAnswer(model, sequence.prompt_ids, sequence.max_new_tokens)
+            self._turns.append(_Turn(sequence, answer))
 
     def step(self) -> bool:
-        """Write a token of every row that has its turn; return whether any row is left."""
+        """Decode one token of every sequence whose turn it is; return whether any is left."""
+        # PEFT's model applies the adapter here; the hooks on the base must not apply one as well.
         self._adapters.set_rows([])
-        self._turns = [turn for turn in self._turns if not turn.row.is_cancelled()]
+        self._turns = [turn for turn in self._turns if not turn.sequence.is_cancelled()]
         now = self._turns if self._takes_turns else self._turns[:1]
         later = self._turns[len(now) :]
         self._turns = [*(turn for turn in now if self._advance(turn)), *later]
         return bool(self._turns)
 
     def clear(self) -> None:
-        """Drop every row."""
+        """Drop all sequences."""
         self._turns = []
 
     @staticmethod
     def _advance(turn: _Turn) -> bool:
-        """Write one token of a row; return whether it goes on."""
-        row = turn.row
-        logits = turn.answer.next(turn.last)
-        turn.last = row.on_argmax(int(logits.argmax())) if row.on_argmax else row.on_logits(logits)
+        """Decode one token; return whether the sequence goes on."""
+        sequence = turn.sequence
+        logits = turn.answer.next(turn.last)  # (vocabulary,)
+        if sequence.on_argmax:
+            turn.last = sequence.on_argmax(int(logits.argmax()))
+        else:
+            turn.last = sequence.on_logits(logits)
         return turn.last is not None

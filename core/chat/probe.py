@@ -1,7 +1,7 @@
-"""Probes at load time: short texts through the batched decoder against each text alone through `generate`.
+"""Probes at load time: short texts through the batched decoder, compared with each text alone through `generate`.
 
-A model or an adapter that fails a probe takes the plain path (`core.chat.plain`). The probe is short, so windows of
-attention are made short while it runs, or it would not reach past them.
+A model or an adapter that fails a probe is decoded one sequence at a time (`core.chat.plain`). Probe texts are short,
+so attention windows are shortened while a probe runs; otherwise no text would reach beyond them.
 """
 
 import sys
@@ -16,22 +16,33 @@ from core.chat.plain import PlainAnswer
 from core.errors import StudioError
 from core.models.probing import close, short_windows
 
-_LENGTHS = (9, 4)  # tokens of the two prompts; the second joins while the first is being written
-_TOKENS = 3  # of each answer
-_CHUNK = 4  # tokens that are read at once, so that the longer prompt takes several reads
+# Tokens of the two prompts. The second joins while the first is being answered, so padding and masks are tested.
+_PROMPT_TOKENS = (9, 4)
+_ANSWER_TOKENS = 3
+# Tokens read at once, so that the longer prompt takes several chunks.
+_CHUNK_TOKENS = 4
+# Ids at the front of a vocabulary are often special tokens.
+_FIRST_ID = 5
+
+# A prompt, and the tokens of its answer.
+_Text = tuple[list[int], list[int]]
 
 
 def decoder_failure(model: torch.nn.Module, pad: int) -> str:
-    """Return why the batched decoder is not right for a model, as the rest of a sentence; empty when it is.
+    """Return why the batched decoder is wrong for a model, as the rest of a sentence; empty if it is right.
+
+    Args:
+        model: The base model.
+        pad: Id of the padding token.
 
     Raises:
-        StudioError: the model cannot generate at all.
+        StudioError: The model cannot generate at all.
     """
     adapters = RowAdapters(model)
-    texts = _texts(model, len(_LENGTHS))
+    texts = _texts(model, len(_PROMPT_TOKENS))
     with short_windows(model):
         try:
-            alone = [_alone(model, prompt, answer) for prompt, answer in texts]
+            expected = [_logits_alone(model, text) for text in texts]
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             raise StudioError(
@@ -39,45 +50,54 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
                 f"{error}). Choose another model, or attention eager for its runs."
             ) from error
         try:
-            found = _together(Decoder(model, adapters, pad, _CHUNK), texts)
-        except Exception as error:  # a cache or an argument that the decoder does not know
+            found = _logits_batched(Decoder(model, adapters, pad, _CHUNK_TOKENS), texts)
+        except Exception as error:
+            # A cache or an argument that the decoder does not know.
             return f"{type(model).__name__} cannot be batched with a plain key-value cache ({type(error).__name__})"
-    if not all(close(one, other) for one, other in zip(found, alone, strict=True)):
+    if not all(close(one, other) for one, other in zip(found, expected, strict=True)):
         return f"{type(model).__name__} gives other logits in a batch than alone"
     return ""
 
 
 def takes_turns(model: torch.nn.Module) -> bool:
-    """Return whether two texts can take turns on the plain path; not where modules themselves keep a text's state."""
-    texts = _texts(model, len(_LENGTHS))
-    alone = [_alone(model, prompt, answer) for prompt, answer in texts]
+    """Return whether two texts can advance in turn through the plain decoder.
+
+    They cannot where the modules themselves hold the state of a text.
+    """
+    texts = _texts(model, len(_PROMPT_TOKENS))
+    expected = [_logits_alone(model, text) for text in texts]
     answers = [PlainAnswer(model, prompt, len(answer)) for prompt, answer in texts]
     found: list[list[torch.Tensor]] = [[] for _ in texts]
-    for at in range(_TOKENS):
-        for logits, text, (_, tokens) in zip(found, answers, texts, strict=True):
-            logits.append(text.next(tokens[at - 1] if at else None).float())
-    return all(close(torch.stack(logits), one) for logits, one in zip(found, alone, strict=True))
+    for at in range(_ANSWER_TOKENS):
+        for logits, answer, (_, tokens) in zip(found, answers, texts, strict=True):
+            logits.append(answer.next(tokens[at - 1] if at else None).float())
+    return all(close(torch.stack(logits), one) for logits, one in zip(found, expected, strict=True))
 
 
 def adapter_failure(model: torch.nn.Module, adapters: RowAdapters, key: str, tuned: PeftModel) -> str:
-    """Return why an adapter's rows cannot be decoded together with the base's; empty when they can.
+    """Return why an adapter's rows cannot share a batch with the base's; empty if they can.
 
-    Base and tuned rows alternate in one batch. The base's rows must be those of the same batch without the adapter, to
-    the bit; the tuned rows must be those of PEFT's model alone.
+    Base and tuned rows alternate in one batch. The base's rows must be bit-identical to those of the same batch without
+    the adapter; the tuned rows must agree with PEFT's model alone.
+
+    Args:
+        model: The base model.
+        adapters: Its adapters, with hooks for this one.
+        key: The adapter.
+        tuned: PEFT's model of the adapter.
     """
-    prompts = [prompt for prompt, _ in _texts(model, 4, same=True)]
-    ids = torch.tensor(prompts, device=model.device)
-    rows = [None, key, None, key]
+    prompts = [prompt for prompt, _ in _texts(model, 4, same_length=True)]
+    ids = torch.tensor(prompts, device=model.device)  # (4, T)
     try:
         with torch.no_grad():
             adapters.set_rows([])
-            bare = model(input_ids=ids).logits
-            adapters.set_rows(rows)
-            mixed = model(input_ids=ids).logits
+            bare = model(input_ids=ids).logits  # (4, T, vocabulary)
+            adapters.set_rows([None, key, None, key])
+            mixed = model(input_ids=ids).logits  # (4, T, vocabulary)
             adapters.set_rows([])
             alone = [tuned(input_ids=ids[at : at + 1]).logits[0] for at in (1, 3)]
     except Exception as error:
-        return f"its rows cannot be told apart in a batch ({type(error).__name__}: {error})"
+        return f"its rows cannot be separated in a batch ({type(error).__name__}: {error})"
     finally:
         adapters.set_rows([])
     if not torch.equal(mixed[[0, 2]], bare[[0, 2]]):
@@ -87,37 +107,38 @@ def adapter_failure(model: torch.nn.Module, adapters: RowAdapters, key: str, tun
     return ""
 
 
-def _texts(model: torch.nn.Module, count: int, same: bool = False) -> list[tuple[list[int], list[int]]]:
-    """Return prompts, each with the tokens of its answer. Any ids do; those at the front are often special."""
+def _texts(model: torch.nn.Module, count: int, same_length: bool = False) -> list[_Text]:
+    """Return different prompts with answers, of arbitrary tokens."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
-    lengths = [_LENGTHS[0]] * count if same else _LENGTHS
-    ids = [[5 + (7 * at + 31 * row) % (vocabulary - 8) for at in range(32)] for row in range(count)]
-    return [(row[:length], row[length : length + _TOKENS]) for row, length in zip(ids, lengths, strict=True)]
+    lengths = [_PROMPT_TOKENS[0]] * count if same_length else _PROMPT_TOKENS
+    rows = [[_FIRST_ID + (7 * at + 31 * row) % (vocabulary - 8) for at in range(32)] for row in range(count)]
+    return [(ids[:length], ids[length : length + _ANSWER_TOKENS]) for ids, length in zip(rows, lengths, strict=True)]
 
 
-def _alone(model: torch.nn.Module, prompt: list[int], answer: list[int]) -> torch.Tensor:
-    """Return the logits (tokens, vocabulary) before each token of the answer."""
-    text = PlainAnswer(model, prompt, len(answer))
-    return torch.stack([text.next(token) for token in (None, *answer[:-1])]).float()
+def _logits_alone(model: torch.nn.Module, text: _Text) -> torch.Tensor:
+    """Return the logits (answer, vocabulary) before each token of the answer."""
+    prompt, answer = text
+    plain = PlainAnswer(model, prompt, len(answer))
+    return torch.stack([plain.next(token) for token in (None, *answer[:-1])]).float()
 
 
-def _together(decoder: Decoder, texts: list[tuple[list[int], list[int]]]) -> list[torch.Tensor]:
-    """Return the same logits by the batched decoder; the later rows join one step after the first."""
+def _logits_batched(decoder: Decoder, texts: list[_Text]) -> list[torch.Tensor]:
+    """Return the same logits by the batched decoder; later texts join one step after the first."""
     found: list[list[torch.Tensor]] = [[] for _ in texts]
 
-    def row(at: int) -> TokenSequence:
+    def sequence(at: int) -> TokenSequence:
         prompt, answer = texts[at]
 
-        def take(logits: torch.Tensor) -> int | None:
+        def on_logits(logits: torch.Tensor) -> int | None:
             found[at].append(logits.float())
             return answer[len(found[at]) - 1] if len(found[at]) < len(answer) else None
 
-        return TokenSequence(prompt, None, take)
+        return TokenSequence(prompt, None, on_logits)
 
-    decoder.join([row(0)])
+    decoder.join([sequence(0)])
     while not found[0]:
         decoder.step()
-    decoder.join([row(at) for at in range(1, len(texts))])
+    decoder.join([sequence(at) for at in range(1, len(texts))])
     while decoder.step():
         pass
     return [torch.stack(logits) for logits in found]

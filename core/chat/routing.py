@@ -1,40 +1,62 @@
-"""One decoder over two: rows that are proved right in a batch decode together, the others on the plain path."""
+"""Decoder that combines two: sequences that are right in a batch decode together, the others one at a time."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from core.chat.decoder import TokenSequence
 
 
-class RoutedDecoder:
-    """Steps through rows; the same protocol as `core.chat.decoder.Decoder`."""
-
-    def __init__(self, together, plain, is_plain: Callable[[TokenSequence], bool]):
-        """
-        Args:
-            together: the batched decoder, on a GPU the fast one.
-            plain: a `core.chat.plain.PlainDecoder`.
-            is_plain: decides for each row that joins.
-        """
-        self.together, self.plain, self._is_plain = together, plain, is_plain
+class SequenceDecoder(Protocol):
+    """Interface of all decoders (`core.chat.decoder.Decoder` describes the methods)."""
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        return [*self.together.sequences, *self.plain.sequences]
+        """All sequences under way."""
 
-    def join(self, rows: list[TokenSequence]) -> None:
-        """Let rows begin."""
-        apart = [row for row in rows if self._is_plain(row)]
-        if beside := [row for row in rows if not any(row is other for other in apart)]:
-            self.together.join(beside)
-        if apart:
-            self.plain.join(apart)
+    def join(self, sequences: list[TokenSequence]) -> None:
+        """Add sequences."""
 
     def step(self) -> bool:
-        """Write a token of every row; return whether any row is left."""
-        left = self.together.step() if self.together.sequences else False
-        return (self.plain.step() if self.plain.sequences else False) or left
+        """Decode one token of every sequence; return whether any is left."""
 
     def clear(self) -> None:
-        """Drop every row."""
-        self.together.clear()
+        """Drop all sequences."""
+
+
+class RoutedDecoder:
+    """Decoder that passes each sequence to one of two decoders when it joins."""
+
+    def __init__(self, batched: SequenceDecoder, plain: SequenceDecoder, needs_plain: Callable[[TokenSequence], bool]):
+        """Combine two decoders.
+
+        Args:
+            batched: Decodes sequences together.
+            plain: Decodes each sequence by itself.
+            needs_plain: Decides for each sequence that joins.
+        """
+        self.batched, self.plain, self._needs_plain = batched, plain, needs_plain
+
+    @property
+    def sequences(self) -> list[TokenSequence]:
+        """All sequences under way."""
+        return [*self.batched.sequences, *self.plain.sequences]
+
+    def join(self, sequences: list[TokenSequence]) -> None:
+        """Add sequences."""
+        plain, batched = [], []
+        for sequence in sequences:
+            (plain if self._needs_plain(sequence) else batched).append(sequence)
+        if batched:
+            self.batched.join(batched)
+        if plain:
+            self.plain.join(plain)
+
+    def step(self) -> bool:
+        """Decode one token of every sequence; return whether any is left."""
+        is_left = self.batched.step() if self.batched.sequences else False
+        return (self.plain.step() if self.plain.sequences else False) or is_left
+
+    def clear(self) -> None:
+        """Drop all sequences."""
+        self.batched.clear()
         self.plain.clear()

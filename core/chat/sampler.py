@@ -1,70 +1,107 @@
-"""One token out of one row of logits, by the settings of an answer."""
+"""Sampling of one token from one row of logits, by the settings of a lane."""
 
 import torch
 
 from core.chat.sampling import Sampling
 
-GREEDY_BELOW = 1e-3  # a smaller temperature would divide to infinity
-_FEW = 1000  # tokens that mostly hold what top-p keeps
+# A smaller temperature takes the most likely token: dividing by it would overflow.
+MIN_TEMPERATURE = 1e-3
+# Number of the most likely tokens that top-p looks at first; they mostly hold the whole share.
+_TOP_P_CANDIDATES = 1000
 
 
 class TokenSampler:
-    """Draws a lane's tokens: with random numbers of its own, and a memory of what was said."""
+    """Sampler of one lane, with its own random numbers and a record of the tokens seen so far.
 
-    def __init__(self, sampling: Sampling, said: list[int]):
-        """
+    Attributes:
+        sampling: The settings.
+        seen_ids: Tokens that a repetition penalty applies to; sampled tokens are added.
+    """
+
+    def __init__(self, sampling: Sampling, prompt_ids: list[int]):
+        """Seed the random numbers.
+
         Args:
-            said: the tokens before the answer; a repetition penalty counts them, too.
+            sampling: The settings.
+            prompt_ids: Tokens before the answer; a repetition penalty applies to them too.
         """
-        self.sampling, self.said = sampling, set(said)
+        self.sampling, self.seen_ids = sampling, set(prompt_ids)
         self._generator = torch.Generator().manual_seed(sampling.seed)
 
     def uniform(self) -> float:
-        """The random number, 0 to 1, that draws the next token: one a token, wherever it is drawn."""
+        """Return the next random number in [0, 1).
+
+        Each token takes exactly one, whether it is sampled here or on the GPU, so both sample the same text.
+        """
         return float(torch.rand((), generator=self._generator))
 
     def sample(self, logits: torch.Tensor) -> tuple[int, float]:
-        """The token, and its log-probability by the model itself, whatever the settings. logits: (vocabulary,)."""
+        """Return a token, and its log-probability under the model itself, before any setting.
+
+        Args:
+            logits: (vocabulary,), any dtype and device.
+        """
+        # On the CPU in float32, so that an answer does not depend on the device.
         logits = logits.float().cpu()
-        token = self._drawn(logits)
-        self.said.add(token)
+        token = self._sample(logits)
+        self.seen_ids.add(token)
         return token, float(torch.log_softmax(logits, dim=-1)[token])
 
-    def _drawn(self, scores: torch.Tensor) -> int:
+    def _sample(self, scores: torch.Tensor) -> int:
         settings = self.sampling
         if settings.repetition_penalty != 1:
-            scores = self._penalised(scores)
-        if settings.temperature < GREEDY_BELOW:
+            scores = self._penalized(scores)
+        if settings.temperature < MIN_TEMPERATURE:
             return int(scores.argmax())
-        return int(drawn(shares(scores, settings), self.uniform()))
+        return int(sample_inverse_cdf(filtered_probabilities(scores, settings), self.uniform()))
 
-    def _penalised(self, scores: torch.Tensor) -> torch.Tensor:
-        """Keskar et al. 2019, section 4.1, with the sign heeded as transformers does."""
-        scores, said, penalty = scores.clone(), torch.tensor(sorted(self.said)), self.sampling.repetition_penalty
-        scores[said] = torch.where(scores[said] < 0, scores[said] * penalty, scores[said] / penalty)
+    def _penalized(self, scores: torch.Tensor) -> torch.Tensor:
+        """Lower the scores of seen tokens (Keskar et al. 2019, section 4.1).
+
+        Negative scores are multiplied instead of divided, as transformers does; dividing would raise them.
+        """
+        scores, seen, penalty = scores.clone(), torch.tensor(sorted(self.seen_ids)), self.sampling.repetition_penalty
+        scores[seen] = torch.where(scores[seen] < 0, scores[seen] * penalty, scores[seen] / penalty)
         return scores
 
 
-def drawn(probabilities: torch.Tensor, uniform: torch.Tensor | float) -> torch.Tensor:
-    """The token where the probabilities (…, vocabulary), which need not sum to 1, add up to `uniform` (…) of their sum.
+def sample_inverse_cdf(probabilities: torch.Tensor, uniform: torch.Tensor | float) -> torch.Tensor:
+    """Return the tokens at which the cumulative probability exceeds `uniform` times its total.
 
-    Never one without probability: the first whose sum exceeds the share is one that added to it.
+    A token without probability is never returned: the first sum above the threshold belongs to one that added to it.
+
+    Args:
+        probabilities: (..., vocabulary); they need not sum to 1.
+        uniform: (...), random numbers in [0, 1).
+
+    Returns:
+        (...), int64.
     """
-    sums = probabilities.double().cumsum(-1)
-    share = sums[..., -1] * uniform
-    return (sums <= share[..., None]).sum(-1).clamp(max=probabilities.shape[-1] - 1)
+    # float64: in float32, the sums over a large vocabulary would stand still before the last likely tokens.
+    sums = probabilities.double().cumsum(-1)  # (..., vocabulary)
+    threshold = sums[..., -1] * uniform  # (...)
+    return (sums <= threshold[..., None]).sum(-1).clamp(max=probabilities.shape[-1] - 1)
 
 
-def shares(scores: torch.Tensor, settings: Sampling) -> torch.Tensor:
-    """The probabilities that are drawn from (vocabulary,); they need not sum to 1."""
+def filtered_probabilities(scores: torch.Tensor, settings: Sampling) -> torch.Tensor:
+    """Return the probabilities to sample from, after temperature, top-k, top-p and min-p.
+
+    Args:
+        scores: (vocabulary,), float32, after the repetition penalty.
+        settings: Of the lane; the temperature is at least `MIN_TEMPERATURE`.
+
+    Returns:
+        (vocabulary,); excluded tokens have 0, and the rest need not sum to 1.
+    """
     probabilities = torch.softmax(scores / settings.temperature, dim=-1)
     if 0 < settings.top_k < len(probabilities):
         least = probabilities.topk(settings.top_k).values[-1]
         probabilities = probabilities.masked_fill(probabilities < least, 0)
+        # The share of top-p refers to what top-k has left.
         probabilities /= probabilities.sum()
     if settings.top_p < 1:
-        ordered, ids = _likeliest(probabilities, settings.top_p)
-        # a token stays when the tokens before it have not reached top_p yet, so the first always stays
+        ordered, ids = _most_likely(probabilities, settings.top_p)
+        # A token stays if the tokens before it have not reached top_p yet, so the first one always stays.
         kept = ids[ordered.cumsum(0) - ordered < settings.top_p]
         probabilities = torch.zeros_like(probabilities).index_copy(0, kept, probabilities[kept])
     if settings.min_p:
@@ -72,10 +109,10 @@ def shares(scores: torch.Tensor, settings: Sampling) -> torch.Tensor:
     return probabilities
 
 
-def _likeliest(probabilities: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities in falling order with their tokens: as many as reach a share, all where few do not.
+def _most_likely(probabilities: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return probabilities in falling order with their tokens: enough of them to reach a share, or all.
 
-    To sort a whole vocabulary takes ten times as long, and as long as a small model's step.
+    Sorting a whole vocabulary takes ten times as long as this, and as long as a small model's step.
     """
-    first = probabilities.topk(min(_FEW, len(probabilities)))
+    first = probabilities.topk(min(_TOP_P_CANDIDATES, len(probabilities)))
     return tuple(first) if float(first.values.sum()) >= share else tuple(probabilities.sort(descending=True))

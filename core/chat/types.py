@@ -244,6 +244,7 @@ class GenerationResult(BaseModel):
         """Return a copy of a generation for storage.
 
         Args:
+            generation: The answer.
             run_and_adapter: Who answered; both empty for the base.
             settings: The `Sampling` of the answer, as a dict.
             continued: The answer that this one continues. Its probabilities and pieces come first.

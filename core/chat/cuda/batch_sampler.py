@@ -1,16 +1,16 @@
-"""Drawing tokens for all rows at once, as `core.chat.sampler.TokenSampler` does it for one on the CPU.
+"""BatchSampler tokens for all rows at once, as `core.chat.sampler.TokenSampler` does it for one on the CPU.
 
 The random numbers are the pickers' own, one a token, so the same seed draws the same whatever rows stand beside it.
 """
 
 import torch
 
-from core.chat.sampler import GREEDY_BELOW, TokenSampler, drawn
+from core.chat.sampler import MIN_TEMPERATURE, TokenSampler, sample_inverse_cdf
 
 _KERNEL_HOLDS = 65536  # tokens of a vocabulary (`core.chat.cuda.sample_kernel`)
 
 
-class Drawing:
+class BatchSampler:
     """The rows of a step and how each draws; None takes the likeliest."""
 
     def __init__(self, who: list[tuple[int, TokenSampler | None]], vocabulary: int, device: torch.device):
@@ -23,7 +23,7 @@ class Drawing:
         self._rows = torch.arange(len(who), device=device)
         settings = [_settings(picker, vocabulary) for picker in self._pickers]
         self._settings = torch.tensor(settings, dtype=torch.float32).to(device)
-        self._hot = [temperature >= GREEDY_BELOW for temperature, *_ in settings]
+        self._hot = [temperature >= MIN_TEMPERATURE for temperature, *_ in settings]
         self._penalises = any(penalty != 1 for *_, penalty in settings)
         self._zeros = torch.zeros(len(who), dtype=torch.float32, device=device)
 
@@ -47,7 +47,7 @@ class Drawing:
             from core.chat.cuda import sample_kernel
 
             values = torch.empty(len(rows), 2, dtype=torch.float64, device=self._device)
-            coldest = GREEDY_BELOW if any(self._hot) else None
+            coldest = MIN_TEMPERATURE if any(self._hot) else None
             sample_kernel.sample(logits, rows, self._settings, uniform, said, self._places, tokens, values, coldest)
             return values
         return self._drawn(logits[rows].float(), said, tokens, uniform)
@@ -63,7 +63,9 @@ class Drawing:
             scores = torch.where(said[self._places].bool() & (penalty != 1), lowered, scores)
         found = scores.argmax(-1)
         if any(self._hot):
-            found = torch.where(temperature[:, 0] < GREEDY_BELOW, found, drawn(self._shares(scores), uniform))
+            found = torch.where(
+                temperature[:, 0] < MIN_TEMPERATURE, found, sample_inverse_cdf(self._shares(scores), uniform)
+            )
         if said is not None:
             said[self._places, found] = 1
         tokens[self._places] = found
@@ -73,7 +75,7 @@ class Drawing:
     def _shares(self, scores: torch.Tensor) -> torch.Tensor:
         """As `picking.shares`, each row by its own settings."""
         temperature, top_k, top_p, min_p, _ = self._settings.T[:, :, None]
-        shares = torch.softmax(scores / temperature.clamp(min=GREEDY_BELOW), dim=-1)
+        shares = torch.softmax(scores / temperature.clamp(min=MIN_TEMPERATURE), dim=-1)
         ordered = shares.sort(descending=True, dim=-1).values
         least = ordered.gather(1, top_k.long().clamp(max=shares.shape[1]) - 1)
         ordered = ordered.masked_fill(ordered < least, 0)

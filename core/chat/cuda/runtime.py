@@ -7,7 +7,7 @@ import torch
 
 from core.chat.adapters import Adapter
 from core.chat.cuda.adapter_slots import Slots
-from core.chat.cuda.batch_sampler import Drawing
+from core.chat.cuda.batch_sampler import BatchSampler
 from core.chat.cuda.decode_graph import State, Step, compiled
 from core.chat.cuda.paged_kv_cache import PAGE, Pages, needed
 from core.chat.cuda.prefill import Prefill, Segment
@@ -54,7 +54,7 @@ class CudaRuntime:
         self._free = list(range(_PLACES))
         self._steps: dict[tuple[int, bool], Step] = {}
         self._step_slots = self._slots.version
-        self._drawing: tuple[list[tuple[int, int]], Drawing | None] = ([], None)  # for the rows of the last step
+        self._drawing: tuple[list[tuple[int, int]], BatchSampler | None] = ([], None)  # for the rows of the last step
         self._rows: tuple[list[int], torch.Tensor | None] = ([], None)
         self._room: list[torch.Tensor] = []
         self._owner: weakref.ref = lambda: None
@@ -136,7 +136,7 @@ class CudaRuntime:
                 shape = (len(self._state.lengths), self.weights.vocabulary)
                 self._said = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)
             self._said[place] = 0
-            self._said[place, torch.tensor(sorted(picker.said), device=self.weights.device)] = 1
+            self._said[place, torch.tensor(sorted(picker.seen_ids), device=self.weights.device)] = 1
 
     def lengthen(self, place: int, pages: list[int]) -> None:
         """One page more for a row, in `pages`, too."""
@@ -202,7 +202,7 @@ class CudaRuntime:
         rows = [place for place, _ in who] if rows is None else rows
         key = [(place, id(picker)) for place, picker in who]
         if self._drawing[0] != key:
-            self._drawing = key, Drawing(who, self.weights.vocabulary, self.weights.device)
+            self._drawing = key, BatchSampler(who, self.weights.vocabulary, self.weights.device)
         if self._rows[0] != rows:
             self._rows = rows, torch.tensor(rows, device=self.weights.device)
         values = self._drawing[1].draw(logits, self._said, self._state.tokens, self._rows[1])

@@ -74,7 +74,7 @@ def test_a_mixed_batch_is_as_each_prompt_alone(name, tokenizer):
     assert f"{LIMIT} tokens are decoded one at a time" in lanes.decoding_note
     decoder, found = lanes.decoder(), [[] for _ in PROMPTS]
     decoder.join([row(prompt, texts) for prompt, texts in zip(PROMPTS, found, strict=True)])
-    assert len(decoder.together.sequences) == sum(len(prompt) + NEW <= LIMIT for prompt in PROMPTS)
+    assert len(decoder.batched.sequences) == sum(len(prompt) + NEW <= LIMIT for prompt in PROMPTS)
     while decoder.step():
         pass
     assert found == [generated(name, prompt) for prompt in PROMPTS]

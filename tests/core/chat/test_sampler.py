@@ -10,7 +10,7 @@ from transformers import (
     TopPLogitsWarper,
 )  # fmt: skip
 
-from core.chat.sampler import TokenSampler, shares
+from core.chat.sampler import TokenSampler, filtered_probabilities
 from core.chat.sampling import Sampling
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, -1.0, -3.0])
@@ -40,8 +40,8 @@ def by_transformers(logits, settings, said):
 @given(SETTINGS, st.integers(0, 10_000), st.lists(st.integers(0, 19), min_size=1, max_size=6))
 def test_what_is_drawn_from_is_what_transformers_would_draw_from(settings, seed, said):
     logits = torch.randn(20, generator=torch.Generator().manual_seed(seed)) * 3
-    penalised = TokenSampler(settings, said)._penalised(logits) if settings.repetition_penalty != 1 else logits
-    found = shares(penalised, settings)
+    penalised = TokenSampler(settings, said)._penalized(logits) if settings.repetition_penalty != 1 else logits
+    found = filtered_probabilities(penalised, settings)
     torch.testing.assert_close(found / found.sum(), by_transformers(logits, settings, said), rtol=1e-4, atol=1e-6)
 
 

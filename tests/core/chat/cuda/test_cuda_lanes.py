@@ -12,9 +12,9 @@ from bitsandbytes.nn import Linear4bit, Params4bit
 
 from core.chat.adapters import Adapter, LoraWeights
 from core.chat.cuda import support
-from core.chat.cuda.batch_sampler import Drawing
+from core.chat.cuda.batch_sampler import BatchSampler
 from core.chat.lanes import Lanes
-from core.chat.sampler import TokenSampler, drawn
+from core.chat.sampler import TokenSampler, sample_inverse_cdf
 from core.chat.sampling import Sampling
 from core.models.loading import LoadedBase
 from tests.helpers.tiny_model import tiny_llama
@@ -41,7 +41,7 @@ def packed(model, double=True):
 def test_without_a_gpu_the_model_itself_decodes_and_it_is_said(tokenizer):
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer)), tokenizer)
     lanes = Lanes(base)
-    assert type(lanes.decoder().together).__name__ == "Decoder"
+    assert type(lanes.decoder().batched).__name__ == "Decoder"
     assert "there is no GPU" in lanes.decoding_note
     assert "switched off" in Lanes(base, fast=False).decoding_note
 
@@ -86,7 +86,7 @@ def test_adapters_that_are_more_than_lora_go_the_plain_way():
 
 def test_a_token_without_probability_is_never_drawn():
     shares = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]]).expand(5, -1)
-    found = drawn(shares, torch.tensor([0.0, 0.49, 0.5, 0.51, 1 - 1e-9], dtype=torch.float64))
+    found = sample_inverse_cdf(shares, torch.tensor([0.0, 0.49, 0.5, 0.51, 1 - 1e-9], dtype=torch.float64))
     assert found.tolist() == [1, 1, 3, 3, 3]
 
 
@@ -107,8 +107,8 @@ def test_rows_drawn_together_are_drawn_as_each_alone(sampling):
     alone = [TokenSampler(one, [5, 7]) for one in (sampling, sampling, others)]
     places = [3, 0, 1]
     for place, picker in zip(places, alone, strict=True):
-        said[place, sorted(picker.said)] = 1
-    together = Drawing(
+        said[place, sorted(picker.seen_ids)] = 1
+    together = BatchSampler(
         [(place, TokenSampler(p.sampling, [5, 7])) for place, p in zip(places, alone, strict=True)], 300, "cpu"
     )
     generator, tokens = torch.Generator().manual_seed(0), torch.zeros(4, dtype=torch.int64)
@@ -130,7 +130,7 @@ kernels_agree(); picks_agree(); print("agreed")
 def picks_agree():
     """The interpreted kernel that picks against PyTorch's way."""
     from core.chat.cuda import sample_kernel
-    from core.chat.sampler import GREEDY_BELOW
+    from core.chat.sampler import MIN_TEMPERATURE
 
     settings = [
         Sampling(temperature=0), Sampling(temperature=1, top_p=0.8), Sampling(temperature=0.7, top_k=5, top_p=0.9),
@@ -138,14 +138,14 @@ def picks_agree():
     ]  # fmt: skip
     places, logits = [3, 0, 5, 1, 2], torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 3
     said = (torch.rand(6, 300) < 0.3).to(torch.uint8)
-    drawing = Drawing([(place, TokenSampler(one, [])) for place, one in zip(places, settings, strict=True)], 300, "cpu")
+    drawing = BatchSampler([(place, TokenSampler(one, [])) for place, one in zip(places, settings, strict=True)], 300, "cpu")
     rows = torch.tensor([4, 3, 2, 1, 0])
     for step in range(4):
         uniform = torch.rand(5, generator=torch.Generator().manual_seed(step))
         found, counted = torch.zeros(6, dtype=torch.int64), said.clone()
         values = torch.zeros(5, 2, dtype=torch.float64)
         sample_kernel.sample(
-            logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, GREEDY_BELOW
+            logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, MIN_TEMPERATURE
         )
         expected, kept = torch.zeros(6, dtype=torch.int64), said.clone()
         told = drawing._drawn(logits[rows], kept, expected, uniform)
