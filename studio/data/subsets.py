@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html
@@ -204,7 +205,7 @@ class Cutting:
             chips.append((f"{found.crossed:,}", "that one trains on and the other holds out", True))
         title = "Lengths in characters"
         bars = bars_svg(found.edges, found.left, found.right, unit="characters", title=title)
-        return chips_html(chips) + key_html([left, right]) + bars
+        return chips_html(chips) + Markup(key_html([left, right]) + bars)
 
 
 def _written(done: export.Exported, before: str = "") -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html
@@ -124,7 +125,8 @@ class Numbers:
         if found.refused:
             chips.append((f"{found.refused:,}", "rows the template refuses: not trained on", True))
         title = f"Lengths of {found.rows:,} rows in tokens"
-        return bars_svg(found.edges, found.counts, cut=lens.max_length, unit="tokens", title=title) + chips_html(chips)
+        bars = bars_svg(found.edges, found.counts, cut=lens.max_length, unit="tokens", title=title)
+        return Markup(bars) + chips_html(chips)
 
 
 @dataclass(frozen=True)

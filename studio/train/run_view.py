@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from components.chart import Curve, build_chart, chart_value
 from components.conversation import chips_html, conversation_html, empty_html, raw_html, tokens_html
@@ -100,7 +101,7 @@ class Watch:
             for prompt, answer in zip(event["prompts"], event["answers"], strict=False)
         ]
         slider = gr.update(visible=len(found) > 1, maximum=max(1, len(found) - 1), value=place)
-        shown = chips_html([("", f"answered at step {event['step']}", False)]) + "".join(talks)
+        shown = chips_html([("", f"answered at step {event['step']}", False)]) + Markup("").join(talks)
         return slider, shown
 
     def _evaluations(self, run_id: str | None) -> list[dict[str, Any]]:

@@ -25,7 +25,8 @@ class ParsedHtml(html.parser.HTMLParser):
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.text, self.open, self.other = "", [], []
-        self.feed(source)
+        # A Markup would escape the pieces that the parser cuts out of it.
+        self.feed(str(source))
         self.close()
         assert not self.open, "every tag is closed"
         assert not self.other, "no comment, declaration or instruction"
