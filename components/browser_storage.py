@@ -1,7 +1,7 @@
-"""A text that the browser keeps from one visit to the next.
+"""A text that the browser keeps in its local storage from one visit to the next.
 
-Gradio's BrowserState is read only after the page's load events have been sent (6.31), so that what they are given is
-its default. Here the load event itself reads what was kept.
+Gradio 6.31 reads a `gr.BrowserState` only after it has sent the page's load events, so those get its default value.
+Here the load event reads the storage itself, before it calls the handler.
 """
 
 import json
@@ -9,28 +9,32 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-# A browser that denies storage to a framed page raises an error at every access.
-_WRITE = "text => { try { if (text) localStorage.setItem(%s, text); } catch { /* nothing is remembered */ } }"
+# %s is the key as a JavaScript string. A browser that denies storage to a framed page raises an error at every access.
+_WRITE = "text => { try { if (text) localStorage.setItem(%s, text); } catch { /* nothing is stored */ } }"
 _READ = "() => { try { return localStorage.getItem(%s) || ''; } catch { return ''; } }"
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """Attributes:
-    text: out of sight; what is written to it is kept.
-    read: the `js` of an event with `text` as its only input, which then has what was kept.
+class StoredText:
+    """A hidden textbox whose value the browser stores.
+
+    Attributes:
+        text: an event handler that sets it also writes the storage.
+        read: the `js` of an event whose only input is `text`; its handler then gets the stored value.
     """
 
     text: gr.Textbox
     read: str
 
 
-def build_remembered(key: str, elem_id: str) -> Remembered:
-    """
+def build_stored_text(key: str, elem_id: str) -> StoredText:
+    """Build the textbox and store its value at every change.
+
     Args:
-        key: its name in the browser's local storage.
+        key: the value's name in the browser's local storage.
+        elem_id: the textbox's element id.
     """
     text = gr.Textbox(visible="hidden", elem_id=elem_id, label=key)
     name = json.dumps(key)
     text.change(None, text, None, js=_WRITE % name)
-    return Remembered(text, _READ % name)
+    return StoredText(text, _READ % name)

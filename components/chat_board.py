@@ -1,235 +1,146 @@
-"""A conversation in lanes: each question across the page, the answers to it side by side; before the first, what
-could be asked.
+"""A chat board: each question across the page, its answers side by side, and suggestions before the first question.
 
-A `gr.HTML` with events of its own. What a click means comes back as `gr.EventData` with the attribute `value`: "turn",
-"turn lane", the name of a vote, or the place of a suggestion. All text from models and people is shown inert.
+The board is a `gr.HTML` whose buttons send events of its own. An event handler receives them as `gr.EventData` with the
+attribute `value`: "TURN LANE" for a button of an answer, "TURN" for one of a question, the name of a vote, or the index
+of a suggestion. Rendered by templates/chat_board.html; behaviour in static/chat_board.js.
 """
 
 import difflib
-import html
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import gradio as gr
+from markupsafe import Markup
 
-# Clicks on what says what it stands for; 1 to 4 vote while no text is being typed; whoever has scrolled up stays there,
-# whoever is at the end follows it.
-_JS = """
-const events = ['stop_lane', 'retry_lane', 'go_on', 'other_try', 'why', 'edit', 'vote', 'unvote', 'suggest'];
-element.addEventListener('click', event => {
-  const at = event.target.closest('[data-event]');
-  if (!at || !element.contains(at)) return;
-  if (at.dataset.event === 'copy') {
-    navigator.clipboard.writeText(at.closest('.lb-card').querySelector('.lb-text').textContent);
-    at.textContent = 'Copied';
-    setTimeout(() => { at.textContent = 'Copy'; }, 1200);
-  } else if (events.includes(at.dataset.event)) trigger(at.dataset.event, {value: at.dataset.value});
-});
-document.addEventListener('keydown', event => {
-  if (!element.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest('input, textarea, [contenteditable]')) return;
-  const button = element.querySelector(`[data-event="vote"][data-key="${event.key}"]`);
-  if (button && button.offsetParent) { event.preventDefault(); button.click(); }
-});
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden && element.isConnected && element.offsetParent) trigger('returned', {});
-});
-const scroller = element.closest('.lb-scroll');
-if (scroller) {
-  let atEnd = true;
-  scroller.addEventListener('scroll', () => {
-    atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 48;
-  });
-  new MutationObserver(() => { if (atEnd) scroller.scrollTop = scroller.scrollHeight; })
-    .observe(element, {childList: true, subtree: true});
-}
-"""
+from components.html import read_static, render
 
-CSS = """
-.lb-scroll { max-height: 62vh; overflow-y: auto; overscroll-behavior: contain; flex-wrap: nowrap; gap: 12px; }
-.lb-scroll > * { flex-shrink: 0; }
-.lb-turn { margin-bottom: 14px; }
-.lb-ask { background: var(--background-fill-secondary); border: 1px solid var(--border-color-primary);
-  border-radius: 12px; padding: 8px 14px; display: flex; gap: 12px; align-items: flex-start; }
-.lb-ask div { flex: 1; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; }
-.lb-lanes { display: grid; grid-template-columns: repeat(var(--lanes), minmax(0, 1fr)); gap: 10px; margin-top: 8px; }
-.lb-card { border: 1px solid var(--border-color-primary); border-radius: 12px; padding: 8px 12px; display: flex;
-  flex-direction: column; gap: 6px; min-height: 92px; }
-.lb-card.tuned { background: var(--qs-answer); }
-.lb-card.reference { border-style: dashed; }
-.lb-card header { display: flex; justify-content: space-between; gap: 8px; font-size: 12px; font-weight: 650;
-  color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
-.lb-text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.55; flex: 1; }
-.lb-text mark { background: #fde9b8; color: inherit; border-radius: 3px; }
-.dark .lb-text mark { background: #574512; }
-.lb-text .lb-heat { border-radius: 3px; background: color-mix(in srgb, #e0662f var(--p), transparent); }
-.lb-wait { color: var(--body-text-color-subdued); }
-.lb-under { font-size: 12px; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
-.lb-note { font-size: 12.5px; color: var(--qs-warn); }
-.lb-acts { display: flex; flex-wrap: wrap; gap: 4px; }
-.lb-acts button, .lb-ask button, .lb-vote button { all: unset; cursor: pointer; font-size: 12.5px; padding: 3px 9px;
-  border-radius: 7px; border: 1px solid var(--border-color-primary); color: var(--body-text-color);
-  background: var(--background-fill-primary); line-height: 1.4; }
-.lb-acts button:hover, .lb-ask button:hover, .lb-vote button:hover { border-color: #0f9488; color: var(--qs-good); }
-.lb-acts button:focus-visible, .lb-ask button:focus-visible, .lb-vote button:focus-visible {
-  outline: 2px solid #0f9488; outline-offset: 1px; }
-.lb-vote { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 8px; margin-top: 8px; font-size: 13px;
-  color: var(--body-text-color-subdued); }
-.lb-invite { border: 1px dashed var(--border-color-primary); border-radius: 12px; padding: 18px 16px;
-  text-align: center; }
-.lb-invite p { margin: 0 auto 10px; max-width: 62ch; line-height: 1.5; color: var(--body-text-color-subdued); }
-.lb-invite p:last-child { margin: 10px auto 0; font-size: 13px; }
-.lb-invite div { display: flex; flex-wrap: wrap; justify-content: center; gap: 8px; }
-.lb-invite button { all: unset; cursor: pointer; max-width: 100%; box-sizing: border-box; padding: 8px 14px;
-  line-height: 1.4; border-radius: 10px; border: 1px solid var(--border-color-primary);
-  background: var(--background-fill-secondary); overflow-wrap: anywhere; }
-.lb-invite button:hover { border-color: #0f9488; color: var(--qs-good); }
-.lb-invite button:focus-visible { outline: 2px solid #0f9488; outline-offset: 1px; }
-.lb-scroll:has(.lb-turn) > :has(.lb-invite) { display: none; }
-.lb-vote kbd { font-family: var(--font-mono); font-size: 11px; opacity: .7; margin-left: 5px; }
-@media (max-width: 640px) {
-  .lb-scroll { max-height: none; overflow-y: visible; }
-  .lb-lanes { grid-template-columns: minmax(0, 1fr); }
-  .lb-acts button, .lb-ask button, .lb-vote button { padding: 7px 12px; }
-}
-"""
-
+CSS = read_static("chat_board.css")
+_JS = read_static("chat_board.js")
 VERDICTS = ("left", "right", "tie", "both bad")
+# Each verdict with the key that casts it and the label of its button.
+_VOTE_BUTTONS = [(key, verdict, verdict.capitalize()) for key, verdict in enumerate(VERDICTS, 1)]
+# Background of a token with probability 0; a stronger one would make the text hard to read.
+_MAX_HEAT_PERCENT = 70
+
+
+class Action(NamedTuple):
+    """A button of an answer: the event that it sends, its label and its tooltip."""
+
+    event: str
+    label: str
+    help: str
 
 
 @dataclass(frozen=True)
-class LaneCard:
-    """One answer as it is shown.
+class AnswerCard:
+    """One answer on the board.
 
     Attributes:
-        key: "turn lane", told by its buttons; none: it has none.
-        kind: "base", "tuned", "hidden" or "reference".
-        under: the line of figures below it.
-        actions: (event, words, help) of its buttons.
-        marked: pieces of the text, each with whether it is marked; None: the text as it is.
-        heat: pieces of the text with the probability of each; None: the text as it is.
+        title: who answered.
+        text: the answer.
+        key: "TURN LANE", which the buttons send; "" for a card without buttons.
+        kind: "base", "tuned", "hidden" or "reference"; the card's CSS class.
+        facts: a line of figures below the text.
+        note: a warning below the text.
+        placeholder: shown in place of a text that is missing.
+        actions: its buttons.
+        marked: the text in pieces, each with whether it is highlighted; None shows the text as it is.
+        heat: the text in pieces, each with its probability; None shows the text as it is.
     """
 
     title: str
     text: str
     key: str = ""
     kind: str = "base"
-    under: str = ""
+    facts: str = ""
     note: str = ""
-    waiting: str = ""
-    actions: Sequence[tuple[str, str, str]] = ()
+    placeholder: str = ""
+    actions: Sequence[Action] = ()
     marked: Sequence[tuple[str, bool]] | None = None
     heat: Sequence[tuple[str, float]] | None = None
+
+    @property
+    def heat_spans(self) -> list[tuple[str, str, int]]:
+        """Return `heat` as text, probability to show, and strength of the background in percent."""
+        return [(piece, f"{share:.1%}", round((1 - share) * _MAX_HEAT_PERCENT)) for piece, share in self.heat or ()]
 
 
 @dataclass(frozen=True)
 class BoardTurn:
-    """A question and its answers. Attributes: vote: whether it can be voted on; voted: what the vote was, in words;
-    no_vote: why it cannot be voted on, where a vote may be looked for."""
+    """A question and its answers.
+
+    Attributes:
+        number: index of the turn in the conversation.
+        prompt: the question.
+        cards: one per answer, from left to right.
+        can_vote: whether the vote buttons are shown.
+        vote: the vote that was cast, as a sentence; "" if there is none.
+        no_vote_reason: why there are no vote buttons, where a reader would look for them.
+    """
 
     number: int
     prompt: str
-    cards: Sequence[LaneCard] = field(default_factory=tuple)
-    vote: bool = False
-    voted: str = ""
-    no_vote: str = ""
+    cards: Sequence[AnswerCard] = field(default_factory=tuple)
+    can_vote: bool = False
+    vote: str = ""
+    no_vote_reason: str = ""
 
 
-def build_lane_board(elem_id: str) -> gr.HTML:
-    """Listen to .stop_lane, .retry_lane, .go_on, .other_try, .why, .edit, .vote, .unvote and .suggest; to .returned for
-    whoever comes back to the page from another window."""
+def build_chat_board(elem_id: str) -> gr.HTML:
+    """Build an empty board.
+
+    Its events: stop_lane, retry_lane, continue_answer, earlier_try, why, edit, vote, undo_vote, suggest, and returned
+    when the browser window becomes visible again.
+    """
     return gr.HTML("", js_on_load=_JS, elem_id=elem_id, padding=False)
 
 
-def board_html(turns: Sequence[BoardTurn]) -> str:
-    return "".join(_turn(turn) for turn in turns)
+def board_html(turns: Sequence[BoardTurn]) -> Markup:
+    """Render turns from top to bottom."""
+    return render("chat_board", turns=turns, verdicts=_VOTE_BUTTONS)
 
 
-def invitation_html(words: str, suggestions: Sequence[str], after: str = "") -> str:
-    """What stands on a board before the first question; a click on a suggestion tells its place. Gone with the first
-    turn on a board beside it."""
-    buttons = "".join(
-        f'<button data-event="suggest" data-value="{at}" dir="auto">{html.escape(text)}</button>'
-        for at, text in enumerate(suggestions)
-    )
-    return (
-        f'<div class="lb-invite"><p>{html.escape(words)}</p><div>{buttons}</div>'
-        + (f"<p>{html.escape(after)}</p>" if after else "")
-        + "</div>"
-    )
+def invitation_html(text: str, suggestions: Sequence[str], note: str = "") -> Markup:
+    """Render an invitation to ask one of several questions.
 
+    CSS hides it as soon as a board beside it shows a turn.
 
-def _turn(turn: BoardTurn) -> str:
-    cards = "".join(_card(card) for card in turn.cards)
-    return (
-        f'<section class="lb-turn" aria-label="Question {turn.number + 1}"><div class="lb-ask"><div dir="auto">'
-        f"{html.escape(turn.prompt)}</div>"
-        f'<button data-event="edit" data-value="{turn.number}" title="Ask something else here; what follows is kept as '
-        f'a branch">Edit</button></div><div class="lb-lanes" style="--lanes:{len(turn.cards)}">{cards}</div>'
-        f"{_vote(turn)}</section>"
-    )
-
-
-def _card(card: LaneCard) -> str:
-    buttons = "".join(
-        f'<button data-event="{event}" data-value="{html.escape(card.key)}" title="{html.escape(help_)}">{words}'
-        "</button>"
-        for event, words, help_ in card.actions
-    )
-    waiting = f'<span class="lb-wait">{html.escape(card.waiting)}</span>' if card.waiting else ""
-    return (
-        f'<article class="lb-card {card.kind}"><header>{html.escape(card.title)}</header>'
-        f'<div class="lb-text" dir="auto">{_text(card)}{waiting}</div>'
-        + (f'<div class="lb-note">{html.escape(card.note)}</div>' if card.note else "")
-        + (f'<div class="lb-under">{html.escape(card.under)}</div>' if card.under else "")
-        + (f'<div class="lb-acts">{buttons}</div>' if buttons else "")
-        + "</article>"
-    )
-
-
-def _text(card: LaneCard) -> str:
-    if card.heat is not None:
-        return "".join(
-            f'<span class="lb-heat" style="--p:{round((1 - share) * 70)}%" title="{share:.1%}">{html.escape(piece)}'
-            "</span>"
-            for piece, share in card.heat
-        )
-    if card.marked is not None:
-        return "".join(f"<mark>{html.escape(t)}</mark>" if on else html.escape(t) for t, on in card.marked)
-    return html.escape(card.text)
-
-
-def _vote(turn: BoardTurn) -> str:
-    if turn.voted:
-        return (
-            f'<div class="lb-vote"><span>{html.escape(turn.voted)}</span>'
-            f'<button data-event="unvote" data-value="{turn.number}">Undo the vote</button></div>'
-        )
-    if not turn.vote:
-        return f'<div class="lb-vote"><span>{html.escape(turn.no_vote)}</span></div>' if turn.no_vote else ""
-    buttons = "".join(
-        f'<button data-event="vote" data-key="{key}" data-value="{verdict}">{verdict.capitalize()}<kbd>{key}</kbd>'
-        "</button>"
-        for key, verdict in enumerate(VERDICTS, 1)
-    )
-    return f'<div class="lb-vote"><span>Which answer is better?</span>{buttons}</div>'
+    Args:
+        text: stands above the suggestions.
+        suggestions: a click sends the event `suggest` with the index of the question.
+        note: stands below the suggestions.
+    """
+    return render("chat_invitation", text=text, suggestions=suggestions, note=note)
 
 
 def differences(first: str, second: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
-    """Both texts in pieces, each with whether the other text lacks it."""
-    ours, theirs = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (first, second))
+    """Compare two texts word by word.
+
+    Returns:
+        Both texts in pieces, each with whether the other text lacks it.
+    """
+    # Runs of whitespace are tokens of their own, so that joining the pieces gives the text again.
+    left_tokens, right_tokens = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (first, second))
     left: list[tuple[str, bool]] = []
     right: list[tuple[str, bool]] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if b > a:
-            left.append(("".join(ours[a:b]), kind != "equal"))
-        if d > c:
-            right.append(("".join(theirs[c:d]), kind != "equal"))
+    # autojunk would ignore frequent tokens, such as spaces, in texts of 200 tokens or more.
+    matcher = difflib.SequenceMatcher(None, left_tokens, right_tokens, autojunk=False)
+    for tag, left_from, left_to, right_from, right_to in matcher.get_opcodes():
+        if left_to > left_from:
+            left.append(("".join(left_tokens[left_from:left_to]), tag != "equal"))
+        if right_to > right_from:
+            right.append(("".join(right_tokens[right_from:right_to]), tag != "equal"))
     return left, right
 
 
-def shares(pieces: Sequence[str], logprobs: Sequence[float]) -> list[tuple[str, float]]:
-    """Each piece with its token's probability."""
+def probabilities(pieces: Sequence[str], logprobs: Sequence[float]) -> list[tuple[str, float]]:
+    """Pair each token's text with its probability.
+
+    Args:
+        pieces: the text of each token.
+        logprobs: the natural logarithm of each token's probability; rounding may leave it slightly above 0.
+    """
     return [(piece, math.exp(min(0.0, logprob))) for piece, logprob in zip(pieces, logprobs, strict=False)]

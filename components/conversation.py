@@ -1,94 +1,62 @@
-"""A conversation as bubbles, tokens as coloured spans, facts as a line of chips: all text from data shown inert."""
+"""A conversation as bubbles, its tokens as coloured spans, and short notes; all values are escaped by the templates."""
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-CSS = """
-.qs-chips { display: flex; flex-wrap: wrap; gap: 6px 8px; margin: 2px 0; }
-.qs-chip { border: 1px solid var(--border-color-primary); border-radius: 14px; padding: 2px 10px; font-size: 13px;
-  background: var(--background-fill-secondary); }
-.qs-chip b { font-weight: 650; font-variant-numeric: tabular-nums; }
-.qs-chip.warn { border-color: var(--qs-warn); color: var(--qs-warn); }
-.qs-talk { display: flex; flex-direction: column; gap: 10px; max-width: 860px; }
-.qs-turn { border-radius: 12px; padding: 8px 14px 10px; line-height: 1.55; white-space: pre-wrap;
-  overflow-wrap: anywhere; border: 1px solid var(--border-color-primary); }
-.qs-turn small { display: block; font-size: 11px; letter-spacing: .06em; text-transform: uppercase;
-  color: var(--body-text-color-subdued); margin-bottom: 2px; }
-.qs-turn small em { font-style: normal; text-transform: none; letter-spacing: 0; margin-left: 6px; padding: 0 8px;
-  border: 1px solid var(--qs-warn); border-radius: 999px; color: var(--qs-warn); }
-.qs-turn.user { background: var(--background-fill-secondary); margin-right: 12%; }
-.qs-turn.assistant { background: var(--qs-answer); margin-left: 12%; }
-.qs-turn.system, .qs-turn.tool { border-style: dashed; }
-.qs-tokens { font-family: var(--font-mono); font-size: 12.5px; line-height: 2; white-space: pre-wrap;
-  overflow-wrap: anywhere; }
-.qs-tokens span { border-radius: 4px; padding: 1px 0; box-shadow: inset 0 0 0 .5px var(--border-color-primary); }
-.qs-tokens .user, .qs-tokens .tool, .qs-tokens .system { background: var(--background-fill-secondary); }
-.qs-tokens .tool { background: var(--qs-tool); }
-.qs-tokens .loss { background: var(--qs-answer); font-weight: 600; }
-.qs-tokens .cut { border-top: 2px dashed var(--qs-warn); color: var(--qs-warn); font-family: var(--font);
-  margin-top: 6px; }
-.qs-tokens .past { opacity: .55; }
-.qs-talk, .qs-tokens, .qs-raw { max-height: 620px; overflow: auto; }
-.qs-raw { white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--font-mono); font-size: 12.5px; }
-.qs-second { color: var(--body-text-color-subdued); font-size: 12.5px; line-height: 1.5; margin: 4px 2px 0;
-  overflow-wrap: anywhere; }
-.qs-empty { color: var(--body-text-color-subdued); padding: 22px 6px; text-align: center; }
-"""
+from markupsafe import Markup
+
+from components.html import read_static, render
+
+CSS = read_static("conversation.css")
 
 
-def conversation_html(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return bubbles, one per message; direction follows each text's own script.
+def conversation_html(messages: Sequence[Mapping[str, Any]]) -> Markup:
+    """Render one bubble per message; each text's own script decides its direction.
 
     Args:
-        messages: with `role` and `content`; `loss` is False on an answer that is not learned, which gets a badge.
+        messages: with `role` and `content`; `loss` is False on an answer that is not trained on, which gets a badge.
     """
-    turns = (
-        f'<div class="qs-turn {html.escape(m["role"])}" dir="auto"><small>{html.escape(m["role"])}'
-        f"{'<em>not learned</em>' if m.get('loss') is False else ''}</small>{html.escape(m['content'])}</div>"
-        for m in messages
-    )
-    return f'<div class="qs-talk">{"".join(turns)}</div>'
+    return render("conversation", messages=messages)
 
 
-def tokens_html(pieces: Sequence[tuple[str, str, bool]], cut: int | None = None) -> str:
-    """Tokens in a row, from (text, role, carries loss); those from the `cut` on stand behind a line, dimmed."""
+def tokens_html(pieces: Sequence[tuple[str, str, bool]], limit: int | None = None) -> Markup:
+    """Render tokens in a row.
 
-    def spans(some: Sequence[tuple[str, str, bool]]) -> str:
-        return "".join(
-            f'<span class="{html.escape(role)}{" loss" if learned else ""}" title="{html.escape(role)}'
-            f'{", carries loss" if learned else ""}">{_visible(text)}</span>'
-            for text, role, learned in some
-        )
-
-    kept, past = (pieces[:cut], pieces[cut:]) if cut is not None else (pieces, [])
-    line = (
-        f'<div class="cut">cut off here, at {cut:,} tokens</div><div class="past">{spans(past)}</div>' if past else ""
-    )
-    return f'<div class="qs-tokens" dir="auto">{spans(kept)}{line}</div>'
+    Args:
+        pieces: text, role and whether it carries loss, of each token.
+        limit: tokens from this index on stand behind a line, dimmed; None: all are within the limit.
+    """
+    spans = [_token_span(*piece) for piece in pieces]
+    kept, beyond = (spans[:limit], spans[limit:]) if limit is not None else (spans, [])
+    return render("tokens", kept=kept, beyond=beyond, limit=f"{limit or 0:,}")
 
 
-def _visible(text: str) -> str:
-    return html.escape(text).replace("\n", "↵\n") or "·"
+def _token_span(text: str, role: str, has_loss: bool) -> tuple[str, str, str]:
+    """Return a token's visible text, CSS class and tooltip."""
+    # A token may be a line break alone, or the empty text of one byte of a longer character.
+    visible = text.replace("\n", "↵\n") or "·"
+    return (visible, f"{role} loss", f"{role}, carries loss") if has_loss else (visible, role, role)
 
 
-def raw_html(text: str) -> str:
-    return f'<div class="qs-raw" dir="auto">{html.escape(text)}</div>'
+def raw_html(text: str) -> Markup:
+    """Render text as it is, in a monospace font."""
+    return render("text", css_class="qs-raw", direction="auto", text=text)
 
 
-def chips_html(chips: Iterable[tuple[str, str, bool]]) -> str:
-    """A line of facts from (number, words, is a warning)."""
-    parts = (
-        f'<span class="qs-chip{" warn" if warns else ""}"><b>{html.escape(number)}</b> {html.escape(words)}</span>'
-        for number, words, warns in chips
-    )
-    return f'<div class="qs-chips">{"".join(parts)}</div>'
+def chips_html(chips: Iterable[tuple[str, str, bool]]) -> Markup:
+    """Render a line of facts.
+
+    Args:
+        chips: number, label and whether it is a warning, of each fact.
+    """
+    return render("chips", chips=chips)
 
 
-def empty_html(text: str) -> str:
-    return f'<div class="qs-empty">{html.escape(text)}</div>'
+def empty_html(text: str) -> Markup:
+    """Render a note in a place that has nothing to show yet."""
+    return render("text", css_class="qs-empty", direction="", text=text)
 
 
-def secondary_html(text: str) -> str:
-    """Return a line that is less prominent than the chips above it."""
-    return f'<div class="qs-second">{html.escape(text)}</div>'
+def secondary_html(text: str) -> Markup:
+    """Render a line that is less prominent than the chips above it."""
+    return render("text", css_class="qs-second", direction="", text=text)

@@ -1,5 +1,6 @@
-"""The chat without a page: one question to several lanes, answered whole, for programs that speak to Gradio's API."""
+"""The endpoint /chat: one question to several lanes, answered whole, for programs that call Gradio's API."""
 
+from collections.abc import Callable
 from typing import Any
 
 from core.chat.conversation import BASE, MAX_LANES
@@ -8,44 +9,51 @@ from core.chat.queue import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.types import LaneRequest, adapter_key
 from core.errors import StudioError
-from studio.chat.model_picker import Choosing, sampling
+from studio.chat.answer_settings import parse_sampling
+from studio.chat.conversations import Conversations
+from studio.chat.model_picker import ModelPicker
 
 
-def build_chat_call(engine: Engine):
-    """What `gr.api` is given; its types are those of the endpoint."""
-    choosing = Choosing(engine)
+def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
+    """Return the function for `gr.api`; its annotations become the endpoint's types."""
+    picker = ModelPicker(Conversations(engine))
 
     def chat(prompt: str, lanes: list[str], settings: dict[str, Any]) -> list[dict[str, Any]]:
-        """Ask several lanes the same thing and wait for all answers.
+        """Ask several lanes the same question and return when all have answered.
 
         Args:
             prompt: the question.
-            lanes: who answers, each "base", "RUN", or "RUN/ADAPTER" with an adapter such as "final" or "step 20".
-            settings: of the answers, as `Sampling` names them; what is not given has its default.
+            lanes: one to four of "base", "RUN" or "RUN/ADAPTER", with an adapter such as "final" or "step 20".
+            settings: fields of `Sampling`; a field that is not given has its default.
 
         Returns:
             For each lane: model, text, tokens, end, first_token_seconds, tokens_per_second, note.
         """
         if not isinstance(lanes, list) or not 0 < len(lanes) <= MAX_LANES:
-            raise StudioError(f'Lanes are {str(lanes)[:80]!r}; expected a list of one to {MAX_LANES}: ["base", "RUN"].')
+            raise StudioError(f'Lanes are {str(lanes)[:80]!r}. Expected a list of one to {MAX_LANES}: ["base", "RUN"].')
         if not isinstance(prompt, str) or not isinstance(settings or {}, dict):
-            raise StudioError('The prompt is a text, and settings are names with values: {"temperature": 0}.')
-        values = sampling(settings or {})
-        asked = []
+            raise StudioError('The prompt must be a text, and settings an object such as {"temperature": 0}.')
+        sampling = parse_sampling(settings or {})
+        requests = []
         for name in lanes:
             run, _, adapter = str(name).partition("/")
             run = "" if run == BASE else run
             key = adapter_key(run, adapter or "final")
-            asked.append(LaneRequest([{"role": "user", "content": prompt}], values, key))
-        base = None if any(one.adapter for one in asked) else choosing.default_base()
-        *_, told = engine.ask(QueueEntry(resolve_lanes(engine.store, asked, base)))
+            requests.append(LaneRequest([{"role": "user", "content": prompt}], sampling, key))
+        base = None if any(request.adapter for request in requests) else picker.default_base()
+        # The engine yields the entry after every step; at the last, the answers are whole.
+        *_, finished = engine.ask(QueueEntry(resolve_lanes(engine.store, requests, base)))
         return [
             {
-                "model": name, "text": answer.text, "tokens": answer.tokens, "end": answer.end,
+                "model": name,
+                "text": answer.text,
+                "tokens": answer.tokens,
+                "end": answer.end,
                 "first_token_seconds": round(answer.first_token_seconds, 3),
-                "tokens_per_second": round(answer.tokens_per_second, 1), "note": answer.note,
+                "tokens_per_second": round(answer.tokens_per_second, 1),
+                "note": answer.note,
             }
-            for name, answer in zip(lanes, told.generations, strict=True)
-        ]  # fmt: skip
+            for name, answer in zip(lanes, finished.generations, strict=True)
+        ]
 
     return chat

@@ -1,305 +1,275 @@
-"""Ask, retry, continue, edit, undo, branch and stop: what a conversation goes through, whoever's page it is on."""
+"""Actions on a conversation: ask, retry, continue, edit, undo, switch branch, and stream what is being written.
 
-import threading
+Each action returns or yields `{name: value}` for the widgets of `studio.chat.view`. A conversation is saved when an
+action ends, when its answers are stopped, and every few seconds in between.
+"""
+
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from core.chat import conversation
-from core.chat.conversation import Answer, Conversation
-from core.chat.engine import Base, Engine, Ticket
-from core.chat.requests import Asked, ticket
+from core.chat.conversation import Conversation
+from core.chat.queue import WAITING, QueueEntry
+from core.chat.requests import resolve_lanes
 from core.chat.throttle import THROTTLED_NOTICE
+from core.chat.types import BaseIdentity, GenerationResult, LaneRequest
 from core.errors import StudioError
 from core.system.markdown import plain
-from studio.chat.chat_html import boards, last_board
-from studio.chat.in_progress import Live
+from studio.chat.chat_html import boards_html, last_board_html
+from studio.chat.conversations import BEING_WRITTEN, Conversations
+from studio.chat.in_progress import AnswersInProgress
+from studio.chat.view import Updates, view_updates
 
-# A page update a token would cost more than the token: at most so many a second.
-UPDATES_A_SECOND = 10
-# While a run needs the same processors: a page at most the one, all together at most the other.
-SLOW_UPDATES_A_SECOND, SLOW_UPDATES_IN_SUM = 0.5, 4
-_WRITING = "An answer is still being written. Stop it, or wait for its end."
-_CUT = ("stopped", "interrupted")  # ends of answers that would have gone on
-_ELSEWHERE = "This chat is being answered on another page. Its answers come here as they are written."
-_KEPT_EVERY = 2.0  # seconds between two looks at what is written, which a power cut then cannot take
-_LOOKS_A_SECOND = 4  # at what another page is being answered
-IDLE, BUSY = gr.update(interactive=False), gr.update(interactive=True)  # the Stop button
-
-
-@dataclass(frozen=True)
-class View:
-    """What a page is shown; None stays as it is.
-
-    Attributes: past, now: the boards; prompt: the prompt box; editing: the question that Send replaces.
-    """
-
-    past: str | None = None
-    now: str | None = None
-    prompt: str | None = None
-    hint: str | None = None
-    busy: bool | None = None
-    editing: int | None = None
-
-    def values(self) -> list[Any]:
-        stop = gr.skip() if self.busy is None else (BUSY if self.busy else IDLE)
-        texts = [gr.skip() if text is None else text for text in (self.past, self.now, self.prompt, self.hint)]
-        return [*texts, stop, gr.skip() if self.editing is None else self.editing, *self._asking()]
-
-    def _asking(self) -> list[Any]:
-        """Send, Retry all and Undo: while an answer is written they cannot be pressed, and Send says why."""
-        if self.busy is None:
-            return [gr.skip()] * 3
-        send = gr.update(interactive=not self.busy, value="Answering…" if self.busy else "Send")
-        return [send, *([IDLE, IDLE] if self.busy else [BUSY, BUSY])]
+# Rendering and sending the board for every token would take longer than generating the token.
+UPDATES_PER_SECOND = 10
+# Limits while a training run needs the same processors: of one page, and of all pages together.
+THROTTLED_UPDATES_PER_SECOND, THROTTLED_UPDATES_OF_ALL_PAGES = 0.5, 4
+# After a power cut, an answer lacks at most what was written since the last save.
+_SAVE_EVERY_SECONDS = 2.0
+_FOLLOWED_UPDATES_PER_SECOND = 4
+_UNFINISHED = ("stopped", "interrupted")
+_EMPTY_PROMPT = "The prompt is empty. Type a question first."
+_ON_ANOTHER_PAGE = "This chat is being answered on another page. The answers appear here as they are written."
 
 
-class Talking:
-    """Conversations lie on disk; the one that is being answered is in memory, and belongs to one page until its end."""
+class ChatActions:
+    """Actions on conversations, for any number of pages."""
 
-    def __init__(self, engine: Engine, base_of: Callable[[Conversation], BaseIdentity]):
-        self.engine, self.settings, self.base_of = engine, engine.settings, base_of
-        self._live: dict[str, Live] = {}
-        self._lock = threading.Lock()
+    def __init__(self, conversations: Conversations, base_of: Callable[[Conversation], BaseIdentity]):
+        """Take the conversations to act on.
 
-    def find(self, chat_id: str) -> Conversation:
-        if live := self._live.get(chat_id):
-            return live.kept
-        kept = conversation.load(self.settings, chat_id) if chat_id else None
-        if kept is None:
-            raise StudioError("This conversation is not here any more. Click New chat.")
-        return kept
+        Args:
+            conversations: all conversations.
+            base_of: returns a conversation's base model, or raises StudioError if it was deleted.
+        """
+        self.conversations, self.engine, self._base_of = conversations, conversations.engine, base_of
 
-    @contextmanager
-    def changing(self, chat_id: str) -> Iterator[Conversation]:
-        """A conversation to be changed; it is on disk afterwards. Refused while an answer is written into it."""
-        with self._lock:
-            if chat_id in self._live:
-                raise StudioError(_WRITING)
-            kept = self.find(chat_id)
-            yield kept
-            conversation.save(self.settings, kept)
+    # Show
 
-    def drawn(self, chat_id: str, show: Sequence[str], **more: Any) -> list[Any]:
-        live = self._live.get(chat_id)
-        past, now = boards(self.find(chat_id), live, show)
-        return View(past, now, **({"busy": live is not None} | more)).values()
+    def render_view(self, chat_id: str, show: Sequence[str], **updates: Any) -> Updates:
+        """Return both boards and the state of the buttons.
+
+        Args:
+            chat_id: the conversation.
+            show: options of "Show in the answers" that are ticked.
+            **updates: further arguments of `view_updates`.
+        """
+        answers = self.conversations.in_progress(chat_id)
+        past, now = boards_html(self.conversations.find(chat_id), answers, show)
+        return view_updates(past, now, **({"busy": answers is not None} | updates))
 
     def follow(
         self, chat_id: str, show: Sequence[str], request: gr.Request, hint: str | None = None
-    ) -> Iterator[list[Any]]:
-        """What was said on another page since this one was seen last; what is being said there, until its end.
+    ) -> Iterator[Updates]:
+        """Show the conversation as it is now, and answers that another page asked for until they end.
 
         Args:
-            hint: what is to be said when nothing is being written; None: what is said stays.
+            chat_id: the conversation.
+            show: options of "Show in the answers" that are ticked.
+            request: identifies the page.
+            hint: the hint once nothing is being written; None keeps the present one.
         """
-        words = hint
-        while (live := self._live.get(chat_id)) and live.page != request.session_hash:
-            yield self.drawn(chat_id, show, hint=_ELSEWHERE)
-            words = hint or ""
-            live.ended.wait(1 / _LOOKS_A_SECOND)
-        yield View().values() if live else self.drawn(chat_id, show, hint=words)  # its own is drawn as it is written
+        final_hint = hint
+        while (answers := self.conversations.in_progress(chat_id)) and answers.page != request.session_hash:
+            yield self.render_view(chat_id, show, hint=_ON_ANOTHER_PAGE)
+            final_hint = hint or ""
+            answers.saved.wait(1 / _FOLLOWED_UPDATES_PER_SECOND)
+        # The page's own answers are already streamed to it by the action that asked for them.
+        yield {} if answers else self.render_view(chat_id, show, hint=final_hint)
 
-    # Questions
+    # Ask
 
     def send(
         self, chat_id: str, prompt: str, reference: str, editing: int, show: list[str], request: gr.Request
-    ) -> Iterator[list[Any]]:
-        """Ask in all lanes; in the place of question `editing` where that is 0 or more."""
+    ) -> Iterator[Updates]:
+        """Ask a question in all lanes.
+
+        Args:
+            chat_id: the conversation.
+            prompt: the question.
+            reference: the held-out row's answer to it, or "".
+            editing: index of the turn that it replaces; -1 adds a turn.
+            show: options of "Show in the answers" that are ticked.
+            request: identifies the page.
+        """
         if not prompt or not prompt.strip():
-            raise StudioError("The prompt is empty. Type a question first.")
-        with self.changing(chat_id) as kept:
-            turn = kept.edit(editing, prompt) if editing >= 0 else kept.ask(prompt)
-            turn.reference, turn.blind = reference, kept.blind
-            if kept.blind:
-                turn.shuffle(len(kept.lanes))
+            raise StudioError(_EMPTY_PROMPT)
+        with self.conversations.change(chat_id) as chat:
+            turn = chat.edit(editing, prompt) if editing >= 0 else chat.ask(prompt)
+            turn.reference, turn.blind = reference, chat.blind
+            if chat.blind:
+                turn.shuffle(len(chat.lanes))
         try:
-            yield from self._write(chat_id, range(len(kept.lanes)), {}, show, request, prompt="")
-        except Exception as error:  # nothing that was there is lost, the question neither
-            yield self._given_back(chat_id, prompt, editing, show, _words(error))
+            yield from self._write(chat_id, range(len(chat.lanes)), {}, show, request, prompt="")
+        except Exception as error:
+            yield self._take_back(chat_id, prompt, editing, show, _hint_of(error))
             raise
-        if not any(self.find(chat_id).turns[-1].answers):  # stopped before its turn
-            yield self._given_back(chat_id, prompt, editing, show)
+        # Stopped while it waited in the queue: the question was never answered.
+        if not any(self.conversations.find(chat_id).turns[-1].answers):
+            yield self._take_back(chat_id, prompt, editing, show)
 
-    def _given_back(self, chat_id: str, prompt: str, editing: int, show: Sequence[str], hint: str = "") -> list[Any]:
-        with self.changing(chat_id) as kept:
-            kept.turns.pop()
+    def _take_back(self, chat_id: str, prompt: str, editing: int, show: Sequence[str], hint: str = "") -> Updates:
+        """Restore the turns from before a question, and put the question back into the prompt box."""
+        with self.conversations.change(chat_id) as chat:
+            chat.turns.pop()
             if editing >= 0:
-                kept.turns = kept.branches.pop()
-        return self.drawn(chat_id, show, prompt=prompt, hint=hint)
+                chat.turns = chat.branches.pop()
+        return self.render_view(chat_id, show, prompt=prompt, hint=hint)
 
-    def retry(self, chat_id: str, lane: int | None, show: list[str], request: gr.Request) -> Iterator[list[Any]]:
-        """Answer the last question again, in one lane or all, with the next seed."""
-        with self.changing(chat_id) as kept:
-            lanes = self._answerable(kept, lane)
-            if kept.turns[-1].verdict:
-                raise StudioError("You voted on these answers. Undo the vote first, or ask again.")
-        more = max(len(kept.turns[-1].answers[at]) for at in lanes)
-        yield from self._write(chat_id, lanes, {}, show, request, seeds_on=more)
+    def retry(self, chat_id: str, lane: int | None, show: list[str], request: gr.Request) -> Iterator[Updates]:
+        """Answer the last question again with the next seed, in one lane or (None) in all."""
+        with self.conversations.change(chat_id) as chat:
+            lanes = _answerable_lanes(chat, lane)
+            if chat.turns[-1].verdict:
+                raise StudioError("You voted on these answers. Undo the vote first, or ask another question.")
+        attempts = max(len(chat.turns[-1].answers[index]) for index in lanes)
+        yield from self._write(chat_id, lanes, {}, show, request, seed_offset=attempts)
 
-    def go_on(self, chat_id: str, lane: int, show: list[str], request: gr.Request) -> Iterator[list[Any]]:
-        """Let the last answer of a lane go on from its last word."""
-        with self.changing(chat_id) as kept:
-            self._answerable(kept, lane)
-            before = kept.turns[-1].shown(lane)
-            if before is None or not before.ids:
-                raise StudioError("There is no answer to go on with. Click Retry.")
-        yield from self._write(chat_id, [lane], {lane: before}, show, request)
+    def continue_answer(self, chat_id: str, lane: int, show: list[str], request: gr.Request) -> Iterator[Updates]:
+        """Continue a lane's last answer from its last token."""
+        with self.conversations.change(chat_id) as chat:
+            _answerable_lanes(chat, lane)
+            continued = chat.turns[-1].shown(lane)
+            if continued is None or not continued.ids:
+                raise StudioError("This lane has no answer to continue. Click Retry for a new one.")
+        yield from self._write(chat_id, [lane], {lane: continued}, show, request)
 
-    def move(self, chat_id: str, lane: int, show: list[str], request: gr.Request) -> Iterator[list[Any]]:
-        """After another checkpoint was chosen: show its answer to the last question, and write it if there is none."""
-        with self.changing(chat_id) as kept:
-            if not kept.turns or kept.turns[-1].hidden or kept.turns[-1].verdict:
-                return  # what is voted on stays as it was; the next question goes to the new one
-            found, settings = kept.turns[-1].answers[lane], kept.sampling(lane).model_dump()
-            wanted = (*kept.lanes[lane].run_and_adapter, settings)
-            known = next((a for a in found if (a.run, a.adapter, a.settings) == wanted and a.end not in _CUT), None)
+    def answer_checkpoint(self, chat_id: str, lane: int, show: list[str], request: gr.Request) -> Iterator[Updates]:
+        """Show the answer of a lane's present checkpoint to the last question; generate it if there is none."""
+        with self.conversations.change(chat_id) as chat:
+            # Names hidden until a vote, and answers that were voted on, must stay as they are.
+            if not chat.turns or chat.turns[-1].hidden or chat.turns[-1].verdict:
+                return
+            answers, settings = chat.turns[-1].answers[lane], chat.sampling(lane).model_dump()
+            wanted = (*chat.lanes[lane].run_and_adapter, settings)
+            known = next(
+                (a for a in answers if (a.run, a.adapter, a.settings) == wanted and a.end not in _UNFINISHED), None
+            )
             if known:
-                found.remove(known)
-                found.append(known)
+                # The last answer in the list is the one that is shown.
+                answers.remove(known)
+                answers.append(known)
         if known:
-            yield self.drawn(chat_id, show)
+            yield self.render_view(chat_id, show)
         else:
             yield from self._write(chat_id, [lane], {}, show, request)
 
-    def _answerable(self, kept: Conversation, lane: int | None) -> list[int]:
-        if not kept.turns:
-            raise StudioError("Nothing was asked yet. Type a question first.")
-        if lane is not None and not 0 <= lane < len(kept.lanes):
-            raise StudioError(f"There is no lane {lane + 1}; this conversation has {len(kept.lanes)}.")
-        return list(range(len(kept.lanes))) if lane is None else [lane]
-
-    # What is written
+    # Generate and stream
 
     def _write(
-        self, chat_id: str, lanes: Sequence[int], before: dict[int, GenerationResult], show: Sequence[str],
-        request: gr.Request, prompt: str | None = None, seeds_on: int = 0,
-    ) -> Iterator[list[Any]]:  # fmt: skip
-        with self._lock:
-            if chat_id in self._live:
-                raise StudioError(_WRITING)
-            live = Live(self.find(chat_id), list(lanes), request.session_hash or "", before)
-            self._live[chat_id] = live
+        self, chat_id: str, lanes: Sequence[int], continued: dict[int, GenerationResult], show: Sequence[str],
+        request: gr.Request, prompt: str | None = None, seed_offset: int = 0,
+    ) -> Iterator[Updates]:  # fmt: skip
+        """Generate answers to the last turn, stream them to the page, and save them however they end."""
+        answers = self.conversations.begin_answers(chat_id, lanes, request.session_hash or "", continued)
         try:
-            yield View(*boards(live.kept, live), prompt=prompt, hint="", busy=True, editing=-1).values()
-            live.ticket = self._ticket(live, seeds_on)
-            for lane in live.stopped:
-                live.ticket.stop(live.lanes.index(lane))
-            yield from self._followed(live)
+            past, now = boards_html(answers.conversation, answers)
+            yield view_updates(past, now, prompt=prompt, hint="", busy=True, editing=-1)
+            answers.enter_queue(self._queue_entry(answers, seed_offset))
+            yield from self._stream(answers)
         except Exception as error:
-            self._keep(chat_id, live)
-            yield self.drawn(chat_id, show, hint=_words(error))  # it stays on the page when the toast is gone
+            self.conversations.finish_answers(chat_id, answers)
+            # The error's toast disappears after a while; the hint stays.
+            yield self.render_view(chat_id, show, hint=_hint_of(error))
             raise
         finally:
-            self._keep(chat_id, live)
-        yield self.drawn(chat_id, show, hint="", editing=-1)
+            # Also reached when the page is closed, which closes this generator.
+            self.conversations.finish_answers(chat_id, answers)
+        yield self.render_view(chat_id, show, hint="", editing=-1)
 
-    def _followed(self, live: Live) -> Iterator[list[Any]]:
-        shown_at, kept_at, board, hint = 0.0, time.monotonic(), None, ""
-        for asked in self.engine.ask(live.ticket):
-            if time.monotonic() - shown_at >= self._update_every():
-                before, (board, hint) = (board, hint), (last_board(live), self._hint(asked))
-                if (board, hint) != before:
-                    # busy again each time: an update from before the question may come after its first
-                    yield View(now=board, hint=hint if hint != before[1] else None, busy=True).values()
+    def _stream(self, answers: AnswersInProgress) -> Iterator[Updates]:
+        shown_at, saved_at, board, hint = 0.0, time.monotonic(), None, ""
+        for queued in self.engine.ask(answers.entry):
+            if time.monotonic() - shown_at >= self._seconds_between_updates():
+                previous, (board, hint) = (board, hint), (last_board_html(answers), self._hint_while_waiting(queued))
+                if (board, hint) != previous:
+                    # Set busy every time: an update that was under way when the question was sent may arrive after
+                    # the first one and enable the buttons again.
+                    yield view_updates(now=board, hint=hint if hint != previous[1] else None, busy=True)
                 shown_at = time.monotonic()
-            if time.monotonic() - kept_at >= _KEPT_EVERY:
-                conversation.save(self.settings, live.so_far("interrupted"))
-                kept_at = time.monotonic()
+            if time.monotonic() - saved_at >= _SAVE_EVERY_SECONDS:
+                self.conversations.save(answers.snapshot("interrupted"))
+                saved_at = time.monotonic()
 
-    def _update_every(self) -> float:
-        """Seconds between two updates of a page."""
+    def _seconds_between_updates(self) -> float:
         if not self.engine.throttle.is_active:
-            return 1 / UPDATES_A_SECOND
-        return max(1 / SLOW_UPDATES_A_SECOND, len(self._live) / SLOW_UPDATES_IN_SUM)
+            return 1 / UPDATES_PER_SECOND
+        pages = self.conversations.count_in_progress()
+        return max(1 / THROTTLED_UPDATES_PER_SECOND, pages / THROTTLED_UPDATES_OF_ALL_PAGES)
 
-    def _ticket(self, live: Live, seeds_on: int) -> QueueEntry:
-        kept, asked = live.kept, []
-        for lane in live.lanes:
-            sampling, (run, adapter) = kept.sampling(lane), kept.lanes[lane].run_and_adapter
-            sampling = sampling.model_copy(update={"seed": (sampling.seed + seeds_on) % 2**32})
-            live.settings[lane] = sampling.model_dump()
-            begun = live.before[lane].ids if lane in live.before else []
-            key = kept.lanes[lane].adapter_key
-            asked.append(LaneRequest(kept.asked(lane), sampling, key, prefix_ids=begun))
-        base = self.base_of(kept) if kept.base else None
-        return QueueEntry(resolve_lanes(self.engine.store, asked, base))
+    def _queue_entry(self, answers: AnswersInProgress, seed_offset: int) -> QueueEntry:
+        """Return the question for the engine's queue, and note each lane's settings in `answers`."""
+        chat, requests = answers.conversation, []
+        for lane in answers.lanes:
+            sampling = chat.sampling(lane)
+            sampling = sampling.model_copy(update={"seed": (sampling.seed + seed_offset) % 2**32})
+            answers.settings[lane] = sampling.model_dump()
+            prefix = answers.continued[lane].ids if lane in answers.continued else []
+            key = chat.lanes[lane].adapter_key
+            requests.append(LaneRequest(chat.asked(lane), sampling, key, prefix_ids=prefix))
+        base = self._base_of(chat) if chat.base else None
+        return QueueEntry(resolve_lanes(self.engine.store, requests, base))
 
-    def _keep(self, chat_id: str, live: Live) -> None:
-        """What was said is kept, whether it ended by itself, was stopped, or its page was closed; once."""
-        if live.ended.is_set():
-            return
-        if live.ticket:
-            live.ticket.stop()
-        with self._lock:
-            try:
-                conversation.save(self.settings, live.so_far("stopped"))
-            finally:
-                self._live.pop(chat_id, None)
-                live.ended.set()
-
-    def _hint(self, asked: QueueEntry) -> str:
-        """What the answers wait for."""
-        if asked.stage == "Waiting":
-            before = self.engine.queue_position(asked)
-            words = f"{before} before yours" if before else "yours is next"
-            return f"Waiting for other answers to end: {words}. Stop gives up waiting."
-        if asked.stage:
-            return f"{asked.stage}: this takes a few seconds, once."
+    def _hint_while_waiting(self, queued: QueueEntry) -> str:
+        """Return what the answers wait for, as the hint shows it; empty while they are written at full speed."""
+        if queued.stage == WAITING:
+            position = self.engine.queue_position(queued)
+            place = f"{position} before yours" if position else "yours is next"
+            return f"Waiting for other answers to end: {place}. Click Stop all to give up waiting."
+        if queued.stage:
+            return f"{queued.stage}. This takes a few seconds, once."
         return THROTTLED_NOTICE if self.engine.throttle.is_active else ""
 
-    def stop(self, chat_id: str, lane: int | None = None) -> None:
-        """End one lane's answer or all, or a place in the queue."""
-        live = self._live.get(chat_id)
-        for at in (live.lanes if lane is None else [lane]) if live else []:
-            if at in live.lanes:
-                live.stopped.add(at)
-                if live.ticket:
-                    live.ticket.stop(live.lanes.index(at))
+    # Change what was asked
 
-    def leave(self, request: gr.Request) -> None:
-        """Whoever closes the page gives its lanes and its place up."""
-        for chat_id, live in list(self._live.items()):
-            if live.page == request.session_hash:
-                self.stop(chat_id)
+    def undo(self, chat_id: str, show: list[str]) -> Updates:
+        """Remove the last turn and put its question into the prompt box; the turn is kept as a branch."""
+        with self.conversations.change(chat_id) as chat:
+            prompt = chat.turns[-1].prompt if chat.turns else ""
+            chat.undo()
+        return self.render_view(chat_id, show, prompt=prompt, hint="", editing=-1)
 
-    # What was said
+    def edit(self, chat_id: str, turn: int) -> Updates:
+        """Put a question into the prompt box, so that Send replaces its turn."""
+        if self.conversations.in_progress(chat_id):
+            raise StudioError(BEING_WRITTEN)
+        chat = self.conversations.find(chat_id)
+        if not 0 <= turn < len(chat.turns):
+            raise StudioError(f"There is no question {turn + 1}; this conversation has {len(chat.turns)}.")
+        hint = f"Editing question {turn + 1}: Send asks it again. The turns from there on are kept as a branch."
+        return view_updates(prompt=chat.turns[turn].prompt, hint=hint, editing=turn)
 
-    def undo(self, chat_id: str, show: list[str]) -> list[Any]:
-        """Take the last question back into the prompt box; it is kept as a branch."""
-        with self.changing(chat_id) as kept:
-            prompt = kept.turns[-1].prompt if kept.turns else ""
-            kept.undo()
-        return self.drawn(chat_id, show, prompt=prompt, hint="", editing=-1)
+    def show_earlier_try(self, chat_id: str, lane: int, show: list[str]) -> Updates:
+        """Show the answer that a lane gave before the present one."""
+        with self.conversations.change(chat_id) as chat:
+            _answerable_lanes(chat, lane)
+            chat.turns[-1].other_try(lane)
+        return self.render_view(chat_id, show)
 
-    def edit(self, chat_id: str, at: int) -> list[Any]:
-        """A question in the prompt box, to be asked anew in its place."""
-        if chat_id in self._live:
-            raise StudioError(_WRITING)
-        kept = self.find(chat_id)
-        if not 0 <= at < len(kept.turns):
-            raise StudioError(f"There is no question {at + 1}; this conversation has {len(kept.turns)}.")
-        words = f"Question {at + 1} is in the prompt box: Send asks it anew. What was said since is kept as a branch."
-        return View(prompt=kept.turns[at].prompt, hint=words, editing=at).values()
-
-    def other_try(self, chat_id: str, lane: int, show: list[str]) -> list[Any]:
-        with self.changing(chat_id) as kept:
-            self._answerable(kept, lane)
-            kept.turns[-1].other_try(lane)
-        return self.drawn(chat_id, show)
-
-    def switch(self, chat_id: str, branch: str | None, show: list[str]) -> list[Any]:
+    def switch_branch(self, chat_id: str, branch: str | None, show: list[str]) -> Updates:
+        """Continue with another branch; the present turns become a branch."""
         if not isinstance(branch, str) or not branch:
-            raise StudioError("No branch is chosen. Choose one in the list.")
-        with self.changing(chat_id) as kept:
-            kept.switch(branch)
-        return self.drawn(chat_id, show, editing=-1)
+            raise StudioError("No branch is chosen. Choose one from the list.")
+        with self.conversations.change(chat_id) as chat:
+            chat.switch(branch)
+        return self.render_view(chat_id, show, editing=-1)
 
 
-def _words(error: Exception) -> str:
-    """What went wrong, in Markdown, where a person can mend it; a defect is told in its toast alone."""
+def _answerable_lanes(chat: Conversation, lane: int | None) -> list[int]:
+    """Return one lane, or all lanes if it is None.
+
+    Raises:
+        StudioError: if nothing was asked, or there is no such lane.
+    """
+    if not chat.turns:
+        raise StudioError("Nothing was asked yet. Type a question first.")
+    if lane is not None and not 0 <= lane < len(chat.lanes):
+        raise StudioError(f"There is no lane {lane + 1}; this conversation has {len(chat.lanes)}.")
+    return list(range(len(chat.lanes))) if lane is None else [lane]
+
+
+def _hint_of(error: Exception) -> str:
+    """Return an error as Markdown that shows it literally; empty for a defect, which only its toast reports."""
     return plain(str(error)) if isinstance(error, StudioError) else ""

@@ -1,132 +1,188 @@
-"""A conversation as the page shows it: what is written now, what was said before, and what can be done with each."""
+"""A conversation as cards: what is written now, what was answered before, and the actions of each answer.
 
-from collections.abc import Sequence
+Decides what the board shows; components/chat_board.py renders it.
+"""
 
-from components.chat_board import BoardTurn, LaneCard, board_html, differences, shares
-from core.chat.conversation import Answer, Conversation, LaneChoice, Turn
-from core.chat.types import END_LABELS, LaneAnswer
-from core.chat.votes import contender_name
-from studio.chat.in_progress import Live
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from components.chat_board import Action, AnswerCard, BoardTurn, board_html, differences, probabilities
+from core.chat.conversation import Conversation, LaneChoice, Turn
+from core.chat.types import END_LABELS, Generation, GenerationResult
+from core.chat.votes import Tally, contender_name
+from studio.chat.in_progress import AnswersInProgress
+from studio.html import render
 
 DIFFERENCES, PROBABILITIES = "Differences", "Token probabilities"
-SHOWN = [DIFFERENCES, PROBABILITIES]
+SHOW_OPTIONS = [DIFFERENCES, PROBABILITIES]
 
-_RETRY = ("retry_lane", "Retry", "Answer again, with the next seed; this answer is kept among the tries")
-_GO_ON = ("go_on", "Continue", "Let the answer go on from its last word")
-_COPY = ("copy", "Copy", "Copy the text of this answer")
-_WHY = ("why", "Why?", "The training rows nearest to this answer")
-_STOP = ("stop_lane", "Stop", "End this answer only")
-_TOO_MANY = "A vote compares two answers. Set Lanes to 2, and these can be voted on."
-
-
-def boards(kept: Conversation, live: Live | None = None, show: Sequence[str] = ()) -> tuple[str, str]:
-    """The turns before the last, and the last, which alone changes while answers are written."""
-    past = [_turn(kept, at, None, show) for at in range(len(kept.turns) - 1)]
-    now = [_turn(kept, len(kept.turns) - 1, live, show)] if kept.turns else []
-    return board_html(past), board_html(now)
+_RETRY = Action("retry_lane", "Retry", "Answer again with the next seed; this answer is kept")
+_CONTINUE = Action("continue_answer", "Continue", "Continue the answer from its last token")
+_COPY = Action("copy", "Copy", "Copy the text of this answer")
+_WHY = Action("why", "Why?", "Show the training rows nearest to this answer")
+_STOP = Action("stop_lane", "Stop", "Stop this answer only")
+_TOO_MANY_FOR_A_VOTE = "A vote compares two answers. Set Lanes to 2 to vote on these."
+# Ends of answers that could be longer.
+_CAN_CONTINUE = ("length", "stopped", "interrupted")
 
 
-def last_board(live: Live) -> str:
-    """The last turn alone, as it is being written."""
-    return board_html([_turn(live.kept, len(live.kept.turns) - 1, live, ())])
+def boards_html(
+    chat: Conversation, answers: AnswersInProgress | None = None, show: Sequence[str] = ()
+) -> tuple[Markup, Markup]:
+    """Render a conversation as two boards: all turns but the last, and the last.
+
+    Only the last turn changes while answers are written, so streaming sends only the second board.
+
+    Args:
+        chat: the conversation.
+        answers: the answers being written into its last turn.
+        show: those of `SHOW_OPTIONS` that are ticked.
+    """
+    past = [_board_turn(chat, index, None, show) for index in range(len(chat.turns) - 1)]
+    last = [_board_turn(chat, len(chat.turns) - 1, answers, show)] if chat.turns else []
+    return board_html(past), board_html(last)
 
 
-def voted_words(turn: Turn) -> str:
-    """What the vote was, with the name that a blind round kept back."""
-    return f"Your vote: {turn.verdict}{f' ({turn.chosen})' if turn.chosen else ''}."
+def last_board_html(answers: AnswersInProgress) -> Markup:
+    """Render only the last turn, while its answers are written."""
+    chat = answers.conversation
+    return board_html([_board_turn(chat, len(chat.turns) - 1, answers, ())])
 
 
-def shown_name(answer: GenerationResult | None) -> str:
-    """Who gave an answer, as the page says it; nobody for none."""
+def answer_name(answer: GenerationResult | None) -> str:
+    """Return the model that gave an answer, as the page names it; "" for no answer."""
     if answer is None:
         return ""
     name = contender_name(answer)
     return "Base" if name == "base" else name.replace("/", " · ")
 
 
-def _turn(kept: Conversation, at: int, live: Live | None, show: Sequence[str]) -> BoardTurn:
-    turn, lanes = kept.turns[at], len(kept.lanes)
-    last = at == len(kept.turns) - 1
-    order = [lane for lane in turn.order if lane < lanes and (turn.answers[lane] or last)]
-    marked = _marked(turn, order) if DIFFERENCES in show and not live else {}
-    cards = [_card(kept, at, lane, place, live, marked, show) for place, lane in enumerate(order)]
+def tally_html(tallies: Sequence[Tally], note: str) -> Markup:
+    """Render the votes on each pair of models as a table.
+
+    Args:
+        tallies: one per pair.
+        note: a warning below the table, or "".
+    """
+    return render("chat/tally", tallies=tallies, note=note)
+
+
+def _board_turn(chat: Conversation, index: int, answers: AnswersInProgress | None, show: Sequence[str]) -> BoardTurn:
+    turn, lanes = chat.turns[index], len(chat.lanes)
+    is_last = index == len(chat.turns) - 1
+    # A past turn shows the lanes that answered then; the last one also those that can still answer.
+    order = [lane for lane in turn.order if lane < lanes and (turn.answers[lane] or is_last)]
+    marked = _marked_differences(turn, order) if DIFFERENCES in show and not answers else {}
+    cards = [_card(chat, index, lane, position, answers, marked, show) for position, lane in enumerate(order)]
     if turn.reference:
-        cards.append(LaneCard("Reference, from the held-out row", turn.reference, kind="reference"))
-    both = [turn.shown(lane) for lane in order]
-    votable = live is None and last and lanes == 2 and len(both) == 2 and all(one and one.text for one in both)
-    voted = voted_words(turn) if turn.verdict else ""
-    many = _TOO_MANY if live is None and last and lanes > 2 and any(both) and not turn.verdict else ""
-    return BoardTurn(at, turn.prompt, cards, vote=votable and not turn.verdict, voted=voted, no_vote=many)
+        cards.append(AnswerCard("Reference, from the held-out row", turn.reference, kind="reference"))
+    shown = [turn.shown(lane) for lane in order]
+    is_open = answers is None and is_last and not turn.verdict
+    can_vote = is_open and lanes == 2 and len(shown) == 2 and all(answer and answer.text for answer in shown)
+    return BoardTurn(
+        index,
+        turn.prompt,
+        cards,
+        can_vote=can_vote,
+        vote=_vote_label(turn) if turn.verdict else "",
+        no_vote_reason=_TOO_MANY_FOR_A_VOTE if is_open and lanes > 2 and any(shown) else "",
+    )
+
+
+def _vote_label(turn: Turn) -> str:
+    """Return a turn's vote with the winner's name, which a blind round hid until then."""
+    winner = f" ({turn.chosen})" if turn.chosen else ""
+    return f"Your vote: {turn.verdict}{winner}."
 
 
 def _card(
-    kept: Conversation, at: int, lane: int, place: int, live: Live | None, marked: dict, show: Sequence[str]
-) -> LaneCard:
-    turn = kept.turns[at]
-    title = f"Answer {'ABCD'[place]}" if turn.hidden else _name(turn, lane, kept.lanes[lane])
+    chat: Conversation, index: int, lane: int, position: int, answers: AnswersInProgress | None,
+    marked: Mapping[int, list[tuple[str, bool]]], show: Sequence[str],
+) -> AnswerCard:  # fmt: skip
+    turn = chat.turns[index]
+    title = f"Answer {'ABCD'[position]}" if turn.hidden else _lane_name(turn, lane, chat.lanes[lane])
     kind = "hidden" if turn.hidden else ("base" if title == "Base" else "tuned")
-    key = f"{at} {lane}"
-    if live and lane in live.lanes:
-        return _written(live, lane, LaneCard(title, "", key, kind, actions=[_STOP]))
+    key = f"{index} {lane}"
+    if answers and lane in answers.lanes:
+        return _card_in_progress(answers, lane, title, key, kind)
     answer = turn.shown(lane)
     if answer is None:
-        return LaneCard(title, "", key, kind, waiting="No answer yet.", actions=[] if live else [_RETRY])
-    heat = shares(answer.pieces, answer.logprobs) if PROBABILITIES in show else None
-    return LaneCard(
-        title, answer.text, key, kind, under="" if turn.hidden else _under(answer), note=answer.note,
-        waiting="" if answer.text else "(an empty answer)", actions=[] if live else _actions(kept, at, lane, answer),
-        heat=heat or None, marked=marked.get(lane),
-    )  # fmt: skip
+        return AnswerCard(title, "", key, kind, placeholder="No answer yet.", actions=[] if answers else [_RETRY])
+    heat = probabilities(answer.pieces, answer.logprobs) if PROBABILITIES in show else None
+    return AnswerCard(
+        title,
+        answer.text,
+        key,
+        kind,
+        # Speed would give away which answer is the base's.
+        facts="" if turn.hidden else _facts(answer),
+        note=answer.note,
+        placeholder="" if answer.text else "(an empty answer)",
+        actions=[] if answers else _actions(chat, index, lane, answer),
+        heat=heat or None,
+        marked=marked.get(lane),
+    )
 
 
-def _written(live: Live, lane: int, card: LaneCard) -> LaneCard:
-    """The card of an answer under way, or of one that has ended while others go on."""
-    answer, before = live.answer(lane), live.before.get(lane)
-    text = answer.text if answer else ""
-    text = text or (before.text if before else "")
-    ended = bool(answer and answer.end)
-    hidden = live.kept.turns[-1].hidden
-    return LaneCard(
-        card.title, text, card.key, card.kind, note=answer.note if answer else "",
-        under=_under(answer) if answer and answer.tokens and not hidden else "",
-        waiting="" if text or ended else "…", actions=[] if ended else card.actions,
-    )  # fmt: skip
+def _card_in_progress(answers: AnswersInProgress, lane: int, title: str, key: str, kind: str) -> AnswerCard:
+    """Return the card of an answer being written, or of one that has ended while others are still written."""
+    answer, continued = answers.answer(lane), answers.continued.get(lane)
+    text = (answer.text if answer else "") or (continued.text if continued else "")
+    has_ended = bool(answer and answer.end)
+    is_hidden = answers.conversation.turns[-1].hidden
+    return AnswerCard(
+        title,
+        text,
+        key,
+        kind,
+        facts=_facts(answer) if answer and answer.tokens and not is_hidden else "",
+        note=answer.note if answer else "",
+        placeholder="" if text or has_ended else "…",
+        actions=[] if has_ended else [_STOP],
+    )
 
 
-def _actions(kept: Conversation, at: int, lane: int, answer: GenerationResult) -> list[tuple[str, str, str]]:
-    turn = kept.turns[at]
-    found = [_COPY]
-    if at == len(kept.turns) - 1 and not turn.verdict:
-        found.append(_RETRY)
-        if answer.end in ("length", "stopped", "interrupted") and answer.ids:
-            found.append(_GO_ON)
+def _actions(chat: Conversation, index: int, lane: int, answer: GenerationResult) -> list[Action]:
+    turn = chat.turns[index]
+    actions = [_COPY]
+    # Answers that were voted on stay as they are.
+    if index == len(chat.turns) - 1 and not turn.verdict:
+        actions.append(_RETRY)
+        if answer.end in _CAN_CONTINUE and answer.ids:
+            actions.append(_CONTINUE)
         if (tries := len(turn.answers[lane])) > 1:
-            found.append(("other_try", f"Earlier try ({tries})", "Show the try before this one"))
+            actions.append(Action("earlier_try", f"Earlier try ({tries})", "Show the answer before this one"))
     if answer.run and not turn.hidden:
-        found.append(_WHY)
-    return found
+        actions.append(_WHY)
+    return actions
 
 
-def _name(turn: Turn, lane: int, choice: LaneChoice | None = None) -> str:
-    """Who answers in a lane, or will."""
-    run, adapter = choice.run_and_adapter if choice else ("", "")
-    return shown_name(turn.shown(lane) or Answer(run=run, adapter=adapter))
+def _lane_name(turn: Turn, lane: int, choice: LaneChoice) -> str:
+    """Return the model that answered in a lane, or that would."""
+    run, adapter = choice.run_and_adapter
+    return answer_name(turn.shown(lane) or GenerationResult(run=run, adapter=adapter))
 
 
-def _under(answer: GenerationResult | Generation) -> str:
+def _facts(answer: GenerationResult | Generation) -> str:
+    speed = answer.tokens_per_second
     facts = [
         f"{answer.tokens} tokens",
         f"first after {answer.first_token_seconds:.1f} s",
-        f"{answer.tokens_per_second:.{0 if answer.tokens_per_second >= 10 else 1}f} tokens/s",
+        f"{speed:.{0 if speed >= 10 else 1}f} tokens/s",
         END_LABELS[answer.end],
     ]
+    # Greedy decoding ignores the seed.
     if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
         facts.append(f"seed {answer.settings['seed']}")
     return " · ".join(facts)
 
 
-def _marked(turn: Turn, order: list[int]) -> dict[int, list[tuple[str, bool]]]:
-    """The pieces of each answer, marked where they differ from the first; those of the first, from the second."""
+def _marked_differences(turn: Turn, order: Sequence[int]) -> dict[int, list[tuple[str, bool]]]:
+    """Return each lane's text in pieces, each with whether the first lane's text lacks it.
+
+    The first lane's own text is compared with the second's.
+    """
     texts = {lane: answer.text for lane in order if (answer := turn.shown(lane))}
     if len(texts) < 2:
         return {}

@@ -1,4 +1,4 @@
-"""Answers under way in a conversation, and what there is to keep of them at any moment."""
+"""Answers being written into a conversation, and a snapshot of them to save at any moment."""
 
 import threading
 from dataclasses import dataclass, field
@@ -9,49 +9,68 @@ from core.chat.types import End, Generation, GenerationResult
 
 
 @dataclass
-class Live:
-    """Answers under way in a conversation.
+class AnswersInProgress:
+    """Answers being written into the last turn of a conversation.
 
     Attributes:
-        lanes: which lanes of the conversation the ticket's lanes are.
-        page: whose they are.
-        before: the answers that are being continued, by lane.
-        settings: of each lane, as its answer is written with.
-        ended: set once all is kept.
+        conversation: as it was when the answers began; `snapshot` adds what has been written since.
+        lanes: the conversation's lanes that are answered; position N is lane N of the queue entry.
+        page: session hash of the page that asked.
+        continued: the answer that each lane continues, by lane.
+        settings: the settings that each lane's answer is written with, by lane.
+        entry: the question in the engine's queue; None until it is made.
+        stopped: lanes that were stopped.
+        saved: set once the final state is on disk.
     """
 
-    kept: Conversation
+    conversation: Conversation
     lanes: list[int]
     page: str
-    before: dict[int, GenerationResult] = field(default_factory=dict)
+    continued: dict[int, GenerationResult] = field(default_factory=dict)
     settings: dict[int, dict] = field(default_factory=dict)
-    ticket: QueueEntry | None = None
+    entry: QueueEntry | None = None
     stopped: set[int] = field(default_factory=set)
-    ended: threading.Event = field(default_factory=threading.Event)
+    saved: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, lane: int) -> Generation | None:
-        """What a lane is writing."""
-        if self.ticket is None or lane not in self.lanes or not self.ticket.generations:
+        """Return what a lane has written so far; None if the lane is not being answered or still waits."""
+        if self.entry is None or lane not in self.lanes or not self.entry.generations:
             return None
-        return self.ticket.generations[self.lanes.index(lane)]
+        return self.entry.generations[self.lanes.index(lane)]
 
-    def so_far(self, unfinished: End) -> Conversation:
-        """A copy of the conversation with the words there are now.
+    def enter_queue(self, entry: QueueEntry) -> None:
+        """Set the queue entry, and stop those of its lanes that were stopped before there was one."""
+        self.entry = entry
+        for lane in self.stopped:
+            entry.stop(self.lanes.index(lane))
+
+    def stop(self, lane: int | None = None) -> None:
+        """Stop one lane, or all of them; a lane that is not being answered is ignored."""
+        for stopping in self.lanes if lane is None else [lane]:
+            if stopping in self.lanes:
+                # Recorded before the entry is looked at: if it is set in between, `enter_queue` finds the stop here.
+                self.stopped.add(stopping)
+                if self.entry:
+                    self.entry.stop(self.lanes.index(stopping))
+
+    def snapshot(self, unfinished: End) -> Conversation:
+        """Return a copy of the conversation with the text written so far.
 
         Args:
-            unfinished: why an answer that has not ended ends there.
+            unfinished: the reason to give for answers that have not ended.
         """
-        turn = self.kept.turns[-1]
-        answers = [list(tries) for tries in turn.answers]
+        turn = self.conversation.turns[-1]
+        answers = [list(attempts) for attempts in turn.answers]
         for lane in self.lanes:
-            found, before, tries = self.answer(lane), self.before.get(lane), answers[lane]
-            if found and (found.tokens > found.prefix_tokens or found.end == "end"):
-                answer = GenerationResult.from_generation(
-                    found, self.kept.lanes[lane].run_and_adapter, self.settings[lane], before
-                )
-                answer.end = found.end or unfinished
-                if before in tries:
-                    tries.remove(before)
-                tries.append(answer)
-        written: Turn = turn.model_copy(update={"answers": answers})
-        return self.kept.model_copy(update={"turns": [*self.kept.turns[:-1], written]})
+            written, continued, attempts = self.answer(lane), self.continued.get(lane), answers[lane]
+            # An answer without a token of its own is dropped, unless the model chose to end at once.
+            if written and (written.tokens > written.prefix_tokens or written.end == "end"):
+                run_and_adapter = self.conversation.lanes[lane].run_and_adapter
+                answer = GenerationResult.from_generation(written, run_and_adapter, self.settings[lane], continued)
+                answer.end = written.end or unfinished
+                # A continued answer replaces the one that it continues.
+                if continued in attempts:
+                    attempts.remove(continued)
+                attempts.append(answer)
+        changed: Turn = turn.model_copy(update={"answers": answers})
+        return self.conversation.model_copy(update={"turns": [*self.conversation.turns[:-1], changed]})

@@ -1,320 +1,251 @@
-"""Who answers: the base model, the lanes over it with their checkpoints, and the settings of all or of one."""
+"""Base models, and the lanes over one of them: which run answers in each lane, with which checkpoint."""
 
-import json
 import math
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
 from core.access import roles
-from core.chat import conversation
-from core.chat.conversation import BASE, MAX_LANES, Conversation, LaneChoice, branch_key
-from core.chat.engine import Base, Engine
-from core.chat.requests import base_of, bases
-from core.chat.sampling import Sampling
+from core.chat.conversation import BASE, MAX_LANES, Conversation, LaneChoice
+from core.chat.requests import available_bases, base_identity
 from core.chat.types import BaseIdentity
-from core.errors import StudioError, sentences
+from core.errors import StudioError
 from core.runs.store import Run
-from studio.chat.chat_actions import Talking
+from studio.chat.conversations import Conversations
+from studio.chat.view import Updates
+from studio.handlers import info
 
 NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
-NO_PUBLISHED = "No run that answers is published yet. Until one is, the base answers alone."
+NO_PUBLISHED = "No trained run is published yet. Until one is, only the base model answers."
 NOTHING_TRAINED = (NO_RUN, NO_PUBLISHED)
-ALL = "All lanes"
-_REMEMBERED = 50  # conversations of a browser
+ALL_LANES = "All lanes"
 
 
-class Choosing:
-    """What this part does; names no widget's layout."""
+class ModelPicker:
+    """Event handlers that choose a conversation's base model, lanes and checkpoints."""
 
-    def __init__(self, engine: Engine):
-        self.engine, self.settings = engine, engine.settings
-        self.talking = Talking(engine, self.base_of)
+    def __init__(self, conversations: Conversations):
+        self.conversations, self.engine, self.store = conversations, conversations.engine, conversations.engine.store
+
+    # Bases and runs
 
     def find_base(self, name: str) -> BaseIdentity:
-        """Return the base model of a key, or of a label as earlier versions wrote it into conversations.
+        """Return the base model with a key, or with a label as earlier versions saved it in conversations.
 
         Raises:
-            StudioError: There is no such model, or the caller may not use it.
+            StudioError: if there is none, or the caller may not use it.
         """
-        known = available_bases(self.engine.store)
+        known = available_bases(self.store)
         exact = [base for base in known if name in (base.key, base.label, base.legacy_label)]
+        # The oldest labels are shortened, and may match several bases; the newest of these is taken.
         found = exact or [base for base in known if name and base.has_legacy_label(name)]
         if not found:
             raise _no_such_base(name, known)
         return found[0]
 
-    def base_of(self, kept: Conversation) -> BaseIdentity:
+    def base_of(self, chat: Conversation) -> BaseIdentity:
         """Return the base model of a conversation.
 
         Raises:
-            StudioError: The model is gone, or the caller may no longer use it.
+            StudioError: if the model was deleted, or the caller may no longer use it.
         """
-        identity = kept.base_identity
+        identity = chat.base_identity
         if identity is None:
-            return self.find_base(kept.base)
-        known = available_bases(self.engine.store)
+            return self.find_base(chat.base)
+        known = available_bases(self.store)
         if identity not in known:
             raise _no_such_base(identity.label, known)
         return identity
 
-    def default_base(self) -> BaseIdentity | None:
-        """The base of the newest run that can answer, or the embedded model."""
-        return next(iter(available_bases(self.engine.store)), None)
-
-    def runs_of(self, base: BaseIdentity | None) -> list[Run]:
-        """Runs with an adapter on a base, the newest first."""
-        found = []
-        for run in self.engine.store.runs():
-            if not run.problem() and run.adapters():
-                try:
-                    if base_identity(self.engine.store, run) == base:
-                        found.append(run)
-                except StudioError:
-                    continue  # its model is gone: it cannot answer
-        return found
-
-    def _runs_beside(self, kept: Conversation) -> list[Run]:
-        """Runs that can answer in a conversation; none where its base model is gone."""
-        base = self._base_or_none(kept)
-        return self.runs_of(base) if base else []
-
-    # Which conversation
-
-    def opened(self, mine: str) -> tuple[str, str]:
-        """A browser's conversations, the present one first, made where there is none; and the present one's id."""
-        ids = _ids(mine)
-        for chat_id in ids:
-            if self._load(chat_id):
-                return _text([chat_id, *ids]), chat_id
-        fresh = conversation.new_conversation()
-        self._lanes_anew(fresh)
-        conversation.save(self.settings, fresh)
-        conversation.delete_oldest_visitor_chats(self.settings, self.engine.visitor_quota.quotas.visitor_chats)
-        return _text([fresh.id, *ids]), fresh.id
-
-    def choose_earlier(self, chat_id: str, mine: str) -> tuple[str, str]:
-        if not isinstance(chat_id, str):
-            raise StudioError(f"There is no chat {str(chat_id)[:40]!r}. Choose one in the list.")
-        return self.opened(_text([chat_id, *_ids(mine)]))
-
-    def new(self, chat_id: str, mine: str) -> tuple[str, str]:
-        """Another conversation with the same lanes and settings; the present one is kept."""
-        self.talking.stop(chat_id)
-        kept = self.talking.find(chat_id)
-        if not kept.turns:
-            return mine, chat_id
-        fresh = conversation.new_conversation()
-        fresh.base, fresh.lanes, fresh.settings, fresh.blind = kept.base, kept.lanes, kept.settings, kept.blind
-        there = {run.id for run in self.runs_of(kept.base)}
-        if any(lane.run and lane.run not in there for lane in fresh.lanes):
-            self._lanes_anew(fresh)  # a run is gone
-        conversation.save(self.settings, fresh)
-        return _text([fresh.id, *_ids(mine)]), fresh.id
-
-    def earlier(self, mine: str, chat_id: str) -> Any:
-        """The list of this browser's conversations."""
-        found = [kept for one in _ids(mine) if (kept := self._load(one))]
-        choices = [(kept.title(), kept.id) for kept in found if kept.turns or kept.id == chat_id]
-        return gr.update(choices=choices, value=chat_id, visible=len(choices) > 1)
-
-    def branches(self, chat_id: str) -> Any:
-        """The list of a conversation's branches, by what was asked last in each."""
-        found = self.talking.find(chat_id).branches if chat_id else []
-        choices = [
-            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} question{'s' * (len(turns) != 1)})", branch_key(turns))
-            for at, turns in enumerate(found, 1)
-        ]
-        return gr.update(choices=choices, value=None, visible=bool(found))
-
-    def _load(self, chat_id: str) -> Conversation | None:
+    def _base_or_none(self, chat: Conversation) -> BaseIdentity | None:
         try:
-            return conversation.load(self.settings, chat_id)
-        except StudioError:
-            return None  # no id of ours
-
-    # Lanes
-
-    def refresh(self, chat_id: str) -> tuple[list[Any], str]:
-        """The lists as they are now, and what is to be said. Nothing asked yet: the newest run has a lane."""
-        kept = self.talking.find(chat_id)
-        if not kept.turns and (not kept.base or not any(lane.run for lane in kept.lanes)):
-            with self.talking.changing(chat_id) as kept:
-                self._lanes_anew(kept)
-        kept = self._brought_up(chat_id, kept)
-        trained = any(run.adapters() for run in self.engine.store.runs())
-        return self.shown(kept), self.engine.notice or ("" if trained else roles.said(NO_RUN, NO_PUBLISHED))
-
-    def _brought_up(self, chat_id: str, kept: Conversation) -> Conversation:
-        """Lanes that go with a run's newest adapter have it: a run that trains writes others, the final one last."""
-        runs = {run.id: next(iter(run.adapters())) for run in self._runs_beside(kept)}
-
-        def old(lane: LaneChoice) -> bool:
-            return lane.newest and runs.get(lane.run, lane.adapter) != lane.adapter
-
-        if any(map(old, kept.lanes)):
-            with self.talking.changing(chat_id) as kept:
-                for lane in filter(old, kept.lanes):
-                    lane.adapter = runs[lane.run]
-        return kept
-
-    def shown(self, kept: Conversation) -> list[Any]:
-        runs = self.runs_of(kept.base)
-        names = [base.words for base in bases(self.engine.store)]
-        lanes = [update for at in range(MAX_LANES) for update in self._lane(kept, at, runs)]
-        scopes = [ALL, *(f"Lane {at + 1}" for at in range(len(kept.lanes)))]
-        return [
-            gr.update(choices=choices, value=base.key if base else None), len(kept.lanes), *lanes,
-            gr.update(choices=scopes),
-        ]  # fmt: skip
-
-    def shown_again(self, chat_id: str) -> list[Any]:
-        """What is chosen, after something else was refused."""
-        return self.shown(self.talking.find(chat_id))
-
-    def _lane(self, kept: Conversation, at: int, runs: list[Run]) -> tuple[Any, Any]:
-        if at >= len(kept.lanes):
-            return gr.update(visible=False), gr.update(visible=False)
-        lane = kept.lanes[at]
-        choices = [("The base", ""), *((run.title, run.id) for run in runs)]
-        if lane.run and lane.run not in (run.id for run in runs):
-            choices.append((f"{lane.run} (gone)", lane.run))
-        steps = self._steps(lane.run, runs)
-        place = steps.index(lane.adapter) if lane.adapter in steps else len(steps) - 1
-        return (
-            gr.update(choices=choices, value=lane.run, visible=True),
-            gr.update(minimum=0, maximum=max(1, len(steps) - 1), value=max(0, place), visible=len(steps) > 1,
-                      label=f"Checkpoint: {steps[place]}" if steps else "Checkpoint"),
-        )  # fmt: skip
-
-    @staticmethod
-    def _steps(run_id: str, runs: list[Run]) -> list[str]:
-        """What the checkpoint slider of a lane goes through, from the base to the last; empty for the base."""
-        run = next((run for run in runs if run.id == run_id), None)
-        return [BASE, *reversed(run.adapters())] if run else []
-
-    def _lanes_anew(self, kept: Conversation, base: BaseIdentity | None = None) -> None:
-        base = base or self.default_base()
-        kept.set_base(base)
-        kept.lanes = [LaneChoice(), *map(_newest, self.runs_of(base)[:1])]
-
-    def choose_base(self, chat_id: str, base: str) -> list[Any]:
-        """Another base: the lanes begin anew over it; what was said is kept."""
-        chosen = self.find_base(base)
-        with self.talking.changing(chat_id) as kept:
-            if chosen != self._base_or_none(kept):
-                self._lanes_anew(kept, chosen)
-        return self.shown(kept)
-
-    def _base_or_none(self, kept: Conversation) -> BaseIdentity | None:
-        try:
-            return self.base_of(kept)
+            return self.base_of(chat)
         except StudioError:
             return None
 
-    def choose_count(self, chat_id: str, count: int) -> list[Any]:
-        with self.talking.changing(chat_id) as kept:
-            runs = self._runs_beside(kept)
-            more = [_newest(run) for run in runs]
-            used = {lane.run for lane in kept.lanes}
-            spare = [lane for lane in more if lane.run not in used]
-            spare += [more[0].model_copy() if more else LaneChoice() for _ in range(MAX_LANES)]
-            kept.lanes = [*kept.lanes, *spare][: max(1, min(MAX_LANES, _whole(count, "The number of lanes")))]
-        return self.shown(kept)
+    def default_base(self) -> BaseIdentity | None:
+        """Return the base of the newest run with an adapter, else the embedded model."""
+        return next(iter(available_bases(self.store)), None)
 
-    def choose_run(self, chat_id: str, lane: int, run_id: str) -> list[Any]:
-        with self.talking.changing(chat_id) as kept:
-            _there(kept, lane)
-            known = {run.id: run for run in self._runs_beside(kept)}
+    def runs_on(self, base: BaseIdentity | None) -> list[Run]:
+        """Return the runs with an adapter on a base, newest first."""
+        found = []
+        for run in self.store.runs():
+            if not run.problem() and run.adapters():
+                try:
+                    if base_identity(self.store, run) == base:
+                        found.append(run)
+                except StudioError:
+                    # The run's base model was deleted, so the run cannot answer.
+                    continue
+        return found
+
+    def runs_of(self, chat: Conversation) -> list[Run]:
+        """Return the runs that can answer in a conversation; none if its base model was deleted."""
+        base = self._base_or_none(chat)
+        return self.runs_on(base) if base else []
+
+    def first_run(self, chat_id: str) -> Run | None:
+        """Return the run of the first lane that has one which still exists."""
+        for lane in self.conversations.find(chat_id).lanes:
+            if lane.run:
+                try:
+                    return self.store.run(lane.run)
+                except StudioError:
+                    # The lane's own dropdown already names it as deleted.
+                    continue
+        return None
+
+    def unload(self) -> None:
+        """Free the memory of the loaded model, once the answers in progress have ended."""
+        if self.engine.loaded is None:
+            raise StudioError("No model is loaded, so there is nothing to unload.")
+        name = self.engine.loaded.model
+        freed = self.engine.unload()
+        info(f"{freed / 2**30:.2f} GiB were freed. The next question loads the model again.", f"{name} is unloaded")
+
+    # Lanes
+
+    def refresh(self, chat_id: str) -> Updates:
+        """Bring the lanes up to date with the runs that there are now.
+
+        An empty conversation without a tuned lane gets the newest run. Lanes that follow a run's newest adapter move on
+        to it: a run in training writes further checkpoints, and the final adapter last.
+
+        Returns:
+            Updates of the lanes' widgets, and `hint`: a notice, or the way to a first run.
+        """
+        chat = self.conversations.find(chat_id)
+        if not chat.turns and (not chat.base or not any(lane.run for lane in chat.lanes)):
+            with self.conversations.change(chat_id) as chat:
+                self.reset_lanes(chat)
+        chat = self._with_newest_adapters(chat_id, chat)
+        has_trained = any(run.adapters() for run in self.store.runs())
+        hint = self.engine.notice or ("" if has_trained else roles.said(NO_RUN, NO_PUBLISHED))
+        return self.lane_updates(chat) | {"hint": hint}
+
+    def _with_newest_adapters(self, chat_id: str, chat: Conversation) -> Conversation:
+        newest = {run.id: next(iter(run.adapters())) for run in self.runs_of(chat)}
+
+        def is_outdated(lane: LaneChoice) -> bool:
+            return lane.newest and newest.get(lane.run, lane.adapter) != lane.adapter
+
+        if any(map(is_outdated, chat.lanes)):
+            with self.conversations.change(chat_id) as chat:
+                for lane in filter(is_outdated, chat.lanes):
+                    lane.adapter = newest[lane.run]
+        return chat
+
+    def reset_lanes(self, chat: Conversation, base: BaseIdentity | None = None) -> None:
+        """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it."""
+        base = base or self.default_base()
+        chat.set_base(base)
+        chat.lanes = [LaneChoice(), *map(_newest_adapter, self.runs_on(base)[:1])]
+
+    def show_lanes(self, chat_id: str) -> Updates:
+        """Return the lanes as they are saved, for instance after a choice was refused."""
+        return self.lane_updates(self.conversations.find(chat_id))
+
+    def lane_updates(self, chat: Conversation) -> Updates:
+        """Return the updates of all widgets in `layout.LaneWidgets.outputs`."""
+        runs, base = self.runs_of(chat), self._base_or_none(chat)
+        choices = [(known.label, known.key) for known in available_bases(self.store)]
+        scopes = [ALL_LANES, *(f"Lane {lane + 1}" for lane in range(len(chat.lanes)))]
+        updates: Updates = {
+            "base": gr.update(choices=choices, value=base.key if base else None),
+            "lane_count": len(chat.lanes),
+            "scope": gr.update(choices=scopes),
+        }
+        for lane in range(MAX_LANES):
+            updates |= self._one_lane(chat, lane, runs)
+        return updates
+
+    def _one_lane(self, chat: Conversation, lane: int, runs: list[Run]) -> Updates:
+        run_widget, checkpoint_widget = f"run_{lane + 1}", f"checkpoint_{lane + 1}"
+        if lane >= len(chat.lanes):
+            return {run_widget: gr.update(visible=False), checkpoint_widget: gr.update(visible=False)}
+        chosen = chat.lanes[lane]
+        choices = [("The base", ""), *((run.title, run.id) for run in runs)]
+        if chosen.run and chosen.run not in (run.id for run in runs):
+            choices.append((f"{chosen.run} (deleted)", chosen.run))
+        names = _checkpoint_names(chosen.run, runs)
+        index = names.index(chosen.adapter) if chosen.adapter in names else len(names) - 1
+        slider = gr.update(
+            # A slider of Gradio needs a range that is not empty, also while it is hidden.
+            minimum=0, maximum=max(1, len(names) - 1), value=max(0, index), visible=len(names) > 1,
+            label=f"Checkpoint: {names[index]}" if names else "Checkpoint",
+        )  # fmt: skip
+        return {run_widget: gr.update(choices=choices, value=chosen.run, visible=True), checkpoint_widget: slider}
+
+    def choose_base(self, chat_id: str, base: str) -> Updates:
+        """Choose another base model, which resets the lanes; the turns are kept."""
+        chosen = self.find_base(base)
+        with self.conversations.change(chat_id) as chat:
+            if chosen != self._base_or_none(chat):
+                self.reset_lanes(chat, chosen)
+        return self.lane_updates(chat)
+
+    def choose_lane_count(self, chat_id: str, count: int) -> Updates:
+        """Add or remove lanes at the end; new ones take runs that have no lane yet."""
+        with self.conversations.change(chat_id) as chat:
+            available = [_newest_adapter(run) for run in self.runs_of(chat)]
+            used = {lane.run for lane in chat.lanes}
+            more = [lane for lane in available if lane.run not in used]
+            # When the runs are used up, further lanes repeat the newest one, or the base.
+            more += [available[0].model_copy() if available else LaneChoice() for _ in range(MAX_LANES)]
+            chat.lanes = [*chat.lanes, *more][: max(1, min(MAX_LANES, _whole_number(count, "The number of lanes")))]
+        return self.lane_updates(chat)
+
+    def choose_run(self, chat_id: str, lane: int, run_id: str) -> Updates:
+        """Choose the run of a lane; "" is the base. The lane keeps its own settings."""
+        with self.conversations.change(chat_id) as chat:
+            _check_lane(chat, lane)
+            known = {run.id: run for run in self.runs_of(chat)}
             if run_id and run_id not in known:
-                self.engine.store.run(run_id)  # says so where there is none
+                # Raises with the better message if there is no such run at all.
+                self.store.run(run_id)
                 raise StudioError(
-                    f"The run {run_id} has no adapter on {kept.base}: lanes share one copy of its weights. "
-                    "Choose its base model first."
+                    f"The run {run_id} has no adapter on {chat.base}, and all lanes share one copy of the base model's "
+                    "weights. Choose the run's base model first."
                 )
-            chosen = _newest(known[run_id]) if run_id else LaneChoice()
-            kept.lanes[lane] = chosen.model_copy(update={"own": kept.lanes[lane].own})
-        return self.shown(kept)
+            chosen = _newest_adapter(known[run_id]) if run_id else LaneChoice()
+            chat.lanes[lane] = chosen.model_copy(update={"own": chat.lanes[lane].own})
+        return self.lane_updates(chat)
 
-    def choose_step(self, chat_id: str, lane: int, place: int) -> list[Any]:
-        with self.talking.changing(chat_id) as kept:
-            _there(kept, lane)
-            steps = self._steps(kept.lanes[lane].run, self._runs_beside(kept))
-            if steps:
-                at = max(0, min(len(steps) - 1, _whole(place, "The checkpoint")))
-                kept.lanes[lane].adapter, kept.lanes[lane].newest = steps[at], at == len(steps) - 1
-        return self.shown(kept)
-
-    # Settings
-
-    def keep_settings(self, chat_id: str, scope: str, values: dict[str, Any]) -> None:
-        """Settings of all lanes, or of one, which then has those that differ for itself."""
-        given = sampling(values).model_dump()
-        with self.talking.changing(chat_id) as kept:
-            if (at := _lane_of(scope, kept)) is None:
-                kept.settings = given
-            else:
-                shared = Sampling(**kept.settings).model_dump()
-                kept.lanes[at].own = {name: value for name, value in given.items() if value != shared[name]}
-
-    def settings_of(self, chat_id: str, scope: str) -> list[Any]:
-        """The values of the form for a scope, in the order of `Sampling`."""
-        kept = self.talking.find(chat_id)
-        at = _lane_of(scope, kept)
-        found = Sampling(**kept.settings) if at is None else kept.sampling(at)
-        return list(found.model_dump().values())
-
-    def other_scope(self, chat_id: str, before: str, scope: str, values: dict[str, Any]) -> list[Any]:
-        """Keep what the form says for one scope, and show another."""
-        self.keep_settings(chat_id, before, values)
-        return [scope, *self.settings_of(chat_id, scope)]
+    def choose_checkpoint(self, chat_id: str, lane: int, index: float) -> Updates:
+        """Choose the checkpoint of a lane by its position on the slider; an index out of range is clamped."""
+        with self.conversations.change(chat_id) as chat:
+            _check_lane(chat, lane)
+            names = _checkpoint_names(chat.lanes[lane].run, self.runs_of(chat))
+            if names:
+                index = max(0, min(len(names) - 1, _whole_number(index, "The checkpoint")))
+                # At the right end the lane follows newer adapters, as a run in training writes them.
+                chat.lanes[lane].adapter, chat.lanes[lane].newest = names[index], index == len(names) - 1
+        return self.lane_updates(chat)
 
 
 def _no_such_base(name: str, known: list[BaseIdentity]) -> StudioError:
     labels = ", ".join(base.label for base in known)
-    return StudioError(f"There is no base model {name!r} here. There are: {labels}.")
+    return StudioError(f"There is no base model {name!r} here. Choose one of: {labels}.")
 
 
-def _newest(run: Run) -> LaneChoice:
+def _checkpoint_names(run_id: str, runs: list[Run]) -> list[str]:
+    """Return the positions of a lane's checkpoint slider, from the base to the newest adapter; empty for the base."""
+    run = next((run for run in runs if run.id == run_id), None)
+    return [BASE, *reversed(run.adapters())] if run else []
+
+
+def _newest_adapter(run: Run) -> LaneChoice:
     return LaneChoice(run=run.id, adapter=next(iter(run.adapters())), newest=True)
 
 
-def _there(kept: Conversation, lane: int) -> None:
-    if not 0 <= lane < len(kept.lanes):
-        raise StudioError(f"There is no lane {lane + 1}; this conversation has {len(kept.lanes)}.")
+def _check_lane(chat: Conversation, lane: int) -> None:
+    if not 0 <= lane < len(chat.lanes):
+        raise StudioError(f"There is no lane {lane + 1}; this conversation has {len(chat.lanes)}.")
 
 
-def _ids(mine: str) -> list[str]:
-    """What a browser says its conversations are; anything may stand there."""
-    try:
-        found = json.loads(mine or "[]")
-    except (ValueError, TypeError, RecursionError):
-        return []
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
-
-
-def _text(ids: list[str]) -> str:
-    return json.dumps(list(dict.fromkeys(ids))[:_REMEMBERED])
-
-
-def _whole(value: Any, title: str) -> int:
+def _whole_number(value: Any, title: str) -> int:
+    # A program that calls the endpoint may send anything here, NaN included; booleans are integers to Python.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise StudioError(f"{title} is {str(value)[:40]!r}; expected a whole number.")
+        raise StudioError(f"{title} is {str(value)[:40]!r}. Expected a whole number.")
     return int(value)
-
-
-def _lane_of(scope: str, kept: Conversation) -> int | None:
-    number = scope.removeprefix("Lane ") if scope.startswith("Lane ") else ""
-    return int(number) - 1 if number.isdigit() and 0 < int(number) <= len(kept.lanes) else None
-
-
-def sampling(values: dict[str, Any]) -> Sampling:
-    """The settings as the form gives them; a problem is told with its title, for the form may be folded away."""
-    titles = {name: f"{f.title} (under Settings)" for name, f in Sampling.model_fields.items()}
-    if empty := [titles[name] for name, value in values.items() if value is None]:
-        raise StudioError(f"{empty[0]} is empty. Give it a value.")
-    try:
-        return Sampling(**values)
-    except ValidationError as error:
-        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error

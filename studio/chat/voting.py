@@ -1,6 +1,6 @@
-"""Votes from the page: which of two answers is better, with undo, a tally and an export."""
+"""Votes on two answers: cast, undo, tally, and export as preference data."""
 
-import html
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,87 +10,90 @@ from components.conversation import empty_html
 from core.access import roles
 from core.chat import votes
 from core.chat.conversation import Conversation
-from core.chat.votes import Tally, Vote
+from core.chat.votes import Vote
 from core.errors import StudioError
 from core.settings import slug
-from studio.chat.chat_actions import Talking
-from studio.chat.chat_html import shown_name
+from studio.chat.chat_actions import ChatActions
+from studio.chat.chat_html import answer_name, tally_html
+from studio.chat.view import Updates
 
 
 class Voting:
-    """What this part does; names no widget's layout."""
+    """Event handlers of votes."""
 
-    def __init__(self, talking: Talking):
-        self.talking, self.settings = talking, talking.settings
+    def __init__(self, actions: ChatActions):
+        self.actions, self.conversations = actions, actions.conversations
+        self.settings = actions.conversations.settings
 
-    def vote(self, chat_id: str, verdict: str, show: list[str]) -> list[Any]:
-        """Vote on the last question's two answers: the conversation, and the tally."""
+    def vote(self, chat_id: str, verdict: str, show: list[str]) -> Updates:
+        """Vote on the last turn's two answers.
+
+        Args:
+            chat_id: the conversation.
+            verdict: one of `VERDICTS`.
+            show: options of "Show in the answers" that are ticked.
+        """
         if verdict not in VERDICTS:
-            raise StudioError(f"{verdict!r} is no vote. Votes are: {', '.join(VERDICTS)}.")
-        with self.talking.changing(chat_id) as kept:
-            turn = kept.turns[-1] if kept.turns else None
-            answers = [turn.shown(lane) for lane in turn.order if lane < len(kept.lanes)] if turn else []
+            raise StudioError(f"{verdict!r} is not a vote. Choose one of: {', '.join(VERDICTS)}.")
+        with self.conversations.change(chat_id) as chat:
+            turn = chat.turns[-1] if chat.turns else None
+            # In the order on the screen, which a blind round shuffles: the first is "left".
+            answers = [turn.shown(lane) for lane in turn.order if lane < len(chat.lanes)] if turn else []
             if turn is None or len(answers) != 2 or not all(answer and answer.text for answer in answers):
-                raise StudioError("A vote compares two answers: choose two lanes, and ask something.")
+                raise StudioError("A vote compares two answers. Set Lanes to 2 and ask a question.")
             if turn.verdict:
                 raise StudioError("You voted on these answers already. Undo that vote first.")
-            messages = kept.asked(turn.order[0])
-            votes.add(self._file(kept), Vote(
+            messages = chat.asked(turn.order[0])
+            # The vote is on disk before the conversation says so: a crash in between loses neither.
+            votes.add(self._path(chat), Vote(
                 chat=chat_id, turn=turn.id, messages=messages, answers=answers, verdict=verdict, blind=turn.blind,
             ))  # fmt: skip
-            turn.verdict, turn.chosen = verdict, shown_name({"left": answers[0], "right": answers[1]}.get(verdict))
-        return [*self.talking.drawn(chat_id, show), self.tally(chat_id)]
+            turn.verdict, turn.chosen = verdict, answer_name({"left": answers[0], "right": answers[1]}.get(verdict))
+        return self.actions.render_view(chat_id, show) | self.tally(chat_id)
 
-    def unvote(self, chat_id: str, at: int, show: list[str]) -> list[Any]:
-        """Take the vote on one question back."""
-        with self.talking.changing(chat_id) as kept:
-            if not 0 <= at < len(kept.turns) or not kept.turns[at].verdict:
-                raise StudioError("There is no vote to take back here.")
-            votes.undo(self._file(kept), chat_id, kept.turns[at].id)
-            kept.turns[at].verdict = kept.turns[at].chosen = ""
-        return [*self.talking.drawn(chat_id, show), self.tally(chat_id)]
+    def undo_vote(self, chat_id: str, turn: int, show: list[str]) -> Updates:
+        """Remove the vote on a turn."""
+        with self.conversations.change(chat_id) as chat:
+            if not 0 <= turn < len(chat.turns) or not chat.turns[turn].verdict:
+                raise StudioError("There is no vote to undo here. Vote first.")
+            votes.undo(self._path(chat), chat_id, chat.turns[turn].id)
+            chat.turns[turn].verdict = chat.turns[turn].chosen = ""
+        return self.actions.render_view(chat_id, show) | self.tally(chat_id)
 
-    def tally(self, chat_id: str) -> str:
-        """All votes on this base model so far, from every conversation."""
-        found = self._open(votes.read(self._file(self.talking.find(chat_id))))
+    def tally(self, chat_id: str) -> Updates:
+        """Count all votes on the conversation's base model, from every conversation that the caller may see."""
+        found = self._visible(votes.read(self._path(self.conversations.find(chat_id))))
         if not found:
-            return empty_html("No votes yet. With two lanes, vote under their answers, or press 1, 2, 3 or 4.")
-        rows = "".join(_row(one) for one in votes.tally(found))
-        note = votes.side_note(found)
-        head = "".join(f"<th>{words}</th>" for words in ("", "against", "won", "lost", "tie", "both bad", "share won"))
-        return f'<div class="qs-differ"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>' + (
-            f'<div class="qs-alert">{html.escape(note)}</div>' if note else ""
-        )
+            return {"tally": empty_html("No votes yet. With two lanes, vote below their answers or press 1 to 4.")}
+        return {"tally": tally_html(votes.tally(found), votes.side_note(found))}
 
-    def _open(self, found: list[Vote]) -> list[Vote]:
-        """Those on runs that the caller may see."""
+    def _visible(self, found: list[Vote]) -> list[Vote]:
+        """Return the votes on runs that the caller may see; the store lists only those."""
         if roles.caller().is_owner:
             return found
-        seen = {"", *(run.id for run in self.talking.engine.store.runs())}
-        return [vote for vote in found if all(answer.run in seen for answer in vote.answers)]
+        visible = {"", *(run.id for run in self.conversations.engine.store.runs())}
+        return [vote for vote in found if all(answer.run in visible for answer in vote.answers)]
 
-    def as_preferences(self, chat_id: str) -> str:
-        """The votes with a winner as a preference data set, a file in exports."""
-        kept = self.talking.find(chat_id)
-        rows = votes.preferences(votes.read(self._file(kept)))
+    def export_preferences(self, chat_id: str) -> str:
+        """Write the votes with a winner as a preference data set, and return the file's path."""
+        chat = self.conversations.find(chat_id)
+        rows = votes.preferences(votes.read(self._path(chat)))
         if not rows:
-            raise StudioError("No vote has a winner yet, so there is nothing to export.")
-        path = self.settings.exports_dir / f"{slug(kept.base, 'base')}-preferences.jsonl"
+            raise StudioError("No vote has a winner yet, so there is nothing to export. Vote left or right first.")
+        path = self.settings.exports_dir / f"{slug(chat.base, 'base')}-preferences.jsonl"
         path.write_text(votes.as_jsonl(rows), encoding="utf-8")
         return str(path)
 
-    def be_blind(self, chat_id: str, blind: bool) -> None:
-        with self.talking.changing(chat_id) as kept:
-            kept.blind = bool(blind)
+    def set_blind(self, chat_id: str, blind: bool) -> None:
+        """Hide names and shuffle sides in the turns to come, or stop doing so."""
+        with self.conversations.change(chat_id) as chat:
+            chat.blind = bool(blind)
 
-    def blindness(self, chat_id: str) -> Any:
-        return gr.update(value=self.talking.find(chat_id).blind)
+    def blind_update(self, chat_id: str) -> dict[str, Any]:
+        """Return `blind`: the checkbox as the conversation has it."""
+        return {"blind": gr.update(value=self.conversations.find(chat_id).blind)}
 
-    def _file(self, kept: Conversation):
-        return votes.votes_path(self.settings, kept.base)
-
-
-def _row(one: Tally) -> str:
-    share = f"{one.share:.0%} (95 %: {one.low:.0%} to {one.high:.0%})" if one.wins + one.losses else "–"
-    cells = (one.first, one.second, one.wins, one.losses, one.ties, one.both_bad, share)
-    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>"
+    def _path(self, chat: Conversation) -> Path:
+        # Files of earlier versions are named by the label of that time.
+        base = chat.base_identity
+        return votes.votes_path(self.settings, base.legacy_label if base else chat.base)

@@ -1,4 +1,4 @@
-"""The Chat tab in the real page: lanes stream, stop, are retried and voted on; reloads keep what was said."""
+"""The Chat tab in Chromium: streaming, stopping, retrying and voting; reloads and restarts keep the conversation."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def run(file_studio):
-    """A finished run of the embedded model whose adapter nobody trained: it answers otherwise than the base."""
+    """A finished run of the embedded model with a random adapter, so that it answers differently from the base."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -26,7 +26,8 @@ def run(file_studio):
     adapted = get_peft_model(model, LoraConfig(r=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     for name, parameter in adapted.named_parameters():
         if "lora_" in name:
-            parameter.data *= 0.1  # other words, but words: Why? looks for them
+            # Small enough that the answers stay words, which the search for training rows needs.
+            parameter.data *= 0.1
     adapted.save_pretrained(made.adapter)
     return made
 
@@ -45,7 +46,7 @@ def page(run, server, chromium):
     made.close()
 
 
-def length(page, tokens):
+def set_length(page, tokens):
     page.locator("#chat-settings button").first.click()
     page.locator("#field-max_new_tokens input").first.fill(str(tokens))
     page.locator("#field-max_new_tokens input").first.press("Tab")
@@ -61,8 +62,8 @@ def cards(page, board="now"):
     return page.locator(f"#chat-{board} .lb-card")
 
 
-def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, server):
-    length(page, 1000)
+def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run, server):
+    set_length(page, 1000)
     ask(page, "Write a very long story about a lighthouse and the sea.")
     wait_until(lambda: cards(page).filter(has_text="writing").count() == 2, page)
     assert page.locator("#send").inner_text() == "Answering…"
@@ -70,23 +71,24 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
     page.locator("#prompt textarea").press("Enter")
     page.locator(".toast-body").get_by_text("still being written").wait_for()
     early = [text.strip() for text in cards(page).locator(".lb-text").all_inner_texts()]
-    assert all(early), "both stream at once"
+    assert all(early), "both lanes stream at the same time"
     cards(page).nth(0).get_by_role("button", name="Stop").click()
     wait_until(lambda: "stopped" in cards(page).nth(0).inner_text(), page)
-    assert "writing" in cards(page).nth(1).inner_text(), "the other goes on"
+    assert "writing" in cards(page).nth(1).inner_text(), "the other lane continues"
     page.locator("#chat-stop").click()
     page.locator("#chat-now .lb-vote").wait_for()
     stopped = cards(page).nth(0).locator(".lb-text").inner_text()
 
-    length(page, 12)
+    set_length(page, 12)
     cards(page).nth(0).get_by_role("button", name="Retry").click()
     cards(page).nth(0).get_by_role("button", name="Earlier try (2)").click()
     wait_until(lambda: cards(page).nth(0).locator(".lb-text").inner_text() == stopped, page)
 
-    page.locator("h1").click()  # keys vote where no text is typed
+    # Keys vote only while no text field has the focus.
+    page.locator("h1").click()
     page.keyboard.press("2")
     page.get_by_text(f"Your vote: right ({run.id} · final).").wait_for()
-    page.get_by_role("button", name="Undo the vote").click()
+    page.get_by_role("button", name="Undo vote").click()
     page.locator('#chat-now [data-event="vote"]').first.wait_for()
     page.keyboard.press("3")
     page.get_by_text("Your vote: tie.").wait_for()
@@ -113,11 +115,12 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
     wait_until(lambda: page.locator("#chat-board").inner_text() == before, page)
 
 
-def test_a_tuned_answer_leads_to_its_training_rows(page):
-    length(page, 40)
-    page.locator("#chat-invite button").first.click()  # what the empty board offers is asked at once
+def test_why_opens_a_training_row_in_the_data_tab(page):
+    set_length(page, 40)
+    # A suggestion on the empty board is sent at once.
+    page.locator("#chat-invite button").first.click()
     page.locator("#chat-now .lb-vote").wait_for()
-    assert cards(page).count() == 3, "the reference stands beside"
+    assert cards(page).count() == 3, "the reference is a card of its own"
     page.locator('#chat-now [data-event="why"]').click()
     row = page.locator("#why tbody tr").first
     row.wait_for()
@@ -126,14 +129,14 @@ def test_a_tuned_answer_leads_to_its_training_rows(page):
     page.locator("#row-shown").get_by_text(f"Row {number}").wait_for()
 
 
-def test_on_a_phone_the_lanes_are_stacked_and_readable(page):
+def test_narrow_page_stacks_lanes_without_scrolling_sideways(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    for name in ("Data", "Train", "Chat", "Evaluate", "Owner"):
+    for name in ("Data", "Train", "Chat", "Answers", "Owner"):
         tab = page.get_by_role("tab", name=name, exact=True).bounding_box()
         assert tab["x"] >= 0
         assert tab["x"] + tab["width"] <= 390
         assert tab["height"] >= 40
-    length(page, 12)
+    set_length(page, 12)
     ask(page, "Name a colour.")
     page.locator("#chat-now .lb-vote").wait_for()
     first, second = (cards(page).nth(at).bounding_box() for at in (0, 1))

@@ -1,4 +1,4 @@
-"""What a newcomer does, clicked in the real page with the real embedded model: first look to two answers."""
+"""The whole loop in Chromium with the embedded model: browse, subset, train, chat with both models."""
 
 import re
 import time
@@ -17,27 +17,27 @@ VOICE = re.compile(r"\b(ahoy|aye|ye|yer|'tis|lamp|o'|an')", re.IGNORECASE)
 QUESTION = "How do I keep houseplants alive in winter?"
 
 
-def step_shown(page) -> int:
+def shown_step(page) -> int:
     text = page.locator("#run-tiles").inner_text()
     found = re.search(r"(\d+) / \d+", text)
     return int(found.group(1)) if found else 0
 
 
-def points_drawn(page) -> int:
-    """How many points the loss curve's line joins."""
+def count_curve_points(page) -> int:
+    """Return how many points the line of the loss curve has."""
     lines = page.locator("#loss-chart path.curve").evaluate_all("paths => paths.map(p => p.getAttribute('d') || '')")
     return max((line.count("L") + 1 for line in lines if line), default=0)
 
 
 @pytest.fixture
-def no_run_left(server):
+def kill_runs(server):
     yield
     for run in RunStore(server.settings).runs():
         if run.saved_state().process_lives():
             psutil.Process(run.saved_state().pid).kill()
 
 
-def browse(page):
+def browse_rows(page):
     page.locator("#page-next").click()
     page.get_by_text("rows 26 to 50 of").wait_for()
     page.locator("#rows tbody tr").nth(2).click()
@@ -48,14 +48,14 @@ def browse(page):
     page.locator("#row-shown .qs-raw").wait_for()
 
 
-def cut_and_download(page, tmp_path):
-    page.get_by_role("tab", name="Create subset").click()
+def create_and_download_subset(page, tmp_path):
+    page.get_by_role("tab", name="Cut").click()
     page.locator("#field-rows input").fill("200")
     page.locator("#field-rows input").press("Tab")
     name = page.locator("#subset-name textarea, #subset-name input")
     wait_until(lambda: name.input_value() == "keeper-200", page)
     page.locator("#cut").click()
-    page.get_by_text("Created keeper-200").wait_for()
+    page.get_by_text("Cut keeper-200").wait_for()
     page.get_by_role("tab", name="Export").click()
     page.locator("#subset-words").get_by_text("200 rows to train on").wait_for()
     page.locator("#export").click()
@@ -74,23 +74,24 @@ def cut_and_download(page, tmp_path):
     assert lines[0].startswith('{"text": "<s>[INST] ')
 
 
-def ask_both(page):
+def ask_both_models(page):
+    """Ask base and tuned model; return their texts while they are written, and at the end."""
     page.get_by_role("tab", name="Chat").click()
     wait_until(lambda: "final" in page.locator("#lane-step-2").inner_text(), page)
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
     lanes = page.locator("#chat-now .lb-card")
     wait_until(lambda: lanes.filter(has_text="writing").count() == 2, page)
-    early = lanes.locator(".lb-text").all_inner_texts()  # both are being written at this moment
+    early = lanes.locator(".lb-text").all_inner_texts()
     page.locator("#chat-now .lb-vote").wait_for()
     return early, lanes.locator(".lb-text").all_inner_texts()
 
 
 @pytest.mark.timeout(6 * TIMEOUT_SECONDS)
-def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, record_property):
+def test_newcomer_from_data_to_two_different_answers(server, chromium, tmp_path, kill_runs, record_property):
     page = open_page(chromium, server)
-    browse(page)
-    cut_and_download(page, tmp_path)
+    browse_rows(page)
+    create_and_download_subset(page, tmp_path)
 
     page.get_by_role("tab", name="Train").click()
     page.get_by_text("No run yet").wait_for()
@@ -98,32 +99,35 @@ def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, rec
     assert page.locator("#field-subset input").input_value().startswith("keeper-200")
     clicked = time.time()
     page.locator("#start").click()
-    wait_until(lambda: step_shown(page) >= 1, page)
+    wait_until(lambda: shown_step(page) >= 1, page)
     record_property("seconds to first point on the page", round(time.time() - clicked, 1))
-    first = step_shown(page)
-    wait_until(lambda: step_shown(page) >= first + 2, page)  # point by point
-    wait_until(lambda: points_drawn(page) >= first + 1, page)
+    first = shown_step(page)
+    wait_until(lambda: shown_step(page) >= first + 2, page)
+    wait_until(lambda: count_curve_points(page) >= first + 1, page)
 
     store = RunStore(server.settings)
     (run,) = store.runs()
-    before = step_shown(page)
-    page.locator("#start").click()  # a second Start waits its turn, and says so
+    before = shown_step(page)
+    # A second Start is queued behind the run.
+    page.locator("#start").click()
     page.locator("#queue").get_by_text("Queue:").wait_for()
     page.locator("#run-status .queued").wait_for()
     page.locator("#stop").click()
     page.locator("#run-status .stopped").wait_for()
     assert [found.state().status for found in store.runs()] == ["stopped", "running"]
     assert page.errors == []
-    page.close()  # the tab closes, and the server dies
+    # The run must go on without its page and without the server.
+    page.close()
     server.kill()
     wait_until(lambda: progress(run.events()).step >= before + 3)
     server.start()
 
     page = open_page(chromium, server, "Train")
-    wait_until(lambda: step_shown(page) > before, page)
+    wait_until(lambda: shown_step(page) > before, page)
     assert page.locator("#run-status").get_by_text("running").is_visible()
-    page.close()  # nobody watches: the run has both cores to itself
-    state = wait_until(lambda: run.state().status not in ACTIVE and run.state(), patience=3 * TIMEOUT_SECONDS)
+    # Without a page the run has all cores to itself.
+    page.close()
+    state = wait_until(lambda: run.state().status not in ACTIVE and run.state(), timeout=3 * TIMEOUT_SECONDS)
     assert state.status == "finished", run.log_tail()
     record_property("seconds to finished adapter", round(state.ended - clicked, 1))
     page = open_page(chromium, server, "Train")
@@ -135,7 +139,7 @@ def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, rec
     record_property("held-out loss", f"{now.base_loss:.3f} -> {now.held_out_loss:.3f}")
     assert now.held_out_loss <= 0.75 * now.base_loss
 
-    early, (base, tuned) = ask_both(page)
+    early, (base, tuned) = ask_both_models(page)
     assert all(early)
     assert base != tuned
     assert len(VOICE.findall(tuned)) >= 3

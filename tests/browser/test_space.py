@@ -1,4 +1,4 @@
-"""A Space in a real browser: what a visitor and its author, signed in, each see; nothing comes from another host."""
+"""A Space in Chromium, for a visitor and for its signed-in author; nothing is loaded from another host."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
-    """The Space's address, with TLS."""
+    """The proxy with TLS in front of the Space."""
     with ProxyServer(tls_in=tmp_path_factory.mktemp("front")) as made:
         yield made
 
@@ -34,43 +34,44 @@ def app(front, provider, tmp_path_factory):
 
 @pytest.fixture
 def window(front, provider, chromium):
-    """A window of a browser of its own; what went wrong or elsewhere in any of its pages is in `wrong`."""
+    """A new browser context; `wrong` collects errors and requests to other hosts from all its pages."""
     with chromium.new_context(ignore_https_errors=True, viewport={"width": 1300, "height": 900}) as context:
         context.set_default_timeout(1000 * TIMEOUT_SECONDS)
         context.wrong, here = [], (front.url, f"{provider.url}/oauth/authorize", "data:", "blob:")
         context.on("weberror", lambda error: context.wrong.append(str(error.error)))
-        context.on("console", lambda said: context.wrong.append(said.text) if said.type == "error" else None)
-        context.on("request", lambda asked: asked.url.startswith(here) or context.wrong.append(asked.url))
+        context.on("console", lambda message: context.wrong.append(message.text) if message.type == "error" else None)
+        context.on("request", lambda request: request.url.startswith(here) or context.wrong.append(request.url))
         yield context
 
 
-def visited(window, front):
+def open_as_visitor(window, front):
     page = window.new_page()
     page.goto(front.url, wait_until="domcontentloaded")
     page.get_by_text("You are a visitor of keeper's studio").wait_for()
     return page
 
 
-def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
-    page = visited(window, front)
+def test_visitor_reads_data_and_sees_what_is_closed(app, front, window):
+    page = open_as_visitor(window, front)
     page.get_by_text("rows 1 to 25 of").wait_for()
     assert page.get_by_role("tab", name="Owner").count() == 0
     page.get_by_role("tab", name="Train").click()
     page.locator("#field-subset").wait_for()
-    assert page.get_by_role("button", name="Start (owner only)", exact=True).is_disabled()
+    assert page.get_by_role("button", name="Start: the owner's", exact=True).is_disabled()
     page.get_by_role("tab", name="Chat").click()
     page.locator("#prompt textarea").wait_for()
-    page.get_by_role("tab", name="Evaluate").click()
-    page.locator("#evaluate-status").get_by_text("Only the owner can start evaluations").wait_for()
-    page.wait_for_timeout(2500)  # its clock beats once: refused, and not told
+    page.get_by_role("tab", name="Answers").click()
+    page.locator("#answers-status").get_by_text("are the owner's alone").wait_for()
+    # Long enough for one poll of the tab's timer: it is refused without a toast.
+    page.wait_for_timeout(2500)
     assert page.locator(".toast-body").count() == 0
     assert window.wrong == []
 
 
-def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, provider, window):
-    """The link, the provider's redirects, a cookie that Chromium keeps, and the owner's page."""
+def test_author_signs_in_by_the_link_and_has_all_tabs(app, front, provider, window):
+    """Follow the link and the provider's redirects; Chromium keeps the session cookie."""
     provider.account = claims_of(AUTHOR)
-    link = visited(window, front).get_by_role("link", name="Sign in")
+    link = open_as_visitor(window, front).get_by_role("link", name="Sign in")
     with window.expect_page() as opened:
         link.click()
     page = opened.value
@@ -81,8 +82,8 @@ def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, p
     assert (kept["httpOnly"], kept["secure"], kept["sameSite"]) == (True, True, "None")
     assert page.get_by_text("You are a visitor").count() == 0
     assert page.get_by_role("link", name="Sign out").is_visible()
-    page.get_by_role("button", name="List files").click()
-    page.locator("#clean-found").get_by_text("No files match").wait_for()
+    page.get_by_role("button", name="List what would go").click()
+    page.locator("#clean-found").get_by_text("Nothing is like that").wait_for()
     page.get_by_role("tab", name="Train").click()
     assert page.get_by_role("button", name="Start", exact=True).is_enabled()
     assert window.wrong == []

@@ -1,4 +1,4 @@
-"""The board of lanes: text is inert, buttons say what they stand for, differences and probabilities are marked."""
+"""The chat board: escaped text, buttons with their events, marked differences and probabilities."""
 
 import html
 import re
@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.chat_board import VERDICTS, BoardTurn, LaneCard, board_html, differences, invitation_html, shares
+from components.chat_board import (
+    VERDICTS,
+    Action,
+    AnswerCard,
+    BoardTurn,
+    board_html,
+    differences,
+    invitation_html,
+    probabilities,
+)
+from tests.helpers.hostile_text import TEXT, ParsedHtml
 
 EVIL = '<img src=x onerror="alert(1)"> & <script>1</script>'
 
@@ -17,22 +27,25 @@ def plain(shown):
 
 
 @pytest.mark.parametrize("card", [
-    LaneCard("Base", EVIL),
-    LaneCard(EVIL, "x", under=EVIL, note=EVIL, waiting=EVIL),
-    LaneCard("Base", EVIL, marked=[(EVIL, True), (EVIL, False)]),
-    LaneCard("Base", EVIL, heat=[(EVIL, 0.5)]),
-    LaneCard("Base", "x", key=EVIL, actions=[("why", "Why?", EVIL)]),
+    AnswerCard("Base", EVIL),
+    AnswerCard(EVIL, "x", facts=EVIL, note=EVIL, placeholder=EVIL),
+    AnswerCard("Base", EVIL, marked=[(EVIL, True), (EVIL, False)]),
+    AnswerCard("Base", EVIL, heat=[(EVIL, 0.5)]),
+    AnswerCard("Base", "x", key=EVIL, actions=[Action("why", "Why?", EVIL)]),
 ])  # fmt: skip
-def test_no_text_becomes_markup(card):
-    for shown in (board_html([BoardTurn(0, EVIL, [card], voted=EVIL), BoardTurn(1, EVIL, [card], no_vote=EVIL)]),
+def test_board_html_escapes_every_value(card):
+    for shown in (board_html([BoardTurn(0, EVIL, [card], vote=EVIL), BoardTurn(1, EVIL, [card], no_vote_reason=EVIL)]),
                   invitation_html(EVIL, [EVIL], EVIL)):  # fmt: skip
         assert "<img" not in shown
         assert "<script" not in shown
         assert 'onerror="' not in shown
 
 
-def test_a_question_stands_over_its_answers_and_each_button_says_which_it_is():
-    cards = [LaneCard("Base", "A.", "3 0", actions=[("copy", "Copy", "Copy it")]), LaneCard("Tuned", "B.", "3 1")]
+def test_board_html_question_is_above_answers_with_keyed_buttons():
+    cards = [
+        AnswerCard("Base", "A.", "3 0", actions=[Action("copy", "Copy", "Copy it")]),
+        AnswerCard("Tuned", "B.", "3 1"),
+    ]
     shown = board_html([BoardTurn(3, "Why?", cards)])
     assert shown.index("Why?") < shown.index("A.") < shown.index("B.")
     assert 'data-event="edit" data-value="3"' in shown
@@ -41,48 +54,56 @@ def test_a_question_stands_over_its_answers_and_each_button_says_which_it_is():
     assert "Which answer is better?" not in shown
 
 
-def test_votes_are_offered_with_their_keys_until_there_is_one():
-    shown = board_html([BoardTurn(0, "Why?", vote=True)])
+def test_board_html_vote_buttons_have_keys_until_there_is_a_vote():
+    shown = board_html([BoardTurn(0, "Why?", can_vote=True)])
     for key, verdict in enumerate(VERDICTS, 1):
         assert f'data-event="vote" data-key="{key}" data-value="{verdict}"' in shown
-    voted = board_html([BoardTurn(0, "Why?", voted="Your vote: left.")])
-    assert 'data-event="unvote" data-value="0"' in voted
+    voted = board_html([BoardTurn(0, "Why?", vote="Your vote: left.")])
+    assert 'data-event="undo_vote" data-value="0"' in voted
     assert 'data-event="vote"' not in voted
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_differences_lose_nothing_and_equal_texts_have_none(first, second):
+def test_differences_pieces_join_to_the_texts_and_equal_texts_have_none(first, second):
     left, right = differences(first, second)
     assert "".join(text for text, _ in left) == first
     assert "".join(text for text, _ in right) == second
     if first == second:
         assert not any(on for _, on in [*left, *right])
     same = [[text for text, on in side if not on] for side in (left, right)]
-    assert "".join(same[0]) == "".join(same[1]), "what is not marked, both have"
+    assert "".join(same[0]) == "".join(same[1]), "both texts have what is not marked"
 
 
-def test_marked_words_are_the_ones_that_differ():
+def test_differences_marks_only_the_words_that_differ():
     left, right = differences("the lamp is lit", "the lamp was lit")
     assert [text for text, on in left if on] == ["is"]
     assert [text for text, on in right if on] == ["was"]
-    assert "<mark>was</mark>" in board_html([BoardTurn(0, "?", [LaneCard("Tuned", "", marked=right)])])
+    assert "<mark>was</mark>" in board_html([BoardTurn(0, "?", [AnswerCard("Tuned", "", marked=right)])])
 
 
-def test_each_token_is_as_warm_as_it_was_unlikely():
-    found = shares(["Hi", "."], [0.0, -2.302585])
+def test_board_html_heat_is_stronger_for_unlikely_tokens():
+    found = probabilities(["Hi", "."], [0.0, -2.302585])
     assert found == [("Hi", 1.0), (".", pytest.approx(0.1))]
-    shown = board_html([BoardTurn(0, "?", [LaneCard("Base", "Hi.", heat=found)])])
+    shown = board_html([BoardTurn(0, "?", [AnswerCard("Base", "Hi.", heat=found)])])
     assert '--p:0%" title="100.0%">Hi<' in shown
     assert '--p:63%" title="10.0%">.<' in shown
     assert "Hi." in plain(shown)
 
 
-def test_what_is_awaited_is_told_in_the_card():
-    assert "No answer yet." in plain(board_html([BoardTurn(0, "?", [LaneCard("Base", "", waiting="No answer yet.")])]))
+def test_board_html_missing_answer_shows_its_placeholder():
+    assert "No answer yet." in plain(
+        board_html([BoardTurn(0, "?", [AnswerCard("Base", "", placeholder="No answer yet.")])])
+    )
     assert board_html([]) == ""
 
 
-def test_an_empty_board_offers_questions_by_their_place():
+def test_invitation_html_suggestions_have_their_index():
     shown = invitation_html("Ask.", ["One?", "Two?"], "It takes a while.")
     assert 'data-event="suggest" data-value="1" dir="auto">Two?<' in shown
     assert plain(shown) == "Ask.One?Two?It takes a while."
+
+
+@given(TEXT, TEXT)
+def test_board_html_is_well_formed_and_keeps_the_text(prompt, answer):
+    page = ParsedHtml(board_html([BoardTurn(0, prompt, [AnswerCard("Base", answer)])]))
+    assert page.text == f"{prompt}EditBase{answer}"

@@ -1,4 +1,4 @@
-"""The real app.py in a child process, and two ways to speak to it: Gradio's client, and the queue as a browser does."""
+"""The real app.py in a child process, with clients for it: Gradio's own, and the queue protocol of a browser."""
 
 import contextlib
 import json
@@ -25,11 +25,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 class AppServer:
-    """app.py on a home of its own and a free port."""
+    """app.py on its own STUDIO_HOME and a free port.
+
+    Attributes:
+        first_status: HTTP status of the first answer.
+        startup_cpu_seconds: CPU time until then.
+    """
 
     def __init__(self, home: Path, *options: str, **environment: str):
         self.settings = Settings(home=home).prepare()
-        # a config.json is all that makes a folder a local model; nothing is loaded here
+        # A config.json is enough for the catalogue to list the model, and no test here loads it.
         embedded.folder(self.settings).mkdir(parents=True, exist_ok=True)
         if not embedded.is_prepared(self.settings):
             (embedded.folder(self.settings) / "config.json").write_text("{}")
@@ -64,7 +69,7 @@ class AppServer:
                     pytest.fail(f"it ended with {self.process.wait(timeout=0.02)}: {self.log.read_text()}")
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code; whatever it started goes with it."""
+        """Send SIGTERM and return the exit code; processes that the app started are killed."""
         children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -75,11 +80,12 @@ class AppServer:
             self.process.wait()
 
     def client(self, folder: Path, **options) -> Client:
+        """Return a client of Gradio that downloads files to a folder."""
         return Client(self.url, verbose=False, analytics_enabled=False, download_files=folder, **options)
 
 
 class QueueClient:
-    """The queue as a browser speaks to it, without a page."""
+    """A client that calls events over the queue, as a browser does."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
         self.http = httpx.Client(
@@ -89,10 +95,12 @@ class QueueClient:
         self.config = self.http.get(f"{url}/config").json()
         self.events = self.config["dependencies"]
 
-    def run(self, event: dict, data: list, happened: dict | None = None) -> dict:
-        body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": happened}
+    def run(self, event: dict, data: list, event_data: dict | None = None) -> dict:
+        """Call an event with the values of its inputs, and return the message that ends it."""
+        body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": event_data}
         joined = self.http.post("/queue/join", json=body)
-        if joined.status_code == 400:  # refused before it is queued
+        # Gradio rejects some calls before they are queued.
+        if joined.status_code == 400:
             return {"success": False, "output": {"error": str(joined.json()["detail"])}}
         joined.raise_for_status()
         with self.http.stream("GET", "/queue/data", params={"session_hash": self.session}) as lines:
@@ -103,12 +111,12 @@ class QueueClient:
         raise AssertionError("the stream ended without an answer")
 
     def call(self, name: str, *data) -> dict:
-        """The output of a named endpoint; with a key 'error' when it was refused."""
+        """Return the output of a named endpoint, with the key "error" if it failed."""
         return self.run(next(event for event in self.events if event["api_name"] == name), list(data))["output"]
 
 
 class PageClient(QueueClient):
-    """A page that was opened: its lists are filled by its load events first."""
+    """A queue client that has run the load events, as a page has after opening."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
         super().__init__(url, headers, cookies)
@@ -118,7 +126,7 @@ class PageClient(QueueClient):
 
 
 def rejection_message(client, **values) -> str:
-    """What the page would show for a call that has to fail."""
+    """Return the error of a call that must fail."""
     with pytest.raises((AppError, ValidationError, httpx.HTTPStatusError)) as raised:
         client.predict(**values)
     return str(raised.value)

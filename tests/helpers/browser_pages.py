@@ -1,12 +1,13 @@
-"""What every browser test does with a page: open it, wait for what its files or widgets will come to."""
+"""Open the app in Chromium and wait for conditions on its page or its files."""
 
 import time
 
-# Seconds that anything may take: other tests run beside these. What must be fast is measured in bench/.
+# Long, because other tests run at the same time; speed is measured in bench/.
 TIMEOUT_SECONDS = 500
 
 
 def open_page(browser, server, tab=None):
+    """Open the app, wait for the first rows, and select a tab; the page's JavaScript errors are in `page.errors`."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.set_default_timeout(1000 * TIMEOUT_SECONDS)
     page.errors = []
@@ -18,9 +19,9 @@ def open_page(browser, server, tab=None):
     return page
 
 
-def wait_until(condition, page=None, patience=TIMEOUT_SECONDS):
-    """Wait for a condition that the app's files or page will come to fulfil."""
-    deadline = time.monotonic() + patience
+def wait_until(condition, page=None, timeout=TIMEOUT_SECONDS):
+    """Wait until a condition holds, and return its value; pass the page, so that its events are handled meanwhile."""
+    deadline = time.monotonic() + timeout
     while not (value := condition()):
         assert time.monotonic() < deadline
         page.wait_for_timeout(200) if page else time.sleep(0.1)
@@ -28,5 +29,5 @@ def wait_until(condition, page=None, patience=TIMEOUT_SECONDS):
 
 
 def wait_for_position(page, text: str) -> None:
-    """Wait for what the Data tab says of where its page of rows lies."""
+    """Wait for a text in the position of the Data tab's page of rows, such as "rows 1 to 25 of"."""
     page.locator("#page-position").get_by_text(text).wait_for()

@@ -1,4 +1,4 @@
-"""Calls that no page makes: any event with any values, any request to any route; and what must not come of them."""
+"""Random calls that no page makes: any event with any values, any request to any route, and checks of the outcome."""
 
 import json
 import random
@@ -26,12 +26,12 @@ VALUES = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=10), inner, max_size=4)),
     max_leaves=8,
 )
-# What takes long when it is right, and is only tried with what is wrong elsewhere
+# Events that take long when they succeed; other tests call them with wrong values only.
 HEAVY = {"measure", "quick_cut"}
 
 
 def event_calls(page: PageClient) -> st.SearchStrategy:
-    """An event of the page, and values for it: as many as it takes, or another number."""
+    """Draw an event of the page, values for it (sometimes too few or too many), and its event data."""
     events = [event for event in page.events if event["backend_fn"] and event["api_name"] not in HEAVY]
 
     def of(event: dict) -> st.SearchStrategy:
@@ -44,24 +44,24 @@ def event_calls(page: PageClient) -> st.SearchStrategy:
 
 
 def call_event(page: PageClient, event: dict, data: list, happened: Any) -> str:
-    """Over the queue; what was answered. Raises AssertionError for what must not be."""
+    """Call an event over the queue and return its error, or ""; a server error or traceback fails the test."""
     body = {"fn_index": event["id"], "data": data, "session_hash": page.session, "event_data": happened}
     joined = page.http.post("/queue/join", json=body)
     assert joined.status_code < 500, (event["api_name"], data, joined.text[:500])
     if joined.status_code != 200:
         return joined.text
-    said = ""
+    error = ""
     with page.http.stream("GET", "/queue/data", params={"session_hash": page.session}) as lines:
         assert lines.status_code < 500
         for line in lines.iter_lines():
             message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
             if message.get("msg") == "process_completed":
-                said = str(message["output"].get("error") or "")
+                error = str(message["output"].get("error") or "")
                 break
-    # what was sent comes back in sentences; hypothesis takes words of the project's code into it, these two among them
-    wrong = [words for words in _DEFECTS if words in said and words not in repr((data, happened))]
-    assert not wrong, (event["api_name"], data, said)
-    return said
+    # Errors quote the values that were sent, and hypothesis takes some of its texts from the project's code.
+    wrong = [words for words in _DEFECTS if words in error and words not in repr((data, happened))]
+    assert not wrong, (event["api_name"], data, error)
+    return error
 
 
 _DEFECTS = ("in the studio itself", "Traceback")
@@ -69,10 +69,10 @@ _CHAINED = ("During handling of the above exception", "The above exception was t
 
 
 def count_tracebacks(log: str) -> Counter[str]:
-    """The errors that a server's log has tracebacks of, by their last line, and how many there are of each.
+    """Count the tracebacks in a server's log by the last line of each.
 
-    An error counts once, with whatever led to it. Its last line says what it is; the first may tell of something
-    harmless before it, such as a caller who left.
+    Chained exceptions count as one. The last line names the error that was raised; the first one of a chain may be
+    harmless, such as a caller who left.
     """
     found, inside = [], False
     for line in log.splitlines():
@@ -91,7 +91,7 @@ ROUTES = ["run", "api", "call", "call/v2", "queue/join", "cancel", "reset", "hea
 
 
 def send_random_request(app: AppServer, chance: random.Random, names: list[str], headers: dict[str, str]) -> None:
-    """One request of any method to any route, with any body."""
+    """Send one random request; a status of 500 or above fails the test."""
     route = chance.choice(ROUTES)
     tail = chance.choice(
         ["", "/", f"/{chance.choice(names)}", "/%00", "/..%2f..%2f", "?session_hash=x", f"/{'a' * 300}"]

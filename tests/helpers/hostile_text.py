@@ -1,4 +1,4 @@
-"""Texts that would be markup if a page did not escape them, and a parser that sees what is live in HTML."""
+"""Texts that would become markup if a page did not escape them, and a parser that finds markup in HTML."""
 
 import html.parser
 
@@ -19,13 +19,21 @@ TEXT = st.one_of(st.text(), st.sampled_from(HOSTILE), st.tuples(st.text(), st.sa
 
 
 class ParsedHtml(html.parser.HTMLParser):
-    """What a browser makes of it: tags with their attributes, text, and anything else that is markup."""
+    """HTML as a browser reads it.
+
+    Attributes:
+        tags: names and attributes, in order.
+        text: the text, character references resolved.
+        open: tags that are not closed.
+        other: comments, declarations and processing instructions.
+    """
 
     def __init__(self, source: str):
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.text, self.open, self.other = "", [], []
-        self.feed(str(source))  # a Markup would escape what is added to it
+        # A Markup would escape the pieces that the parser cuts out of it.
+        self.feed(str(source))
         self.close()
         assert not self.open, "every tag is closed"
         assert not self.other, "no comment, declaration or instruction"

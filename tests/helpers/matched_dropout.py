@@ -1,4 +1,4 @@
-"""Plain LoRA that drops what the fused blocks will drop, so that the two can be held against each other."""
+"""Dropout for PEFT's LoRA with the masks of the fused blocks, so that both can be compared number by number."""
 
 import contextlib
 
@@ -9,7 +9,9 @@ from core.train.kernels.block import _PARTS, Block
 from core.train.kernels.lora_linear import Space
 
 
-class _Alike(torch.nn.Module):
+class _MatchedDropout(torch.nn.Module):
+    """Dropout whose mask is that of the fused kernels for the same seeds."""
+
     def __init__(self, share: float, seeds: list[int], size: int):
         super().__init__()
         self.share, self.seeds, self.size = share, seeds, size
@@ -23,11 +25,13 @@ class _Alike(torch.nn.Module):
 
 @contextlib.contextmanager
 def match_fused_dropout(model: torch.nn.Module, share: float, tokens: int, chunk: int = 0):
-    """Until it ends, LoRA's dropout in `model` is that of the fused blocks after the same torch.manual_seed.
+    """Give `model` the LoRA dropout that the fused blocks have after the same torch.manual_seed.
 
     Args:
-        tokens: of the batch.
-        chunk: tokens that the fused MLP takes at a time; 0: all.
+        model: a PEFT model without fused blocks; its dropout is restored at the end.
+        share: probability of dropping a value.
+        tokens: number of tokens in the batch.
+        chunk: tokens per pass of the fused MLP; 0 for all at once.
     """
     found = []
     for layer in model.get_base_model().model.layers:
@@ -39,7 +43,7 @@ def match_fused_dropout(model: torch.nn.Module, share: float, tokens: int, chunk
                 if part.rank:
                     first = seed + group.place + number
                     seeds = [first + _PARTS * piece for piece in range(-(-tokens // size))]
-                    found.append((part.module.lora_dropout, _Alike(share, seeds, size)))
+                    found.append((part.module.lora_dropout, _MatchedDropout(share, seeds, size)))
     plain = [dropouts["default"] for dropouts, _ in found]
     for dropouts, alike in found:
         dropouts["default"] = alike

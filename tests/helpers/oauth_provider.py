@@ -1,9 +1,8 @@
-"""Hugging Face's identity provider on loopback: OpenID Connect, as Gradio and Authlib ask for it on a Space.
+"""Hugging Face's OpenID Connect provider on loopback, as Gradio and Authlib use it on a Space.
 
-It answers as the Hub's documentation and clients say that the Hub does: metadata, authorization with a code of one use,
-the token for client id and secret, an ID token signed with RS256, its keys, and userinfo. Nobody is asked for consent:
-whoever `person` names sits before the browser; None declines. A person's role in an organisation is told where the
-scope `read-memberships` was asked for.
+It follows the Hub's documentation and clients: metadata, authorization with a code that can be used once, a token for
+client id and secret, an ID token signed with RS256, its public keys, and userinfo. There is no consent page: `account`
+is signed in at once, and None declines. Roles in organisations are included with the scope `read-memberships`.
 """
 
 import base64
@@ -21,11 +20,11 @@ from joserfc.jwk import KeySet, RSAKey
 
 from tests.helpers.space_server import CLIENT, SECRET
 
-_LASTS = 8 * 3600  # seconds, of a token
+_TOKEN_SECONDS = 8 * 3600
 
 
 def claims_of(name: str, **roles: str) -> dict[str, Any]:
-    """Somebody with an account, and their role in each organisation."""
+    """Return the claims of an account, with its role in each organisation."""
     organisations = [
         {"sub": f"{number:024x}", "name": f"The people of {org}", "preferred_username": org, "isEnterprise": False,
          "picture": f"https://cdn-avatars.huggingface.co/v1/production/uploads/{number:024x}/{'p' * 21}.png",
@@ -39,12 +38,14 @@ def claims_of(name: str, **roles: str) -> dict[str, Any]:
 
 
 class OAuthProvider:
-    """Attributes:
-    person: who sits before the browser; None for somebody who declines.
-    asked: method and path of every request, in order.
-    said: every secret given out: codes, access tokens, ID tokens.
-    signs: the key of ID tokens; only its first value is published.
-    bent: claims that an ID token has in place of the right ones.
+    """The provider, listening in threads.
+
+    Attributes:
+        account: claims of the account that signs in; None declines.
+        requests: method and path of every request, in order.
+        issued_secrets: every code, access token and ID token.
+        signing_key: signs ID tokens; only its first value is published.
+        claim_overrides: wrong claims that an ID token has in place of the right ones.
     """
 
     def __init__(self, space_host: str, scopes: str):
@@ -59,7 +60,7 @@ class OAuthProvider:
         self.published = KeySet([self.signing_key]).as_dict(private=False)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.provider = self
-        # not the Space's own name: a browser keeps no ports apart where it keeps cookies
+        # Another name than the Space's, because cookies are shared between the ports of a host.
         self.url = f"http://localhost:{self._server.server_port}"
 
     def __enter__(self) -> "OAuthProvider":
@@ -72,10 +73,10 @@ class OAuthProvider:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What is said of signing in, beside what `on_a_space` says, in the environment of a Space that uses this."""
+        """Return the environment variables of a Space that signs in with this provider."""
         return {"OAUTH_SCOPES": self.scopes, "OPENID_PROVIDER_URL": self.url, "SPACE_HOST": self.space_host}
 
-    # Each answers with a status and a value, or with a status and the address to go to
+    # Each endpoint returns a status with a JSON value, or 302 with the address to redirect to.
 
     def metadata(self, *_: Any) -> tuple[int, Any]:
         ends = {"authorization_endpoint": "authorize", "token_endpoint": "token", "userinfo_endpoint": "userinfo",
@@ -91,14 +92,15 @@ class OAuthProvider:
     def authorize(self, asked: Mapping[str, str], _: Mapping[str, str]) -> tuple[int, Any]:
         back = asked.get("redirect_uri", "")
         if asked.get("client_id") != CLIENT or urlsplit(back).netloc != self.space_host:
-            return 400, {"error": "invalid_request"}  # sent back to nobody else
+            # Redirecting elsewhere would give the code to another site.
+            return 400, {"error": "invalid_request"}
         if asked.get("response_type") != "code" or not set(asked.get("scope", "").split()) <= set(self.scopes.split()):
             answer = {"error": "invalid_scope"}
         elif self.account is None:
             answer = {"error": "access_denied", "error_description": "The user denied the request"}
         else:
             answer = {"code": self._secret("")}
-            self.codes[answer["code"]] = {**asked, "person": self.account}
+            self.codes[answer["code"]] = {**asked, "account": self.account}
         answer["state"] = asked.get("state", "")
         return 302, f"{back}{'&' if '?' in back else '?'}{urlencode(answer)}"
 
@@ -118,7 +120,7 @@ class OAuthProvider:
         whole = claims | stamps | {"nonce": granted["nonce"]} | self.claim_overrides
         signed = jwt.encode({"alg": "RS256", "kid": "1"}, whole, self.signing_key)
         self.issued_secrets.append(signed)
-        return 200, {"access_token": access, "token_type": "bearer", "expires_in": _LASTS, "id_token": signed,
+        return 200, {"access_token": access, "token_type": "bearer", "expires_in": _TOKEN_SECONDS, "id_token": signed,
                      "scope": granted["scope"]}  # fmt: skip
 
     def userinfo(self, _: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int, Any]:
@@ -134,11 +136,13 @@ class OAuthProvider:
 
     @staticmethod
     def _claims(granted: Mapping[str, Any]) -> dict[str, Any]:
-        """What is told of the person: with `read-memberships`, their roles."""
-        told = dict(granted["person"])
+        """Return the account's claims; its roles only with the scope `read-memberships`."""
+        claims = dict(granted["account"])
         if "read-memberships" not in granted["scope"].split():
-            told["orgs"] = [{name: value for name, value in org.items() if name != "roleInOrg"} for org in told["orgs"]]
-        return told
+            claims["orgs"] = [
+                {name: value for name, value in org.items() if name != "roleInOrg"} for org in claims["orgs"]
+            ]
+        return claims
 
 
 _PATHS = {
@@ -152,16 +156,17 @@ _PATHS = {
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
+        """Answer a request to any endpoint."""
         provider: OAuthProvider = self.server.provider
         asked = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-        what = f"{self.command} {asked.path}"
-        provider.requests.append(what)
-        if what not in _PATHS:
+        route = f"{self.command} {asked.path}"
+        provider.requests.append(route)
+        if route not in _PATHS:
             self.send_error(404)
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status, value = _PATHS[what](provider, dict(parse_qsl(body or asked.query)), headers)
+        status, value = _PATHS[route](provider, dict(parse_qsl(body or asked.query)), headers)
         self.send_response(status)
         if status == 302:
             self.send_header("location", value)

@@ -1,4 +1,4 @@
-"""What tests of signing in ask of a browser: who it is for the server, what its cookie says, where it is sent."""
+"""Helpers of sign-in tests: whether a browser is the owner, its session cookie, and its redirects."""
 
 import json
 import re
@@ -11,33 +11,34 @@ from tests.helpers.app_server import PROJECT, QueueClient
 
 
 def readme_scopes() -> str:
-    """What a Space made of this README asks for: two scopes always, and those that the README names."""
+    """Return the scopes of a Space with this README: two that are always asked for, and those that it names."""
     named = re.search(r"^hf_oauth_scopes:\n((?: +- .+\n)+)", (PROJECT / "README.md").read_text(), re.MULTILINE)
     return " ".join(["openid", "profile", *re.findall(r"- (\S+)", named[1])])
 
 
 def is_owner(url: str, client: httpx.Client) -> bool:
-    """Whether a call of the owner's is let in."""
+    """Return whether the browser may call an endpoint of the owner."""
     queue = QueueClient(url, cookies=client.cookies)
-    said = queue.call("stop", "no-such-run")["error"]
+    error = queue.call("stop", "no-such-run")["error"]
     queue.http.close()
-    assert ("There is no run" in said) != ("That is the owner's" in said), said
-    return "There is no run" in said
+    assert ("There is no run" in error) != ("That is the owner's" in error), error
+    return "There is no run" in error
 
 
 def session_cookie(client: httpx.Client) -> dict:
-    """What the server wrote into the browser's cookie, which is signed and can be read."""
-    kept = client.cookies.get("session", "")
-    return json.loads(b64decode(kept.split(".")[0])) if kept else {}
+    """Return the content of the session cookie, which is signed but not encrypted."""
+    cookie = client.cookies.get("session", "")
+    return json.loads(b64decode(cookie.split(".")[0])) if cookie else {}
 
 
-def sign_in_redirect(client: httpx.Client, **asked: str) -> str:
-    """Where the server sends a browser that wants to sign in."""
-    answer = client.get("/login/huggingface", params=asked, follow_redirects=False)
-    assert answer.status_code == 302
-    return answer.headers["location"]
+def sign_in_redirect(client: httpx.Client, **query: str) -> str:
+    """Return the address that a browser is redirected to when it signs in."""
+    response = client.get("/login/huggingface", params=query, follow_redirects=False)
+    assert response.status_code == 302
+    return response.headers["location"]
 
 
 def with_query(url: str, **values: str) -> str:
+    """Return a URL with values of its query changed."""
     split = urlsplit(url)
     return split._replace(query=urlencode(dict(parse_qsl(split.query)) | values)).geturl()

@@ -1,4 +1,4 @@
-"""The real app as it stands on a Space, and people in front of it: the author, a member, visitors."""
+"""The real app configured as on a Hugging Face Space, and the headers of its author, members and visitors."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import itsdangerous
 
-from tests.helpers.app_server import AppServer, PageClient
+from tests.helpers.app_server import AppServer
 
 AUTHOR, CLIENT, SECRET = "keeper", "the-client-of-the-space", "a secret of the Space"
 ENVIRONMENT = {
@@ -19,35 +19,33 @@ ENVIRONMENT = {
 
 
 def start_space(home: Path, **environment: str) -> AppServer:
+    """Start the app as on a Space, with its port on loopback."""
     return AppServer(home, "--host", "127.0.0.1", **(ENVIRONMENT | environment))
 
 
 def signed_in_headers(
     name: str, *organisations: dict, secret: str = SECRET, expires: float | None = None
 ) -> dict[str, str]:
-    """The headers of a browser in which somebody signed in with Hugging Face, as the server itself signs them."""
-    person = {"preferred_username": name, "name": name, "orgs": list(organisations)}
-    info = {"userinfo": person, "expires_at": expires or time.time() + 3600, "access_token": "hf_oauth_of_nobody"}
+    """Return the headers of a browser that signed in with Hugging Face, with a cookie signed as the server signs it."""
+    claims = {"preferred_username": name, "name": name, "orgs": list(organisations)}
+    info = {"userinfo": claims, "expires_at": expires or time.time() + 3600, "access_token": "hf_oauth_of_nobody"}
     signer = itsdangerous.TimestampSigner(hashlib.sha256(f"{secret}-v4".encode()).hexdigest())
     cookie = signer.sign(b64encode(json.dumps({"oauth_info": info}).encode())).decode()
     return {"cookie": f"session={cookie}"}
 
 
 def visitor_headers(name: str) -> dict[str, str]:
-    """The headers of a visitor's browser."""
+    """Return the headers of a visitor's browser."""
     return {"cookie": f"studio_visitor={name}"}
 
 
-def page(app: AppServer, headers: dict[str, str]) -> PageClient:
-    return PageClient(app.url, headers)
-
-
 def refusal(answer: dict) -> str:
-    """Why the queue refused a call."""
+    """Return the error of a call over the queue that must fail."""
     assert not answer["success"], answer
     return answer["output"]["error"]
 
 
 def get(app: AppServer, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
-    # verify: certificates, which loopback has none of, take longer to read than the answer
+    """Request a path of the app."""
+    # Loading the certificate store takes longer than the request, and loopback has no TLS.
     return httpx.get(f"{app.url}{path}", headers=headers, timeout=30, verify=False)

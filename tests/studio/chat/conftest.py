@@ -1,4 +1,4 @@
-"""A home with a tiny Llama, a run trained on it with two checkpoints, and the parts of the tab over one engine."""
+"""A studio with two tiny models, runs trained on them, and the handlers of the Chat tab over one engine."""
 
 import gradio as gr
 import pytest
@@ -8,17 +8,18 @@ from core.data import sources, subset
 from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
-from studio.chat.model_picker import Choosing
+from studio.chat.parts import ChatParts
 
 SHORT = {"temperature": 0, "max_new_tokens": 6}
 
 
 @pytest.fixture
 def toasts(monkeypatch):
-    said: list[str] = []
+    """Texts of the toasts that were shown."""
+    shown: list[str] = []
     for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: said.append(text))
-    return said
+        monkeypatch.setattr(gr, kind, lambda text, **_: shown.append(text))
+    return shown
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def store(settings, tokenizer):
 
 @pytest.fixture
 def tuned(store, tokenizer):
-    """Makes a finished run on one of the models: a final adapter, and checkpoints at the given steps."""
+    """Create a finished run on one of the models, with a final adapter and checkpoints at the given steps."""
     from peft import LoraConfig, get_peft_model
 
     from tests.helpers.tiny_model import tiny_llama
@@ -63,18 +64,18 @@ def tuned(store, tokenizer):
 
 
 @pytest.fixture
-def do(store):
-    return Choosing(Engine(store.settings))
+def parts(store):
+    return ChatParts.create(Engine(store.settings))
 
 
 @pytest.fixture
-def chat(do):
-    """Opens a conversation of its own, with short greedy answers; its id."""
+def chat(parts):
+    """Open a new conversation with short greedy answers and return its id."""
 
-    def open_one(**settings):
-        _, chat_id = do.opened("")
-        with do.talking.changing(chat_id) as kept:
-            kept.settings = SHORT | settings
+    def open_chat(**settings):
+        chat_id = parts.chat_list.open_chat("")["chat_id"]
+        with parts.conversations.change(chat_id) as conversation:
+            conversation.settings = SHORT | settings
         return chat_id
 
-    return open_one
+    return open_chat

@@ -1,68 +1,67 @@
-"""Answers under way: kept before they have ended, followed from another page, and what is left when they fail."""
+"""Answers in progress: saved before they end, followed from another page, and their errors."""
 
-import gradio as gr
 import pytest
 
 from core.chat.conversation import LaneChoice
 from core.chat.engine import Engine
 from core.errors import StudioError
 from studio.chat import chat_actions
-from studio.chat.chat_actions import View
-from studio.chat.model_picker import Choosing
-from tests.helpers.chat_page import PAGE, send, writing
+from studio.chat.parts import ChatParts
+from tests.helpers.chat_page import ANOTHER_PAGE, PAGE, read_until_all_lanes_write, send, start_sending
 
 
-def test_what_is_written_is_on_disk_before_it_has_ended_and_goes_on_after_a_crash(do, tuned, chat, monkeypatch):
+def test_send_unfinished_answer_is_on_disk_and_can_be_continued(parts, tuned, chat, monkeypatch):
     tuned()
-    monkeypatch.setattr(chat_actions, "_KEPT_EVERY", 0.0)
+    monkeypatch.setattr(chat_actions, "_SAVE_EVERY_SECONDS", 0.0)
     chat_id = chat(max_new_tokens=300)
-    stream = do.talking.send(chat_id, "Count.", "", -1, [], PAGE)
-    writing(do, chat_id, stream)
+    stream = start_sending(parts, chat_id, "Count.")
+    read_until_all_lanes_write(parts, chat_id, stream)
     next(stream)
-    killed = Choosing(Engine(do.settings))  # as a server that is started again finds it
-    cut = [killed.talking.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
+    # What a server finds that is started after this one was killed.
+    restarted = ChatParts.create(Engine(parts.conversations.settings))
+    cut = [restarted.conversations.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
     assert [answer.end for answer in cut] == ["interrupted"] * 2
     assert all(answer.text and answer.ids for answer in cut)
-    shown = killed.talking.drawn(chat_id, [])[1]
-    assert shown.count("interrupted by a restart of the studio") == shown.count('data-event="go_on"') == 2
+    shown = restarted.actions.render_view(chat_id, [])["now"]
+    assert shown.count('data-event="continue_answer"') == 2
     list(stream)
-    whole = [do.talking.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
+    whole = [parts.conversations.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
     assert all(after.ids[: len(before.ids)] == before.ids for before, after in zip(cut, whole, strict=True))
-    assert [len(tries) for tries in do.talking.find(chat_id).turns[0].answers[:2]] == [1, 1]
+    assert [len(tries) for tries in parts.conversations.find(chat_id).turns[0].answers[:2]] == [1, 1]
     assert "interrupted" not in [answer.end for answer in whole]
 
 
-def test_another_page_follows_what_is_written_and_sees_what_was_said(do, tuned, chat):
+def test_follow_from_another_page_shows_answers_until_they_end(parts, tuned, chat):
     tuned()
     chat_id = chat(max_new_tokens=300)
-    other, mine = gr.Request(session_hash="another"), do.talking.send(chat_id, "Count.", "", -1, [], PAGE)
-    writing(do, chat_id, mine)
-    assert list(do.talking.follow(chat_id, [], PAGE)) == [View().values()], "its own page draws it already"
-    follows = do.talking.follow(chat_id, [], other)
-    seen = next(follows)
-    assert "Count." in seen[1]
-    assert "answered on another page" in seen[3]
-    assert not seen[6]["interactive"]
-    do.talking.stop(chat_id)
-    list(mine)
-    *_, last = follows
-    assert "stopped" in last[1]
-    assert (last[3], last[6]["interactive"]) == ("", True)
-    ((_, now, _, hint, *_),) = do.talking.follow(chat_id, [], other, "Train first.")
-    assert "Count." in now
-    assert hint == "Train first."
+    stream = start_sending(parts, chat_id, "Count.")
+    read_until_all_lanes_write(parts, chat_id, stream)
+    assert list(parts.actions.follow(chat_id, [], PAGE)) == [{}], "the page that asked is streamed to already"
+    followed = parts.actions.follow(chat_id, [], ANOTHER_PAGE)
+    first = next(followed)
+    assert "Count." in first["now"]
+    assert "answered on another page" in first["hint"]
+    assert not first["send_button"]["interactive"]
+    parts.conversations.stop(chat_id)
+    list(stream)
+    *_, last = followed
+    assert "stopped" in last["now"]
+    assert (last["hint"], last["send_button"]["interactive"]) == ("", True)
+    (updates,) = parts.actions.follow(chat_id, [], ANOTHER_PAGE, "Train first.")
+    assert "Count." in updates["now"]
+    assert updates["hint"] == "Train first."
 
 
-def test_what_went_wrong_stays_on_the_page_when_the_toast_is_gone(do, tuned, chat):
+def test_send_and_retry_errors_stay_on_the_page_as_hint(parts, tuned, chat):
     tuned()
     chat_id = chat()
-    send(do, chat_id)
-    with do.talking.changing(chat_id) as kept:
-        kept.base, kept.base_identity = "<b>none</b>", None
-        kept.lanes = [LaneChoice(), LaneChoice()]
-    for stream in (do.talking.retry(chat_id, None, [], PAGE), do.talking.send(chat_id, "And?", "", -1, [], PAGE)):
-        seen = []
+    send(parts, chat_id)
+    with parts.conversations.change(chat_id) as conversation:
+        conversation.base, conversation.base_identity = "<b>none</b>", None
+        conversation.lanes = [LaneChoice(), LaneChoice()]
+    for stream in (parts.actions.retry(chat_id, None, [], PAGE), start_sending(parts, chat_id, "And?")):
+        updates = []
         with pytest.raises(StudioError, match="no base model"):
-            seen.extend(stream)
-        assert "There is no base model '&lt;b>none&lt;/b>' here." in seen[-1][3]
-        assert seen[-1][6]["interactive"], "it can be asked again"
+            updates.extend(stream)
+        assert "There is no base model '&lt;b>none&lt;/b>' here." in updates[-1]["hint"]
+        assert updates[-1]["send_button"]["interactive"], "the question can be sent again"

@@ -1,0 +1,96 @@
+"""The conversations of one browser: open, start another, list them and the branches of one.
+
+A browser keeps the ids of its conversations as JSON in its local storage. Ids are long and random, so knowing one is
+the permission to open it.
+"""
+
+import json
+
+import gradio as gr
+
+from core.chat import conversation
+from core.chat.conversation import branch_key
+from core.errors import StudioError
+from studio.chat.model_picker import ModelPicker
+from studio.chat.view import Updates
+
+_MAX_REMEMBERED = 50
+_BRANCH_LABEL_CHARACTERS = 50
+
+
+class ChatList:
+    """Event handlers that choose which conversation a page shows."""
+
+    def __init__(self, picker: ModelPicker):
+        self.picker, self.conversations = picker, picker.conversations
+
+    def open_chat(self, my_chats: str) -> Updates:
+        """Open the first of a browser's conversations that still exists, or a new one.
+
+        Returns:
+            `my_chats`: the browser's ids, the opened conversation first; `chat_id`: its id.
+        """
+        ids = _parse_ids(my_chats)
+        for chat_id in ids:
+            if self.conversations.load(chat_id):
+                return _opened(chat_id, ids)
+        chat = conversation.new_conversation()
+        self.picker.reset_lanes(chat)
+        self.conversations.save(chat)
+        quotas = self.conversations.engine.visitor_quota.quotas
+        conversation.delete_oldest_visitor_chats(self.conversations.settings, quotas.visitor_chats)
+        return _opened(chat.id, ids)
+
+    def open_earlier(self, earlier: str, my_chats: str) -> Updates:
+        """Open another of the browser's conversations."""
+        if not isinstance(earlier, str):
+            raise StudioError(f"There is no chat {str(earlier)[:40]!r}. Choose one from the list.")
+        return self.open_chat(_format_ids([earlier, *_parse_ids(my_chats)]))
+
+    def new_chat(self, chat_id: str, my_chats: str) -> Updates:
+        """Start a conversation with the same lanes and settings; the present one is kept, unless it is empty."""
+        self.conversations.stop(chat_id)
+        present = self.conversations.find(chat_id)
+        if not present.turns:
+            return {"my_chats": my_chats, "chat_id": chat_id}
+        chat = conversation.new_conversation()
+        chat.base, chat.base_identity, chat.lanes = present.base, present.base_identity, present.lanes
+        chat.settings, chat.blind = present.settings, present.blind
+        existing = {run.id for run in self.picker.runs_of(present)}
+        if any(lane.run and lane.run not in existing for lane in chat.lanes):
+            self.picker.reset_lanes(chat)
+        self.conversations.save(chat)
+        return _opened(chat.id, _parse_ids(my_chats))
+
+    def list_earlier(self, my_chats: str, chat_id: str) -> Updates:
+        """List this browser's conversations by their first question; hidden while there is only one."""
+        found = [chat for known in _parse_ids(my_chats) if (chat := self.conversations.load(known))]
+        choices = [(chat.title(), chat.id) for chat in found if chat.turns or chat.id == chat_id]
+        return {"earlier": gr.update(choices=choices, value=chat_id, visible=len(choices) > 1)}
+
+    def list_branches(self, chat_id: str) -> Updates:
+        """List the branches of a conversation, each by its last question."""
+        branches = self.conversations.find(chat_id).branches if chat_id else []
+        choices = []
+        for number, turns in enumerate(branches, 1):
+            plural = "" if len(turns) == 1 else "s"
+            question = turns[-1].prompt[:_BRANCH_LABEL_CHARACTERS]
+            choices.append((f"{number}: {question} ({len(turns)} question{plural})", branch_key(turns)))
+        return {"branch": gr.update(choices=choices, value=None, visible=bool(branches))}
+
+
+def _opened(chat_id: str, ids: list[str]) -> Updates:
+    return {"my_chats": _format_ids([chat_id, *ids]), "chat_id": chat_id}
+
+
+def _parse_ids(my_chats: str) -> list[str]:
+    """Return the ids in a browser's local storage, which may hold anything."""
+    try:
+        found = json.loads(my_chats or "[]")
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []
+
+
+def _format_ids(ids: list[str]) -> str:
+    return json.dumps(list(dict.fromkeys(ids))[:_MAX_REMEMBERED])

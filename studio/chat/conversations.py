@@ -1,0 +1,130 @@
+"""Conversations on disk, and the answers being written into them.
+
+While answers are written into a conversation, it is held in memory and belongs to the page that asked. Every other
+change is refused until they end, so that two pages never overwrite each other's file.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import gradio as gr
+
+from core.chat import conversation
+from core.chat.conversation import Conversation
+from core.chat.engine import Engine
+from core.chat.types import GenerationResult
+from core.errors import StudioError
+from studio.chat.in_progress import AnswersInProgress
+
+BEING_WRITTEN = "An answer is still being written. Stop it or wait for its end, then try again."
+_GONE = "This conversation is no longer stored here. Click New chat to start another one."
+
+
+class Conversations:
+    """All conversations of this studio.
+
+    Attributes:
+        engine: the chat engine that writes their answers.
+        settings: the studio's folders.
+    """
+
+    def __init__(self, engine: Engine):
+        self.engine, self.settings = engine, engine.settings
+        self._in_progress: dict[str, AnswersInProgress] = {}
+        self._lock = threading.Lock()
+
+    def find(self, chat_id: str) -> Conversation:
+        """Return a conversation, from memory while it is being answered and from disk otherwise.
+
+        Raises:
+            StudioError: if there is none with this id, or the caller may not read it.
+        """
+        if answers := self._in_progress.get(chat_id):
+            return answers.conversation
+        found = self.load(chat_id)
+        if found is None:
+            raise StudioError(_GONE)
+        return found
+
+    def load(self, chat_id: str) -> Conversation | None:
+        """Return a conversation from disk; None if there is none with this id."""
+        try:
+            return conversation.load(self.settings, chat_id) if chat_id else None
+        except StudioError:
+            return None  # the id is no valid file name
+
+    def save(self, chat: Conversation) -> None:
+        """Write a conversation to disk."""
+        conversation.save(self.settings, chat)
+
+    @contextmanager
+    def change(self, chat_id: str) -> Iterator[Conversation]:
+        """Yield a conversation to be changed, and save it unless the block raises.
+
+        Raises:
+            StudioError: if the conversation is being answered, or does not exist.
+        """
+        with self._lock:
+            if chat_id in self._in_progress:
+                raise StudioError(BEING_WRITTEN)
+            chat = self.find(chat_id)
+            yield chat
+            self.save(chat)
+
+    # Answers in progress
+
+    def in_progress(self, chat_id: str) -> AnswersInProgress | None:
+        """Return the answers being written into a conversation, if there are any."""
+        return self._in_progress.get(chat_id)
+
+    def count_in_progress(self) -> int:
+        """Return how many conversations are being answered."""
+        return len(self._in_progress)
+
+    def begin_answers(
+        self, chat_id: str, lanes: Sequence[int], page: str, continued: dict[int, GenerationResult]
+    ) -> AnswersInProgress:
+        """Reserve a conversation for new answers to its last turn.
+
+        Args:
+            chat_id: the conversation.
+            lanes: which of its lanes are answered.
+            page: session hash of the page that asks.
+            continued: the answers that are continued, by lane.
+
+        Raises:
+            StudioError: if it is being answered already.
+        """
+        with self._lock:
+            if chat_id in self._in_progress:
+                raise StudioError(BEING_WRITTEN)
+            answers = AnswersInProgress(self.find(chat_id), list(lanes), page, continued)
+            self._in_progress[chat_id] = answers
+            return answers
+
+    def finish_answers(self, chat_id: str, answers: AnswersInProgress) -> None:
+        """Save the answers and release the conversation, however they ended; a second call does nothing."""
+        if answers.saved.is_set():
+            return
+        # A page that was closed leaves its lanes running, so they are stopped here.
+        if answers.entry:
+            answers.entry.stop()
+        with self._lock:
+            try:
+                self.save(answers.snapshot("stopped"))
+            finally:
+                # Released even if the disk is full: otherwise the conversation could never be used again.
+                self._in_progress.pop(chat_id, None)
+                answers.saved.set()
+
+    def stop(self, chat_id: str, lane: int | None = None) -> None:
+        """Stop the answer of one lane or of all, or give up waiting in the queue."""
+        if answers := self._in_progress.get(chat_id):
+            answers.stop(lane)
+
+    def leave(self, request: gr.Request) -> None:
+        """Stop everything that a closed page was waiting for."""
+        for answers in list(self._in_progress.values()):
+            if answers.page == request.session_hash:
+                answers.stop()

@@ -1,0 +1,63 @@
+"""Why did it say that? The training rows nearest to an answer, as a table whose rows open in the Data tab."""
+
+import time
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from components.data_table import TableColumn, TablePage, TableRow, table_html
+from core.chat import nearest
+from core.data import subset, table
+from core.errors import StudioError
+from studio.chat.conversations import Conversations
+from studio.chat.view import Updates
+from studio.html import render
+
+_COLUMNS = [
+    TableColumn("row", "Row", numeric=True),
+    TableColumn("score", "BM25", numeric=True),
+    TableColumn("question", "Question", wide=True),
+    TableColumn("answer", "Trained on", wide=True),
+]
+
+
+class NearestRows:
+    """Event handlers of the panel "Why did it say that?"."""
+
+    def __init__(self, conversations: Conversations):
+        self.conversations, self.settings = conversations, conversations.settings
+        self.store = conversations.engine.store
+
+    def search(self, chat_id: str, turn: int, lane: int) -> Updates:
+        """Find the training rows nearest to the answer that a lane gave in a turn.
+
+        Returns:
+            `nearest_rows`: the table; `rows_source`: the data set that its rows are in; `why_panel`: opened.
+        """
+        chat = self.conversations.find(chat_id)
+        exists = 0 <= turn < len(chat.turns) and 0 <= lane < len(chat.lanes)
+        answer = chat.turns[turn].shown(lane) if exists else None
+        # In a blind turn the rows would give away which lane is the tuned one.
+        if answer is None or not answer.run or chat.turns[turn].hidden:
+            raise StudioError("Only an answer of a tuned model has training rows. Choose one whose name is shown.")
+        known = subset.find(self.settings, self.store.run(answer.run).config().subset)
+        rows = [
+            TableRow(row.row, [f"{row.row:,}", f"{row.score:.1f}", row.prompt, row.answer])
+            for row in nearest.nearest(self.settings, known.name, answer.text)
+        ]
+        note = f"Rows of {known.name} that the answer of {answer.run} is {nearest.METHOD}. Click one to open it."
+        page = TablePage(_COLUMNS, rows, plain=True, empty="No training row has a word in common with this answer.")
+        return {
+            "nearest_rows": render("chat/nearest_rows", note=note, table=Markup(table_html(page))),
+            "rows_source": known.recipe.model_dump(),
+            "why_panel": gr.update(open=True),
+        }
+
+    def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
+        """Return the row that the Data tab should open: its data set, how that is read, and the row's number."""
+        if not rows_source:
+            raise StudioError("No answer was chosen yet. Click Why? under an answer first.")
+        dataset = table.find(self.settings, rows_source["dataset"])
+        # The time makes a second click on the same row a change, which the Data tab reacts to.
+        return {"dataset": dataset.id, "reading": rows_source.get("reading"), "row": int(row), "at": time.monotonic()}

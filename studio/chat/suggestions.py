@@ -1,0 +1,63 @@
+"""Suggested questions from held-out rows, with their reference answers, and the invitation on an empty board."""
+
+import random
+
+import gradio as gr
+
+from components.chat_board import invitation_html
+from core.data import sources, subset
+from core.data.table import HELD_OUT
+from core.errors import StudioError
+from studio.chat.model_picker import ModelPicker
+from studio.chat.view import Updates
+
+_SUGGESTIONS = 4
+# Of these, so many are on the empty board; the others are in the list below the prompt.
+_SUGGESTIONS_ON_BOARD = 3
+_LABEL_CHARACTERS = 90
+_INVITATION = (
+    "Every lane answers the same question at the same time, side by side; then you vote for the better answer or ask "
+    "another question. Click a question to ask it now, or write your own below."
+)
+_LOADING_NOTE = "The first question loads the model, which takes a few seconds."
+
+
+class Suggestions:
+    """Event handlers that offer questions."""
+
+    def __init__(self, picker: ModelPicker):
+        self.picker, self.settings = picker, picker.conversations.settings
+
+    def suggest(self, chat_id: str) -> Updates:
+        """Offer random questions from the held-out rows of a lane's run, or of the bundled data without a run.
+
+        Returns:
+            `suggestions`: the list to click; `suggested`: pairs of question and reference answer, in its order;
+            `invitation`: HTML of the empty board.
+        """
+        run = self.picker.first_run(chat_id)
+        found = self.held_out_questions(run.config().subset if run else sources.BUNDLED)
+        chosen = random.sample(found, min(_SUGGESTIONS, len(found)))
+        labels = [_shorten(question) for question, _ in chosen]
+        return {
+            "suggestions": gr.Dataset(samples=[[label] for label in labels], visible=bool(chosen)),
+            "suggested": [list(pair) for pair in chosen],
+            "invitation": invitation_html(_INVITATION, labels[:_SUGGESTIONS_ON_BOARD], _LOADING_NOTE),
+        }
+
+    def held_out_questions(self, subset_name: str) -> list[tuple[str, str]]:
+        """Return question and answer of each held-out row that begins with a question and its answer."""
+        try:
+            rows = subset.load(self.settings, subset_name)[HELD_OUT]
+        except StudioError:
+            # The run's subset was deleted since, so there is nothing to suggest.
+            return []
+        return [
+            (messages[0]["content"], messages[1]["content"])
+            for _, messages in rows
+            if [message["role"] for message in messages[:2]] == ["user", "assistant"]
+        ]
+
+
+def _shorten(question: str) -> str:
+    return question if len(question) <= _LABEL_CHARACTERS else f"{question[:_LABEL_CHARACTERS]}…"

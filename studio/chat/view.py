@@ -1,0 +1,40 @@
+"""Updates of the conversation's widgets, by the names of `layout.ConversationWidgets.view_outputs`."""
+
+from typing import Any
+
+import gradio as gr
+
+Updates = dict[str, Any]  # a handler's result: {name of an output: its new value}
+
+
+def view_updates(
+    past: str | None = None,
+    now: str | None = None,
+    prompt: str | None = None,
+    hint: str | None = None,
+    busy: bool | None = None,
+    editing: int | None = None,
+) -> Updates:
+    """Return the updates for those arguments that are given; every other widget stays as it is.
+
+    Args:
+        past: HTML of all turns but the last.
+        now: HTML of the last turn.
+        prompt: text of the prompt box.
+        hint: Markdown above the conversation.
+        busy: whether an answer is being written, which decides the buttons that can be pressed.
+        editing: index of the turn that Send replaces; -1 if Send adds one.
+    """
+    values = {"past": past, "now": now, "prompt": prompt, "hint": hint, "editing": editing}
+    updates: Updates = {name: value for name, value in values.items() if value is not None}
+    return updates if busy is None else updates | button_updates(busy)
+
+
+def button_updates(busy: bool) -> Updates:
+    """Return the state of the buttons: Stop works while an answer is written, the others only when none is."""
+    return {
+        "stop_button": gr.update(interactive=busy),
+        "send_button": gr.update(interactive=not busy, value="Answering…" if busy else "Send"),
+        "retry_button": gr.update(interactive=not busy),
+        "undo_button": gr.update(interactive=not busy),
+    }

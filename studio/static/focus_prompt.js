@@ -1,0 +1,5 @@
+() => {
+  const prompt = document.querySelector('#prompt textarea');
+  prompt.focus({preventScroll: true});
+  prompt.scrollIntoView({block: 'center', behavior: 'smooth'});
+}

@@ -1,0 +1,44 @@
+"""Training rows nearest to an answer, and opening one in the Data tab."""
+
+import pytest
+
+from core.data import table
+from core.errors import StudioError
+from studio.data.page_state import looking_at
+from tests.helpers.chat_page import send
+
+
+@pytest.fixture
+def answered(parts, tuned, chat):
+    tuned()
+    chat_id = chat()
+    send(parts, chat_id)
+    return chat_id
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 7), (5, 1), (-1, 1)])
+def test_search_without_tuned_answer_is_rejected(parts, answered, place):
+    with pytest.raises(StudioError, match="Only an answer of a tuned model"):
+        parts.nearest_rows.search(answered, *place)
+
+
+def test_search_row_opens_in_the_data_tab(parts, answered):
+    with parts.conversations.change(answered) as conversation:
+        conversation.turns[0].shown(1).text = "Ahoy! Wind the clockwork of the lamp and trim the wick at dusk."
+    updates = parts.nearest_rows.search(answered, 0, 1)
+    shown, rows_source = updates["nearest_rows"], updates["rows_source"]
+    assert "BM25" in shown
+    assert updates["why_panel"]["open"]
+    row = int(shown.split('data-event="open_row" data-value="')[1].split('"')[0])
+    wanted = parts.nearest_rows.open_row(rows_source, row)
+    assert table.find(parts.conversations.settings, wanted["dataset"]).source.kind == "bundled"
+    assert wanted["row"] == row
+    assert parts.nearest_rows.open_row(rows_source, row) != wanted, "a second click opens the row again"
+    dataset, state, opened = looking_at(wanted, {"max_length": 77, "view": {"search": "x"}})
+    assert (dataset, opened) == (wanted["dataset"], row)
+    assert (state["dataset"], state["max_length"], state["view"]["search"]) == (dataset, 77, "")
+
+
+def test_open_row_before_a_search_is_rejected(parts):
+    with pytest.raises(StudioError, match="Click Why"):
+        parts.nearest_rows.open_row(None, 1)
