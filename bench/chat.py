@@ -103,7 +103,7 @@ def main() -> None:
 
         def ours(conversation):
             began = time.perf_counter()
-            *_, answers = lanes.answer([Lane(conversation, sampling), Lane(conversation, sampling, "tuned")])
+            *_, answers = lanes.generate([Lane(conversation, sampling), Lane(conversation, sampling, "tuned")])
             first.append(max(answer.first_token_seconds for answer in answers))
             return time.perf_counter() - began
 

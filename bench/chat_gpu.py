@@ -154,13 +154,15 @@ class Counted:
     """A row of so many tokens, and when its first one came."""
 
     def __init__(self, ids: list[int], adapter: str | None, tokens: int, sampling=None):
-        from core.chat.decoder import Row
-        from core.chat.sampler import Picker
+        from core.chat.decoder import TokenSequence
+        from core.chat.sampler import TokenSampler
 
         self.said: list[int] = []
         self._tokens, self._began, self.first = tokens, time.perf_counter(), 0.0
-        drawn = {"picker": Picker(sampling, ids), "on_token": self.told} if sampling else {"likeliest": self.told}
-        self.row = Row(ids, adapter, self.told, most=tokens, **drawn)
+        drawn = (
+            {"sampler": TokenSampler(sampling, ids), "on_token": self.told} if sampling else {"on_argmax": self.told}
+        )
+        self.row = TokenSequence(ids, adapter, self.told, max_new_tokens=tokens, **drawn)
 
     def told(self, token: int, _: float = 0.0) -> int | None:
         self.first = self.first or time.perf_counter() - self._began
@@ -188,12 +190,12 @@ def many(machine, adapters, prompts: int = MANY, tokens: int = MANY_TOKENS) -> t
     """Tokens/s of prompts of 100 to 200 tokens x 2 lanes, and how many rows at once, as an evaluation has them."""
     import torch
 
-    from core.chat.cuda.decoder import UNHURRIED, FastDecoder
+    from core.chat.cuda.decoder import OFFLINE_CHUNK_TOKENS, CudaDecoder
     from core.evaluate.batch_generate import JOIN_SHARE, MOST_ROWS, PAGED_SHARE
 
     config = machine.weights.model.config
     a_row = (200 + tokens) * 4 * config.num_hidden_layers * config.hidden_size  # bytes of keys and values
-    decoder = FastDecoder(machine, adapters, chunk=UNHURRIED)
+    decoder = CudaDecoder(machine, adapters, chunk=OFFLINE_CHUNK_TOKENS)
     rows = min(MOST_ROWS["paged"], int(PAGED_SHARE * torch.cuda.mem_get_info()[0] / a_row))
     waiting = [(100 + seed % 100, seed, name) for seed in range(prompts) for name in (None, "tuned")]
     waiting.sort(reverse=True, key=lambda one: one[:2])
@@ -205,7 +207,7 @@ def many(machine, adapters, prompts: int = MANY, tokens: int = MANY_TOKENS) -> t
             made = [Counted(random_ids(length, seed), name, tokens) for length, seed, name in new]
             decoder.join(sorted((one.row for one in made), key=lambda row: row.adapter or ""))
         decoder.step()
-        active = len(decoder.rows)
+        active = len(decoder.sequences)
     return total / (time.perf_counter() - began), rows
 
 
@@ -213,8 +215,8 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
     import torch
 
     from core.chat.adapters import RowAdapters, read_adapter
-    from core.chat.cuda.decoder import FastDecoder
-    from core.chat.cuda.runtime import Machine
+    from core.chat.cuda.decoder import CudaDecoder
+    from core.chat.cuda.runtime import CudaRuntime
     from core.chat.sampling import Sampling
 
     adapters = RowAdapters(model)
@@ -223,8 +225,8 @@ def by_lanes(model, adapter: Path, said: dict[str | None, list[int]]) -> None:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    machine = Machine(model)
-    decoder = FastDecoder(machine, adapters)
+    machine = CudaRuntime(model)
+    decoder = CudaDecoder(machine, adapters)
     torch.cuda.synchronize()
     loaded = time.perf_counter() - began
     _, rows = answered(decoder, [None, "tuned"], 200, 16)

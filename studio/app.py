@@ -44,7 +44,7 @@ def build(settings: Settings) -> Guarded:
                 changed = [train.listed.change, many.select]
                 answers = build_answers_tab(EvaluationStore(settings), jobs, demo, changed, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
-                owner = build_owner_tab(settings, engine.allowance.quotas, engine.allowance.tokens)
+                owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_service(runs)
         link = {"show_progress": "hidden", "api_visibility": "private"}
         # A subset just cut is the one to train on next.
@@ -67,11 +67,11 @@ def build(settings: Settings) -> Guarded:
 
         tabs.select(event_handler(seen, visitor=True), None, [train.clock, answers.clock], **link)
         owner_tab.select(owner.fill, None, owner.filled, **link)
-        build_welcome(demo, settings, engine.allowance.tokens, notice, owner_tab)
+        build_welcome(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
     def look_after() -> None:
-        engine.give_way()
-        process.end_overdue(runs, engine.allowance.quotas.run_hours)
+        engine.yield_to_run()
+        process.end_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
     process.keep_going(runs, also=look_after)
     demo.jobs = jobs

@@ -8,7 +8,7 @@ import gradio as gr
 
 from components.browser_storage import build_remembered
 from components.data_table import value_of
-from core.chat.conversation import MOST_LANES
+from core.chat.conversation import MAX_LANES
 from core.chat.engine import Engine
 from core.errors import StudioError
 from studio.chat.api import build_chat_call
@@ -135,7 +135,7 @@ def _wire_lanes(
 
     follow(lanes.base.input(event_handler(do.choose_base, visitor=True), [chat, lanes.base], drawn, **QUIET))
     follow(lanes.count.input(event_handler(do.choose_count, visitor=True), [chat, lanes.count], drawn, **QUIET))
-    for at in range(MOST_LANES):
+    for at in range(MAX_LANES):
 
         def run_chosen(chat_id: str, run_id: str, lane: int = at) -> list[Any]:
             return do.choose_run(chat_id, lane, run_id)

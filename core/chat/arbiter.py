@@ -20,7 +20,7 @@ def weights(settings: Settings, config: QLoRAConfig) -> float | None:
     return room.forecast.parts["weights"] + CACHES + CONTEXT if room else None
 
 
-def check_room(store: RunStore, config: QLoRAConfig) -> None:
+def check_fits_beside_run(store: RunStore, config: QLoRAConfig) -> None:
     """Before a chat loads the base of `config`: it must leave a run on the same GPU what that will need.
 
     Raises StudioError when there is a run, and not room for both.
@@ -38,7 +38,7 @@ def check_room(store: RunStore, config: QLoRAConfig) -> None:
     )
 
 
-def check_evaluation(store: RunStore, config: QLoRAConfig) -> bool:
+def check_fits_beside_evaluation(store: RunStore, config: QLoRAConfig) -> bool:
     """Before a chat loads the base of `config`: whether an evaluation answers on the same GPU, with room beside it.
 
     Half of what is free is left to the evaluation, whose answers under way grow into it.
@@ -60,7 +60,7 @@ def check_evaluation(store: RunStore, config: QLoRAConfig) -> bool:
     )
 
 
-def check_free(settings: Settings, config: QLoRAConfig) -> None:
+def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
     """Before an evaluation loads the base of `config`: whoever holds the GPU's memory, a chat most likely, was first.
 
     Raises StudioError when the base does not fit into what is free. One whose need is unknown may try.
@@ -75,7 +75,7 @@ def check_free(settings: Settings, config: QLoRAConfig) -> None:
     )
 
 
-def in_the_way(settings: Settings, config: QLoRAConfig) -> bool:
+def needs_chat_memory(settings: Settings, config: QLoRAConfig) -> bool:
     """Whether a run of `config` needs more of the GPU than is free now; True where its need is unknown."""
     if gpu.memory() is None:
         return False

@@ -21,7 +21,7 @@ from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import read_json, write_json
 
-MOST_LANES = 4
+MAX_LANES = 4
 VISITOR = "v"  # begins the id of a visitor's conversation; the owner's are hexadecimal
 BASE = "base"  # in the place of an adapter's name
 
@@ -41,7 +41,7 @@ class LaneChoice(BaseModel):
     own: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def who(self) -> tuple[str, str]:
+    def run_and_adapter(self) -> tuple[str, str]:
         """The run and the adapter that answer; both empty for the base."""
         return (self.run, self.adapter) if self.run and self.adapter != BASE else ("", "")
 
@@ -70,7 +70,7 @@ class Answer(BaseModel):
         kept = {name: getattr(found, name) for name in cls.model_fields if hasattr(found, name)}
         if before:
             kept |= {"logprobs": before.logprobs + found.logprobs, "pieces": before.pieces + found.pieces}
-        run, adapter = lane.who
+        run, adapter = lane.run_and_adapter
         return cls(**kept, run=run, adapter=adapter, settings=settings)
 
 
@@ -80,9 +80,9 @@ class Turn(BaseModel):
     id: str = Field(default_factory=lambda: secrets.token_hex(8))
     prompt: str
     reference: str = ""  # the answer in the held-out row that the question is from
-    answers: list[list[Answer]] = Field(default_factory=lambda: [[] for _ in range(MOST_LANES)])
+    answers: list[list[Answer]] = Field(default_factory=lambda: [[] for _ in range(MAX_LANES)])
     blind: bool = False
-    order: list[int] = Field(default_factory=lambda: list(range(MOST_LANES)))  # which lane stands where on the screen
+    order: list[int] = Field(default_factory=lambda: list(range(MAX_LANES)))  # which lane stands where on the screen
     verdict: str = ""  # of the vote on these answers
     chosen: str = ""  # who won it
 
@@ -103,7 +103,7 @@ class Turn(BaseModel):
         """Another order of the first so many lanes, by chance."""
         places = list(range(lanes))
         secrets.SystemRandom().shuffle(places)
-        self.order = [*places, *range(lanes, MOST_LANES)]
+        self.order = [*places, *range(lanes, MAX_LANES)]
 
 
 class Conversation(BaseModel):
@@ -164,9 +164,9 @@ class Conversation(BaseModel):
 
     def switch(self, key: str) -> None:
         """Go on with the branch of a key; the present turns become one. Asked twice, it is done once."""
-        if key == key_of(self.turns):
+        if key == branch_key(self.turns):
             return
-        place = next((at for at, turns in enumerate(self.branches) if key_of(turns) == key), None)
+        place = next((at for at, turns in enumerate(self.branches) if branch_key(turns) == key), None)
         if place is None:
             raise StudioError(f"There is no branch {key!r}; this conversation has {len(self.branches)}.")
         chosen = self.branches.pop(place)
@@ -178,19 +178,19 @@ class Conversation(BaseModel):
         self.branches.append([turn.model_copy(deep=True) for turn in self.turns])
 
 
-def key_of(turns: list[Turn]) -> str:
+def branch_key(turns: list[Turn]) -> str:
     """What tells a branch from others: what it holds, wherever it stands."""
     told = "".join(turn.model_dump_json() for turn in turns)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def fresh() -> Conversation:
+def new_conversation() -> Conversation:
     """A conversation that nobody else can name."""
     chat_id = secrets.token_hex(16)
     return Conversation(id=chat_id if roles.caller().is_owner else f"{VISITOR}{chat_id}")
 
 
-def forget_oldest(settings: Settings, most: int) -> None:
+def delete_oldest_visitor_chats(settings: Settings, most: int) -> None:
     """Remove visitors' conversations beyond so many, those first that were left alone longest."""
     kept = sorted((settings.home / "chats").glob(f"{VISITOR}*.json"), key=lambda path: path.stat().st_mtime)
     for path in kept[: max(0, len(kept) - most)]:

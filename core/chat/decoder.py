@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from transformers import DynamicCache
 
 from core.chat.adapters import RowAdapters
-from core.chat.sampler import Picker
+from core.chat.sampler import TokenSampler
 
 CHUNK = 512  # tokens of a prompt that are read at once
 
 
 @dataclass(eq=False)
-class Row:
+class TokenSequence:
     """One answer under way.
 
     Attributes:
@@ -32,21 +32,21 @@ class Row:
         most: tokens that the answer has at most, so that room for them is taken at once; 0: not known.
     """
 
-    ids: list[int]
+    prompt_ids: list[int]
     adapter: str | None
-    take: Callable[[torch.Tensor], int | None]
-    gone: Callable[[], bool] = lambda: False
-    likeliest: Callable[[int], int | None] | None = None
-    picker: Picker | None = None
+    on_logits: Callable[[torch.Tensor], int | None]
+    is_cancelled: Callable[[], bool] = lambda: False
+    on_argmax: Callable[[int], int | None] | None = None
+    sampler: TokenSampler | None = None
     on_token: Callable[[int, float], int | None] | None = None
-    most: int = 0
+    max_new_tokens: int = 0
 
 
 @dataclass
 class _Batch:
     """Rows with what the model keeps of them. mask: (rows, length); last: the token each row goes on with."""
 
-    rows: list[Row]
+    rows: list[TokenSequence]
     cache: DynamicCache
     mask: torch.Tensor
     last: list[int]
@@ -97,17 +97,21 @@ class Decoder:
         self._batch: _Batch | None = None
 
     @property
-    def rows(self) -> list[Row]:
+    def sequences(self) -> list[TokenSequence]:
         """All rows, those whose prompts are still being read included."""
         joining = [row for group in self._joining for row in group.batch.rows]
         return [*(self._batch.rows if self._batch else []), *joining]
 
-    def join(self, rows: list[Row]) -> None:
+    def join(self, rows: list[TokenSequence]) -> None:
         """Let rows begin; they are read together."""
         device = self._model.device
-        longest = max(len(row.ids) for row in rows)
-        ids = torch.tensor([[self._pad] * (longest - len(row.ids)) + row.ids for row in rows], device=device)
-        mask = torch.tensor([[0] * (longest - len(row.ids)) + [1] * len(row.ids) for row in rows], device=device)
+        longest = max(len(row.prompt_ids) for row in rows)
+        ids = torch.tensor(
+            [[self._pad] * (longest - len(row.prompt_ids)) + row.prompt_ids for row in rows], device=device
+        )
+        mask = torch.tensor(
+            [[0] * (longest - len(row.prompt_ids)) + [1] * len(row.prompt_ids) for row in rows], device=device
+        )
         # a cache of whole layers for any model: a sliding window is then the mask's affair
         self._joining.append(_Joining(_Batch(list(rows), DynamicCache(), mask, [0] * len(rows)), ids))
 
@@ -132,7 +136,7 @@ class Decoder:
 
     def _read(self) -> None:
         group = self._joining[0]
-        if all(row.gone() for row in group.batch.rows):
+        if all(row.is_cancelled() for row in group.batch.rows):
             self._joining.pop(0)
             return
         end = min(group.read + self._chunk, group.ids.shape[1])
@@ -149,7 +153,7 @@ class Decoder:
 
     def _write(self) -> None:
         batch = self._batch
-        if left := [place for place, row in enumerate(batch.rows) if not row.gone()]:
+        if left := [place for place, row in enumerate(batch.rows) if not row.is_cancelled()]:
             if len(left) < len(batch.rows):
                 batch.keep(left)
             ids = torch.tensor([[token] for token in batch.last], device=batch.mask.device)
@@ -171,12 +175,12 @@ class Decoder:
         return out.logits[:, -1]
 
     def _take(self, batch: _Batch, logits: torch.Tensor) -> None:
-        likeliest = logits.argmax(dim=-1).tolist() if any(row.likeliest for row in batch.rows) else []
+        likeliest = logits.argmax(dim=-1).tolist() if any(row.on_argmax for row in batch.rows) else []
 
-        def take(place: int, row: Row) -> int | None:
-            if row.gone():
+        def take(place: int, row: TokenSequence) -> int | None:
+            if row.is_cancelled():
                 return None
-            return row.likeliest(likeliest[place]) if row.likeliest else row.take(logits[place])
+            return row.on_argmax(likeliest[place]) if row.on_argmax else row.on_logits(logits[place])
 
         taken = [take(place, row) for place, row in enumerate(batch.rows)]
         left = [place for place, token in enumerate(taken) if token is not None]

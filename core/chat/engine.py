@@ -17,9 +17,9 @@ import psutil
 
 from core.chat import arbiter
 from core.chat.base import Base
-from core.chat.throttle import Pace
+from core.chat.throttle import Throttle
 from core.chat.types import Lane, LaneAnswer
-from core.chat.visitor_quota import Allowance
+from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
 from core.hardware import gpu
 from core.models.loading import load_base
@@ -28,7 +28,7 @@ from core.settings import Settings
 from core.system.memory import give_back
 
 if TYPE_CHECKING:
-    from core.chat.decoder import Decoder, Row
+    from core.chat.decoder import Decoder, TokenSequence
     from core.chat.lanes import Lanes
 
 MOST_ROWS = 32  # that decode together: on two cores 32 take 1.3 times as long as 8, so fewer would only wait longer
@@ -65,13 +65,13 @@ class Engine:
 
     def __init__(self, settings: Settings, most_rows: int = MOST_ROWS):
         self.settings, self.store = settings, RunStore(settings)
-        self.allowance, self.pace = Allowance(settings), Pace(self.store)
+        self.visitor_quota, self.throttle = VisitorQuota(settings), Throttle(self.store)
         self.notice = ""  # what the page should say of a model that is gone
         self._most_rows = most_rows
         self._changed = threading.Condition()
         self._news = 0  # counts what was told, so that nobody misses a word between two looks
         self._waiting: deque[Ticket] = deque()
-        self._active: list[tuple[Ticket, list[Row], int]] = []  # with the bytes of their caches
+        self._active: list[tuple[Ticket, list[TokenSequence], int]] = []  # with the bytes of their caches
         self._lanes: Lanes | None = None
         self._decoder: Decoder | None = None
         self._base: Base | None = None
@@ -85,11 +85,11 @@ class Engine:
         return self._base
 
     @property
-    def how(self) -> str:
+    def decoding_note(self) -> str:
         """How the loaded model's answers are decoded, in words; empty when none is loaded."""
-        return self._lanes.how if self._lanes else ""
+        return self._lanes.decoding_note if self._lanes else ""
 
-    def place(self, ticket: Ticket) -> int:
+    def queue_position(self, ticket: Ticket) -> int:
         """How many questions are before it, those that are being answered not counted."""
         with self._changed:
             return self._waiting.index(ticket) if ticket in self._waiting else 0
@@ -99,7 +99,7 @@ class Engine:
 
         Whoever stops reading, stops the answers. Raises what went wrong, StudioError for what a person can mend.
         """
-        settle = self.allowance.take(ticket)
+        settle = self.visitor_quota.take(ticket)
         ticket.answers = [LaneAnswer() for _ in ticket.lanes]
         with self._changed:
             if not (self._waiting or self._active):  # nobody is before it
@@ -137,10 +137,14 @@ class Engine:
             self._changed.wait_for(lambda: not self._leaving)
         return max(0, held - _held())
 
-    def give_way(self) -> None:
+    def yield_to_run(self) -> None:
         """Unload the model when a run that is about to load needs its memory of the GPU; `notice` says so."""
         run = self.store.active() if self._base else None
-        if run is None or run.state().status != "preparing" or not arbiter.in_the_way(self.settings, run.config()):
+        if (
+            run is None
+            or run.state().status != "preparing"
+            or not arbiter.needs_chat_memory(self.settings, run.config())
+        ):
             return
         name = self._base.model.name
         self.unload()
@@ -172,7 +176,7 @@ class Engine:
         if not self._leaving:
             self._admit()
         if self._active:
-            self.pace.step(self._decoder.step, self._lanes.model.device.type)
+            self.throttle.step(self._decoder.step, self._lanes.model.device.type)
         self._settle()
 
     def _admit(self) -> None:
@@ -203,11 +207,13 @@ class Engine:
         if ticket.base != self._base:
             self._load(ticket)
         rows = [
-            self._lanes.row(lane, answer, lambda at=at: at in ticket.stopping)
+            self._lanes.sequence(lane, answer, lambda at=at: at in ticket.stopping)
             for at, (lane, answer) in enumerate(zip(ticket.lanes, ticket.answers, strict=True))
         ]
-        tokens = sum(len(row.ids) + lane.sampling.max_new_tokens for row, lane in zip(rows, ticket.lanes, strict=True))
-        size = tokens * self._lanes.bytes_a_token()
+        tokens = sum(
+            len(row.prompt_ids) + lane.sampling.max_new_tokens for row, lane in zip(rows, ticket.lanes, strict=True)
+        )
+        size = tokens * self._lanes.bytes_per_token()
         if size + sum(held for *_, held in self._active) > self._budget:
             if self._active:
                 return False
@@ -226,8 +232,8 @@ class Engine:
         from core.chat.lanes import Lanes
 
         self._drop()
-        arbiter.check_room(self.store, ticket.base.config)
-        beside = arbiter.check_evaluation(self.store, ticket.base.config)
+        arbiter.check_fits_beside_run(self.store, ticket.base.config)
+        beside = arbiter.check_fits_beside_evaluation(self.store, ticket.base.config)
         self._lanes = Lanes(
             load_base(ticket.base.model, ticket.base.precision, ticket.base.attention), self.settings.fast_chat
         )

@@ -16,10 +16,10 @@ import torch
 from core.chat import probe, trimming
 from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.cuda import support as fast_choice
-from core.chat.decoder import Decoder, Row
+from core.chat.decoder import Decoder, TokenSequence
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
-from core.chat.sampler import Picker
+from core.chat.sampler import TokenSampler
 from core.chat.stops import Stops
 from core.chat.types import Lane, LaneAnswer
 from core.data.formats import Message
@@ -30,14 +30,14 @@ from core.models.loading import LoadedBase
 from core.models.tokenizer import padding_id
 
 if TYPE_CHECKING:
-    from core.chat.cuda.runtime import Machine
+    from core.chat.cuda.runtime import CudaRuntime
 
 
 class Lanes:
     """Lanes over one loaded base model.
 
     Attributes:
-        unproved: why no rows may decode in one batch; empty when they may.
+        unbatched_reason: why no rows may decode in one batch; empty when they may.
     """
 
     def __init__(self, base: LoadedBase, fast: bool = True):
@@ -54,31 +54,31 @@ class Lanes:
         self._vocabulary = self.model.get_input_embeddings().weight.shape[0]
         self._pad = padding_id(base.tokenizer, self._vocabulary)
         # The fast decoder serves only models of Llama's shape, which the batched one is right for as well.
-        self.unproved = "" if self._machine else probe.decoder_failure(self.model, self._pad)
-        self._takes_turns = not self.unproved or probe.takes_turns(self.model)
-        if self.unproved:
-            way = f"one at a time by transformers' generate, because {self.unproved}"
+        self.unbatched_reason = "" if self._machine else probe.decoder_failure(self.model, self._pad)
+        self._takes_turns = not self.unbatched_reason or probe.takes_turns(self.model)
+        if self.unbatched_reason:
+            way = f"one at a time by transformers' generate, because {self.unbatched_reason}"
         self._way = f"Answers are decoded {way}."
         self._length_limit = support.length_limit(self.model.config)
         self._renderers: dict[TemplateName, Renderer] = {}
         self._eos = _end_tokens(base)
 
     @property
-    def paged(self) -> bool:
+    def has_paged_cache(self) -> bool:
         """Whether keys and values lie in pages (`core.chat.cuda.paged_kv_cache`)."""
         return self._machine is not None
 
     @property
-    def how(self) -> str:
+    def decoding_note(self) -> str:
         """How answers are decoded, and why so, in words."""
         said = [self._way]
-        if self._length_limit and not self.unproved:
+        if self._length_limit and not self.unbatched_reason:
             said.append(
                 f"Answers that may pass {self._length_limit:,} tokens are decoded one at a time: there the model's "
                 "positions depend on the length of the text."
             )
         for key in self.adapters:
-            if (reason := self.adapters.apart(key)) and reason != self.unproved:
+            if (reason := self.adapters.apart(key)) and reason != self.unbatched_reason:
                 said.append(f"Answers of {key} are decoded one at a time by PEFT, because {reason}.")
         return " ".join(said)
 
@@ -88,7 +88,7 @@ class Lanes:
         Raises:
             StudioError: it cannot be applied to this base.
         """
-        self.adapters.add(key, read_adapter(folder, self.model.dtype, self.model.device), self.unproved)
+        self.adapters.add(key, read_adapter(folder, self.model.dtype, self.model.device), self.unbatched_reason)
 
     def decoder(self, waits: bool = True) -> RoutedDecoder:
         """Return a decoder without rows. On a GPU all share their caches: a new one drops the rows of the one before.
@@ -97,47 +97,49 @@ class Lanes:
             waits: whether a reader waits for the next word, so prompts are read in small chunks between two of them.
         """
         if self._machine is not None:
-            from core.chat.cuda.decoder import CHUNK, UNHURRIED, FastDecoder
+            from core.chat.cuda.decoder import CHUNK, OFFLINE_CHUNK_TOKENS, CudaDecoder
 
-            together = FastDecoder(self._machine, self.adapters, self._pad, CHUNK if waits else UNHURRIED)
+            together = CudaDecoder(self._machine, self.adapters, self._pad, CHUNK if waits else OFFLINE_CHUNK_TOKENS)
         else:
             together = Decoder(self.model, self.adapters, self._pad)
         return RoutedDecoder(together, PlainDecoder(self.model, self.adapters, self._takes_turns), self._is_plain)
 
-    def _is_plain(self, row: Row) -> bool:
+    def _is_plain(self, row: TokenSequence) -> bool:
         """Return whether a row must be decoded by itself."""
-        if self.unproved or (row.adapter is not None and self.adapters.apart(row.adapter)):
+        if self.unbatched_reason or (row.adapter is not None and self.adapters.apart(row.adapter)):
             return True
-        return self._length_limit is not None and (not row.most or len(row.ids) + row.most > self._length_limit)
+        return self._length_limit is not None and (
+            not row.max_new_tokens or len(row.prompt_ids) + row.max_new_tokens > self._length_limit
+        )
 
     def renderer(self, template: TemplateName = "auto") -> Renderer:
         if template not in self._renderers:
             self._renderers[template] = Renderer(self.base.tokenizer, template, self._vocabulary)
         return self._renderers[template]
 
-    def context(self) -> int | None:
+    def context_length(self) -> int | None:
         """Return how many tokens the model can read, question and answer together; None where nothing limits it."""
         return support.context_of(self.model.config)
 
-    def bytes_a_token(self) -> int:
+    def bytes_per_token(self) -> int:
         """Return what the keys and values of one token of one row take."""
         return support.bytes_per_token(self.model.config, self.model.dtype.itemsize)
 
-    def row(self, lane: Lane, answer: LaneAnswer, stopped: Callable[[], bool] = lambda: False) -> Row:
+    def sequence(self, lane: Lane, answer: LaneAnswer, stopped: Callable[[], bool] = lambda: False) -> TokenSequence:
         """The row that writes `answer` as a lane asks for it.
 
         Raises:
             StudioError: the question and its answer do not fit the model's context, even alone.
         """
-        prompt, notes = self.prompt(lane)
+        prompt, notes = self.render_prompt(lane)
         answer.note = " ".join(notes)
         writer = _Writer(self, lane, answer, prompt)
-        return Row(
+        return TokenSequence(
             [*prompt, *lane.begun], lane.adapter, writer.take, lambda: bool(answer.end) or writer.ends(stopped),
-            picker=writer.picker, on_token=writer.on_token, most=lane.sampling.max_new_tokens,
+            sampler=writer.sampler, on_token=writer.on_token, max_new_tokens=lane.sampling.max_new_tokens,
         )  # fmt: skip
 
-    def prompt(self, lane: Lane) -> tuple[list[int], list[str]]:
+    def render_prompt(self, lane: Lane) -> tuple[list[int], list[str]]:
         """Return the tokens of a conversation, and notes on what was done to it so that it fits.
 
         Raises:
@@ -147,7 +149,7 @@ class Lanes:
         def render(messages: list[Message]) -> list[int]:
             return self._prompt_ids(lane, messages)
 
-        context = self.context()
+        context = self.context_length()
         room = None if context is None else context - lane.sampling.max_new_tokens - len(lane.begun)
         return trimming.prompt(lane.messages, lane.sampling, render, room, context)
 
@@ -160,7 +162,7 @@ class Lanes:
                 "chat template."
             ) from error
 
-    def answer(self, lanes: list[Lane], stopped: Callable[[], bool] = lambda: False) -> Iterator[list[LaneAnswer]]:
+    def generate(self, lanes: list[Lane], stopped: Callable[[], bool] = lambda: False) -> Iterator[list[LaneAnswer]]:
         """Answer in all lanes together; yields after every token.
 
         Raises:
@@ -168,12 +170,12 @@ class Lanes:
         """
         answers = [LaneAnswer() for _ in lanes]
         decoder = self.decoder()
-        decoder.join([self.row(lane, answer, stopped) for lane, answer in zip(lanes, answers, strict=True)])
+        decoder.join([self.sequence(lane, answer, stopped) for lane, answer in zip(lanes, answers, strict=True)])
         while decoder.step():
             yield answers
         yield answers
 
-    def stops(self, lane: Lane) -> Stops:
+    def stop_conditions(self, lane: Lane) -> Stops:
         """Return what ends an answer of a lane."""
         return Stops(self.base.tokenizer, self._eos, self.renderer(lane.template).end_tokens, lane.sampling.stop_words)
 
@@ -183,15 +185,15 @@ class _Writer:
 
     def __init__(self, lanes: Lanes, lane: Lane, answer: LaneAnswer, prompt: list[int]):
         self._sampling, self._answer = lane.sampling, answer
-        self.picker = Picker(lane.sampling, [*prompt, *lane.begun])
-        self._tokenizer, self._stops = lanes.base.tokenizer, lanes.stops(lane)
+        self.sampler = TokenSampler(lane.sampling, [*prompt, *lane.begun])
+        self._tokenizer, self._stops = lanes.base.tokenizer, lanes.stop_conditions(lane)
         self._began = time.perf_counter()
         answer.ids = list(lane.begun)
         answer.text = self._tokenizer.decode(answer.ids, skip_special_tokens=True) if lane.begun else ""
         answer.tokens = answer.continued = len(lane.begun)
 
     def take(self, logits: torch.Tensor) -> int | None:
-        return self._kept(lambda: self._taken(*self.picker.pick(logits)))
+        return self._kept(lambda: self._taken(*self.sampler.sample(logits)))
 
     def on_token(self, token: int, logprob: float) -> int | None:
         """As `take`, when the token is picked already."""
@@ -234,12 +236,12 @@ class _Writer:
         return bool(self._answer.end)
 
 
-def _machine(model: torch.nn.Module) -> tuple["Machine | None", str]:
+def _machine(model: torch.nn.Module) -> tuple["CudaRuntime | None", str]:
     """What decodes a model on a GPU, or why it cannot be had."""
-    from core.chat.cuda.runtime import Machine
+    from core.chat.cuda.runtime import CudaRuntime
 
     try:
-        return Machine(model), ""
+        return CudaRuntime(model), ""
     except Exception as error:  # kernels that do not compile on this machine: the model itself answers as well
         traceback.print_exc(file=sys.stderr)
         return None, f"its kernels could not be made ready on this machine ({type(error).__name__})"

@@ -16,7 +16,7 @@ from peft import PeftModel
 from peft.tuners.lora.variants import get_alora_offsets_for_generate
 
 from core.chat.adapters import RowAdapters
-from core.chat.decoder import Row
+from core.chat.decoder import TokenSequence
 
 _ENDLESS = 1 << 20  # tokens of an answer whose length is not known
 _ROTARY_STATE = ("inv_freq", "max_seq_len_cached", "attention_scaling")
@@ -126,7 +126,7 @@ def _fresh(module: torch.nn.Module, state: dict[str, Any]) -> dict[str, Any]:
 class _Turn:
     """A row with its text. Attributes: last: the token it goes on with; None before the first."""
 
-    row: Row
+    row: TokenSequence
     answer: PlainAnswer
     last: int | None = field(default=None)
 
@@ -143,19 +143,19 @@ class PlainDecoder:
         self._turns: list[_Turn] = []
 
     @property
-    def rows(self) -> list[Row]:
+    def sequences(self) -> list[TokenSequence]:
         return [turn.row for turn in self._turns]
 
-    def join(self, rows: list[Row]) -> None:
+    def join(self, rows: list[TokenSequence]) -> None:
         """Let rows begin."""
         for row in rows:
             model = self._model if row.adapter is None else self._adapters.tuned(row.adapter)
-            self._turns.append(_Turn(row, PlainAnswer(model, row.ids, row.most)))
+            self._turns.append(_Turn(row, PlainAnswer(model, row.prompt_ids, row.max_new_tokens)))
 
     def step(self) -> bool:
         """Write a token of every row that has its turn; return whether any row is left."""
         self._adapters.set_rows([])
-        self._turns = [turn for turn in self._turns if not turn.row.gone()]
+        self._turns = [turn for turn in self._turns if not turn.row.is_cancelled()]
         now = self._turns if self._takes_turns else self._turns[:1]
         later = self._turns[len(now) :]
         self._turns = [*(turn for turn in now if self._advance(turn)), *later]
@@ -170,5 +170,5 @@ class PlainDecoder:
         """Write one token of a row; return whether it goes on."""
         row = turn.row
         logits = turn.answer.next(turn.last)
-        turn.last = row.likeliest(int(logits.argmax())) if row.likeliest else row.take(logits)
+        turn.last = row.on_argmax(int(logits.argmax())) if row.on_argmax else row.on_logits(logits)
         return turn.last is not None

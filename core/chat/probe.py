@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 
 from core.chat.adapters import RowAdapters
-from core.chat.decoder import Decoder, Row
+from core.chat.decoder import Decoder, TokenSequence
 from core.chat.plain import PlainAnswer
 from core.errors import StudioError
 from core.models.probing import close, short_windows
@@ -105,14 +105,14 @@ def _together(decoder: Decoder, texts: list[tuple[list[int], list[int]]]) -> lis
     """Return the same logits by the batched decoder; the later rows join one step after the first."""
     found: list[list[torch.Tensor]] = [[] for _ in texts]
 
-    def row(at: int) -> Row:
+    def row(at: int) -> TokenSequence:
         prompt, answer = texts[at]
 
         def take(logits: torch.Tensor) -> int | None:
             found[at].append(logits.float())
             return answer[len(found[at]) - 1] if len(found[at]) < len(answer) else None
 
-        return Row(prompt, None, take)
+        return TokenSequence(prompt, None, take)
 
     decoder.join([row(0)])
     while not found[0]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from core.chat.decoder import Row
+from core.chat.decoder import TokenSequence
 
 
 class RoutedDecoder:
     """Steps through rows; the same protocol as `core.chat.decoder.Decoder`."""
 
-    def __init__(self, together, plain, is_plain: Callable[[Row], bool]):
+    def __init__(self, together, plain, is_plain: Callable[[TokenSequence], bool]):
         """
         Args:
             together: the batched decoder, on a GPU the fast one.
@@ -18,10 +18,10 @@ class RoutedDecoder:
         self.together, self.plain, self._is_plain = together, plain, is_plain
 
     @property
-    def rows(self) -> list[Row]:
-        return [*self.together.rows, *self.plain.rows]
+    def sequences(self) -> list[TokenSequence]:
+        return [*self.together.sequences, *self.plain.sequences]
 
-    def join(self, rows: list[Row]) -> None:
+    def join(self, rows: list[TokenSequence]) -> None:
         """Let rows begin."""
         apart = [row for row in rows if self._is_plain(row)]
         if beside := [row for row in rows if not any(row is other for other in apart)]:
@@ -31,8 +31,8 @@ class RoutedDecoder:
 
     def step(self) -> bool:
         """Write a token of every row; return whether any row is left."""
-        left = self.together.step() if self.together.rows else False
-        return (self.plain.step() if self.plain.rows else False) or left
+        left = self.together.step() if self.together.sequences else False
+        return (self.plain.step() if self.plain.sequences else False) or left
 
     def clear(self) -> None:
         """Drop every row."""

@@ -8,7 +8,7 @@ GREEDY_BELOW = 1e-3  # a smaller temperature would divide to infinity
 _FEW = 1000  # tokens that mostly hold what top-p keeps
 
 
-class Picker:
+class TokenSampler:
     """Draws a lane's tokens: with random numbers of its own, and a memory of what was said."""
 
     def __init__(self, sampling: Sampling, said: list[int]):
@@ -28,7 +28,7 @@ class Picker:
         """The random number, 0 to 1, that draws the next token: one a token, wherever it is drawn."""
         return float(torch.rand((), generator=self._generator))
 
-    def pick(self, logits: torch.Tensor) -> tuple[int, float]:
+    def sample(self, logits: torch.Tensor) -> tuple[int, float]:
         """The token, and its log-probability by the model itself, whatever the settings. logits: (vocabulary,)."""
         logits = logits.float().cpu()
         token = self._drawn(logits)

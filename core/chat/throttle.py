@@ -11,11 +11,11 @@ from collections.abc import Callable
 from core.runs.store import RunStore
 
 SHARE = 0.12  # of one processor: while the chat computes, a run on two stands still and finds its caches empty after
-SLOWLY = "A run trains on these processors and goes first: the answers come slowly until it has ended."
+THROTTLED_NOTICE = "A run trains on these processors and goes first: the answers come slowly until it has ended."
 _LOOKS_EVERY = 2.0  # seconds
 
 
-class Pace:
+class Throttle:
     """Attributes: beside: whether a run trains on the processors that the chat needs."""
 
     def __init__(self, store: RunStore):

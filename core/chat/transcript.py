@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from core.chat.conversation import Answer, Conversation
-from core.chat.votes import name_of
+from core.chat.votes import contender_name
 from core.system.markdown import fenced
 
 
@@ -21,7 +21,7 @@ def as_jsonl(kept: Conversation) -> str:
 def _line(kept: Conversation, at: int, lane: int, number: int, answer: Answer) -> dict[str, Any]:
     said = {"role": "assistant", "content": answer.text}
     return {
-        "turn": at + 1, "lane": lane + 1, "try": number + 1, "base": kept.base, "model": name_of(answer),
+        "turn": at + 1, "lane": lane + 1, "try": number + 1, "base": kept.base, "model": contender_name(answer),
         "messages": [*kept.asked(lane, at), said], "reference": kept.turns[at].reference, "tokens": answer.tokens,
         "end": answer.end, "settings": answer.settings, "verdict": kept.turns[at].verdict,
     }  # fmt: skip
@@ -36,5 +36,9 @@ def as_markdown(kept: Conversation) -> str:
             parts += ["### Reference", fenced(turn.reference)]
         for lane in range(len(kept.lanes)):
             if answer := turn.shown(lane):
-                parts += [f"### {name_of(answer)}", fenced(answer.text), f"{answer.tokens} tokens, {answer.end}."]
+                parts += [
+                    f"### {contender_name(answer)}",
+                    fenced(answer.text),
+                    f"{answer.tokens} tokens, {answer.end}.",
+                ]
     return "\n\n".join(parts) + "\n"

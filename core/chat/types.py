@@ -8,7 +8,7 @@ from core.data.formats import Message
 from core.data.tokens import TemplateName
 
 End = Literal["", "end", "stop word", "length", "stopped", "failed", "interrupted"]
-END_WORDS: dict[End, str] = {
+END_LABELS: dict[End, str] = {
     "": "writing",
     "end": "ended by itself",
     "stop word": "ended at a stop word",

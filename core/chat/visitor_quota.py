@@ -18,7 +18,7 @@ def _nothing() -> None:
     pass
 
 
-class Allowance:
+class VisitorQuota:
     """Attributes: quotas, tokens: the limits, and what was used of them."""
 
     def __init__(self, settings: Settings):

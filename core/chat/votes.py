@@ -50,12 +50,12 @@ class Vote(BaseModel):
         return {"left": self.answers[1], "right": self.answers[0]}.get(self.verdict)
 
 
-def name_of(answer: Answer) -> str:
+def contender_name(answer: Answer) -> str:
     """Who answered: "base", or the run and its adapter."""
     return f"{answer.run}/{answer.adapter}" if answer.run else "base"
 
 
-def path_of(settings: Settings, base: str) -> Path:
+def votes_path(settings: Settings, base: str) -> Path:
     folder = settings.home / "votes"
     folder.mkdir(exist_ok=True)
     return inside(folder, f"{slug(base, 'base')}.jsonl", "name of votes")
@@ -120,7 +120,7 @@ def tally(votes: Iterable[Vote]) -> list[Tally]:
     """One line a pair of contenders, the most voted first; the tuned one is named first where the base is the other."""
     pairs: dict[tuple[str, str], Counter] = {}
     for vote in votes:
-        left, right = (name_of(answer) for answer in vote.answers)
+        left, right = (contender_name(answer) for answer in vote.answers)
         if left == right:
             continue
         first, second = sorted((left, right), key=lambda name: (name == "base", name))

@@ -74,7 +74,7 @@ class Chat(Sampling):
     def cli_cmd(self) -> None:
         from core.chat.engine import Engine
         from core.chat.requests import Asked, ticket
-        from core.chat.types import END_WORDS
+        from core.chat.types import END_LABELS
 
         question = [{"role": "user", "content": self.prompt}]
         sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))
@@ -82,7 +82,7 @@ class Chat(Sampling):
         lanes = [Asked(question, sampling), Asked(question, sampling, self.run, self.adapter)]
         *_, told = engine.ask(ticket(engine.store, lanes))
         for title, answer in zip(("base", "tuned"), told.answers, strict=True):
-            print(f"[{title}: {answer.tokens} tokens, {END_WORDS[answer.end]}]\n{answer.text}\n")
+            print(f"[{title}: {answer.tokens} tokens, {END_LABELS[answer.end]}]\n{answer.text}\n")
 
 
 class RunsList(BaseModel):

@@ -25,7 +25,7 @@ from core.hardware import gpu
 if TYPE_CHECKING:
     import torch
 
-    from core.chat.decoder import Row
+    from core.chat.decoder import TokenSequence
     from core.chat.lanes import Lanes
 
 CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
@@ -93,7 +93,7 @@ class Answering:
     def _length(self, lane: Lane) -> int | str:
         """Return the tokens of a prompt, or why it cannot be asked. No row ends the evaluation of the others."""
         try:
-            return len(self.lanes.prompt(lane)[0])
+            return len(self.lanes.render_prompt(lane)[0])
         except (StudioError, TemplateError) as error:
             return str(error)
         except Exception as error:
@@ -111,13 +111,13 @@ class Answering:
         """
         device = self.lanes.model.device.type
         card = gpu.memory() if device == "cuda" else None
-        share, kind = (PAGED_SHARE, "paged") if self.lanes.paged else (CACHE_SHARE, device)
+        share, kind = (PAGED_SHARE, "paged") if self.lanes.has_paged_cache else (CACHE_SHARE, device)
         free = (card.free if card else psutil.virtual_memory().available) * share
-        tokens = int(free / self.lanes.bytes_a_token())
+        tokens = int(free / self.lanes.bytes_per_token())
         row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
         fitting, most = tokens // row, self.most_rows or MOST_ROWS.get(kind, MOST_ROWS["cpu"])
         why = "as configured" if self.most_rows else "auto: the weights are read once for all of them"
-        megabytes = row * self.lanes.bytes_a_token() / 2**20
+        megabytes = row * self.lanes.bytes_per_token() / 2**20
         if not fitting:
             raise StudioError(
                 f"The keys and values of one answer take {megabytes:,.0f} MiB, and {free / 2**20:,.0f} MiB are free "
@@ -153,15 +153,15 @@ class Answering:
             yield list(ended)
             ended.clear()
 
-    def _row(self, task: Task, ended: list[Line]) -> "Row":
-        from core.chat.decoder import Row
-        from core.chat.sampler import Picker
+    def _row(self, task: Task, ended: list[Line]) -> "TokenSequence":
+        from core.chat.decoder import TokenSequence
+        from core.chat.sampler import TokenSampler
 
         prompt = self.prompts[task.prompt]
         lane = replace(self.asked[task.lane], messages=prompt.messages)
         seed = seed_of(lane.sampling.seed, task.prompt)
         lane = replace(lane, sampling=lane.sampling.model_copy(update={"seed": seed}))
-        ids, notes = self.lanes.prompt(lane)
+        ids, notes = self.lanes.render_prompt(lane)
         note = " ".join(notes)
         written = _Written(self.lanes, lane)
 
@@ -177,11 +177,13 @@ class Answering:
             return None if end else token
 
         if lane.sampling.temperature == 0 and lane.sampling.repetition_penalty == 1:
-            return Row(ids, lane.adapter, _not_asked, likeliest=take, most=lane.sampling.max_new_tokens)
-        picker = Picker(lane.sampling, ids)
-        return Row(
-            ids, lane.adapter, lambda logits: take(picker.pick(logits)[0]), picker=picker,
-            on_token=lambda token, _: take(token), most=lane.sampling.max_new_tokens,
+            return TokenSequence(
+                ids, lane.adapter, _not_asked, on_argmax=take, max_new_tokens=lane.sampling.max_new_tokens
+            )
+        picker = TokenSampler(lane.sampling, ids)
+        return TokenSequence(
+            ids, lane.adapter, lambda logits: take(picker.sample(logits)[0]), sampler=picker,
+            on_token=lambda token, _: take(token), max_new_tokens=lane.sampling.max_new_tokens,
         )  # fmt: skip
 
 
@@ -198,7 +200,7 @@ class _Written:
     """One answer under way: its tokens, and why it ends."""
 
     def __init__(self, lanes: "Lanes", lane: Lane):
-        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lanes.stops(lane)
+        self._lanes, self._sampling, self._stops = lanes, lane.sampling, lanes.stop_conditions(lane)
         self.ids: list[int] = []
         self.tokens = 0  # that the model wrote, the one that ended the answer included
         self._cut: str | None = None

@@ -9,7 +9,7 @@ from core.chat.sampling import Sampling
 from core.models import embedded
 
 SCHEMA_VERSION = 1
-MOST_LANES = 4
+MAX_LANES = 4
 MOST_PROMPTS = 100_000
 BASE, TUNED = "base", "tuned"
 PromptSet = Literal["held-out", "subset", "file"]
@@ -31,7 +31,7 @@ class EvaluationConfig(Sampling):
     )
     file: str = Field("", title="File", description="The name of the file that the prompts came from.")
     lanes: list[str] = Field(
-        default_factory=lambda: [BASE], min_length=1, max_length=MOST_LANES, title="Lanes",
+        default_factory=lambda: [BASE], min_length=1, max_length=MAX_LANES, title="Lanes",
         description="Who answers: 'base', a run's id, or a checkpoint of it such as 'RUN/step 20'. One to four, all on "
         "one base model.",
     )  # fmt: skip

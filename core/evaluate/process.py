@@ -77,8 +77,8 @@ def _check_free(store: EvaluationStore, base: Base) -> None:
         raise StudioError(
             f"The evaluation {other.id} is under way, and two would slow each other down. Pause or stop it first."
         )
-    arbiter.check_room(store.runs, base.config)
-    arbiter.check_free(store.settings, base.config)
+    arbiter.check_fits_beside_run(store.runs, base.config)
+    arbiter.check_fits_free_memory(store.settings, base.config)
 
 
 def pause(evaluation: Evaluation) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.chat.types import END_WORDS
+from core.chat.types import END_LABELS
 from core.data import export, sources
 from core.data.table import Dataset
 from core.errors import StudioError
@@ -48,7 +48,7 @@ def rows(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet
             "reference": prompt.reference,
             **{f"{_ANSWER}{title}": line["text"] for title, line in zip(titles, found, strict=True)},
             **{f"tokens of {title}": line["tokens"] for title, line in zip(titles, found, strict=True)},
-            **{f"why {title} ended": END_WORDS[line["end"]] for title, line in zip(titles, found, strict=True)},
+            **{f"why {title} ended": END_LABELS[line["end"]] for title, line in zip(titles, found, strict=True)},
             "settings": config.settings_in_words,
             "seed": config.seed,
             "precision": precision,

@@ -48,7 +48,7 @@ class Worker:
             space = answering.room(tasks[0].tokens)
             saved = self.evaluation.saved_state()
             weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
-            said = (weights, answering.lanes.how, space.words)
+            said = (weights, answering.lanes.decoding_note, space.words)
             self._save(
                 status="running", stage="", since=time.time(), had=len(done) + len(answering.refused),
                 choices=[*saved.choices, *(words for words in said if words not in saved.choices)],
@@ -66,8 +66,8 @@ class Worker:
         with uncollected():
             from core.chat.lanes import Lanes
 
-        arbiter.check_room(self.store.runs, asked.base.config)
-        arbiter.check_free(self.store.settings, asked.base.config)
+        arbiter.check_fits_beside_run(self.store.runs, asked.base.config)
+        arbiter.check_fits_free_memory(self.store.settings, asked.base.config)
         base = load_base(asked.base.model, asked.base.precision, asked.base.attention)
         lanes = Lanes(base, self.store.settings.fast_chat)
         self._save(precision=f"{asked.base.precision.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
@@ -84,7 +84,11 @@ class Worker:
         if not self._yielding and time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
             run = self.store.runs.active()
-            if run and run.state().status == "preparing" and arbiter.in_the_way(self.store.settings, run.config()):
+            if (
+                run
+                and run.state().status == "preparing"
+                and arbiter.needs_chat_memory(self.store.settings, run.config())
+            ):
                 self._yielding = f"It left the GPU, as the run {run.title} needs its memory. Resume goes on after it."
         return bool(self._yielding)
 

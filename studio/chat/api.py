@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.chat.conversation import BASE, MOST_LANES
+from core.chat.conversation import BASE, MAX_LANES
 from core.chat.engine import Engine
 from core.chat.requests import Asked, ticket
 from core.errors import StudioError
@@ -24,10 +24,8 @@ def build_chat_call(engine: Engine):
         Returns:
             For each lane: model, text, tokens, end, first_token_seconds, tokens_per_second, note.
         """
-        if not isinstance(lanes, list) or not 0 < len(lanes) <= MOST_LANES:
-            raise StudioError(
-                f'Lanes are {str(lanes)[:80]!r}; expected a list of one to {MOST_LANES}: ["base", "RUN"].'
-            )
+        if not isinstance(lanes, list) or not 0 < len(lanes) <= MAX_LANES:
+            raise StudioError(f'Lanes are {str(lanes)[:80]!r}; expected a list of one to {MAX_LANES}: ["base", "RUN"].')
         if not isinstance(prompt, str) or not isinstance(settings or {}, dict):
             raise StudioError('The prompt is a text, and settings are names with values: {"temperature": 0}.')
         values = sampling(settings or {})

@@ -107,7 +107,7 @@ class Beside:
         base = self.talking.base_named(kept.base)
         tokenizer, parts = load_tokenizer(base.model), []
         for at, lane in enumerate(kept.lanes):
-            run, _ = lane.who
+            run, _ = lane.run_and_adapter
             template = self.store.run(run).config().chat_template if run else self._template(chat_id)
             system = kept.sampling(at).system
             told = [{"role": "system", "content": system}] if system.strip() else []
@@ -116,7 +116,7 @@ class Beside:
             parts.append(
                 f"Lane {at + 1}, template: {'llama2, as the model has none' if own == 'auto' else own}\n{text}"
             )
-        if how := self.talking.engine.how:
+        if how := self.talking.engine.decoding_note:
             parts.append(how)
         return raw_html("\n\n".join(parts))
 

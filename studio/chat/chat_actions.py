@@ -13,7 +13,7 @@ from core.chat import conversation
 from core.chat.conversation import Answer, Conversation
 from core.chat.engine import Base, Engine, Ticket
 from core.chat.requests import Asked, ticket
-from core.chat.throttle import SLOWLY
+from core.chat.throttle import THROTTLED_NOTICE
 from core.errors import StudioError
 from core.system.markdown import plain
 from studio.chat.chat_html import boards, last_board
@@ -156,7 +156,7 @@ class Talking:
             if not kept.turns or kept.turns[-1].hidden or kept.turns[-1].verdict:
                 return  # what is voted on stays as it was; the next question goes to the new one
             found, settings = kept.turns[-1].answers[lane], kept.sampling(lane).model_dump()
-            wanted = (*kept.lanes[lane].who, settings)
+            wanted = (*kept.lanes[lane].run_and_adapter, settings)
             known = next((a for a in found if (a.run, a.adapter, a.settings) == wanted and a.end not in _CUT), None)
             if known:
                 found.remove(known)
@@ -213,14 +213,14 @@ class Talking:
 
     def _update_every(self) -> float:
         """Seconds between two updates of a page."""
-        if not self.engine.pace.beside:
+        if not self.engine.throttle.is_active:
             return 1 / UPDATES_A_SECOND
         return max(1 / SLOW_UPDATES_A_SECOND, len(self._live) / SLOW_UPDATES_IN_SUM)
 
     def _ticket(self, live: Live, seeds_on: int) -> Ticket:
         kept, asked = live.kept, []
         for lane in live.lanes:
-            sampling, (run, adapter) = kept.sampling(lane), kept.lanes[lane].who
+            sampling, (run, adapter) = kept.sampling(lane), kept.lanes[lane].run_and_adapter
             sampling = sampling.model_copy(update={"seed": (sampling.seed + seeds_on) % 2**32})
             live.settings[lane] = sampling.model_dump()
             begun = live.before[lane].ids if lane in live.before else []
@@ -244,12 +244,12 @@ class Talking:
     def _hint(self, asked: Ticket) -> str:
         """What the answers wait for."""
         if asked.stage == "Waiting":
-            before = self.engine.place(asked)
+            before = self.engine.queue_position(asked)
             words = f"{before} before yours" if before else "yours is next"
             return f"Waiting for other answers to end: {words}. Stop gives up waiting."
         if asked.stage:
             return f"{asked.stage}: this takes a few seconds, once."
-        return SLOWLY if self.engine.pace.beside else ""
+        return THROTTLED_NOTICE if self.engine.throttle.is_active else ""
 
     def stop(self, chat_id: str, lane: int | None = None) -> None:
         """End one lane's answer or all, or a place in the queue."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from components.chat_board import BoardTurn, LaneCard, board_html, differences, shares
 from core.chat.conversation import Answer, Conversation, LaneChoice, Turn
-from core.chat.types import END_WORDS, LaneAnswer
-from core.chat.votes import name_of
+from core.chat.types import END_LABELS, LaneAnswer
+from core.chat.votes import contender_name
 from studio.chat.in_progress import Live
 
 DIFFERENCES, PROBABILITIES = "Differences", "Token probabilities"
@@ -40,7 +40,7 @@ def shown_name(answer: Answer | None) -> str:
     """Who gave an answer, as the page says it; nobody for none."""
     if answer is None:
         return ""
-    name = name_of(answer)
+    name = contender_name(answer)
     return "Base" if name == "base" else name.replace("/", " · ")
 
 
@@ -109,7 +109,7 @@ def _actions(kept: Conversation, at: int, lane: int, answer: Answer) -> list[tup
 
 def _name(turn: Turn, lane: int, choice: LaneChoice | None = None) -> str:
     """Who answers in a lane, or will."""
-    run, adapter = choice.who if choice else ("", "")
+    run, adapter = choice.run_and_adapter if choice else ("", "")
     return shown_name(turn.shown(lane) or Answer(run=run, adapter=adapter))
 
 
@@ -118,7 +118,7 @@ def _under(answer: Answer | LaneAnswer) -> str:
         f"{answer.tokens} tokens",
         f"first after {answer.first_token_seconds:.1f} s",
         f"{answer.tokens_per_second:.{0 if answer.tokens_per_second >= 10 else 1}f} tokens/s",
-        END_WORDS[answer.end],
+        END_LABELS[answer.end],
     ]
     if isinstance(answer, Answer) and answer.settings.get("temperature"):
         facts.append(f"seed {answer.settings['seed']}")

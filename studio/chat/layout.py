@@ -8,7 +8,7 @@ from components.chat_board import build_lane_board
 from components.data_table import build_data_table
 from components.download import Download, build_download
 from components.model_form import build_fields
-from core.chat.conversation import MOST_LANES
+from core.chat.conversation import MAX_LANES
 from core.chat.sampling import Sampling
 from studio.chat.chat_html import SHOWN
 from studio.chat.model_picker import ALL, NO_RUN
@@ -82,7 +82,7 @@ def build_lanes() -> LaneWidgets:
                             info="Names are hidden and sides shuffled until you vote.")  # fmt: skip
     runs, steps = [], []
     with gr.Row(elem_id="lane-choices"):
-        for at in range(MOST_LANES):
+        for at in range(MAX_LANES):
             with gr.Column(min_width=200):
                 runs.append(gr.Dropdown([("The base", "")], value="", label=f"Lane {at + 1}", visible=at < 2,
                                         elem_id=f"lane-run-{at + 1}"))  # fmt: skip

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from core.access import roles
 from core.chat import conversation
-from core.chat.conversation import BASE, MOST_LANES, Conversation, LaneChoice, key_of
+from core.chat.conversation import BASE, MAX_LANES, Conversation, LaneChoice, branch_key
 from core.chat.engine import Base, Engine
 from core.chat.requests import base_of, bases
 from core.chat.sampling import Sampling
@@ -63,10 +63,10 @@ class Choosing:
         for chat_id in ids:
             if self._load(chat_id):
                 return _text([chat_id, *ids]), chat_id
-        fresh = conversation.fresh()
+        fresh = conversation.new_conversation()
         self._lanes_anew(fresh)
         conversation.save(self.settings, fresh)
-        conversation.forget_oldest(self.settings, self.engine.allowance.quotas.visitor_chats)
+        conversation.delete_oldest_visitor_chats(self.settings, self.engine.visitor_quota.quotas.visitor_chats)
         return _text([fresh.id, *ids]), fresh.id
 
     def choose_earlier(self, chat_id: str, mine: str) -> tuple[str, str]:
@@ -80,7 +80,7 @@ class Choosing:
         kept = self.talking.find(chat_id)
         if not kept.turns:
             return mine, chat_id
-        fresh = conversation.fresh()
+        fresh = conversation.new_conversation()
         fresh.base, fresh.lanes, fresh.settings, fresh.blind = kept.base, kept.lanes, kept.settings, kept.blind
         there = {run.id for run in self.runs_of(kept.base)}
         if any(lane.run and lane.run not in there for lane in fresh.lanes):
@@ -98,7 +98,7 @@ class Choosing:
         """The list of a conversation's branches, by what was asked last in each."""
         found = self.talking.find(chat_id).branches if chat_id else []
         choices = [
-            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} question{'s' * (len(turns) != 1)})", key_of(turns))
+            (f"{at}: {turns[-1].prompt[:50]} ({len(turns)} question{'s' * (len(turns) != 1)})", branch_key(turns))
             for at, turns in enumerate(found, 1)
         ]
         return gr.update(choices=choices, value=None, visible=bool(found))
@@ -137,7 +137,7 @@ class Choosing:
     def shown(self, kept: Conversation) -> list[Any]:
         runs = self.runs_of(kept.base)
         names = [base.words for base in bases(self.engine.store)]
-        lanes = [update for at in range(MOST_LANES) for update in self._lane(kept, at, runs)]
+        lanes = [update for at in range(MAX_LANES) for update in self._lane(kept, at, runs)]
         scopes = [ALL, *(f"Lane {at + 1}" for at in range(len(kept.lanes)))]
         return [
             gr.update(choices=names, value=kept.base or None), len(kept.lanes), *lanes,
@@ -188,8 +188,8 @@ class Choosing:
             more = [_newest(run) for run in runs]
             used = {lane.run for lane in kept.lanes}
             spare = [lane for lane in more if lane.run not in used]
-            spare += [more[0].model_copy() if more else LaneChoice() for _ in range(MOST_LANES)]
-            kept.lanes = [*kept.lanes, *spare][: max(1, min(MOST_LANES, _whole(count, "The number of lanes")))]
+            spare += [more[0].model_copy() if more else LaneChoice() for _ in range(MAX_LANES)]
+            kept.lanes = [*kept.lanes, *spare][: max(1, min(MAX_LANES, _whole(count, "The number of lanes")))]
         return self.shown(kept)
 
     def choose_run(self, chat_id: str, lane: int, run_id: str) -> list[Any]:

@@ -87,7 +87,7 @@ class Voting:
         return gr.update(value=self.talking.find(chat_id).blind)
 
     def _file(self, kept: Conversation):
-        return votes.path_of(self.settings, kept.base)
+        return votes.votes_path(self.settings, kept.base)
 
 
 def _row(one: Tally) -> str:

@@ -12,7 +12,7 @@ from components.data_table import TableColumn, TablePage, TableRow, build_data_t
 from components.download import Download, build_download
 from components.pager import Pager, build_pager, clamp_page, position_words
 from components.progress_bar import ProgressBar, build_progress_bar
-from core.chat.types import END_WORDS
+from core.chat.types import END_LABELS
 from core.data import table
 from core.errors import StudioError
 from core.evaluate import process, result
@@ -162,7 +162,7 @@ class Watching:
         for title, line in lanes:
             if line is None:
                 continue
-            facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_WORDS[line['end']]}", False)]
+            facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
             if line.get("f1") is not None:
                 facts.append((f"{line['f1']:.3f}", "F1 of words", False))
             if line["note"]:

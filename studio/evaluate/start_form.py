@@ -11,7 +11,7 @@ from components.model_form import build_field
 from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process
-from core.evaluate.config import BASE, MOST_LANES, EvaluationConfig
+from core.evaluate.config import BASE, MAX_LANES, EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from studio.handlers import info
@@ -88,7 +88,7 @@ def config_of(upload: str | None, values: dict[str, Any]) -> EvaluationConfig:
     if empty := [title[name] for name in _NUMBERS if values.get(name) is None]:
         raise StudioError(f"{', '.join(empty)} is empty. Give it a value.")
     if not values.get("lanes"):
-        raise StudioError(f"Nobody is chosen to answer. Choose one to {MOST_LANES} under {title['lanes']}.")
+        raise StudioError(f"Nobody is chosen to answer. Choose one to {MAX_LANES} under {title['lanes']}.")
     read = {"held-out": {"run"}, "subset": {"subset", "split"}}.get(kind, set())
     given = {name: "" if value is None else value for name, value in values.items()
              if name not in ("run", "subset", "split") or name in read}  # fmt: skip
@@ -131,7 +131,7 @@ def build_asking() -> AskingWidgets:
         elem_id="answers-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
-        [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MOST_LANES, allow_custom_value=True,
+        [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
         label=about["lanes"].title,
         info="Who answers: one to four, all on one base model.", elem_id="answers-lanes",
     )  # fmt: skip

@@ -80,7 +80,7 @@ def marked(on_space, owner, tmp_path_factory):
     write(run, [{"event": "sample", "step": 1, "prompts": [MARKUP], "answers": [MARKUP]}])
     said = owner.call("save_label", RUN, SHORT, SHORT[:20], MARKUP, False, False)
     assert not said.get("error"), said
-    chat = conversation.fresh()
+    chat = conversation.new_conversation()
     for _ in range(2):
         turn = chat.ask(MARKUP)
         turn.answers[0] = [Answer(text=MARKUP, note=MARKUP, pieces=[MARKUP], ids=[1], logprobs=[-1.0])]

@@ -80,7 +80,7 @@ def test_a_visitor_s_chat_is_told_by_its_id_alone_and_the_owner_s_not_at_all(on_
     event = next(e for e in page.events if e["api_name"].startswith("opened_2") or e["api_name"] == "opened_chat")
     mine = page.run(event, [""])["output"]["data"][0]
     assert '"v' in mine
-    owners = conversation.fresh()
+    owners = conversation.new_conversation()
     conversation.save(on_space.settings, owners)
     tried = page.run(event, [f'["{owners.id}"]'])["output"]["data"][0]
     kept = conversation.load(on_space.settings, owners.id)

@@ -14,8 +14,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.chat.adapters import Adapter, LoraWeights, RowAdapters, read_adapter
-from core.chat.decoder import Decoder, Row
-from core.chat.sampler import Picker
+from core.chat.decoder import Decoder, TokenSequence
+from core.chat.sampler import TokenSampler
 from core.chat.sampling import Sampling
 
 pytestmark = [
@@ -73,13 +73,13 @@ def adapters(tmp_path_factory):
 
 def decoders(model, adapters, **options):
     """The plain decoder and the fast one over one model."""
-    from core.chat.cuda.decoder import FastDecoder
-    from core.chat.cuda.runtime import Machine
+    from core.chat.cuda.decoder import CudaDecoder
+    from core.chat.cuda.runtime import CudaRuntime
 
     rows = RowAdapters(model)
     for name, adapter in adapters.items():
         rows.add(name, adapter)
-    return Decoder(model, rows), FastDecoder(Machine(model), rows, **options)
+    return Decoder(model, rows), CudaDecoder(CudaRuntime(model), rows, **options)
 
 
 def apart(found, expected):
@@ -134,7 +134,7 @@ class Kept:
 
     def __init__(self, ids, adapter, tokens=TOKENS):
         self.ids, self.adapter, self.logits, self.tokens, self.left = ids, adapter, [], [], tokens
-        self.row = Row(ids, adapter, self.take)
+        self.row = TokenSequence(ids, adapter, self.take)
 
     def take(self, logits):
         self.logits.append(logits.float().clone())  # they are the decoder's, good until its next step
@@ -214,7 +214,7 @@ def test_rows_come_and_go_while_caches_grow(adapters):
         if waiting:
             fast.join([waiting.pop(0).row])
         fast.step()
-        under_way = len(fast.rows)
+        under_way = len(fast.sequences)
     for one in rows:
         assert not one.left
         assert apart(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
@@ -230,7 +230,9 @@ def told(ids, adapter, tokens, sampling):
         said.append(token)
         return token if len(said) < tokens else None
 
-    return Row(ids, adapter, lambda logits: 1 / 0, picker=Picker(sampling, ids), on_token=keep, most=tokens), said
+    return TokenSequence(
+        ids, adapter, lambda logits: 1 / 0, sampler=TokenSampler(sampling, ids), on_token=keep, max_new_tokens=tokens
+    ), said
 
 
 def test_drawn_rows_are_the_same_for_the_same_seed_whoever_is_beside_them(adapters):
@@ -316,11 +318,11 @@ def test_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder
         return load_base(Model("m", "m", str(embedded_folder), True), Precision("none", compute_dtype=dtype), **options)
 
     lanes, plain, eager = Lanes(load()), load().model.eval(), load(attention="eager").model.eval()
-    assert "one CUDA graph" in lanes.how
+    assert "one CUDA graph" in lanes.decoding_note
     asked, sampling = questions(), Sampling(temperature=0, max_new_tokens=tokens)
-    stops, same, same_eager = lanes.stops(Lane(asked[0], sampling)), 0, 0
+    stops, same, same_eager = lanes.stop_conditions(Lane(asked[0], sampling)), 0, 0
     for start in range(0, 100, 8):
-        *_, answers = lanes.answer([Lane(messages, sampling) for messages in asked[start : start + 8]])
+        *_, answers = lanes.generate([Lane(messages, sampling) for messages in asked[start : start + 8]])
         for messages, answer in zip(asked[start : start + 8], answers, strict=True):
             ids = lanes.renderer().prompt_ids(messages)
             said = generated(plain, ids, tokens, stops.at_token)

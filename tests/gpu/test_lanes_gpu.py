@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from core.chat.adapters import RowAdapters, read_adapter
-from core.chat.decoder import Decoder, Row
+from core.chat.decoder import Decoder, TokenSequence
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import Lane
@@ -58,7 +58,7 @@ class Kept:
 
     def __init__(self, ids, adapter):
         self.ids, self.adapter, self.logits, self.tokens = ids, adapter, [], []
-        self.row = Row(ids, adapter, self.take)
+        self.row = TokenSequence(ids, adapter, self.take)
 
     def take(self, logits):
         self.logits.append(logits.float())
@@ -150,7 +150,7 @@ def test_100_answers_of_the_embedded_model_in_every_lane_are_its_own(smol_lanes,
     for start in range(0, 100, 4):  # rows of unequal length
         places = range(start, start + 4)
         asked = [(name, place) for name in names for place in places]
-        *_, answers = made.answer(
+        *_, answers = made.generate(
             [Lane([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in asked]
         )
         said += [(*one, answer.ids) for one, answer in zip(asked, answers, strict=True)]

@@ -1,11 +1,11 @@
-"""Drawing tokens for all rows at once, as `core.chat.sampler.Picker` does it for one on the CPU.
+"""Drawing tokens for all rows at once, as `core.chat.sampler.TokenSampler` does it for one on the CPU.
 
 The random numbers are the pickers' own, one a token, so the same seed draws the same whatever rows stand beside it.
 """
 
 import torch
 
-from core.chat.sampler import GREEDY_BELOW, Picker, drawn
+from core.chat.sampler import GREEDY_BELOW, TokenSampler, drawn
 
 _KERNEL_HOLDS = 65536  # tokens of a vocabulary (`core.chat.cuda.sample_kernel`)
 
@@ -13,7 +13,7 @@ _KERNEL_HOLDS = 65536  # tokens of a vocabulary (`core.chat.cuda.sample_kernel`)
 class Drawing:
     """The rows of a step and how each draws; None takes the likeliest."""
 
-    def __init__(self, who: list[tuple[int, Picker | None]], vocabulary: int, device: torch.device):
+    def __init__(self, who: list[tuple[int, TokenSampler | None]], vocabulary: int, device: torch.device):
         """
         Args:
             who: each row's place and picker.
@@ -48,7 +48,7 @@ class Drawing:
 
             values = torch.empty(len(rows), 2, dtype=torch.float64, device=self._device)
             coldest = GREEDY_BELOW if any(self._hot) else None
-            sample_kernel.pick(logits, rows, self._settings, uniform, said, self._places, tokens, values, coldest)
+            sample_kernel.sample(logits, rows, self._settings, uniform, said, self._places, tokens, values, coldest)
             return values
         return self._drawn(logits[rows].float(), said, tokens, uniform)
 
@@ -58,7 +58,7 @@ class Drawing:
         """The same in PyTorch."""
         temperature, _, _, _, penalty = self._settings.T[:, :, None]
         scores = logits
-        if said is not None:  # Keskar et al. 2019, section 4.1, as in `Picker`
+        if said is not None:  # Keskar et al. 2019, section 4.1, as in `TokenSampler`
             lowered = torch.where(scores < 0, scores * penalty, scores / penalty)
             scores = torch.where(said[self._places].bool() & (penalty != 1), lowered, scores)
         found = scores.argmax(-1)
@@ -85,7 +85,7 @@ class Drawing:
         return shares.masked_fill(shares < min_p * shares.amax(-1, keepdim=True), 0)
 
 
-def _settings(picker: Picker | None, vocabulary: int) -> tuple[float, ...]:
+def _settings(picker: TokenSampler | None, vocabulary: int) -> tuple[float, ...]:
     """Temperature, top-k, top-p, min-p and repetition penalty."""
     if picker is None:
         return 0.0, vocabulary, 1.0, 0.0, 1.0

@@ -12,12 +12,12 @@ import torch
 
 from core.chat.adapters import Adapter, RowAdapters
 from core.chat.cuda.prefill import Segment
-from core.chat.cuda.runtime import Machine, Told
+from core.chat.cuda.runtime import CudaRuntime, Told
 from core.chat.cuda.support import plain_lora
-from core.chat.decoder import Decoder, Row
+from core.chat.decoder import Decoder, TokenSequence
 
 CHUNK = 1024  # tokens of prompts that are read at once
-UNHURRIED = 4096  # the same where nobody waits for the next word: weights are unpacked a quarter as often
+OFFLINE_CHUNK_TOKENS = 4096  # the same where nobody waits for the next word: weights are unpacked a quarter as often
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class _Seat:
         length: tokens in the cache, those of steps under way included.
     """
 
-    row: Row
+    row: TokenSequence
     place: int
     adapter: Adapter | None
     pages: list[int]
@@ -39,13 +39,13 @@ class _Seat:
     @property
     def draws(self) -> bool:
         """Whether its tokens are picked without asking it."""
-        return bool(self.row.likeliest or self.row.on_token)
+        return bool(self.row.on_argmax or self.row.on_token)
 
 
-class FastDecoder:
+class CudaDecoder:
     """Steps through rows over one model. Only one decoder may use a machine at a time."""
 
-    def __init__(self, machine: Machine, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK):
+    def __init__(self, machine: CudaRuntime, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK):
         self._machine, self._adapters, self._chunk = machine, adapters, chunk
         self._plain = Decoder(machine.weights.model, adapters, pad)
         self._reading: deque[_Seat] = deque()
@@ -54,13 +54,13 @@ class FastDecoder:
         machine.begin(self)
 
     @property
-    def rows(self) -> list[Row]:
+    def sequences(self) -> list[TokenSequence]:
         """All rows, those whose prompts are still being read included."""
         seats = [*self._writing.values(), *self._reading]
-        return [*(seat.row for seat in seats), *self._plain.rows]
+        return [*(seat.row for seat in seats), *self._plain.sequences]
 
     @torch.inference_mode()
-    def join(self, rows: list[Row]) -> None:
+    def join(self, rows: list[TokenSequence]) -> None:
         """Let rows begin."""
         self._machine.check(self)
         adapters = {row.adapter: self._adapters.get(row.adapter) for row in rows if row.adapter is not None}
@@ -69,7 +69,7 @@ class FastDecoder:
         if others := [row for row in rows if not served.get(row.adapter, True)]:
             self._plain.join(others)
         ours = [row for row in rows if served.get(row.adapter, True)]
-        counts = [len(row.ids) + max(row.most, 1) for row in ours]
+        counts = [len(row.prompt_ids) + max(row.max_new_tokens, 1) for row in ours]
         self._machine.room_for(counts)
         for row, count in zip(ours, counts, strict=True):
             place, pages = self._machine.seat(count)
@@ -82,9 +82,9 @@ class FastDecoder:
         What a row raises goes through, and leaves the decoder unusable: `clear` it.
         """
         self._machine.check(self)
-        if self._plain.rows:
+        if self._plain.sequences:
             self._plain.step()
-        self._leave([seat for seat in self._writing.values() if seat.row.gone()])
+        self._leave([seat for seat in self._writing.values() if seat.row.is_cancelled()])
         if self._reading:
             self._read()
         if not all(seat.draws for seat in self._writing.values()):
@@ -95,7 +95,7 @@ class FastDecoder:
         self._collect(1 if launched else 0)
         if not self._writing:
             self._under_way.clear()
-        return bool(self._writing or self._reading or self._plain.rows)
+        return bool(self._writing or self._reading or self._plain.sequences)
 
     @torch.inference_mode()
     def clear(self) -> None:
@@ -115,22 +115,22 @@ class FastDecoder:
 
     def _read(self) -> None:
         """A chunk of the prompts that wait, in their order; whoever is read through writes from now on."""
-        for seat in [seat for seat in self._reading if seat.row.gone()]:
+        for seat in [seat for seat in self._reading if seat.row.is_cancelled()]:
             self._reading.remove(seat)
             self._machine.leave(seat.place, seat.pages)
         chosen, segments, left = [], [], self._chunk
         for seat in self._reading:
             if not left:
                 break
-            end = min(len(seat.row.ids), seat.read + left)
-            segments.append(Segment(seat.row.ids[seat.read : end], seat.read, seat.pages, seat.adapter))
+            end = min(len(seat.row.prompt_ids), seat.read + left)
+            segments.append(Segment(seat.row.prompt_ids[seat.read : end], seat.read, seat.pages, seat.adapter))
             left -= end - seat.read
             seat.read = end
             chosen.append(seat)
         if not segments:
             return
         logits = self._machine.read(segments)
-        done = [at for at, seat in enumerate(chosen) if seat.read == len(seat.row.ids)]
+        done = [at for at, seat in enumerate(chosen) if seat.read == len(seat.row.prompt_ids)]
         if not done:
             return
         seats = [chosen[at] for at in done]
@@ -141,7 +141,7 @@ class FastDecoder:
             self._writing[seat.place] = seat
         used = {place: seat.adapter for place, seat in self._writing.items()}
         for seat in seats:
-            self._machine.start(seat.place, seat.pages, seat.length, seat.adapter, used, seat.row.picker)
+            self._machine.start(seat.place, seat.pages, seat.length, seat.adapter, used, seat.row.sampler)
         self._pick(logits, seats, done)
 
     def _write(self) -> None:
@@ -163,7 +163,7 @@ class FastDecoder:
             self._writing[seat.place] = seat
 
     def _pick(self, logits: torch.Tensor, seats: list[_Seat], rows: list[int]) -> None:
-        told = self._machine.pick(logits, [(seat.place, seat.row.picker) for seat in seats], rows)
+        told = self._machine.sample(logits, [(seat.place, seat.row.sampler) for seat in seats], rows)
         self._under_way.append((list(zip(seats, rows, strict=True)), told))
 
     def _collect(self, keep: int) -> None:
@@ -177,14 +177,14 @@ class FastDecoder:
 
     def _hand(self, seat: _Seat, logits: torch.Tensor, token: int, logprob: float) -> None:
         row = seat.row
-        if row.gone():
+        if row.is_cancelled():
             given = None
-        elif row.likeliest:
-            given = row.likeliest(token)
+        elif row.on_argmax:
+            given = row.on_argmax(token)
         elif row.on_token:
             given = row.on_token(token, logprob)
         else:
-            given = row.take(logits)
+            given = row.on_logits(logits)
             if given is not None:
                 self._machine.say(seat.place, given)
         if given is None:

@@ -12,7 +12,7 @@ from core.chat.cuda.decode_graph import State, Step, compiled
 from core.chat.cuda.paged_kv_cache import PAGE, Pages, needed
 from core.chat.cuda.prefill import Prefill, Segment
 from core.chat.cuda.weights import Weights
-from core.chat.sampler import Picker
+from core.chat.sampler import TokenSampler
 
 _PLACES = 8  # at first
 
@@ -33,7 +33,7 @@ class Told:
         return [int(token) for token in tokens], logprobs
 
 
-class Machine:
+class CudaRuntime:
     """Attributes: page: tokens a page."""
 
     page = PAGE
@@ -120,7 +120,7 @@ class Machine:
 
     def start(
         self, place: int, pages: list[int], length: int, adapter: Adapter | None, used: dict[int, Adapter | None],
-        picker: Picker | None,
+        picker: TokenSampler | None,
     ) -> None:  # fmt: skip
         """A row whose `length` tokens are in its pages writes from now on.
 
@@ -190,7 +190,9 @@ class Machine:
         self._steps[key].run()
         return self._steps[key].logits
 
-    def pick(self, logits: torch.Tensor, who: list[tuple[int, Picker | None]], rows: list[int] | None = None) -> Told:
+    def sample(
+        self, logits: torch.Tensor, who: list[tuple[int, TokenSampler | None]], rows: list[int] | None = None
+    ) -> Told:
         """The next token of each row, put where the next step finds it.
 
         Args:

@@ -68,7 +68,7 @@ def _pick(
     tl.store(values + at * 2 + 1, (own_score - highest - rest).to(tl.float64))
 
 
-def pick(
+def sample(
     logits: torch.Tensor, rows: torch.Tensor, settings: torch.Tensor, uniform: torch.Tensor,
     said: torch.Tensor | None, places: torch.Tensor, tokens: torch.Tensor, values: torch.Tensor, coldest: float | None,
 ) -> None:  # fmt: skip

@@ -9,7 +9,7 @@ from core.chat import conversation
 from core.chat.engine import Ticket
 from core.chat.sampling import Sampling
 from core.chat.types import Lane, LaneAnswer
-from core.chat.visitor_quota import Allowance
+from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
 from core.runs import process
 from core.runs.config import QLoRAConfig
@@ -65,7 +65,7 @@ def test_a_restart_forgets_nothing_and_a_new_day_does(settings, monkeypatch):
 
 
 def test_a_visitor_s_answers_are_short_and_counted(settings):
-    allowance = Allowance(settings)
+    allowance = VisitorQuota(settings)
     ticket = asked(4000, 8)
     with acting(VISITOR):
         settle = allowance.take(ticket)
@@ -78,22 +78,22 @@ def test_a_visitor_s_answers_are_short_and_counted(settings):
 
 
 def test_the_owner_is_not_counted(settings):
-    allowance, ticket = Allowance(settings), asked(4000)
+    allowance, ticket = VisitorQuota(settings), asked(4000)
     allowance.take(ticket)()
     assert ticket.lanes[0].sampling.max_new_tokens == 4000
     assert allowance.tokens.used() == {}
 
 
 def test_visitors_conversations_beyond_the_quota_go_the_oldest_first(settings):
-    owners = conversation.fresh()
+    owners = conversation.new_conversation()
     conversation.save(settings, owners)
     made = []
     for _ in range(4):
         with acting(VISITOR):
-            made.append(conversation.fresh())
+            made.append(conversation.new_conversation())
             conversation.save(settings, made[-1])
             assert conversation.load(settings, owners.id) is None, "the owner's is not a visitor's to read"
-    conversation.forget_oldest(settings, 2)
+    conversation.delete_oldest_visitor_chats(settings, 2)
     assert [conversation.load(settings, one.id) is not None for one in made] == [False, False, True, True]
     assert conversation.load(settings, owners.id)
 

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from core.chat.adapters import RowAdapters, read_adapter
-from core.chat.decoder import Decoder, Row
+from core.chat.decoder import Decoder, TokenSequence
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
 from core.errors import StudioError
@@ -153,7 +153,7 @@ def decoded(model, adapters, names):
             found[name, at].append(logits.clone())
             return int(logits.argmax()) if len(found[name, at]) < NEW else None
 
-        return Row(PROMPTS[at], name, take)
+        return TokenSequence(PROMPTS[at], name, take)
 
     decoder = RoutedDecoder(
         Decoder(model, adapters), PlainDecoder(model, adapters),

@@ -64,14 +64,14 @@ def test_base_and_tuned_text_equals_generate(name, small_tokenizer, tmp_path):
     folder = adapter_of(model, tmp_path / "adapter", TARGETS.get(name, "all-linear"))
     assert support.why_not(model.config) is None
     lanes = Lanes(LoadedBase(model, small_tokenizer))
-    assert bool(lanes.unproved) == (name in ONE_AT_A_TIME), lanes.how
+    assert bool(lanes.unbatched_reason) == (name in ONE_AT_A_TIME), lanes.decoding_note
     expected = generated(model, lanes, PROMPTS)
     tuned = PeftModel.from_pretrained(copy.deepcopy(model), folder).eval()
     expected_tuned = generated(tuned, lanes, PROMPTS)
     assert expected != expected_tuned, "the adapter says something else"
     lanes.add_adapter("tuned", folder)
     asked = [Lane([{"role": "user", "content": prompt}], GREEDY, key) for prompt in PROMPTS for key in (None, "tuned")]
-    *_, answers = lanes.answer(asked)
+    *_, answers = lanes.generate(asked)
     # Chat holds back half a character at the end of a text.
     whole = [[text.rstrip("\ufffd") for text in texts] for texts in (expected, expected_tuned)]
     assert [[answer.text for answer in answers[lane::2]] for lane in range(2)] == whole

@@ -46,12 +46,12 @@ def running(a_run, seven):
 
 def test_a_chat_loads_beside_a_run_only_where_both_fit(runs, seven, running, card):
     card(10)
-    arbiter.check_room(runs, seven)  # nothing trains
+    arbiter.check_fits_beside_run(runs, seven)  # nothing trains
     run = running()
     with pytest.raises(StudioError, match=f"The run {run.id} trains on this GPU and comes first: .* of its 10 GiB"):
-        arbiter.check_room(runs, seven)
+        arbiter.check_fits_beside_run(runs, seven)
     card(80, free=10)  # what the run holds already is not counted twice
-    arbiter.check_room(runs, seven)
+    arbiter.check_fits_beside_run(runs, seven)
 
 
 def test_beside_a_run_of_unknown_need_no_chat_loads(runs, seven, running, card):
@@ -59,14 +59,14 @@ def test_beside_a_run_of_unknown_need_no_chat_loads(runs, seven, running, card):
     (runs.settings.models_dir / "seven" / "config.json").write_text('{"model_type": "bloom"}')
     card(80)
     with pytest.raises(StudioError, match="an unknown share of its 80 GiB"):
-        arbiter.check_room(runs, seven)
+        arbiter.check_fits_beside_run(runs, seven)
 
 
 def test_without_a_gpu_nobody_is_in_the_way(runs, seven, running, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     running()
-    arbiter.check_room(runs, seven)
-    assert not arbiter.in_the_way(runs.settings, seven)
+    arbiter.check_fits_beside_run(runs, seven)
+    assert not arbiter.needs_chat_memory(runs.settings, seven)
 
 
 @pytest.fixture
@@ -84,18 +84,18 @@ def answering(runs):
 
 def test_a_chat_loads_beside_an_evaluation_only_where_both_fit(runs, seven, answering, card):
     card(80)
-    assert not arbiter.check_evaluation(runs, seven)  # there is none
+    assert not arbiter.check_fits_beside_evaluation(runs, seven)  # there is none
     evaluation = answering()
-    assert arbiter.check_evaluation(runs, seven)
+    assert arbiter.check_fits_beside_evaluation(runs, seven)
     card(80, free=10)
     with pytest.raises(StudioError, match=f"{evaluation.id} answers on this GPU.* leaves 5.0 of its 80 GiB; .* pause"):
-        arbiter.check_evaluation(runs, seven)
+        arbiter.check_fits_beside_evaluation(runs, seven)
     card(80)
     answering("preparing")
     with pytest.raises(StudioError, match="is loading its model"):
-        arbiter.check_evaluation(runs, seven)
+        arbiter.check_fits_beside_evaluation(runs, seven)
     answering("paused")
-    assert not arbiter.check_evaluation(runs, seven)
+    assert not arbiter.check_fits_beside_evaluation(runs, seven)
 
 
 def test_an_evaluation_that_does_not_fit_beside_a_chat_is_refused_and_leaves_nothing(runs, seven, a_run, card):
@@ -105,11 +105,11 @@ def test_an_evaluation_that_does_not_fit_beside_a_chat_is_refused_and_leaves_not
         process.submit(store, EvaluationConfig(subset="keeper", run=run.id, prompts="held-out"))
     assert store.all() == []
     card(80)
-    arbiter.check_free(runs.settings, base_of(runs, run).config)
+    arbiter.check_fits_free_memory(runs.settings, base_of(runs, run).config)
 
 
 def test_without_a_gpu_chat_and_evaluation_need_no_room(runs, seven, answering, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     answering()
-    assert not arbiter.check_evaluation(runs, seven)
-    arbiter.check_free(runs.settings, seven)
+    assert not arbiter.check_fits_beside_evaluation(runs, seven)
+    arbiter.check_fits_free_memory(runs.settings, seven)

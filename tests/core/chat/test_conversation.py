@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from core.chat import conversation
-from core.chat.conversation import Answer, Conversation, LaneChoice, key_of
+from core.chat.conversation import Answer, Conversation, LaneChoice, branch_key
 from core.chat.types import LaneAnswer
 from core.errors import StudioError
 
@@ -16,7 +16,7 @@ def said(text, **more):
 
 
 def test_each_lane_hears_its_own_answers_only():
-    kept = conversation.fresh()
+    kept = conversation.new_conversation()
     turn = kept.ask("One?")
     turn.answers[0].append(said("base"))
     turn.answers[1] += [said("first try"), said("tuned")]
@@ -40,7 +40,7 @@ def test_an_answer_is_kept_with_who_gave_it_and_how():
 
 
 def test_what_is_not_there_is_refused_with_the_numbers():
-    kept = conversation.fresh()
+    kept = conversation.new_conversation()
     with pytest.raises(StudioError, match="nothing to take back"):
         kept.undo()
     with pytest.raises(StudioError, match="no question 3; this conversation has 0"):
@@ -51,21 +51,21 @@ def test_what_is_not_there_is_refused_with_the_numbers():
 
 def test_a_branch_chosen_twice_is_switched_to_once():
     """A list may tell of one click twice."""
-    kept = conversation.fresh()
+    kept = conversation.new_conversation()
     for prompt in ("One?", "Two?", "Three?"):
         kept.ask(prompt)
         kept.undo()
-    keys = [key_of(turns) for turns in kept.branches]
+    keys = [branch_key(turns) for turns in kept.branches]
     for _ in range(2):
         kept.switch(keys[0])
     assert [turn.prompt for turn in kept.turns] == ["One?"]
-    assert [key_of(turns) for turns in kept.branches] == keys[1:]
+    assert [branch_key(turns) for turns in kept.branches] == keys[1:]
 
 
 class Talking(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.kept, self.everything, self.number = conversation.fresh(), set(), 0
+        self.kept, self.everything, self.number = conversation.new_conversation(), set(), 0
 
     def words(self):
         self.number += 1
@@ -97,7 +97,7 @@ class Talking(RuleBasedStateMachine):
     @precondition(lambda self: self.kept.branches)
     @rule(at=st.integers(0, 20))
     def switch(self, at):
-        self.kept.switch(key_of(self.kept.branches[at % len(self.kept.branches)]))
+        self.kept.switch(branch_key(self.kept.branches[at % len(self.kept.branches)]))
 
     @invariant()
     def nothing_is_lost(self):
@@ -124,5 +124,5 @@ def test_a_conversation_comes_back_from_its_file(settings):
 
 
 def test_nobody_guesses_anothers_conversation():
-    assert len({conversation.fresh().id for _ in range(100)}) == 100
-    assert len(conversation.fresh().id) == 32
+    assert len({conversation.new_conversation().id for _ in range(100)}) == 100
+    assert len(conversation.new_conversation().id) == 32

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from core.chat.adapters import RowAdapters
-from core.chat.decoder import Decoder, Row
+from core.chat.decoder import Decoder, TokenSequence
 from tests.helpers.tiny_model import tiny_llama
 
 SHAPE = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -53,7 +53,9 @@ class Asked:
     def __init__(self, ids, length, gone_after=None):
         self.ids, self.length, self.gone_after = ids, length, gone_after
         self.tokens, self.logits = [], []
-        self.row = Row(ids, None, self.take, lambda: gone_after is not None and len(self.tokens) >= gone_after)
+        self.row = TokenSequence(
+            ids, None, self.take, lambda: gone_after is not None and len(self.tokens) >= gone_after
+        )
 
     def take(self, logits):
         self.logits.append(logits.clone())
@@ -88,7 +90,7 @@ def test_every_row_is_as_it_would_be_alone(model, chunk):
     for one in asked:
         assert len(one.tokens) == one.length
         torch.testing.assert_close(torch.stack(one.logits), alone(model, one.ids, one.length), rtol=1e-4, atol=1e-4)
-    assert decoder.rows == []
+    assert decoder.sequences == []
 
 
 ROWS = st.lists(
@@ -141,7 +143,7 @@ def test_a_row_that_wants_the_likeliest_token_gets_the_one_it_would_take_from_th
         said.append(token)
         return token if len(said) < 6 else None
 
-    for rows in ([alone.row], [Row(alone.ids, None, beside.take, likeliest=likeliest), beside.row]):
+    for rows in ([alone.row], [TokenSequence(alone.ids, None, beside.take, on_argmax=likeliest), beside.row]):
         decoder = Decoder(tiny, RowAdapters(tiny))
         decoder.join(rows)
         while decoder.step():

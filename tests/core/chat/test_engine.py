@@ -162,7 +162,7 @@ def test_tickets_are_let_in_in_their_order_and_know_their_place(store):
     def asks(number):
         made = questions(store, f"Number {number}.", sampling=LONG if number == 0 else GREEDY)
         for told in engine.ask(made):
-            places.setdefault(number, []).append(engine.place(told))
+            places.setdefault(number, []).append(engine.queue_position(told))
             if told.answers[0].tokens:
                 begun.set()
         order.append(number)
@@ -173,7 +173,7 @@ def test_tickets_are_let_in_in_their_order_and_know_their_place(store):
     first = ticket(store, [Asked(ask("both rows"), GREEDY)] * 2, base(store))
     waiting = threading.Thread(target=lambda: order.append(texts(engine, first) and "both"))
     waiting.start()
-    while engine.place(first) is None or first not in engine._waiting:
+    while engine.queue_position(first) is None or first not in engine._waiting:
         time.sleep(0.01)
     for number in (1, 2):
         threads.append(threading.Thread(target=asks, args=(number,)))
@@ -303,16 +303,16 @@ def test_a_failure_of_the_model_is_told_to_those_it_answers_and_the_queue_goes_o
 
 
 def test_a_failure_of_one_row_is_told_to_its_asker_alone(engine, store, monkeypatch):
-    from core.chat.sampler import Picker
+    from core.chat.sampler import TokenSampler
 
-    pick = Picker.pick
+    pick = TokenSampler.sample
 
     def broken(self, logits):
         if self.sampling.seed == 13:
             raise RuntimeError("no token")
         return pick(self, logits)
 
-    monkeypatch.setattr(Picker, "pick", broken)
+    monkeypatch.setattr(TokenSampler, "sample", broken)
     stream = engine.ask(questions(store, "Hi.", sampling=LONG))
     while not next(stream).answers[0].tokens:
         pass
@@ -331,6 +331,6 @@ def test_the_chat_leaves_for_a_run_that_is_about_to_load(engine, store, a_run, m
     run = a_run(config=QLoRAConfig(model="tiny"), status=status, ended=None)
     run.save_state(run.saved_state().with_process(psutil.Process(os.getpid()).pid))
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(int(free * 2**30), 80 * 2**30))
-    engine.give_way()
+    engine.yield_to_run()
     assert (engine.loaded is None) == leaves
     assert (f"tiny left the GPU, as the run {run.id} needs its memory" in engine.notice) == leaves

@@ -92,7 +92,7 @@ def generated(model, renderer, prompts, tokens):
 def answered(lanes, prompts, names, tokens):
     """The answers of each lane, a question after the other, all its lanes in one batch."""
     sampling = Sampling(temperature=0, max_new_tokens=tokens)
-    told = [last(lanes.answer([lane(prompt, name, sampling) for name in names])) for prompt in prompts]
+    told = [last(lanes.generate([lane(prompt, name, sampling) for name in names])) for prompt in prompts]
     return [[answers[at].ids for answers in told] for at in range(len(names))]
 
 
@@ -107,7 +107,7 @@ def test_100_greedy_answers_of_both_lanes_equal_generate_alone(model, adapter, l
     sampling, found = Sampling(temperature=0, max_new_tokens=tokens), []
     for start in range(0, 100, 4):
         asked = [lane(p, name, sampling) for name in (None, "tuned") for p in prompts[start : start + 4]]
-        said = [answer.ids for answer in last(lanes.answer(asked))]
+        said = [answer.ids for answer in last(lanes.generate(asked))]
         found += zip(said[:4], said[4:], strict=True)
     assert [base for base, _ in found] == expected
     assert [tuned for _, tuned in found] == expected_tuned
@@ -150,23 +150,23 @@ def test_100_greedy_answers_of_a_small_llama_2_equal_generate_alone(small, names
 def test_the_same_seed_gives_two_lanes_of_one_model_the_same_text(lanes):
     sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=16, seed=7)
     first, second, other = last(
-        lanes.answer([lane(QUESTIONS[1], sampling=sampling.model_copy(update={"seed": seed})) for seed in (7, 7, 8)])
+        lanes.generate([lane(QUESTIONS[1], sampling=sampling.model_copy(update={"seed": seed})) for seed in (7, 7, 8)])
     )
     assert first.text == second.text != other.text
     assert first.logprobs == pytest.approx(second.logprobs, abs=1e-4)
 
 
 def test_a_lane_that_ends_early_leaves_the_others_going(lanes):
-    short, long = last(lanes.answer([lane("Say only the word yes."), lane(QUESTIONS[1])]))
+    short, long = last(lanes.generate([lane("Say only the word yes."), lane(QUESTIONS[1])]))
     assert {short.end, long.end} <= {"end", "length"}
-    alone = last(lanes.answer([lane(QUESTIONS[1])]))[0]
+    alone = last(lanes.generate([lane(QUESTIONS[1])]))[0]
     assert long.text == alone.text
 
 
 def test_stop_ends_every_lane_with_what_is_there(lanes):
     seen = []
     asked = [lane(QUESTIONS[0], adapter) for adapter in (None, "tuned")]
-    for answers in lanes.answer(asked, stopped=lambda: len(seen) >= 3):
+    for answers in lanes.generate(asked, stopped=lambda: len(seen) >= 3):
         seen.append([a.tokens for a in answers])
     assert {a.end for a in answers} == {"stopped"}
     assert {a.tokens for a in answers} == {4}
@@ -174,15 +174,15 @@ def test_stop_ends_every_lane_with_what_is_there(lanes):
 
 def test_both_lanes_stream_at_the_same_time(lanes):
     asked = [lane(QUESTIONS[1], adapter) for adapter in (None, "tuned")]
-    counts = [[a.tokens for a in answers] for answers in lanes.answer(asked)]
+    counts = [[a.tokens for a in answers] for answers in lanes.generate(asked)]
     assert counts[:5] == [[n, n] for n in range(2, 7)], "the first two come together"
 
 
 def test_each_token_has_its_probability_and_its_text(lanes):
-    (answer,) = last(lanes.answer([lane(QUESTIONS[1])]))
+    (answer,) = last(lanes.generate([lane(QUESTIONS[1])]))
     assert len(answer.logprobs) == len(answer.pieces) == answer.tokens == len(answer.ids)
     assert "".join(answer.pieces) == answer.text
-    ids = torch.tensor([[*lanes.prompt(lane(QUESTIONS[1]))[0], *answer.ids]])
+    ids = torch.tensor([[*lanes.render_prompt(lane(QUESTIONS[1]))[0], *answer.ids]])
     with torch.no_grad():
         expected = torch.log_softmax(lanes.model(ids).logits[0].float(), -1)
     start = ids.shape[1] - len(answer.ids) - 1
@@ -191,31 +191,31 @@ def test_each_token_has_its_probability_and_its_text(lanes):
 
 
 def test_a_continued_answer_goes_on_as_if_it_had_not_been_cut(lanes):
-    (whole,) = last(lanes.answer([lane(QUESTIONS[1])]))
+    (whole,) = last(lanes.generate([lane(QUESTIONS[1])]))
     half = GREEDY.model_copy(update={"max_new_tokens": 10})
-    (begun,) = last(lanes.answer([lane(QUESTIONS[1], sampling=half)]))
-    (rest,) = last(lanes.answer([lane(QUESTIONS[1], sampling=half, begun=begun.ids)]))
+    (begun,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half)]))
+    (rest,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half, begun=begun.ids)]))
     assert rest.ids == whole.ids[:20]
     assert rest.text.startswith(begun.text)
     assert (rest.continued, rest.tokens) == (10, 20)
 
 
 def test_an_answer_ends_before_a_stop_word(lanes):
-    (whole,) = last(lanes.answer([lane(QUESTIONS[1])]))
+    (whole,) = last(lanes.generate([lane(QUESTIONS[1])]))
     word = whole.text.split()[3]
-    (cut,) = last(lanes.answer([lane(QUESTIONS[1], sampling=GREEDY.model_copy(update={"stop": f"no such\n{word}"}))]))
+    (cut,) = last(lanes.generate([lane(QUESTIONS[1], sampling=GREEDY.model_copy(update={"stop": f"no such\n{word}"}))]))
     assert cut.end == "stop word"
     assert cut.text == whole.text[: whole.text.index(word)]
 
 
 def test_a_system_prompt_is_part_of_the_prompt(lanes):
     told = Sampling(temperature=0, max_new_tokens=4, system="You are a pirate.")
-    assert "pirate" in lanes.base.tokenizer.decode(lanes.prompt(lane("Hi.", sampling=told))[0])
+    assert "pirate" in lanes.base.tokenizer.decode(lanes.render_prompt(lane("Hi.", sampling=told))[0])
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(lanes):
     with pytest.raises(StudioError, match="8,192"):
-        last(lanes.answer([lane("word " * 9000)]))
+        last(lanes.generate([lane("word " * 9000)]))
 
 
 def test_the_oldest_messages_of_a_long_conversation_are_left_out_and_it_is_said(lanes, monkeypatch):
@@ -223,19 +223,19 @@ def test_the_oldest_messages_of_a_long_conversation_are_left_out_and_it_is_said(
     words = "word " * 40
     long = [{"role": role, "content": f"{role} {n} {words}"} for n in range(12) for role in ("user", "assistant")]
     asked = Lane([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
-    ids, (note,) = lanes.prompt(asked)
+    ids, (note,) = lanes.render_prompt(asked)
     assert len(ids) + 2 <= 400
     left_out = int(re.search(r"the first (\d+) messages", note)[1])
     assert left_out % 2 == 0
     shown = lanes.base.tokenizer.decode(ids)
     assert f"user {left_out // 2} word" in shown
     assert f"user {left_out // 2 - 1} word" not in shown
-    (answer,) = last(lanes.answer([asked]))
+    (answer,) = last(lanes.generate([asked]))
     assert answer.note == note
 
 
 def test_half_a_character_is_held_back(lanes):
-    for answers in lanes.answer([lane("Repeat exactly: 🎈🎈🎈")]):
+    for answers in lanes.generate([lane("Repeat exactly: 🎈🎈🎈")]):
         if not answers[0].end:
             assert not answers[0].text.endswith("\ufffd")
 
@@ -261,7 +261,7 @@ class Sequences(RuleBasedStateMachine):
     def ask(self, stop_after, seed):
         keys = [None, *sorted(self.lanes.adapters)]
         sampling = Sampling(temperature=1, max_new_tokens=3, seed=seed)
-        stream = self.lanes.answer([lane("Hi.", key, sampling) for key in keys])
+        stream = self.lanes.generate([lane("Hi.", key, sampling) for key in keys])
         for _ in range(stop_after):
             next(stream, None)
         stream.close()  # the browser left in the middle of an answer

@@ -6,7 +6,7 @@ from transformers import Phi3Config, Phi3ForCausalLM
 
 from core.chat import probe
 from core.chat.adapters import RowAdapters
-from core.chat.decoder import Row
+from core.chat.decoder import TokenSequence
 from core.chat.lanes import Lanes
 from core.chat.plain import PlainDecoder
 from core.models import support
@@ -64,17 +64,17 @@ def row(prompt, found):
         found.append(int(logits.argmax()))
         return found[-1] if len(found) < NEW else None
 
-    return Row(prompt, None, take, most=NEW)
+    return TokenSequence(prompt, None, take, max_new_tokens=NEW)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_mixed_batch_is_as_each_prompt_alone(name, tokenizer):
     lanes = Lanes(LoadedBase(made(name), tokenizer))
     assert support.length_limit(lanes.model.config) == LIMIT
-    assert f"{LIMIT} tokens are decoded one at a time" in lanes.how
+    assert f"{LIMIT} tokens are decoded one at a time" in lanes.decoding_note
     decoder, found = lanes.decoder(), [[] for _ in PROMPTS]
     decoder.join([row(prompt, texts) for prompt, texts in zip(PROMPTS, found, strict=True)])
-    assert len(decoder.together.rows) == sum(len(prompt) + NEW <= LIMIT for prompt in PROMPTS)
+    assert len(decoder.together.sequences) == sum(len(prompt) + NEW <= LIMIT for prompt in PROMPTS)
     while decoder.step():
         pass
     assert found == [generated(name, prompt) for prompt in PROMPTS]
@@ -91,17 +91,17 @@ def test_a_model_that_cannot_be_batched_writes_rows_in_turns_or_one_by_one(token
         while decoder.step():
             pass
         assert found[0] == found[1]
-        assert decoder.rows == []
+        assert decoder.sequences == []
 
 
 def test_a_row_that_is_given_up_ends_before_its_next_token(tokenizer):
     model = tiny_llama(vocab_size=128).eval()
     decoder, found = PlainDecoder(model, RowAdapters(model)), []
-    decoder.join([Row([5, 6], None, lambda logits: found.append(1) or 7, lambda: len(found) >= 2)])
+    decoder.join([TokenSequence([5, 6], None, lambda logits: found.append(1) or 7, lambda: len(found) >= 2)])
     for _ in range(3):
         decoder.step()
     assert len(found) == 2
-    assert decoder.rows == []
+    assert decoder.sequences == []
 
 
 def test_a_probe_sees_a_decoder_that_pays_no_heed_to_padding(monkeypatch):

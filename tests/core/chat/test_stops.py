@@ -70,7 +70,7 @@ def lanes_that_write(text: str, tokenizer) -> Lanes:
 
 
 def in_chat(lanes: Lanes, lane: Lane) -> tuple[str, str]:
-    *_, [answer] = lanes.answer([lane])
+    *_, [answer] = lanes.generate([lane])
     return answer.end, answer.text
 
 
@@ -103,7 +103,7 @@ def test_template_that_refuses_the_system_prompt_is_a_sentence_in_chat_and_evalu
     lanes = lanes_that_write("x", FAMILY["gemma"].tokenizer())
     lane = Lane(QUESTION, Sampling(system="Be brief."))
     with pytest.raises(StudioError, match=r"System role not supported\. Change the system prompt"):
-        lanes.prompt(lane)
+        lanes.render_prompt(lane)
     answering = Answering(lanes, [lane], [Prompt(QUESTION)])
     assert answering.tasks([]) == []
     [line] = answering.refused
@@ -119,7 +119,7 @@ def test_pad_token_outside_the_matrix_pads_prompts_of_unequal_length():
     asked = [
         Lane([{"role": "user", "content": text}], Sampling(temperature=0, max_new_tokens=3)) for text in ("a", "b c d")
     ]
-    together = [answer.ids for answer in list(lanes.answer(asked))[-1]]
-    assert together == [list(lanes.answer([lane]))[-1][0].ids for lane in asked]
+    together = [answer.ids for answer in list(lanes.generate(asked))[-1]]
+    assert together == [list(lanes.generate([lane]))[-1][0].ids for lane in asked]
     with pytest.raises(StudioError, match="the token '<pad>' has the id"):
-        lanes.prompt(Lane([{"role": "user", "content": "<pad>"}], Sampling()))
+        lanes.render_prompt(Lane([{"role": "user", "content": "<pad>"}], Sampling()))

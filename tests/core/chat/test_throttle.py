@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.chat import throttle
-from core.chat.throttle import SHARE, Pace
+from core.chat.throttle import SHARE, Throttle
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def rests(monkeypatch):
 
 def stepped(runs, device="cpu"):
     """The threads of a step of 20 ms, and the pace, in a thread of its own as the engine's is."""
-    found, kept = [], Pace(runs)
+    found, kept = [], Throttle(runs)
 
     def work():
         ends = time.monotonic() + 0.02

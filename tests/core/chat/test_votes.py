@@ -19,7 +19,7 @@ def vote(verdict="left", left="", right="run", chat="c", text=("l", "r")):
 
 @pytest.fixture
 def path(settings):
-    return votes.path_of(settings, "meta-llama/Llama-2-7b")
+    return votes.votes_path(settings, "meta-llama/Llama-2-7b")
 
 
 def test_votes_are_kept_with_all_that_was_seen(path):

@@ -85,6 +85,6 @@ def test_generation_stops_at_the_learned_end(family):
     tokenizer = family.tokenizer()
     talk = [{"role": "user", "content": "What is a tide?"}, {"role": "assistant", "content": "The sea, breathing."}]
     lanes = trained(family, tokenizer, talk)
-    *_, [answer] = lanes.answer([Lane(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
+    *_, [answer] = lanes.generate([Lane(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
     assert answer.end == "end"
     assert family.name in THINKERS or answer.text.strip() == "The sea, breathing."

@@ -105,7 +105,7 @@ def test_an_answer_is_the_chats_whatever_the_batch(made, sampling):
     }
     for number, prompt in enumerate(answering.prompts):
         own = sampling.model_copy(update={"seed": seed_of(sampling.seed, number)})
-        *_, (chat,) = answering.lanes.answer([Lane(prompt.messages, own)])
+        *_, (chat,) = answering.lanes.generate([Lane(prompt.messages, own)])
         line = found[number, 0]
         assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
 
@@ -131,7 +131,7 @@ def test_those_under_way_are_finished_when_no_others_may_begin(made):
 
 def test_rows_are_bounded_by_memory(made, monkeypatch):
     answering = made(Sampling(temperature=0, max_new_tokens=100))
-    row = 150 * answering.lanes.bytes_a_token()
+    row = 150 * answering.lanes.bytes_per_token()
 
     def free(rows):
         monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2 * rows * row})())
@@ -192,6 +192,6 @@ def test_the_token_that_ends_an_answer_is_counted_in_chat_and_evaluation(made):
     lanes._ends = {token for token in range(len(lanes.base.tokenizer)) if token % 2}  # every other token ends an answer
     found = done(answering, rows=2)
     for number, prompt in enumerate(answering.prompts):
-        *_, (chat,) = lanes.answer([Lane(prompt.messages, answering.asked[0].sampling)])
+        *_, (chat,) = lanes.generate([Lane(prompt.messages, answering.asked[0].sampling)])
         assert chat.tokens == found[number, 0]["tokens"]
         assert chat.tokens == len(chat.ids) + (chat.end == "end")

@@ -91,4 +91,4 @@ def test_a_model_is_loaded_with_the_attention_that_suits_it(family, expected, sm
     model = Model(family, family, str(tmp_path), local=True)
     loaded = load_base(model, Precision("none", compute_dtype="float32")).model
     assert loaded.config._attn_implementation == expected
-    assert Lanes(LoadedBase(loaded, small_tokenizer)).unproved == ""
+    assert Lanes(LoadedBase(loaded, small_tokenizer)).unbatched_reason == ""

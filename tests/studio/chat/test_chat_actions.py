@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from core.chat import conversation
-from core.chat.conversation import key_of
+from core.chat.conversation import branch_key
 from core.errors import StudioError
 from studio.chat.chat_actions import BUSY, IDLE
 from tests.helpers.chat_page import PAGE, send, writing
@@ -113,7 +113,7 @@ def test_an_edited_question_leaves_the_old_turns_behind_as_a_branch(do, tuned, c
     kept = do.talking.find(chat_id)
     assert [turn.prompt for turn in kept.turns] == ["Name a fish."]
     assert [[turn.prompt for turn in branch] for branch in kept.branches] == [["Name a colour.", "Second?"]]
-    do.talking.switch(chat_id, key_of(kept.branches[0]), [])
+    do.talking.switch(chat_id, branch_key(kept.branches[0]), [])
     assert [turn.prompt for turn in do.talking.find(chat_id).turns] == ["Name a colour.", "Second?"]
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from core.chat import conversation
-from core.chat.conversation import MOST_LANES
+from core.chat.conversation import MAX_LANES
 from core.chat.sampling import Sampling
 from core.errors import StudioError
 from studio.chat.beside import Beside
@@ -108,7 +108,7 @@ def test_another_base_brings_its_own_runs(do, tuned, chat):
         do.choose_base(chat_id, "none such")
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 4), (0, 1), (99, MOST_LANES)])
+@pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 4), (0, 1), (99, MAX_LANES)])
 def test_lanes_are_added_with_runs_that_have_none_yet(do, tuned, chat, count, expected):
     runs = [tuned(created=at).id for at in (1, 2)]
     chat_id = chat()
@@ -116,8 +116,8 @@ def test_lanes_are_added_with_runs_that_have_none_yet(do, tuned, chat, count, ex
     found = [run for run, _ in lanes(do, chat_id)]
     assert len(found) == expected
     assert found[:3] == ["", *reversed(runs)][: min(3, expected)]
-    visible = [shown[2 + 2 * at]["visible"] for at in range(MOST_LANES)]
-    assert visible == [at < expected for at in range(MOST_LANES)]
+    visible = [shown[2 + 2 * at]["visible"] for at in range(MAX_LANES)]
+    assert visible == [at < expected for at in range(MAX_LANES)]
 
 
 def test_a_run_of_another_base_is_refused_with_the_reason(do, tuned, chat):

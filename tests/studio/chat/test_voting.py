@@ -32,7 +32,7 @@ def asked(do, tuned, chat):
 
 
 def cast(do, chat_id):
-    return votes.read(votes.path_of(do.settings, do.talking.find(chat_id).base))
+    return votes.read(votes.votes_path(do.settings, do.talking.find(chat_id).base))
 
 
 def test_a_vote_holds_all_that_was_voted_on(do, voting, asked):
@@ -41,7 +41,7 @@ def test_a_vote_holds_all_that_was_voted_on(do, voting, asked):
     (vote,) = cast(do, chat_id)
     assert (vote.verdict, vote.chat, vote.blind) == ("right", chat_id, False)
     assert [m["content"] for m in vote.messages] == ["Name a colour."]
-    assert [votes.name_of(answer) for answer in vote.answers] == ["base", f"{run.id}/final"]
+    assert [votes.contender_name(answer) for answer in vote.answers] == ["base", f"{run.id}/final"]
     assert vote.answers[0].settings["max_new_tokens"] == 6
     assert "Your vote: right" in view[1]
     assert f"<td>{run.id}/final</td><td>base</td><td>1</td><td>0</td>" in tally
@@ -75,8 +75,8 @@ def test_a_blind_round_hides_names_until_the_vote_and_knows_who_stood_where(do, 
         assert run.id in revealed
         vote = cast(do, chat_id)[-1]
         assert vote.blind
-        assert votes.name_of(vote.answers[0]) == ("base" if order[0] == 0 else f"{run.id}/final")
-        verdicts[tuple(order)] = votes.name_of(vote.chosen)
+        assert votes.contender_name(vote.answers[0]) == ("base" if order[0] == 0 else f"{run.id}/final")
+        verdicts[tuple(order)] = votes.contender_name(vote.chosen)
     assert orders == {(0, 1), (1, 0)}, "sides are shuffled"
     assert len(set(verdicts.values())) == 2, "left is whoever stood there"
 

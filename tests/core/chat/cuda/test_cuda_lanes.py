@@ -14,7 +14,7 @@ from core.chat.adapters import Adapter, LoraWeights
 from core.chat.cuda import support
 from core.chat.cuda.batch_sampler import Drawing
 from core.chat.lanes import Lanes
-from core.chat.sampler import Picker, drawn
+from core.chat.sampler import TokenSampler, drawn
 from core.chat.sampling import Sampling
 from core.models.loading import LoadedBase
 from tests.helpers.tiny_model import tiny_llama
@@ -42,8 +42,8 @@ def test_without_a_gpu_the_model_itself_decodes_and_it_is_said(tokenizer):
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer)), tokenizer)
     lanes = Lanes(base)
     assert type(lanes.decoder().together).__name__ == "Decoder"
-    assert "there is no GPU" in lanes.how
-    assert "switched off" in Lanes(base, fast=False).how
+    assert "there is no GPU" in lanes.decoding_note
+    assert "switched off" in Lanes(base, fast=False).decoding_note
 
 
 @pytest.mark.parametrize("double", [True, False])
@@ -104,18 +104,18 @@ def test_rows_drawn_together_are_drawn_as_each_alone(sampling):
     """Two such rows and a third of other settings at places 3, 0 and 1, for twenty tokens."""
     others = Sampling(temperature=0.9, seed=9)
     said = torch.zeros(4, 300, dtype=torch.uint8)
-    alone = [Picker(one, [5, 7]) for one in (sampling, sampling, others)]
+    alone = [TokenSampler(one, [5, 7]) for one in (sampling, sampling, others)]
     places = [3, 0, 1]
     for place, picker in zip(places, alone, strict=True):
         said[place, sorted(picker.said)] = 1
     together = Drawing(
-        [(place, Picker(p.sampling, [5, 7])) for place, p in zip(places, alone, strict=True)], 300, "cpu"
+        [(place, TokenSampler(p.sampling, [5, 7])) for place, p in zip(places, alone, strict=True)], 300, "cpu"
     )
     generator, tokens = torch.Generator().manual_seed(0), torch.zeros(4, dtype=torch.int64)
     for _ in range(20):
         logits = torch.randn(300, generator=generator) * 3
         values = together.draw(logits.expand(3, -1), said, tokens)
-        expected = [picker.pick(logits) for picker in alone]
+        expected = [picker.sample(logits) for picker in alone]
         assert tokens[places].tolist() == [token for token, _ in expected]
         torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-5)
 
@@ -138,13 +138,13 @@ def picks_agree():
     ]  # fmt: skip
     places, logits = [3, 0, 5, 1, 2], torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 3
     said = (torch.rand(6, 300) < 0.3).to(torch.uint8)
-    drawing = Drawing([(place, Picker(one, [])) for place, one in zip(places, settings, strict=True)], 300, "cpu")
+    drawing = Drawing([(place, TokenSampler(one, [])) for place, one in zip(places, settings, strict=True)], 300, "cpu")
     rows = torch.tensor([4, 3, 2, 1, 0])
     for step in range(4):
         uniform = torch.rand(5, generator=torch.Generator().manual_seed(step))
         found, counted = torch.zeros(6, dtype=torch.int64), said.clone()
         values = torch.zeros(5, 2, dtype=torch.float64)
-        sample_kernel.pick(
+        sample_kernel.sample(
             logits, rows, drawing._settings, uniform, counted, drawing._places, found, values, GREEDY_BELOW
         )
         expected, kept = torch.zeros(6, dtype=torch.int64), said.clone()
@@ -186,16 +186,16 @@ def decoders_agree(model):
     """Without graphs against the plain one: rows that go through kernels alone, and through unpacked weights."""
     from core.chat.adapters import RowAdapters
     from core.chat.cuda import decode_graph
-    from core.chat.cuda.decoder import FastDecoder
-    from core.chat.cuda.runtime import Machine
-    from core.chat.decoder import Decoder, Row
+    from core.chat.cuda.decoder import CudaDecoder
+    from core.chat.cuda.runtime import CudaRuntime
+    from core.chat.decoder import Decoder, TokenSequence
 
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    said, machine, by_library = [], Machine(model, graphs=False), decode_graph.by_library
+    said, machine, by_library = [], CudaRuntime(model, graphs=False), decode_graph.by_library
     decode_graph.by_library = lambda rows, dtype: False
-    for make in (Decoder, *[lambda _, rows: FastDecoder(machine, rows, chunk=12)] * 2):
+    for make in (Decoder, *[lambda _, rows: CudaDecoder(machine, rows, chunk=12)] * 2):
         decoder = make(model, rows)
         said.append([])
 
@@ -205,13 +205,17 @@ def decoders_agree(model):
 
         for length, adapter in ((9, None), (20, "tuned")):
             said[-1].append([])
-            decoder.join([Row(list(range(3, 3 + length)), adapter, lambda one, to=said[-1][-1]: take(one, to))])
+            decoder.join(
+                [TokenSequence(list(range(3, 3 + length)), adapter, lambda one, to=said[-1][-1]: take(one, to))]
+            )
         while decoder.step():
             pass
         if make is not Decoder:
             decode_graph.by_library = by_library  # which in float32 says yes
             machine._steps.clear()
-            decoder.join([Row([5, 6], None, lambda logits: 7)])  # and is left so: the next one's rows have its pages
+            decoder.join(
+                [TokenSequence([5, 6], None, lambda logits: 7)]
+            )  # and is left so: the next one's rows have its pages
     for plain, *others in zip(*said, strict=True):
         for fast in others:
             torch.testing.assert_close(torch.stack(fast), torch.stack(plain), rtol=1e-4, atol=1e-4)
