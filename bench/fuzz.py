@@ -20,25 +20,25 @@ sys.path.insert(0, str(PROJECT))
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from tests.helpers.app_server import App, Page  # noqa: E402
-from tests.helpers.fuzzing import bodies, call, raw, tracebacks  # noqa: E402
-from tests.helpers.space_server import AUTHOR, browser, signed_in, space  # noqa: E402
+from tests.helpers.app_server import AppServer, PageClient  # noqa: E402
+from tests.helpers.fuzzing import call_event, count_tracebacks, event_calls, send_random_request  # noqa: E402
+from tests.helpers.space_server import AUTHOR, signed_in_headers, start_space, visitor_headers  # noqa: E402
 
 
-def fuzz(app: App, headers: dict[str, str], calls: int, seen: Counter) -> None:
-    page = Page(app.url, headers)
+def fuzz(app: AppServer, headers: dict[str, str], calls: int, seen: Counter) -> None:
+    page = PageClient(app.url, headers)
     names, chance = [event["api_name"] for event in page.events], random.Random(calls)
 
     @settings(max_examples=calls // 2, phases=[Phase.generate], deadline=None, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(st.data())
     def events(data) -> None:
-        said = call(page, *data.draw(bodies(page)))
+        said = call_event(page, *data.draw(event_calls(page)))
         seen["refused" if said else "answered"] += 1
 
     events()
     for _ in range(calls // 2):
-        raw(app, chance, names, headers)
+        send_random_request(app, chance, names, headers)
         seen["raw requests"] += 1
     page.http.close()
 
@@ -54,15 +54,15 @@ def main() -> int:
     options = parser.parse_args()
     seen, began = Counter(), time.monotonic()
     with tempfile.TemporaryDirectory() as around:
-        app = space(Path(around) / "home")
+        app = start_space(Path(around) / "home")
         before = there(around)
         try:
-            for headers in (signed_in(AUTHOR), browser("f" * 32)):
+            for headers in (signed_in_headers(AUTHOR), visitor_headers("f" * 32)):
                 fuzz(app, headers, options.calls // 2, seen)
         finally:
             app.end()
         outside, log = there(around) - before, app.log.read_text()
-        defects = tracebacks(log)
+        defects = count_tracebacks(log)
         first = log[log.find("Traceback") :].splitlines()[:120] if defects else []
         print(*sorted(outside), *first, sep="\n", file=sys.stderr)
         print(*(f"{times} x {error}" for error, times in defects.most_common()), sep="\n", file=sys.stderr)

@@ -31,8 +31,8 @@ from core.access import visibility  # noqa: E402
 from core.models import embedded  # noqa: E402
 from core.runs.store import Run, RunStore  # noqa: E402
 from core.settings import Settings  # noqa: E402
-from tests.helpers.app_server import App, Page  # noqa: E402
-from tests.helpers.space_server import AUTHOR, browser, signed_in, space  # noqa: E402
+from tests.helpers.app_server import AppServer, PageClient  # noqa: E402
+from tests.helpers.space_server import AUTHOR, signed_in_headers, start_space, visitor_headers  # noqa: E402
 
 QUESTIONS = ["What is a tide?", "Who keeps the light?", "Name three birds.", "How deep is the sea here?"]
 KNOBS = {
@@ -49,7 +49,7 @@ class Visitor(threading.Thread):
     """One person: reads, asks, votes, waits."""
 
     def __init__(
-        self, app: App, number: int, ends: float, times: dict[str, list[float]], errors: list[str],
+        self, app: AppServer, number: int, ends: float, times: dict[str, list[float]], errors: list[str],
         options: argparse.Namespace,
     ):  # fmt: skip
         super().__init__(daemon=True)
@@ -70,9 +70,9 @@ class Visitor(threading.Thread):
         return result
 
     def run(self) -> None:
-        headers = browser(f"{self.number:032x}")
+        headers = visitor_headers(f"{self.number:032x}")
         time.sleep(self.chance.random() * self.arrive)
-        page = self.timed("page", lambda: Page(self.app.url, headers))
+        page = self.timed("page", lambda: PageClient(self.app.url, headers))
         if page is None:
             return
         events = {event["api_name"]: event for event in page.events}
@@ -94,7 +94,7 @@ class Visitor(threading.Thread):
                 self.ask_and_vote(page, events)
             time.sleep(self.pause * (0.5 + self.chance.random()))
 
-    def ask_and_vote(self, page: Page, events: dict) -> None:
+    def ask_and_vote(self, page: PageClient, events: dict) -> None:
         event = events["send"]
         form = [self.value_of(page, number) for number in event["inputs"]]
         at = next(
@@ -110,10 +110,10 @@ class Visitor(threading.Thread):
         self.timed("vote", lambda: page.run(vote, form, body))
 
     @staticmethod
-    def component(page: Page, number: int) -> dict:
+    def component(page: PageClient, number: int) -> dict:
         return next(c for c in page.config["components"] if c["id"] == number)
 
-    def value_of(self, page: Page, number: int):
+    def value_of(self, page: PageClient, number: int):
         found = self.component(page, number)
         if found["props"].get("label", "").startswith("Length"):
             return 24
@@ -144,8 +144,8 @@ def told(words: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
 
 
-def measure(app: App, store: RunStore, options: argparse.Namespace) -> dict:
-    owner = app.client(app.settings.home / "client", headers=signed_in(AUTHOR))
+def measure(app: AppServer, store: RunStore, options: argparse.Namespace) -> dict:
+    owner = app.client(app.settings.home / "client", headers=signed_in_headers(AUTHOR))
     owner.predict(owner.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
     owner.predict(name="few", rows=40, method="shortest", api_name="/cut")
     told("a run of two steps, to be published")
@@ -185,7 +185,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as around:
         home = Path(around) / "home"
         prepared = embedded.prepare(Settings(home=PROJECT / ".test-home").prepare())
-        app = space(home, STUDIO_EMBEDDED=str(prepared), STUDIO_QUOTA_VISITORS_TOKENS="100000000")
+        app = start_space(home, STUDIO_EMBEDDED=str(prepared), STUDIO_QUOTA_VISITORS_TOKENS="100000000")
         store = RunStore(Settings(home=home, embedded=prepared))
         try:
             found = measure(app, store, options)

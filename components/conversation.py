@@ -89,6 +89,6 @@ def empty_html(text: str) -> str:
     return f'<div class="qs-empty">{html.escape(text)}</div>'
 
 
-def second_html(text: str) -> str:
+def secondary_html(text: str) -> str:
     """Return a line that is less prominent than the chips above it."""
     return f'<div class="qs-second">{html.escape(text)}</div>'

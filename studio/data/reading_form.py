@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from components.choice_list import Choice, build_choice_list, choices_html
-from components.conversation import second_html
+from components.conversation import secondary_html
 from components.model_form import given
 from core.data import formats, parse_rows, tasks
 from core.data.formats import Reading, get_format
@@ -67,7 +67,7 @@ class ReadingForm:
             words += " Choose a format and name its columns below."
         return [
             gr.update(visible=True),
-            second_html(words),
+            secondary_html(words),
             gr.update(choices=found, value=None, visible=bool(found)),
             gr.update(open=True),
         ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.conversation import chips_html, empty_html, second_html
+from components.conversation import chips_html, empty_html, secondary_html
 from core.data import parse_rows
 from core.data.parse_rows import ParsedDataset
 from core.data.report import build_report
@@ -30,7 +30,7 @@ def summary_html(settings: Settings, state: dict) -> str:
         chips.append((about.label, about.evidence, False))
         chips += _counts(data, read)
     chips += _complaints(data)
-    second = second_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
+    second = secondary_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
     return chips_html(chips) + second
 
 

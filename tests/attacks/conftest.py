@@ -12,7 +12,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
 from tests.helpers.run_events import write
-from tests.helpers.space_server import space
+from tests.helpers.space_server import start_space
 
 PLAIN = {"instruction": "a public question", "output": "a public answer"}
 SECRET_ROW = {"instruction": "what the owner keeps", "output": "an answer nobody else may read"}
@@ -47,6 +47,6 @@ def on_space(tmp_path_factory):
     (embedded.folder(settings) / "config.json").write_text('{"model_type": "llama"}')
     furnish(settings)
     shutil.rmtree(embedded.folder(settings))
-    made = space(home)
+    made = start_space(home)
     yield made
     made.end()

@@ -20,8 +20,8 @@ from core.data import sources
 from core.errors import StudioError
 from core.system.jobs import Jobs
 from core.system.process_limits import Limits
-from tests.helpers.app_server import Page
-from tests.helpers.space_server import AUTHOR, signed_in
+from tests.helpers.app_server import PageClient
+from tests.helpers.space_server import AUTHOR, signed_in_headers
 
 ZEROS = bytes(2**26)
 LIMITS = Limits(memory=2**28, seconds=6, written=2**24)
@@ -158,7 +158,7 @@ def test_a_bomb_ends_its_process_with_a_sentence(settings, tmp_path, name):
 def test_a_bomb_over_http_leaves_the_server_as_it_was(on_space, tmp_path):
     path = tmp_path / "deep.json"
     deep(path)
-    page = Page(on_space.url, signed_in(AUTHOR))
+    page = PageClient(on_space.url, signed_in_headers(AUTHOR))
     with path.open("rb") as stream:
         uploaded = page.http.post("/upload", files={"files": ("deep.json", stream)}).json()[0]
     said = page.call("open_file", {"path": uploaded, "meta": {"_type": "gradio.FileData"}})

@@ -5,7 +5,7 @@ import psutil
 import pytest
 
 from studio.sessions import MOST_UNREAD
-from tests.helpers.app_server import App
+from tests.helpers.app_server import AppServer
 
 PAGES = 150
 MOST_MIB = 40  # that they may leave; it was 0.7 MiB a page
@@ -13,12 +13,12 @@ MOST_MIB = 40  # that they may leave; it was 0.7 MiB a page
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("crowd") / "home", STUDIO_PASSWORD="a right password")
+    made = AppServer(tmp_path_factory.mktemp("crowd") / "home", STUDIO_PASSWORD="a right password")
     yield made
     made.end()
 
 
-def sign_in(app: App, password: str, **headers: str) -> httpx.Response:
+def sign_in(app: AppServer, password: str, **headers: str) -> httpx.Response:
     return httpx.post(f"{app.url}/login", data={"username": "studio", "password": password}, headers=headers)
 
 
@@ -34,7 +34,7 @@ def test_wrong_passwords_are_slowed_and_the_right_one_has_to_wait_too(app):
 
 
 def test_pages_that_never_read_leave_no_memory_behind(tmp_path):
-    app = App(tmp_path / "home")
+    app = AppServer(tmp_path / "home")
     try:
         process = psutil.Process(app.process.pid)
         with httpx.Client(base_url=f"{app.url}/gradio_api", timeout=60) as browser:

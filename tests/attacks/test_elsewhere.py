@@ -6,8 +6,8 @@ import threading
 import httpx
 import pytest
 
-from tests.helpers.app_server import App, Page
-from tests.helpers.space_server import AUTHOR, browser, get, signed_in
+from tests.helpers.app_server import AppServer, PageClient
+from tests.helpers.space_server import AUTHOR, get, signed_in_headers, visitor_headers
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def trap():
     server.server_close()
 
 
-@pytest.mark.parametrize("headers", [signed_in(AUTHOR), browser("f" * 32)], ids=["owner", "visitor"])
+@pytest.mark.parametrize("headers", [signed_in_headers(AUTHOR), visitor_headers("f" * 32)], ids=["owner", "visitor"])
 def test_no_address_that_anybody_names_is_fetched(on_space, trap, headers):
     address, asked = trap
-    page = Page(on_space.url, headers)
+    page = PageClient(on_space.url, headers)
     file = {"path": f"{address}/data.jsonl", "url": f"{address}/data.jsonl", "meta": {"_type": "gradio.FileData"}}
     for event in page.events:
         if event["inputs"] and event["backend_fn"]:
@@ -52,7 +52,7 @@ def test_no_address_that_anybody_names_is_fetched(on_space, trap, headers):
     ["http://127.0.0.1/x", "https://huggingface.co/a/b", "//evil/x", "a/b/c", "../a", "a/b?x=y", "a/b#c", "a@b/c"],
 )
 def test_hub_ids_are_checked_as_ids(on_space, name):
-    page = Page(on_space.url, signed_in(AUTHOR))
+    page = PageClient(on_space.url, signed_in_headers(AUTHOR))
     said = page.call("open_hub", name, "", "", "", "")["error"]
     assert "is not a Hub id" in said
     page.http.close()
@@ -68,7 +68,7 @@ CROSS = [
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/start", "/gradio_api/upload", "/login"])
 def test_pages_of_other_sites_call_nothing(on_space, headers, path):
     body = {"fn_index": 0, "data": [], "session_hash": "x"}
-    answer = httpx.post(f"{on_space.url}{path}", json=body, headers=headers | signed_in(AUTHOR), verify=False)
+    answer = httpx.post(f"{on_space.url}{path}", json=body, headers=headers | signed_in_headers(AUTHOR), verify=False)
     assert answer.status_code == 403
     assert (
         answer.headers.get("access-control-allow-origin") != headers.get("origin")
@@ -78,7 +78,7 @@ def test_pages_of_other_sites_call_nothing(on_space, headers, path):
 
 
 def test_the_page_s_own_calls_are_let_in(on_space):
-    headers = {"origin": on_space.url, "sec-fetch-site": "same-origin"} | signed_in(AUTHOR)
+    headers = {"origin": on_space.url, "sec-fetch-site": "same-origin"} | signed_in_headers(AUTHOR)
     body = {"fn_index": 0, "data": [], "session_hash": "own"}
     assert httpx.post(f"{on_space.url}/gradio_api/queue/join", json=body, headers=headers).status_code == 200
 
@@ -134,7 +134,7 @@ def test_the_page_brings_and_allows_nothing_from_elsewhere(on_space):
 
 @pytest.fixture(scope="module")
 def own_machine(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("own") / "home")
+    made = AppServer(tmp_path_factory.mktemp("own") / "home")
     yield made
     made.end()
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.app_server import PROJECT, Page, Queue
-from tests.helpers.fuzzing import bodies, call, raw, tracebacks
-from tests.helpers.space_server import AUTHOR, browser, signed_in
+from tests.helpers.app_server import PROJECT, PageClient, QueueClient
+from tests.helpers.fuzzing import call_event, count_tracebacks, event_calls, send_random_request
+from tests.helpers.space_server import AUTHOR, signed_in_headers, visitor_headers
 
-CALLERS = {"owner": signed_in(AUTHOR), "visitor": browser("9" * 32)}
+CALLERS = {"owner": signed_in_headers(AUTHOR), "visitor": visitor_headers("9" * 32)}
 
 
 def around(app):
@@ -21,7 +21,7 @@ def around(app):
 
 @pytest.mark.parametrize("who", CALLERS)
 def test_no_call_breaks_the_server_or_leaves_a_file_outside(on_space, who):
-    page = Page(on_space.url, CALLERS[who])
+    page = PageClient(on_space.url, CALLERS[who])
     before = around(on_space)
 
     # the same calls each time: what others find, bench/fuzz.py is for
@@ -31,7 +31,7 @@ def test_no_call_breaks_the_server_or_leaves_a_file_outside(on_space, who):
     )  # fmt: skip
     @given(st.data())
     def many(data):
-        call(page, *data.draw(bodies(page)))
+        call_event(page, *data.draw(event_calls(page)))
 
     many()
     page.http.close()
@@ -40,36 +40,36 @@ def test_no_call_breaks_the_server_or_leaves_a_file_outside(on_space, who):
 
 @pytest.mark.parametrize("who", CALLERS)
 def test_no_request_of_any_shape_breaks_the_server(on_space, who):
-    page = Page(on_space.url, CALLERS[who])
+    page = PageClient(on_space.url, CALLERS[who])
     names, chance = [event["api_name"] for event in page.events], random.Random(who)
     page.http.close()
     for _ in range(150):
-        raw(on_space, chance, names, CALLERS[who])
+        send_random_request(on_space, chance, names, CALLERS[who])
 
 
 # A name that no URL can hold, and one of a session that is another's: what came of them came once the caller had left.
 @pytest.mark.parametrize("name", ["%00", "a%0d%0ab", "..%2f..%2f", "plain-1"])
 def test_a_caller_who_leaves_a_heartbeat_is_no_error(on_space, name):
     ends = len(on_space.log.read_text())
-    headers = browser("8" * 32)
+    headers = visitor_headers("8" * 32)
     for _ in range(5):
         with httpx.stream("GET", f"{on_space.url}/gradio_api/heartbeat/{name}", headers=headers, verify=False) as beat:
             assert beat.status_code == (200 if name == "plain-1" else 404)
-    queue = Queue(on_space.url, headers)  # whose answers come after what the leaving has set off
+    queue = QueueClient(on_space.url, headers)  # whose answers come after what the leaving has set off
     for _ in range(3):
         assert queue.call("list_datasets")["data"]
     queue.http.close()
-    assert tracebacks(on_space.log.read_text()[ends:]) == {}
+    assert count_tracebacks(on_space.log.read_text()[ends:]) == {}
 
 
 @pytest.mark.parametrize("path", ["queue/data?session_hash=nobody-s", "queue/data", "call/list_datasets/nobody-s"])
 def test_an_answer_that_nobody_asked_for_is_told_so(on_space, path):
     """Gradio would find out within its answer, too late for a status, and raise."""
     ends = len(on_space.log.read_text())
-    refused = httpx.get(f"{on_space.url}/gradio_api/{path}", headers=browser("7" * 32), verify=False)
+    refused = httpx.get(f"{on_space.url}/gradio_api/{path}", headers=visitor_headers("7" * 32), verify=False)
     assert refused.status_code == 404
     assert "No call of this name is under way" in refused.text
-    assert tracebacks(on_space.log.read_text()[ends:]) == {}
+    assert count_tracebacks(on_space.log.read_text()[ends:]) == {}
 
 
 LOG = """* Running on local URL:  http://127.0.0.1:48499
@@ -95,6 +95,6 @@ asyncio.exceptions.CancelledError
 
 def test_a_traceback_is_counted_once_by_what_it_ends_with():
     invalid = "httpx.InvalidURL: Invalid non-printable ASCII character in URL"
-    assert tracebacks(LOG * 2) == {invalid: 2, "asyncio.exceptions.CancelledError": 2}
-    assert tracebacks(LOG[: LOG.index("    raise")]) == {"cut off": 1}
-    assert tracebacks("* Running on local URL\n") == {}
+    assert count_tracebacks(LOG * 2) == {invalid: 2, "asyncio.exceptions.CancelledError": 2}
+    assert count_tracebacks(LOG[: LOG.index("    raise")]) == {"cut off": 1}
+    assert count_tracebacks("* Running on local URL\n") == {}

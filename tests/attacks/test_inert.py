@@ -17,9 +17,9 @@ from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.runs.store import RunStore
-from tests.helpers.app_server import Page
+from tests.helpers.app_server import PageClient
 from tests.helpers.run_events import write
-from tests.helpers.space_server import AUTHOR, signed_in
+from tests.helpers.space_server import AUTHOR, signed_in_headers
 
 ELSEWHERE = "http://evil.example"
 MARKUP = (
@@ -63,7 +63,7 @@ def assert_inert(kind: str, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def owner(on_space):
-    made = Page(on_space.url, signed_in(AUTHOR))
+    made = PageClient(on_space.url, signed_in_headers(AUTHOR))
     yield made
     made.http.close()
 
@@ -94,7 +94,7 @@ def marked(on_space, owner, tmp_path_factory):
             "subset": "keeper", "compare-with": "keeper", "samples-at": 1, "prompt": MARKUP}  # fmt: skip
 
 
-def shown(page: Page, event: dict, values: dict[str, object], happened: dict | None = None) -> dict[str, str]:
+def shown(page: PageClient, event: dict, values: dict[str, object], happened: dict | None = None) -> dict[str, str]:
     """What an event put into parts of the page that show markup, by their names; nothing when it refused."""
     parts = {c["id"]: c for c in page.config["components"]}
     data = [values.get(parts[n]["props"].get("elem_id"), parts[n]["props"].get("value")) for n in event["inputs"]]

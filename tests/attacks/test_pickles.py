@@ -11,8 +11,8 @@ import transformers.trainer
 
 from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
-from tests.helpers.app_server import PROJECT, Page
-from tests.helpers.space_server import AUTHOR, signed_in
+from tests.helpers.app_server import PROJECT, PageClient
+from tests.helpers.space_server import AUTHOR, signed_in_headers
 
 
 def marks(path) -> bytes:
@@ -57,7 +57,7 @@ def test_a_pickle_in_a_checkpoint_does_not_run(tmp_path, name):
 
 def test_no_field_of_a_run_or_call_turns_remote_code_on(on_space):
     names = set(QLoRAConfig.model_fields) | set(Precision.__annotations__)
-    page = Page(on_space.url, signed_in(AUTHOR))
+    page = PageClient(on_space.url, signed_in_headers(AUTHOR))
     names |= {
         p["parameter_name"] for e in page.http.get("/info").json()["named_endpoints"].values() for p in e["parameters"]
     }

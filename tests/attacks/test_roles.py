@@ -8,8 +8,8 @@ import pytest
 from core.access.roles import Access
 from core.settings import Settings
 from studio.app import build
-from tests.helpers.app_server import Page
-from tests.helpers.space_server import AUTHOR, browser, get, refusal, signed_in
+from tests.helpers.app_server import PageClient
+from tests.helpers.space_server import AUTHOR, get, refusal, signed_in_headers, visitor_headers
 
 ORGANISATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
 
@@ -21,7 +21,7 @@ def functions(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def visitor(on_space):
-    made = Page(on_space.url, browser("a" * 32))
+    made = PageClient(on_space.url, visitor_headers("a" * 32))
     yield made
     made.http.close()
 
@@ -58,8 +58,8 @@ def test_a_visitor_is_refused_on_every_other_route_too(on_space, functions, visi
 
 
 def test_the_author_and_members_of_the_organisation_are_owners(on_space):
-    for headers in (signed_in(AUTHOR), signed_in("somebody", ORGANISATION)):
-        page = Page(on_space.url, headers)
+    for headers in (signed_in_headers(AUTHOR), signed_in_headers("somebody", ORGANISATION)):
+        page = PageClient(on_space.url, headers)
         assert "There is no run" in page.call("stop", "no-such-run")["error"], "let in, and answered"
         page.http.close()
 
@@ -67,19 +67,19 @@ def test_the_author_and_members_of_the_organisation_are_owners(on_space):
 @pytest.mark.parametrize(
     "headers",
     [
-        signed_in("somebody"),
-        signed_in("somebody", {"preferred_username": "another", "roleInOrg": "admin"}),
-        signed_in("reader", {"preferred_username": AUTHOR, "roleInOrg": "read"}),
-        signed_in(AUTHOR, secret="another secret"),
-        signed_in(AUTHOR, secret=""),
-        signed_in(AUTHOR, expires=time.time() - 5),
+        signed_in_headers("somebody"),
+        signed_in_headers("somebody", {"preferred_username": "another", "roleInOrg": "admin"}),
+        signed_in_headers("reader", {"preferred_username": AUTHOR, "roleInOrg": "read"}),
+        signed_in_headers(AUTHOR, secret="another secret"),
+        signed_in_headers(AUTHOR, secret=""),
+        signed_in_headers(AUTHOR, expires=time.time() - 5),
         {"x-forwarded-user": AUTHOR, "x-ip-token": "x", "authorization": f"Bearer {AUTHOR}", "x-hf-user": AUTHOR},
         {"cookie": f"studio_visitor={AUTHOR}; session=e30.x.y"},
     ],
     ids=["somebody", "of another", "who reads", "forged", "signed with nothing", "expired", "headers", "cookies"],
 )
 def test_everybody_else_is_a_visitor(on_space, headers):
-    page = Page(on_space.url, headers)
+    page = PageClient(on_space.url, headers)
     assert "That is the owner's" in page.call("stop", "no-such-run")["error"]
     page.http.close()
 
@@ -92,19 +92,28 @@ def test_without_oauth_nobody_on_a_space_is_its_owner():
 
 def test_uploads_are_the_owners(on_space):
     files = {"files": ("x.jsonl", b'{"prompt": "a", "completion": "b"}\n')}
-    refused = httpx.post(f"{on_space.url}/gradio_api/upload", files=files, headers=browser("b" * 32), verify=False)
+    refused = httpx.post(
+        f"{on_space.url}/gradio_api/upload", files=files, headers=visitor_headers("b" * 32), verify=False
+    )
     assert refused.status_code == 403
     assert "the owner's" in refused.json()["error"]
-    taken = httpx.post(f"{on_space.url}/gradio_api/upload", files=files, headers=signed_in(AUTHOR), verify=False)
+    taken = httpx.post(
+        f"{on_space.url}/gradio_api/upload", files=files, headers=signed_in_headers(AUTHOR), verify=False
+    )
     assert taken.status_code == 200
 
 
 def test_a_visitor_s_calls_are_small(on_space):
     body = {"fn_index": 0, "data": ["x" * 2**19], "session_hash": "large"}
-    answer = httpx.post(f"{on_space.url}/gradio_api/queue/join", json=body, headers=browser("b" * 32), verify=False)
+    answer = httpx.post(
+        f"{on_space.url}/gradio_api/queue/join", json=body, headers=visitor_headers("b" * 32), verify=False
+    )
     assert answer.status_code == 413
     parts = httpx.post(
-        f"{on_space.url}/gradio_api/queue/join", content=iter([b"{", b"}"]), headers=browser("b" * 32), verify=False
+        f"{on_space.url}/gradio_api/queue/join",
+        content=iter([b"{", b"}"]),
+        headers=visitor_headers("b" * 32),
+        verify=False,
     )
     assert parts.status_code == 413
 
@@ -116,4 +125,4 @@ def test_a_visitor_s_calls_are_small(on_space):
      "/gradio_api/token", "/custom_component/a/b/c/d", "/docs", "/openapi.json"],
 )  # fmt: skip
 def test_routes_that_the_page_does_not_need_are_not_there(on_space, path):
-    assert get(on_space, path, signed_in(AUTHOR)).status_code in (404, 405)
+    assert get(on_space, path, signed_in_headers(AUTHOR)).status_code in (404, 405)

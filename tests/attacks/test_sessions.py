@@ -4,19 +4,19 @@ import httpx
 import pytest
 
 from core.chat import conversation
-from tests.helpers.app_server import Page
-from tests.helpers.space_server import AUTHOR, browser, get, signed_in
+from tests.helpers.app_server import PageClient
+from tests.helpers.space_server import AUTHOR, get, signed_in_headers, visitor_headers
 
 
 @pytest.fixture
 def two(on_space):
-    made = [Page(on_space.url, browser(letter * 32)) for letter in "de"]
+    made = [PageClient(on_space.url, visitor_headers(letter * 32)) for letter in "de"]
     yield made
     for page in made:
         page.http.close()
 
 
-def chosen_run(page: Page, run_id: str) -> dict:
+def chosen_run(page: PageClient, run_id: str) -> dict:
     """The event that shows a run, as the page sends it."""
     event = next(e for e in page.events if e["api_name"].startswith("as_csv"))
     return page.run(event, [run_id])
@@ -35,7 +35,7 @@ def test_a_visitor_sees_published_runs_and_data_and_no_others(on_space, two):
 
 @pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info", "/gradio_api/openapi.json"])
 def test_the_page_itself_names_nothing_that_is_not_published(on_space, path):
-    answer = get(on_space, path, browser("d" * 32))
+    answer = get(on_space, path, visitor_headers("d" * 32))
     assert answer.status_code == 200
     assert not [word for word in ("hidden-", "hidden.jsonl", str(on_space.settings.home)) if word in answer.text]
 
@@ -58,10 +58,10 @@ def test_a_file_made_for_one_visitor_is_not_another_s(on_space, two):
     one, _ = two
     made = chosen_run(one, "shown-run")
     path = made["output"]["data"][0]["path"]
-    assert get(on_space, f"/gradio_api/file={path}", browser("d" * 32)).status_code == 200
-    assert get(on_space, f"/gradio_api/file={path}", browser("e" * 32)).status_code == 403
+    assert get(on_space, f"/gradio_api/file={path}", visitor_headers("d" * 32)).status_code == 200
+    assert get(on_space, f"/gradio_api/file={path}", visitor_headers("e" * 32)).status_code == 403
     assert get(on_space, f"/gradio_api/file={path}").status_code == 403
-    assert get(on_space, f"/gradio_api/file={path}", signed_in(AUTHOR)).status_code == 200
+    assert get(on_space, f"/gradio_api/file={path}", signed_in_headers(AUTHOR)).status_code == 200
 
 
 def test_a_session_belongs_to_the_browser_that_began_it(on_space, two):

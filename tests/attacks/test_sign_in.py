@@ -9,23 +9,23 @@ import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
-from tests.helpers.app_server import Queue
+from tests.helpers.app_server import QueueClient
 from tests.helpers.loopback_hub import LoopbackHub
-from tests.helpers.oauth_provider import Provider, person
-from tests.helpers.proxy_server import Front
-from tests.helpers.sign_in_client import begun, changed, is_owner, scopes, session
-from tests.helpers.space_server import AUTHOR, CLIENT, SECRET, space
+from tests.helpers.oauth_provider import OAuthProvider, claims_of
+from tests.helpers.proxy_server import ProxyServer
+from tests.helpers.sign_in_client import is_owner, readme_scopes, session_cookie, sign_in_redirect, with_query
+from tests.helpers.space_server import AUTHOR, CLIENT, SECRET, start_space
 
-OWNER = person(AUTHOR)
-WRITER = person("writer", **{AUTHOR: "write"})
+OWNER = claims_of(AUTHOR)
+WRITER = claims_of("writer", **{AUTHOR: "write"})
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     """A Space: its app, what stands before it, and the provider."""
     folder = tmp_path_factory.mktemp("signing-in")
-    with Front(tls_in=folder) as front, Provider(front.host, scopes()) as provider:
-        app = space(folder / "home", STUDIO_LOG="json", **provider.environment)
+    with ProxyServer(tls_in=folder) as front, OAuthProvider(front.host, readme_scopes()) as provider:
+        app = start_space(folder / "home", STUDIO_LOG="json", **provider.environment)
         front.target = app.url
         yield SimpleNamespace(app=app, front=front, url=front.url, provider=provider)
         app.end()
@@ -63,7 +63,7 @@ def sign_in(here, browser):
 
 def test_a_browser_goes_to_the_provider_and_comes_back_known(here, browser):
     client, here.provider.person = browser(), OWNER
-    to = begun(client)
+    to = sign_in_redirect(client)
     asked = parse_qs(urlsplit(to).query)
     assert to.startswith(f"{here.provider.url}/oauth/authorize?")
     assert (asked["client_id"], asked["response_type"]) == ([CLIENT], ["code"])
@@ -80,8 +80,8 @@ def test_a_browser_goes_to_the_provider_and_comes_back_known(here, browser):
 
 
 def test_the_owner_s_page_has_no_notice_and_the_owner_s_tab(here, sign_in):
-    for who, sees in ((OWNER, True), (person("somebody"), False)):
-        page = Queue(here.url, cookies=sign_in(who).cookies)
+    for who, sees in ((OWNER, True), (claims_of("somebody"), False)):
+        page = QueueClient(here.url, cookies=sign_in(who).cookies)
         greet = next(event for event in page.events if event["api_name"].startswith("greet"))
         notice, owner_tab, *_ = page.run(greet, [])["output"]["data"]
         assert ("You are a visitor" not in notice["value"], owner_tab["visible"]) == (sees, sees)
@@ -94,13 +94,13 @@ def test_the_owner_s_page_has_no_notice_and_the_owner_s_tab(here, sign_in):
     [
         (OWNER, True),
         (WRITER, True),
-        (person("chief", another="read", **{AUTHOR: "admin"}), True),
-        (person("reader", **{AUTHOR: "read"}), False),
-        (person("contributor", **{AUTHOR: "contributor"}), False),
-        (person("somebody", another="admin"), False),
-        (person("somebody") | {"name": AUTHOR, "sub": AUTHOR}, False),
-        (person("x") | {"orgs": [{"name": AUTHOR, "preferred_username": "another", "roleInOrg": "admin"}]}, False),
-        (person(""), False),
+        (claims_of("chief", another="read", **{AUTHOR: "admin"}), True),
+        (claims_of("reader", **{AUTHOR: "read"}), False),
+        (claims_of("contributor", **{AUTHOR: "contributor"}), False),
+        (claims_of("somebody", another="admin"), False),
+        (claims_of("somebody") | {"name": AUTHOR, "sub": AUTHOR}, False),
+        (claims_of("x") | {"orgs": [{"name": AUTHOR, "preferred_username": "another", "roleInOrg": "admin"}]}, False),
+        (claims_of(""), False),
     ],
     ids=["author", "writer", "admin", "reader", "contributor", "somebody", "display name", "organisation's",
          "nameless"],
@@ -123,7 +123,7 @@ def test_whoever_is_not_signed_in_is_a_visitor(here, browser):
 
 def test_a_person_of_many_organisations_fits_into_a_cookie(here, sign_in):
     many = {f"organisation-{number}": "read" for number in range(40)}
-    client = sign_in(person("busy", **many, **{AUTHOR: "admin"}))
+    client = sign_in(claims_of("busy", **many, **{AUTHOR: "admin"}))
     assert len(client.cookies["session"]) < 1000
     assert is_owner(here.url, client)
 
@@ -133,8 +133,8 @@ def test_what_nobody_should_know_is_nowhere(here, sign_in):
     client = sign_in(WRITER)
     shown = "".join(client.get(path).text for path in ("/", "/config", "/gradio_api/info", "/gradio_api/user"))
     assert is_owner(here.url, client)
-    assert sorted(session(client)["oauth_info"]) == ["expires_at", "userinfo"]
-    places = [shown, json.dumps(session(client)), client.cookies["session"], here.app.log.read_text()]
+    assert sorted(session_cookie(client)["oauth_info"]) == ["expires_at", "userinfo"]
+    places = [shown, json.dumps(session_cookie(client)), client.cookies["session"], here.app.log.read_text()]
     assert len(here.provider.said) == 3, "a code, an access token, an ID token"
     for secret in (SECRET, *here.provider.said):
         assert not [place for place in places if secret in place]
@@ -156,21 +156,21 @@ def log_ends(here):
 @pytest.mark.parametrize("state", ["", "another", "x" * 2000, "\0", "é"])
 def test_a_state_that_is_not_the_browser_s_signs_nobody_in(here, browser, log_ends, state):
     client, here.provider.person = browser(), OWNER
-    back = httpx.get(begun(client)).headers["location"]
-    answer = client.get(changed(back, state=state), follow_redirects=False)
+    back = httpx.get(sign_in_redirect(client)).headers["location"]
+    answer = client.get(with_query(back, state=state), follow_redirects=False)
     assert answer.status_code in (302, 307)
     assert answer.headers["location"].startswith("/login/huggingface?"), "begin again"
-    assert "oauth_info" not in session(client)
+    assert "oauth_info" not in session_cookie(client)
     untroubled(here, log_ends)
 
 
 def test_the_end_of_another_s_way_signs_nobody_in(here, browser):
     """Who sends somebody the link that their own sign-in ended with would have them work under a foreign name."""
-    here.provider.person = person("evil")
-    back = httpx.get(begun(browser())).headers["location"]
+    here.provider.person = claims_of("evil")
+    back = httpx.get(sign_in_redirect(browser())).headers["location"]
     victim = browser()
     assert victim.get(back, follow_redirects=False).headers["location"].startswith("/login/huggingface?")
-    assert "oauth_info" not in session(victim)
+    assert "oauth_info" not in session_cookie(victim)
 
 
 def test_whoever_loses_cookies_is_not_sent_round_for_ever(here, log_ends):
@@ -187,23 +187,23 @@ def test_whoever_loses_cookies_is_not_sent_round_for_ever(here, log_ends):
 
 
 REFUSALS = {
-    "an unknown code": lambda back: changed(back, code="made-up"),
-    "an empty code": lambda back: changed(back, code=""),
-    "a strange code": lambda back: changed(back, code="\0é"),
-    "declined": lambda back: changed(back, error="access_denied", error_description="<script>alert(1)</script>"),
-    "rounds that are no number": lambda back: changed(back, state="x", _nb_redirects="many"),
+    "an unknown code": lambda back: with_query(back, code="made-up"),
+    "an empty code": lambda back: with_query(back, code=""),
+    "a strange code": lambda back: with_query(back, code="\0é"),
+    "declined": lambda back: with_query(back, error="access_denied", error_description="<script>alert(1)</script>"),
+    "rounds that are no number": lambda back: with_query(back, state="x", _nb_redirects="many"),
 }
 
 
 @pytest.mark.parametrize("bend", REFUSALS.values(), ids=list(REFUSALS))
 def test_what_the_provider_refuses_is_told_in_a_sentence(here, browser, log_ends, bend):
     client, here.provider.person = browser(), OWNER
-    answer = client.get(bend(httpx.get(begun(client)).headers["location"]), follow_redirects=False)
+    answer = client.get(bend(httpx.get(sign_in_redirect(client)).headers["location"]), follow_redirects=False)
     assert answer.status_code == 400
     assert "did not sign you in" in answer.text
     assert "press Sign in again" in answer.text
     assert "script" not in answer.text
-    assert "oauth_info" not in session(client)
+    assert "oauth_info" not in session_cookie(client)
     assert "GET /login/callback: " in untroubled(here, log_ends)
 
 
@@ -217,10 +217,10 @@ def test_whoever_declines_at_the_provider_stays_a_visitor(here, browser, log_end
 
 def test_a_code_is_good_once(here, browser):
     client, here.provider.person = browser(), OWNER
-    back = httpx.get(begun(client)).headers["location"]
+    back = httpx.get(sign_in_redirect(client)).headers["location"]
     assert client.get(back).status_code == 200
     other = browser()
-    again = changed(back, state=parse_qs(urlsplit(begun(other)).query)["state"][0])
+    again = with_query(back, state=parse_qs(urlsplit(sign_in_redirect(other)).query)["state"][0])
     assert other.get(again).status_code == 400
     assert not is_owner(here.url, other)
 
@@ -247,7 +247,7 @@ ELSEWHERE = ["https://evil.example/x", "//evil.example", "/\\evil.example", "///
 @pytest.mark.parametrize("target", ELSEWHERE)
 def test_no_sign_in_ends_elsewhere(here, browser, target):
     client, here.provider.person = browser(), OWNER
-    back = httpx.get(begun(client, _target_url=target)).headers["location"]
+    back = httpx.get(sign_in_redirect(client, _target_url=target)).headers["location"]
     assert urlsplit(back).netloc == here.front.host
     for answer in (client.get(back, follow_redirects=False),
                    client.get("/logout", params={"_target_url": target}, follow_redirects=False)):  # fmt: skip
@@ -256,7 +256,7 @@ def test_no_sign_in_ends_elsewhere(here, browser, target):
 
 
 def test_the_provider_sends_a_code_to_this_space_alone(here, browser):
-    to = changed(begun(browser()), redirect_uri="https://evil.example/login/callback")
+    to = with_query(sign_in_redirect(browser()), redirect_uri="https://evil.example/login/callback")
     assert httpx.get(to).status_code == 400
 
 
@@ -264,14 +264,14 @@ def test_signing_out_forgets(here, sign_in):
     client = sign_in(OWNER)
     assert is_owner(here.url, client)
     assert client.get("/logout").status_code == 200
-    assert "oauth_info" not in session(client)
+    assert "oauth_info" not in session_cookie(client)
     assert not is_owner(here.url, client)
 
 
 def test_the_page_that_somebody_came_from_goes_on(here, browser):
     """It stays open in its tab while they sign in, in another; after they signed out it is nobody's."""
     client, here.provider.person = browser(), OWNER
-    queue = Queue(here.url)
+    queue = QueueClient(here.url)
     for path, said in (("/", "That is the owner's"), ("/login/huggingface", "There is no run")):
         client.get(path)
         queue.http.cookies = client.cookies
@@ -284,17 +284,17 @@ def test_the_page_that_somebody_came_from_goes_on(here, browser):
 
 
 def test_a_sign_in_ends_with_the_token_s_time(here, sign_in):
-    until = session(sign_in(OWNER))["oauth_info"]["expires_at"]
+    until = session_cookie(sign_in(OWNER))["oauth_info"]["expires_at"]
     assert 7.9 * 3600 < until - time.time() < 8.1 * 3600
 
 
 def test_a_docker_space_asks_the_provider_too(tmp_path):
     """It does not say SYSTEM=spaces, and Gradio would take everybody for whom HF_TOKEN belongs to: the owner."""
     token = "hf_of_the_owner_0123456789"
-    with LoopbackHub(tmp_path / "hub") as hub, Provider("127.0.0.1:9", scopes()) as provider:
+    with LoopbackHub(tmp_path / "hub") as hub, OAuthProvider("127.0.0.1:9", readme_scopes()) as provider:
         hub.add_token(token, AUTHOR)
         asked = {"SYSTEM": "", "HF_TOKEN": token, "HF_ENDPOINT": hub.endpoint, **provider.environment}
-        app = space(tmp_path / "home", **asked)
+        app = start_space(tmp_path / "home", **asked)
         with httpx.Client(base_url=app.url, verify=False) as client:
             to = client.get("/login/huggingface")
             assert to.headers["location"].startswith(f"{provider.url}/oauth/authorize?")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from core.errors import StudioError
 from core.settings import inside
-from tests.helpers.app_server import Page
-from tests.helpers.space_server import AUTHOR, browser, get, signed_in
+from tests.helpers.app_server import PageClient
+from tests.helpers.space_server import AUTHOR, get, signed_in_headers, visitor_headers
 
 MARK = "only the owner may read this"
 OUT = [
@@ -23,7 +23,7 @@ OUT = [
 
 @pytest.fixture(scope="module")
 def owner(on_space):
-    made = Page(on_space.url, signed_in(AUTHOR))
+    made = PageClient(on_space.url, signed_in_headers(AUTHOR))
     yield made
     made.http.close()
 
@@ -94,7 +94,7 @@ def test_no_file_route_leads_out_of_what_was_made_for_the_caller(on_space, path,
     link = home / "exports" / "link"
     if not link.is_symlink():
         link.symlink_to(home / "secret.txt")
-    headers = {"owner": signed_in(AUTHOR), "visitor": browser("c" * 32), "nobody": {}}[who]
+    headers = {"owner": signed_in_headers(AUTHOR), "visitor": visitor_headers("c" * 32), "nobody": {}}[who]
     answer = get(on_space, f"/gradio_api/file={path.format(home=home)}", headers)
     assert answer.status_code in (400, 403, 404), answer.status_code
     assert MARK not in answer.text
@@ -114,7 +114,7 @@ def test_the_routes_of_the_page_itself_lead_nowhere_else(on_space, path):
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=30))
 def test_whatever_is_asked_for_as_a_file_by_a_visitor_is_refused(on_space, name):
-    answer = get(on_space, f"/gradio_api/file={quote(name, safe='')}", browser("c" * 32))
+    answer = get(on_space, f"/gradio_api/file={quote(name, safe='')}", visitor_headers("c" * 32))
     assert answer.status_code in (403, 404)
 
 
@@ -122,7 +122,9 @@ def test_an_upload_keeps_its_name_inside_the_uploads(on_space):
     inside_of = on_space.settings.home / "uploads"
     for name in ("../../evil.jsonl", "/etc/evil.jsonl", "..\\evil.jsonl", "a\0evil.jsonl", "-rf.jsonl", "$(id).jsonl"):
         files = {"files": (name, b'{"prompt": "a", "completion": "b"}\n')}
-        answer = httpx.post(f"{on_space.url}/gradio_api/upload", files=files, headers=signed_in(AUTHOR), verify=False)
+        answer = httpx.post(
+            f"{on_space.url}/gradio_api/upload", files=files, headers=signed_in_headers(AUTHOR), verify=False
+        )
         assert answer.status_code in (200, 400, 413)
         for path in answer.json() if answer.status_code == 200 else []:
             assert os.path.realpath(path).startswith(str(inside_of.resolve()))

@@ -6,7 +6,7 @@ from core.data import sources, subset
 from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
-from tests.helpers.browser_pages import open_page, until
+from tests.helpers.browser_pages import open_page, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -39,7 +39,7 @@ def server(run, file_server):
 @pytest.fixture
 def page(run, server, chromium):
     made = open_page(chromium, server, "Chat")
-    until(lambda: made.locator("#lane-run-2 input").input_value().startswith(run.id), made)
+    wait_until(lambda: made.locator("#lane-run-2 input").input_value().startswith(run.id), made)
     yield made
     assert made.errors == []
     made.close()
@@ -64,7 +64,7 @@ def cards(page, board="now"):
 def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, server):
     length(page, 1000)
     ask(page, "Write a very long story about a lighthouse and the sea.")
-    until(lambda: cards(page).filter(has_text="writing").count() == 2, page)
+    wait_until(lambda: cards(page).filter(has_text="writing").count() == 2, page)
     assert page.locator("#send").inner_text() == "Answering…"
     assert page.locator("#send").is_disabled()
     page.locator("#prompt textarea").press("Enter")
@@ -72,7 +72,7 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
     early = [text.strip() for text in cards(page).locator(".lb-text").all_inner_texts()]
     assert all(early), "both stream at once"
     cards(page).nth(0).get_by_role("button", name="Stop").click()
-    until(lambda: "stopped" in cards(page).nth(0).inner_text(), page)
+    wait_until(lambda: "stopped" in cards(page).nth(0).inner_text(), page)
     assert "writing" in cards(page).nth(1).inner_text(), "the other goes on"
     page.locator("#chat-stop").click()
     page.locator("#chat-now .lb-vote").wait_for()
@@ -81,7 +81,7 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
     length(page, 12)
     cards(page).nth(0).get_by_role("button", name="Retry").click()
     cards(page).nth(0).get_by_role("button", name="Earlier try (2)").click()
-    until(lambda: cards(page).nth(0).locator(".lb-text").inner_text() == stopped, page)
+    wait_until(lambda: cards(page).nth(0).locator(".lb-text").inner_text() == stopped, page)
 
     page.locator("h1").click()  # keys vote where no text is typed
     page.keyboard.press("2")
@@ -98,19 +98,19 @@ def test_what_is_said_is_streamed_stopped_retried_voted_on_and_kept(page, run, s
     assert cards(page).locator("header").all_inner_texts() == ["Answer A", "Answer B"]
     assert run.id not in page.locator("#chat-now").inner_text()
     page.keyboard.press("1")
-    until(lambda: run.id in page.locator("#chat-now").inner_text(), page)
+    wait_until(lambda: run.id in page.locator("#chat-now").inner_text(), page)
 
     before = page.locator("#chat-board").inner_text()
     page.reload(wait_until="domcontentloaded")
     page.get_by_text("rows 1 to 25 of").wait_for()
     page.get_by_role("tab", name="Chat").click()
-    until(lambda: page.locator("#chat-board").inner_text() == before, page)
+    wait_until(lambda: page.locator("#chat-board").inner_text() == before, page)
     server.kill()
     server.start()
     page.goto(server.url, wait_until="domcontentloaded")
     page.get_by_text("rows 1 to 25 of").wait_for()
     page.get_by_role("tab", name="Chat").click()
-    until(lambda: page.locator("#chat-board").inner_text() == before, page)
+    wait_until(lambda: page.locator("#chat-board").inner_text() == before, page)
 
 
 def test_a_tuned_answer_leads_to_its_training_rows(page):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.browser_pages import position
+from tests.helpers.browser_pages import wait_for_position
 from tests.helpers.datasets import lines
 from tests.helpers.public_shapes import SHAPES
 
@@ -24,7 +24,7 @@ def upload(page, tmp_path):
         path.write_text(lines(rows))
         page.locator("#open-upload button").first.click()
         page.locator("#upload input[type=file]").set_input_files(path)
-        position(page, f"of {len(rows)},")
+        wait_for_position(page, f"of {len(rows)},")
 
     return run
 

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from core.data import subset
-from tests.helpers.browser_pages import position, until
+from tests.helpers.browser_pages import wait_for_position, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -28,28 +28,28 @@ def tool(page, name: str) -> None:
 def test_search_sort_bars_and_pages(page):
     search = page.locator("#search input, #search textarea").first
     search.press_sequentially("TIDE", delay=20)
-    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
+    wait_until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
     assert rows(page)
     search.fill("")
     search.press("End")
     search.press("Backspace")
-    position(page, "of 340")
+    wait_for_position(page, "of 340")
 
     page.locator("#rows .dt-name", has_text="characters").click()
     page.locator("#rows .dt-name", has_text="characters ↑").wait_for()
     ascending = rows(page)
     page.locator("#rows .dt-name", has_text="characters").click()
     page.locator("#rows .dt-name", has_text="characters ↓").wait_for()
-    until(lambda: rows(page) != ascending, page)
+    wait_until(lambda: rows(page) != ascending, page)
 
     page.locator("#rows th", has_text="turns").locator(".dt-bar[data-event]").last.click()
     page.locator(".dt-chip").wait_for()
-    until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
+    wait_until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
     page.locator(".dt-chip").click()
-    position(page, "of 340")
+    wait_for_position(page, "of 340")
     page.locator("#page-size input").click()
     page.get_by_role("option", name="500").click()
-    position(page, "rows 1 to 340 of 340")
+    wait_for_position(page, "rows 1 to 340 of 340")
     assert len(rows(page)) == 340
 
 
@@ -90,7 +90,7 @@ def test_rows_are_picked_and_cut(page, server):
     page.get_by_role("option", name="picked").click()
     page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
     page.locator("#cut").click()
-    (name,) = until(lambda: {known.name for known in subset.subsets(server.settings)} - before, page)
+    (name,) = wait_until(lambda: {known.name for known in subset.subsets(server.settings)} - before, page)
     assert {row for _, row, _ in subset.stream(server.settings, name)} == {2, 5}
 
 

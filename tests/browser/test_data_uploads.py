@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.data import table
-from tests.helpers.browser_pages import position
+from tests.helpers.browser_pages import wait_for_position
 from tests.helpers.datasets import lines, talk
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -22,7 +22,7 @@ def test_a_hostile_file_is_shown_as_text(page, server, tmp_path):
     path = tmp_path / "hostile.jsonl"
     path.write_text(lines([{"messages": talk(MARKUP, MARKUP), MARKUP: MARKUP}] * 3) + MARKUP + "\n")
     upload(page, path)
-    position(page, "of 4")
+    wait_for_position(page, "of 4")
     page.locator("#rows tbody tr").first.click()
     page.locator("#row-shown .qs-turn.assistant").first.wait_for()
     for view in ("Tokens", "Raw"):
@@ -35,7 +35,7 @@ def test_labels_become_answers_by_a_template(page, server, tmp_path):
     path = tmp_path / "films.csv"
     path.write_text("review,stars\n" + "".join(f"a film of number {i} and length,{i % 2}\n" for i in range(60)))
     upload(page, path)
-    position(page, "of 60")
+    wait_for_position(page, "of 60")
     # no format is sure: the page asks, opens the form, and fills in the reading that is chosen
     page.locator("#question-words").get_by_text("'stars' may be").wait_for()
     page.locator("#question-choices label", has_text="text with a label").click()

@@ -6,7 +6,7 @@ import pytest
 
 from core.data import table
 from core.evaluate.store import EvaluationStore
-from tests.helpers.browser_pages import open_page, until
+from tests.helpers.browser_pages import open_page, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -52,7 +52,7 @@ def test_a_list_is_answered_read_opened_and_downloaded(page, server, tmp_path):
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator("#answers-open").click()
     page.locator("#rows").get_by_text("Name a colour.").wait_for()
-    assert until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)))
+    assert wait_until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)))
     page.get_by_role("tab", name="Answers").click()
     page.locator("#answers-more-of-it button").first.click()
     page.locator("#answers-delete-id textarea, #answers-delete-id input").fill(evaluation.id)

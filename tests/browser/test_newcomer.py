@@ -9,7 +9,7 @@ import pytest
 
 from core.runs.progress import progress
 from core.runs.store import ACTIVE, RunStore
-from tests.helpers.browser_pages import PATIENCE, open_page, until
+from tests.helpers.browser_pages import TIMEOUT_SECONDS, open_page, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -53,7 +53,7 @@ def cut_and_download(page, tmp_path):
     page.locator("#field-rows input").fill("200")
     page.locator("#field-rows input").press("Tab")
     name = page.locator("#subset-name textarea, #subset-name input")
-    until(lambda: name.input_value() == "keeper-200", page)
+    wait_until(lambda: name.input_value() == "keeper-200", page)
     page.locator("#cut").click()
     page.get_by_text("Cut keeper-200").wait_for()
     page.get_by_role("tab", name="Export").click()
@@ -76,17 +76,17 @@ def cut_and_download(page, tmp_path):
 
 def ask_both(page):
     page.get_by_role("tab", name="Chat").click()
-    until(lambda: "final" in page.locator("#lane-step-2").inner_text(), page)
+    wait_until(lambda: "final" in page.locator("#lane-step-2").inner_text(), page)
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
     lanes = page.locator("#chat-now .lb-card")
-    until(lambda: lanes.filter(has_text="writing").count() == 2, page)
+    wait_until(lambda: lanes.filter(has_text="writing").count() == 2, page)
     early = lanes.locator(".lb-text").all_inner_texts()  # both are being written at this moment
     page.locator("#chat-now .lb-vote").wait_for()
     return early, lanes.locator(".lb-text").all_inner_texts()
 
 
-@pytest.mark.timeout(6 * PATIENCE)
+@pytest.mark.timeout(6 * TIMEOUT_SECONDS)
 def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, record_property):
     page = open_page(chromium, server)
     browse(page)
@@ -98,11 +98,11 @@ def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, rec
     assert page.locator("#field-subset input").input_value().startswith("keeper-200")
     clicked = time.time()
     page.locator("#start").click()
-    until(lambda: step_shown(page) >= 1, page)
+    wait_until(lambda: step_shown(page) >= 1, page)
     record_property("seconds to first point on the page", round(time.time() - clicked, 1))
     first = step_shown(page)
-    until(lambda: step_shown(page) >= first + 2, page)  # point by point
-    until(lambda: points_drawn(page) >= first + 1, page)
+    wait_until(lambda: step_shown(page) >= first + 2, page)  # point by point
+    wait_until(lambda: points_drawn(page) >= first + 1, page)
 
     store = RunStore(server.settings)
     (run,) = store.runs()
@@ -116,14 +116,14 @@ def test_the_whole_loop_by_clicking(server, chromium, tmp_path, no_run_left, rec
     assert page.errors == []
     page.close()  # the tab closes, and the server dies
     server.kill()
-    until(lambda: progress(run.events()).step >= before + 3)
+    wait_until(lambda: progress(run.events()).step >= before + 3)
     server.start()
 
     page = open_page(chromium, server, "Train")
-    until(lambda: step_shown(page) > before, page)
+    wait_until(lambda: step_shown(page) > before, page)
     assert page.locator("#run-status").get_by_text("running").is_visible()
     page.close()  # nobody watches: the run has both cores to itself
-    state = until(lambda: run.state().status not in ACTIVE and run.state(), patience=3 * PATIENCE)
+    state = wait_until(lambda: run.state().status not in ACTIVE and run.state(), patience=3 * TIMEOUT_SECONDS)
     assert state.status == "finished", run.log_tail()
     record_property("seconds to finished adapter", round(state.ended - clicked, 1))
     page = open_page(chromium, server, "Train")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.helpers.browser_pages import PATIENCE
-from tests.helpers.oauth_provider import Provider, person
-from tests.helpers.proxy_server import Front
-from tests.helpers.sign_in_client import scopes
-from tests.helpers.space_server import AUTHOR, space
+from tests.helpers.browser_pages import TIMEOUT_SECONDS
+from tests.helpers.oauth_provider import OAuthProvider, claims_of
+from tests.helpers.proxy_server import ProxyServer
+from tests.helpers.sign_in_client import readme_scopes
+from tests.helpers.space_server import AUTHOR, start_space
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -14,19 +14,19 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
     """The Space's address, with TLS."""
-    with Front(tls_in=tmp_path_factory.mktemp("front")) as made:
+    with ProxyServer(tls_in=tmp_path_factory.mktemp("front")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def provider(front):
-    with Provider(front.host, scopes()) as made:
+    with OAuthProvider(front.host, readme_scopes()) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def app(front, provider, tmp_path_factory):
-    made = space(tmp_path_factory.mktemp("space") / "home", **provider.environment)
+    made = start_space(tmp_path_factory.mktemp("space") / "home", **provider.environment)
     front.target = made.url
     yield made
     made.end()
@@ -36,7 +36,7 @@ def app(front, provider, tmp_path_factory):
 def window(front, provider, chromium):
     """A window of a browser of its own; what went wrong or elsewhere in any of its pages is in `wrong`."""
     with chromium.new_context(ignore_https_errors=True, viewport={"width": 1300, "height": 900}) as context:
-        context.set_default_timeout(1000 * PATIENCE)
+        context.set_default_timeout(1000 * TIMEOUT_SECONDS)
         context.wrong, here = [], (front.url, f"{provider.url}/oauth/authorize", "data:", "blob:")
         context.on("weberror", lambda error: context.wrong.append(str(error.error)))
         context.on("console", lambda said: context.wrong.append(said.text) if said.type == "error" else None)
@@ -69,7 +69,7 @@ def test_a_visitor_reads_and_is_told_what_is_closed(app, front, window):
 
 def test_the_author_signs_in_by_the_page_s_link_and_has_everything(app, front, provider, window):
     """The link, the provider's redirects, a cookie that Chromium keeps, and the owner's page."""
-    provider.person = person(AUTHOR)
+    provider.person = claims_of(AUTHOR)
     link = visited(window, front).get_by_role("link", name="Sign in")
     with window.expect_page() as opened:
         link.click()

@@ -4,7 +4,7 @@ import pytest
 
 from core.runs.config import QLoRAConfig
 from core.runs.store import WAITING, RunState, RunStore
-from tests.helpers.browser_pages import open_page, until
+from tests.helpers.browser_pages import open_page, wait_until
 from tests.helpers.run_events import EVENTS, write
 from tests.helpers.tiny_model import tiny_llama
 
@@ -82,13 +82,13 @@ def test_a_run_from_the_form_to_its_answers(page, server):
     )  # fmt: skip
 
     points = page.locator("#loss-chart circle")
-    until(lambda: points.count() >= 8 + 4, page)
+    wait_until(lambda: points.count() >= 8 + 4, page)
     page.locator("#loss-chart select[name=axis]").select_option("tokens")
     page.locator("#loss-chart input[name=logY]").check()
     page.locator("#loss-chart input[name=smooth]").fill("0.8")
-    until(lambda: page.locator("#loss-chart path.curve").count() == 3, page)
+    wait_until(lambda: page.locator("#loss-chart path.curve").count() == 3, page)
     page.locator("#loss-chart .ch-legend button", has_text="held-out").click()
-    until(lambda: page.locator("#loss-chart path.curve").count() == 2, page)
+    wait_until(lambda: page.locator("#loss-chart path.curve").count() == 2, page)
 
     page.locator("#loss-chart svg").focus()
     page.keyboard.press("End")
@@ -99,7 +99,7 @@ def test_a_run_from_the_form_to_its_answers(page, server):
     page.locator("#step-tokens input").check()
     page.locator("#step-row-shown .qs-tokens .loss").first.wait_for()
     page.locator("#exclude-row").click()
-    until(lambda: page.locator("#field-subset input").input_value().startswith("keeper-without-"), page)
+    wait_until(lambda: page.locator("#field-subset input").input_value().startswith("keeper-without-"), page)
 
     page.get_by_role("tab", name="Sample answers").click()
     page.locator("#samples").get_by_text("answered at step 8").wait_for()
@@ -132,18 +132,18 @@ def test_runs_are_sorted_laid_over_each_other_and_opened(page, server):
     second, first = store.runs()
     page.get_by_role("tab", name="All runs").click()
     rows = page.locator("#runs-table tbody tr")
-    until(lambda: rows.count() == 2, page)
+    wait_until(lambda: rows.count() == 2, page)
     assert rows.nth(0).get_attribute("data-value") == second.id, "the newest first"
     page.locator("#runs-table .dt-name", has_text="Held-out loss").first.click()
-    until(lambda: rows.nth(0).get_attribute("data-value") == first.id, page)
+    wait_until(lambda: rows.nth(0).get_attribute("data-value") == first.id, page)
     for place in (0, 1):
         rows.nth(place).locator("input").click()
-        until(lambda place=place: page.locator("#compare-chart path.curve").count() == place + 1, page)
+        wait_until(lambda place=place: page.locator("#compare-chart path.curve").count() == place + 1, page)
     page.locator("#runs-differ tr", has_text="Rank").get_by_text("32").wait_for()
     page.locator("#compare-measure label", has_text="gradient norm").click()
     page.locator("#compare-chart .ch-title", has_text="gradient norm").wait_for()
     rows.nth(1).locator("td").nth(1).click()
-    until(lambda: chosen(page).startswith(second.id), page)
+    wait_until(lambda: chosen(page).startswith(second.id), page)
     page.locator("#run-status .finished").wait_for()
 
 
@@ -151,7 +151,7 @@ def test_a_queue_is_worked_off_and_a_run_stopped_resumed_named_and_deleted(page,
     tiny_run(page, 400)
     store = RunStore(server.settings)
     page.locator("#start").click()
-    until(lambda: len(store.runs()) == 1, page)
+    wait_until(lambda: len(store.runs()) == 1, page)
     page.locator("#run-status .running").wait_for()
     first = store.runs()[0]
     fill(page, "max_steps", "3")
@@ -164,24 +164,24 @@ def test_a_queue_is_worked_off_and_a_run_stopped_resumed_named_and_deleted(page,
     page.get_by_role("option", name=first.id).first.click()
     page.locator("#run-status .running").wait_for()
     page.locator("#stop").click()
-    until(lambda: first.state().status == "stopped", page)
-    until(lambda: second.state().status == "finished", page)
+    wait_until(lambda: first.state().status == "stopped", page)
+    wait_until(lambda: second.state().status == "finished", page)
     page.locator("#run-status .stopped").wait_for()
     reached = max(event["step"] for event in first.events() if event["event"] == "step")
     page.locator("#resume").click()
-    until(lambda: any(event["event"] == "resumed" for event in first.events()), page)
-    until(lambda: max(e["step"] for e in first.events() if e["event"] == "step") > reached, page)
+    wait_until(lambda: any(event["event"] == "resumed" for event in first.events()), page)
+    wait_until(lambda: max(e["step"] for e in first.events() if e["event"] == "step") > reached, page)
     page.locator("#kill").click()
-    until(lambda: first.state().status not in WAITING, page)
+    wait_until(lambda: first.state().status not in WAITING, page)
     page.locator("#run-status").get_by_text("Killed on request").wait_for()
 
     page.get_by_text("Name, resume, archive, delete").click()
     page.locator("#run-name input, #run-name textarea").fill("<b>My run</b>")
     page.locator("#run-tags input, #run-tags textarea").fill("first, try")
     page.locator("#save-label").click()
-    until(lambda: chosen(page).startswith("<b>My run</b>"), page)
+    wait_until(lambda: chosen(page).startswith("<b>My run</b>"), page)
     page.locator("#delete-run").click()
     page.get_by_text("To delete this run with its adapters, type its id").first.wait_for()
     page.locator("#delete-id input, #delete-id textarea").fill(first.id)
     page.locator("#delete-run").click()
-    until(lambda: [run.id for run in store.runs()] == [second.id], page)
+    wait_until(lambda: [run.id for run in store.runs()] == [second.id], page)

@@ -4,21 +4,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.conversation import chips_html, conversation_html, empty_html, raw_html, second_html, tokens_html
-from tests.helpers.hostile_text import TEXT, Page
+from components.conversation import chips_html, conversation_html, empty_html, raw_html, secondary_html, tokens_html
+from tests.helpers.hostile_text import TEXT, ParsedHtml
 
 
 def test_the_reader_sees_what_is_live():
-    page = Page("<p>a<img src=x onerror=alert(1)></img></p>")
+    page = ParsedHtml("<p>a<img src=x onerror=alert(1)></img></p>")
     assert ("img", {"src": "x", "onerror": "alert(1)"}) in page.tags
     with pytest.raises(AssertionError):
-        Page("<!-- hidden -->")
+        ParsedHtml("<!-- hidden -->")
 
 
 @settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({"role": TEXT, "content": TEXT}, optional={"loss": st.booleans()}), max_size=4))
 def test_a_conversation_is_shown_word_for_word_and_inert(messages):
-    page = Page(conversation_html(messages))
+    page = ParsedHtml(conversation_html(messages))
     expected = [("div", {"class": "qs-talk"})]
     for message in messages:
         expected += [("div", {"class": f"qs-turn {message['role']}", "dir": "auto"}), ("small", {})]
@@ -31,7 +31,7 @@ def test_a_conversation_is_shown_word_for_word_and_inert(messages):
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), max_size=6), st.none() | st.integers(1, 7))
 def test_tokens_are_shown_piece_by_piece_and_inert(pieces, cut):
-    page = Page(tokens_html(pieces, cut))
+    page = ParsedHtml(tokens_html(pieces, cut))
     spans = [
         ("span", {"class": role + " loss" * learned, "title": role + ", carries loss" * learned})
         for _, role, learned in pieces
@@ -49,7 +49,7 @@ def test_tokens_are_shown_piece_by_piece_and_inert(pieces, cut):
 @settings(deadline=None)
 @given(TEXT)
 def test_raw_text_and_empty_notes_are_inert(text):
-    raw, empty, second = Page(raw_html(text)), Page(empty_html(text)), Page(second_html(text))
+    raw, empty, second = ParsedHtml(raw_html(text)), ParsedHtml(empty_html(text)), ParsedHtml(secondary_html(text))
     assert second.tags == [("div", {"class": "qs-second"})]
     assert raw.tags == [("div", {"class": "qs-raw", "dir": "auto"})]
     assert empty.tags == [("div", {"class": "qs-empty"})]
@@ -59,7 +59,7 @@ def test_raw_text_and_empty_notes_are_inert(text):
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), max_size=4))
 def test_chips_are_inert_and_warnings_stand_out(chips):
-    page = Page(chips_html(chips))
+    page = ParsedHtml(chips_html(chips))
     expected = [("div", {"class": "qs-chips"})]
     for _, _, warns in chips:
         expected += [("span", {"class": "qs-chip warn" if warns else "qs-chip"}), ("b", {})]

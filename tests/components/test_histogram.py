@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.histogram import bars_svg, key_html
-from tests.helpers.hostile_text import HOSTILE, Page
+from tests.helpers.hostile_text import HOSTILE, ParsedHtml
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=12)
 
@@ -30,11 +30,11 @@ def test_two_sets_share_one_scale_and_have_a_key():
     assert re.findall(r'class="(a|b)"[^>]*height="([\d.]+)"', shown) == [
         ("a", "116.0"), ("a", "0.0"), ("b", "0.0"), ("b", "58.0")
     ]  # fmt: skip
-    assert Page(key_html(["one", "two"])).text == "onetwo"
+    assert ParsedHtml(key_html(["one", "two"])).text == "onetwo"
 
 
 @given(st.sampled_from(HOSTILE))
 def test_titles_and_names_are_inert(text):
-    assert {tag for tag, _ in Page(key_html([text])).tags} <= {"div", "span", "i"}
-    tags = Page(bars_svg([0, 1], [1], unit=text, title=text)).tags
+    assert {tag for tag, _ in ParsedHtml(key_html([text])).tags} <= {"div", "span", "i"}
+    tags = ParsedHtml(bars_svg([0, 1], [1], unit=text, title=text)).tags
     assert {tag for tag, _ in tags} <= {"svg", "rect", "title", "line", "text"}

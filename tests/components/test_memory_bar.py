@@ -3,7 +3,7 @@ import re
 import pytest
 
 from components.memory_bar import memory_html
-from tests.helpers.hostile_text import HOSTILE, Page
+from tests.helpers.hostile_text import HOSTILE, ParsedHtml
 
 GIB = 2**30
 
@@ -11,7 +11,7 @@ GIB = 2**30
 def test_parts_stand_in_proportion_to_what_is_free():
     shown = memory_html({"weights": 3 * GIB, "nothing": 0, "activations": GIB / 2}, 10 * GIB, "words")
     assert re.findall(r"width:([\d.]+)%", shown) == ["30.00", "5.00"]
-    assert Page(shown).text == "wordsweights 3.0 GiBactivations 0.5 GiB"
+    assert ParsedHtml(shown).text == "wordsweights 3.0 GiBactivations 0.5 GiB"
     assert "over" not in shown
 
 
@@ -23,4 +23,4 @@ def test_too_much_is_shown_as_such():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_names_and_words_are_inert(text):
-    assert {tag for tag, _ in Page(memory_html({text: GIB}, GIB, text)).tags} == {"div", "i", "span"}
+    assert {tag for tag, _ in ParsedHtml(memory_html({text: GIB}, GIB, text)).tags} == {"div", "i", "span"}

@@ -2,7 +2,7 @@ import gradio as gr
 import pytest
 
 from components.progress_bar import build_progress_bar, gone, running
-from tests.helpers.hostile_text import HOSTILE, Page
+from tests.helpers.hostile_text import HOSTILE, ParsedHtml
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from tests.helpers.hostile_text import HOSTILE, Page
 )
 def test_the_bar_is_as_long_as_the_share(share, width, said):
     visible, shown = running("Opening", share, "Reading")
-    page = Page(shown)
+    page = ParsedHtml(shown)
     assert visible["visible"]
     assert ("i", {"style": f"width:{width}"}) in page.tags
     assert page.text == f"OpeningReading, {said}"
@@ -18,7 +18,7 @@ def test_the_bar_is_as_long_as_the_share(share, width, said):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_titles_and_words_are_inert(text):
-    page = Page(running(text, 0.5, text)[1])
+    page = ParsedHtml(running(text, 0.5, text)[1])
     assert [tag for tag, _ in page.tags] == ["div", "b", "span", "div", "i"]
 
 

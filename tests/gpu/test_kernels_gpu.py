@@ -11,7 +11,7 @@ from core.train.kernels import elementwise
 from core.train.kernels.activation_offload import Offload
 from core.train.kernels.patch import install
 from core.train.loss import chunked_cross_entropy
-from tests.helpers.flaky_proxy import dropping_alike
+from tests.helpers.matched_dropout import match_fused_dropout
 from tests.helpers.tiny_model import random_rows
 
 if elementwise.HAS_TRITON:
@@ -236,7 +236,7 @@ def test_where_lora_drops_out_the_fused_blocks_train_as_plain_ones_that_drop_ali
     model, batch = tuned(True, lora_dropout=0.1), pack(random_rows(lengths))
     batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     torch.manual_seed(5)
-    with dropping_alike(model, 0.1, sum(lengths), chunk):
+    with match_fused_dropout(model, 0.1, sum(lengths), chunk):
         expected, wanted = loss_and_gradients(model, batch)
     blocks, said = install(model.get_base_model())
     assert len(blocks) == 4, said

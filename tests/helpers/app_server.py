@@ -24,7 +24,7 @@ from core.settings import Settings
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-class App:
+class AppServer:
     """app.py on a home of its own and a free port."""
 
     def __init__(self, home: Path, *options: str, **environment: str):
@@ -77,7 +77,7 @@ class App:
         return Client(self.url, verbose=False, analytics_enabled=False, download_files=folder, **options)
 
 
-class Queue:
+class QueueClient:
     """The queue as a browser speaks to it, without a page."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
@@ -106,7 +106,7 @@ class Queue:
         return self.run(next(event for event in self.events if event["api_name"] == name), list(data))["output"]
 
 
-class Page(Queue):
+class PageClient(QueueClient):
     """A page that was opened: its lists are filled by its load events first."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None, cookies: httpx.Cookies | None = None):
@@ -116,7 +116,7 @@ class Page(Queue):
                 self.run(event, [None] * len(event["inputs"]))
 
 
-def refused(client, **values) -> str:
+def rejection_message(client, **values) -> str:
     """What the page would show for a call that has to fail."""
     with pytest.raises((AppError, ValidationError, httpx.HTTPStatusError)) as raised:
         client.predict(**values)

@@ -3,12 +3,12 @@
 import time
 
 # Seconds that anything may take: other tests run beside these. What must be fast is measured in bench/.
-PATIENCE = 500
+TIMEOUT_SECONDS = 500
 
 
 def open_page(browser, server, tab=None):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * TIMEOUT_SECONDS)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(server.url, wait_until="domcontentloaded")
@@ -18,7 +18,7 @@ def open_page(browser, server, tab=None):
     return page
 
 
-def until(condition, page=None, patience=PATIENCE):
+def wait_until(condition, page=None, patience=TIMEOUT_SECONDS):
     """Wait for a condition that the app's files or page will come to fulfil."""
     deadline = time.monotonic() + patience
     while not (value := condition()):
@@ -27,6 +27,6 @@ def until(condition, page=None, patience=PATIENCE):
     return value
 
 
-def position(page, text: str) -> None:
+def wait_for_position(page, text: str) -> None:
     """Wait for what the Data tab says of where its page of rows lies."""
     page.locator("#page-position").get_by_text(text).wait_for()

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from hypothesis import strategies as st
 
-from tests.helpers.app_server import App, Page
+from tests.helpers.app_server import AppServer, PageClient
 
 NASTY = [
     "", " ", "\0", "../../etc/passwd", "/etc/passwd", "%2e%2e%2f", "--help", "; touch pwned", "$(touch pwned)", "'" * 9,
@@ -30,7 +30,7 @@ VALUES = st.recursive(
 HEAVY = {"measure", "quick_cut"}
 
 
-def bodies(page: Page) -> st.SearchStrategy:
+def event_calls(page: PageClient) -> st.SearchStrategy:
     """An event of the page, and values for it: as many as it takes, or another number."""
     events = [event for event in page.events if event["backend_fn"] and event["api_name"] not in HEAVY]
 
@@ -43,7 +43,7 @@ def bodies(page: Page) -> st.SearchStrategy:
     return st.sampled_from(events).flatmap(of)
 
 
-def call(page: Page, event: dict, data: list, happened: Any) -> str:
+def call_event(page: PageClient, event: dict, data: list, happened: Any) -> str:
     """Over the queue; what was answered. Raises AssertionError for what must not be."""
     body = {"fn_index": event["id"], "data": data, "session_hash": page.session, "event_data": happened}
     joined = page.http.post("/queue/join", json=body)
@@ -68,7 +68,7 @@ _DEFECTS = ("in the studio itself", "Traceback")
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 
 
-def tracebacks(log: str) -> Counter[str]:
+def count_tracebacks(log: str) -> Counter[str]:
     """The errors that a server's log has tracebacks of, by their last line, and how many there are of each.
 
     An error counts once, with whatever led to it. Its last line says what it is; the first may tell of something
@@ -90,7 +90,7 @@ ROUTES = ["run", "api", "call", "call/v2", "queue/join", "cancel", "reset", "hea
           "queue/data", "upload_progress", "login", "startup-events", "component_server", "proxy="]  # fmt: skip
 
 
-def raw(app: App, chance: random.Random, names: list[str], headers: dict[str, str]) -> None:
+def send_random_request(app: AppServer, chance: random.Random, names: list[str], headers: dict[str, str]) -> None:
     """One request of any method to any route, with any body."""
     route = chance.choice(ROUTES)
     tail = chance.choice(

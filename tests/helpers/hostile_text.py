@@ -18,7 +18,7 @@ HOSTILE = [
 TEXT = st.one_of(st.text(), st.sampled_from(HOSTILE), st.tuples(st.text(), st.sampled_from(HOSTILE)).map("".join))
 
 
-class Page(html.parser.HTMLParser):
+class ParsedHtml(html.parser.HTMLParser):
     """What a browser makes of it: tags with their attributes, text, and anything else that is markup."""
 
     def __init__(self, source: str):

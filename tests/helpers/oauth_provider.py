@@ -24,7 +24,7 @@ from tests.helpers.space_server import CLIENT, SECRET
 _LASTS = 8 * 3600  # seconds, of a token
 
 
-def person(name: str, **roles: str) -> dict[str, Any]:
+def claims_of(name: str, **roles: str) -> dict[str, Any]:
     """Somebody with an account, and their role in each organisation."""
     organisations = [
         {"sub": f"{number:024x}", "name": f"The people of {org}", "preferred_username": org, "isEnterprise": False,
@@ -38,7 +38,7 @@ def person(name: str, **roles: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Provider:
+class OAuthProvider:
     """Attributes:
     person: who sits before the browser; None for somebody who declines.
     asked: method and path of every request, in order.
@@ -62,7 +62,7 @@ class Provider:
         # not the Space's own name: a browser keeps no ports apart where it keeps cookies
         self.url = f"http://localhost:{self._server.server_port}"
 
-    def __enter__(self) -> "Provider":
+    def __enter__(self) -> "OAuthProvider":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -141,14 +141,18 @@ class Provider:
         return told
 
 
-_PATHS = {"GET /.well-known/openid-configuration": Provider.metadata, "GET /oauth/authorize": Provider.authorize,
-          "POST /oauth/token": Provider.token, "GET /oauth/userinfo": Provider.userinfo,
-          "GET /oauth/jwks": Provider.jwks}  # fmt: skip
+_PATHS = {
+    "GET /.well-known/openid-configuration": OAuthProvider.metadata,
+    "GET /oauth/authorize": OAuthProvider.authorize,
+    "POST /oauth/token": OAuthProvider.token,
+    "GET /oauth/userinfo": OAuthProvider.userinfo,
+    "GET /oauth/jwks": OAuthProvider.jwks,
+}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
-        provider: Provider = self.server.provider
+        provider: OAuthProvider = self.server.provider
         asked = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         what = f"{self.command} {asked.path}"

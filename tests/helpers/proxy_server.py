@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 _OWN = {"host", "connection", "transfer-encoding"}
 
 
-class Front:
+class ProxyServer:
     """Attributes: target: the app's address, set once it is known; certificate: what a client has to trust."""
 
     def __init__(self, prefix: str = "", tls_in: Path | None = None):
@@ -42,7 +42,7 @@ class Front:
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
 
-    def __enter__(self) -> "Front":
+    def __enter__(self) -> "ProxyServer":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -52,7 +52,7 @@ class Front:
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    front: Front
+    front: ProxyServer
 
     def handle_error(self, *address: object) -> None:
         if not isinstance(sys.exception(), OSError):  # a browser that has left
@@ -63,7 +63,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def forward(self) -> None:
-        front: Front = self.server.front
+        front: ProxyServer = self.server.front
         if not self.path.startswith(front.prefix):
             self.send_error(404)
             return

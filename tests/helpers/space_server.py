@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import itsdangerous
 
-from tests.helpers.app_server import App, Page
+from tests.helpers.app_server import AppServer, PageClient
 
 AUTHOR, CLIENT, SECRET = "keeper", "the-client-of-the-space", "a secret of the Space"
 ENVIRONMENT = {
@@ -18,11 +18,13 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
-def space(home: Path, **environment: str) -> App:
-    return App(home, "--host", "127.0.0.1", **(ENVIRONMENT | environment))
+def start_space(home: Path, **environment: str) -> AppServer:
+    return AppServer(home, "--host", "127.0.0.1", **(ENVIRONMENT | environment))
 
 
-def signed_in(name: str, *organisations: dict, secret: str = SECRET, expires: float | None = None) -> dict[str, str]:
+def signed_in_headers(
+    name: str, *organisations: dict, secret: str = SECRET, expires: float | None = None
+) -> dict[str, str]:
     """The headers of a browser in which somebody signed in with Hugging Face, as the server itself signs them."""
     person = {"preferred_username": name, "name": name, "orgs": list(organisations)}
     info = {"userinfo": person, "expires_at": expires or time.time() + 3600, "access_token": "hf_oauth_of_nobody"}
@@ -31,13 +33,13 @@ def signed_in(name: str, *organisations: dict, secret: str = SECRET, expires: fl
     return {"cookie": f"session={cookie}"}
 
 
-def browser(name: str) -> dict[str, str]:
+def visitor_headers(name: str) -> dict[str, str]:
     """The headers of a visitor's browser."""
     return {"cookie": f"studio_visitor={name}"}
 
 
-def page(app: App, headers: dict[str, str]) -> Page:
-    return Page(app.url, headers)
+def page(app: AppServer, headers: dict[str, str]) -> PageClient:
+    return PageClient(app.url, headers)
 
 
 def refusal(answer: dict) -> str:
@@ -46,6 +48,6 @@ def refusal(answer: dict) -> str:
     return answer["output"]["error"]
 
 
-def get(app: App, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+def get(app: AppServer, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
     # verify: certificates, which loopback has none of, take longer to read than the answer
     return httpx.get(f"{app.url}{path}", headers=headers, timeout=30, verify=False)

@@ -1,6 +1,6 @@
 """The tags and attributes that a data table's HTML may hold, and a parser that takes its inputs."""
 
-from tests.helpers.hostile_text import Page
+from tests.helpers.hostile_text import ParsedHtml
 
 ATTRIBUTES = {
     "class", "data-event", "data-value", "title", "aria-label", "tabindex", "style", "dir", "type", "checked", "role",
@@ -9,7 +9,7 @@ ATTRIBUTES = {
 TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "button", "i", "small", "input"}
 
 
-class Lenient(Page):
+class Lenient(ParsedHtml):
     """<input> is never closed."""
 
     def handle_starttag(self, tag, attrs):

@@ -13,7 +13,7 @@ from core.access.roles import Caller, Role, acting
 from core.errors import StudioError
 from core.runs.store import ACTIVE, RunStore
 from studio.api import Service
-from tests.helpers.app_server import PROJECT, App
+from tests.helpers.app_server import PROJECT, AppServer
 from tests.helpers.tiny_model import tiny_llama
 
 sys.path.insert(0, str(PROJECT / "docs"))
@@ -25,7 +25,7 @@ def app(tmp_path, tokenizer):
     folder = tmp_path / "home" / "models" / "tiny"
     tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    made = App(tmp_path / "home")
+    made = AppServer(tmp_path / "home")
     yield made
     if made.process.poll() is None:
         made.end()
@@ -78,7 +78,7 @@ def test_the_example_goes_through_the_whole_loop(app, tmp_path):
     assert run.state().status == "finished"
 
 
-def started(app: App, client) -> str:
+def started(app: AppServer, client) -> str:
     """A run that takes long, at its first steps."""
     run = client.predict(subset="keeper", **TINY, max_steps=2000, save_steps=1000, eval_steps=0, api_name="/start")
     ends = time.monotonic() + 180
@@ -98,7 +98,7 @@ def test_sigterm_ends_the_server_and_leaves_the_run_and_a_restart_goes_on(app, t
     assert app.process.wait(timeout=10) == 0
     assert time.monotonic() - began < 10
     assert run.state().status in ACTIVE
-    again = App(app.settings.home)
+    again = AppServer(app.settings.home)
     client = again.client(tmp_path / "again")
     assert client.predict(api_name="/list_runs")[0]["status"] in ACTIVE
     client.predict(run_id, api_name="/stop")

@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from tests.helpers.app_server import PROJECT, App
+from tests.helpers.app_server import PROJECT, AppServer
 
 TABS = ["Data", "Train", "Chat", "Answers"]
 # A start's work as a multiple of what importing Gradio alone takes, which is most of it: 1.4 measured. By the clock a
@@ -20,7 +20,7 @@ IMPORT = "import gradio, os; print(sum(os.times()[:2]))"
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("app"))
+    made = AppServer(tmp_path_factory.mktemp("app"))
     yield made
     made.end()
 
@@ -41,7 +41,7 @@ def test_the_page_brings_its_tabs_and_nothing_from_elsewhere(app):
 
 
 def test_sigterm_ends_it_and_frees_the_port(tmp_path):
-    app = App(tmp_path)
+    app = AppServer(tmp_path)
     assert app.end() in (0, -signal.SIGTERM)
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,7 +76,7 @@ def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path):
 
 
 def test_with_a_password_everybody_is_asked_for_it(tmp_path):
-    app = App(tmp_path / "home", "--host", "0.0.0.0", STUDIO_PASSWORD="open sesame")
+    app = AppServer(tmp_path / "home", "--host", "0.0.0.0", STUDIO_PASSWORD="open sesame")
     try:
         assert httpx.get(f"{app.url}/config").status_code == 401
         assert httpx.get(f"{app.url}/gradio_api/info").status_code == 401

@@ -8,14 +8,14 @@ from gradio_client import handle_file
 
 from core.data import subset, table
 from core.runs.store import RunStore
-from tests.helpers.app_server import App, Page, refused
+from tests.helpers.app_server import AppServer, PageClient, rejection_message
 
 DEFECT = "in the studio itself"
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("app"))
+    made = AppServer(tmp_path_factory.mktemp("app"))
     yield made
     made.end()
 
@@ -36,7 +36,7 @@ def fresh(client):
 
 @pytest.fixture(scope="module")
 def page(app):
-    made = Page(app.url)
+    made = PageClient(app.url)
     yield made
     made.http.close()
 
@@ -104,7 +104,7 @@ def test_a_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, na
     if name in HARMLESS:
         fresh.predict(api_name=name, **values)
     else:
-        said = refused(fresh, api_name=name, **values)
+        said = rejection_message(fresh, api_name=name, **values)
         assert said
         assert "Traceback" not in said
         assert DEFECT not in said
@@ -133,7 +133,7 @@ SQL_WALLS = {
 
 @pytest.mark.parametrize("sql", SQL_WALLS.values(), ids=SQL_WALLS)
 def test_the_sql_box_refuses_or_stops_over_http(app, chosen, sql):
-    said = refused(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
+    said = rejection_message(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
     assert "SQL" in said
     assert ("stopped after 10 seconds" in said) == ("rows f" in sql)
     assert not list(app.settings.home.glob("stolen*"))
@@ -148,12 +148,12 @@ def test_the_sql_box_answers_and_its_rows_can_be_cut(app, chosen, dataset):
 
 
 def test_more_rows_than_there_are_are_refused_with_the_number(app, chosen):
-    assert "1,000,000 rows were asked for" in refused(chosen, api_name="/cut", name="many", rows=10**6)
+    assert "1,000,000 rows were asked for" in rejection_message(chosen, api_name="/cut", name="many", rows=10**6)
     assert not (app.settings.subsets_dir / "many").exists()
 
 
 def test_a_value_out_of_bounds_is_refused_by_the_server(app, chosen):
-    assert "given: -3" in refused(chosen, api_name="/cut", name="less", rows=-3)
+    assert "given: -3" in rejection_message(chosen, api_name="/cut", name="less", rows=-3)
     assert not (app.settings.subsets_dir / "less").exists()
 
 
@@ -167,7 +167,7 @@ def test_a_cut_and_its_export_over_http(app, chosen):
 
 
 def test_a_maximum_length_of_0_is_refused_by_the_server(app, client):
-    said = refused(client, api_name="/start", max_length=0)
+    said = rejection_message(client, api_name="/start", max_length=0)
     assert "Maximum length (under" in said
     assert "given: 0" in said
     assert RunStore(app.settings).runs() == []
@@ -184,7 +184,7 @@ def test_it_is_refused_just_the_same_without_a_client_library(app, client, page)
 
 
 def test_a_problem_across_fields_is_refused_by_the_server(app, client):
-    assert "all-linear" in refused(client, api_name="/start", lora_targets=" , ")
+    assert "all-linear" in rejection_message(client, api_name="/start", lora_targets=" , ")
     assert RunStore(app.settings).runs() == []
 
 

@@ -4,8 +4,8 @@ import httpx
 import pytest
 from gradio_client import Client
 
-from tests.helpers.app_server import App
-from tests.helpers.proxy_server import Front
+from tests.helpers.app_server import AppServer
+from tests.helpers.proxy_server import ProxyServer
 
 PREFIX = "/tools/studio"
 
@@ -13,8 +13,8 @@ PREFIX = "/tools/studio"
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory):
     """The address of a proxy that takes its path away and says who it is."""
-    with Front(PREFIX) as front:
-        app = App(tmp_path_factory.mktemp("proxied"), STUDIO_ROOT_PATH=PREFIX, STUDIO_HOSTS=front.host)
+    with ProxyServer(PREFIX) as front:
+        app = AppServer(tmp_path_factory.mktemp("proxied"), STUDIO_ROOT_PATH=PREFIX, STUDIO_HOSTS=front.host)
         front.target = app.url
         yield front.url
         app.end()

@@ -13,7 +13,7 @@ from core.train.batches import pack, pad
 from core.train.kernels import elementwise
 from core.train.kernels.patch import install
 from core.train.loss import chunked_cross_entropy
-from tests.helpers.flaky_proxy import dropping_alike
+from tests.helpers.matched_dropout import match_fused_dropout
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -130,7 +130,7 @@ def test_where_lora_drops_out_the_same_choice_gives_the_same_losses_and_gradient
     model = tuned(targets, lora_dropout=0.2)
     batch = pack(random_rows(LENGTHS))
     torch.manual_seed(5)
-    with dropping_alike(model, 0.2, sum(LENGTHS), settings.get("chunk", 0)):
+    with match_fused_dropout(model, 0.2, sum(LENGTHS), settings.get("chunk", 0)):
         expected, wanted = loss_and_gradients(model, batch)
     model.zero_grad()
     blocks, said = install(model.get_base_model())

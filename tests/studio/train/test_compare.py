@@ -7,7 +7,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.store import Label
 from studio.train.compare import CURVES, Choice, Compare
-from tests.helpers.hostile_text import Page
+from tests.helpers.hostile_text import ParsedHtml
 from tests.helpers.run_events import EVENTS, HOSTILE
 
 
@@ -38,7 +38,7 @@ def test_picked_runs_lie_over_each_other(do, a_run, measure):
     _, chart, differ = do.shown(choice, measure, None, False)
     assert [series["name"] for series in chart["series"]] == [one.id, two.id]
     assert len({series["colour"] for series in chart["series"]}) == 2
-    assert Page(differ).text == f"What differs{one.id}{two.id}Rank816"
+    assert ParsedHtml(differ).text == f"What differs{one.id}{two.id}Rank816"
     choice = do.pick(choice, one.id)
     _, chart, differ = do.shown(choice, measure, None, False)
     assert [series["name"] for series in chart["series"]] == [two.id]

@@ -22,7 +22,7 @@ class _Alike(torch.nn.Module):
 
 
 @contextlib.contextmanager
-def dropping_alike(model: torch.nn.Module, share: float, tokens: int, chunk: int = 0):
+def match_fused_dropout(model: torch.nn.Module, share: float, tokens: int, chunk: int = 0):
     """Until it ends, LoRA's dropout in `model` is that of the fused blocks after the same torch.manual_seed.
 
     Args:
