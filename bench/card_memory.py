@@ -50,10 +50,10 @@ def rows_of(length: int, count: int) -> list[dict[str, Any]]:
 
 
 def trainer_of(folder: str, values: dict[str, Any], count: int) -> Any:
+    from core.kernels.attention import PACKED
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
-    from core.train.attention import PACKED
     from core.train.trainer import StudioTrainer
     from core.train.trl_config import sft_config
 

@@ -92,10 +92,10 @@ def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out
 
 
 def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, Any]:
+    from core.kernels.attention import PACKED
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
-    from core.train.attention import PACKED
     from core.train.trainer import StudioTrainer
     from core.train.trl_config import sft_config
 

@@ -50,7 +50,7 @@ def difference(tiny: bool, length: int) -> tuple[float, float]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.train.attention import PACKED
+    from core.kernels.attention import PACKED
     from core.train.batches import pack
 
     place = "cuda" if torch.cuda.is_available() else "cpu"

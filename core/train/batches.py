@@ -7,7 +7,7 @@ import torch
 
 from core.data.formats import Message
 from core.data.tokens import IGNORE_INDEX, Renderer, TemplateError
-from core.train.attention import bounds_of
+from core.kernels.attention import make_row_bounds
 
 Row = tuple[int, list[Message]]  # its number in the source, and the conversation
 
@@ -54,7 +54,7 @@ def pack(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "labels": torch.tensor([[label for row in rows for label in row["labels"]]]),
         "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
         "row_lengths": lengths,
-        "row_bounds": bounds_of(lengths),
+        "row_bounds": make_row_bounds(lengths),
     }
 
 

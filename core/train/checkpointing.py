@@ -11,7 +11,7 @@ from core.models.loading import resolve_dtype
 from core.runs.checkpointing import Recompute, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import shape_of
-from core.train.kernels.activation_offload import Offload
+from core.train.kernels.activation_offload import ActivationOffload
 from core.train.kernels.block import Block
 
 _CHUNK = 2048  # tokens that a fused MLP takes at a time where memory is what is short
@@ -37,7 +37,7 @@ class Planner:
         """
         self._config, self._layers = config, _layers(model)
         self._fused = {block.layer: block for block in blocks}
-        self._offload = Offload()
+        self._offload = ActivationOffload()
         self._room = None
         if torch.cuda.is_available():
             self._room = room_of(config, torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
@@ -71,7 +71,7 @@ class Planner:
             if block := self._fused.get(layer):
                 # the last one's backward pass comes at once: to keep takes no more than to make again
                 block.keep = not again or (number + 1 == len(self._layers) and not offload)
-                block.offload, block.space.tight = offload, offload is not None
+                block.offload, block.scratch.tight = offload, offload is not None
                 block.chunk = _CHUNK if offload else 0
                 continue
             layer.gradient_checkpointing = again

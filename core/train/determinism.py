@@ -4,7 +4,7 @@ What differs from run to run on a GPU, and what settles it:
 
 - The backward pass of flash attention adds the gradients of the queries atomically, in any order. PyTorch's kernel
   adds them in a fixed order under `torch.use_deterministic_algorithms(True)`, and only where `warn_only` is off
-  (aten/src/ATen/native/transformers/cuda/attention_backward.cu); flash-attn's takes an argument (core/train/attention).
+  (aten/src/ATen/native/transformers/cuda/attention_backward.cu); flash-attn's takes an argument (core/kernels/attention).
 - cuBLAS may divide a product otherwise when its workspace is another: CUBLAS_WORKSPACE_CONFIG fixes it, and must be set
   before the first product.
 - The gradients of indexing (index_add, scatter_add, index_put) are atomic; PyTorch sorts the indices in this mode.

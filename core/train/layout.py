@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 
 from core.errors import StudioError
+from core.kernels.attention import PACKED, kernel_name
 from core.models.probing import close, short_windows
 from core.models.support import attention_for, length_limit
-from core.train.attention import PACKED, kernel_name
 from core.train.batches import pack, pad
 
 _LENGTHS = (6, 9)  # tokens of the two rows; the second reaches past the windows, shortened while the probe runs

@@ -24,7 +24,7 @@ from core.train.batches import count_tokens, learned, pack, pad
 from core.train.checkpointing import Planner
 from core.train.determinism import suspended
 from core.train.distributed import ALONE, Ranks
-from core.train.kernels.patch import install
+from core.train.kernels.patch import fuse_blocks
 from core.train.layout import decide
 from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
@@ -88,7 +88,7 @@ class StudioTrainer(SFTTrainer):
         base, said = self.model.get_base_model(), []
         self.blocks = []
         if config.kernels == "auto" and torch.cuda.is_available():
-            self.blocks, said = install(base)
+            self.blocks, said = fuse_blocks(base)
         self.recompute = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
         if not self.ranks.alone:
             said.append(f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; "

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from core.kernels.attention import packed_attention
 from core.runs.config import QLoRAConfig
-from core.train.attention import packed_attention
 from core.train.determinism import settle
 
 pytestmark = [

@@ -5,17 +5,17 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from core.train import attention
+from core.kernels import attention, elementwise
 from core.train.batches import pack
-from core.train.kernels import elementwise
-from core.train.kernels.activation_offload import Offload
-from core.train.kernels.patch import install
+from core.train.kernels import elementwise as training_elementwise
+from core.train.kernels.activation_offload import ActivationOffload
+from core.train.kernels.patch import fuse_blocks
 from core.train.loss import chunked_cross_entropy
 from tests.helpers.matched_dropout import match_fused_dropout
 from tests.helpers.tiny_model import random_rows
 
 if elementwise.HAS_TRITON:
-    from core.train.kernels import gpu
+    from core.train.kernels import unpack_triton
 
 pytestmark = [
     pytest.mark.gpu,
@@ -60,8 +60,8 @@ def test_norm_both_ways(without_triton, tokens, width, dtype):
 
     def both():
         out = strided(tokens, width, dtype)
-        rstd = elementwise.norm(x, weight, 1e-5, out)
-        return out, *elementwise.norm_back(x, weight, rstd, gradient, passed)
+        rstd = elementwise.rms_norm(x, weight, 1e-5, out)
+        return out, *training_elementwise.rms_norm_backward(x, weight, rstd, gradient, passed)
 
     for found, expected in zip(both(), without_triton(both), strict=True):
         assert apart(found, expected) < (1e-5 if dtype == torch.float32 else 4e-3)
@@ -77,13 +77,13 @@ def test_rotary_embedding(without_triton, tokens, heads, width, back):
 
     def turned():
         out = strided(tokens, heads * width).unflatten(1, (heads, width))
-        elementwise.rotate(source, out, cos, sin, back)
+        elementwise.apply_rotary(source, out, cos, sin, back)
         return out
 
     expected = without_triton(turned)
     assert apart(turned(), expected) < 4e-3
     rest = joined[:, heads * width :].clone()
-    elementwise.rotate(source, source, cos, sin, back)
+    elementwise.apply_rotary(source, source, cos, sin, back)
     assert apart(source, expected) < 4e-3
     assert torch.equal(joined[:, heads * width :], rest)
 
@@ -98,7 +98,7 @@ def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
     def both():
         out, gates, gradient = strided(tokens, width), given.clone(), strided(tokens, width).copy_(pulled)
         elementwise.swiglu(gates, out)
-        elementwise.swiglu_back(gates, gradient, lowered, lower, rank)
+        training_elementwise.swiglu_backward(gates, gradient, lowered, lower, rank)
         return out, gates, gradient
 
     for found, expected in zip(both(), without_triton(both), strict=True):
@@ -108,7 +108,7 @@ def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
 @pytest.mark.parametrize("width", [40, 5000])
 def test_copies_between_rows_that_lie_apart(width):
     source, out = drawn(50, width + 8)[:, :width], strided(50, width)
-    elementwise.copy(source, out)
+    training_elementwise.copy_rows(source, out)
     assert torch.equal(out, source)
 
 
@@ -124,12 +124,12 @@ def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, n
     lower = torch.full((columns, 1024), float("nan"), device="cuda", dtype=torch.bfloat16)
     a, b = drawn(rank, 1024, dtype=torch.float32), drawn(320, rank, dtype=torch.float32)
     out, pad = both[:, :1024], columns - rank - first
-    gpu.unpack_4bit(packed, state, out, a, b, 0.5, first, pad, columns, lower)
+    unpack_triton.unpack_4bit(packed, state, out, a, b, 0.5, first, pad, columns, lower)
     assert torch.equal(out, dequantize_4bit(packed, state))
     placed = (both.clone(), lower.clone())
     if columns:
         both[:, 1024:], lower[:] = float("nan"), float("nan")
-        gpu.place_factors(out, a, b, 0.5, first, pad, columns, lower)
+        unpack_triton.place_factors(out, a, b, 0.5, first, pad, columns, lower)
     for beside, below in (placed, (both, lower)):
         expected = torch.zeros(320, columns, device="cuda")
         expected[:, first : first + rank] = b * 0.5
@@ -161,14 +161,14 @@ def test_packed_rows_are_attended_as_each_alone(monkeypatch, heads, keys):
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_dropout_drops_its_share_and_chooses_the_same_again(width, share):
     seed, x, ones = 2**40 + 7, drawn(999, width), torch.ones(999, width, device="cuda", dtype=torch.bfloat16)
-    left, other = elementwise.drop(ones, share, seed), elementwise.drop(ones, share, seed + 1)
+    left, other = training_elementwise.dropout(ones, share, seed), training_elementwise.dropout(ones, share, seed + 1)
     assert set(left.unique().tolist()) == {0.0, float(torch.tensor(1 / (1 - share)).bfloat16())}
     assert float((left == 0).float().mean()) == pytest.approx(share, abs=0.01)
     assert float(((left == 0) & (other == 0)).float().mean()) == pytest.approx(share**2, abs=0.01)
     apart_rows = strided(999, width).copy_(x)
-    assert apart(elementwise.drop(apart_rows, share, seed), x.float() * (left != 0) / (1 - share)) < 4e-3
+    assert apart(training_elementwise.dropout(apart_rows, share, seed), x.float() * (left != 0) / (1 - share)) < 4e-3
     out = strided(999, width).copy_(ones)
-    elementwise.drop_back(x, share, seed, out)
+    training_elementwise.dropout_backward(x, share, seed, out)
     assert apart(out, 1 + x.float() * (left != 0) / (1 - share)) < 4e-3
 
 
@@ -215,9 +215,9 @@ def test_fused_blocks_train_as_the_plain_ones_however_they_keep(four_bit):
     batch = pack(random_rows([300, 7, 513, 200]))
     batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     expected, wanted = loss_and_gradients(model, batch)
-    blocks, said = install(model.get_base_model())
+    blocks, said = fuse_blocks(model.get_base_model())
     assert len(blocks) == 4, said
-    offload = Offload()
+    offload = ActivationOffload()
     ways = {"kept": (True, 0, None), "again": (False, 0, None), "offload": (False, 256, offload)}
     for name, (keep, chunk, away) in ways.items():
         for block in blocks:
@@ -238,7 +238,7 @@ def test_where_lora_drops_out_the_fused_blocks_train_as_plain_ones_that_drop_ali
     torch.manual_seed(5)
     with match_fused_dropout(model, 0.1, sum(lengths), chunk):
         expected, wanted = loss_and_gradients(model, batch)
-    blocks, said = install(model.get_base_model())
+    blocks, said = fuse_blocks(model.get_base_model())
     assert len(blocks) == 4, said
     for block in blocks:
         block.keep, block.chunk = keep, chunk

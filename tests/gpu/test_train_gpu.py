@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from core.kernels.attention import PACKED
 from core.models.catalogue import Model
 from core.models.loading import Precision, load_base
 from core.runs.config import QLoRAConfig
-from core.train.attention import PACKED
 
 pytestmark = [
     pytest.mark.gpu,

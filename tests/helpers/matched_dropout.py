@@ -5,8 +5,8 @@ import contextlib
 import torch
 
 from core.train.kernels import elementwise
-from core.train.kernels.block import _PARTS, Block
-from core.train.kernels.lora_linear import Space
+from core.train.kernels.block import _SEEDS_PER_CHUNK, Block
+from core.train.kernels.scratch import ScratchBuffers
 
 
 class _Alike(torch.nn.Module):
@@ -17,7 +17,7 @@ class _Alike(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
         pieces = zip(torch.ones_like(flat).split(self.size), self.seeds, strict=True)
-        kept = torch.cat([elementwise.drop(ones, self.share, seed) for ones, seed in pieces])
+        kept = torch.cat([elementwise.dropout(ones, self.share, seed) for ones, seed in pieces])
         return (flat * kept).view(x.shape)
 
 
@@ -31,14 +31,14 @@ def match_fused_dropout(model: torch.nn.Module, share: float, tokens: int, chunk
     """
     found = []
     for layer in model.get_base_model().model.layers:
-        seed, block = int(torch.randint(2**33, 2**62, ())), Block(layer, Space())
+        seed, block = int(torch.randint(2**33, 2**62, ())), Block(layer, ScratchBuffers())
         for group in block.groups:
             whole = group.name in ("qkv", "o") or not chunk
             size = tokens if whole else chunk
             for number, part in enumerate(group.parts):
                 if part.rank:
-                    first = seed + group.place + number
-                    seeds = [first + _PARTS * piece for piece in range(-(-tokens // size))]
+                    first = seed + group.seed_offset + number
+                    seeds = [first + _SEEDS_PER_CHUNK * piece for piece in range(-(-tokens // size))]
                     found.append((part.module.lora_dropout, _Alike(share, seeds, size)))
     plain = [dropouts["default"] for dropouts, _ in found]
     for dropouts, alike in found:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
+from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
-from core.train import attention
 from core.train.distributed import ALONE, Ranks
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config

@@ -195,8 +195,8 @@ def _wide_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> N
 
 def logits_of(weights: Weights, stream: torch.Tensor) -> torch.Tensor:
     """(rows, vocabulary) of the residual stream (rows, width) behind the last block."""
-    from core.train.kernels.elementwise import norm
+    from core.kernels.elementwise import rms_norm
 
     normed = torch.empty_like(stream)
-    norm(stream, weights.last_norm, weights.eps, normed)
+    rms_norm(stream, weights.last_norm, weights.eps, normed)
     return F.linear(normed, weights.lm_head)

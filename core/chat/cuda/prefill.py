@@ -15,8 +15,8 @@ from core.chat.cuda.decode_graph import logits_of
 from core.chat.cuda.paged_kv_cache import PAGE, Pages
 from core.chat.cuda.support import names_of
 from core.chat.cuda.weights import GROUPS, Weights
-from core.train.attention import bounds_of, packed_attention
-from core.train.kernels import elementwise
+from core.kernels import elementwise
+from core.kernels.attention import make_row_bounds, packed_attention
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +42,10 @@ class Prefill:
         stream = weights.embedding[call.ids]
         normed = torch.empty_like(stream)
         for number, block in enumerate(weights.blocks):
-            elementwise.norm(stream, block.first_norm, weights.eps, normed)
+            elementwise.rms_norm(stream, block.first_norm, weights.eps, normed)
             projected = self._project(call, number, "qkv", normed)
             stream += self._project(call, number, "o", self._attend(call, number, projected))
-            elementwise.norm(stream, block.second_norm, weights.eps, normed)
+            elementwise.rms_norm(stream, block.second_norm, weights.eps, normed)
             both = self._project(call, number, "both", normed)
             opened = torch.empty(len(both), weights.inner, dtype=both.dtype, device=both.device)
             elementwise.swiglu(both, opened)
@@ -62,9 +62,9 @@ class Prefill:
         table = stream.new_zeros(16, weights.head)
         return [
             *(lambda group=group: group.unpacked(weights.room) for group in block.groups.values()),
-            lambda: elementwise.norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
+            lambda: elementwise.rms_norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
             lambda: elementwise.swiglu(both, both[:, : weights.inner].contiguous()),
-            *(lambda part=part: elementwise.rotate(part, part, table, table)
+            *(lambda part=part: elementwise.apply_rotary(part, part, table, table)
               for part in heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)[:2]),
         ]  # fmt: skip
 
@@ -87,7 +87,7 @@ class Prefill:
         heads = projected.view(count, -1, weights.head)
         query, key, value = heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)
         for turned in (query, key):
-            elementwise.rotate(turned, turned, call.cos, call.sin)
+            elementwise.apply_rotary(turned, turned, call.cos, call.sin)
         keys, values = self._pages.keys[number], self._pages.values[number]
         keys[call.pages, :, call.offsets] = key
         values[call.pages, :, call.offsets] = value
@@ -157,7 +157,7 @@ class _Call:
         ]
         self.fresh = lengths[len(going_on) :]
         self.fresh_from = sum(lengths[: len(going_on)])
-        self.bounds = bounds_of(self.fresh).to(device) if self.fresh else None
+        self.bounds = make_row_bounds(self.fresh).to(device) if self.fresh else None
         self.tuned: list[tuple[slice, Adapter]] = []
         for one, begin, end in zip(segments, starts, ends, strict=True):
             if one.adapter is None:

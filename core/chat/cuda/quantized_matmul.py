@@ -15,6 +15,7 @@ import triton.language as tl
 from core.chat.cuda.elementwise import begin, chained
 from core.chat.cuda.lora import Lora
 from core.chat.cuda.nf4_gemv import four_bytes, serves, stream
+from core.kernels.nf4_triton import decode_blocks
 
 TILE = 64  # outputs a program computes; every module's outputs are a multiple
 BLOCK = 64  # weights that share an absmax
@@ -200,10 +201,9 @@ def _unpack(
         first, outer_first = tl.load(parts + part), tl.load(parts + PARTS + part)
         outer = tl.load(outer_sizes + outer_first + (block - first * (width // 64)) // OUTER, mask=there, other=0.0)
         size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(outer_offsets + part)
+    left, right = decode_blocks(weight, code, block, size, there, 32)
+    left, right = left.to(out.dtype.element_ty), right.to(out.dtype.element_ty)
     pair = tl.arange(0, 32)[None, :]
-    byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + pair, mask=there[:, None], other=0).to(tl.int32)
-    left = (tl.load(code + (byte >> 4)) * size[:, None]).to(out.dtype.element_ty)
-    right = (tl.load(code + (byte & 15)) * size[:, None]).to(out.dtype.element_ty)
     target = out + block[:, None].to(tl.int64) * 64
     if PAIRED:
         place = target + pair // 4 * 8 + pair % 4

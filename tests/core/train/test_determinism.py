@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from core.errors import StudioError
+from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
-from core.train import attention
 from core.train.determinism import fixed_workspace, settle, suspended
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers import MistralConfig, MistralForCausalLM
 
-from core.train import attention
+from core.kernels import attention
 from core.train.batches import pack, pad
 from core.train.kernels import elementwise
-from core.train.kernels.patch import install
+from core.train.kernels.patch import fuse_blocks
 from core.train.loss import chunked_cross_entropy
 from tests.helpers.matched_dropout import match_fused_dropout
 from tests.helpers.tiny_model import random_rows, tiny_llama
@@ -50,12 +50,12 @@ def loss_of(model, batch):
 def same(model, batch, **settings):
     expected, wanted = loss_and_gradients(model, batch)
     model.zero_grad()
-    blocks, said = install(model.get_base_model())
+    blocks, said = fuse_blocks(model.get_base_model())
     assert len(blocks) == 3, said
     for block in blocks:
         for name, value in settings.items():
             setattr(block, name, value)
-        block.space.tight = bool(block.chunk)
+        block.scratch.tight = bool(block.chunk)
     found, gradients = loss_and_gradients(model, batch)
     assert found == pytest.approx(expected, rel=1e-6)
     for name, gradient in gradients.items():
@@ -100,7 +100,7 @@ def test_weights_in_4_bits():
 
 def test_two_passes_add_up():
     model, first, second = tuned(), pack(random_rows(LENGTHS)), pack(random_rows([9, 40], seed=3))
-    install(model.get_base_model())
+    fuse_blocks(model.get_base_model())
     _, alone = loss_and_gradients(model, first)
     _, both = loss_and_gradients(model, second)
     model.zero_grad()
@@ -111,7 +111,7 @@ def test_two_passes_add_up():
 
 def test_evaluation_and_generation_are_untouched():
     plain, fused = tuned().eval(), tuned().eval()
-    install(fused.get_base_model())
+    fuse_blocks(fused.get_base_model())
     batch = {k: v for k, v in pack(random_rows(LENGTHS)).items() if k != "labels"}
     ids = torch.tensor([random_rows([9])[0]["input_ids"]])
     with torch.no_grad():
@@ -133,7 +133,7 @@ def test_where_lora_drops_out_the_same_choice_gives_the_same_losses_and_gradient
     with match_fused_dropout(model, 0.2, sum(LENGTHS), settings.get("chunk", 0)):
         expected, wanted = loss_and_gradients(model, batch)
     model.zero_grad()
-    blocks, said = install(model.get_base_model())
+    blocks, said = fuse_blocks(model.get_base_model())
     assert len(blocks) == 3, said
     for block in blocks:
         block.keep, block.chunk = settings.get("keep", True), settings.get("chunk", 0)
@@ -154,24 +154,24 @@ def test_where_lora_drops_out_the_same_choice_gives_the_same_losses_and_gradient
 @given(share=st.floats(0.01, 0.9), seed=st.integers(2**33, 2**62))
 def test_dropout_drops_its_share_and_keeps_the_mean(share, seed):
     ones = torch.ones(400, 500)
-    left, again = elementwise.drop(ones, share, seed), torch.ones(400, 500)
-    elementwise.drop_back(ones, share, seed, again)
+    left, again = elementwise.dropout(ones, share, seed), torch.ones(400, 500)
+    elementwise.dropout_backward(ones, share, seed, again)
     assert torch.equal(again, ones + left)
     assert float((left == 0).float().mean()) == pytest.approx(share, abs=0.01)
     assert float(left.mean()) == pytest.approx(1, abs=0.06)
-    other = elementwise.drop(ones, share, seed + 1)
+    other = elementwise.dropout(ones, share, seed + 1)
     both = float(((left == 0) & (other == 0)).float().mean())
     assert both == pytest.approx(share**2, abs=0.01), "two parts drop independently"
 
 
 @pytest.mark.parametrize(
     ("over", "reason"),
-    [({"use_dora": True}, "no plain LoRA"),
-     ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "trained whole")],
+    [({"use_dora": True}, "variant of LoRA"),
+     ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "trained in full")],
 )  # fmt: skip
 def test_what_cannot_be_fused_says_why_and_trains_as_it_is(over, reason):
     model = tuned(**over, targets=["q_proj", "v_proj"])
-    blocks, said = install(model.get_base_model())
+    blocks, said = fuse_blocks(model.get_base_model())
     assert blocks == []
     assert reason in said[0]
     loss, _ = loss_and_gradients(model, pack(random_rows(LENGTHS)))
@@ -202,7 +202,7 @@ def test_another_architecture_is_left_alone():
 
     model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
                                              intermediate_size=64))  # fmt: skip
-    blocks, said = install(model)
+    blocks, said = fuse_blocks(model)
     assert blocks == []
     assert "no blocks of a kind" in said[0]
 
@@ -227,7 +227,7 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
     base = LoadedBase(tiny_llama(attention=attention.PACKED), tokenizer)
     base.model.requires_grad_(False)
     studio = StudioTrainer(config, base, rows, args=arguments)
-    blocks, _ = install(studio.model.get_base_model())
+    blocks, _ = fuse_blocks(studio.model.get_base_model())
     assert len(blocks) == 2
     plain = SFTConfig(
         output_dir=str(tmp_path / "trl"), per_device_train_batch_size=4, max_steps=steps, learning_rate=1e-3,

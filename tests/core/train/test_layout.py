@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from core.errors import StudioError
+from core.kernels.attention import PACKED
 from core.models.loading import LoadedBase
 from core.runs.config import QLoRAConfig
 from core.train import layout
-from core.train.attention import PACKED
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config
 from tests.helpers.answering_architectures import build

@@ -8,6 +8,7 @@ from transformers import TrainerCallback
 
 from core.data import subset
 from core.errors import StudioError
+from core.kernels import attention
 from core.models import embedded
 from core.models.loading import LoadedBase
 from core.runs import checkpoints, process
@@ -16,7 +17,6 @@ from core.runs.config import TITLES, QLoRAConfig
 from core.runs.events import NoEvents
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
-from core.train import attention
 from core.train.callback import Reporter
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import sft_config

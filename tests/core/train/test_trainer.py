@@ -8,10 +8,10 @@ import torch.nn.functional as F
 
 from core.data.tokens import Renderer
 from core.hardware import cpu
+from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
-from core.train import attention
 from core.train.trainer import StudioTrainer, answer_of
 from core.train.trl_config import OPTIMIZERS, sft_config
 from tests.helpers.template_families import FAMILIES

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import StudioError
-from core.train import attention
+from core.kernels import attention
 from core.train.batches import pack, pad
 from tests.helpers.answering_architectures import VOCABULARY, build
 from tests.helpers.tiny_model import random_rows, tiny_llama
@@ -31,7 +31,7 @@ def test_long_rows_take_the_other_path_to_the_same_numbers(monkeypatch):
     rows = random_rows([30, 17], prompt=0)
     model = tiny_llama(attention=attention.PACKED)
     short = logits_of(model, pack(rows))
-    monkeypatch.setattr(attention, "PLAIN_UP_TO", 8)
+    monkeypatch.setattr(attention, "MAX_PLAIN_LENGTH", 8)
     torch.testing.assert_close(logits_of(model, pack(rows)), short, rtol=1e-4, atol=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_windows_sinks_and_caps_equal_eager_attention(lengths, name, plain_up_to
     plain.set_attn_implementation("eager")
     model.set_attn_implementation(attention.PACKED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "PLAIN_UP_TO", plain_up_to)
+        patch.setattr(attention, "MAX_PLAIN_LENGTH", plain_up_to)
         packed = logits_of(model, pack(rows))[0].split(lengths)
     for row, logits in zip(rows, packed, strict=True):
         alone = logits_of(plain, {"input_ids": torch.tensor([row["input_ids"]])})[0]
