@@ -82,7 +82,7 @@ def studio_trainer(rows, model, out, variant):
     from core.models.catalogue import Model
     from core.runs.config import QLoRAConfig
     from core.train.trainer import StudioTrainer
-    from core.train.trl_config import sft_config
+    from core.train.trl_config import make_sft_config
 
     packing = variant != "studio, rows padded"
     if variant == "studio, weights unpacked each time":
@@ -93,7 +93,7 @@ def studio_trainer(rows, model, out, variant):
         batch_size=BATCH, max_steps=len(rows) // BATCH, learning_rate=1e-3, packing=packing, save_steps=0
     )
     base = loading.load_base(Model("m", "m", model, True), loading.Precision(), attention.PACKED if packing else "sdpa")
-    arguments = sft_config(config, out, config.max_steps)
+    arguments = make_sft_config(config, out, config.max_steps)
     arguments.train_sampling_strategy = "sequential"
     trainer = StudioTrainer(config, base, rows, args=arguments)
     if variant == "studio, all logits at once":

@@ -1,4 +1,6 @@
-"""Causal attention over rows laid end to end, each row seeing only itself, as a transformers attention implementation.
+"""Causal attention over rows laid end to end, each row seeing only itself.
+
+Models use it as a transformers attention implementation.
 
 On a GPU that supports it, one kernel attends all rows: flash-attn's if that is installed, else PyTorch's own
 (torch.nn.attention.varlen). Elsewhere each row is attended by itself, with the same result. Training registers it with

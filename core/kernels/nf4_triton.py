@@ -1,4 +1,6 @@
-"""Triton function that turns packed 4-bit codes into numbers; the kernels that unpack weights to memory inline it."""
+"""Triton function that turns packed 4-bit codes into numbers.
+
+The kernels that unpack weights to memory inline it."""
 
 import triton
 import triton.language as tl

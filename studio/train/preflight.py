@@ -54,7 +54,7 @@ class Checking:
         config = config_of(values)
         if active := self.runs.active():
             raise StudioError(f"The run {active.id} trains on this machine: two steps beside it would measure neither.")
-        job = self.jobs.start("measure", f"Two steps of {config.model}", dry_run.measure, self.runs.settings, config)
+        job = self.jobs.start("measure", f"Two steps of {config.model}", dry_run.perform, self.runs.settings, config)
 
         def ended(done: Job) -> list[Any]:
             return [measured_html(done.result)]
@@ -83,11 +83,11 @@ def room_html(room: Fit) -> str:
     return memory_html(parts, room.free, words)
 
 
-def measured_html(found: dry_run.Measured) -> str:
+def measured_html(found: dry_run.DryRunResult) -> str:
     return chips_html(
         [
-            (f"{found.peak / 2**30:.2f} GiB", f"most {'GPU ' if found.on_gpu else ''}memory, measured", False),
-            (f"{found.seconds:.2f} s", "a step on the longest rows", False),
+            (f"{found.peak_bytes / 2**30:.2f} GiB", f"most {'GPU ' if found.on_gpu else ''}memory, measured", False),
+            (f"{found.step_seconds:.2f} s", "a step on the longest rows", False),
             (duration(found.run_seconds), "for the whole run, at most", False),
         ]
     )

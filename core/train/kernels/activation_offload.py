@@ -1,4 +1,4 @@
-"""Moves the inputs of blocks to the machine's memory after the forward pass, and back before the backward pass.
+"""Moves the inputs of blocks to the machine's memory, and back before their backward pass.
 
 Copies run on a stream of their own, beside the arithmetic on the main stream:
 

@@ -1,4 +1,6 @@
-"""Backward passes of RMSNorm and SwiGLU, dropout by seed, strided copies: Triton on a GPU, PyTorch elsewhere.
+"""Backward passes of RMSNorm and SwiGLU, dropout by seed and strided copies.
+
+Triton kernels on a GPU, PyTorch elsewhere.
 
 The forward functions that the chat uses too are in `core.kernels.elementwise`, with the layout of the matrices and the
 sources of the formulas. All matrices are (tokens, width), all sums float32; rows may lie apart.

@@ -1,4 +1,6 @@
-"""Triton kernels of `core.train.kernels.elementwise`: strided copy, dropout, backward passes of RMSNorm and SwiGLU.
+"""Triton kernels of strided copy, dropout and the backward passes of RMSNorm and SwiGLU.
+
+`core.train.kernels.elementwise` calls them.
 
 Each makes one pass over memory with sums in float32. Programs are laid out over tokens and columns as in
 `core.kernels.elementwise_triton`; `*_stride` arguments are the numbers from one row to the next. No kernel adds with

@@ -1,4 +1,4 @@
-"""Frozen projections that read the same input, unpacked side by side with their LoRA factors into one matrix.
+"""Frozen projections of one input, unpacked side by side with their LoRA factors.
 
 LoRA's y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685) is one product when x Aᵀ stands beside x and s B
 beside W. For query, key and value, which share their input x:
@@ -33,8 +33,7 @@ from core.kernels.nf4 import unpack_reference
 from core.train.kernels.elementwise import copy_rows, dropout, dropout_backward
 from core.train.kernels.scratch import ScratchBuffers
 
-# Ranks are padded to a multiple of this many columns: rows stay aligned to 128 bytes, at which the tensor cores' loads
-# are fastest.
+# Ranks are padded to a multiple of this many columns: rows stay aligned to 128 bytes, where tensor cores load fastest.
 _COLUMN_MULTIPLE = 64
 
 
