@@ -54,7 +54,7 @@ def without_triton(monkeypatch):
 
 @pytest.mark.parametrize(("tokens", "width"), [(7, 96), (300, 4096), (33, 5120)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_norm_both_ways(without_triton, tokens, width, dtype):
+def test_rms_norm_forward_and_backward_match_pytorch(without_triton, tokens, width, dtype):
     x, weight, gradient, passed = (drawn(*s, dtype=dtype) for s in ((tokens, width), (width,), (tokens, width),
                                                                     (tokens, width)))  # fmt: skip
 
@@ -69,7 +69,7 @@ def test_norm_both_ways(without_triton, tokens, width, dtype):
 
 @pytest.mark.parametrize(("tokens", "heads", "width"), [(10, 3, 32), (100, 40, 128), (64, 32, 64)])
 @pytest.mark.parametrize("back", [True, False])
-def test_rotary_embedding(without_triton, tokens, heads, width, back):
+def test_apply_rotary_matches_pytorch(without_triton, tokens, heads, width, back):
     angles = torch.rand(tokens // 2, width // 2, device="cuda").repeat(1, 2) * 6
     cos, sin = angles.cos().bfloat16(), angles.sin().bfloat16()
     joined = drawn(tokens, (heads + 2) * width)
@@ -90,7 +90,7 @@ def test_rotary_embedding(without_triton, tokens, heads, width, back):
 
 @pytest.mark.parametrize(("tokens", "width"), [(5, 100), (300, 11008)])
 @pytest.mark.parametrize(("columns", "rank"), [(0, 0), (64, 16), (128, 100)])
-def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
+def test_swiglu_forward_and_backward_match_pytorch(without_triton, tokens, width, columns, rank):
     given, pulled = drawn(tokens, 2 * width), drawn(tokens, width)
     lowered, lower = drawn(tokens, columns), drawn(columns, width)
     lowered[:, rank:] = lower[rank:] = 0
@@ -106,7 +106,7 @@ def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
 
 
 @pytest.mark.parametrize("width", [40, 5000])
-def test_copies_between_rows_that_lie_apart(width):
+def test_copy_rows_between_strided_matrices_is_exact(width):
     source, out = drawn(50, width + 8)[:, :width], strided(50, width)
     training_elementwise.copy_rows(source, out)
     assert torch.equal(out, source)
@@ -115,7 +115,7 @@ def test_copies_between_rows_that_lie_apart(width):
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize(("block", "rank", "columns"), [(64, 16, 64), (128, 7, 128), (64, 0, 0)])
-def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, nested, block, rank, columns):
+def test_unpack_4bit_equals_bitsandbytes_and_places_factors(kind, nested, block, rank, columns):
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
     weight, first = drawn(320, 1024) * 0.02, rank and 30
@@ -140,7 +140,7 @@ def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, n
 
 
 @pytest.mark.parametrize(("heads", "keys"), [(8, 8), (8, 2)])
-def test_packed_rows_are_attended_as_each_alone(monkeypatch, heads, keys):
+def test_packed_attention_kernel_matches_row_by_row(monkeypatch, heads, keys):
     lengths = [1, 130, 64, 517]
     tokens = sum(lengths)
     query, key, value = (drawn(1, count, tokens, 64).requires_grad_() for count in (heads, keys, keys))
@@ -159,7 +159,7 @@ def test_packed_rows_are_attended_as_each_alone(monkeypatch, heads, keys):
 
 @pytest.mark.parametrize("width", [100, 4096, 11008])
 @pytest.mark.parametrize("share", [0.05, 0.5])
-def test_dropout_drops_its_share_and_chooses_the_same_again(width, share):
+def test_dropout_zeroes_its_share_and_repeats_by_seed(width, share):
     seed, x, ones = 2**40 + 7, drawn(999, width), torch.ones(999, width, device="cuda", dtype=torch.bfloat16)
     left, other = training_elementwise.dropout(ones, share, seed), training_elementwise.dropout(ones, share, seed + 1)
     assert set(left.unique().tolist()) == {0.0, float(torch.tensor(1 / (1 - share)).bfloat16())}
@@ -210,13 +210,13 @@ def loss_and_gradients(model, batch):
 
 
 @pytest.mark.parametrize("four_bit", [True, False])
-def test_fused_blocks_train_as_the_plain_ones_however_they_keep(four_bit):
+def test_fused_blocks_match_plain_blocks_in_every_memory_mode(four_bit):
     model = tuned(four_bit)
     batch = pack(random_rows([300, 7, 513, 200]))
     batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     expected, wanted = loss_and_gradients(model, batch)
-    blocks, said = fuse_blocks(model.get_base_model())
-    assert len(blocks) == 4, said
+    blocks, notes = fuse_blocks(model.get_base_model())
+    assert len(blocks) == 4, notes
     offload = ActivationOffload()
     ways = {"kept": (True, 0, None), "again": (False, 0, None), "offload": (False, 256, offload)}
     for name, (keep, chunk, away) in ways.items():
@@ -231,15 +231,15 @@ def test_fused_blocks_train_as_the_plain_ones_however_they_keep(four_bit):
 
 
 @pytest.mark.parametrize(("keep", "chunk"), [(True, 0), (False, 0), (False, 256)])
-def test_where_lora_drops_out_the_fused_blocks_train_as_plain_ones_that_drop_alike(keep, chunk):
+def test_fused_blocks_with_same_dropout_match_plain_blocks(keep, chunk):
     lengths = [300, 7, 513, 200]
     model, batch = tuned(True, lora_dropout=0.1), pack(random_rows(lengths))
     batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     torch.manual_seed(5)
     with match_fused_dropout(model, 0.1, sum(lengths), chunk):
         expected, wanted = loss_and_gradients(model, batch)
-    blocks, said = fuse_blocks(model.get_base_model())
-    assert len(blocks) == 4, said
+    blocks, notes = fuse_blocks(model.get_base_model())
+    assert len(blocks) == 4, notes
     for block in blocks:
         block.keep, block.chunk = keep, chunk
     for _ in range(2):

@@ -1,11 +1,12 @@
-"""Plain LoRA that drops what the fused blocks will drop, so that the two can be held against each other."""
+"""Plain LoRA with the dropout choices of the fused blocks, so that their results can be compared."""
 
 import contextlib
 
 import torch
 
 from core.train.kernels import elementwise
-from core.train.kernels.block import _SEEDS_PER_CHUNK, Block
+from core.train.kernels.block import Block
+from core.train.kernels.block_state import SEEDS_PER_CHUNK
 from core.train.kernels.scratch import ScratchBuffers
 
 
@@ -23,11 +24,13 @@ class _Alike(torch.nn.Module):
 
 @contextlib.contextmanager
 def match_fused_dropout(model: torch.nn.Module, share: float, tokens: int, chunk: int = 0):
-    """Until it ends, LoRA's dropout in `model` is that of the fused blocks after the same torch.manual_seed.
+    """Give LoRA's dropout in `model` the choices of the fused blocks after the same torch.manual_seed.
 
     Args:
-        tokens: of the batch.
-        chunk: tokens that the fused MLP takes at a time; 0: all.
+        model: A PEFT model that is not fused.
+        share: Dropout probability.
+        tokens: Tokens of the batch.
+        chunk: Tokens that the fused MLP takes at a time; 0 takes all.
     """
     found = []
     for layer in model.get_base_model().model.layers:
@@ -38,7 +41,7 @@ def match_fused_dropout(model: torch.nn.Module, share: float, tokens: int, chunk
             for number, part in enumerate(group.parts):
                 if part.rank:
                     first = seed + group.seed_offset + number
-                    seeds = [first + _SEEDS_PER_CHUNK * piece for piece in range(-(-tokens // size))]
+                    seeds = [first + SEEDS_PER_CHUNK * piece for piece in range(-(-tokens // size))]
                     found.append((part.module.lora_dropout, _Alike(share, seeds, size)))
     plain = [dropouts["default"] for dropouts, _ in found]
     for dropouts, alike in found:
