@@ -77,6 +77,15 @@ class StudioTrainer(SFTTrainer):
             peft_config=lora_config(config, targets.require(base.model, config).modules),
             **options,
         )
+        self._prepare_adapter(config, base)
+        self.choices = self._prepare_blocks(config, rows)
+        self._head = self._find_plain_head()
+        self._noise = None
+        if config.neftune_alpha:
+            self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
+
+    def _prepare_adapter(self, config: QLoRAConfig, base: LoadedBase) -> None:
+        """Initialize the adapter, and give it the dtype that it is trained in."""
         if config.lora_init == "loftq":
             replace_lora_weights_loftq(self.model, str(base.model.config._name_or_path))
         # PiSSA moves part of the base into the adapter. The initial adapter is needed to convert the final one back.
@@ -92,11 +101,6 @@ class StudioTrainer(SFTTrainer):
         for module in self.model.modules():
             if isinstance(module, BaseTunerLayer):
                 module.cast_input_dtype_enabled = False
-        self.choices = self._prepare_blocks(config, rows)
-        self._head = self._find_plain_head()
-        self._noise = None
-        if config.neftune_alpha:
-            self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
 
     def _prepare_blocks(self, config: QLoRAConfig, rows: list[dict[str, Any]]) -> list[str]:
         """Fuse the blocks on a GPU, plan what each recomputes, and return notes on both."""
@@ -212,10 +216,8 @@ class StudioTrainer(SFTTrainer):
 
     def summed_loss(self, inputs: dict[str, Any], objective: Objective = CROSS_ENTROPY) -> tuple[torch.Tensor, int]:
         """Return the summed loss of a batch (scalar, float32), and how many tokens carried it."""
-        inputs = dict(inputs)
+        inputs = {name: value for name, value in inputs.items() if name not in ("row_numbers", "answer_tokens")}
         labels = inputs.pop("labels")
-        inputs.pop("row_numbers", None)
-        inputs.pop("answer_tokens", None)
         positions = inputs.pop("loss_positions", None)
         if self.layout.kind == "single" and "attention_mask" in inputs:
             return self._summed_one_by_one(inputs, labels, objective)

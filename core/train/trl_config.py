@@ -1,6 +1,7 @@
 """Translates a run's settings into TRL's SFTConfig."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from trl import SFTConfig
@@ -38,14 +39,7 @@ def make_sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> S
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if config.scheduler == "constant" else config.scheduler,
-        warmup_steps=round(config.warmup_ratio * total_steps),
-        optim=OPTIMIZERS[config.optimizer],
-        adam_beta1=config.adam_beta1,
-        adam_beta2=config.adam_beta2,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
+        **_optimizer_arguments(config, total_steps),
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
         # Set block by block (core/train/checkpointing.py).
@@ -75,3 +69,17 @@ def make_sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> S
         disable_tqdm=True,
         push_to_hub=False,
     )
+
+
+def _optimizer_arguments(config: QLoRAConfig, total_steps: int) -> dict[str, Any]:
+    """Return the arguments of the optimizer and its learning rate schedule."""
+    return {
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if config.scheduler == "constant" else config.scheduler,
+        "warmup_steps": round(config.warmup_ratio * total_steps),
+        "optim": OPTIMIZERS[config.optimizer],
+        "adam_beta1": config.adam_beta1,
+        "adam_beta2": config.adam_beta2,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+    }

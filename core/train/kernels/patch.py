@@ -99,17 +99,10 @@ def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any
 
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         # hidden_states: (batch, length, hidden)
-        position = kwargs.get("position_embeddings")
-        if (
-            args
-            or position is None
-            or kwargs.get("use_cache")
-            or kwargs.get("past_key_values") is not None
-            or {_compute_dtype(hidden_states), block.first_norm.weight.dtype} != {hidden_states.dtype}
-            or any(m.disable_adapters or m.merged for m in adapted)
-        ):
+        has_adapter = not any(m.disable_adapters or m.merged for m in adapted)
+        if args or not has_adapter or not _is_supported_call(block, hidden_states, kwargs):
             return plain(hidden_states, *args, **kwargs)
-        cos, sin = position
+        cos, sin = kwargs["position_embeddings"]
         batch = len(hidden_states)
         options = {k: v for k, v in kwargs.items() if k not in ("position_embeddings", "past_key_values", "use_cache")}
         mask = options.pop("attention_mask", None)
@@ -140,6 +133,16 @@ def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any
         return block(hidden_states, call)
 
     return forward
+
+
+def _is_supported_call(block: Block, hidden_states: torch.Tensor, options: dict[str, Any]) -> bool:
+    """Return whether a call asks for nothing but hidden states, in the dtype of the block's weights."""
+    return (
+        options.get("position_embeddings") is not None
+        and not options.get("use_cache")
+        and options.get("past_key_values") is None
+        and {_compute_dtype(hidden_states), block.first_norm.weight.dtype} == {hidden_states.dtype}
+    )
 
 
 def _compute_dtype(tensor: torch.Tensor) -> torch.dtype:
