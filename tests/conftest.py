@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,14 @@ from hypothesis import settings as hypothesis_settings
 
 from core.data import sources, subset
 from core.data.readers import read_rows
+from core.evaluate import process as evaluation_process
 from core.models import embedded
+from core.runs import process as training_process
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
 from core.system.fast_imports import uncompiled
+from tests.helpers.fork_server import ForkServer
 from tests.helpers.run_events import write
 
 pytest_plugins = ["tests.helpers.cpu_seconds"]
@@ -58,6 +62,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, those with more time than others before them: short ones fill the workers' end."""
     long, slow = ({item.path for item in items if item.get_closest_marker(name)} for name in ("timeout", "slow"))
     items.sort(key=lambda item: (item.path not in long, item.path not in slow))
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Forks workers from one process that has imported the training libraries; started at its first use."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def forked_workers(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of training and evaluation that this process starts cost no imports."""
+    for module in (training_process, evaluation_process):
+        monkeypatch.setattr(module, "launch", fork_server.launch)
 
 
 @pytest.fixture

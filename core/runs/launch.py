@@ -10,6 +10,11 @@ from core.settings import Settings
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+def python_path() -> str:
+    """Return the PYTHONPATH of a child process: the project, then what this process was started with."""
+    return os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def launch(settings: Settings, module: str, folder: Path, log: Path, offline: bool) -> int:
     """`python -m MODULE FOLDER`; its process id.
 
@@ -18,7 +23,7 @@ def launch(settings: Settings, module: str, folder: Path, log: Path, offline: bo
     """
     environment = os.environ | {"STUDIO_HOME": str(settings.home.resolve())}
     environment["STUDIO_MODELS"] = str(settings.models_dir.resolve())
-    environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment["PYTHONPATH"] = python_path()
     if offline:
         environment["HF_HUB_OFFLINE"] = "1"
     with log.open("ab") as output:

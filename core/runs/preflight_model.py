@@ -23,7 +23,7 @@ from core.runs import targets
 from core.runs.config import QLoRAConfig
 from core.runs.config.lora import LoRAKnobs
 from core.runs.findings import Finding
-from core.runs.launch import PROJECT
+from core.runs.launch import python_path
 from core.settings import hardware
 
 _TIMEOUT_SECONDS = 120
@@ -131,7 +131,7 @@ def _report(model: Model | None, text: str | None, adapter: str) -> dict[str, An
     Raises:
         StudioError: there is no report. Nothing is cached then: a network may come back.
     """
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": python_path(), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "core.runs.preflight_model"],

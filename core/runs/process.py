@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from core.access import quotas
 from core.access.quotas import Quotas
+from core.data import subset
 from core.errors import StudioError
 from core.models import catalogue
 from core.runs import checkpoints, preflight_model
@@ -38,6 +39,7 @@ def submit(store: RunStore, config: QLoRAConfig) -> Run:
     """
     model = catalogue.find(store.settings, config.model, config.revision)
     catalogue.check_access(model)
+    subset.find(store.settings, config.subset)
     preflight_model.require(model, config)
     with lock(store):
         quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))

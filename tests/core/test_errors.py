@@ -12,6 +12,5 @@ def test_every_problem_is_a_line_with_the_field_the_reason_and_the_value():
     assert len(lines) == 3
     assert lines[0].startswith("QUANTIZATION: ")
     assert "MAX_LENGTH: Input should be greater than or equal to 16 (given: 0)." in lines
-    assert (
-        "LORA_TARGETS: expected 'all-linear', 'attention' or module names with commas between (given: ' , ')." in lines
-    )
+    targets = "expected 'all-linear', 'attention', 'mlp' or module names, separated by commas (given: ' , ')."
+    assert f"LORA_TARGETS: {targets}" in lines

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from core.chat.throttle import SHARE, Throttle
 @pytest.fixture
 def rests(monkeypatch):
     said = []
-    monkeypatch.setattr(time, "sleep", said.append)
+    # Only the sleep of this module: threads of other tests may sleep meanwhile.
+    monkeypatch.setattr(throttle, "time", SimpleNamespace(monotonic=time.monotonic, sleep=said.append))
     monkeypatch.setattr(throttle, "_LOOKS_EVERY", 0)
     return said
 

@@ -110,7 +110,7 @@ MISTAKES = {
     "an unknown subset": (["train", "--subset", "nope"], "no subset 'nope'"),
     "an unknown model": (["train", "--model", "nope"], "no model 'nope'"),
     "an unknown preset": (["train", "--preset", "nope"], ", ".join(map(repr, [*PRESETS][:-1]))),
-    "no target modules": (["train", "--lora-targets", ","], "'all-linear', 'attention' or module names"),
+    "no target modules": (["train", "--lora-targets", ","], "'all-linear', 'attention', 'mlp' or module names"),
     "an unknown run": (["runs", "show", "nope"], "no run 'nope'"),
     "following an unknown run": (["runs", "follow", "nope"], "no run 'nope'"),
     "stopping an unknown run": (["runs", "stop", "nope"], "no run 'nope'"),

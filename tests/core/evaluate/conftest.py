@@ -9,7 +9,7 @@ from tests.helpers.tiny_evaluations import tiny_store
 
 
 @pytest.fixture
-def tiny(settings, tokenizer):
+def tiny(settings, tokenizer, forked_workers):
     """The store of evaluations, and a run."""
     store, run = tiny_store(settings, tokenizer)
     yield store, run

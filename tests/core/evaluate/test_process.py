@@ -36,7 +36,7 @@ def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(
     until(evaluation, lambda: len(lines(evaluation)) > 8)
     assert os.getsid(evaluation.saved_state().pid) == evaluation.saved_state().pid, "in a session of its own"
     os.kill(evaluation.saved_state().pid, signal.SIGKILL)
-    psutil.wait_procs([p for p in psutil.Process().children() if p.pid == evaluation.saved_state().pid], timeout=20)
+    until(evaluation, lambda: not psutil.pid_exists(evaluation.saved_state().pid))
     assert evaluation.state().status == "interrupted"
     with evaluation.answers_file.open("a") as stream:
         stream.write('{"prompt": 59, "lane": 1, "te')  # as a crash leaves it

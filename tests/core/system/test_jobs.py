@@ -116,7 +116,7 @@ def test_cancel_kills_the_job_and_what_it_started(jobs, tmp_path):
 SERVER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from core.jobs import Jobs
+from core.system.jobs import Jobs
 from tests.core.system import test_jobs
 if __name__ == "__main__":
     Jobs().start("wait", "Waiting", test_jobs.waiting, sys.argv[1])

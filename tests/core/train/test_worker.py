@@ -32,7 +32,7 @@ SHORT = {"max_steps": 3, "batch_size": 2, "max_length": 128, "eval_rows": 2, "sa
 
 
 @pytest.fixture
-def store(studio):
+def store(studio, forked_workers):
     subset.ensure_bundled(studio)
     store = RunStore(studio)
     yield store

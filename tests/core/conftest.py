@@ -11,7 +11,7 @@ from tests.helpers.tiny_model import tiny_llama
 
 
 @pytest.fixture
-def store(settings, small_tokenizer):
+def store(settings, small_tokenizer, forked_workers):
     """A home with a tiny model: every random part of training is in use, dropout and noise included."""
     folder = settings.models_dir / "tiny"
     tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(folder)
