@@ -141,10 +141,10 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
     """Let an ended run go on from its last whole checkpoint, or from its beginning when it has none.
 
     Args:
-        changes: knobs with other values from here on.
+        changes: settings with new values.
 
-    Returns the knobs that changed, with their old and new values. Raises StudioError when the run has not ended or
-    was finished, or names the knobs that cannot change.
+    Returns the settings that changed, with their old and new values. Raises StudioError when the run has not ended or
+    was finished, or names the settings that cannot change.
     """
     with lock(store):
         state, config = run.state(), run.config()
