@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
-from filelock import FileLock
 
 from core.access import quotas
 from core.access.quotas import Quotas
@@ -26,11 +25,6 @@ from core.runs.launch import launch
 from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
 
 
-def lock(store: RunStore) -> FileLock:
-    """Held while what runs is changed."""
-    return FileLock(store.settings.runs_dir / ".lock")
-
-
 def submit(store: RunStore, config: QLoRAConfig) -> Run:
     """Make a run directory for `config` and put it behind those that wait; with none before it, it starts at once.
 
@@ -39,7 +33,7 @@ def submit(store: RunStore, config: QLoRAConfig) -> Run:
     model = catalogue.find(store.settings, config.model, config.revision)
     catalogue.check_access(model)
     preflight_model.require(model, config)
-    with lock(store):
+    with store.lock():
         quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
         run = store.create(config)
     advance(store)
@@ -50,7 +44,7 @@ def advance(store: RunStore) -> Run | None:
     """Start the run that is next, if none is active; the one that was started."""
     if not store.queue():
         return None
-    with lock(store):
+    with store.lock():
         if store.active():
             return None
         for run in store.queue():
@@ -97,7 +91,7 @@ def end_overdue(store: RunStore, hours: float) -> None:
 
 def reorder(store: RunStore, run: Run, by: int) -> None:
     """Move a waiting run `by` places back in the queue (forward, when negative)."""
-    with lock(store):
+    with store.lock():
         queue = store.queue()
         ids = [queued.id for queued in queue]
         if run.id not in ids:
@@ -110,7 +104,7 @@ def reorder(store: RunStore, run: Run, by: int) -> None:
 
 def cancel(store: RunStore, run: Run) -> None:
     """Take a waiting run out of the queue."""
-    with lock(store):
+    with store.lock():
         if run.saved_state().status != "queued":
             raise StudioError(f"The run {run.id} is {run.state().status}, not queued. Stop it instead.")
         _end(run, "stopped", "Taken out of the queue.")
@@ -118,7 +112,7 @@ def cancel(store: RunStore, run: Run) -> None:
 
 def kill(store: RunStore, run: Run) -> None:
     """End a run's worker now, with all that it started; what it did since its last checkpoint is lost."""
-    with lock(store):
+    with store.lock():
         state = run.state()
         if state.status not in ACTIVE or state.pid is None:
             raise StudioError(f"The run {run.id} is {state.status}: there is nothing to kill.")
@@ -146,7 +140,7 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
     Returns the settings that changed, with their old and new values. Raises StudioError when the run has not ended or
     was finished, or names the settings that cannot change.
     """
-    with lock(store):
+    with store.lock():
         state, config = run.state(), run.config()
         changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
         if fixed := [TITLES[name] for name in changed if not may_change(name)]:

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     settings = Settings(home=folder.parent.parent)
     run, store = Run(folder), RunStore(settings)
-    with process.lock(store):  # the launcher writes our process before it lets go
+    with store.lock():  # the launcher writes our process before it lets go
         run.save_state(run.saved_state().with_process(os.getpid()))
     status, cause = _outcome(settings, run)
     # The last event before the last state: whoever sees the state finds every event in the file.

@@ -97,7 +97,7 @@ def test_a_worker_killed_with_9_is_interrupted_and_the_next_run_starts(store):
     at_first_step(first)
     os.kill(first.saved_state().pid, signal.SIGKILL)
     assert ended(first).status == "interrupted"
-    assert "gone without a word" in first.state().cause
+    assert "without reporting a result" in first.state().cause
     assert second.state().status == "queued"
     process.advance(store)
     assert ended(second).status == "finished", second.log_tail()
