@@ -39,18 +39,18 @@ def measure(store: RunStore, config: QLoRAConfig) -> dict[str, Any]:
     if state.status != "finished":
         raise SystemExit(f"{config.gpus} GPUs: {state.cause}\n{run.log_tail(40)}")
     events = run.events()
-    prepared = next(event for event in events if event["event"] == "prepared")
-    steps = [event for event in events if event["event"] == "step"]
+    prepared = next(event for event in events if event.event == "prepared")
+    steps = [event for event in events if event.event == "step"]
     timed = steps[SKIPPED:]
-    seconds = timed[-1]["seconds"] - steps[SKIPPED - 1]["seconds"]
+    seconds = timed[-1].seconds - steps[SKIPPED - 1].seconds
     return {
-        "rate": (timed[-1]["tokens"] - steps[SKIPPED - 1]["tokens"]) / seconds,
+        "rate": (timed[-1].tokens - steps[SKIPPED - 1].tokens) / seconds,
         "step": seconds / len(timed),
-        "memory": max(step["memory_gib"] for step in steps),
-        "prepared": prepared["seconds"],
-        "first": steps[0]["seconds"],
-        "losses": [step["loss"] for step in steps[:3]],
-        "choices": prepared["choices"],
+        "memory": max(step.memory_gib for step in steps),
+        "prepared": prepared.seconds,
+        "first": steps[0].seconds,
+        "losses": [step.loss for step in steps[:3]],
+        "choices": prepared.choices,
     }
 
 

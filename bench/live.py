@@ -99,7 +99,7 @@ def main() -> None:
 
         def whole():
             found = events.read(live.events_file)
-            return [[e["step"], e["loss"]] for e in found if e["event"] in ("step", "eval")]
+            return [[e.step, e.loss] for e in found if e.event in ("step", "eval")]
 
         tenth = total // 10
         for part in range(10):

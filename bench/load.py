@@ -124,8 +124,8 @@ def rate(run: Run, seconds: float) -> float:
     """Tokens a second of the run's steps within so many seconds from now."""
     before = len(run.events())
     time.sleep(seconds)
-    steps = [e for e in run.events()[before:] if e["event"] == "step"]
-    return statistics.median(e["tokens_per_second"] for e in steps) if len(steps) > 1 else 0.0
+    steps = [e for e in run.events()[before:] if e.event == "step"]
+    return statistics.median(e.tokens_per_second for e in steps) if len(steps) > 1 else 0.0
 
 
 def trained(owner, store: RunStore, **knobs) -> Run:
@@ -153,7 +153,7 @@ def measure(app: AppServer, store: RunStore, options: argparse.Namespace) -> dic
     until(lambda: first.state().status == "finished")
     visibility.publish(app.settings, "runs", first.id, True)
     run = trained(owner, store, max_steps=100_000, save_steps=50_000)
-    until(lambda: any(e["event"] == "step" for e in run.events()))
+    until(lambda: any(e.event == "step" for e in run.events()))
     told("the run trains alone")
     alone = rate(run, options.alone)
     told("the visitors come")

@@ -45,7 +45,7 @@ class Service:
         """A run's events from a place on, at most 5,000: steps, evaluations, samples, checkpoints, its end."""
         if not isinstance(after, int) or after < 0:
             raise StudioError(f"after is how many events are known already, 0 or more (given: {after!r}).")
-        return self.runs.run(run_id).events()[after : after + _MOST_EVENTS]
+        return [event.to_json() for event in self.runs.run(run_id).events()[after : after + _MOST_EVENTS]]
 
 
 def build_service(runs: RunStore) -> None:

@@ -14,6 +14,7 @@ from core.errors import StudioError
 from core.runs import checks, process, report
 from core.runs.comparison import SORTS, Summaries, arranged, differences
 from core.runs.config import QLoRAConfig
+from core.runs.events import EvalEvent, ResumedEvent, RunEvent, SampleEvent, StageEvent, StepEvent
 from core.runs.metrics_series import Timelines
 from core.runs.presets import PRESETS
 from core.runs.progress import duration
@@ -231,19 +232,19 @@ def _figure(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.4f}"  # NaN comes as text
 
 
-def _print_event(event: dict) -> None:
-    if event["event"] == "step":
-        pace = f"{event['tokens_per_second']:.0f} tokens/s"
-        print(f"step {event['step']}/{event['total']}  loss {_figure(event['loss'])}  {pace}")
-    elif event["event"] == "eval":
-        print(f"step {event['step']}  held-out loss {_figure(event['loss'])}")
-    elif event["event"] == "stage":
-        print(event["text"])
-    elif event["event"] == "resumed":
-        print(f"goes on from step {event['step']}")
-    elif event["event"] == "sample":
-        for prompt, answer in zip(event["prompts"], event["answers"], strict=False):
-            print(f"step {event['step']}  {prompt} -> {' '.join(answer.split())}"[:300])
+def _print_event(event: RunEvent) -> None:
+    if isinstance(event, StepEvent):
+        pace = f"{event.tokens_per_second:.0f} tokens/s"
+        print(f"step {event.step}/{event.total}  loss {_figure(event.loss)}  {pace}")
+    elif isinstance(event, EvalEvent):
+        print(f"step {event.step}  held-out loss {_figure(event.loss)}")
+    elif isinstance(event, StageEvent):
+        print(event.text)
+    elif isinstance(event, ResumedEvent):
+        print(f"goes on from step {event.step}")
+    elif isinstance(event, SampleEvent):
+        for prompt, answer in zip(event.prompts, event.answers, strict=False):
+            print(f"step {event.step}  {prompt} -> {' '.join(answer.split())}"[:300])
 
 
 def _follow(run: Run) -> None:

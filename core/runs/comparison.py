@@ -98,7 +98,7 @@ def arranged(summaries: Sequence[Summary], by: str, descending: bool) -> list[Su
 
 @dataclass(frozen=True)
 class Difference:
-    """What one knob, or one part of what a run was made with, is in each run."""
+    """What one setting, or one part of what a run was made with, is in each run."""
 
     group: str
     title: str
@@ -106,7 +106,7 @@ class Difference:
 
 
 def differences(runs: Sequence[Run], timelines: Timelines) -> list[Difference]:
-    """Only what differs: knobs first, then the rows, the base's commit, the code, packages and hardware.
+    """Only what differs: settings first, then the rows, the base's commit, the code, packages and hardware.
 
     Raises StudioError when a run's configuration cannot be read.
     """
@@ -132,7 +132,8 @@ def _lineage(run: Run, timelines: Timelines) -> dict[str, str]:
     """What the run was made with, by name."""
     subset = run.subset()
     found = {"Rows": subset.describe()} if subset else {}
-    made = timelines.of(run.events_file).progress().prepared.get("lineage", {})
-    packages = made.get("packages", {})
-    said = {"Commit of the base": made.get("base_commit"), "Code": made.get("code"), "Hardware": made.get("hardware")}
-    return found | {name: value for name, value in said.items() if value} | packages
+    prepared = timelines.of(run.events_file).progress().prepared
+    if prepared is None or (lineage := prepared.lineage) is None:
+        return found
+    versions = {"Commit of the base": lineage.base_commit, "Code": lineage.code, "Hardware": lineage.hardware}
+    return found | {name: value for name, value in versions.items() if value} | lineage.packages

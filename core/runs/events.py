@@ -1,113 +1,311 @@
-"""What a run reports: one flushed JSON line an event, append only, read while it is being written."""
+r"""Typed events of a run, and the append-only events.jsonl that the worker writes while pages read it.
+
+Each kind of line is a pydantic model, declared here only. The worker writes models, and every reader gets models back.
+A line that an earlier or later version wrote still opens: missing fields take their defaults, unknown fields are kept,
+and an unknown kind, or a line that does not fit its kind, is read as a plain `RunEvent`.
+
+    {"event": "step", "time": 1795863422.037, "step": 2, "loss": 7.62, "learning_rate": 0.0042, ...}\n
+"""
 
 import json
+import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 FILE = "events.jsonl"
 
-Event = dict[str, Any]
+
+def _to_json_number(value: float | str | None) -> float | str | None:
+    """Return NaN and infinity as text, because JSON has neither."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _replace_surrogates(value: Any) -> Any:
+    """Replace lone surrogates, which UTF-8 cannot hold (they come from file names in error messages)."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+# A metric that may be missing or not finite. It is read back as text, such as "nan", so that no chart shows it as 0.
+Number = Annotated[float | str | None, PlainSerializer(_to_json_number)]
+Text = Annotated[str, BeforeValidator(_replace_surrogates)]
+
+
+class RunEvent(BaseModel):
+    """One line of events.jsonl.
+
+    Attributes:
+        event: kind of the event.
+        time: seconds since the epoch at which it was written; set by the writer.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    event: str
+    time: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as it stands in the file: the fields that were set, and unknown ones."""
+        # Fields at their defaults are left out, so that a line that is read and written again stays the same.
+        fields = self.model_dump(exclude_unset=True, exclude={"event", "time"})
+        return {"event": self.event, "time": self.time, **fields}
+
+
+class StageEvent(RunEvent):
+    """A step of the preparation, described for the user."""
+
+    event: Literal["stage"] = "stage"
+    text: Text = ""
+
+
+class Lineage(BaseModel):
+    """Versions that a run was made with, for reproducing it.
+
+    Attributes:
+        base_commit: commit of the base model on the Hub; None for a local folder.
+        code: commit of the studio, with "-dirty" if files were changed.
+        packages: version of each library that affects training.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    base_commit: str | None = None
+    code: str = ""
+    packages: dict[str, str] = Field(default_factory=dict)
+    python: str = ""
+    hardware: str = ""
+
+
+class PreparedEvent(RunEvent):
+    """Model and rows are ready; training begins.
+
+    Attributes:
+        total_steps: optimizer updates of the whole run.
+        rows, held_out_rows: rows that are trained on, and that are evaluated.
+        left_out: rows that cannot be trained on, counted by reason.
+        truncated: rows longer than the maximum length.
+        tokens, answer_tokens: tokens of one epoch, and those of them that carry loss.
+        trainable: parameters that are trained.
+        template: description of the chat template.
+        choices: decisions that were made for the user, each with its reason.
+        seconds: time that the preparation took.
+    """
+
+    event: Literal["prepared"] = "prepared"
+    total_steps: int = 0
+    rows: int = 0
+    held_out_rows: int = 0
+    left_out: dict[str, int] = Field(default_factory=dict)
+    truncated: int = 0
+    tokens: int = 0
+    answer_tokens: int = 0
+    trainable: int = 0
+    template: str = ""
+    choices: list[str] = Field(default_factory=list)
+    lineage: Lineage | None = None
+    seconds: float = 0.0
+
+
+class ResumedEvent(RunEvent):
+    """The run continues from a checkpoint; later events of the earlier attempt no longer count.
+
+    Attributes:
+        step: step of the checkpoint; 0 if the run starts over.
+        previous: old values of the settings that the resume changed.
+    """
+
+    event: Literal["resumed"] = "resumed"
+    step: int = 0
+    previous: dict[str, Any] = Field(default_factory=dict)
+
+
+class StepEvent(RunEvent):
+    """Metrics of one optimizer update.
+
+    Attributes:
+        total: optimizer updates of the whole run.
+        grad_norm: norm of the gradient before it is clipped.
+        tokens, seconds: trained on so far, and time spent on it, including the time before a resume.
+        rows: numbers of the rows of this update.
+        memory_gib: allocated memory of the fullest GPU, or of the process without a GPU.
+        use: utilization of the GPUs or the processor in percent, averaged over the GPUs.
+    """
+
+    event: Literal["step"] = "step"
+    step: int
+    total: int = 0
+    loss: Number = None
+    learning_rate: Number = None
+    grad_norm: Number = None
+    epoch: float = 0.0
+    tokens: int | None = 0
+    tokens_per_second: Number = None
+    seconds: float | None = 0.0
+    rows: list[int] = Field(default_factory=list)
+    memory_gib: Number = None
+    use: Number = None
+
+
+class EvalEvent(RunEvent):
+    """Held-out loss at a step; `rows` were evaluated in `seconds`."""
+
+    event: Literal["eval"] = "eval"
+    step: int
+    loss: Number = None
+    rows: int = 0
+    seconds: float = 0.0
+
+
+class SampleEvent(RunEvent):
+    """Answers to the sample prompts at a step, in the order of the prompts."""
+
+    event: Literal["sample"] = "sample"
+    step: int
+    prompts: list[Text] = Field(default_factory=list)
+    answers: list[Text] = Field(default_factory=list)
+
+
+class CheckpointEvent(RunEvent):
+    """A checkpoint is complete on disk."""
+
+    event: Literal["checkpoint"] = "checkpoint"
+    step: int
+
+
+class EndEvent(RunEvent):
+    """The last event of an attempt, with the run's last status and its cause."""
+
+    event: Literal["done", "failed"]
+    status: str = ""
+    cause: Text = ""
+
+
+_KINDS: dict[str, type[RunEvent]] = {
+    "stage": StageEvent, "prepared": PreparedEvent, "resumed": ResumedEvent, "step": StepEvent, "eval": EvalEvent,
+    "sample": SampleEvent, "checkpoint": CheckpointEvent, "done": EndEvent, "failed": EndEvent,
+}  # fmt: skip
+
+
+def parse_event(values: dict[str, Any]) -> RunEvent:
+    """Return the model of one line.
+
+    Args:
+        values: the line's JSON object; "event" is text.
+    """
+    try:
+        return _KINDS.get(values["event"], RunEvent).model_validate(values)
+    except ValidationError:
+        # One damaged line must not hide the others: it is shown as it is and takes part in no curve.
+        written = values.get("time")
+        return RunEvent.model_validate(values | {"time": written if isinstance(written, (int, float)) else 0.0})
 
 
 class EventWriter:
-    """Appends events. Each line is whole on disk before the next step begins."""
+    """Appends events to a file. Each line is on disk before `write` returns."""
 
     def __init__(self, path: Path):
         self._stream = path.open("ab")
-        if path.stat().st_size and not _ends_whole(path):
-            self._stream.write(b"\n")  # what a crash left half written must not swallow the next event
+        # If a crash left half a line at the end, end that line, or it would swallow the next event.
+        if path.stat().st_size and not _ends_with_newline(path):
+            self._stream.write(b"\n")
 
-    def write(self, event: str, **values: Any) -> None:
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **values}, ensure_ascii=False, allow_nan=True)
+    def write(self, event: RunEvent) -> None:
+        """Append one event, stamped with the current time."""
+        line = json.dumps(event.to_json() | {"time": round(time.time(), 3)}, ensure_ascii=False, allow_nan=True)
         self._stream.write(line.encode("utf-8", "replace") + b"\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
 
 class NoEvents:
-    """For a process that trains beside the one that reports."""
+    """Writer that drops its events, for the ranks that train beside the main rank."""
 
-    def write(self, event: str, **values: Any) -> None:
-        pass
+    def write(self, event: RunEvent) -> None:
+        """Drop the event."""
 
 
-def _ends_whole(path: Path) -> bool:
+def _ends_with_newline(path: Path) -> bool:
     with path.open("rb") as stream:
         stream.seek(-1, os.SEEK_END)
         return stream.read(1) == b"\n"
 
 
 def size(path: Path) -> int:
+    """Return the size of a file in bytes, 0 if there is none."""
     return path.stat().st_size if path.exists() else 0
 
 
 class EventReader:
-    """Follows a file of events: each call reads what is new and nothing else; a subclass takes it."""
+    """Base of readers that follow a growing file: each update reads only the new lines."""
 
     def __init__(self, path: Path):
         self.path = path
         self._offset = 0
 
-    def take(self, event: Event) -> None:
-        """One whole event, in order."""
+    def take(self, event: RunEvent) -> None:
+        """Process the next event."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """The file begins anew."""
+        """Forget all events, because the file starts anew."""
         raise NotImplementedError
 
     def update(self) -> bool:
-        """Read on; whether anything was new. A last line that is still being written is left for the next call."""
-        there = size(self.path)
-        if there < self._offset:
+        """Read the complete lines that are new, and return whether there were any."""
+        end = size(self.path)
+        # A file shorter than what was read is another file.
+        if end < self._offset:
             self.reset()
             self._offset = 0
-        if there == self._offset:
+        if end == self._offset:
             return False
         with self.path.open("rb") as stream:
             stream.seek(self._offset)
-            fresh = stream.read(there - self._offset)
-        whole = fresh.rfind(b"\n") + 1
-        self._offset += whole
-        for line in fresh[:whole].split(b"\n"):
+            chunk = stream.read(end - self._offset)
+        # The writer may be in the middle of the last line; it is left for the next update.
+        complete = chunk.rfind(b"\n") + 1
+        self._offset += complete
+        for line in chunk[:complete].split(b"\n"):
             if line.strip():
                 try:
-                    event = json.loads(line)
-                except ValueError:  # a line cut short by a crash; the writer began a new one after it
+                    values = json.loads(line)
+                except ValueError:
+                    # A line cut short by a crash; the writer started a new one after it.
                     continue
-                if isinstance(event, dict) and "event" in event:
-                    self.take(event)
-        return whole > 0
+                if isinstance(values, dict) and isinstance(values.get("event"), str):
+                    self.take(parse_event(values))
+        return complete > 0
 
 
 class History(EventReader):
-    """All events of a run, once each.
+    """All events of a run, in order, each step once.
 
-    A run that was resumed went back to its checkpoint: what it had reported after that step happened again, and its
-    end was none.
+    A resumed run goes back to its checkpoint. The events after that step are reported again, and the earlier end does
+    not count, so both are dropped.
     """
 
     def __init__(self, path: Path):
         super().__init__(path)
-        self.events: list[Event] = []
+        self.events: list[RunEvent] = []
 
     def reset(self) -> None:
+        """Forget all events."""
         self.events = []
 
-    def take(self, event: Event) -> None:
-        if event["event"] == "resumed":
-            back_to = event.get("step", 0)
-            self.events = [e for e in self.events if e.get("step", 0) <= back_to and e["event"] not in _ENDS]
+    def take(self, event: RunEvent) -> None:
+        """Append the event; a resume first drops what it makes obsolete."""
+        if isinstance(event, ResumedEvent):
+            self.events = [
+                e for e in self.events if getattr(e, "step", 0) <= event.step and not isinstance(e, EndEvent)
+            ]
         self.events.append(event)
 
 
-_ENDS = ("done", "failed")
-
-
-def read(path: Path) -> list[Event]:
-    """The history of a run, in order."""
+def read(path: Path) -> list[RunEvent]:
+    """Return all events of a run."""
     history = History(path)
     history.update()
     return history.events

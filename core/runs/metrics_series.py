@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from core.runs.events import Event, EventReader
+from core.runs.events import (
+    CheckpointEvent,
+    EndEvent,
+    EvalEvent,
+    EventReader,
+    ResumedEvent,
+    RunEvent,
+    SampleEvent,
+    StepEvent,
+)
 from core.runs.progress import Progress, progress
 
 MEASURES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "use")
@@ -40,30 +49,29 @@ class Timeline(EventReader):
         self._steps, self._tokens, self._seconds = array("q"), array("q"), array("d")
         self._values = {name: array("d") for name in MEASURES}
         self._odd_losses: dict[int, Any] = {}  # by step, as they were written: no numbers
-        self._evals: list[Event] = []
-        self._last: dict[str, Event] = {}
-        self.samples: list[Event] = []
+        self._evals: list[EvalEvent] = []
+        self._last: dict[type[RunEvent], RunEvent] = {}
+        self.samples: list[SampleEvent] = []
         self.checkpoints: list[int] = []
 
-    def take(self, event: Event) -> None:
-        kind = event["event"]
-        if kind == "resumed":
-            self._back_to(event.get("step", 0))
-        elif kind == "step":
-            self._steps.append(event["step"])
-            self._tokens.append(event.get("tokens") or 0)
-            self._seconds.append(event.get("seconds") or 0.0)
-            if not np.isfinite(_number(event.get("loss"))):
-                self._odd_losses[event["step"]] = event.get("loss")
+    def take(self, event: RunEvent) -> None:
+        if isinstance(event, ResumedEvent):
+            self._back_to(event.step)
+        elif isinstance(event, StepEvent):
+            self._steps.append(event.step)
+            self._tokens.append(event.tokens or 0)
+            self._seconds.append(event.seconds or 0.0)
+            if not np.isfinite(_number(event.loss)):
+                self._odd_losses[event.step] = event.loss
             for name, values in self._values.items():
-                values.append(_number(event.get(name)))
-        elif kind == "eval":
+                values.append(_number(getattr(event, name)))
+        elif isinstance(event, EvalEvent):
             self._evals.append(event)
-        elif kind == "sample":
+        elif isinstance(event, SampleEvent):
             self.samples.append(event)
-        elif kind == "checkpoint":
-            self.checkpoints.append(event["step"])
-        self._last[kind] = event
+        elif isinstance(event, CheckpointEvent):
+            self.checkpoints.append(event.step)
+        self._last[type(event)] = event
 
     def _back_to(self, step: int) -> None:
         """A resumed run did again what came after its checkpoint."""
@@ -71,20 +79,20 @@ class Timeline(EventReader):
         for values in (self._steps, self._tokens, self._seconds, *self._values.values()):
             del values[keep:]
         self._odd_losses = {at: loss for at, loss in self._odd_losses.items() if at <= step}
-        self._evals = [event for event in self._evals if event["step"] <= step]
-        self.samples = [event for event in self.samples if event["step"] <= step]
+        self._evals = [event for event in self._evals if event.step <= step]
+        self.samples = [event for event in self.samples if event.step <= step]
         self.checkpoints = [found for found in self.checkpoints if found <= step]
-        for kind in ("done", "failed", "sample", "checkpoint"):
+        for kind in (EndEvent, SampleEvent, CheckpointEvent):
             self._last.pop(kind, None)
-        if (gone := self._last.pop("step", None)) and self._steps:
-            self._last["step"] = self._last_step(gone.get("total", 0))
+        if (gone := self._last.pop(StepEvent, None)) and self._steps:
+            self._last[StepEvent] = self._last_step(gone.total)
 
-    def _last_step(self, total: int) -> Event:
+    def _last_step(self, total: int) -> StepEvent:
         """The last step that is left, as its event said."""
         measured = {name: None if np.isnan(values[-1]) else values[-1] for name, values in self._values.items()}
         loss = self._odd_losses.get(self._steps[-1], measured["loss"])
         spent = {"step": self._steps[-1], "tokens": self._tokens[-1], "seconds": self._seconds[-1]}
-        return {"event": "step", "total": total, **measured, **spent, "loss": loss}
+        return StepEvent(total=total, **(measured | spent | {"loss": loss}))
 
     @property
     def steps(self) -> int:
@@ -95,15 +103,15 @@ class Timeline(EventReader):
             return self._progress()
 
     def _progress(self) -> Progress:
-        others = [event for kind, event in self._last.items() if kind != "eval"]
+        others = [event for kind, event in self._last.items() if kind is not EvalEvent]
         return progress([*others, *self._evals[:1], *self._evals[-1:]])
 
     def values(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
         """(steps,) and (values,) of a measure, gaps left out."""
         with self._lock:
             if measure == HELD_OUT:
-                steps = np.array([event["step"] for event in self._evals], dtype=np.int64)
-                values = np.array([_number(event.get("loss")) for event in self._evals], dtype=float)
+                steps = np.array([event.step for event in self._evals], dtype=np.int64)
+                values = np.array([_number(event.loss) for event in self._evals], dtype=float)
             else:
                 steps = np.array(self._steps, dtype=np.int64)
                 values = np.array(self._values[measure], dtype=float)

@@ -1,66 +1,78 @@
-"""What a run's events say so far: how far it is, how long it will take, its losses, what it was told and decided."""
+"""Progress of a run, computed from its events alone: step, time left, losses, and what was prepared."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+
+from core.runs.events import EndEvent, EvalEvent, PreparedEvent, RunEvent, StageEvent, StepEvent
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A run's state of affairs, computed from its events alone.
+    """Latest metrics and position of a run.
 
     Attributes:
+        stage: latest stage of the preparation.
         base_loss: held-out loss before the first update, which is the base model's.
-        seconds_left: at the mean pace so far; None before the first step and after the last.
+        held_out_loss: latest held-out loss.
+        seconds_left: estimate from the mean speed so far; None before the first step and after the last.
+        prepared: what was trained on and decided; None before that is known.
     """
 
     stage: str = ""
     step: int = 0
     total: int = 0
     loss: float | str | None = None
-    learning_rate: float | None = None
-    tokens_per_second: float | None = None
+    learning_rate: float | str | None = None
+    tokens_per_second: float | str | None = None
     base_loss: float | str | None = None
     held_out_loss: float | str | None = None
     seconds: float = 0.0
     seconds_left: float | None = None
-    prepared: dict[str, Any] = field(default_factory=dict)
+    prepared: PreparedEvent | None = None
 
     @property
     def share(self) -> float:
+        """Return the fraction of the steps that are done, 0 to 1."""
         return self.step / self.total if self.total else 0.0
 
 
-def progress(events: list[dict[str, Any]]) -> Progress:
-    last: dict[str, dict[str, Any]] = {}
+def progress(events: Iterable[RunEvent]) -> Progress:
+    """Return the progress that the events of a run add up to."""
+    last: dict[type[RunEvent], Any] = {}
+    losses: list[float | str | None] = []
     for event in events:
-        last[event["event"]] = event
-    evals = [event["loss"] for event in events if event["event"] == "eval"]
-    prepared, step = last.get("prepared", {}), last.get("step", {})
-    done, total = step.get("step", 0), step.get("total", prepared.get("total_steps", 0))
-    seconds = step.get("seconds", 0.0)
-    ended = "done" in last or "failed" in last
+        last[type(event)] = event
+        if isinstance(event, EvalEvent):
+            losses.append(event.loss)
+    stage: StageEvent | None = last.get(StageEvent)
+    prepared: PreparedEvent | None = last.get(PreparedEvent)
+    # Before the first step, only the preparation knows how many steps there will be.
+    step: StepEvent = last.get(StepEvent) or StepEvent(step=0, total=prepared.total_steps if prepared else 0)
+    seconds = step.seconds or 0.0
+    runs_on = step.step > 0 and EndEvent not in last
     return Progress(
-        stage=last.get("stage", {}).get("text", ""),
-        step=done,
-        total=total,
-        loss=step.get("loss"),
-        learning_rate=step.get("learning_rate"),
-        tokens_per_second=step.get("tokens_per_second"),
-        base_loss=evals[0] if evals else None,
-        held_out_loss=evals[-1] if evals else None,
+        stage=stage.text if stage else "",
+        step=step.step,
+        total=step.total,
+        loss=step.loss,
+        learning_rate=step.learning_rate,
+        tokens_per_second=step.tokens_per_second,
+        base_loss=losses[0] if losses else None,
+        held_out_loss=losses[-1] if losses else None,
         seconds=seconds,
-        seconds_left=seconds / done * (total - done) if done and not ended else None,
+        seconds_left=seconds / step.step * (step.total - step.step) if runs_on else None,
         prepared=prepared,
     )
 
 
-def curve(events: list[dict[str, Any]], event: str, value: str) -> list[tuple[int, Any]]:
-    """(step, value) of every event of one kind."""
-    return [(e["step"], e[value]) for e in events if e["event"] == event and e.get(value) is not None]
+def curve(events: Iterable[RunEvent], kind: str, value: str) -> list[tuple[int, Any]]:
+    """Return (step, value) of every event of one kind that has the value."""
+    return [(e.step, getattr(e, value)) for e in events if e.event == kind and getattr(e, value, None) is not None]
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 05 min."""
+    """Return a duration in two units at most: "45 s", "3 min 20 s", "2 h 05 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

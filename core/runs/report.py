@@ -9,6 +9,7 @@ from typing import Any
 
 from core.runs import alerts
 from core.runs.config import TITLES, QLoRAConfig, group_of
+from core.runs.events import PreparedEvent
 from core.runs.metrics_series import HELD_OUT, Timeline
 from core.runs.progress import Progress, duration
 from core.runs.store import Run, RunState
@@ -39,7 +40,7 @@ def write(run: Run, state: RunState) -> Path:
         [f"![{title}]({name})" for name, title in drawn],
         _warnings(timeline, now),
         _rows(run, now),
-        _knobs(config),
+        _settings(config),
         _answers(timeline),
         _made_with(config, now),
     ]
@@ -88,25 +89,25 @@ def _warnings(timeline: Timeline, now: Progress) -> list[str]:
 
 
 def _rows(run: Run, now: Progress) -> list[str]:
-    subset, told = run.subset(), now.prepared
+    subset, prepared = run.subset(), now.prepared
     lines = [f"- {plain(subset.describe())}", f"- SHA-256 of the conversations: `{subset.sha256}`"] if subset else []
-    if told:
+    if prepared:
         lines.append(
-            f"- {told['rows']:,} rows, {told['tokens']:,} tokens a pass, {told['answer_tokens']:,} of them learned; "
-            f"{plain(told['template'])}"
+            f"- {prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch, {prepared.answer_tokens:,} of them carry "
+            f"loss; {plain(prepared.template)}"
         )
-        lines += [f"- {count:,} rows left out: {plain(reason)}" for reason, count in told["left_out"].items()]
-        if told["truncated"]:
-            lines.append(f"- {told['truncated']:,} rows are longer than the maximum length and were cut")
+        lines += [f"- {count:,} rows left out: {plain(reason)}" for reason, count in prepared.left_out.items()]
+        if prepared.truncated:
+            lines.append(f"- {prepared.truncated:,} rows are longer than the maximum length and were truncated")
     return ["## Rows", "", *lines] if lines else []
 
 
-def _knobs(config: QLoRAConfig) -> list[str]:
+def _settings(config: QLoRAConfig) -> list[str]:
     """What was not left at its default; the rest is in config.json."""
     defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
     changed = [(name, value) for name, value in config.model_dump().items() if value != defaults[name]]
     rows = [[group_of(n), plain(TITLES[n]), _cell(value), _cell(defaults[n])] for n, value in changed]
-    lines = table(["Group", "Knob", "Here", "Default"], rows) if rows else ["Everything is at its default."]
+    lines = table(["Group", "Setting", "Here", "Default"], rows) if rows else ["Everything is at its default."]
     return ["## Configuration", "", *lines]
 
 
@@ -121,22 +122,23 @@ def _answers(timeline: Timeline) -> list[str]:
     first, last = timeline.samples[0], timeline.samples[-1]
     shown = [first] if first is last else [first, last]
     lines = ["## Sample answers"]
-    for place, prompt in enumerate(last["prompts"]):
+    for at, prompt in enumerate(last.prompts):
         lines += ["", f"**{plain(prompt)}**"]
         for event in shown:
-            answer = event["answers"][place] if place < len(event["answers"]) else ""
-            lines += ["", f"Step {event['step']:,}:", "", fenced(answer)]
+            answer = event.answers[at] if at < len(event.answers) else ""
+            lines += ["", f"Step {event.step:,}:", "", fenced(answer)]
     return lines
 
 
 def _made_with(config: QLoRAConfig, now: Progress) -> list[str]:
-    lines = [f"- {plain(choice)}" for choice in now.prepared.get("choices", [])]
-    if made := now.prepared.get("lineage"):
-        packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+    prepared = now.prepared or PreparedEvent()
+    lines = [f"- {plain(choice)}" for choice in prepared.choices]
+    if lineage := prepared.lineage:
+        packages = ", ".join(f"{name} {version}" for name, version in lineage.packages.items())
         lines += [
-            f"- Base: {plain(config.model)}, commit {plain(made['base_commit'] or 'unknown: a local folder')}",
-            f"- Code {plain(made['code'])}; Python {made['python']}; {plain(packages)}",
-            f"- {plain(made['hardware'])}",
+            f"- Base: {plain(config.model)}, commit {plain(lineage.base_commit or 'unknown: a local folder')}",
+            f"- Code {plain(lineage.code)}; Python {lineage.python}; {plain(packages)}",
+            f"- {plain(lineage.hardware)}",
         ]
     return ["## Made with", "", *lines, "", "The same again:", "", fenced(command_line(config))]
 

@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter, NoEvents
+from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, SampleEvent, StepEvent
 from core.runs.store import Run
 from core.train.samples import generate_answers
 from core.train.system_metrics import SystemMetrics
@@ -120,18 +120,19 @@ class Reporter(TrainerCallback):
             return
         now = time.monotonic()
         self.events.write(
-            "step",
-            step=state.global_step,
-            total=state.max_steps,
-            loss=_json_number(logs["loss"]),
-            learning_rate=logs.get("learning_rate"),
-            grad_norm=_json_number(logs.get("grad_norm")),
-            epoch=round(state.epoch or 0, 4),
-            tokens=self._tokens,
-            tokens_per_second=round(self._step_tokens / max(1e-6, now - self._step_started), 1),
-            seconds=round(self._seconds, 2),
-            rows=[row for step in self._rank_steps for row in step.rows],
-            **_combine_metrics([step.metrics for step in self._rank_steps]),
+            StepEvent(
+                step=state.global_step,
+                total=state.max_steps,
+                loss=logs["loss"],
+                learning_rate=logs.get("learning_rate"),
+                grad_norm=logs.get("grad_norm"),
+                epoch=round(state.epoch or 0, 4),
+                tokens=self._tokens,
+                tokens_per_second=round(self._step_tokens / max(1e-6, now - self._step_started), 1),
+                seconds=round(self._seconds, 2),
+                rows=[row for step in self._rank_steps for row in step.rows],
+                **_combine_metrics([step.metrics for step in self._rank_steps]),
+            )
         )
         self._step_started = now
         is_last = state.global_step >= state.max_steps or control.should_training_stop
@@ -147,7 +148,7 @@ class Reporter(TrainerCallback):
             return
         saved = Checkpoint(step=step, loss=self._losses.get(step), tokens=self._tokens, seconds=round(self._seconds, 2))
         checkpoints.mark_whole(self.run.checkpoints_dir, saved)
-        self.events.write("checkpoint", step=step)
+        self.events.write(CheckpointEvent(step=step))
         checkpoints.prune(self.run.checkpoints_dir, self.config.keep_checkpoints)
         # Time spent on saving is not training speed.
         self._step_started = time.monotonic()
@@ -159,13 +160,13 @@ class Reporter(TrainerCallback):
             started = time.monotonic()
             loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu)
             seconds = round(time.monotonic() - started, 2)
-            self.events.write("eval", step=step, loss=_json_number(loss), rows=len(self.held_out), seconds=seconds)
+            self.events.write(EvalEvent(step=step, loss=loss, rows=len(self.held_out), seconds=seconds))
             self._losses[step] = loss
             self._check_best(step, control)
         questions = self.config.questions
         if questions and self._ranks.is_main:
             answers = generate_answers(self.trainer, questions, self.config.sample_tokens)
-            self.events.write("sample", step=step, prompts=questions, answers=answers)
+            self.events.write(SampleEvent(step=step, prompts=questions, answers=answers))
         self._step_started = time.monotonic()
 
     def _check_best(self, step: int, control: TrainerControl) -> None:
@@ -188,10 +189,3 @@ def _combine_metrics(ranks: list[dict[str, Any]]) -> dict[str, Any]:
     combined = {"memory_gib": max(metrics["memory_gib"] for metrics in ranks)}
     uses = [metrics["use"] for metrics in ranks if "use" in metrics]
     return combined | ({"use": sum(uses) / len(uses)} if uses else {})
-
-
-def _json_number(value: float | None) -> float | str | None:
-    """Return a number as JSON can hold it: NaN and infinity become text, which a reader shows and never plots as 0."""
-    if value is None or math.isfinite(value):
-        return value
-    return str(value)

@@ -16,7 +16,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs import checks, fit, targets
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter, NoEvents
+from core.runs.events import EventWriter, NoEvents, StageEvent
 from core.runs.holdout import hold_out
 from core.runs.store import Run
 from core.settings import Settings
@@ -67,14 +67,14 @@ def prepare(
     if problem := checks.machine_problem(config):
         raise StudioError(problem)
     rows = subsets.load(settings, config.subset)
-    events.write("stage", text=f"Loading {config.model}")
+    events.write(StageEvent(text=f"Loading {config.model}"))
     if ranks.is_single:
         # With several ranks, the worker waited before it started the first of them.
         wait_for_gpu_memory(settings, config, events)
     base = _load_base(settings, config)
     base.choices += [*hold_out(config, rows), *configure_tracker(config, run)]
     renderer = _make_renderer(config, base)
-    events.write("stage", text=f"Reading {len(rows[TRAIN]):,} rows as tokens")
+    events.write(StageEvent(text=f"Reading {len(rows[TRAIN]):,} rows as tokens"))
     tokenized, held_out = _tokenize_rows(config, renderer, rows)
     base.choices += [
         renderer.end_tokens.note,
@@ -100,7 +100,8 @@ def wait_for_gpu_memory(settings: Settings, config: QLoRAConfig, events: EventWr
             return
         if not is_reported:
             needs, free = estimate.needed / 2**30, estimate.free / 2**30
-            events.write("stage", text=f"Waiting for the GPU's memory: {needs:.1f} GiB are needed, {free:.1f} are free")
+            text = f"Waiting for the GPU's memory: {needs:.1f} GiB are needed, {free:.1f} are free"
+            events.write(StageEvent(text=text))
             is_reported = True
         time.sleep(0.5)
 

@@ -20,7 +20,7 @@ from core.hardware import gpu
 from core.runs import checkpoints, process, report
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EventWriter, NoEvents
+from core.runs.events import EndEvent, EventWriter, NoEvents, PreparedEvent, ResumedEvent
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.system.fast_imports import uncollected, uncompiled
@@ -43,11 +43,12 @@ def main(arguments: list[str]) -> int:
     settings = Settings(home=folder.parent.parent)
     run, store = Run(folder), RunStore(settings)
     # The launcher holds the lock until it has written this process into the state: wait for it, then confirm.
-    with process.lock(store):
+    with store.lock():
         run.save_state(run.saved_state().with_process(os.getpid()))
     status, cause = _run_to_end(settings, run)
     # The last event is written before the last state, so a reader who sees the state finds every event in the file.
-    EventWriter(run.events_file).write("failed" if status == "failed" else "done", status=status, cause=cause)
+    kind = "failed" if status == "failed" else "done"
+    EventWriter(run.events_file).write(EndEvent(event=kind, status=status, cause=cause))
     ended = {"status": status, "cause": cause, "ended": time.time(), "resumes": False}
     state = run.saved_state().model_copy(update=ended)
     _write_report(run, state)
@@ -117,11 +118,12 @@ def _train(settings: Settings, run: Run, ranks: RankGroup, rendezvous: Path | No
         ranks.join(rendezvous)
         # Initial weights computed on different GPUs may differ in the last bits.
         ranks.broadcast(trainer.trained)
-    events.write("prepared", **prepared.summary, seconds=round(time.monotonic() - started, 2))
-    if run.saved_state().resumes:
-        events.write("resumed", step=resumed_from.step if resumed_from else 0)
+    events.write(PreparedEvent(**prepared.summary, seconds=round(time.monotonic() - started, 2)))
+    if (state := run.saved_state()).resumes:
+        events.write(ResumedEvent(step=resumed_from.step if resumed_from else 0, previous=state.previous))
     if ranks.is_main:
-        run.save_state(run.saved_state().model_copy(update={"status": "running"}))
+        # The event holds the old values of the settings from here on.
+        run.save_state(run.saved_state().model_copy(update={"status": "running", "previous": {}}))
     reporter = Reporter(run, events, trainer, prepared.held_out, config, resumed_from)
     if ranks.is_single:
         signal.signal(signal.SIGTERM, lambda *_: reporter.request_stop())

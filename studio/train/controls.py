@@ -1,6 +1,5 @@
 """What can be done with runs: stop, kill, resume, queue, name, archive, delete."""
 
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,10 +129,8 @@ class Controls:
             raise StudioError(f"The run {run.id} is {run.state().status}. Stop it before it is deleted.")
         if (typed or "").strip() != run.id:
             raise StudioError(f"To delete this run with its adapters, type its id: {run.id}")
-        with process.lock(self.runs):
-            gone = run.folder.with_name(f".deleted-{run.id}")
-            run.folder.rename(gone)  # first out of every list, then file by file
-            shutil.rmtree(gone, ignore_errors=True)
+        with self.runs.lock():
+            self.runs.remove(run)
         info("Its adapters and checkpoints are gone.", title=f"Deleted {run.id}")
         return self.listed(None, archived)
 

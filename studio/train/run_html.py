@@ -63,16 +63,16 @@ def notes_html(run: Run, now: Progress) -> str:
     told = now.prepared
     if told:
         lines.append(
-            f"{told['rows']:,} rows, {told['tokens']:,} tokens a pass, {told['answer_tokens']:,} of them learned; "
-            f"{told['trainable']:,} adapter weights; {told['template']}."
+            f"{told.rows:,} rows, {told.tokens:,} tokens a pass, {told.answer_tokens:,} of them learned; "
+            f"{told.trainable:,} adapter weights; {told.template}."
         )
-        if told["truncated"]:
-            lines.append(f"{told['truncated']:,} rows are longer than the maximum length and were cut.")
-        lines += [f"{count:,} rows left out: {reason}." for reason, count in told["left_out"].items()]
-        lines += told["choices"]
-        if made := told.get("lineage"):
-            packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
-            lines.append(f"Made with code {made['code']}, {packages}; on {made['hardware']}.")
+        if told.truncated:
+            lines.append(f"{told.truncated:,} rows are longer than the maximum length and were cut.")
+        lines += [f"{count:,} rows left out: {reason}." for reason, count in told.left_out.items()]
+        lines += told.choices
+        if made := told.lineage:
+            packages = ", ".join(f"{name} {version}" for name, version in made.packages.items())
+            lines.append(f"Made with code {made.code}, {packages}; on {made.hardware}.")
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     tags = "".join(f'<span class="qs-chip">{html.escape(tag)}</span> ' for tag in label.tags)
     note = f"<p>{html.escape(label.note)}</p>" if label.note else ""

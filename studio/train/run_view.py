@@ -16,6 +16,7 @@ from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.models import catalogue
 from core.runs import report
+from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import HELD_OUT, Timeline, Timelines
 from core.runs.store import RunStore
 from core.settings import slug
@@ -97,13 +98,13 @@ class Watch:
         event = found[place]
         talks = [
             conversation_html([{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}])
-            for prompt, answer in zip(event["prompts"], event["answers"], strict=False)
+            for prompt, answer in zip(event.prompts, event.answers, strict=False)
         ]
         slider = gr.update(visible=len(found) > 1, maximum=max(1, len(found) - 1), value=place)
-        shown = chips_html([("", f"answered at step {event['step']}", False)]) + "".join(talks)
+        shown = chips_html([("", f"answered at step {event.step}", False)]) + "".join(talks)
         return slider, shown
 
-    def _evaluations(self, run_id: str | None) -> list[dict[str, Any]]:
+    def _evaluations(self, run_id: str | None) -> list[SampleEvent]:
         return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
 
     def log(self, run_id: str | None) -> str:
@@ -116,14 +117,14 @@ class Watch:
             raise StudioError("No run is chosen, so there is nothing to download.")
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
-        held_out = {e["step"]: e.get("loss") for e in run.events() if e["event"] == "eval"}
+        held_out = {e.step: e.loss for e in run.events() if isinstance(e, EvalEvent)}
         names = ["step", "tokens", "seconds", *MEASURES.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([*names, "held_out_loss"])
             for event in run.events():
-                if event["event"] == "step":
-                    writer.writerow([*(event.get(name) for name in names), held_out.get(event["step"])])
+                if isinstance(event, StepEvent):
+                    writer.writerow([*(getattr(event, name) for name in names), held_out.get(event.step)])
         return str(path)
 
     def as_report(self, run_id: str | None) -> str:
@@ -141,12 +142,12 @@ class Watch:
         if not run_id:
             return gr.update(choices=[], value=None), ""
         run = self.runs.run(run_id)
-        found = next((e for e in run.events() if e["event"] == "step" and e["step"] == int(step)), None)
+        found = next((e for e in run.events() if isinstance(e, StepEvent) and e.step == int(step)), None)
         if found is None:
             return gr.update(choices=[], value=None), empty_html(f"Step {step} is no step of this run.")
-        rows = found.get("rows", [])
+        rows = found.rows
         choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]
-        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found['loss']}", False)]
+        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found.loss}", False)]
         return gr.update(choices=choices, value=choices[0][1] if choices else None, visible=True), chips_html(facts)
 
     def row(self, run_id: str | None, row: int | None, as_tokens: bool) -> str:

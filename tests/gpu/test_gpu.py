@@ -42,7 +42,7 @@ def test_run_lowers_loss_and_both_lanes_answer(store, quantization, packing):
         assert time.monotonic() < deadline, run.log_tail(60)
         time.sleep(0.2)
     assert run.state().status == "finished", run.log_tail(60)
-    evals = [event["loss"] for event in run.events() if event["event"] == "eval"]
+    evals = [event.loss for event in run.events() if event.event == "eval"]
     assert evals[-1] < evals[0] - 0.5
 
     engine = Engine(store.settings)
@@ -65,7 +65,7 @@ def test_packed_loss_matches_padded_within_bfloat16(store):
         )
         while run.state().status in WAITING:
             time.sleep(0.2)
-        losses[packing] = next(event["loss"] for event in run.events() if event["event"] == "step")
+        losses[packing] = next(event.loss for event in run.events() if event.event == "step")
     assert losses[True] == pytest.approx(losses[False], rel=2e-2)
 
 
@@ -78,5 +78,5 @@ def test_loftq_changes_initial_held_out_loss(store):
         while run.state().status in WAITING:
             time.sleep(0.2)
         assert run.state().status == "finished", run.log_tail(60)
-        before[init] = next(event["loss"] for event in run.events() if event["event"] == "eval")
+        before[init] = next(event.loss for event in run.events() if event.event == "eval")
     assert before["loftq"] != before["default"]

@@ -30,7 +30,7 @@ def wait_until_ended(run, seconds=180):
 
 
 def losses(run):
-    return [event["loss"] for event in run.events() if event["event"] == "step"]
+    return [event.loss for event in run.events() if event.event == "step"]
 
 
 def test_two_gpus_match_one_and_resume(settings, gpu_model):
@@ -45,7 +45,7 @@ def test_two_gpus_match_one_and_resume(settings, gpu_model):
     assert wait_until_ended(two).status == "finished", two.log_tail(60)
     assert losses(two) == pytest.approx(losses(one), rel=1e-2)
     assert wait_until_ended(whole).status == "finished", whole.log_tail(60)
-    while not any(event["event"] == "checkpoint" for event in stopped.events()):
+    while not any(event.event == "checkpoint" for event in stopped.events()):
         assert stopped.state().status in WAITING, stopped.log_tail(60)
         time.sleep(0.01)
     stopped.request_stop()

@@ -1,6 +1,6 @@
 """Events of a short run, as a worker writes them."""
 
-from core.runs.events import EventWriter
+from core.runs.events import EventWriter, RunEvent, parse_event
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 PREPARED = {
@@ -24,4 +24,9 @@ EVENTS = [
 def write(run, said):
     writer = EventWriter(run.events_file)
     for event in said:
-        writer.write(event["event"], **{name: value for name, value in event.items() if name != "event"})
+        writer.write(parse_event(event))
+
+
+def parse(lines) -> list[RunEvent]:
+    """Return the models of lines that are given as dicts."""
+    return [parse_event(line) for line in lines]

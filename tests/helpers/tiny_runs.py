@@ -33,7 +33,7 @@ def wait_for_first_step(run, seconds=120):
 def wait_for_checkpoint(run, step, seconds=120):
     """Wait until a run has saved a checkpoint at this step or later."""
     deadline = time.monotonic() + seconds
-    while not any(event["event"] == "checkpoint" and event["step"] >= step for event in run.events()):
+    while not any(event.event == "checkpoint" and event.step >= step for event in run.events()):
         assert time.monotonic() < deadline, run.log_tail()
         assert run.state().status in WAITING, run.state().cause
         time.sleep(0.005)
@@ -41,4 +41,4 @@ def wait_for_checkpoint(run, step, seconds=120):
 
 def event_values(run, kind="step", field="loss"):
     """Return (step, value) of a field of all events of a kind."""
-    return [(event["step"], event[field]) for event in run.events() if event["event"] == kind]
+    return [(event.step, getattr(event, field)) for event in run.events() if event.event == kind]

@@ -1,4 +1,4 @@
-"""events.jsonl: what is written is read back, half a line never is, and a crash costs its own line only."""
+"""events.jsonl: written models are read back, half a line never is, and a crash costs only its own line."""
 
 import json
 import math
@@ -10,16 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.runs import events
-from core.runs.events import EventWriter
+from core.runs.events import EndEvent, EventWriter, ResumedEvent, RunEvent, StageEvent, StepEvent, parse_event
 
-NAMES = st.sampled_from(["step", "eval", "stage", "done"])
-VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
-    max_leaves=5,
-)
+NUMBERS = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["nan", "inf"]))
+COUNTS = st.integers(0, 10**9)
+TEXTS = st.text(st.characters(codec="utf-8"))
 EVENTS = st.lists(
-    st.tuples(NAMES, st.dictionaries(st.sampled_from(["step", "loss", "text", "choices"]), VALUES)), max_size=6
+    st.one_of(
+        st.builds(StepEvent, step=COUNTS, loss=NUMBERS, rows=st.lists(COUNTS, max_size=3)),
+        st.builds(events.EvalEvent, step=COUNTS, loss=NUMBERS),
+        st.builds(StageEvent, text=TEXTS),
+        st.builds(events.PreparedEvent, left_out=st.dictionaries(TEXTS, COUNTS, max_size=2), choices=st.lists(TEXTS)),
+        st.builds(events.SampleEvent, step=COUNTS, prompts=st.lists(TEXTS, max_size=2)),
+        st.builds(RunEvent, event=st.just("of a later version"), extra=st.dictionaries(TEXTS, NUMBERS, max_size=2)),
+    ),
+    max_size=6,
 )
 
 
@@ -28,111 +33,142 @@ def file(tmp_path):
     return tmp_path / events.FILE
 
 
-def write(path, said):
+def write(path, written):
     writer = EventWriter(path)
-    for name, values in said:
-        writer.write(name, **values)
+    for event in written:
+        writer.write(event)
 
 
 def without_time(found):
-    return [(event["event"], {k: v for k, v in event.items() if k not in ("event", "time")}) for event in found]
+    return [event.model_copy(update={"time": 0.0}) for event in found]
 
 
-@settings(max_examples=40, deadline=None)  # every event is flushed to the disk
+def step_numbers(found):
+    return [event.step for event in found]
+
+
+@settings(max_examples=40, deadline=None)  # Every event is flushed to the disk.
 @given(EVENTS, EVENTS)
-def test_what_is_written_is_read_back_by_one_writer_or_two(first, second):
+def test_events_of_one_or_two_writers_are_read_back_as_written(first, second):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, events.FILE)
         write(path, first)
         write(path, second)
-        assert without_time(events.read(path)) == first + second
+        found = without_time(events.read(path))
+        assert found == first + second
+        assert [type(event) for event in found] == [type(event) for event in first + second]
         assert events.size(path) == path.stat().st_size
 
 
 @settings(max_examples=60, deadline=None)
 @given(EVENTS.filter(bool), st.integers(min_value=0))
-def test_a_crash_at_any_byte_costs_only_the_line_it_was_in(said, cut):
+def test_crash_at_any_byte_costs_only_its_own_line(written, cut):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, events.FILE)
-        write(path, said)
-        whole = path.read_bytes()
-        kept = whole[: cut % (len(whole) + 1)]
+        write(path, written)
+        content = path.read_bytes()
+        kept = content[: cut % (len(content) + 1)]
         path.write_bytes(kept)
         before = kept.count(b"\n")
-        assert without_time(events.read(path)) == said[:before], "half a line is not an event"
+        assert without_time(events.read(path)) == written[:before], "half a line is not an event"
 
-        write(path, [("done", {"status": "finished"})])
+        write(path, [EndEvent(event="done", status="finished")])
         found = without_time(events.read(path))
-        assert found[:before] == said[:before]
-        assert found[-1] == ("done", {"status": "finished"})
-        # cut just before its line end, the last event was whole after all
-        assert found[before:-1] in ([], said[before : before + 1])
+        assert found[:before] == written[:before]
+        assert found[-1] == EndEvent(event="done", status="finished")
+        # If the cut was just before a newline, the last event was complete after all.
+        assert found[before:-1] in ([], written[before : before + 1])
 
 
-def test_a_line_is_on_disk_before_the_next_and_whole_lines_are_seen_meanwhile(file):
+def test_reader_sees_complete_lines_only(file):
     writer = EventWriter(file)
-    writer.write("step", step=1)
-    assert [event["step"] for event in events.read(file)] == [1]
+    writer.write(StepEvent(step=1))
+    assert step_numbers(events.read(file)) == [1]
     with file.open("ab") as other:
         other.write(b'{"event": "step", "step": 2}')
-    assert [event["step"] for event in events.read(file)] == [1], "only its line end says that a line is whole"
+    assert step_numbers(events.read(file)) == [1], "only a newline completes a line"
     with file.open("ab") as other:
         other.write(b"\n")
-    assert [event["step"] for event in events.read(file)] == [1, 2]
+    assert step_numbers(events.read(file)) == [1, 2]
 
 
-@pytest.mark.parametrize("broken", [b'{"event": "st', b"\xff\xfe\x00", b"\x00" * 40, b"", b"   "])
-def test_an_unreadable_line_in_the_middle_is_skipped(file, broken):
-    write(file, [("step", {"step": 1})])
+@pytest.mark.parametrize("broken", [b'{"event": "st', b"\xff\xfe\x00", b"\x00" * 40, b"", b"   ", b'{"event": [1]}'])
+def test_unreadable_line_in_the_middle_is_skipped(file, broken):
+    write(file, [StepEvent(step=1)])
     with file.open("ab") as other:
         other.write(broken + b"\n")
-    write(file, [("step", {"step": 2})])
-    assert [event["step"] for event in events.read(file)] == [1, 2]
+    write(file, [StepEvent(step=2)])
+    assert step_numbers(events.read(file)) == [1, 2]
 
 
-def test_one_line_an_event_whatever_its_text(file):
-    write(file, [("stage", {"text": "two\nlines\r\n\u2028\x85 and more"})])
+def test_text_with_line_breaks_is_written_on_one_line(file):
+    write(file, [StageEvent(text="two\nlines\r\n\u2028\x85 and more")])
     assert file.read_bytes().count(b"\n") == 1
-    assert events.read(file)[0]["text"] == "two\nlines\r\n\u2028\x85 and more"
+    assert events.read(file)[0].text == "two\nlines\r\n\u2028\x85 and more"
 
 
-def test_events_carry_the_time(file):
-    write(file, [("step", {}), ("done", {})])
-    first, second = (event["time"] for event in events.read(file))
+def test_text_with_lone_surrogate_is_written(file):
+    write(file, [EndEvent(event="failed", cause="no file \udcff")])
+    assert events.read(file)[0].cause == "no file ?"
+
+
+def test_written_events_carry_the_time(file):
+    write(file, [StepEvent(step=1), EndEvent(event="done")])
+    first, second = (event.time for event in events.read(file))
     assert 0 < first <= second
 
 
-def test_a_file_that_is_not_there_holds_nothing(file):
+def test_missing_file_holds_no_events(file):
     assert events.read(file) == []
     assert events.size(file) == 0
 
 
-def test_a_number_that_is_none_is_still_read(file):
-    """The reporter writes NaN as text; what an older worker wrote bare can be read all the same."""
-    file.write_text(json.dumps({"event": "step", "loss": math.nan}) + "\n")
-    assert math.isnan(events.read(file)[0]["loss"])
+def test_non_finite_loss_is_written_as_text(file):
+    write(file, [StepEvent(step=1, loss=math.nan), StepEvent(step=2, loss=-math.inf, grad_norm=math.inf)])
+    assert "NaN" not in file.read_text()
+    assert [(event.loss, event.grad_norm) for event in events.read(file)] == [("nan", None), ("-inf", "inf")]
 
 
-def test_what_a_resumed_run_did_again_stands_once(file):
-    """Half of it was done a second time after step 2; what had ended has not."""
-    said = [("eval", {"step": 0}), *(("step", {"step": s, "loss": s}) for s in (1, 2, 3)), ("failed", {})]
-    write(file, [*said, ("resumed", {"step": 2}), ("step", {"step": 3, "loss": 30})])
-    assert without_time(events.read(file)) == [
-        *said[:3], ("resumed", {"step": 2}), ("step", {"step": 3, "loss": 30})
-    ]  # fmt: skip
+def test_bare_nan_of_an_older_worker_is_read(file):
+    file.write_text(json.dumps({"event": "step", "step": 1, "loss": math.nan}) + "\n")
+    assert math.isnan(events.read(file)[0].loss)
 
 
-def test_a_reader_takes_what_is_new_only_and_a_shorter_file_anew(file):
+def test_unknown_fields_and_kinds_are_kept():
+    later = {"event": "step", "time": 1.0, "step": 3, "sparsity": 0.5}
+    assert parse_event(later).to_json() == later
+    unknown = {"event": "pruned", "time": 1.0, "heads": [1, 2]}
+    assert parse_event(unknown).to_json() == unknown
+
+
+@pytest.mark.parametrize(
+    "line", [{"event": "step"}, {"event": "step", "step": "three"}, {"event": "eval", "time": "x"}]
+)
+def test_line_that_does_not_fit_its_kind_is_a_plain_event(line):
+    found = parse_event(line)
+    assert type(found) is RunEvent
+    assert found.event == line["event"]
+
+
+def test_resumed_run_drops_the_events_it_repeats(file):
+    """Steps after step 2 were done again, and the failure before the resume does not count."""
+    first = [events.EvalEvent(step=0), *(StepEvent(step=s, loss=float(s)) for s in (1, 2, 3)), EndEvent(event="failed")]
+    again = [ResumedEvent(step=2, previous={"max_steps": 3}), StepEvent(step=3, loss=30.0)]
+    write(file, [*first, *again])
+    assert without_time(events.read(file)) == [*first[:3], *again]
+
+
+def test_reader_takes_new_events_only_and_starts_anew_on_a_shorter_file(file):
     reader = events.History(file)
     assert not reader.update()
-    write(file, [("step", {"step": 1})])
+    write(file, [StepEvent(step=1)])
     assert reader.update()
     assert not reader.update()
-    write(file, [("step", {"step": 2})])
+    write(file, [StepEvent(step=2)])
     assert reader.update()
-    assert [event["step"] for event in reader.events] == [1, 2]
+    assert step_numbers(reader.events) == [1, 2]
     file.write_bytes(b"")
     assert reader.update() or reader.events == []
-    write(file, [("step", {"step": 7})])
+    write(file, [StepEvent(step=7)])
     reader.update()
-    assert [event["step"] for event in reader.events] == [7]
+    assert step_numbers(reader.events) == [7]

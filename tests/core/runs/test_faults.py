@@ -75,11 +75,11 @@ def test_two_servers_start_each_run_once_in_order(store):
         for run in runs:  # each worker starts the next
             assert wait_until_ended(run).status == "finished", run.log_tail()
     for run in runs:
-        stages = [event for event in run.events() if event["event"] == "prepared"]
+        stages = [event for event in run.events() if event.event == "prepared"]
         assert len(stages) == 1, "it was started once"
         assert [step for step, _ in event_values(run)] == [1, 2]
-    begun = [run.events()[0]["time"] for run in runs]
-    over = [run.events()[-1]["time"] for run in runs]
+    begun = [run.events()[0].time for run in runs]
+    over = [run.events()[-1].time for run in runs]
     assert all(a <= b for a, b in zip(over, begun[1:], strict=False)), "one after the other"
 
 
@@ -104,7 +104,7 @@ def test_killed_worker_is_interrupted_and_next_run_starts(store):
     wait_for_first_step(first)
     os.kill(first.saved_state().pid, signal.SIGKILL)
     assert wait_until_ended(first).status == "interrupted"
-    assert "gone without a word" in first.state().cause
+    assert "without reporting a result" in first.state().cause
     assert second.state().status == "queued"
     process.advance(store)
     assert wait_until_ended(second).status == "finished", second.log_tail()

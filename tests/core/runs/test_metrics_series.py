@@ -8,7 +8,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from core.runs import events
-from core.runs.events import EventWriter
+from core.runs.events import EventWriter, parse_event
 from core.runs.metrics_series import DRAWN, HELD_OUT, Timeline, Timelines, thinned
 from core.runs.progress import progress
 
@@ -59,14 +59,12 @@ def test_read_in_pieces_it_says_what_the_whole_history_says(tmp_path_factory, sa
         timeline.update()
     history = events.read(path)
     assert timeline.progress() == progress(history)
-    steps = [event for event in history if event["event"] == "step"]
+    steps = [event for event in history if event.event == "step"]
     assert timeline.steps == len(steps)
-    good = [(e["step"], e["tokens"], e["seconds"], e["loss"]) for e in steps if isinstance(e["loss"], float)]
+    good = [(e.step, e.tokens, e.seconds, e.loss) for e in steps if isinstance(e.loss, float)]
     assert timeline.curve("loss") == good
-    assert timeline.not_numbers() == [e["step"] for e in steps if not isinstance(e["loss"], float)]
-    assert [(s, v) for s, *_, v in timeline.curve(HELD_OUT)] == [
-        (e["step"], e["loss"]) for e in history if e["event"] == "eval"
-    ]
+    assert timeline.not_numbers() == [e.step for e in steps if not isinstance(e.loss, float)]
+    assert [(s, v) for s, *_, v in timeline.curve(HELD_OUT)] == [(e.step, e.loss) for e in history if e.event == "eval"]
 
 
 @given(
@@ -113,7 +111,7 @@ def test_timelines_are_shared_read_on_and_forgotten_in_turn(tmp_path):
 
 def test_a_line_that_is_being_written_waits(tmp_path):
     path = tmp_path / events.FILE
-    EventWriter(path).write("step", **{k: v for k, v in step(1).items() if k != "event"})
+    EventWriter(path).write(parse_event(step(1)))
     with path.open("a") as stream:
         stream.write('{"event": "step", "step": 2')
     timeline = Timeline(path)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.runs.events import parse_event
 from core.runs.progress import Progress, curve, duration, progress
+from tests.helpers.run_events import parse
 
 PREPARED = {"event": "prepared", "total_steps": 20, "rows": 5}
 
@@ -25,23 +27,23 @@ def test_nothing_said_is_nothing_known():
 
 
 def test_before_the_first_step_the_length_is_known_and_the_time_is_not():
-    now = progress([{"event": "stage", "text": "Loading"}, PREPARED, measured(0, 3.5)])
+    now = progress(parse([{"event": "stage", "text": "Loading"}, PREPARED, measured(0, 3.5)]))
     assert (now.stage, now.step, now.total, now.seconds_left, now.share) == ("Loading", 0, 20, None, 0)
     assert now.base_loss == now.held_out_loss == 3.5
 
 
 def test_the_last_step_is_the_state():
-    now = progress([PREPARED, step(1), step(5, loss=1.5, learning_rate=1e-4, tokens_per_second=99.5)])
+    now = progress(parse([PREPARED, step(1), step(5, loss=1.5, learning_rate=1e-4, tokens_per_second=99.5)]))
     assert (now.step, now.loss, now.learning_rate, now.tokens_per_second, now.seconds) == (5, 1.5, 1e-4, 99.5, 10.0)
     assert now.share == 0.25
-    assert now.prepared == PREPARED
+    assert now.prepared == parse_event(PREPARED)
 
 
 @settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(0.01, 1e6))
 def test_the_time_left_goes_by_the_mean_pace(done, total, seconds):
     done, total = sorted((done, total))
-    now = progress([step(done, total, seconds)])
+    now = progress(parse([step(done, total, seconds)]))
     assert now.seconds_left == pytest.approx(seconds / done * (total - done))
     assert 0 < now.share <= 1
 
@@ -49,25 +51,25 @@ def test_the_time_left_goes_by_the_mean_pace(done, total, seconds):
 @pytest.mark.parametrize("end", ["done", "failed"])
 def test_an_ended_run_has_no_time_left(end):
     said = [PREPARED, step(5)]
-    assert progress(said).seconds_left == 30
-    assert progress([*said, {"event": end}]).seconds_left is None
+    assert progress(parse(said)).seconds_left == 30
+    assert progress(parse([*said, {"event": end}])).seconds_left is None
 
 
 def test_the_first_held_out_loss_is_the_bases_and_the_last_is_the_adapters():
-    now = progress([measured(0, 3.5), step(1), measured(10, "nan"), step(11), measured(20, 2.5)])
+    now = progress(parse([measured(0, 3.5), step(1), measured(10, "nan"), step(11), measured(20, 2.5)]))
     assert (now.base_loss, now.held_out_loss) == (3.5, 2.5)
 
 
 def test_a_loss_that_is_no_number_is_said_as_it_is():
-    now = progress([measured(0, 3.5), step(1, loss="nan"), measured(1, "nan")])
+    now = progress(parse([measured(0, 3.5), step(1, loss="nan"), measured(1, "nan")]))
     assert (now.loss, now.held_out_loss) == ("nan", "nan")
 
 
 def test_a_curve_has_one_kind_of_event_and_no_missing_values():
     said = [measured(0, 3.5), step(1, loss=0.0), step(2, loss=None), step(3, loss="nan"), measured(3, 2.5)]
-    assert curve(said, "step", "loss") == [(1, 0.0), (3, "nan")]
-    assert curve(said, "eval", "loss") == [(0, 3.5), (3, 2.5)]
-    assert curve(said, "step", "learning_rate") == []
+    assert curve(parse(said), "step", "loss") == [(1, 0.0), (3, "nan")]
+    assert curve(parse(said), "eval", "loss") == [(0, 3.5), (3, 2.5)]
+    assert curve(parse(said), "step", "learning_rate") == []
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,9 @@ def test_finished_run_resumes_with_more_steps_and_changed_settings(store):
     assert process.resume(store, run, max_steps=11, eval_steps=5) == {"max_steps": (8, 11), "eval_steps": (2, 5)}
     assert wait_until_ended(run).status == "finished", run.log_tail()
     assert [step for step, _ in event_values(run)] == list(range(1, 12))
+    (resumed,) = [event for event in run.events() if event.event == "resumed"]
+    assert resumed.previous == {"max_steps": 8, "eval_steps": 2}, "the old values of the settings"
+    assert run.saved_state().previous == {}
     assert {step for step, _ in event_values(run, "eval")} >= {0, 10, 11}
     assert run.config().max_steps == 11
     seconds = [value for _, value in event_values(run, field="seconds")]
@@ -90,6 +93,6 @@ def test_run_keeps_best_checkpoint_and_stops_early(store):
     kept = load_file(run.adapter / "adapter_model.safetensors")
     same = load_file(checkpoints.folder_of(run.checkpoints_dir, best) / "adapter_model.safetensors")
     assert all(kept[name].equal(same[name]) for name in same)
-    samples = [event for event in run.events() if event["event"] == "sample"]
-    assert [event["step"] for event in samples] == sorted(losses)
-    assert all(len(event["answers"]) == 2 for event in samples)
+    samples = [event for event in run.events() if event.event == "sample"]
+    assert [event.step for event in samples] == sorted(losses)
+    assert all(len(event.answers) == 2 for event in samples)

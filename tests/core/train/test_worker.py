@@ -51,24 +51,24 @@ def wait(run, until=lambda run: run.state().status not in WAITING, seconds=180):
 
 
 def steps(run):
-    return [event for event in run.events() if event["event"] == "step"]
+    return [event for event in run.events() if event.event == "step"]
 
 
 def test_run_finishes_with_adapter_that_peft_loads(store):
     run = process.submit(store, QLoRAConfig(**SHORT, chat_template="chatml"))
     state = wait(run)
     assert (state.status, state.cause) == ("finished", ""), run.log_tail()
-    kinds = [event["event"] for event in run.events()]
+    kinds = [event.event for event in run.events()]
     assert kinds[-1] == "done"
-    assert [event["step"] for event in steps(run)] == [1, 2, 3]
-    evals = [event for event in run.events() if event["event"] == "eval"]
-    assert [event["step"] for event in evals] == [0, 3]
-    assert evals[0]["rows"] == 2
-    prepared = next(event for event in run.events() if event["event"] == "prepared")
-    assert prepared["left_out"] == {}
-    assert any("unpacked" in choice for choice in prepared["choices"])
-    assert any(choice.startswith("Deterministic is auto: without a GPU") for choice in prepared["choices"])
-    assert prepared["template"] == "ChatML"
+    assert [event.step for event in steps(run)] == [1, 2, 3]
+    evals = [event for event in run.events() if event.event == "eval"]
+    assert [event.step for event in evals] == [0, 3]
+    assert evals[0].rows == 2
+    prepared = next(event for event in run.events() if event.event == "prepared")
+    assert prepared.left_out == {}
+    assert any("unpacked" in choice for choice in prepared.choices)
+    assert any(choice.startswith("Deterministic is auto: without a GPU") for choice in prepared.choices)
+    assert prepared.template == "ChatML"
     assert AutoTokenizer.from_pretrained(run.adapter).chat_template == CHATML_TEMPLATE
     assert list(run.adapters()) == ["final", "step 3", "step 2"]
 
@@ -92,7 +92,7 @@ def test_stopped_run_has_checkpoint_and_adapter(store):
     assert state.status == "stopped"
     assert 1 <= len(steps(run)) < 500
     assert "final" in run.adapters()
-    assert run.events()[-1]["status"] == "stopped"
+    assert run.events()[-1].status == "stopped"
 
 
 def test_worker_outlives_server_and_killed_worker_is_interrupted(store):
@@ -150,13 +150,13 @@ def test_worker_applies_its_settings(store):
     config = {"subset": "four", "batch_size": 2, "eval_rows": 1, "eval_steps": 1, "max_length": 100, "save_steps": 0}
     run = process.submit(store, QLoRAConfig(**config, answers_only=False, quantization="none", epochs=1))
     assert wait(run).status == "finished", run.log_tail()
-    prepared = next(event for event in run.events() if event["event"] == "prepared")
-    assert prepared["rows"] == 4
-    assert prepared["truncated"] == 4
-    assert prepared["answer_tokens"] == prepared["tokens"] - 4
-    assert prepared["held_out_rows"] == 1
-    assert not any("unpacked" in choice for choice in prepared["choices"])
-    assert [event["step"] for event in run.events() if event["event"] == "eval"] == [0, 1, 2]
+    prepared = next(event for event in run.events() if event.event == "prepared")
+    assert prepared.rows == 4
+    assert prepared.truncated == 4
+    assert prepared.answer_tokens == prepared.tokens - 4
+    assert prepared.held_out_rows == 1
+    assert not any("unpacked" in choice for choice in prepared.choices)
+    assert [event.step for event in run.events() if event.event == "eval"] == [0, 1, 2]
     assert list(run.adapters()) == ["final", "step 2"], "save_steps 0: only the last"
 
 

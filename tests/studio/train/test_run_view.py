@@ -17,7 +17,7 @@ from core.runs.store import Label, RunState
 from studio.train.run_html import notes_html, status_html, tiles_html
 from studio.train.run_view import MEASURES, NO_RUN, Watch
 from tests.helpers.datasets import opened, talk
-from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, write
+from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, parse, write
 
 OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 
@@ -54,18 +54,18 @@ def shown_text(shown):
 
 
 def test_tiles_show_the_last_figures_and_the_change_against_the_base():
-    words = shown_text(tiles_html(progress(EVENTS[:4])))
+    words = shown_text(tiles_html(progress(parse(EVENTS[:4]))))
     assert "3.250 loss" in words
     assert "4.000 held-out loss" in words
     assert "1.00e-03 learning rate" in words
     assert "1,500 tokens/s" in words
     assert "1 / 10 step" in words
     assert "against base" not in words, "the base itself is no change"
-    assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(EVENTS)))
+    assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(parse(EVENTS))))
 
 
 def test_a_loss_that_is_no_number_is_said_and_nothing_known_is_a_dash():
-    assert "nan loss" in shown_text(tiles_html(progress(EVENTS)))
+    assert "nan loss" in shown_text(tiles_html(progress(parse(EVENTS))))
     assert shown_text(tiles_html(progress([]))).count("–") == 5
 
 
@@ -86,7 +86,7 @@ def test_a_loss_that_is_no_number_is_said_and_nothing_known_is_a_dash():
 )
 def test_the_status_says_how_far_and_why_not_further(a_run, state, said, words):
     run = a_run(**state)
-    shown = status_html(run, run.saved_state(), progress(said))
+    shown = status_html(run, run.saved_state(), progress(parse(said)))
     assert words in shown_text(shown)
     assert f'class="qs-badge {state["status"]}"' in shown
     assert ("qs-cause" in shown) == bool(state.get("cause"))
@@ -97,14 +97,14 @@ def test_the_status_says_how_far_and_why_not_further(a_run, state, said, words):
 def test_the_bar_is_as_long_as_the_share(a_run, step, width):
     run = a_run()
     said = [{"event": "step", "step": step, "total": 10}]
-    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(said)))
+    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(parse(said))))
 
 
 def test_notes_say_the_rows_the_numbers_the_choices_and_what_it_was_made_with(a_run):
     run = a_run()
     run.save_label(Label(name="First", tags=["a"], note="It went well."))
     made = {"code": "abc", "packages": {"torch": "2.13.0"}, "hardware": "CPU"}
-    words = shown_text(notes_html(run, progress([PREPARED | {"lineage": made}])))
+    words = shown_text(notes_html(run, progress(parse([PREPARED | {"lineage": made}]))))
     for fact in (
         "First", "It went well.", run.subset().describe(), "1,200 rows, 56,789 tokens a pass, 1,234 of them learned",
         "99 adapter", "4 rows are longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
