@@ -1,6 +1,7 @@
 """Triton function that turns packed 4-bit codes into numbers.
 
-The kernels that unpack weights to memory inline it."""
+The kernels that unpack weights to memory inline it.
+"""
 
 import triton
 import triton.language as tl

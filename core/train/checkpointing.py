@@ -1,6 +1,7 @@
 """Applies the activation checkpointing plan to fused and other blocks, batch by batch.
 
-core/runs/checkpointing.py computes the plan from the memory forecast."""
+core/runs/checkpointing.py computes the plan from the memory forecast.
+"""
 
 import functools
 from typing import Any
