@@ -50,19 +50,19 @@ def rows_of(length: int, count: int) -> list[dict[str, Any]]:
 
 
 def trainer_of(folder: str, values: dict[str, Any], count: int) -> Any:
+    from core.kernels.attention import PACKED
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
-    from core.train.attention import PACKED
     from core.train.trainer import StudioTrainer
-    from core.train.trl_config import sft_config
+    from core.train.trl_config import make_sft_config
 
     config = QLoRAConfig(**values)
     model = Model("bench", "bench", folder, local=True)
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     base = load_base(model, precision, PACKED)
     scratch = tempfile.mkdtemp()
-    return StudioTrainer(config, base, rows_of(config.max_length, count), args=sft_config(config, scratch, 2))
+    return StudioTrainer(config, base, rows_of(config.max_length, count), args=make_sft_config(config, scratch, 2))
 
 
 def preset_peak(folder: str, values: dict[str, Any]) -> dict[str, float]:

@@ -77,23 +77,23 @@ def trl_trainer(rows, model, out, checkpointing):
 
 
 def studio_trainer(rows, model, out, variant):
+    from core.kernels import attention
     from core.models import loading
     from core.models.catalogue import Model
     from core.runs.config import QLoRAConfig
-    from core.train import attention
     from core.train.trainer import StudioTrainer
-    from core.train.trl_config import sft_config
+    from core.train.trl_config import make_sft_config
 
     packing = variant != "studio, rows padded"
     if variant == "studio, weights unpacked each time":
         loading.UNPACKED_SHARE = 0
     if variant == "studio, flash attention kernel":
-        attention.PLAIN_UP_TO = 0
+        attention.MAX_PLAIN_LENGTH = 0
     config = QLoRAConfig(
         batch_size=BATCH, max_steps=len(rows) // BATCH, learning_rate=1e-3, packing=packing, save_steps=0
     )
     base = loading.load_base(Model("m", "m", model, True), loading.Precision(), attention.PACKED if packing else "sdpa")
-    arguments = sft_config(config, out, config.max_steps)
+    arguments = make_sft_config(config, out, config.max_steps)
     arguments.train_sampling_strategy = "sequential"
     trainer = StudioTrainer(config, base, rows, args=arguments)
     if variant == "studio, all logits at once":

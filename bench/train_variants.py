@@ -92,12 +92,12 @@ def peer_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out
 
 
 def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, Any]:
+    from core.kernels.attention import PACKED
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
-    from core.train.attention import PACKED
     from core.train.trainer import StudioTrainer
-    from core.train.trl_config import sft_config
+    from core.train.trl_config import make_sft_config
 
     batch, length = CASES[case]
     how = {"studio, offload": "offload", "studio": "auto", "studio, 10.6 GiB": "auto"}.get(variant, "on")
@@ -112,7 +112,7 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
     began = time.monotonic()
     base = load_base(Model("bench", "bench", folder, True), Precision(), PACKED)
     loaded = time.monotonic() - began
-    arguments = sft_config(config, out, steps)
+    arguments = make_sft_config(config, out, steps)
     arguments.train_sampling_strategy = "sequential"
     trainer = StudioTrainer(config, base, rows, args=arguments)
     print("\n".join(trainer.choices))

@@ -50,7 +50,7 @@ def difference(tiny: bool, length: int) -> tuple[float, float]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.train.attention import PACKED
+    from core.kernels.attention import PACKED
     from core.train.batches import pack
 
     place = "cuda" if torch.cuda.is_available() else "cpu"
@@ -77,7 +77,7 @@ def speed(family: str, tiny: bool, length: int, steps: int) -> float:
     from core.models.loading import Precision, load_base
     from core.runs.config import QLoRAConfig
     from core.train.trainer import StudioTrainer
-    from core.train.trl_config import sft_config
+    from core.train.trl_config import make_sft_config
 
     times: list[float] = []
 
@@ -99,7 +99,7 @@ def speed(family: str, tiny: bool, length: int, steps: int) -> float:
             model="bench", batch_size=1, max_length=length, lora_rank=16, lora_alpha=16, max_steps=steps, save_steps=0,
         )  # fmt: skip
         base = load_base(Model("bench", "bench", folder, True), Precision("none" if tiny else "nf4"), "auto")
-        arguments = sft_config(config, f"{folder}/out/checkpoints", steps)
+        arguments = make_sft_config(config, f"{folder}/out/checkpoints", steps)
         trainer = StudioTrainer(config, base, rows_of(length, steps), args=arguments)
         print(family, *trainer.choices, sep="\n  ")
         trainer.add_callback(Clock())

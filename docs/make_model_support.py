@@ -11,7 +11,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from core.chat.probe import decoder_failure  # noqa: E402
-from core.train.layout import decide  # noqa: E402
+from core.train.layout import choose_layout  # noqa: E402
 from tests.helpers.answering_architectures import EXTRA, build  # noqa: E402
 
 PAGE = Path(__file__).with_name("model-support.md")
@@ -31,7 +31,7 @@ def row_of(name: str) -> tuple[str, str, str, str]:
     """Return family, how it trains, how it answers, and why."""
     model = build(name)
     failure = decoder_failure(model, 0)
-    layout = decide(model, True, "", 0, 64)
+    layout = choose_layout(model, True, "", 0, 64)
     reasons = [
         f"Training: {layout.choice}" if layout.kind != "packed" else "",
         f"Answers: {failure}." if failure else "",

@@ -16,6 +16,7 @@ OURS = {"core", "components", "studio", "app"}
 HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 # Where a model is loaded or trained; everything else imports these inside a function.
 MAY_IMPORT_HEAVY = (
+    "core/kernels/",
     "core/train/",
     "core/chat/cuda/",
     *(

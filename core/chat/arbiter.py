@@ -11,8 +11,8 @@ from core.hardware import gpu
 from core.runs import fit
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import CONTEXT, MARGIN
-from core.runs.process_identity import Worked
 from core.runs.store import RunStore
+from core.runs.work_folder import WorkState
 from core.settings import Settings
 from core.system.files import read_json
 
@@ -20,7 +20,7 @@ from core.system.files import read_json
 CACHE_BYTES = 2**30
 
 
-class _EvaluationState(Worked):
+class _EvaluationState(WorkState):
     """The part of an evaluation's state.json that is needed here. core.evaluate is a layer above this one."""
 
     status: str = ""

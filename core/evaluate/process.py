@@ -2,10 +2,7 @@
 own that outlives the page and its server. One at a time: two would only make each other slow.
 """
 
-import shutil
 from pathlib import Path
-
-from filelock import FileLock
 
 from core.chat import arbiter
 from core.chat.requests import base_identity, resolve_lanes
@@ -13,15 +10,10 @@ from core.chat.types import BaseIdentity, LaneRequest, ResolvedLanes, adapter_ke
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig, lane_of
 from core.evaluate.prompts import Prompt
-from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
+from core.evaluate.store import RESUMABLE, Evaluation, EvaluationStore
 from core.models import catalogue
 from core.runs.launch import launch
 from core.runs.store import RunStore
-
-
-def lock(store: EvaluationStore) -> FileLock:
-    """Held while what runs is changed."""
-    return FileLock(store.settings.evaluations_dir / ".lock")
 
 
 def lanes_of(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> ResolvedLanes:
@@ -48,7 +40,7 @@ def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None =
     the GPU's memory or a chat holds it.
     """
     base = lanes_of(store.runs, config, Prompt([{"role": "user", "content": "?"}])).base
-    with lock(store):
+    with store.lock():
         _check_free(store, base)
         evaluation = store.create(config, file)
         _launch(store, evaluation, base)
@@ -60,7 +52,7 @@ def resume(store: EvaluationStore, evaluation: Evaluation) -> None:
 
     Raises StudioError when it has not ended, or has nothing left to ask.
     """
-    with lock(store):
+    with store.lock():
         status = evaluation.state().status
         if status not in RESUMABLE:
             why = "Every prompt is answered" if status == "finished" else "There is nothing to resume"
@@ -82,12 +74,12 @@ def _check_free(store: EvaluationStore, base: BaseIdentity) -> None:
 
 def pause(evaluation: Evaluation) -> None:
     """Ask the worker to finish the answers that are under way, begin no other, and leave."""
-    _request(evaluation, "pause")
+    evaluation.send_request("pause")
 
 
 def stop(evaluation: Evaluation) -> None:
     """Ask the worker to leave at once; answers under way are dropped, and asked again when it is resumed."""
-    _request(evaluation, "stop")
+    evaluation.send_request("stop")
 
 
 def delete(store: EvaluationStore, evaluation: Evaluation) -> None:
@@ -95,21 +87,8 @@ def delete(store: EvaluationStore, evaluation: Evaluation) -> None:
 
     Raises StudioError while it is under way.
     """
-    with lock(store):
-        status = evaluation.state().status
-        if status in ACTIVE:
-            raise StudioError(f"The evaluation {evaluation.id} is {status}. Stop it before it is deleted.")
-        gone = evaluation.folder.with_name(f".deleted-{evaluation.id}")
-        evaluation.folder.rename(gone)  # first out of every list, then file by file
-        shutil.rmtree(gone, ignore_errors=True)
-
-
-def _request(evaluation: Evaluation, what: str) -> None:
-    status = evaluation.state().status
-    if status not in ACTIVE:
-        raise StudioError(f"The evaluation {evaluation.id} is {status}: there is nothing to {what}.")
-    evaluation.request(what).parent.mkdir(exist_ok=True)
-    evaluation.request(what).touch()
+    with store.lock():
+        store.remove(evaluation)
 
 
 def _launch(store: EvaluationStore, evaluation: Evaluation, base: BaseIdentity) -> None:

@@ -11,9 +11,8 @@ A status is what state.json and the process table say together.
 """
 
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
@@ -22,9 +21,9 @@ from core.evaluate import prompts
 from core.evaluate.answers_file import FILE, Answers
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_of, titles
 from core.evaluate.prompts import Prompts
-from core.runs.process_identity import Worked
 from core.runs.store import RunStore
-from core.settings import Settings, inside, slug
+from core.runs.work_folder import WorkFolder, WorkState, WorkStore
+from core.settings import Settings, slug
 from core.system.files import read_json, write_json
 
 Status = Literal[
@@ -33,10 +32,9 @@ Status = Literal[
 ]  # fmt: skip
 ACTIVE: tuple[Status, ...] = ("preparing", "running", "pausing", "stopping")
 RESUMABLE: tuple[Status, ...] = ("paused", "stopped", "failed", "interrupted")
-GONE = "The process is gone without a word: killed, out of memory, or the machine restarted. Resume goes on."
 
 
-class EvaluationState(Worked):
+class EvaluationState(WorkState):
     """state.json. `status` is the last one written; `Evaluation.state` says what is true now.
 
     Attributes:
@@ -47,10 +45,7 @@ class EvaluationState(Worked):
     """
 
     status: Status
-    cause: str = ""
     stage: str = ""
-    created: float
-    ended: float | None = None
     prompts: int = 0
     since: float | None = None
     had: int = 0
@@ -58,15 +53,14 @@ class EvaluationState(Worked):
     precision: str = ""
 
 
-class Evaluation:
-    """One evaluation's folder."""
+class Evaluation(WorkFolder[EvaluationState]):
+    """One evaluation folder."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    @property
-    def id(self) -> str:
-        return self.folder.name
+    kind = "evaluation"
+    state_type = EvaluationState
+    active = ACTIVE
+    # Stop counts more than pause if both were asked for.
+    requested: ClassVar[dict[str, str]] = {"stop": "stopping", "pause": "pausing"}
 
     @property
     def prompts_file(self) -> Path:
@@ -75,13 +69,6 @@ class Evaluation:
     @property
     def answers_file(self) -> Path:
         return self.folder / FILE
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "worker.log"
-
-    def request(self, what: Literal["pause", "stop"]) -> Path:
-        return self.folder / "control" / what
 
     def config(self) -> EvaluationConfig:
         """Raises StudioError when the file is damaged or another version's."""
@@ -96,32 +83,6 @@ class Evaluation:
                               ) from error  # fmt: skip
         except (OSError, ValueError, AttributeError) as error:
             raise StudioError(f"The evaluation {self.id} has no readable config.json ({error}).") from error
-
-    def saved_state(self) -> EvaluationState:
-        path = self.folder / "state.json"
-        try:
-            return EvaluationState.model_validate(read_json(path))
-        except (OSError, ValueError):
-            cause = "state.json of this evaluation cannot be read. Its files are left as they are."
-            return EvaluationState(status="unreadable", cause=cause, created=path.stat().st_mtime)
-
-    def save_state(self, state: EvaluationState) -> None:
-        write_json(self.folder / "state.json", state.model_dump())
-
-    def state(self) -> EvaluationState:
-        """The state as it is now: an active status without its process is "interrupted"."""
-        state = self.saved_state()
-        if state.status not in ACTIVE:
-            return state
-        if not state.process_lives():
-            state = self.saved_state()  # the worker may have ended properly between the two looks
-            if state.status in ACTIVE and not state.process_lives():
-                return state.model_copy(update={"status": "interrupted", "cause": GONE})
-            return state
-        for asked, status in (("stop", "stopping"), ("pause", "pausing")):
-            if self.request(asked).exists():
-                return state.model_copy(update={"status": status})
-        return state
 
     def prompts(self) -> Prompts:
         return Prompts(self.prompts_file)
@@ -141,59 +102,50 @@ class Evaluation:
                 continue  # the run was deleted: its id says enough
         return titles(lanes, names)
 
-    def log_tail(self, lines: int = 20) -> str:
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
-
-class EvaluationStore:
+class EvaluationStore(WorkStore[Evaluation]):
     """All evaluations of a STUDIO_HOME."""
 
+    folder_type = Evaluation
+
     def __init__(self, settings: Settings):
-        self.settings, self.runs = settings, RunStore(settings)
+        super().__init__(settings)
+        self.runs = RunStore(settings)
+
+    @property
+    def root(self) -> Path:
+        """Return the folder that holds the evaluations."""
+        return self.settings.evaluations_dir
 
     def find(self, evaluation_id: str | None) -> Evaluation:
-        folder = inside(self.settings.evaluations_dir, evaluation_id or "none", "name of an evaluation")
-        if not (folder / "state.json").is_file():
-            raise StudioError(f"There is no evaluation {evaluation_id!r}. List them with: python -m core evaluate list")
-        return Evaluation(folder)
+        """Return an evaluation.
+
+        Raises:
+            StudioError: There is no such evaluation.
+        """
+        if found := self._find(evaluation_id or "none"):
+            return found
+        raise StudioError(f"There is no evaluation {evaluation_id!r}. List them with: python -m core evaluate list")
 
     def all(self) -> list[Evaluation]:
-        """Newest first."""
-        found = [Evaluation(path.parent) for path in self.settings.evaluations_dir.glob("[!.]*/state.json")]
-        return sorted(found, key=lambda evaluation: evaluation.saved_state().created, reverse=True)
-
-    def active(self) -> Evaluation | None:
-        return next((evaluation for evaluation in self.all() if evaluation.state().status in ACTIVE), None)
-
-    def listed(self) -> str:
-        """Different whenever there is another evaluation, or one has another state; reads no file."""
-        files = self.settings.evaluations_dir.glob("[!.]*/state.json")
-        return "\n".join(sorted(f"{path.parent.name} {path.stat().st_mtime_ns}" for path in files))
+        """Return all evaluations, newest first."""
+        return self.folders()
 
     def create(self, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
         """Write a new folder; state.json last, so that half of one is never seen.
 
         Raises StudioError when there is no prompt to ask.
         """
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        name = f"{stamp}-{slug(Path(config.file).stem if config.prompts == 'file' else config.subset or 'held-out')}"
-        folder = inside(self.settings.evaluations_dir, name, "name of an evaluation")
-        for attempt in range(2, 100):
-            if not folder.exists():
-                break
-            folder = inside(self.settings.evaluations_dir, f"{name}-{attempt}", "name of an evaluation")
-        folder.mkdir()
-        evaluation = Evaluation(folder)
+        name = slug(Path(config.file).stem if config.prompts == "file" else config.subset or "held-out")
+        evaluation = self._new_folder(name)
         try:
             count, words = prompts.write(evaluation.prompts_file, self.runs, config, file)
         except BaseException:
-            for path in folder.iterdir():
+            for path in evaluation.folder.iterdir():
                 path.unlink()
-            folder.rmdir()
+            evaluation.folder.rmdir()
             raise
-        write_json(folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
+        write_json(evaluation.folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
         state = EvaluationState(status="stopped", created=time.time(), prompts=count, choices=words)
         evaluation.save_state(state)
         return evaluation

@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> int:
         evaluation.request("stop").touch()
 
     signal.signal(signal.SIGTERM, stop)
-    with process.lock(store):  # the launcher writes our process before it lets go
+    with store.lock():  # the launcher writes our process before it lets go
         evaluation.save_state(evaluation.saved_state().with_process(os.getpid()))
     status, cause = _outcome(store, evaluation)
     ended = {"status": status, "cause": cause, "stage": "", "ended": time.time()}

@@ -12,7 +12,6 @@ from pathlib import Path
 from core.access import roles, visibility
 from core.access.quotas import size_of
 from core.errors import StudioError
-from core.runs import process
 from core.runs.store import WAITING, RunStore
 from core.settings import Settings
 
@@ -109,7 +108,7 @@ def remove(settings: Settings, items: Sequence[Item]) -> int:
     """Remove what was listed; how many bytes came back. A run that began again in the meantime is left alone."""
     roles.owner_only("Cleaning up")
     freed = 0
-    with process.lock(RunStore(settings)):
+    with RunStore(settings).lock():
         ended = {run.folder for run in _ended(settings)}
         for item in items:
             run_folder = item.path if item.kind == "runs" else item.path.parent.parent

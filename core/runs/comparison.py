@@ -98,7 +98,7 @@ def arranged(summaries: Sequence[Summary], by: str, descending: bool) -> list[Su
 
 @dataclass(frozen=True)
 class Difference:
-    """What one knob, or one part of what a run was made with, is in each run."""
+    """What one setting, or one part of what a run was made with, is in each run."""
 
     group: str
     title: str
@@ -106,7 +106,7 @@ class Difference:
 
 
 def differences(runs: Sequence[Run], timelines: Timelines) -> list[Difference]:
-    """Only what differs: knobs first, then the rows, the base's commit, the code, packages and hardware.
+    """Only what differs: settings first, then the rows, the base's commit, the code, packages and hardware.
 
     Raises StudioError when a run's configuration cannot be read.
     """

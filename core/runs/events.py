@@ -1,4 +1,4 @@
-"""Typed events of a run, and the append-only events.jsonl that the worker writes while pages read it.
+r"""Typed events of a run, and the append-only events.jsonl that the worker writes while pages read it.
 
 Each kind of line is a pydantic model, declared here only. The worker writes models, and every reader gets models back.
 A line that an earlier or later version wrote still opens: missing fields take their defaults, unknown fields are kept,

@@ -21,14 +21,14 @@ from core.models import support
 from core.models.catalogue import Model
 from core.runs import targets
 from core.runs.config import QLoRAConfig
-from core.runs.config.lora import LoRAKnobs
+from core.runs.config.lora import LoRASettings
 from core.runs.findings import Finding
 from core.runs.launch import python_path
 from core.settings import hardware
 
 _TIMEOUT_SECONDS = 120
 # What of a run decides what is found on the meta device.
-_ADAPTER_FIELDS = ("model", "quantization", "attention", *LoRAKnobs.model_fields)
+_ADAPTER_FIELDS = ("model", "quantization", "attention", *LoRASettings.model_fields)
 
 
 def findings(model: Model, config: QLoRAConfig) -> list[Finding]:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
-from filelock import FileLock
 
 from core.access import quotas
 from core.access.quotas import Quotas
@@ -27,11 +26,6 @@ from core.runs.launch import launch
 from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
 
 
-def lock(store: RunStore) -> FileLock:
-    """Held while what runs is changed."""
-    return FileLock(store.settings.runs_dir / ".lock")
-
-
 def submit(store: RunStore, config: QLoRAConfig) -> Run:
     """Make a run directory for `config` and put it behind those that wait; with none before it, it starts at once.
 
@@ -41,7 +35,7 @@ def submit(store: RunStore, config: QLoRAConfig) -> Run:
     catalogue.check_access(model)
     subset.find(store.settings, config.subset)
     preflight_model.require(model, config)
-    with lock(store):
+    with store.lock():
         quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
         run = store.create(config)
     advance(store)
@@ -52,7 +46,7 @@ def advance(store: RunStore) -> Run | None:
     """Start the run that is next, if none is active; the one that was started."""
     if not store.queue():
         return None
-    with lock(store):
+    with store.lock():
         if store.active():
             return None
         for run in store.queue():
@@ -99,7 +93,7 @@ def end_overdue(store: RunStore, hours: float) -> None:
 
 def reorder(store: RunStore, run: Run, by: int) -> None:
     """Move a waiting run `by` places back in the queue (forward, when negative)."""
-    with lock(store):
+    with store.lock():
         queue = store.queue()
         ids = [queued.id for queued in queue]
         if run.id not in ids:
@@ -112,7 +106,7 @@ def reorder(store: RunStore, run: Run, by: int) -> None:
 
 def cancel(store: RunStore, run: Run) -> None:
     """Take a waiting run out of the queue."""
-    with lock(store):
+    with store.lock():
         if run.saved_state().status != "queued":
             raise StudioError(f"The run {run.id} is {run.state().status}, not queued. Stop it instead.")
         _end(run, "stopped", "Taken out of the queue.")
@@ -120,7 +114,7 @@ def cancel(store: RunStore, run: Run) -> None:
 
 def kill(store: RunStore, run: Run) -> None:
     """End a run's worker now, with all that it started; what it did since its last checkpoint is lost."""
-    with lock(store):
+    with store.lock():
         state = run.state()
         if state.status not in ACTIVE or state.pid is None:
             raise StudioError(f"The run {run.id} is {state.status}: there is nothing to kill.")
@@ -143,12 +137,12 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
     """Let an ended run go on from its last whole checkpoint, or from its beginning when it has none.
 
     Args:
-        changes: knobs with other values from here on.
+        changes: settings with new values.
 
-    Returns the knobs that changed, with their old and new values. Raises StudioError when the run has not ended or
-    was finished, or names the knobs that cannot change.
+    Returns the settings that changed, with their old and new values. Raises StudioError when the run has not ended or
+    was finished, or names the settings that cannot change.
     """
-    with lock(store):
+    with store.lock():
         state, config = run.state(), run.config()
         changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
         if fixed := [TITLES[name] for name in changed if not may_change(name)]:

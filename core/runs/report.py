@@ -40,7 +40,7 @@ def write(run: Run, state: RunState) -> Path:
         [f"![{title}]({name})" for name, title in drawn],
         _warnings(timeline, now),
         _rows(run, now),
-        _knobs(config),
+        _settings(config),
         _answers(timeline),
         _made_with(config, now),
     ]
@@ -102,12 +102,12 @@ def _rows(run: Run, now: Progress) -> list[str]:
     return ["## Rows", "", *lines] if lines else []
 
 
-def _knobs(config: QLoRAConfig) -> list[str]:
+def _settings(config: QLoRAConfig) -> list[str]:
     """What was not left at its default; the rest is in config.json."""
     defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
     changed = [(name, value) for name, value in config.model_dump().items() if value != defaults[name]]
     rows = [[group_of(n), plain(TITLES[n]), _cell(value), _cell(defaults[n])] for n, value in changed]
-    lines = table(["Group", "Knob", "Here", "Default"], rows) if rows else ["Everything is at its default."]
+    lines = table(["Group", "Setting", "Here", "Default"], rows) if rows else ["Everything is at its default."]
     return ["## Configuration", "", *lines]
 
 

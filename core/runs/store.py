@@ -1,21 +1,19 @@
-"""Runs on disk. A run directory is the only interface between training and everything else.
+"""Runs on disk. A run folder is the only interface between training and everything else.
 
-    runs/<id>/config.json    the frozen QLoRAConfig, with schema_version; written once
-    runs/<id>/subset.json    which rows: source, recipe, hash
-    runs/<id>/state.json     status, the worker's process, cause; replaced whole, never edited in place
-    runs/<id>/label.json     name, tags, note, whether it is archived
-    runs/<id>/events.jsonl   one flushed line an event
-    runs/<id>/worker.log     the worker's own output
-    runs/<id>/control/       requests to the worker
-    runs/<id>/checkpoints/   runs/<id>/adapter/
-
-A status is what state.json and the process table say together.
+runs/<id>/config.json    the QLoRAConfig, with schema_version; a resume that changes settings rewrites it
+runs/<id>/subset.json    which rows: source, recipe, hash
+runs/<id>/state.json     status, the worker's process, cause (core/runs/work_folder.py)
+runs/<id>/label.json     name, tags, note, whether it is archived
+runs/<id>/events.jsonl   one flushed line per event (core/runs/events.py)
+runs/<id>/worker.log     the worker's own output
+runs/<id>/control/       requests to the worker: stop
+runs/<id>/checkpoints/   resumable (core/runs/checkpoints.py)
+runs/<id>/adapter/       the finished adapter
 """
 
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -26,71 +24,77 @@ from core.errors import StudioError, sentences
 from core.models import catalogue
 from core.runs import checkpoints, events
 from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
-from core.runs.process_identity import Worked
-from core.settings import Settings, inside, slug
+from core.runs.work_folder import WorkFolder, WorkState, WorkStore
+from core.settings import slug
 from core.system.files import read_json, write_json
 
 Status = Literal[
     "queued", "preparing", "running", "stopping", "stopped", "finished", "failed", "interrupted", "unreadable"
 ]
 ACTIVE: tuple[Status, ...] = ("preparing", "running", "stopping")
-WAITING: tuple[Status, ...] = ("queued", *ACTIVE)  # those that have not ended
+# Statuses of runs that have not ended.
+WAITING: tuple[Status, ...] = ("queued", *ACTIVE)
 RESUMABLE: tuple[Status, ...] = ("stopped", "failed", "interrupted", "finished")
 
 
-class RunState(Worked):
-    """state.json. `status` is the last one written; `RunStore.state` says what is true now."""
+class RunState(WorkState):
+    """state.json of a run, as it was last written; `Run.state` returns what is true now.
+
+    Attributes:
+        place: position in the queue; the run with the lowest is started next.
+        resumes: whether the worker continues from the last checkpoint.
+        previous: old values of settings that a resume changed, until the worker reports them in its "resumed" event.
+    """
 
     status: Status
-    cause: str = ""  # why it failed or stopped, for a person
-    created: float
-    ended: float | None = None
-    place: float = 0.0  # in the queue; the lowest is next
-    resumes: bool = False  # whether the worker goes on from the last checkpoint
-    previous: dict[str, Any] = Field(default_factory=dict)  # old values of settings, until the worker reports them
+    place: float = 0.0
+    resumes: bool = False
+    previous: dict[str, Any] = Field(default_factory=dict)
 
 
 class Label(BaseModel):
-    """label.json: what a person says of a run."""
+    """Name, tags and note that a user gives a run, stored in label.json."""
 
-    name: str = Field("", max_length=100, title="Name", description="What the lists call it; empty: its id.")
+    name: str = Field("", max_length=100, title="Name", description="Name in the lists; empty: the run's id.")
     tags: list[str] = Field(default_factory=list, title="Tags", description="Words to find it by.")
-    note: str = Field("", max_length=5000, title="Note", description="What it was for, what came of it.")
-    archived: bool = Field(False, title="Archived", description="Out of the lists, still on disk.")
+    note: str = Field("", max_length=5000, title="Note", description="Purpose and result of the run.")
+    archived: bool = Field(False, title="Archived", description="Hidden from the lists, but kept on disk.")
 
 
-class Run:
-    """One run directory."""
+class Run(WorkFolder[RunState]):
+    """One run folder."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    @property
-    def id(self) -> str:
-        return self.folder.name
+    kind = "run"
+    state_type = RunState
+    active = ACTIVE
+    requested: ClassVar[dict[str, str]] = {"stop": "stopping"}
 
     @property
     def adapter(self) -> Path:
+        """Return the folder of the finished adapter."""
         return self.folder / "adapter"
 
     @property
     def checkpoints_dir(self) -> Path:
+        """Return the folder of the checkpoints."""
         return self.folder / "checkpoints"
 
     @property
-    def log(self) -> Path:
-        return self.folder / "worker.log"
-
-    @property
     def events_file(self) -> Path:
+        """Return the file of the events."""
         return self.folder / events.FILE
 
     @property
     def stop_request(self) -> Path:
-        return self.folder / "control" / "stop"
+        """Return the file whose existence asks the worker to stop."""
+        return self.request("stop")
 
     def config(self) -> QLoRAConfig:
-        """The run's configuration. Raises StudioError when it is damaged or another version's."""
+        """Return the run's settings.
+
+        Raises:
+            StudioError: config.json is damaged, or another version of the studio wrote it.
+        """
         try:
             saved = read_json(self.folder / "config.json")
         except (OSError, ValueError) as error:
@@ -107,24 +111,14 @@ class Run:
             raise StudioError(f"The run {self.id} has a config.json that does not fit:\n{sentences(error)}") from error
 
     def subset(self) -> Subset | None:
-        """The subset the run trains on, as it was; None when its file is damaged or another version's."""
+        """Return the subset that the run trains on, as it was; None if subset.json is damaged or of another version."""
         try:
             return Subset.model_validate(read_json(self.folder / "subset.json"))
         except (OSError, ValueError):
             return None
 
-    def saved_state(self) -> RunState:
-        """state.json; "unreadable", with the reason, when it is damaged. One bad run must not hide the others."""
-        path = self.folder / "state.json"
-        try:
-            return RunState.model_validate(read_json(path))
-        except (OSError, ValueError) as error:
-            reason = "it is no state" if isinstance(error, ValidationError) else str(error)
-            cause = f"state.json of this run cannot be read ({reason}). Its files are left as they are."
-            return RunState(status="unreadable", cause=cause, created=path.stat().st_mtime)
-
     def problem(self) -> str | None:
-        """Why nothing can be made of this run, or None."""
+        """Return why the run's files cannot be used, or None."""
         state = self.saved_state()
         if state.status == "unreadable":
             return state.cause
@@ -135,134 +129,101 @@ class Run:
         return None
 
     def label(self) -> Label:
-        """What a person said of the run; nothing, when that cannot be read."""
+        """Return the run's label; an empty one if label.json cannot be read."""
         try:
             return Label.model_validate(read_json(self.folder / "label.json"))
         except (OSError, ValueError):
             return Label()
 
     def save_label(self, label: Label) -> None:
+        """Replace label.json."""
         write_json(self.folder / "label.json", label.model_dump())
 
     @property
     def title(self) -> str:
-        """Its name, or its id where it has none."""
+        """Return the run's name, or its id if it has none."""
         return self.label().name or self.id
 
     def save_config(self, config: QLoRAConfig) -> None:
+        """Replace config.json."""
         write_json(self.folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
-
-    def save_state(self, state: RunState) -> None:
-        write_json(self.folder / "state.json", state.model_dump())
-
-    def state(self) -> RunState:
-        """The state as it is now: an active status without its process is "interrupted"."""
-        state = self.saved_state()
-        if state.status not in ACTIVE:
-            return state
-        if not state.process_lives():
-            state = self.saved_state()  # the worker may have ended properly between the two looks
-            if state.status in ACTIVE and not state.process_lives():
-                cause = "The training process is gone without a word: killed, out of memory, or the machine restarted."
-                return state.model_copy(update={"status": "interrupted", "cause": cause})
-        elif self.stop_request.exists():
-            return state.model_copy(update={"status": "stopping"})
-        return state
 
     def request_stop(self) -> None:
         """Ask the worker to write a checkpoint and end after the present step."""
-        status = self.state().status
-        if status not in ACTIVE:
-            raise StudioError(f"The run {self.id} is {status}: there is nothing to stop.")
-        self.stop_request.parent.mkdir(exist_ok=True)
-        self.stop_request.touch()
+        self.send_request("stop")
 
     def events(self) -> list[events.RunEvent]:
         """Return the run's events, without those that a resume made obsolete."""
         return events.read(self.events_file)
 
-    def log_tail(self, lines: int = 20) -> str:
-        if not self.log.exists():
-            return ""
-        with self.log.open("rb") as stream:
-            stream.seek(max(0, self.log.stat().st_size - 20_000))
-            return "\n".join(stream.read().decode("utf-8", "replace").splitlines()[-lines:])
-
     def adapters(self) -> dict[str, Path]:
-        """Every adapter that can be loaded, by name: "final", and "step N" for each checkpoint, newest first."""
+        """Return the folder of every complete adapter: "final", then "step N" per checkpoint, newest first."""
         found = {}
         if (self.adapter / "adapter_config.json").is_file():
             found["final"] = self.adapter
         for checkpoint in reversed(checkpoints.whole(self.checkpoints_dir)):
             folder = checkpoints.folder_of(self.checkpoints_dir, checkpoint.step)
-            # PiSSA's own adapter belongs to a changed base; beside it lies one for the base as it is
+            # A PiSSA adapter belongs to a base whose weights it changed. Beside it, "plain" holds the same adapter
+            # converted for the original base.
             plain = folder / "plain"
             found[f"step {checkpoint.step}"] = plain if plain.is_dir() else folder
         return found
 
 
-class RunStore:
+class RunStore(WorkStore[Run]):
     """All runs of a STUDIO_HOME."""
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
+    folder_type = Run
+
+    @property
+    def root(self) -> Path:
+        """Return the folder that holds the runs."""
+        return self.settings.runs_dir
+
+    def is_visible(self, folder: Run) -> bool:
+        """Return whether the present caller may see a run: the owner all, a visitor the published ones."""
+        if roles.caller().is_owner:
+            return True
+        return visibility.run_is_open(self.settings, folder.id, folder.saved_state().status)
 
     def run(self, run_id: str) -> Run:
-        """Raises StudioError when there is none, or none that the caller may see: the two are told alike."""
-        folder = inside(self.settings.runs_dir, run_id, "run id")
-        if (folder / "state.json").is_file() and self._is_open(run := Run(folder)):
-            return run
+        """Return a run.
+
+        Raises:
+            StudioError: There is no such run, or the caller may not see it; both cases have the same message.
+        """
+        if found := self._find(run_id):
+            return found
         raise StudioError(f"There is no run {run_id!r}. List them with: python -m core runs list")
 
     def runs(self) -> list[Run]:
-        """All runs that the caller may see, newest first."""
-        found = [Run(path.parent) for path in self.settings.runs_dir.glob("[!.]*/state.json")]
-        seen = [run for run in found if self._is_open(run)]
-        return sorted(seen, key=lambda run: run.saved_state().created, reverse=True)
+        """Return all runs that the caller may see, newest first."""
+        return self.folders()
 
-    def _is_open(self, run: Run) -> bool:
-        return roles.caller().is_owner or visibility.run_is_open(self.settings, run.id, run.saved_state().status)
-
-    def listed(self) -> str:
-        """Different whenever there is another run, or one has another state, label or checkpoint; reads no file."""
-        found = []
-        for path in self.settings.runs_dir.glob("[!.]*/state.json"):
-            label = path.with_name("label.json")
-            written = label.stat().st_mtime_ns if label.exists() else 0
-            whole = checkpoints.count(path.with_name("checkpoints"))
-            found.append(f"{path.parent.name} {path.stat().st_mtime_ns} {written} {whole}")
-        return "\n".join(sorted(found))
-
-    def active(self) -> Run | None:
-        return next((run for run in self.runs() if run.state().status in ACTIVE), None)
+    def _fingerprint(self, state_file: Path) -> str:
+        label = state_file.with_name("label.json")
+        label_time = label.stat().st_mtime_ns if label.exists() else 0
+        complete = checkpoints.count(state_file.with_name("checkpoints"))
+        return f"{super()._fingerprint(state_file)} {label_time} {complete}"
 
     def create(self, config: QLoRAConfig) -> Run:
-        """Write a new run directory; state.json last, so that half of one is never seen.
+        """Write a new run folder and put it at the end of the queue.
 
-        Raises StudioError when the subset or the model does not exist.
+        Raises:
+            StudioError: The subset or the model does not exist.
         """
         subset = subsets.find(self.settings, config.subset)
         model = catalogue.find(self.settings, config.model, config.revision)
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        name = f"{stamp}-{slug(model.name.rpartition('/')[2])}-{slug(subset.name)}"[:90]
-        folder = inside(self.settings.runs_dir, name, "run id")
-        for attempt in range(2, 100):
-            if not folder.exists():
-                break
-            folder = inside(self.settings.runs_dir, f"{name}-{attempt}", "run id")
-        folder.mkdir()
-        run = Run(folder)
+        run = self._new_folder(f"{slug(model.name.rpartition('/')[2])}-{slug(subset.name)}")
         run.save_config(config)
-        write_json(folder / "subset.json", subset.model_dump())
-        now = time.time()
-        run.save_state(RunState(status="queued", created=now, place=self._last_place() + 1))
+        write_json(run.folder / "subset.json", subset.model_dump())
+        last = max((other.saved_state().place for other in self.runs()), default=0.0)
+        # state.json comes last: from here on, the folder is a run.
+        run.save_state(RunState(status="queued", created=time.time(), place=last + 1))
         return run
 
     def queue(self) -> list[Run]:
-        """The runs that wait, the next one first."""
+        """Return the queued runs, the next one first."""
         waiting = [(run.saved_state(), run) for run in self.runs()]
         queued = [(state.place, state.created, run) for state, run in waiting if state.status == "queued"]
         return [run for *_, run in sorted(queued, key=lambda item: item[:2])]
-
-    def _last_place(self) -> float:
-        return max((run.saved_state().place for run in self.runs()), default=0.0)

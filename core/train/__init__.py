@@ -1,1 +1,1 @@
-"""The worker: `python -m core.train RUN_DIR` trains one run and reports into its directory."""
+"""Training: the worker process, the trainer, its loss and batches, and training on several GPUs."""

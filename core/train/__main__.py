@@ -1,3 +1,5 @@
+"""Entry point of `python -m core.train RUN_DIR`."""
+
 import sys
 
 from core.train.worker import main

@@ -1,4 +1,12 @@
-"""Reports a run while it trains: an event a step, held-out losses, sample answers, checkpoints, the wish to stop."""
+"""Reports a run while it trains: steps, held-out losses, samples, checkpoints; ends it on request.
+
+transformers calls it back at these points of the training loop:
+
+    on_train_begin    held-out loss and samples of the base model, before the first update
+    on_step_end       ranks exchange tokens, rows and stop requests, and agree on whether to end
+    on_log            the "step" event; every `eval_steps` the held-out loss, samples, early stopping
+    on_save           marks the checkpoint as complete and deletes old ones
+"""
 
 import math
 import time
@@ -12,21 +20,27 @@ from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, SampleEvent, StepEvent
 from core.runs.store import Run
-from core.train.system_metrics import Gauge
+from core.train.samples import generate_answers
+from core.train.system_metrics import SystemMetrics
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What a rank has to say after a step."""
+class _RankStep:
+    """What a rank reports to the others after a step: its tokens, its rows, its machine's metrics, a stop request."""
 
     tokens: int
     rows: list[int]
-    load: dict[str, Any]
-    stop: bool
+    metrics: dict[str, Any]
+    stop_requested: bool
 
 
 class Reporter(TrainerCallback):
-    """Turns the trainer's callbacks into events, and a stop request into a checkpoint and an end."""
+    """Turns the trainer's callbacks into events, and a stop request into a checkpoint and an end.
+
+    Attributes:
+        stopped_early: Whether a stop request ended the run before its last step.
+        end_reason: Why it ended before its last step without a request; empty if it did not.
+    """
 
     def __init__(
         self,
@@ -35,51 +49,63 @@ class Reporter(TrainerCallback):
         trainer: Any,
         held_out: list[dict],
         config: QLoRAConfig,
-        since: Checkpoint | None = None,
+        resumed_from: Checkpoint | None = None,
     ):
-        """
+        """Collect what the callbacks need.
+
         Args:
-            since: the checkpoint that the run goes on from.
+            run: The run's folder.
+            events: Where events are written; ranks other than the main one write none.
+            trainer: The StudioTrainer.
+            held_out: Tokenized held-out rows.
+            config: The run's settings.
+            resumed_from: The checkpoint that the run continues from.
         """
         self.run, self.events, self.trainer, self.held_out, self.config = run, events, trainer, held_out, config
         self.stopped_early = False
-        self.ended_because = ""  # why it ended before its last step, when nobody asked it to
-        self._stop_asked = False
-        self._since = since
-        self._gauge = Gauge()
+        self.end_reason = ""
+        self._stop_requested = False
+        self._resumed_from = resumed_from
+        self._system_metrics = SystemMetrics()
         self._ranks = trainer.ranks
-        self._tokens, self._new_tokens = since.tokens if since else 0, 0
-        self._seen: list[_Seen] = []
+        self._tokens, self._step_tokens = resumed_from.tokens if resumed_from else 0, 0
+        self._rank_steps: list[_RankStep] = []
+        # Held-out losses by step; a resumed run takes those of its checkpoints.
         self._losses: dict[int, float] = {
             c.step: c.loss for c in checkpoints.whole(run.checkpoints_dir) if c.loss is not None
         }
-        self._began = self._step_began = time.monotonic()
+        self._started = self._step_started = time.monotonic()
 
-    def stop(self) -> None:
-        self._stop_asked = True
+    def request_stop(self) -> None:
+        """End the run after the present step."""
+        self._stop_requested = True
 
     @property
     def _seconds(self) -> float:
-        """Time spent on the run, that before it was resumed included."""
-        return time.monotonic() - self._began + (self._since.seconds if self._since else 0.0)
+        """Seconds spent on the run, those before a resume included."""
+        return time.monotonic() - self._started + (self._resumed_from.seconds if self._resumed_from else 0.0)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Apply the present intervals, and evaluate the base model before the first update."""
         # A checkpoint restores the intervals of the run so far over those that are set now.
         state.compute_steps(args, state.max_steps)
-        self._ranks.own_noise(self.config.seed)
-        if not state.global_step:  # before the first update the adapter adds nothing: this is the base model
-            self._measure(state, control)
-        self._began = self._step_began = time.monotonic()
+        self._ranks.seed_own_generator(self.config.seed)
+        # Before the first update the adapter adds nothing: this is the base model's loss.
+        if not state.global_step:
+            self._evaluate(state, control)
+        self._started = self._step_started = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        mine = _Seen(
-            self.trainer.take_tokens(), self.trainer.take_rows(), self._gauge.read(),
-            stop=self._ranks.first and (self._stop_asked or self.run.stop_request.exists()),
+        """Exchange what the ranks did, and end the run if one of them has a stop request."""
+        # Only the main rank reads the request, and the exchange gives it to all: so all stop at the same step, or none.
+        mine = _RankStep(
+            self.trainer.take_tokens(), self.trainer.take_rows(), self._system_metrics.read(),
+            stop_requested=self._ranks.is_main and (self._stop_requested or self.run.stop_request.exists()),
         )  # fmt: skip
-        self._seen = self._ranks.all_of(mine)  # all ranks stop at one step, or none
-        self._new_tokens = sum(seen.tokens for seen in self._seen)
-        self._tokens += self._new_tokens
-        if any(seen.stop for seen in self._seen):
+        self._rank_steps = self._ranks.all_gather(mine)
+        self._step_tokens = sum(step.tokens for step in self._rank_steps)
+        self._tokens += self._step_tokens
+        if any(step.stop_requested for step in self._rank_steps):
             control.should_training_stop = True
             control.should_save = True
             self.stopped_early = state.global_step < state.max_steps
@@ -89,6 +115,7 @@ class Reporter(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **_: Any
     ) -> None:
+        """Write the step's event, and evaluate if it is time."""
         if not logs or "loss" not in logs:
             return
         now = time.monotonic()
@@ -101,61 +128,64 @@ class Reporter(TrainerCallback):
                 grad_norm=logs.get("grad_norm"),
                 epoch=round(state.epoch or 0, 4),
                 tokens=self._tokens,
-                tokens_per_second=round(self._new_tokens / max(1e-6, now - self._step_began), 1),
+                tokens_per_second=round(self._step_tokens / max(1e-6, now - self._step_started), 1),
                 seconds=round(self._seconds, 2),
-                rows=[row for seen in self._seen for row in seen.rows],
-                # of several GPUs, the one that is fullest, and how busy they are on average
-                **_joined([seen.load for seen in self._seen]),
+                rows=[row for step in self._rank_steps for row in step.rows],
+                **_combine_metrics([step.metrics for step in self._rank_steps]),
             )
         )
-        self._step_began = now
-        last = state.global_step >= state.max_steps or control.should_training_stop
-        if last or (self.config.eval_steps and state.global_step % self.config.eval_steps == 0):
-            self._measure(state, control)
+        self._step_started = now
+        is_last = state.global_step >= state.max_steps or control.should_training_stop
+        if is_last or (self.config.eval_steps and state.global_step % self.config.eval_steps == 0):
+            self._evaluate(state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Mark the checkpoint as complete, and delete those that are no longer needed."""
         step = state.global_step
-        self._ranks.all_of(step)  # every rank has written its part
-        if not self._ranks.first:
+        # A barrier: after it, every rank has written its part of the checkpoint.
+        self._ranks.all_gather(step)
+        if not self._ranks.is_main:
             return
-        found = Checkpoint(step=step, loss=self._losses.get(step), tokens=self._tokens, seconds=round(self._seconds, 2))
-        checkpoints.mark_whole(self.run.checkpoints_dir, found)
+        saved = Checkpoint(step=step, loss=self._losses.get(step), tokens=self._tokens, seconds=round(self._seconds, 2))
+        checkpoints.mark_whole(self.run.checkpoints_dir, saved)
         self.events.write(CheckpointEvent(step=step))
         checkpoints.prune(self.run.checkpoints_dir, self.config.keep_checkpoints)
-        self._step_began = time.monotonic()
+        # Time spent on saving is not training speed.
+        self._step_started = time.monotonic()
 
-    def _measure(self, state: TrainerState, control: TrainerControl) -> None:
+    def _evaluate(self, state: TrainerState, control: TrainerControl) -> None:
+        """Compute the held-out loss, unless a checkpoint has it, and generate the samples."""
         step = state.global_step
         if self.held_out and step not in self._losses:
-            began = time.monotonic()
+            started = time.monotonic()
             loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu)
-            seconds = round(time.monotonic() - began, 2)
+            seconds = round(time.monotonic() - started, 2)
             self.events.write(EvalEvent(step=step, loss=loss, rows=len(self.held_out), seconds=seconds))
             self._losses[step] = loss
-            self._judge(step, control)
+            self._check_best(step, control)
         questions = self.config.questions
-        if questions and self._ranks.first:
-            answers = self.trainer.answers(questions, self.config.sample_tokens)
+        if questions and self._ranks.is_main:
+            answers = generate_answers(self.trainer, questions, self.config.sample_tokens)
             self.events.write(SampleEvent(step=step, prompts=questions, answers=answers))
-        self._step_began = time.monotonic()
+        self._step_started = time.monotonic()
 
-    def _judge(self, step: int, control: TrainerControl) -> None:
-        """Whether this loss is worth a checkpoint, and whether the run is worth going on with."""
-        measured = sorted((s, loss) for s, loss in self._losses.items() if math.isfinite(loss))
-        if not measured or not step:
+    def _check_best(self, step: int, control: TrainerControl) -> None:
+        """Save a checkpoint of the lowest loss so far, and end a run whose loss has not improved for long."""
+        finite = sorted((s, loss) for s, loss in self._losses.items() if math.isfinite(loss))
+        # At step 0 there is nothing to save.
+        if not finite or not step:
             return
-        best, _ = min(measured, key=lambda item: (item[1], item[0]))
+        best, _ = min(finite, key=lambda item: (item[1], item[0]))
         if self.config.keep_best and best == step:
             control.should_save = True
-        since_best = sum(s > best for s, _ in measured)
+        since_best = sum(s > best for s, _ in finite)
         if self.config.early_stopping and since_best >= self.config.early_stopping:
             control.should_training_stop = control.should_save = True
-            self.ended_because = (
-                f"Ended early: {since_best} evaluations in a row were no better than that at step {best}."
-            )
+            self.end_reason = f"Ended early: {since_best} evaluations in a row were no better than that at step {best}."
 
 
-def _joined(loads: list[dict[str, Any]]) -> dict[str, Any]:
-    found = {"memory_gib": max(load["memory_gib"] for load in loads)}
-    uses = [load["use"] for load in loads if "use" in load]
-    return found | ({"use": sum(uses) / len(uses)} if uses else {})
+def _combine_metrics(ranks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the memory of the fullest GPU, and the average utilization of all."""
+    combined = {"memory_gib": max(metrics["memory_gib"] for metrics in ranks)}
+    uses = [metrics["use"] for metrics in ranks if "use" in metrics]
+    return combined | ({"use": sum(uses) / len(uses)} if uses else {})

@@ -1,4 +1,7 @@
-"""Carries out what core.runs.checkpointing decides, on fused blocks and on others."""
+"""Applies the activation checkpointing plan to fused and other blocks, batch by batch.
+
+core/runs/checkpointing.py computes the plan from the memory forecast.
+"""
 
 import functools
 from typing import Any
@@ -11,15 +14,21 @@ from core.models.loading import resolve_dtype
 from core.runs.checkpointing import Recompute, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import shape_of
-from core.train.kernels.activation_offload import Offload
+from core.train.kernels.activation_offload import ActivationOffload
 from core.train.kernels.block import Block
 
-_CHUNK = 2048  # tokens that a fused MLP takes at a time where memory is what is short
-_STEP = 512  # tokens by which batches are told apart
+# Tokens that a fused MLP takes at a time when memory is what is short.
+_MLP_CHUNK_TOKENS = 2048
+# Batches are planned for a multiple of this many tokens, so that few different plans are computed.
+_PLAN_STEP_TOKENS = 512
 
 
 class Planner:
-    """Sets what each block recomputes, batch by batch: short ones leave room to keep what long ones cannot."""
+    """Decides for each batch which blocks recompute their activations: short batches may keep more than long ones.
+
+    Attributes:
+        longest: The plan of the largest batch that the rows can make.
+    """
 
     def __init__(
         self,
@@ -29,62 +38,70 @@ class Planner:
         rows: list[dict[str, Any]],
         packed: bool = True,
     ):
-        """
+        """Plan the largest batch, and apply that plan.
+
         Args:
-            packed: whether rows lie end to end.
-            blocks: those of the model that are fused.
-            rows: what it will train on.
+            config: The run's settings.
+            model: The base model.
+            blocks: Those of its blocks that are fused.
+            rows: Training rows.
+            packed: Whether rows lie end to end, instead of being padded to the longest.
         """
-        self._config, self._layers = config, _layers(model)
+        self._config, self._layers = config, _checkpointing_layers(model)
         self._fused = {block.layer: block for block in blocks}
-        self._offload = Offload()
-        self._room = None
+        self._offload = ActivationOffload()
+        # Bytes of the GPU that the run may take; what PyTorch has reserved is the run's already.
+        self._budget = None
         if torch.cuda.is_available():
-            self._room = room_of(config, torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
+            self._budget = room_of(config, torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
         try:
             self._shape = shape_of(model.config)
         except ValueError:
             self._shape = None
-        self._bytes = getattr(torch, resolve_dtype(config.compute_dtype)[0]).itemsize
+        self._dtype_bytes = getattr(torch, resolve_dtype(config.compute_dtype)[0]).itemsize
         lengths = sorted((len(row["input_ids"]) for row in rows), reverse=True)[: config.rows_per_gpu]
         self.longest = self._plan(sum(lengths) if packed else max(lengths, default=0) * len(lengths))
-        self._set: Recompute | None = None
+        self._applied: Recompute | None = None
         self._apply(self.longest)
 
     def prepare(self, tokens: int) -> None:
-        """For a batch of so many tokens, padding included."""
+        """Set the blocks for a batch of so many tokens, padding included."""
         if self.longest.blocks and self._config.gradient_checkpointing == "auto":
-            self._apply(self._plan(-(-tokens // _STEP) * _STEP))
+            self._apply(self._plan(-(-tokens // _PLAN_STEP_TOKENS) * _PLAN_STEP_TOKENS))
 
-    @functools.lru_cache(maxsize=256)  # noqa: B019  lives as long as its trainer
+    # The cache holds `self`, which is harmless: a planner lives as long as its trainer.
+    @functools.lru_cache(maxsize=256)  # noqa: B019
     def _plan(self, tokens: int) -> Recompute:
-        fused = bool(self._fused)
-        return plan(self._config, self._shape, len(self._layers), self._room, fused, tokens, self._bytes)
+        is_fused = bool(self._fused)
+        layers = len(self._layers)
+        return plan(self._config, self._shape, layers, self._budget, is_fused, tokens, self._dtype_bytes)
 
     def _apply(self, chosen: Recompute) -> None:
-        if self._set and (chosen.blocks, chosen.offload) == (self._set.blocks, self._set.offload):
+        if self._applied and (chosen.blocks, chosen.offload) == (self._applied.blocks, self._applied.offload):
             return
-        self._set = chosen
+        self._applied = chosen
         offload = self._offload if chosen.offload else None
         for number, layer in enumerate(self._layers):
-            again = number < chosen.blocks
+            recomputes = number < chosen.blocks
             if block := self._fused.get(layer):
-                # the last one's backward pass comes at once: to keep takes no more than to make again
-                block.keep = not again or (number + 1 == len(self._layers) and not offload)
-                block.offload, block.space.tight = offload, offload is not None
-                block.chunk = _CHUNK if offload else 0
+                # The backward pass of the last block comes at once: keeping takes no more memory than recomputing.
+                block.keep = not recomputes or (number + 1 == len(self._layers) and not offload)
+                block.offload, block.scratch.tight = offload, offload is not None
+                block.chunk = _MLP_CHUNK_TOKENS if offload else 0
                 continue
-            layer.gradient_checkpointing = again
-            layer._gradient_checkpointing_func = _offloading if offload else _AGAIN
+            layer.gradient_checkpointing = recomputes
+            layer._gradient_checkpointing_func = _checkpoint_offloaded if offload else _checkpoint
 
 
-_AGAIN = functools.partial(checkpoint, use_reentrant=False)
+# The reentrant variant needs inputs with gradients, which the first block of a frozen model does not have.
+_checkpoint = functools.partial(checkpoint, use_reentrant=False)
 
 
-def _offloading(*arguments: Any, **named: Any) -> Any:
+def _checkpoint_offloaded(*arguments: Any, **options: Any) -> Any:
+    """Checkpoint a block, with what it keeps in the machine's memory."""
     with torch.autograd.graph.save_on_cpu(pin_memory=True):
-        return _AGAIN(*arguments, **named)
+        return _checkpoint(*arguments, **options)
 
 
-def _layers(model: torch.nn.Module) -> list[torch.nn.Module]:
+def _checkpointing_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

@@ -1,16 +1,17 @@
-"""Runs on one GPU that repeat bit by bit, so that a resumed run equals one that was never stopped.
+"""Makes runs on one GPU repeat bit by bit, so that a resumed run equals one that was never stopped.
 
-What differs from run to run on a GPU, and what settles it:
+Sources of difference on a GPU, and the remedy for each:
 
 - The backward pass of flash attention adds the gradients of the queries atomically, in any order. PyTorch's kernel
   adds them in a fixed order under `torch.use_deterministic_algorithms(True)`, and only where `warn_only` is off
-  (aten/src/ATen/native/transformers/cuda/attention_backward.cu); flash-attn's takes an argument (core/train/attention).
-- cuBLAS may divide a product otherwise when its workspace is another: CUBLAS_WORKSPACE_CONFIG fixes it, and must be set
-  before the first product.
+  (aten/src/ATen/native/transformers/cuda/attention_backward.cu); flash-attn's takes an argument
+  (core/kernels/attention.py).
+- cuBLAS may split a product differently when its workspace differs. CUBLAS_WORKSPACE_CONFIG fixes the workspace, and
+  must be set before the first product.
 - The gradients of indexing (index_add, scatter_add, index_put) are atomic; PyTorch sorts the indices in this mode.
 
-The studio's Triton kernels (core/train/kernels) add without atomics, each number in one program, and are never tuned at
-run time: they need nothing. A processor's kernels repeat as they are.
+The studio's Triton kernels (core/kernels, core/train/kernels) use no atomics, compute each number in one program, and
+are never tuned at run time, so they repeat. So do the kernels of a CPU.
 """
 
 import contextlib
@@ -23,12 +24,16 @@ from core.runs.config import QLoRAConfig
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 # The two values that cuBLAS documents as reproducible; the first is larger and never slower.
 _WORKSPACES = (":4096:8", ":16:8")
+# Part of the error that PyTorch raises in deterministic mode.
 _MISSING = "does not have a deterministic implementation"
 
 
 @contextlib.contextmanager
-def fixed_workspace(config: QLoRAConfig) -> Iterator[None]:
-    """Fix the workspace of cuBLAS inside. CUDA must not have started yet; processes started later see no change."""
+def fixed_cublas_workspace(config: QLoRAConfig) -> Iterator[None]:
+    """Fix the workspace of cuBLAS inside, and restore the environment afterwards.
+
+    CUDA must not have started yet.
+    """
     before = os.environ.get(_WORKSPACE)
     if config.deterministic != "off" and before not in _WORKSPACES:
         os.environ[_WORKSPACE] = _WORKSPACES[0]
@@ -40,17 +45,17 @@ def fixed_workspace(config: QLoRAConfig) -> Iterator[None]:
             os.environ[_WORKSPACE] = before
 
 
-def settle(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) -> str:
-    """Set PyTorch's mode for the run.
+def set_mode(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) -> str:
+    """Switch PyTorch's deterministic mode on or off for a run.
 
     Args:
         config: The run's settings.
         on_gpu: Whether the run trains on a GPU.
-        try_step: Runs a short forward and backward pass of the model. It shows operations that PyTorch can only
-            execute in any order.
+        try_step: Runs a short forward and backward pass of the model. In deterministic mode it raises if an operation
+            has no deterministic implementation.
 
     Returns:
-        What was chosen and why, as a sentence.
+        A note on the mode and the reason, as a sentence.
 
     Raises:
         StudioError: If `deterministic` is on and an operation of the model has no deterministic implementation.
@@ -65,7 +70,7 @@ def settle(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) -> s
     if not on_gpu:
         return f"Deterministic is {config.deterministic}: without a GPU every kernel repeats bit by bit as it is."
     torch.use_deterministic_algorithms(True)
-    # In this mode PyTorch also fills all new memory, which only serves to find reads of memory never written.
+    # In this mode PyTorch also fills all new memory, which costs time and only helps to find reads of unwritten memory.
     torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         try_step()
@@ -85,8 +90,8 @@ def settle(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) -> s
 
 
 @contextlib.contextmanager
-def suspended() -> Iterator[None]:
-    """Allow any operation inside: generated samples change nothing of the training."""
+def nondeterministic_allowed() -> Iterator[None]:
+    """Switch deterministic mode off inside: generating samples does not affect training."""
     import torch
 
     before = torch.are_deterministic_algorithms_enabled()

@@ -1,9 +1,9 @@
-"""Several processes that train one run, one a GPU: what each takes of a batch, and what they tell each other.
+"""Data-parallel training over the GPUs of one machine: rendezvous, sharding, collectives.
 
-Every rank walks through the same batches in the same order and takes its own rows of each, so the order of rows, the
-steps and the place to go on from are those of one GPU. A loss is divided by the answer tokens of all ranks, and the
-gradients of the trained weights are added up once an update: what is learned is what one GPU would have learned from
-the whole batch, but for the order of sums. core/train/rank_launcher.py starts the ranks.
+Each GPU has a process of its own, a rank. Every rank walks through the same batches in the same order and takes its own
+rows of each, so the order of rows, the steps and the point where a resumed run continues are those of one GPU. A loss
+is divided by the answer tokens of all ranks, and gradients are summed once per update: apart from the order of the
+sums, the result is that of one GPU with the whole batch. core/train/rank_launcher.py starts the ranks.
 """
 
 import contextlib
@@ -17,132 +17,160 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_BUCKET = 2**24  # numbers that are added up in one go: 64 MiB, so that a full card has room for them
+# Elements that one all_reduce sums: 64 MiB of float32, small enough for the copy to fit on a card that is nearly full.
+_BUCKET_ELEMENTS = 2**24
 
 
-class RankLost(RuntimeError):
-    """Another rank did not answer; why it did not is for that rank to tell."""
+class RankLostError(RuntimeError):
+    """A collective that failed because another rank is gone; only that rank knows the cause."""
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """Attributes:
-    number, count: this rank, from 0, of how many.
+class RankGroup:
+    """One process's view of the ranks that train a run together.
+
+    Attributes:
+        rank: This process's number, from 0.
+        world_size: Number of ranks.
     """
 
-    number: int = 0
-    count: int = 1
+    rank: int = 0
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the rank that writes."""
-        return self.number == 0
+    def is_main(self) -> bool:
+        """Whether this is the main rank, which writes events, checkpoints and the adapter."""
+        return self.rank == 0
 
     @property
-    def alone(self) -> bool:
-        return self.count == 1
+    def is_single(self) -> bool:
+        """Whether this process trains the run by itself."""
+        return self.world_size == 1
 
-    def join(self, meeting: Path) -> None:
-        """Wait until all ranks are there. `meeting` is a file that none of them has made yet."""
+    def join(self, rendezvous: Path) -> None:
+        """Wait until all ranks are connected.
+
+        Args:
+            rendezvous: A file that does not exist yet, the same for all ranks.
+
+        Raises:
+            RankLostError: If a rank does not arrive.
+        """
         import torch
         from torch import distributed
 
-        for kind in ("GLOO", "NCCL"):
-            os.environ.setdefault(f"{kind}_SOCKET_IFNAME", "lo")  # all are on this machine
+        # All ranks are on this machine, so the loopback interface is enough and needs no open port elsewhere.
+        for library in ("GLOO", "NCCL"):
+            os.environ.setdefault(f"{library}_SOCKET_IFNAME", "lo")
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        with _answered():
+        with _rank_lost_on_failure():
             distributed.init_process_group(
-                backend, init_method=f"file://{meeting}", rank=self.number, world_size=self.count
+                backend, init_method=f"file://{rendezvous}", rank=self.rank, world_size=self.world_size
             )
 
     def leave(self) -> None:
+        """Disconnect from the other ranks."""
         from torch import distributed
 
         distributed.destroy_process_group()
 
-    def share(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """This rank's rows of a batch, in their order: as many as the others' to within one, and nearly as many tokens.
+    def shard(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return this rank's rows of a batch, in the batch's order.
 
-        Longest first, each row goes to the rank with the fewest tokens that has a place left (Graham 1969,
-        doi:10.1137/0117039). In a batch that is too small for all, some get none.
+        Ranks get equally many rows, to within one, and nearly as many tokens: longest first, each row goes to the rank
+        with the fewest tokens that may still take one (Graham 1969, doi:10.1137/0117039). In a batch with fewer rows
+        than ranks, some ranks get none. Every rank computes the same assignment, so nothing is sent.
+
+        Args:
+            rows: The batch, the same on all ranks; each row has "input_ids".
         """
-        places = -(-len(rows) // self.count)
-        taken: list[list[int]] = [[] for _ in range(self.count)]
-        tokens = [0] * self.count
-        for at in sorted(range(len(rows)), key=lambda at: (-len(rows[at]["input_ids"]), at)):
-            rank = min((r for r in range(self.count) if len(taken[r]) < places), key=lambda r: (tokens[r], r))
-            taken[rank].append(at)
-            tokens[rank] += len(rows[at]["input_ids"])
-        return [rows[at] for at in sorted(taken[self.number])]
+        max_rows = -(-len(rows) // self.world_size)
+        shards: list[list[int]] = [[] for _ in range(self.world_size)]
+        tokens = [0] * self.world_size
+        for index in sorted(range(len(rows)), key=lambda at: (-len(rows[at]["input_ids"]), at)):
+            open_ranks = (rank for rank in range(self.world_size) if len(shards[rank]) < max_rows)
+            rank = min(open_ranks, key=lambda r: (tokens[r], r))
+            shards[rank].append(index)
+            tokens[rank] += len(rows[index]["input_ids"])
+        return [rows[index] for index in sorted(shards[self.rank])]
 
-    def add_up(self, tensors: Iterable["torch.Tensor"]) -> None:
-        """Put the sum over all ranks in the place of each tensor."""
+    def all_reduce(self, tensors: Iterable["torch.Tensor"]) -> None:
+        """Replace each tensor by its sum over all ranks, in place.
+
+        Adapters have hundreds of small tensors: they are joined into few large messages.
+        """
         import torch
         from torch import distributed
 
         for bucket in _buckets(tensors):
-            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-            with _answered():
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])  # (elements of the bucket,)
+            with _rank_lost_on_failure():
                 distributed.all_reduce(flat)
             parts = flat.split([tensor.numel() for tensor in bucket])
             for tensor, part in zip(bucket, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 
-    def as_first(self, tensors: Iterable["torch.Tensor"]) -> None:
-        """Put the first rank's values in the place of each tensor's."""
+    def broadcast(self, tensors: Iterable["torch.Tensor"]) -> None:
+        """Replace each tensor by the main rank's, in place."""
         from torch import distributed
 
-        with _answered():
+        with _rank_lost_on_failure():
             for tensor in tensors:
                 distributed.broadcast(tensor.detach(), src=0)
 
-    def all_of(self, mine: Any) -> list[Any]:
-        """What every rank says, in their order. It waits for the processors, not for the GPUs."""
-        if self.alone:
-            return [mine]
+    def all_gather(self, value: Any) -> list[Any]:
+        """Return every rank's value, in the order of ranks.
+
+        Values are pickled and sent from processor to processor: no GPU is waited for.
+        """
+        if self.is_single:
+            return [value]
         from torch import distributed
 
-        said: list[Any] = [None] * self.count
-        with _answered():
-            distributed.all_gather_object(said, mine, group=_words())
-        return said
+        values: list[Any] = [None] * self.world_size
+        with _rank_lost_on_failure():
+            distributed.all_gather_object(values, value, group=_cpu_group())
+        return values
 
-    def own_noise(self, seed: int) -> None:
-        """Dropout and noise of this rank's own: until here all ranks drew the same numbers."""
+    def seed_own_generator(self, seed: int) -> None:
+        """Give each rank its own RNG seed for dropout and noise; up to this point all ranks share one."""
         import torch
 
-        if not self.first:
-            torch.manual_seed(seed + self.number)
+        if not self.is_main:
+            torch.manual_seed(seed + self.rank)
 
 
-ALONE = Ranks()
+SINGLE = RankGroup()
 
 
 @functools.cache
-def _words() -> Any:
-    """The group that carries words: gloo's, which leaves the GPU alone. All ranks ask for it first at the same time."""
+def _cpu_group() -> Any:
+    """Return the process group for Python objects: gloo's, which uses no GPU.
+
+    Creating a group is a collective too: all ranks get here at the same point, their first all_gather.
+    """
     from torch import distributed
 
     return distributed.new_group(backend="gloo")
 
 
 @contextlib.contextmanager
-def _answered() -> Iterator[None]:
-    """Tells what torch raises when another rank is gone from what goes wrong here."""
+def _rank_lost_on_failure() -> Iterator[None]:
+    """Turn the errors that torch raises when another rank is gone into RankLostError."""
     from torch import distributed
 
     try:
         yield
     except (RuntimeError, distributed.DistError) as error:
-        raise RankLost(f"another GPU's process did not answer: {error}") from error
+        raise RankLostError(f"another GPU's process did not answer: {error}") from error
 
 
 def _buckets(tensors: Iterable["torch.Tensor"]) -> Iterator[list["torch.Tensor"]]:
-    """Tensors of one kind, together at most _BUCKET numbers or one tensor."""
+    """Yield tensors of one dtype, together at most `_BUCKET_ELEMENTS` elements, or one tensor that is larger."""
     bucket: list[torch.Tensor] = []
     for tensor in tensors:
-        full = sum(t.numel() for t in bucket) + tensor.numel() > _BUCKET
-        if bucket and (full or tensor.dtype != bucket[0].dtype):
+        is_full = sum(t.numel() for t in bucket) + tensor.numel() > _BUCKET_ELEMENTS
+        if bucket and (is_full or tensor.dtype != bucket[0].dtype):
             yield bucket
             bucket = []
         bucket.append(tensor)

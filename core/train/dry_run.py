@@ -1,4 +1,8 @@
-"""Two real steps of a run on its longest rows: what memory it takes, and how long it will be."""
+"""Dry run: two real steps on the longest rows, to measure memory and time before a run starts.
+
+It prepares the run as the worker does, with its folder in a temporary directory, so the numbers include what a forecast
+cannot know. On several GPUs it measures the share of one.
+"""
 
 import os
 import tempfile
@@ -6,31 +10,50 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
 from core.hardware import gpu
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
 
+if TYPE_CHECKING:
+    from core.train.trainer import StudioTrainer
+
+# The first step also compiles kernels and allocates memory: the second one gives the time.
 _STEPS = 2
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Attributes:
-    peak: bytes; torch's allocator on a GPU, the process without one.
-    seconds: a step on the longest rows, the first one left out.
-    run_seconds: that many a step, for all steps: no step is longer.
+class DryRunResult:
+    """Measurements of a dry run.
+
+    Attributes:
+        peak_bytes: Peak of torch's allocator on a GPU, memory of the process without one.
+        step_seconds: Time of one step on the longest rows.
+        run_seconds: Upper bound of the run's time: as many steps as the run has, none of which takes longer.
+        on_gpu: Whether it ran on a GPU.
     """
 
-    peak: int
-    seconds: float
+    peak_bytes: int
+    step_seconds: float
     run_seconds: float
     on_gpu: bool
 
 
-def measure(settings: Settings, config: QLoRAConfig, progress: Callable[[float, str], None]) -> Measured:
-    """Runs in a process of its own (core.system.jobs); nothing of it is kept."""
+def perform(settings: Settings, config: QLoRAConfig, progress: Callable[[float, str], None]) -> DryRunResult:
+    """Train two steps on the longest rows, and keep nothing of it.
+
+    Call it in a process of its own (core.system.jobs): it starts CUDA, and its peak memory is the process's.
+
+    Args:
+        settings: The studio's settings.
+        config: The run's settings.
+        progress: Called with a share from 0 to 1 and a text.
+
+    Raises:
+        StudioError: If the run cannot be prepared or its steps fail, for example for lack of memory.
+    """
     os.environ.update(gpu.only(0))
 
     import psutil
@@ -38,39 +61,57 @@ def measure(settings: Settings, config: QLoRAConfig, progress: Callable[[float, 
 
     from core.runs.events import EventWriter
     from core.runs.store import Run
-    from core.train.determinism import fixed_workspace
-    from core.train.failure_messages import cause_of
-    from core.train.worker import prepare, steps_of
+    from core.train.determinism import fixed_cublas_workspace
+    from core.train.failure_messages import describe_failure
+    from core.train.preparation import count_steps, prepare
 
+    # The folder lies among the runs, on the same disk; its name begins with a dot, so no list shows it.
     folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-")
-    with folder as scratch, fixed_workspace(config):
+    with folder as scratch, fixed_cublas_workspace(config):
         run = Run(Path(scratch))
-        quick = config.model_copy(
+        # Held-out rows, samples and trackers add nothing to a step.
+        stripped = config.model_copy(
             update={"report_to": "none", "eval_rows": 0, "sample_prompts": "", "keep_best": False}
         )
         try:
             progress(0.1, "Loading the model and the rows")
-            trainer, _, about = prepare(settings, quick, run, EventWriter(run.events_file))
-            rows = sorted(trainer.train_dataset, key=lambda row: len(row["input_ids"]), reverse=True)
-            passes, size = config.gradient_accumulation, config.rows_per_gpu  # on one GPU, what each would take
-            batches = [rows[i * size : (i + 1) * size] for i in range(passes)]
-            batches = [batch or rows[:size] for batch in batches]
-            trainer.create_optimizer()
-            seconds = []
-            for step in range(_STEPS):
-                progress(0.5 + 0.25 * step, f"Step {step + 1} of {_STEPS}, on the longest rows")
-                began = time.monotonic()
-                for batch in batches:
-                    inputs = trainer._prepare_inputs(trainer.collate(batch))
-                    (trainer.compute_loss(trainer.model, inputs) / passes).backward()
-                trainer.optimizer.step()
-                trainer.model.zero_grad(set_to_none=True)
-                if torch.cuda.is_available():
-                    torch.cuda.synchronize()
-                seconds.append(time.monotonic() - began)
+            prepared = prepare(settings, stripped, run, EventWriter(run.events_file))
+            seconds = _time_steps(prepared.trainer, _longest_batches(config, prepared.trainer), progress)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            raise StudioError(cause_of(error)) from error
+            raise StudioError(describe_failure(error)) from error
         on_gpu = torch.cuda.is_available()
         peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
-        steps = steps_of(config, about["rows"])
-        return Measured(int(peak), seconds[-1], seconds[-1] * steps, on_gpu)
+        steps = count_steps(config, prepared.summary["rows"])
+        return DryRunResult(int(peak), seconds[-1], seconds[-1] * steps, on_gpu)
+
+
+def _longest_batches(config: QLoRAConfig, trainer: "StudioTrainer") -> list[list[dict[str, Any]]]:
+    """Return the batches of one update, made of the longest rows; of one GPU, as each would get them."""
+    rows = sorted(trainer.train_dataset, key=lambda row: len(row["input_ids"]), reverse=True)
+    size = config.rows_per_gpu
+    batches = [rows[i * size : (i + 1) * size] for i in range(config.gradient_accumulation)]
+    # A small subset may have too few rows for all passes: then the longest are used again.
+    return [batch or rows[:size] for batch in batches]
+
+
+def _time_steps(
+    trainer: "StudioTrainer", batches: list[list[dict[str, Any]]], progress: Callable[[float, str], None]
+) -> list[float]:
+    """Run `_STEPS` updates, and return the seconds that each took."""
+    import torch
+
+    trainer.create_optimizer()
+    seconds = []
+    for step in range(_STEPS):
+        progress(0.5 + 0.25 * step, f"Step {step + 1} of {_STEPS}, on the longest rows")
+        started = time.monotonic()
+        for batch in batches:
+            inputs = trainer._prepare_inputs(trainer.collate(batch))
+            (trainer.compute_loss(trainer.model, inputs) / len(batches)).backward()
+        trainer.optimizer.step()
+        trainer.model.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            # Kernels run asynchronously: without waiting, only their launch would be timed.
+            torch.cuda.synchronize()
+        seconds.append(time.monotonic() - started)
+    return seconds

@@ -1,9 +1,9 @@
-"""Decides by a probe how the rows of a batch go through a loaded model: packed, padded or one at a time.
+"""Decides by a probe how rows go through a loaded model: packed, padded or one at a time.
 
-Packed rows lie end to end under the studio's attention (`core.train.attention`). That is right only where a model's
+Packed rows lie end to end under the studio's attention (`core.kernels.attention`). That is right only where a model's
 attention goes through transformers' AttentionInterface, passes nothing that is not applied there and keeps no state
-from token to token. Instead of a list of such models, short rows go through the loaded model packed, padded and each
-alone under the model's own attention, and must give the same logits.
+from token to token. There is no list of such models: short rows go through the loaded model packed, padded and each by
+itself under the model's own attention, and must give the same logits.
 """
 
 import sys
@@ -15,22 +15,24 @@ from typing import Literal
 import torch
 
 from core.errors import StudioError
+from core.kernels.attention import PACKED, kernel_name
 from core.models.probing import close, short_windows
 from core.models.support import attention_for, length_limit
-from core.train.attention import PACKED, kernel_name
+from core.runs.config import QLoRAConfig
 from core.train.batches import pack, pad
 
-_LENGTHS = (6, 9)  # tokens of the two rows; the second reaches past the windows, shortened while the probe runs
+# Tokens of the two rows of the probe. Sliding windows are shortened while it runs, so that the second row is longer.
+_LENGTHS = (6, 9)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of a batch go through the model.
+    """Form in which the rows of a batch go through the model.
 
     Attributes:
         kind: "packed", "padded", or "single": one row per forward pass.
-        plain: the model's own attention, for what is not packed, such as sample answers.
-        choice: a sentence for the run's choices, with the reason.
+        plain: Name of the model's own attention, for what is not packed, such as samples.
+        choice: Note for the run's choices, with the reason.
     """
 
     kind: Literal["packed", "padded", "single"]
@@ -38,54 +40,64 @@ class Layout:
     choice: str
 
 
-def decide(model: torch.nn.Module, wants_packing: bool, why_padded: str, pad_id: int, longest: int) -> Layout:
+def choose_layout(model: torch.nn.Module, wants_packing: bool, why_padded: str, pad_id: int, longest: int) -> Layout:
     """Choose the layout of rows, and set the attention that it needs on the model.
 
     Args:
-        model: the base model, before adapters are added.
-        why_padded: the reason to give where packing is not wanted, as the rest of a sentence.
-        longest: tokens of the longest row that will be trained on.
+        model: The base model, before adapters are added.
+        wants_packing: Whether the settings ask for packing.
+        why_padded: The reason to give if they do not, as the rest of a sentence.
+        pad_id: Token id for padding.
+        longest: Tokens of the longest row that will be trained on.
 
     Raises:
-        StudioError: the model cannot read a text, or its attention reads later tokens.
+        StudioError: If the model cannot read a text, or its attention reads later tokens.
     """
     if model.config._attn_implementation == PACKED:
         model.set_attn_implementation(attention_for(model.config) or "sdpa")
     plain = model.config._attn_implementation
-    own = f"the model's own attention ({plain})"
+    own_attention = f"the model's own attention ({plain})"
+    # Some rotary embeddings depend on the longest row of a batch: then a row alone and in a batch differ.
     limit = length_limit(model.config)
     if limit is not None and longest > limit:
         why = f"its rotary angles change with the longest row of a batch beyond {limit:,} tokens"
-        return Layout("single", plain, f"Rows go through the model one at a time, with {own}: {why}.")
+        return Layout("single", plain, f"Rows go through the model one at a time, with {own_attention}: {why}.")
     probe = _Probe(model, pad_id)
     why = why_padded
     if wants_packing:
         why = _why_not_packed(model, plain) or probe.failure(probe.packed)
         if not why:
             model.set_attn_implementation(PACKED)
-            text = f"Attention is {PACKED} (auto: rows lie end to end, each seeing only itself, {kernel_name()})."
-            return Layout("packed", plain, text)
+            note = f"Attention is {PACKED} (auto: rows lie end to end, each seeing only itself, {kernel_name()})."
+            return Layout("packed", plain, note)
         why = f"auto: not packed, because {why}"
-    if alone := probe.failure(probe.padded):
-        return Layout(
-            "single", plain, f"Rows go through the model one at a time, with {own}: in a padded batch {alone}."
-        )
+    if failure := probe.failure(probe.padded):
+        note = f"Rows go through the model one at a time, with {own_attention}: in a padded batch {failure}."
+        return Layout("single", plain, note)
     return Layout("padded", plain, f"Attention is {plain} ({why}); rows are padded.")
 
 
+def explain_padding(config: QLoRAConfig) -> str:
+    """Return why rows are padded where packing is not wanted, as the rest of a sentence."""
+    if config.attention != "auto":
+        return "as configured, which packing does not go with" if config.packing else "as configured"
+    return "auto: packing is off"
+
+
 def _why_not_packed(model: torch.nn.Module, plain: str) -> str:
-    """Return why a model cannot take the packed attention at all, as the rest of a sentence; empty when it can."""
+    """Return why packed attention cannot be set on a model, as the rest of a sentence; empty if it can."""
     model.set_attn_implementation(PACKED)
-    taken = model.config._attn_implementation == PACKED
+    is_set = model.config._attn_implementation == PACKED
     model.set_attn_implementation(plain)
-    return "" if taken else f"the attention of {type(model).__name__} cannot be exchanged"
+    return "" if is_set else f"the attention of {type(model).__name__} cannot be replaced"
 
 
 class _Probe:
-    """Two short rows, and their logits under the model's own attention."""
+    """Two short rows, and their logits one by one under the model's own attention."""
 
     def __init__(self, model: torch.nn.Module, pad_id: int):
         self._model, self._pad_id = model, pad_id
+        # Any tokens will do, as long as the two rows differ.
         vocabulary = model.get_input_embeddings().weight.shape[0]
         ids = [[(5 + 7 * at + 31 * row) % vocabulary for at in range(length)] for row, length in enumerate(_LENGTHS)]
         self._rows = [{"input_ids": row, "labels": row} for row in ids]
@@ -103,6 +115,7 @@ class _Probe:
             ) from error
         finally:
             model.train(was_training)
+        # A causal model gives the first tokens the same logits without the last one.
         if not close(shorter, self._alone[1][:-1]):
             raise StudioError(
                 f"{type(model).__name__} reads later tokens, so that it cannot learn to write them. "
@@ -110,7 +123,7 @@ class _Probe:
             )
 
     def packed(self) -> list[torch.Tensor]:
-        """Return the rows' logits, the rows laid end to end."""
+        """Return the logits of the rows laid end to end, each (length, vocabulary)."""
         plain = self._model.config._attn_implementation
         self._model.set_attn_implementation(PACKED)
         try:
@@ -119,26 +132,28 @@ class _Probe:
             self._model.set_attn_implementation(plain)
 
     def padded(self) -> list[torch.Tensor]:
-        """Return the rows' logits, the rows padded to one length."""
+        """Return the logits of the rows padded to one length, each (length, vocabulary)."""
         logits = self._logits(pad(self._rows, self._pad_id))
         return [row[:length] for row, length in zip(logits, _LENGTHS, strict=True)]
 
     def failure(self, form: Callable[[], list[torch.Tensor]]) -> str:
-        """Return why a form gives other logits than the rows alone, as the rest of a sentence; empty if it is right."""
+        """Return why a form gives other logits than the rows by themselves, as the rest of a sentence; empty if not."""
         name, was_training = type(self._model).__name__, self._model.training
         self._model.eval()
         try:
             with short_windows(self._model):
-                found = form()
-        except Exception as error:  # whatever a model's code raises for arguments that it does not know
+                logits = form()
+        # A model's own code may raise anything for arguments that it does not know.
+        except Exception as error:
             return f"{name} fails ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
         finally:
             self._model.train(was_training)
-        if all(close(one, other) for one, other in zip(found, self._alone, strict=True)):
+        if all(close(one, other) for one, other in zip(logits, self._alone, strict=True)):
             return ""
-        return f"rows of {name} do not give the logits that each gives alone"
+        return f"rows of {name} do not give the logits that each gives by itself"
 
     def _logits(self, batch: dict) -> torch.Tensor:
+        """Return the logits of a batch, (batch, length, vocabulary)."""
         device = self._model.get_input_embeddings().weight.device
         inputs = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
         inputs.pop("labels", None)

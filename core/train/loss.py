@@ -1,8 +1,13 @@
-"""Cross-entropy over the answer tokens alone, a few rows of logits at a time, gradients made on the way.
+"""Cross-entropy over the answer tokens alone, a chunk of logits at a time.
 
 Building all logits of a step at once costs tokens × vocabulary floats three times over (logits, log-softmax, its
 gradient). Only the tokens that carry loss need logits, and their gradient, softmax(z) − onehot(y), is known as soon as
-the logits are. So each chunk's logits are made, used for both, and dropped while still in the cache.
+the logits are. So each chunk's logits are computed, used for both, and dropped while still in the cache:
+
+    hidden (batch, length, width) --select--> rows (count, width), `count` tokens carry loss
+    for each chunk:  logits (chunk, vocabulary), float32 --> loss, gradient (chunk, width)
+
+Logits, losses and sums are float32; the gradient has the dtype of the hidden states.
 """
 
 from dataclasses import dataclass
@@ -10,51 +15,58 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-IGNORED = -100
-CHUNK_ROWS = 64  # 64 × 49,152 floats are 12 MiB: within a core's share of the cache
-GPU_CHUNK_ROWS = 1024  # enough for a product to fill the GPU; 1,024 × 32,000 floats are 125 MiB
+from core.data.tokens import IGNORE_INDEX
+
+# Tokens per chunk. On a CPU, 64 × 49,152 floats are 12 MiB: within a core's share of the cache. On a GPU, 1,024 rows
+# are enough for the product to fill it; 1,024 × 32,000 floats are 125 MiB.
+CPU_CHUNK_TOKENS = 64
+GPU_CHUNK_TOKENS = 1024
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised.
+    """Training objective.
 
     Attributes:
-        dft: weigh each token's cross-entropy by its own probability, held constant (Wu et al. 2025, arXiv:2508.05629).
-        smoothing: share of each target spread evenly over the vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
+        dft: Weigh each token's cross-entropy by its own probability, held constant (Wu et al. 2025, arXiv:2508.05629).
+        smoothing: Share of each target spread evenly over the vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
     """
 
     dft: bool = False
     smoothing: float = 0.0
 
 
-PLAIN = Objective()
+CROSS_ENTROPY = Objective()
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Autograd node that computes the gradient of the hidden states in the forward pass."""
+
     @staticmethod
     def forward(
-        ctx, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int, goal: Objective
+        ctx, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int, objective: Objective
     ) -> torch.Tensor:
+        """Return the summed loss of hidden (count, width), weight (vocabulary, width), targets (count,), int64."""
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(targets), chunk):
             rows = slice(start, start + chunk)
-            logits = F.linear(hidden[rows], weight).float()
-            log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)
-            picked = targets[rows, None]
-            surprise = log_sum - logits.gather(1, picked)
-            scale = torch.exp(-surprise) if goal.dft else torch.ones_like(surprise)
-            if goal.smoothing:
-                even = log_sum - logits.mean(dim=-1, keepdim=True)
-                surprise = (1 - goal.smoothing) * surprise + goal.smoothing * even
-            total += (scale * surprise).sum()
+            logits = F.linear(hidden[rows], weight).float()  # (chunk, vocabulary)
+            log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)  # (chunk, 1)
+            target = targets[rows, None]  # (chunk, 1)
+            loss = log_sum - logits.gather(1, target)  # (chunk, 1), −log p(target)
+            scale = torch.exp(-loss) if objective.dft else torch.ones_like(loss)
+            if objective.smoothing:
+                uniform_loss = log_sum - logits.mean(dim=-1, keepdim=True)  # (chunk, 1)
+                loss = (1 - objective.smoothing) * loss + objective.smoothing * uniform_loss
+            total += (scale * loss).sum()
             if gradient is not None:
-                difference = logits.sub_(log_sum).exp_()
-                if goal.smoothing:
-                    difference -= goal.smoothing / logits.shape[-1]
-                difference.scatter_add_(1, picked, torch.full_like(log_sum, goal.smoothing - 1.0))
-                if goal.dft:
+                # softmax(z) − target distribution, computed in the memory of the logits.
+                difference = logits.sub_(log_sum).exp_()  # (chunk, vocabulary)
+                if objective.smoothing:
+                    difference -= objective.smoothing / logits.shape[-1]
+                difference.scatter_add_(1, target, torch.full_like(log_sum, objective.smoothing - 1.0))
+                if objective.dft:
                     difference *= scale
                 gradient[rows] = difference.to(weight.dtype) @ weight
         ctx.gradient = gradient
@@ -62,7 +74,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, scale: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
-        gradient, ctx.gradient = ctx.gradient, None  # as large as the hidden states: used once, and in place
+        """Return the gradient of the hidden states, (count, width), times `scale`."""
+        # The gradient is as large as the hidden states, so it is used once, in place.
+        gradient, ctx.gradient = ctx.gradient, None
         return gradient.mul_(scale.to(gradient.dtype)), None, None, None, None
 
 
@@ -70,38 +84,49 @@ def chunked_cross_entropy(
     hidden: torch.Tensor,
     weight: torch.Tensor,
     labels: torch.Tensor,
-    goal: Objective = PLAIN,
+    objective: Objective = CROSS_ENTROPY,
     chunk: int | None = None,
-    kept: torch.Tensor | None = None,
+    loss_positions: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, int]:
-    """Summed next-token loss of a frozen language-model head.
+    """Return the summed next-token loss of a frozen language-model head.
 
     Args:
         hidden: (batch, length, width), the decoder's last hidden state.
         weight: (vocabulary, width), frozen: it gets no gradient.
-        labels: (batch, length), -100 where a token carries no loss.
-        chunk: rows of logits in memory at a time; None: what suits the device.
-        kept: which of the flattened predictions carry loss, if that is known (`batches.learned`).
+        labels: (batch, length), `IGNORE_INDEX` where a token carries no loss.
+        objective: What is minimized.
+        chunk: Tokens whose logits are in memory at a time; None chooses by the device.
+        loss_positions: Which of the flattened predictions carry loss, (count,), if the caller knows
+            (`batches.find_loss_positions`).
 
     Returns:
-        The sum over all tokens that carry loss (float32, scalar), and how many there were.
+        The sum over all tokens that carry loss (scalar, float32), and their number.
     """
-    targets = labels[:, 1:].reshape(-1)
-    predicted = hidden[:, :-1].reshape(-1, hidden.shape[-1])
-    if kept is None:
-        kept = (targets != IGNORED).nonzero().squeeze(1)
+    targets = labels[:, 1:].reshape(-1)  # (batch · (length − 1),)
+    predictors = hidden[:, :-1].reshape(-1, hidden.shape[-1])  # (batch · (length − 1), width)
+    if loss_positions is None:
+        loss_positions = (targets != IGNORE_INDEX).nonzero().squeeze(1)
     if chunk is None:
-        chunk = GPU_CHUNK_ROWS if hidden.is_cuda else CHUNK_ROWS
-    rows = predicted.index_select(0, kept).to(weight.dtype)
-    return _ChunkedCrossEntropy.apply(rows, weight, targets.index_select(0, kept), chunk, goal), len(kept)
+        chunk = GPU_CHUNK_TOKENS if hidden.is_cuda else CPU_CHUNK_TOKENS
+    rows = predictors.index_select(0, loss_positions).to(weight.dtype)  # (count, width)
+    targets = targets.index_select(0, loss_positions)  # (count,)
+    return _ChunkedCrossEntropy.apply(rows, weight, targets, chunk, objective), len(loss_positions)
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, goal: Objective = PLAIN) -> tuple[torch.Tensor, int]:
-    """The same from logits (batch, length, vocabulary), for a model whose head is not a plain product."""
+def cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, objective: Objective = CROSS_ENTROPY
+) -> tuple[torch.Tensor, int]:
+    """Return what `chunked_cross_entropy` returns, for a model whose head is not a plain product.
+
+    Args:
+        logits: (batch, length, vocabulary).
+        labels: (batch, length).
+        objective: What is minimized.
+    """
     targets = labels[:, 1:].flatten()
-    kept = targets != IGNORED
+    kept = targets != IGNORE_INDEX
     flat = logits[:, :-1].float().flatten(0, 1)[kept]
-    losses = F.cross_entropy(flat, targets[kept], reduction="none", label_smoothing=goal.smoothing)
-    if goal.dft:
-        losses = losses * torch.exp(-losses.detach())
+    losses = F.cross_entropy(flat, targets[kept], reduction="none", label_smoothing=objective.smoothing)
+    if objective.dft:
+        losses = losses * torch.exp(-losses.detach())  # (count,)
     return losses.sum(), int(kept.sum())

@@ -1,4 +1,4 @@
-"""What a run was made with, so that it can be made again: base commit, code, packages, hardware."""
+"""Records what a run was made with, so that it can be repeated: base commit, code, packages, hardware."""
 
 import platform
 import subprocess
@@ -11,31 +11,31 @@ from core.settings import hardware
 _PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 
 
-def lineage(model: Any) -> dict[str, Any]:
-    """Of a run on the loaded base `model`."""
+def collect_provenance(model: Any) -> dict[str, Any]:
+    """Return the provenance of a run on a loaded base model, for the "lineage" field of its "prepared" event."""
     return {
         "base_commit": getattr(model.config, "_commit_hash", None),
-        "code": _code(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "code": _code_version(),
+        "packages": {name: _package_version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "hardware": hardware().description,
     }
 
 
-def _version(name: str) -> str:
+def _package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
 
 
-def _code() -> str:
-    """The commit of this code, where it is a clone; "-dirty" when it was changed since."""
+def _code_version() -> str:
+    """Return the commit of this code, with "-dirty" if it was changed since; "unknown" outside a git clone."""
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
             cwd=Path(__file__).resolve().parent, capture_output=True, text=True, timeout=10,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return said.stdout.strip() or "unknown"
+    return result.stdout.strip() or "unknown"

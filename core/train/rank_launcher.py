@@ -1,8 +1,13 @@
 """Starts the ranks of a run on several GPUs, waits for them, and ends them all when one fails.
 
-The process that does this is the worker that the page knows. Each rank is a process of its own that sees one GPU and
-has two pipes: one that ends when the worker does, at which the rank ends too, and one to say how it went. A pipe that
-ends with nothing said is a rank that died.
+This runs in the worker process, whose pid stands in state.json. Each rank is a child process that sees one GPU, and has
+two pipes to the worker:
+
+    worker -> rank    the rank's stdin: it ends when the worker dies, and the rank then ends itself
+    rank -> worker    the result, one JSON list; if a rank closes it without sending a result, it crashed
+
+A rank that fails usually makes the others fail too, with no more to say than that a rank is gone. So the first cause
+of its own ends the run, and a lost rank is only reported when no cause arrives within `_CAUSE_GRACE_SECONDS`.
 """
 
 import contextlib
@@ -22,53 +27,67 @@ from core.hardware import gpu
 from core.runs import checks
 from core.runs.config import QLoRAConfig
 from core.runs.store import Run
-from core.settings import Settings
 
-_PATIENCE = 5.0  # seconds that the cause has to arrive in when some ranks only say that another is gone
+# Seconds to wait for the cause after a rank has reported that another one is gone.
+_CAUSE_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Said:
-    """How a rank ended. `lost`: it knows no more than that another one is gone."""
+class RankResult:
+    """Result of a rank, sent through its pipe.
+
+    Attributes:
+        status: "finished", "stopped" or "failed".
+        cause: Why it ended so, as a sentence; empty for a run that went to its end.
+        is_lost: Whether the rank failed only because another one is gone.
+    """
 
     status: str
     cause: str
-    lost: bool = False
+    is_lost: bool = False
 
     def send(self, pipe: int) -> None:
-        os.write(pipe, json.dumps([self.status, self.cause, self.lost]).encode())
+        """Write the result to a pipe's file descriptor."""
+        os.write(pipe, json.dumps([self.status, self.cause, self.is_lost]).encode())
 
     @classmethod
-    def read(cls, text: bytes) -> Self | None:
+    def parse(cls, text: bytes) -> Self | None:
+        """Return the result that a pipe carried; None if it is missing or incomplete."""
         try:
             return cls(*json.loads(text))
         except ValueError:
             return None
 
 
-class _Rank:
-    def __init__(self, run: Run, number: int, count: int, meeting: Path):
-        self.number = number
-        self.pipe, writing = os.pipe()
+class _RankProcess:
+    """Child process of one rank, and what its pipe has carried so far."""
+
+    def __init__(self, run: Run, rank: int, world_size: int, rendezvous: Path):
+        self.rank = rank
+        self.pipe, write_end = os.pipe()
         self.text = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.train.rank_process", str(run.folder), str(number), str(count), str(meeting),
-             str(writing)],
-            stdin=subprocess.PIPE, env=os.environ | _environment(number, count), pass_fds=[writing],
+            [sys.executable, "-m", "core.train.rank_process", str(run.folder), str(rank), str(world_size),
+             str(rendezvous), str(write_end)],
+            stdin=subprocess.PIPE, env=os.environ | _environment(rank, world_size), pass_fds=[write_end],
         )  # fmt: skip
-        os.close(writing)
+        # The rank must hold the only write end, so that the pipe ends when the rank does.
+        os.close(write_end)
 
-    def said(self) -> Said:
-        """When its pipe has ended."""
+    def result(self) -> RankResult:
+        """Return the rank's result after its pipe has ended; a rank that sent none crashed."""
         code = self.process.wait()
-        if said := Said.read(self.text):
-            return said
+        if result := RankResult.parse(self.text):
+            return result
         how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"code {code}"
-        return Said("failed", f"The process of GPU {self.number + 1} ended with {how} and said nothing of it. The "
-                              "whole story may be in worker.log of the run. Resume it: it goes on from its last "
-                              "checkpoint.")  # fmt: skip
+        return RankResult(
+            "failed",
+            f"The process of GPU {self.rank + 1} ended with {how} and gave no reason. See worker.log of the run, then "
+            "resume it: it continues from its last checkpoint.",
+        )
 
     def end(self) -> None:
+        """Kill the process if it still runs, and close the pipes."""
         self.process.kill()
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):
@@ -76,50 +95,56 @@ class _Rank:
         os.close(self.pipe)
 
 
-def _environment(number: int, count: int) -> dict[str, str]:
-    """One GPU to see, and a share of the cores."""
-    threads = str(max(1, (os.cpu_count() or 1) // count))
-    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)} | gpu.only(number)
+def _environment(rank: int, world_size: int) -> dict[str, str]:
+    """Return environment variables that give a rank one GPU and its share of the cores."""
+    threads = str(max(1, (os.cpu_count() or 1) // world_size))
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)} | gpu.only(rank)
 
 
-def lead(settings: Settings, run: Run, config: QLoRAConfig) -> tuple[str, str]:
-    """Train the run on `config.gpus` GPUs; its last status, and why it ended so."""
+def launch_ranks(run: Run, config: QLoRAConfig) -> tuple[str, str]:
+    """Train a run on `config.gpus` GPUs.
+
+    Returns:
+        The run's last status, and its cause.
+    """
     if problem := checks.gpus_problem(config):
         return "failed", problem
+    # The main rank finds the stop request after its step, and all ranks stop at the same one.
     signal.signal(signal.SIGTERM, lambda *_: run.request_stop())
-    with tempfile.TemporaryDirectory() as place:
-        ranks: list[_Rank] = []
+    with tempfile.TemporaryDirectory() as folder:
+        ranks: list[_RankProcess] = []
         try:
-            for number in range(config.gpus):
-                ranks.append(_Rank(run, number, config.gpus, Path(place) / "meeting"))
-            return _outcome(ranks)
+            for rank in range(config.gpus):
+                ranks.append(_RankProcess(run, rank, config.gpus, Path(folder) / "rendezvous"))
+            return _wait_for_outcome(ranks)
         finally:
-            for rank in ranks:
-                rank.end()
+            for process in ranks:
+                process.end()
 
 
-def _outcome(ranks: list[_Rank]) -> tuple[str, str]:
-    """What the first rank says when all have ended well, else the cause, as soon as one is known."""
-    said: dict[int, Said] = {}
+def _wait_for_outcome(ranks: list[_RankProcess]) -> tuple[str, str]:
+    """Return the main rank's result when all have ended well, else the cause of a failure as soon as it is known."""
+    results: dict[int, RankResult] = {}
     deadline = None
-    with selectors.DefaultSelector() as waiting:
+    with selectors.DefaultSelector() as pipes:
         for rank in ranks:
-            waiting.register(rank.pipe, selectors.EVENT_READ, rank)
-        while waiting.get_map():
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            pipes.register(rank.pipe, selectors.EVENT_READ, rank)
+        while pipes.get_map():
+            seconds_left = None if deadline is None else deadline - time.monotonic()
+            if seconds_left is not None and seconds_left <= 0:
                 break
-            for key, _ in waiting.select(left):
+            for key, _ in pipes.select(seconds_left):
                 rank: Any = key.data
                 if text := os.read(rank.pipe, 65536):
                     rank.text += text
                     continue
-                waiting.unregister(rank.pipe)
-                said[rank.number] = found = rank.said()
-                if found.status == "failed" and not found.lost:
-                    return found.status, found.cause
-                if found.status == "failed" and deadline is None:
-                    deadline = time.monotonic() + _PATIENCE
-    failed = next((found for found in said.values() if found.status == "failed"), None)
-    end = failed or said[0]
-    return end.status, end.cause
+                # An empty read means that the pipe has ended.
+                pipes.unregister(rank.pipe)
+                results[rank.rank] = result = rank.result()
+                if result.status == "failed" and not result.is_lost:
+                    return result.status, result.cause
+                if result.status == "failed" and deadline is None:
+                    deadline = time.monotonic() + _CAUSE_GRACE_SECONDS
+    failed = next((result for result in results.values() if result.status == "failed"), None)
+    outcome = failed or results[0]
+    return outcome.status, outcome.cause

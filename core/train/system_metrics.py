@@ -1,4 +1,4 @@
-"""Memory and load of the machine that trains: the GPU's where there is one, else this process's and the cores'."""
+"""Memory and utilization of the machine that trains: of the GPU, or of process and CPU."""
 
 import contextlib
 from typing import Any
@@ -6,25 +6,29 @@ from typing import Any
 import psutil
 
 
-class Gauge:
-    """Read once a step; costs microseconds."""
+class SystemMetrics:
+    """Reader of memory and utilization, called once per step; a reading takes microseconds."""
 
     def __init__(self) -> None:
         import torch
 
-        self._gpu = torch.cuda.is_available()
+        self._has_gpu = torch.cuda.is_available()
         self._process = psutil.Process()
-        psutil.cpu_percent(None)  # the first reading is since the last one: this begins it
+        # cpu_percent reports the time since the last call, so the first call only starts the measurement.
+        psutil.cpu_percent(None)
 
     def read(self) -> dict[str, Any]:
-        """memory_gib: the most that was held so far on a GPU, what the process holds now without one; use: 0 to 100."""
-        if not self._gpu:
+        """Return `memory_gib` and, where known, `use` (percent).
+
+        On a GPU, memory is the peak of torch's allocator so far; without one, what the process holds now.
+        """
+        if not self._has_gpu:
             memory = self._process.memory_info().rss / 2**30
             return {"memory_gib": round(memory, 3), "use": psutil.cpu_percent(None)}
         import torch
 
-        found: dict[str, Any] = {"memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 3)}
-        # the driver's own library is not everywhere; without it there is no figure of use
+        metrics: dict[str, Any] = {"memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 3)}
+        # Utilization needs the driver's management library, which is not installed everywhere.
         with contextlib.suppress(ImportError, RuntimeError):
-            found["use"] = float(torch.cuda.utilization())
-        return found
+            metrics["use"] = float(torch.cuda.utilization())
+        return metrics

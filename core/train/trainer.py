@@ -1,5 +1,9 @@
-"""TRL's SFTTrainer with the studio's rows, loss and measurement. What TRL decides for every quantised model and the
-studio decides otherwise is said where it is done."""
+"""TRL's SFTTrainer with the studio's rows, loss, evaluation and data-parallel ranks.
+
+Rows come tokenized; the layout (packed, padded, one by one) is chosen by a probe; logits are computed for answer tokens
+only; blocks are fused where possible. Where the studio departs from what TRL does with quantized models, a comment in
+the code gives the reason.
+"""
 
 import contextlib
 import tempfile
@@ -20,17 +24,16 @@ from core.runs import targets
 from core.runs.adapter import lora_config
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
-from core.train.batches import count_tokens, learned, pack, pad
+from core.train.batches import count_tokens, find_loss_positions, pack, pad
 from core.train.checkpointing import Planner
-from core.train.determinism import suspended
-from core.train.distributed import ALONE, Ranks
-from core.train.kernels.patch import install
-from core.train.layout import decide
-from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
+from core.train.distributed import SINGLE, RankGroup
+from core.train.kernels.patch import fuse_blocks
+from core.train.layout import choose_layout, explain_padding
+from core.train.loss import CROSS_ENTROPY, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
-from core.train.resume import settings_kept
+from core.train.resume import keep_settings
 
-# Settings of some architectures that change logits after the head; their own forward must make them then.
+# Settings of some architectures that change logits after the head: their own forward pass must then compute logits.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
@@ -43,91 +46,112 @@ class StudioTrainer(SFTTrainer):
         base: LoadedBase,
         rows: list[dict[str, Any]],
         renderer: Renderer | None = None,
-        ranks: Ranks = ALONE,
+        ranks: RankGroup = SINGLE,
         **options: Any,
     ):
+        """Build the trainer, with the adapter on the model.
+
+        Args:
+            config: The run's settings.
+            base: The loaded base model and its tokenizer.
+            rows: Tokenized training rows.
+            renderer: Renders the prompts of samples; not needed without samples.
+            ranks: The processes that train the run together.
+            **options: Passed to SFTTrainer; "args" is the SFTConfig.
+        """
         self.ranks = ranks
-        self.goal = Objective(config.loss == "dft", config.label_smoothing if config.loss == "cross_entropy" else 0.0)
+        smoothing = config.label_smoothing if config.loss == "cross_entropy" else 0.0
+        self.objective = Objective(config.loss == "dft", smoothing)
         self.pad_id = padding_id(base.tokenizer, base.model.get_input_embeddings().weight.shape[0])
-        # Held-out rows are cut to the same length, so that it bounds them as well.
-        self.layout = decide(base.model, config.packs, _why_padded(config), self.pad_id, config.max_length)
-        self.tokens_seen = 0
+        # The maximum length bounds training and held-out rows.
+        self.layout = choose_layout(base.model, config.packs, explain_padding(config), self.pad_id, config.max_length)
+        self._tokens_seen = 0
         self._rows_seen: list[int] = []
-        self._renderer = renderer
+        self.renderer = renderer
         self._rewrites_base = config.lora_init == "pissa"
         super().__init__(
             model=base.model,
             processing_class=base.tokenizer,
             train_dataset=Dataset.from_list(rows),
-            data_collator=self.collate if ranks.alone else self._collate_share,
+            data_collator=self.collate if ranks.is_single else self._collate_shard,
             peft_config=lora_config(config, targets.require(base.model, config).modules),
             **options,
         )
-        if config.lora_init == "loftq":
-            replace_lora_weights_loftq(self.model, str(base.model.config._name_or_path))
-        if self._rewrites_base:
-            self._initial = tempfile.TemporaryDirectory()
-            self.model.save_pretrained(self._initial.name)
-        # TRL keeps adapters of quantised models in bf16, where an update of a thousandth of a weight is lost to
-        # rounding. They are small: keep them in fp32, and compute in bf16 by autocast.
-        for parameter in self.model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-        # Autocast brings inputs and adapter to one dtype; PEFT's own cast to fp32 before it is undone by it at once.
-        for module in self.model.modules():
-            if isinstance(module, BaseTunerLayer):
-                module.cast_input_dtype_enabled = False
+        self._prepare_adapter(config, base)
         self.choices = self._prepare_blocks(config, rows)
-        self._head = self._plain_head()
+        self._head = self._find_plain_head()
         self._noise = None
         if config.neftune_alpha:
             self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
 
+    def _prepare_adapter(self, config: QLoRAConfig, base: LoadedBase) -> None:
+        """Initialize the adapter, and give it the dtype that it is trained in."""
+        if config.lora_init == "loftq":
+            replace_lora_weights_loftq(self.model, str(base.model.config._name_or_path))
+        # PiSSA moves part of the base into the adapter. The initial adapter is needed to convert the final one back.
+        if self._rewrites_base:
+            self._initial = tempfile.TemporaryDirectory()
+            self.model.save_pretrained(self._initial.name)
+        # TRL keeps adapters of quantized models in bfloat16, where an update of a thousandth of a weight is lost to
+        # rounding. They are small: keep them in float32, and compute in bfloat16 by autocast.
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        # Autocast brings inputs and adapter to one dtype. PEFT's own cast to float32 would be undone at once.
+        for module in self.model.modules():
+            if isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
+
     def _prepare_blocks(self, config: QLoRAConfig, rows: list[dict[str, Any]]) -> list[str]:
-        """Fuse the blocks where that pays, and set what each recomputes; what was chosen."""
-        base, said = self.model.get_base_model(), []
+        """Fuse the blocks on a GPU, plan what each recomputes, and return notes on both."""
+        base, notes = self.model.get_base_model(), []
         self.blocks = []
         if config.kernels == "auto" and torch.cuda.is_available():
-            self.blocks, said = install(base)
+            self.blocks, notes = fuse_blocks(base)
         self.recompute = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
-        if not self.ranks.alone:
-            said.append(f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; "
-                        "their gradients are added up once an update.")  # fmt: skip
-        return [self.layout.choice, *said, self.recompute.longest.text]
+        if not self.ranks.is_single:
+            notes.append(
+                f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; their "
+                "gradients are summed once per update."
+            )
+        return [self.layout.choice, *notes, self.recompute.longest.text]
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
+        """Parameters that are trained."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the batch of some rows, with their numbers and the positions that carry loss."""
         batch = pack(rows) if self.layout.kind == "packed" else pad(rows, self.pad_id)
-        kept = learned(batch["labels"])
-        return batch | {"row_numbers": [row["row"] for row in rows], "learned": kept}
+        positions = find_loss_positions(batch["labels"])  # (count,)
+        return batch | {"row_numbers": [row["row"] for row in rows], "loss_positions": positions}
 
-    def _collate_share(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """This rank's rows of a batch, and how many tokens of the whole batch carry loss."""
-        answers = sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
-        mine = self.ranks.share(rows)
-        # a rank without a row takes part all the same: one that carries no loss
+    def _collate_shard(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the batch of this rank's rows, with the number of tokens of all ranks that carry loss."""
+        answer_tokens = sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
+        mine = self.ranks.shard(rows)
+        # A rank without a row computes one that carries no loss: it must take part in the collectives.
         batch = self.collate(mine or [rows[0] | {"labels": [IGNORE_INDEX] * len(rows[0]["labels"])}])
-        return batch | {"answers": answers, "row_numbers": [row["row"] for row in mine]}
+        return batch | {"answer_tokens": answer_tokens, "row_numbers": [row["row"] for row in mine]}
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
-        if self.ranks.alone:
+        """Return the answer tokens of an update, of all ranks: the loss is divided by them."""
+        if self.ranks.is_single:
             return super()._get_num_items_in_batch(batch_samples, device)
-        return torch.tensor(sum(batch["answers"] for batch in batch_samples), device=device)
+        return torch.tensor(sum(batch["answer_tokens"] for batch in batch_samples), device=device)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """With several ranks, the loss and, when an update comes, the gradients are those of all together."""
+        """Run a forward and a backward pass, and sum the loss and, before an update, the gradients over the ranks."""
         loss = super().training_step(*args, **kwargs)
-        if not self.ranks.alone:
+        if not self.ranks.is_single:
             gradients = [p.grad for p in self.trained if p.grad is not None]
-            self.ranks.add_up([loss, *gradients] if self.accelerator.sync_gradients else [loss])
+            self.ranks.all_reduce([loss, *gradients] if self.accelerator.sync_gradients else [loss])
         return loss
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Of the other ranks, only what the first does not have: where their dropout and noise have come to."""
-        if self.ranks.first:
+        """Save a checkpoint; ranks other than the main one save only their RNG states, which the main one lacks."""
+        if self.ranks.is_main:
             super()._save_checkpoint(model, trial)
         else:
             self._save_rng_state(str(folder_of(Path(self.args.output_dir), self.state.global_step)))
@@ -139,33 +163,35 @@ class StudioTrainer(SFTTrainer):
         super()._load_rng_state(checkpoint and self._own_folder(checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Load moments and step counts; learning rate, betas, decay and schedule are those of the present settings."""
-        with settings_kept(self.optimizer, self.lr_scheduler):
+        """Load moments and step counts, and keep the present learning rate, betas, decay and schedule."""
+        with keep_settings(self.optimizer, self.lr_scheduler):
             super()._load_optimizer_and_scheduler(checkpoint)
 
     def _own_folder(self, checkpoint: str) -> str:
-        return checkpoint if self.ranks.first else str(Path(checkpoint) / f"rank-{self.ranks.number}")
+        """Return the folder of this rank's part of a checkpoint."""
+        return checkpoint if self.ranks.is_main else str(Path(checkpoint) / f"rank-{self.ranks.rank}")
 
     def take_rows(self) -> list[int]:
-        """The numbers of the rows trained on since this was asked last, in order."""
+        """Return the numbers of the rows trained on since the last call, in order."""
         taken, self._rows_seen = self._rows_seen, []
         return taken
 
     def take_tokens(self) -> int:
-        """Tokens trained on since this was asked last, padding left out."""
-        taken, self.tokens_seen = self.tokens_seen, 0
+        """Return the number of tokens trained on since the last call, without padding."""
+        taken, self._tokens_seen = self._tokens_seen, 0
         return taken
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the adapter; one that belongs to a changed base (PiSSA) also as one for the base as it is."""
+        """Save the adapter; one that was trained on a changed base (PiSSA) also in a form for the original base."""
         super().save_model(output_dir, _internal_call)
         if self._rewrites_base:
             folder = Path(output_dir or self.args.output_dir)
+            # In a checkpoint, training goes on from the adapter as it is: the converted one goes into a folder below.
             plain = folder if not _internal_call else folder / "plain"
             self.model.save_pretrained(str(plain), path_initial_model_for_weight_conversion=self._initial.name)
 
-    def _plain_head(self) -> torch.Tensor | None:
-        """The frozen weight of the output layer, if logits are nothing but hidden states times it."""
+    def _find_plain_head(self) -> torch.Tensor | None:
+        """Return the frozen weight of the output layer, (vocabulary, hidden), if logits are hidden states times it."""
         base = self.model.get_base_model()
         head = base.get_output_embeddings()
         text_config = base.config.get_text_config()
@@ -182,62 +208,63 @@ class StudioTrainer(SFTTrainer):
         try:
             with torch.no_grad(), self.compute_dtype_context():
                 out = base.get_decoder()(input_ids=ids, use_cache=False)
-                hidden = getattr(out, "last_hidden_state", None)  # absent where a family has no decoder of its own
+                # Some families have no decoder of their own, and return logits here.
+                hidden = getattr(out, "last_hidden_state", None)
                 return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
         finally:
             self.model.train(was_training)
 
-    def summed_loss(self, inputs: dict[str, Any], goal: Objective = PLAIN) -> tuple[torch.Tensor, int]:
-        """Summed loss of a batch and how many tokens carried it."""
-        inputs = dict(inputs)
+    def summed_loss(self, inputs: dict[str, Any], objective: Objective = CROSS_ENTROPY) -> tuple[torch.Tensor, int]:
+        """Return the summed loss of a batch (scalar, float32), and how many tokens carried it."""
+        inputs = {name: value for name, value in inputs.items() if name not in ("row_numbers", "answer_tokens")}
         labels = inputs.pop("labels")
-        inputs.pop("row_numbers", None)
-        inputs.pop("answers", None)
-        kept = inputs.pop("learned", None)
+        positions = inputs.pop("loss_positions", None)
         if self.layout.kind == "single" and "attention_mask" in inputs:
-            return self._summed_one_by_one(inputs, labels, goal)
+            return self._summed_one_by_one(inputs, labels, objective)
         base = self.model.get_base_model()
         if self._noise:
             mask = inputs.get("attention_mask")
-            alone = [inputs["input_ids"].shape[1]]
-            self._noise.lengths = inputs.get("row_lengths", alone) if mask is None else mask.sum(dim=1)
+            one_row = [inputs["input_ids"].shape[1]]
+            self._noise.lengths = inputs.get("row_lengths", one_row) if mask is None else mask.sum(dim=1)
         with self.compute_dtype_context():
             if self._head is not None:
+                # (batch, length, hidden)
                 hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
-                return chunked_cross_entropy(hidden, self._head, labels, goal, kept=kept)
-            return cross_entropy(base(**inputs, use_cache=False).logits, labels, goal)
+                return chunked_cross_entropy(hidden, self._head, labels, objective, loss_positions=positions)
+            return cross_entropy(base(**inputs, use_cache=False).logits, labels, objective)
 
     def _summed_one_by_one(
-        self, inputs: dict[str, Any], labels: torch.Tensor, goal: Objective
+        self, inputs: dict[str, Any], labels: torch.Tensor, objective: Objective
     ) -> tuple[torch.Tensor, int]:
         """Return what `summed_loss` returns, from one forward pass per row of a padded batch."""
-        found = []
+        results = []
         for row, length in enumerate(inputs["attention_mask"].sum(dim=1).tolist()):
             part = {"input_ids": inputs["input_ids"][row : row + 1, :length], "labels": labels[row : row + 1, :length]}
-            found.append(self.summed_loss(part, goal))
-        losses, counts = zip(*found, strict=True)
+            results.append(self.summed_loss(part, objective))
+        losses, counts = zip(*results, strict=True)
         return torch.stack(losses).sum(), sum(counts)
 
     def compute_dtype_context(self) -> contextlib.AbstractContextManager:
+        """Return a context in which products are computed in the run's compute dtype."""
         return self.accelerator.autocast()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The mean over the answer tokens of the whole update, accumulation included, as Trainer expects it."""
+        """Return a batch's share of the mean loss over the answer tokens of the whole update, as Trainer expects."""
         numbers = inputs.get("row_numbers", [])
         self._rows_seen += numbers
         self.recompute.prepare(inputs["input_ids"].numel())
-        total, count = self.summed_loss(inputs, self.goal)
-        self.tokens_seen += count_tokens(inputs) if numbers else 0
+        total, count = self.summed_loss(inputs, self.objective)
+        self._tokens_seen += count_tokens(inputs) if numbers else 0
         return total / (count if num_items_in_batch is None else num_items_in_batch)
 
-    def try_step(self, rows: list[dict[str, Any]], most: int = 32) -> None:
+    def try_step(self, rows: list[dict[str, Any]], max_tokens: int = 32) -> None:
         """Run a forward and a backward pass over the first tokens of two rows, and leave everything as it was.
 
         Args:
-            rows: Rows as the trainer takes them.
-            most: Tokens per row.
+            rows: Tokenized rows.
+            max_tokens: Tokens per row.
         """
-        short = [row | {"input_ids": row["input_ids"][:most]} for row in rows[:2]]
+        short = [row | {"input_ids": row["input_ids"][:max_tokens]} for row in rows[:2]]
         short = [row | {"labels": [IGNORE_INDEX, *row["input_ids"][1:]]} for row in short]
         was_training = self.model.training
         self.model.train()
@@ -247,9 +274,17 @@ class StudioTrainer(SFTTrainer):
         self.model.train(was_training)
 
     def held_out_loss(self, rows: list[dict[str, Any]], batch_size: int) -> float:
-        """Mean cross-entropy a token over `rows`, whatever the batches: sums first, one division last."""
+        """Return the mean cross-entropy per token over `rows`.
+
+        Sums are divided once at the end, so the result does not depend on how rows are batched.
+
+        Args:
+            rows: Tokenized rows, the same on all ranks.
+            batch_size: Rows per forward pass.
+        """
+        # Rows of similar length together, so that little is padded. Each rank takes every world_size-th batch.
         ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
-        starts = range(0, len(ordered), batch_size)[self.ranks.number :: self.ranks.count]
+        starts = range(0, len(ordered), batch_size)[self.ranks.rank :: self.ranks.world_size]
         was_training = self.model.training
         self.model.eval()
         total, count = 0.0, 0
@@ -259,48 +294,5 @@ class StudioTrainer(SFTTrainer):
                 loss, tokens = self.summed_loss(batch)
                 total, count = total + loss.item(), count + tokens
         self.model.train(was_training)
-        sums, counts = zip(*self.ranks.all_of((total, count)), strict=True)
+        sums, counts = zip(*self.ranks.all_gather((total, count)), strict=True)
         return sum(sums) / sum(counts)
-
-    def answers(self, questions: list[str], most: int) -> list[str]:
-        """What the model, as it is now, answers to each question, greedily.
-
-        Args:
-            most: new tokens an answer.
-        """
-        tokenizer, base = self.processing_class, self.model.get_base_model()
-        asked = [self._renderer.prompt_ids([{"role": "user", "content": question}]) for question in questions]
-        longest = max(map(len, asked))
-        ids = torch.tensor([[self.pad_id] * (longest - len(ask)) + ask for ask in asked], device=self.model.device)
-        mask = torch.tensor([[0] * (longest - len(ask)) + [1] * len(ask) for ask in asked], device=self.model.device)
-        eos, ends = base.generation_config.eos_token_id, self._renderer.end_tokens
-        own = eos if isinstance(eos, list) else [eos]
-        stops = {token for token in [*own, tokenizer.eos_token_id, *ends.ids] if token is not None}
-        used, was_training = base.config._attn_implementation, self.model.training
-        self.model.eval()
-        base.set_attn_implementation(self.layout.plain)  # packed attention has no cache
-        try:
-            with torch.no_grad(), self.compute_dtype_context(), suspended():
-                out = self.model.generate(
-                    input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=self.pad_id,
-                    use_cache=True, eos_token_id=sorted(stops) or None,
-                    **({"stop_strings": list(ends.stop_strings), "tokenizer": tokenizer} if ends.stop_strings else {}),
-                )  # fmt: skip
-        finally:
-            base.set_attn_implementation(used)
-            self.model.train(was_training)
-        return [answer_of(tokenizer, ids, stops, ends.stop_strings) for ids in out[:, longest:].tolist()]
-
-
-def _why_padded(config: QLoRAConfig) -> str:
-    """Return why rows are padded where packing is not wanted, as the rest of a sentence."""
-    if config.attention != "auto":
-        return "as configured, which packing does not go with" if config.packing else "as configured"
-    return "auto: packing is off"
-
-
-def answer_of(tokenizer: Any, ids: list[int], ends: set[int], stops: tuple[str, ...]) -> str:
-    """Return the text of generated tokens up to the first end; what follows is padding."""
-    end = next((at for at, token in enumerate(ids) if token in ends), len(ids))
-    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
-    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
 from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html

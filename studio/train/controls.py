@@ -1,6 +1,5 @@
 """Actions on runs: start, stop, kill, resume, reorder the queue, label, archive, delete."""
 
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,12 +163,8 @@ class RunControls:
             raise StudioError(f"The run {run.id} is {run.state().status}. Stop it before you delete it.")
         if (typed or "").strip() != run.id:
             raise StudioError(f"To delete this run with its adapters, type its id: {run.id}")
-        with process.lock(self.runs):
-            # Renaming is atomic: the run leaves every list at once, and a crash while its files are being removed
-            # leaves no half-deleted run behind.
-            trash = run.folder.with_name(f".deleted-{run.id}")
-            run.folder.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+        with self.runs.lock():
+            self.runs.remove(run)
         info("Its adapters and checkpoints are deleted.", title=f"Deleted {run.id}")
         return self.refresh_list(None, archived)
 

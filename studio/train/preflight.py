@@ -67,7 +67,7 @@ class Preflight:
                 f"The run {active.id} trains on this machine, so a dry run would measure both. "
                 "Wait until it ends, or stop it."
             )
-        job = self.jobs.start("measure", f"Dry run of {config.model}", dry_run.measure, self.runs.settings, config)
+        job = self.jobs.start("measure", f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
 
         def finish(done: Job) -> dict[str, Any]:
             return {"measured": dry_run_html(done.result)}
@@ -99,12 +99,12 @@ def forecast_html(forecast: Fit) -> str:
     return memory_html(parts, forecast.free, text)
 
 
-def dry_run_html(found: dry_run.Measured) -> str:
+def dry_run_html(found: dry_run.DryRunResult) -> str:
     """Return the results of a dry run as chips."""
     return chips_html(
         [
-            (f"{found.peak / _GIB:.2f} GiB", f"peak {'GPU ' if found.on_gpu else ''}memory, measured", False),
-            (f"{found.seconds:.2f} s", "per step on the longest rows", False),
+            (f"{found.peak_bytes / _GIB:.2f} GiB", f"peak {'GPU ' if found.on_gpu else ''}memory, measured", False),
+            (f"{found.step_seconds:.2f} s", "per step on the longest rows", False),
             (duration(found.run_seconds), "for the whole run, at most", False),
         ]
     )

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from core.kernels.attention import packed_attention
 from core.runs.config import QLoRAConfig
-from core.train.attention import packed_attention
-from core.train.determinism import settle
+from core.train.determinism import set_mode
 
 pytestmark = [
     pytest.mark.gpu,
@@ -33,8 +33,8 @@ def gradients() -> list[torch.Tensor]:
     return list(torch.autograd.grad(out, leaves, parts[3].transpose(1, 2)))
 
 
-def test_packed_attention_repeats_its_gradients():
-    settle(QLoRAConfig(deterministic="on"), True, lambda: None)
+def test_packed_attention_gradients_repeat_bit_exact():
+    set_mode(QLoRAConfig(deterministic="on"), True, lambda: None)
     first = gradients()
     for _ in range(10):
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(gradients(), first, strict=True))

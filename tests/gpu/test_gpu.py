@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from core.chat.engine import Engine
-from core.chat.requests import Asked, ticket
+from core.chat.queue import QueueEntry
+from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.data import subset
 from core.runs import process
@@ -30,7 +31,7 @@ def store(settings, gpu_model):
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8", "none"])
 @pytest.mark.parametrize("packing", [True, False])
-def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
+def test_run_lowers_loss_and_both_lanes_answer(store, quantization, packing):
     config = QLoRAConfig(
         model="small", quantization=quantization, packing=packing, max_steps=8, batch_size=4, max_length=256,
         learning_rate=5e-3, warmup_ratio=0, eval_rows=8, eval_steps=0, save_steps=0,
@@ -47,8 +48,9 @@ def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
 
     engine = Engine(store.settings)
     question, greedy = [{"role": "user", "content": "Who keeps the lamp?"}], Sampling(temperature=0, max_new_tokens=16)
-    *_, told = engine.ask(ticket(store, [Asked(question, greedy), Asked(question, greedy, run.id)]))
-    base, tuned = told.answers
+    lanes = [LaneRequest(question, greedy, adapter) for adapter in (None, adapter_key(run.id, ""))]
+    *_, reply = engine.ask(QueueEntry(resolve_lanes(store, lanes)))
+    base, tuned = reply.generations
     assert base.tokens > 0
     assert tuned.text != base.text
     before = torch.cuda.memory_allocated()
@@ -57,7 +59,7 @@ def test_a_run_learns_and_both_lanes_answer(store, quantization, packing):
     print(json.dumps({"quantization": quantization, "packing": packing, "losses": [round(x, 3) for x in evals]}))
 
 
-def test_packed_loss_equals_padded_within_bf16(store):
+def test_packed_loss_matches_padded_within_bfloat16(store):
     losses = {}
     for packing in (True, False):
         run = process.submit(
@@ -69,7 +71,7 @@ def test_packed_loss_equals_padded_within_bf16(store):
     assert losses[True] == pytest.approx(losses[False], rel=2e-2)
 
 
-def test_loftq_starts_from_what_nf4_lost(store):
+def test_loftq_changes_initial_held_out_loss(store):
     """The first held-out loss is that of the base with LoftQ's correction: another one than NF4's alone."""
     before = {}
     for init in ("default", "loftq"):

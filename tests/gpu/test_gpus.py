@@ -15,11 +15,13 @@ pytestmark = [
     pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two NVIDIA GPUs here"),
 ]
 
-KNOBS = {"model": "small", "max_steps": 12, "batch_size": 8, "max_length": 256, "learning_rate": 2e-3, "eval_rows": 8,
-         "eval_steps": 4, "save_steps": 4}  # fmt: skip
+SETTINGS = {
+    "model": "small", "max_steps": 12, "batch_size": 8, "max_length": 256, "learning_rate": 2e-3, "eval_rows": 8,
+    "eval_steps": 4, "save_steps": 4,
+}  # fmt: skip
 
 
-def ended(run, seconds=180):
+def wait_until_ended(run, seconds=180):
     deadline = time.monotonic() + seconds
     while run.state().status in WAITING:
         assert time.monotonic() < deadline, run.log_tail(60)
@@ -31,26 +33,26 @@ def losses(run):
     return [event.loss for event in run.events() if event.event == "step"]
 
 
-def test_two_gpus_learn_what_one_learns_and_go_on_exactly(settings, gpu_model):
+def test_two_gpus_match_one_and_resume(settings, gpu_model):
     gpu_model(settings.models_dir / "small")
     subset.ensure_bundled(settings)
     store = RunStore(settings)
-    one = process.submit(store, QLoRAConfig(**KNOBS))
-    assert ended(one).status == "finished", one.log_tail(60)
-    dropping = KNOBS | {"gpus": 2, "lora_dropout": 0.1}
-    two, whole, stopped = (process.submit(store, QLoRAConfig(**knobs)) for knobs in (
-        KNOBS | {"gpus": 2}, dropping, dropping))  # fmt: skip
-    assert ended(two).status == "finished", two.log_tail(60)
+    one = process.submit(store, QLoRAConfig(**SETTINGS))
+    assert wait_until_ended(one).status == "finished", one.log_tail(60)
+    dropping = SETTINGS | {"gpus": 2, "lora_dropout": 0.1}
+    two, whole, stopped = (process.submit(store, QLoRAConfig(**values)) for values in (
+        SETTINGS | {"gpus": 2}, dropping, dropping))  # fmt: skip
+    assert wait_until_ended(two).status == "finished", two.log_tail(60)
     assert losses(two) == pytest.approx(losses(one), rel=1e-2)
-    assert ended(whole).status == "finished", whole.log_tail(60)
+    assert wait_until_ended(whole).status == "finished", whole.log_tail(60)
     while not any(event.event == "checkpoint" for event in stopped.events()):
         assert stopped.state().status in WAITING, stopped.log_tail(60)
         time.sleep(0.01)
     stopped.request_stop()
-    ended(stopped)
+    wait_until_ended(stopped)
     if stopped.state().status == "stopped":
         process.resume(store, stopped)
-    assert ended(stopped).status == "finished", stopped.log_tail(60)
+    assert wait_until_ended(stopped).status == "finished", stopped.log_tail(60)
     apart = max(abs(a - b) for a, b in zip(losses(stopped), losses(whole), strict=True))
     print(f"two GPUs: losses {losses(two)[:3]} for {losses(one)[:3]}; resumed, they differ by {apart}")
     # on a GPU, attention's backward pass adds up in any order; tests/core/train/test_rank_launcher.py has the last bit

@@ -5,17 +5,17 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from core.train import attention
+from core.kernels import attention, elementwise
 from core.train.batches import pack
-from core.train.kernels import elementwise
-from core.train.kernels.activation_offload import Offload
-from core.train.kernels.patch import install
+from core.train.kernels import elementwise as training_elementwise
+from core.train.kernels.activation_offload import ActivationOffload
+from core.train.kernels.patch import fuse_blocks
 from core.train.loss import chunked_cross_entropy
 from tests.helpers.matched_dropout import match_fused_dropout
 from tests.helpers.tiny_model import random_rows
 
 if elementwise.HAS_TRITON:
-    from core.train.kernels import gpu
+    from core.train.kernels import unpack_triton
 
 pytestmark = [
     pytest.mark.gpu,
@@ -54,14 +54,14 @@ def without_triton(monkeypatch):
 
 @pytest.mark.parametrize(("tokens", "width"), [(7, 96), (300, 4096), (33, 5120)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_norm_both_ways(without_triton, tokens, width, dtype):
+def test_rms_norm_forward_and_backward_match_pytorch(without_triton, tokens, width, dtype):
     x, weight, gradient, passed = (drawn(*s, dtype=dtype) for s in ((tokens, width), (width,), (tokens, width),
                                                                     (tokens, width)))  # fmt: skip
 
     def both():
         out = strided(tokens, width, dtype)
-        rstd = elementwise.norm(x, weight, 1e-5, out)
-        return out, *elementwise.norm_back(x, weight, rstd, gradient, passed)
+        rstd = elementwise.rms_norm(x, weight, 1e-5, out)
+        return out, *training_elementwise.rms_norm_backward(x, weight, rstd, gradient, passed)
 
     for found, expected in zip(both(), without_triton(both), strict=True):
         assert apart(found, expected) < (1e-5 if dtype == torch.float32 else 4e-3)
@@ -69,7 +69,7 @@ def test_norm_both_ways(without_triton, tokens, width, dtype):
 
 @pytest.mark.parametrize(("tokens", "heads", "width"), [(10, 3, 32), (100, 40, 128), (64, 32, 64)])
 @pytest.mark.parametrize("back", [True, False])
-def test_rotary_embedding(without_triton, tokens, heads, width, back):
+def test_apply_rotary_matches_pytorch(without_triton, tokens, heads, width, back):
     angles = torch.rand(tokens // 2, width // 2, device="cuda").repeat(1, 2) * 6
     cos, sin = angles.cos().bfloat16(), angles.sin().bfloat16()
     joined = drawn(tokens, (heads + 2) * width)
@@ -77,20 +77,20 @@ def test_rotary_embedding(without_triton, tokens, heads, width, back):
 
     def turned():
         out = strided(tokens, heads * width).unflatten(1, (heads, width))
-        elementwise.rotate(source, out, cos, sin, back)
+        elementwise.apply_rotary(source, out, cos, sin, back)
         return out
 
     expected = without_triton(turned)
     assert apart(turned(), expected) < 4e-3
     rest = joined[:, heads * width :].clone()
-    elementwise.rotate(source, source, cos, sin, back)
+    elementwise.apply_rotary(source, source, cos, sin, back)
     assert apart(source, expected) < 4e-3
     assert torch.equal(joined[:, heads * width :], rest)
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(5, 100), (300, 11008)])
 @pytest.mark.parametrize(("columns", "rank"), [(0, 0), (64, 16), (128, 100)])
-def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
+def test_swiglu_forward_and_backward_match_pytorch(without_triton, tokens, width, columns, rank):
     given, pulled = drawn(tokens, 2 * width), drawn(tokens, width)
     lowered, lower = drawn(tokens, columns), drawn(columns, width)
     lowered[:, rank:] = lower[rank:] = 0
@@ -98,7 +98,7 @@ def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
     def both():
         out, gates, gradient = strided(tokens, width), given.clone(), strided(tokens, width).copy_(pulled)
         elementwise.swiglu(gates, out)
-        elementwise.swiglu_back(gates, gradient, lowered, lower, rank)
+        training_elementwise.swiglu_backward(gates, gradient, lowered, lower, rank)
         return out, gates, gradient
 
     for found, expected in zip(both(), without_triton(both), strict=True):
@@ -106,16 +106,16 @@ def test_swiglu_both_ways(without_triton, tokens, width, columns, rank):
 
 
 @pytest.mark.parametrize("width", [40, 5000])
-def test_copies_between_rows_that_lie_apart(width):
+def test_copy_rows_between_strided_matrices_is_exact(width):
     source, out = drawn(50, width + 8)[:, :width], strided(50, width)
-    elementwise.copy(source, out)
+    training_elementwise.copy_rows(source, out)
     assert torch.equal(out, source)
 
 
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize(("block", "rank", "columns"), [(64, 16, 64), (128, 7, 128), (64, 0, 0)])
-def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, nested, block, rank, columns):
+def test_unpack_4bit_equals_bitsandbytes_and_places_factors(kind, nested, block, rank, columns):
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
     weight, first = drawn(320, 1024) * 0.02, rank and 30
@@ -124,12 +124,12 @@ def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, n
     lower = torch.full((columns, 1024), float("nan"), device="cuda", dtype=torch.bfloat16)
     a, b = drawn(rank, 1024, dtype=torch.float32), drawn(320, rank, dtype=torch.float32)
     out, pad = both[:, :1024], columns - rank - first
-    gpu.unpack_4bit(packed, state, out, a, b, 0.5, first, pad, columns, lower)
+    unpack_triton.unpack_4bit(packed, state, out, a, b, 0.5, first, pad, columns, lower)
     assert torch.equal(out, dequantize_4bit(packed, state))
     placed = (both.clone(), lower.clone())
     if columns:
         both[:, 1024:], lower[:] = float("nan"), float("nan")
-        gpu.place_factors(out, a, b, 0.5, first, pad, columns, lower)
+        unpack_triton.place_factors(out, a, b, 0.5, first, pad, columns, lower)
     for beside, below in (placed, (both, lower)):
         expected = torch.zeros(320, columns, device="cuda")
         expected[:, first : first + rank] = b * 0.5
@@ -140,7 +140,7 @@ def test_unpacked_weights_are_bitsandbytes_own_with_the_factors_in_place(kind, n
 
 
 @pytest.mark.parametrize(("heads", "keys"), [(8, 8), (8, 2)])
-def test_packed_rows_are_attended_as_each_alone(monkeypatch, heads, keys):
+def test_packed_attention_kernel_matches_row_by_row(monkeypatch, heads, keys):
     lengths = [1, 130, 64, 517]
     tokens = sum(lengths)
     query, key, value = (drawn(1, count, tokens, 64).requires_grad_() for count in (heads, keys, keys))
@@ -159,16 +159,16 @@ def test_packed_rows_are_attended_as_each_alone(monkeypatch, heads, keys):
 
 @pytest.mark.parametrize("width", [100, 4096, 11008])
 @pytest.mark.parametrize("share", [0.05, 0.5])
-def test_dropout_drops_its_share_and_chooses_the_same_again(width, share):
+def test_dropout_zeroes_its_share_and_repeats_by_seed(width, share):
     seed, x, ones = 2**40 + 7, drawn(999, width), torch.ones(999, width, device="cuda", dtype=torch.bfloat16)
-    left, other = elementwise.drop(ones, share, seed), elementwise.drop(ones, share, seed + 1)
+    left, other = training_elementwise.dropout(ones, share, seed), training_elementwise.dropout(ones, share, seed + 1)
     assert set(left.unique().tolist()) == {0.0, float(torch.tensor(1 / (1 - share)).bfloat16())}
     assert float((left == 0).float().mean()) == pytest.approx(share, abs=0.01)
     assert float(((left == 0) & (other == 0)).float().mean()) == pytest.approx(share**2, abs=0.01)
     apart_rows = strided(999, width).copy_(x)
-    assert apart(elementwise.drop(apart_rows, share, seed), x.float() * (left != 0) / (1 - share)) < 4e-3
+    assert apart(training_elementwise.dropout(apart_rows, share, seed), x.float() * (left != 0) / (1 - share)) < 4e-3
     out = strided(999, width).copy_(ones)
-    elementwise.drop_back(x, share, seed, out)
+    training_elementwise.dropout_backward(x, share, seed, out)
     assert apart(out, 1 + x.float() * (left != 0) / (1 - share)) < 4e-3
 
 
@@ -210,14 +210,14 @@ def loss_and_gradients(model, batch):
 
 
 @pytest.mark.parametrize("four_bit", [True, False])
-def test_fused_blocks_train_as_the_plain_ones_however_they_keep(four_bit):
+def test_fused_blocks_match_plain_blocks_in_every_memory_mode(four_bit):
     model = tuned(four_bit)
     batch = pack(random_rows([300, 7, 513, 200]))
     batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     expected, wanted = loss_and_gradients(model, batch)
-    blocks, said = install(model.get_base_model())
-    assert len(blocks) == 4, said
-    offload = Offload()
+    blocks, notes = fuse_blocks(model.get_base_model())
+    assert len(blocks) == 4, notes
+    offload = ActivationOffload()
     ways = {"kept": (True, 0, None), "again": (False, 0, None), "offload": (False, 256, offload)}
     for name, (keep, chunk, away) in ways.items():
         for block in blocks:
@@ -231,15 +231,15 @@ def test_fused_blocks_train_as_the_plain_ones_however_they_keep(four_bit):
 
 
 @pytest.mark.parametrize(("keep", "chunk"), [(True, 0), (False, 0), (False, 256)])
-def test_where_lora_drops_out_the_fused_blocks_train_as_plain_ones_that_drop_alike(keep, chunk):
+def test_fused_blocks_with_same_dropout_match_plain_blocks(keep, chunk):
     lengths = [300, 7, 513, 200]
     model, batch = tuned(True, lora_dropout=0.1), pack(random_rows(lengths))
     batch = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
     torch.manual_seed(5)
     with match_fused_dropout(model, 0.1, sum(lengths), chunk):
         expected, wanted = loss_and_gradients(model, batch)
-    blocks, said = install(model.get_base_model())
-    assert len(blocks) == 4, said
+    blocks, notes = fuse_blocks(model.get_base_model())
+    assert len(blocks) == 4, notes
     for block in blocks:
         block.keep, block.chunk = keep, chunk
     for _ in range(2):

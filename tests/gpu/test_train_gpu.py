@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from core.kernels.attention import PACKED
 from core.models.catalogue import Model
 from core.models.loading import Precision, load_base
 from core.runs.config import QLoRAConfig
-from core.train.attention import PACKED
 
 pytestmark = [
     pytest.mark.gpu,
@@ -50,12 +50,12 @@ def trl_losses(folder, rows, adapter, out):
 
 def studio_losses(folder, rows, adapter, out, **over):
     from core.train.trainer import StudioTrainer
-    from core.train.trl_config import sft_config
+    from core.train.trl_config import make_sft_config
 
     config = QLoRAConfig(batch_size=BATCH, max_steps=STEPS, learning_rate=1e-3, scheduler="linear", warmup_ratio=0,
                          save_steps=0, seed=0, **over)  # fmt: skip
     base = load_base(Model("small", "small", str(folder), True), Precision(), PACKED)
-    arguments = sft_config(config, str(out), STEPS)
+    arguments = make_sft_config(config, str(out), STEPS)
     arguments.train_sampling_strategy = "sequential"
     trainer = StudioTrainer(config, base, rows, args=arguments)
     for name, parameter in trainer.model.named_parameters():
@@ -65,7 +65,7 @@ def studio_losses(folder, rows, adapter, out, **over):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-def test_fifty_steps_lose_as_trls_do(tmp_path, gpu_model):
+def test_fifty_steps_match_trl_losses(tmp_path, gpu_model):
     gpu_model(tmp_path / "small")
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -83,7 +83,7 @@ def test_fifty_steps_lose_as_trls_do(tmp_path, gpu_model):
         "no kernels": {"kernels": "off"},
     }
     for name, over in ways.items():
-        said = studio_losses(tmp_path / "small", rows, adapter, tmp_path / "o", **over)
-        apart = ((torch.tensor([float(x) for x in said]) - expected).abs() / expected).max()
+        losses = studio_losses(tmp_path / "small", rows, adapter, tmp_path / "o", **over)
+        apart = ((torch.tensor([float(x) for x in losses]) - expected).abs() / expected).max()
         print(f"{name}: {STEPS} losses differ from TRL's by {apart:.4f} at most, {expected[-1]:.3f} at the end")
         assert apart < TOLERANCE

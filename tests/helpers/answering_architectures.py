@@ -4,7 +4,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 VOCABULARY = 128
-# Every family is given those of these fields that its configuration has.
+# Fields that every family gets if its configuration has them.
 SMALL = {
     "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128,
@@ -106,13 +106,12 @@ EXTRA: dict[str, dict] = {
     },
     "xglm": {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 48},
 }
-# Chat and Evaluate answer these one at a time: they keep another state than keys and values, so that no padded batch is
-# right for them.
+# Chat and Evaluate answer these one at a time: their state is not keys and values, so a padded batch would be wrong.
 ONE_AT_A_TIME = {
     "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax", "openai-gpt", "qwen3_next",
     "recurrent_gemma", "rwkv",
 }  # fmt: skip
-# These train on padded rows, every other family on packed ones: their attention cannot be exchanged, does not pass on
+# These train on padded rows, every other family on packed ones: their attention cannot be replaced, does not pass on
 # where rows end, or keeps a state from token to token.
 PADDED = {
     "bloom", "codegen", "falcon", "falcon_mamba", "gpt_neo", "gptj", "granitemoehybrid", "jamba", "lfm2", "llama4_text",

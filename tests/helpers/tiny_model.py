@@ -1,4 +1,4 @@
-"""A Llama small enough to train in a test: 2 layers, grouped heads, random weights, and tokens of its own choosing."""
+"""Llama small enough to train in a test, with random weights, and rows of random tokens."""
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -7,6 +7,7 @@ VOCABULARY = 512
 
 
 def tiny_llama(seed: int = 0, attention: str = "sdpa", dtype: torch.dtype = torch.float32, **over) -> LlamaForCausalLM:
+    """Return a Llama of 2 layers with grouped heads; `over` changes fields of its configuration."""
     torch.manual_seed(seed)
     shape = {
         "vocab_size": VOCABULARY,
@@ -26,7 +27,7 @@ def tiny_llama(seed: int = 0, attention: str = "sdpa", dtype: torch.dtype = torc
 
 
 def random_rows(lengths: list[int], prompt: int = 5, seed: int = 0) -> list[dict]:
-    """Rows as the trainer takes them: the first `prompt` tokens carry no loss."""
+    """Return tokenized rows as the trainer takes them; the first `prompt` tokens carry no loss."""
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for number, length in enumerate(lengths):

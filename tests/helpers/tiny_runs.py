@@ -1,18 +1,19 @@
-"""Real runs of a tiny model, every random part of training in use: seconds each."""
+"""Real runs of a tiny model with every random part of training in use; each takes seconds."""
 
 import time
 
 from core.runs.store import WAITING
 
 STEPS = 8
-KNOBS = {
+SETTINGS = {
     "model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_steps": STEPS, "batch_size": 3,
     "gradient_accumulation": 2, "max_length": 96, "eval_rows": 4, "eval_steps": 2, "save_steps": 3,
     "learning_rate": 5e-3, "lora_dropout": 0.1, "neftune_alpha": 5.0, "seed": 11,
 }  # fmt: skip
 
 
-def ended(run, seconds=120):
+def wait_until_ended(run, seconds=120):
+    """Wait until a run is neither queued nor running, and return its state."""
     deadline = time.monotonic() + seconds
     while run.state().status in WAITING:
         assert time.monotonic() < deadline, run.log_tail()
@@ -20,15 +21,17 @@ def ended(run, seconds=120):
     return run.state()
 
 
-def at_first_step(run, seconds=120):
+def wait_for_first_step(run, seconds=120):
+    """Wait until a run has reported a step."""
     deadline = time.monotonic() + seconds
-    while not curve(run):
+    while not event_values(run):
         assert time.monotonic() < deadline, run.log_tail()
         assert run.state().status in WAITING, run.state().cause
         time.sleep(0.01)
 
 
-def at_step(run, step, seconds=120):
+def wait_for_checkpoint(run, step, seconds=120):
+    """Wait until a run has saved a checkpoint at this step or later."""
     deadline = time.monotonic() + seconds
     while not any(event.event == "checkpoint" and event.step >= step for event in run.events()):
         assert time.monotonic() < deadline, run.log_tail()
@@ -36,5 +39,6 @@ def at_step(run, step, seconds=120):
         time.sleep(0.005)
 
 
-def curve(run, kind="step", value="loss"):
-    return [(event.step, getattr(event, value)) for event in run.events() if event.event == kind]
+def event_values(run, kind="step", field="loss"):
+    """Return (step, value) of a field of all events of a kind."""
+    return [(event.step, getattr(event, field)) for event in run.events() if event.event == kind]

@@ -1,4 +1,4 @@
-"""The worker on a machine that is said to have two GPUs; its ranks train on the CPU."""
+"""Worker on a machine that pretends to have two GPUs; its ranks train on the CPU."""
 
 import sys
 

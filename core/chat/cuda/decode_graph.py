@@ -291,8 +291,8 @@ def _library_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -
 
 def logits_of(weights: Weights, stream: torch.Tensor) -> torch.Tensor:
     """Return the logits (rows, vocabulary) of the residual stream (rows, hidden) after the last block."""
-    from core.train.kernels.elementwise import norm
+    from core.kernels.elementwise import rms_norm
 
     normed = torch.empty_like(stream)
-    norm(stream, weights.last_norm, weights.eps, normed)
+    rms_norm(stream, weights.last_norm, weights.eps, normed)
     return F.linear(normed, weights.lm_head)

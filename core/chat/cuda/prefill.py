@@ -20,8 +20,8 @@ from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache
 from core.chat.cuda.quantized_matmul import unpacked_weights
 from core.chat.cuda.support import projection_names
 from core.chat.cuda.weights import GROUPS, Weights
-from core.train.attention import bounds_of, packed_attention
-from core.train.kernels import elementwise
+from core.kernels import elementwise
+from core.kernels.attention import make_row_bounds, packed_attention
 
 # Rows of the tensors that kernels are compiled with.
 _COMPILE_ROWS = 16
@@ -61,11 +61,11 @@ class Prefill:
         stream = weights.embedding[layout.ids]  # (N, hidden)
         normed = torch.empty_like(stream)
         for number, block in enumerate(weights.blocks):
-            elementwise.norm(stream, block.first_norm, weights.eps, normed)
+            elementwise.rms_norm(stream, block.first_norm, weights.eps, normed)
             projected = self._project(layout, number, "qkv", normed)  # (N, query + key + value)
             attended = self._attend(layout, number, projected)  # (N, heads * width)
             stream += self._project(layout, number, "o", attended)
-            elementwise.norm(stream, block.second_norm, weights.eps, normed)
+            elementwise.rms_norm(stream, block.second_norm, weights.eps, normed)
             gate_up = self._project(layout, number, "gate_up", normed)  # (N, 2 * inner)
             gated = torch.empty(len(gate_up), weights.inner, dtype=gate_up.dtype, device=gate_up.device)
             elementwise.swiglu(gate_up, gated)  # (N, inner)
@@ -84,9 +84,9 @@ class Prefill:
         query, key, _ = heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)
         return [
             *(lambda group=group: unpacked_weights(group, weights.scratch) for group in block.groups.values()),
-            lambda: elementwise.norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
+            lambda: elementwise.rms_norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
             lambda: elementwise.swiglu(gate_up, gate_up[:, : weights.inner].contiguous()),
-            *(lambda part=part: elementwise.rotate(part, part, table, table) for part in (query, key)),
+            *(lambda part=part: elementwise.apply_rotary(part, part, table, table) for part in (query, key)),
         ]
 
     def _project(self, layout: "_Layout", number: int, group: str, x: torch.Tensor) -> torch.Tensor:
@@ -118,7 +118,7 @@ class Prefill:
         heads = projected.view(count, -1, weights.head_width)  # (N, heads + 2 * key_heads, width)
         query, key, value = heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)
         for part in (query, key):
-            elementwise.rotate(part, part, layout.cos, layout.sin)
+            elementwise.apply_rotary(part, part, layout.cos, layout.sin)
         keys, values = self._cache.keys[number], self._cache.values[number]
         keys[layout.pages, :, layout.offsets] = key
         values[layout.pages, :, layout.offsets] = value
@@ -208,7 +208,7 @@ class _Layout:
         ]
         self.beginning_lengths = lengths[len(continuing) :]
         self.beginning_start = sum(lengths[: len(continuing)])
-        self.bounds = bounds_of(self.beginning_lengths).to(device) if self.beginning_lengths else None
+        self.bounds = make_row_bounds(self.beginning_lengths).to(device) if self.beginning_lengths else None
         self.adapters: list[tuple[slice, Adapter]] = []
         for one, start, end in zip(segments, starts, ends, strict=True):
             if one.adapter is None:

@@ -1,16 +1,19 @@
-"""QLoRAConfig: every knob of a run, once. The form, the command line, the checks and the saved run come from here."""
+"""QLoRAConfig: all settings of a run, each declared once.
+
+The form, the command line, the preflight checks, the saved config.json and the documentation are derived from it.
+"""
 
 from typing import Any
 
 from pydantic import ConfigDict, model_validator
 
-from core.runs.config.batch import BatchKnobs
-from core.runs.config.data import DataKnobs
-from core.runs.config.evaluation import MeasuringKnobs
+from core.runs.config.batch import BatchSettings
+from core.runs.config.data import DataSettings
+from core.runs.config.evaluation import EvaluationSettings
 from core.runs.config.fields import Group
-from core.runs.config.lora import ALL_LINEAR, ATTENTION, LoRAKnobs
-from core.runs.config.model import ModelKnobs
-from core.runs.config.optimizer import OptimiserKnobs
+from core.runs.config.lora import ALL_LINEAR, ATTENTION, LoRASettings
+from core.runs.config.model import ModelSettings
+from core.runs.config.optimizer import OptimiserSettings
 
 __all__ = [
     "ALL_LINEAR",
@@ -27,28 +30,28 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 2
-# Versions that can still be read: what they lack has its default.
+# A config.json of any of these versions can be read: settings that it lacks have their defaults.
 READABLE_VERSIONS = (1, 2)
 
 
-# pydantic takes the fields of the last base first: the groups stand in their order in the form
-class QLoRAConfig(MeasuringKnobs, BatchKnobs, OptimiserKnobs, DataKnobs, LoRAKnobs, ModelKnobs):
-    """A run of QLoRA fine-tuning (Dettmers et al. 2023, arXiv:2305.14314)."""
+# pydantic takes the fields of the last base first, so the bases stand in the reverse order of the form's groups.
+class QLoRAConfig(EvaluationSettings, BatchSettings, OptimiserSettings, DataSettings, LoRASettings, ModelSettings):
+    """Settings of one QLoRA fine-tuning run (Dettmers et al. 2023, arXiv:2305.14314)."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
 
     @model_validator(mode="after")
     def _agree(self) -> "QLoRAConfig":
-        """What pairs of knobs cannot be together."""
+        """Refuse combinations of settings that cannot be trained."""
         if self.lora_init == "pissa" and self.quantization != "none":
-            raise ValueError("PiSSA changes the base weights, which cannot be done to quantized ones: set "
+            raise ValueError("PiSSA changes the base weights, and quantized weights cannot be changed: set "
                              "Quantization to none, or Initialisation to default")  # fmt: skip
         if self.lora_init == "loftq" and self.quantization != "nf4":
-            raise ValueError("LoftQ makes up for what NF4 loses: set Quantization to nf4, or Initialisation to default")
+            raise ValueError("LoftQ corrects the error of NF4: set Quantization to nf4, or Initialisation to default")
         if self.lora_dora and self.lora_init in ("pissa", "loftq"):
-            raise ValueError("DoRA does not go with PiSSA or LoftQ: set Initialisation to default")
+            raise ValueError("DoRA cannot be combined with PiSSA or LoftQ: set Initialisation to default")
         if self.keep_best and not self.eval_rows:
-            raise ValueError("Take the best needs held-out rows to measure on: set Held-out rows above 0")
+            raise ValueError("Take the best needs held-out rows: set Held-out rows above 0")
         if over := self.batch_size % self.gpus:
             below = self.batch_size - over
             nearest = f"{below} or {below + self.gpus}" if below else str(self.gpus)
@@ -58,12 +61,12 @@ class QLoRAConfig(MeasuringKnobs, BatchKnobs, OptimiserKnobs, DataKnobs, LoRAKno
 
     @property
     def packs(self) -> bool:
-        """Whether rows lie end to end: only the studio's own attention keeps them apart."""
+        """Return whether rows are packed; only the studio's own attention keeps packed rows apart."""
         return self.packing and self.attention == "auto"
 
     @property
     def rows_per_gpu(self) -> int:
-        """Rows that each GPU takes of a forward pass."""
+        """Return the number of rows that each GPU takes of a forward pass."""
         return self.batch_size // self.gpus
 
 
@@ -72,21 +75,27 @@ def _extra(name: str) -> dict[str, Any]:
 
 
 def group_of(name: str) -> Group:
+    """Return the group of a setting."""
     return _extra(name)["group"]
 
 
 def is_basic(name: str) -> bool:
-    """Whether the short form shows a knob."""
+    """Return whether the short form shows a setting."""
     return _extra(name)["basic"]
 
 
 def may_change(name: str) -> bool:
-    """Whether a run can go on with another value of a knob and still be the same run."""
+    """Return whether a run can be resumed with another value of a setting."""
     return _extra(name)["on_resume"]
 
 
 def applies(name: str, values: dict[str, Any]) -> bool:
-    """Whether a knob is read at all, given the values of the others."""
+    """Return whether a setting has any effect.
+
+    Args:
+        name: The setting.
+        values: The values of all settings.
+    """
     return all(values.get(other) in allowed for other, allowed in _extra(name)["when"].items())
 
 

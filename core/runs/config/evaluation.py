@@ -1,71 +1,76 @@
-"""What is measured and kept while the run goes on."""
+"""Settings of evaluation, checkpoints, sample answers and reproducibility."""
 
 from typing import Literal
 
 from pydantic import BaseModel
 
-from core.runs.config.fields import knob
+from core.runs.config.fields import setting
 
 
-class MeasuringKnobs(BaseModel):
-    seed: int = knob(
-        42, "Measuring and saving", "Seed", "Decides the adapter's start, the order of rows and dropout.",
+class EvaluationSettings(BaseModel):
+    """Settings of the group “Measuring and saving”."""
+
+    seed: int = setting(
+        42, "Measuring and saving", "Seed", "Seed of the initial adapter, the order of rows, and dropout.",
         ge=0, lt=2**32,
     )  # fmt: skip
-    deterministic: Literal["auto", "on", "off"] = knob(
+    deterministic: Literal["auto", "on", "off"] = setting(
         "auto", "Measuring and saving", "Deterministic",
-        "Make a GPU repeat a run bit by bit, so that a resumed run equals an undisturbed one; gradients are added in a "
-        "fixed order, which costs a little speed (bench/deterministic.py measures it). Auto: on where every operation "
-        "of the model can be. On: a model with an operation that cannot be is refused. Without a GPU nothing changes.",
+        "Make a run on a GPU repeatable to the last bit, so that a resumed run equals an uninterrupted one. Gradients "
+        "are added in a fixed order, which is slightly slower (bench/deterministic.py measures it). Auto: on if every "
+        "operation of the model can be deterministic. On: other models are refused. Without a GPU nothing changes.",
         on_resume=True,
     )  # fmt: skip
-    eval_steps: int = knob(
+    eval_steps: int = setting(
         20, "Measuring and saving", "Evaluate every",
-        "Steps between measurements of the held-out loss, besides the first and the last; 0: only these.", ge=0,
+        "Steps between evaluations of the held-out loss. The first and the last step are always evaluated; 0: only "
+        "these.", ge=0,
         on_resume=True,
     )  # fmt: skip
-    eval_rows: int = knob(
-        64, "Measuring and saving", "Held-out rows", "At most this many held-out rows are measured each time; 0: none.",
+    eval_rows: int = setting(
+        64, "Measuring and saving", "Held-out rows", "Maximum number of held-out rows per evaluation; 0: none.",
         ge=0, le=100_000,
     )  # fmt: skip
-    save_steps: int = knob(
+    save_steps: int = setting(
         20, "Measuring and saving", "Checkpoint every",
-        "Steps between checkpoints, besides the last; 0: only the last. A run resumes from a checkpoint.", ge=0,
+        "Steps between checkpoints; 0: only after the last step. A run is resumed from its last checkpoint.", ge=0,
         on_resume=True,
     )  # fmt: skip
-    keep_checkpoints: int = knob(
-        0, "Measuring and saving", "Checkpoints kept", "The newest so many are kept, and the best; 0 keeps all.",
+    keep_checkpoints: int = setting(
+        0, "Measuring and saving", "Checkpoints kept",
+        "Number of newest checkpoints to keep, besides the best; 0: all.",
         ge=0, le=1000,
         on_resume=True,
     )  # fmt: skip
-    keep_best: bool = knob(
+    keep_best: bool = setting(
         False, "Measuring and saving", "Take the best",
-        "The finished adapter is the one with the lowest held-out loss, not the last. A checkpoint is written at each "
-        "evaluation then.",
+        "The final adapter is the one with the lowest held-out loss, not the last. A checkpoint is then written at "
+        "each evaluation that improves on the best.",
         on_resume=True,
     )  # fmt: skip
-    early_stopping: int = knob(
+    early_stopping: int = setting(
         0, "Measuring and saving", "Early stopping",
-        "End after so many evaluations in a row without a lower held-out loss; 0: never.", ge=0, le=1000,
+        "End after this many evaluations in a row without a lower held-out loss; 0: never.", ge=0, le=1000,
         on_resume=True,
     )  # fmt: skip
-    sample_prompts: str = knob(
+    sample_prompts: str = setting(
         "", "Measuring and saving", "Sample prompts",
-        "Questions, one a line, that the model answers at each evaluation, so that you can read how it changes.",
+        "Prompts, one per line, that the model answers at each evaluation, so that you can read how it changes.",
         max_length=4000, lines=3,
         on_resume=True,
     )  # fmt: skip
-    sample_tokens: int = knob(
-        64, "Measuring and saving", "Tokens a sample", "At most so many tokens are answered to a sample prompt.",
+    sample_tokens: int = setting(
+        64, "Measuring and saving", "Tokens per sample", "Maximum number of tokens per answer to a sample prompt.",
         ge=1, le=2048,
         on_resume=True,
     )  # fmt: skip
-    report_to: Literal["none", "tensorboard", "trackio", "wandb"] = knob(
+    report_to: Literal["none", "tensorboard", "trackio", "wandb"] = setting(
         "none", "Measuring and saving", "Report to",
-        "Also report losses to a tracker that is installed here. Its key comes from its own environment variable.",
+        "Also report metrics to an installed tracker. Its API key is read from its own environment variable.",
         on_resume=True,
     )  # fmt: skip
 
     @property
     def questions(self) -> list[str]:
+        """Return the sample prompts."""
         return [line.strip() for line in self.sample_prompts.splitlines() if line.strip()]

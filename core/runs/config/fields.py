@@ -1,7 +1,7 @@
-"""The knobs of a run, a file a group. `QLoRAConfig` (core.runs.config) is all of them together.
+"""Declaration of one setting: its default, bounds, help text, group, and when it applies.
 
-A knob's type, default, bounds, help, group, whether the short form shows it, and when it applies at all stand here and
-nowhere else.
+All that a form, the command line and a reader need to know of a setting stands in its declaration and nowhere else.
+The settings are declared in the modules of this package, one per group; `QLoRAConfig` (core.runs.config) joins them.
 """
 
 from typing import Any, Literal
@@ -12,7 +12,7 @@ Group = Literal["Model", "LoRA", "Data", "Optimiser", "Batch and length", "Measu
 When = dict[str, tuple[Any, ...]]
 
 
-def knob(
+def setting(
     default: Any,
     group: Group,
     title: str,
@@ -23,13 +23,18 @@ def knob(
     lines: int = 1,
     **bounds: Any,
 ) -> Any:
-    """A field with all that a form, a command line and a reader need to know of it.
+    """Return the pydantic field of a setting.
 
     Args:
-        basic: whether the short form shows it.
-        on_resume: whether a run that is resumed may have another value.
-        lines: how many lines of text a form shows.
-        when: it applies only while these other knobs have one of these values.
+        default: Value of a run that does not set it.
+        group: Heading of the form under which it is shown.
+        title: Label in the form.
+        description: Help text.
+        basic: Whether the short form shows it.
+        when: Other settings and their values with which it applies; without any it always applies.
+        on_resume: Whether a run can be resumed with another value.
+        lines: Height of the text box in lines.
+        **bounds: Limits, as pydantic's Field takes them, such as ge=0.
     """
     extra = {"group": group, "basic": basic, "on_resume": on_resume, "lines": lines}
     extra["when"] = {name: list(values) for name, values in (when or {}).items()}

@@ -1,46 +1,50 @@
-"""The base model and how its weights are kept."""
+"""Settings of the base model, its quantization and its kernels."""
 
 from typing import Literal
 
 from pydantic import BaseModel
 
 from core.models import embedded
-from core.runs.config.fields import knob
+from core.runs.config.fields import setting
 
 
-class ModelKnobs(BaseModel):
-    model: str = knob(
+class ModelSettings(BaseModel):
+    """Settings of the group “Model”."""
+
+    model: str = setting(
         embedded.NAME, "Model", "Base model",
-        "The embedded model, a local folder's name, or any Hub id. Larger models need a GPU.",
+        "The embedded model, the name of a local folder, or a Hub id. Larger models need a GPU.",
         basic=True, min_length=1,
     )  # fmt: skip
-    revision: str = knob(
+    revision: str = setting(
         "", "Model", "Revision",
-        "Branch, tag or commit of a Hub model; empty: main. The run keeps the commit that it stood for.",
+        "Branch, tag or commit of a Hub model; empty: main. The run records the commit.",
     )  # fmt: skip
-    quantization: Literal["nf4", "fp4", "int8", "none"] = knob(
+    quantization: Literal["nf4", "fp4", "int8", "none"] = setting(
         "nf4", "Model", "Quantization",
-        "How the frozen base weights are kept. NF4 is QLoRA's; int8 and none need more memory and lose less.",
+        "Format of the frozen base weights. NF4 is the format of QLoRA; int8 and none need more memory and are more "
+        "accurate.",
         basic=True,
     )  # fmt: skip
-    double_quantization: bool = knob(
+    double_quantization: bool = setting(
         True, "Model", "Double quantization",
-        "Also quantize the 4-bit weights' scales: saves about 0.4 bits a weight.",
+        "Also quantize the scales of the 4-bit weights: saves about 0.4 bits per weight.",
         when={"quantization": ("nf4", "fp4")},
     )  # fmt: skip
-    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = knob(
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = setting(
         "auto", "Model", "Compute dtype",
-        "The number format that products are computed in. Auto: bfloat16, float16 on a GPU older than Ampere, or "
-        "float32 on a processor that has no instructions for bfloat16.",
+        "Data type of matrix products. Auto: bfloat16, float16 on a GPU older than Ampere, or float32 on a processor "
+        "without bfloat16 instructions.",
     )  # fmt: skip
-    attention: Literal["auto", "sdpa", "eager"] = knob(
+    attention: Literal["auto", "sdpa", "eager"] = setting(
         "auto", "Model", "Attention",
-        "Auto: rows laid end to end where packing is on, else PyTorch's fused attention. Eager for a model that "
+        "Auto: attention over packed rows if packing is on, else PyTorch's fused attention. Eager for a model that "
         "transforms its attention scores.",
     )  # fmt: skip
-    kernels: Literal["auto", "off"] = knob(
+    kernels: Literal["auto", "off"] = setting(
         "auto", "Model", "Kernels",
-        "Auto: on a GPU, Llama's blocks run fused, which is faster and keeps less; what cannot be fused runs as it is, "
-        "and the run says why. Off: the blocks of transformers and PEFT.",
+        "Auto: on a GPU, Llama's blocks run as fused kernels, which are faster and need less memory. Blocks that "
+        "cannot be fused use transformers and PEFT, and the run shows the reason. Off: all blocks use transformers "
+        "and PEFT.",
         on_resume=True,
     )  # fmt: skip

@@ -1,10 +1,10 @@
-"""How the adapter is updated, and by what loss."""
+"""Settings of the optimizer, the learning-rate schedule and the loss."""
 
 from typing import Literal
 
 from pydantic import BaseModel
 
-from core.runs.config.fields import knob
+from core.runs.config.fields import setting
 
 Optimizer = Literal[
     "adamw", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "adafactor", "lion", "lion_8bit", "paged_lion_8bit"
@@ -14,51 +14,58 @@ _WITH_BETAS = (
 )  # fmt: skip
 
 
-class OptimiserKnobs(BaseModel):
-    learning_rate: float = knob(
-        2e-4, "Optimiser", "Learning rate", "Lower it when the loss jumps, raise it when nothing moves.",
+class OptimiserSettings(BaseModel):
+    """Settings of the group “Optimiser”."""
+
+    learning_rate: float = setting(
+        2e-4, "Optimiser", "Learning rate",
+        "Step size of the optimizer. Lower it if the loss jumps, raise it if the loss hardly falls.",
         basic=True, gt=0, le=1,
         on_resume=True,
     )  # fmt: skip
-    scheduler: Literal["constant", "linear", "cosine"] = knob(
+    scheduler: Literal["constant", "linear", "cosine"] = setting(
         "cosine", "Optimiser", "Schedule",
-        "How the learning rate goes after warm-up: stays, falls in a line, or falls along a cosine to 0.",
+        "Learning rate after warm-up: constant, or falling to 0 linearly or along a cosine.",
         on_resume=True,
     )  # fmt: skip
-    warmup_ratio: float = knob(
+    warmup_ratio: float = setting(
         0.03, "Optimiser", "Warm-up", "Share of the run over which the learning rate rises from 0.", ge=0, lt=1,
         on_resume=True,
     )  # fmt: skip
-    optimizer: Optimizer = knob(
+    optimizer: Optimizer = setting(
         "adamw", "Optimiser", "Optimiser",
-        "AdamW fused; the 8-bit ones keep smaller state; the paged ones move state out of a full GPU. Adafactor keeps "
-        "almost none. Lion wants a learning rate three to ten times lower.",
+        "AdamW is fused. The 8-bit optimizers keep a smaller state; the paged ones move it out of a full GPU. "
+        "Adafactor keeps almost no state. Lion needs a learning rate three to ten times lower.",
     )  # fmt: skip
-    adam_beta1: float = knob(
-        0.9, "Optimiser", "Beta1", "Memory of the gradients. Seldom changed.", when={"optimizer": _WITH_BETAS},
+    adam_beta1: float = setting(
+        0.9, "Optimiser", "Beta1",
+        "Decay of the running mean of gradients. Seldom changed.", when={"optimizer": _WITH_BETAS},
         ge=0, lt=1,
         on_resume=True,
     )  # fmt: skip
-    adam_beta2: float = knob(
-        0.999, "Optimiser", "Beta2", "Memory of the squared gradients. Lower it on very noisy losses.",
+    adam_beta2: float = setting(
+        0.999, "Optimiser", "Beta2",
+        "Decay of the running mean of squared gradients. Lower it if the loss is very noisy.",
         when={"optimizer": _WITH_BETAS}, gt=0, lt=1,
         on_resume=True,
     )  # fmt: skip
-    weight_decay: float = knob(
-        0.0, "Optimiser", "Weight decay", "Pulls the adapter towards zero. Seldom needed for adapters.", ge=0, le=1,
+    weight_decay: float = setting(
+        0.0, "Optimiser", "Weight decay", "Decay of the adapter weights towards zero. Seldom needed.", ge=0, le=1,
         on_resume=True,
     )  # fmt: skip
-    max_grad_norm: float = knob(
-        1.0, "Optimiser", "Max gradient norm", "Larger gradients are scaled down to this. 0.3 in the QLoRA paper.",
+    max_grad_norm: float = setting(
+        1.0, "Optimiser", "Max gradient norm",
+        "Gradients with a larger norm are scaled down to it. 0.3 in the QLoRA paper.",
         gt=0, le=100,
         on_resume=True,
     )  # fmt: skip
-    loss: Literal["cross_entropy", "dft"] = knob(
+    loss: Literal["cross_entropy", "dft"] = setting(
         "cross_entropy", "Optimiser", "Loss",
-        "DFT weighs each token by how likely it is already (Wu et al. 2025): outliers pull less. Held-out loss is "
-        "cross-entropy either way.",
+        "DFT weights the loss of each token by its probability (Wu et al. 2025), so that outliers count less. Held-out "
+        "loss is always cross-entropy.",
     )  # fmt: skip
-    label_smoothing: float = knob(
-        0.0, "Optimiser", "Label smoothing", "Share of each target spread over the vocabulary. For noisy answers.",
+    label_smoothing: float = setting(
+        0.0, "Optimiser", "Label smoothing",
+        "Share of the target probability spread over the vocabulary. For noisy answers.",
         when={"loss": ("cross_entropy",)}, ge=0, lt=1,
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""The training step's own kernels: a decoder block in one piece, its backward pass written out."""
+"""Kernels that only training needs: a decoder block whose forward and backward pass are written out."""

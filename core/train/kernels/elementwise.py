@@ -1,143 +1,127 @@
-"""RMSNorm, rotary embedding and SwiGLU with their backward passes: Triton on a GPU, PyTorch elsewhere.
+"""Backward passes of RMSNorm and SwiGLU, dropout by seed and strided copies.
 
-All matrices are (tokens, width); rows may lie further apart than they are long. Formulas: RMSNorm, Zhang and Sennrich
-2019, arXiv:1910.07467; rotary embedding, Su et al. 2021, arXiv:2104.09864; SwiGLU, Shazeer 2020, arXiv:2002.05202.
+Triton kernels on a GPU, PyTorch elsewhere.
+
+The forward functions that the chat uses too are in `core.kernels.elementwise`, with the layout of the matrices and the
+sources of the formulas. All matrices are (tokens, width), all sums float32; rows may lie apart.
 """
-
-import importlib.util
 
 import torch
 
-HAS_TRITON = importlib.util.find_spec("triton") is not None
+from core.kernels.elementwise import uses_triton
 
 
-def fused(tensor: torch.Tensor) -> bool:
-    """Whether the Triton kernels serve this tensor."""
-    return tensor.is_cuda and HAS_TRITON
-
-
-def norm(x: torch.Tensor, weight: torch.Tensor, eps: float, out: torch.Tensor) -> torch.Tensor:
-    """RMSNorm of x (tokens, width) into `out`; returns 1 / root mean square a token (float32), for the way back."""
-    if fused(x):
-        from core.train.kernels import gpu
-
-        rstd = torch.empty(len(x), dtype=torch.float32, device=x.device)
-        gpu.norm(x, weight, eps, out, rstd)
-        return rstd
-    value = x.float()
-    rstd = torch.rsqrt(value.square().mean(dim=1) + eps)
-    torch.mul((value * rstd[:, None]).to(x.dtype), weight, out=out)
-    return rstd
-
-
-def norm_back(
-    x: torch.Tensor, weight: torch.Tensor, rstd: torch.Tensor, gradient: torch.Tensor, passed: torch.Tensor
+def rms_norm_backward(
+    x: torch.Tensor, weight: torch.Tensor, rstd: torch.Tensor, gradient: torch.Tensor, residual_gradient: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradient of x, and the normed x again.
+    """Return the gradient of x, and the norm's output again.
+
+    With u = x · rstd and g = gradient · weight, the gradient of x is (g − u · mean(g · u)) · rstd.
 
     Args:
+        x: (tokens, width), the norm's input.
+        weight: (width,), frozen.
+        rstd: (tokens,), float32, from the forward pass.
         gradient: (tokens, width), of the norm's output.
-        passed: (tokens, width), what reaches x past the norm; it is added.
-    """
-    back, normed = torch.empty_like(x), torch.empty_like(x)
-    if fused(x):
-        from core.train.kernels import gpu
+        residual_gradient: (tokens, width), what reaches x past the norm; it is added.
 
-        gpu.norm_back(x, weight, rstd, gradient, passed, back, normed)
-        return back, normed
-    unit = x.float() * rstd[:, None]
+    Returns:
+        Two tensors (tokens, width), contiguous, dtype of x.
+    """
+    x_gradient, normed = torch.empty_like(x), torch.empty_like(x)  # (tokens, width)
+    if uses_triton(x):
+        from core.train.kernels import elementwise_triton
+
+        elementwise_triton.rms_norm_backward(x, weight, rstd, gradient, residual_gradient, x_gradient, normed)
+        return x_gradient, normed
+    unit = x.float() * rstd[:, None]  # (tokens, width)
     torch.mul(unit.to(x.dtype), weight, out=normed)
-    pulled = gradient.float() * weight.float()
-    back.copy_((pulled - unit * (pulled * unit).mean(dim=1, keepdim=True)) * rstd[:, None] + passed.float())
-    return back, normed
+    scaled = gradient.float() * weight.float()  # (tokens, width)
+    through_norm = (scaled - unit * (scaled * unit).mean(dim=1, keepdim=True)) * rstd[:, None]
+    x_gradient.copy_(through_norm + residual_gradient.float())
+    return x_gradient, normed
 
 
-def rotate(source: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, back: bool = False) -> None:
-    """Rotary embedding of source (tokens, heads, head width) into `out`, which may be `source`.
+def swiglu_backward(
+    gate_up: torch.Tensor, gradient: torch.Tensor, lora_hidden_gradient: torch.Tensor, lora_down: torch.Tensor,
+    rank: int,
+) -> None:  # fmt: skip
+    """Turn `gate_up` into its gradients and `gradient` into the SwiGLU's output, both in place.
 
-    Args:
-        cos, sin: (positions, head width), both halves alike; token t takes row t modulo positions.
-        back: turn the other way, which is the backward pass.
-    """
-    if fused(source):
-        from core.train.kernels import gpu
-
-        gpu.rotate(source, out, cos, sin, back)
-        return
-    half, times = source.shape[2] // 2, len(source) // len(cos)
-    c, s = (table.repeat(times, 1)[:, None, :half].float() for table in (cos, -sin if back else sin))
-    left, right = source[..., :half].float(), source[..., half:].float()
-    out.copy_(torch.cat([left * c - right * s, right * c + left * s], dim=2))
-
-
-def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
-    """silu(gate) × up into `out` (tokens, width), from both (tokens, gate and up)."""
-    if fused(both):
-        from core.train.kernels import gpu
-
-        gpu.swiglu(both, out)
-        return
-    gate, up = both.float().chunk(2, dim=1)
-    out.copy_(torch.nn.functional.silu(gate) * up)
-
-
-def swiglu_back(
-    both: torch.Tensor, gradient: torch.Tensor, lowered: torch.Tensor, lower: torch.Tensor, rank: int
-) -> None:
-    """In place: `both` becomes the gradients of gate and up, `gradient` (tokens, width) the product itself again.
+    The caller no longer needs what is overwritten, and the down projection's factor gradients need the output again.
 
     Args:
-        lowered, lower: (tokens, columns) and (columns, width); their product is what of the gradient came through
-            LoRA, and is added to it first.
-        rank: columns that are not 0.
+        gate_up: (tokens, 2 · width), gate in the first half; becomes their gradients.
+        gradient: (tokens, width), of the output, but for LoRA's part; becomes the output silu(gate) · up.
+        lora_hidden_gradient: (tokens, columns), the gradient of x Aᵀ of the down projection.
+        lora_down: (columns, width), its A. The product of both is LoRA's part of the gradient and is added first.
+        rank: Leading columns that are not 0; 0 adds nothing.
     """
-    if fused(both):
-        from core.train.kernels import gpu
+    if uses_triton(gate_up):
+        from core.train.kernels import elementwise_triton
 
-        gpu.swiglu_back(both, gradient, lowered, lower, rank)
+        elementwise_triton.swiglu_backward(gate_up, gradient, lora_hidden_gradient, lora_down, rank)
         return
-    gate, up = both.float().chunk(2, dim=1)
-    pulled, open_ = torch.addmm(gradient.float(), lowered.float(), lower.float()), torch.sigmoid(gate)
-    gated = gate * open_
+    gate, up = gate_up.float().chunk(2, dim=1)  # each (tokens, width)
+    whole = torch.addmm(gradient.float(), lora_hidden_gradient.float(), lora_down.float())  # (tokens, width)
+    opened = torch.sigmoid(gate)
+    gated = gate * opened  # silu(gate)
     product = gated * up
-    both.copy_(torch.cat([pulled * up * (open_ + gated * (1 - open_)), pulled * gated], dim=1))
+    # The derivative of silu is σ(z) + z σ(z) (1 − σ(z)).
+    gate_up.copy_(torch.cat([whole * up * (opened + gated * (1 - opened)), whole * gated], dim=1))
     gradient.copy_(product)
 
 
-def drop(x: torch.Tensor, share: float, seed: int) -> torch.Tensor:
-    """Dropout of x (tokens, width) (Srivastava et al. 2014): what the seed chooses is 0, the rest divided by 1 - share.
+def dropout(x: torch.Tensor, probability: float, seed: int) -> torch.Tensor:
+    """Return x with some elements set to 0 and the others divided by 1 − probability (Srivastava et al. 2014).
 
-    The same seed chooses the same again: nothing of the choice is kept for the backward pass.
+    The seed alone decides which elements: the backward pass makes the same choice again, and no mask is stored.
+
+    Args:
+        x: (tokens, width).
+        probability: Share of elements that become 0.
+        seed: 2³² or more on a GPU, so that Triton compiles one kernel for all seeds.
+
+    Returns:
+        (tokens, width), contiguous, dtype of x.
     """
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    if fused(x):
-        from core.train.kernels import gpu
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)  # (tokens, width)
+    if uses_triton(x):
+        from core.train.kernels import elementwise_triton
 
-        gpu.drop(x, share, seed, out, add=False)
+        elementwise_triton.dropout(x, probability, seed, out, accumulate=False)
         return out
-    return torch.mul(x, _kept(x, share, seed), out=out)
+    return torch.mul(x, _keep_scale(x, probability, seed), out=out)
 
 
-def drop_back(gradient: torch.Tensor, share: float, seed: int, out: torch.Tensor) -> None:
-    """What of the gradient (tokens, width) of `drop` reaches x is added to `out`."""
-    if fused(out):
-        from core.train.kernels import gpu
+def dropout_backward(gradient: torch.Tensor, probability: float, seed: int, out: torch.Tensor) -> None:
+    """Add to `out` the gradient of dropout's input.
 
-        gpu.drop(gradient, share, seed, out, add=True)
+    Args:
+        gradient: (tokens, width), of dropout's output.
+        probability: As in the forward pass.
+        seed: As in the forward pass.
+        out: (tokens, width).
+    """
+    if uses_triton(out):
+        from core.train.kernels import elementwise_triton
+
+        elementwise_triton.dropout(gradient, probability, seed, out, accumulate=True)
         return
-    out += gradient * _kept(gradient, share, seed)
+    out += gradient * _keep_scale(gradient, probability, seed)
 
 
-def _kept(x: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+def _keep_scale(x: torch.Tensor, probability: float, seed: int) -> torch.Tensor:
+    """Return (tokens, width), float32: 0 where an element is dropped, 1 / (1 − probability) elsewhere."""
     chances = torch.rand(x.shape, generator=torch.Generator(x.device).manual_seed(seed), device=x.device)
-    return (chances >= share).float() / (1 - share)
+    return (chances >= probability).float() / (1 - probability)
 
 
-def copy(source: torch.Tensor, out: torch.Tensor) -> None:
-    """Between matrices of one shape whose rows may lie apart."""
-    if fused(out):
-        from core.train.kernels import gpu
+def copy_rows(source: torch.Tensor, out: torch.Tensor) -> None:
+    """Copy between matrices (tokens, width) of one dtype whose rows may lie apart."""
+    if uses_triton(out):
+        from core.train.kernels import elementwise_triton
 
-        gpu.copy(source, out)
+        elementwise_triton.copy_rows(source, out)
         return
     out.copy_(source)

@@ -1,46 +1,53 @@
-"""Frozen projections that read the same input, unpacked side by side with their LoRA factors into one matrix.
+"""Frozen projections of one input, unpacked side by side with their LoRA factors.
 
-LoRA's y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685) is one product when x Aᵀ stands beside x and s B beside
-W: y = [x, x Aᵀ] [W, s B]ᵀ. The sum is the tensor core's own, in float32; nothing as large as y is read twice. On the
-way back one product with [W, s B] gives both the gradient of x through W and that of x Aᵀ.
+LoRA's y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685) is one product when x Aᵀ stands beside x and s B
+beside W. For query, key and value, which share their input x:
 
-Where LoRA drops out, each part drops some of x for itself, and x Aᵀ is made of what is left, part by part; on the way
-back the same seed chooses the same again.
+               in features   lora columns                   in features          lora columns
+             +-------------+-------------+               +-------------+-----------------------------+
+      tokens |      x      |    x Aᵀ     |            q  |     W_q     |  s B_q    0       0       0 |
+             +-------------+-------------+     times  k  |     W_k     |    0    s B_k     0       0 |  transposed
+               "extended"                             v  |     W_v     |    0      0     s B_v     0 |
+                                                         +-------------+-----------------------------+
+                                                            "weights": (out features, in features + columns)
+
+A, "lora_down", stacks the A of all projections: (columns, in features). B, "lora_up", stands on the diagonal, scaled.
+`columns` is the sum of the ranks, padded with zeros to a multiple of 64.
+
+The sum x Wᵀ + … is the tensor core's own, in float32, and nothing as large as y is read twice. In the backward pass
+one product of the gradient with `weights` gives both the gradient of x through W and that of x Aᵀ.
+
+Where LoRA has dropout, each projection drops elements of x for itself, so x Aᵀ is computed projection by projection.
+The backward pass makes the same choice again from the same seed.
+
+Activations, weights and products have the compute dtype (that of the block's input); factors and their gradients are
+float32. tests/gpu/test_kernels_gpu.py holds gradients to PEFT's, bench/train.py times the step.
 """
 
 from collections.abc import Iterator
 
 import torch
 
-from core.train.kernels.elementwise import copy, drop, drop_back, fused
+from core.kernels.elementwise import uses_triton
+from core.kernels.nf4 import unpack_reference
+from core.train.kernels.elementwise import copy_rows, dropout, dropout_backward
+from core.train.kernels.scratch import ScratchBuffers
 
-_COLUMNS = 64  # ranks are padded to this: rows stay aligned to 128 bytes, the tensor cores' favourite
-
-
-class Space:
-    """Scratch memory that all blocks share, a slot a kind of group: what one unpacked stays until the next does."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, torch.Tensor] = {}
-        self.owner: dict[str, object] = {}  # whose weights lie in a slot, in the present state of their factors
-
-        self.tight = False  # whether all but the largest share one place
-
-    def slot(self, name: str) -> str:
-        return "rest" if self.tight and name in ("qkv", "o", "down") else name
-
-    def take(self, slot: str, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
-        """(rows, columns) with whatever was there before; it is the caller's until the slot is taken again."""
-        size, held = rows * columns, self._held.get(slot)
-        if held is None or held.numel() < size or held.dtype != like.dtype or held.device != like.device:
-            self._held.pop(slot, None)  # its memory first
-            self.owner.pop(slot, None)
-            self._held[slot] = held = torch.empty(size, dtype=like.dtype, device=like.device)
-        return held[:size].view(rows, columns)
+# Ranks are padded to a multiple of this many columns: rows stay aligned to 128 bytes, where tensor cores load fastest.
+_COLUMN_MULTIPLE = 64
 
 
 class Projection:
-    """A frozen linear layer, in 4 bits or not, and its LoRA factors where it has some."""
+    """A frozen linear layer, in 4 bits or not, with its LoRA factors if it has some.
+
+    Attributes:
+        base: The frozen layer.
+        a: (rank, in features), float32, LoRA's A; None without LoRA.
+        b: (out features, rank), float32, LoRA's B; None without LoRA.
+        rank: 0 without LoRA.
+        scale: LoRA's s.
+        dropout: Probability.
+    """
 
     def __init__(self, module: torch.nn.Module):
         self.base = module.get_base_layer() if hasattr(module, "get_base_layer") else module
@@ -54,170 +61,210 @@ class Projection:
             self.rank, self.scale = module.r[name], float(module.scaling[name])
             self.dropout = getattr(module.lora_dropout[name], "p", 0.0)
 
-    def unpack(self, both: torch.Tensor, lower: torch.Tensor, first: int, pad: int) -> None:
-        """The frozen weight and the factors into place.
+    def unpack(self, weights: torch.Tensor, lora_down: torch.Tensor, first: int, pad: int) -> None:
+        """Write the frozen weight and the factors into their places.
 
         Args:
-            both: (out features, in features + columns), becomes [W, s B].
-            lower: (columns, in features); A goes into its rows from `first` on, zeros into `pad` rows below it.
+            weights: (out features, in features + columns), becomes [W, s B].
+            lora_down: (columns, in features); A goes into its rows from `first` on, zeros into `pad` rows below.
+            first: Row of A's first rank, and column of B's.
+            pad: Rows of zeros below A.
         """
-        out, weight, columns = both[:, : self.in_features], self.base.weight, len(lower)
+        out, weight, columns = weights[:, : self.in_features], self.base.weight, len(lora_down)
         state = getattr(weight, "quant_state", None)
+        # Without LoRA, the factors are empty: (0, in features) and (out features, 0).
         a, b = (self.a.detach(), self.b.detach()) if self.rank else (out[:0], out[:, :0])
-        if fused(out):
-            from core.train.kernels import gpu
+        if uses_triton(out):
+            from core.train.kernels import unpack_triton
 
             if state is not None and self.in_features % state.blocksize == 0:
-                gpu.unpack_4bit(weight.data, state, out, a, b, self.scale, first, pad, columns, lower)
+                unpack_triton.unpack_4bit(weight.data, state, out, a, b, self.scale, first, pad, columns, lora_down)
                 return
-            _unpack_plainly(weight, state, out)
+            unpack_reference(weight, state, out)
             if columns:
-                gpu.place_factors(out, a, b, self.scale, first, pad, columns, lower)
+                unpack_triton.place_factors(out, a, b, self.scale, first, pad, columns, lora_down)
             return
-        _unpack_plainly(weight, state, out)
-        both[:, self.in_features :] = 0
-        both[:, self.in_features + first : self.in_features + first + self.rank] = b * self.scale
-        lower[first : first + self.rank] = a
-        lower[first + self.rank : first + self.rank + pad] = 0
+        unpack_reference(weight, state, out)
+        weights[:, self.in_features :] = 0
+        weights[:, self.in_features + first : self.in_features + first + self.rank] = b * self.scale
+        lora_down[first : first + self.rank] = a
+        lora_down[first + self.rank : first + self.rank + pad] = 0
 
 
-def _unpack_plainly(weight: torch.Tensor, state, out: torch.Tensor) -> None:
-    if state is None:
-        out.copy_(weight)
-        return
-    from bitsandbytes.functional import dequantize_4bit
-
-    out.copy_(dequantize_4bit(weight.data, state))
-
-
-class Group:
+class ProjectionGroup:
     """Projections of one input: query, key and value; gate and up; or one alone."""
 
-    def __init__(self, name: str, modules: list[torch.nn.Module], place: int = 0):
-        """
+    def __init__(self, name: str, modules: list[torch.nn.Module], seed_offset: int = 0):
+        """Collect the projections of a group.
+
         Args:
-            place: among the parts of a block, so that no two drop alike.
+            name: "qkv", "o", "gate and up" or "down"; names the group's scratch buffer.
+            modules: Linear layers, or PEFT's LoRA layers around them.
+            seed_offset: Added to the block's dropout seed; different for each group, so that no two projections drop
+                the same elements.
         """
-        self.name, self.place = name, place
+        self.name, self.seed_offset = name, seed_offset
         self.parts = [Projection(module) for module in modules]
         self.in_features = self.parts[0].in_features
         self.out_features = sum(part.out_features for part in self.parts)
         self.rank = sum(part.rank for part in self.parts)
-        self.columns = -(-self.rank // _COLUMNS) * _COLUMNS
-        self.drops = any(part.dropout for part in self.parts)
+        self.columns = -(-self.rank // _COLUMN_MULTIPLE) * _COLUMN_MULTIPLE
+        self.has_dropout = any(part.dropout for part in self.parts)
 
     @property
     def factors(self) -> list[torch.nn.Parameter]:
-        """The trained factors: A and B of each part that has them."""
+        """Trained factors: A and B of each projection that has them, in order."""
         return [factor for part in self.parts if part.rank for factor in (part.a, part.b)]
 
-    def unpack(self, space: Space, like: torch.Tensor, again: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """[W, s B], (out features, in features + columns), B on the diagonal of its columns; and all A, one below the
-        other and padded with zeros, (columns, in features).
+    def unpack(
+        self, scratch: ScratchBuffers, like: torch.Tensor, reuse: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the group's weights and A, unpacked into scratch memory.
 
         Args:
-            again: the factors are as they were at the last call, so what still lies there will do.
+            scratch: The buffers.
+            like: A tensor of the compute dtype and device.
+            reuse: Whether the factors are as they were at the last call, so that weights that still lie in the buffer
+                can be used.
+
+        Returns:
+            [W, s B], (out features, in features + columns), B on the diagonal of its columns; and all A, one below the
+            other, padded with zeros, (columns, in features).
         """
-        slot = space.slot(self.name)
-        both = space.take(slot, self.out_features, self.in_features + self.columns, like)
-        lower = space.take(f"{self.name}, lower", self.columns, self.in_features, like)
-        if again and space.owner.get(slot) is self:
-            return both, lower
-        space.owner[slot] = self
+        slot = scratch.slot(self.name)
+        weights = scratch.take(slot, self.out_features, self.in_features + self.columns, like)
+        lora_down = scratch.take(f"{self.name}, lora_down", self.columns, self.in_features, like)
+        if reuse and scratch.owner.get(slot) is self:
+            return weights, lora_down
+        scratch.owner[slot] = self
         row = first = 0
         for part in self.parts:
+            # The last projection also clears the padding below all A.
             pad = self.columns - self.rank if part is self.parts[-1] else 0
-            part.unpack(both[row : row + part.out_features], lower, first, pad)
+            part.unpack(weights[row : row + part.out_features], lora_down, first, pad)
             row, first = row + part.out_features, first + part.rank
-        return both, lower
+        return weights, lora_down
 
-    def input(self, rows: int, like: torch.Tensor) -> torch.Tensor:
-        """Room for [x, x Aᵀ]: (rows, in features + columns)."""
-        return torch.empty(rows, self.in_features + self.columns, dtype=like.dtype, device=like.device)
+    def new_input(self, tokens: int, like: torch.Tensor) -> torch.Tensor:
+        """Return uninitialised memory for [x, x Aᵀ]: (tokens, in features + columns)."""
+        return torch.empty(tokens, self.in_features + self.columns, dtype=like.dtype, device=like.device)
 
-    def extend(self, both: torch.Tensor, lower: torch.Tensor, seed: int | None) -> torch.Tensor | None:
-        """Put x Aᵀ beside x, and return it, (rows, columns), in memory of its own; None without LoRA.
+    def append_lora_hidden(
+        self, extended: torch.Tensor, lora_down: torch.Tensor, seed: int | None
+    ) -> torch.Tensor | None:
+        """Write x Aᵀ beside x, and return it in memory of its own.
+
+        The copy is what a block may keep for its backward pass when x itself is dropped.
 
         Args:
-            seed: for dropout; None without.
+            extended: (tokens, in features + columns), x in its first columns.
+            lora_down: (columns, in features).
+            seed: For dropout; None without.
+
+        Returns:
+            (tokens, columns); None without LoRA.
         """
         if not self.rank:
             return None
-        lowered = self.lowered(both[:, : self.in_features], lower, seed)
-        copy(lowered, both[:, self.in_features :])
-        return lowered
+        lora_hidden = self.lora_hidden(extended[:, : self.in_features], lora_down, seed)  # (tokens, columns)
+        copy_rows(lora_hidden, extended[:, self.in_features :])
+        return lora_hidden
 
-    def lowered(self, x: torch.Tensor, lower: torch.Tensor, seed: int | None) -> torch.Tensor:
-        """x Aᵀ, (rows, columns)."""
-        if seed is None or not self.drops:
-            return x @ lower.t()
-        found = torch.zeros(len(x), self.columns, dtype=x.dtype, device=x.device)
-        for part, columns, own in self._dropping(seed):
-            torch.mm(drop(x, part.dropout, own), lower[columns].t(), out=found[:, columns])
-        return found
+    def lora_hidden(self, x: torch.Tensor, lora_down: torch.Tensor, seed: int | None) -> torch.Tensor:
+        """Return x Aᵀ, (tokens, columns), of x (tokens, in features) after dropout."""
+        if seed is None or not self.has_dropout:
+            return x @ lora_down.t()
+        # Zeros, because the padding columns are not written below.
+        hidden = torch.zeros(len(x), self.columns, dtype=x.dtype, device=x.device)  # (tokens, columns)
+        for part, columns, part_seed in self._parts_with_dropout(seed):
+            torch.mm(dropout(x, part.dropout, part_seed), lora_down[columns].t(), out=hidden[:, columns])
+        return hidden
 
-    def lowered_back(self, of_lowered: torch.Tensor, lower: torch.Tensor, seed: int | None, of_x: torch.Tensor) -> None:
-        """Add what of the gradient of x came through x Aᵀ to `of_x` (rows, in features)."""
-        if seed is None or not self.drops:
-            of_x.addmm_(of_lowered, lower)
+    def add_lora_input_gradient(
+        self, lora_hidden_gradient: torch.Tensor, lora_down: torch.Tensor, seed: int | None, x_gradient: torch.Tensor
+    ) -> None:
+        """Add to `x_gradient` the gradient that reaches x through x Aᵀ.
+
+        Args:
+            lora_hidden_gradient: (tokens, columns).
+            lora_down: (columns, in features).
+            seed: That of the forward pass; None without dropout.
+            x_gradient: (tokens, in features).
+        """
+        if seed is None or not self.has_dropout:
+            x_gradient.addmm_(lora_hidden_gradient, lora_down)
             return
-        for part, columns, own in self._dropping(seed):
-            drop_back(of_lowered[:, columns] @ lower[columns], part.dropout, own, of_x)
+        for part, columns, part_seed in self._parts_with_dropout(seed):
+            through_a = lora_hidden_gradient[:, columns] @ lora_down[columns]  # (tokens, in features)
+            dropout_backward(through_a, part.dropout, part_seed, x_gradient)
 
-    def _dropping(self, seed: int) -> Iterator[tuple[Projection, slice, int]]:
-        """Each part with LoRA, its columns, and its own seed."""
+    def _parts_with_dropout(self, seed: int) -> Iterator[tuple[Projection, slice, int]]:
+        """Yield each projection with LoRA, its columns, and its own seed."""
         first = 0
         for number, part in enumerate(self.parts):
             if part.rank:
-                yield part, slice(first, first + part.rank), seed + self.place + number
+                yield part, slice(first, first + part.rank), seed + self.seed_offset + number
                 first += part.rank
 
-    def back(
-        self, space: Space, gradient: torch.Tensor, again: bool, seed: int | None
+    def backward(
+        self, scratch: ScratchBuffers, gradient: torch.Tensor, reuse: bool, seed: int | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The gradients of x (rows, in features) and of x Aᵀ (rows, columns), as views of one product.
+        """Return the gradients of x (tokens, in features) and of x Aᵀ (tokens, columns), as views of one product.
 
         Args:
-            gradient: (rows, out features).
+            scratch: The buffers.
+            gradient: (tokens, out features), of the group's output.
+            reuse: As in `unpack`.
+            seed: That of the forward pass; None without dropout.
         """
-        weights, lower = self.unpack(space, gradient, again)
-        product = gradient @ weights
-        of_x, of_lowered = product[:, : self.in_features], product[:, self.in_features :]
+        weights, lora_down = self.unpack(scratch, gradient, reuse)
+        product = gradient @ weights  # (tokens, in features + columns)
+        x_gradient, lora_hidden_gradient = product[:, : self.in_features], product[:, self.in_features :]
         if self.rank:
-            self.lowered_back(of_lowered, lower, seed, of_x)
-        return of_x, of_lowered
+            self.add_lora_input_gradient(lora_hidden_gradient, lora_down, seed, x_gradient)
+        return x_gradient, lora_hidden_gradient
 
     def factor_gradients(
         self,
         gradient: torch.Tensor,
         x: torch.Tensor,
-        lowered: torch.Tensor | None,
-        of_lowered: torch.Tensor,
+        lora_hidden: torch.Tensor | None,
+        lora_hidden_gradient: torch.Tensor,
         seed: int | None,
     ) -> list[torch.Tensor]:
-        """In the order of `factors`, float32."""
+        """Return the gradients of the factors in the order of `factors`, float32.
+
+        Args:
+            gradient: (tokens, out features), of the group's output.
+            x: (tokens, in features).
+            lora_hidden: (tokens, columns), x Aᵀ; None without LoRA.
+            lora_hidden_gradient: (tokens, columns).
+            seed: That of the forward pass; None without dropout.
+        """
         if not self.rank:
             return []
-        if seed is None or not self.drops:
-            of_a = _product(of_lowered[:, : self.rank].t(), x)
+        if seed is None or not self.has_dropout:
+            all_a = _product_float32(lora_hidden_gradient[:, : self.rank].t(), x)  # (rank, in features)
         else:
-            of_a = torch.cat([
-                _product(of_lowered[:, columns].t(), drop(x, part.dropout, own))
-                for part, columns, own in self._dropping(seed)
+            all_a = torch.cat([
+                _product_float32(lora_hidden_gradient[:, columns].t(), dropout(x, part.dropout, part_seed))
+                for part, columns, part_seed in self._parts_with_dropout(seed)
             ])  # fmt: skip
-        found, scales, row, column = [], [], 0, 0
+        gradients, scales, row, column = [], [], 0, 0
         for part in self.parts:
             if part.rank:
                 columns, rows = slice(column, column + part.rank), slice(row, row + part.out_features)
-                found += [of_a[columns], _product(gradient[:, rows].t(), lowered[:, columns])]
+                # (rank, in features) of A, and (out features, rank) of B, which still lacks the factor s.
+                gradients += [all_a[columns], _product_float32(gradient[:, rows].t(), lora_hidden[:, columns])]
                 scales.append(part.scale)
             row, column = row + part.out_features, column + part.rank
-        torch._foreach_mul_(found[1::2], scales)
-        return found
+        # One launch scales the gradients of every B; those of A had s in them with [W, s B].
+        torch._foreach_mul_(gradients[1::2], scales)
+        return gradients
 
 
-def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """left @ right in float32, however short their own numbers are."""
+def _product_float32(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return left @ right in float32, whatever the dtype of both: factor gradients are sums over all tokens."""
     if left.is_cuda and left.dtype != torch.float32:
         return torch.mm(left, right, out_dtype=torch.float32)
     return (left @ right).float()

@@ -1,5 +1,9 @@
-"""Puts the fused block in place of a decoder layer's forward pass where the two are the same function, and says where
-they are not."""
+"""Replaces a decoder layer's forward pass by the fused block where both compute the same function.
+
+Each layer of a PEFT model is checked by itself: kind of block, norms, activation, head width, adapters. A layer that
+does not qualify keeps its own forward pass, and the reason goes into the run's notes. A fused layer still takes its own
+forward pass for calls that the block does not handle: a key-value cache, another compute dtype, a disabled adapter.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,8 +12,8 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 
-from core.train.kernels.block import Block, Call
-from core.train.kernels.lora_linear import Space
+from core.train.kernels.block import Block, CallContext
+from core.train.kernels.scratch import ScratchBuffers
 
 # Mistral's block is Llama's with a sliding window.
 _LAYERS = ("LlamaDecoderLayer", "MistralDecoderLayer")
@@ -18,32 +22,32 @@ _LINEARS = ("Linear", "Linear4bit")
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def install(model: torch.nn.Module) -> tuple[list[Block], list[str]]:
-    """Fuse what blocks of a PEFT model can be fused.
+def fuse_blocks(model: torch.nn.Module) -> tuple[list[Block], list[str]]:
+    """Fuse the decoder layers of a PEFT model that can be fused.
 
     Returns:
-        The fused blocks in their order, and a sentence on what was done and why not everywhere.
+        The fused blocks in their order, and a note on how many there are and why others are not fused.
     """
     layers = [module for name, module in model.named_modules() if type(module).__name__.endswith("DecoderLayer")]
-    reasons = [why_not(layer) for layer in layers]
-    space = Space()
+    reasons = [find_obstacle(layer) for layer in layers]
+    scratch = ScratchBuffers()
     blocks = []
     for layer, reason in zip(layers, reasons, strict=True):
         if reason is None:
-            block = Block(layer, space)
-            layer.forward = _forward(block, layer, layer.forward)
+            block = Block(layer, scratch)
+            layer.forward = _make_forward(block, layer, layer.forward)
             blocks.append(block)
-    left = Counter(reason for reason in reasons if reason)
+    obstacles = Counter(reason for reason in reasons if reason)
     if not layers:
-        return [], ["Kernels are off: this model has no blocks of a kind that they know."]
-    said = [f"{count} of {len(layers)} blocks as they are, because {reason}" for reason, count in left.items()]
+        return [], ["Kernels are off: this model has no decoder layers."]
+    notes = [f"{count} of {len(layers)} blocks are not fused, because {reason}" for reason, count in obstacles.items()]
     if blocks:
-        said.insert(0, f"{len(blocks)} of {len(layers)} blocks are fused")
-    return blocks, ["Kernels: " + "; ".join(said) + "."]
+        notes.insert(0, f"{len(blocks)} of {len(layers)} blocks are fused")
+    return blocks, ["Kernels: " + "; ".join(notes) + "."]
 
 
-def why_not(layer: torch.nn.Module) -> str | None:
-    """Why a decoder layer cannot be fused, as the rest of a sentence; None when it can."""
+def find_obstacle(layer: torch.nn.Module) -> str | None:
+    """Return why a decoder layer cannot be fused, as the rest of a sentence; None when it can."""
     if type(layer).__name__ not in _LAYERS:
         return f"{type(layer).__name__} is not a Llama block"
     attention, mlp = layer.self_attn, layer.mlp
@@ -53,82 +57,95 @@ def why_not(layer: torch.nn.Module) -> str | None:
     if attention.config.hidden_act != "silu":
         return f"its activation is {attention.config.hidden_act}"
     if attention.attention_dropout:
-        return "attention drops out"
+        return "its attention has dropout"
+    # The rotary kernel's blocks must be powers of two.
     half = attention.head_dim // 2
     if half & (half - 1):
         return f"its heads are {attention.head_dim} wide"
     owners = {name: attention if hasattr(attention, name) else mlp for name in _PROJECTIONS}
-    return next(filter(None, (_why_not_linear(getattr(owners[name], name)) for name in _PROJECTIONS)), None)
+    return next(filter(None, (_find_linear_obstacle(getattr(owners[name], name)) for name in _PROJECTIONS)), None)
 
 
-def _why_not_linear(module: torch.nn.Module) -> str | None:
+def _find_linear_obstacle(module: torch.nn.Module) -> str | None:
+    """Return why a projection cannot be part of a fused block, as the rest of a sentence; None when it can."""
     base = module
     if isinstance(module, LoraLayer):
         base = module.get_base_layer()
         active = module.active_adapters
         if len(active) != 1 or active[0] not in module.lora_A or module.merged:
-            return "it carries not one adapter"
+            return "it does not have exactly one active adapter"
         name = active[0]
         if not isinstance(module.lora_dropout[name], torch.nn.Identity | torch.nn.Dropout):
-            return "LoRA drops out in a way of its own"
+            return "its LoRA dropout is of another kind"
         if name in getattr(module, "lora_variant", {}):
-            return "its adapter is no plain LoRA"
+            return "its adapter is a variant of LoRA"
         if module.lora_B[name].bias is not None:
-            return "LoRA has biases"
+            return "its LoRA has biases"
     if type(base).__name__ not in _LINEARS:
-        return f"{type(base).__name__} is not a weight in 4 bits or 16"
+        return f"{type(base).__name__} is neither a plain nor a 4-bit linear layer"
     if base.bias is not None:
         return "it has biases"
-    return "weights are trained whole" if base.weight.requires_grad else None
+    return "its weights are trained in full" if base.weight.requires_grad else None
 
 
-def _forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any]) -> Callable[..., Any]:
-    """The layer's forward pass: fused where nothing but hidden states comes out, plain for the rest."""
+def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the layer's new forward pass: fused where the call allows it, `plain` otherwise."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
     from transformers.models.llama.modeling_llama import eager_attention_forward
 
     attention = layer.self_attn
-    windowed = type(layer).__name__ == "MistralDecoderLayer"
+    has_window = type(layer).__name__ == "MistralDecoderLayer"
     adapted = [m for m in layer.modules() if isinstance(m, LoraLayer)]
 
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        position = kwargs.get("position_embeddings")
-        if (
-            args
-            or position is None
-            or kwargs.get("use_cache")
-            or kwargs.get("past_key_values") is not None
-            or {_computes_in(hidden_states), block.first_norm.weight.dtype} != {hidden_states.dtype}
-            or any(m.disable_adapters or m.merged for m in adapted)
-        ):
+        # hidden_states: (batch, length, hidden)
+        has_adapter = not any(m.disable_adapters or m.merged for m in adapted)
+        if args or not has_adapter or not _is_supported_call(block, hidden_states, kwargs):
             return plain(hidden_states, *args, **kwargs)
-        cos, sin = position
+        cos, sin = kwargs["position_embeddings"]
         batch = len(hidden_states)
-        given = {k: v for k, v in kwargs.items() if k not in ("position_embeddings", "past_key_values", "use_cache")}
-        mask = given.pop("attention_mask", None)
-        kind = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+        options = {k: v for k, v in kwargs.items() if k not in ("position_embeddings", "past_key_values", "use_cache")}
+        mask = options.pop("attention_mask", None)
+        attention_function = ALL_ATTENTION_FUNCTIONS.get_interface(
+            attention.config._attn_implementation, eager_attention_forward
+        )
 
-        if windowed:  # as MistralAttention passes it; its configuration can be changed after the block was fused
-            given["sliding_window"] = getattr(attention.config, "sliding_window", None)
+        # MistralAttention passes its window too. It is read at each call: a probe may change it after fusing.
+        if has_window:
+            options["sliding_window"] = getattr(attention.config, "sliding_window", None)
 
         def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            return kind(attention, query, key, value, mask, dropout=0.0, scaling=attention.scaling, **given)[0]
+            return attention_function(
+                attention, query, key, value, mask, dropout=0.0, scaling=attention.scaling, **options
+            )[0]
 
         rows = len(cos) if len(cos) in (1, batch) else batch
-        call = Call(
+        # The seed comes from the processor's generator: a checkpoint keeps its state, and the GPU need not be awaited.
+        seed = int(torch.randint(2**33, 2**62, ())) if block.has_dropout and layer.training else None
+        call = CallContext(
             batch,
-            cos[:rows].reshape(-1, cos.shape[-1]),
+            cos[:rows].reshape(-1, cos.shape[-1]),  # (positions, head width)
             sin[:rows].reshape(-1, sin.shape[-1]),
             attend,
             torch.is_grad_enabled(),
-            # of the processor's generator, whose state a checkpoint keeps, and nothing that a GPU has to be waited for
-            int(torch.randint(2**33, 2**62, ())) if block.drops and layer.training else None,
+            seed,
         )
         return block(hidden_states, call)
 
     return forward
 
 
-def _computes_in(tensor: torch.Tensor) -> torch.dtype:
+def _is_supported_call(block: Block, hidden_states: torch.Tensor, options: dict[str, Any]) -> bool:
+    """Return whether a call asks for nothing but hidden states, in the dtype of the block's weights."""
+    return (
+        options.get("position_embeddings") is not None
+        and not options.get("use_cache")
+        and options.get("past_key_values") is None
+        and {_compute_dtype(hidden_states), block.first_norm.weight.dtype} == {hidden_states.dtype}
+    )
+
+
+def _compute_dtype(tensor: torch.Tensor) -> torch.dtype:
+    """Return the dtype in which products of this tensor are computed, autocast considered."""
     kind = tensor.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype

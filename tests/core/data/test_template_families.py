@@ -8,7 +8,7 @@ import trl
 
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
-from core.chat.types import Lane
+from core.chat.types import LaneRequest
 from core.data.templates import apply_template
 from core.data.tokens import IGNORE_INDEX, Renderer
 from core.models.loading import LoadedBase
@@ -85,6 +85,6 @@ def test_generation_after_training_stops_at_the_end_token(family):
     tokenizer = family.tokenizer()
     talk = [{"role": "user", "content": "What is a tide?"}, {"role": "assistant", "content": "The sea, breathing."}]
     lanes = trained(family, tokenizer, talk)
-    *_, [answer] = lanes.generate([Lane(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
+    *_, [answer] = lanes.generate([LaneRequest(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
     assert answer.end == "end"
     assert family.name in THINKERS or answer.text.strip() == "The sea, breathing."

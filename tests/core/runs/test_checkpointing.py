@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import LlamaConfig
 
+from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.runs.checkpointing import fuses, plan, room_of
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, forecast, shape_of
-from core.train import attention
 from core.train import checkpointing as recomputing
-from core.train.kernels.patch import install
+from core.train.kernels.patch import fuse_blocks
 from core.train.trainer import StudioTrainer
-from core.train.trl_config import sft_config
+from core.train.trl_config import make_sft_config
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
 GIB = 2**30
@@ -77,9 +77,9 @@ def trainer_of(tmp_path, tokenizer, fused: bool, **over) -> StudioTrainer:
     config = QLoRAConfig(compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0, **over)
     base = LoadedBase(tiny_llama(attention=attention.PACKED, num_hidden_layers=3), tokenizer)
     base.model.requires_grad_(False)
-    made = StudioTrainer(config, base, random_rows(LENGTHS), args=sft_config(config, str(tmp_path), total_steps=2))
+    made = StudioTrainer(config, base, random_rows(LENGTHS), args=make_sft_config(config, str(tmp_path), total_steps=2))
     if fused:
-        made.blocks, _ = install(made.model.get_base_model())
+        made.blocks, _ = fuse_blocks(made.model.get_base_model())
         made.recompute = recomputing.Planner(config, made.model.get_base_model(), made.blocks, random_rows(LENGTHS))
     return made
 

@@ -1,4 +1,4 @@
-"""QLoRAConfig: every knob says what it is and holds its bounds; the form's and the command line's numbers are taken."""
+"""QLoRAConfig: every setting is described and bounded, and takes the numbers of the form and the command line."""
 
 import json
 from typing import get_args
@@ -33,7 +33,7 @@ BOUNDS = [(name, outside, edge) for name in FIELDS for outside, edge in bounds(n
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_knob_has_title_help_group_and_default(name):
+def test_every_setting_has_title_help_group_and_default(name):
     field = FIELDS[name]
     assert field.title
     assert field.description.endswith((".", "!"))
@@ -41,13 +41,13 @@ def test_every_knob_has_title_help_group_and_default(name):
     assert not field.is_required()
 
 
-def test_titles_are_told_apart():
+def test_titles_are_unique():
     titles = [field.title for field in FIELDS.values()]
     assert len(set(titles)) == len(titles)
 
 
 @pytest.mark.parametrize(("name", "outside", "edge"), BOUNDS)
-def test_bounds_hold_to_the_edge(name, outside, edge):
+def test_value_outside_the_bounds_is_rejected(name, outside, edge):
     assert getattr(QLoRAConfig(**{name: edge}), name) == edge
     with pytest.raises(ValidationError) as raised:
         QLoRAConfig(**{name: outside})
@@ -61,14 +61,14 @@ def test_every_number_has_bounds():
 
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation is float])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_no_number_is_no_value(name, value):
+def test_non_finite_float_is_rejected(name, value):
     with pytest.raises(ValidationError):
         QLoRAConfig(**{name: value})
 
 
 @settings(deadline=None)
 @given(st.sampled_from(WHOLE), st.integers(16, 512))
-def test_a_whole_float_is_taken_for_an_int(name, value):
+def test_integer_setting_accepts_whole_float(name, value):
     value = 8 if name == "gpus" else value  # no more than the batch has rows
     taken = getattr(QLoRAConfig(**{name: float(value)}), name)
     assert taken == value
@@ -76,7 +76,7 @@ def test_a_whole_float_is_taken_for_an_int(name, value):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_fraction_is_refused_for_an_int(name):
+def test_integer_setting_rejects_fraction(name):
     with pytest.raises(ValidationError):
         QLoRAConfig(**{name: 20.5})
 
@@ -87,22 +87,22 @@ MAY_BE_EMPTY = {"revision", "sample_prompts", "modules_to_save"}  # empty means:
 @pytest.mark.parametrize(
     "name", [name for name, field in FIELDS.items() if field.annotation is str and name not in MAY_BE_EMPTY]
 )
-def test_a_text_is_never_empty(name):
+def test_required_text_rejects_empty(name):
     with pytest.raises(ValidationError):
         QLoRAConfig(**{name: ""})
 
 
-def test_a_word_that_is_no_choice_is_refused_with_the_choices():
+def test_unknown_choice_is_rejected_with_the_choices():
     with pytest.raises(ValidationError, match="'nf4', 'fp4', 'int8' or 'none'"):
         QLoRAConfig(quantization="nf5")
 
 
-def test_a_field_that_is_not_there_is_refused():
+def test_unknown_field_is_rejected():
     with pytest.raises(ValidationError, match="lora_r\n"):
         QLoRAConfig(lora_r=8)
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(ValidationError) as raised:
         QLoRAConfig(max_length=0, lora_rank=0, learning_rate=-1)
     assert {problem["loc"][0] for problem in raised.value.errors()} == {"max_length", "lora_rank", "learning_rate"}
@@ -118,12 +118,12 @@ def test_all_problems_are_told_at_once():
         (" q_proj , v_proj,, ", ["q_proj", "v_proj"]),
     ],
 )
-def test_target_modules_are_read_from_a_list_with_commas(said, meant):
+def test_target_modules_are_split_at_commas(said, meant):
     assert QLoRAConfig(lora_targets=said).target_names == meant
 
 
 @pytest.mark.parametrize("said", [",", " ", " , ,"])
-def test_target_modules_without_a_name_are_refused(said):
+def test_target_modules_without_a_name_are_rejected(said):
     with pytest.raises(ValidationError, match="all-linear"):
         QLoRAConfig(lora_targets=said)
 
@@ -141,16 +141,16 @@ def test_target_modules_without_a_name_are_refused(said):
         },
     )
 )
-def test_a_config_comes_back_from_json_as_it_was(values):
+def test_config_survives_json_round_trip(values):
     config = QLoRAConfig(**values)
     assert QLoRAConfig.model_validate(json.loads(json.dumps(config.model_dump()))) == config
 
 
-def test_the_short_form_is_about_a_dozen_knobs():
+def test_short_form_has_about_a_dozen_settings():
     assert 9 <= sum(is_basic(name) for name in FIELDS) <= 14
 
 
-def test_every_condition_names_knobs_and_values_that_are_there():
+def test_conditions_name_existing_settings_and_values():
     for name, field in FIELDS.items():
         for other, allowed in field.json_schema_extra["when"].items():
             assert other != name
@@ -169,7 +169,7 @@ def test_every_condition_names_knobs_and_values_that_are_there():
         ("lora_rank", {}, True),
     ],
 )
-def test_knobs_that_nothing_would_read_do_not_apply(name, values, shown):
+def test_setting_without_effect_does_not_apply(name, values, shown):
     assert applies(name, QLoRAConfig().model_dump() | values) == shown
 
 
@@ -177,17 +177,23 @@ def test_knobs_that_nothing_would_read_do_not_apply(name, values, shown):
     ("values", "why"),
     [
         ({"lora_init": "pissa"}, "PiSSA changes the base weights"),
-        ({"lora_init": "loftq", "quantization": "int8"}, "LoftQ makes up for what NF4 loses"),
-        ({"lora_init": "loftq", "lora_dora": True}, "DoRA does not go with"),
+        ({"lora_init": "loftq", "quantization": "int8"}, "LoftQ corrects the error of NF4"),
+        ({"lora_init": "loftq", "lora_dora": True}, "DoRA cannot be combined with"),
         ({"keep_best": True, "eval_rows": 0}, "needs held-out rows"),
         ({"batch_size": 7, "gpus": 2}, "7 rows cannot be shared evenly by 2 GPUs: set Batch size to 6 or 8"),
         ({"batch_size": 3, "gpus": 4}, "3 rows cannot be shared evenly by 4 GPUs: set Batch size to 4 \\["),
     ],
 )
-def test_knobs_that_do_not_go_together_are_refused(values, why):
+def test_conflicting_settings_are_rejected(values, why):
     with pytest.raises(ValidationError, match=why):
         QLoRAConfig(**values)
 
 
-def test_sample_prompts_are_one_a_line():
+def test_sample_prompts_are_split_at_lines():
     assert QLoRAConfig(sample_prompts=" One? \n\nTwo?\n").questions == ["One?", "Two?"]
+
+
+def test_help_of_adapter_settings_claims_no_limit_of_the_chat():
+    """The chat decodes DoRA, trained biases and whole modules: tests/core/chat/test_adapter_variants.py."""
+    for name in ("lora_dora", "lora_bias", "modules_to_save", "lora_rslora"):
+        assert "chat" not in FIELDS[name].description.lower(), name

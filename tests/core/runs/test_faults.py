@@ -15,12 +15,19 @@ from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
 from core.runs.launch import PROJECT
 from core.runs.store import RunStore
-from tests.helpers.tiny_runs import KNOBS, STEPS, at_first_step, at_step, curve, ended
+from tests.helpers.tiny_runs import (
+    SETTINGS,
+    STEPS,
+    event_values,
+    wait_for_checkpoint,
+    wait_for_first_step,
+    wait_until_ended,
+)
 
 pytestmark = pytest.mark.slow
 
-LONG = KNOBS | {"max_steps": 2000, "save_steps": 5, "eval_steps": 0, "gradient_accumulation": 1}
-SHORT = KNOBS | {"max_steps": 2, "save_steps": 0}
+LONG = SETTINGS | {"max_steps": 2000, "save_steps": 5, "eval_steps": 0, "gradient_accumulation": 1}
+SHORT = SETTINGS | {"max_steps": 2, "save_steps": 0}
 
 SERVERS = """
 import sys
@@ -52,62 +59,62 @@ def server(store):
         made.wait()
 
 
-def say(made) -> None:
+def begin(made) -> None:
     made.stdin.write("\n")
     made.stdin.flush()
 
 
-def test_two_servers_start_every_run_once_and_one_at_a_time(store):
+def test_two_servers_start_each_run_once_in_order(store):
     runs = [store.create(QLoRAConfig(**SHORT)) for _ in range(3)]
     with server(store) as one, server(store) as other:
         for made in (one, other):
-            say(made)
+            begin(made)
         for made in (one, other):
             assert made.stdout.readline() == "done\n"
         assert sum(run.saved_state().status != "queued" for run in runs) == 1
         for run in runs:  # each worker starts the next
-            assert ended(run).status == "finished", run.log_tail()
+            assert wait_until_ended(run).status == "finished", run.log_tail()
     for run in runs:
         stages = [event for event in run.events() if event.event == "prepared"]
         assert len(stages) == 1, "it was started once"
-        assert [step for step, _ in curve(run)] == [1, 2]
-    begun = [run.events()[0]["time"] for run in runs]
-    over = [run.events()[-1]["time"] for run in runs]
+        assert [step for step, _ in event_values(run)] == [1, 2]
+    begun = [run.events()[0].time for run in runs]
+    over = [run.events()[-1].time for run in runs]
     assert all(a <= b for a, b in zip(over, begun[1:], strict=False)), "one after the other"
 
 
-def test_a_server_killed_with_9_leaves_its_run_going(store):
+def test_killed_server_leaves_run_running(store):
     run = store.create(QLoRAConfig(**LONG))
     with server(store) as made:
-        say(made)
+        begin(made)
         assert made.stdout.readline() == "done\n"
-    at_first_step(run)
-    seen = len(curve(run))
+    wait_for_first_step(run)
+    seen = len(event_values(run))
     deadline = time.monotonic() + 60
-    while len(curve(run)) <= seen + 2:
+    while len(event_values(run)) <= seen + 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert run.state().status == "running"
     run.request_stop()
-    assert ended(run).status == "stopped"
+    assert wait_until_ended(run).status == "stopped"
 
 
-def test_a_worker_killed_with_9_is_interrupted_and_the_next_run_starts(store):
-    first, second = (process.submit(store, QLoRAConfig(**knobs)) for knobs in (LONG, SHORT))
-    at_first_step(first)
+def test_killed_worker_is_interrupted_and_next_run_starts(store):
+    first, second = (process.submit(store, QLoRAConfig(**values)) for values in (LONG, SHORT))
+    wait_for_first_step(first)
     os.kill(first.saved_state().pid, signal.SIGKILL)
-    assert ended(first).status == "interrupted"
-    assert "gone without a word" in first.state().cause
+    assert wait_until_ended(first).status == "interrupted"
+    assert "without reporting a result" in first.state().cause
     assert second.state().status == "queued"
     process.advance(store)
-    assert ended(second).status == "finished", second.log_tail()
+    assert wait_until_ended(second).status == "finished", second.log_tail()
 
 
-def test_a_half_written_line_and_a_half_written_checkpoint_cost_nothing(store):
+def test_resume_ignores_partial_event_line_and_partial_checkpoint(store):
     run = process.submit(store, QLoRAConfig(**LONG))
-    at_step(run, 5)
+    wait_for_checkpoint(run, 5)
     os.kill(run.saved_state().pid, signal.SIGKILL)
-    ended(run)
+    wait_until_ended(run)
     done = checkpoints.whole(run.checkpoints_dir)[-1].step
     half = checkpoints.folder_of(run.checkpoints_dir, 1900)
     shutil.copytree(checkpoints.folder_of(run.checkpoints_dir, done), half)
@@ -118,37 +125,37 @@ def test_a_half_written_line_and_a_half_written_checkpoint_cost_nothing(store):
     assert f"step {done}" in run.adapters()
     assert "step 1900" not in run.adapters()
     process.resume(store, run, max_steps=done + 2)
-    assert ended(run).status == "finished", run.log_tail()
-    assert [step for step, _ in curve(run)] == list(range(1, done + 3))
+    assert wait_until_ended(run).status == "finished", run.log_tail()
+    assert [step for step, _ in event_values(run)] == list(range(1, done + 3))
     assert not half.exists()
 
 
-def test_a_model_that_is_gone_is_named_and_the_run_goes_on_when_it_is_back(store):
+def test_run_with_missing_model_fails_and_resumes_when_restored(store):
     run = process.submit(store, QLoRAConfig(**LONG))
-    at_step(run, 5)
+    wait_for_checkpoint(run, 5)
     run.request_stop()
-    assert ended(run).status == "stopped"
+    assert wait_until_ended(run).status == "stopped"
     folder = store.settings.models_dir / "tiny"
     folder.rename(folder.with_name(".away"))
     process.resume(store, run, max_steps=process.last_step(run) + 8)
-    state = ended(run)
+    state = wait_until_ended(run)
     assert state.status == "failed"
     assert "no model 'tiny'" in state.cause
     folder.with_name(".away").rename(folder)
     (folder / "model.safetensors").rename(folder / "gone")
     process.resume(store, run)
-    state = ended(run)
+    state = wait_until_ended(run)
     assert state.status == "failed"
     assert "'tiny' could not be loaded" in state.cause
     (folder / "gone").rename(folder / "model.safetensors")
     process.resume(store, run, max_steps=checkpoints.whole(run.checkpoints_dir)[-1].step + 1)
-    assert ended(run).status == "finished", run.log_tail()
+    assert wait_until_ended(run).status == "finished", run.log_tail()
 
 
 @pytest.fixture
 def small_disk(store):
     """A disk of 400 KB where the checkpoints of one run are to be."""
-    run = store.create(QLoRAConfig(**KNOBS | {"save_steps": 2}))
+    run = store.create(QLoRAConfig(**SETTINGS | {"save_steps": 2}))
     run.checkpoints_dir.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(run.checkpoints_dir)], capture_output=True
@@ -159,24 +166,24 @@ def small_disk(store):
     subprocess.run(["umount", "-l", str(run.checkpoints_dir)], check=False)
 
 
-def test_a_full_disk_is_told_as_one_and_the_steps_before_it_are_kept(store, small_disk):
+def test_full_disk_fails_run_with_cause_and_keeps_steps(store, small_disk):
     process.advance(store)
-    state = ended(small_disk)
+    state = wait_until_ended(small_disk)
     assert state.status == "failed"
     assert "The disk is full" in state.cause
     assert "resume the run" in state.cause
-    assert [step for step, _ in curve(small_disk)] == [1, 2]
+    assert [step for step, _ in event_values(small_disk)] == [1, 2]
     subprocess.run(["umount", str(small_disk.checkpoints_dir)], check=True)
     process.resume(store, small_disk)
-    assert ended(small_disk).status == "finished", small_disk.log_tail()
-    assert [step for step, _ in curve(small_disk)] == list(range(1, STEPS + 1))
+    assert wait_until_ended(small_disk).status == "finished", small_disk.log_tail()
+    assert [step for step, _ in event_values(small_disk)] == list(range(1, STEPS + 1))
 
 
-def test_a_pid_that_belongs_to_another_program_by_now_is_never_killed(store):
+def test_reused_pid_is_never_killed(store):
     run = process.submit(store, QLoRAConfig(**LONG))
-    at_first_step(run)
+    wait_for_first_step(run)
     os.kill(run.saved_state().pid, signal.SIGKILL)
-    ended(run)
+    wait_until_ended(run)
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     run.save_state(run.saved_state().model_copy(update={"pid": bystander.pid}))
     assert run.state().status == "interrupted"
@@ -187,7 +194,7 @@ def test_a_pid_that_belongs_to_another_program_by_now_is_never_killed(store):
     bystander.wait()
 
 
-def test_a_state_file_that_is_being_replaced_is_never_half(store):
+def test_state_read_during_replacement_is_complete(store):
     """Readers in a loop beside a writer in a loop."""
     run = store.create(QLoRAConfig(**SHORT))
     writer = f"""

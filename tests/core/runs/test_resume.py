@@ -10,81 +10,81 @@ from safetensors.torch import load_file
 from core.errors import StudioError
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
-from tests.helpers.tiny_runs import KNOBS, STEPS, at_step, curve, ended
+from tests.helpers.tiny_runs import SETTINGS, STEPS, event_values, wait_for_checkpoint, wait_until_ended
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_that_was_killed_and_one_that_was_stopped_end_as_one_that_was_not(store):
-    whole, killed, stopped = (process.submit(store, QLoRAConfig(**KNOBS)) for _ in range(3))
+def test_killed_and_stopped_runs_resume_bit_exact(store):
+    whole, killed, stopped = (process.submit(store, QLoRAConfig(**SETTINGS)) for _ in range(3))
     assert [run.id for run in store.queue()] == [killed.id, stopped.id], "two wait in the queue"
-    assert ended(whole).status == "finished", whole.log_tail()
-    assert [step for step, _ in curve(whole)] == list(range(1, STEPS + 1))
+    assert wait_until_ended(whole).status == "finished", whole.log_tail()
+    assert [step for step, _ in event_values(whole)] == list(range(1, STEPS + 1))
 
-    at_step(killed, 3)  # the worker of the first run started the second
+    wait_for_checkpoint(killed, 3)  # the worker of the first run started the second
     os.kill(killed.saved_state().pid, signal.SIGKILL)
-    assert ended(killed).status == "interrupted"
+    assert wait_until_ended(killed).status == "interrupted"
     process.advance(store)  # what a server does every two seconds
-    at_step(stopped, 3)
+    wait_for_checkpoint(stopped, 3)
     stopped.request_stop()
-    assert ended(stopped).status == "stopped"
+    assert wait_until_ended(stopped).status == "stopped"
 
     for run in (killed, stopped):
         assert process.resume(store, run) == {}
-        assert ended(run).status == "finished", run.log_tail()
-        assert curve(run) == curve(whole), "every loss, to the last bit"
+        assert wait_until_ended(run).status == "finished", run.log_tail()
+        assert event_values(run) == event_values(whole), "every loss, to the last bit"
         for value in ("learning_rate", "grad_norm", "tokens", "rows"):
-            assert curve(run, value=value) == curve(whole, value=value)
-        assert dict(curve(run, "eval")).items() >= {0: curve(whole, "eval")[0][1]}.items()
-        assert dict(curve(run, "eval"))[STEPS] == dict(curve(whole, "eval"))[STEPS]
+            assert event_values(run, field=value) == event_values(whole, field=value)
+        assert dict(event_values(run, "eval")).items() >= {0: event_values(whole, "eval")[0][1]}.items()
+        assert dict(event_values(run, "eval"))[STEPS] == dict(event_values(whole, "eval"))[STEPS]
         mine, theirs = (load_file(r.adapter / "adapter_model.safetensors") for r in (run, whole))
         assert all(mine[name].equal(theirs[name]) for name in theirs)
 
 
-def test_a_finished_run_goes_on_for_more_steps_and_changed_knobs_are_applied_or_refused_by_name(store):
-    run = process.submit(store, QLoRAConfig(**KNOBS | {"scheduler": "constant"}))
-    assert ended(run).status == "finished", run.log_tail()
+def test_finished_run_resumes_with_more_steps_and_changed_settings(store):
+    run = process.submit(store, QLoRAConfig(**SETTINGS | {"scheduler": "constant"}))
+    assert wait_until_ended(run).status == "finished", run.log_tail()
     with pytest.raises(StudioError, match=r"is finished\. There is nothing left to do"):
         process.resume(store, run)
     with pytest.raises(StudioError, match="Rank, Seed cannot change while a run goes on"):
         process.resume(store, run, lora_rank=3, seed=12, max_steps=12)
     assert process.resume(store, run, max_steps=11, eval_steps=5) == {"max_steps": (8, 11), "eval_steps": (2, 5)}
-    assert ended(run).status == "finished", run.log_tail()
-    assert [step for step, _ in curve(run)] == list(range(1, 12))
+    assert wait_until_ended(run).status == "finished", run.log_tail()
+    assert [step for step, _ in event_values(run)] == list(range(1, 12))
     (resumed,) = [event for event in run.events() if event.event == "resumed"]
     assert resumed.previous == {"max_steps": 8, "eval_steps": 2}, "the old values of the settings"
     assert run.saved_state().previous == {}
-    assert {step for step, _ in curve(run, "eval")} >= {0, 10, 11}
+    assert {step for step, _ in event_values(run, "eval")} >= {0, 10, 11}
     assert run.config().max_steps == 11
-    seconds = [value for _, value in curve(run, value="seconds")]
+    seconds = [value for _, value in event_values(run, field="seconds")]
     assert seconds == sorted(seconds)
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_anew(store):
-    run = process.submit(store, QLoRAConfig(**KNOBS | {"save_steps": 0}))
+def test_run_killed_before_first_checkpoint_restarts(store):
+    run = process.submit(store, QLoRAConfig(**SETTINGS | {"save_steps": 0}))
     deadline = time.monotonic() + 60
-    while not curve(run):
+    while not event_values(run):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill(store, run)
     assert run.state().status == "stopped"
     assert "Killed on request" in run.state().cause
     process.resume(store, run)
-    assert ended(run).status == "finished", run.log_tail()
-    assert [step for step, _ in curve(run)] == list(range(1, STEPS + 1))
+    assert wait_until_ended(run).status == "finished", run.log_tail()
+    assert [step for step, _ in event_values(run)] == list(range(1, STEPS + 1))
 
 
-def test_best_early_stop_pruning_and_samples(store):
+def test_run_keeps_best_checkpoint_and_stops_early(store):
     """A learning rate so high that the loss turns: the best is kept, and the run ends early."""
-    knobs = KNOBS | {
+    values = SETTINGS | {
         "max_steps": 40, "learning_rate": 0.3, "scheduler": "constant", "eval_steps": 1, "save_steps": 1,
         "keep_checkpoints": 2, "keep_best": True, "early_stopping": 3, "sample_prompts": "Hello?\nAnd now?",
         "sample_tokens": 5, "gradient_accumulation": 1, "lora_dropout": 0.0, "neftune_alpha": 0.0,
     }  # fmt: skip
-    run = process.submit(store, QLoRAConfig(**knobs))
-    state = ended(run)
+    run = process.submit(store, QLoRAConfig(**values))
+    state = wait_until_ended(run)
     assert state.status == "finished", run.log_tail()
-    losses = dict(curve(run, "eval"))
+    losses = dict(event_values(run, "eval"))
     assert max(losses) < 40, "it ended early"
     assert "3 evaluations in a row were no better" in state.cause
     best = min((step for step in losses if step), key=lambda step: losses[step])

@@ -58,7 +58,7 @@ def test_a_dead_process_is_interrupted_and_says_so(store, sleeper):
     sleeper.kill()
     sleeper.wait()
     assert run.state().status == "interrupted"
-    assert "gone" in run.state().cause
+    assert "without reporting a result" in run.state().cause
     assert store.active() is None
 
 

@@ -11,7 +11,7 @@ ANSWER = {"role": "assistant", "content": "The sea, breathing."}
 
 
 @given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=8))
-def test_packing_and_padding_keep_every_token_and_count_no_padding(lengths):
+def test_pack_and_pad_keep_every_token_and_count_no_padding(lengths):
     rows = random_rows(lengths, prompt=0)
     packed, padded = pack(rows), pad(rows, pad_id=0)
     flat = [token for row in rows for token in row["input_ids"]]
@@ -23,7 +23,7 @@ def test_packing_and_padding_keep_every_token_and_count_no_padding(lengths):
     assert (padded["labels"][~padded["attention_mask"].bool()] == -100).all()
 
 
-def test_what_is_previewed_is_what_trains(tokenizer):
+def test_tokenize_row_equals_preview(tokenizer):
     renderer = Renderer(tokenizer)
     shown = renderer.render([QUESTION, ANSWER])
     (row,) = tokenize(renderer, [(7, [QUESTION, ANSWER])], max_length=512, answers_only=True).rows
@@ -32,14 +32,14 @@ def test_what_is_previewed_is_what_trains(tokenizer):
     assert row["labels"][1:] == shown.labels[1:]
 
 
-def test_rows_with_nothing_to_learn_are_counted_by_reason(tokenizer):
+def test_tokenize_row_without_loss_tokens_is_counted_by_reason(tokenizer):
     rows = [(0, [QUESTION, ANSWER]), (1, [{"role": "user", "content": "word " * 400}, ANSWER])]
     made = tokenize(Renderer(tokenizer), rows, max_length=64, answers_only=True)
     assert [row["row"] for row in made.rows] == [0]
     assert made.left_out == {"nothing to learn within 64 tokens": 1}
 
 
-def test_a_row_that_the_template_refuses_is_counted_not_trained_as_empty_text(tokenizer):
+def test_tokenize_row_rejected_by_template_is_left_out(tokenizer):
     renderer = Renderer(tokenizer)
     renderer.template = "{{ raise_exception('no tools here') }}"
     made = tokenize(renderer, [(0, [QUESTION, ANSWER])], max_length=64, answers_only=True)
@@ -48,7 +48,7 @@ def test_a_row_that_the_template_refuses_is_counted_not_trained_as_empty_text(to
     assert "no tools here" in next(iter(made.left_out))
 
 
-def test_all_text_carries_loss_but_for_the_first_token(tokenizer):
+def test_tokenize_all_text_masks_only_first_token(tokenizer):
     made = tokenize(Renderer(tokenizer), [(0, [QUESTION, ANSWER])], max_length=512, answers_only=False)
     labels = torch.tensor(made.rows[0]["labels"])
     assert labels[0] == -100

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.train import distributed as ranking
-from core.train.distributed import ALONE, Ranks
+from core.train.distributed import SINGLE, RankGroup
 from tests.helpers.second_rank import losses_of
 from tests.helpers.tiny_model import random_rows
 
 
 @given(lengths=st.lists(st.integers(1, 2000), min_size=1, max_size=64), count=st.integers(1, 8))
-def test_every_row_of_a_batch_is_taken_once_and_evenly(lengths, count):
+def test_shard_covers_batch_once_and_evenly(lengths, count):
     rows = [{"row": at, "input_ids": range(length)} for at, length in enumerate(lengths)]
-    shares = [[row["row"] for row in Ranks(number, count).share(rows)] for number in range(count)]
+    shares = [[row["row"] for row in RankGroup(number, count).shard(rows)] for number in range(count)]
     assert sorted(at for share in shares for at in share) == list(range(len(rows)))
     assert all(share == sorted(share) for share in shares), "in their order"
     assert max(map(len, shares)) <= -(-len(rows) // count)
@@ -30,10 +30,10 @@ def test_every_row_of_a_batch_is_taken_once_and_evenly(lengths, count):
 
 
 @given(sizes=st.lists(st.integers(1, 50), max_size=20), most=st.integers(1, 60))
-def test_buckets_hold_every_tensor_once_and_no_more_than_they_may(sizes, most):
+def test_buckets_hold_every_tensor_once_within_limit(sizes, most):
     tensors = [torch.zeros(size, dtype=torch.float32 if size % 3 else torch.float64) for size in sizes]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "_BUCKET", most)
+        patch.setattr(ranking, "_BUCKET_ELEMENTS", most)
         buckets = list(ranking._buckets(tensors))
     assert [id(t) for bucket in buckets for t in bucket] == [id(t) for t in tensors]
     for bucket in buckets:
@@ -41,13 +41,13 @@ def test_buckets_hold_every_tensor_once_and_no_more_than_they_may(sizes, most):
         assert len({t.dtype for t in bucket}) == 1
 
 
-def test_one_rank_alone_says_all_there_is():
-    assert ALONE.all_of("a word") == ["a word"]
-    assert ALONE.share([{"row": 1, "input_ids": [1]}]) == [{"row": 1, "input_ids": [1]}]
+def test_single_rank_gathers_and_shards_everything():
+    assert SINGLE.all_gather("a word") == ["a word"]
+    assert SINGLE.shard([{"row": 1, "input_ids": [1]}]) == [{"row": 1, "input_ids": [1]}]
 
 
 @pytest.mark.slow
-def test_two_ranks_learn_what_one_learns(tmp_path, tokenizer, monkeypatch):
+def test_two_ranks_match_losses_of_one(tmp_path, tokenizer, monkeypatch):
     """Nine rows, four a pass: the last batch of an epoch has one row, so that one rank has none."""
     rows = random_rows([30, 12, 45, 7, 60, 9, 33, 21, 50])
     over = {"max_steps": 7, "learning_rate": 1e-2, "scheduler": "constant", "gradient_accumulation": 2}
@@ -61,13 +61,13 @@ def test_two_ranks_learn_what_one_learns(tmp_path, tokenizer, monkeypatch):
         cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        together, held_out_together = losses_of(tmp_path, tokenizer, rows, Ranks(0, 2), **over)
-        told, _ = second.communicate(timeout=60)
+        together, held_out_together = losses_of(tmp_path, tokenizer, rows, RankGroup(0, 2), **over)
+        output, _ = second.communicate(timeout=60)
     finally:
         second.kill()
         second.wait()
-        ranking._words.cache_clear()
-    assert second.returncode == 0, told
+        ranking._cpu_group.cache_clear()
+    assert second.returncode == 0, output
     assert len(alone) == 7
     assert together == pytest.approx(alone, rel=1e-5)
     assert held_out_together == pytest.approx(held_out, rel=1e-5)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers import MistralConfig, MistralForCausalLM
 
-from core.train import attention
+from core.kernels import attention
 from core.train.batches import pack, pad
 from core.train.kernels import elementwise
-from core.train.kernels.patch import install
+from core.train.kernels.patch import fuse_blocks
 from core.train.loss import chunked_cross_entropy
 from tests.helpers.matched_dropout import match_fused_dropout
 from tests.helpers.tiny_model import random_rows, tiny_llama
@@ -50,12 +50,12 @@ def loss_of(model, batch):
 def same(model, batch, **settings):
     expected, wanted = loss_and_gradients(model, batch)
     model.zero_grad()
-    blocks, said = install(model.get_base_model())
-    assert len(blocks) == 3, said
+    blocks, notes = fuse_blocks(model.get_base_model())
+    assert len(blocks) == 3, notes
     for block in blocks:
         for name, value in settings.items():
             setattr(block, name, value)
-        block.space.tight = bool(block.chunk)
+        block.scratch.tight = bool(block.chunk)
     found, gradients = loss_and_gradients(model, batch)
     assert found == pytest.approx(expected, rel=1e-6)
     for name, gradient in gradients.items():
@@ -68,20 +68,20 @@ def same(model, batch, **settings):
     "settings", [{}, {"keep": False}, {"keep": False, "chunk": 32}], ids=["kept", "again", "chunks"]
 )
 @pytest.mark.parametrize("targets", [ALL, ["q_proj", "v_proj"], ["gate_proj", "o_proj"]])
-def test_losses_and_gradients_are_those_of_the_plain_blocks(targets, settings):
+def test_fused_blocks_match_plain_losses_and_gradients(targets, settings):
     same(tuned(targets), pack(random_rows(LENGTHS)), **settings)
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_padded_rows_too(keep):
+def test_fused_blocks_on_padded_rows_match_plain_blocks(keep):
     same(tuned(kind="sdpa"), pad(random_rows(LENGTHS), pad_id=0), keep=keep)
 
 
-def test_ranks_and_scales_of_their_own():
+def test_fused_blocks_with_rank_pattern_match_plain_blocks():
     same(tuned(rank_pattern={"q_proj": 3, "down_proj": 9}, use_rslora=True), pack(random_rows(LENGTHS)))
 
 
-def test_weights_in_4_bits():
+def test_fused_blocks_on_4bit_weights_match_plain_blocks():
     import bitsandbytes
 
     model = tiny_llama(attention=attention.PACKED, num_hidden_layers=3, hidden_size=128, intermediate_size=192)
@@ -98,9 +98,9 @@ def test_weights_in_4_bits():
     same(model, pack(random_rows(LENGTHS)), keep=False)
 
 
-def test_two_passes_add_up():
+def test_fused_blocks_accumulate_gradients_of_two_passes():
     model, first, second = tuned(), pack(random_rows(LENGTHS)), pack(random_rows([9, 40], seed=3))
-    install(model.get_base_model())
+    fuse_blocks(model.get_base_model())
     _, alone = loss_and_gradients(model, first)
     _, both = loss_and_gradients(model, second)
     model.zero_grad()
@@ -109,9 +109,9 @@ def test_two_passes_add_up():
         torch.testing.assert_close(gradient, alone[name] + other[name], rtol=1e-4, atol=1e-7)
 
 
-def test_evaluation_and_generation_are_untouched():
+def test_fused_blocks_leave_evaluation_and_generation_unchanged():
     plain, fused = tuned().eval(), tuned().eval()
-    install(fused.get_base_model())
+    fuse_blocks(fused.get_base_model())
     batch = {k: v for k, v in pack(random_rows(LENGTHS)).items() if k != "labels"}
     ids = torch.tensor([random_rows([9])[0]["input_ids"]])
     with torch.no_grad():
@@ -120,21 +120,21 @@ def test_evaluation_and_generation_are_untouched():
             assert torch.equal(fused(**batch).logits, plain(**batch).logits)
         for model in (plain, fused):
             model.get_base_model().set_attn_implementation("sdpa")
-        said = [m.generate(input_ids=ids, max_new_tokens=8, do_sample=False) for m in (plain, fused)]
-    assert torch.equal(*said)
+        notes = [m.generate(input_ids=ids, max_new_tokens=8, do_sample=False) for m in (plain, fused)]
+    assert torch.equal(*notes)
 
 
 @pytest.mark.parametrize("settings", [{}, {"keep": False}, {"keep": False, "chunk": 32}])
 @pytest.mark.parametrize("targets", [ALL, ["q_proj", "v_proj", "down_proj"]])
-def test_where_lora_drops_out_the_same_choice_gives_the_same_losses_and_gradients(targets, settings):
+def test_fused_blocks_with_same_dropout_match_plain_blocks(targets, settings):
     model = tuned(targets, lora_dropout=0.2)
     batch = pack(random_rows(LENGTHS))
     torch.manual_seed(5)
     with match_fused_dropout(model, 0.2, sum(LENGTHS), settings.get("chunk", 0)):
         expected, wanted = loss_and_gradients(model, batch)
     model.zero_grad()
-    blocks, said = install(model.get_base_model())
-    assert len(blocks) == 3, said
+    blocks, notes = fuse_blocks(model.get_base_model())
+    assert len(blocks) == 3, notes
     for block in blocks:
         block.keep, block.chunk = settings.get("keep", True), settings.get("chunk", 0)
     torch.manual_seed(5)
@@ -152,34 +152,34 @@ def test_where_lora_drops_out_the_same_choice_gives_the_same_losses_and_gradient
 
 
 @given(share=st.floats(0.01, 0.9), seed=st.integers(2**33, 2**62))
-def test_dropout_drops_its_share_and_keeps_the_mean(share, seed):
+def test_dropout_zeroes_its_share_and_keeps_mean(share, seed):
     ones = torch.ones(400, 500)
-    left, again = elementwise.drop(ones, share, seed), torch.ones(400, 500)
-    elementwise.drop_back(ones, share, seed, again)
+    left, again = elementwise.dropout(ones, share, seed), torch.ones(400, 500)
+    elementwise.dropout_backward(ones, share, seed, again)
     assert torch.equal(again, ones + left)
     assert float((left == 0).float().mean()) == pytest.approx(share, abs=0.01)
     assert float(left.mean()) == pytest.approx(1, abs=0.06)
-    other = elementwise.drop(ones, share, seed + 1)
+    other = elementwise.dropout(ones, share, seed + 1)
     both = float(((left == 0) & (other == 0)).float().mean())
     assert both == pytest.approx(share**2, abs=0.01), "two parts drop independently"
 
 
 @pytest.mark.parametrize(
     ("over", "reason"),
-    [({"use_dora": True}, "no plain LoRA"),
-     ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "trained whole")],
+    [({"use_dora": True}, "variant of LoRA"),
+     ({"modules_to_save": ["input_layernorm"]}, "norm is trained"), ({"modules_to_save": ["mlp"]}, "trained in full")],
 )  # fmt: skip
-def test_what_cannot_be_fused_says_why_and_trains_as_it_is(over, reason):
+def test_unsupported_adapter_is_not_fused_and_reason_is_noted(over, reason):
     model = tuned(**over, targets=["q_proj", "v_proj"])
-    blocks, said = install(model.get_base_model())
+    blocks, notes = fuse_blocks(model.get_base_model())
     assert blocks == []
-    assert reason in said[0]
+    assert reason in notes[0]
     loss, _ = loss_and_gradients(model, pack(random_rows(LENGTHS)))
     assert loss > 0
 
 
 @pytest.mark.parametrize("form", [pack, lambda rows: pad(rows, 0)], ids=["packed", "padded"])
-def test_a_mistral_block_keeps_its_window(form):
+def test_fused_mistral_block_keeps_sliding_window(form):
     torch.manual_seed(0)
     shape = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3,
              "num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 6}  # fmt: skip
@@ -197,17 +197,17 @@ def test_a_mistral_block_keeps_its_window(form):
     same(adapted, form(rows))
 
 
-def test_another_architecture_is_left_alone():
+def test_other_architecture_is_not_fused():
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
     model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
                                              intermediate_size=64))  # fmt: skip
-    blocks, said = install(model)
+    blocks, notes = fuse_blocks(model)
     assert blocks == []
-    assert "no blocks of a kind" in said[0]
+    assert "no decoder layers" in notes[0]
 
 
-def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
+def test_fifty_float32_steps_match_trl_losses(tmp_path, tokenizer):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -215,19 +215,19 @@ def test_fifty_steps_in_fp32_lose_as_trls_do(tmp_path, tokenizer):
     from core.runs.adapter import lora_config
     from core.runs.config import QLoRAConfig
     from core.train.trainer import StudioTrainer
-    from core.train.trl_config import sft_config
+    from core.train.trl_config import make_sft_config
 
     steps, rows = 50, [row for seed in range(50) for row in random_rows([30, 12, 21, 7], seed=seed)]
     config = QLoRAConfig(
         compute_dtype="float32", batch_size=4, max_steps=steps, learning_rate=1e-3, scheduler="linear", warmup_ratio=0,
         save_steps=0,
     )  # fmt: skip
-    arguments = sft_config(config, str(tmp_path / "studio"), steps)
+    arguments = make_sft_config(config, str(tmp_path / "studio"), steps)
     arguments.train_sampling_strategy = "sequential"
     base = LoadedBase(tiny_llama(attention=attention.PACKED), tokenizer)
     base.model.requires_grad_(False)
     studio = StudioTrainer(config, base, rows, args=arguments)
-    blocks, _ = install(studio.model.get_base_model())
+    blocks, _ = fuse_blocks(studio.model.get_base_model())
     assert len(blocks) == 2
     plain = SFTConfig(
         output_dir=str(tmp_path / "trl"), per_device_train_batch_size=4, max_steps=steps, learning_rate=1e-3,

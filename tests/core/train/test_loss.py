@@ -4,12 +4,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.train.loss import PLAIN, Objective, chunked_cross_entropy, cross_entropy
+from core.train.loss import CROSS_ENTROPY, Objective, chunked_cross_entropy, cross_entropy
 
-GOALS = [PLAIN, Objective(dft=True), Objective(smoothing=0.2), Objective(smoothing=0.9)]
+GOALS = [CROSS_ENTROPY, Objective(dft=True), Objective(smoothing=0.2), Objective(smoothing=0.9)]
 
 
-def reference(hidden, weight, labels, goal=PLAIN):
+def reference(hidden, weight, labels, goal=CROSS_ENTROPY):
     """By plain PyTorch; DFT weighs each token by its own probability, held constant."""
     logits = F.linear(hidden, weight)[:, :-1].double()
     targets = labels[:, 1:].flatten()
@@ -28,7 +28,7 @@ def reference(hidden, weight, labels, goal=PLAIN):
     seed=st.integers(0, 10_000),
     goal=st.sampled_from(GOALS),
 )
-def test_value_and_gradient_equal_torchs_cross_entropy(batch, length, chunk, share, seed, goal):
+def test_chunked_cross_entropy_matches_torch_value_and_gradient(batch, length, chunk, share, seed, goal):
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randn(batch, length, 8, generator=generator, requires_grad=True)
     weight = torch.randn(50, 8, generator=generator)
@@ -44,7 +44,7 @@ def test_value_and_gradient_equal_torchs_cross_entropy(batch, length, chunk, sha
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-5)
 
 
-def test_bf16_is_as_close_as_bf16_allows():
+def test_chunked_cross_entropy_in_bfloat16_is_within_rounding():
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(2, 60, 32, generator=generator).bfloat16()
     weight = torch.randn(200, 32, generator=generator).bfloat16()
@@ -54,13 +54,13 @@ def test_bf16_is_as_close_as_bf16_allows():
     assert (total / count).item() == pytest.approx((expected / count).item(), rel=1e-2)
 
 
-def test_nothing_to_learn_is_zero_not_nan():
+def test_chunked_cross_entropy_without_labels_is_zero():
     total, count = chunked_cross_entropy(torch.randn(1, 4, 8), torch.randn(10, 8), torch.full((1, 4), -100))
     assert (total.item(), count) == (0.0, 0)
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_from_logits_it_is_the_same(goal):
+def test_cross_entropy_from_logits_matches_chunked(goal):
     generator = torch.Generator().manual_seed(1)
     hidden, weight = torch.randn(2, 9, 8, generator=generator), torch.randn(30, 8, generator=generator)
     labels = torch.randint(0, 30, (2, 9), generator=generator)

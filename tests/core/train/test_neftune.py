@@ -5,7 +5,7 @@ from core.train.neftune import add_noise
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_noise_is_as_large_as_the_paper_has_it_row_by_row(packed):
+def test_embedding_noise_bound_follows_row_length(packed):
     """Uniform in ±alpha / √(L d), of each row's own length L."""
     lengths, width, alpha = [4, 16], 32, 5.0
     embeddings = torch.nn.Embedding(10, width)

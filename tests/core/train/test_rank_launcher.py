@@ -10,11 +10,11 @@ import pytest
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
 from core.runs.launch import launch
-from core.train.rank_launcher import Said
-from tests.helpers.tiny_runs import KNOBS, at_step, curve, ended
+from core.train.rank_launcher import RankResult
+from tests.helpers.tiny_runs import SETTINGS, event_values, wait_for_checkpoint, wait_until_ended
 
 STEPS = 16
-TWO = KNOBS | {"gpus": 2, "batch_size": 4, "max_steps": STEPS, "save_steps": 2, "eval_steps": 4}
+TWO = SETTINGS | {"gpus": 2, "batch_size": 4, "max_steps": STEPS, "save_steps": 2, "eval_steps": 4}
 
 
 @pytest.fixture
@@ -40,21 +40,21 @@ def gone(processes, seconds=20):
 
 
 def next_checkpoint(run):
-    at_step(run, max((c.step for c in checkpoints.whole(run.checkpoints_dir)), default=0) + 2)
+    wait_for_checkpoint(run, max((c.step for c in checkpoints.whole(run.checkpoints_dir)), default=0) + 2)
 
 
 @pytest.mark.slow
-def test_whatever_ends_a_rank_or_all_of_them_the_run_goes_on_to_the_last_bit(store, two_gpus):
+def test_run_resumes_bit_exact_after_rank_kill_stop_and_worker_kill(store, two_gpus):
     whole = process.submit(store, QLoRAConfig(**TWO))
-    assert ended(whole).status == "finished", whole.log_tail()
-    assert [step for step, _ in curve(whole)] == list(range(1, STEPS + 1))
-    assert all(len(rows) == 8 for _, rows in curve(whole, value="rows"))
+    assert wait_until_ended(whole).status == "finished", whole.log_tail()
+    assert [step for step, _ in event_values(whole)] == list(range(1, STEPS + 1))
+    assert all(len(rows) == 8 for _, rows in event_values(whole, field="rows"))
 
     run = process.submit(store, QLoRAConfig(**TWO))
     next_checkpoint(run)
     first, second = ranks_of(run)
     second.kill()
-    state = ended(run)
+    state = wait_until_ended(run)
     assert state.status == "failed"
     assert "The process of GPU 2 ended with signal 9 (SIGKILL)" in state.cause
     gone([first, second])
@@ -63,38 +63,38 @@ def test_whatever_ends_a_rank_or_all_of_them_the_run_goes_on_to_the_last_bit(sto
     next_checkpoint(run)
     ranks = ranks_of(run)
     run.request_stop()
-    assert ended(run).status == "stopped"
+    assert wait_until_ended(run).status == "stopped"
     gone(ranks)
 
     process.resume(store, run)
     next_checkpoint(run)
     ranks = ranks_of(run)
     os.kill(run.saved_state().pid, signal.SIGKILL)
-    assert ended(run).status == "interrupted"
+    assert wait_until_ended(run).status == "interrupted"
     gone(ranks)
 
     process.resume(store, run)
-    assert ended(run).status == "finished", run.log_tail()
+    assert wait_until_ended(run).status == "finished", run.log_tail()
     for value in ("loss", "learning_rate", "grad_norm", "tokens", "rows"):
-        assert curve(run, value=value) == curve(whole, value=value)
-    assert dict(curve(run, "eval"))[STEPS] == dict(curve(whole, "eval"))[STEPS]
+        assert event_values(run, field=value) == event_values(whole, field=value)
+    assert dict(event_values(run, "eval"))[STEPS] == dict(event_values(whole, "eval"))[STEPS]
 
 
 @pytest.mark.slow
-def test_more_gpus_than_there_are_are_refused_in_a_sentence(store):
+def test_run_with_more_gpus_than_present_fails_with_reason(store):
     run = process.submit(store, QLoRAConfig(**TWO | {"gpus": 4}))
-    state = ended(run)
+    state = wait_until_ended(run)
     assert state.status == "failed"
     assert "4 GPUs are asked for, and this machine has" in state.cause
 
 
-def test_what_a_rank_says_arrives_and_half_of_it_is_nothing():
+def test_rank_result_survives_the_pipe_and_is_none_when_incomplete():
     reading, writing = os.pipe()
-    said = Said("failed", "The GPU's memory ran out.", lost=True)
-    said.send(writing)
+    result = RankResult("failed", "The GPU's memory ran out.", is_lost=True)
+    result.send(writing)
     text = os.read(reading, 4096)
-    assert Said.read(text) == said
-    assert Said.read(text[:-5]) is None
-    assert Said.read(b"") is None
+    assert RankResult.parse(text) == result
+    assert RankResult.parse(text[:-5]) is None
+    assert RankResult.parse(b"") is None
     os.close(reading)
     os.close(writing)

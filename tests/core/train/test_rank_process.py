@@ -2,23 +2,23 @@
 
 from core.runs.config import QLoRAConfig
 from core.train import rank_process, worker
-from core.train.distributed import RankLost, Ranks
-from core.train.rank_launcher import Said
+from core.train.distributed import RankGroup, RankLostError
+from core.train.rank_launcher import RankResult
 
 
-def test_what_goes_wrong_in_a_rank_is_told_as_it_would_be_of_one_process(runs, tmp_path):
+def test_rank_failure_has_cause_of_single_process(runs, tmp_path):
     run = runs.create(QLoRAConfig(gpus=2))
     run.save_config(QLoRAConfig(gpus=2, subset="nowhere"))
-    said = rank_process._trained(run, Ranks(1, 2), tmp_path / "meeting")
-    assert (said.status, said.lost) == ("failed", False)
-    assert "no subset 'nowhere'" in said.cause
+    result = rank_process._train(run, RankGroup(1, 2), tmp_path / "rendezvous")
+    assert (result.status, result.is_lost) == ("failed", False)
+    assert "no subset 'nowhere'" in result.cause
     assert run.events() == [], "the first rank reports"
 
 
-def test_that_another_rank_is_gone_is_no_cause_of_its_own(runs, tmp_path, monkeypatch):
+def test_lost_rank_result_is_marked_lost(runs, tmp_path, monkeypatch):
     def lost(*_):
-        raise RankLost("another GPU's process did not answer: closed")
+        raise RankLostError("another GPU's process did not answer: closed")
 
     monkeypatch.setattr(worker, "train", lost)
-    said = rank_process._trained(runs.create(QLoRAConfig()), Ranks(1, 2), tmp_path)
-    assert said == Said("failed", "Training ended: another GPU's process did not answer: closed", lost=True)
+    result = rank_process._train(runs.create(QLoRAConfig()), RankGroup(1, 2), tmp_path)
+    assert result == RankResult("failed", "Training ended: another GPU's process did not answer: closed", is_lost=True)

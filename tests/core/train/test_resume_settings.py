@@ -8,6 +8,7 @@ from transformers import TrainerCallback
 
 from core.data import subset
 from core.errors import StudioError
+from core.kernels import attention
 from core.models import embedded
 from core.models.loading import LoadedBase
 from core.runs import checkpoints, process
@@ -16,10 +17,9 @@ from core.runs.config import TITLES, QLoRAConfig
 from core.runs.events import NoEvents
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
-from core.train import attention
 from core.train.callback import Reporter
 from core.train.trainer import StudioTrainer
-from core.train.trl_config import sft_config
+from core.train.trl_config import make_sft_config
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
 # Each setting: another value than the default, and what a resume does with it.
@@ -103,12 +103,12 @@ def interrupted(store, monkeypatch):
     return make
 
 
-def test_table_holds_every_setting():
+def test_resume_table_covers_every_setting():
     assert set(TABLE) == set(QLoRAConfig.model_fields)
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_changed_setting_is_kept_or_refused_by_name(store, interrupted, name):
+def test_resume_applies_or_rejects_changed_setting(store, interrupted, name):
     run = interrupted(QLoRAConfig())
     value, outcome = TABLE[name]
     before = getattr(run.config(), name)
@@ -130,7 +130,7 @@ def test_changed_setting_is_kept_or_refused_by_name(store, interrupted, name):
         ({"max_steps": 20}, {"max_steps": 9}, "Steps 9 is less than the 10 that are done"),
     ],
 )
-def test_length_that_cannot_be_read_is_refused(store, interrupted, config, changes, words):
+def test_resume_rejects_length_that_has_no_effect(store, interrupted, config, changes, words):
     run = interrupted(QLoRAConfig(**config))
     checkpoints.folder_of(run.checkpoints_dir, 10).mkdir(parents=True)
     checkpoints.mark_whole(run.checkpoints_dir, Checkpoint(step=10))
@@ -166,7 +166,7 @@ def train(folder, tokenizer, resumed: bool, **changes):
     total = config.max_steps or round(config.epochs * 5)
     run = Run(folder)
     trainer = StudioTrainer(
-        config, base, random_rows([9] * 10), args=sft_config(config, str(run.checkpoints_dir), total)
+        config, base, random_rows([9] * 10), args=make_sft_config(config, str(run.checkpoints_dir), total)
     )
     recorder = Recorder()
     trainer.add_callback(Reporter(run, NoEvents(), trainer, [], config))
@@ -200,14 +200,14 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("case", SCHEDULES)
-def test_first_resumed_step_has_the_rate_of_the_new_schedule(begun, small_tokenizer, case):
+def test_first_resumed_step_uses_rate_of_new_schedule(begun, small_tokenizer, case):
     changes, rate = SCHEDULES[case]
     _, recorder = train(begun[0], small_tokenizer, resumed=True, save_steps=100, **changes)
     assert [group["lr"] for group in recorder.groups[0]] == pytest.approx([rate] * 2, rel=1e-12)
     assert all(a.equal(b) for a, b in zip(recorder.moments[0], begun[1], strict=True)), "moments stay"
 
 
-def test_first_resumed_step_has_the_new_optimizer_settings(begun, small_tokenizer):
+def test_first_resumed_step_uses_new_optimizer_settings(begun, small_tokenizer):
     changes = {"adam_beta1": 0.8, "adam_beta2": 0.95, "weight_decay": 0.5, "max_grad_norm": 1e-3, "max_steps": 5}
     _, recorder = train(begun[0], small_tokenizer, resumed=True, save_steps=100, **changes)
     assert {group["betas"] for group in recorder.groups[0]} == {(0.8, 0.95)}
@@ -215,7 +215,7 @@ def test_first_resumed_step_has_the_new_optimizer_settings(begun, small_tokenize
     assert recorder.norms[0] == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_first_resumed_step_of_an_optimizer_without_moments_has_the_new_rate(tmp_path, small_tokenizer):
+def test_first_resumed_adafactor_step_uses_new_rate(tmp_path, small_tokenizer):
     train(tmp_path, small_tokenizer, resumed=False, optimizer="adafactor")
     changes = {"optimizer": "adafactor", "max_steps": 5, "learning_rate": 5e-4, "scheduler": "constant"}
     _, recorder = train(tmp_path, small_tokenizer, resumed=True, **changes)
@@ -223,12 +223,12 @@ def test_first_resumed_step_of_an_optimizer_without_moments_has_the_new_rate(tmp
 
 
 @pytest.mark.parametrize(("every", "saved"), [(3, [6, 9]), (100, [9])])
-def test_checkpoint_interval_is_the_new_one(begun, small_tokenizer, every, saved):
+def test_resume_uses_new_checkpoint_interval(begun, small_tokenizer, every, saved):
     _, recorder = train(begun[0], small_tokenizer, resumed=True, max_steps=9, save_steps=every)
     assert recorder.saved == saved
 
 
-def test_nothing_changed_leaves_the_loaded_settings_equal(begun, small_tokenizer):
+def test_resume_without_changes_is_bit_exact(begun, small_tokenizer):
     """To the last bit: the rate is made by the formula that made the one in the checkpoint."""
     folder, _ = begun
     whole, _ = train(folder.parent / "whole", small_tokenizer, resumed=False, max_steps=8)

@@ -1,4 +1,4 @@
-"""Loss and gradients on a small Llama against plain PyTorch, and every knob on its way to TRL and PEFT."""
+"""Loss and gradients on a small Llama against plain PyTorch, and every setting on its way to TRL and PEFT."""
 
 import math
 
@@ -8,12 +8,13 @@ import torch.nn.functional as F
 
 from core.data.tokens import Renderer
 from core.hardware import cpu
+from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
-from core.train import attention
-from core.train.trainer import StudioTrainer, answer_of
-from core.train.trl_config import OPTIMIZERS, sft_config
+from core.train.samples import decode_answer, generate_answers
+from core.train.trainer import StudioTrainer
+from core.train.trl_config import OPTIMIZERS, make_sft_config
 from tests.helpers.template_families import FAMILIES
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
@@ -24,7 +25,7 @@ def trainer_of(tmp_path, tokenizer, packing: bool, **over) -> StudioTrainer:
     config = QLoRAConfig(packing=packing, compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0, **over)
     base = LoadedBase(tiny_llama(attention=attention.PACKED if packing else "sdpa"), tokenizer)
     base.model.requires_grad_(False)
-    arguments = sft_config(config, str(tmp_path), total_steps=2)
+    arguments = make_sft_config(config, str(tmp_path), total_steps=2)
     trainer = StudioTrainer(config, base, random_rows(LENGTHS), args=arguments)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in trainer.model.named_parameters():  # B starts at 0, which would hide A's gradient
@@ -38,7 +39,7 @@ def gradients(trainer) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("packing", [True, False])
-def test_loss_and_gradients_equal_the_rows_one_by_one(tmp_path, tokenizer, packing):
+def test_batch_loss_and_gradients_match_rows_one_by_one(tmp_path, tokenizer, packing):
     trainer = trainer_of(tmp_path, tokenizer, packing)
     rows = random_rows(LENGTHS)
     loss = trainer.compute_loss(trainer.model, trainer.collate(rows))
@@ -60,14 +61,14 @@ def test_loss_and_gradients_equal_the_rows_one_by_one(tmp_path, tokenizer, packi
         torch.testing.assert_close(together[name], gradient, rtol=1e-3, atol=1e-6)
 
 
-def test_held_out_loss_is_a_mean_over_tokens_whatever_the_batches(tmp_path, tokenizer):
+def test_held_out_loss_is_independent_of_batch_size(tmp_path, tokenizer):
     trainer = trainer_of(tmp_path, tokenizer, packing=True)
     rows = random_rows(LENGTHS)
     assert trainer.held_out_loss(rows, 1) == pytest.approx(trainer.held_out_loss(rows, 4), rel=1e-6)
     assert trainer.model.training
 
 
-def test_a_head_that_changes_logits_is_left_to_its_own_forward(tmp_path, tokenizer):
+def test_head_that_changes_logits_uses_models_forward(tmp_path, tokenizer):
     trainer = trainer_of(tmp_path, tokenizer, packing=True)
     fast = trainer.summed_loss(trainer.collate(random_rows(LENGTHS)))
     trainer._head = None
@@ -75,10 +76,10 @@ def test_a_head_that_changes_logits_is_left_to_its_own_forward(tmp_path, tokeniz
     assert fast[1] == slow[1]
     assert fast[0].item() == pytest.approx(slow[0].item(), rel=1e-5)
     trainer.model.get_base_model().config.final_logit_softcapping = 30.0
-    assert trainer._plain_head() is None
+    assert trainer._find_plain_head() is None
 
 
-def test_training_lowers_the_loss_and_leaves_the_base_as_it_was(tmp_path, tokenizer):
+def test_training_lowers_loss_and_leaves_base_unchanged(tmp_path, tokenizer):
     trainer = trainer_of(tmp_path, tokenizer, packing=True, learning_rate=1e-2, scheduler="constant")
     rows = random_rows(LENGTHS)
     before = trainer.held_out_loss(rows, 4)
@@ -89,7 +90,7 @@ def test_training_lowers_the_loss_and_leaves_the_base_as_it_was(tmp_path, tokeni
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters() if p.requires_grad)
 
 
-# knob: (a value that is not the default, where it must arrive, what must stand there)
+# Setting: (a value that is not the default, where it must arrive, what must stand there)
 ARRIVES = {
     "lora_rank": (7, "lora.r", 7),
     "lora_alpha": (9, "lora.lora_alpha", 9),
@@ -118,7 +119,7 @@ ARRIVES = {
     "report_to": ("tensorboard", "sft.report_to", ["tensorboard"]),
 }
 # Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py), the loss and the noise (below), what
-# blocks keep (test_recompute.py), the ranks (test_ranks.py), the worker (test_worker.py) and while it runs
+# blocks keep (test_checkpointing.py), the ranks (test_distributed.py), the worker (test_worker.py) and while it runs
 # (test_resume.py).
 ELSEWHERE = {
     "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
@@ -128,44 +129,44 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def test_every_knob_is_accounted_for():
+def test_every_setting_is_listed():
     assert set(ARRIVES) | ELSEWHERE == set(QLoRAConfig.model_fields)
 
 
-@pytest.mark.parametrize("knob", ARRIVES)
-def test_a_changed_knob_arrives(tmp_path, monkeypatch, knob):
+@pytest.mark.parametrize("setting", ARRIVES)
+def test_changed_setting_reaches_library_config(tmp_path, monkeypatch, setting):
     monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda: True)  # another default would be float32
-    value, place, expected = ARRIVES[knob]
+    value, place, expected = ARRIVES[setting]
     kind, name = place.split(".")
 
     def arrived(config: QLoRAConfig):
         made = (
             lora_config(config, config.target_names)
             if kind == "lora"
-            else sft_config(config, str(tmp_path), total_steps=100)
+            else make_sft_config(config, str(tmp_path), total_steps=100)
         )
         return getattr(made, name)
 
-    assert arrived(QLoRAConfig(**{knob: value})) == expected
+    assert arrived(QLoRAConfig(**{setting: value})) == expected
     assert arrived(QLoRAConfig()) != expected
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimiser_is_one_that_transformers_knows(tmp_path, name):
-    made = sft_config(QLoRAConfig(optimizer=name), str(tmp_path), total_steps=10)
+def test_every_optimizer_is_known_to_transformers(tmp_path, name):
+    made = make_sft_config(QLoRAConfig(optimizer=name), str(tmp_path), total_steps=10)
     assert made.optim == OPTIMIZERS[name]
 
 
 @pytest.mark.parametrize("over", [{"loss": "dft"}, {"label_smoothing": 0.3}])
-def test_another_objective_changes_the_training_loss_and_not_the_held_out_loss(tmp_path, tokenizer, over):
-    plain, other = (trainer_of(tmp_path, tokenizer, True, **knobs) for knobs in ({}, over))
+def test_objective_changes_training_loss_not_held_out_loss(tmp_path, tokenizer, over):
+    plain, other = (trainer_of(tmp_path, tokenizer, True, **values) for values in ({}, over))
     rows = random_rows(LENGTHS)
     losses = [made.compute_loss(made.model, made.collate(rows)).item() for made in (plain, other)]
     assert losses[0] != losses[1]
     assert plain.held_out_loss(rows, 4) == other.held_out_loss(rows, 4)
 
 
-def test_noise_is_added_while_training_only(tmp_path, tokenizer):
+def test_neftune_noise_is_added_only_in_training(tmp_path, tokenizer):
     trainer = trainer_of(tmp_path, tokenizer, True, neftune_alpha=50.0)
     rows = random_rows(LENGTHS)
     trainer.model.train()
@@ -174,7 +175,7 @@ def test_noise_is_added_while_training_only(tmp_path, tokenizer):
     assert trainer.held_out_loss(rows, 4) == trainer.held_out_loss(rows, 4)
 
 
-def test_the_rows_of_a_step_are_known_once(tmp_path, tokenizer):
+def test_take_rows_returns_rows_of_step_once(tmp_path, tokenizer):
     trainer = trainer_of(tmp_path, tokenizer, True)
     trainer.compute_loss(trainer.model, trainer.collate(random_rows(LENGTHS)))
     assert trainer.take_rows() == [0, 1, 2, 3]
@@ -184,18 +185,18 @@ def test_the_rows_of_a_step_are_known_once(tmp_path, tokenizer):
 
 
 @pytest.mark.parametrize("packing", [True, False])
-def test_sample_answers_are_the_models_own_and_leave_training_as_it_was(tmp_path, tokenizer, packing):
+def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, tokenizer, packing):
     config = QLoRAConfig(packing=packing, compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0)
     kind = attention.PACKED if packing else "sdpa"
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer), attention=kind), tokenizer)
     base.model.requires_grad_(False)
     renderer = Renderer(tokenizer)
     made = StudioTrainer(
-        config, base, random_rows(LENGTHS), renderer=renderer, args=sft_config(config, str(tmp_path), 2)
+        config, base, random_rows(LENGTHS), renderer=renderer, args=make_sft_config(config, str(tmp_path), 2)
     )
     before = made.held_out_loss(random_rows(LENGTHS), 4)
     questions = ["Hi?", "What is a tide, and when does it turn?"]
-    answers = made.answers(questions, 6)
+    answers = generate_answers(made, questions, 6)
     for question, answer in zip(questions, answers, strict=True):
         ids = torch.tensor([renderer.prompt_ids([{"role": "user", "content": question}])])
         alone = made.model.get_base_model()
@@ -209,7 +210,7 @@ def test_sample_answers_are_the_models_own_and_leave_training_as_it_was(tmp_path
     assert made.held_out_loss(random_rows(LENGTHS), 4) == before
 
 
-def test_an_adapter_that_changes_the_base_is_saved_for_the_base_as_it_is_too(tmp_path, tokenizer):
+def test_pissa_adapter_is_saved_for_original_base_too(tmp_path, tokenizer):
     """PiSSA: the plain adapter on the untouched base gives the logits that were trained."""
     from peft import PeftModel
 
@@ -219,7 +220,7 @@ def test_an_adapter_that_changes_the_base_is_saved_for_the_base_as_it_is_too(tmp
     )  # fmt: skip
     base = LoadedBase(tiny_llama(), tokenizer)
     base.model.requires_grad_(False)
-    trainer = StudioTrainer(config, base, random_rows(LENGTHS), args=sft_config(config, str(tmp_path / "c"), 3))
+    trainer = StudioTrainer(config, base, random_rows(LENGTHS), args=make_sft_config(config, str(tmp_path / "c"), 3))
     trainer.train()
     trainer.save_model(str(tmp_path / "adapter"))
     ids = torch.tensor([random_rows([20])[0]["input_ids"]])
@@ -238,13 +239,13 @@ def test_an_adapter_that_changes_the_base_is_saved_for_the_base_as_it_is_too(tmp
         ("The sea.", ("</s>",), ("###",), "The sea."),
     ],
 )
-def test_sample_answer_ends_at_the_first_end(written, ends, stops, answer):
+def test_decode_answer_ends_at_first_end_token_or_stop_string(written, ends, stops, answer):
     tokenizer = FAMILIES[0].tokenizer()
     ids = tokenizer(written, add_special_tokens=False)["input_ids"]
-    assert answer_of(tokenizer, ids, {tokenizer.convert_tokens_to_ids(end) for end in ends}, stops) == answer
+    assert decode_answer(tokenizer, ids, {tokenizer.convert_tokens_to_ids(end) for end in ends}, stops) == answer
 
 
-def test_pad_token_outside_the_matrix_pads_and_samples(tmp_path):
+def test_pad_token_outside_embedding_matrix_is_replaced(tmp_path):
     """`<pad>` = 32000 of 32000 rows, as many Llama tokenizers of fine-tuners have it."""
     tokenizer = FAMILIES[0].tokenizer()
     rows = len(tokenizer)
@@ -252,8 +253,8 @@ def test_pad_token_outside_the_matrix_pads_and_samples(tmp_path):
     config = QLoRAConfig(packing=False, compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0)
     base = LoadedBase(tiny_llama(vocab_size=rows), tokenizer)
     base.model.requires_grad_(False)
-    options = {"renderer": Renderer(tokenizer, "chatml"), "args": sft_config(config, str(tmp_path), 2)}
+    options = {"renderer": Renderer(tokenizer, "chatml"), "args": make_sft_config(config, str(tmp_path), 2)}
     made = StudioTrainer(config, base, random_rows(LENGTHS), **options)
     assert made.pad_id < rows
     assert math.isfinite(made.held_out_loss(random_rows(LENGTHS), 4))
-    assert len(made.answers(["Hi?", "What is a tide, and when does it turn?"], 4)) == 2
+    assert len(generate_answers(made, ["Hi?", "What is a tide, and when does it turn?"], 4)) == 2

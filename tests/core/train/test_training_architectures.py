@@ -12,7 +12,7 @@ from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
 from core.runs.targets import require
 from core.train.trainer import StudioTrainer
-from core.train.trl_config import sft_config
+from core.train.trl_config import make_sft_config
 from tests.helpers.answering_architectures import EXTRA, PADDED, RANDOM_ROUTING, TARGETS, build
 
 STEPS = 3
@@ -36,7 +36,7 @@ def trainer_of(name: str, folder, tokenizer) -> StudioTrainer:
         lora_targets=", ".join(targets), lora_dropout=0.0, learning_rate=RATE, scheduler="constant", warmup_ratio=0.0,
     )  # fmt: skip
     base = LoadedBase(build(name, len(tokenizer)), tokenizer)
-    arguments = sft_config(config, str(folder), STEPS)
+    arguments = make_sft_config(config, str(folder), STEPS)
     trainer = StudioTrainer(config, base, rows_of(len(tokenizer)), args=arguments)
     trainer.config_of_test = config
     return trainer
@@ -69,7 +69,7 @@ def plain_losses(model, batches: list[list[dict]]) -> list[float]:
 
 
 @pytest.mark.parametrize("name", EXTRA)
-def test_loss_and_three_steps_equal_transformers_and_peft(name, small_tokenizer, tmp_path):
+def test_family_losses_match_transformers_and_peft(name, small_tokenizer, tmp_path):
     trainer = trainer_of(name, tmp_path, small_tokenizer)
     rows, plain = rows_of(len(small_tokenizer)), build(name, len(small_tokenizer))
     assert trainer.layout.kind == ("padded" if name in PADDED else "packed"), trainer.layout

@@ -23,8 +23,8 @@ from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.launch import PROJECT
 from core.runs.store import WAITING, Run, RunStore
-from core.train.trl_config import sft_config
-from core.train.worker import _await_room, _report_elsewhere, prepare
+from core.train.preparation import configure_tracker, prepare, wait_for_gpu_memory
+from core.train.trl_config import make_sft_config
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def steps(run):
     return [event for event in run.events() if event.event == "step"]
 
 
-def test_a_run_from_start_to_an_adapter_that_peft_loads(store):
+def test_run_finishes_with_adapter_that_peft_loads(store):
     run = process.submit(store, QLoRAConfig(**SHORT, chat_template="chatml"))
     state = wait(run)
     assert (state.status, state.cause) == ("finished", ""), run.log_tail()
@@ -84,7 +84,7 @@ def test_a_run_from_start_to_an_adapter_that_peft_loads(store):
         assert not torch.equal(tuned(ids).logits, plain)
 
 
-def test_stop_leaves_a_checkpoint_and_an_adapter(store):
+def test_stopped_run_has_checkpoint_and_adapter(store):
     run = process.submit(store, QLoRAConfig(**SHORT | {"max_steps": 500, "save_steps": 0}))
     wait(run, lambda run: steps(run))
     run.request_stop()
@@ -95,7 +95,7 @@ def test_stop_leaves_a_checkpoint_and_an_adapter(store):
     assert run.events()[-1].status == "stopped"
 
 
-def test_the_worker_outlives_its_server_and_a_killed_worker_is_interrupted(store):
+def test_worker_outlives_server_and_killed_worker_is_interrupted(store):
     code = f"""
 from core.runs import process
 from core.runs.config import QLoRAConfig
@@ -136,14 +136,14 @@ input()
         ({"max_length": 16}, "nothing to learn within 16 tokens"),
     ],
 )
-def test_what_only_the_model_can_tell_is_a_sentence(store, over, words):
+def test_prepare_rejects_settings_that_model_does_not_allow(store, over, words):
     """How a worker ends on one: tests/core/runs/test_faults.py."""
     run = store.create(QLoRAConfig(**SHORT | over))
     with pytest.raises(StudioError, match=words):
         prepare(store.settings, run.config(), run, EventWriter(run.events_file))
 
 
-def test_knobs_of_the_worker_are_read(store):
+def test_worker_applies_its_settings(store):
     """max_length, answers_only, eval_steps, quantization and the subset, seen in what the run reports."""
     bundled = subset.find(store.settings, "keeper").recipe.dataset
     subset.create(store.settings, "four", Recipe(dataset=bundled, rows=4, method="first"))
@@ -160,20 +160,19 @@ def test_knobs_of_the_worker_are_read(store):
     assert list(run.adapters()) == ["final", "step 2"], "save_steps 0: only the last"
 
 
-def test_a_run_waits_for_a_chat_to_leave_the_gpu(settings, monkeypatch, tmp_path):
+def test_run_waits_until_chat_frees_gpu_memory(settings, monkeypatch, tmp_path):
     free = iter([3, 3, 70])
     seen = lambda: gpu.GPUMemory(next(free) * 2**30, 80 * 2**30)  # noqa: E731
     monkeypatch.setattr(gpu, "memory", seen)
     LlamaConfig(vocab_size=32000).save_pretrained(settings.models_dir / "seven")
     events = EventWriter(tmp_path / "events.jsonl")
-    _await_room(settings, QLoRAConfig(model="seven"), events)
-    said = (tmp_path / "events.jsonl").read_text()
-    assert said.count("Waiting for the GPU's memory") == 1
+    wait_for_gpu_memory(settings, QLoRAConfig(model="seven"), events)
+    text = (tmp_path / "events.jsonl").read_text()
+    assert text.count("Waiting for the GPU's memory") == 1
     assert next(free, None) is None
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(2**30, 2 * 2**30))
-    _await_room(
-        settings, QLoRAConfig(model="seven"), events
-    )  # no empty card of this size would do: nothing to wait for
+    # On a GPU that is too small even when empty, there is nothing to wait for.
+    wait_for_gpu_memory(settings, QLoRAConfig(model="seven"), events)
 
 
 @pytest.mark.parametrize(("tracker", "variable", "words"), [
@@ -181,13 +180,13 @@ def test_a_run_waits_for_a_chat_to_leave_the_gpu(settings, monkeypatch, tmp_path
     ("wandb", "WANDB_PROJECT", "project qlora-studio, as a-run"),
     ("trackio", None, "trackio show --project qlora-studio"),
 ])  # fmt: skip
-def test_where_a_tracker_has_the_run_is_said(tmp_path, monkeypatch, tracker, variable, words):
+def test_configure_tracker_sets_variable_and_notes_location(tmp_path, monkeypatch, tracker, variable, words):
     for name in ("TENSORBOARD_LOGGING_DIR", "WANDB_PROJECT"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     run = Run(tmp_path / "a-run")
-    (said,) = _report_elsewhere(QLoRAConfig(report_to=tracker), run)
-    assert words in said
+    (text,) = configure_tracker(QLoRAConfig(report_to=tracker), run)
+    assert words in text
     assert variable is None or os.environ[variable] in ("qlora-studio", str(run.folder / "tensorboard"))
-    assert sft_config(QLoRAConfig(), str(run.checkpoints_dir), 1).run_name == "a-run"
-    assert _report_elsewhere(QLoRAConfig(), run) == []
+    assert make_sft_config(QLoRAConfig(), str(run.checkpoints_dir), 1).run_name == "a-run"
+    assert configure_tracker(QLoRAConfig(), run) == []

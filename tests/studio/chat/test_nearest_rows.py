@@ -4,7 +4,7 @@ import pytest
 
 from core.data import table
 from core.errors import StudioError
-from studio.data.page_state import looking_at
+from studio.data.page_state import open_source_row
 from tests.helpers.chat_page import send
 
 
@@ -34,9 +34,10 @@ def test_search_row_opens_in_the_data_tab(parts, answered):
     assert table.find(parts.conversations.settings, wanted["dataset"]).source.kind == "bundled"
     assert wanted["row"] == row
     assert parts.nearest_rows.open_row(rows_source, row) != wanted, "a second click opens the row again"
-    dataset, state, opened = looking_at(wanted, {"max_length": 77, "view": {"search": "x"}})
-    assert (dataset, opened) == (wanted["dataset"], row)
-    assert (state["dataset"], state["max_length"], state["view"]["search"]) == (dataset, 77, "")
+    found = open_source_row(wanted, {"max_length": 77, "view": {"search": "x"}})
+    assert (found["dataset"], found["opened"]) == (wanted["dataset"], row)
+    state = found["page"]
+    assert (state["dataset"], state["max_length"], state["view"]["search"]) == (wanted["dataset"], 77, "")
 
 
 def test_open_row_before_a_search_is_rejected(parts):

@@ -1,0 +1,45 @@
+"""Unpacking of bitsandbytes' 4-bit weights (NF4 and FP4): layout, PyTorch reference.
+
+A weight (rows, width) is a flat run of codes, two to a byte, row after row. Every `blocksize` weights (64 as a rule)
+share one scale, their absolute maximum (Dettmers et al. 2023, arXiv:2305.14314, section 3):
+
+    weight n  =  code[nibble n] · absmax[n // blocksize]
+
+    byte      |   0   |   1   |   2   |  ...  |   31  |       one block of 64 weights: 32 bytes
+    nibble    | hi lo | hi lo | hi lo |  ...  | hi lo |       the upper nibble is the earlier weight
+    weight      0   1   2   3   4   5           62  63
+    scale     |<------------- absmax[0] ------------->|
+
+`code` holds the 16 values of the data type, float32. With double quantization ("nested") the scales are themselves
+quantised: absmax is uint8, and scale b = outer_code[absmax[b]] · outer_absmax[b // outer_blocksize] + offset, with 256
+scales to an outer block. All of this is float32; only the product is rounded to the compute dtype, once. So unpacked
+weights equal bitsandbytes' `dequantize_4bit` bit by bit (tests/gpu/test_kernels_gpu.py).
+
+Three Triton kernels read this layout. They share how nibbles become numbers (`core.kernels.nf4_triton`) where they
+unpack to memory, and differ in where the numbers go:
+
+- core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors.
+- core/chat/cuda/quantized_matmul.py: several merged projections, each with outer scales of its own, optionally in the
+  column order of the tensor core's operand.
+- core/chat/cuda/nf4_gemv.py: no unpacked matrix at all; codes go from registers into the product.
+"""
+
+from typing import Any
+
+import torch
+
+
+def unpack_reference(weight: torch.Tensor, state: Any, out: torch.Tensor) -> None:
+    """Write a frozen weight into `out` by PyTorch and bitsandbytes.
+
+    Args:
+        weight: (rows, width), or packed codes, uint8.
+        state: bitsandbytes' QuantState of packed codes; None for a weight that is not packed.
+        out: (rows, width), compute dtype, any row stride.
+    """
+    if state is None:
+        out.copy_(weight)
+        return
+    from bitsandbytes.functional import dequantize_4bit
+
+    out.copy_(dequantize_4bit(weight.data, state))

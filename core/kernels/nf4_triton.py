@@ -1,0 +1,24 @@
+"""Triton function that turns packed 4-bit codes into numbers.
+
+The kernels that unpack weights to memory inline it.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def decode_blocks(packed, code, block, scale, is_block, HALF: tl.constexpr):
+    """Return the weights of the upper and of the lower nibbles of some blocks, each (BLOCKS, HALF), float32.
+
+    packed: codes, uint8, two to a byte. code: (16,), float32. block: (BLOCKS,), block numbers. scale: (BLOCKS,),
+    float32, each block's absmax. is_block: (BLOCKS,), false behind the last block. HALF: bytes of a block.
+    `tl.interleave` of the two results gives the weights in their order.
+    """
+    byte_index = tl.arange(0, HALF)[None, :]  # (1, HALF)
+    # The byte's number needs 64 bits: a merged weight can be larger than 2 GiB.
+    byte = tl.load(packed + block[:, None].to(tl.int64) * HALF + byte_index, mask=is_block[:, None], other=0)
+    byte = byte.to(tl.int32)  # (BLOCKS, HALF)
+    upper = tl.load(code + (byte >> 4)) * scale[:, None]
+    lower = tl.load(code + (byte & 15)) * scale[:, None]
+    return upper, lower

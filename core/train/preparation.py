@@ -1,0 +1,211 @@
+"""Prepares a run for training: checks, rows, base model, tokens, trainer, first event.
+
+The order matters. Checks that need no model come first; GPU memory is awaited before anything takes some; the tracker
+is configured before the trainer opens it; PyTorch's deterministic mode is tried on the finished trainer.
+"""
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.data import subset as subsets
+from core.data.sources import HELD_OUT, TRAIN
+from core.errors import StudioError
+from core.models import catalogue
+from core.runs import checks, fit, targets
+from core.runs.config import QLoRAConfig
+from core.runs.events import EventWriter, NoEvents, StageEvent
+from core.runs.holdout import hold_out
+from core.runs.store import Run
+from core.settings import Settings
+from core.train import determinism
+from core.train.distributed import SINGLE, RankGroup
+from core.train.provenance import collect_provenance
+
+if TYPE_CHECKING:
+    from core.data.tokens import Renderer
+    from core.models.loading import LoadedBase
+    from core.train.batches import TokenizedRows
+    from core.train.trainer import StudioTrainer
+
+# How long a run waits for the chat to leave the GPU: an answer in progress is finished first.
+_GPU_WAIT_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready to train.
+
+    Attributes:
+        trainer: The trainer, with the model and the training rows in it.
+        held_out: Tokenized rows that are never trained on.
+        summary: Fields of the "prepared" event.
+    """
+
+    trainer: "StudioTrainer"
+    held_out: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+def prepare(
+    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: RankGroup = SINGLE
+) -> PreparedRun:
+    """Load the model and the rows of a run and build its trainer.
+
+    Args:
+        settings: The studio's settings.
+        config: The run's settings.
+        run: The run's folder.
+        events: Where stages of the work are reported.
+        ranks: The processes that train the run together.
+
+    Raises:
+        StudioError: If the machine, the model or the rows do not allow the run.
+    """
+    if problem := checks.machine_problem(config):
+        raise StudioError(problem)
+    rows = subsets.load(settings, config.subset)
+    events.write(StageEvent(text=f"Loading {config.model}"))
+    if ranks.is_single:
+        # With several ranks, the worker waited before it started the first of them.
+        wait_for_gpu_memory(settings, config, events)
+    base = _load_base(settings, config)
+    base.choices += [*hold_out(config, rows), *configure_tracker(config, run)]
+    renderer = _make_renderer(config, base)
+    events.write(StageEvent(text=f"Reading {len(rows[TRAIN]):,} rows as tokens"))
+    tokenized, held_out = _tokenize_rows(config, renderer, rows)
+    base.choices += [
+        renderer.end_tokens.note,
+        *(f"In {count:,} rows, {note}." for note, count in tokenized.notes.items()),
+    ]
+    trainer = _build_trainer(config, base, renderer, tokenized, run, ranks)
+    on_gpu = trainer.model.device.type == "cuda"
+    deterministic_note = determinism.set_mode(config, on_gpu, lambda: trainer.try_step(tokenized.rows))
+    notes = [*base.choices, *trainer.choices, deterministic_note]
+    return PreparedRun(trainer, held_out, _summarize(config, base, renderer, tokenized, trainer, held_out, notes))
+
+
+def wait_for_gpu_memory(settings: Settings, config: QLoRAConfig, events: EventWriter | NoEvents) -> None:
+    """Give the chat time to leave the GPU, if the run fits only without it.
+
+    After `_GPU_WAIT_SECONDS` the memory is some other program's. The run then starts all the same, because the forecast
+    has a margin and the run may fit.
+    """
+    deadline = time.monotonic() + _GPU_WAIT_SECONDS
+    is_reported = False
+    while (estimate := fit.fit(settings, config)) and estimate.would_fit_alone and not estimate.fits:
+        if time.monotonic() > deadline:
+            return
+        if not is_reported:
+            needs, free = estimate.needed / 2**30, estimate.free / 2**30
+            text = f"Waiting for the GPU's memory: {needs:.1f} GiB are needed, {free:.1f} are free"
+            events.write(StageEvent(text=text))
+            is_reported = True
+        time.sleep(0.5)
+
+
+def configure_tracker(config: QLoRAConfig, run: Run) -> list[str]:
+    """Set the environment variables of the run's tracker, and return notes on where to find the run there.
+
+    Trackers read these variables when the trainer is built.
+    """
+    from core.train.trl_config import TRACKER_PROJECT
+
+    if config.report_to == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")
+        return [f"Also reported to TensorBoard. In STUDIO_HOME: tensorboard --logdir runs/{run.id}/tensorboard"]
+    if config.report_to == "wandb":
+        project = os.environ.setdefault("WANDB_PROJECT", TRACKER_PROJECT)
+        return [f"Also reported to Weights & Biases, project {project}, as {run.id}."]
+    if config.report_to == "trackio":
+        return [f"Also reported to Trackio as {run.id}. See it with: trackio show --project {TRACKER_PROJECT}"]
+    return []
+
+
+def count_steps(config: QLoRAConfig, rows: int) -> int:
+    """Return how many updates a run makes: `max_steps`, or epochs over batches, a last short batch included."""
+    if config.max_steps:
+        return config.max_steps
+    batches = math.ceil(rows / config.batch_size)
+    return max(1, math.ceil(config.epochs * max(1, math.ceil(batches / config.gradient_accumulation))))
+
+
+def _load_base(settings: Settings, config: QLoRAConfig) -> "LoadedBase":
+    """Load the base model, and check what can be checked only on a loaded model."""
+    from core.models.loading import Precision, load_base
+
+    precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
+    model = catalogue.find(settings, config.model, config.revision)
+    base = load_base(model, precision, config.attention)
+    context = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
+    if context and config.max_length > context:
+        raise StudioError(
+            f"Maximum length {config.max_length} is more than {config.model} can read ({context} tokens). "
+            f"Set it to {context} or less."
+        )
+    base.choices += targets.require(base.model, config).notes
+    return base
+
+
+def _make_renderer(config: QLoRAConfig, base: "LoadedBase") -> "Renderer":
+    """Return the renderer of the run's chat template, and store the template with the tokenizer."""
+    from core.data.tokens import Renderer
+
+    renderer = Renderer(base.tokenizer, config.chat_template, base.model.get_input_embeddings().weight.shape[0])
+    # The tokenizer is saved with the adapter, so that it keeps the template it was trained with.
+    base.tokenizer.chat_template = renderer.template
+    return renderer
+
+
+def _tokenize_rows(
+    config: QLoRAConfig, renderer: "Renderer", rows: dict[str, list]
+) -> tuple["TokenizedRows", list[dict[str, Any]]]:
+    """Return the training rows and the held-out rows as tokens.
+
+    Raises:
+        StudioError: If no row can be trained on.
+    """
+    from core.train.batches import tokenize
+
+    tokenized = tokenize(renderer, rows[TRAIN], config.max_length, config.answers_only)
+    held_out = tokenize(renderer, rows[HELD_OUT][: config.eval_rows], config.max_length, config.answers_only).rows
+    if not tokenized.rows:
+        reasons = "; ".join(f"{count} × {reason}" for reason, count in tokenized.left_out.items())
+        raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Create another subset.")
+    return tokenized, held_out
+
+
+def _build_trainer(
+    config: QLoRAConfig, base: "LoadedBase", renderer: "Renderer", tokenized: "TokenizedRows", run: Run,
+    ranks: RankGroup,
+) -> "StudioTrainer":  # fmt: skip
+    from core.train.trainer import StudioTrainer
+    from core.train.trl_config import make_sft_config
+
+    arguments = make_sft_config(config, str(run.checkpoints_dir), count_steps(config, len(tokenized.rows)))
+    if not ranks.is_main:
+        # Only the main rank reports to trackers.
+        arguments.report_to = []
+    return StudioTrainer(config, base, tokenized.rows, args=arguments, renderer=renderer, ranks=ranks)
+
+
+def _summarize(
+    config: QLoRAConfig, base: "LoadedBase", renderer: "Renderer", tokenized: "TokenizedRows",
+    trainer: "StudioTrainer", held_out: list[dict[str, Any]], notes: list[str],
+) -> dict[str, Any]:  # fmt: skip
+    """Return the fields of the "prepared" event; their names are part of the run's format on disk."""
+    return {
+        "total_steps": count_steps(config, len(tokenized.rows)),
+        "rows": len(tokenized.rows),
+        "held_out_rows": len(held_out),
+        "left_out": tokenized.left_out,
+        "truncated": tokenized.truncated,
+        "tokens": tokenized.tokens,
+        "answer_tokens": tokenized.answer_tokens,
+        "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "template": renderer.template_name,
+        "choices": notes,
+        "lineage": collect_provenance(base.model),
+    }
