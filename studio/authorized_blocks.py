@@ -16,8 +16,8 @@ from gradio.blocks import BlockFunction
 from gradio_client.utils import is_http_url_like
 
 from core.access.roles import CLOSED, Access, Caller, Role, acting
-from core.access.secret_masking import log_event
 from core.errors import StudioError
+from core.system.secret_masking import log_event
 from studio.handlers import shown
 from studio.sessions import Unread
 

@@ -12,8 +12,8 @@ import gradio as gr
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from core.access.secret_masking import masked
 from core.errors import StudioError, sentences
+from core.system.secret_masking import masked
 
 DEFECT = "Something went wrong in the studio itself: {}. The server's log has the details; please report it."
 

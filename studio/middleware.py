@@ -20,9 +20,9 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from core.access import quotas
 from core.access.quotas import Quotas
 from core.access.roles import CLOSED, Role, Way
-from core.access.secret_masking import log_event, masked
 from core.errors import StudioError
 from core.settings import Settings, on_space
+from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import COOKIE, SCOPE, Guarded
 from studio.sign_in import SignInThrottle
 

@@ -14,6 +14,7 @@ from core.access import roles
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.files import read_json, write_json
+from core.system.process_limits import Limits
 
 GIB = 2**30
 
@@ -40,6 +41,10 @@ class Quotas(BaseSettings):
     visitor_answer: int = Field(256, ge=1, title="A visitor's answer", description="Most new tokens of one answer.")
     visitors_waiting: int = Field(60, ge=1, title="Visitors waiting", description="Most questions at a time.")
     visitor_chats: int = Field(2000, ge=1, title="Visitors' chats", description="Most kept; the oldest go first.")
+
+    def parse_limits(self) -> Limits:
+        """Return the limits of a process that reads an uploaded file."""
+        return Limits(int(self.parse_gib * GIB), self.parse_seconds, int(self.parse_disk_gib * GIB))
 
 
 def free_disk(settings: Settings, quotas: Quotas) -> None:

@@ -21,7 +21,7 @@ from core.data import card, subset
 from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, Unwritable, to_row, until_last_answer
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
-from core.export import hub
+from core.hub.push import push_folder
 from core.settings import Settings
 from core.system.files import replacing, write_json
 
@@ -91,7 +91,7 @@ def push(
         done = write_folder(
             settings, name, form, ["parquet"], scratch, lambda share, words: progress(share * 0.5, words)
         )
-        url = hub.push(
+        url = push_folder(
             scratch, repo, "dataset", f"{name} from QLoRA Studio: {done.rows:,} rows", private, token,
             lambda share, words: progress(0.5 + share * 0.5, words),
         )  # fmt: skip

@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from core.access.secret_masking import masked
 from core.errors import StudioError, sentences
-from core.system.process_limits import MEMORY, SAID, Limits, is_memory
+from core.system.process_limits import MEMORY, SAID, Limits, is_memory_error
+from core.system.secret_masking import masked
 
 Status = Literal["running", "done", "failed", "cancelled"]
 _TOLD_EVERY = 0.1  # seconds
@@ -171,7 +171,7 @@ def _run(
     except ValidationError as error:
         pipe.send(("failed", sentences(error)))
     except Exception as error:
-        if limits and is_memory(error):
+        if limits and is_memory_error(error):
             pipe.send(("failed", f"The file could not be read: {MEMORY}."))
             return
         print(masked(traceback.format_exc()), file=sys.stderr)

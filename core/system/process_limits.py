@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import psutil
 
-from core.access.quotas import GIB, Quotas
-
 SAID = {
     -signal.SIGXCPU: "it took more processor time than reading a file may (STUDIO_QUOTA_PARSE_SECONDS)",
     -signal.SIGXFSZ: "it unfolds to more than a file may (STUDIO_QUOTA_PARSE_DISK_GIB)",
@@ -30,10 +28,6 @@ class Limits:
     memory: int
     seconds: int
     written: int
-
-    @classmethod
-    def of(cls, quotas: Quotas) -> "Limits":
-        return cls(int(quotas.parse_gib * GIB), quotas.parse_seconds, int(quotas.parse_disk_gib * GIB))
 
     def apply(self) -> None:
         """Hold the present process to them; for good, and its children too."""
@@ -56,7 +50,7 @@ def size_limit() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def is_memory(error: BaseException) -> bool:
+def is_memory_error(error: BaseException) -> bool:
     """Whether an error says that memory ran out, in the words of whichever library met it."""
     named = {kind.__name__ for kind in type(error).__mro__}
     return bool(named & {"MemoryError", "ArrowMemoryError", "OutOfMemoryException"}) or "bad_alloc" in str(error)

@@ -14,7 +14,6 @@ from core.data import parse_rows, readers, sources, table
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
-from core.system.process_limits import Limits
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
@@ -45,7 +44,7 @@ class Opening:
 
     def _start(self, name: str | None, source: Any, opens: Callable[..., Any], *arguments: Any) -> Job:
         """What comes from outside is read in a process with limits; whoever opens the same source follows it, too."""
-        limits, kind = Limits.of(Quotas()), f"open/{source}"
+        limits, kind = Quotas().parse_limits(), f"open/{source}"
         return self.jobs.start(kind, f"Opening {name}", opens, self.settings, *arguments, limits=limits)
 
     def _follow(self, job: Job) -> Iterator[list[Any]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from core.access import quotas
-from core.access.quotas import Quotas, Tokens
+from core.access.quotas import GIB, Quotas, Tokens
 from core.access.roles import Caller, Role, acting
 from core.chat import conversation
 from core.chat.engine import Ticket
@@ -120,3 +120,8 @@ def test_runs_keep_to_their_quota(a_run, runs, monkeypatch):
     with acting(VISITOR), pytest.raises(StudioError):
         process.submit(runs, QLoRAConfig())
     assert len(runs.runs()) == 1
+
+
+def test_parse_limits_follow_the_quotas():
+    limits = Quotas(parse_gib=2, parse_seconds=7, parse_disk_gib=3).parse_limits()
+    assert (limits.memory, limits.seconds, limits.written) == (2 * GIB, 7, 3 * GIB)

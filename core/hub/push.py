@@ -8,7 +8,7 @@ from core.errors import StudioError
 from core.hub import client
 
 
-def push(
+def push_folder(
     folder: Path,
     repo: str,
     kind: Literal["dataset", "model"],

@@ -1,11 +1,11 @@
-"""core/access/secret_masking.py: secrets do not leave in text."""
+"""core/system/secret_masking.py: secrets do not leave in text."""
 
 import json
 import logging
 
 import pytest
 
-from core.access.secret_masking import MASK, log_event, mask_logs, masked
+from core.system.secret_masking import MASK, log_event, mask_logs, masked
 from studio.handlers import shown
 
 

@@ -15,11 +15,13 @@ PUSH = """
 import json, sys
 from pathlib import Path
 from core.errors import StudioError
-from core.export import hub
+from core.hub import push
 folder, repo, kind, private, token = json.loads(sys.argv[1])
 said = []
 try:
-    url = hub.push(Path(folder), repo, kind, "A test", private, token, lambda share, words: said.append([share, words]))
+    url = push.push_folder(
+        Path(folder), repo, kind, "A test", private, token, lambda share, words: said.append([share, words])
+    )
     print(json.dumps({"url": url, "said": said}))
 except StudioError as error:
     print(json.dumps({"error": str(error)}))
