@@ -90,7 +90,7 @@ def test_a_job_that_nobody_looks_at_is_not_stopped_by_its_own_words(jobs):
     [
         (failing, "There is no more tea. Brew some."),
         (breaking, "KeyError in the studio itself. The server's log has the details."),
-        (dying, "it ended without a word: it was killed, or the memory ran out"),
+        (dying, "its process ended without reporting a result: it was killed, or memory ran out"),
     ],
 )
 def test_every_failure_is_a_sentence(jobs, work, said):
