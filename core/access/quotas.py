@@ -93,7 +93,8 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
     """
     if size is None:
         raise StudioError(
-            "The upload has no Content-Length header, which the upload quota needs. Upload it with a browser or a client that sends it."
+            "The upload has no Content-Length header, which the upload quota needs. Use a browser, or a client that "
+            "sends it."
         )
     # A multipart request is a little larger than its file.
     if size > quotas.upload_mib * 2**20 + 2**16:
@@ -188,8 +189,8 @@ def _describe_excess(tokens: int, left: int, quota: int) -> str:
         return f"Today's tokens are used up: 0 of a visitor's {quota:,} are left to you. Come back tomorrow (UTC)."
     later = " Or come back tomorrow (UTC)." if tokens <= quota else ""
     return (
-        f"This may take {tokens:,} tokens, prompt and answers, and {left:,} of a visitor's {quota:,} per day are left to "
-        f"you. Shorten the question or the answer's length, use fewer lanes, or start a new chat.{later}"
+        f"This may take {tokens:,} tokens, prompt and answers, and {left:,} of a visitor's {quota:,} per day are left "
+        f"to you. Shorten the question or the answer's length, use fewer lanes, or start a new chat.{later}"
     )
 
 

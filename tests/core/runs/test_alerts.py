@@ -56,7 +56,7 @@ def test_a_held_out_loss_that_turns(timeline):
     made = timeline(FALLING, [(0, 3.0), (20, 2.0), (40, 2.1), (60, 2.2), (80, 2.4)])
     [alert] = alerts(made)
     assert (alert.kind, alert.step) == ("held-out loss turned", 60)
-    assert "rises since step 20" in alert.text
+    assert "has been rising since step 20" in alert.text
     assert kinds(timeline(FALLING, [(0, 3.0), (20, 2.0), (40, 2.1), (60, 1.9)])) == {}, "once is no turn"
 
 
