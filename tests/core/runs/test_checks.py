@@ -41,10 +41,10 @@ def test_every_problem_is_told_at_once_problems_first(home):
 @pytest.mark.parametrize(
     ("over", "level", "words"),
     [
-        ({"max_length": 100_000}, "problem", "more than smollm2-135m-instruct can read (8,192 tokens)"),
-        ({"max_length": 16}, "problem", "have nothing to learn within 16 tokens"),
-        ({"max_length": 120}, "warning", "are longer than 120 tokens and are cut"),
-        ({"batch_size": 512}, "warning", "306 rows are fewer than one update takes (512)"),
+        ({"max_length": 100_000}, "problem", "more than the context of smollm2-135m-instruct (8,192 tokens)"),
+        ({"max_length": 16}, "problem", "have no tokens with loss within 16 tokens"),
+        ({"max_length": 120}, "warning", "are longer than 120 tokens and are truncated"),
+        ({"batch_size": 512}, "warning", "306 rows are fewer than one update needs (512)"),
         ({"revision": "abc"}, "problem", "has no revision 'abc'"),
     ],
 )
@@ -107,9 +107,9 @@ def test_a_gated_model_and_a_full_disk(home, monkeypatch):
 
 @pytest.mark.parametrize(
     ("there", "gpus", "level", "words"),
-    [(0, 2, "problem", "2 GPUs are asked for, and this machine has no NVIDIA GPU. Set GPUs to 1."),
+    [(0, 2, "problem", "GPUs is 2, and this machine has no NVIDIA GPU. Set GPUs to 1."),
      (1, 2, "problem", "this machine has one GPU. Set GPUs to 1."),
-     (2, 4, "problem", "4 GPUs are asked for, and this machine has 2 GPUs. Set GPUs to 2."),
+     (2, 4, "problem", "GPUs is 4, and this machine has 2 GPUs. Set GPUs to 2."),
      (4, 4, "fine", "4 GPUs take 2 of a pass's 8 rows each; each holds the whole model.")],
 )  # fmt: skip
 def test_more_gpus_than_there_are_is_a_problem(home, monkeypatch, there, gpus, level, words):
@@ -123,4 +123,4 @@ def test_what_this_machine_cannot_do_is_a_problem(home, monkeypatch, device, pro
     monkeypatch.setattr(checks, "hardware", lambda: Hardware(device, "a machine"))
     found = texts(check(home, QLoRAConfig(lora_init="loftq")), "problem")
     assert len(found) == problems
-    assert all("LoftQ unpacks NF4 weights on an NVIDIA GPU" in text for text in found)
+    assert all("LoftQ needs an NVIDIA GPU to unpack NF4 weights" in text for text in found)

@@ -34,7 +34,7 @@ def here(monkeypatch):
     """Examine in this process, which has torch: a process for each case would spend its time on imports."""
 
     def run(command, input, **options):
-        report = preflight_model.answer(json.loads(input))
+        report = preflight_model.build_report(json.loads(input))
         return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
 
     monkeypatch.setattr(preflight_model.subprocess, "run", run)

@@ -35,8 +35,8 @@ def test_yaml_stands_in_groups():
     ("text", "why"),
     [
         ("lora_rank: [", "no YAML that can be read in line 1"),
-        ("- a\n- b\n", "holds no knobs"),
-        ("", "holds no knobs"),
+        ("- a\n- b\n", "holds no settings"),
+        ("", "holds no settings"),
         ("lora_rank: 0\nmax_length: 3\n", "Rank"),
         ("rank: 8\n", "rank"),
         ("!!python/object/apply:os.system ['true']", "no YAML that can be read"),

@@ -85,7 +85,7 @@ def test_more_gpus_than_there_are_are_refused_in_a_sentence(store):
     run = process.submit(store, QLoRAConfig(**TWO | {"gpus": 4}))
     state = ended(run)
     assert state.status == "failed"
-    assert "4 GPUs are asked for, and this machine has" in state.cause
+    assert "GPUs is 4, and this machine has" in state.cause
 
 
 def test_what_a_rank_says_arrives_and_half_of_it_is_nothing():

@@ -50,7 +50,7 @@ def test_behind_a_run_the_next_one_waits_and_can_be_moved_and_taken_out(do, live
     assert [run.id for run in do.runs.queue()] == [first, second]
     do.stop(first)
     assert [run.id for run in do.runs.queue()] == [second]
-    assert do.runs.run(first).state().cause == "Taken out of the queue."
+    assert do.runs.run(first).state().cause == "Removed from the queue."
     with pytest.raises(StudioError, match="not queued"):
         do.move(live.id, 1)
     do.stop(second)
