@@ -153,8 +153,11 @@ def gpus_problem(config: QLoRAConfig) -> str | None:
 def _machine(config: QLoRAConfig) -> list[Finding]:
     found = [Finding("problem", problem) for problem in (machine_problem(config), gpus_problem(config)) if problem]
     if config.gpus > 1 and not found:
-        found.append(Finding("fine", f"Each of {config.gpus} GPUs takes {config.rows_per_gpu} of a batch's {config.batch_size} "
-                                     "rows, and holds the whole model."))  # fmt: skip
+        text = (
+            f"Each of {config.gpus} GPUs takes {config.rows_per_gpu} of a batch's {config.batch_size} rows, and holds the "
+            "whole model."
+        )
+        found.append(Finding("fine", text))
     return found
 
 

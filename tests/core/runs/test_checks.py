@@ -102,7 +102,7 @@ def test_a_gated_model_and_a_full_disk(home, monkeypatch):
     found = check(home, QLoRAConfig(model="meta-llama/Llama-2-7b-hf"))
     assert any("meta-llama/Llama-2-7b-hf" in text for text in texts(found, "problem"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("D", (), {"free": 2**20})())
-    assert any("of disk are free" in text for text in texts(check(home, QLoRAConfig()), "problem"))
+    assert any("are free on the disk of the runs" in text for text in texts(check(home, QLoRAConfig()), "problem"))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_gated_model_and_a_full_disk(home, monkeypatch):
     [(0, 2, "problem", "GPUs is 2, and this machine has no NVIDIA GPU. Set GPUs to 1."),
      (1, 2, "problem", "this machine has one GPU. Set GPUs to 1."),
      (2, 4, "problem", "GPUs is 4, and this machine has 2 GPUs. Set GPUs to 2."),
-     (4, 4, "fine", "4 GPUs take 2 of a pass's 8 rows each; each holds the whole model.")],
+     (4, 4, "fine", "Each of 4 GPUs takes 2 of a batch's 8 rows, and holds the whole model.")],
 )  # fmt: skip
 def test_more_gpus_than_there_are_is_a_problem(home, monkeypatch, there, gpus, level, words):
     monkeypatch.setattr(checks, "hardware", lambda: Hardware("cuda" if there else "cpu", "a machine"))

@@ -34,12 +34,12 @@ def test_yaml_stands_in_groups():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("lora_rank: [", "no YAML that can be read in line 1"),
+        ("lora_rank: [", "not valid YAML in line 1"),
         ("- a\n- b\n", "holds no settings"),
         ("", "holds no settings"),
         ("lora_rank: 0\nmax_length: 3\n", "Rank"),
         ("rank: 8\n", "rank"),
-        ("!!python/object/apply:os.system ['true']", "no YAML that can be read"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )
 def test_what_is_no_configuration_is_refused_with_the_reason(text, why):
