@@ -90,7 +90,7 @@ def acting(who: Caller) -> Iterator[None]:
         _caller.reset(token)
 
 
-def said(owner: str, visitor: str) -> str:
+def text_for_caller(owner: str, visitor: str) -> str:
     """Return the text for the present caller's role."""
     return owner if caller().is_owner else visitor
 

@@ -154,8 +154,8 @@ def _machine(config: QLoRAConfig) -> list[Finding]:
     found = [Finding("problem", problem) for problem in (machine_problem(config), gpus_problem(config)) if problem]
     if config.gpus > 1 and not found:
         text = (
-            f"Each of {config.gpus} GPUs takes {config.rows_per_gpu} of a batch's {config.batch_size} rows, and holds the "
-            "whole model."
+            f"Each of {config.gpus} GPUs takes {config.rows_per_gpu} of a batch's {config.batch_size} rows, and holds "
+            "the whole model."
         )
         found.append(Finding("fine", text))
     return found

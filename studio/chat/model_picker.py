@@ -119,7 +119,7 @@ class Choosing:
                 self._lanes_anew(kept)
         kept = self._brought_up(chat_id, kept)
         trained = any(run.adapters() for run in self.engine.store.runs())
-        return self.shown(kept), self.engine.notice or ("" if trained else roles.said(NO_RUN, NO_PUBLISHED))
+        return self.shown(kept), self.engine.notice or ("" if trained else roles.text_for_caller(NO_RUN, NO_PUBLISHED))
 
     def _brought_up(self, chat_id: str, kept: Conversation) -> Conversation:
         """Lanes that go with a run's newest adapter have it: a run that trains writes others, the final one last."""

@@ -105,7 +105,9 @@ class Numbers:
         path = lens.counts(self.settings)
         if path is None:
             rows = lens.data(self.settings).rows
-            not_counted = roles.said("Press “Count tokens” to see", "Once the owner has counted tokens you see here")
+            not_counted = roles.text_for_caller(
+                "Press “Count tokens” to see", "Once the owner has counted tokens you see here"
+            )
             return empty_html(f"{not_counted} how long the {rows:,} rows are for {lens.model}, and which would be cut.")
         chosen = None if not lens.view.in_words() else lens.rows(self.settings).numbers(lens.view)
         found = lengths.summary(path, lens.max_length, lens.batch, chosen)

@@ -52,7 +52,7 @@ class Watch:
     def shown(self, run_id: str | None, measure: str, zoom: Zoom) -> list[Any]:
         """Status, figures, warnings, the charts' column, two charts, notes."""
         if not run_id:
-            none = f'<div class="qs-empty">{roles.said(NO_RUN, NO_PUBLISHED)}</div>'
+            none = f'<div class="qs-empty">{roles.text_for_caller(NO_RUN, NO_PUBLISHED)}</div>'
             return [none, "", "", gr.update(visible=False), *[gr.skip()] * 3]
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()

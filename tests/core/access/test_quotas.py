@@ -22,12 +22,12 @@ def asked(*lengths: int) -> Ticket:
     return Ticket(None, lanes, {})
 
 
-def test_limits_come_from_the_environment(monkeypatch):
+def test_quotas_are_read_from_environment(monkeypatch):
     monkeypatch.setenv("STUDIO_QUOTA_VISITOR_TOKENS", "7")
     assert Quotas().visitor_tokens == 7
 
 
-def test_tokens_are_set_aside_and_given_back(settings):
+def test_reserve_and_settle_count_used_tokens(settings):
     tokens = Tokens(settings, Quotas(visitor_tokens=100, visitors_tokens=150))
     tokens.reserve("a", 80)
     tokens.settle("a", 80, 30)
@@ -45,7 +45,7 @@ def test_tokens_are_set_aside_and_given_back(settings):
         tokens.reserve("b", 60)
 
 
-def test_one_visitor_asks_one_question_at_a_time(settings):
+def test_reserve_rejects_second_question_of_visitor(settings):
     tokens = Tokens(settings, Quotas(visitors_waiting=2))
     tokens.reserve("a", 1)
     with pytest.raises(StudioError, match="last question"):
@@ -55,7 +55,7 @@ def test_one_visitor_asks_one_question_at_a_time(settings):
         tokens.reserve("c", 1)
 
 
-def test_a_restart_forgets_nothing_and_a_new_day_does(settings, monkeypatch):
+def test_token_counts_survive_restart_but_not_the_day(settings, monkeypatch):
     Tokens(settings, Quotas()).reserve("a", 500)
     again = Tokens(settings, Quotas())
     assert again.used() == {"a": 500}
@@ -64,7 +64,7 @@ def test_a_restart_forgets_nothing_and_a_new_day_does(settings, monkeypatch):
     assert again.used() == {}
 
 
-def test_a_visitor_s_answers_are_short_and_counted(settings):
+def test_visitor_answers_are_limited_and_counted(settings):
     allowance = Allowance(settings)
     ticket = asked(4000, 8)
     with acting(VISITOR):
@@ -77,14 +77,14 @@ def test_a_visitor_s_answers_are_short_and_counted(settings):
     assert allowance.tokens.used() == {VISITOR.name: 20 + 5 + 6}
 
 
-def test_the_owner_is_not_counted(settings):
+def test_owner_is_not_limited(settings):
     allowance, ticket = Allowance(settings), asked(4000)
     allowance.take(ticket)()
     assert ticket.lanes[0].sampling.max_new_tokens == 4000
     assert allowance.tokens.used() == {}
 
 
-def test_visitors_conversations_beyond_the_quota_go_the_oldest_first(settings):
+def test_oldest_visitor_chats_beyond_quota_are_deleted(settings):
     owners = conversation.fresh()
     conversation.save(settings, owners)
     made = []
@@ -98,7 +98,7 @@ def test_visitors_conversations_beyond_the_quota_go_the_oldest_first(settings):
     assert conversation.load(settings, owners.id)
 
 
-def test_uploads_keep_to_their_quota(settings):
+def test_upload_beyond_quota_is_rejected(settings):
     folder = settings.home / "uploads"
     folder.mkdir()
     (folder / "one").write_bytes(b"x" * 1000)
@@ -112,7 +112,7 @@ def test_uploads_keep_to_their_quota(settings):
             quotas.room_for_upload(settings, limits, folder, size)
 
 
-def test_runs_keep_to_their_quota(a_run, runs, monkeypatch):
+def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):
     a_run()
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
     with pytest.raises(StudioError, match="1 are allowed"):

@@ -21,13 +21,13 @@ def texts(found, level):
     return [finding.text for finding in found if finding.level == level]
 
 
-def test_a_run_that_can_start_has_no_problem(home):
+def test_check_of_startable_run_finds_no_problem(home):
     found = check(home, QLoRAConfig())
     assert texts(found, "problem") == []
     assert any("306 rows to train on, 34 held out" in text for text in texts(found, "fine"))
 
 
-def test_every_problem_is_told_at_once_problems_first(home):
+def test_check_reports_all_problems_at_once_problems_first(home):
     found = check(home, QLoRAConfig(model="nope", subset="nowhere", report_to="wandb"))
     problems = texts(found, "problem")
     assert len(problems) == 3
@@ -48,11 +48,11 @@ def test_every_problem_is_told_at_once_problems_first(home):
         ({"revision": "abc"}, "problem", "has no revision 'abc'"),
     ],
 )
-def test_what_the_rows_and_the_model_say(home, over, level, words):
+def test_check_reports_findings_on_rows_and_model(home, over, level, words):
     assert any(words in text for text in texts(check(home, QLoRAConfig(**over)), level))
 
 
-def test_rows_the_template_refuses_are_counted(home, tmp_path):
+def test_check_counts_rows_that_the_template_refuses(home, tmp_path):
     said = [talk("a", "b"), talk("a <|im_end|>", "b"), talk("c", "d")]
     data = talks(home, tmp_path, said)
     subset.cut(home, "marks", Recipe(dataset=data.id, held_out_share=0))
@@ -97,7 +97,7 @@ def test_check_names_the_templates_of_a_model_without_the_wanted_one(home):
     )
 
 
-def test_a_gated_model_and_a_full_disk(home, monkeypatch):
+def test_check_reports_gated_model_and_full_disk(home, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = check(home, QLoRAConfig(model="meta-llama/Llama-2-7b-hf"))
     assert any("meta-llama/Llama-2-7b-hf" in text for text in texts(found, "problem"))
@@ -112,14 +112,14 @@ def test_a_gated_model_and_a_full_disk(home, monkeypatch):
      (2, 4, "problem", "GPUs is 4, and this machine has 2 GPUs. Set GPUs to 2."),
      (4, 4, "fine", "Each of 4 GPUs takes 2 of a batch's 8 rows, and holds the whole model.")],
 )  # fmt: skip
-def test_more_gpus_than_there_are_is_a_problem(home, monkeypatch, there, gpus, level, words):
+def test_check_reports_missing_gpus(home, monkeypatch, there, gpus, level, words):
     monkeypatch.setattr(checks, "hardware", lambda: Hardware("cuda" if there else "cpu", "a machine"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(there))))
     assert any(words in text for text in texts(check(home, QLoRAConfig(gpus=gpus)), level))
 
 
 @pytest.mark.parametrize(("device", "problems"), [("cpu", 1), ("cuda", 0)])
-def test_what_this_machine_cannot_do_is_a_problem(home, monkeypatch, device, problems):
+def test_check_reports_settings_this_machine_lacks(home, monkeypatch, device, problems):
     monkeypatch.setattr(checks, "hardware", lambda: Hardware(device, "a machine"))
     found = texts(check(home, QLoRAConfig(lora_init="loftq")), "problem")
     assert len(found) == problems
