@@ -1,9 +1,9 @@
-"""StudioError: a problem told so that a person can act on it.
+"""StudioError: an error whose message the user can act on.
 
-The message names the value, what was expected, and the next step. The page shows it as it is, the command line
-prints it and exits with 2. Any other exception is a defect of the studio. Foreign exceptions that stand for
-something a person did (a mistyped model id, a file that is not JSON) are turned into a StudioError where they
-arise; `core.hub.client` does so for the Hub's.
+The message names the value, what was expected, and the next step. The page shows it unchanged; the command line prints
+it and exits with code 2. Any other exception is a bug of the studio. Exceptions of libraries that stand for a user's
+mistake (a mistyped model id, a file that is not JSON) are converted to StudioError where they are raised;
+`core.hub.client` converts those of the Hub.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,15 @@ from pydantic import ValidationError
 
 
 class StudioError(Exception):
-    """A message fit to show the user, with the next step in it."""
+    """Error with a message for the user."""
 
 
 def sentences(error: ValidationError, name: Callable[[str], str] = str) -> str:
-    """All problems of a pydantic error, one line each: the field, what is wrong with it, the value given.
+    """Return all problems of a pydantic error, one per line, each with the field and the rejected value.
 
     Args:
-        name: what the reader knows a field by.
+        error: The error.
+        name: Returns the label of a field that the reader knows it by.
     """
     lines = []
     for problem in error.errors():

@@ -1,6 +1,7 @@
-"""Where things live, what hardware is here, and the one function that decides which paths may be touched.
+"""Settings from the environment, folders of STUDIO_HOME, and the conversion of names into safe paths.
 
-Settings come from the environment (STUDIO_HOME, STUDIO_MODELS, …), never from the page.
+Settings come from environment variables (STUDIO_HOME, STUDIO_MODELS, …), never from the page. `inside` is the only
+function that turns a name from outside into a path.
 """
 
 import os
@@ -15,10 +16,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import StudioError
 
-SPACE_DISK = Path("/data")  # what a Hugging Face Space mounts when it has persistent storage
+# A Hugging Face Space with persistent storage mounts it here.
+SPACE_DISK = Path("/data")
 
 
 def on_space() -> bool:
+    """Return whether this process runs in a Hugging Face Space."""
     return bool(os.environ.get("SPACE_ID"))
 
 
@@ -29,66 +32,81 @@ def _default_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """The studio's settings, each from an environment variable of the same name with STUDIO_ before it."""
+    """Settings of the studio, each read from the environment variable STUDIO_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_", env_ignore_empty=True)
 
-    home: Path = Field(default_factory=_default_home, description="Data sets, subsets, runs and models live below it.")
-    models: Path | None = Field(None, description="Folder whose sub-folders are offered as local models.")
-    embedded: Path | None = Field(None, description="The embedded model, converted already, as an image carries it.")
-    password: SecretStr | None = Field(None, description="Asked of every browser; needed to listen beyond loopback.")
-    root_path: str | None = Field(None, description="The path, or the whole URL, that a proxy serves the studio under.")
-    fast_chat: bool = Field(True, description="Decode with graphs and kernels of our own where a GPU can.")
-    hosts: str = Field("", description="Names that a proxy is reached by, with commas between.")
+    home: Path = Field(default_factory=_default_home, description="Folder of data sets, subsets, runs and models.")
+    models: Path | None = Field(None, description="Folder whose subfolders are offered as local models.")
+    embedded: Path | None = Field(
+        None, description="Folder of the embedded model, already converted, as in the Docker image."
+    )
+    password: SecretStr | None = Field(
+        None, description="Password for every browser; required to listen beyond loopback."
+    )
+    root_path: str | None = Field(None, description="Path or full URL under which a proxy serves the studio.")
+    fast_chat: bool = Field(
+        True, description="Decode with CUDA graphs and the studio's kernels on GPUs that support them."
+    )
+    hosts: str = Field("", description="Host names of the proxy, separated by commas.")
 
     @property
     def behind_proxy(self) -> bool:
-        """Whether what a proxy says of a request is believed."""
+        """Return whether the forwarding headers of requests are trusted."""
         return bool(self.root_path or self.hosts or on_space())
 
     @property
     def known_hosts(self) -> set[str]:
-        """Names, with a port where there is one, that this server is reached by beside its own address."""
+        """Return the host names (with a port, if any) that this server has besides its own address."""
         named = {name.strip() for name in f"{self.hosts},{os.environ.get('SPACE_HOST', '')}".split(",")}
         return {name for name in (*named, urlsplit(self.root_path or "").netloc) if name}
 
     @property
     def uploads_dir(self) -> Path:
-        """Where Gradio keeps what was uploaded, and copies of what it serves."""
+        """Return the folder of Gradio's uploads and of copies of the files that it serves."""
         return Path(os.environ.get("GRADIO_TEMP_DIR") or self.home / "uploads")
 
     @property
     def datasets_dir(self) -> Path:
+        """Return the folder of opened data sets."""
         return self.home / "datasets"
 
     @property
     def subsets_dir(self) -> Path:
+        """Return the folder of subsets."""
         return self.home / "subsets"
 
     @property
     def folders_dir(self) -> Path:
-        """Where folders saved with `datasets` are put to be opened by the page."""
+        """Return the folder from which the page may open folders written by `datasets.save_to_disk`."""
         return self.home / "folders"
 
     @property
     def runs_dir(self) -> Path:
+        """Return the folder of runs."""
         return self.home / "runs"
 
     @property
     def evaluations_dir(self) -> Path:
-        """Whole prompt sets and their answers."""
+        """Return the folder of evaluations."""
         return self.home / "evaluations"
 
     @property
     def exports_dir(self) -> Path:
+        """Return the folder of files made for download."""
         return self.home / "exports"
 
     @property
     def models_dir(self) -> Path:
+        """Return the folder of local models."""
         return self.models or self.home / "models"
 
     def prepare(self) -> "Settings":
-        """Make the folders, or say why they cannot be made."""
+        """Create the folders of STUDIO_HOME, and return the settings.
+
+        Raises:
+            StudioError: A folder cannot be created.
+        """
         for folder in (
             self.datasets_dir,
             self.folders_dir,
@@ -102,25 +120,32 @@ class Settings(BaseSettings):
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StudioError(
-                    f"The folder {folder} cannot be made ({error.strerror}). "
+                    f"The folder {folder} cannot be created ({error.strerror}). "
                     "Set STUDIO_HOME to a folder you may write to, and start again."
                 ) from error
         return self
 
 
-# A name is one path component that no shell, option parser or file system reads as anything else.
+# A plain name is one path component that has no special meaning to a shell, an option parser or a file system.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether `inside` accepts `name`."""
+    """Return whether a name is one harmless path component, so that `inside` accepts it."""
     return _NAME.fullmatch(name) is not None and ".." not in name
 
 
 def inside(root: Path, name: str, what: str = "name", links: bool = False) -> Path:
-    """The path of `name` directly below `root`: the only way a name from outside becomes a path.
+    """Return the path of `name` directly below `root`. Every name from outside becomes a path here.
 
-    Raises StudioError when `name` is anything but a plain name, or when a link leads out of `root` without `links`.
+    Args:
+        root: The folder.
+        name: The name, not trusted.
+        what: What the name stands for, for messages.
+        links: Whether a symbolic link may lead out of `root`.
+
+    Raises:
+        StudioError: `name` is not a plain name, or is a link out of `root` without `links`.
     """
     if not isinstance(name, str) or not is_plain_name(name):
         raise StudioError(
@@ -129,29 +154,27 @@ def inside(root: Path, name: str, what: str = "name", links: bool = False) -> Pa
         )
     path = root / name
     if not links and not path.resolve().is_relative_to(root.resolve()):
-        raise StudioError(
-            f"The {what} {name!r} leads out of {root.name}. Move the folder itself there instead of a link."
-        )
+        raise StudioError(f"The {what} {name!r} is a link out of {root.name}. Move the folder itself there.")
     return path
 
 
 def slug(text: str, fallback: str = "data") -> str:
-    """A plain name made from any text, fit for `inside`."""
+    """Return a plain name, accepted by `inside`, made from any text."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
     return re.sub(r"\.{2,}", ".", name)[:60] or fallback
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the studio found to train and chat on, in words for the page."""
+    """Device for training and chat, "cuda" or "cpu", and its description for the page."""
 
-    device: str  # "cuda" or "cpu"
+    device: str
     description: str
 
 
 @cache
 def hardware() -> Hardware:
-    """The accelerator here, without importing torch: the app must be up before torch could be."""
+    """Return this machine's device. It does not import torch, whose import takes longer than the start of the app."""
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cpu = f"CPU, {cores} cores, {memory:.0f} GiB memory"

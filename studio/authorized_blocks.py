@@ -16,7 +16,6 @@ from gradio.blocks import BlockFunction
 from gradio_client.utils import is_http_url_like
 
 from core.access.roles import CLOSED, Access, Caller, Role, acting
-from core.access.secret_masking import log_event
 from core.errors import StudioError
 from studio.handlers import to_page_error
 from studio.sessions import UnreadMessages

@@ -16,8 +16,8 @@ import gradio as gr
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from core.access.secret_masking import masked
 from core.errors import StudioError, sentences
+from core.system.secret_masking import masked
 
 _DEFECT = "Something went wrong in the studio itself: {}. The server's log has the details; please report it."
 _BAD_EVENT = "The event of this call is incomplete ({}). Reload the page and try again."

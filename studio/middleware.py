@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
+from core.access.secret_masking import log_event, masked
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -19,7 +20,6 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from core.access import quotas
 from core.access.quotas import Quotas
 from core.access.roles import CLOSED, Caller, Role, Way
-from core.access.secret_masking import log_event, masked
 from core.errors import StudioError
 from core.settings import Settings, on_space
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks

@@ -12,10 +12,10 @@ from gradio import http_server
 
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
-from core.access.secret_masking import log_event, mask_logs
 from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings, on_space
+from core.system.secret_masking import log_event, mask_logs
 from studio.app import build
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory

@@ -132,6 +132,72 @@ def test_a_tab_knows_no_other_tab(path):
     assert not {name for name in names if name == "studio.app" or (name.endswith("_tab") and name != own)}
 
 
+# From the ground up: a package imports itself and those before it.
+CORE_ORDER = (
+    "errors", "settings", "system", "access", "hub", "hardware", "models", "data", "runs", "kernels", "train", "chat",
+    "evaluate", "export", "compute", "cli",
+)  # fmt: skip
+UPWARD_IMPORTS_TO_REMOVE = {("core/chat/arbiter.py", "evaluate")}
+CYCLES_TO_REMOVE = {
+    frozenset({"core.chat.adapters", "core.chat.decoder", "core.chat.plain", "core.chat.probe"}),
+    frozenset({"core.chat.engine", "core.chat.visitor_quota"}),
+}
+
+
+def packages_of_core(names: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in names if name.startswith("core.")}
+
+
+def core_package(path: Path) -> str:
+    return path.relative_to(PROJECT / "core").with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", [p for p in below("core/") if not core_package(p).startswith("__")], ids=name_of)
+def test_core_imports_only_downward(path):
+    """Also inside functions and under TYPE_CHECKING."""
+    own = CORE_ORDER.index(core_package(path))
+    upward = {name for name in packages_of_core(imported(path.read_text())) if CORE_ORDER.index(name) > own}
+    assert upward <= {package for file, package in UPWARD_IMPORTS_TO_REMOVE if file == name_of(path)}
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return which of our modules each of them imports, wherever the import stands."""
+    files = {name_of(p).removesuffix(".py").replace("/", ".").removesuffix(".__init__"): p for p in SOURCES}
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        found = set()
+        for name in imported(path.read_text()):
+            # `from a.b import c` names a.b.c, which may be a module or something inside a.b.
+            target = name if name in files else name.rpartition(".")[0]
+            found |= {target} & (files.keys() - {module})
+        graph[module] = found
+    return graph
+
+
+def cycles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Return the groups of modules that all import each other, directly or not."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        waiting, seen = [start], set()
+        while waiting:
+            for module in graph[waiting.pop()] - seen:
+                seen.add(module)
+                waiting.append(module)
+        reached[start] = seen
+    looping = {module for module in graph if module in reached[module]}
+    return {frozenset(b for b in looping if b in reached[a] and a in reached[b]) for a in looping}
+
+
+def test_cycles_finds_direct_and_indirect_cycles():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": {"d"}, "f": {"a"}}
+    assert cycles(graph) == {frozenset("abc"), frozenset("de")}
+
+
+def test_no_import_cycle():
+    """Also not through functions or TYPE_CHECKING."""
+    assert cycles(import_graph()) <= CYCLES_TO_REMOVE
+
+
 def test_app_imports_only_the_page_and_what_starts_it():
     ours = {name for name in imported((PROJECT / "app.py").read_text()) if name.partition(".")[0] in OURS}
     assert ours

@@ -1,1 +1,1 @@
-"""Who is asking, and what they may see and use."""
+"""Access control: roles of callers, what visitors may see, and how much they may use."""

@@ -1,4 +1,8 @@
-"""How much of a shared machine is given away: one model of limits, and the count of what visitors used today."""
+"""Quotas of a shared machine: limits from the environment, and the tokens that visitors used today.
+
+Uploads, runs and visitors' questions are checked before they take anything. Token counts are kept per UTC day in
+visitors.json, written at most once per second, so a crash can lose the counts of the last second.
+"""
 
 import shutil
 import threading
@@ -14,61 +18,86 @@ from core.access import roles
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.files import read_json, write_json
+from core.system.process_limits import Limits
 
 GIB = 2**30
 
 
 class Quotas(BaseSettings):
-    """Limits, each from an environment variable of the same name with STUDIO_QUOTA_ before it. 0 closes."""
+    """Limits, each read from the environment variable STUDIO_QUOTA_<NAME>; 0 forbids."""
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_QUOTA_", env_ignore_empty=True)
 
-    upload_mib: int = Field(1024, ge=0, title="One upload", description="Most MiB of one uploaded file.")
-    uploads: int = Field(500, ge=0, title="Uploads", description="Most uploaded files that are kept at a time.")
-    uploads_gib: float = Field(20, ge=0, title="All uploads", description="Most GiB of all uploaded files together.")
-    runs: int = Field(500, ge=0, title="Runs", description="Most runs on disk; another is refused.")
-    waiting_runs: int = Field(20, ge=0, title="Waiting runs", description="Most runs that wait in the queue.")
-    run_hours: float = Field(168, ge=0, title="Time of a run", description="Most hours; then it is asked to stop.")
-    free_gib: float = Field(1, ge=0, title="Free disk", description="GiB that uploads and runs leave free.")
-    parse_gib: float = Field(6, gt=0, title="Memory of reading", description="Most GiB that reading a file may take.")
-    parse_seconds: int = Field(1800, gt=0, title="Time of reading", description="Most CPU seconds for one file.")
-    parse_disk_gib: float = Field(20, gt=0, title="Size of a read file", description="Most GiB a file may unfold to.")
-    visitor_tokens: int = Field(20_000, ge=0, title="A visitor's tokens", description="Most in a day, with prompts.")
-    visitors_tokens: int = Field(
-        500_000, ge=0, title="All visitors' tokens", description="Most in a day for all visitors together."
+    upload_mib: int = Field(1024, ge=0, title="One upload", description="Maximum MiB of one uploaded file.")
+    uploads: int = Field(500, ge=0, title="Uploads", description="Maximum number of uploaded files.")
+    uploads_gib: float = Field(20, ge=0, title="All uploads", description="Maximum GiB of all uploaded files together.")
+    runs: int = Field(500, ge=0, title="Runs", description="Maximum number of runs on disk.")
+    waiting_runs: int = Field(20, ge=0, title="Waiting runs", description="Maximum number of queued runs.")
+    run_hours: float = Field(168, ge=0, title="Time of a run", description="Maximum hours; then the run is stopped.")
+    free_gib: float = Field(1, ge=0, title="Free disk", description="GiB that uploads and runs must leave free.")
+    parse_gib: float = Field(6, gt=0, title="Memory of reading", description="Maximum GiB for reading a file.")
+    parse_seconds: int = Field(1800, gt=0, title="Time of reading", description="Maximum CPU seconds for one file.")
+    parse_disk_gib: float = Field(
+        20, gt=0, title="Size of a read file", description="Maximum GiB that a file may unpack to."
     )
-    visitor_answer: int = Field(256, ge=1, title="A visitor's answer", description="Most new tokens of one answer.")
-    visitors_waiting: int = Field(60, ge=1, title="Visitors waiting", description="Most questions at a time.")
-    visitor_chats: int = Field(2000, ge=1, title="Visitors' chats", description="Most kept; the oldest go first.")
+    visitor_tokens: int = Field(
+        20_000, ge=0, title="A visitor's tokens", description="Maximum per day, prompts included."
+    )
+    visitors_tokens: int = Field(
+        500_000, ge=0, title="All visitors' tokens", description="Maximum per day for all visitors together."
+    )
+    visitor_answer: int = Field(256, ge=1, title="A visitor's answer", description="Maximum new tokens per answer.")
+    visitors_waiting: int = Field(
+        60, ge=1, title="Visitors waiting", description="Maximum questions in progress at a time."
+    )
+    visitor_chats: int = Field(
+        2000, ge=1, title="Visitors' chats", description="Maximum number of chats; the oldest are deleted."
+    )
+
+    def parse_limits(self) -> Limits:
+        """Return the limits of a process that reads an uploaded file."""
+        return Limits(int(self.parse_gib * GIB), self.parse_seconds, int(self.parse_disk_gib * GIB))
 
 
 def free_disk(settings: Settings, quotas: Quotas) -> None:
-    """Raises StudioError when less than the quota is free."""
+    """Check that the disk has the free space that the quota requires.
+
+    Raises:
+        StudioError: It has less.
+    """
     free = shutil.disk_usage(settings.home).free / GIB
     if free < quotas.free_gib:
         raise StudioError(
-            f"The disk of STUDIO_HOME has {free:.1f} GiB free; {quotas.free_gib:g} GiB are left alone. "
-            "Remove old runs, checkpoints or caches first (the owner's page has a clean-up)."
+            f"The disk of STUDIO_HOME has {free:.1f} GiB free, and {quotas.free_gib:g} GiB must stay free. "
+            "Remove old runs, checkpoints or caches first (see Clean up on the owner's page)."
         )
 
 
 def size_of(folder: Path) -> tuple[int, int]:
-    """Bytes of the files below a folder, and how many they are."""
+    """Return the total bytes and the number of the files below a folder; links are not followed."""
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_symlink() and path.is_file()]
     return sum(sizes), len(sizes)
 
 
 def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int | None) -> None:
-    """Whether a file may still be uploaded.
+    """Check that a file may be uploaded.
 
     Args:
-        folder: where uploads lie; size: in bytes, None where it was not said.
+        settings: The settings.
+        quotas: The quotas.
+        folder: Folder of the uploads.
+        size: Size of the request in bytes; None if the request does not state it.
 
-    Raises StudioError when a quota would be passed.
+    Raises:
+        StudioError: A quota would be exceeded.
     """
     if size is None:
-        raise StudioError("The size of the upload was not said (Content-Length). Expected it, to keep to the quota.")
-    if size > quotas.upload_mib * 2**20 + 2**16:  # what stands around the file in the request
+        raise StudioError(
+            "The upload has no Content-Length header, which the upload quota needs. Use a browser, or a client that "
+            "sends it."
+        )
+    # A multipart request is a little larger than its file.
+    if size > quotas.upload_mib * 2**20 + 2**16:
         raise StudioError(f"The upload has {size / 2**20:,.0f} MiB, and {quotas.upload_mib:,} MiB are allowed.")
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
@@ -79,7 +108,11 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
 
 
 class Tokens:
-    """What visitors used today, for each and for all. Kept in visitors.json, so that a restart forgets nothing."""
+    """Tokens that each visitor used today, stored in visitors.json so that a restart forgets nothing.
+
+    A question first reserves the most that it may use, and gives the rest back when it ends. Otherwise, many questions
+    asked at once could exceed the quota together.
+    """
 
     def __init__(self, settings: Settings, quotas: Quotas):
         self.quotas, self._file = quotas, settings.home / "visitors.json"
@@ -97,39 +130,48 @@ class Tokens:
             if kept["day"] == day:
                 self._used.update(kept["used"])
         except (OSError, ValueError, KeyError, TypeError):
-            return  # none yet, or damaged: counted anew
+            # There is no file yet, or it is damaged: counting starts at 0.
+            return
 
     def used(self) -> dict[str, int]:
-        """Tokens by visitor, today."""
+        """Return today's tokens by visitor."""
         with self._lock:
             self._today()
             return dict(self._used)
 
     def left(self, name: str) -> int:
-        """Tokens that a visitor may still use today, while all visitors together may."""
+        """Return the tokens that a visitor may still use today, by their own quota and that of all visitors."""
         used = self.used()
         left_for_all = self.quotas.visitors_tokens - sum(used.values())
         return max(0, min(self.quotas.visitor_tokens - used.get(name, 0), left_for_all))
 
     def reserve(self, name: str, tokens: int) -> None:
-        """Set so many aside for a question, before it is asked. Raises StudioError when that is too much."""
+        """Reserve the tokens of a question before it is asked.
+
+        Args:
+            name: The visitor.
+            tokens: The most that the question may use, prompt and answers.
+
+        Raises:
+            StudioError: The visitor or all visitors have too few left, or too many questions are in progress.
+        """
         with self._lock:
             self._today()
             left = self.quotas.visitor_tokens - self._used[name]
             left_for_all = self.quotas.visitors_tokens - sum(self._used.values())
             if self._asking[name] and name:
-                raise StudioError("Your last question is still being answered. Stop it, or wait for its end.")
+                raise StudioError("Your last question is still being answered. Stop it, or wait until it ends.")
             if sum(self._asking.values()) >= self.quotas.visitors_waiting:
-                raise StudioError("Too many visitors ask at the moment. Try again in a minute.")
+                raise StudioError("Too many visitors are asking at the moment. Try again in a minute.")
             if tokens > left:
-                raise StudioError(_too_much(tokens, max(0, left), self.quotas.visitor_tokens))
+                raise StudioError(_describe_excess(tokens, max(0, left), self.quotas.visitor_tokens))
             if tokens > left_for_all:
                 raise StudioError("Today's tokens for visitors are used up. Come back tomorrow (UTC).")
             self._asking[name] += 1
             self._add(name, tokens)
 
     def settle(self, name: str, reserved: int, used: int) -> None:
-        """A question has ended: what was set aside for it and not used is given back."""
+        """Return the unused part of a reservation, because its question has ended."""
         with self._lock:
             self._today()
             self._asking[name] = max(0, self._asking[name] - 1)
@@ -142,18 +184,28 @@ class Tokens:
             write_json(self._file, {"day": self._day, "used": dict(self._used)})
 
 
-def _too_much(tokens: int, left: int, most: int) -> str:
+def _describe_excess(tokens: int, left: int, quota: int) -> str:
     if not left:
-        return f"Today's tokens are used up: 0 of a visitor's {most:,} are left to you. Come back tomorrow (UTC)."
-    later = " Or come back tomorrow (UTC)." if tokens <= most else ""
+        return f"Today's tokens are used up: 0 of a visitor's {quota:,} are left to you. Come back tomorrow (UTC)."
+    later = " Or come back tomorrow (UTC)." if tokens <= quota else ""
     return (
-        f"This may take {tokens:,} tokens, prompt and answers, and {left:,} of a visitor's {most:,} a day are left to "
-        f"you. Shorten the question or the answer's length, take fewer lanes, or start a new chat.{later}"
+        f"This may take {tokens:,} tokens, prompt and answers, and {left:,} of a visitor's {quota:,} per day are left "
+        f"to you. Shorten the question or the answer's length, use fewer lanes, or start a new chat.{later}"
     )
 
 
 def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) -> None:
-    """Raises StudioError when another run would pass a quota, or the caller may start none."""
+    """Check that the caller may start another run.
+
+    Args:
+        settings: The settings.
+        quotas: The quotas.
+        runs: Number of runs on disk.
+        waiting: Number of queued runs.
+
+    Raises:
+        StudioError: The caller is a visitor, or a quota would be exceeded.
+    """
     roles.owner_only("Starting a run")
     if runs >= quotas.runs:
         raise StudioError(f"{runs:,} runs are kept, and {quotas.runs:,} are allowed. Delete some first.")

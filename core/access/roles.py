@@ -1,15 +1,14 @@
-"""Who is asking, and what they may see: the one place that decides it.
+"""Roles of callers: the only place that decides who is the owner and who a visitor.
 
-A server knows its people in one of three ways:
+A server identifies its callers in one of three ways:
 
-    own machine   loopback without a password: whoever reaches it is the owner
-    password      STUDIO_PASSWORD: its holder is the owner, and there is nobody else
-    space         a Hugging Face Space: its author, or a member of its organisation, who signed in is the owner; all
+    own machine   loopback without a password: everyone who reaches it is the owner
+    password      STUDIO_PASSWORD: who knows it is the owner; there are no visitors
+    space         a Hugging Face Space: its author, or a member of its organisation, is the owner after signing in; all
                   others are visitors
 
-Whoever asks is put into a context variable while their call runs (`acting`). The lists of runs and data sets look
-there, so that no handler can forget to. Work of the studio's own (a worker, the command line) asks for nobody, and
-sees all.
+The caller is kept in a context variable while their call runs (`acting`). The lists of runs and data sets read it, so
+that no handler can forget the check. The studio's own processes (a worker, the command line) act as the owner.
 """
 
 import contextlib
@@ -29,13 +28,15 @@ from core.settings import Settings, on_space
 
 
 class Role(StrEnum):
+    """Role of a caller; NOBODY has not entered the password yet."""
+
     OWNER = "owner"
     VISITOR = "visitor"
-    NOBODY = "nobody"  # has not given the password
+    NOBODY = "nobody"
 
 
 class Way(StrEnum):
-    """How a server knows its people."""
+    """Way in which a server identifies its callers."""
 
     OWN_MACHINE = "own machine"
     PASSWORD = "password"
@@ -44,12 +45,12 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever asks.
+    """Caller of a request.
 
     Attributes:
-        name: tells callers apart, for quotas and for what is theirs; a visitor without a name shares theirs with all
-            others without one.
-        before: the name of the same browser before somebody signed in there, where it had one.
+        role: the caller's role.
+        name: identifies the caller for quotas and ownership; all visitors without a name share one quota.
+        before: name of the same browser before the caller signed in, if it had one.
     """
 
     role: Role
@@ -58,27 +59,30 @@ class Caller:
 
     @property
     def is_owner(self) -> bool:
+        """Return whether the caller is the owner."""
         return self.role is Role.OWNER
 
     @property
     def account(self) -> str:
-        """The name of the account that is signed in with Hugging Face; empty for everybody else."""
+        """Return the Hugging Face account that is signed in; empty if there is none."""
         return self.name.removeprefix(_USER) if self.name.startswith(_USER) else ""
 
 
-_USER = "user "  # begins the name of a caller who is signed in
-_KEPT_EXPORTS = 300  # of visitors, the newest
+# Starts the name of a caller who is signed in.
+_USER = "user "
+_MAX_VISITOR_EXPORTS = 300
 STUDIO = Caller(Role.OWNER, "the studio itself")
 _caller: ContextVar[Caller] = ContextVar("caller", default=STUDIO)
 
 
 def caller() -> Caller:
-    """Whoever the present call is for."""
+    """Return the caller of the present request."""
     return _caller.get()
 
 
 @contextlib.contextmanager
 def acting(who: Caller) -> Iterator[None]:
+    """Run the body of the with statement on behalf of a caller."""
     token = _caller.set(who)
     try:
         yield
@@ -86,34 +90,49 @@ def acting(who: Caller) -> Iterator[None]:
         _caller.reset(token)
 
 
-def said(owner: str, visitor: str) -> str:
-    """What a place says to the present caller, who may be one that cannot do what an owner is told to do there."""
+def text_for_caller(owner: str, visitor: str) -> str:
+    """Return the text for the present caller's role."""
     return owner if caller().is_owner else visitor
 
 
 def owner_only(what: str) -> None:
-    """Raises StudioError for anybody else."""
+    """Refuse visitors.
+
+    Args:
+        what: The refused action, for the message.
+
+    Raises:
+        StudioError: The caller is not the owner.
+    """
     if not caller().is_owner:
         raise StudioError(f"{what} is the owner's. {CLOSED}")
 
 
 def exports(settings: Settings) -> Path:
-    """Where a file made for the caller is put: exports for the owner, a folder that nobody can guess for a visitor."""
+    """Return the folder for a file made for the caller: for a visitor, one whose name nobody can guess."""
     if caller().is_owner:
         return settings.exports_dir
     folder = settings.exports_dir / "visitors" / secrets.token_hex(16)
     folder.mkdir(parents=True)
-    for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT_EXPORTS]:
+    for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_MAX_VISITOR_EXPORTS]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
-CLOSED = "Visitors read what is published, chat with it, and vote. To do more, duplicate this Space or run your own."
+CLOSED = (
+    "Visitors can read what is published, chat with it, and vote. To do more, duplicate this Space or run your own."
+)
 
 
 @dataclass(frozen=True)
 class Access:
-    """Attributes: author: the user or organisation that a Space belongs to; oauth: whether people can sign in."""
+    """Identification of callers on one server.
+
+    Attributes:
+        way: how callers are identified.
+        author: user or organisation that the Space belongs to.
+        oauth: whether callers can sign in with Hugging Face.
+    """
 
     way: Way
     author: str = ""
@@ -121,22 +140,23 @@ class Access:
 
     @classmethod
     def of(cls, settings: Settings, environment: Mapping[str, str] = os.environ) -> "Access":
+        """Return the identification that the settings and the environment ask for."""
         if settings.password:
             return cls(Way.PASSWORD)
         if on_space():
-            # an empty secret would sign cookies that anybody can make
-            named = all(environment.get(name) for name in _OAUTH)
+            # All must be set: anyone could forge session cookies that are signed with an empty secret.
+            oauth = all(environment.get(name) for name in _OAUTH)
             author = environment.get("SPACE_AUTHOR_NAME", "") or environment.get("SPACE_ID", "").partition("/")[0]
-            return cls(Way.SPACE, author, named)
+            return cls(Way.SPACE, author, oauth)
         return cls(Way.OWN_MACHINE)
 
     def who(self, session: Mapping[str, Any] | None, user: str | None, cookie: str) -> Caller:
-        """The caller of a request.
+        """Return the caller of a request.
 
         Args:
-            session: what the server itself signed into the browser's session cookie; None where there are no sessions.
-            user: whom the password let in.
-            cookie: the random name that a visitor's browser was given; only tells visitors apart.
+            session: Content of the session cookie, signed by the server; None if there are no sessions.
+            user: User that the password admitted.
+            cookie: Random name that the visitor's browser was given; it only tells visitors apart.
         """
         if self.way is Way.OWN_MACHINE:
             return Caller(Role.OWNER, "owner")
@@ -151,10 +171,11 @@ class Access:
         return Caller(Role.OWNER if is_owner else Role.VISITOR, f"{_USER}{name}", browser)
 
     def kept(self, info: Mapping[str, Any]) -> dict[str, Any]:
-        """What of a sign-in stays in the browser's cookie: what `who` asks of it.
+        """Return the part of a sign-in to keep in the session cookie, which is what `who` reads.
 
-        Hugging Face's tokens stay nowhere: nothing here needs them, and whoever reads a cookie would have them. Nor do
-        all organisations of a person: a browser drops a cookie of more than 4 KiB, which three of them fill.
+        Hugging Face's tokens are dropped, because nothing needs them and anyone who reads the cookie would have them.
+        Of the account's organisations only the Space's is kept: browsers drop cookies of more than 4 KiB, which three
+        organisations can fill.
         """
         person = info.get("userinfo")
         if not isinstance(person, Mapping):
@@ -170,7 +191,7 @@ _OAUTH = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROV
 
 
 def _signed_in(session: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """What Hugging Face said of the person who signed in, while that holds."""
+    """Return the user info of the signed-in account; None if there is none or it has expired."""
     info = (session or {}).get("oauth_info")
     if not isinstance(info, Mapping) or not isinstance(info.get("userinfo"), Mapping):
         return None
@@ -181,10 +202,10 @@ def _signed_in(session: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def _organisations(person: Mapping[str, Any]) -> list[str]:
-    """Those whose repositories, this Space among them, the person can write.
+    """Return the organisations whose repositories the account can write.
 
-    A role is told where the person agreed to that. Without it they may be a reader as well; a contributor can only
-    write what is their own.
+    The role is known only if the account agreed to share it. Without a role the account may be only a reader, and a
+    contributor can write only their own repositories, so neither counts.
     """
     listed = person.get("orgs") or []
     return [

@@ -1,6 +1,6 @@
-"""What the owner lets visitors see: runs and data sets by their names, in published.json.
+"""Published runs and data sets, which visitors may see; their names are stored in published.json.
 
-A visitor sees the bundled data sets, those that are published, and published runs once they are finished.
+A visitor sees the bundled data sets, the published data sets, and the published runs that are finished.
 """
 
 from pathlib import Path
@@ -18,6 +18,8 @@ Kind = Literal["runs", "datasets"]
 
 
 class Published(BaseModel):
+    """Names of the published runs and data sets."""
+
     runs: list[str] = Field(default_factory=list)
     datasets: list[str] = Field(default_factory=list)
 
@@ -27,17 +29,28 @@ def _file(settings: Settings) -> Path:
 
 
 def read(settings: Settings) -> Published:
-    """Raises StudioError when the file is damaged: nothing must seem unpublished, or be lost by the next save."""
+    """Return what is published.
+
+    Raises:
+        StudioError: The file is damaged. Treating it as empty would lose all names at the next save.
+    """
     try:
         return Published.model_validate(read_json(_file(settings)))
     except FileNotFoundError:
         return Published()
     except (OSError, ValueError, ValidationError) as error:
-        raise StudioError(f"{_file(settings).name} cannot be read ({error}). Mend it, or remove it.") from error
+        raise StudioError(f"{_file(settings).name} cannot be read ({error}). Repair it, or remove it.") from error
 
 
 def publish(settings: Settings, kind: Kind, name: str, there: bool) -> None:
-    """Let visitors see a run or data set, or no longer."""
+    """Publish or unpublish a run or a data set.
+
+    Args:
+        settings: The settings.
+        kind: What it is.
+        name: Its id.
+        there: Whether visitors may see it from now on.
+    """
     roles.owner_only("Publishing")
     with FileLock(f"{_file(settings)}.lock"):
         found = read(settings)
@@ -46,10 +59,10 @@ def publish(settings: Settings, kind: Kind, name: str, there: bool) -> None:
 
 
 def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
-    """Whether the present caller may see a run."""
+    """Return whether the present caller may see a run."""
     return roles.caller().is_owner or (status == "finished" and run_id in read(settings).runs)
 
 
 def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:
-    """Whether the present caller may see a data set."""
+    """Return whether the present caller may see a data set."""
     return roles.caller().is_owner or bundled or dataset in read(settings).datasets

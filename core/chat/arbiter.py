@@ -20,12 +20,6 @@ from core.system.files import read_json
 CACHE_BYTES = 2**30
 
 
-class _EvaluationState(WorkState):
-    """The part of an evaluation's state.json that is needed here. core.evaluate is a layer above this one."""
-
-    status: str = ""
-
-
 def chat_bytes(settings: Settings, config: QLoRAConfig) -> float | None:
     """Return the bytes that a run's base model takes for chatting; None if the model has no forecast."""
     fitted = fit.fit(settings, config)
@@ -121,7 +115,8 @@ def _active_evaluation(settings: Settings) -> tuple[str, bool] | None:
     """Return the name of the evaluation whose worker lives, and whether it is still loading; None if there is none."""
     for path in settings.evaluations_dir.glob("[!.]*/state.json"):
         try:
-            state = _EvaluationState.model_validate(read_json(path))
+            # Of the layer above this one: an evaluation's state has these fields and more.
+            state = WorkState.model_validate(read_json(path))
         except (OSError, ValueError, ValidationError):
             # An unreadable state cannot be of a worker that runs: workers replace the file atomically.
             continue

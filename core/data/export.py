@@ -23,7 +23,6 @@ from core.data import card, subset
 from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, UnwritableRow, to_row, until_last_answer
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
-from core.export import hub
 from core.settings import Settings
 from core.system.files import replacing, write_json
 

@@ -1,5 +1,7 @@
-"""How many GPUs there are and how much of their memory is free, asked of the driver's own tool: a CUDA context here
-would take some of it."""
+"""GPUs of this machine and their free memory, read with nvidia-smi.
+
+Asking CUDA itself would create a context in this process, which takes several hundred MiB of the GPU.
+"""
 
 import contextlib
 import os
@@ -14,54 +16,66 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class GPUMemory:
-    """Bytes of a GPU."""
+    """Free and total memory of a GPU in bytes."""
 
     free: int
     total: int
 
 
 def memory() -> GPUMemory | None:
-    """Of the first GPU. None where there is none, or none whose driver answers."""
-    there = cards()
-    return there[0] if there else None
+    """Return the memory of the first GPU; None if there is no GPU or its driver does not answer."""
+    found = cards()
+    return found[0] if found else None
 
 
 def cards() -> list[GPUMemory]:
-    """Of every GPU that this process may use."""
+    """Return the memory of every GPU that this process may use, in the order of CUDA_VISIBLE_DEVICES."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [tool, "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"],
             capture_output=True, text=True, timeout=10,
-        )  # fmt: skip
-        lines = [[int(number) * 2**20 for number in line.split(",")] for line in said.stdout.splitlines()]
+        ).stdout  # fmt: skip
+        # nvidia-smi reports MiB.
+        lines = [[int(number) * 2**20 for number in line.split(",")] for line in output.splitlines()]
         found = [GPUMemory(free, total) for free, total in lines]
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return []
     wanted = _wanted()
     if wanted is None or not all(name.isdecimal() and int(name) < len(found) for name in wanted):
-        return found  # a GPU that goes by its UUID is not looked for: machines have equal ones
+        # GPUs named by UUID are not looked up: the GPUs of one machine are usually equal.
+        return found
     return [found[int(name)] for name in wanted]
 
 
 def names() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES calls each GPU that this process may use, without asking the driver."""
+    """Return the name in CUDA_VISIBLE_DEVICES of each GPU that this process may use, without asking the driver."""
     wanted = _wanted()
-    there = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    return [str(number) for number in range(there)] if wanted is None else wanted
+    count = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return [str(number) for number in range(count)] if wanted is None else wanted
 
 
 def only(number: int) -> dict[str, str]:
-    """The environment of a process that is to see one of the GPUs: PyTorch and its trainers take all they see."""
-    there = names()
-    return {_VISIBLE: there[number]} if there else {}
+    """Return environment variables for a process that shall use one GPU only.
+
+    PyTorch's trainers use every GPU that is visible to them.
+
+    Args:
+        number: Index into `names()`.
+    """
+    visible = names()
+    return {_VISIBLE: visible[number]} if visible else {}
 
 
 @contextlib.contextmanager
 def seeing_only(number: int) -> Iterator[None]:
-    """The same for this process, which must not have asked CUDA yet; processes that it starts later see all again."""
+    """Let this process see one GPU only, during the with statement.
+
+    CUDA reads the variable when it is first used, so this process must not have used CUDA before. Processes that are
+    started afterwards see all GPUs again.
+    """
     before = os.environ.get(_VISIBLE)
     os.environ.update(only(number))
     try:

@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: names, and failures as sentences."""
+"""Hugging Face Hub: names, uploads, and its errors as messages for users."""

@@ -1,4 +1,4 @@
-"""Names on the Hugging Face Hub, and what its failures mean, as sentences a person can act on."""
+"""Names on the Hugging Face Hub, and conversion of its errors into messages that users can act on."""
 
 import contextlib
 import re
@@ -7,23 +7,30 @@ from collections.abc import Iterator
 from core.errors import StudioError
 
 _ADVICE = (
-    "Make a token with {} access at huggingface.co/settings/tokens, put it into the environment as HF_TOKEN "
-    "(on a Space: as a secret), and start the studio again"
+    "Create a token with {} access at huggingface.co/settings/tokens, set it as HF_TOKEN in the environment "
+    "(on a Space: as a secret), and restart the studio"
 )
 TOKEN_ADVICE = _ADVICE.format("read")
 WRITE_TOKEN_ADVICE = _ADVICE.format("write")
 
-# owner/name as the Hub allows it
+# owner/name as the Hub allows it; it forbids "--" and ".." as well.
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
 def is_hub_id(name: str) -> bool:
+    """Return whether a name has the form of a Hub id, owner/name."""
     return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
 
 
 @contextlib.contextmanager
 def explained(what: str, name: str, advice: str = TOKEN_ADVICE) -> Iterator[None]:
-    """Turn the Hub's exceptions for `what` ("data set", "model") `name` into a StudioError."""
+    """Convert the Hub's exceptions within the with statement into StudioError.
+
+    Args:
+        what: Kind of the repository ("data set", "model"), for the message.
+        name: Its id.
+        advice: How to get a token with the access that is needed.
+    """
     try:
         yield
     except StudioError:
@@ -36,7 +43,15 @@ def explained(what: str, name: str, advice: str = TOKEN_ADVICE) -> Iterator[None
 
 
 def explanation(error: BaseException, what: str, name: str, advice: str = TOKEN_ADVICE) -> str | None:
-    """The sentence for a Hub failure anywhere in the chain of `error`, or None when it is something else."""
+    """Return the message for a Hub error in the chain of causes of `error`; None if there is no Hub error.
+
+    Args:
+        error: The exception.
+        what: Kind of the repository, for the message.
+        name: Its id.
+        advice: How to get a token with the access that is needed.
+    """
+    # Chains of exceptions can be circular.
     seen = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -84,5 +99,6 @@ def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | 
 def _is_connection(error: BaseException) -> bool:
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
-    # huggingface_hub brings its own HTTP client, whose package name changed between its versions
+    # The HTTP client of huggingface_hub is httpx in some versions and a copy under another name in others, so its error
+    # is recognized by name.
     return any(c.__name__ == "TransportError" and c.__module__.startswith("httpx") for c in type(error).__mro__)

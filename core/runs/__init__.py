@@ -1,2 +1,4 @@
-"""Runs: what they are told (`config`, `presets`), where they live (`store`), what they report (`events`), and the
-process that trains (`process`). The run directory is the only interface between training and everything else."""
+"""Runs: settings (`config`), folders (`store`), events (`events`), queue and worker processes (`process`).
+
+The run folder is the only interface between training and everything else.
+"""

@@ -1,4 +1,4 @@
-"""The adapter settings of a run as PEFT takes them, for preflight and training. Imports PEFT only when called."""
+"""Conversion of a run's adapter settings into PEFT's, for preflight and training. Imports PEFT only when called."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def lora_config(config: QLoRAConfig, targets: str | list[str]) -> "LoraConfig":
-    """Return the adapter of a run.
+    """Return the LoRA settings of a run as PEFT takes them.
 
     Args:
-        targets: the modules as core/runs/targets.py resolved them on the model.
+        config: The settings of the run.
+        targets: Target modules, as core/runs/targets.py resolved them on the model.
     """
     from peft import LoraConfig
 
@@ -23,7 +24,7 @@ def lora_config(config: QLoRAConfig, targets: str | list[str]) -> "LoraConfig":
         target_modules=targets,
         use_rslora=config.lora_rslora,
         use_dora=config.lora_dora,
-        # LoftQ starts from the default and is put in its place once the quantized weights are there
+        # LoftQ needs the quantized weights; the trainer replaces the default initial values once they are loaded.
         init_lora_weights=True if config.lora_init in ("default", "loftq") else config.lora_init,
         bias=config.lora_bias,
         modules_to_save=config.whole_modules or None,

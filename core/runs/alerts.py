@@ -1,4 +1,7 @@
-"""What a run's curves warn of, each once, at the step where it began."""
+"""Warnings computed from a run's metrics, each reported once, at the step where it began.
+
+The thresholds are heuristics: they are chosen to stay silent on ordinary runs, not to detect every problem.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,24 +12,31 @@ from core.runs.metrics_series import HELD_OUT, Timeline
 
 Kind = Literal["not a number", "climbing loss", "held-out loss turned", "exploding gradient", "learning rate 0"]
 
-_SETTLED = 20  # steps before a loss or a gradient has a usual size
-_CLIMBED = 1.25  # the smoothed loss against its least
-_TURNED = 1.02  # a held-out loss against its least, twice in a row
-_EXPLODED = 20  # a gradient's norm against the median of the fifty before it
+# Steps before the loss and the gradient norm have settled enough to be judged.
+_SETTLING_STEPS = 20
+# Smoothed loss divided by its minimum so far.
+_CLIMB_RATIO = 1.25
+# Held-out loss divided by its minimum so far, at two evaluations in a row.
+_TURN_RATIO = 1.02
+# Gradient norm divided by the median of the fifty steps before.
+_EXPLOSION_RATIO = 20
 
 
 @dataclass(frozen=True)
 class Alert:
+    """A warning with the step at which its cause began."""
+
     kind: Kind
     step: int
     text: str
 
 
 def alerts(timeline: Timeline, total: int = 0) -> list[Alert]:
-    """The warnings so far, the earliest first.
+    """Return the warnings so far, the earliest first.
 
     Args:
-        total: steps of the whole run; after the last one a learning rate of 0 is as it should be.
+        timeline: The metrics of the run.
+        total: Steps of the whole run; at the last step a learning rate of 0 is normal. 0 if unknown.
     """
     found = [
         _not_a_number(timeline),
@@ -51,53 +61,64 @@ def _not_a_number(timeline: Timeline) -> Alert | None:
     steps = timeline.not_numbers()
     if not steps:
         return None
-    text = f"The loss is no number since step {steps[0]}. Lower the learning rate, or compute in bfloat16 or float32."
+    text = (
+        f"The loss is not a number since step {steps[0]}. Lower the learning rate, or compute in bfloat16 or float32."
+    )
     return Alert("not a number", steps[0], text)
 
 
 def _climbing(timeline: Timeline) -> Alert | None:
     loss = _series(timeline, "loss")
-    if len(loss) <= _SETTLED:
+    if len(loss) <= _SETTLING_STEPS:
         return None
+    # An exponential mean, because the loss of one step depends mostly on its rows.
     smooth = loss.ewm(halflife=8).mean()
-    step = _first((smooth > _CLIMBED * smooth.cummin()) & (pd.RangeIndex(len(loss)) >= _SETTLED))
+    step = _first((smooth > _CLIMB_RATIO * smooth.cummin()) & (pd.RangeIndex(len(loss)) >= _SETTLING_STEPS))
     if step is None:
         return None
-    return Alert("climbing loss", step, f"The loss climbs since about step {step}. A lower learning rate may help.")
+    return Alert(
+        "climbing loss", step, f"The loss has been rising since about step {step}. A lower learning rate may help."
+    )
 
 
 def _turned(timeline: Timeline) -> Alert | None:
     loss = _series(timeline, HELD_OUT)
-    worse = loss > _TURNED * loss.cummin()
+    worse = loss > _TURN_RATIO * loss.cummin()
     step = _first(worse & worse.shift(1, fill_value=False))
     if step is None:
         return None
     best = int(loss.loc[:step].idxmin())
     return Alert(
         "held-out loss turned", step,
-        f"The held-out loss rises since step {best}: the model begins to learn the rows by heart. Stop, or take the "
+        f"The held-out loss has been rising since step {best}: the model is overfitting. Stop the run, or use the "
         f"checkpoint nearest to step {best}.",
     )  # fmt: skip
 
 
 def _exploding(timeline: Timeline) -> Alert | None:
     norm = _series(timeline, "grad_norm")
-    usual = norm.rolling(50, min_periods=_SETTLED).median().shift(1)
-    step = _first(norm > _EXPLODED * usual)
+    # Shifted by one, so that a step is compared with the steps before it only.
+    usual = norm.rolling(50, min_periods=_SETTLING_STEPS).median().shift(1)
+    step = _first(norm > _EXPLOSION_RATIO * usual)
     if step is None:
         return None
     return Alert(
         "exploding gradient", step,
-        f"The gradient at step {step} was {norm[step] / usual[step]:.0f} times its usual size. It was cut to the "
-        "maximum norm; look at the rows of that step.",
+        f"The gradient at step {step} was {norm[step] / usual[step]:.0f} times its usual norm. It was clipped to "
+        "the maximum norm. Check the rows of that step.",
     )  # fmt: skip
 
 
 def _no_rate(timeline: Timeline, total: int) -> Alert | None:
     rate = _series(timeline, "learning_rate")
     if len(rate):
+        # The first step of a warm-up and the last step of most schedules have a learning rate of 0.
         rate = rate[(rate.index > rate.index[0]) & ((rate.index < total - 1) | (total == 0))]
     step = _first(rate == 0)
     if step is None:
         return None
-    return Alert("learning rate 0", step, f"The learning rate is 0 since step {step}: nothing is learned any more.")
+    return Alert(
+        "learning rate 0",
+        step,
+        f"The learning rate is 0 since step {step}, so the run no longer trains. Check Schedule and Steps.",
+    )

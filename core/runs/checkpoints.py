@@ -1,9 +1,9 @@
-"""Checkpoints of a run: which are whole, which is the best, which may go.
+"""Checkpoints of a run: which are complete, which is the best, and which can be removed.
 
     checkpoints/checkpoint-<step>/            what transformers' Trainer writes: adapter, optimiser, schedule, RNG
-    checkpoints/checkpoint-<step>/whole.json  written last, when everything else is on disk: step, held-out loss
+    checkpoints/checkpoint-<step>/whole.json  written last, when all else is on disk: step, held-out loss
 
-A folder without that mark was being written when the worker died; it is never resumed from or chatted with.
+A folder without whole.json was being written when the worker crashed. It is never resumed from or used in the chat.
 """
 
 import os
@@ -19,9 +19,12 @@ _PREFIX = "checkpoint-"
 
 
 class Checkpoint(BaseModel):
-    """Attributes:
-    loss: held-out loss at that step, where it was measured.
-    tokens, seconds: trained on so far, and time spent on it.
+    """whole.json of a checkpoint.
+
+    Attributes:
+        step: optimizer updates so far.
+        loss: held-out loss at that step, if it was evaluated.
+        tokens, seconds: tokens trained on so far, and time spent on it.
     """
 
     step: int
@@ -31,12 +34,14 @@ class Checkpoint(BaseModel):
 
 
 def folder_of(checkpoints: Path, step: int) -> Path:
+    """Return the folder of the checkpoint at a step."""
     return checkpoints / f"{_PREFIX}{step}"
 
 
 def mark_whole(checkpoints: Path, checkpoint: Checkpoint) -> None:
-    """Say that a checkpoint is whole, once its files are on disk."""
+    """Flush the files of a checkpoint to the disk, and mark it as complete."""
     folder = folder_of(checkpoints, checkpoint.step)
+    # After a power failure, whole.json must not exist without the content of the other files.
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:
@@ -45,7 +50,7 @@ def mark_whole(checkpoints: Path, checkpoint: Checkpoint) -> None:
 
 
 def whole(checkpoints: Path) -> list[Checkpoint]:
-    """The whole checkpoints, the newest last."""
+    """Return the complete checkpoints, the newest last."""
     found = []
     for mark in checkpoints.glob(f"{_PREFIX}*/{_MARK}"):
         try:
@@ -56,18 +61,19 @@ def whole(checkpoints: Path) -> list[Checkpoint]:
 
 
 def count(checkpoints: Path) -> int:
-    """How many are whole, without reading any."""
+    """Return the number of complete checkpoints without reading them."""
     return sum(1 for _ in checkpoints.glob(f"{_PREFIX}*/{_MARK}"))
 
 
 def best(checkpoints: Path) -> Checkpoint | None:
-    """The whole checkpoint with the lowest held-out loss."""
+    """Return the complete checkpoint with the lowest held-out loss, of equals the first; None if none was evaluated."""
+    # A loss that is NaN is unequal to itself.
     measured = [c for c in whole(checkpoints) if c.loss is not None and c.loss == c.loss]
     return min(measured, key=lambda c: (c.loss, c.step), default=None)
 
 
 def remove_half(checkpoints: Path) -> None:
-    """Remove what a killed worker left half written; the caller is the run's only worker."""
+    """Remove checkpoints that a killed worker left incomplete; the caller is the run's only worker."""
     known = {checkpoint.step for checkpoint in whole(checkpoints)}
     for folder in checkpoints.glob(f"{_PREFIX}*"):
         if folder.name.removeprefix(_PREFIX) not in map(str, known):
@@ -75,7 +81,7 @@ def remove_half(checkpoints: Path) -> None:
 
 
 def prune(checkpoints: Path, keep: int) -> None:
-    """Keep the newest `keep` whole checkpoints and the best; 0 keeps all."""
+    """Remove all but the newest `keep` complete checkpoints and the best; 0 keeps all."""
     if not keep:
         return
     there = whole(checkpoints)
@@ -83,5 +89,6 @@ def prune(checkpoints: Path, keep: int) -> None:
     for checkpoint in there[:-keep]:
         if top is None or checkpoint.step != top.step:
             folder = folder_of(checkpoints, checkpoint.step)
-            (folder / _MARK).unlink(missing_ok=True)  # first no longer whole, then gone
+            # Without its mark first, a half-removed checkpoint does not count as complete.
+            (folder / _MARK).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)

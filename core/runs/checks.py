@@ -1,4 +1,4 @@
-"""What would go wrong with a run, found before anything is launched: every problem at once, each with its next step."""
+"""Preflight checks of a run: every problem at once, each with its next step, before anything is started."""
 
 import importlib.util
 import shutil
@@ -18,12 +18,13 @@ from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
 from core.settings import Settings, hardware
 
-_LOOKED_AT = 400  # rows rendered to see what the template and the length make of them
+# Rows that are rendered to check the chat template and the maximum length.
+_SAMPLE_ROWS = 400
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
 def check(settings: Settings, config: QLoRAConfig) -> list[Finding]:
-    """All findings, problems first."""
+    """Return all findings, problems first, then warnings."""
     found = [*_machine(config), *_trackers(config), *_disk(settings)]
     model = _model(settings, config, found)
     rows = _rows(settings, config, found)
@@ -54,25 +55,26 @@ def _rows(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> dict
         return None
     train, held_out = len(rows[TRAIN]), len(rows[HELD_OUT])
     if not held_out and not config.held_out_share:
-        found.append(Finding("warning", "No rows are held out: the curve cannot tell learning from learning by heart. "
-                                        "Set Held-out share, or cut a subset with held-out rows."))  # fmt: skip
+        found.append(Finding("warning", "No rows are held out, so the metrics cannot show overfitting. "
+                                        "Set Held-out share, or create a subset with held-out rows."))  # fmt: skip
     batch = config.batch_size * config.gradient_accumulation
     if train < batch:
         found.append(
-            Finding("warning", f"{train:,} rows are fewer than one update takes ({batch:,}). Lower the batch size.")
+            Finding("warning", f"{train:,} rows are fewer than one update needs ({batch:,}). Lower the batch size.")
         )
     found.append(Finding("fine", f"{config.subset}: {train:,} rows to train on, {held_out:,} held out."))
     return rows
 
 
 def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
-    """Length and memory against what the model's own config says."""
+    """Check the maximum length against the context length of the model."""
     shape, _ = preflight_model.read_config(model)
     if shape is None:
-        return  # `preflight_model.findings` reports it
+        # `preflight_model.findings` reports that the config cannot be read.
+        return
     context = getattr(shape.get_text_config(), "max_position_embeddings", None)
     if context and config.max_length > context:
-        text = f"Maximum length {config.max_length:,} is more than {config.model} can read ({context:,} tokens)."
+        text = f"Maximum length {config.max_length:,} is more than the context of {config.model} ({context:,} tokens)."
         found.append(Finding("problem", f"{text} Set it to {context:,} or less."))
 
 
@@ -85,7 +87,7 @@ def _vocabulary(model: Model) -> int | None:
 
 
 def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: list[Finding]) -> None:
-    """What template and length make of the first rows."""
+    """Render the first rows and check how many the template refuses, truncates or leaves without loss."""
     from core.models.loading import load_tokenizer
 
     try:
@@ -93,7 +95,7 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
     except StudioError as error:
         found.append(Finding("problem", str(error)))
         return
-    looked = rows[TRAIN][:_LOOKED_AT]
+    looked = rows[TRAIN][:_SAMPLE_ROWS]
     refused, notes = Counter[str](), Counter[str]()
     cut = silent = 0
     for _, messages in looked:
@@ -104,8 +106,9 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
             continue
         notes.update(shown.notes)
         cut += shown.truncated
-        reason = shown.no_loss_reason(config.max_length)
-        if reason and (shown.all_masked or not shown.truncated):  # more length would not help
+        reason = shown.nothing_to_learn(config.max_length)
+        # Only a row that is truncated before its answer is helped by a larger maximum length.
+        if reason and (shown.silenced or not shown.truncated):
             refused[reason] += 1
         else:
             silent += reason is not None
@@ -115,37 +118,46 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         found.append(Finding(level, f"{count:,} {of} cannot be trained on: {reason}."))
     if silent:
         level = "problem" if silent == len(looked) else "warning"
-        text = f"{silent:,} {of} have nothing to learn within {config.max_length:,} tokens. Raise the maximum length."
+        text = (
+            f"{silent:,} {of} have no tokens with loss within {config.max_length:,} tokens. Raise the maximum length."
+        )
         found.append(Finding(level, text))
     if cut:
-        found.append(Finding("warning", f"{cut:,} {of} are longer than {config.max_length:,} tokens and are cut."))
+        found.append(
+            Finding("warning", f"{cut:,} {of} are longer than {config.max_length:,} tokens and are truncated.")
+        )
     found += [Finding("warning", f"In {count:,} {of}, {note}.") for note, count in notes.items()]
-    found.append(Finding("fine", f"Turns are marked by {renderer.template_name}."))
-    warning = renderer.end_tokens.warning
-    found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
+    found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
+    warning = renderer.ends.warning
+    found.append(Finding("warning" if warning else "fine", warning or renderer.ends.note))
 
 
 def machine_problem(config: QLoRAConfig) -> str | None:
-    """What this machine cannot do of what is asked, or None."""
+    """Return a setting that this machine does not support, as a message, or None."""
     if config.lora_init == "loftq" and hardware().device == "cpu":
-        return "LoftQ unpacks NF4 weights on an NVIDIA GPU, and there is none here. Set Initialisation to default."
+        return (
+            "LoftQ needs an NVIDIA GPU to unpack NF4 weights, and this machine has none. Set Initialisation to default."
+        )
     return None
 
 
 def gpus_problem(config: QLoRAConfig) -> str | None:
-    """Whether the run asks for more GPUs than are here. One that asks for one also trains without any."""
+    """Return a message if the run needs more GPUs than there are, or None; a run on one GPU also runs without any."""
     there = len(gpu.names()) if hardware().device == "cuda" else 0
     if config.gpus == 1 or config.gpus <= there:
         return None
     have = {0: "no NVIDIA GPU", 1: "one GPU"}.get(there, f"{there} GPUs")
-    return f"{config.gpus} GPUs are asked for, and this machine has {have}. Set GPUs to {max(1, there)}."
+    return f"GPUs is {config.gpus}, and this machine has {have}. Set GPUs to {max(1, there)}."
 
 
 def _machine(config: QLoRAConfig) -> list[Finding]:
     found = [Finding("problem", problem) for problem in (machine_problem(config), gpus_problem(config)) if problem]
     if config.gpus > 1 and not found:
-        found.append(Finding("fine", f"{config.gpus} GPUs take {config.rows_per_gpu} of a pass's {config.batch_size} "
-                                     "rows each; each holds the whole model."))  # fmt: skip
+        text = (
+            f"Each of {config.gpus} GPUs takes {config.rows_per_gpu} of a batch's {config.batch_size} rows, and holds "
+            "the whole model."
+        )
+        found.append(Finding("fine", text))
     return found
 
 
@@ -161,5 +173,5 @@ def _disk(settings: Settings) -> list[Finding]:
     free = shutil.disk_usage(settings.runs_dir).free / 2**30
     memory = psutil.virtual_memory().available / 2**30
     if free < 1:
-        return [Finding("problem", f"Only {free:.1f} GiB of disk are free where runs are kept. Free at least 1 GiB.")]
+        return [Finding("problem", f"Only {free:.1f} GiB are free on the disk of the runs. Free at least 1 GiB.")]
     return [Finding("fine", f"{free:.0f} GiB of disk and {memory:.0f} GiB of memory are free.")]

@@ -1,6 +1,6 @@
-"""Making room: what could go, by kind, age and size; first as a list, then for good.
+"""Clean-up of STUDIO_HOME: list what can be removed by kind, age and size, then remove it.
 
-Never listed: runs that have not ended or are published, adapters apart from their run, data sets, subsets and models.
+Never listed are runs that have not ended or are published, adapters without their run, data sets, subsets and models.
 """
 
 import shutil
@@ -16,12 +16,20 @@ from core.runs.store import WAITING, RunStore
 from core.settings import Settings
 
 _DAY = 24 * 3600
-_LEFTOVER_SECONDS = 3600  # what is being written now is younger
+# Scratch folders that are in use are younger than this.
+_LEFTOVER_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that could go. Attributes: name: below STUDIO_HOME, or below the uploads; size: bytes; age: seconds."""
+    """A file or folder that can be removed.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: path below STUDIO_HOME or below the folder of uploads.
+        size: bytes.
+        age: seconds since the last change.
+    """
 
     kind: str
     name: str
@@ -74,7 +82,7 @@ def _runs(settings: Settings) -> Iterator[Item]:
 
 
 def _leftovers(settings: Settings) -> Iterator[Item]:
-    """What a process that was killed had begun."""
+    """Yield scratch folders that killed processes left behind."""
     kept = ("runs", "evaluations", "datasets", "subsets", "exports")
     for folder in (getattr(settings, f"{name}_dir") for name in kept):
         for path in folder.glob(".*"):
@@ -92,12 +100,22 @@ KINDS: dict[str, Callable[[Settings], Iterator[Item]]] = {
 
 
 def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float = 0) -> list[Item]:
-    """What is older than `days` and larger than `mib`, the largest first. Raises StudioError for an unknown kind."""
+    """Return what can be removed, the largest first.
+
+    Args:
+        settings: The settings.
+        kinds: Kinds to list, of `KINDS`.
+        days: Minimum age.
+        mib: Minimum size in MiB.
+
+    Raises:
+        StudioError: A kind is unknown, or the caller is not the owner.
+    """
     roles.owner_only("Cleaning up")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise StudioError(f"There is no kind {unknown[0]!r} to clean up. There are: {', '.join(KINDS)}.")
     if days < 0 or mib < 0:
-        raise StudioError(f"Days and MiB are 0 or more (given: {days:g} and {mib:g}).")
+        raise StudioError(f"Days and MiB must be 0 or more (given: {days:g} and {mib:g}).")
     items = [item for kind in dict.fromkeys(kinds) for item in KINDS[kind](settings)]
     return sorted(
         (item for item in items if item.age >= days * _DAY and item.size >= mib * 2**20), key=lambda item: -item.size
@@ -105,7 +123,7 @@ def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float 
 
 
 def remove(settings: Settings, items: Sequence[Item]) -> int:
-    """Remove what was listed; how many bytes came back. A run that began again in the meantime is left alone."""
+    """Remove listed items and return the freed bytes; runs that were resumed in the meantime are left alone."""
     roles.owner_only("Cleaning up")
     freed = 0
     with RunStore(settings).lock():

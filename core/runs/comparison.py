@@ -1,4 +1,4 @@
-"""Runs side by side: what came of each in a line, and what they differ in."""
+"""Comparison of runs: one summary per run, and the settings and versions in which they differ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,22 @@ from core.runs.config import TITLES, group_of
 from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.store import Run, Status
 
-_LAST_SHARE = 0.1  # one step's loss is mostly chance: the last tenth of the steps says where a run ended
+# The loss of one step depends mostly on its rows, so the final loss is the mean over the last tenth of the steps.
+_LAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Attributes:
-    loss: the mean over the last tenth of the steps. best_loss: the least of a step.
-    base: held-out loss before the first update. best_held_out, held_out: the least and the last.
-    seconds, tokens: spent on training. memory_gib: the most that a step took.
+    """Result of one run.
+
+    Attributes:
+        run, title: the run's id and name.
+        loss: mean over the last tenth of the steps.
+        best_loss: minimum over all steps.
+        base: held-out loss before the first update.
+        best_held_out, held_out: minimum and last held-out loss.
+        seconds, tokens: time spent and tokens trained on.
+        memory_gib: maximum over all steps.
     """
 
     run: str
@@ -44,20 +51,21 @@ SORTS = tuple(name for name in Summary.__dataclass_fields__ if name != "run")
 
 
 class Summaries:
-    """Summaries of runs, each made again only when the run's files changed."""
+    """Cache of summaries, each computed again only if the run's events changed."""
 
     def __init__(self, timelines: Timelines):
         self._timelines = timelines
         self._kept: dict[Path, tuple[tuple[int, int], Summary]] = {}
 
     def of(self, run: Run) -> Summary:
+        """Return the summary of a run."""
         events = run.events_file.stat() if run.events_file.exists() else None
         written = (events.st_size, events.st_mtime_ns) if events else (0, 0)
         kept = self._kept.get(run.folder)
         if kept is None or kept[0] != written:
             kept = self._kept[run.folder] = (written, self._made(run))
         known, state = kept[1], run.state()
-        # the status and the name change without an event
+        # Status and name change without an event.
         return Summary(**{**vars(known), "title": run.title, "status": state.status, "created": state.created})
 
     def _made(self, run: Run) -> Summary:
@@ -66,7 +74,8 @@ class Summaries:
             config = run.config()
             model, subset = config.model, config.subset
         except StudioError:
-            model = subset = ""  # the list shows it, with its status; its own page says what is wrong
+            # The list shows the run with its status; the run's own page shows the error.
+            model = subset = ""
         losses = timeline.values("loss")[1]
         held_out = timeline.values(HELD_OUT)[1]
         memory = timeline.values("memory_gib")[1]
@@ -90,7 +99,7 @@ def _least(values: np.ndarray) -> float | None:
 
 
 def arranged(summaries: Sequence[Summary], by: str, descending: bool) -> list[Summary]:
-    """Sorted by one attribute; what has no value comes last either way."""
+    """Return the summaries sorted by one attribute; those without a value come last in both directions."""
     there = [summary for summary in summaries if getattr(summary, by) is not None]
     rest = [summary for summary in summaries if getattr(summary, by) is None]
     return [*sorted(there, key=lambda summary: getattr(summary, by), reverse=descending), *rest]
@@ -98,7 +107,7 @@ def arranged(summaries: Sequence[Summary], by: str, descending: bool) -> list[Su
 
 @dataclass(frozen=True)
 class Difference:
-    """What one setting, or one part of what a run was made with, is in each run."""
+    """Value of one setting or version in each compared run."""
 
     group: str
     title: str
@@ -106,13 +115,14 @@ class Difference:
 
 
 def differences(runs: Sequence[Run], timelines: Timelines) -> list[Difference]:
-    """Only what differs: settings first, then the rows, the base's commit, the code, packages and hardware.
+    """Return what differs between runs: settings first, then rows, base commit, code, packages and hardware.
 
-    Raises StudioError when a run's configuration cannot be read.
+    Raises:
+        StudioError: The settings of a run cannot be read.
     """
     configs = [run.config().model_dump() for run in runs]
     found = [
-        Difference(group_of(name), TITLES[name], tuple(_said(config[name]) for config in configs)) for name in TITLES
+        Difference(group_of(name), TITLES[name], tuple(_format(config[name]) for config in configs)) for name in TITLES
     ]
     lineages = [_lineage(run, timelines) for run in runs]
     names = dict.fromkeys(name for lineage in lineages for name in lineage)
@@ -122,14 +132,14 @@ def differences(runs: Sequence[Run], timelines: Timelines) -> list[Difference]:
     return [difference for difference in found if len(set(difference.values)) > 1]
 
 
-def _said(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return "–" if value == "" else str(value)
 
 
 def _lineage(run: Run, timelines: Timelines) -> dict[str, str]:
-    """What the run was made with, by name."""
+    """Return the rows and versions that a run was made with, by name."""
     subset = run.subset()
     found = {"Rows": subset.describe()} if subset else {}
     prepared = timelines.of(run.events_file).progress().prepared

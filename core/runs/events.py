@@ -1,10 +1,8 @@
-r"""Typed events of a run, and the append-only events.jsonl that the worker writes while pages read it.
+"""Typed events of a run, and the append-only events.jsonl that the worker writes while pages read it.
 
 Each kind of line is a pydantic model, declared here only. The worker writes models, and every reader gets models back.
 A line that an earlier or later version wrote still opens: missing fields take their defaults, unknown fields are kept,
 and an unknown kind, or a line that does not fit its kind, is read as a plain `RunEvent`.
-
-    {"event": "step", "time": 1795863422.037, "step": 2, "loss": 7.62, "learning_rate": 0.0042, ...}\n
 """
 
 import json
@@ -35,12 +33,7 @@ Text = Annotated[str, BeforeValidator(_replace_surrogates)]
 
 
 class RunEvent(BaseModel):
-    """One line of events.jsonl.
-
-    Attributes:
-        event: kind of the event.
-        time: seconds since the epoch at which it was written; set by the writer.
-    """
+    """One line of events.jsonl: its kind, and the seconds since the epoch at which it was written."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -62,12 +55,11 @@ class StageEvent(RunEvent):
 
 
 class Lineage(BaseModel):
-    """Versions that a run was made with, for reproducing it.
+    """Versions that a run was made with.
 
     Attributes:
         base_commit: commit of the base model on the Hub; None for a local folder.
         code: commit of the studio, with "-dirty" if files were changed.
-        packages: version of each library that affects training.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -85,13 +77,10 @@ class PreparedEvent(RunEvent):
     Attributes:
         total_steps: optimizer updates of the whole run.
         rows, held_out_rows: rows that are trained on, and that are evaluated.
-        left_out: rows that cannot be trained on, counted by reason.
-        truncated: rows longer than the maximum length.
+        left_out: rows that cannot be trained on, counted by reason; `truncated` ones exceed the maximum length.
         tokens, answer_tokens: tokens of one epoch, and those of them that carry loss.
         trainable: parameters that are trained.
-        template: description of the chat template.
         choices: decisions that were made for the user, each with its reason.
-        seconds: time that the preparation took.
     """
 
     event: Literal["prepared"] = "prepared"

@@ -1,4 +1,4 @@
-"""Whether a run fits into the memory that is here, and the smallest change that makes it fit."""
+"""Check whether a run fits into the memory of this machine, and the smallest change that makes it fit."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +16,15 @@ from core.settings import Settings
 
 @dataclass(frozen=True)
 class Fit:
-    """Attributes:
-    free, total: bytes of the card, or of the machine's memory where there is no GPU.
-    gpus: how many need this much, each.
-    changes, why: the smallest change that makes the run fit, when it does not; empty when nothing does.
+    """Memory that a run needs, against what is there.
+
+    Attributes:
+        forecast: what the run needs.
+        free, total: bytes of the GPU, or of the machine's memory without a GPU.
+        on_gpu: whether the run uses a GPU.
+        gpus: number of GPUs that each need this much.
+        changes: the smallest change of settings that makes the run fit; empty if it fits or nothing helps.
+        why: what the change does and costs.
     """
 
     forecast: Forecast
@@ -32,20 +37,22 @@ class Fit:
 
     @property
     def needed(self) -> float:
+        """Return the bytes that the run needs on its device."""
         return self.forecast.device if self.on_gpu else self.forecast.total
 
     @property
     def fits(self) -> bool:
+        """Return whether the run fits into what is free, with a margin."""
         return self.needed <= self.free * (1 - MARGIN)
 
     @property
     def would_fit_alone(self) -> bool:
-        """Whether an empty card would do."""
+        """Return whether the run fits a GPU that nothing else uses."""
         return self.on_gpu and self.needed <= self.total * (1 - MARGIN)
 
 
 def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
-    """None for a model that is not here yet, or whose kind has no forecast."""
+    """Return whether a run fits; None for a model that is not downloaded yet or has no forecast."""
     from transformers import AutoConfig
 
     try:
@@ -53,7 +60,8 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
         about = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
         shape = shape_of(about)
     except (StudioError, OSError, ValueError):
-        return None  # the checks say what is wrong with it
+        # The preflight checks report what is wrong with the model.
+        return None
     card = _tightest(config.gpus)
     in_float32 = config.compute_dtype == "auto" and card is None and not cpu.multiplies_bfloat16()
     dtype_bytes = 4 if in_float32 or config.compute_dtype == "float32" else 2
@@ -73,5 +81,5 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
 
 
 def _tightest(gpus: int) -> gpu.GPUMemory | None:
-    """The one with the least free memory of the GPUs that a run takes: each must hold as much."""
+    """Return the GPU with the least free memory of those that a run uses, because each must hold the same."""
     return gpu.memory() if gpus == 1 else min(gpu.cards()[:gpus], key=lambda card: card.free, default=None)

@@ -1,8 +1,36 @@
-"""How much memory a run will take, before it is started: weights, adapters, optimiser, activations, and what is left.
+"""Forecast of a run's peak GPU memory: weights, adapters, gradients, optimizer state, activations, workspace.
 
-The figures are arithmetic over the model's shape. The constants of the activations were fitted to measurements of one
-forward and backward pass on an H100 (bench/card_memory.py --grid): Llama shapes of 1.1 and 7 billion weights, rows laid
-end to end, 512 to 8,192 tokens, with and without gradient checkpointing.
+All terms are arithmetic over the model's sizes. The factors of the activations were fitted to measurements of one
+forward and backward pass on an H100 (bench/card_memory.py --grid): Llama shapes of 1.1 and 7 billion weights, packed
+rows, 512 to 8,192 tokens, with and without gradient checkpointing. Other families and unpacked rows are not measured.
+
+T is the tokens of the batch, h the hidden width, m the MLP width, q the width of all query heads, kv that of all key
+heads, L the blocks, R of them recomputed. Activations have 2 bytes per number (bfloat16).
+
+| term                                      | tensors                                               | bytes            |
+|-------------------------------------------|-------------------------------------------------------|------------------|
+| blocks of transformers                    |                                                       |                  |
+| (L - R) T 2 (4m + 9.74h + 1.72kv)         | gate, up, their product, SwiGLU; norms, residual      | per kept block   |
+|                                           | stream, query, attended values; key and value         |                  |
+| R T 2 h                                   | input of each recomputed block                        | per block        |
+| T 2 (5m + 13h + 2kv), times 1.3 in the    | activations and their gradients of the one block that | one block        |
+| first block's backward pass               | is recomputed                                         |                  |
+| 2 h m, times 0.4 beside a recomputed one  | one weight matrix, unpacked from 4 bits               | once             |
+| fused blocks                              |                                                       |                  |
+| (L - R) T 2 (2h + 2q + 2kv + 2m + 256)    | input, middle residual; query, attended values; key,  | per kept block   |
+|                                           | value; gate, up; LoRA down-projections (4 of 64)      |                  |
+| R T 2 h (2 T 2 h with offload)            | input of each recomputed block (two in flight)        | per block        |
+| T 2 (m + 7h), + m with dropout            | SwiGLU's product; norms and gradients of the residual | one block        |
+| T 2 (3m + 6h + 2q + 2kv), + m with dropout| the same for a recomputed block, with gate, up and    | one block        |
+|                                           | the attention's inputs and gradients                  |                  |
+| 2 (2m + q + 2kv) (h + 64)                 | unpacked weights of gate and up, and of query, key    | once             |
+|                                           | and value, side by side, with 64 adapter columns      |                  |
+| 2 (h (q + 64) + h (m + 64))               | unpacked weights of the output and down projections   | once, no offload |
+| any blocks                                |                                                       |                  |
+| 64 MiB, and 96 MiB for fused blocks       | cuBLAS workspaces of the two threads; small tensors   | once             |
+| 4 per adapter weight                      | gradients, kept during the backward pass              | once             |
+| 450 MiB                                   | CUDA context and kernels, outside torch's allocator   | once             |
+| times 1.06                                | fragmentation of torch's allocator                    | of the total     |
 """
 
 from dataclasses import dataclass
@@ -12,33 +40,48 @@ from core.runs.config import QLoRAConfig
 from core.runs.config.lora import ALL_LINEAR, ATTENTION, MLP
 
 _MIB = 2**20
-# Bytes an adapter weight's optimiser state takes on the GPU; paged state moves out when room is short.
+# Bytes of optimizer state per adapter weight on the GPU; paged state moves to the machine's memory when it is needed.
 _STATE_BYTES = {
     "adamw": 8.0, "adamw_8bit": 2.1, "paged_adamw_32bit": 0.0, "paged_adamw_8bit": 0.0, "adafactor": 0.1, "lion": 4.0,
     "lion_8bit": 1.05, "paged_lion_8bit": 0.0,
 }  # fmt: skip
-_WORKSPACE = 64 * _MIB  # what cuBLAS keeps
-_BESIDE = 96 * _MIB  # what cuBLAS keeps more for a backward pass in a thread of its own, and small pieces
-CONTEXT = 450 * _MIB  # what CUDA and its kernels take beside torch's allocator
-FRAGMENTED = 1.06  # torch's allocator holds this much more than its peak, with segments that can grow
-MARGIN = 0.05  # of the card that is left free
+# cuBLAS workspace.
+_WORKSPACE = 64 * _MIB
+# A second cuBLAS workspace, because autograd runs the backward pass in its own thread, and small tensors.
+_BACKWARD_WORKSPACE = 96 * _MIB
+# CUDA context and loaded kernels, outside torch's allocator.
+CONTEXT = 450 * _MIB
+# Reserved memory of torch's allocator divided by its peak of allocated memory, with expandable segments.
+FRAGMENTED = 1.06
+# Fraction of the GPU that a run leaves free.
+MARGIN = 0.05
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a Llama-like model decides its memory. All sizes count numbers, not bytes."""
+    """Sizes of a Llama-like model that decide its memory, in numbers, not bytes.
+
+    Attributes:
+        layers: transformer blocks.
+        hidden: width of the residual stream.
+        intermediate: width of the MLP.
+        query: query heads times head width.
+        key: key-value heads times head width.
+        vocabulary: rows of the embedding matrix.
+        tied: whether the output layer shares the embedding matrix.
+    """
 
     layers: int
     hidden: int
     intermediate: int
-    query: int  # heads × head width
-    key: int  # key-value heads × head width
+    query: int
+    key: int
     vocabulary: int
     tied: bool
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
-        """(in, out) of the linear layers of one block."""
+        """Return (in, out) of each linear layer of one block."""
         h, m = self.hidden, self.intermediate
         return {
             "q_proj": (h, self.query), "k_proj": (h, self.key), "v_proj": (h, self.key), "o_proj": (self.query, h),
@@ -47,7 +90,11 @@ class Shape:
 
 
 def shape_of(config: Any) -> Shape:
-    """From a transformers config. Raises ValueError when it lacks what a Llama has."""
+    """Return the sizes of a model by its transformers config.
+
+    Raises:
+        ValueError: The config lacks a size that a Llama has.
+    """
     text = config.get_text_config()
     try:
         heads = text.num_attention_heads
@@ -68,16 +115,18 @@ def shape_of(config: Any) -> Shape:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes by what they are for; `total` is the peak of torch's allocator, `device` what the card must have."""
+    """Bytes of a run by purpose."""
 
     parts: dict[str, float]
 
     @property
     def total(self) -> float:
+        """Return the peak of torch's allocator in bytes."""
         return sum(self.parts.values())
 
     @property
     def device(self) -> float:
+        """Return the bytes that the GPU must have, with fragmentation and the CUDA context."""
         return self.total * FRAGMENTED + CONTEXT
 
 
@@ -89,19 +138,24 @@ def forecast(
     fused: bool = False,
     tokens: int | None = None,
 ) -> Forecast:
-    """The peak memory of a run on a GPU; on each, where several share the batch.
+    """Return the peak memory of a run on a GPU, or on each of several that share the batch.
 
     Args:
-        checkpointing: whether activations are recomputed, or of how many blocks.
-        fused: whether the blocks are those of core/train/kernels.
-        tokens: of the longest batch, one GPU's share of it; None: rows at the maximum length.
+        shape: The model's sizes.
+        config: The settings of the run.
+        checkpointing: Whether activations are recomputed, or in how many blocks.
+        dtype_bytes: Bytes per number of the compute dtype.
+        fused: Whether the blocks are those of core/train/kernels.
+        tokens: Tokens of the longest batch on one GPU; None: rows of the maximum length.
     """
     blocks = shape.layers * checkpointing if isinstance(checkpointing, bool) else checkpointing
     linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
     outside = shape.vocabulary * shape.hidden * (1 if shape.tied else 2) + (2 * shape.layers + 1) * shape.hidden
     trained = _trained(shape, config)
     tokens = tokens or config.rows_per_gpu * config.max_length
-    late = trained * 4.0 * (config.gradient_accumulation == 1)  # gradients that only stand when the backward pass ends
+    # Without accumulation, float32 gradients appear during the backward pass, block by block, so that they only
+    # overlap with the activations of the first blocks.
+    late = trained * 4.0 * (config.gradient_accumulation == 1)
     if fused:
         offload = config.gradient_checkpointing == "offload"
         activations = _fused_activations(shape, tokens, late, blocks, offload, config.lora_dropout > 0)
@@ -111,7 +165,7 @@ def forecast(
         {
             "weights": linear * _weight_bytes(config, dtype_bytes) + outside * dtype_bytes,
             "adapters": trained * 4.0,
-            # with several passes an update they stand from its first to its last
+            # With accumulation, gradients exist during all passes of an update.
             "gradients": trained * 4.0 * (config.gradient_accumulation > 1),
             "optimiser": trained * _STATE_BYTES[config.optimizer],
             "activations": activations * dtype_bytes / 2,
@@ -121,56 +175,69 @@ def forecast(
 
 
 def _weight_bytes(config: QLoRAConfig, dtype_bytes: int) -> float:
-    """Bytes a weight of a linear layer: 4 bits and a scale a block of 64, itself quantised with double quantization
-    (Dettmers et al. 2023, section 3)."""
+    """Return the bytes per weight of a linear layer.
+
+    NF4 and FP4 have 4 bits per weight and a float32 scale per 64 weights. With double quantization the scale
+    has 8 bits, with a float32 scale per 256 scales (Dettmers et al. 2023, section 3). int8 adds a scale per output row.
+    """
     if config.quantization in ("nf4", "fp4"):
         return 0.5 + (1 / 64 + 4 / (64 * 256) if config.double_quantization else 4 / 64)
     return 1.002 if config.quantization == "int8" else dtype_bytes
 
 
 def _trained(shape: Shape, config: QLoRAConfig) -> int:
+    """Return the number of trained parameters, estimated from the names of the targets."""
     attention, mlp = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
     groups = {ALL_LINEAR: attention + mlp, ATTENTION: attention, MLP: mlp}
     targets = {part for name in config.target_names for part in groups.get(name, [name.rpartition(".")[2]])}
     names = [name for name in shape.linears if name in targets]
-    a_layer = sum(sum(shape.linears[name]) for name in names) * config.lora_rank
+    # LoRA on a layer of (in, out) has rank × in + out × rank weights.
+    per_block = sum(sum(shape.linears[name]) for name in names) * config.lora_rank
     magnitudes = sum(shape.linears[name][1] for name in names) * config.lora_dora
     whole = {"lm_head": shape.vocabulary * shape.hidden, "embed_tokens": shape.vocabulary * shape.hidden}
-    return (a_layer + magnitudes) * shape.layers + sum(whole.get(name, 0) for name in config.whole_modules)
+    return (per_block + magnitudes) * shape.layers + sum(whole.get(name, 0) for name in config.whole_modules)
 
 
 def _activations(shape: Shape, tokens: int, late: float, blocks: int) -> float:
-    """Of transformers' own blocks, `blocks` of them recomputed."""
+    """Return the bytes of activations of transformers' blocks, `blocks` of them recomputed."""
     h, m, kv = shape.hidden, shape.intermediate, shape.key
-    unpacked = 2.0 * h * m  # one weight matrix, dequantised for its product
+    # One weight matrix, unpacked for its matrix product.
+    unpacked = 2.0 * h * m
     kept = (shape.layers - blocks) * tokens * 2.0 * (4 * m + 9.74 * h + 1.72 * kv)
     if not blocks:
         return kept + unpacked
-    live = tokens * 2.0 * (5 * m + 13 * h + 2 * kv)  # one block's, recomputed
+    # Activations and gradients of the one block that is recomputed at a time.
+    live = tokens * 2.0 * (5 * m + 13 * h + 2 * kv)
     inputs = blocks * tokens * 2.0 * h
-    # the first block's backward pass comes when all gradients stand, but for those that stood before
+    # The backward pass of the first block comes last, when the adapter gradients of all other blocks exist. The peak is
+    # at the end of the forward pass, at the first recomputed block, or here.
     end = live * 1.3 + unpacked + late
     return max(inputs + (kept + unpacked if kept else live + 0.4 * unpacked), inputs + live + 0.4 * unpacked, end)
 
 
 def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool, drops: bool) -> float:
-    """Of the fused blocks: what core/train/kernels/block.py holds at its peak, and what measuring added to it."""
+    """Return the bytes of activations of the fused blocks: the tensors of core/train/kernels/block.py at its peak."""
     h, m, q, kv = shape.hidden, shape.intermediate, shape.query, shape.key
-    unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BESIDE  # gate and up, side by side; query, key and value
+    # Gate and up share one buffer for unpacked weights; query, key and value another. 64 columns hold the adapter.
+    unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BACKWARD_WORKSPACE
     if not offload:
-        unpacked += 2.0 * (h * (q + 64) + h * (m + 64))  # out and down in places of their own
-    a_token = 2.0 * tokens
-    kept = (shape.layers - blocks) * a_token * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
-    inputs = (2 if offload else blocks) * a_token * h
-    left = m * drops  # an input with some of it dropped
-    live = a_token * (m + 7 * h + left)
+        # The output and down projections have buffers of their own; with offload they share the others.
+        unpacked += 2.0 * (h * (q + 64) + h * (m + 64))
+    bytes_per_column = 2.0 * tokens
+    kept = (shape.layers - blocks) * bytes_per_column * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
+    inputs = (2 if offload else blocks) * bytes_per_column * h
+    # With dropout, the input of the down projection exists twice: whole, and with dropped values.
+    left = m * drops
+    live = bytes_per_column * (m + 7 * h + left)
     if not blocks:
         return kept + live + unpacked
-    again = a_token * (3 * m + 6 * h + 2 * q + 2 * kv + left)
+    again = bytes_per_column * (3 * m + 6 * h + 2 * q + 2 * kv + left)
     if offload:
+        # With offload the MLP runs over 2,048 tokens at a time. The peak is in the MLP or in the attention.
         piece = 2.0 * min(tokens, 2048)
         again = max(
-            piece * (3 * m + 3 * h + left) + a_token * (6 * h + 2 * q + 2 * kv), a_token * (6 * h + 3 * q + 4 * kv)
+            piece * (3 * m + 3 * h + left) + bytes_per_column * (6 * h + 2 * q + 2 * kv),
+            bytes_per_column * (6 * h + 3 * q + 4 * kv),
         )
     return max(inputs + kept + live * (kept > 0), inputs + again) + unpacked + late
 
@@ -178,10 +245,17 @@ def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offl
 def smaller(
     shape: Shape, config: QLoRAConfig, checkpointing: bool, free: float, fused: bool = False
 ) -> tuple[dict[str, Any], str] | None:
-    """The smallest change that makes a run fit into `free` bytes of a card, and its reason; None when nothing does.
+    """Return the smallest change of settings with which a run fits, and what it does; None if nothing helps.
 
-    What keeps the result as it is comes first: recomputing, then smaller passes with as many rows an update, then
-    paged state; only then shorter rows.
+    Changes that keep the result come first: recomputing, offloading, then smaller passes with as many rows per update.
+    A paged optimizer and shorter rows come last.
+
+    Args:
+        shape: The model's sizes.
+        config: The settings of the run.
+        checkpointing: Whether the run recomputes activations already.
+        free: Bytes of the GPU that the run may use.
+        fused: Whether the blocks are fused.
     """
 
     def fits(changes: dict[str, Any]) -> bool:
@@ -194,24 +268,28 @@ def smaller(
     if not checkpointing:
         changes["gradient_checkpointing"] = "on"
         if fits(changes):
-            return changes, "recompute activations: slower by a third, the same losses"
+            return changes, "recompute activations: a third slower, the same losses"
     if fused and config.gradient_checkpointing != "offload":
         changes["gradient_checkpointing"] = "offload"
         if fits(changes):
-            return changes, "keep the blocks' inputs in the machine's memory: a little slower, the same losses"
+            return changes, "keep the blocks' inputs in the machine's memory: slightly slower, the same losses"
     batch, passes = config.batch_size, config.gradient_accumulation
     while batch > config.gpus:
+        # Half of the batch, rounded up to a multiple of the GPUs.
         batch, passes = -(-batch // (2 * config.gpus)) * config.gpus, passes * 2
         changes |= {"batch_size": batch, "gradient_accumulation": passes}
         if fits(changes):
-            return changes, f"{batch} rows a pass and {passes} passes an update: as many rows an update as before"
+            return (
+                changes,
+                f"{batch} rows per pass and {passes} passes per update: at least as many rows per update as before",
+            )
     changes["optimizer"] = "paged_adamw_8bit"
     if fits(changes):
-        return changes, "the optimiser's state in 8 bits, out of the GPU when it must be"
+        return changes, "an optimizer with 8-bit state, which can move out of the GPU"
     length = config.max_length
     while length > 256:
         length //= 2
         changes["max_length"] = length
         if fits(changes):
-            return changes, f"rows of at most {length:,} tokens: longer ones are cut"
+            return changes, f"rows of at most {length:,} tokens: longer ones are truncated"
     return None

@@ -1,4 +1,4 @@
-"""Rows held out of training to measure on, where the subset holds none out itself."""
+"""Random held-out rows for runs whose subset has none; the seed makes the choice repeatable."""
 
 import random
 
@@ -7,13 +7,22 @@ from core.runs.config import QLoRAConfig
 
 
 def hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
-    """Hold rows out of training where the subset holds none out; what is said about it."""
+    """Move rows from training to evaluation if the subset has no held-out rows.
+
+    Args:
+        config: The settings of the run.
+        rows: Rows by split, changed in place.
+
+    Returns:
+        A sentence about it, or nothing.
+    """
     if rows[HELD_OUT] or not config.held_out_share or not config.eval_rows:
         return []
+    # At least one row must remain to train on.
     wanted = min(round(len(rows[TRAIN]) * config.held_out_share), len(rows[TRAIN]) - 1)
     if not wanted:
         return []
     chosen = set(random.Random(config.seed).sample(range(len(rows[TRAIN])), wanted))
     rows[HELD_OUT] = [row for at, row in enumerate(rows[TRAIN]) if at in chosen]
     rows[TRAIN] = [row for at, row in enumerate(rows[TRAIN]) if at not in chosen]
-    return [f"{wanted:,} rows are held out of training to measure on, as the subset holds none out itself."]
+    return [f"{wanted:,} rows are held out of training for evaluation, because the subset has no held-out rows."]

@@ -1,4 +1,4 @@
-"""Starts a worker that outlives whoever started it: a process in a session of its own, its output in a file."""
+"""Start of a worker process that outlives the server: it has its own session, and writes its output to a file."""
 
 import os
 import subprocess
@@ -16,10 +16,15 @@ def python_path() -> str:
 
 
 def launch(settings: Settings, module: str, folder: Path, log: Path, offline: bool) -> int:
-    """`python -m MODULE FOLDER`; its process id.
+    """Start `python -m MODULE FOLDER` and return its process id.
 
     Args:
-        offline: whether the Hub is not to be asked: a local model must not wait for one that is out of reach.
+        settings: The settings, which the worker gets through its environment.
+        module: Name of the worker's module.
+        folder: The run or evaluation folder.
+        log: File that the worker's output is appended to.
+        offline: Whether to keep the worker from asking the Hub, so that a local model does not wait for a network that
+            is down.
     """
     environment = os.environ | {"STUDIO_HOME": str(settings.home.resolve())}
     environment["STUDIO_MODELS"] = str(settings.models_dir.resolve())
@@ -33,6 +38,7 @@ def launch(settings: Settings, module: str, folder: Path, log: Path, offline: bo
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
+            # Without a session of its own, the worker would end with the server's terminal.
             start_new_session=True,
             close_fds=True,
         )

@@ -1,4 +1,8 @@
-"""The curves of a run, followed as they grow: compact, bounded when drawn, kept for all pages that watch."""
+"""Metrics of a run as arrays that grow with its events, and curves of a bounded number of points for charts.
+
+`Timeline` follows events.jsonl and keeps numbers, not events, so that a run of a million steps takes tens of MiB.
+`Timelines` shares one per run among all pages. A resumed run drops the metrics after its checkpoint.
+"""
 
 import itertools
 import threading
@@ -23,38 +27,43 @@ from core.runs.progress import Progress, progress
 
 MEASURES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "use")
 HELD_OUT = "held-out loss"
-DRAWN = 600  # points of a curve that reach a page
-_KEPT_RUNS = 12
+# Maximum number of points of a curve on a page; a chart is narrower than that in pixels.
+DRAWN = 600
+_MAX_CACHED_RUNS = 12
 
 
 class Timeline(EventReader):
-    """All that a page shows of a run's events, without keeping the events.
+    """Metrics, sample answers and checkpoints of one run.
 
     Attributes:
-        samples: the answers at each evaluation.
-        alarms: steps at which a measure was no number.
+        samples: answers to the sample prompts, one event per evaluation.
+        checkpoints: steps of the checkpoints.
     """
 
     def __init__(self, path: Path):
         super().__init__(path)
-        # pages read while another's request brings it up to date
+        # One page reads while the request of another updates; both hold the lock.
         self._lock = threading.RLock()
         self.reset()
 
     def update(self) -> bool:
+        """Read the new events, and return whether there were any."""
         with self._lock:
             return super().update()
 
     def reset(self) -> None:
+        """Forget everything, because the file starts anew."""
         self._steps, self._tokens, self._seconds = array("q"), array("q"), array("d")
         self._values = {name: array("d") for name in MEASURES}
-        self._odd_losses: dict[int, Any] = {}  # by step, as they were written: no numbers
+        # Losses that are not finite, by step and as written. The arrays hold NaN for them.
+        self._odd_losses: dict[int, Any] = {}
         self._evals: list[EvalEvent] = []
         self._last: dict[type[RunEvent], RunEvent] = {}
         self.samples: list[SampleEvent] = []
         self.checkpoints: list[int] = []
 
     def take(self, event: RunEvent) -> None:
+        """Add one event."""
         if isinstance(event, ResumedEvent):
             self._back_to(event.step)
         elif isinstance(event, StepEvent):
@@ -74,7 +83,7 @@ class Timeline(EventReader):
         self._last[type(event)] = event
 
     def _back_to(self, step: int) -> None:
-        """A resumed run did again what came after its checkpoint."""
+        """Drop what came after a checkpoint, because the resumed run reports it again."""
         keep = int(np.searchsorted(np.frombuffer(self._steps, dtype=np.int64), step, side="right"))
         for values in (self._steps, self._tokens, self._seconds, *self._values.values()):
             del values[keep:]
@@ -88,7 +97,7 @@ class Timeline(EventReader):
             self._last[StepEvent] = self._last_step(gone.total)
 
     def _last_step(self, total: int) -> StepEvent:
-        """The last step that is left, as its event said."""
+        """Return the event of the last step that is left."""
         measured = {name: None if np.isnan(values[-1]) else values[-1] for name, values in self._values.items()}
         loss = self._odd_losses.get(self._steps[-1], measured["loss"])
         spent = {"step": self._steps[-1], "tokens": self._tokens[-1], "seconds": self._seconds[-1]}
@@ -96,18 +105,21 @@ class Timeline(EventReader):
 
     @property
     def steps(self) -> int:
+        """Return the number of steps."""
         return len(self._steps)
 
     def progress(self) -> Progress:
+        """Return the run's progress."""
         with self._lock:
             return self._progress()
 
     def _progress(self) -> Progress:
+        # Progress needs the first evaluation (the base's) and the last, and the last event of every other kind.
         others = [event for kind, event in self._last.items() if kind is not EvalEvent]
         return progress([*others, *self._evals[:1], *self._evals[-1:]])
 
     def values(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
-        """(steps,) and (values,) of a measure, gaps left out."""
+        """Return the steps (n,) and values (n,) of a metric, without steps where it is missing or not finite."""
         with self._lock:
             if measure == HELD_OUT:
                 steps = np.array([event.step for event in self._evals], dtype=np.int64)
@@ -119,7 +131,7 @@ class Timeline(EventReader):
         return steps[there], values[there]
 
     def not_numbers(self, measure: str = "loss") -> list[int]:
-        """The steps at which a measure was NaN or infinite."""
+        """Return the steps at which a metric was missing, NaN or infinite."""
         with self._lock:
             values = np.array(self._values[measure], dtype=float)
             return np.array(self._steps, dtype=np.int64)[~np.isfinite(values)].tolist()
@@ -127,7 +139,14 @@ class Timeline(EventReader):
     def curve(
         self, measure: str, low: int | None = None, high: int | None = None, most: int = DRAWN
     ) -> list[tuple[int, int, float, float]]:
-        """(step, tokens, seconds, value) of at most `most` points between two steps; extremes are among them."""
+        """Return points (step, tokens, seconds, value) of a metric, thinned so that extremes remain.
+
+        Args:
+            measure: The metric.
+            low: First step; None with `high` for the whole run.
+            high: Last step.
+            most: Maximum number of points.
+        """
         with self._lock:
             steps, values = self.values(measure)
             at, tokens, seconds = (np.array(column) for column in (self._steps, self._tokens, self._seconds))
@@ -138,7 +157,7 @@ class Timeline(EventReader):
         steps, values = steps[kept], values[kept]
         if not len(at):
             return [(int(step), 0, 0.0, float(value)) for step, value in zip(steps, values, strict=True)]
-        # what was spent by a step: of the last step at or before it
+        # An evaluation may lie between two steps: its tokens and seconds are those of the last step at or before it.
         place = np.searchsorted(at, steps, side="right") - 1
         spent = np.maximum(place, 0)
         return [
@@ -148,10 +167,10 @@ class Timeline(EventReader):
 
 
 def thinned(values: np.ndarray, most: int) -> np.ndarray:
-    """Indices of at most `most` values that look like all of them: the least and the greatest of every stretch.
+    """Return indices of at most `most` values whose curve looks like that of all values.
 
-    Keeping both extremes of equal stretches is the M4 idea (Jugel et al. 2014, doi:10.14778/2732951.2732953) without
-    its first and last points, which only the ends of the whole need.
+    The values are split into buckets of equal length, of which the minimum and the maximum are kept. This is M4 (Jugel
+    et al. 2014, doi:10.14778/2732951.2732953) without each bucket's first and last value; those of the whole are kept.
     """
     count = len(values)
     if count <= most:
@@ -167,7 +186,7 @@ def thinned(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def _number(value: Any) -> float:
-    """NaN stands for what is missing or no number."""
+    """Return a metric as a float; NaN if it is missing or not a number."""
     try:
         return float(value) if value is not None else float("nan")
     except (TypeError, ValueError):
@@ -175,18 +194,18 @@ def _number(value: Any) -> float:
 
 
 class Timelines:
-    """The timelines that pages watch, shared by all of them; the least lately used is forgotten."""
+    """Cache of timelines, shared by all pages; the least recently used one is dropped."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Path, Timeline] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, events_file: Path) -> Timeline:
-        """The timeline of a run, read on to the end of its file."""
+        """Return the timeline of a run, updated to the end of its file."""
         with self._lock:
             found = self._kept.pop(events_file, None) or Timeline(events_file)
             found.update()
             self._kept[events_file] = found
-            while len(self._kept) > _KEPT_RUNS:
+            while len(self._kept) > _MAX_CACHED_RUNS:
                 self._kept.popitem(last=False)
             return found

@@ -1,4 +1,4 @@
-"""Preflight checks of a model and its adapter, made on the meta device: no weight is read and no memory is taken.
+"""Preflight checks of a model and its adapter on the meta device, without reading weights.
 
 `findings` looks at the files and the settings; a process of its own reads the config, builds the model without weights
 and applies the adapter (`python -m core.runs.preflight_model`), so that the page's process imports no torch. Nearly all
@@ -27,7 +27,7 @@ from core.runs.launch import python_path
 from core.settings import hardware
 
 _TIMEOUT_SECONDS = 120
-# What of a run decides what is found on the meta device.
+# The settings that decide the report; it is cached by them.
 _ADAPTER_FIELDS = ("model", "quantization", "attention", *LoRASettings.model_fields)
 
 
@@ -107,7 +107,7 @@ def _base_of(folder: Path) -> str:
 def _precision_problems(config: QLoRAConfig) -> list[str]:
     if config.compute_dtype != "float16" or hardware().device != "cpu":
         return []
-    # Measured: torch has no float16 autocast for training here, and its products take 100 times as long as float32's.
+    # torch has no float16 autocast for training on CPUs, and float16 products take 100 times as long as float32.
     return ["float16 cannot be trained on a CPU. Set Compute in to auto, bfloat16 or float32."]
 
 
@@ -172,7 +172,7 @@ def examine(shape: Any, config: QLoRAConfig) -> dict[str, Any]:
     except Exception as error:  # each family raises its own kinds for a config that it cannot build
         report["problems"].append(
             f"transformers cannot build {config.model} from its config.json ({_first_line(error)}). Choose another "
-            "model, or mend its config."
+            "model, or repair its config."
         )
         return report
     found = targets.resolve(model, config)
@@ -248,18 +248,18 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def answer(asked: dict[str, Any]) -> dict[str, Any]:
+def build_report(request: dict[str, Any]) -> dict[str, Any]:
     """Return the report on a model, or why its config cannot be read.
 
     Args:
-        asked: "model" and "text" as `_report` has them, and "adapter", fields of the run.
+        request: "model" and "text" as `_report` takes them, and "adapter", fields of the run.
     """
-    config = QLoRAConfig(**asked["adapter"])
-    if asked["model"]:
-        shape, unreadable = read_config(Model(**asked["model"]))
+    config = QLoRAConfig(**request["adapter"])
+    if request["model"]:
+        shape, unreadable = read_config(Model(**request["model"]))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "config.json").write_text(asked["text"], encoding="utf-8")
+            (Path(folder) / "config.json").write_text(request["text"], encoding="utf-8")
             shape, unreadable = read_config(Model(config.model, config.model, folder, local=True))
         unreadable = unreadable.replace(folder, config.model)
     return examine(shape, config) if shape else {"unreadable": unreadable}
@@ -267,7 +267,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Read a model and an adapter as JSON from standard input; write the report as the last line."""
-    print(json.dumps(answer(json.load(sys.stdin))))
+    print(json.dumps(build_report(json.load(sys.stdin))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Presets: named starting points for a run, each with the reason for its values."""
+"""Presets: named starting points for a run, each with the reason for its values.
+
+The presets for GPUs of 8 to 80 GB were chosen with the memory forecast and measured (bench/RESULTS.md).
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,24 +9,25 @@ from typing import Any
 from core.runs.config import QLoRAConfig
 
 _LLAMA_7B, _LLAMA_13B = "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf"
-_NEEDS = "Needs access to Llama 2; cut a subset in the Data tab first."
+_NEEDS = "Needs access to Llama 2; create a subset in the Data tab first."
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Values that differ from QLoRAConfig's defaults, and why."""
+    """Named settings that differ from the defaults, with the reason."""
 
     name: str
     reason: str
     values: dict[str, Any] = field(default_factory=dict)
 
     def config(self, **over: Any) -> QLoRAConfig:
+        """Return the preset's settings, some of them replaced."""
         return QLoRAConfig(**(self.values | over))
 
 
 QUICK_DEMO = Preset(
     "Quick demo",
-    "The embedded model learns the Keeper's voice in about two minutes on two CPU cores: 4-bit NF4, small batches for "
+    "The embedded model learns the Keeper's style in about two minutes on two CPU cores: 4-bit NF4, small batches for "
     "many updates, and a high learning rate because the run is short.",
     {
         "batch_size": 4,
@@ -58,10 +62,10 @@ _PAPER: dict[str, Any] = {
 def _paper(name: str, model: str, dropout: float) -> Preset:
     return Preset(
         name,
-        f"What the QLoRA paper used on OpenAssistant: rank 64, alpha 16, dropout {dropout} on all linear layers, a "
-        "constant learning rate of 2e-4, batch 16, gradients cut at 0.3, Adam beta2 0.999, NF4 with double "
-        "quantization, loss on all text. Open timdettmers/openassistant-guanaco in the Data tab and cut a subset "
-        f"first; needs a GPU and access to Llama 2.",
+        f"Settings of the QLoRA paper for OpenAssistant: rank 64, alpha 16, dropout {dropout} on all linear layers, a "
+        "constant learning rate of 2e-4, batch 16, gradients clipped at 0.3, Adam beta2 0.999, NF4 with double "
+        "quantization, loss on all text. Open timdettmers/openassistant-guanaco in the Data tab and create a "
+        f"subset first; needs a GPU and access to Llama 2.",
         _PAPER | {"model": model, "lora_dropout": dropout},
     )
 
@@ -76,25 +80,25 @@ def _card(gigabytes: int, why: str, **values: Any) -> Preset:
 
 
 CARDS = (
-    _card(8, "Llama-2-7B on 8 GB: two rows of 1,024 tokens a pass, sixteen an update, activations recomputed, the "
-          "optimiser's state in 8 bits and out of the GPU when it must be.",
+    _card(8, "Llama-2-7B on 8 GB: two rows of 1,024 tokens per pass, sixteen per update, activations recomputed, an "
+          "optimizer with 8-bit state that can move out of the GPU.",
           batch_size=2, gradient_accumulation=8, max_length=1024, gradient_checkpointing="on",
           optimizer="paged_adamw_8bit"),
-    _card(12, "Llama-2-7B on 12 GB: four rows of 1,024 tokens a pass, sixteen an update, activations recomputed.",
+    _card(12, "Llama-2-7B on 12 GB: four rows of 1,024 tokens per pass, sixteen per update, activations recomputed.",
           batch_size=4, gradient_accumulation=4, max_length=1024, gradient_checkpointing="on",
           optimizer="paged_adamw_8bit"),
-    _card(16, "Llama-2-7B on 16 GB: eight rows of 1,024 tokens a pass, sixteen an update, activations recomputed.",
+    _card(16, "Llama-2-7B on 16 GB: eight rows of 1,024 tokens per pass, sixteen per update, activations recomputed.",
           batch_size=8, gradient_accumulation=2, max_length=1024, gradient_checkpointing="on"),
-    _card(24, "Llama-2-7B on 24 GB: sixteen rows of 1,024 tokens a pass, activations recomputed.",
+    _card(24, "Llama-2-7B on 24 GB: sixteen rows of 1,024 tokens per pass, activations recomputed.",
           batch_size=16, max_length=1024, gradient_checkpointing="on"),
-    _card(80, "Llama-2-7B on 80 GB: eight rows of 1,024 tokens a pass, sixteen an update, nothing recomputed.",
+    _card(80, "Llama-2-7B on 80 GB: eight rows of 1,024 tokens per pass, sixteen per update, nothing recomputed.",
           batch_size=8, gradient_accumulation=2, max_length=1024, gradient_checkpointing="off"),
 )  # fmt: skip
 
 LONG_CONTEXT = Preset(
     "Long context",
-    "Rows of Llama 2's whole context of 4,096 tokens on a 24 GB card: two a pass, sixteen an update, activations "
-    f"recomputed, a lower learning rate for the many tokens of an update. {_NEEDS}",
+    "Rows of Llama 2's whole context of 4,096 tokens on a 24 GB card: two per pass, sixteen per update, activations "
+    f"recomputed, a lower learning rate because an update has many tokens. {_NEEDS}",
     {
         "model": _LLAMA_7B,
         "max_length": 4096,
@@ -108,8 +112,8 @@ LONG_CONTEXT = Preset(
 
 LABEL_TASK = Preset(
     "Label task",
-    "Texts with labels (sentiment and the like): short rows, three passes, a low learning rate, and of all checkpoints "
-    "the one with the lowest held-out loss; it ends when three measurements in a row are no better.",
+    "Texts with labels, such as sentiment: short rows, three epochs, a low learning rate, and the checkpoint with the "
+    "lowest held-out loss; it ends when three evaluations in a row are no better.",
     {
         "max_length": 512,
         "epochs": 3.0,

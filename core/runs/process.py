@@ -1,7 +1,8 @@
-"""Runs on their way: queued, started, stopped, killed, resumed. The worker is a process of its own, in a session of its
-own, that outlives the page and its server.
+"""Queue and workers of runs: submit, start, stop, kill and resume.
 
-Whoever changes what runs holds one lock for all pages, servers and command lines on a STUDIO_HOME.
+One run trains at a time. Its worker is a process in its own session, which outlives the page and the server, and starts
+the next run when it ends. Every change happens under one lock per STUDIO_HOME (`RunStore.lock`), which all pages,
+servers and command lines share.
 """
 
 import contextlib
@@ -27,9 +28,11 @@ from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
 
 
 def submit(store: RunStore, config: QLoRAConfig) -> Run:
-    """Make a run directory for `config` and put it behind those that wait; with none before it, it starts at once.
+    """Create a run and add it to the queue; it starts at once if no other run is active or queued.
 
-    Raises StudioError when the subset or the model does not exist, or preflight refuses the model or its adapter.
+    Raises:
+        StudioError: The subset or the model does not exist, the preflight checks find a problem of the model or its
+            adapter, or a quota would be exceeded.
     """
     model = catalogue.find(store.settings, config.model, config.revision)
     catalogue.check_access(model)
@@ -43,7 +46,8 @@ def submit(store: RunStore, config: QLoRAConfig) -> Run:
 
 
 def advance(store: RunStore) -> Run | None:
-    """Start the run that is next, if none is active; the one that was started."""
+    """Start the next queued run if none is active, and return the run that was started."""
+    # Checked without the lock first, because this is called every two seconds.
     if not store.queue():
         return None
     with store.lock():
@@ -62,10 +66,12 @@ def advance(store: RunStore) -> Run | None:
 def keep_going(
     store: RunStore, every_seconds: float = 2.0, also: Callable[[], None] = lambda: None
 ) -> threading.Thread:
-    """Start waiting runs for as long as this process lives, should a worker have died without starting the next.
+    """Start a thread that starts queued runs, in case a worker crashed before it started the next run.
 
     Args:
-        also: what else is to be looked after as often.
+        store: The runs.
+        every_seconds: Time between two checks.
+        also: Called after each check.
     """
 
     def watch() -> None:
@@ -73,8 +79,9 @@ def keep_going(
             try:
                 advance(store)
                 also()
-            except (OSError, StudioError) as error:  # a disk that is full now may not be so in two seconds
-                print(f"The runs could not be looked after: {error}", file=sys.stderr)
+            except (OSError, StudioError) as error:
+                # Some errors pass, such as a full disk, so the thread continues.
+                print(f"The queue of runs could not be checked: {error}", file=sys.stderr)
             time.sleep(every_seconds)
 
     thread = threading.Thread(target=watch, name="studio-queue", daemon=True)
@@ -83,7 +90,7 @@ def keep_going(
 
 
 def end_overdue(store: RunStore, hours: float) -> None:
-    """Ask a run to stop, with a checkpoint, that has trained for longer than it may."""
+    """Ask the active run to stop if it has trained for more than `hours`."""
     run = store.active()
     if run is None or (worker := _process(run.saved_state().pid or 0)) is None:
         return
@@ -92,12 +99,14 @@ def end_overdue(store: RunStore, hours: float) -> None:
 
 
 def reorder(store: RunStore, run: Run, by: int) -> None:
-    """Move a waiting run `by` places back in the queue (forward, when negative)."""
+    """Move a queued run back by a number of positions in the queue, or forward if the number is negative."""
     with store.lock():
         queue = store.queue()
         ids = [queued.id for queued in queue]
         if run.id not in ids:
-            raise StudioError(f"The run {run.id} is {run.state().status}, not queued: it has no place to change.")
+            raise StudioError(
+                f"The run {run.id} is {run.state().status}, not queued, so it has no position in the queue."
+            )
         at = ids.index(run.id)
         queue.insert(min(max(0, at + by), len(queue) - 1), queue.pop(at))
         for place, queued in enumerate(queue, 1):
@@ -105,20 +114,21 @@ def reorder(store: RunStore, run: Run, by: int) -> None:
 
 
 def cancel(store: RunStore, run: Run) -> None:
-    """Take a waiting run out of the queue."""
+    """Remove a queued run from the queue."""
     with store.lock():
         if run.saved_state().status != "queued":
             raise StudioError(f"The run {run.id} is {run.state().status}, not queued. Stop it instead.")
-        _end(run, "stopped", "Taken out of the queue.")
+        _end(run, "stopped", "Removed from the queue.")
 
 
 def kill(store: RunStore, run: Run) -> None:
-    """End a run's worker now, with all that it started; what it did since its last checkpoint is lost."""
+    """Kill a run's worker and its children; the work since the last checkpoint is lost."""
     with store.lock():
         state = run.state()
         if state.status not in ACTIVE or state.pid is None:
             raise StudioError(f"The run {run.id} is {state.status}: there is nothing to kill.")
-        with contextlib.suppress(ProcessLookupError):  # it may have ended between the look and the blow
+        # The process may exit between the check and the kill.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(state.pid, signal.SIGKILL)
         psutil.wait_procs([p for p in [_process(state.pid)] if p], timeout=30)
         if run.saved_state().status in ACTIVE:
@@ -134,13 +144,18 @@ def _process(pid: int) -> psutil.Process | None:
 
 
 def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, Any]]:
-    """Let an ended run go on from its last whole checkpoint, or from its beginning when it has none.
+    """Queue an ended run again; it continues from its last complete checkpoint, or starts over if it has none.
 
     Args:
-        changes: settings with new values.
+        store: The runs.
+        run: The run.
+        changes: New values of settings.
 
-    Returns the settings that changed, with their old and new values. Raises StudioError when the run has not ended or
-    was finished, or names the settings that cannot change.
+    Returns:
+        The settings that changed, each with its old and new value.
+
+    Raises:
+        StudioError: The run has not ended, has nothing left to do, or a setting cannot change.
     """
     with store.lock():
         state, config = run.state(), run.config()
@@ -168,7 +183,7 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
 
 
 def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> None:
-    """Refuse a length that would not be read, or that is behind the run already.
+    """Refuse a number of epochs that would be ignored, or of steps that the run has passed already.
 
     Args:
         fresh: The settings after the resume.
@@ -177,7 +192,7 @@ def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> Non
     """
     if "epochs" in changed and fresh.max_steps:
         raise StudioError(
-            f"Epochs {fresh.epochs:g} would not be read, because Steps is {fresh.max_steps}. Set Steps to 0, or change "
+            f"Epochs {fresh.epochs:g} would be ignored, because Steps is {fresh.max_steps}. Set Steps to 0, or change "
             "Steps alone."
         )
     if "max_steps" in changed and 0 < fresh.max_steps < done:
@@ -185,7 +200,7 @@ def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> Non
 
 
 def last_step(run: Run) -> int:
-    """The step that a resumed run goes on from."""
+    """Return the step that a resumed run continues from."""
     there = checkpoints.whole(run.checkpoints_dir)
     return there[-1].step if there else 0
 
@@ -199,5 +214,5 @@ def _launch(store: RunStore, run: Run) -> None:
     config = run.config()
     model = catalogue.find(store.settings, config.model, config.revision)
     pid = launch(store.settings, "core.train", run.folder, run.log, offline=model.local)
-    # The worker waits for the lock that we hold before it writes its own first state.
+    # The worker waits for the lock, which this process holds, before it writes its own first state.
     run.save_state(run.saved_state().model_copy(update={"status": "preparing"}).with_process(pid))

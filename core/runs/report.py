@@ -1,4 +1,4 @@
-"""A run on one page: what came of it, on what, with what. Markdown with its plots beside it.
+"""Report of a run: results, rows, settings and versions, as Markdown with plots.
 
 runs/<id>/report/report.md    runs/<id>/report/loss.png    runs/<id>/report/measures.png
 """
@@ -20,24 +20,30 @@ from core.system.markdown import fenced, plain, table
 FILE = "report.md"
 _LOSS, _HELD_OUT, _OTHER = "#0f9488", "#e07b28", "#5b7fd6"
 _MEASURES = (("learning_rate", "learning rate"), ("grad_norm", "gradient norm"), ("tokens_per_second", "tokens/s"))
-_DRAWN = 4000
+# A plot is about 1,000 pixels wide.
+_MAX_POINTS = 4000
 
 
 def write(run: Run, state: RunState) -> Path:
-    """Write the report of a run that is in `state`, as far as it has come; the path of its Markdown.
+    """Write the report of a run, finished or not, and return the path of its Markdown file.
 
-    Raises StudioError when the run's configuration cannot be read.
+    Args:
+        run: The run.
+        state: Its state; the worker reports before it writes its last state.
+
+    Raises:
+        StudioError: The run's settings cannot be read.
     """
     timeline = Timeline(run.events_file)
     timeline.update()
     config, now = run.config(), timeline.progress()
     folder = run.folder / "report"
     folder.mkdir(exist_ok=True)
-    drawn = _draw(folder, timeline)
+    plots = _plot(folder, timeline)
     parts = [
         _head(run, state, now),
         _result(timeline, now),
-        [f"![{title}]({name})" for name, title in drawn],
+        [f"![{title}]({name})" for name, title in plots],
         _warnings(timeline, now),
         _rows(run, now),
         _settings(config),
@@ -52,7 +58,9 @@ def write(run: Run, state: RunState) -> Path:
 def _head(run: Run, state: RunState, now: Progress) -> list[str]:
     label = run.label()
     made = datetime.fromtimestamp(state.created).strftime("%Y-%m-%d %H:%M")
-    words = f"{state.status.capitalize()}, {now.step:,} of {now.total:,} steps in {duration(now.seconds)}; made {made}."
+    words = (
+        f"{state.status.capitalize()}, {now.step:,} of {now.total:,} steps in {duration(now.seconds)}; created {made}."
+    )
     lines = [f"# {plain(run.title)}", "", words]
     if state.cause:
         lines.append(plain(state.cause))
@@ -75,7 +83,7 @@ def _result(timeline: Timeline, now: Progress) -> list[str]:
     if len(losses):
         rows.append(["Loss, first and last step", f"{losses[0]:.4f}, {losses[-1]:.4f}"])
         spent = timeline.curve("loss", most=2)[-1]
-        pace = f" ({spent[1] / now.seconds:,.0f} a second)" if now.seconds else ""
+        pace = f" ({spent[1] / now.seconds:,.0f} per second)" if now.seconds else ""
         rows.append(["Tokens trained on", f"{spent[1]:,}{pace}"])
     _, memory = timeline.values("memory_gib")
     if len(memory):
@@ -103,11 +111,13 @@ def _rows(run: Run, now: Progress) -> list[str]:
 
 
 def _settings(config: QLoRAConfig) -> list[str]:
-    """What was not left at its default; the rest is in config.json."""
+    """Return the settings that differ from their defaults; config.json has all of them."""
     defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
     changed = [(name, value) for name, value in config.model_dump().items() if value != defaults[name]]
     rows = [[group_of(n), plain(TITLES[n]), _cell(value), _cell(defaults[n])] for n, value in changed]
-    lines = table(["Group", "Setting", "Here", "Default"], rows) if rows else ["Everything is at its default."]
+    lines = (
+        table(["Group", "Setting", "Here", "Default"], rows) if rows else ["All settings have their default values."]
+    )
     return ["## Configuration", "", *lines]
 
 
@@ -116,7 +126,7 @@ def _cell(value: Any) -> str:
 
 
 def _answers(timeline: Timeline) -> list[str]:
-    """The sample prompts' answers at the first evaluation and at the last."""
+    """Return the answers to the sample prompts at the first and the last evaluation."""
     if not timeline.samples:
         return []
     first, last = timeline.samples[0], timeline.samples[-1]
@@ -140,11 +150,11 @@ def _made_with(config: QLoRAConfig, now: Progress) -> list[str]:
             f"- Code {plain(lineage.code)}; Python {lineage.python}; {plain(packages)}",
             f"- {plain(lineage.hardware)}",
         ]
-    return ["## Made with", "", *lines, "", "The same again:", "", fenced(command_line(config))]
+    return ["## Made with", "", *lines, "", "Command that starts the same run:", "", fenced(command_line(config))]
 
 
-def _draw(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
-    """Draw what there is to draw; the file names with their titles."""
+def _plot(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
+    """Write the plots; return their file names and titles."""
     if not timeline.steps:
         return []
     from matplotlib.figure import Figure
@@ -152,7 +162,7 @@ def _draw(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
     for measure, colour, style in (("loss", _LOSS, "-"), (HELD_OUT, _HELD_OUT, "o--")):
-        points = timeline.curve(measure, most=_DRAWN)
+        points = timeline.curve(measure, most=_MAX_POINTS)
         axes.plot([p[0] for p in points], [p[3] for p in points], style, color=colour, label=measure, markersize=4)
     axes.set_xlabel("step")
     axes.legend(frameon=False)
@@ -160,12 +170,15 @@ def _draw(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
     figure.savefig(folder / "loss.png", dpi=120)
     figure = Figure(figsize=(9, 2.4), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(1, len(_MEASURES)), _MEASURES, strict=True):
-        points = timeline.curve(measure, most=_DRAWN)
+        points = timeline.curve(measure, most=_MAX_POINTS)
         axes.plot([p[0] for p in points], [p[3] for p in points], color=_OTHER)
         axes.set_title(title, fontsize=10)
         _frame(axes)
     figure.savefig(folder / "measures.png", dpi=120)
-    return [("loss.png", "Loss and held-out loss over steps"), ("measures.png", "Learning rate, gradient norm, pace")]
+    return [
+        ("loss.png", "Loss and held-out loss over steps"),
+        ("measures.png", "Learning rate, gradient norm, tokens per second"),
+    ]
 
 
 def _frame(axes: Any) -> None:

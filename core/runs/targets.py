@@ -85,7 +85,7 @@ def resolve(model: "nn.Module", config: QLoRAConfig) -> Targets:
             )
         modules += layers if name in GROUPS else [name]
     found.matched = _matching(model, modules, config.whole_modules)
-    # PEFT's own word is kept where it means the same: it is what the adapter's file then says.
+    # If the result is all that PEFT means by "all-linear", that word is passed on, so that adapter_config.json says it.
     whole_word = config.target_names == [ALL_LINEAR] and not refused
     found.modules = ALL_LINEAR if whole_word else list(dict.fromkeys(modules))
     return found

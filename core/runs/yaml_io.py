@@ -1,4 +1,4 @@
-"""A configuration as others take it: YAML, and the command line that starts the same run."""
+"""Settings of a run as YAML, and as the command line that starts the same run."""
 
 import shlex
 
@@ -10,7 +10,7 @@ from core.runs.config import TITLES, QLoRAConfig, group_of
 
 
 def to_yaml(config: QLoRAConfig) -> str:
-    """Every knob, in its group, as YAML that `from_yaml` reads."""
+    """Return all settings by group, as YAML that `from_yaml` reads."""
     lines, group = [], ""
     for name, value in config.model_dump().items():
         if group_of(name) != group:
@@ -21,18 +21,23 @@ def to_yaml(config: QLoRAConfig) -> str:
 
 
 def from_yaml(text: str, name: str = "the YAML") -> QLoRAConfig:
-    """A configuration; knobs that are not named have their defaults.
+    """Return the settings in a YAML text; those that it does not name have their defaults.
 
-    Raises StudioError that names what is wrong.
+    Args:
+        text: The YAML.
+        name: What to call it in messages.
+
+    Raises:
+        StudioError: The text is not YAML, or a setting is unknown or invalid.
     """
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
-        raise StudioError(f"{name} is no YAML that can be read{line}. Expected lines such as lora_rank: 16.") from error
+        raise StudioError(f"{name} is not valid YAML{line}. Expected lines such as lora_rank: 16.") from error
     if not isinstance(found, dict):
-        raise StudioError(f"{name} holds no knobs. Expected lines such as lora_rank: 16.")
+        raise StudioError(f"{name} holds no settings. Expected lines such as lora_rank: 16.")
     found.pop("schema_version", None)
     try:
         return QLoRAConfig.model_validate(found)
@@ -41,7 +46,7 @@ def from_yaml(text: str, name: str = "the YAML") -> QLoRAConfig:
 
 
 def command_line(config: QLoRAConfig) -> str:
-    """What starts the same run in a terminal: the knobs that are not at their defaults."""
+    """Return the command that starts the same run, with the settings that differ from their defaults."""
     words = ["python", "-m", "core", "train"]
     for name, value in config.model_dump().items():
         if value == QLoRAConfig.model_fields[name].default:

@@ -1,1 +1,1 @@
-"""Files, background jobs, process limits, memory and imports: what any program needs from its machine."""
+"""Operating-system services: atomic files, background jobs, process limits, memory, imports, secret masking."""

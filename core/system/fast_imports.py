@@ -1,4 +1,8 @@
-"""Imports of large libraries, without what takes time in them and serves nobody here."""
+"""Faster imports of torch and its family, by skipping work that the studio does not need.
+
+`uncompiled` keeps torch's compiler from being loaded; `uncollected` stops the garbage collector and repeated scans of
+installed packages during imports.
+"""
 
 import contextlib
 import functools
@@ -9,28 +13,28 @@ from collections.abc import Iterator
 
 
 def uncompiled() -> None:
-    """Let torch compile nothing in this process and those it starts, unless somebody has said otherwise.
+    """Disable torch.compile in this process and its children, unless the environment sets it already.
 
-    The studio asks for no compiled function. bitsandbytes does when it is imported, for processors that it has no
-    kernel of its own for, and each process then loads torch's compiler: a fifth of all that training imports.
+    The studio compiles nothing. bitsandbytes does at import, for processors without a kernel of its own, and each
+    process then loads torch's compiler, which is a fifth of all that training imports.
     """
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Import something large within it: no search for garbage meanwhile, one for installed packages.
+    """Pause garbage collection and cache the list of installed packages while large libraries are imported.
 
-    torch and its family make a million objects, and all of them stay. The collector would look through them again and
-    again: a sixth of the time that a training process takes until it can begin. What is there at the end is never
-    looked through again. transformers and trl each read the lists of all files of all packages.
+    torch and its family create about a million objects that all stay alive. Scanning them again and again takes a sixth
+    of the start of a training process. Afterwards they are frozen, so that no later collection scans them. transformers
+    and trl each list the files of all installed packages; the cache lets them share one list.
     """
     gc.disable()
-    look = importlib.metadata.packages_distributions
-    importlib.metadata.packages_distributions = functools.cache(look)
+    original = importlib.metadata.packages_distributions
+    importlib.metadata.packages_distributions = functools.cache(original)
     try:
         yield
     finally:
-        importlib.metadata.packages_distributions = look
+        importlib.metadata.packages_distributions = original
         gc.freeze()
         gc.enable()

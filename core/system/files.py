@@ -1,4 +1,8 @@
-"""Files written so that no reader ever sees half of one."""
+"""Atomic writing of files, so that no reader ever sees half of one.
+
+A file is written beside its target, flushed to the disk, and renamed over it. POSIX renames are atomic, so a reader
+gets either the old content or the new one, also after a crash.
+"""
 
 import contextlib
 import hashlib
@@ -19,6 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        # Without the flush, a crash after the rename could leave an empty file.
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
@@ -27,18 +32,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Replace a file with a text."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Replace a file with a value as JSON."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
+    """Return the value of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,7 +1,8 @@
-"""Work that takes a while, each piece in a process of its own: watched by any page, cancelled by killing it.
+"""Background jobs, each in its own process: any page can watch one, and cancelling kills it.
 
-What a job does must be all or nothing on disk, since it can be killed at any moment. It is not for training, which
-outlives the server: a job ends with the server that started it.
+A job can be killed at any moment, so its effect on disk must be all or nothing. It ends with the server that started
+it; training, which outlives the server, uses core.runs.process instead. A thread per job reads the process's messages
+("progress", "done", "failed") from a pipe.
 """
 
 import multiprocessing
@@ -18,23 +19,30 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from core.access.secret_masking import masked
 from core.errors import StudioError, sentences
-from core.system.process_limits import MEMORY, SAID, Limits, is_memory
+from core.system.process_limits import EXIT_REASONS, MEMORY_REASON, Limits, is_memory_error
+from core.system.secret_masking import masked
 
 Status = Literal["running", "done", "failed", "cancelled"]
-_TOLD_EVERY = 0.1  # seconds
-_KEPT = 50  # ended jobs that are remembered
+# A job may report after every row; more than ten reports per second would only cost time.
+_PROGRESS_INTERVAL_SECONDS = 0.1
+_MAX_ENDED_JOBS = 50
 
 
 @dataclass
 class Job:
-    """One piece of work.
+    """State of one job.
 
     Attributes:
-        kind: what it is about, for whoever looks for a running one ("open", "tokens/<data set>").
-        share: how much is done, 0 to 1.
-        result: what the function returned; error: why it did not.
+        kind: what the job works on, to find a running one by ("open", "tokens/<data set>").
+        title: description for the page.
+        share: fraction that is done, 0 to 1.
+        words: description of the present step.
+        result: return value of the function.
+        error: why there is no result, for the user.
+        began: start on the monotonic clock.
+        seconds: duration; 0 until the job has ended.
+        ended: set once the job has ended and all other fields are final.
     """
 
     id: int
@@ -51,7 +59,7 @@ class Job:
 
 
 class Jobs:
-    """The jobs of one server."""
+    """All jobs of one server."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
@@ -63,37 +71,43 @@ class Jobs:
         self, kind: str, title: str, work: Callable[..., Any], *arguments: Any, limits: Limits | None = None,
         **named: Any,
     ) -> Job:  # fmt: skip
-        """Run `work(*arguments, **named, progress=…)` in a process of its own; `progress` takes a share and words.
-
-        A job of the same kind that is still running is returned instead.
+        """Start a job, or return the one of the same kind that is still running.
 
         Args:
-            limits: what the process is held to, for work on files from outside.
+            kind: What the job works on.
+            title: Description for the page.
+            work: Function that is called as `work(*arguments, **named, progress=…)` in the job's process; `progress`
+                takes the fraction that is done and a description.
+            arguments: Positional arguments.
+            limits: Limits of the process, for work on untrusted files.
+            named: Keyword arguments.
         """
         with self._lock:
             if running := self.running(kind):
                 return running
             job = Job(self._next, kind, title)
             self._next += 1
-            ours, theirs = multiprocessing.Pipe(duplex=False)
+            reader, writer = multiprocessing.Pipe(duplex=False)
             process = multiprocessing.get_context("spawn").Process(
-                target=_run, args=(theirs, work, arguments, named, limits), name=f"studio-{kind}"
+                target=_run, args=(writer, work, arguments, named, limits), name=f"studio-{kind}"
             )
             process.start()
-            theirs.close()
+            # With the server's copy closed, the pipe ends when the process ends.
+            writer.close()
             self._jobs[job.id], self._processes[job.id] = job, process
-            for old in [j for j in self._jobs.values() if j.ended.is_set()][:-_KEPT]:
+            for old in [j for j in self._jobs.values() if j.ended.is_set()][:-_MAX_ENDED_JOBS]:
                 del self._jobs[old.id]
-        # Drained here, whether or not anybody looks: a full pipe would stop the job.
-        threading.Thread(target=self._watch, args=(job, process, ours), daemon=True).start()
+        # The thread reads all messages, also if no page watches: a full pipe would block the job.
+        threading.Thread(target=self._watch, args=(job, process, reader), daemon=True).start()
         return job
 
     def find(self, number: int | None) -> Job | None:
+        """Return the job of an id; None if there is none or it was forgotten."""
         return self._jobs.get(number or 0)
 
     def running(self, kind: str) -> Job | None:
-        """Return the newest running job whose kind is `kind` or begins with it and a slash."""
-        found = self.all_running(kind)
+        """Return the newest running job whose kind is `kind` or starts with `kind` and a slash."""
+        found = [j for j in self._jobs.values() if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
         return found[-1] if found else None
 
     def all_running(self, kind: str) -> list[Job]:
@@ -101,7 +115,7 @@ class Jobs:
         return [j for j in self._jobs.values() if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
 
     def cancel(self, job: Job) -> None:
-        """Kill the job's process and all that it started."""
+        """Kill the job's process and its children."""
         with self._lock:
             if job.ended.is_set():
                 return
@@ -109,28 +123,29 @@ class Jobs:
             _kill(self._processes[job.id])
 
     def close(self) -> None:
-        """Cancel what is running and wait for its end."""
+        """Cancel all running jobs and wait until they have ended."""
         for job in list(self._jobs.values()):
             self.cancel(job)
         for job in list(self._jobs.values()):
             job.ended.wait(10)
 
     def _watch(self, job: Job, process: Any, pipe: Connection) -> None:
-        said = "it ended without a word: it was killed, or the memory ran out"
+        # Remains the reason if the process ends without a last message.
+        reason = "its process ended without reporting a result: it was killed, or memory ran out"
         outcome: Status = "failed"
         try:
             while True:
                 kind, *content = pipe.recv()
-                if kind == "told":
+                if kind == "progress":
                     job.share, job.words = content
                 elif kind == "done":
                     outcome, job.result = "done", content[0]
                 else:
-                    said = content[0]
+                    reason = content[0]
         except EOFError:
             pass
         process.join()
-        said = SAID.get(process.exitcode, said) if outcome == "failed" else said
+        reason = EXIT_REASONS.get(process.exitcode, reason) if outcome == "failed" else reason
         with self._lock:
             process.close()
             del self._processes[job.id]
@@ -138,7 +153,7 @@ class Jobs:
             job.seconds = time.monotonic() - job.began
             if job.status != "cancelled":
                 job.status = outcome
-                job.error = "" if outcome == "done" else said
+                job.error = "" if outcome == "done" else reason
                 job.share = 1.0 if outcome == "done" else job.share
             job.ended.set()
 
@@ -146,42 +161,44 @@ class Jobs:
 def _kill(process: Any) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # not yet the leader of a group of its own
+    except ProcessLookupError:
+        # The process has not called setsid yet, so it leads no group and has no children.
         process.kill()
 
 
 def _run(
     pipe: Connection, work: Callable[..., Any], arguments: tuple, named: dict[str, Any], limits: Limits | None
 ) -> None:  # fmt: skip
-    """Runs in the job's process."""
+    """Run the function in the job's process, and send its outcome."""
+    # A process group of its own, so that cancelling also kills what the job started.
     os.setsid()
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
     last = 0.0
 
-    def told(share: float, words: str) -> None:
+    def report(share: float, words: str) -> None:
         nonlocal last
-        if time.monotonic() - last >= _TOLD_EVERY:
+        if time.monotonic() - last >= _PROGRESS_INTERVAL_SECONDS:
             last = time.monotonic()
-            pipe.send(("told", min(1.0, max(0.0, share)), words))
+            pipe.send(("progress", min(1.0, max(0.0, share)), words))
 
     try:
         if limits:
             limits.apply()
-        pipe.send(("done", work(*arguments, **named, progress=told)))
+        pipe.send(("done", work(*arguments, **named, progress=report)))
     except StudioError as error:
         pipe.send(("failed", str(error)))
     except ValidationError as error:
         pipe.send(("failed", sentences(error)))
     except Exception as error:
-        if limits and is_memory(error):
-            pipe.send(("failed", f"The file could not be read: {MEMORY}."))
+        if limits and is_memory_error(error):
+            pipe.send(("failed", f"The file could not be read: {MEMORY_REASON}."))
             return
         print(masked(traceback.format_exc()), file=sys.stderr)
         pipe.send(("failed", f"{type(error).__name__} in the studio itself. The server's log has the details."))
 
 
-def _die_with(sentinel: int) -> None:
+def _exit_with_parent(sentinel: int) -> None:
     wait([sentinel])
     os.killpg(0, signal.SIGKILL)

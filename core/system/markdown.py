@@ -1,4 +1,4 @@
-"""Text from outside, made inert in Markdown that we write."""
+"""Escaping of untrusted text in Markdown that the studio writes."""
 
 import re
 
@@ -6,18 +6,18 @@ _MARKS = re.compile(r"([\\`*_\[\]|#!~$])")
 
 
 def plain(text: str) -> str:
-    """On one line, and without marks of its own: no link, picture, table or tag can come of it."""
+    """Return the text on one line with all markup escaped: it cannot become a link, an image, a table or a tag."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return _MARKS.sub(r"\\\1", line)
 
 
 def fenced(text: str) -> str:
-    """As it is, between fences longer than any in it."""
+    """Return the text unchanged in a code block, whose fence is longer than any in the text."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """The lines of a table; the cells are Markdown already."""
+    """Return the lines of a table whose cells are Markdown already."""
     return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]

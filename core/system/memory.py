@@ -1,4 +1,4 @@
-"""Memory that Python has freed, given back to the system: glibc keeps it for the process otherwise."""
+"""Return of freed memory to the operating system; by default, glibc keeps it for the process."""
 
 import ctypes
 import gc
@@ -6,7 +6,7 @@ import sys
 
 
 def give_back() -> None:
-    """Collect what nobody refers to any more and, where the C library is glibc, return the freed pages."""
+    """Collect garbage and, with glibc, return the freed pages to the operating system."""
     gc.collect()
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(ctypes.c_size_t(0))

@@ -1,6 +1,7 @@
-"""Limits of a process that reads what somebody uploaded: of memory, time and what it may write.
+"""Memory, CPU time and file size limits of a process that reads an uploaded file.
 
-A zip bomb, a file with lying lengths, or a knot of brackets ends that process and nothing else.
+The limits are POSIX rlimits, which the process sets on itself and cannot raise again. A zip bomb, a file with wrong
+lengths, or deeply nested brackets then end that process and nothing else.
 """
 
 import resource
@@ -9,54 +10,57 @@ from dataclasses import dataclass
 
 import psutil
 
-from core.access.quotas import GIB, Quotas
-
-SAID = {
-    -signal.SIGXCPU: "it took more processor time than reading a file may (STUDIO_QUOTA_PARSE_SECONDS)",
+# What a process that was ended by a signal did, by its exit code.
+EXIT_REASONS = {
+    -signal.SIGXCPU: "it took more CPU time than reading a file may (STUDIO_QUOTA_PARSE_SECONDS)",
     -signal.SIGXFSZ: "it unfolds to more than a file may (STUDIO_QUOTA_PARSE_DISK_GIB)",
     -signal.SIGSEGV: "the file is damaged, and its reader crashed on it",
     -signal.SIGBUS: "the file is damaged, and its reader crashed on it",
     -signal.SIGABRT: "the file is damaged, or asks for more memory than reading a file may take "
     "(STUDIO_QUOTA_PARSE_GIB)",
 }
-MEMORY = "it asks for more memory than reading a file may take (STUDIO_QUOTA_PARSE_GIB)"
+MEMORY_REASON = "it asks for more memory than reading a file may take (STUDIO_QUOTA_PARSE_GIB)"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Attributes: memory: bytes beyond what the process has at its start; seconds: of processor time; written: bytes
-    of one file."""
+    """Limits of one process.
+
+    Attributes:
+        memory: bytes of address space beyond what the process has when the limits are applied.
+        seconds: CPU time.
+        written: bytes of one file that it writes.
+    """
 
     memory: int
     seconds: int
     written: int
 
-    @classmethod
-    def of(cls, quotas: Quotas) -> "Limits":
-        return cls(int(quotas.parse_gib * GIB), quotas.parse_seconds, int(quotas.parse_disk_gib * GIB))
-
     def apply(self) -> None:
-        """Hold the present process to them; for good, and its children too."""
-        now = psutil.Process().memory_info().vms  # of threads and libraries: reserved, not used
+        """Apply the limits to this process and its future children, for good."""
+        # RLIMIT_AS counts address space, most of which threads and libraries reserve without using it.
+        now = psutil.Process().memory_info().vms
         _lower(resource.RLIMIT_AS, now + self.memory)
         _lower(resource.RLIMIT_CPU, self.seconds)
         _lower(resource.RLIMIT_FSIZE, self.written)
+        # A crash must not write a core file, which could hold other users' data.
         _lower(resource.RLIMIT_CORE, 0)
 
 
 def _lower(kind: int, limit: int) -> None:
     _, hard = resource.getrlimit(kind)
-    ours = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(kind, (ours, ours))
+    # A hard limit that was set from outside can only be lowered.
+    lowered = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(kind, (lowered, lowered))
 
 
 def size_limit() -> int | None:
-    """Return how many bytes this process may take from one file, or None when it runs without limits."""
+    """Return how many bytes this process may unpack from one file, or None if it runs without limits."""
     soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def is_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, in the words of whichever library met it."""
+def is_memory_error(error: BaseException) -> bool:
+    """Return whether an error means that memory ran out, whichever library raised it."""
     named = {kind.__name__ for kind in type(error).__mro__}
     return bool(named & {"MemoryError", "ArrowMemoryError", "OutOfMemoryException"}) or "bad_alloc" in str(error)

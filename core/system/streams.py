@@ -5,7 +5,7 @@ import sys
 
 
 def escape_unprintable() -> None:
-    """Escape characters that the encoding of stdout or stderr lacks, instead of raising UnicodeEncodeError."""
+    """Escape characters that the encodings of stdout and stderr lack, instead of raising UnicodeEncodeError."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -5,7 +5,7 @@ from core.errors import sentences
 from core.runs.config import QLoRAConfig
 
 
-def test_every_problem_is_a_line_with_the_field_the_reason_and_the_value():
+def test_sentences_has_one_line_per_problem():
     with pytest.raises(ValidationError) as caught:
         QLoRAConfig(max_length=0, lora_targets=" , ", quantization="nf3")
     lines = sentences(caught.value, str.upper).splitlines()

@@ -14,7 +14,7 @@ def root(tmp_path_factory):
 
 
 @given(name=st.one_of(st.text(), st.from_regex(r"[./\\a~%-]{1,12}", fullmatch=True)))
-def test_a_name_is_a_path_right_below_or_an_error(root, name):
+def test_inside_returns_path_below_root_or_raises(root, name):
     try:
         path = inside(root, name)
     except StudioError:
@@ -28,12 +28,12 @@ def test_a_name_is_a_path_right_below_or_an_error(root, name):
     "name",
     ["..", "../x", "/etc/passwd", "a/b", "a\\b", "a\0b", "-rf", ".hidden", "", "a" * 101, "a..b", "ａ", "x\n", None],
 )
-def test_nasty_names_are_refused(root, name):
+def test_inside_rejects_special_names(root, name):
     with pytest.raises(StudioError):
         inside(root, name)
 
 
-def test_a_link_that_leads_out_is_refused(tmp_path):
+def test_inside_rejects_link_out_of_root(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "way-out").symlink_to(tmp_path)
     with pytest.raises(StudioError, match="leads out"):
@@ -41,17 +41,17 @@ def test_a_link_that_leads_out_is_refused(tmp_path):
 
 
 @given(st.text())
-def test_a_slug_can_always_be_used(root, text):
+def test_slug_is_accepted_by_inside(root, text):
     assert inside(root, slug(text)).parent == root
 
 
-def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path):
+def test_prepare_reports_unwritable_home(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StudioError, match="Set STUDIO_HOME"):
         Settings(home=tmp_path / "file").prepare()
 
 
-def test_the_environment_decides(monkeypatch, tmp_path):
+def test_settings_are_read_from_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "here"))
     monkeypatch.setenv("STUDIO_PASSWORD", "secret-word")
     settings = Settings().prepare()
@@ -60,6 +60,6 @@ def test_the_environment_decides(monkeypatch, tmp_path):
     assert "secret-word" not in repr(settings)
 
 
-def test_hardware_is_told_without_torch():
+def test_hardware_does_not_import_torch():
     assert "cores" in hardware().description
     assert hardware().device in ("cpu", "cuda")

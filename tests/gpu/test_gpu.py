@@ -10,6 +10,7 @@ from core.chat.engine import Engine
 from core.chat.queue import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
+from core.chat.types import LaneRequest, adapter_key
 from core.data import subset
 from core.runs import process
 from core.runs.config import QLoRAConfig

@@ -3,13 +3,12 @@
 import pytest
 
 from core.access import quotas
-from core.access.quotas import Quotas, Tokens
+from core.access.quotas import GIB, Quotas, Tokens
 from core.access.roles import Caller, Role, acting
 from core.chat import conversation
 from core.chat.queue import QueueEntry
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, Generation, LaneRequest, ResolvedLanes
-from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
 from core.runs import process
 from core.runs.config import QLoRAConfig
@@ -22,12 +21,12 @@ def asked(*lengths: int) -> QueueEntry:
     return QueueEntry(ResolvedLanes(BaseIdentity("tiny"), lanes))
 
 
-def test_limits_come_from_the_environment(monkeypatch):
+def test_quotas_are_read_from_environment(monkeypatch):
     monkeypatch.setenv("STUDIO_QUOTA_VISITOR_TOKENS", "7")
     assert Quotas().visitor_tokens == 7
 
 
-def test_tokens_are_set_aside_and_given_back(settings):
+def test_reserve_and_settle_count_used_tokens(settings):
     tokens = Tokens(settings, Quotas(visitor_tokens=100, visitors_tokens=150))
     tokens.reserve("a", 80)
     tokens.settle("a", 80, 30)
@@ -45,7 +44,7 @@ def test_tokens_are_set_aside_and_given_back(settings):
         tokens.reserve("b", 60)
 
 
-def test_one_visitor_asks_one_question_at_a_time(settings):
+def test_reserve_rejects_second_question_of_visitor(settings):
     tokens = Tokens(settings, Quotas(visitors_waiting=2))
     tokens.reserve("a", 1)
     with pytest.raises(StudioError, match="last question"):
@@ -55,7 +54,7 @@ def test_one_visitor_asks_one_question_at_a_time(settings):
         tokens.reserve("c", 1)
 
 
-def test_a_restart_forgets_nothing_and_a_new_day_does(settings, monkeypatch):
+def test_token_counts_survive_restart_but_not_the_day(settings, monkeypatch):
     Tokens(settings, Quotas()).reserve("a", 500)
     again = Tokens(settings, Quotas())
     assert again.used() == {"a": 500}
@@ -64,9 +63,9 @@ def test_a_restart_forgets_nothing_and_a_new_day_does(settings, monkeypatch):
     assert again.used() == {}
 
 
-def test_a_visitor_s_answers_are_short_and_counted(settings):
-    quota = VisitorQuota(settings)
-    entry = asked(4000, 8)
+def test_visitor_answers_are_limited_and_counted(settings):
+    allowance = Allowance(settings)
+    ticket = asked(4000, 8)
     with acting(VISITOR):
         settle = quota.reserve(entry)
     most = quota.quotas.visitor_answer
@@ -77,15 +76,15 @@ def test_a_visitor_s_answers_are_short_and_counted(settings):
     assert quota.tokens.used() == {VISITOR.name: 20 + 5 + 6}
 
 
-def test_the_owner_is_not_counted(settings):
-    quota, entry = VisitorQuota(settings), asked(4000)
-    quota.reserve(entry)()
-    assert entry.lanes[0].sampling.max_new_tokens == 4000
-    assert quota.tokens.used() == {}
+def test_owner_is_not_limited(settings):
+    allowance, ticket = Allowance(settings), asked(4000)
+    allowance.take(ticket)()
+    assert ticket.lanes[0].sampling.max_new_tokens == 4000
+    assert allowance.tokens.used() == {}
 
 
-def test_visitors_conversations_beyond_the_quota_go_the_oldest_first(settings):
-    owners = conversation.new_conversation()
+def test_oldest_visitor_chats_beyond_quota_are_deleted(settings):
+    owners = conversation.fresh()
     conversation.save(settings, owners)
     made = []
     for _ in range(4):
@@ -98,7 +97,7 @@ def test_visitors_conversations_beyond_the_quota_go_the_oldest_first(settings):
     assert conversation.load(settings, owners.id)
 
 
-def test_uploads_keep_to_their_quota(settings):
+def test_upload_beyond_quota_is_rejected(settings):
     folder = settings.home / "uploads"
     folder.mkdir()
     (folder / "one").write_bytes(b"x" * 1000)
@@ -112,7 +111,7 @@ def test_uploads_keep_to_their_quota(settings):
             quotas.room_for_upload(settings, limits, folder, size)
 
 
-def test_runs_keep_to_their_quota(a_run, runs, monkeypatch):
+def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):
     a_run()
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
     with pytest.raises(StudioError, match="1 are allowed"):
@@ -120,3 +119,8 @@ def test_runs_keep_to_their_quota(a_run, runs, monkeypatch):
     with acting(VISITOR), pytest.raises(StudioError):
         process.submit(runs, QLoRAConfig())
     assert len(runs.runs()) == 1
+
+
+def test_parse_limits_follow_the_quotas():
+    limits = Quotas(parse_gib=2, parse_seconds=7, parse_disk_gib=3).parse_limits()
+    assert (limits.memory, limits.seconds, limits.written) == (2 * GIB, 7, 3 * GIB)

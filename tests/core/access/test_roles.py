@@ -17,13 +17,13 @@ def person(name, *orgs, **more):
     return {"oauth_info": {"userinfo": {"preferred_username": name, "orgs": list(orgs)}, **more}}
 
 
-def test_whoever_reaches_their_own_machine_is_its_owner(settings):
+def test_own_machine_caller_is_owner(settings):
     known = Access.of(settings, {})
     assert known.way is Way.OWN_MACHINE
     assert known.who(None, None, "").is_owner
 
 
-def test_the_password_s_holder_is_the_owner_and_there_is_nobody_else(tmp_path):
+def test_password_holder_is_owner_others_are_nobody(tmp_path):
     known = Access.of(Settings(home=tmp_path, password="open sesame"), {})
     assert known.who(None, "studio", "").is_owner
     assert known.who(person("keeper"), None, "x").role is Role.NOBODY
@@ -49,7 +49,7 @@ def test_the_password_s_holder_is_the_owner_and_there_is_nobody_else(tmp_path):
         (None, Role.VISITOR),
     ],
 )
-def test_on_a_space_only_its_author_is_the_owner(session, role):
+def test_space_author_is_owner_others_are_visitors(session, role):
     assert SPACE.who(session, "keeper", "keeper").role is role
 
 
@@ -63,23 +63,23 @@ def test_on_a_space_only_its_author_is_the_owner(session, role):
         {"oauth_info": {"access_token": "hf_oauth_x"}},
     ],
 )
-def test_what_is_kept_of_a_sign_in_tells_the_same_and_no_more(session):
+def test_kept_sign_in_identifies_same_caller_with_less_data(session):
     kept = SPACE.kept(session["oauth_info"])
     assert SPACE.who({"oauth_info": kept}, None, "c") == SPACE.who(session, None, "c")
     assert SPACE.kept(kept) == kept
     assert not [word for word in ("token", "hf_oauth", "other", "https") if word in str(kept)]
 
 
-def test_a_space_without_an_author_has_no_owner():
+def test_space_without_author_has_no_owner():
     assert Access(Way.SPACE, "", oauth=True).who(person(""), None, "").role is Role.VISITOR
 
 
-def test_visitors_are_told_apart_by_what_their_browser_was_given():
+def test_visitors_are_identified_by_cookie():
     names = {SPACE.who(None, None, cookie).name for cookie in ("a", "b", "")}
     assert len(names) == 3
 
 
-def test_a_visitor_sees_finished_published_runs(a_run, runs):
+def test_visitor_sees_finished_published_runs_only(a_run, runs):
     running, hidden, shown = (a_run(status=status) for status in ("running", "finished", "finished"))
     for run in (running, shown):
         visibility.publish(runs.settings, "runs", run.id, True)
@@ -97,7 +97,7 @@ def test_a_visitor_sees_finished_published_runs(a_run, runs):
         assert runs.runs() == []
 
 
-def test_a_visitor_sees_bundled_and_published_data(settings, tmp_path):
+def test_visitor_sees_bundled_and_published_data_only(settings, tmp_path):
     subset.ensure_bundled(settings)
     (tmp_path / "own.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     own = sources.open_file(settings, tmp_path / "own.jsonl")
@@ -112,7 +112,7 @@ def test_a_visitor_sees_bundled_and_published_data(settings, tmp_path):
         assert table.find(settings, own.id).rows == 1
 
 
-def test_a_damaged_list_publishes_nothing_and_is_not_written_over(settings):
+def test_damaged_published_file_is_an_error_and_is_kept(settings):
     (settings.home / "published.json").write_text("{")
     with pytest.raises(StudioError, match="cannot be read"):
         visibility.publish(settings, "runs", "x", True)
@@ -120,7 +120,7 @@ def test_a_damaged_list_publishes_nothing_and_is_not_written_over(settings):
         visibility.run_is_open(settings, "x", "finished")
 
 
-def test_a_visitor_s_file_lies_where_nobody_can_guess(settings, monkeypatch):
+def test_visitor_export_folder_has_random_name(settings, monkeypatch):
     assert roles.exports(settings) == settings.exports_dir
     monkeypatch.setattr(roles, "_KEPT_EXPORTS", 3)
     with acting(VISITOR):

@@ -18,14 +18,14 @@ from core.hardware import cpu
         ("no list of anything\n", True),
     ],
 )
-def test_what_the_system_lists_is_read(tmp_path, words, able):
+def test_multiplies_bfloat16_reads_cpuinfo(tmp_path, words, able):
     (tmp_path / "cpuinfo").write_text(words)
     assert cpu.multiplies_bfloat16(tmp_path / "cpuinfo") is able
     assert cpu.multiplies_bfloat16(tmp_path / "none") is True
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="about Linux on x86")
-def test_it_says_what_torch_says():
+def test_multiplies_bfloat16_agrees_with_torch():
     import torch
 
     assert cpu.multiplies_bfloat16() == torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -18,18 +18,18 @@ def tool(tmp_path, monkeypatch):
     return make
 
 
-def test_free_and_total_come_in_bytes_of_the_first_card(tool):
+def test_memory_is_of_first_gpu_in_bytes(tool):
     tool("79000, 81559\n1, 2\n")
     assert gpu.memory() == gpu.GPUMemory(79000 * 2**20, 81559 * 2**20)
 
 
 @pytest.mark.parametrize(("text", "code"), [("", 9), ("No devices were found", 6), ("[N/A], [N/A]", 0)])
-def test_a_driver_that_does_not_answer_is_no_gpu(tool, text, code):
+def test_unresponsive_driver_counts_as_no_gpu(tool, text, code):
     tool(text, code)
     assert gpu.memory() is None
 
 
-def test_what_the_process_may_not_use_is_not_counted(tool, monkeypatch):
+def test_cards_follow_cuda_visible_devices(tool, monkeypatch):
     tool("1, 10\n2, 10\n3, 10\n")
     assert [card.free for card in gpu.cards()] == [2**20, 2 * 2**20, 3 * 2**20]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
@@ -45,7 +45,7 @@ def test_what_the_process_may_not_use_is_not_counted(tool, monkeypatch):
 
 
 @pytest.mark.parametrize("before", ["3,1", None])
-def test_what_comes_after_sees_all_gpus_again(monkeypatch, before):
+def test_seeing_only_restores_environment(monkeypatch, before):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if before:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
@@ -55,6 +55,6 @@ def test_what_comes_after_sees_all_gpus_again(monkeypatch, before):
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
 
 
-def test_no_driver_is_no_gpu(monkeypatch):
+def test_missing_driver_counts_as_no_gpu(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert gpu.memory() is None

@@ -56,7 +56,7 @@ def shell(world, settings):
     return Shell(world, settings)
 
 
-def test_a_data_set_opens_pinned_with_its_test_split_held_out(world, shell, settings):
+def test_hub_dataset_is_pinned_and_its_test_split_held_out(world, shell, settings):
     code, out, err = shell("data", "open", "someone/guanaco")
     assert code == 0, err
     (data,) = table.opened_datasets(settings)
@@ -83,14 +83,14 @@ def test_a_data_set_opens_pinned_with_its_test_split_held_out(world, shell, sett
         (["../etc/passwd"], "is not a Hub id"),
     ],
 )
-def test_what_cannot_be_opened_is_one_sentence_and_leaves_nothing(shell, settings, arguments, words):
+def test_failed_open_is_reported_and_leaves_nothing(shell, settings, arguments, words):
     code, _, err = shell("data", "open", *arguments)
     assert code == 2
     assert words in err
     assert list(settings.datasets_dir.glob("[!.]*")) == list(settings.datasets_dir.glob(".ingest-*")) == []
 
 
-def test_a_token_opens_what_it_may_read(shell, settings):
+def test_token_opens_private_repository(shell, settings):
     assert shell("data", "open", "someone/private", HF_TOKEN="hf_good")[0] == 0
     code, _, err = shell("data", "open", "meta/gated", HF_TOKEN="hf_good")
     assert code == 2
@@ -103,7 +103,7 @@ def test_a_token_opens_what_it_may_read(shell, settings):
             assert b"hf_good" not in path.read_bytes()
 
 
-def test_no_network_is_a_sentence(shell):
+def test_missing_network_is_reported(shell):
     code, _, err = shell("data", "open", "someone/guanaco", HF_ENDPOINT="http://127.0.0.1:9")
     assert code == 2
     assert "cannot be reached" in err
@@ -118,7 +118,7 @@ def test_no_network_is_a_sentence(shell):
         ("../../etc", "There is no model"),
     ],
 )
-def test_a_model_that_cannot_be_had_makes_no_run(shell, settings, model, words):
+def test_unavailable_model_leaves_no_run(shell, settings, model, words):
     code, _, err = shell("train", "--model", model)
     assert code == 2
     assert words in err
@@ -126,7 +126,7 @@ def test_a_model_that_cannot_be_had_makes_no_run(shell, settings, model, words):
 
 
 @pytest.mark.slow
-def test_a_model_of_the_hub_trains_and_answers(shell, settings):
+def test_hub_model_trains_and_answers(shell, settings):
     arguments = ["--model", "someone/tiny", "--max-steps", "2", "--batch-size", "2", "--eval-rows", "2"]
     code, out, err = shell("train", *arguments)
     assert code == 0, err
@@ -139,7 +139,7 @@ def test_a_model_of_the_hub_trains_and_answers(shell, settings):
 
 
 @given(st.text())
-def test_only_plain_owner_and_name_are_hub_ids(text):
+def test_is_hub_id_accepts_owner_and_name_only(text):
     if client.is_hub_id(text):
         owner, _, name = text.partition("/")
         assert owner
@@ -149,7 +149,7 @@ def test_only_plain_owner_and_name_are_hub_ids(text):
         assert os.path.normpath(text) == text
 
 
-def test_bundled_data_and_embedded_model_ask_no_hub(world, shell, settings):
+def test_bundled_data_and_embedded_model_need_no_hub(world, shell, settings):
     asked = len(world.requests)
     assert shell("data", "list")[0] == 0
     assert shell("models", "list")[0] == 0

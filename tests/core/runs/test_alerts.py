@@ -34,45 +34,45 @@ def kinds(made, total=0):
     return {alert.kind: alert.step for alert in alerts(made, total)}
 
 
-def test_an_ordinary_run_raises_no_warning(timeline):
+def test_ordinary_run_has_no_alerts(timeline):
     evals = [(0, 3.0), (25, 2.5), (50, 2.3), (75, 2.31), (100, 2.29)]
     rates = [*(1e-3 * (99 - i) / 99 for i in range(100))]
     assert kinds(timeline(FALLING, evals, learning_rate=rates), total=100) == {}
     assert kinds(timeline([])) == {}
 
 
-def test_a_loss_that_is_no_number(timeline):
+def test_nan_loss_is_alerted(timeline):
     made = timeline([*FALLING[:30], "nan", "nan"])
     assert kinds(made) == {"not a number": 31}
 
 
-def test_a_loss_that_climbs(timeline):
+def test_rising_loss_is_alerted(timeline):
     found = kinds(timeline([*FALLING, *(2 + i / 10 for i in range(40))]))
     assert list(found) == ["climbing loss"]
     assert 101 <= found["climbing loss"] <= 130
 
 
-def test_a_held_out_loss_that_turns(timeline):
+def test_rising_held_out_loss_is_alerted(timeline):
     made = timeline(FALLING, [(0, 3.0), (20, 2.0), (40, 2.1), (60, 2.2), (80, 2.4)])
     [alert] = alerts(made)
     assert (alert.kind, alert.step) == ("held-out loss turned", 60)
-    assert "rises since step 20" in alert.text
+    assert "has been rising since step 20" in alert.text
     assert kinds(timeline(FALLING, [(0, 3.0), (20, 2.0), (40, 2.1), (60, 1.9)])) == {}, "once is no turn"
 
 
-def test_a_gradient_that_explodes(timeline):
+def test_exploding_gradient_is_alerted(timeline):
     norms = [1.0 + 0.2 * math.sin(i) for i in range(100)]
     norms[70] = 50.0
     assert kinds(timeline(FALLING, grad_norm=norms)) == {"exploding gradient": 71}
 
 
-def test_a_learning_rate_of_0_before_the_end(timeline):
+def test_zero_learning_rate_before_the_end_is_alerted(timeline):
     rates = [1e-3] * 60 + [0.0] * 40
     assert kinds(timeline(FALLING, learning_rate=rates), total=200) == {"learning rate 0": 61}
     assert kinds(timeline(FALLING, learning_rate=[0.0, *[1e-3] * 98, 0.0]), total=100) == {}, "warm-up and last step"
 
 
-def test_each_is_told_once_in_the_order_they_began(timeline):
+def test_alerts_are_unique_and_sorted_by_step(timeline):
     rates = [1e-3] * 50 + [0.0] * 50
     made = timeline([*FALLING[:80], *["inf"] * 20], learning_rate=rates)
     assert [alert.kind for alert in alerts(made, 200)] == ["learning rate 0", "not a number"]

@@ -23,7 +23,7 @@ LENGTHS = [30, 12, 45, 7]
 
 
 @given(room=st.integers(6, 80), tokens=st.integers(512, 32768), fused=st.booleans())
-def test_auto_recomputes_no_more_than_it_must(room, tokens, fused):
+def test_plan_auto_recomputes_fewest_blocks_that_fit(room, tokens, fused):
     config = QLoRAConfig()
     chosen = plan(config, SEVEN, 32, room * GIB, fused, tokens)
 
@@ -41,7 +41,7 @@ def test_auto_recomputes_no_more_than_it_must(room, tokens, fused):
     [("on", 80, 32, False), ("off", 8, 0, False), ("offload", 8, 32, True), ("on", None, 32, False),
      ("offload", None, 32, False), ("auto", None, 0, False), ("auto", 80, 0, False), ("auto", 2, 32, False)],
 )  # fmt: skip
-def test_what_is_wished_is_done(wish, room, blocks, offload):
+def test_plan_follows_explicit_settings(wish, room, blocks, offload):
     config = QLoRAConfig(gradient_checkpointing=wish)
     chosen = plan(config, SEVEN, 32, room and room * GIB, True, 4096)
     assert (chosen.blocks, chosen.offload) == (blocks, offload)
@@ -50,11 +50,11 @@ def test_what_is_wished_is_done(wish, room, blocks, offload):
     assert ("machine's memory" in chosen.text) == offload
 
 
-def test_a_model_without_a_forecast_is_recomputed_on_a_gpu():
+def test_plan_without_forecast_recomputes_all_blocks_on_gpu():
     assert plan(QLoRAConfig(), None, 12, 80 * GIB, False, 4096).blocks == 12
 
 
-def test_a_budget_is_less_than_what_is_free():
+def test_room_of_returns_at_most_the_setting():
     assert room_of(QLoRAConfig(gpu_memory=10.5), 80 * GIB) == 10.5 * GIB
     assert room_of(QLoRAConfig(gpu_memory=10.5), 4 * GIB) == 4 * GIB
     assert room_of(QLoRAConfig(), 80 * GIB) == 80 * GIB
@@ -69,7 +69,7 @@ def test_a_budget_is_less_than_what_is_free():
         ({}, {"attention_bias": True}, False), ({}, {"hidden_act": "gelu"}, False),
     ],
 )  # fmt: skip
-def test_the_forecast_knows_what_will_be_fused(over, shape, expected):
+def test_fuses_predicts_fused_blocks(over, shape, expected):
     assert fuses(QLoRAConfig(**over), LlamaConfig(**shape)) == expected
 
 
@@ -85,7 +85,7 @@ def trainer_of(tmp_path, tokenizer, fused: bool, **over) -> StudioTrainer:
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_recomputing_changes_neither_loss_nor_gradients(tmp_path, tokenizer, fused):
+def test_recomputing_keeps_loss_and_gradients(tmp_path, tokenizer, fused):
     found = {}
     for wish in ("off", "on"):
         torch.manual_seed(0)
@@ -101,7 +101,7 @@ def test_recomputing_changes_neither_loss_nor_gradients(tmp_path, tokenizer, fus
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_a_short_batch_keeps_what_a_long_one_cannot(tmp_path, tokenizer, fused, monkeypatch):
+def test_short_batch_recomputes_fewer_blocks_than_long_batch(tmp_path, tokenizer, fused, monkeypatch):
     """A card with room for 1,000 tokens of every block, as the planner is told."""
     trainer = trainer_of(tmp_path, tokenizer, fused)
 

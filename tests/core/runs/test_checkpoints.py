@@ -18,7 +18,7 @@ def steps(folder) -> list[int]:
     return [checkpoint.step for checkpoint in checkpoints.whole(folder)]
 
 
-def test_only_marked_ones_are_whole_the_newest_last(tmp_path):
+def test_whole_lists_marked_checkpoints_newest_last(tmp_path):
     for step in (100, 5, 20):
         made(tmp_path, step)
     made(tmp_path, 30, marked=False)
@@ -32,7 +32,7 @@ def test_only_marked_ones_are_whole_the_newest_last(tmp_path):
     losses=st.lists(st.none() | st.floats(0, 9) | st.just(float("nan")), min_size=1, max_size=8),
     keep=st.integers(0, 9),
 )
-def test_the_newest_and_the_best_are_kept(tmp_path_factory, losses, keep):
+def test_prune_keeps_newest_and_best(tmp_path_factory, losses, keep):
     folder = tmp_path_factory.mktemp("c")
     for step, loss in enumerate(losses, 1):
         made(folder, step, loss)
@@ -45,14 +45,14 @@ def test_the_newest_and_the_best_are_kept(tmp_path_factory, losses, keep):
     assert set(steps(folder)) == {step for step in newest if step > 0} | ({top} if top else set())
 
 
-def test_a_folder_without_checkpoints_has_none(tmp_path):
+def test_folder_without_checkpoints_has_none(tmp_path):
     assert checkpoints.whole(tmp_path / "nowhere") == []
     assert checkpoints.best(tmp_path) is None
     checkpoints.prune(tmp_path, 3)
 
 
 @pytest.mark.parametrize("step", [1, 12_345])
-def test_what_is_marked_comes_back(tmp_path, step):
+def test_marked_checkpoint_is_read_back(tmp_path, step):
     place = checkpoints.folder_of(tmp_path, step)
     place.mkdir()
     given = Checkpoint(step=step, loss=1.25, tokens=77, seconds=3.5)

@@ -21,13 +21,13 @@ def texts(found, level):
     return [finding.text for finding in found if finding.level == level]
 
 
-def test_a_run_that_can_start_has_no_problem(home):
+def test_check_of_startable_run_finds_no_problem(home):
     found = check(home, QLoRAConfig())
     assert texts(found, "problem") == []
     assert any("306 rows to train on, 34 held out" in text for text in texts(found, "fine"))
 
 
-def test_every_problem_is_told_at_once_problems_first(home):
+def test_check_reports_all_problems_at_once_problems_first(home):
     found = check(home, QLoRAConfig(model="nope", subset="nowhere", report_to="wandb"))
     problems = texts(found, "problem")
     assert len(problems) == 3
@@ -41,18 +41,18 @@ def test_every_problem_is_told_at_once_problems_first(home):
 @pytest.mark.parametrize(
     ("over", "level", "words"),
     [
-        ({"max_length": 100_000}, "problem", "more than smollm2-135m-instruct can read (8,192 tokens)"),
-        ({"max_length": 16}, "problem", "have nothing to learn within 16 tokens"),
-        ({"max_length": 120}, "warning", "are longer than 120 tokens and are cut"),
-        ({"batch_size": 512}, "warning", "306 rows are fewer than one update takes (512)"),
+        ({"max_length": 100_000}, "problem", "more than the context of smollm2-135m-instruct (8,192 tokens)"),
+        ({"max_length": 16}, "problem", "have no tokens with loss within 16 tokens"),
+        ({"max_length": 120}, "warning", "are longer than 120 tokens and are truncated"),
+        ({"batch_size": 512}, "warning", "306 rows are fewer than one update needs (512)"),
         ({"revision": "abc"}, "problem", "has no revision 'abc'"),
     ],
 )
-def test_what_the_rows_and_the_model_say(home, over, level, words):
+def test_check_reports_findings_on_rows_and_model(home, over, level, words):
     assert any(words in text for text in texts(check(home, QLoRAConfig(**over)), level))
 
 
-def test_rows_the_template_refuses_are_counted(home, tmp_path):
+def test_check_counts_rows_that_the_template_refuses(home, tmp_path):
     said = [talk("a", "b"), talk("a <|im_end|>", "b"), talk("c", "d")]
     data = talks(home, tmp_path, said)
     subset.create(home, "marks", Recipe(dataset=data.id, held_out_share=0))
@@ -97,30 +97,30 @@ def test_check_names_the_templates_of_a_model_without_the_wanted_one(home):
     )
 
 
-def test_a_gated_model_and_a_full_disk(home, monkeypatch):
+def test_check_reports_gated_model_and_full_disk(home, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = check(home, QLoRAConfig(model="meta-llama/Llama-2-7b-hf"))
     assert any("meta-llama/Llama-2-7b-hf" in text for text in texts(found, "problem"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("D", (), {"free": 2**20})())
-    assert any("of disk are free" in text for text in texts(check(home, QLoRAConfig()), "problem"))
+    assert any("are free on the disk of the runs" in text for text in texts(check(home, QLoRAConfig()), "problem"))
 
 
 @pytest.mark.parametrize(
     ("there", "gpus", "level", "words"),
-    [(0, 2, "problem", "2 GPUs are asked for, and this machine has no NVIDIA GPU. Set GPUs to 1."),
+    [(0, 2, "problem", "GPUs is 2, and this machine has no NVIDIA GPU. Set GPUs to 1."),
      (1, 2, "problem", "this machine has one GPU. Set GPUs to 1."),
-     (2, 4, "problem", "4 GPUs are asked for, and this machine has 2 GPUs. Set GPUs to 2."),
-     (4, 4, "fine", "4 GPUs take 2 of a pass's 8 rows each; each holds the whole model.")],
+     (2, 4, "problem", "GPUs is 4, and this machine has 2 GPUs. Set GPUs to 2."),
+     (4, 4, "fine", "Each of 4 GPUs takes 2 of a batch's 8 rows, and holds the whole model.")],
 )  # fmt: skip
-def test_more_gpus_than_there_are_is_a_problem(home, monkeypatch, there, gpus, level, words):
+def test_check_reports_missing_gpus(home, monkeypatch, there, gpus, level, words):
     monkeypatch.setattr(checks, "hardware", lambda: Hardware("cuda" if there else "cpu", "a machine"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(there))))
     assert any(words in text for text in texts(check(home, QLoRAConfig(gpus=gpus)), level))
 
 
 @pytest.mark.parametrize(("device", "problems"), [("cpu", 1), ("cuda", 0)])
-def test_what_this_machine_cannot_do_is_a_problem(home, monkeypatch, device, problems):
+def test_check_reports_settings_this_machine_lacks(home, monkeypatch, device, problems):
     monkeypatch.setattr(checks, "hardware", lambda: Hardware(device, "a machine"))
     found = texts(check(home, QLoRAConfig(lora_init="loftq")), "problem")
     assert len(found) == problems
-    assert all("LoftQ unpacks NF4 weights on an NVIDIA GPU" in text for text in found)
+    assert all("LoftQ needs an NVIDIA GPU to unpack NF4 weights" in text for text in found)

@@ -24,7 +24,7 @@ def names(settings, *kinds, **more) -> list[str]:
     return [item.name for item in cleanup.found(settings, kinds, **more)]
 
 
-def test_what_is_needed_is_never_listed(a_run, runs):
+def test_cleanup_never_lists_what_is_needed(a_run, runs):
     ended, shown, queued = a_run(), a_run(), a_run(status="queued", ended=None)
     visibility.publish(runs.settings, "runs", shown.id, True)
     for run in (ended, shown, queued):
@@ -33,7 +33,7 @@ def test_what_is_needed_is_never_listed(a_run, runs):
     assert names(runs.settings, "checkpoints") == [f"runs/{ended.id}/checkpoints/checkpoint-3"]
 
 
-def test_age_and_size_choose(settings):
+def test_cleanup_filters_by_age_and_size(settings):
     (settings.home / "uploads").mkdir()
     for name, size, when in (("old", 10, OLD), ("large", 2**21, time.time()), ("both", 2**22, OLD)):
         (settings.home / "uploads" / name).write_bytes(b"x" * size)
@@ -43,7 +43,7 @@ def test_age_and_size_choose(settings):
     assert names(settings, "uploads", days=30, mib=1) == ["uploads/both"]
 
 
-def test_a_list_removes_nothing_and_a_yes_removes_what_was_listed(a_run, runs):
+def test_cleanup_lists_first_and_removes_what_was_listed(a_run, runs):
     run = a_run()
     kept, gone = checkpoint(run, 3), checkpoint(run, 6)
     items = cleanup.found(runs.settings, ["checkpoints"])
@@ -55,7 +55,7 @@ def test_a_list_removes_nothing_and_a_yes_removes_what_was_listed(a_run, runs):
     assert not gone.exists()
 
 
-def test_a_run_that_goes_on_again_is_left_alone(a_run, runs):
+def test_cleanup_keeps_run_that_was_resumed(a_run, runs):
     run = a_run()
     items = cleanup.found(runs.settings, ["runs"])
     run.save_state(run.saved_state().model_copy(update={"status": "queued"}))
@@ -63,14 +63,14 @@ def test_a_run_that_goes_on_again_is_left_alone(a_run, runs):
     assert run.folder.is_dir()
 
 
-def test_leftovers_are_old_and_hidden(settings):
+def test_cleanup_lists_old_hidden_folders_as_leftovers(settings):
     for name, when in ((".cut-old", OLD), (".cut-new", time.time())):
         (settings.subsets_dir / name).mkdir()
         os.utime(settings.subsets_dir / name, (when, when))
     assert names(settings, "leftovers") == ["subsets/.cut-old"]
 
 
-def test_a_link_is_removed_and_not_what_it_leads_to(settings, tmp_path):
+def test_cleanup_removes_link_not_its_target(settings, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").touch()
     (settings.exports_dir / "link").symlink_to(tmp_path / "elsewhere")
@@ -79,7 +79,7 @@ def test_a_link_is_removed_and_not_what_it_leads_to(settings, tmp_path):
     assert (tmp_path / "elsewhere" / "file").exists()
 
 
-def test_misuse_is_a_sentence(settings):
+def test_cleanup_rejects_invalid_arguments(settings):
     with pytest.raises(StudioError, match=r"no kind '\.\./runs'"):
         cleanup.found(settings, ["../runs"])
     with pytest.raises(StudioError, match="0 or more"):

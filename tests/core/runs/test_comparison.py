@@ -26,7 +26,7 @@ def steps(*losses):
     ]
 
 
-def test_a_run_in_a_line(a_run, summaries):
+def test_summary_of_run(a_run, summaries):
     evals = [{"event": "eval", "step": step, "loss": loss} for step, loss in ((0, 4.0), (2, 2.5), (4, 3.0))]
     run = a_run([prepared(), *steps(3.0, 1.0, "nan", 2.0), *evals], QLoRAConfig(subset="keeper"))
     found = summaries.of(run)
@@ -36,7 +36,7 @@ def test_a_run_in_a_line(a_run, summaries):
     assert (found.status, found.subset, found.created) == ("finished", "keeper", 1000.0)
 
 
-def test_a_summary_follows_its_run(a_run, summaries):
+def test_summary_is_updated_with_its_run(a_run, summaries):
     run = a_run([prepared()])
     assert summaries.of(run).loss is None
     write(run, steps(3.0))
@@ -46,7 +46,7 @@ def test_a_summary_follows_its_run(a_run, summaries):
     assert (summaries.of(run).title, summaries.of(run).status) == ("first", "stopped")
 
 
-def test_one_damaged_run_is_listed_like_any(a_run, summaries):
+def test_damaged_run_has_a_summary(a_run, summaries):
     run = a_run()
     (run.folder / "config.json").write_text("{")
     assert summaries.of(run).model == ""
@@ -54,14 +54,14 @@ def test_one_damaged_run_is_listed_like_any(a_run, summaries):
     assert summaries.of(run).status == "unreadable"
 
 
-def test_what_has_no_value_comes_last(a_run, summaries):
+def test_arranged_puts_missing_values_last(a_run, summaries):
     runs = [a_run(steps(loss) if loss else [], created=float(n)) for n, loss in enumerate((2.0, None, 1.0))]
     found = [summaries.of(run) for run in runs]
     assert [s.created for s in arranged(found, "loss", False)] == [2, 0, 1]
     assert [s.created for s in arranged(found, "loss", True)] == [0, 2, 1]
 
 
-def test_only_what_differs_is_told(a_run):
+def test_differences_lists_only_what_differs(a_run):
     one = a_run([prepared()], QLoRAConfig(lora_rank=8))
     two = a_run([prepared(packages={"torch": "2.11.0", "trl": "1.16.0"})], QLoRAConfig(lora_rank=32, packing=False))
     found = {d.title: d.values for d in differences([one, two], Timelines())}
@@ -69,7 +69,7 @@ def test_only_what_differs_is_told(a_run):
     assert differences([one, one], Timelines()) == []
 
 
-def test_runs_without_lineage_or_configuration(a_run):
+def test_differences_of_runs_without_lineage_or_config(a_run):
     one, two = a_run(), a_run([prepared()])
     assert {d.title: d.values for d in differences([one, two], Timelines())}["torch"] == ("unknown", "2.13.0")
     (one.folder / "config.json").write_text("{")
@@ -77,6 +77,6 @@ def test_runs_without_lineage_or_configuration(a_run):
         differences([one, two], Timelines())
 
 
-def test_rows_of_the_tests_events_are_summed(a_run, summaries):
+def test_summary_of_sample_events(a_run, summaries):
     found = summaries.of(a_run(EVENTS))
     assert (found.steps, found.tokens, found.best_loss) == (2, 3000, 3.25)

@@ -23,7 +23,7 @@ def card(monkeypatch):
     return lambda gigabytes: monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(gigabytes * GIB, gigabytes * GIB))
 
 
-def test_what_fits_fits_and_what_does_not_is_offered_the_smallest_change(seven, card):
+def test_fit_offers_smallest_change_if_run_does_not_fit(seven, card):
     config = QLoRAConfig(model="seven", batch_size=16, max_length=1024)
     card(80)
     assert fit(seven, config).fits
@@ -39,7 +39,7 @@ def test_what_fits_fits_and_what_does_not_is_offered_the_smallest_change(seven, 
     assert (room.fits, room.changes) == (False, {})
 
 
-def test_auto_recomputes_what_the_card_asks_for(seven, card):
+def test_fit_with_auto_checkpointing_recomputes_as_needed(seven, card):
     ways = ("auto", "off", "on")
 
     def totals():
@@ -55,7 +55,7 @@ def test_auto_recomputes_what_the_card_asks_for(seven, card):
     assert fit(seven, QLoRAConfig(model="seven")).fits
 
 
-def test_weights_that_a_processor_keeps_in_float32_are_counted_so(seven, monkeypatch):
+def test_fit_counts_float32_weights_on_cpu_without_bfloat16(seven, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     needed = {}
     for able in (True, False):
@@ -65,7 +65,7 @@ def test_weights_that_a_processor_keeps_in_float32_are_counted_so(seven, monkeyp
     assert needed[False] == fit(seven, QLoRAConfig(model="seven", quantization="none", compute_dtype="float32")).needed
 
 
-def test_a_run_with_a_budget_stays_within_it(seven, card):
+def test_fit_keeps_to_gpu_memory_setting(seven, card):
     card(80)
     room = fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0))
     assert room.free == 16 * GIB
@@ -73,7 +73,7 @@ def test_a_run_with_a_budget_stays_within_it(seven, card):
     assert not fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0, gradient_checkpointing="off")).fits
 
 
-def test_of_several_gpus_the_fullest_decides_and_no_others_are_looked_at(seven, monkeypatch):
+def test_fit_uses_the_fullest_of_the_gpus_in_use(seven, monkeypatch):
     frees = [80 * GIB, 12 * GIB, 1 * GIB]
     monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(free, 80 * GIB) for free in frees])
     room = fit(seven, QLoRAConfig(model="seven", gpus=2, batch_size=16, gradient_checkpointing="on"))
@@ -82,14 +82,14 @@ def test_of_several_gpus_the_fullest_decides_and_no_others_are_looked_at(seven, 
     assert not fit(seven, QLoRAConfig(model="seven", gpus=3, batch_size=18)).fits
 
 
-def test_without_a_gpu_the_machines_memory_counts(seven, monkeypatch):
+def test_fit_without_gpu_uses_machine_memory(seven, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     room = fit(seven, QLoRAConfig(model="seven"))
     assert not room.on_gpu
     assert room.needed == room.forecast.total
 
 
-def test_a_model_that_is_not_here_or_no_llama_has_no_forecast(settings):
+def test_fit_of_missing_or_unsupported_model_is_none(settings):
     assert fit(settings, QLoRAConfig(model="nope")) is None
     folder = settings.models_dir / "odd"
     folder.mkdir()

@@ -21,14 +21,14 @@ MEASURED = [
 ]  # fmt: skip
 
 
-def test_the_shape_of_llama_2_7b():
+def test_shape_of_llama_2_7b():
     assert Shape(32, 4096, 11008, 4096, 4096, 32000, tied=False) == SEVEN
     total = sum(a * b for a, b in SEVEN.linears.values()) * 32 + 2 * 32000 * 4096
     assert total == pytest.approx(6.74e9, rel=0.005)
 
 
 @pytest.mark.parametrize(("shape", "checkpointing", "rows", "length", "mib"), MEASURED)
-def test_activations_are_as_measured(shape, checkpointing, rows, length, mib):
+def test_activations_match_measurements(shape, checkpointing, rows, length, mib):
     config = QLoRAConfig(batch_size=rows, max_length=length)
     found = forecast(shape, config, checkpointing).parts["activations"] / MIB
     assert found == pytest.approx(mib, rel=0.10)
@@ -42,20 +42,20 @@ FUSED = [
 
 
 @pytest.mark.parametrize(("wish", "blocks", "tokens", "gib"), FUSED)
-def test_the_peak_of_fused_blocks_is_as_measured(wish, blocks, tokens, gib):
+def test_peak_of_fused_blocks_matches_measurements(wish, blocks, tokens, gib):
     found = forecast(SEVEN, QLoRAConfig(gradient_checkpointing=wish), blocks, fused=True, tokens=tokens)
     assert found.total / GIB == pytest.approx(gib, rel=0.10)
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_every_block_that_is_recomputed_saves_memory(fused):
+def test_each_recomputed_block_saves_memory(fused):
     totals = [forecast(SEVEN, QLoRAConfig(), blocks, fused=fused).total for blocks in range(32)]
     assert totals == sorted(totals, reverse=True)
     offloaded = forecast(SEVEN, QLoRAConfig(gradient_checkpointing="offload"), 32, fused=True).total
     assert offloaded < forecast(SEVEN, QLoRAConfig(), 32, fused=True).total
 
 
-def test_what_is_held_before_the_first_pass_is_as_measured():
+def test_memory_before_first_pass_matches_measurements():
     parts = forecast(SEVEN, QLoRAConfig(), checkpointing=True).parts
     assert (parts["weights"] + parts["adapters"]) / MIB == pytest.approx(3849.5, rel=0.01)
 
@@ -72,7 +72,7 @@ CONFIGS = st.builds(
 
 
 @given(CONFIGS)
-def test_more_of_anything_never_takes_less(config):
+def test_forecast_grows_with_every_size(config):
     base = forecast(SEVEN, config, True).total
     for more in ({"batch_size": config.batch_size + 1}, {"lora_rank": config.lora_rank * 2},
                  {"max_length": config.max_length * 2}):  # fmt: skip
@@ -81,7 +81,7 @@ def test_more_of_anything_never_takes_less(config):
 
 
 @given(config=CONFIGS, free=st.floats(4, 80))
-def test_the_change_that_is_offered_fits_and_keeps_the_rows_of_an_update(config, free):
+def test_smaller_returns_change_that_fits_and_keeps_rows_per_update(config, free):
     found = smaller(SEVEN, config, False, free * GIB)
     if found is None:
         least = config.model_copy(update={"batch_size": 1, "max_length": 256, "optimizer": "paged_adamw_8bit"})
@@ -94,7 +94,7 @@ def test_the_change_that_is_offered_fits_and_keeps_the_rows_of_an_update(config,
     assert changed.batch_size * changed.gradient_accumulation >= config.batch_size * config.gradient_accumulation
 
 
-def test_gpus_that_share_a_batch_hold_a_share_of_what_it_takes_and_all_weights():
+def test_forecast_of_several_gpus_splits_activations_not_weights():
     one, two = (forecast(SEVEN, QLoRAConfig(batch_size=8 * gpus, gpus=gpus), True).parts for gpus in (1, 2))
     assert one == two
     shared = forecast(SEVEN, QLoRAConfig(batch_size=8, gpus=2), True).parts
@@ -103,7 +103,7 @@ def test_gpus_that_share_a_batch_hold_a_share_of_what_it_takes_and_all_weights()
 
 
 @given(rows=st.integers(1, 12), gpus=st.integers(2, 4), free=st.floats(5, 12))
-def test_a_smaller_batch_can_still_be_shared(rows, gpus, free):
+def test_smaller_batch_is_divisible_by_gpus(rows, gpus, free):
     config = QLoRAConfig(batch_size=rows * gpus, gpus=gpus, max_length=4096)
     changes, _ = smaller(SEVEN, config, True, free * GIB) or ({}, "")
     fresh = QLoRAConfig(**config.model_dump() | changes)
@@ -112,14 +112,14 @@ def test_a_smaller_batch_can_still_be_shared(rows, gpus, free):
 
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("preset", [*CARDS, LONG_CONTEXT], ids=lambda preset: preset.name)
-def test_every_presets_forecast_fits_its_card(preset, fused):
+def test_forecast_of_each_preset_fits_its_gpu(preset, fused):
     card = {"8 GB card": 8, "12 GB card": 12, "16 GB card": 16, "24 GB card": 24, "80 GB card": 80}.get(preset.name, 24)
     config = preset.config()
     found = forecast(SEVEN, config, config.gradient_checkpointing != "off", fused=fused)
     assert found.device < card * 1e9 * 0.95
 
 
-def test_a_model_of_another_kind_has_no_forecast():
+def test_shape_of_unsupported_model_is_rejected():
     class Odd:
         def get_text_config(self):
             return object()

@@ -3,7 +3,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.holdout import hold_out
 
 
-def test_rows_are_held_out_where_the_subset_holds_none():
+def test_hold_out_moves_rows_if_subset_has_none():
     whole = [(number, []) for number in range(50)]
     config = QLoRAConfig(held_out_share=0.1, seed=3)
     rows = {TRAIN: list(whole), HELD_OUT: []}

@@ -50,7 +50,7 @@ def in_order(said: list[dict]) -> list[dict]:
 
 @limits(max_examples=80)
 @given(said=EVENTS, cuts=st.lists(st.integers(0, 25), max_size=3))
-def test_read_in_pieces_it_says_what_the_whole_history_says(tmp_path_factory, said, cuts):
+def test_timeline_read_in_pieces_equals_whole_history(tmp_path_factory, said, cuts):
     said = in_order(said)
     path = tmp_path_factory.mktemp("t") / events.FILE
     timeline = Timeline(path)
@@ -71,7 +71,7 @@ def test_read_in_pieces_it_says_what_the_whole_history_says(tmp_path_factory, sa
     values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400),
     most=st.integers(6, 60),
 )
-def test_thinned_keeps_both_ends_and_both_extremes_and_its_bound(values, most):
+def test_thinned_keeps_ends_extremes_and_limit(values, most):
     array = np.array(values)
     kept = thinned(array, most)
     assert len(kept) <= max(most, 4)
@@ -83,7 +83,7 @@ def test_thinned_keeps_both_ends_and_both_extremes_and_its_bound(values, most):
         assert len(kept) == len(values)
 
 
-def test_a_long_run_is_drawn_in_few_points_and_a_part_of_it_in_all_of_its_own(tmp_path):
+def test_curve_of_long_run_is_thinned_and_zoom_is_complete(tmp_path):
     path = tmp_path / events.FILE
     written(path, [step(i, 1.0 + (i == 7777) * 50) for i in range(1, 20_001)])
     timeline = Timeline(path)
@@ -94,7 +94,7 @@ def test_a_long_run_is_drawn_in_few_points_and_a_part_of_it_in_all_of_its_own(tm
     assert [s for s, *_ in timeline.curve("loss", 7700, 7800)] == list(range(7700, 7801))
 
 
-def test_timelines_are_shared_read_on_and_forgotten_in_turn(tmp_path):
+def test_timelines_are_shared_updated_and_evicted(tmp_path):
     kept = Timelines()
     paths = [tmp_path / f"{i}.jsonl" for i in range(20)]
     for path in paths:
@@ -109,7 +109,7 @@ def test_timelines_are_shared_read_on_and_forgotten_in_turn(tmp_path):
     assert kept.of(tmp_path / "none.jsonl").progress().step == 0
 
 
-def test_a_line_that_is_being_written_waits(tmp_path):
+def test_incomplete_line_is_not_read(tmp_path):
     path = tmp_path / events.FILE
     EventWriter(path).write(parse_event(step(1)))
     with path.open("a") as stream:
@@ -120,7 +120,7 @@ def test_a_line_that_is_being_written_waits(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]\n", '{"no": 1}\n', "\x00\n"])
-def test_what_is_no_event_is_passed_over(tmp_path, text):
+def test_lines_without_event_are_skipped(tmp_path, text):
     path = tmp_path / events.FILE
     path.write_text(text)
     timeline = Timeline(path)
@@ -128,7 +128,7 @@ def test_what_is_no_event_is_passed_over(tmp_path, text):
     assert timeline.steps == 0
 
 
-def test_pages_read_while_another_brings_it_up_to_date(tmp_path):
+def test_timeline_can_be_read_while_it_is_updated(tmp_path):
     path, errors = tmp_path / "events.jsonl", []
     written(path, [step(n) for n in range(1, 2000)])
     timeline, ended = Timeline(path), threading.Event()

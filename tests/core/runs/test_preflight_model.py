@@ -34,7 +34,7 @@ def here(monkeypatch):
     """Examine in this process, which has torch: a process for each case would spend its time on imports."""
 
     def run(command, input, **options):
-        report = preflight_model.answer(json.loads(input))
+        report = preflight_model.build_report(json.loads(input))
         return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
 
     monkeypatch.setattr(preflight_model.subprocess, "run", run)
@@ -69,7 +69,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "over", "level", "words"), CASES)
-def test_findings_of_a_config_alone(studio, here, name, over, level, words):
+def test_findings_of_config_without_weights(studio, here, name, over, level, words):
     folder_of(studio, name)
     config = QLoRAConfig(**{"model": "tiny", "lora_rank": 2} | over)
     found = preflight_model.findings(catalogue.find(studio, "tiny"), config)
@@ -78,7 +78,7 @@ def test_findings_of_a_config_alone(studio, here, name, over, level, words):
         assert not [finding for finding in found if finding.level == "problem"]
 
 
-def test_a_config_that_changes_is_examined_again(studio, here):
+def test_changed_model_config_is_examined_again(studio, here):
     folder, config = folder_of(studio, "llama"), QLoRAConfig(model="tiny", lora_rank=2)
     model = catalogue.find(studio, "tiny")
     before = preflight_model.findings(model, config)
@@ -112,7 +112,7 @@ def test_an_adapter_folder_without_a_config_is_named_as_such(studio):
         catalogue.find(studio, "tiny")
 
 
-def test_a_refused_run_starts_no_process_and_leaves_no_folder(runs, monkeypatch):
+def test_refused_run_leaves_no_process_and_no_folder(runs, monkeypatch):
     """The examination itself runs in its own process here."""
     folder_of(runs.settings, "llama")
     monkeypatch.setattr(process, "launch", lambda *_, **__: pytest.fail("a worker was started"))
@@ -124,7 +124,7 @@ def test_a_refused_run_starts_no_process_and_leaves_no_folder(runs, monkeypatch)
     assert runs.runs() == []
 
 
-def test_an_examination_that_ends_without_a_report_is_a_sentence(studio, monkeypatch):
+def test_examination_without_report_is_an_error(studio, monkeypatch):
     folder_of(studio, "llama")
     preflight_model._report.cache_clear()
     dead = subprocess.CompletedProcess([], -9, "", "")

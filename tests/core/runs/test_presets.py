@@ -9,7 +9,7 @@ from core.runs.presets import PRESETS, QLORA_PAPER_7B, QUICK_DEMO, Preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_a_config_with_a_reason(name):
+def test_each_preset_is_valid_and_has_a_reason(name):
     preset = PRESETS[name]
     config = preset.config()
     assert preset.name == name
@@ -17,23 +17,23 @@ def test_every_preset_is_a_config_with_a_reason(name):
     assert {field: getattr(config, field) for field in preset.values} == preset.values
 
 
-def test_a_preset_of_a_field_that_is_not_there_is_refused():
+def test_preset_with_unknown_field_is_rejected():
     with pytest.raises(ValidationError, match="rank"):
         Preset("x", "y", {"rank": 4}).config()
 
 
-def test_what_is_given_goes_before_the_preset():
+def test_given_values_override_preset():
     assert QUICK_DEMO.config(max_steps=3) == QLoRAConfig(**(QUICK_DEMO.values | {"max_steps": 3}))
 
 
-def test_the_quick_demo_needs_nothing_but_what_is_here():
+def test_quick_demo_uses_bundled_model_and_data():
     config = QUICK_DEMO.config()
     assert (config.model, config.subset) == (embedded.NAME, "keeper")
     assert config.eval_steps <= config.max_steps
     assert config.eval_rows > 0
 
 
-def test_the_papers_numbers_are_the_papers():
+def test_paper_preset_has_the_numbers_of_the_paper():
     """Dettmers et al. 2023, appendix B.2 and table 9: 7B and 13B on OASST1."""
     config = QLORA_PAPER_7B.config()
     assert (config.lora_rank, config.lora_alpha, config.lora_dropout) == (64, 16, 0.1)
@@ -46,6 +46,6 @@ def test_the_papers_numbers_are_the_papers():
     assert config.model == "meta-llama/Llama-2-7b-hf"
 
 
-def test_the_papers_reason_says_the_papers_numbers():
+def test_paper_preset_reason_names_its_numbers():
     for words in ("rank 64", "alpha 16", "dropout 0.1", "2e-4", "batch 16", "0.3", "beta2 0.999", "NF4"):
         assert words in QLORA_PAPER_7B.reason

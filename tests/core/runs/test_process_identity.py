@@ -16,12 +16,12 @@ def child():
     made.wait()
 
 
-def test_a_process_keeps_its_name_and_no_other_has_it(child):
+def test_identity_is_stable_and_unique(child):
     assert process_identity.identity(os.getpid()) == process_identity.identity(os.getpid())
     assert process_identity.identity(child.pid) not in (None, process_identity.identity(os.getpid()))
 
 
-def test_a_dead_one_and_a_zombie_have_none(child):
+def test_identity_of_dead_or_zombie_process_is_none(child):
     child.kill()
     psutil.wait_procs([psutil.Process(child.pid)], timeout=1)
     assert process_identity.identity(child.pid) is None, "a zombie does not live"
@@ -29,14 +29,14 @@ def test_a_dead_one_and_a_zombie_have_none(child):
     assert process_identity.identity(child.pid) is None
 
 
-def test_the_wall_clock_has_no_part_in_it(monkeypatch):
+def test_identity_does_not_depend_on_wall_clock(monkeypatch):
     """psutil's start of a process moves when the clock is set; the name must not."""
     before = process_identity.identity(os.getpid())
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
     assert process_identity.identity(os.getpid()) == before
 
 
-def test_a_name_with_brackets_and_spaces_is_no_trouble(tmp_path):
+def test_identity_of_program_with_brackets_in_its_name(tmp_path):
     program = tmp_path / "odd) name ("
     program.symlink_to(sys.executable)
     with subprocess.Popen([program, "-c", "input()"], stdin=subprocess.PIPE) as odd:

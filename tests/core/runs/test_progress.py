@@ -21,18 +21,18 @@ def measured(at, loss):
     return {"event": "eval", "step": at, "loss": loss}
 
 
-def test_nothing_said_is_nothing_known():
+def test_progress_without_events_is_empty():
     assert progress([]) == Progress()
     assert progress([]).share == 0
 
 
-def test_before_the_first_step_the_length_is_known_and_the_time_is_not():
+def test_progress_before_first_step_has_total_but_no_time_left():
     now = progress(parse([{"event": "stage", "text": "Loading"}, PREPARED, measured(0, 3.5)]))
     assert (now.stage, now.step, now.total, now.seconds_left, now.share) == ("Loading", 0, 20, None, 0)
     assert now.base_loss == now.held_out_loss == 3.5
 
 
-def test_the_last_step_is_the_state():
+def test_progress_shows_last_step():
     now = progress(parse([PREPARED, step(1), step(5, loss=1.5, learning_rate=1e-4, tokens_per_second=99.5)]))
     assert (now.step, now.loss, now.learning_rate, now.tokens_per_second, now.seconds) == (5, 1.5, 1e-4, 99.5, 10.0)
     assert now.share == 0.25
@@ -41,7 +41,7 @@ def test_the_last_step_is_the_state():
 
 @settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(0.01, 1e6))
-def test_the_time_left_goes_by_the_mean_pace(done, total, seconds):
+def test_seconds_left_follow_mean_speed(done, total, seconds):
     done, total = sorted((done, total))
     now = progress(parse([step(done, total, seconds)]))
     assert now.seconds_left == pytest.approx(seconds / done * (total - done))
@@ -49,23 +49,23 @@ def test_the_time_left_goes_by_the_mean_pace(done, total, seconds):
 
 
 @pytest.mark.parametrize("end", ["done", "failed"])
-def test_an_ended_run_has_no_time_left(end):
+def test_ended_run_has_no_time_left(end):
     said = [PREPARED, step(5)]
     assert progress(parse(said)).seconds_left == 30
     assert progress(parse([*said, {"event": end}])).seconds_left is None
 
 
-def test_the_first_held_out_loss_is_the_bases_and_the_last_is_the_adapters():
+def test_progress_has_first_and_last_held_out_loss():
     now = progress(parse([measured(0, 3.5), step(1), measured(10, "nan"), step(11), measured(20, 2.5)]))
     assert (now.base_loss, now.held_out_loss) == (3.5, 2.5)
 
 
-def test_a_loss_that_is_no_number_is_said_as_it_is():
+def test_non_finite_loss_is_shown_as_text():
     now = progress(parse([measured(0, 3.5), step(1, loss="nan"), measured(1, "nan")]))
     assert (now.loss, now.held_out_loss) == ("nan", "nan")
 
 
-def test_a_curve_has_one_kind_of_event_and_no_missing_values():
+def test_curve_has_one_kind_of_event_without_missing_values():
     said = [measured(0, 3.5), step(1, loss=0.0), step(2, loss=None), step(3, loss="nan"), measured(3, 2.5)]
     assert curve(parse(said), "step", "loss") == [(1, 0.0), (3, "nan")]
     assert curve(parse(said), "eval", "loss") == [(0, 3.5), (3, 2.5)]
@@ -84,13 +84,13 @@ def test_a_curve_has_one_kind_of_event_and_no_missing_values():
         (100 * 3600, "100 h 00 min"),
     ],
 )
-def test_durations_as_a_person_says_them(seconds, words):
+def test_duration_has_two_units_at_most(seconds, words):
     assert duration(seconds) == words
 
 
 @settings(deadline=None)
 @given(st.floats(0, 1e7))
-def test_a_duration_is_never_a_minute_off(seconds):
+def test_duration_is_less_than_a_minute_off(seconds):
     words = duration(seconds)
     units = {"s": 1, "min": 60, "h": 3600}
     parts = re.findall(r"(\d+) (s|min|h)", words)

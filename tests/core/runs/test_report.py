@@ -16,7 +16,7 @@ def written(run):
     return report.write(run, run.state()).read_text()
 
 
-def test_one_page_says_what_came_of_it_on_what_and_with_what(a_run):
+def test_report_has_results_rows_settings_and_versions(a_run):
     said = [PREPARED | {"lineage": LINEAGE}, *EVENTS[2:]]
     run = a_run(said, QLoRAConfig(lora_rank=8), cause="Stopped on request.", status="stopped")
     run.save_label(Label(name="the first", tags=["a", "b"], note="to see"))
@@ -24,7 +24,7 @@ def test_one_page_says_what_came_of_it_on_what_and_with_what(a_run):
     for words in (
         "# the first", "Stopped, 2 of 10 steps in 4 s", "Stopped on request.", "Tags: a, b", "to see",
         "| Held-out loss before training | 4.0000 |", "| Held-out loss, last | 3.0000 (-25.0%) |",
-        "The loss is no number since step 2", "1,200 rows, 56,789 tokens per epoch", "3 rows left out: no answer",
+        "The loss is not a number since step 2", "1,200 rows, 56,789 tokens per epoch", "3 rows left out: no answer",
         "| LoRA | Rank | 8 | 16 |", "**Why?**", "Because.", "Attention is sdpa", "abc-dirty", "torch 2",
         "--lora-rank 8", "SHA-256 of the conversations",
     ):  # fmt: skip
@@ -35,7 +35,7 @@ def test_one_page_says_what_came_of_it_on_what_and_with_what(a_run):
             assert len(set(picture.convert("L").resize((90, 36)).tobytes())) > 3  # something is drawn
 
 
-def test_the_first_answers_stand_beside_the_last(a_run):
+def test_report_shows_first_and_last_sample_answers(a_run):
     samples = [
         {"event": "sample", "step": step, "prompts": ["Who?"], "answers": [answer]}
         for step, answer in ((0, "A model."), (2, "not shown"), (4, f"``` {HOSTILE}"))
@@ -47,7 +47,7 @@ def test_the_first_answers_stand_beside_the_last(a_run):
     assert f"````text\n``` {HOSTILE}\n````" in page
 
 
-def test_a_run_that_never_began_has_a_page_too(a_run):
+def test_report_of_run_without_events_is_written(a_run):
     run = a_run([], status="failed", cause="No GPU.")
     page = written(run)
     assert "Failed, 0 of 0 steps" in page
@@ -55,13 +55,13 @@ def test_a_run_that_never_began_has_a_page_too(a_run):
     assert "![" not in page
 
 
-def test_names_are_inert(a_run):
+def test_report_escapes_names(a_run):
     run = a_run(EVENTS)
     run.save_label(Label(name=HOSTILE, note=HOSTILE))
     assert "<script>" not in written(run)
 
 
-def test_without_a_configuration_there_is_no_page(a_run):
+def test_report_without_config_is_rejected(a_run):
     run = a_run()
     (run.folder / "config.json").write_text("{")
     with pytest.raises(StudioError, match=r"no readable config\.json"):

@@ -40,20 +40,20 @@ def active(store, process=None, status="running"):
     return run
 
 
-def test_a_new_run_has_its_config_and_rows_frozen(store):
+def test_new_run_stores_its_config_and_subset(store):
     run = store.create(QLoRAConfig(lora_rank=3))
     assert run.config() == QLoRAConfig(lora_rank=3)
     assert run.subset() == subset.find(store.settings, "keeper")
     assert store.run(run.id).id == run.id
 
 
-def test_running_with_a_live_process_is_running(store, sleeper):
+def test_state_with_live_process_is_running(store, sleeper):
     run = active(store, sleeper)
     assert run.state().status == "running"
     assert store.active().id == run.id
 
 
-def test_a_dead_process_is_interrupted_and_says_so(store, sleeper):
+def test_state_with_dead_process_is_interrupted_with_cause(store, sleeper):
     run = active(store, sleeper)
     sleeper.kill()
     sleeper.wait()
@@ -62,7 +62,7 @@ def test_a_dead_process_is_interrupted_and_says_so(store, sleeper):
     assert store.active() is None
 
 
-def test_a_pid_used_again_by_another_program_is_not_the_run(store, sleeper):
+def test_state_with_reused_pid_is_interrupted(store, sleeper):
     run = active(store, sleeper)
     state = run.saved_state()
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -72,7 +72,7 @@ def test_a_pid_used_again_by_another_program_is_not_the_run(store, sleeper):
     other.wait()
 
 
-def test_a_zombie_is_not_a_live_process(store):
+def test_state_with_zombie_process_is_interrupted(store):
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     process = psutil.Process(child.pid)
     run = active(store, process)
@@ -84,39 +84,39 @@ def test_a_zombie_is_not_a_live_process(store):
     child.wait()
 
 
-def test_a_stop_request_shows_as_stopping(store, sleeper):
+def test_stop_request_shows_as_stopping(store, sleeper):
     run = active(store, sleeper)
     run.request_stop()
     assert run.state().status == "stopping"
 
 
-def test_an_ended_run_cannot_be_stopped(store):
+def test_request_stop_of_ended_run_is_rejected(store):
     run = active(store, status="finished")
     with pytest.raises(StudioError, match="is finished: there is nothing to stop"):
         run.request_stop()
 
 
 @pytest.mark.parametrize("name", ["../runs", "/etc", "", ".", "a/b", "a\0b", "-x", "no-such-run"])
-def test_runs_are_found_by_plain_names_only(store, name):
+def test_run_id_that_is_no_plain_name_is_rejected(store, name):
     with pytest.raises(StudioError):
         store.run(name)
 
 
-def test_a_run_of_another_version_is_refused_with_the_reason(store):
+def test_config_of_unknown_version_is_rejected_with_reason(store):
     run = store.create(QLoRAConfig())
     (run.folder / "config.json").write_text('{"schema_version": 99}')
     with pytest.raises(StudioError, match="version 99"):
         run.config()
 
 
-def test_nothing_is_made_for_a_subset_or_model_that_does_not_exist(store):
+def test_create_with_unknown_subset_or_model_leaves_no_folder(store):
     for config in (QLoRAConfig(subset="none-such"), QLoRAConfig(model="none-such")):
         with pytest.raises(StudioError, match="none-such"):
             store.create(config)
     assert store.runs() == []
 
 
-def test_adapters_are_listed_final_first_and_only_when_complete(store):
+def test_adapters_lists_final_first_and_complete_ones_only(store):
     run = store.create(QLoRAConfig())
     for step in (5, 10, 100):
         folder = run.checkpoints_dir / f"checkpoint-{step}"
@@ -130,7 +130,7 @@ def test_adapters_are_listed_final_first_and_only_when_complete(store):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "flying"}', "\xff"])
-def test_a_run_whose_state_is_damaged_is_told_and_hides_no_other(store, text):
+def test_damaged_state_is_reported_and_hides_no_other_run(store, text):
     fine, damaged = active(store, status="finished"), active(store, status="finished")
     (damaged.folder / "state.json").write_text(text, encoding="latin-1")
     assert {run.id for run in store.runs()} == {fine.id, damaged.id}
@@ -141,7 +141,7 @@ def test_a_run_whose_state_is_damaged_is_told_and_hides_no_other(store, text):
     assert [line.split()[0] for line in store.listed().splitlines()] == sorted([fine.id, damaged.id])
 
 
-def test_a_damaged_config_and_subset_are_told_too(store):
+def test_damaged_config_and_subset_are_reported(store):
     run = active(store, status="finished")
     (run.folder / "subset.json").write_text("{")
     assert run.subset() is None
@@ -149,7 +149,7 @@ def test_a_damaged_config_and_subset_are_told_too(store):
     assert "no readable config.json" in run.problem()
 
 
-def test_the_queue_is_in_the_order_of_its_places(store):
+def test_queue_is_sorted_by_place(store):
     runs = [store.create(QLoRAConfig()) for _ in range(3)]
     assert [run.id for run in store.queue()] == [run.id for run in runs]
     first = runs[0].saved_state()
@@ -159,7 +159,7 @@ def test_the_queue_is_in_the_order_of_its_places(store):
     assert [run.id for run in store.queue()] == [runs[2].id, runs[0].id]
 
 
-def test_a_label_is_kept_and_a_damaged_one_hides_nothing(store):
+def test_label_is_stored_and_damaged_label_is_empty(store):
     run = store.create(QLoRAConfig())
     assert run.title == run.id
     run.save_label(Label(name="First try", tags=["a"], note="x"))
@@ -168,7 +168,7 @@ def test_a_label_is_kept_and_a_damaged_one_hides_nothing(store):
     assert run.label() == Label()
 
 
-def test_a_run_of_the_first_version_is_still_read(store):
+def test_run_of_version_1_is_read(store):
     run = store.create(QLoRAConfig())
     (run.folder / "config.json").write_text('{"schema_version": 1, "lora_rank": 3}')
     assert run.config() == QLoRAConfig(lora_rank=3)

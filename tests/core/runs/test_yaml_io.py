@@ -20,11 +20,11 @@ CONFIGS = st.builds(
 
 
 @given(CONFIGS)
-def test_a_configuration_comes_back_from_its_yaml(config):
+def test_config_survives_yaml_round_trip(config):
     assert from_yaml(to_yaml(config)) == config
 
 
-def test_yaml_stands_in_groups():
+def test_yaml_is_grouped():
     text = to_yaml(QLoRAConfig())
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# Model", "# LoRA", "# Data", "# Optimiser", "# Batch and length", "# Measuring and saving"
@@ -34,20 +34,20 @@ def test_yaml_stands_in_groups():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("lora_rank: [", "no YAML that can be read in line 1"),
-        ("- a\n- b\n", "holds no knobs"),
-        ("", "holds no knobs"),
+        ("lora_rank: [", "not valid YAML in line 1"),
+        ("- a\n- b\n", "holds no settings"),
+        ("", "holds no settings"),
         ("lora_rank: 0\nmax_length: 3\n", "Rank"),
         ("rank: 8\n", "rank"),
-        ("!!python/object/apply:os.system ['true']", "no YAML that can be read"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )
-def test_what_is_no_configuration_is_refused_with_the_reason(text, why):
+def test_invalid_yaml_is_rejected_with_reason(text, why):
     with pytest.raises(StudioError, match=why):
         from_yaml(text, "'a.yaml'")
 
 
-def test_the_command_holds_what_is_not_at_its_default():
+def test_command_line_has_changed_settings_only():
     assert command_line(QLoRAConfig()) == "python -m core train"
     words = shlex.split(command_line(QLoRAConfig(packing=False, keep_best=True, sample_prompts="It's?\nTwo", epochs=2)))
     assert words[4:] == ["--no-packing", "--epochs", "2.0", "--keep-best", "--sample-prompts", "It's?\nTwo"]

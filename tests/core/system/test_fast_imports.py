@@ -17,7 +17,7 @@ def thawed():
     gc.unfreeze()
 
 
-def test_nothing_is_collected_within_and_what_was_made_is_left_alone_afterwards(thawed):
+def test_uncollected_pauses_gc_and_freezes_objects(thawed):
     with uncollected():
         assert not gc.isenabled()
         made = [[] for _ in range(1000)]
@@ -25,13 +25,13 @@ def test_nothing_is_collected_within_and_what_was_made_is_left_alone_afterwards(
     assert gc.get_freeze_count() >= len(made)
 
 
-def test_an_import_that_fails_leaves_the_collector_on(thawed):
+def test_uncollected_enables_gc_after_failed_import(thawed):
     with pytest.raises(ModuleNotFoundError), uncollected():
         import no_such_library  # noqa: F401
     assert gc.isenabled()
 
 
-def test_packages_are_looked_up_once_within_and_anew_afterwards(thawed):
+def test_uncollected_caches_package_list_only_inside(thawed):
     look = importlib.metadata.packages_distributions
     with uncollected():
         found = importlib.metadata.packages_distributions()
@@ -41,7 +41,7 @@ def test_packages_are_looked_up_once_within_and_anew_afterwards(thawed):
 
 
 @pytest.mark.parametrize(("said", "compiles"), [(None, False), ("0", True)])
-def test_nothing_is_compiled_unless_somebody_says_so(said, compiles):
+def test_uncompiled_keeps_existing_environment(said, compiles):
     """bitsandbytes, which asks for compiled functions, brings the compiler only then."""
     code = (
         "from core.system.fast_imports import uncompiled; uncompiled(); import sys, bitsandbytes; "

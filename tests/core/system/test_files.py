@@ -3,7 +3,7 @@ import pytest
 from core.system.files import read_json, replacing, sha256_of, write_json
 
 
-def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_failed_write_keeps_old_file_and_leaves_no_scratch(tmp_path):
     path = tmp_path / "state.json"
     write_json(path, {"step": 1})
 
@@ -18,7 +18,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_new_file_appears_whole_and_in_any_script(tmp_path):
+def test_write_text_replaces_file_in_any_script(tmp_path):
     path = tmp_path / "deep" / "state.json"
     with replacing(path) as temporary:
         temporary.write_text('"прилив"', encoding="utf-8")
@@ -26,7 +26,7 @@ def test_the_new_file_appears_whole_and_in_any_script(tmp_path):
     assert read_json(path) == "прилив"
 
 
-def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
+def test_write_json_of_invalid_value_keeps_old_file(tmp_path):
     path = tmp_path / "state.json"
     write_json(path, 1)
     with pytest.raises(TypeError):
@@ -34,6 +34,6 @@ def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
     assert read_json(path) == 1
 
 
-def test_sha256_is_of_the_content(tmp_path):
+def test_sha256_of_matches_content(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")

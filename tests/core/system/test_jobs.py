@@ -71,7 +71,7 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_a_job_returns_is_its_result(jobs):
+def test_job_result_is_return_value(jobs):
     job = jobs.start("sum", "Adding", adding, 3, other=4)
     assert job.ended.wait(60)
     assert (job.status, job.result, job.share, job.error) == ("done", 7, 1.0, "")
@@ -79,7 +79,7 @@ def test_what_a_job_returns_is_its_result(jobs):
     assert jobs.running("sum") is None
 
 
-def test_a_job_that_nobody_looks_at_is_not_stopped_by_its_own_words(jobs):
+def test_unwatched_job_is_not_blocked_by_its_messages(jobs):
     job = jobs.start("talk", "Talking", talking)
     assert job.ended.wait(60)
     assert job.result == 7
@@ -90,16 +90,16 @@ def test_a_job_that_nobody_looks_at_is_not_stopped_by_its_own_words(jobs):
     [
         (failing, "There is no more tea. Brew some."),
         (breaking, "KeyError in the studio itself. The server's log has the details."),
-        (dying, "it ended without a word: it was killed, or the memory ran out"),
+        (dying, "its process ended without reporting a result: it was killed, or memory ran out"),
     ],
 )
-def test_every_failure_is_a_sentence(jobs, work, said):
+def test_job_failure_is_reported_to_user(jobs, work, said):
     job = jobs.start("bad", "Failing", work)
     assert job.ended.wait(60)
     assert (job.status, job.error) == ("failed", said)
 
 
-def test_cancel_kills_the_job_and_what_it_started(jobs, tmp_path):
+def test_cancel_kills_job_and_its_children(jobs, tmp_path):
     job = jobs.start("wait/a", "Waiting", waiting, str(tmp_path / "pids"))
     both = pids(tmp_path / "pids")
     until(lambda: job.words == "Waiting")
@@ -124,7 +124,7 @@ if __name__ == "__main__":
 """
 
 
-def test_jobs_end_with_a_server_that_is_killed(tmp_path):
+def test_jobs_end_when_server_is_killed(tmp_path):
     script = tmp_path / "server.py"
     script.write_text(SERVER)
     server = subprocess.Popen([sys.executable, str(script), str(tmp_path / "pids"), str(PROJECT)])

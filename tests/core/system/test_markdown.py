@@ -15,19 +15,19 @@ def kinds(markdown: str) -> set[str]:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_text_has_no_marks_of_its_own(text):
+def test_plain_escapes_all_markup(text):
     html = MarkdownIt("commonmark").render("x " + plain(text))
     assert "<" not in html.removeprefix("<p>").removesuffix("</p>\n")
     assert kinds("x " + plain(text)) <= {"paragraph_open", "paragraph_close", "text", "text_special"}
 
 
 @given(st.text())
-def test_fenced_text_is_one_block_as_it_is(text):
+def test_fenced_keeps_text_in_one_block(text):
     text = text.replace("\r", " ").replace("\0", " ")
     (block,) = MarkdownIt().parse(fenced(text))
     assert (block.type, block.content) == ("fence", text + "\n")
 
 
-def test_a_table_is_one():
+def test_table_is_markdown():
     assert table(["a", "b"], [["1", plain("2|3")]]) == ["| a | b |", "|---|---|", r"| 1 | 2\|3 |"]
     assert "td_open" in kinds("\n".join(table(["a"], [["1"]])))

@@ -9,7 +9,7 @@ from core.system.memory import give_back
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be asked")
-def test_freed_memory_is_the_systems_again():
+def test_give_back_returns_freed_memory():
     give_back()
     kept = bytearray(1)  # allocated last, so that what lies below it cannot simply be cut off
     pieces = [bytearray(60_000) for _ in range(4000)]

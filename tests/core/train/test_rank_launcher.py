@@ -85,7 +85,7 @@ def test_run_with_more_gpus_than_present_fails_with_reason(store):
     run = process.submit(store, QLoRAConfig(**TWO | {"gpus": 4}))
     state = wait_until_ended(run)
     assert state.status == "failed"
-    assert "4 GPUs are asked for, and this machine has" in state.cause
+    assert "GPUs is 4, and this machine has" in state.cause
 
 
 def test_rank_result_survives_the_pipe_and_is_none_when_incomplete():

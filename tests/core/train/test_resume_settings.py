@@ -126,7 +126,7 @@ def test_resume_applies_or_rejects_changed_setting(store, interrupted, name):
 @pytest.mark.parametrize(
     ("config", "changes", "words"),
     [
-        ({"max_steps": 20}, {"epochs": 3.0}, "Epochs 3 would not be read, because Steps is 20"),
+        ({"max_steps": 20}, {"epochs": 3.0}, "Epochs 3 would be ignored, because Steps is 20"),
         ({"max_steps": 20}, {"max_steps": 9}, "Steps 9 is less than the 10 that are done"),
     ],
 )

@@ -36,7 +36,7 @@ def test_search_row_opens_in_the_data_tab(parts, answered):
     assert parts.nearest_rows.open_row(rows_source, row) != wanted, "a second click opens the row again"
     found = open_source_row(wanted, {"max_length": 77, "view": {"search": "x"}})
     assert (found["dataset"], found["opened"]) == (wanted["dataset"], row)
-    state = found["page"]
+    state = found["state"]
     assert (state["dataset"], state["max_length"], state["view"]["search"]) == (wanted["dataset"], 77, "")
 
 

@@ -50,7 +50,7 @@ def test_start_behind_a_running_run_queues_and_the_queue_can_be_reordered(do, li
     assert [run.id for run in do.runs.queue()] == [first, second]
     do.stop(first)
     assert [run.id for run in do.runs.queue()] == [second]
-    assert do.runs.run(first).state().cause == "Taken out of the queue."
+    assert do.runs.run(first).state().cause == "Removed from the queue."
     with pytest.raises(StudioError, match="not queued"):
         do.move(live.id, 1)
     do.stop(second)

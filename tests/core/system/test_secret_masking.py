@@ -1,12 +1,11 @@
-"""core/access/secret_masking.py: secrets do not leave in text."""
+"""core/system/secret_masking.py: secrets do not leave in text."""
 
 import json
 import logging
 
 import pytest
 
-from core.access.secret_masking import MASK, log_event, mask_logs, masked
-from studio.handlers import to_page_error
+from core.system.secret_masking import MASK, log_event, mask_logs, masked
 
 
 @pytest.mark.parametrize(
@@ -14,23 +13,23 @@ from studio.handlers import to_page_error
     ["hf_abcdefghijklmnopqrstuvwxyz", "Authorization: Bearer abc.def-ghi", "https://me:pass@huggingface.co/x",
      "sk-abcdefghijklmnopqrst", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", "ghp_abcdefghijklmnopqrstuvwxyz"],
 )  # fmt: skip
-def test_what_looks_like_a_token_is_masked(text):
+def test_masked_hides_known_tokens(text):
     assert MASK in masked(f"before {text} after")
     assert not any(part in masked(text) for part in ("abcdef", "pass@", "abc.def", "eyJ"))
 
 
-def test_the_values_of_secret_variables_are_masked_wherever_they_stand(monkeypatch):
+def test_masked_hides_values_of_secret_variables(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
     monkeypatch.setenv("STUDIO_PASSWORD", "open sesame")
     assert masked("key=0123456789abcdef, open sesame!") == f"key={MASK}, {MASK}!"
 
 
-def test_ordinary_text_stays_as_it_is():
+def test_masked_keeps_ordinary_text():
     text = "row 12: the token count of hf_model is 34; secretary, password: none"
     assert masked(text) == text
 
 
-def test_a_defect_s_traceback_is_masked_too(monkeypatch, capsys):
+def test_job_traceback_is_masked(monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", "hf_verysecretindeed12345")
     to_page_error(RuntimeError("sent hf_verysecretindeed12345 to the Hub"))
     said = capsys.readouterr().err
@@ -38,7 +37,7 @@ def test_a_defect_s_traceback_is_masked_too(monkeypatch, capsys):
     assert "verysecret" not in said
 
 
-def test_logs_of_libraries_are_masked(monkeypatch, capsys):
+def test_library_logs_are_masked(monkeypatch, capsys):
     handler = logging.StreamHandler()
     logging.getLogger().addHandler(handler)
     try:
@@ -49,7 +48,7 @@ def test_logs_of_libraries_are_masked(monkeypatch, capsys):
     assert "abcdefghijk" not in capsys.readouterr().err
 
 
-def test_events_are_lines_of_json_where_they_are_asked_for(monkeypatch, capsys):
+def test_log_event_prints_json_if_enabled(monkeypatch, capsys):
     log_event("quiet")
     monkeypatch.setenv("STUDIO_LOG", "json")
     log_event("call", call="start", token="hf_abcdefghijklmnopqrstuvwxyz")

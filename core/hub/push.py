@@ -1,4 +1,4 @@
-"""Push a folder to a repository of the Hugging Face Hub: the one way anything leaves for it."""
+"""Upload of a folder to a repository of the Hugging Face Hub; nothing else is ever sent there."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from core.errors import StudioError
 from core.hub import client
 
 
-def push(
+def push_folder(
     folder: Path,
     repo: str,
     kind: Literal["dataset", "model"],
@@ -17,14 +17,22 @@ def push(
     token: str | None = None,
     progress: Callable[[float, str], None] = lambda share, words: None,
 ) -> str:
-    """Upload a folder as one commit, to a repository that is made when there is none.
+    """Upload a folder as one commit, and create the repository if it does not exist.
 
     Args:
-        repo: owner/name.
-        private: of a repository that is made; one that is there stays as it is.
-        token: one that may write; without it the environment's HF_TOKEN. Kept nowhere.
+        folder: The folder.
+        repo: Hub id, owner/name.
+        kind: Type of the repository.
+        message: Commit message.
+        private: Whether a new repository is private; an existing one stays as it is.
+        token: Token with write access; empty: HF_TOKEN. It is not stored.
+        progress: Takes the fraction that is done and a description.
 
-    Returns the address of the commit. Raises StudioError, with the reason and what to do, when it cannot be done.
+    Returns:
+        The URL of the commit.
+
+    Raises:
+        StudioError: The Hub refuses the upload, or cannot be reached.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -38,9 +46,9 @@ def push(
     size = sum(path.stat().st_size for path in files) / 2**20
     with client.explained(what, repo, client.WRITE_TOKEN_ADVICE):
         api = HfApi(token=token or None)
-        progress(0.05, "Asking the Hub who you are")
+        progress(0.05, "Checking the token")
         api.whoami()
-        progress(0.1, f"Making {repo}, unless it is there")
+        progress(0.1, f"Creating {repo} if it does not exist")
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
         progress(0.2, f"Uploading {len(files)} files, {size:.1f} MB")
         done = api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, commit_message=message)

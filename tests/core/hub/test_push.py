@@ -15,11 +15,13 @@ PUSH = """
 import json, sys
 from pathlib import Path
 from core.errors import StudioError
-from core.export import hub
+from core.hub import push
 folder, repo, kind, private, token = json.loads(sys.argv[1])
 said = []
 try:
-    url = hub.push(Path(folder), repo, kind, "A test", private, token, lambda share, words: said.append([share, words]))
+    url = push.push_folder(
+        Path(folder), repo, kind, "A test", private, token, lambda share, words: said.append([share, words])
+    )
     print(json.dumps({"url": url, "said": said}))
 except StudioError as error:
     print(json.dumps({"error": str(error)}))
@@ -58,7 +60,7 @@ def push(world, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["dataset", "model"])
-def test_a_folder_arrives_whole_in_a_new_private_repository(world, push, kind):
+def test_push_uploads_folder_to_new_private_repository(world, push, kind):
     done = push(f"me/new-{kind}", kind)
     repo = world.repos[kind, f"me/new-{kind}"]
     assert repo.private
@@ -82,7 +84,7 @@ def test_a_repository_that_is_there_gets_one_commit_and_stays_as_public_as_it_wa
     assert len(repo.commits) == before + 1
 
 
-def test_the_token_may_come_from_the_environment(world, push):
+def test_push_reads_token_from_environment(world, push):
     assert "url" in push("me/by-environment", token=None, HF_TOKEN="hf_write")
 
 
@@ -99,13 +101,13 @@ def test_the_token_may_come_from_the_environment(world, push):
         ("me/x", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
     ],
 )
-def test_what_cannot_be_pushed_is_a_sentence_and_changes_nothing(world, push, repo, how, words):
+def test_failed_push_is_reported_and_changes_nothing(world, push, repo, how, words):
     before = {key: dict(found.files) for key, found in world.repos.items()}
     assert words in push(repo, **how)["error"]
     assert {key: dict(found.files) for key, found in world.repos.items()} == before
 
 
-def test_a_subset_is_pushed_with_its_card_and_opens_again_the_same(world, settings):
+def test_pushed_subset_opens_again_unchanged(world, settings):
     subset.ensure_bundled(settings)
     environment = world.env(STUDIO_HOME=str(settings.home), HF_TOKEN="hf_write")
 

@@ -1,1 +1,0 @@
-"""What leaves the studio: folders pushed to the Hub."""
