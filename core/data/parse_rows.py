@@ -26,8 +26,9 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from core.data import formats, table
+from core.data.column_statistics import MAX_COLUMNS
 from core.data.formats import Parsed, Reading, UnusableRow
-from core.data.ingest import MAX_COLUMNS, remove_leftovers, replace_surrogates
+from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
 from core.data.table import GROUP_ROWS, Dataset
 from core.errors import StudioError

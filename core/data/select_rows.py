@@ -81,13 +81,10 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     rng = random.Random(recipe.seed)
     ordered = _order_rows(rows, recipe, train, wanted, rng)
     train = ordered[:wanted]
-    if not has_own_split and (share := round(len(train) * recipe.held_out_share)):
+    if not has_own_split and (count := round(len(train) * recipe.held_out_share)):
         rest = ordered[wanted:]
         rng.shuffle(rest)
-        held_out = rest[:share]
-        # If too few rows are left over, the last of the selected rows are held out instead of trained on.
-        if missing := share - len(held_out):
-            train, held_out = train[:-missing], held_out + train[-missing:]
+        train, held_out = _hold_out(train, rest, count)
         # Here the held-out rows are ours to choose, so leaking rows are removed from them: the number of rows to train
         # on stays as requested.
         if recipe.leaks == "exclude":
@@ -103,6 +100,17 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     # Unary plus removes the reasons with a count of zero.
     chosen.left_out = +chosen.left_out
     return chosen
+
+
+def _hold_out(train: list[int], rest: list[int], count: int) -> tuple[list[int], list[int]]:
+    """Return the rows to train on and `count` held-out rows.
+
+    The held-out rows come from the rest, and from the end of the selected rows if the rest is too small.
+    """
+    held_out = rest[:count]
+    if missing := count - len(held_out):
+        return train[:-missing], held_out + train[-missing:]
+    return train, held_out
 
 
 def _too_few(rows: Rows, recipe: Recipe, wanted: int, available: int) -> str:

@@ -97,7 +97,11 @@ def files_of(folder: Path) -> dict[str, int]:
 
 def run_many(rows: Rows, statements: list[str]) -> list[dict]:
     """Return the answers of one sandboxed process; None for statements after the one that killed it."""
-    request = {"view": sql_box._view(rows), "files": [str(p) for p in rows.files.values()], "statements": statements}
+    request = {
+        "view": sql_box._view_statement(rows),
+        "files": [str(p) for p in rows.files.values()],
+        "statements": statements,
+    }
     found = subprocess.run(
         [sys.executable, "-P", "-c", MANY, str(Path(sql_box.__file__).parent)],
         input=json.dumps(request), capture_output=True, text=True, timeout=300, cwd=rows.settings.home,

@@ -20,22 +20,27 @@ VOCABULARY = 800
 
 
 def as_it_is(answer: str, last: bool) -> str:
+    """Return the answer unchanged."""
     return answer
 
 
 def stripped(answer: str, last: bool) -> str:
+    """Return the answer without surrounding white space."""
     return answer.strip()
 
 
 def spaced(answer: str, last: bool) -> str:
+    """Return the answer between single spaces."""
     return f" {answer.strip()} "
 
 
 def behind_colon(answer: str, last: bool) -> str:
+    """Return the answer after a space."""
     return f" {answer}"
 
 
 def thinking(answer: str, last: bool) -> str:
+    """Return the answer with empty reasoning before it if it is the last one."""
     return "<think>\n\n</think>\n\n" + answer.lstrip("\n") if last else answer
 
 
