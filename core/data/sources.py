@@ -143,7 +143,7 @@ def open_hub(
 ) -> Dataset:
     """Open a data set of the Hub, pinned to the commit to which `revision` resolves now.
 
-    All splits are read unless one is named; those named test, validation or similar become the held-out split.
+    Splits named test, validation or similar become the held-out split.
 
     Args:
         settings: The studio's settings.
@@ -162,10 +162,8 @@ def open_hub(
     with client.explained("data set", name):
         from huggingface_hub import HfApi
 
-        api = HfApi(token=token or None)
-        info = api.dataset_info(name, revision=revision or None)
-        # The description of a gated data set is public, its rows are not, and load_dataset hides the reason for which
-        # access is refused.
+        info = (api := HfApi(token=token or None)).dataset_info(name, revision=revision or None)
+        # The description of a gated data set is public, its rows are not. load_dataset would hide the refusal's reason.
         api.auth_check(name, repo_type="dataset")
     source = _hub_source(name, config or None, split or None, info)
     if found := present(settings, source):

@@ -70,10 +70,11 @@ class Family:
 
     @property
     def template(self) -> str:
+        """Return the source of the template."""
         return (FOLDER / f"{self.name}.jinja").read_text(encoding="utf-8")
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """Return the small tokenizer with this family's tokens and template."""
+        """Return the small tokenizer with the tokens and the template of this family."""
         backend = Tokenizer.from_str(_small().to_str())
         names = dict.fromkeys([*filter(None, (self.bos, self.eos)), *self.marks])
         backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
