@@ -1,4 +1,4 @@
-"""Comparison of two subsets: the conversations they have in common, and their distributions of lengths."""
+"""Comparison of two subsets: their common conversations and their distributions of lengths."""
 
 import json
 from dataclasses import dataclass

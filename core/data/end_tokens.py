@@ -1,4 +1,4 @@
-"""End tokens of an answer under a chat template; training, chat and evaluation all take them from here.
+"""End tokens of an answer under a chat template, for training, chat and evaluation.
 
 A probe conversation is rendered, and the text after an answer is examined, both in the middle of the conversation and
 at its end. The first special or added token in it is the end token. If the tokenizer does not know the template's token

@@ -127,19 +127,7 @@ def push(
 def write_folder(
     settings: Settings, name: str, form: ExportFormat, kinds: list[str], folder: Path, progress: Progress
 ) -> ExportResult:
-    """Write the files, the card and the recipe of a subset into an empty folder.
-
-    Args:
-        settings: The studio's settings.
-        name: Name of the subset.
-        form: The export format.
-        kinds: Kinds of files to write.
-        folder: The folder.
-        progress: Callback for the share that is done, 0 to 1, and the current step.
-
-    Raises:
-        StudioError: There is no such subset, format or kind of file, or no row can be written.
-    """
+    """Write the files, the card and the recipe of a subset into an empty folder; see `export` for the arguments."""
     if form not in EXPORT_FORMATS:
         raise StudioError(f"There is no export format {form!r}. Expected one of {', '.join(EXPORT_FORMATS)}.")
     if unknown := [kind for kind in kinds if kind not in FILE_KINDS]:

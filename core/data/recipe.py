@@ -1,4 +1,4 @@
-"""Recipes: how a subset is selected from a data set, in a form that can be stored, described and run again."""
+"""Recipes: the selection of a subset in a form that can be stored, described and run again."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Report on a data set under one reading: readings to choose from, unread columns, notes and problems.
+"""Report on a data set under one reading: candidates, unread columns, notes and problems.
 
 The Data tab, the command line and the API show the same report. `check_reading` validates a reading of a user.
 """

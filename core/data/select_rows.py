@@ -48,20 +48,12 @@ def open_rows(settings: Settings, recipe: Recipe) -> Rows:
 
 
 def select(rows: Rows, recipe: Recipe) -> Selection:
-    """Select the rows of a recipe.
-
-    Args:
-        rows: The data set, opened by `open_rows`.
-        recipe: How the rows are selected.
+    """Select the rows of a recipe from its data set, opened by `open_rows`.
 
     Raises:
         StudioError: The format is undecided, or there are fewer usable rows than the recipe asks for.
     """
-    if rows.reading.format == "undecided":
-        raise StudioError(
-            f"{rows.about.source.name!r} cannot be used yet: {rows.about.evidence}, then create the subset. "
-            f"The choices are at the top of the Data tab and in: python -m core data about {rows.about.id}"
-        )
+    _require_format(rows)
     chosen = Selection({}, Counter(rows.parsed.problems))
     order = _candidates(rows, recipe, chosen)
     split = dict(rows.query("row, split", set()).fetchall())
@@ -71,28 +63,20 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     prompts = dict(rows.query("row, prompt_hash", set(), after="WHERE problem IS NULL").fetchall())
     # A held-out split of the source is fixed, so leaking rows are removed from the training rows, before sampling.
     if has_own_split and recipe.leaks == "exclude":
-        leaking = {prompts[row] for row in held_out}
-        kept = [row for row in train if prompts[row] not in leaking]
+        kept = _without_leaks(train, held_out, prompts)
         chosen.left_out["asks what a held-out row asks"] += len(train) - len(kept)
         train = kept
-    wanted = len(recipe.picked) if recipe.method == "picked" else recipe.rows or len(train)
-    if (wanted > len(train) and recipe.method != "picked") or not train:
-        raise StudioError(_too_few(rows, recipe, wanted, len(train)))
+    wanted = _count_wanted(rows, recipe, len(train))
     rng = random.Random(recipe.seed)
     ordered = _order_rows(rows, recipe, train, wanted, rng)
-    train = ordered[:wanted]
-    if not has_own_split and (share := round(len(train) * recipe.held_out_share)):
-        rest = ordered[wanted:]
+    train, rest = ordered[:wanted], ordered[wanted:]
+    if not has_own_split and (count := round(len(train) * recipe.held_out_share)):
         rng.shuffle(rest)
-        held_out = rest[:share]
-        # If too few rows are left over, the last of the selected rows are held out instead of trained on.
-        if missing := share - len(held_out):
-            train, held_out = train[:-missing], held_out + train[-missing:]
+        train, held_out = _hold_out(train, rest, count)
         # Here the held-out rows are ours to choose, so leaking rows are removed from them: the number of rows to train
         # on stays as requested.
         if recipe.leaks == "exclude":
-            leaking = {prompts[row] for row in train}
-            kept = [row for row in held_out if prompts[row] not in leaking]
+            kept = _without_leaks(held_out, train, prompts)
             chosen.left_out["held out, but asks what a row to train on asks"] += len(held_out) - len(kept)
             held_out = kept
     # Last, so that excluding a row does not change the selection of the others.
@@ -103,6 +87,40 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     # Unary plus removes the reasons with a count of zero.
     chosen.left_out = +chosen.left_out
     return chosen
+
+
+def _require_format(rows: Rows) -> None:
+    """Raise StudioError if no format is detected or chosen."""
+    if rows.reading.format == "undecided":
+        raise StudioError(
+            f"{rows.about.source.name!r} cannot be used yet: {rows.about.evidence}, then create the subset. "
+            f"The choices are at the top of the Data tab and in: python -m core data about {rows.about.id}"
+        )
+
+
+def _without_leaks(rows: list[int], others: list[int], prompts: dict[int, int]) -> list[int]:
+    """Return those of `rows` whose question, by its hash in `prompts`, is not asked in `others`."""
+    asked = {prompts[row] for row in others}
+    return [row for row in rows if prompts[row] not in asked]
+
+
+def _hold_out(train: list[int], rest: list[int], count: int) -> tuple[list[int], list[int]]:
+    """Return the rows to train on and `count` held-out rows.
+
+    The held-out rows come from the rest, and from the end of the selected rows if the rest is too small.
+    """
+    held_out = rest[:count]
+    if missing := count - len(held_out):
+        return train[:-missing], held_out + train[-missing:]
+    return train, held_out
+
+
+def _count_wanted(rows: Rows, recipe: Recipe, available: int) -> int:
+    """Return the number of rows to train on; raise StudioError if fewer are available."""
+    wanted = len(recipe.picked) if recipe.method == "picked" else recipe.rows or available
+    if (wanted > available and recipe.method != "picked") or not available:
+        raise StudioError(_too_few(rows, recipe, wanted, available))
+    return wanted
 
 
 def _too_few(rows: Rows, recipe: Recipe, wanted: int, available: int) -> str:

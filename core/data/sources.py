@@ -143,7 +143,7 @@ def open_hub(
 ) -> Dataset:
     """Open a data set of the Hub, pinned to the commit to which `revision` resolves now.
 
-    All splits are read unless one is named; those named test, validation or similar become the held-out split.
+    Splits named test, validation or similar become the held-out split.
 
     Args:
         settings: The studio's settings.
@@ -162,27 +162,31 @@ def open_hub(
     with client.explained("data set", name):
         from huggingface_hub import HfApi
 
-        api = HfApi(token=token or None)
-        info = api.dataset_info(name, revision=revision or None)
-        # The description of a gated data set is public, its rows are not, and load_dataset hides the reason for which
-        # access is refused.
+        info = (api := HfApi(token=token or None)).dataset_info(name, revision=revision or None)
+        # The description of a gated data set is public, its rows are not. load_dataset would hide the refusal's reason.
         api.auth_check(name, repo_type="dataset")
-    licence = info.card_data.get("license") if info.card_data else None
-    source = Source(
-        kind="hub",
-        name=name,
-        key=hashlib.sha256(json.dumps([name, config or "", split or "", info.sha]).encode()).hexdigest(),
-        revision=info.sha,
-        config=config or None,
-        split=split or None,
-        licence=licence if isinstance(licence, str) else None,
-    )
+    source = _hub_source(name, config or None, split or None, info)
     if found := present(settings, source):
         return found
     progress(0, "Downloading")
     notes: list[str] = []
     with client.explained("data set", name):
         return _open(settings, source, _rows_of(_downloaded(source, token or None), progress, notes), progress, notes)
+
+
+def _hub_source(name: str, config: str | None, split: str | None, info: Any) -> Source:
+    licence = info.card_data.get("license") if info.card_data else None
+    key = hashlib.sha256(json.dumps([name, config or "", split or "", info.sha]).encode()).hexdigest()
+    return Source(
+        kind="hub",
+        name=name,
+        key=key,
+        revision=info.sha,
+        config=config,
+        split=split,
+        # A card may list several licences; then none is stated.
+        licence=licence if isinstance(licence, str) else None,
+    )
 
 
 def _downloaded(source: Source, token: str | None) -> dict[str, Any]:

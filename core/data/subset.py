@@ -1,4 +1,4 @@
-"""Subsets: the rows of a data set for training and the held-out rows, with the recipe that selects them.
+"""Subsets: rows to train on and held-out rows of a data set, with the recipe that selects them.
 
     subsets/<name>/rows.parquet    split, row (its number in the source), messages
     subsets/<name>/recipe.json     source, recipe, counts and a hash of the conversations

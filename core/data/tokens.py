@@ -183,18 +183,8 @@ class Renderer:
             in_loss = [not any(low < end and start < high for low, high in masked) for start, end in offsets]
         labels = [token if carries_loss else IGNORE_INDEX for token, carries_loss in zip(ids, in_loss, strict=True)]
         kept = slice(0, max_length)
-        answers = [message for message in messages if message["role"] in ("assistant", "text")]
-        all_masked = bool(answers) and all(message.get("loss") is False for message in answers)
-        return Rendered(
-            text,
-            ids[kept],
-            labels[kept],
-            offsets[kept],
-            list(roles[kept]),
-            len(ids),
-            tuple(dict.fromkeys(notes)),
-            all_masked,
-        )
+        shown = ids[kept], labels[kept], offsets[kept], list(roles[kept])
+        return Rendered(text, *shown, len(ids), tuple(dict.fromkeys(notes)), _are_all_masked(messages))
 
     def _reject_unknown_ids(self, ids: list[int]) -> None:
         if self.vocabulary is None or not ids or max(ids) < self.vocabulary:
@@ -205,15 +195,7 @@ class Renderer:
         )
 
     def _locate_spans(self, messages: list[Message], notes: list[str]) -> tuple[str, list[Span], list[tuple[int, int]]]:
-        """Render a conversation and divide the text into spans.
-
-        Args:
-            messages: The conversation.
-            notes: List to which sentences about left-out parts are added.
-
-        Returns:
-            The text, the spans that cover it from start to end, and the (start, end) of answers without loss.
-        """
+        """Return the text, the spans that cover it, and the (start, end) of answers without loss; add to `notes`."""
         locator = Locator(self.render_text, self.template, self.template_name, messages)
         text, regions = locator.located.text, locator.located.regions
         notes += locator.located.notes
@@ -261,6 +243,11 @@ class Renderer:
         # Without a usable generation prompt, the answer begins with those of its leading spaces that the text holds.
         before = text[turn_end : region.start][::-1]
         return region.start - common_length(region.lead[::-1], before)
+
+
+def _are_all_masked(messages: list[Message]) -> bool:
+    answers = [message for message in messages if message["role"] in ("assistant", "text")]
+    return bool(answers) and all(message.get("loss") is False for message in answers)
 
 
 def _turn_end(text: str, at: int, following: int, ends: EndTokens) -> int:

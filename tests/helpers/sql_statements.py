@@ -1,4 +1,4 @@
-"""SQL of a hostile user; {dir} is a folder that must not be read, {url} a server that must stay unreached."""
+"""SQL statements of a hostile user; {dir} is a folder that must not be read, {url} a server to stay unreached."""
 
 # Every statement of DuckDB's grammar other than SELECT.
 STATEMENTS = """

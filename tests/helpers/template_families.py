@@ -20,22 +20,27 @@ VOCABULARY = 800
 
 
 def as_it_is(answer: str, last: bool) -> str:
+    """Return the answer unchanged."""
     return answer
 
 
 def stripped(answer: str, last: bool) -> str:
+    """Return the answer without surrounding white space."""
     return answer.strip()
 
 
 def spaced(answer: str, last: bool) -> str:
+    """Return the answer between single spaces."""
     return f" {answer.strip()} "
 
 
 def behind_colon(answer: str, last: bool) -> str:
+    """Return the answer after a space."""
     return f" {answer}"
 
 
 def thinking(answer: str, last: bool) -> str:
+    """Return the answer with empty reasoning before it if it is the last one."""
     return "<think>\n\n</think>\n\n" + answer.lstrip("\n") if last else answer
 
 
@@ -65,10 +70,11 @@ class Family:
 
     @property
     def template(self) -> str:
+        """Return the source of the template."""
         return (FOLDER / f"{self.name}.jinja").read_text(encoding="utf-8")
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """Return the small tokenizer with this family's tokens and template."""
+        """Return the small tokenizer with the tokens and the template of this family."""
         backend = Tokenizer.from_str(_small().to_str())
         names = dict.fromkeys([*filter(None, (self.bos, self.eos)), *self.marks])
         backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])

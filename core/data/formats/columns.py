@@ -1,4 +1,4 @@
-"""Column names of public data sets, and the kind of values in a column: prose, categories, ids, constants.
+"""Column names of public data sets, and the kinds of values in a column (prose, categories, ids).
 
 Names are compared without case, spaces and punctuation, so "System Prompt", "system_prompt" and "systemPrompt" are the
 same name.

@@ -1,4 +1,4 @@
-"""Proposals of readings with turns or pairs: trees, preference pairs, lists of turns, question and answer columns.
+"""Proposals of readings with trees, preference pairs, lists of turns, or question and answer.
 
 `proposals` yields all proposals of the detection, the most specific first; those of a single text column are in
 `text_proposals`. Order matters: `detect` takes the first one that is sure.

@@ -1,6 +1,7 @@
-"""Search for the rows inside a single JSON object: splits, tables of pandas and of the Hub, a list in a field.
+"""Search for the rows inside a single JSON object.
 
-Each function recognises one layout. Fields beside the rows, which are not read, are reported in a note.
+The object may hold splits, a table of pandas or of the Hub, or a list in one of its fields. Each function recognises
+one layout. Fields beside the rows, which are not read, are reported in a note.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Reader of CSV and TSV files with a header; a record that does not match the header is reported and left out.
+"""Reader of CSV and TSV files with a header; records that do not match it are reported.
 
 Two habits of Excel are supported: a first line `sep=;` names the delimiter, and a delimiter at the end of a row does
 not make a column. Otherwise the delimiter is detected: the one under which most rows of a sample have the width of the

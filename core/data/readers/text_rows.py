@@ -1,4 +1,4 @@
-"""Reader of plain text: one row per paragraph if empty lines separate paragraphs, otherwise one row per line."""
+"""Reader of plain text: one row per paragraph if there are empty lines, otherwise one per line."""
 
 import itertools
 import json

@@ -1,0 +1,88 @@
+"""Statistics of the columns of a source, collected while its rows are imported.
+
+The import streams rows whose columns are not known in advance. These counts decide afterwards which columns are stored,
+with which type, and which irregularities are reported.
+"""
+
+from core.data.readers import SourceRow
+from core.data.table import SHOWN_COMPLAINTS, Column
+
+# Further columns are stored in `raw` only.
+MAX_COLUMNS = 256
+# Column names that are counted. A file in which every row has new names would need unbounded memory.
+_MAX_COUNTED_NAMES = 10_000
+
+
+def describe_trouble(read: SourceRow) -> str:
+    """Return the trouble of a row as a sentence with its line."""
+    return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
+
+
+class ColumnStatistics:
+    """Counts of rows, splits and kinds of values, collected by the first pass.
+
+    Attributes:
+        rows: Number of rows.
+        unreadable: Rows that could not be read.
+        uncounted: Cells in columns past the limit of counted names.
+        splits: Rows by split.
+        complaints: The first troubles of rows, with their lines.
+        kinds: For each column, the number of values of each kind and the line of the first one.
+        whole: For columns of numbers, whether all are integers that fit into 64 bits.
+        text_numbers: For columns of text, whether all cells spell numbers.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.unreadable = self.uncounted = 0
+        self.splits: dict[str, int] = {}
+        self.complaints: list[str] = []
+        self.kinds: dict[str, dict[str, tuple[int, int]]] = {}
+        self.whole: dict[str, bool] = {}
+        self.text_numbers: dict[str, bool] = {}
+
+    def complain(self, read: SourceRow) -> None:
+        """Count the trouble of a row."""
+        self.unreadable += read.row is None
+        if len(self.complaints) < SHOWN_COMPLAINTS:
+            self.complaints.append(describe_trouble(read))
+
+    def count_cell(self, name: str, kind: str, line: int) -> None:
+        """Count a value of a column."""
+        if name not in self.kinds and len(self.kinds) >= _MAX_COUNTED_NAMES:
+            self.uncounted += 1
+            return
+        kinds = self.kinds.setdefault(name, {})
+        count, first = kinds.get(kind, (0, line))
+        kinds[kind] = (count + 1, first)
+
+    def columns(self) -> list[Column]:
+        """Return the columns to store with their types; a column of several kinds is text."""
+        found = []
+        for name, kinds in self.kinds.items():
+            plain = kinds.keys() - {"nested"}
+            if not plain or len(found) >= MAX_COLUMNS:
+                continue
+            kind = next(iter(plain)) if len(plain) == 1 else "text"
+            if kind == "number" or self.text_numbers.get(name):
+                kind = "integer" if self.whole.get(name, True) else "number"
+            found.append(Column(name=name, kind=kind))
+        return found
+
+    def nested(self) -> list[str]:
+        """Return the columns that hold lists or objects only."""
+        return [name for name, kinds in self.kinds.items() if kinds.keys() == {"nested"}]
+
+    def mixed(self) -> list[str]:
+        """Return sentences about columns with values of several kinds, with the line of the first unusual one."""
+        sentences = []
+        if self.uncounted:
+            sentences.append(
+                f"{self.uncounted:,} cells are in columns past the first {_MAX_COUNTED_NAMES:,}; they are not read"
+            )
+        for name, kinds in self.kinds.items():
+            if len(kinds) < 2:
+                continue
+            usual = max(kinds, key=lambda kind: kinds[kind][0])
+            odd = [f"{count:,} {kind} (first: line {first})" for kind, (count, first) in kinds.items() if kind != usual]
+            sentences.append(f"the column {name!r} is {usual} in {kinds[usual][0]:,} rows, but {' and '.join(odd)}")
+        return sentences[:SHOWN_COMPLAINTS]
