@@ -88,8 +88,7 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
     """
     config = peft_model.read_config(folder)
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in load_file(folder / peft_model.WEIGHTS).items()}
-    names = [key.removesuffix(_A) for key in tensors if key.endswith(_A)]
-    names = [name for name in names if name + _B in tensors]
+    names = [key.removesuffix(_A) for key in tensors if key.endswith(_A) and key.removesuffix(_A) + _B in tensors]
     lora = {
         name: LoraWeights(
             tensors[name + _A].to(device, dtype),
@@ -144,13 +143,12 @@ class RowAdapters:
         elif missing := sorted(set(adapter.lora) - {name for name, _ in self._model.named_modules()}):
             raise StudioError(f"The adapter belongs to another model: {missing[0]} is not in this one.")
         layers = {} if tuned is None or adapter.lora else peft_model.changed_layers(self._model, tuned)
-        loaded = _LoadedAdapter(adapter, tuned, layers)
-        loaded.unbatched_reason = base_unbatched_reason
+        loaded = _LoadedAdapter(adapter, tuned, layers, base_unbatched_reason)
         self.remove(key)
         self._adapters[key] = loaded
         if base_unbatched_reason:
             return
-        # The probe runs a mixed batch, so the hooks must be there first.
+        # The probe runs a mixed batch with these hooks.
         self._hook_modules(loaded.names)
         if tuned is not None:
             loaded.unbatched_reason = peft_model.unbatched_reason(adapter.config) or adapter_failure(
@@ -164,7 +162,7 @@ class RowAdapters:
 
     def remove(self, key: str) -> None:
         """Remove one adapter, if it is there."""
-        self.keep_only(name for name in list(self._adapters) if name != key)
+        self.keep_only(set(self._adapters) - {key})
 
     def keep_only(self, keys: Iterable[str]) -> None:
         """Remove all other adapters, and the hooks that no adapter needs any more."""
@@ -276,13 +274,13 @@ class _LoadedAdapter:
         names: The base's modules that the adapter changes.
     """
 
-    def __init__(self, adapter: Adapter, tuned: PeftModel | None, layers: dict[str, torch.nn.Module]):
-        self.adapter, self.tuned, self.layers = adapter, tuned, layers
-        self.unbatched_reason = ""
+    def __init__(
+        self, adapter: Adapter, tuned: PeftModel | None, layers: dict[str, torch.nn.Module], unbatched_reason: str
+    ):
+        self.adapter, self.tuned, self.layers, self.unbatched_reason = adapter, tuned, layers, unbatched_reason
         self.names = {*adapter.lora, *layers}
 
     def changes(self, name: str) -> bool:
-        """Return whether the adapter changes a module."""
         return name in self.names
 
     def change(self, name: str, x: torch.Tensor, out: torch.Tensor) -> None:
