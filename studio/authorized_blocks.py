@@ -17,6 +17,7 @@ from gradio_client.utils import is_http_url_like
 
 from core.access.roles import CLOSED, Access, Caller, Role, acting
 from core.errors import StudioError
+from core.system.secret_masking import log_event
 from studio.handlers import to_page_error
 from studio.sessions import UnreadMessages
 

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
-from core.access.secret_masking import log_event, masked
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -22,6 +21,7 @@ from core.access.quotas import Quotas
 from core.access.roles import CLOSED, Caller, Role, Way
 from core.errors import StudioError
 from core.settings import Settings, on_space
+from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.sign_in import SignInThrottle
 

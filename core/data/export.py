@@ -23,6 +23,7 @@ from core.data import card, subset
 from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, UnwritableRow, to_row, until_last_answer
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
+from core.hub.push import push_folder
 from core.settings import Settings
 from core.system.files import replacing, write_json
 
@@ -115,7 +116,7 @@ def push(
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
         done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, text: progress(share * 0.5, text))
-        url = hub.push(
+        url = push_folder(
             scratch, repo, "dataset", f"{name} from QLoRA Studio: {done.rows:,} rows", private, token,
             lambda share, text: progress(0.5 + share * 0.5, text),
         )  # fmt: skip

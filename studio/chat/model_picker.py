@@ -121,7 +121,7 @@ class ModelPicker:
                 self.reset_lanes(chat)
         chat = self._with_newest_adapters(chat_id, chat)
         has_trained = any(run.adapters() for run in self.store.runs())
-        hint = self.engine.notice or ("" if has_trained else roles.said(NO_RUN, NO_PUBLISHED))
+        hint = self.engine.notice or ("" if has_trained else roles.text_for_caller(NO_RUN, NO_PUBLISHED))
         return self.lane_updates(chat) | {"hint": hint}
 
     def _with_newest_adapters(self, chat_id: str, chat: Conversation) -> Conversation:

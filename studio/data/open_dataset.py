@@ -15,6 +15,7 @@ from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
+from core.system.process_limits import Limits
 from studio.handlers import info, warn
 from studio.job_progress import follow
 

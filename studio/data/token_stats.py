@@ -108,7 +108,9 @@ class TokenStats:
         path = page.token_counts_file(self.settings)
         if path is None:
             rows = page.find_dataset(self.settings).rows
-            start = roles.said("Press “Count tokens” to see", "Once the owner has counted tokens you see here")
+            start = roles.text_for_caller(
+                "Press “Count tokens” to see", "Once the owner has counted tokens you see here"
+            )
             return empty_html(f"{start} how long the {rows:,} rows are for {page.model}, and which are truncated.")
         # None stands for all rows, which saves a query.
         chosen = page.open_rows(self.settings).row_numbers(page.view) if page.view.describe() else None

@@ -68,7 +68,7 @@ class RunView:
             zoom: the steps that the charts show.
         """
         if not run_id:
-            text = roles.said(NO_RUN, NO_PUBLISHED)
+            text = roles.text_for_caller(NO_RUN, NO_PUBLISHED)
             return {"status": empty_html(text), "tiles": "", "alerts": "", "charts": gr.update(visible=False)}
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()

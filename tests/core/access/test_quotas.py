@@ -9,6 +9,7 @@ from core.chat import conversation
 from core.chat.queue import QueueEntry
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, Generation, LaneRequest, ResolvedLanes
+from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
 from core.runs import process
 from core.runs.config import QLoRAConfig
@@ -64,8 +65,8 @@ def test_token_counts_survive_restart_but_not_the_day(settings, monkeypatch):
 
 
 def test_visitor_answers_are_limited_and_counted(settings):
-    allowance = Allowance(settings)
-    ticket = asked(4000, 8)
+    quota = VisitorQuota(settings)
+    entry = asked(4000, 8)
     with acting(VISITOR):
         settle = quota.reserve(entry)
     most = quota.quotas.visitor_answer
@@ -77,14 +78,14 @@ def test_visitor_answers_are_limited_and_counted(settings):
 
 
 def test_owner_is_not_limited(settings):
-    allowance, ticket = Allowance(settings), asked(4000)
-    allowance.take(ticket)()
-    assert ticket.lanes[0].sampling.max_new_tokens == 4000
-    assert allowance.tokens.used() == {}
+    quota, entry = VisitorQuota(settings), asked(4000)
+    quota.reserve(entry)()
+    assert entry.lanes[0].sampling.max_new_tokens == 4000
+    assert quota.tokens.used() == {}
 
 
 def test_oldest_visitor_chats_beyond_quota_are_deleted(settings):
-    owners = conversation.fresh()
+    owners = conversation.new_conversation()
     conversation.save(settings, owners)
     made = []
     for _ in range(4):
