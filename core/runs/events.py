@@ -27,7 +27,7 @@ def _replace_surrogates(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
-# A metric that may be missing or not finite. It is read back as text, such as "nan", so that no chart shows it as 0.
+# A metric, which may be missing. NaN is read back as the text "nan", so that no chart shows it as 0.
 Number = Annotated[float | str | None, PlainSerializer(_to_json_number)]
 Text = Annotated[str, BeforeValidator(_replace_surrogates)]
 
@@ -197,7 +197,7 @@ class EventWriter:
 
     def __init__(self, path: Path):
         self._stream = path.open("ab")
-        # If a crash left half a line at the end, end that line, or it would swallow the next event.
+        # If a crash left half a line, end it, or it would swallow the next event.
         if path.stat().st_size and not _ends_with_newline(path):
             self._stream.write(b"\n")
 
@@ -245,8 +245,7 @@ class EventReader:
     def update(self) -> bool:
         """Read the complete lines that are new, and return whether there were any."""
         end = size(self.path)
-        # A file shorter than what was read is another file.
-        if end < self._offset:
+        if end < self._offset:  # Shorter than what was read: it is another file.
             self.reset()
             self._offset = 0
         if end == self._offset:

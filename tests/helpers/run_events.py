@@ -21,9 +21,9 @@ EVENTS = [
 ]  # fmt: skip
 
 
-def write(run, said):
+def write(run, reported):
     writer = EventWriter(run.events_file)
-    for event in said:
+    for event in reported:
         writer.write(parse_event(event))
 
 

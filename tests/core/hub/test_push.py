@@ -17,12 +17,12 @@ from pathlib import Path
 from core.errors import StudioError
 from core.hub import push
 folder, repo, kind, private, token = json.loads(sys.argv[1])
-said = []
+reported = []
 try:
     url = push.push_folder(
-        Path(folder), repo, kind, "A test", private, token, lambda share, words: said.append([share, words])
+        Path(folder), repo, kind, "A test", private, token, lambda share, words: reported.append([share, words])
     )
-    print(json.dumps({"url": url, "said": said}))
+    print(json.dumps({"url": url, "reported": reported}))
 except StudioError as error:
     print(json.dumps({"error": str(error)}))
 """
@@ -68,7 +68,7 @@ def test_push_uploads_folder_to_new_private_repository(world, push, kind):
         path.name: path.read_bytes() for path in push.folder.iterdir()
     }
     assert repo.head in done["url"]
-    shares = [share for share, _ in done["said"]]
+    shares = [share for share, _ in done["reported"]]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert world.unknown == []
@@ -122,8 +122,8 @@ def test_pushed_subset_opens_again_unchanged(world, settings):
     repo = world.repos["dataset", "me/keeper"]
     card = DatasetCard(repo.files["README.md"].decode())
     assert card.data.configs[0]["data_files"][0] == {"split": "train", "path": "train.parquet"}
-    said = core("data", "open", "me/keeper")
-    core("data", "cut", said.partition(":")[0], "again")
+    reported = core("data", "open", "me/keeper")
+    core("data", "cut", reported.partition(":")[0], "again")
     mine, theirs = (subset.load(settings, name) for name in ("keeper", "again"))
     for split in ("train", "held-out"):
         assert [m for _, m in mine[split]] == [m for _, m in theirs[split]]

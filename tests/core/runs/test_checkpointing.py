@@ -45,8 +45,8 @@ def test_plan_follows_explicit_settings(wish, room, blocks, offload):
     config = QLoRAConfig(gradient_checkpointing=wish)
     chosen = plan(config, SEVEN, 32, room and room * GIB, True, 4096)
     assert (chosen.blocks, chosen.offload) == (blocks, offload)
-    said = {0: "is off", 32: "is on"}[blocks]
-    assert said in chosen.text
+    reported = {0: "is off", 32: "is on"}[blocks]
+    assert reported in chosen.text
     assert ("machine's memory" in chosen.text) == offload
 
 

@@ -109,7 +109,7 @@ def test_all_problems_are_reported_at_once():
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("reported", "meant"),
     [
         ("all-linear", ["all-linear"]),
         ("All-Linear", ["all-linear"]),
@@ -118,14 +118,14 @@ def test_all_problems_are_reported_at_once():
         (" q_proj , v_proj,, ", ["q_proj", "v_proj"]),
     ],
 )
-def test_target_modules_are_split_at_commas(said, meant):
-    assert QLoRAConfig(lora_targets=said).target_names == meant
+def test_target_modules_are_split_at_commas(reported, meant):
+    assert QLoRAConfig(lora_targets=reported).target_names == meant
 
 
-@pytest.mark.parametrize("said", [",", " ", " , ,"])
-def test_target_modules_without_a_name_are_rejected(said):
+@pytest.mark.parametrize("reported", [",", " ", " , ,"])
+def test_target_modules_without_a_name_are_rejected(reported):
     with pytest.raises(ValidationError, match="all-linear"):
-        QLoRAConfig(lora_targets=said)
+        QLoRAConfig(lora_targets=reported)
 
 
 @settings(deadline=None)

@@ -18,9 +18,9 @@ def step(number: int, loss=1.0, **more) -> dict:
             "seconds": number / 2, "learning_rate": 1e-3, **more}  # fmt: skip
 
 
-def written(path, said) -> None:
+def written(path, reported) -> None:
     with path.open("a") as stream:
-        stream.writelines(json.dumps(event) + "\n" for event in said)
+        stream.writelines(json.dumps(event) + "\n" for event in reported)
 
 
 EVENTS = st.lists(
@@ -34,10 +34,10 @@ EVENTS = st.lists(
 )
 
 
-def in_order(said: list[dict]) -> list[dict]:
+def in_order(reported: list[dict]) -> list[dict]:
     """Events as a worker writes them: steps grow, but for what is done again after a resumption."""
     kept, last = [], 0
-    for event in said:
+    for event in reported:
         if event["event"] == "resumed":
             last = event["step"] = min(event["step"], last)
         elif event["event"] == "step":
@@ -49,13 +49,13 @@ def in_order(said: list[dict]) -> list[dict]:
 
 
 @limits(max_examples=80)
-@given(said=EVENTS, cuts=st.lists(st.integers(0, 25), max_size=3))
-def test_timeline_read_in_pieces_equals_whole_history(tmp_path_factory, said, cuts):
-    said = in_order(said)
+@given(reported=EVENTS, cuts=st.lists(st.integers(0, 25), max_size=3))
+def test_timeline_read_in_pieces_equals_whole_history(tmp_path_factory, reported, cuts):
+    reported = in_order(reported)
     path = tmp_path_factory.mktemp("t") / events.FILE
     timeline = Timeline(path)
-    for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(said)], strict=True):
-        written(path, said[begin:end])
+    for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(reported)], strict=True):
+        written(path, reported[begin:end])
         timeline.update()
     history = events.read(path)
     assert timeline.progress() == progress(history)

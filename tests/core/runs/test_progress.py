@@ -50,9 +50,9 @@ def test_seconds_left_follow_mean_speed(done, total, seconds):
 
 @pytest.mark.parametrize("end", ["done", "failed"])
 def test_ended_run_has_no_time_left(end):
-    said = [PREPARED, step(5)]
-    assert progress(parse(said)).seconds_left == 30
-    assert progress(parse([*said, {"event": end}])).seconds_left is None
+    reported = [PREPARED, step(5)]
+    assert progress(parse(reported)).seconds_left == 30
+    assert progress(parse([*reported, {"event": end}])).seconds_left is None
 
 
 def test_progress_has_first_and_last_held_out_loss():
@@ -66,10 +66,10 @@ def test_non_finite_loss_is_shown_as_text():
 
 
 def test_curve_has_one_kind_of_event_without_missing_values():
-    said = [measured(0, 3.5), step(1, loss=0.0), step(2, loss=None), step(3, loss="nan"), measured(3, 2.5)]
-    assert curve(parse(said), "step", "loss") == [(1, 0.0), (3, "nan")]
-    assert curve(parse(said), "eval", "loss") == [(0, 3.5), (3, 2.5)]
-    assert curve(parse(said), "step", "learning_rate") == []
+    reported = [measured(0, 3.5), step(1, loss=0.0), step(2, loss=None), step(3, loss="nan"), measured(3, 2.5)]
+    assert curve(parse(reported), "step", "loss") == [(1, 0.0), (3, "nan")]
+    assert curve(parse(reported), "eval", "loss") == [(0, 3.5), (3, 2.5)]
+    assert curve(parse(reported), "step", "learning_rate") == []
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ def written(run):
 
 
 def test_report_has_results_rows_settings_and_versions(a_run):
-    said = [PREPARED | {"lineage": LINEAGE}, *EVENTS[2:]]
-    run = a_run(said, QLoRAConfig(lora_rank=8), cause="Stopped on request.", status="stopped")
+    reported = [PREPARED | {"lineage": LINEAGE}, *EVENTS[2:]]
+    run = a_run(reported, QLoRAConfig(lora_rank=8), cause="Stopped on request.", status="stopped")
     run.save_label(Label(name="the first", tags=["a", "b"], note="to see"))
     page = written(run)
     for words in (

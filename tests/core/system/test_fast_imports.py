@@ -40,15 +40,15 @@ def test_uncollected_caches_package_list_only_inside(thawed):
     assert look()["torch"] == ["torch"]
 
 
-@pytest.mark.parametrize(("said", "compiles"), [(None, False), ("0", True)])
-def test_uncompiled_keeps_existing_environment(said, compiles):
+@pytest.mark.parametrize(("reported", "compiles"), [(None, False), ("0", True)])
+def test_uncompiled_keeps_existing_environment(reported, compiles):
     """bitsandbytes, which asks for compiled functions, brings the compiler only then."""
     code = (
         "from core.system.fast_imports import uncompiled; uncompiled(); import sys, bitsandbytes; "
         "print('torch._inductor.compile_fx' in sys.modules)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TORCHDYNAMO_DISABLE"}
-    if said is not None:
-        environment["TORCHDYNAMO_DISABLE"] = said
+    if reported is not None:
+        environment["TORCHDYNAMO_DISABLE"] = reported
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == str(compiles), done.stderr

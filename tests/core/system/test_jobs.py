@@ -32,7 +32,7 @@ def dying(progress) -> None:
 
 
 def talking(progress) -> int:
-    """More words than a pipe holds, said without a pause."""
+    """More words than a pipe holds, reported without a pause."""
     for i in range(200):
         progress(i / 200, "x" * 5000)
         time.sleep(0.001)
@@ -86,17 +86,17 @@ def test_unwatched_job_is_not_blocked_by_its_messages(jobs):
 
 
 @pytest.mark.parametrize(
-    ("work", "said"),
+    ("work", "reported"),
     [
         (failing, "There is no more tea. Brew some."),
         (breaking, "KeyError in the studio itself. The server's log has the details."),
         (dying, "its process ended without reporting a result: it was killed, or memory ran out"),
     ],
 )
-def test_job_failure_is_reported_to_user(jobs, work, said):
+def test_job_failure_is_reported_to_user(jobs, work, reported):
     job = jobs.start("bad", "Failing", work)
     assert job.ended.wait(60)
-    assert (job.status, job.error) == ("failed", said)
+    assert (job.status, job.error) == ("failed", reported)
 
 
 def test_cancel_kills_job_and_its_children(jobs, tmp_path):

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from core.system.secret_masking import MASK, log_event, mask_logs, masked
+from studio.handlers import to_page_error
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,9 @@ def test_masked_keeps_ordinary_text():
 def test_job_traceback_is_masked(monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", "hf_verysecretindeed12345")
     to_page_error(RuntimeError("sent hf_verysecretindeed12345 to the Hub"))
-    said = capsys.readouterr().err
-    assert "RuntimeError" in said
-    assert "verysecret" not in said
+    reported = capsys.readouterr().err
+    assert "RuntimeError" in reported
+    assert "verysecret" not in reported
 
 
 def test_library_logs_are_masked(monkeypatch, capsys):
