@@ -55,7 +55,7 @@ def test_check_reports_findings_on_rows_and_model(home, over, level, words):
 def test_check_counts_rows_that_the_template_refuses(home, tmp_path):
     reported = [talk("a", "b"), talk("a <|im_end|>", "b"), talk("c", "d")]
     data = talks(home, tmp_path, reported)
-    subset.cut(home, "marks", Recipe(dataset=data.id, held_out_share=0))
+    subset.create(home, "marks", Recipe(dataset=data.id, held_out_share=0))
     found = check(home, QLoRAConfig(subset="marks", held_out_share=0))
     assert any("1 of the first 3 rows cannot be trained on: a turn holds" in text for text in texts(found, "warning"))
     assert any("No rows are held out" in text for text in texts(found, "warning"))
