@@ -182,7 +182,7 @@ class Lanes:
     def stop_conditions(self, request: LaneRequest) -> StopConditions:
         """Return what ends an answer of a lane."""
         words = request.sampling.stop_words
-        return StopConditions(self.base.tokenizer, self._eos, self.renderer(request.template).ends, words)
+        return StopConditions(self.base.tokenizer, self._eos, self.renderer(request.template).end_tokens, words)
 
     def render_prompt(self, request: LaneRequest) -> tuple[list[int], list[str]]:
         """Return the tokens of a conversation, and notes on how it was shortened to fit.

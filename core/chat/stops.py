@@ -42,7 +42,7 @@ class StopConditions:
         # The model's ends come last: where a stop word names one of them, the answer ended by itself.
         self._ids |= dict.fromkeys([*eos, *ends.ids], "end")
         texts: dict[str, End] = {word: "stop word" for word in words if word.strip() not in added}
-        texts |= dict.fromkeys(ends.stops, "end")
+        texts |= dict.fromkeys(ends.stop_strings, "end")
         self._raw_texts = {text: end for text, end in texts.items() if any(token in text for token in self._special)}
         self._plain_texts = {text: end for text, end in texts.items() if text not in self._raw_texts}
         self.max_chars = max(map(len, texts), default=0)

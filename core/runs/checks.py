@@ -106,9 +106,9 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
             continue
         notes.update(shown.notes)
         cut += shown.truncated
-        reason = shown.nothing_to_learn(config.max_length)
+        reason = shown.no_loss_reason(config.max_length)
         # Only a row that is truncated before its answer is helped by a larger maximum length.
-        if reason and (shown.silenced or not shown.truncated):
+        if reason and (shown.all_masked or not shown.truncated):
             refused[reason] += 1
         else:
             silent += reason is not None
@@ -128,8 +128,8 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         )
     found += [Finding("warning", f"In {count:,} {of}, {note}.") for note, count in notes.items()]
     found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
-    warning = renderer.ends.warning
-    found.append(Finding("warning" if warning else "fine", warning or renderer.ends.note))
+    warning = renderer.end_tokens.warning
+    found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
 
 
 def machine_problem(config: QLoRAConfig) -> str | None:

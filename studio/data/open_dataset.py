@@ -15,7 +15,6 @@ from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
-from core.system.process_limits import Limits
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
@@ -85,7 +84,7 @@ class OpenDataset:
 
         The process has limits on memory, time and output, because the data comes from outside.
         """
-        limits, kind = Limits.of(Quotas()), f"open/{source}"
+        limits, kind = Quotas().parse_limits(), f"open/{source}"
         others = [job for job in self.jobs.all_running("open") if job.kind != kind]
         if len(others) >= MAX_OPENINGS:
             raise StudioError(
