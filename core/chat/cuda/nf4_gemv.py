@@ -179,8 +179,8 @@ def _multiplied(
     lane = thread % 32
     group, quarter = lane // 4, lane % 4
     part = 0
-    for number in tl.static_range(1, PARTS):
-        part += (tile * 16 * TILES >= tl.load(parts + number)).to(tl.int32)
+    for module in tl.static_range(1, PARTS):
+        part += (tile * 16 * TILES >= tl.load(parts + module)).to(tl.int32)
     first, outer_start = tl.load(parts + part), tl.load(parts + PARTS + part)
     offset = 0.0
     if NESTED:
