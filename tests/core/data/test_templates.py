@@ -315,7 +315,8 @@ def test_any_answers_are_learned_as_they_are_written_or_refused(name, pairs):
     got = "".join(learned(renderer, rendered).split())
     if got != "".join("".join(expected).split()):
         # Where the template cut an answer down to one of its own strings, nothing is learned, and a note reports it.
-        expected = [text for text in expected if "".join(text.split()) != "<think>" + FAMILY[name].end]
+        own = ("<think>", "<think></think><think>")
+        expected = [text for text in expected if "".join(text.split()).removesuffix(FAMILY[name].end) not in own]
         assert "the chat template leaves out an answer" in rendered.notes
     assert got == "".join("".join(expected).split())
 

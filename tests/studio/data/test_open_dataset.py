@@ -40,7 +40,8 @@ def test_one_that_nobody_can_use_yet_is_opened_with_a_warning(do, tmp_path, toas
     path.write_text(lines([{"prompt": "a", "completion": "b", "label": False}] * 2))
     *_, last = do.open_file(str(path))
     assert last[-1]["value"].startswith("odd-")
-    assert "No row can be used as it is read now (labelled as a bad answer)" in toasts[0]
+    assert "No format is sure" in toasts[0]
+    assert "labelled as a bad answer" in table.opened_datasets(do.settings)[0].evidence
 
 
 def test_undecided_file_opens_with_the_question_named_in_the_toast(do, tmp_path, toasts):
