@@ -1,6 +1,7 @@
 """Named templates, end tokens, notes on what a template leaves out, the loss flag, tokens without an embedding."""
 
 import copy
+import re
 from functools import cache
 
 import pytest
@@ -288,6 +289,7 @@ pieces = [
     "é🌊",
     "[/INST]",
 ]
+OWN = ("<think>", "</think>", "<tool_response>", "user", "assistant", "model")  # strings that templates look for
 contents = st.lists(st.sampled_from(pieces), min_size=1, max_size=5).map("".join)
 
 
@@ -313,12 +315,13 @@ def test_any_answers_are_learned_as_they_are_written_or_refused(name, pairs):
     empty = ("", "<think></think>") if name == "qwen3" else ("",)
     expected = [text + FAMILY[name].end for text in written if "".join(text.split()) not in empty]
     got = "".join(learned(renderer, rendered).split())
-    if got != "".join("".join(expected).split()):
-        # Where the template cut an answer down to one of its own strings, nothing is learned, and a note reports it.
-        own = ("<think>", "<think></think><think>")
-        expected = [text for text in expected if "".join(text.split()).removesuffix(FAMILY[name].end) not in own]
+    expected = ["".join(text.split()) for text in expected]
+    if got != "".join(expected):
+        # An answer cut down to the template's own strings may be left out of the loss; then a note reports it.
+        own = re.compile("(?:" + "|".join(map(re.escape, OWN)) + ")*" + re.escape(FAMILY[name].end))
+        parts = [f"(?:{re.escape(text)}){'?' if own.fullmatch(text) else ''}" for text in expected]
+        assert re.fullmatch("".join(parts), got)
         assert "the chat template leaves out an answer" in rendered.notes
-    assert got == "".join("".join(expected).split())
 
 
 # The loss flag
