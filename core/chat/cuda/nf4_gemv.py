@@ -96,8 +96,8 @@ def _multiply(
     group, quarter = lane // 4, lane % 4
     # The module of the outputs; a tile belongs to one module.
     part = 0
-    for number in tl.static_range(1, MODULES):
-        part += (tile * 16 * TILES >= tl.load(starts + number)).to(tl.int32)
+    for module in tl.static_range(1, MODULES):
+        part += (tile * 16 * TILES >= tl.load(starts + module)).to(tl.int32)
     first, outer_start = tl.load(starts + part), tl.load(starts + MODULES + part)
     offset = 0.0
     if NESTED:

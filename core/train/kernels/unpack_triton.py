@@ -51,8 +51,9 @@ def _place_factors(
         tl.store(lora_up + row * stride + column, value.to(lora_up.dtype.element_ty), mask=inside)
     else:
         at = (program - up_programs).to(tl.int64) * RUN + tl.arange(0, RUN)  # (RUN,)
-        value = tl.load(a + at, mask=at < rank * width, other=0.0)
-        tl.store(lora_down + first * width + at, value.to(lora_down.dtype.element_ty), mask=at < (rank + pad) * width)
+        # Triton gives a name one shape in both branches, so this one has a name of its own.
+        factor = tl.load(a + at, mask=at < rank * width, other=0.0)
+        tl.store(lora_down + first * width + at, factor.to(lora_down.dtype.element_ty), mask=at < (rank + pad) * width)
 
 
 @triton.jit

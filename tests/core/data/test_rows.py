@@ -28,7 +28,7 @@ def mixed(tmp_path_factory):
     rows = []
     for i in range(200):
         messages = talk(*[f"{WORDS[(i + k) % 12]} {WORDS[(i * 7 + k) % 12]}" for k in range(2 + 2 * (i % 3))])
-        row = {"messages": messages, "score": (i * 37) % 101 / 4, "kind": f"k{i % 5}", "good": i % 2 == 0}
+        row = {"messages": messages, "score": (i * 37) % 101 / 4, "kind": f"k{i % 5}", "even": i % 2 == 0}
         if i % 9 == 0:
             row |= {"score": None, "kind": None}
         rows.append(row)
@@ -43,7 +43,7 @@ def test_pages_contain_every_row_once(mixed):
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("column", ["row", "turns", "characters", "prompt", "answer", "score", "kind", "good"])
+@pytest.mark.parametrize("column", ["row", "turns", "characters", "prompt", "answer", "score", "kind", "even"])
 def test_page_sorted_by_any_column_has_empty_cells_last(mixed, column, descending):
     rows, _ = mixed
     frame = rows.page(View(sort=column, descending=descending), 0, 200, [column])
@@ -62,7 +62,7 @@ def test_search_equals_search_in_python(mixed, needle):
     view = View(search=needle)
 
     def text(row: dict) -> str:
-        cells = [str(row[name]) for name in ("score", "kind", "good") if row[name] is not None]
+        cells = [str(row[name]) for name in ("score", "kind", "even") if row[name] is not None]
         return fold_text("\n".join([*(m["content"] for m in row["messages"]), *cells]))
 
     expected = [i for i, row in enumerate(given_rows) if fold_text(needle) in text(row)]

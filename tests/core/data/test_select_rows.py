@@ -122,8 +122,8 @@ def test_select_with_own_held_out_split_removes_leaks(settings, tmp_path):
 
     from core.data import sources
 
-    ask = [{"prompt": f"q{i}", "completion": f"a{i}"} for i in range(8)]
-    leaking = [{"prompt": " Q1 ", "completion": "another"}]
+    ask = [{"prompt": f"Who lit lamp {i}?", "completion": f"a{i}"} for i in range(8)]
+    leaking = [{"prompt": " who LIT lamp 1? ", "completion": "another"}]
     DatasetDict(train=Dataset.from_list(ask), test=Dataset.from_list(leaking)).save_to_disk(str(tmp_path / "s"))
     data = sources.open_folder(settings, tmp_path / "s")
     found = chosen(Rows(settings, data.id))

@@ -91,7 +91,7 @@ def test_the_rows_of_a_subset_by_split_and_the_held_out_rows_of_a_run(runs, tmp_
 
 
 def test_where_the_subset_holds_none_out_the_rows_are_asked_that_the_run_held_out_itself(runs, tmp_path):
-    (tmp_path / "q.csv").write_text("question,answer\n" + "".join(f"q{n},a{n}\n" for n in range(40)))
+    (tmp_path / "q.csv").write_text("question,answer\n" + "".join(f"Who lit lamp {n}?,a{n}\n" for n in range(40)))
     data = open_file(runs.settings, tmp_path / "q.csv")
     subset.create(runs.settings, "whole", Recipe(dataset=data.id, held_out_share=0))
     run = runs.create(QLoRAConfig(subset="whole", held_out_share=0.2, seed=4))
