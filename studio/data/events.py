@@ -72,7 +72,7 @@ def connect_reading(
 ) -> None:
     """Connect the question, the form and the list of unread columns."""
     page, fields = {"state": state.page}, widgets.fields
-    adapted = {name: fields[name] for name in ("columns", "prompt", "labels")}
+    adapted = {name: fields[name] for name in ("columns", "roles", "prompt", "labels")}
     connect(
         fields["format"].input, do.show_format, {**page, "form": fields["format"]}, adapted, visitor=True, **PRIVATE
     )

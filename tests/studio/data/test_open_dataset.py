@@ -40,7 +40,7 @@ def test_open_file_without_usable_rows_warns(do, tmp_path, toasts):
     path.write_text(lines([{"prompt": "a", "completion": "b", "label": False}] * 2))
     *_, last = do.open_file(str(path))
     assert last["dataset"]["value"].startswith("odd-")
-    assert "No format is sure" in toasts[0]
+    assert "The format is not certain" in toasts[0]
     assert "labelled as a bad answer" in table.opened_datasets(do.settings)[0].evidence
 
 

@@ -195,7 +195,19 @@ def test_format_without_labels_empties_what_it_does_not_read(do, state):
     shown = do.show_format(state, "alpaca")
     assert "Parts: instruction, input, output" in shown["columns"]["info"]
     assert (shown["prompt"]["visible"], shown["labels"]["value"]) == (False, "")
+    assert shown["roles"] == gr.update(value="", visible=False)
+    assert do.show_format(state, "sharegpt")["roles"] == gr.update(visible=True)
     read(do, state, format="messages", prompt=shown["prompt"]["value"], labels=shown["labels"]["value"])
+
+
+def test_options_that_occur_in_no_row_are_reported(do, settings, page_of):
+    state = page_of([{"messages": talk("Hello {{name}}", "b")}])
+    after = read(do, state, format="messages", roles="hero = user", placeholders="name = Ada\ncity = Rome")
+    shown = summary_html(settings, after)
+    assert "occurs in no row: Roles: hero = user" in shown
+    assert "occurs in no row: Placeholders: city = Rome" in shown
+    assert "Placeholders: name" not in shown
+    assert do.about(after)["report"]["unmatched"] == ["Roles: hero = user", "Placeholders: city = Rome"]
 
 
 def test_unfilled_placeholders_are_offered_and_stay_when_nothing_is_filled_in(do, settings, page_of):
@@ -210,7 +222,7 @@ def test_unfilled_placeholders_are_offered_and_stay_when_nothing_is_filled_in(do
 def test_answer_without_loss_carries_a_badge(settings, page_of):
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad", "weight": 0}, *talk("r", "good")]
     shown = row_html(settings, page_of([{"messages": turns}]), 0, "Conversation")
-    assert shown.count("not learned") == 1
+    assert shown.count("not trained on") == 1
 
 
 def test_about_returns_question_candidates_and_unread_columns(do, undecided, page_of):

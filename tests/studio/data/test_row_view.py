@@ -38,10 +38,10 @@ def test_tokens_view_shows_the_tokens_and_loss_mask_of_the_trainer(studio, state
         [trained] = tokenize(renderer, [(row, messages)], 40, answers_only=True).rows
         assert [" loss" in name for name in classes][:40] == [label >= 0 for label in trained["labels"]]
         text = tokenizer.decode(trained["input_ids"]).replace("\n", "↵\n")
-        assert text in shown.text.replace("cut off here, at 40 tokens", "")
+        assert text in shown.text.replace("truncated here, at 40 tokens", "")
         rendered = renderer.render(messages)
         assert len(classes) == rendered.length
-        assert ("cut off here" in shown.text) == (rendered.length > 40)
+        assert ("truncated here" in shown.text) == (rendered.length > 40)
 
 
 def test_tokens_view_of_a_row_that_the_template_refuses_shows_the_reason(studio, tmp_path):
