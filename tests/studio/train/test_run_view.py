@@ -155,7 +155,7 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert [point[3] for point in shown["metric_chart"]["series"][0]["points"]] == [1500.4, 99.0]
     zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})["loss_chart"]
     assert [series["points"][0][0] for series in zoomed["series"]] == [1, 2]
-    assert "no number since step 2" in shown["alerts"]
+    assert "not a number since step 2" in shown["alerts"]
 
 
 @pytest.mark.parametrize("metric", METRICS)
