@@ -1,5 +1,6 @@
 """Loss and gradients on a small Llama against plain PyTorch, and every setting on its way to TRL and PEFT."""
 
+import dataclasses
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
+from core.train import samples
 from core.train.samples import decode_answer, generate_answers
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import OPTIMIZERS, make_sft_config
@@ -184,8 +186,10 @@ def test_take_rows_returns_rows_of_step_once(tmp_path, tokenizer):
     assert trainer.take_rows() == [], "what is measured on was not trained on"
 
 
-@pytest.mark.parametrize("packing", [True, False])
-def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, tokenizer, packing):
+@pytest.mark.parametrize("layout", ["packed", "padded", "single"])
+def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, tokenizer, layout, monkeypatch):
+    batches, generate, packing = [], samples._generate, layout == "packed"
+    monkeypatch.setattr(samples, "_generate", lambda *given: batches.append(len(given[1])) or generate(*given))
     config = QLoRAConfig(packing=packing, compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0)
     kind = attention.PACKED if packing else "sdpa"
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer), attention=kind), tokenizer)
@@ -195,8 +199,11 @@ def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, 
         config, base, random_rows(LENGTHS), renderer=renderer, args=make_sft_config(config, str(tmp_path), 2)
     )
     before = made.held_out_loss(random_rows(LENGTHS), 4)
+    assert made.layout.kind == ("packed" if packing else "padded")
+    made.layout = dataclasses.replace(made.layout, kind=layout)
     questions = ["Hi?", "What is a tide, and when does it turn?"]
     answers = generate_answers(made, questions, 6)
+    assert batches == ([1, 1] if layout == "single" else [2])
     for question, answer in zip(questions, answers, strict=True):
         ids = torch.tensor([renderer.prompt_ids([{"role": "user", "content": question}])])
         alone = made.model.get_base_model()
@@ -207,6 +214,7 @@ def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, 
         assert answer == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
         alone.set_attn_implementation(kind)
     assert made.model.training
+    made.layout = dataclasses.replace(made.layout, kind="packed" if packing else "padded")
     assert made.held_out_loss(random_rows(LENGTHS), 4) == before
 
 
