@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -243,6 +244,23 @@ def test_dangers_are_seen(source):
 @pytest.mark.parametrize("path", [*SOURCES, *sorted((PROJECT / "tests").rglob("*.py"))], ids=name_of)
 def test_nothing_runs_foreign_code(path):
     assert dangers(path.read_text()) == []
+
+
+# Facts that have one definition
+
+
+def files_of_core_with(pattern: str) -> set[str]:
+    return {name_of(path) for path in below("core/") if re.search(pattern, path.read_text())}
+
+
+def test_head_width_is_read_from_configs_in_one_module():
+    assert files_of_core_with(r"\bhead_dim\b") == {"core/models/shape.py"}
+    assert files_of_core_with(r"//[^\n]*num_attention_heads") <= {"core/models/shape.py"}
+
+
+def test_kinds_of_blocks_with_a_fast_path_are_declared_in_one_module():
+    kinds = r'"(Llama|Mistral)(DecoderLayer|RMSNorm|ForCausalLM)"|"Linear4bit"'
+    assert files_of_core_with(kinds) == {"core/models/fast_paths.py"}
 
 
 # The file tree of the documentation

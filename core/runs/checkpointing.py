@@ -9,8 +9,10 @@ which the memory forecast (core/runs/forecast.py) fits the GPU.
 from dataclasses import dataclass
 from typing import Any
 
+from core.models import fast_paths
+from core.models.shape import ModelShape
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import MARGIN, Shape, forecast
+from core.runs.forecast import MARGIN, forecast
 
 _GIB = 2**30
 
@@ -44,19 +46,18 @@ class Recompute:
 def fuses(config: QLoRAConfig, model_config: Any) -> bool:
     """Return whether a run on a GPU will use the fused blocks.
 
-    This predicts, from the model's config alone, what `core.train.kernels.patch` decides module by module.
+    This predicts, from settings and the model's config alone, what `core.models.fast_paths.unfused_reason` decides
+    block by block.
+
+    Args:
+        config: The settings of the run.
+        model_config: The model's `PretrainedConfig`.
     """
-    text = model_config.get_text_config()
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    biased = any(getattr(text, name, False) for name in ("attention_bias", "mlp_bias", "attention_dropout"))
     plain_lora = not (config.lora_dora or config.lora_bias != "none")
     # Modules outside the blocks; training these whole does not touch a fused block.
-    whole = {"lm_head", "embed_tokens", "norm"}
-    return (
-        config.kernels == "auto" and text.model_type == "llama" and getattr(text, "hidden_act", "") == "silu"
-        and not biased and width & (width - 1) == 0 and plain_lora and config.quantization != "int8"
-        and whole.issuperset(config.whole_modules)
-    )  # fmt: skip
+    outside = {"lm_head", "embed_tokens", "norm"}.issuperset(config.whole_modules)
+    supported = config.kernels == "auto" and config.quantization != "int8" and plain_lora and outside
+    return supported and fast_paths.will_fuse(model_config)
 
 
 def room_of(config: QLoRAConfig, free: int) -> int:
@@ -65,7 +66,13 @@ def room_of(config: QLoRAConfig, free: int) -> int:
 
 
 def plan(
-    config: QLoRAConfig, shape: Shape | None, of: int, room: int | None, fused: bool, tokens: int, dtype_bytes: int = 2
+    config: QLoRAConfig,
+    shape: ModelShape | None,
+    of: int,
+    room: int | None,
+    fused: bool,
+    tokens: int,
+    dtype_bytes: int = 2,
 ) -> Recompute:
     """Return the plan for a batch.
 

@@ -8,9 +8,10 @@ import psutil
 from core.errors import StudioError
 from core.hardware import cpu, gpu
 from core.models import catalogue
+from core.models.shape import ModelShape
 from core.runs.checkpointing import fuses, plan, room_of
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import MARGIN, Forecast, forecast, shape_of, smaller
+from core.runs.forecast import MARGIN, Forecast, forecast, smaller
 from core.settings import Settings
 
 
@@ -58,7 +59,7 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     try:
         model = catalogue.find(settings, config.model, config.revision)
         about = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
-        shape = shape_of(about)
+        shape = ModelShape.from_config(about)
     except (StudioError, OSError, ValueError):
         # The preflight checks report what is wrong with the model.
         return None

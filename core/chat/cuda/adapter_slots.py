@@ -11,8 +11,8 @@ Factors are padded with zeros to the largest rank; a projection that an adapter 
 import torch
 
 from core.chat.adapters import Adapter
-from core.chat.cuda.support import projection_names
 from core.chat.cuda.weights import GROUPS, Weights
+from core.models.fast_paths import projection_names
 
 # Ranks that a tensor core takes at least.
 _RANK_STEP = 16

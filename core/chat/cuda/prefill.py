@@ -18,10 +18,10 @@ from core.chat.adapters import Adapter
 from core.chat.cuda.decode_graph import logits_of
 from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache
 from core.chat.cuda.quantized_matmul import unpacked_weights
-from core.chat.cuda.support import projection_names
 from core.chat.cuda.weights import GROUPS, Weights
 from core.kernels import elementwise
 from core.kernels.attention import make_row_bounds, packed_attention
+from core.models.fast_paths import projection_names
 
 # Rows of the tensors that kernels are compiled with.
 _COMPILE_ROWS = 16

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 import torch
 
-from core.chat.cuda.support import projections
+from core.models.fast_paths import projections
+from core.models.shape import ModelShape
 
-# Indices into a block's seven projections (`support.projections`) that share an input.
+# Indices into a block's seven projections (`fast_paths.projections`) that share an input.
 GROUPS = {"qkv": (0, 1, 2), "o": (3,), "gate_up": (4, 5), "down": (6,)}
 
 
@@ -150,13 +151,12 @@ class Weights:
     """
 
     def __init__(self, model: torch.nn.Module):
-        """Read a model that `support.unsupported_model_reason` has no objection to."""
+        """Read a model that `fast_paths.undecoded_reason` has no objection to."""
         config = model.config
         self.model, self.dtype, self.device = model, model.dtype, model.device
-        self.heads = config.num_attention_heads
-        self.key_heads = getattr(config, "num_key_value_heads", None) or self.heads
-        self.hidden, self.inner = config.hidden_size, config.intermediate_size
-        self.head_width = getattr(config, "head_dim", None) or self.hidden // self.heads
+        shape = ModelShape.from_config(config)
+        self.heads, self.key_heads, self.head_width = shape.heads, shape.key_heads, shape.head_width
+        self.hidden, self.inner = shape.hidden, shape.intermediate
         self.eps = config.rms_norm_eps
         self.scale = model.model.layers[0].self_attn.scaling
         self.vocabulary = model.lm_head.weight.shape[0]

@@ -8,9 +8,10 @@ from transformers import LlamaConfig
 
 from core.kernels import attention
 from core.models.loading import LoadedBase
+from core.models.shape import ModelShape
 from core.runs.checkpointing import fuses, plan, room_of
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import MARGIN, forecast, shape_of
+from core.runs.forecast import MARGIN, forecast
 from core.train import checkpointing as recomputing
 from core.train.kernels.patch import fuse_blocks
 from core.train.trainer import StudioTrainer
@@ -18,7 +19,7 @@ from core.train.trl_config import make_sft_config
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
 GIB = 2**30
-SEVEN = shape_of(LlamaConfig(vocab_size=32000))
+SEVEN = ModelShape.from_config(LlamaConfig(vocab_size=32000))
 LENGTHS = [30, 12, 45, 7]
 
 
