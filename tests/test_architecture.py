@@ -1,8 +1,7 @@
-"""The layers, read from every import; what must never stand in the code; the file tree of the docs."""
+"""Architecture: the layers, read from every import; calls that are never allowed; the file tree of the docs."""
 
 import ast
 import os
-import re
 import subprocess
 import sys
 from functools import cache
@@ -10,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[1]
-FOLDERS = ("core", "components", "studio", "bench", "docs")
-SOURCES = [PROJECT / "app.py", *(path for folder in FOLDERS for path in sorted((PROJECT / folder).rglob("*.py")))]
+from tests.helpers.source_files import PROJECT, SOURCES, TESTS, below, name_of
+
 OURS = {"core", "components", "studio", "app"}
 HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 # Where a model is loaded or trained; everything else imports these inside a function.
@@ -27,16 +25,8 @@ MAY_IMPORT_HEAVY = (
 )
 
 
-def name_of(path: Path) -> str:
-    return path.relative_to(PROJECT).as_posix()
-
-
-def below(folder: str) -> list[Path]:
-    return [path for path in SOURCES if name_of(path).startswith(folder)]
-
-
 def modules(node: ast.AST) -> list[str]:
-    """What one import statement names; `from studio import app` names studio.app."""
+    """Return the modules that an import statement names; `from studio import app` names studio.app."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -47,13 +37,13 @@ def modules(node: ast.AST) -> list[str]:
 
 @cache
 def imported(source: str) -> set[str]:
-    """Every import, wherever it stands."""
+    """Return every import, wherever it stands."""
     return {module for node in ast.walk(ast.parse(source)) for module in modules(node)}
 
 
 @cache
 def imported_at_once(source: str) -> set[str]:
-    """The imports that run when the module is imported: outside functions, outside TYPE_CHECKING."""
+    """Return the imports that run when the module is imported: outside functions, outside TYPE_CHECKING."""
     found: set[str] = set()
     waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
@@ -78,7 +68,7 @@ PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "mars
 
 
 def is_danger(node: ast.AST) -> bool:
-    """Whether a call or an import runs foreign code or reads a pickle."""
+    """Return whether a call or an import runs foreign code or reads a pickle."""
     if isinstance(node, ast.keyword):
         off = isinstance(node.value, ast.Constant) and node.value.value is False
         return node.arg in UNSAFE_OPTIONS and not off
@@ -241,26 +231,9 @@ def test_dangers_are_seen(source):
     assert dangers(source)
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *sorted((PROJECT / "tests").rglob("*.py"))], ids=name_of)
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
 def test_nothing_runs_foreign_code(path):
     assert dangers(path.read_text()) == []
-
-
-# Facts that have one definition
-
-
-def files_of_core_with(pattern: str) -> set[str]:
-    return {name_of(path) for path in below("core/") if re.search(pattern, path.read_text())}
-
-
-def test_head_width_is_read_from_configs_in_one_module():
-    assert files_of_core_with(r"\bhead_dim\b") == {"core/models/shape.py"}
-    assert files_of_core_with(r"//[^\n]*num_attention_heads") <= {"core/models/shape.py"}
-
-
-def test_kinds_of_blocks_with_a_fast_path_are_declared_in_one_module():
-    kinds = r'"(Llama|Mistral)(DecoderLayer|RMSNorm|ForCausalLM)"|"Linear4bit"'
-    assert files_of_core_with(kinds) == {"core/models/fast_paths.py"}
 
 
 # The file tree of the documentation
@@ -282,7 +255,7 @@ def file_of(module: str) -> Path | None:
 
 @cache
 def defined(path: Path) -> set[str]:
-    """The names that a module has once it is imported."""
+    """Return the names that a module has once it is imported."""
     found: set[str] = set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

@@ -66,14 +66,9 @@ def room_of(config: QLoRAConfig, free: int) -> int:
 
 
 def plan(
-    config: QLoRAConfig,
-    shape: ModelShape | None,
-    of: int,
-    room: int | None,
-    fused: bool,
-    tokens: int,
+    config: QLoRAConfig, shape: ModelShape | None, of: int, room: int | None, fused: bool, tokens: int,
     dtype_bytes: int = 2,
-) -> Recompute:
+) -> Recompute:  # fmt: skip
     """Return the plan for a batch.
 
     Args:

@@ -33,6 +33,7 @@ heads, L the blocks, R of them recomputed. Activations have 2 bytes per number (
 | times 1.06                                | fragmentation of torch's allocator                    | of the total     |
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +95,6 @@ def forecast(
         tokens: Tokens of the longest batch on one GPU; None: rows of the maximum length.
     """
     blocks = shape.layers * checkpointing if isinstance(checkpointing, bool) else checkpointing
-    linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
-    outside = shape.vocabulary * shape.hidden * (1 if shape.is_tied else 2) + (2 * shape.layers + 1) * shape.hidden
     trained = _trained(shape, config)
     tokens = tokens or config.rows_per_gpu * config.max_length
     # Without accumulation, float32 gradients appear during the backward pass, block by block, so that they only
@@ -108,7 +107,7 @@ def forecast(
         activations = _activations(shape, tokens, late, blocks)
     return Forecast(
         {
-            "weights": linear * _weight_bytes(config, dtype_bytes) + outside * dtype_bytes,
+            "weights": _base_bytes(shape, config, dtype_bytes),
             "adapters": trained * 4.0,
             # With accumulation, gradients exist during all passes of an update.
             "gradients": trained * 4.0 * (config.gradient_accumulation > 1),
@@ -117,6 +116,14 @@ def forecast(
             "workspace": _WORKSPACE,
         }
     )
+
+
+def _base_bytes(shape: ModelShape, config: QLoRAConfig, dtype_bytes: int) -> float:
+    """Return the bytes of the base model: the blocks' linear layers, embeddings and norms."""
+    linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
+    # Embeddings, output layer and norms stay in the compute dtype.
+    outside = shape.vocabulary * shape.hidden * (1 if shape.is_tied else 2) + (2 * shape.layers + 1) * shape.hidden
+    return linear * _weight_bytes(config, dtype_bytes) + outside * dtype_bytes
 
 
 def _weight_bytes(config: QLoRAConfig, dtype_bytes: int) -> float:
@@ -209,32 +216,32 @@ def smaller(
         on = wish in ("on", "offload") or (checkpointing and wish == "auto")
         return forecast(shape, changed, on, fused=fused).device <= free
 
+    return next((change for change in _smaller_settings(config, checkpointing, fused) if fits(change[0])), None)
+
+
+def _smaller_settings(config: QLoRAConfig, checkpointing: bool, fused: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield changes of settings, each with less memory than the one before, and what each does.
+
+    Every change includes the ones before it.
+    """
     changes: dict[str, Any] = {}
     if not checkpointing:
-        changes["gradient_checkpointing"] = "on"
-        if fits(changes):
-            return changes, "recompute activations: a third slower, the same losses"
+        changes |= {"gradient_checkpointing": "on"}
+        yield dict(changes), "recompute activations: a third slower, the same losses"
     if fused and config.gradient_checkpointing != "offload":
-        changes["gradient_checkpointing"] = "offload"
-        if fits(changes):
-            return changes, "keep the blocks' inputs in the machine's memory: slightly slower, the same losses"
+        changes |= {"gradient_checkpointing": "offload"}
+        yield dict(changes), "keep the blocks' inputs in the machine's memory: slightly slower, the same losses"
     batch, passes = config.batch_size, config.gradient_accumulation
     while batch > config.gpus:
         # Half of the batch, rounded up to a multiple of the GPUs.
         batch, passes = -(-batch // (2 * config.gpus)) * config.gpus, passes * 2
         changes |= {"batch_size": batch, "gradient_accumulation": passes}
-        if fits(changes):
-            return (
-                changes,
-                f"{batch} rows per pass and {passes} passes per update: at least as many rows per update as before",
-            )
-    changes["optimizer"] = "paged_adamw_8bit"
-    if fits(changes):
-        return changes, "an optimizer with 8-bit state, which can move out of the GPU"
+        text = f"{batch} rows per pass and {passes} passes per update: at least as many rows per update as before"
+        yield dict(changes), text
+    changes |= {"optimizer": "paged_adamw_8bit"}
+    yield dict(changes), "an optimizer with 8-bit state, which can move out of the GPU"
     length = config.max_length
     while length > 256:
         length //= 2
-        changes["max_length"] = length
-        if fits(changes):
-            return changes, f"rows of at most {length:,} tokens: longer ones are truncated"
-    return None
+        changes |= {"max_length": length}
+        yield dict(changes), f"rows of at most {length:,} tokens: longer ones are truncated"

@@ -67,8 +67,7 @@ class StudioTrainer(SFTTrainer):
         self.layout = choose_layout(base.model, config.packs, explain_padding(config), self.pad_id, config.max_length)
         self._tokens_seen = 0
         self._rows_seen: list[int] = []
-        self.renderer = renderer
-        self._rewrites_base = config.lora_init == "pissa"
+        self.renderer, self._rewrites_base = renderer, config.lora_init == "pissa"
         super().__init__(
             model=base.model,
             processing_class=base.tokenizer,
@@ -80,9 +79,7 @@ class StudioTrainer(SFTTrainer):
         self._prepare_adapter(config, base)
         self.choices = self._prepare_blocks(config, rows)
         self._head = self._find_plain_head()
-        self._noise = None
-        if config.neftune_alpha:
-            self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
+        self._noise = self._add_noise(config)
 
     def _prepare_adapter(self, config: QLoRAConfig, base: LoadedBase) -> None:
         """Initialize the adapter, and give it the dtype that it is trained in."""
@@ -115,6 +112,11 @@ class StudioTrainer(SFTTrainer):
                 "gradients are summed once per update."
             )
         return [self.layout.choice, *notes, self.recompute.longest.text]
+
+    def _add_noise(self, config: QLoRAConfig) -> Any:
+        """Add NEFTune's noise to the embeddings if the run uses it; return its hook, or None."""
+        embeddings = self.model.get_base_model().get_input_embeddings()
+        return add_noise(embeddings, config.neftune_alpha)[0] if config.neftune_alpha else None
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:

@@ -1,6 +1,6 @@
 """State that all CUDA decoders of one model share: weights, key-value pages, adapter slots, sequence slots and graphs.
 
-A sequence slot is an index into the buffers of `decode_graph.State`. A decode step computes all slots up to the highest
+A sequence slot is an index into the buffers of `state.State`. A decode step computes all slots up to the highest
 one in use, rounded up to a power of two (a bucket), so a few captured graphs serve every number of sequences.
 
     bucket 4:    slot 0      slot 1      slot 2 (free)      slot 3
@@ -17,9 +17,10 @@ import torch
 from core.chat.adapters import Adapter
 from core.chat.cuda.adapter_slots import AdapterSlots
 from core.chat.cuda.batch_sampler import BatchSampler
-from core.chat.cuda.decode_graph import DecodeStep, State, compile_kernels
+from core.chat.cuda.decode_graph import DecodeStep, compile_kernels
 from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache, pages_for
 from core.chat.cuda.prefill import Prefill, Segment
+from core.chat.cuda.state import State
 from core.chat.cuda.weights import Weights
 from core.chat.sampler import TokenSampler
 

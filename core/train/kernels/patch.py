@@ -56,8 +56,6 @@ def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any
         has_adapter = not any(m.disable_adapters or m.merged for m in adapted)
         if args or not has_adapter or not _is_supported_call(block, hidden_states, kwargs):
             return plain(hidden_states, *args, **kwargs)
-        cos, sin = kwargs["position_embeddings"]
-        batch = len(hidden_states)
         options = {k: v for k, v in kwargs.items() if k not in ("position_embeddings", "past_key_values", "use_cache")}
         mask = options.pop("attention_mask", None)
         attention_function = ALL_ATTENTION_FUNCTIONS.get_interface(
@@ -73,20 +71,22 @@ def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any
                 attention, query, key, value, mask, dropout=0.0, scaling=attention.scaling, **options
             )[0]
 
-        rows = len(cos) if len(cos) in (1, batch) else batch
         # The seed comes from the processor's generator: a checkpoint keeps its state, and the GPU need not be awaited.
         seed = int(torch.randint(2**33, 2**62, ())) if block.has_dropout and layer.training else None
-        call = CallContext(
-            batch,
-            cos[:rows].reshape(-1, cos.shape[-1]),  # (positions, head width)
-            sin[:rows].reshape(-1, sin.shape[-1]),
-            attend,
-            torch.is_grad_enabled(),
-            seed,
-        )
+        cos, sin = _flatten_angles(kwargs["position_embeddings"], len(hidden_states))
+        call = CallContext(len(hidden_states), cos, sin, attend, torch.is_grad_enabled(), seed)
         return block(hidden_states, call)
 
     return forward
+
+
+def _flatten_angles(
+    position_embeddings: tuple[torch.Tensor, torch.Tensor], batch: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cos and sin (positions, head width) of the rotary embedding's tables (1 or batch, length, head width)."""
+    cos, sin = position_embeddings
+    rows = len(cos) if len(cos) in (1, batch) else batch
+    return cos[:rows].reshape(-1, cos.shape[-1]), sin[:rows].reshape(-1, sin.shape[-1])
 
 
 def _is_supported_call(block: Block, hidden_states: torch.Tensor, options: dict[str, Any]) -> bool:
