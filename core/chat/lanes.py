@@ -71,7 +71,7 @@ class Lanes:
 
     @property
     def has_paged_cache(self) -> bool:
-        """Whether keys and values are in pages (`core.chat.cuda.paged_kv_cache`)."""
+        """Return whether keys and values are in pages (`core.chat.cuda.paged_kv_cache`)."""
         return self._runtime is not None
 
     @property

@@ -1,4 +1,4 @@
-"""Whether the CUDA decoder takes a model and its adapters on this machine, and the reasons against all others.
+"""Check whether the CUDA decoder takes a model and its adapters on this machine, and give the reason if not.
 
 Which architectures and weights it is written for is declared in core/models/fast_paths.py.
 """
