@@ -47,3 +47,21 @@ def pack_in_nf4(model, double=True):
             made.weight = weight._quantize("cpu")
             model.set_submodule(name, made)
     return model
+
+
+def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False):
+    """Write an adapter of random weights for a model into a folder, and return the folder."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False,
+        use_rslora=rslora,
+    )  # fmt: skip
+    tuned = get_peft_model(model, config)
+    for name, parameter in tuned.named_parameters():
+        if "lora_" in name:
+            parameter.data *= 0.2
+    tuned.save_pretrained(folder)
+    tuned.unload()
+    return folder
