@@ -205,13 +205,13 @@ class StudioTrainer(SFTTrainer):
     def _head_is_plain(self, head: torch.nn.Linear) -> bool:
         """Return whether a short text's logits are the decoder's last hidden states times the head's weight."""
         base, was_training = self.model.get_base_model(), self.model.training
-        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]
+        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]  # (1, 6)
         self.model.eval()
         try:
             with torch.no_grad(), self.compute_dtype_context():
                 out = base.get_decoder()(input_ids=ids, use_cache=False)
                 # Some families have no decoder of their own, and return logits here.
-                hidden = getattr(out, "last_hidden_state", None)
+                hidden = getattr(out, "last_hidden_state", None)  # (1, 6, hidden)
                 return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
         finally:
             self.model.train(was_training)

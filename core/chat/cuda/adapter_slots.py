@@ -69,6 +69,7 @@ class AdapterSlots:
         options = {"dtype": weights.dtype, "device": weights.device}
         for block in weights.blocks:
             groups = block.groups.items()
+            # (slots, modules * rank, inputs) and (slots, outputs, rank), in the model's dtype
             self.a.append({name: torch.zeros(slots, g.count * rank, g.width, **options) for name, g in groups})
             self.b.append({name: torch.zeros(slots, g.total, rank, **options) for name, g in groups})
         for at in range(before):

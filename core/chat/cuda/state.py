@@ -34,8 +34,8 @@ class State:
             device: Of the tensors.
         """
         return cls(
-            torch.zeros(slots, dtype=torch.int64, device=device),
-            torch.full((slots,), -1, dtype=torch.int32, device=device),
-            torch.full((slots,), -1, dtype=torch.int32, device=device),
-            torch.zeros(slots, pages, dtype=torch.int32, device=device),
+            torch.zeros(slots, dtype=torch.int64, device=device),  # tokens: (slots,), int64
+            torch.full((slots,), -1, dtype=torch.int32, device=device),  # lengths: (slots,), int32
+            torch.full((slots,), -1, dtype=torch.int32, device=device),  # adapter_slots: (slots,), int32
+            torch.zeros(slots, pages, dtype=torch.int32, device=device),  # page_table: (slots, pages), int32
         )

@@ -66,7 +66,7 @@ class MergedLinears:
         device = modules[0].weight.device
         self.data = _merge([module.weight for module in modules])
         if not self.is_packed:
-            self.data = self.data.view(self.total, self.width)
+            self.data = self.data.view(self.total, self.width)  # (total, width), model dtype
         # A kernel needs a pointer for every argument, also for those that it does not read.
         self.absmax = self.code = self.outer_code = self.outer_absmax = self.outer_offsets = self.data
         outer_starts = [0] * self.count
@@ -101,7 +101,7 @@ def _merge(tensors: list[torch.Tensor], set_view: Callable[[int, torch.Tensor], 
     """
     if len(tensors) == 1:
         return tensors[0].data
-    merged, start = torch.cat([tensor.data.reshape(-1) for tensor in tensors]), 0
+    merged, start = torch.cat([tensor.data.reshape(-1) for tensor in tensors]), 0  # (elements of all,)
     for at, tensor in enumerate(tensors):
         view = merged[start : start + tensor.numel()].view(tensor.shape)
         start += tensor.numel()
@@ -167,9 +167,9 @@ class Weights:
         # One buffer for all groups: the kernels that fill and read it run one after the other on one stream.
         largest = max(group.total * group.width for group in groups.values()) if self.is_packed else 0
         self.scratch = torch.empty(largest, dtype=self.dtype, device=self.device)
-        self.embedding = model.model.embed_tokens.weight.data
-        self.last_norm = model.model.norm.weight.data
-        self.lm_head = model.lm_head.weight.data
+        self.embedding = model.model.embed_tokens.weight.data  # (vocabulary, hidden)
+        self.last_norm = model.model.norm.weight.data  # (hidden,)
+        self.lm_head = model.lm_head.weight.data  # (vocabulary, hidden)
         positions = torch.arange(self.context, device=self.device)[None]  # (1, context)
         cos, sin = model.model.rotary_emb(self.embedding[:1], positions)  # (1, context, head_width)
         # Both halves of a head rotate by the same angles, so the first half of the table is enough.

@@ -78,7 +78,7 @@ class Block:
         qkv_hidden = self.qkv.append_lora_hidden(extended, lora_down, call.seed)  # (tokens, columns)
         qkv = extended @ weights.t()  # (tokens, (heads + 2 · key-value heads) · head width)
         del extended
-        heads = qkv.view(tokens, -1, self.head_width)
+        heads = qkv.view(tokens, -1, self.head_width)  # (tokens, heads + 2 · key-value heads, head width)
         # Query and key heads stand first and are rotated in place, in one launch.
         rotated = heads[:, : (self.widths[0] + self.widths[1]) // self.head_width]
         apply_rotary(rotated, rotated, call.cos, call.sin)
@@ -89,10 +89,10 @@ class Block:
         )  # each (batch, heads, length, head width)
         with torch.enable_grad() if call.training else torch.no_grad():
             out = call.attend(*leaves)  # (batch, length, heads, head width)
-        extended = self.o.new_input(tokens, x)
+        extended = self.o.new_input(tokens, x)  # (tokens, heads · head width + columns)
         copy_rows(out.detach().reshape(tokens, -1), extended[:, : self.o.in_features])
         weights, lora_down = self.o.unpack(self.scratch, x)
-        o_hidden = self.o.append_lora_hidden(extended, lora_down, call.seed)
+        o_hidden = self.o.append_lora_hidden(extended, lora_down, call.seed)  # (tokens, columns)
         residual = torch.addmm(x, extended, weights.t())  # (tokens, hidden)
         return AttentionState(rstd, leaves, out, qkv_hidden, o_hidden, residual)
 
