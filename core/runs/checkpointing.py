@@ -60,13 +60,13 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
     return supported and fast_paths.will_fuse(model_config)
 
 
-def room_of(config: QLoRAConfig, free: int) -> int:
+def memory_budget(config: QLoRAConfig, free: int) -> int:
     """Return how many of `free` bytes the run may take, by its setting GPU memory."""
     return min(free, round(config.gpu_memory * _GIB)) if config.gpu_memory else free
 
 
 def plan(
-    config: QLoRAConfig, shape: ModelShape | None, of: int, room: int | None, fused: bool, tokens: int,
+    config: QLoRAConfig, shape: ModelShape | None, of: int, budget: int | None, fused: bool, tokens: int,
     dtype_bytes: int = 2,
 ) -> Recompute:  # fmt: skip
     """Return the plan for a batch.
@@ -75,7 +75,7 @@ def plan(
         config: The settings of the run.
         shape: The model's sizes; None for a model without a forecast.
         of: Number of blocks of the model.
-        room: Bytes of the GPU that the run may take, weights included; None without a GPU.
+        budget: Bytes of the GPU that the run may take, weights included; None without a GPU.
         fused: Whether the blocks are fused.
         tokens: Tokens of the batch; for a plan of the whole run, of the longest batch.
         dtype_bytes: Bytes per number of the compute dtype.
@@ -85,12 +85,12 @@ def plan(
         return Recompute(
             of,
             of,
-            room is not None,
-            "as configured" if room is not None else "offloading needs a GPU, so it is only on",
+            budget is not None,
+            "as configured" if budget is not None else "offloading needs a GPU, so it is only on",
         )
     if wish != "auto":
         return Recompute(of if wish == "on" else 0, of, False, "as configured")
-    if room is None:
+    if budget is None:
         return Recompute(0, of, False, "auto: without a GPU, speed matters more than memory")
     if shape is None:
         return Recompute(of, of, False, "auto: this kind of model has no memory forecast, and memory may be short")
@@ -98,9 +98,9 @@ def plan(
     def needs(blocks: int) -> float:
         return forecast(shape, config, blocks, dtype_bytes, fused, tokens).device
 
-    may = room * (1 - MARGIN)
+    may = budget * (1 - MARGIN)
     blocks = next((count for count in range(of) if needs(count) <= may), of)
-    sizes = f"a batch of {tokens:,} tokens then takes {needs(blocks) / _GIB:.1f} of {room / _GIB:.1f} GiB"
+    sizes = f"a batch of {tokens:,} tokens then takes {needs(blocks) / _GIB:.1f} of {budget / _GIB:.1f} GiB"
     if needs(blocks) > may:
         sizes += ", which may not fit"
     return Recompute(blocks, of, False, f"auto: {sizes}")
