@@ -6,8 +6,8 @@ import torch
 class ScratchBuffers:
     """Memory for unpacked weights that all blocks share, one buffer for each kind of projection group.
 
-    A block's weights stay in a buffer until another block unpacks its own there. `owner` names their group,
-    so that a backward pass right after its forward pass does not unpack again.
+    A block's weights stay in a buffer until another block unpacks its own there. `owner` names their group, so that a
+    backward pass right after its forward pass does not unpack again.
     """
 
     def __init__(self) -> None:
