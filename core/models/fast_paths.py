@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 # Mistral's block is Llama's with a sliding window.
-_CAUSAL_MODELS = ("LlamaForCausalLM", "MistralForCausalLM")
+CAUSAL_MODELS = ("LlamaForCausalLM", "MistralForCausalLM")
 _BLOCKS = ("LlamaDecoderLayer", "MistralDecoderLayer")
 _NORMS = ("LlamaRMSNorm", "MistralRMSNorm")
 _ACTIVATION = "silu"
@@ -127,7 +127,7 @@ def undecoded_reason(model: "torch.nn.Module") -> str | None:
     from torch.nn import Embedding, Linear
 
     config = model.config
-    if type(model).__name__ not in _CAUSAL_MODELS:
+    if type(model).__name__ not in CAUSAL_MODELS:
         return f"{type(model).__name__} does not have Llama's architecture"
     if getattr(config, "sliding_window", None):
         return "its attention uses a sliding window"
