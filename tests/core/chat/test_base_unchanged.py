@@ -65,13 +65,13 @@ class Sequences(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_lanes_base_is_unchanged_after_any_sequence_of_actions(tokenizer, tmp_path):
-    fresh = lambda: tiny_llama(vocab_size=len(tokenizer))  # noqa: E731
+def test_lanes_base_is_unchanged_after_any_sequence_of_actions(small_tokenizer, tmp_path):
+    fresh = lambda: tiny_llama(vocab_size=len(small_tokenizer))  # noqa: E731
     Sequences.folders = {
         "small": make_adapter(fresh(), tmp_path / "small", rank=2, seed=1),
         "attention": make_adapter(fresh(), tmp_path / "attention", rank=8, seed=2, targets=["q_proj"], rslora=True),
     }
-    Sequences.tokenizer = tokenizer
+    Sequences.tokenizer = small_tokenizer
     run_state_machine_as_test(
         Sequences,
         settings=settings(
