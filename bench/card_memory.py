@@ -90,15 +90,16 @@ def grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
     """Peaks of two updates, in GiB, and their forecasts."""
     import torch
 
+    from core.models.shape import ModelShape
     from core.runs.config import QLoRAConfig
-    from core.runs.forecast import forecast, shape_of
+    from core.runs.forecast import forecast
     from core.train.checkpointing import Planner
 
     found = []
     trainer = trainer_of(folder, {"model": "bench", "max_length": 64, "save_steps": 0, "kernels": kernels}, 4)
     trainer.model.to("cuda").train()
     base = trainer.model.get_base_model()
-    figures = shape_of(base.config)
+    figures = ModelShape.from_config(base.config)
     trainer.create_optimizer()
     for wish in ("off", "on", "offload"):
         for rows, length in GRID:
@@ -130,11 +131,14 @@ def forecast_of(preset: Any) -> tuple[float, float]:
     """Forecast peak of the allocator and of the device, in GiB."""
     from transformers import LlamaConfig
 
+    from core.models.shape import ModelShape
     from core.runs.checkpointing import fuses
-    from core.runs.forecast import forecast, shape_of
+    from core.runs.forecast import forecast
 
     config, shape = preset.config(), LlamaConfig(vocab_size=32000, **SHAPES["7b"])
-    found = forecast(shape_of(shape), config, config.gradient_checkpointing != "off", fused=fuses(config, shape))
+    found = forecast(
+        ModelShape.from_config(shape), config, config.gradient_checkpointing != "off", fused=fuses(config, shape)
+    )
     return found.total / 2**30, found.device / 2**30
 
 

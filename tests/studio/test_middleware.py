@@ -8,7 +8,8 @@ from core.access.quotas import Quotas
 from core.access.roles import Access, Way
 from core.settings import Settings
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.middleware import CONTENT_SECURITY_POLICY, OPEN_ROUTES, AccessMiddleware
+from studio.middleware import OPEN_ROUTES, AccessMiddleware
+from studio.security_headers import CONTENT_SECURITY_POLICY
 
 
 def client_of(tmp_path, access, root_path=None, limits=None, answers=None):
