@@ -1,11 +1,11 @@
-"""Two lanes, base and tuned, on a CPU: the chat's engine against transformers with PEFT, one answer after the other.
+"""Two lanes on a CPU, base and tuned: the chat's engine compared with transformers and PEFT.
 
     python bench/chat.py [--tokens 64] [--repeats 3]
 
-The embedded model with NF4 weights, greedy. Both answer the same questions of the bundled held-out rows, in random
-order in one process. Prints the tokens per second of both lanes together, the ratio, and the time to the first token
-of a prompt of about 200 tokens. tests/core/chat/test_lanes.py checks that the texts are equal; bench/chat_gpu.py
-measures a GPU.
+The embedded model with NF4 weights, greedy. transformers and PEFT answer one lane after the other. Both get the same
+questions of the bundled held-out rows, in random order in one process. Prints the tokens per second of both lanes
+together, the ratio, and the time to the first token of a prompt of about 200 tokens. tests/core/chat/test_lanes.py
+checks that the texts are equal; bench/chat_gpu.py measures a GPU.
 """
 
 import argparse

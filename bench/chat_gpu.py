@@ -1,13 +1,13 @@
-"""Answers on a GPU: the engine's lanes, transformers, PEFT and Unsloth, with a random model of Llama-2-7B's shape.
+"""Answers on a GPU: the engine's lanes compared with transformers, PEFT and Unsloth.
 
     python bench/chat_gpu.py [--unsloth-site FOLDER --unsloth-model FOLDER] [--skip-peers]
 
-NF4 with double quantization, bf16, LoRA rank 16 on all linear layers, greedy. The peers write 100 tokens after 200, one
-answer after the other, and both lanes in PEFT's mixed batch; Unsloth runs in a process of its own, on a folder that
-`bench/train.py --variant make` wrote. The engine: 1, 2 and 4 lanes after 200 and 2,000 tokens, greedy and sampled, the
-time to the first token, the first question after loading, 256 prompts x 2 lanes x 256 tokens, the peak memory with two
-lanes of 4,096 tokens, and the memory that is left after unloading. The floor is the time to read 3.8 GB of weights once
-per step at 3.0 TB/s.
+A random model of Llama-2-7B's shape in NF4 with double quantization, bf16, LoRA rank 16 on all linear layers, greedy.
+The peers write 100 tokens after 200, one answer after the other, and both lanes in PEFT's mixed batch; Unsloth runs in
+a process of its own, on a folder that `bench/train.py --variant make` wrote. The engine: 1, 2 and 4 lanes after 200 and
+2,000 tokens, greedy and sampled, the time to the first token, the first question after loading, 256 prompts x 2 lanes x
+256 tokens, the peak memory with two lanes of 4,096 tokens, and the memory that is left after unloading. The floor is
+the time to read 3.8 GB of weights once per step at 3.0 TB/s.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Peers of bench/chat_gpu.py: transformers, PEFT and Unsloth, and the random model that all of them get."""
+"""Peers of bench/chat_gpu.py: transformers, PEFT and Unsloth, and the random model."""
 
 import json
 import time

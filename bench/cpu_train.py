@@ -1,4 +1,4 @@
-"""Training steps on the CPU: TRL with its defaults, the studio's trainer, and the trainer without each optimization.
+"""Training steps on the CPU: TRL, the studio's trainer, and the trainer without each optimization.
 
     python bench/cpu_train.py [--steps 8] [--repeats 3]
 

@@ -1,4 +1,4 @@
-"""Data sets of 10,000 to 1,000,000 generated conversations: ingest, queries, subsets, and `datasets` for comparison.
+"""Data sets of up to 1,000,000 generated rows: ingest, queries and subsets, and `datasets` as the peer.
 
     python bench/data.py [--sizes 10000 100000 1000000] [--tokens] [--peer]
 
@@ -21,6 +21,8 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
+
+from core.settings import Settings  # noqa: E402
 
 _FIRST = ("ba", "ce", "di", "fo", "gu", "ha", "ji", "ko", "lu", "me", "na", "pi", "qua", "re", "si", "to", "vu", "wa")
 _LAST = ("lan", "mor", "nes", "pit", "rud", "sal", "ten", "vor", "wen", "zik", "bo", "da", "fi", "gra")
@@ -74,10 +76,8 @@ def run_in_process(work: Callable[..., Any], *arguments: Any) -> tuple[Any, floa
 
 def _send_result(pipe: Any, work: Callable[..., Any], arguments: tuple) -> None:
     value = work(*arguments)
-    own, children = (
-        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    pipe.send((value, max(own, children)))
+    kibibytes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    pipe.send((value, max(kibibytes) / 1024))
 
 
 def time_call(work: Callable[[], Any], repeats: int = 3) -> float:
@@ -90,9 +90,7 @@ def time_call(work: Callable[[], Any], repeats: int = 3) -> float:
     return median(times)
 
 
-def _settings(home: str) -> Any:
-    from core.settings import Settings
-
+def _settings(home: str) -> Settings:
     return Settings(home=Path(home)).prepare()
 
 

@@ -1,11 +1,11 @@
-"""A prompt set answered by base and tuned: an evaluation's batches against transformers with PEFT, one by one.
+"""A prompt set answered by base and tuned: an evaluation's batches, and transformers with PEFT.
 
     python bench/evaluate.py [--prompts 160] [--alone 8] [--tokens 64] [--rounds 3] [--rows 0]
 
 The embedded model with NF4 weights, greedy; both models answer prompts of the bundled data set until the answer ends or
-reaches the maximum length. In each round both ways answer in random order in one process: the batches answer all
-prompts, transformers only some of them, because all would take too long. Prints answers per minute, tokens per second,
-the ratio of each round, and the number of equal texts.
+reaches the maximum length. transformers answers one by one. In each round both ways answer in random order in one
+process: the batches answer all prompts, transformers only some of them, because all would take too long. Prints answers
+per minute, tokens per second, the ratio of each round, and the number of equal texts.
 """
 
 import argparse

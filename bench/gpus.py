@@ -1,4 +1,4 @@
-"""Training on several GPUs compared with one, by the worker itself, with a fixed number of rows per GPU.
+"""Training on several GPUs compared with one, with a fixed number of rows per GPU.
 
     python bench/gpus.py --model FOLDER --data guanaco-llama2-1k-train.parquet [--gpus 1 2] [--rows 16]
 

@@ -1,4 +1,4 @@
-"""Updates of the Train tab while a run of many steps is watched: time on the server, and bytes sent to the page.
+"""Updates of the Train tab for a long run: time on the server, and bytes sent to the page.
 
     python bench/live.py [--steps 20000]
 

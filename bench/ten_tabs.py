@@ -1,4 +1,4 @@
-"""Ten browser tabs that watch runs: memory and CPU share of the server, and errors in the browsers' consoles.
+"""Ten browser tabs that watch runs: memory and CPU share of the server, and console errors.
 
     python bench/ten_tabs.py [--minutes 10] [--tabs 10]
 

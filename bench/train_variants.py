@@ -1,4 +1,4 @@
-"""Variants of bench/train.py: the random model, the rows, and the trainers of the peers and of the studio."""
+"""Variants of bench/train.py: the model, the rows, and the trainers of the peers and of the studio."""
 
 import random
 import time

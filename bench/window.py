@@ -1,4 +1,4 @@
-"""Sliding-window attention in packed training: exactness, and speed compared with a model without a window.
+"""Sliding-window attention in packed training: exactness, and speed compared with no window.
 
     python bench/window.py [--steps 8] [--tiny]
 
