@@ -1,4 +1,4 @@
-"""Writes docs/model-support.md: how each family of models trains and answers.
+"""Write docs/model-support.md: how each family of models trains and answers.
 
 The families are those of tests/helpers/answering_architectures.py, whose tests hold each to transformers and PEFT. What
 the page says of one is found by the probes that every run and every chat makes. `python docs/make_model_support.py`.

@@ -1,4 +1,4 @@
-"""Takes the README's pictures from the real app: a run on the embedded model, its answers, both page sizes.
+"""Take the pictures of the documents from the real app: a run, its answers, both page sizes.
 
     make pictures            (needs Debian's chromium; six minutes on two cores)
 

@@ -14,7 +14,7 @@ number of slots of the step (its bucket), and S the number of parts a product is
 
 A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. Products take their
 way by the number of rows: 1 to 8 `nf4_gemv`, up to 32 `quantized_matmul`, more are left to cuBLAS over weights that are
-unpacked first. The thresholds are measured (bench/RESULTS.md).
+unpacked first. The thresholds are measured (bench/LOG.md).
 """
 
 from collections.abc import Callable

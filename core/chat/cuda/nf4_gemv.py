@@ -17,7 +17,7 @@ Steps of a program, which computes 16 outputs with four warps that share the inp
 Data types: weights uint8, x and codes bfloat16 or float16, absmax float32 or uint8 with a second scale (`weights`),
 sums and outputs float32.
 
-Measured on an H100 (bench/RESULTS.md), four groups of a block of Llama-2-7B with two rows: 78 µs where reading the
+Measured on an H100 (bench/LOG.md), four groups of a block of Llama-2-7B with two rows: 78 µs where reading the
 weights takes 34; Triton's `tl.dot` takes 100 to 109. One row takes 74 µs, eight 80. It is bound by the integer units:
 256 of 608 instructions for 4,096 weights and a warp are byte shuffles, at half rate.
 """
