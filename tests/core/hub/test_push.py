@@ -74,7 +74,7 @@ def test_push_uploads_folder_to_new_private_repository(world, push, kind):
     assert world.unknown == []
 
 
-def test_a_repository_that_is_there_gets_one_commit_and_stays_as_public_as_it_was(world, push):
+def test_push_to_existing_repository_adds_one_commit_and_keeps_its_visibility(world, push):
     before = len(world.repos["dataset", "me/there"].commits)
     push("me/there", private=True)
     repo = world.repos["dataset", "me/there"]
