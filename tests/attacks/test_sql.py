@@ -176,7 +176,7 @@ def test_sql_process_has_no_secrets_and_cannot_write(rows, monkeypatch, tmp_path
     assert not out.exists() or out.stat().st_size == 0
 
 
-def test_with_table_named_like_one_of_duckdb_s_own_is_refused(rows):
+def test_sql_with_table_named_like_a_duckdb_table_is_rejected(rows):
     """Inside its own definition such a name is DuckDB's table, which holds paths and settings."""
     with duckdb.connect() as base:
         own = [name for (name,) in base.execute("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()]
@@ -195,7 +195,7 @@ def test_with_table_named_like_one_of_duckdb_s_own_is_refused(rows):
         assert "error" in found, statement
 
 
-def test_with_tables_that_name_earlier_ones_are_answered(rows):
+def test_sql_with_tables_that_use_earlier_ones_are_answered(rows):
     statements = [
         "WITH a AS (SELECT row FROM rows), b AS (SELECT * FROM a) SELECT count(*) FROM b",
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT count(*) FROM t",

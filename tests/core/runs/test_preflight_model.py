@@ -104,7 +104,7 @@ def test_files_that_make_no_base_model_are_problems(studio, here, file, words):
     assert any(words in finding.text for finding in found) == (file == "adapter_config.json")
 
 
-def test_an_adapter_folder_without_a_config_is_named_as_such(studio):
+def test_adapter_folder_without_a_config_is_named_as_such(studio):
     folder = studio.models_dir / "tiny"
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}")

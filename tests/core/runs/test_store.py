@@ -149,7 +149,7 @@ def test_damaged_config_and_subset_are_reported(store):
     assert "no readable config.json" in run.problem()
 
 
-def test_queue_is_sorted_by_place(store):
+def test_queue_is_sorted_by_queue_position(store):
     runs = [store.create(QLoRAConfig()) for _ in range(3)]
     assert [run.id for run in store.queue()] == [run.id for run in runs]
     first = runs[0].saved_state()

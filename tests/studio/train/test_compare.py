@@ -45,7 +45,7 @@ def test_render_picked_runs_shows_their_curves_and_differences(do, a_run, metric
     assert "Tick two or more runs" in shown["differences"]
 
 
-def test_render_runs_with_same_name_and_settings_are_told_apart_by_id(do, a_run):
+def test_render_runs_with_same_name_and_settings_are_distinguished_by_id(do, a_run):
     one, two = a_run(EVENTS), a_run(EVENTS)
     for run in (one, two):
         run.save_label(Label(name="same"))
