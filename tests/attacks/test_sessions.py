@@ -18,13 +18,13 @@ def two(on_space):
 
 def chosen_run(page: PageClient, run_id: str) -> dict:
     """The event that shows a run, as the page sends it."""
-    event = next(e for e in page.events if e["api_name"].startswith("as_csv"))
+    event = next(e for e in page.events if e["api_name"].startswith("write_csv"))
     return page.run(event, [run_id])
 
 
 def test_visitor_sees_only_published_runs_and_data(on_space, two):
     page, _ = two
-    lists = next(e for e in page.events if e["api_name"].startswith("listed"))
+    lists = next(e for e in page.events if e["api_name"].startswith("refresh_list"))
     shown = page.run(lists, [None, True])["output"]["data"][0]
     assert [run_id for _, run_id in shown["choices"]] == ["shown-run"]
     assert "hidden" not in str(shown)
@@ -101,7 +101,7 @@ def test_state_sent_by_the_caller_is_ignored(on_space, two):
 
 def test_run_log_is_owner_only(on_space, two):
     page, _ = two
-    event = next(e for e in page.events if e["api_name"] == "log")
+    event = next(e for e in page.events if e["api_name"] == "read_log")
     assert "That is the owner's" in page.run(event, ["shown-run"])["output"]["error"]
 
 

@@ -106,7 +106,7 @@ def test_upload_beyond_quota_is_rejected(settings):
     quotas.room_for_upload(settings, small, folder, 1000)
     for limits, size, words in (
         (small, 2**21, "1 MiB are allowed"), (small, 1200, "Uploads would take"), (small, None, "no Content-Length"),
-        (Quotas(uploads=1), 1, "are kept"), (Quotas(free_gib=10**9), 1, "left alone"),
+        (Quotas(uploads=1), 1, "are kept"), (Quotas(free_gib=10**9), 1, "must stay free"),
     ):  # fmt: skip
         with pytest.raises(StudioError, match=words):
             quotas.room_for_upload(settings, limits, folder, size)

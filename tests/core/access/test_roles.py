@@ -122,7 +122,7 @@ def test_damaged_published_file_is_an_error_and_is_kept(settings):
 
 def test_visitor_export_folder_has_random_name(settings, monkeypatch):
     assert roles.exports(settings) == settings.exports_dir
-    monkeypatch.setattr(roles, "_KEPT_EXPORTS", 3)
+    monkeypatch.setattr(roles, "_MAX_VISITOR_EXPORTS", 3)
     with acting(VISITOR):
         made = [roles.exports(settings) for _ in range(5)]
     assert len({path.name for path in made}) == 5
