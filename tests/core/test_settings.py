@@ -36,7 +36,7 @@ def test_inside_rejects_special_names(root, name):
 def test_inside_rejects_link_out_of_root(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "way-out").symlink_to(tmp_path)
-    with pytest.raises(StudioError, match="leads out"):
+    with pytest.raises(StudioError, match="is a link out of inner"):
         inside(tmp_path / "inner", "way-out")
 
 
