@@ -35,7 +35,7 @@ def paths_below(folder) -> set[str]:
 @pytest.mark.parametrize("name", OUT)
 def test_inside_refuses_names_that_lead_out(tmp_path, name):
     (tmp_path / "root").mkdir()
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match="cannot be used as a name"):
         inside(tmp_path / "root", name)
 
 

@@ -1,3 +1,5 @@
+"""The download button: a click makes the file before the browser fetches it."""
+
 import gradio as gr
 
 from components.download import build_download

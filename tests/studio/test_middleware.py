@@ -1,3 +1,5 @@
+"""HTTP requests that the middleware accepts or rejects."""
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse

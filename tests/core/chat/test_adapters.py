@@ -1,3 +1,5 @@
+"""Adapters per row of a batch, compared with PEFT, and adapters that are rejected."""
+
 import copy
 import json
 

@@ -1,3 +1,5 @@
+"""The GPU arbiter: chat, run and evaluation share one GPU only if all fit."""
+
 import os
 
 import pytest

@@ -1,3 +1,5 @@
+"""Two subsets compared by the conversations that they share."""
+
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Histograms of columns, and the filters that their bars select."""
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as limits

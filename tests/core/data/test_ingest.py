@@ -1,3 +1,5 @@
+"""Files stored as data sets: types, damage, limits, and a process that is killed."""
+
 import json
 import signal
 import subprocess

@@ -1,3 +1,5 @@
+"""Token counts of a data set and their statistics."""
+
 import numpy as np
 import pytest
 from hypothesis import given

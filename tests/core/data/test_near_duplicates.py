@@ -1,3 +1,5 @@
+"""Near duplicates among rows, found by shingles."""
+
 import random
 
 import pytest

@@ -1,3 +1,5 @@
+"""All rows of a data set parsed: reasons, duplicates, language and search text."""
+
 import hashlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""Pages of rows: search, sort and filters give what plain Python gives."""
+
 import itertools
 import math
 

@@ -1,3 +1,5 @@
+"""Rows selected by a recipe: methods, duplicates, held-out rows and limits."""
+
 from collections import Counter
 
 import pytest

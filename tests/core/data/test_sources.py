@@ -1,3 +1,5 @@
+"""Data sets opened from the bundled set, files and folders."""
+
 import hashlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""SQL on the rows of a data set: results, limits and rejected statements."""
+
 import time
 
 import pytest

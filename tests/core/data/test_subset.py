@@ -1,3 +1,5 @@
+"""Subsets on disk: equal bytes for equal recipes, names, and failures."""
+
 import hashlib
 import json
 
@@ -46,13 +48,13 @@ def test_create_subset_with_used_name_is_rejected_unless_equal(settings, data):
     with pytest.raises(StudioError, match="'s' exists already"):
         subset.create(settings, "s", Recipe(dataset=data.id, rows=6))
     for name in ("../out", "/abs", "", "a/b", ".hidden"):
-        with pytest.raises(StudioError):
+        with pytest.raises(StudioError, match="cannot be used as a subset name"):
             subset.create(settings, name, recipe)
     assert [s.name for s in subset.subsets(settings)] == ["s"]
 
 
 def test_create_subset_that_fails_leaves_no_folder(settings, data):
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match="500 rows were asked for"):
         subset.create(settings, "s", Recipe(dataset=data.id, rows=500))
     assert [p.name for p in settings.subsets_dir.iterdir() if p.name != ".lock"] == []
 

@@ -1,3 +1,5 @@
+"""Opened data sets are found by id and listed."""
+
 import json
 
 import pytest
@@ -22,7 +24,7 @@ def test_find_unknown_or_outside_dataset_is_rejected(settings, tmp_path):
     with pytest.raises(StudioError, match=f"no open data set 'none'. Opened so far: {known}"):
         table.find(settings, "none")
     for name in ("../home", "/etc", "a/b", ".hidden"):
-        with pytest.raises(StudioError):
+        with pytest.raises(StudioError, match="cannot be used as a"):
             table.find(settings, name)
 
 

@@ -1,3 +1,5 @@
+"""Attention of packed rows, compared with padded rows and eager attention."""
+
 import pytest
 import torch
 from hypothesis import given, settings

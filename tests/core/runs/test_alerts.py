@@ -1,3 +1,5 @@
+"""Alerts on the events of a run: nan, rising losses, large gradients, zero rates."""
+
 import json
 import math
 

@@ -1,3 +1,5 @@
+"""Checkpoints of a run: complete ones, pruning and marks."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

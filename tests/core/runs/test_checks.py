@@ -1,3 +1,5 @@
+"""Preflight checks of a run: problems and warnings about rows, model, GPUs and disk."""
+
 import pytest
 from transformers import LlamaConfig
 

@@ -1,3 +1,5 @@
+"""Summaries of runs, their order, and the differences of their settings."""
+
 import pytest
 
 from core.errors import StudioError

@@ -1,3 +1,5 @@
+"""Rows held out of a subset that has none."""
+
 from core.data.table import HELD_OUT, TRAIN
 from core.runs.config import QLoRAConfig
 from core.runs.holdout import hold_out

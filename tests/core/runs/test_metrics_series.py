@@ -1,3 +1,5 @@
+"""The series of a run's metrics: read in pieces, thinned and shared."""
+
 import json
 import threading
 

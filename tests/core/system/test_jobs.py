@@ -1,3 +1,5 @@
+"""Jobs in processes of their own: results, failures, cancelling and a killed server."""
+
 import os
 import signal
 import subprocess

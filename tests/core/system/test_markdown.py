@@ -1,3 +1,5 @@
+"""Texts of users in Markdown."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -66,7 +66,7 @@ def test_set_mode_raises_other_errors_of_trial_step():
     def out_of_memory():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
         set_mode(QLoRAConfig(), True, out_of_memory)
 
 

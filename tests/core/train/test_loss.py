@@ -1,3 +1,5 @@
+"""The chunked cross entropy, compared with PyTorch's."""
+
 import pytest
 import torch
 import torch.nn.functional as F

@@ -1,3 +1,5 @@
+"""Data sets opened in the Data tab."""
+
 import gradio as gr
 import pytest
 from datasets import Dataset
@@ -82,7 +84,7 @@ def test_open_folder_accepts_only_folders_below_the_home(do, settings, tmp_path)
     *_, last = do.open_folder("mine")
     assert last["dataset"]["value"].startswith("mine-")
     for name in ("../../outside", str(tmp_path / "outside"), None):
-        with pytest.raises(StudioError):
+        with pytest.raises(StudioError, match="cannot be used as a"):
             list(do.open_folder(name))
 
 

@@ -1,3 +1,5 @@
+"""The reading form: the question, candidates, unread columns and templates."""
+
 import html
 
 import gradio as gr

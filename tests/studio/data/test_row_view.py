@@ -1,3 +1,5 @@
+"""One row in the Data tab: conversation, tokens and raw text."""
+
 import html
 
 import pytest

@@ -1,3 +1,5 @@
+"""The table of all runs, and the comparison of picked runs."""
+
 import re
 import shutil
 

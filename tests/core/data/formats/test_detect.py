@@ -1,3 +1,5 @@
+"""Detection of the format of a data set, from each format's rows and from real files."""
+
 import pytest
 
 from core.data import formats, readers

@@ -1,3 +1,5 @@
+"""The columns of public data sets are parsed as expected, or the page asks."""
+
 import importlib.util
 from pathlib import Path
 

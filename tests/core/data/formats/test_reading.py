@@ -1,3 +1,5 @@
+"""Rows of every format parsed to conversations, and rows that are unusable."""
+
 import contextlib
 import json
 import re

@@ -1,3 +1,5 @@
+"""Conversations written as rows of each format, and rows that parse back to the same."""
+
 import contextlib
 import json
 
@@ -41,8 +43,9 @@ plain = st.text(st.characters(codec="utf-8"), min_size=1).filter(
 def test_to_row_writes_ordinary_conversation_in_every_format(pairs, system):
     messages = talk(*(text for pair in pairs for text in pair), system=system)
     for form in set(EXPORT_FORMATS) - {"text", "guanaco"}:
-        to_row(messages, form)
-    to_row(messages[system is not None :], "guanaco")
+        assert to_row(messages, form)
+    # Guanaco has no system turn.
+    assert to_row(messages[system is not None :], "guanaco")
 
 
 def test_to_llama2_joins_turns_like_meta():
