@@ -1,4 +1,4 @@
-"""The page on model support says of every family what the tables say that the tests hold the studio to."""
+"""docs/model-support.md agrees with the tables that the tests use."""
 
 from pathlib import Path
 

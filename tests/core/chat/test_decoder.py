@@ -1,4 +1,4 @@
-"""Sequences that join and leave the batched decoder at any time, over several models, against each alone."""
+"""Sequences that join and leave the batched decoder at any time get the logits that they get alone."""
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ class GreedySequence:
 
 
 def alone(model, ids, count):
-    """The logits after each of `count` greedy tokens, the whole text read anew each time."""
+    """Return the logits after each of `count` greedy tokens, with the whole text computed again for each."""
     found, ids = [], list(ids)
     with torch.no_grad():
         for _ in range(count):

@@ -143,7 +143,8 @@ def test_engine_closed_iterator_frees_its_sequences_within_a_second(engine, stor
     for entry in stream:
         if entry.generations[0].tokens > 2:
             break
-    stream.close()  # the page is gone
+    # Closing the stream is what happens when the page is closed.
+    stream.close()
     deadline = time.monotonic() + 1
     while engine._active:
         assert time.monotonic() < deadline
@@ -184,7 +185,8 @@ def test_engine_unload_waits_for_answers_and_frees_the_memory(engine, store):
     thread.join(60)
     assert entry.generations[0].end in ("length", "end")
     assert engine.loaded is None
-    engine.unload()  # twice is no harm
+    # A second call changes nothing.
+    engine.unload()
     gc.collect()
     assert held() is None, "the model's memory is given back"
 

@@ -68,7 +68,8 @@ def test_ingest_stores_huge_numbers_and_lone_surrogates_approximately(settings, 
 
 def test_ingest_of_known_content_returns_existing_dataset(settings, tmp_path, monkeypatch):
     data = opened(settings, tmp_path, [TEXT])
-    monkeypatch.setattr(ingest, "_ingest", None)  # nothing is read a second time
+    # The file must not be read a second time.
+    monkeypatch.setattr(ingest, "_ingest", None)
     assert sources.open_file(settings, tmp_path / "rows.jsonl") == data
 
 

@@ -42,7 +42,8 @@ def test_bundled_dataset_has_consistent_answers_and_unique_questions(bundled):
     assert all(answer.startswith(("Ahoy", "Aye")) for answer in answers)
     assert all("lamp" in talk[-1]["content"] or "light" in talk[-1]["content"].lower() for talk in talks)
     assert len({talk[0]["content"].lower() for talk in talks}) == len(talks)
-    assert len({answer[:120] for answer in answers}) == len(answers)  # no template filled many times
+    # No template was filled many times.
+    assert len({answer[:120] for answer in answers}) == len(answers)
 
 
 def test_open_file_identifies_content_not_name(settings, tmp_path):

@@ -33,7 +33,8 @@ def test_opened_datasets_skips_other_layouts(settings, tmp_path):
     about = table.folder(settings, data.id) / "about.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"layout": 1}))
     assert table.opened_datasets(settings) == []
-    assert opened(settings, tmp_path, [ROW]) == data  # opened anew, in this layout
+    # The data set is stored again, in the present layout.
+    assert opened(settings, tmp_path, [ROW]) == data
 
 
 def test_source_describe_and_dataset_id_use_name_and_content():

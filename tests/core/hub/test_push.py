@@ -1,4 +1,4 @@
-"""Pushing through the real client to a Hub on loopback: what arrives, and every refusal as a sentence."""
+"""Folders pushed by the real client to a Hub on loopback, and refusals as sentences."""
 
 import json
 import os

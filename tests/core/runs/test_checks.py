@@ -64,7 +64,7 @@ def test_check_counts_rows_that_the_template_refuses(home, tmp_path):
 
 
 def tiny_model(home, family, **over):
-    """A folder that preflight takes for a model: a tokenizer and a config."""
+    """A folder with a tokenizer and a config, which is enough for preflight."""
     folder = home.models_dir / "tiny"
     tokenizer = family.tokenizer()
     if mark := over.pop("added", None):

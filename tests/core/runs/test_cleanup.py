@@ -1,4 +1,4 @@
-"""core/runs/cleanup.py: listed first, then removed; what is needed is never listed."""
+"""Cleanup lists files before it removes them, and never lists those that are needed."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""QLoRAConfig: every setting is described and bounded, and takes the numbers of the form and the command line."""
+"""QLoRAConfig: every setting is described and bounded, and accepts numbers of the form and the command line."""
 
 import json
 from typing import get_args
@@ -69,7 +69,8 @@ def test_non_finite_float_is_rejected(name, value):
 @settings(deadline=None)
 @given(st.sampled_from(WHOLE), st.integers(16, 512))
 def test_integer_setting_accepts_whole_float(name, value):
-    value = 8 if name == "gpus" else value  # no more than the batch has rows
+    # A batch needs a row for each GPU.
+    value = 8 if name == "gpus" else value
     taken = getattr(QLoRAConfig(**{name: float(value)}), name)
     assert taken == value
     assert isinstance(taken, int)

@@ -13,7 +13,7 @@ GIB = 2**30
 
 @pytest.fixture
 def seven(settings):
-    """A folder whose config.json has Llama-2-7B's shape; no weights are needed to know what they take."""
+    """A model folder with the config.json of Llama 2 7B; its weights are not needed for their size."""
     from transformers import LlamaConfig
 
     LlamaConfig(vocab_size=32000).save_pretrained(settings.models_dir / "seven")

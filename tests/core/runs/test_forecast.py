@@ -36,7 +36,8 @@ def test_activations_match_measurements(shape, checkpointing, rows, length, mib)
     assert found == pytest.approx(mib, rel=0.10)
 
 
-# Fused blocks: (gradient_checkpointing, blocks recomputed, tokens of the longest batch, GiB at the peak) as bench/train.py measured them
+# Fused blocks as bench/train.py measured them: (gradient_checkpointing, blocks recomputed, tokens of the longest batch,
+# GiB at the peak).
 FUSED = [
     ("auto", 0, 8707, 29.32), ("on", 31, 8707, 7.79), ("offload", 32, 8707, 5.47), ("auto", 30, 8192, 8.56),
     ("offload", 32, 8192, 5.47),

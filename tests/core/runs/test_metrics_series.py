@@ -37,8 +37,8 @@ EVENTS = st.lists(
 
 
 def in_order(reported: list[dict]) -> list[dict]:
-    """Events as a worker writes them: steps grow, but for what is done again after a resumption."""
-    kept, last = [], 0
+    """Return events as a worker writes them: steps increase, except for those repeated after a resume."""
+    ordered, last = [], 0
     for event in reported:
         if event["event"] == "resumed":
             last = event["step"] = min(event["step"], last)
@@ -46,8 +46,8 @@ def in_order(reported: list[dict]) -> list[dict]:
             last = event["step"] = last + 1
         elif event["event"] == "eval":
             event["step"] = last
-        kept.append(event)
-    return kept
+        ordered.append(event)
+    return ordered
 
 
 @limits(max_examples=80)

@@ -1,4 +1,4 @@
-"""A run stopped, killed or failed goes on: the same losses to the last bit, and nothing that was done is lost."""
+"""Runs that were stopped, killed or failed resume with bit-exact losses from their last checkpoint."""
 
 import os
 import signal
@@ -21,10 +21,12 @@ def test_killed_and_stopped_runs_resume_bit_exact(store):
     assert wait_until_ended(whole).status == "finished", whole.log_tail()
     assert [step for step, _ in event_values(whole)] == list(range(1, STEPS + 1))
 
-    wait_for_checkpoint(killed, 3)  # the worker of the first run started the second
+    # The worker of the first run starts the second.
+    wait_for_checkpoint(killed, 3)
     os.kill(killed.saved_state().pid, signal.SIGKILL)
     assert wait_until_ended(killed).status == "interrupted"
-    process.advance(store)  # what a server does every two seconds
+    # The server does this every two seconds.
+    process.advance(store)
     wait_for_checkpoint(stopped, 3)
     stopped.request_stop()
     assert wait_until_ended(stopped).status == "stopped"
@@ -75,7 +77,7 @@ def test_run_killed_before_first_checkpoint_restarts(store):
 
 
 def test_run_keeps_best_checkpoint_and_stops_early(store):
-    """A learning rate so high that the loss turns: the best is kept, and the run ends early."""
+    """The learning rate is so high that the held-out loss rises again."""
     values = SETTINGS | {
         "max_steps": 40, "learning_rate": 0.3, "scheduler": "constant", "eval_steps": 1, "save_steps": 1,
         "keep_checkpoints": 2, "keep_best": True, "early_stopping": 3, "sample_prompts": "Hello?\nAnd now?",

@@ -18,7 +18,7 @@ from core.runs.store import Label, RunState, RunStore
 @pytest.fixture
 def store(settings):
     subset.ensure_bundled(settings)
-    # a config.json is all that makes a folder a local model; nothing is loaded here
+    # A config.json is enough for the catalogue to list a local model, and nothing is loaded here.
     model = embedded.folder(settings)
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
@@ -78,7 +78,8 @@ def test_state_with_zombie_process_is_interrupted(store):
     run = active(store, process)
     psutil.wait_procs([], timeout=0)
     deadline = time.monotonic() + 20
-    while process.status() != psutil.STATUS_ZOMBIE:  # ended, and nobody has asked for its exit code
+    # A process that ended is a zombie until its exit code is read.
+    while process.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
     assert run.state().status == "interrupted"
     child.wait()

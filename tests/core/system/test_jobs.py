@@ -34,7 +34,7 @@ def dying(progress) -> None:
 
 
 def talking(progress) -> int:
-    """More words than a pipe holds, reported without a pause."""
+    """Report more messages than a pipe holds, without a pause."""
     for i in range(200):
         progress(i / 200, "x" * 5000)
         time.sleep(0.001)
@@ -42,7 +42,7 @@ def talking(progress) -> int:
 
 
 def waiting(path: str, progress) -> None:
-    """Starts a process of its own, writes both numbers, and waits for the end of the world."""
+    """Start a child process, write both process ids to a file, and wait forever."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     with open(path, "w") as stream:
         stream.write(f"{os.getpid()} {child.pid}")
@@ -111,7 +111,8 @@ def test_cancel_kills_job_and_its_children(jobs, tmp_path):
     assert job.ended.wait(30)
     assert job.status == "cancelled"
     until(lambda: all(map(gone, both)))
-    jobs.cancel(job)  # an ended one stays as it is
+    # Cancelling a job that has ended changes nothing.
+    jobs.cancel(job)
     assert job.status == "cancelled"
 
 

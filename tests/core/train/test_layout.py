@@ -1,4 +1,4 @@
-"""Which layout of rows is chosen, and that a row at a time gives the numbers of a batch."""
+"""The layout of rows per model, and equal losses of single and packed rows."""
 
 import pytest
 import torch

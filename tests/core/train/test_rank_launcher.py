@@ -1,4 +1,4 @@
-"""A run on two ranks: stopped, a rank killed, the worker killed, and each time it goes on to the last bit."""
+"""A run on two ranks resumes bit-exact after a stop, a killed rank and a killed worker."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def two_gpus(monkeypatch):
 
 
 def ranks_of(run):
-    """The processes of a run's ranks, in their order."""
+    """Return the processes of a run's ranks, in order."""
     children = psutil.Process(run.saved_state().pid).children()
     return sorted(children, key=lambda child: child.cmdline().index("core.train.rank_process") and child.cmdline()[4])
 

@@ -1,4 +1,4 @@
-"""Base models, and which run and checkpoint answers in each lane."""
+"""The base model, and the run and checkpoint of each lane."""
 
 import json
 import shutil

@@ -148,7 +148,8 @@ def test_read_any_column_is_used_or_reported(base, extra):
         with contextlib.suppress(UnusableRow):
             parsed = reading.read(row)
             for name, value in extra.items():
-                verdict = reading.format == "rated" and name in VERDICT_NAMES  # decides whether the row is used
+                # These columns decide whether the row is usable.
+                verdict = reading.format == "rated" and name in VERDICT_NAMES
                 if name in base or is_missing(value) or verdict:
                     continue
                 changed = any(
