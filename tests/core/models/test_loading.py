@@ -68,14 +68,6 @@ def test_load_base_on_cpu_without_bfloat16_uses_float32_and_notes_it(tiny, monke
         assert base.choices[0].startswith(f"Products are computed in {str(dtype).removeprefix('torch.')} (auto: ")
 
 
-def test_load_base_pickled_checkpoint_is_rejected(tiny, tmp_path, tokenizer):
-    folder = tmp_path / "tiny"
-    torch.save(tiny_llama(vocab_size=len(tokenizer)).state_dict(), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(StudioError, match="safetensors"):
-        load_base(tiny, Precision("none"))
-
-
 def test_load_base_unknown_architecture_is_rejected_with_the_name(settings):
     folder = settings.models_dir / "odd"
     folder.mkdir(parents=True)

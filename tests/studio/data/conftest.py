@@ -28,14 +28,3 @@ def data(settings, tmp_path):
 @pytest.fixture
 def state(data):
     return PageState(dataset=data.id).model_dump()
-
-
-@pytest.fixture
-def toasts(monkeypatch):
-    """Collect the texts of toasts."""
-    import gradio as gr
-
-    texts: list[str] = []
-    for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: texts.append(text))
-    return texts
