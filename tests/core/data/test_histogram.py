@@ -47,9 +47,9 @@ def test_histogram_of_few_values_has_one_bar_per_value(rows):
 
 
 def test_histogram_ignores_only_the_filter_on_its_own_column(rows):
-    mine, other = Filter(column="n", low=1, high=11), Filter(column="kind", values=["a"])
-    both = histogram(rows, "n", View(filters=[mine, other]))
-    assert sum(bar.count for bar in both.bars) == rows.count(View(filters=[other]))
+    own_filter, other_filter = Filter(column="n", low=1, high=11), Filter(column="kind", values=["a"])
+    filtered = histogram(rows, "n", View(filters=[own_filter, other_filter]))
+    assert sum(bar.count for bar in filtered.bars) == rows.count(View(filters=[other_filter]))
 
 
 def test_histogram_without_rows_has_no_bars(rows):

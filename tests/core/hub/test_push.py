@@ -124,8 +124,8 @@ def test_pushed_subset_opens_again_unchanged(world, settings):
     assert card.data.configs[0]["data_files"][0] == {"split": "train", "path": "train.parquet"}
     reported = core("data", "open", "me/keeper")
     core("data", "cut", reported.partition(":")[0], "again")
-    mine, theirs = (subset.load(settings, name) for name in ("keeper", "again"))
+    original, reopened = (subset.load(settings, name) for name in ("keeper", "again"))
     for split in ("train", "held-out"):
-        assert [m for _, m in mine[split]] == [m for _, m in theirs[split]]
+        assert [m for _, m in original[split]] == [m for _, m in reopened[split]]
     for path in settings.home.rglob("*"):
         assert not path.is_file() or b"hf_write" not in path.read_bytes()

@@ -67,9 +67,9 @@ def test_crash_at_any_byte_costs_only_its_own_line(written, cut):
         path = Path(folder, events.FILE)
         write(path, written)
         content = path.read_bytes()
-        kept = content[: cut % (len(content) + 1)]
-        path.write_bytes(kept)
-        before = kept.count(b"\n")
+        remaining = content[: cut % (len(content) + 1)]
+        path.write_bytes(remaining)
+        before = remaining.count(b"\n")
         assert without_time(events.read(path)) == written[:before], "half a line is not an event"
 
         write(path, [EndEvent(event="done", status="finished")])

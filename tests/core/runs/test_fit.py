@@ -60,9 +60,9 @@ def test_fit_with_auto_checkpointing_recomputes_as_needed(seven, card):
 def test_fit_counts_float32_weights_on_cpu_without_bfloat16(seven, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     needed = {}
-    for able in (True, False):
-        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda able=able: able)
-        needed[able] = fit(seven, QLoRAConfig(model="seven", quantization="none")).needed
+    for is_fast in (True, False):
+        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda is_fast=is_fast: is_fast)
+        needed[is_fast] = fit(seven, QLoRAConfig(model="seven", quantization="none")).needed
     assert needed[False] - needed[True] >= 2 * 6.7e9
     assert needed[False] == fit(seven, QLoRAConfig(model="seven", quantization="none", compute_dtype="float32")).needed
 

@@ -44,9 +44,9 @@ FUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("wish", "blocks", "tokens", "gib"), FUSED)
-def test_peak_of_fused_blocks_matches_measurements(wish, blocks, tokens, gib):
-    found = forecast(SEVEN, QLoRAConfig(gradient_checkpointing=wish), blocks, fused=True, tokens=tokens)
+@pytest.mark.parametrize(("checkpointing", "blocks", "tokens", "gib"), FUSED)
+def test_peak_of_fused_blocks_matches_measurements(checkpointing, blocks, tokens, gib):
+    found = forecast(SEVEN, QLoRAConfig(gradient_checkpointing=checkpointing), blocks, fused=True, tokens=tokens)
     assert found.total / GIB == pytest.approx(gib, rel=0.10)
 
 

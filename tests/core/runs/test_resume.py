@@ -39,8 +39,8 @@ def test_killed_and_stopped_runs_resume_bit_exact(store):
             assert event_values(run, field=value) == event_values(whole, field=value)
         assert dict(event_values(run, "eval")).items() >= {0: event_values(whole, "eval")[0][1]}.items()
         assert dict(event_values(run, "eval"))[STEPS] == dict(event_values(whole, "eval"))[STEPS]
-        mine, theirs = (load_file(r.adapter / "adapter_model.safetensors") for r in (run, whole))
-        assert all(mine[name].equal(theirs[name]) for name in theirs)
+        weights, expected = (load_file(r.adapter / "adapter_model.safetensors") for r in (run, whole))
+        assert all(weights[name].equal(expected[name]) for name in expected)
 
 
 def test_finished_run_resumes_with_more_steps_and_changed_settings(store):
@@ -92,9 +92,9 @@ def test_run_keeps_best_checkpoint_and_stops_early(store):
     best = min((step for step in losses if step), key=lambda step: losses[step])
     there = checkpoints.whole(run.checkpoints_dir)
     assert {c.step for c in there} == {best, max(losses) - 1, max(losses)}
-    kept = load_file(run.adapter / "adapter_model.safetensors")
+    final = load_file(run.adapter / "adapter_model.safetensors")
     same = load_file(checkpoints.folder_of(run.checkpoints_dir, best) / "adapter_model.safetensors")
-    assert all(kept[name].equal(same[name]) for name in same)
+    assert all(final[name].equal(same[name]) for name in same)
     samples = [event for event in run.events() if event.event == "sample"]
     assert [event.step for event in samples] == sorted(losses)
     assert all(len(event.answers) == 2 for event in samples)

@@ -43,8 +43,8 @@ def test_undecided_dataset_has_no_usable_row_until_reading_is_chosen(settings, t
     assert data.candidates
     with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
         subset.create(settings, "all", Recipe(dataset=data.id))
-    chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
-    assert parse_rows.parse_dataset(settings, data, chosen).usable == len(shape.rows)
+    reading = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
+    assert parse_rows.parse_dataset(settings, data, reading).usable == len(shape.rows)
 
 
 def test_detect_two_text_columns_offers_question_and_answer():
