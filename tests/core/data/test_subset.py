@@ -54,7 +54,7 @@ def test_create_subset_with_used_name_is_rejected_unless_equal(settings, data):
 
 
 def test_create_subset_that_fails_leaves_no_folder(settings, data):
-    with pytest.raises(StudioError, match="500 rows were asked for"):
+    with pytest.raises(StudioError, match="asks for 500 rows"):
         subset.create(settings, "s", Recipe(dataset=data.id, rows=500))
     assert [p.name for p in settings.subsets_dir.iterdir() if p.name != ".lock"] == []
 

@@ -48,7 +48,7 @@ def test_suggest_name_returns_a_free_name_of_the_recipe(do, state, settings):
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"rows": 1000}, "1,000 rows were asked for"),
+        ({"rows": 1000}, "asks for 1,000 rows"),
         ({"method": "picked"}, "no rows are picked"),
         ({"method": "stratified"}, "needs a column"),
         ({"held_out_share": 0.7}, "held_out_share"),
