@@ -69,7 +69,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "over", "level", "words"), CASES)
-def test_findings_of_config_without_weights(studio, here, name, over, level, words):
+def test_findings_of_config_without_weights_name_its_problems(studio, here, name, over, level, words):
     folder_of(studio, name)
     config = QLoRAConfig(**{"model": "tiny", "lora_rank": 2} | over)
     found = preflight_model.findings(catalogue.find(studio, "tiny"), config)

@@ -38,7 +38,7 @@ def test_identity_does_not_depend_on_wall_clock(monkeypatch):
     assert process_identity.identity(os.getpid()) == before
 
 
-def test_identity_of_program_with_brackets_in_its_name(tmp_path):
+def test_identity_of_program_with_brackets_in_its_name_is_found(tmp_path):
     program = tmp_path / "odd) name ("
     program.symlink_to(sys.executable)
     with subprocess.Popen([program, "-c", "input()"], stdin=subprocess.PIPE) as odd:

@@ -23,7 +23,7 @@ def test_parse_every_format_with_turns_gives_same_conversation(name):
     assert read(name, ROWS[name]) == TURNS
 
 
-def test_parse_plain_text_and_label():
+def test_parse_plain_text_and_label_fills_their_templates():
     assert read("text", {"content": "Prose."}) == [{"role": "text", "content": "Prose."}]
     row = {"review": " Good film. ", "stars": 1}
     options = {
