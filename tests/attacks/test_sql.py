@@ -17,7 +17,7 @@ from core.data.rows import Rows
 from core.data.sql_check import one_select
 from core.errors import StudioError
 from core.settings import Settings
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 from tests.helpers.sql_statements import ANSWERED, DISGUISED, SELECTS, STATEMENTS, TOO_MUCH
 
 CANARY = "canary-7f3a91"
@@ -53,7 +53,7 @@ for sql in request["statements"]:
 def rows(tmp_path_factory) -> Rows:
     folder = tmp_path_factory.mktemp("sql")
     home = Settings(home=folder / "home").prepare()
-    data = talks(home, folder, [talk("a", "b" * i) for i in range(1, 20)], n=list(range(19)))
+    data = open_dialogs(home, folder, [dialog("a", "b" * i) for i in range(1, 20)], n=list(range(19)))
     (folder / "secret.csv").write_text(f"a\n{CANARY}\n")
     with duckdb.connect(str(folder / "secret.db")) as base:
         base.execute(f"CREATE TABLE x AS SELECT '{CANARY}' AS a")

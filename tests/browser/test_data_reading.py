@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.browser_pages import wait_for_position
-from tests.helpers.datasets import lines
+from tests.helpers.datasets import json_lines
 from tests.helpers.public_shapes import SHAPES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -21,7 +21,7 @@ def upload(page, tmp_path):
     def run(name: str) -> None:
         rows = 5 * next(shape.rows for shape in SHAPES if shape.name == name)
         path = tmp_path / "rows.jsonl"
-        path.write_text(lines(rows))
+        path.write_text(json_lines(rows))
         page.locator("#open-upload button").first.click()
         page.locator("#upload input[type=file]").set_input_files(path)
         wait_for_position(page, f"of {len(rows)},")

@@ -6,7 +6,7 @@ import pytest
 
 from core.data import table
 from tests.helpers.browser_pages import wait_for_position
-from tests.helpers.datasets import lines, talk
+from tests.helpers.datasets import dialog, json_lines
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -20,7 +20,7 @@ def upload(page, path) -> None:
 
 def test_upload_hostile_file_is_shown_as_text(page, server, tmp_path):
     path = tmp_path / "hostile.jsonl"
-    path.write_text(lines([{"messages": talk(MARKUP, MARKUP), MARKUP: MARKUP}] * 3) + MARKUP + "\n")
+    path.write_text(json_lines([{"messages": dialog(MARKUP, MARKUP), MARKUP: MARKUP}] * 3) + MARKUP + "\n")
     upload(page, path)
     wait_for_position(page, "of 4")
     page.locator("#rows tbody tr").first.click()

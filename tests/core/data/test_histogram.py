@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from core.data.histogram import BARS, format_number, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
-from tests.helpers.datasets import opened, talk
+from tests.helpers.datasets import dialog, open_dataset
 
 
 @pytest.fixture
 def rows(settings, tmp_path):
     given_rows = [
-        {"messages": talk("a", "b" * i), "n": i, "x": i / 7, "kind": "abc"[i % 3] if i % 10 else None, "id": f"id{i}"}
+        {"messages": dialog("a", "b" * i), "n": i, "x": i / 7, "kind": "abc"[i % 3] if i % 10 else None, "id": f"id{i}"}
         for i in range(1, 101)
     ]
-    return Rows(settings, opened(settings, tmp_path, given_rows).id)
+    return Rows(settings, open_dataset(settings, tmp_path, given_rows).id)
 
 
 @pytest.mark.parametrize("column", ["n", "x", "kind", "id", "answer", "prompt", "turns", "split", "row"])
@@ -64,7 +64,7 @@ def test_histogram_counts_every_number_in_exactly_one_bar(tmp_path_factory, valu
 
     folder = tmp_path_factory.mktemp("h")
     home = Settings(home=folder / "home").prepare()
-    data = opened(home, folder, [{"messages": talk("a", "b"), "v": value} for value in values])
+    data = open_dataset(home, folder, [{"messages": dialog("a", "b"), "v": value} for value in values])
     rows = Rows(home, data.id)
     if "v" not in rows.fields:
         # A column of empty cells is not stored.

@@ -13,7 +13,7 @@ from core.data.select_rows import open_rows, select
 from core.data.view import Filter, View
 from core.errors import StudioError
 from core.models import embedded
-from tests.helpers.datasets import opened, talk, talks
+from tests.helpers.datasets import dialog, open_dataset, open_dialogs
 
 KINDS = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
 
@@ -26,12 +26,12 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("choose")
     home = Settings(home=folder / "home").prepare()
     conversations = [
-        talk(f"question {i - (i % 10 == 9)}", f"answer {i - (i % 10 == 9)}" + "!" * (i % 7)) for i in range(100)
+        dialog(f"question {i - (i % 10 == 9)}", f"answer {i - (i % 10 == 9)}" + "!" * (i % 7)) for i in range(100)
     ]
     for i in range(9, 100, 10):
         conversations[i] = conversations[i - 1]
     conversations += [[{"role": "user", "content": "?"}]] * 3
-    data = talks(home, folder, conversations, kind=[*KINDS, "x", "x", "x"])
+    data = open_dialogs(home, folder, conversations, kind=[*KINDS, "x", "x", "x"])
     return Rows(home, data.id)
 
 
@@ -104,7 +104,7 @@ def test_select_removes_and_counts_exact_duplicates(rows):
 
 
 def test_select_keeps_first_duplicate_that_passes_the_filter(settings, tmp_path):
-    data = talks(settings, tmp_path, [talk("a", "b")] * 3, n=[1, 2, 3])
+    data = open_dialogs(settings, tmp_path, [dialog("a", "b")] * 3, n=[1, 2, 3])
     view = View(filters=[Filter(column="n", low=3)])
     recipe = Recipe(dataset=data.id, view=view, duplicates="exact", held_out_share=0)
     assert select(Rows(settings, data.id), recipe).split_of == {2: "train"}
@@ -112,7 +112,9 @@ def test_select_keeps_first_duplicate_that_passes_the_filter(settings, tmp_path)
 
 def test_select_removes_near_duplicates(settings, tmp_path):
     text = " ".join(f"word{i}" for i in range(100))
-    data = talks(settings, tmp_path, [talk("?", text), talk("?", text + " end"), talk("?", "another answer")])
+    data = open_dialogs(
+        settings, tmp_path, [dialog("?", text), dialog("?", text + " end"), dialog("?", "another answer")]
+    )
     recipe = Recipe(dataset=data.id, duplicates="near", held_out_share=0)
     found = select(open_rows(settings, recipe), recipe)
     assert set(found.split_of) == {0, 2}
@@ -144,13 +146,15 @@ def test_select_of_too_many_rows_is_rejected_with_available_number(rows):
 
 
 def test_select_stratified_by_many_values_is_rejected(settings, tmp_path):
-    data = opened(settings, tmp_path, [{"messages": talk("a", f"b{i}"), "id": f"i{i}"} for i in range(250)])
+    data = open_dataset(settings, tmp_path, [{"messages": dialog("a", f"b{i}"), "id": f"i{i}"} for i in range(250)])
     with pytest.raises(StudioError, match="250 different values"):
         select_rows(Rows(settings, data.id), method="stratified", stratify_by="id")
 
 
 def test_open_rows_of_recipe_with_model_counts_tokens(studio, tmp_path):
-    data = talks(studio, tmp_path, [talk("?", "x" * 60), talk("?", "a b c d e f g h i j k l m n o p q r s t")])
+    data = open_dialogs(
+        studio, tmp_path, [dialog("?", "x" * 60), dialog("?", "a b c d e f g h i j k l m n o p q r s t")]
+    )
     by = {"rows": 1, "method": "longest", "held_out_share": 0}
     in_characters = Recipe(dataset=data.id, **by)
     in_tokens = Recipe(dataset=data.id, model=embedded.NAME, **by)

@@ -9,12 +9,12 @@ from core.data import subset, table
 from core.data.formats import Reading
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 
 
 @pytest.fixture
 def data(settings, tmp_path):
-    return talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(50)])
+    return open_dialogs(settings, tmp_path, [dialog(f"q{i}", f"a{i}") for i in range(50)])
 
 
 def test_create_subset_twice_gives_identical_bytes(settings, data):
@@ -34,7 +34,7 @@ def test_load_subset_returns_selected_rows(settings, data):
     loaded = subset.load(settings, "s")
     assert (len(loaded["train"]), len(loaded["held-out"])) == (made.rows, made.held_out) == (20, 2)
     for rows in loaded.values():
-        assert [messages for _, messages in rows] == [talk(f"q{row}", f"a{row}") for row, _ in rows]
+        assert [messages for _, messages in rows] == [dialog(f"q{row}", f"a{row}") for row, _ in rows]
     assert made.describe().startswith(
         "20 rows to train on and 2 held out, from rows.jsonl: 20 rows, sampled with seed 0"
     )

@@ -9,7 +9,7 @@ from core.data import formats, parse_rows, subset
 from core.data.formats import Reading, UnusableRow
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from tests.helpers.datasets import opened
+from tests.helpers.datasets import open_dataset
 from tests.helpers.public_shapes import SHAPES, Shape
 
 PROJECT = Path(__file__).resolve().parents[4]
@@ -38,7 +38,7 @@ def test_public_shape_is_parsed_as_expected_or_undecided(shape: Shape):
 
 def test_undecided_dataset_has_no_usable_row_until_reading_is_chosen(settings, tmp_path):
     shape = next(shape for shape in SHAPES if shape.name == "nyu-mll/glue, mnli")
-    data = opened(settings, tmp_path, shape.rows)
+    data = open_dataset(settings, tmp_path, shape.rows)
     assert (data.detected.format, parse_rows.parse_dataset(settings, data, data.detected).usable) == ("undecided", 0)
     assert data.candidates
     with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
