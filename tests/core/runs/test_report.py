@@ -51,7 +51,7 @@ def test_report_shows_first_and_last_sample_answers(a_run):
     assert f"````text\n``` {HOSTILE}\n````" in page
 
 
-def test_report_of_run_without_events_is_write_report(a_run):
+def test_report_of_run_without_events_is_written(a_run):
     run = a_run([], status="failed", cause="No GPU.")
     page = write_report(run)
     assert "Failed, 0 of 0 steps" in page
