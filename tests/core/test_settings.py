@@ -1,3 +1,5 @@
+"""Settings of the studio, and names that may become paths."""
+
 import os
 
 import pytest
@@ -29,7 +31,7 @@ def test_inside_returns_path_below_root_or_raises(root, name):
     ["..", "../x", "/etc/passwd", "a/b", "a\\b", "a\0b", "-rf", ".hidden", "", "a" * 101, "a..b", "ａ", "x\n", None],
 )
 def test_inside_rejects_special_names(root, name):
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match="cannot be used as a name"):
         inside(root, name)
 
 

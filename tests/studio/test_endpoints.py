@@ -1,4 +1,4 @@
-"""Every named endpoint over HTTP: misused, each refuses with a sentence; the main ones work."""
+"""Named endpoints over HTTP: wrong calls are rejected with a sentence, and the main ones work."""
 
 from pathlib import Path
 

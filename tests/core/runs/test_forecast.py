@@ -1,3 +1,5 @@
+"""The memory forecast, compared with measurements."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,16 +31,17 @@ def test_activations_match_measurements(shape, checkpointing, rows, length, mib)
     assert found == pytest.approx(mib, rel=0.10)
 
 
-# Fused blocks: (knob, blocks recomputed, tokens of the longest batch, GiB at the peak) as bench/train.py measured them
+# Fused blocks as bench/train.py measured them: (gradient_checkpointing, blocks recomputed, tokens of the longest batch,
+# GiB at the peak).
 FUSED = [
     ("auto", 0, 8707, 29.32), ("on", 31, 8707, 7.79), ("offload", 32, 8707, 5.47), ("auto", 30, 8192, 8.56),
     ("offload", 32, 8192, 5.47),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("wish", "blocks", "tokens", "gib"), FUSED)
-def test_peak_of_fused_blocks_matches_measurements(wish, blocks, tokens, gib):
-    found = forecast(SEVEN, QLoRAConfig(gradient_checkpointing=wish), blocks, fused=True, tokens=tokens)
+@pytest.mark.parametrize(("checkpointing", "blocks", "tokens", "gib"), FUSED)
+def test_peak_of_fused_blocks_matches_measurements(checkpointing, blocks, tokens, gib):
+    found = forecast(SEVEN, QLoRAConfig(gradient_checkpointing=checkpointing), blocks, fused=True, tokens=tokens)
     assert found.total / GIB == pytest.approx(gib, rel=0.10)
 
 

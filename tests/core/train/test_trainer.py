@@ -1,4 +1,4 @@
-"""Loss and gradients on a small Llama against plain PyTorch, and every setting on its way to TRL and PEFT."""
+"""Loss and gradients of a small Llama equal plain PyTorch's, and every setting reaches TRL or PEFT."""
 
 import dataclasses
 import math
@@ -30,7 +30,8 @@ def trainer_of(tmp_path, tokenizer, packing: bool, **over) -> StudioTrainer:
     arguments = make_sft_config(config, str(tmp_path), total_steps=2)
     trainer = StudioTrainer(config, base, random_rows(LENGTHS), args=arguments)
     generator = torch.Generator().manual_seed(1)
-    for name, parameter in trainer.model.named_parameters():  # B starts at 0, which would hide A's gradient
+    # lora_B starts at 0, which would make the gradients of lora_A zero.
+    for name, parameter in trainer.model.named_parameters():
         if parameter.requires_grad and "lora_B" in name:
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.02
     return trainer
@@ -137,7 +138,8 @@ def test_every_setting_is_listed():
 
 @pytest.mark.parametrize("setting", ARRIVES)
 def test_changed_setting_reaches_library_config(tmp_path, monkeypatch, setting):
-    monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda: True)  # another default would be float32
+    # On other CPUs the default dtype is float32.
+    monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda: True)
     value, place, expected = ARRIVES[setting]
     kind, name = place.split(".")
 
@@ -219,7 +221,7 @@ def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, 
 
 
 def test_pissa_adapter_is_saved_for_original_base_too(tmp_path, tokenizer):
-    """PiSSA: the plain adapter on the untouched base gives the logits that were trained."""
+    """The converted PiSSA adapter on the original base gives the logits of the trained model."""
     from peft import PeftModel
 
     config = QLoRAConfig(
@@ -254,7 +256,7 @@ def test_decode_answer_ends_at_first_end_token_or_stop_string(written, ends, sto
 
 
 def test_pad_token_outside_embedding_matrix_is_replaced(tmp_path):
-    """`<pad>` = 32000 of 32000 rows, as many Llama tokenizers of fine-tuners have it."""
+    """Many fine-tuned Llama models add `<pad>` as id 32000 to a matrix of 32,000 rows."""
     tokenizer = FAMILIES[0].tokenizer()
     rows = len(tokenizer)
     tokenizer.add_special_tokens({"pad_token": "<pad>"})

@@ -1,4 +1,4 @@
-"""Rows that look like a question and its answer and are not, or lack a part: the page asks."""
+"""Rows that only look like questions and answers stay undecided, so that the page asks."""
 
 import pytest
 

@@ -1,3 +1,5 @@
+"""JSON files: lines, lists and objects in any layout, and their damage by line."""
+
 import json
 
 import pandas as pd
