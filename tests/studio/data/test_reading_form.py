@@ -203,7 +203,7 @@ def test_format_without_labels_empties_what_it_does_not_read(do, state):
 
 
 def test_options_that_occur_in_no_row_are_reported(do, settings, page_of):
-    state = page_of([{"messages": talk("Hello {{name}}", "b")}])
+    state = page_of([{"messages": dialog("Hello {{name}}", "b")}])
     after = read(do, state, format="messages", roles="hero = user", placeholders="name = Ada\ncity = Rome")
     shown = summary_html(settings, after)
     assert "occurs in no row: Roles: hero = user" in shown

@@ -35,7 +35,7 @@ def test_read_turns_answer_with_loss_flag_is_masked(key, value, has_loss):
 @pytest.mark.parametrize("key", SKIP_KEYS)
 @pytest.mark.parametrize(("value", "has_loss"), [(1, False), ("true", False), (0, True), (False, True), (None, True)])
 def test_read_turns_answer_with_skip_flag_is_masked(key, value, has_loss):
-    [_, answer], notes = read([*talk("a"), {"role": "assistant", "content": "b", key: value}])
+    [_, answer], notes = read([*dialog("a"), {"role": "assistant", "content": "b", key: value}])
     assert answer.get("loss", True) is has_loss
     assert not notes
 
@@ -58,7 +58,7 @@ def test_read_turns_asks_for_the_role_of_an_unknown_speaker():
         read(turns)
     assert Reading(format="sharegpt", roles="narrator = user\nHERO = assistant").parse(
         {"conversations": turns}
-    ) == talk("a", "b")
+    ) == dialog("a", "b")
 
 
 @pytest.mark.parametrize("value", [0.5, "some", 2, [0]])
