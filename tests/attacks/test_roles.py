@@ -7,16 +7,10 @@ import pytest
 
 from core.access.roles import Access
 from core.settings import Settings
-from studio.app import build
 from tests.helpers.app_server import PageClient
 from tests.helpers.space_server import AUTHOR, get, refusal, signed_in_headers, visitor_headers
 
 ORGANISATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory):
-    return build(Settings(home=tmp_path_factory.mktemp("home")).prepare()).fns
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import httpx
 import pytest
 
 from core.chat import conversation
-from tests.helpers.app_server import PageClient
+from tests.helpers.app_server import PageClient, QueueClient
 from tests.helpers.space_server import AUTHOR, get, signed_in_headers, visitor_headers
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two(on_space):
     made = [PageClient(on_space.url, visitor_headers(letter * 32)) for letter in "de"]
     yield made
@@ -65,7 +65,8 @@ def test_file_of_a_visitor_is_refused_to_another(on_space, two):
 
 
 def test_session_is_refused_to_another_browser(on_space, two):
-    one, other = two
+    one, _ = two
+    other = QueueClient(on_space.url, visitor_headers("e" * 32))
     other.session = one.session
     answer = other.http.post("/queue/join", json={"fn_index": 0, "data": [], "session_hash": one.session})
     streamed = other.http.get("/queue/data", params={"session_hash": one.session})
@@ -73,6 +74,7 @@ def test_session_is_refused_to_another_browser(on_space, two):
     assert other.http.get(f"/heartbeat/{one.session}").status_code == 403
     own = {"session_hash": "the-other-s-own"}
     assert other.http.get(f"/heartbeat/{one.session}", params=own).status_code == 403
+    other.http.close()
 
 
 def test_visitor_opens_chats_by_id_and_never_the_owners(on_space, two):

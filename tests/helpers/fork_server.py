@@ -1,9 +1,9 @@
-"""A process that has imported the training libraries and forks workers and commands.
+"""A process that has imported what its forks need: the training libraries for workers, Gradio for servers of the app.
 
 A worker needs about eight CPU seconds to import torch, transformers, peft and trl; a fork of this process needs none of
 them. Tests that are not about how a process starts put `ForkServer.launch` in the place of `core.runs.launch.launch`.
 A forked worker leads a session of its own and writes its own log, like the real one, and the workers that it starts are
-forks, too. `ForkServer.run` forks a command instead, and returns its output.
+forks, too. `ForkServer.run` forks a command instead, and returns its output; `ForkServer.start` forks a server.
 
 Protocol: one connection to a Unix socket per process. The request is one line of JSON (module, arguments, environment,
 files for its output); the answers are the process id and, once the process has ended, its exit code. The server ends
@@ -11,6 +11,7 @@ when its standard input does, that is with the process that started it.
 """
 
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -21,15 +22,20 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Everything that a worker imports for a Llama, so that a fork finds it there.
 TRAINING = ("core.train.trainer", "core.train.callback", "core.train.worker", "core.evaluate.worker",
             "transformers.models.llama.modeling_llama", "peft", "trl", "matplotlib.figure",
             "matplotlib.backends.backend_agg")  # fmt: skip
+# Variable for the address of the fork server that a fork starts its workers with; without it they are real.
+ADDRESS = "STUDIO_TEST_FORK_SERVER"
+# Variable of a worker: whether it may not ask the Hub, "1" or "0".
+OFFLINE = "STUDIO_TEST_OFFLINE"
 # The modules that start workers.
 _LAUNCHING = ("core.runs.process", "core.evaluate.process")
 
@@ -71,13 +77,12 @@ class ForkServer:
 
     def run(self, module: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
         """Run `python -m MODULE ARGUMENTS` as a fork, with more variables, and return its exit code and output."""
-        files = [f"{self._folder.name}/{name}" for name in ("out", "err")]
-        for file in files:
-            Path(file).write_text("")
-        with _request(self.address, module, [*arguments], self.environment | environment, *files) as answers:
-            answers.readline()
-            code = int(answers.readline())
-        return code, *(Path(file).read_text() for file in files)
+        return run(self.address, module, [*arguments], self.environment | environment)
+
+    def start(self, module: str, *arguments: str, log: Path, environment: dict[str, str]) -> "ForkedProcess":
+        """Start `python -m MODULE ARGUMENTS` as a fork with a log and more variables, and return it."""
+        variables = self.environment | environment
+        return ForkedProcess(_request(self.address, module, [*arguments], variables, str(log), str(log)))
 
     def close(self) -> None:
         """End the server; processes that still run are killed."""
@@ -88,24 +93,79 @@ class ForkServer:
         self._folder.cleanup()
 
 
+class ForkedProcess:
+    """A fork of the server with the methods of `subprocess.Popen` that tests use.
+
+    Attributes:
+        pid: Its process id.
+        returncode: Its exit code; None while it runs.
+    """
+
+    def __init__(self, answers: TextIO) -> None:
+        """Read the process id from the stream of the server's answers, which will hold the exit code."""
+        self._answers = answers
+        self.pid = int(answers.readline())
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code, or raise `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            if not select.select([self._answers], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a forked process", timeout)
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while the process runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(timeout=0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL, unless the process has ended."""
+        self.send_signal(signal.SIGKILL)
+
+
+def run(address: str, module: str, arguments: list[str], environment: dict) -> tuple[int, str, str]:
+    """Run a command as a fork of the server at an address, and return its exit code and output."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [f"{folder}/{name}" for name in ("out", "err")]
+        with _request(address, module, arguments, environment, *files) as answers:
+            answers.readline()
+            code = int(answers.readline())
+        return code, *(Path(file).read_text() for file in files)
+
+
 def launch(address: str, settings, module: str, folder: Path, log: Path, offline: bool) -> int:
     """Start a worker as a fork of the server at an address; see `core.runs.launch.launch`."""
-    environment = (
-        os.environ | {"STUDIO_HOME": str(settings.home.resolve())} | ({"HF_HUB_OFFLINE": "1"} if offline else {})
-    )
+    environment = os.environ | {"STUDIO_HOME": str(settings.home.resolve()), OFFLINE: str(int(offline))}
     environment |= {"STUDIO_MODELS": str(settings.models_dir.resolve()), "PYTHONPATH": str(PROJECT)}
     with _request(address, module, [str(folder.resolve())], environment, str(log), str(log)) as answers:
         return int(answers.readline())
 
 
 def launch_by(address: str) -> None:
-    """Make this process start its workers as forks of the server at an address."""
+    """Make this process start its workers, and examine models, as forks of the server at an address."""
+    from core.runs import preflight_model
+    from tests.helpers.preflight import as_request, checked
 
     def launch_there(*arguments, **options) -> int:
         return launch(address, *arguments, **options)
 
+    @functools.lru_cache
+    def examine_there(*request) -> dict:
+        _, out, _ = run(address, "tests.helpers.preflight", [json.dumps(as_request(*request))], dict(os.environ))
+        return checked(json.loads(out.splitlines()[-1]))
+
     for name in _LAUNCHING:
         import_module(name).launch = launch_there
+    preflight_model._report = examine_there
 
 
 def _request(address: str, module: str, arguments: list[str], environment: dict, out: str, err: str):
@@ -128,18 +188,23 @@ def _become(request: dict) -> NoReturn:
     os.closerange(3, 256)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    offline = (os.environ.get("HF_HUB_OFFLINE"), request["environment"].get("HF_HUB_OFFLINE"))
+    is_offline = os.environ.get("HF_HUB_OFFLINE", "0")
+    own_address = os.environ.get(ADDRESS)
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = [request["module"], *request["arguments"]]
     code = 1
     try:
-        # The Hub's client read the variable when it was imported.
-        assert len(set(offline)) == 1, "this fork server is made for the other kind of model"
+        if address := os.environ.get(ADDRESS) or own_address:
+            launch_by(address)
+        # The Hub's client read HF_HUB_OFFLINE when it was imported.
+        assert os.environ.pop(OFFLINE, is_offline) == is_offline, "another fork server is for this kind of model"
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -155,8 +220,8 @@ def main(address: str, *modules: str) -> None:
     with uncollected():
         for name in modules:
             import_module(name)
-    if set(_LAUNCHING) <= set(sys.modules):
-        launch_by(address)
+    if "core.train.worker" in modules:
+        os.environ[ADDRESS] = address
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
