@@ -1,7 +1,7 @@
 # A Docker Space, or any machine with Docker:
 #   docker build -t qlora-studio .
 #   docker run -p 7860:7860 -e STUDIO_PASSWORD=choose-one -e STUDIO_HOME=/data -v studio:/data qlora-studio
-# The default wheel of torch finds an NVIDIA GPU and brings CUDA along, about 5 GB; without a GPU, a fifth of it will do:
+# torch's default wheel uses an NVIDIA GPU and contains CUDA, about 5 GB; the wheel for the CPU has a fifth of that size:
 #   docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu -t qlora-studio .
 FROM python:3.11-slim
 
@@ -16,7 +16,7 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
       pip install --no-cache-dir --user --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)"; fi \
     && pip install --no-cache-dir --user -r requirements.txt
 COPY --chown=studio core core
-# The embedded model is part of the image, so that the first click works without a download.
+# The embedded model is part of the image, so that the first run needs no download.
 RUN STUDIO_HOME=/home/studio/image python -m core models prepare
 ENV STUDIO_EMBEDDED=/home/studio/image/models/smollm2-135m-instruct
 COPY --chown=studio components components

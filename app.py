@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-# Set before gradio is imported, which reads them then: no usage is reported to other hosts.
+# Set before gradio is imported, which reads them at import, so that no usage is reported to other hosts.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

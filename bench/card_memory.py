@@ -1,11 +1,11 @@
-"""Peak GPU memory of every preset for a card, measured with a random model of Llama-2-7B's shape.
+"""Peak GPU memory of the presets for GPUs, measured with a random model of Llama-2-7B's shape.
 
     python bench/card_memory.py [--tokenizer FOLDER] [--grid]
 
-Every preset trains two updates on rows of the maximum length in a process of its own; the peak is what torch's
-allocator held at most, and what it held together with the CUDA context. --grid also measures one model at several
-batches, with all blocks, some and none recomputed and offloaded, beside what the forecast says of each. --kernels off
-measures transformers' own blocks.
+Each preset trains two updates on rows of the maximum length in a process of its own. The peak is the most that torch's
+allocator gave out; "on the device" is what it held together with the CUDA context. --grid also measures one model at
+several batch sizes, with all blocks, some and none recomputed and offloaded, next to the forecast of each. With
+--kernels off it measures transformers' own blocks.
 """
 
 import argparse
@@ -26,10 +26,12 @@ SHAPES = {
     "1b": {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32,
            "num_key_value_heads": 4},
 }  # fmt: skip
+# Rows and length in tokens of the batches of the grid.
 GRID = [(1, 512), (1, 1024), (2, 1024), (4, 1024), (8, 1024), (1, 4096)]
 
 
 def make_model(folder: Path, shape: str, tokenizer: Path) -> None:
+    """Write a random model in bf16 with a tokenizer; `shape` is a key of `SHAPES`."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -41,15 +43,19 @@ def make_model(folder: Path, shape: str, tokenizer: Path) -> None:
     AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
 
 
-def rows_of(length: int, count: int) -> list[dict[str, Any]]:
+def make_rows(length: int, count: int) -> list[dict[str, Any]]:
+    """Return rows of random tokens; the last two thirds of each have loss."""
     import torch
 
     ids = torch.randint(3, 32000, (count, length)).tolist()
-    return [{"row": i, "input_ids": row, "labels": [-100] * (length // 3) + row[length // 3 :]} for i, row in
-            enumerate(ids)]  # fmt: skip
+    silent = length // 3
+    return [
+        {"row": number, "input_ids": row, "labels": [-100] * silent + row[silent:]} for number, row in enumerate(ids)
+    ]
 
 
-def trainer_of(folder: str, values: dict[str, Any], count: int) -> Any:
+def make_trainer(folder: str, values: dict[str, Any], count: int) -> Any:
+    """Return the studio's trainer with some settings and `count` rows of the maximum length."""
     from core.kernels.attention import PACKED
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
@@ -62,18 +68,18 @@ def trainer_of(folder: str, values: dict[str, Any], count: int) -> Any:
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     base = load_base(model, precision, PACKED)
     scratch = tempfile.mkdtemp()
-    return StudioTrainer(config, base, rows_of(config.max_length, count), args=make_sft_config(config, scratch, 2))
+    return StudioTrainer(config, base, make_rows(config.max_length, count), args=make_sft_config(config, scratch, 2))
 
 
-def preset_peak(folder: str, values: dict[str, Any]) -> dict[str, float]:
-    """Peak memory of two updates of a preset, in GiB."""
+def measure_preset(folder: str, values: dict[str, Any]) -> dict[str, float]:
+    """Return the memory of two updates of a preset, in GiB."""
     import torch
 
     values = values | {"model": "bench", "max_steps": 2, "save_steps": 0}
     batch = values.get("batch_size", 8) * values.get("gradient_accumulation", 1)
     torch.cuda.init()
     free_before = torch.cuda.mem_get_info()[0]
-    trainer = trainer_of(folder, values, 2 * batch)
+    trainer = make_trainer(folder, values, 2 * batch)
     loaded = torch.cuda.memory_allocated()
     trainer.train()
     used = free_before - torch.cuda.mem_get_info()[0]
@@ -86,28 +92,29 @@ def preset_peak(folder: str, values: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
-    """Peaks of two updates, in GiB, and their forecasts."""
+def measure_grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
+    """Return the peak memory of two updates, in GiB, and the forecast, for each batch of `GRID`."""
     import torch
 
+    from core.models.shape import ModelShape
     from core.runs.config import QLoRAConfig
-    from core.runs.forecast import forecast, shape_of
+    from core.runs.forecast import forecast
     from core.train.checkpointing import Planner
 
     found = []
-    trainer = trainer_of(folder, {"model": "bench", "max_length": 64, "save_steps": 0, "kernels": kernels}, 4)
+    trainer = make_trainer(folder, {"model": "bench", "max_length": 64, "save_steps": 0, "kernels": kernels}, 4)
     trainer.model.to("cuda").train()
     base = trainer.model.get_base_model()
-    figures = shape_of(base.config)
+    figures = ModelShape.from_config(base.config)
     trainer.create_optimizer()
-    for wish in ("off", "on", "offload"):
+    for checkpointing in ("off", "on", "offload"):
         for rows, length in GRID:
-            if wish == "off" and rows * length > 4096:
+            if checkpointing == "off" and rows * length > 4096:
                 continue
             config = QLoRAConfig(
-                batch_size=rows, max_length=length, gradient_checkpointing=wish, kernels=kernels, model="bench"
+                batch_size=rows, max_length=length, gradient_checkpointing=checkpointing, kernels=kernels, model="bench"
             )
-            examples = rows_of(length, rows)
+            examples = make_rows(length, rows)
             trainer.recompute = Planner(config, base, trainer.blocks, examples)
             batch = trainer._prepare_inputs(trainer.collate(examples))
             torch.cuda.empty_cache()
@@ -120,37 +127,45 @@ def grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
                 peak = torch.cuda.max_memory_allocated() / 2**30
             except torch.OutOfMemoryError:
                 peak = float("nan")
-            said = forecast(figures, config, wish != "off", fused=bool(trainer.blocks)).total / 2**30
-            figure = {"peak": round(peak, 2), "forecast": round(said, 2), "× peak": round(said / peak, 3)}
-            found.append({"shape": shape, "checkpointing": wish, "rows": rows, "length": length} | figure)
+            expected = forecast(figures, config, checkpointing != "off", fused=bool(trainer.blocks)).total / 2**30
+            figure = {"peak": round(peak, 2), "forecast": round(expected, 2), "× peak": round(expected / peak, 3)}
+            found.append({"shape": shape, "checkpointing": checkpointing, "rows": rows, "length": length} | figure)
     return found
 
 
 def forecast_of(preset: Any) -> tuple[float, float]:
-    """Forecast peak of the allocator and of the device, in GiB."""
+    """Return the forecast peaks of the allocator and of the device, in GiB."""
     from transformers import LlamaConfig
 
+    from core.models.shape import ModelShape
     from core.runs.checkpointing import fuses
-    from core.runs.forecast import forecast, shape_of
+    from core.runs.forecast import forecast
 
     config, shape = preset.config(), LlamaConfig(vocab_size=32000, **SHAPES["7b"])
-    found = forecast(shape_of(shape), config, config.gradient_checkpointing != "off", fused=fuses(config, shape))
+    found = forecast(
+        ModelShape.from_config(shape), config, config.gradient_checkpointing != "off", fused=fuses(config, shape)
+    )
     return found.total / 2**30, found.device / 2**30
 
 
-def apart(work: Callable[..., Any], *arguments: Any) -> Any:
+def run_in_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of `work` in a new process, so that each measurement starts with an empty GPU."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)
 
 
 def main() -> None:
-    from core.runs.presets import CARDS, LONG_CONTEXT
-
-    os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"  # as the worker does
+    """Measure the grid if it is wanted, then the presets, and print their tables."""
+    # As for the worker.
+    os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokenizer", type=Path, default=None, help="a folder with a tokenizer; else the embedded one")
-    parser.add_argument("--grid", action="store_true", help="also measure batches one by one")
-    parser.add_argument("--kernels", choices=["auto", "off"], default="auto", help="of the grid")
+    parser.add_argument(
+        "--tokenizer", type=Path, default=None, help="folder of a tokenizer (default: the embedded model)"
+    )
+    parser.add_argument("--grid", action="store_true", help="also measure the batches of the grid")
+    parser.add_argument(
+        "--kernels", choices=["auto", "off"], default="auto", help="kernels of the grid's runs (default: %(default)s)"
+    )
     options = parser.parse_args()
     tokenizer = options.tokenizer
     if tokenizer is None:
@@ -161,18 +176,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for shape in SHAPES if options.grid else ["7b"]:
             folder = Path(scratch) / shape
-            apart(make_model, folder, shape, tokenizer)
+            run_in_process(make_model, folder, shape, tokenizer)
             if options.grid:
-                for line in apart(grid, str(folder), shape, options.kernels):
+                for line in run_in_process(measure_grid, str(folder), shape, options.kernels):
                     print(json.dumps(line), flush=True)
-        head = ("preset", "loaded", "peak", "forecast", "× peak", "on the device", "forecast", "× device")
-        print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
-        for preset in (*CARDS, LONG_CONTEXT):
-            found = apart(preset_peak, str(Path(scratch) / "7b"), preset.values)
-            peak, device = forecast_of(preset)
-            figures = (found["loaded"], found["peak"], peak, peak / found["peak"], found["device"], device,
-                       device / found["device"])  # fmt: skip
-            print(f"| {preset.name} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
+        print_presets(str(Path(scratch) / "7b"))
+
+
+def print_presets(folder: str) -> None:
+    """Measure each preset for a GPU, and print its row as soon as it is known."""
+    from core.runs.presets import CARDS, LONG_CONTEXT
+
+    heads = ("preset", "loaded", "peak", "forecast", "× peak", "on the device", "forecast", "× device")
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    for preset in (*CARDS, LONG_CONTEXT):
+        found = run_in_process(measure_preset, folder, preset.values)
+        peak, device = forecast_of(preset)
+        figures = (found["loaded"], found["peak"], peak, peak / found["peak"], found["device"], device,
+                   device / found["device"])  # fmt: skip
+        print(f"| {preset.name} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Two lanes, base and tuned: the engine against transformers with PEFT, one answer after the other.
+"""Two lanes on a CPU, base and tuned: the chat's engine compared with transformers and PEFT.
 
     python bench/chat.py [--tokens 64] [--repeats 3]
 
-The embedded model with the NF4 weights that a run trains on, greedy, questions of the bundled held-out rows, the same
-for both, in random order in one process. Prints tokens/s of both lanes together, the ratio, and the time to the
-first token of a prompt of about 200 tokens. tests/core/chat/test_lanes.py holds that the texts are equal. A GPU
-has a bench of its own, bench/chat_gpu.py.
+The embedded model with NF4 weights, greedy. transformers and PEFT answer one lane after the other. Both get the same
+questions of the bundled held-out rows, in random order in one process. Prints the tokens per second of both lanes
+together, the ratio, and the time to the first token of a prompt of about 200 tokens. tests/core/chat/test_lanes.py
+checks that the texts are equal; bench/chat_gpu.py measures a GPU.
 """
 
 import argparse
@@ -13,17 +13,26 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 QUESTIONS = 4
+MIN_PROMPT_TOKENS = 200
+PEER, OURS = "transformers and PEFT, one after the other", "the engine, both lanes"
 
 
-def made_adapter(model, folder: Path) -> Path:
-    """An adapter on all linear layers, as a run makes one, of random weights."""
+def make_adapter(model: Any, folder: Path) -> Path:
+    """Save an adapter of random weights on all linear layers, in the form in which a run saves one.
+
+    Args:
+        model: base model; it is unchanged afterwards.
+        folder: where to write.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -32,33 +41,34 @@ def made_adapter(model, folder: Path) -> Path:
     tuned = get_peft_model(model, shape)
     for name, parameter in tuned.named_parameters():
         if "lora_" in name:
+            # Smaller values, so that the tuned model still writes text.
             parameter.data *= 0.2
     tuned.save_pretrained(folder)
     tuned.unload()
     return folder
 
 
-def questions(settings, renderer) -> list[list[dict]]:
-    """Prompts of about 200 tokens: questions of the held-out rows, one after the other."""
+def make_questions(settings: Any, renderer: Any) -> list[list[dict]]:
+    """Return conversations of at least `MIN_PROMPT_TOKENS`, made of questions of the held-out rows."""
     from core.data import sources, subset
     from core.data.table import HELD_OUT
 
     subset.ensure_bundled(settings)
-    asked = [messages[0]["content"] for _, messages in subset.load(settings, sources.BUNDLED)[HELD_OUT]]
-    found = []
-    for start in range(0, len(asked), len(asked) // QUESTIONS):
-        text, at = asked[start], start + 1
-        while len(renderer.prompt_ids([{"role": "user", "content": text}])) < 200:
-            text, at = f"{text} {asked[at % len(asked)]}", at + 1
-        found.append([{"role": "user", "content": text}])
-    return found[:QUESTIONS]
+    questions = [messages[0]["content"] for _, messages in subset.load(settings, sources.BUNDLED)[HELD_OUT]]
+    conversations = []
+    for start in range(0, len(questions), len(questions) // QUESTIONS):
+        text, following = questions[start], start + 1
+        while len(renderer.prompt_ids([{"role": "user", "content": text}])) < MIN_PROMPT_TOKENS:
+            text, following = f"{text} {questions[following % len(questions)]}", following + 1
+        conversations.append([{"role": "user", "content": text}])
+    return conversations[:QUESTIONS]
 
 
-def by_transformers(base, tuned, renderer, conversation, tokens: int) -> float:
-    """The seconds that both answers take, one after the other."""
+def time_transformers(base: Any, tuned: Any, renderer: Any, conversation: list[dict], tokens: int) -> float:
+    """Return the seconds that both models take for their answers, one after the other."""
     import torch
 
-    ids = torch.tensor([renderer.prompt_ids(conversation)], device=base.device)
+    ids = torch.tensor([renderer.prompt_ids(conversation)], device=base.device)  # (1, prompt tokens)
     began = time.perf_counter()
     for model in (base, tuned):
         with torch.inference_mode():
@@ -69,62 +79,96 @@ def by_transformers(base, tuned, renderer, conversation, tokens: int) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    import torch
-    from peft import PeftModel
-
-    from core.chat.adapters import read_adapter
-    from core.chat.lanes import Lanes
-    from core.chat.sampling import Sampling
-    from core.chat.types import LaneRequest
+def load_embedded(settings: Any) -> Any:
+    """Load the embedded model with the default precision of a run."""
     from core.models import embedded
     from core.models.catalogue import Model
     from core.models.loading import Precision, load_base
-    from core.settings import Settings
 
-    settings = Settings().prepare()
-    folder = str(embedded.prepare(settings))
-    load = lambda: load_base(Model("m", "m", folder, True), Precision())  # noqa: E731
-    lanes = Lanes(load())
-    lanes._eos = set()  # every answer has its full length, so that all do the same work
-    plain = load().model.eval()
-    rates: dict[str, list[float]] = {"transformers and PEFT, one after the other": [], "the engine, both lanes": []}
-    first = []
-    with tempfile.TemporaryDirectory() as scratch:
-        adapter = made_adapter(load().model, Path(scratch))
-        tuned = PeftModel.from_pretrained(load().model, adapter).eval()
-        lanes.adapters.add("tuned", read_adapter(adapter, lanes.model.dtype, lanes.model.device))
-        sampling = Sampling(temperature=0, max_new_tokens=options.tokens)
-        asked = questions(settings, lanes.renderer())
+    return load_base(Model("m", "m", str(embedded.prepare(settings)), True), Precision())
 
-        def ours(conversation):
-            began = time.perf_counter()
-            *_, answers = lanes.generate(
-                [LaneRequest(conversation, sampling), LaneRequest(conversation, sampling, "tuned")]
-            )
-            first.append(max(answer.first_token_seconds for answer in answers))
-            return time.perf_counter() - began
 
-        def peer(conversation):
-            return by_transformers(plain, tuned, lanes.renderer(), conversation, options.tokens)
+class Contest:
+    """Both ways to answer, over the same weights and adapter.
 
-        ways = dict(zip(rates, (peer, ours), strict=True))
+    Attributes:
+        first_token_seconds: of the engine's answers, the slower lane of each question.
+    """
+
+    def __init__(self, settings: Any, scratch: Path, tokens: int):
+        from peft import PeftModel
+
+        from core.chat.adapters import read_adapter
+        from core.chat.lanes import Lanes
+
+        self.tokens = tokens
+        self.lanes = Lanes(load_embedded(settings))
+        # Without end tokens every answer has its full length, so that both ways do the same work.
+        self.lanes._eos = set()
+        adapter = make_adapter(load_embedded(settings).model, scratch)
+        self.base = load_embedded(settings).model.eval()
+        self.tuned = PeftModel.from_pretrained(load_embedded(settings).model, adapter).eval()
+        self.lanes.adapters.add("tuned", read_adapter(adapter, self.lanes.model.dtype, self.lanes.model.device))
+        self.first_token_seconds: list[float] = []
+
+    def time_engine(self, conversation: list[dict]) -> float:
+        """Return the seconds that the engine takes for both answers."""
+        from core.chat.sampling import Sampling
+        from core.chat.types import LaneRequest
+
+        sampling = Sampling(temperature=0, max_new_tokens=self.tokens)
+        began = time.perf_counter()
+        *_, answers = self.lanes.generate(
+            [LaneRequest(conversation, sampling), LaneRequest(conversation, sampling, "tuned")]
+        )
+        self.first_token_seconds.append(max(answer.first_token_seconds for answer in answers))
+        return time.perf_counter() - began
+
+    def time_peer(self, conversation: list[dict]) -> float:
+        """Return the seconds that transformers and PEFT take for both answers."""
+        return time_transformers(self.base, self.tuned, self.lanes.renderer(), conversation, self.tokens)
+
+    def measure(self, questions: list[list[dict]], repeats: int) -> dict[str, list[float]]:
+        """Return the tokens per second of each way for each question and repeat."""
+        ways: dict[str, Callable[[list[dict]], float]] = {PEER: self.time_peer, OURS: self.time_engine}
         for way in ways.values():
-            way(asked[0])  # warm
-        for _ in range(options.repeats):
-            for conversation in asked:
+            # The first answer of each warms up.
+            way(questions[0])
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(repeats):
+            for conversation in questions:
                 for name in random.sample(list(ways), 2):
-                    rates[name].append(2 * options.tokens / ways[name](conversation))
-    slow, fast = (median(found) for found in rates.values())
+                    rates[name].append(2 * self.tokens / ways[name](conversation))
+        return rates
+
+
+def print_table(rates: dict[str, list[float]]) -> None:
+    """Print a row per way, with its ratio to the peer."""
+    slow = median(rates[PEER])
     print("| way | tokens/s, both lanes | ratio | spread |\n|---|---|---|---|")
     for name, found in rates.items():
         print(f"| {name} | {median(found):.1f} | {median(found) / slow:.2f} | {min(found):.1f} to {max(found):.1f} |")
-    print(f"\nRatio {fast / slow:.2f}. First token of a prompt of 200: {median(first):.2f} s (most {max(first):.2f}).")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {lanes.model.device}")
+
+
+def main() -> None:
+    """Measure both ways, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokens", type=int, default=64, help="new tokens per answer (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds over the questions (default: %(default)s)")
+    options = parser.parse_args()
+    import torch
+
+    from core.settings import Settings
+
+    settings = Settings().prepare()
+    with tempfile.TemporaryDirectory() as scratch:
+        contest = Contest(settings, Path(scratch), options.tokens)
+        rates = contest.measure(make_questions(settings, contest.lanes.renderer()), options.repeats)
+    print_table(rates)
+    first = contest.first_token_seconds
+    print(f"\nRatio {median(rates[OURS]) / median(rates[PEER]):.2f}. First token of a prompt of {MIN_PROMPT_TOKENS}: "
+          f"{median(first):.2f} s (at most {max(first):.2f}).")  # fmt: skip
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {contest.lanes.model.device}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Training steps on the CPU: TRL as it comes, the studio's worker, and the worker without each of its ingredients.
+"""Training steps on the CPU: TRL, the studio's trainer, and the trainer without each optimization.
 
     python bench/cpu_train.py [--steps 8] [--repeats 3]
 
-Same rows (the bundled set), same NF4 model, rank and batch; every variant in a process of its own, in turns. Prints
-tokens/s (padding not counted), the ratio to TRL as it comes, and the loss of the first step, which must agree. At the
-end: where the time of one of our steps goes, by operator.
+The same rows (bundled data), NF4 model, rank and batch; each variant in a process of its own, in turns. Prints tokens
+per second (padding not counted), the ratio to TRL, and the loss of the first step, which must agree; then a profile of
+the studio's steps by operator.
 """
 
 import argparse
@@ -21,6 +21,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 BATCH, SEED = 4, 0
+# Steps before the rates are measured.
+WARMUP_STEPS = 2
 VARIANTS = {
     "TRL as it comes": "SFTTrainer, NF4, its defaults (padding, gradient checkpointing)",
     "TRL, checkpointing off": "the same without recomputing",
@@ -32,7 +34,8 @@ VARIANTS = {
 }
 
 
-def rows_for(tokenizer, steps: int):
+def make_rows(tokenizer, steps: int) -> list[dict]:
+    """Return the rows of `steps` steps after the warm-up, as token ids with labels."""
     from core.data import sources, subset
     from core.data.table import TRAIN
     from core.data.tokens import Renderer
@@ -42,10 +45,18 @@ def rows_for(tokenizer, steps: int):
     settings = Settings().prepare()
     subset.ensure_bundled(settings)
     rows = subset.load(settings, sources.BUNDLED)[TRAIN]
-    return tokenize(Renderer(tokenizer), rows[: (steps + 2) * BATCH], 1024, True).rows
+    return tokenize(Renderer(tokenizer), rows[: (steps + WARMUP_STEPS) * BATCH], 1024, True).rows
 
 
 def trl_trainer(rows, model, out, checkpointing):
+    """Return TRL's trainer.
+
+    Args:
+        rows: as `make_rows` returns them.
+        model: folder of the model.
+        out: folder for its output.
+        checkpointing: whether activations are recomputed.
+    """
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
@@ -77,6 +88,7 @@ def trl_trainer(rows, model, out, checkpointing):
 
 
 def studio_trainer(rows, model, out, variant):
+    """Return the studio's trainer, without the optimization that the variant names; arguments as `trl_trainer`."""
     from core.kernels import attention
     from core.models import loading
     from core.models.catalogue import Model
@@ -97,45 +109,60 @@ def studio_trainer(rows, model, out, variant):
     arguments.train_sampling_strategy = "sequential"
     trainer = StudioTrainer(config, base, rows, args=arguments)
     if variant == "studio, all logits at once":
+        # Without the head's own path, the loss is computed from all logits.
         trainer._head = None
     return trainer
 
 
 def measure(variant: str, model: str, steps: int, profile: bool) -> None:
-    """Run one variant in this process and print one JSON line."""
+    """Run one variant in this process, and print one line of JSON, or a profile."""
     import logging
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    from transformers import AutoTokenizer, TrainerCallback
+    from transformers import AutoTokenizer
 
-    rows = rows_for(AutoTokenizer.from_pretrained(model), steps)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    rows = make_rows(AutoTokenizer.from_pretrained(model), steps)
     with tempfile.TemporaryDirectory() as out:
         if variant.startswith("TRL"):
             trainer = trl_trainer(rows, model, out, variant == "TRL as it comes")
         else:
             trainer = studio_trainer(rows, model, out, variant)
-        ends = []
-
-        class Clock(TrainerCallback):
-            def on_step_end(self, *_, **__):
-                ends.append(time.perf_counter())
-
-        trainer.add_callback(Clock())
         if profile:
-            from torch.profiler import ProfilerActivity
-            from torch.profiler import profile as profiler
-
-            with profiler(activities=[ProfilerActivity.CPU]) as seen:
-                trainer.train()
-            print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=14, max_name_column_width=44))
+            print_profile(trainer)
             return
+        ends = record_step_ends(trainer)
         trainer.train()
-    tokens = sum(len(r["input_ids"]) for r in rows[2 * BATCH :])  # the first two steps warm up
+    tokens = sum(len(row["input_ids"]) for row in rows[WARMUP_STEPS * BATCH :])
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    print("RESULT " + json.dumps({"rate": tokens / (ends[-1] - ends[1]), "loss": float(losses[0])}))
+    print("RESULT " + json.dumps({"rate": tokens / (ends[-1] - ends[WARMUP_STEPS - 1]), "loss": float(losses[0])}))
 
 
-def child(variant: str, model: str, steps: int, profile: bool = False) -> str:
+def record_step_ends(trainer) -> list[float]:
+    """Return a list that receives the time at the end of each training step, in seconds."""
+    from transformers import TrainerCallback
+
+    ends: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_, **__):
+            ends.append(time.perf_counter())
+
+    trainer.add_callback(Clock())
+    return ends
+
+
+def print_profile(trainer) -> None:
+    """Train, and print the operators sorted by the time that each takes itself."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    with profiler(activities=[ProfilerActivity.CPU]) as profile:
+        trainer.train()
+    print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=14, max_name_column_width=44))
+
+
+def run_in_process(variant: str, model: str, steps: int, profile: bool = False) -> str:
+    """Return the output of `measure` in a new process."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     command = [sys.executable, __file__, "--variant", variant, "--model", model, "--steps", str(steps)]
     done = subprocess.run(
@@ -147,9 +174,10 @@ def child(variant: str, model: str, steps: int, profile: bool = False) -> str:
 
 
 def main() -> None:
+    """Compare the variants, or run one of them in this process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8, help="timed training steps (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="processes per variant (default: %(default)s)")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
@@ -164,8 +192,8 @@ def main() -> None:
     results: dict[str, list[dict]] = {variant: [] for variant in VARIANTS}
     for _ in range(options.repeats):
         for variant in VARIANTS:
-            out = child(variant, model, options.steps)
-            results[variant].append(json.loads(out.partition("RESULT ")[2]))
+            output = run_in_process(variant, model, options.steps)
+            results[variant].append(json.loads(output.partition("RESULT ")[2]))
     base = median(r["rate"] for r in results["TRL as it comes"])
     print("| variant | tokens/s | × TRL | spread | first loss | |\n|---|---|---|---|---|---|")
     for variant, found in results.items():
@@ -174,7 +202,7 @@ def main() -> None:
             f"| {variant} | {median(rates):.0f} | {median(rates) / base:.2f} | {min(rates):.0f} to {max(rates):.0f} "
             f"| {found[0]['loss']:.4f} | {VARIANTS[variant]} |"
         )
-    print(child("studio", model, 2, profile=True))
+    print(run_in_process("studio", model, 2, profile=True))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A prompt set answered by base and tuned: an evaluation's batches against transformers with PEFT, one by one.
+"""A prompt set answered by base and tuned: an evaluation's batches, and transformers with PEFT.
 
     python bench/evaluate.py [--prompts 160] [--alone 8] [--tokens 64] [--rounds 3] [--rows 0]
 
-The embedded model with the NF4 weights that a run trains on, greedy, an answer of each model to every prompt of the
-bundled data set until it ends by itself or at the length. Each round both ways answer in random order in one process:
-the batches all prompts, transformers a sample of the same ones, as it would take too long otherwise. Prints answers a
-minute, tokens/s, the ratio of each round and how many texts are equal.
+The embedded model with NF4 weights, greedy; both models answer prompts of the bundled data set until the answer ends or
+reaches the maximum length. transformers answers one by one. In each round both ways answer in random order in one
+process: the batches answer all prompts, transformers only some of them, because all would take too long. Prints answers
+per minute, tokens per second, the ratio of each round, and the number of equal texts.
 """
 
 import argparse
@@ -14,59 +14,93 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from bench.chat import made_adapter  # noqa: E402
+from bench.chat import load_embedded, make_adapter  # noqa: E402
+
+PEER, OURS = "transformers and PEFT, one by one", "an evaluation's batches"
 
 
-def prompts_file(settings, folder: Path, count: int) -> Path:
+def write_prompts(settings, folder: Path, count: int) -> Path:
+    """Write some prompts of the bundled data set, in random order, and return the file."""
     from core.data import sources, subset
     from core.evaluate.prompts import prompt_of
 
     subset.ensure_bundled(settings)
-    found = [prompt_of(messages, row) for _, row, messages in subset.stream(settings, sources.BUNDLED)]
-    random.Random(0).shuffle(found)
+    prompts = [prompt_of(messages, row) for _, row, messages in subset.stream(settings, sources.BUNDLED)]
+    random.Random(0).shuffle(prompts)
     path = folder / "prompts.jsonl"
-    lines = [json.dumps({"messages": p.messages, "reference": p.reference, "row": p.row}) for p in found if p]
+    lines = [
+        json.dumps({"messages": prompt.messages, "reference": prompt.reference, "row": prompt.row})
+        for prompt in prompts
+        if prompt
+    ]
     path.write_text("".join(line + "\n" for line in lines[:count]))
     return path
 
 
-def by_transformers(models, lanes, prompts, chosen: list[int], tokens: int) -> tuple[dict, int, float]:
-    """Texts by (prompt, lane), tokens, seconds."""
+@dataclass
+class Answers:
+    """Answers of one round.
+
+    Attributes:
+        texts: by (prompt, lane).
+        tokens: of all answers.
+        seconds: that all answers took.
+    """
+
+    texts: dict[tuple[int, int], str] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def answer_with_transformers(models: tuple, answering, count: int, length: int) -> Answers:
+    """Answer a random sample of the prompts one by one with `generate`.
+
+    Args:
+        models: of the lanes, base first.
+        answering: the evaluation's batches, whose prompts and tokenizer are used.
+        count: how many prompts.
+        length: maximum new tokens.
+    """
     import torch
 
-    began, found, total = time.perf_counter(), {}, 0
-    for number in chosen:
+    lanes, prompts = answering.lanes, answering.prompts
+    result, began = Answers(), time.perf_counter()
+    for number in random.sample(range(len(prompts)), count):
         ids = torch.tensor([lanes.renderer().prompt_ids(prompts[number].messages)], device=lanes.model.device)
         for lane, model in enumerate(models):
             with torch.inference_mode():
                 out = model.generate(
-                    input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens
+                    input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=length
                 )
-            said = [token for token in out[0, ids.shape[1] :].tolist() if not lanes.is_end(token)]
-            total += len(said)
-            found[number, lane] = lanes.base.tokenizer.decode(said, skip_special_tokens=True)
-    return found, total, time.perf_counter() - began
+            tokens = [token for token in out[0, ids.shape[1] :].tolist() if not lanes.is_end(token)]
+            result.tokens += len(tokens)
+            result.texts[number, lane] = lanes.base.tokenizer.decode(tokens, skip_special_tokens=True)
+    result.seconds = time.perf_counter() - began
+    return result
 
 
-def by_batches(answering) -> tuple[dict, int, float]:
-    """Texts by (prompt, lane), tokens, seconds."""
-    began, found, total = time.perf_counter(), {}, 0
+def answer_in_batches(answering) -> Answers:
+    """Answer all prompts in batches, as an evaluation does."""
+    result, began = Answers(), time.perf_counter()
     tasks = answering.tasks([])
     for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
         for line in lines:
-            found[line["prompt"], line["lane"]] = line["text"]
-            total += line["tokens"]
-    return found, total, time.perf_counter() - began
+            result.texts[line["prompt"], line["lane"]] = line["text"]
+            result.tokens += line["tokens"]
+    result.seconds = time.perf_counter() - began
+    return result
 
 
-def made(settings, scratch: Path, options):
-    """The lanes with everything that is to be answered, and the two models of transformers and PEFT."""
+def prepare(settings, scratch: Path, options: argparse.Namespace) -> tuple[Any, tuple]:
+    """Return the evaluation's batches, and the models of transformers and PEFT."""
     from peft import PeftModel
 
     from core.chat.adapters import read_adapter
@@ -75,62 +109,76 @@ def made(settings, scratch: Path, options):
     from core.chat.types import LaneRequest
     from core.evaluate.batch_generate import Answering
     from core.evaluate.prompts import Prompts
-    from core.models import embedded
-    from core.models.catalogue import Model
-    from core.models.loading import Precision, load_base
 
-    folder = str(embedded.prepare(settings))
-
-    def load():
-        return load_base(Model("m", "m", folder, True), Precision())
-
-    adapter = made_adapter(load().model, scratch)
-    models = load().model.eval(), PeftModel.from_pretrained(load().model, adapter).eval()
-    lanes = Lanes(load())
+    adapter = make_adapter(load_embedded(settings).model, scratch)
+    tuned = PeftModel.from_pretrained(load_embedded(settings).model, adapter).eval()
+    models = load_embedded(settings).model.eval(), tuned
+    lanes = Lanes(load_embedded(settings))
     lanes.adapters.add("tuned", read_adapter(adapter, lanes.model.dtype, lanes.model.device))
     sampling = Sampling(temperature=0, max_new_tokens=options.tokens)
-    prompts = Prompts(prompts_file(settings, scratch, options.prompts))
-    asked = [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")]
-    return Answering(lanes, asked, prompts, options.rows), models
+    prompts = Prompts(write_prompts(settings, scratch, options.prompts))
+    requests = [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")]
+    return Answering(lanes, requests, prompts, options.rows), models
+
+
+@dataclass
+class Comparison:
+    """Results of all rounds: answers per minute and tokens per second by way, and the compared texts."""
+
+    per_minute: dict[str, list[float]] = field(default_factory=lambda: {PEER: [], OURS: []})
+    per_second: dict[str, list[float]] = field(default_factory=lambda: {PEER: [], OURS: []})
+    compared: int = 0
+    equal: int = 0
+
+    def add(self, found: dict[str, Answers], is_warmup: bool) -> None:
+        """Add one round; the rates of a warm-up do not count."""
+        for way, answers in found.items():
+            if not is_warmup:
+                self.per_minute[way].append(60 * len(answers.texts) / answers.seconds)
+                self.per_second[way].append(answers.tokens / answers.seconds)
+        alone, batched = found[PEER].texts, found[OURS].texts
+        both = alone.keys() & batched.keys()
+        self.compared += len(both)
+        self.equal += sum(alone[key] == batched[key] for key in both)
+
+    def print_table(self) -> None:
+        """Print the rates of each way, and the ratio of each round."""
+        print("| way | answers per minute | spread | tokens/s |\n|---|---|---|---|")
+        for way, found in self.per_minute.items():
+            speed = median(self.per_second[way])
+            print(f"| {way} | {median(found):.0f} | {min(found):.0f} to {max(found):.0f} | {speed:.0f} |")
+        rounds = zip(self.per_minute[PEER], self.per_minute[OURS], strict=True)
+        ratios = [ours / peer for peer, ours in rounds]
+        print(f"\nRatio {median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}, one per round).")
 
 
 def main() -> None:
+    """Answer in rounds, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, value in (("prompts", 160), ("alone", 8), ("tokens", 64), ("rounds", 3), ("rows", 0)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    for name, value, text in (
+        ("prompts", 160, "prompts of the set"), ("alone", 8, "prompts that transformers answers per round"),
+        ("tokens", 64, "maximum new tokens"), ("rounds", 3, "rounds after one to warm up"),
+        ("rows", 0, "answers that decode together; 0: as many as an evaluation has"),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} (default: %(default)s)")
     options = parser.parse_args()
     import torch
 
     from core.settings import Settings
 
     with tempfile.TemporaryDirectory() as scratch:
-        answering, models = made(Settings().prepare(), Path(scratch), options)
+        answering, models = prepare(Settings().prepare(), Path(scratch), options)
         ways = {
-            "transformers and PEFT, one by one": lambda: by_transformers(
-                models, answering.lanes, answering.prompts,
-                random.sample(range(len(answering.prompts)), options.alone), options.tokens,
-            ),
-            "an evaluation's batches": lambda: by_batches(answering),
-        }  # fmt: skip
-        rates, speeds, same, compared = {way: [] for way in ways}, {way: [] for way in ways}, 0, 0
+            PEER: lambda: answer_with_transformers(models, answering, options.alone, options.tokens),
+            OURS: lambda: answer_in_batches(answering),
+        }
+        comparison = Comparison()
         for number in range(options.rounds + 1):
-            texts = {}
-            for way in random.sample(list(ways), 2):
-                texts[way], tokens, seconds = ways[way]()
-                if number:  # the first round warms up
-                    rates[way].append(60 * len(texts[way]) / seconds)
-                    speeds[way].append(tokens / seconds)
-            alone, batched = texts.values() if len(texts) == 2 else ({}, {})
-            both = alone.keys() & batched.keys()
-            compared, same = compared + len(both), same + sum(alone[key] == batched[key] for key in both)
-    slow, fast = rates.values()
-    ratios = [b / a for a, b in zip(slow, fast, strict=True)]
-    print("| way | answers a minute | spread | tokens/s |\n|---|---|---|---|")
-    for way, found in rates.items():
-        print(f"| {way} | {median(found):.0f} | {min(found):.0f} to {max(found):.0f} | {median(speeds[way]):.0f} |")
-    print(f"\nRatio {median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}, a round each).")
-    print(f"{answering.room(200).rows} rows at once. Equal texts: {same} of {compared} (in bf16, where a near-tie may "
-          "fall either way).")  # fmt: skip
+            found = {way: ways[way]() for way in random.sample(list(ways), 2)}
+            comparison.add(found, is_warmup=number == 0)
+    comparison.print_table()
+    print(f"{answering.room(200).rows} sequences at once. Equal texts: {comparison.equal} of {comparison.compared} (in "
+          "bf16, near ties may fall either way).")  # fmt: skip
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {answering.lanes.model.device}")
 
 

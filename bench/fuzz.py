@@ -1,9 +1,10 @@
-"""Ten thousand calls that no page makes, against the real app as it stands on a Space.
+"""Random calls that no page makes, against the real app in the configuration of a Space.
 
     python bench/fuzz.py --calls 10000
 
-Half by the owner, half by a visitor: any event with any values over the queue, and any request to any route. Prints how
-many were made and what came of them; ends at the first status of 500 or more, defect, or file outside STUDIO_HOME.
+Half of them by the owner, half by a visitor: random events with random values over the queue, and random requests to
+random routes. Prints the number of calls by outcome; fails at a status of 500 or more, a traceback in the server's log,
+or a file outside STUDIO_HOME.
 """
 
 import argparse
@@ -25,51 +26,66 @@ from tests.helpers.fuzzing import call_event, count_tracebacks, event_calls, sen
 from tests.helpers.space_server import AUTHOR, signed_in_headers, start_space, visitor_headers  # noqa: E402
 
 
-def fuzz(app: AppServer, headers: dict[str, str], calls: int, seen: Counter) -> None:
+def fuzz(app: AppServer, headers: dict[str, str], calls: int, outcomes: Counter) -> None:
+    """Make random calls as one caller.
+
+    Args:
+        app: the running app.
+        headers: who calls.
+        calls: how many; half of them are events, half raw requests.
+        outcomes: counts the calls by outcome.
+    """
     page = PageClient(app.url, headers)
-    names, chance = [event["api_name"] for event in page.events], random.Random(calls)
+    names, rng = [event["api_name"] for event in page.events], random.Random(calls)
 
     @settings(max_examples=calls // 2, phases=[Phase.generate], deadline=None, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(st.data())
     def events(data) -> None:
-        said = call_event(page, *data.draw(event_calls(page)))
-        seen["refused" if said else "answered"] += 1
+        error = call_event(page, *data.draw(event_calls(page)))
+        outcomes["refused" if error else "answered"] += 1
 
     events()
     for _ in range(calls // 2):
-        send_random_request(app, chance, names, headers)
-        seen["raw requests"] += 1
+        send_random_request(app, rng, names, headers)
+        outcomes["raw requests"] += 1
     page.http.close()
 
 
-def there(around: str) -> set[Path]:
-    """What lies beside STUDIO_HOME and in the project, but for what test runs keep there."""
-    return {*Path(around).iterdir(), *(path for path in PROJECT.iterdir() if path.name[0] not in "._")}
+def list_files(folder: Path) -> set[Path]:
+    """Return the files next to STUDIO_HOME and those of the project, without hidden ones and caches."""
+    return {*folder.iterdir(), *(path for path in PROJECT.iterdir() if path.name[0] not in "._")}
+
+
+def print_failures(outside: set[Path], log: str) -> int:
+    """Print files outside STUDIO_HOME and the server's tracebacks to stderr, and return the number of tracebacks."""
+    defects = count_tracebacks(log)
+    first = log[log.find("Traceback") :].splitlines()[:120] if defects else []
+    print(*sorted(outside), *first, sep="\n", file=sys.stderr)
+    print(*(f"{times} x {error}" for error, times in defects.most_common()), sep="\n", file=sys.stderr)
+    return defects.total()
 
 
 def main() -> int:
+    """Make the calls, and return the exit status: 1 if something failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--calls", type=int, default=10_000, help="number of calls (default: %(default)s)")
     options = parser.parse_args()
-    seen, began = Counter(), time.monotonic()
-    with tempfile.TemporaryDirectory() as around:
-        app = start_space(Path(around) / "home")
-        before = there(around)
+    outcomes, began = Counter(), time.monotonic()
+    with tempfile.TemporaryDirectory() as parent:
+        app = start_space(Path(parent) / "home")
+        before = list_files(Path(parent))
         try:
             for headers in (signed_in_headers(AUTHOR), visitor_headers("f" * 32)):
-                fuzz(app, headers, options.calls // 2, seen)
+                fuzz(app, headers, options.calls // 2, outcomes)
         finally:
             app.stop()
-        outside, log = there(around) - before, app.log.read_text()
-        defects = count_tracebacks(log)
-        first = log[log.find("Traceback") :].splitlines()[:120] if defects else []
-        print(*sorted(outside), *first, sep="\n", file=sys.stderr)
-        print(*(f"{times} x {error}" for error, times in defects.most_common()), sep="\n", file=sys.stderr)
-    print("| " + " | ".join(seen) + " | tracebacks in the log | files outside | seconds |")
-    took = time.monotonic() - began
-    print(f"| {' | '.join(map(str, seen.values()))} | {defects.total()} | {len(outside)} | {took:.0f} |")
-    return 1 if outside or defects else 0
+        outside = list_files(Path(parent)) - before
+        tracebacks = print_failures(outside, app.log.read_text())
+    print("| " + " | ".join(outcomes) + " | tracebacks in the log | files outside | seconds |")
+    seconds = time.monotonic() - began
+    print(f"| {' | '.join(map(str, outcomes.values()))} | {tracebacks} | {len(outside)} | {seconds:.0f} |")
+    return 1 if outside or tracebacks else 0
 
 
 if __name__ == "__main__":

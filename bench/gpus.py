@@ -1,9 +1,9 @@
-"""Several GPUs beside one, by the worker itself: as many rows a GPU, so a batch that grows with them.
+"""Training on several GPUs compared with one, with a fixed number of rows per GPU.
 
     python bench/gpus.py --model FOLDER --data guanaco-llama2-1k-train.parquet [--gpus 1 2] [--rows 16]
 
-The model is bench/train.py's in 4 bits. Each run is a real one (`python -m core.train`) in a home that is thrown away;
-its rate is that of its own events, all tokens of the steps after the first four over the time that they took.
+The model is that of bench/train.py in NF4. Each run is a real one (`python -m core.train`) in a temporary STUDIO_HOME.
+Its rate comes from its events: the tokens of the steps after the warm-up, divided by their time.
 """
 
 import argparse
@@ -24,10 +24,12 @@ from core.runs.config import QLoRAConfig  # noqa: E402
 from core.runs.store import RunStore  # noqa: E402
 from core.settings import Settings  # noqa: E402
 
-SKIPPED = 4  # steps that warm up
+# The first steps compile kernels and allocate memory.
+WARMUP_STEPS = 4
 
 
 def measure(store: RunStore, config: QLoRAConfig) -> dict[str, Any]:
+    """Train one run, and return its rate in tokens per second, times in seconds, memory, losses and choices."""
     run = store.create(config)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "STUDIO_MODELS": str(store.settings.models_dir)}
     with run.log.open("ab") as log:
@@ -41,10 +43,10 @@ def measure(store: RunStore, config: QLoRAConfig) -> dict[str, Any]:
     events = run.events()
     prepared = next(event for event in events if event.event == "prepared")
     steps = [event for event in events if event.event == "step"]
-    timed = steps[SKIPPED:]
-    seconds = timed[-1].seconds - steps[SKIPPED - 1].seconds
+    timed = steps[WARMUP_STEPS:]
+    seconds = timed[-1].seconds - steps[WARMUP_STEPS - 1].seconds
     return {
-        "rate": (timed[-1].tokens - steps[SKIPPED - 1].tokens) / seconds,
+        "rate": (timed[-1].tokens - steps[WARMUP_STEPS - 1].tokens) / seconds,
         "step": seconds / len(timed),
         "memory": max(step.memory_gib for step in steps),
         "prepared": prepared.seconds,
@@ -55,14 +57,15 @@ def measure(store: RunStore, config: QLoRAConfig) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Train with each number of GPUs, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="a folder with a model in 4 bits")
     parser.add_argument("--data", type=Path, required=True, help="a file of conversations")
-    parser.add_argument("--gpus", type=int, nargs="*", default=[1, 2])
-    parser.add_argument("--rows", type=int, default=16, help="rows a GPU and pass")
-    parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--checkpointing", default="auto")
+    parser.add_argument("--gpus", type=int, nargs="*", default=[1, 2], help="numbers of GPUs")
+    parser.add_argument("--rows", type=int, default=16, help="rows per GPU and pass")
+    parser.add_argument("--steps", type=int, default=24, help="training steps per run (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=1, help="runs per number of GPUs (default: %(default)s)")
+    parser.add_argument("--checkpointing", default="auto", help="gradient checkpointing (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home), models=options.model.resolve().parent).prepare()
@@ -81,12 +84,22 @@ def main() -> None:
 
 
 def print_table(found: dict[int, list[dict[str, Any]]]) -> None:
-    head = ("GPUs", "tok/s", "× fewest", "step ms", "memory GiB, fullest", "prepared s", "first step s", "first losses")
-    print(f"\n| {' | '.join(head)} |\n{'|---' * len(head)}|")
-    middle = {gpus: median(run["rate"] for run in runs) for gpus, runs in found.items()}
+    """Print a row per number of GPUs, from the medians of its runs."""
+    heads = (
+        "GPUs",
+        "tok/s",
+        "× fewest",
+        "step ms",
+        "memory GiB, fullest",
+        "prepared s",
+        "first step s",
+        "first losses",
+    )
+    print(f"\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    rates = {gpus: median(run["rate"] for run in runs) for gpus, runs in found.items()}
     for gpus, runs in found.items():
         cells = (
-            str(gpus), f"{middle[gpus]:,.0f}", f"{middle[gpus] / middle[min(middle)]:.2f}",
+            str(gpus), f"{rates[gpus]:,.0f}", f"{rates[gpus] / rates[min(rates)]:.2f}",
             f"{1000 * median(run['step'] for run in runs):.0f}", f"{max(run['memory'] for run in runs):.2f}",
             f"{median(run['prepared'] for run in runs):.1f}", f"{median(run['first'] for run in runs):.1f}",
             ", ".join(f"{loss:.3f}" for loss in runs[0]["losses"]),

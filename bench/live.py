@@ -1,29 +1,35 @@
-"""The Train tab's update while a run of many steps is watched: time on the server, and bytes that reach the page.
+"""Updates of the Train tab for a long run: time on the server, and bytes sent to the page.
 
     python bench/live.py [--steps 20000]
 
-A process appends an event a step, as the worker does; after every tenth of the run everything that one tick of the
-page's clock asks for is asked: whether there is something new, status, figures, warnings, both charts, sample answers,
-buttons, and the table with the curves of ten runs. Beside it, what a page does that reads the whole file and sends
-every point.
+A loop appends one event per step, as the worker does. After every tenth of the run it calls everything that one tick
+of the page's timer calls: change detection, status, metrics, warnings, both charts, sample answers, buttons, and the
+table with the curves of ten runs. For comparison it also reads the whole file and sends every point.
 """
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 RUNS = 10
+# Steps that are appended one by one and timed, at the end of each tenth of the run.
+_TIMED_STEPS = 5
+_PARTS = 10
 
 
 def step_event(step: int, total: int, rng: random.Random) -> dict:
+    """Return the event of a step as the worker writes it."""
     loss = 1 + 3 / (1 + step / 500) + rng.gauss(0, 0.15)
     return {"event": "step", "time": 1e9 + step, "step": step, "total": total, "loss": loss, "learning_rate": 2e-4,
             "grad_norm": abs(rng.gauss(0.5, 0.2)), "epoch": step / total, "tokens": step * 4000,
@@ -31,7 +37,8 @@ def step_event(step: int, total: int, rng: random.Random) -> dict:
             "memory_gib": 7.5, "use": 96}  # fmt: skip
 
 
-def append(path: Path, first: int, last: int, total: int, rng: random.Random) -> None:
+def append_steps(path: Path, first: int, last: int, total: int, rng: random.Random) -> None:
+    """Append the events of the steps `first` to `last`; every hundredth is evaluated and has a sample answer."""
     with path.open("a") as stream:
         for step in range(first, last + 1):
             stream.write(json.dumps(step_event(step, total, rng)) + "\n")
@@ -41,10 +48,11 @@ def append(path: Path, first: int, last: int, total: int, rng: random.Random) ->
                 stream.write(json.dumps(sample) + "\n")
 
 
-def made_runs(home: Path):
-    """A home with finished runs that are only files, and one that runs: this process is its worker."""
-    import os
+def make_runs(home: Path) -> tuple[Any, list]:
+    """Create a home folder with runs, and return its store and the runs.
 
+    The runs have no events yet. All are finished but the last, whose worker is this process.
+    """
     from core.data import subset
     from core.runs.config import QLoRAConfig
     from core.runs.store import RunState, RunStore
@@ -56,67 +64,96 @@ def made_runs(home: Path):
     model.mkdir()
     (model / "config.json").write_text('{"model_type": "llama"}')
     store = RunStore(settings)
-    runs = [store.create(QLoRAConfig(model="any", seed=n)) for n in range(RUNS)]
+    runs = [store.create(QLoRAConfig(model="any", seed=seed)) for seed in range(RUNS)]
     for run in runs:
         run.save_state(RunState(status="finished", created=time.time(), ended=time.time()))
     runs[-1].save_state(RunState(status="running", created=time.time()).with_process(os.getpid()))
     return store, runs
 
 
-def timed(call):
+class Updates:
+    """The calls of one tick of the page's timer, over all runs of a store."""
+
+    def __init__(self, store: Any, runs: list):
+        from core.runs.metrics_series import Timelines
+        from studio.train.compare import ComparisonState, RunComparison
+        from studio.train.controls import RunControls
+        from studio.train.run_view import RunView
+
+        timelines = Timelines()
+        self.store, self.live = store, runs[-1]
+        self.view, self.controls = RunView(store, timelines), RunControls(store)
+        self.comparison = RunComparison(store, timelines)
+        self.compared = ComparisonState(picked=tuple(run.id for run in runs))
+        # The finished runs are read once, before anything is timed.
+        self.comparison.render(self.compared, "loss", None, False)
+
+    def update_run(self) -> list:
+        """Return everything that the view of the watched run sends."""
+        live = self.live.id
+        return [
+            self.view.fingerprint(live), self.store.listed(), self.view.render(live, "learning rate", None),
+            self.view.render_samples(live), self.controls.update_buttons(live),
+        ]  # fmt: skip
+
+    def update_table(self) -> Any:
+        """Return the table of ten runs with their held-out losses."""
+        from core.runs.metrics_series import HELD_OUT
+
+        return self.comparison.render(self.compared, HELD_OUT, self.live.id, False)
+
+    def read_everything(self) -> list:
+        """Return every point of the run, read from the whole file."""
+        from core.runs import events
+
+        found = events.read(self.live.events_file)
+        return [[event.step, event.loss] for event in found if event.event in ("step", "eval")]
+
+
+def time_call(call: Callable[[], Any]) -> tuple[float, int]:
+    """Return the seconds that a call takes, and the bytes of its result as JSON."""
     began = time.perf_counter()
     value = call()
     return time.perf_counter() - began, len(json.dumps(value, default=str))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=20_000)
-    total = parser.parse_args().steps
-    from core.runs import events
-    from core.runs.metrics_series import HELD_OUT, Timelines
-    from studio.train.compare import ComparisonState, RunComparison
-    from studio.train.controls import RunControls
-    from studio.train.run_view import RunView
+def time_part(updates: Updates, first: int, last: int, total: int, rng: random.Random) -> str:
+    """Append the steps `first` to `last`, time the updates after each of the last ones, and return the table cells."""
+    path = updates.live.events_file
+    append_steps(path, first, last - _TIMED_STEPS, total, rng)
+    # The page has shown all earlier steps before the timed ones arrive.
+    updates.update_run()
+    calls = (updates.update_run, updates.update_table, updates.read_everything)
+    found: list[list[tuple[float, int]]] = [[] for _ in calls]
+    for step in range(last - _TIMED_STEPS + 1, last + 1):
+        append_steps(path, step, step, total, rng)
+        for results, call in zip(found, calls, strict=True):
+            results.append(time_call(call))
+    return " | ".join(
+        f"{median(seconds for seconds, _ in results) * 1000:.1f} "
+        f"(most {max(seconds for seconds, _ in results) * 1000:.1f}) "
+        f"| {max(size for _, size in results) / 1024:.0f}"
+        for results in found
+    )
 
+
+def main() -> None:
+    """Append the run in ten parts, and print the times after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=20_000, help="steps of the run (default: %(default)s)")
+    total = parser.parse_args().steps
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as home:
-        store, runs = made_runs(Path(home))
+        store, runs = make_runs(Path(home))
         for run in runs[:-1]:
-            append(run.events_file, 1, total, total, rng)
-        live, timelines = runs[-1], Timelines()
-        view, controls, comparison = RunView(store, timelines), RunControls(store), RunComparison(store, timelines)
-        compared = ComparisonState(picked=tuple(run.id for run in runs))
-        comparison.render(compared, "loss", None, False)  # ten finished runs are read once
+            append_steps(run.events_file, 1, total, total, rng)
+        updates = Updates(store, runs)
         heads = ("steps", "this run: ms", "KiB", "ten runs: ms", "KiB", "reading it all: ms", "KiB")
         print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-
-        def tick():
-            return [
-                view.fingerprint(live.id), store.listed(), view.render(live.id, "learning rate", None),
-                view.render_samples(live.id), controls.update_buttons(live.id),
-            ]  # fmt: skip
-
-        def whole():
-            found = events.read(live.events_file)
-            return [[e.step, e.loss] for e in found if e.event in ("step", "eval")]
-
-        tenth = total // 10
-        for part in range(10):
-            append(live.events_file, part * tenth + 1, (part + 1) * tenth - 5, total, rng)
-            tick()  # a page was here before
-            seen: dict[str, list] = {"tick": [], "all": [], "whole": []}
-            for step in range((part + 1) * tenth - 4, (part + 1) * tenth + 1):
-                append(live.events_file, step, step, total, rng)
-                seen["tick"].append(timed(tick))
-                seen["all"].append(timed(lambda: comparison.render(compared, HELD_OUT, live.id, False)))
-                seen["whole"].append(timed(whole))
-            cells = [
-                f"{median(s for s, _ in found) * 1000:.1f} (most {max(s for s, _ in found) * 1000:.1f}) "
-                f"| {max(size for _, size in found) / 1024:.0f}"
-                for found in seen.values()
-            ]
-            print(f"| {(part + 1) * tenth:,} | {' | '.join(cells)} |", flush=True)
+        part_steps = total // _PARTS
+        for part in range(_PARTS):
+            last = (part + 1) * part_steps
+            print(f"| {last:,} | {time_part(updates, part * part_steps + 1, last, total, rng)} |", flush=True)
 
 
 if __name__ == "__main__":

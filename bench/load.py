@@ -1,12 +1,11 @@
-"""Fifty visitors on a Space while a run trains: how long pages take, what fails, how much slower the run gets.
+"""Fifty visitors on a Space while a run trains: response times, errors, and the slowdown of the run.
 
     python bench/load.py [--visitors 50] [--seconds 300]
 
-The real app as it stands on a Space, on the embedded model, which a published run was trained on for a few steps. First
-the owner's run trains alone for a while; then as many visitors come, within a minute, each in a thread with a session
-of its own, who read the page, look through rows and runs, ask the base and the tuned model something, and vote, with a
-person's pauses between. Prints the times of each kind of call, the errors, and the run's tokens a second before and
-meanwhile.
+The real app in the configuration of a Space, with the embedded model and a published run of a few steps. First the
+owner's run trains alone for a while. Then the visitors arrive within a minute, each in a thread with a session of its
+own: they load the page, look through rows and runs, ask the base and the tuned model, and vote, with a person's pauses.
+Prints the times of each kind of call, the errors, and the run's tokens per second before and meanwhile.
 """
 
 import argparse
@@ -20,7 +19,10 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -35,7 +37,7 @@ from tests.helpers.app_server import AppServer, PageClient  # noqa: E402
 from tests.helpers.space_server import AUTHOR, signed_in_headers, start_space, visitor_headers  # noqa: E402
 
 QUESTIONS = ["What is a tide?", "Who keeps the light?", "Name three birds.", "How deep is the sea here?"]
-KNOBS = {
+SETTINGS = {
     "subset": "few",
     "model": embedded.NAME,
     "max_length": 256,
@@ -45,145 +47,174 @@ KNOBS = {
 }
 
 
+# A visitor's answer in tokens.
+_ANSWER_TOKENS = 24
+_LEAVE_SECONDS = 180
+
+
+@dataclass
+class Results:
+    """Calls of all visitors: seconds by kind of call, and errors."""
+
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    errors: list[str] = field(default_factory=list)
+
+
 class Visitor(threading.Thread):
-    """One person: reads, asks, votes, waits."""
+    """One visitor, who loads the page and then makes one call after the other until a given time."""
 
-    def __init__(
-        self, app: AppServer, number: int, ends: float, times: dict[str, list[float]], errors: list[str],
-        options: argparse.Namespace,
-    ):  # fmt: skip
+    def __init__(self, app: AppServer, number: int, ends: float, results: Results, options: argparse.Namespace):
         super().__init__(daemon=True)
-        self.app, self.number, self.ends = app, number, ends
+        self.app, self.number, self.ends, self.results = app, number, ends, results
         self.pause, self.arrive = options.pause, options.arrive
-        self.times, self.errors, self.chance = times, errors, random.Random(number)
+        self.rng = random.Random(number)
 
-    def timed(self, kind: str, call) -> object:
+    def time_call(self, kind: str, call: Callable[[], Any]) -> Any:
+        """Return the result of a call, and record its time or its error; None after an error."""
         began = time.monotonic()
         try:
             result = call()
         except (httpx.HTTPError, AssertionError, OSError, StopIteration) as error:
-            self.errors.append(f"{kind}: {type(error).__name__}: {str(error)[:120]}")
+            self.results.errors.append(f"{kind}: {type(error).__name__}: {str(error)[:120]}")
             return None
-        self.times[kind].append(time.monotonic() - began)
+        self.results.times[kind].append(time.monotonic() - began)
         if isinstance(result, dict) and not result.get("success", True):
-            self.errors.append(f"{kind}: {result['output'].get('error')}")
+            self.results.errors.append(f"{kind}: {result['output'].get('error')}")
         return result
 
     def run(self) -> None:
+        """Arrive, and make calls until the end."""
         headers = visitor_headers(f"{self.number:032x}")
-        time.sleep(self.chance.random() * self.arrive)
-        page = self.timed("page", lambda: PageClient(self.app.url, headers))
+        time.sleep(self.rng.random() * self.arrive)
+        page = self.time_call("page", lambda: PageClient(self.app.url, headers))
         if page is None:
             return
         events = {event["api_name"]: event for event in page.events}
-        runs = self.timed("runs", lambda: page.run(events["listed"], [None, False]))
-        shown = runs["output"]["data"][0]["value"] if runs else None
-        # what the page's chat state holds is set by its own load event
+        runs = self.time_call("runs", lambda: page.run(events["listed"], [None, False]))
+        run_id = runs["output"]["data"][0]["value"] if runs else None
         while time.monotonic() < self.ends:
-            kind = self.chance.choices(["rows", "search", "run", "home", "chat"], [4, 2, 3, 2, 2])[0]
-            if kind == "rows":
-                self.timed(kind, lambda: page.run(events["turned_1"], [None, None, None, 1, 25]))
-            elif kind == "search":
-                word = self.chance.choice(["light", "storm", "gull", "tide"])
-                self.timed(kind, lambda word=word: page.run(events["search"], [None, word]))
-            elif kind == "run":
-                self.timed(kind, lambda: page.run(events["opened_1"], [shown, "tokens/s"]))
-            elif kind == "home":
-                self.timed("page", lambda: page.http.get(f"{self.app.url}/").raise_for_status())
-            else:
-                self.ask_and_vote(page, events)
-            time.sleep(self.pause * (0.5 + self.chance.random()))
+            self._make_call(page, events, run_id)
+            time.sleep(self.pause * (0.5 + self.rng.random()))
+
+    def _make_call(self, page: PageClient, events: dict, run_id: str | None) -> None:
+        kind = self.rng.choices(["rows", "search", "run", "home", "chat"], [4, 2, 3, 2, 2])[0]
+        if kind == "rows":
+            self.time_call(kind, lambda: page.run(events["turned_1"], [None, None, None, 1, 25]))
+        elif kind == "search":
+            word = self.rng.choice(["light", "storm", "gull", "tide"])
+            self.time_call(kind, lambda: page.run(events["search"], [None, word]))
+        elif kind == "run":
+            self.time_call(kind, lambda: page.run(events["opened_1"], [run_id, "tokens/s"]))
+        elif kind == "home":
+            self.time_call("page", lambda: page.http.get(f"{self.app.url}/").raise_for_status())
+        else:
+            self.ask_and_vote(page, events)
 
     def ask_and_vote(self, page: PageClient, events: dict) -> None:
-        event = events["send"]
-        form = [self.value_of(page, number) for number in event["inputs"]]
-        at = next(
-            i
-            for i, number in enumerate(event["inputs"])
+        """Send a question to both lanes, wait for the whole answers, and vote."""
+        send, vote = events["send"], events["vote"]
+        form = [self.value_of(page, number) for number in send["inputs"]]
+        prompt_at = next(
+            index
+            for index, number in enumerate(send["inputs"])
             if self.component(page, number)["props"].get("elem_id") == "prompt"
         )
-        form[at] = self.chance.choice(QUESTIONS)
-        self.timed("chat (whole answers)", lambda: page.run(event, form))
-        vote = events["vote"]
-        body = {"value": self.chance.choice(["left", "right", "tie"])}
+        form[prompt_at] = self.rng.choice(QUESTIONS)
+        # The conversation's id is a state that the page's load event sets on the server.
+        self.time_call("chat (whole answers)", lambda: page.run(send, form))
+        body = {"value": self.rng.choice(["left", "right", "tie"])}
         form = [self.value_of(page, number) for number in vote["inputs"]]
-        self.timed("vote", lambda: page.run(vote, form, body))
+        self.time_call("vote", lambda: page.run(vote, form, body))
 
     @staticmethod
     def component(page: PageClient, number: int) -> dict:
-        return next(c for c in page.config["components"] if c["id"] == number)
+        """Return the configuration of a component by its id."""
+        return next(component for component in page.config["components"] if component["id"] == number)
 
-    def value_of(self, page: PageClient, number: int):
-        found = self.component(page, number)
-        if found["props"].get("label", "").startswith("Length"):
-            return 24
-        return found["props"].get("value")
+    def value_of(self, page: PageClient, number: int) -> Any:
+        """Return the value of a component as the page has it at the start; short answers for the length."""
+        props = self.component(page, number)["props"]
+        return _ANSWER_TOKENS if props.get("label", "").startswith("Length") else props.get("value")
 
 
-def rate(run: Run, seconds: float) -> float:
-    """Tokens a second of the run's steps within so many seconds from now."""
+def measure_rate(run: Run, seconds: float) -> float:
+    """Return the median tokens per second of a run's steps within the next `seconds`; 0 if there are too few."""
     before = len(run.events())
     time.sleep(seconds)
-    steps = [e for e in run.events()[before:] if e.event == "step"]
-    return statistics.median(e.tokens_per_second for e in steps) if len(steps) > 1 else 0.0
+    steps = [event for event in run.events()[before:] if event.event == "step"]
+    return statistics.median(event.tokens_per_second for event in steps) if len(steps) > 1 else 0.0
 
 
-def trained(owner, store: RunStore, **knobs) -> Run:
-    return store.run(owner.predict(**KNOBS, **knobs, api_name="/start")["value"])
+def start_run(owner: Any, store: RunStore, **settings: Any) -> Run:
+    """Start a run as the owner, over the API."""
+    return store.run(owner.predict(**SETTINGS, **settings, api_name="/start")["value"])
 
 
-def until(what, limit: float = 600) -> None:
+def wait_until(condition: Callable[[], bool], limit: float = 600) -> None:
+    """Wait until a condition holds, at most `limit` seconds.
+
+    Raises:
+        TimeoutError: it does not hold by then.
+    """
     ends = time.monotonic() + limit
-    while not what():
+    while not condition():
         if time.monotonic() > ends:
-            raise TimeoutError("the run did not come so far")
+            raise TimeoutError("The run did not get that far in time.")
         time.sleep(0.5)
 
 
-def told(words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+def log(text: str) -> None:
+    """Print a line with the time to stderr."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def measure(app: AppServer, store: RunStore, options: argparse.Namespace) -> dict:
+    """Return the run's rates alone and beside the visitors, and the results of their calls."""
     owner = app.client(app.settings.home / "client", headers=signed_in_headers(AUTHOR))
     owner.predict(owner.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
     owner.predict(name="few", rows=40, method="shortest", api_name="/cut")
-    told("a run of two steps, to be published")
-    first = trained(owner, store, max_steps=2)
-    until(lambda: first.state().status == "finished")
+    log("A run of two steps, to be published.")
+    first = start_run(owner, store, max_steps=2)
+    wait_until(lambda: first.state().status == "finished")
     visibility.publish(app.settings, "runs", first.id, True)
-    run = trained(owner, store, max_steps=100_000, save_steps=50_000)
-    until(lambda: any(e.event == "step" for e in run.events()))
-    told("the run trains alone")
-    alone = rate(run, options.alone)
-    told("the visitors come")
-    times: dict[str, list[float]] = defaultdict(list)
-    errors: list[str] = []
-    ends = time.monotonic() + options.seconds
-    people = [Visitor(app, number, ends, times, errors, options) for number in range(1, options.visitors + 1)]
-    for person in people:
-        person.start()
-    beside = rate(run, options.seconds)
-    told("the visitors leave")
-    for person in people:
-        person.join(timeout=180)
-        if person.is_alive():
-            errors.append("an answer did not come within 180 s of the end")
+    run = start_run(owner, store, max_steps=100_000, save_steps=50_000)
+    wait_until(lambda: any(event.event == "step" for event in run.events()))
+    log("The run trains alone.")
+    alone = measure_rate(run, options.alone)
+    beside, results = visit(app, run, options)
     owner.close()
-    return {"alone": alone, "beside": beside, "times": times, "errors": errors}
+    return {"alone": alone, "beside": beside, "times": results.times, "errors": results.errors}
+
+
+def visit(app: AppServer, run: Run, options: argparse.Namespace) -> tuple[float, Results]:
+    """Let the visitors come and go, and return the run's rate meanwhile and the results of their calls."""
+    log("The visitors arrive.")
+    results, ends = Results(), time.monotonic() + options.seconds
+    visitors = [Visitor(app, number, ends, results, options) for number in range(1, options.visitors + 1)]
+    for visitor in visitors:
+        visitor.start()
+    beside = measure_rate(run, options.seconds)
+    log("The visitors leave.")
+    for visitor in visitors:
+        visitor.join(timeout=_LEAVE_SECONDS)
+        if visitor.is_alive():
+            results.errors.append(f"an answer did not come within {_LEAVE_SECONDS} s after the end")
+    return beside, results
 
 
 def main() -> int:
+    """Start the app, measure, and return the exit status: 1 after an error of a call."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--visitors", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--alone", type=float, default=60, help="how long the run trains before anybody comes")
+    parser.add_argument("--visitors", type=int, default=50, help="number of visitors (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=300, help="seconds of the visit (default: %(default)s)")
+    parser.add_argument("--alone", type=float, default=60, help="seconds that the run trains alone before")
     parser.add_argument("--pause", type=float, default=8, help="seconds between two calls of a visitor, on average")
-    parser.add_argument("--arrive", type=float, default=60, help="seconds within which all of them come")
+    parser.add_argument("--arrive", type=float, default=60, help="seconds within which all visitors arrive")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
-    with tempfile.TemporaryDirectory() as around:
-        home = Path(around) / "home"
+    # So that the server and the runs are ended below, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    with tempfile.TemporaryDirectory() as parent:
+        home = Path(parent) / "home"
         prepared = embedded.prepare(Settings(home=PROJECT / ".test-home").prepare())
         app = start_space(home, STUDIO_EMBEDDED=str(prepared), STUDIO_QUOTA_VISITORS_TOKENS="100000000")
         store = RunStore(Settings(home=home, embedded=prepared))
@@ -194,24 +225,25 @@ def main() -> int:
                 if run.saved_state().process_lives():
                     os.killpg(run.saved_state().pid, signal.SIGKILL)
             app.stop()
-        log = app.log.read_text()
-    report(found, options, log.count("Traceback"))
+        tracebacks = app.log.read_text().count("Traceback")
+    print_report(found, options, tracebacks)
     return 1 if found["errors"] else 0
 
 
-def report(found: dict, options: argparse.Namespace, tracebacks: int) -> None:
+def print_report(found: dict, options: argparse.Namespace, tracebacks: int) -> None:
+    """Print the table of calls, the slowdown of the run, and the ten most frequent errors."""
     print(f"{options.visitors} visitors for {options.seconds:.0f} s, {os.cpu_count()} cores\n")
     print("| call | made | median s | 95th percentile s | longest s |\n|---|---|---|---|---|")
-    for kind, seen in sorted(found["times"].items()):
-        ranked = sorted(seen)
-        print(f"| {kind} | {len(seen)} | {statistics.median(seen):.2f} | {ranked[int(0.95 * (len(ranked) - 1))]:.2f} "
-              f"| {ranked[-1]:.2f} |")  # fmt: skip
+    for kind, seconds in sorted(found["times"].items()):
+        ranked = sorted(seconds)
+        percentile = ranked[int(0.95 * (len(ranked) - 1))]
+        print(f"| {kind} | {len(ranked)} | {statistics.median(ranked):.2f} | {percentile:.2f} | {ranked[-1]:.2f} |")
     slower = 1 - found["beside"] / found["alone"] if found["alone"] else float("nan")
     alone, beside = found["alone"], found["beside"]
     print(f"\nThe run: {alone:.0f} tokens/s alone, {beside:.0f} beside the visitors, {slower:.0%} slower.")
     print(f"Errors: {len(found['errors'])}; tracebacks in the server's log: {tracebacks}.")
-    for words, count in Counter(found["errors"]).most_common(10):
-        print(f"  {count} × {json.dumps(words)}")
+    for text, count in Counter(found["errors"]).most_common(10):
+        print(f"  {count} × {json.dumps(text)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole loop without a browser: create a subset, train on it, ask base and tuned model the same question.
+"""Example client of the API: create a subset, train on it, and ask the base and the tuned model.
 
     python docs/example_client.py http://127.0.0.1:7860
 
@@ -16,7 +16,7 @@ def loop(client: Client, name: str, question: str, **settings) -> list[dict]:
 
     Args:
         client: connected to the studio.
-        name: of the subset.
+        name: name of the subset.
         question: asked to both models.
         settings: of the run, as `docs/api.md` lists them under /start; those left out have their defaults.
     """

@@ -1,4 +1,4 @@
-"""Writes docs/model-support.md: how each family of models trains and answers.
+"""Write docs/model-support.md: how each family of models trains and answers.
 
 The families are those of tests/helpers/answering_architectures.py, whose tests hold each to transformers and PEFT. What
 the page says of one is found by the probes that every run and every chat makes. `python docs/make_model_support.py`.
@@ -11,12 +11,13 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from core.chat.probe import decoder_failure  # noqa: E402
+from core.models.fast_paths import CAUSAL_MODELS  # noqa: E402
 from core.train.layout import choose_layout  # noqa: E402
 from tests.helpers.answering_architectures import EXTRA, build  # noqa: E402
 
 PAGE = Path(__file__).with_name("model-support.md")
 _KINDS = {"packed": "packed", "padded": "padded", "single": "one row at a time"}
-_HEAD = """# Model support
+_HEAD = f"""# Model support
 
 This page is written by `python docs/make_model_support.py`.
 
@@ -24,6 +25,9 @@ Every family below was built at tiny size with random weights. Its training loss
 without packing, its answers those of `generate`. A probe on the loaded model decides before every run how rows go
 through it: packed (end to end, nothing padded), padded, or one row at a time. Another probe decides whether Chat and
 Evaluate answer in batches. All of these give the same numbers; they differ in speed.
+
+On a GPU, {" and ".join(CAUSAL_MODELS)} also have fused training blocks and a decoder of CUDA graphs
+(`core/models/fast_paths.py`). A run's notes and the Chat tab give the reason where a model does not use them.
 """
 
 

@@ -1,9 +1,9 @@
-"""Takes the README's pictures from the real app: a real run on the embedded model, real answers, both page sizes.
+"""Take the pictures of the documents from the real app: a run, its answers, both page sizes.
 
     make pictures            (needs Debian's chromium; six minutes on two cores)
 
-It makes a home of its own and trains the Quick demo there; with STUDIO_HOME it uses that one, which must have no run.
-With --space it takes the owner's and a visitor's pages alone, of a STUDIO_HOME that has a finished run.
+It trains the Quick demo in a temporary home folder, or in STUDIO_HOME, which must have no run. With --space it takes
+only the owner's and a visitor's pages, of a STUDIO_HOME that has a finished run.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
 _STEP_REACHED = "n => +((document.querySelector('#run-status').innerText.match(/step (\\d+)/) || [0, 0])[1]) >= n"
-# what Hugging Face sets for a Space of the user keeper with hf_oauth; nobody signs in here
+# The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; nobody signs in here.
 SPACE = {
     "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
     "OAUTH_CLIENT_SECRET": "pictures", "OAUTH_SCOPES": "openid profile", "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
@@ -35,7 +35,7 @@ QUESTION = "How do I keep houseplants alive in winter?"
 
 @contextlib.contextmanager
 def served(home: Path, **environment: str) -> Iterator[str]:
-    """The app's address while it serves a home."""
+    """Serve a home folder, and yield the app's address."""
     server, url = serve(home, environment)
     try:
         yield url
@@ -45,6 +45,7 @@ def served(home: Path, **environment: str) -> Iterator[str]:
 
 
 def serve(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, str]:
+    """Start the app on a free port, and return its process and address once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -60,16 +61,19 @@ def serve(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, st
 
 
 def open_tab(page: Page, name: str) -> None:
+    """Open a tab, and wait until its charts are drawn."""
     page.get_by_role("tab", name=name).click()
-    page.wait_for_timeout(1200)  # charts draw themselves
+    page.wait_for_timeout(1200)
 
 
 def shoot(page: Page, name: str) -> None:
+    """Save a picture of the page from its top."""
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=PICTURES / f"{name}.png")
 
 
 def data_tab(page: Page, suffix: str) -> None:
+    """Take the picture of the Data tab: token statistics, a search, a filter, an open row with its loss mask."""
     page.locator("#count-tokens").click()
     page.locator("#numbers svg").wait_for(timeout=120_000)
     page.locator("#search textarea, #search input").first.press_sequentially("tide")
@@ -84,7 +88,7 @@ def data_tab(page: Page, suffix: str) -> None:
 
 
 def watched(page: Page, name: str) -> None:
-    """The picture of a run: on a phone it stands below the form."""
+    """Take the picture of a run; on a phone it is below the form."""
     page.wait_for_timeout(1500)
     if page.viewport_size["width"] < 640:
         page.locator("#train-views").evaluate("views => views.scrollIntoView()")
@@ -94,6 +98,7 @@ def watched(page: Page, name: str) -> None:
 
 
 def before(page: Page, suffix: str) -> None:
+    """Take the picture of the Train tab before a run, with its preflight checks."""
     open_tab(page, "Train")
     page.locator("#check").click()
     page.locator("#findings li").first.wait_for(timeout=60_000)
@@ -102,7 +107,7 @@ def before(page: Page, suffix: str) -> None:
 
 
 def train(pages: dict[str, Page]) -> None:
-    """A run before, while and after, then one that fails, then both in the table."""
+    """Take the pictures of a run before it starts, running and finished, then those of a failed run."""
     for suffix, page in pages.items():
         before(page, suffix)
     page = pages[""]
@@ -110,16 +115,24 @@ def train(pages: dict[str, Page]) -> None:
     for suffix, each in pages.items():
         each.wait_for_function(_STEP_REACHED, arg=20, timeout=240_000)
         if not suffix:
-            each.wait_for_timeout(5000)  # the notice of the start fades
+            # The notice of the start fades.
+            each.wait_for_timeout(5000)
         watched(each, f"train-running{suffix}")
     for suffix, each in pages.items():
         each.locator("#run-status .finished").wait_for(timeout=400_000)
         watched(each, f"train{suffix}")
+    fail_run(pages)
+
+
+def fail_run(pages: dict[str, Page]) -> None:
+    """Take the pictures of a run that fails at its start, and of all runs in the table."""
+    page, phone = pages[""], pages["-phone"]
     page.locator("#extent label", has_text="All settings").click()
     page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
     targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
     targets.wait_for()
-    page.wait_for_timeout(1500)  # the knobs that were shown are filled once more
+    # The settings that were shown are filled once more.
+    page.wait_for_timeout(1500)
     targets.fill("q_proj, w_proj")
     targets.press("Tab")
     page.wait_for_timeout(500)
@@ -127,23 +140,24 @@ def train(pages: dict[str, Page]) -> None:
     page.locator("#run-status .failed").wait_for(timeout=120_000)
     page.locator("#extent label", has_text="Basic").click()
     page.wait_for_timeout(5000)
-    phone = pages["-phone"]
-    phone.reload(wait_until="domcontentloaded")  # a page stays with the run it watches: a fresh one shows the newest
+    # A page keeps the run that it shows; a reloaded one shows the newest.
+    phone.reload(wait_until="domcontentloaded")
     open_tab(phone, "Train")
     phone.locator("#run-status .failed").wait_for(timeout=30_000)
     for suffix, each in pages.items():
         watched(each, f"train-failed{suffix}")
         each.get_by_role("tab", name="All runs").click()
-        for place in (0, 1):
-            each.locator("#runs-table input[type=checkbox]").nth(place).click(timeout=30_000)
+        for index in (0, 1):
+            each.locator("#runs-table input[type=checkbox]").nth(index).click(timeout=30_000)
             each.wait_for_function(
-                "n => document.querySelectorAll('#runs-table input:checked').length == n", arg=place + 1, timeout=30_000
+                "n => document.querySelectorAll('#runs-table input:checked').length == n", arg=index + 1, timeout=30_000
             )
         each.locator("#runs-differ tr").nth(1).wait_for(timeout=30_000)
         watched(each, f"train-all{suffix}")
 
 
 def chat_tab(page: Page, suffix: str) -> None:
+    """Take the picture of the Chat tab with two answers to a question."""
     open_tab(page, "Chat")
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
@@ -157,7 +171,7 @@ def chat_tab(page: Page, suffix: str) -> None:
 
 
 def pages_of(browser: Browser, url: str) -> dict[str, Page]:
-    """A page of each size, by what its pictures' names end with."""
+    """Return a page of each size, by the suffix of its pictures' names."""
     pages = {}
     for suffix, (width, height) in SIZES.items():
         pages[suffix] = browser.new_page(viewport={"width": width, "height": height})
@@ -167,10 +181,12 @@ def pages_of(browser: Browser, url: str) -> dict[str, Page]:
 
 
 def owner_publishes(pages: dict[str, Page]) -> None:
+    """Publish the run in the Owner tab, and take its picture."""
     page = pages[""]
     open_tab(page, "Owner")
     runs = page.locator("#published-runs")
-    if not runs.get_by_text("smollm2").count():  # of an earlier time
+    # It may be published already.
+    if not runs.get_by_text("smollm2").count():
         runs.locator("input").click()
         page.get_by_role("option", name="smollm2").first.click()
         page.keyboard.press("Escape")
@@ -184,6 +200,7 @@ def owner_publishes(pages: dict[str, Page]) -> None:
 
 
 def visitor_looks(pages: dict[str, Page]) -> None:
+    """Take the pictures that a visitor sees of a published run."""
     for suffix, page in pages.items():
         page.get_by_text("You are a visitor").wait_for(timeout=30_000)
         shoot(page, f"visitor{suffix}")
@@ -194,6 +211,7 @@ def visitor_looks(pages: dict[str, Page]) -> None:
 
 
 def main() -> None:
+    """Take all pictures, or with --space those of the owner and of a visitor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", action="store_true", help="only the owner's and a visitor's pages")
     options, given = parser.parse_args(), os.environ.get("STUDIO_HOME")

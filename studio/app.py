@@ -15,13 +15,13 @@ from core.settings import Settings
 from core.system.jobs import Jobs
 from studio.api import build_api
 from studio.authorized_blocks import AuthorizedBlocks
-from studio.chat_tab import build_chat_tab
+from studio.chat_tab import ChatTab, build_chat_tab
 from studio.data.page_state import open_source_row
-from studio.data_tab import build_data_tab
+from studio.data_tab import DataTab, build_data_tab
 from studio.evaluate_tab import build_evaluate_tab
 from studio.header import build_head, connect_header
 from studio.owner_tab import build_owner_tab
-from studio.train_tab import build_train_tab
+from studio.train_tab import TrainTab, build_train_tab
 from studio.wiring import PRIVATE, connect
 
 TITLE = "QLoRA Studio"
@@ -50,37 +50,9 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        # A subset just created is the one to train on next.
-        for created in (data.created, train.new_subset):
-            connect(
-                created.change,
-                lambda name: {"subset": gr.update(choices=train.subsets(), value=name)},
-                {"name": created},
-                {"subset": train.subset},
-                **PRIVATE,
-            )
-
-        def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
-            if not source:
-                raise StudioError("No row is chosen. Click Why? under an answer, then a row.")
-            return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
-
-        connect(
-            chat.row_wanted.change,
-            show_source_row,
-            {"source": chat.row_wanted, "state": data.state},
-            {**data.row_outputs, "tabs": tabs},
-            visitor=True,
-            **PRIVATE,
-        )
-
-        timers = {"Train": train.timer, "Evaluate": evaluate.timer}
-
-        def poll_open_tab(event: gr.SelectData) -> dict[str, gr.Timer]:
-            """Let only the tab that is open poll the server."""
-            return {tab: gr.Timer(active=event.value == tab) for tab in timers}
-
-        connect(tabs.select, poll_open_tab, outputs=timers, visitor=True, **PRIVATE)
+        _offer_new_subsets(data, train)
+        _open_source_rows(chat, data, tabs)
+        _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
@@ -92,3 +64,47 @@ def build(settings: Settings) -> AuthorizedBlocks:
     process.keep_going(runs, also=supervise)
     demo.jobs = jobs
     return demo
+
+
+def _offer_new_subsets(data: DataTab, train: TrainTab) -> None:
+    """Choose a subset that was just created as the one to train on next."""
+    for created in (data.created, train.new_subset):
+        connect(
+            created.change,
+            lambda name: {"subset": gr.update(choices=train.subsets(), value=name)},
+            {"name": created},
+            {"subset": train.subset},
+            **PRIVATE,
+        )
+
+
+def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:
+    """Open a training row that was clicked in the Chat tab in the Data tab."""
+
+    def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
+        if not source:
+            raise StudioError("No row is chosen. Click Why? under an answer, then a row.")
+        return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
+
+    connect(
+        chat.row_wanted.change,
+        show_source_row,
+        {"source": chat.row_wanted, "state": data.state},
+        {**data.row_outputs, "tabs": tabs},
+        visitor=True,
+        **PRIVATE,
+    )
+
+
+def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:
+    """Let only the tab that is open poll the server.
+
+    Args:
+        tabs: All tabs of the page.
+        timers: By the label of the tab that each one polls for.
+    """
+
+    def switch(event: gr.SelectData) -> dict[str, gr.Timer]:
+        return {tab: gr.Timer(active=event.value == tab) for tab in timers}
+
+    connect(tabs.select, switch, outputs=timers, visitor=True, **PRIVATE)

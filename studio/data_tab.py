@@ -4,6 +4,7 @@ The parts of the tab stand in studio/data, and so do most of their events (studi
 laid out, and what concerns all parts is connected: the choice of a data set, and what is shown of it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ from studio.wiring import PRIVATE, connect
 
 @dataclass(frozen=True)
 class DataTab:
-    """What studio/app.py links to other tabs.
+    """Parts of the Data tab that studio/app.py connects to other tabs.
 
     Attributes:
         dataset: the chosen data set.
@@ -91,23 +92,34 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
         api_name="sql",
     )
     _connect_choice(settings, widgets, state)
+    parts = (reading_form.question, reading_form.column_list, reading_form.fields, browse.column_choices,
+             create.stratify_choices, query.columns)  # fmt: skip
+    _connect_descriptions(settings, parts, widgets, state)
 
-    def describe(state: State) -> dict[str, Any]:
-        """Fill everything that depends on data set, reading or tokenizer."""
-        return {
-            "summary": summary_html(settings, state),
-            **reading_form.question(state),
-            **reading_form.column_list(state),
-            **reading_form.fields(state),
-            **browse.column_choices(state),
-            **create.stratify_choices(state),
-            **query.columns(state),
-        }
-
-    connect(state.scope.change, describe, {"state": state.page}, _described(widgets), visitor=True, **PRIVATE)
     dataset = widgets.open_dataset.dataset
     row_outputs = {"dataset": dataset, "state": state.page, "opened": state.opened}
     return DataTab(dataset, state.created, row_outputs, state.page)
+
+
+def _connect_descriptions(
+    settings: Settings, parts: tuple[Callable[[State], dict[str, Any]], ...], widgets: _Widgets, state: TabState
+) -> None:
+    """Fill everything that depends on data set, reading or tokenizer when one of them changes.
+
+    Args:
+        settings: of the studio.
+        parts: handlers of the tab's parts that return updates by the names of `_described`.
+        widgets: of the tab.
+        state: of the tab.
+    """
+
+    def describe(state: State) -> dict[str, Any]:
+        updates: dict[str, Any] = {"summary": summary_html(settings, state)}
+        for part in parts:
+            updates |= part(state)
+        return updates
+
+    connect(state.scope.change, describe, {"state": state.page}, _described(widgets), visitor=True, **PRIVATE)
 
 
 def _build_widgets() -> _Widgets:

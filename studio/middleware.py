@@ -20,9 +20,10 @@ from core.access import quotas
 from core.access.quotas import Quotas
 from core.access.roles import CLOSED, Caller, Role, Way
 from core.errors import StudioError
-from core.settings import Settings, on_space
+from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
+from studio.security_headers import SECURITY_HEADERS
 from studio.sign_in import SignInThrottle
 
 _PAGE_ROUTES = (
@@ -59,22 +60,6 @@ _ALWAYS_DROPPED = (b"x-gradio-server",)
 _PROXY_HEADERS = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-server",
                   b"x-forwarded-port", b"x-forwarded-prefix", b"x-real-ip", b"x-direct-url",
                   *_ALWAYS_DROPPED)  # fmt: skip
-_FRAME_ANCESTORS = "'self' https://huggingface.co https://*.huggingface.co" if on_space() else "'self'"
-# Gradio's page contains inline scripts and styles and compiles templates; nothing comes from another host.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; connect-src 'self'; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
-    f"frame-ancestors {_FRAME_ANCESTORS}"
-)
-_HEADERS = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-}
-
 Asgi = Callable[[dict, Callable, Callable], Awaitable[None]]
 
 
@@ -106,11 +91,14 @@ class AccessMiddleware:
         """Answer one connection: pass it on, or refuse it."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-            return
-        # The page uses no web sockets.
-        if scope["type"] != "http":
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            # The page uses no web sockets.
             await send({"type": "websocket.close", "code": 1008})
-            return
+
+    async def _answer(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """Answer one HTTP request: pass it on, or refuse it."""
         self._drop_headers(scope)
         has_started = False
         address = self._password_address(scope)
@@ -267,7 +255,7 @@ class AccessMiddleware:
     def _complete(self, scope: dict, message: dict) -> None:
         """Complete the start of an answer: headers, the status of a refused call, cookies."""
         headers = MutableHeaders(scope=message)
-        for name, value in _HEADERS.items():
+        for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
         # Gradio answers 500 to a call that was refused; `AuthorizedBlocks` has left the right status.
         if message["status"] == 500 and (status := scope.get(STATUS_KEY)):

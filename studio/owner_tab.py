@@ -141,7 +141,7 @@ def items_html(items: list[cleanup.Item]) -> str:
 
 @dataclass(frozen=True)
 class OwnerTab:
-    """What studio/app.py links to.
+    """Parts of the Owner tab that studio/app.py connects.
 
     Attributes:
         fill: handler that fills the tab.

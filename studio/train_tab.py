@@ -60,7 +60,7 @@ class PageState:
     """State of one page, kept by Gradio between its events.
 
     Attributes:
-        run_fingerprint: of the selected run's files when they were last drawn.
+        run_fingerprint: of the selected run's files when they were last rendered.
         runs_changed: fingerprint of all runs when they were last listed.
         zoom: the steps that the charts show.
         pinned: the evaluation whose sample answers stay shown.
@@ -196,9 +196,9 @@ def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> No
 
 def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
     view, state, run = widgets.view, widgets.state, {"run_id": widgets.controls.run}
-    drawn = {**run, "metric": view.metric, "zoom": state.zoom}
+    chart_inputs = {**run, "metric": view.metric, "zoom": state.zoom}
     for event in (state.zoom.change, view.metric.change):
-        connect(event, do.render, drawn, view.outputs, visitor=True, **_LATEST)
+        connect(event, do.render, chart_inputs, view.outputs, visitor=True, **_LATEST)
 
     def set_zoom(event: gr.EventData) -> dict[str, Any]:
         return {"zoom": {"low": event.low, "high": event.high} if event.low is not None else None}
@@ -257,12 +257,12 @@ def _connect_comparison(do: RunComparison, widgets: _Widgets) -> None:
     connect(views.select, select_view, outputs=outputs, visitor=True, **_PRIVATE)
     outputs = {"run": widgets.controls.run, "views": views}
     connect(table.open_row, open_run, outputs=outputs, visitor=True, **_PRIVATE)
-    drawn = {
+    chart_inputs = {
         **chosen, "metric": comparison.metric, "archived": widgets.label.every,
         "comparison_visible": state.comparison_visible,
     }  # fmt: skip
-    for widget in drawn.values():
-        inputs = {**drawn, "run_id": widgets.controls.run}
+    for widget in chart_inputs.values():
+        inputs = {**chart_inputs, "run_id": widgets.controls.run}
         connect(widget.change, render, inputs, comparison.outputs, visitor=True, **_LATEST)
 
 

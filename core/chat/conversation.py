@@ -78,7 +78,7 @@ class Turn(BaseModel):
 
     @property
     def hidden(self) -> bool:
-        """Whether the models' names are hidden until the vote."""
+        """Return whether the models' names are hidden until the vote."""
         return self.blind and not self.verdict
 
     def shown(self, lane: int) -> GenerationResult | None:

@@ -34,7 +34,7 @@ class GenerationWriter:
             generation: Where the answer is written to.
             tokenizer: The model's tokenizer.
             stops: What ends the answer.
-            max_new_tokens: Where the answer is cut if nothing else ends it.
+            max_new_tokens: Tokens after which the answer ends if nothing else ends it.
             prefix_ids: Tokens of an unfinished answer that is continued.
             is_streamed: Whether the text is read while the answer is written.
         """
@@ -91,7 +91,7 @@ class GenerationWriter:
             raw = self._finished_raw_text()
             found, text = self._stops.find(text, raw)
             end = found or end
-        # An answer that was cut may end within a character; one that ended by itself may end with any character.
+        # A truncated answer may end within a character; one that ended by itself may end with any character.
         generation.text = text if end == "end" else text.rstrip("\ufffd")
         self._trim_pieces()
         generation.end = end
@@ -126,7 +126,7 @@ class GenerationWriter:
         return self._raw_decoder.text
 
     def _trim_pieces(self) -> None:
-        """Cut the pieces where a stop word cut the text, so that they still join to it."""
+        """Shorten the pieces to the text, which a stop word may have shortened, so that they still join to it."""
         left = max(0, len(self._generation.text) - self._prefix_chars)
         pieces = self._generation.pieces
         for index, piece in enumerate(pieces):

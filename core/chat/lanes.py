@@ -32,6 +32,7 @@ from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.errors import StudioError
 from core.models import support
 from core.models.loading import LoadedBase
+from core.models.shape import cache_bytes_per_token
 from core.models.tokenizer import padding_id
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Lanes:
 
     @property
     def has_paged_cache(self) -> bool:
-        """Whether keys and values are in pages (`core.chat.cuda.paged_kv_cache`)."""
+        """Return whether keys and values are in pages (`core.chat.cuda.paged_kv_cache`)."""
         return self._runtime is not None
 
     @property
@@ -125,7 +126,7 @@ class Lanes:
 
     def bytes_per_token(self) -> int:
         """Return the size of the keys and values of one token of one sequence, in bytes."""
-        return support.bytes_per_token(self.model.config, self.model.dtype.itemsize)
+        return cache_bytes_per_token(self.model.config, self.model.dtype.itemsize)
 
     def sequence(
         self, request: LaneRequest, generation: Generation, is_stopped: Callable[[], bool] = lambda: False

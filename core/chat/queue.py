@@ -40,7 +40,7 @@ class QueueEntry:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether every lane is to end."""
+        """Return whether every lane is to end."""
         return len(self.stopped_lanes) == len(self.lanes)
 
     def stop(self, lane: int | None = None) -> None:

@@ -59,7 +59,7 @@ class StopConditions:
 
     @property
     def needs_special_tokens(self) -> bool:
-        """Whether `find` needs the text with special tokens."""
+        """Return whether `find` needs the text with special tokens."""
         return bool(self._raw_texts)
 
     def at_token(self, token: int) -> End:

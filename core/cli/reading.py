@@ -69,6 +69,8 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
         print(printable(f"Note in {count:,} row{'s' * (count != 1)}: {note}."))
     if len(read.notes) > _SHOWN_NOTES:
         print(f"{len(read.notes) - _SHOWN_NOTES:,} more notes; python -m core data show {data.id} ROW has a row's.")
+    for option in read.unmatched:
+        print(printable(f"Occurs in no row: {option}."))
     for name, count in read.placeholders.items():
         print(f"{count:,} hold the placeholder {{{{{name}}}}}.")
     _print_columns(about)

@@ -61,7 +61,7 @@ SHOWN_CHARACTERS = 240
 _MAX_SEARCHED_CHARACTERS = 200
 _LANGUAGE_CHARACTERS = 300
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
-_PARSERS_VERSION = 2
+_PARSERS_VERSION = 3
 _MIN_LANGUAGE_PROBABILITY = 0.4
 # Roles whose first message the table of rows shows.
 _SHOWN_ROLES = ("user", "assistant", "text")
@@ -81,6 +81,7 @@ class ParsedDataset(BaseModel):
         duplicates: Number of rows that repeat an earlier conversation exactly.
         unread: Columns that the format does not read, with the number of usable rows in which they are not empty.
         notes: Sentences about what was changed or left out, with the number of usable rows.
+        unmatched: Options of the reading that no row needs, such as the name of a label that does not occur.
     """
 
     key: str
@@ -93,6 +94,7 @@ class ParsedDataset(BaseModel):
     duplicates: int
     unread: dict[str, int] = {}
     notes: dict[str, int] = {}
+    unmatched: list[str] = []
 
 
 def reading_key(reading: Reading) -> str:
@@ -180,8 +182,19 @@ def _parse_dataset(
     about.problems = dict(problems.most_common())
     about.placeholders = dict(counts.placeholders.most_common())
     about.unread, about.notes = dict(counts.unread.most_common()), dict(counts.notes.most_common())
+    about.unmatched = _unmatched_options(reading, counts.applied)
     about.duplicates = find_duplicates(scratch)
     return about
+
+
+def _unmatched_options(reading: Reading, applied: set[tuple[str, str]]) -> list[str]:
+    """Return the options with a key per value that had no effect on any row, as the form writes them."""
+    return [
+        f"{Reading.model_fields[field].title}: {key} = {value}"
+        for field in ("roles", "labels", "placeholders")
+        for key, value in getattr(reading, field).items()
+        if (field, key) not in applied
+    ]
 
 
 @dataclass
@@ -192,17 +205,20 @@ class Counts:
         placeholders: By name of an unfilled {{name}} placeholder.
         unread: By name of a non-empty column that the format does not read.
         notes: By sentence about what was changed or left out.
+        applied: Options that had an effect, by field and key.
     """
 
     placeholders: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    applied: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, other: "Counts") -> None:
         """Add the counts of another group."""
         self.placeholders.update(other.placeholders)
         self.unread.update(other.unread)
         self.notes.update(other.notes)
+        self.applied |= other.applied
 
 
 def find_duplicates(scratch: Path) -> int:
@@ -245,6 +261,7 @@ def _make_record(
     """Return the stored record of a raw row, and add to `counts`."""
     conversation, problem, fields = _parse_row(given, reading)
     messages, notes = conversation.messages, [replace_surrogates(note) for note in conversation.notes]
+    counts.applied |= conversation.applied
     counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
     if problem is None:
         unread = [replace_surrogates(name) for name in conversation.unread]

@@ -82,6 +82,7 @@ class Report(BaseModel):
         columns: Columns that the format does not read, columns of text first.
         notes: Sentences about what was changed or left out, with the number of rows.
         problems: Reasons why rows are unusable, with the number of rows.
+        unmatched: Options of the reading that no row needs.
     """
 
     dataset: str
@@ -97,6 +98,7 @@ class Report(BaseModel):
     columns: list[ColumnUse]
     notes: dict[str, int]
     problems: dict[str, int]
+    unmatched: list[str] = []
 
     @property
     def unread(self) -> list[ColumnUse]:
@@ -121,6 +123,7 @@ def build_report(settings: Settings, data: Dataset, read: ParsedDataset) -> Repo
         columns=column_uses(settings, data, read),
         notes=read.notes,
         problems=read.problems,
+        unmatched=read.unmatched,
     )
 
 
@@ -210,6 +213,11 @@ def check_reading(data: Dataset, reading: Reading) -> None:
     named = list(reading.columns.values())
     if twice := [name for name in named if named.count(name) > 1]:
         raise StudioError(f"The column {twice[0]!r} is used twice: for several parts of the format. Name it once.")
+    if reading.roles and not form.names_speakers:
+        raise StudioError(
+            f"“{Reading.model_fields['roles'].title}” applies only to turns with a speaker, not to {form.label}. Leave "
+            "it out, or choose a format with turns."
+        )
     if reading.format != "label":
         for name in ("prompt", "labels"):
             field = Reading.model_fields[name]

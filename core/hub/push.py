@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import StudioError
 from core.hub import client
@@ -34,18 +34,11 @@ def push_folder(
     Raises:
         StudioError: The Hub refuses the upload, or cannot be reached.
     """
-    from huggingface_hub import HfApi, get_token
-
     repo = repo.strip()
-    if not client.is_hub_id(repo):
-        raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organisation's.")
-    if not (token or get_token()):
-        raise StudioError(f"Pushing to {repo!r} needs a token with write access. {client.WRITE_TOKEN_ADVICE}.")
-    what = "data set" if kind == "dataset" else kind
+    api = _connect(repo, token)
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 2**20
-    with client.explained(what, repo, client.WRITE_TOKEN_ADVICE):
-        api = HfApi(token=token or None)
+    with client.explained("data set" if kind == "dataset" else kind, repo, client.WRITE_TOKEN_ADVICE):
         progress(0.05, "Checking the token")
         api.whoami()
         progress(0.1, f"Creating {repo} if it does not exist")
@@ -54,3 +47,14 @@ def push_folder(
         done = api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, commit_message=message)
     progress(1.0, "Uploaded")
     return str(done.commit_url)
+
+
+def _connect(repo: str, token: str | None) -> Any:
+    """Return the Hub's API for pushing to a repository; raise StudioError if its id or the token cannot be right."""
+    from huggingface_hub import HfApi, get_token
+
+    if not client.is_hub_id(repo):
+        raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organisation's.")
+    if not (token or get_token()):
+        raise StudioError(f"Pushing to {repo!r} needs a token with write access. {client.WRITE_TOKEN_ADVICE}.")
+    return HfApi(token=token or None)

@@ -193,12 +193,12 @@ def _attend_row(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rule: _Rule) 
     needs_scores = bool(rule.softcap) or rule.sinks is not None
     if not needs_scores and (q.device.type != "cpu" or length > MAX_PLAIN_LENGTH or rule.dropout):
         has_window = rule.window is not None and rule.window < length
-        mask = ~_hidden_keys(length, rule.window, q.device) if has_window else None
+        mask = ~_hidden_keys(length, rule.window, q.device) if has_window else None  # (length, length), bool
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=not has_window, scale=rule.scale, dropout_p=rule.dropout,
             enable_gqa=q.shape[1] != k.shape[1],
         )  # fmt: skip
-    weights = _attention_weights(q, k, rule).to(v.dtype)
+    weights = _attention_weights(q, k, rule).to(v.dtype)  # (key-value heads, repeats · length, length)
     if rule.dropout:
         weights = F.dropout(weights, rule.dropout)
     return torch.bmm(weights, v[0]).view(1, q.shape[1], length, v.shape[3])
@@ -213,16 +213,17 @@ def _attention_weights(q: torch.Tensor, k: torch.Tensor, rule: _Rule) -> torch.T
     length, groups = q.shape[2], k.shape[1]
     repeats = q.shape[1] // groups
     stacked = q.reshape(groups, repeats * length, q.shape[3])  # (groups, repeats · length, head width)
-    bias = torch.zeros(length, length, dtype=q.dtype, device=q.device)
+    bias = torch.zeros(length, length, dtype=q.dtype, device=q.device)  # (length, length)
     # (repeats · length, length): 0 where a key is seen, −∞ where not.
     bias = bias.masked_fill(_hidden_keys(length, rule.window, q.device), float("-inf")).repeat(repeats, 1)
     if rule.softcap:
         capped = torch.bmm(stacked, k[0].transpose(1, 2)) * (rule.scale / rule.softcap)
-        scores = torch.tanh(capped) * rule.softcap + bias
+        scores = torch.tanh(capped) * rule.softcap + bias  # (groups, repeats · length, length)
     else:
         scores = torch.baddbmm(bias.expand(groups, -1, -1), stacked, k[0].transpose(1, 2), alpha=rule.scale)
     if rule.sinks is not None:
         # A sink is one more column of scores, which takes weight and has no value: it is dropped after the softmax.
+        # (groups, repeats · length, 1)
         sinks = rule.sinks.to(scores.dtype).view(groups, repeats, 1).expand(-1, -1, length).reshape(groups, -1, 1)
         scores = torch.cat([scores, sinks], dim=-1)  # (groups, repeats · length, length + 1)
     # Models with caps or sinks compute their softmax in float32.
@@ -233,7 +234,7 @@ def _attention_weights(q: torch.Tensor, k: torch.Tensor, rule: _Rule) -> torch.T
 
 def _hidden_keys(length: int, window: int | None, device: torch.device) -> torch.Tensor:
     """Return (length, length), true where a query (first axis) does not see a key: a later one or one left behind."""
-    later = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+    later = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)  # (length, length), bool
     if window is None or window >= length:
         return later
     # As in transformers' sliding_window_overlay, a token sees itself and the window - 1 tokens before it.

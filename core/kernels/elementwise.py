@@ -1,7 +1,7 @@
 """RMSNorm, rotary embedding and SwiGLU: Triton kernels on a GPU, a PyTorch reference elsewhere.
 
 Training's fused block and the chat's prompt reader call these functions, so both round alike. The chat's decode step
-has RMSNorm and SwiGLU kernels of its own (core/chat/cuda/elementwise.py): they also add up the partial sums of a
+has other RMSNorm and SwiGLU kernels (core/chat/cuda/elementwise.py): they also add up the partial sums of a
 split product and write their output in the tensor core's order, work that matrices of hundreds of tokens do not have.
 
 All matrices are (tokens, width), bfloat16, float16 or float32; every sum is in float32. A matrix may be a view whose
@@ -44,11 +44,11 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float, out: torch.Tenso
     if uses_triton(x):
         from core.kernels import elementwise_triton
 
-        rstd = torch.empty(len(x), dtype=torch.float32, device=x.device)  # (tokens,)
+        rstd = torch.empty(len(x), dtype=torch.float32, device=x.device)  # (tokens,), float32
         elementwise_triton.rms_norm(x, weight, eps, out, rstd)
         return rstd
-    value = x.float()  # (tokens, width)
-    rstd = torch.rsqrt(value.square().mean(dim=1) + eps)  # (tokens,)
+    value = x.float()  # (tokens, width), float32
+    rstd = torch.rsqrt(value.square().mean(dim=1) + eps)  # (tokens,), float32
     # Round to the dtype of x before the weight is applied: transformers' LlamaRMSNorm does so too.
     torch.mul((value * rstd[:, None]).to(x.dtype), weight, out=out)
     return rstd

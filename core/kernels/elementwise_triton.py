@@ -24,7 +24,7 @@ def _rms_norm(x, weight, out, rstd, width, x_stride, out_stride, eps, ROW: tl.co
     """
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, ROW)  # (ROW,)
-    inside = column < width
+    inside = column < width  # (ROW,), bool
     value = tl.load(x + row * x_stride + column, mask=inside, other=0.0).to(tl.float32)  # (ROW,)
     # Masked columns are 0 and add nothing to the sum.
     scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)  # scalar, float32
@@ -62,9 +62,11 @@ def _apply_rotary(
         tl.load(sin + table).to(tl.float32)[None, :] * sign,
     )  # (1, HALF)
     inside = (head < heads)[:, None] & (column < HALF)[None, :]  # (HEADS, HALF)
+    # (HEADS, HALF), pointers
     read = source + row * source_stride + head[:, None] * head_stride + column[None, :]
     write = out + row * out_stride + head[:, None] * 2 * HALF + column[None, :]
     # Both halves are loaded before either is stored, so source and out may be the same tensor.
+    # (HEADS, HALF) each, float32
     left, right = tl.load(read, mask=inside).to(tl.float32), tl.load(read + HALF, mask=inside).to(tl.float32)
     tl.store(write, (left * c - right * s).to(out.dtype.element_ty), mask=inside)
     tl.store(write + HALF, (right * c + left * s).to(out.dtype.element_ty), mask=inside)

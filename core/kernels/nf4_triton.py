@@ -19,6 +19,6 @@ def decode_blocks(packed, code, block, scale, is_block, HALF: tl.constexpr):
     # The byte's number needs 64 bits: a merged weight can be larger than 2 GiB.
     byte = tl.load(packed + block[:, None].to(tl.int64) * HALF + byte_index, mask=is_block[:, None], other=0)
     byte = byte.to(tl.int32)  # (BLOCKS, HALF)
-    upper = tl.load(code + (byte >> 4)) * scale[:, None]
-    lower = tl.load(code + (byte & 15)) * scale[:, None]
+    upper = tl.load(code + (byte >> 4)) * scale[:, None]  # (BLOCKS, HALF), float32
+    lower = tl.load(code + (byte & 15)) * scale[:, None]  # (BLOCKS, HALF), float32
     return upper, lower

@@ -59,21 +59,3 @@ def length_limit(config: Any) -> int | None:
         if each.get("rope_type") in _LENGTH_DEPENDENT
     ]
     return min(limits) if limits else None
-
-
-def bytes_per_token(config: Any, itemsize: int) -> int:
-    """Return what the keys and values of one token of one row take, in bytes.
-
-    Models with another state are counted as if they had one key and one value of the hidden size per layer, which is
-    more than a state that does not grow.
-    """
-    shape = config.get_text_config()
-    layers = getattr(shape, "num_hidden_layers", None) or 1
-    heads = getattr(shape, "num_key_value_heads", None) or getattr(shape, "num_attention_heads", None)
-    width = getattr(shape, "head_dim", None)
-    if not isinstance(heads, int) or not isinstance(width, int):
-        whole = getattr(shape, "num_attention_heads", None)
-        if not isinstance(heads, int) or not isinstance(whole, int):
-            return 2 * layers * shape.hidden_size * itemsize
-        width = shape.hidden_size // whole
-    return 2 * layers * heads * width * itemsize

@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 from collections import Counter
+from dataclasses import dataclass, field
 
 import psutil
 
@@ -86,6 +87,61 @@ def _vocabulary(model: Model) -> int | None:
     return getattr(shape.get_text_config(), "vocab_size", None)
 
 
+@dataclass
+class _RenderCounts:
+    """Counts of rows that the template refuses, truncates or leaves without loss.
+
+    Attributes:
+        rows: Number of rows that were rendered.
+        refused: Rows that cannot be trained on, by the reason.
+        notes: Rows by what the template changed about them.
+        truncated: Rows longer than the maximum length.
+        silent: Rows that have no tokens with loss, but would have some with a larger maximum length.
+    """
+
+    rows: int
+    refused: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    truncated: int = 0
+    silent: int = 0
+
+    def findings(self, max_length: int) -> list[Finding]:
+        """Return a finding per kind of problem; one that affects every row stops the run."""
+        of = f"of the first {self.rows:,} rows"
+
+        def about(count: int, text: str) -> Finding:
+            return Finding("problem" if count == self.rows else "warning", f"{count:,} {of} {text}")
+
+        found = [about(count, f"cannot be trained on: {reason}.") for reason, count in self.refused.items()]
+        if self.silent:
+            text = f"have no tokens with loss within {max_length:,} tokens. Raise the maximum length."
+            found.append(about(self.silent, text))
+        if self.truncated:
+            text = f"{self.truncated:,} {of} are longer than {max_length:,} tokens and are truncated."
+            found.append(Finding("warning", text))
+        return [*found, *(Finding("warning", f"In {count:,} {of}, {note}.") for note, count in self.notes.items())]
+
+
+def _count_problems(renderer: Renderer, config: QLoRAConfig, rows: list[tuple[int, list]]) -> _RenderCounts:
+    """Render rows as training does, and count what is wrong with them."""
+    counts = _RenderCounts(len(rows))
+    for _, messages in rows:
+        try:
+            shown = renderer.render(messages, config.max_length, all_text=not config.answers_only)
+        except TemplateError as error:
+            counts.refused[str(error)] += 1
+            continue
+        counts.notes.update(shown.notes)
+        counts.truncated += shown.truncated
+        reason = shown.no_loss_reason(config.max_length)
+        # Only a row that is truncated before its answer is helped by a larger maximum length.
+        if reason and (shown.all_masked or not shown.truncated):
+            counts.refused[reason] += 1
+        else:
+            counts.silent += reason is not None
+    return counts
+
+
 def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: list[Finding]) -> None:
     """Render the first rows and check how many the template refuses, truncates or leaves without loss."""
     from core.models.loading import load_tokenizer
@@ -95,38 +151,8 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
     except StudioError as error:
         found.append(Finding("problem", str(error)))
         return
-    looked = rows[TRAIN][:_SAMPLE_ROWS]
-    refused, notes = Counter[str](), Counter[str]()
-    cut = silent = 0
-    for _, messages in looked:
-        try:
-            shown = renderer.render(messages, config.max_length, all_text=not config.answers_only)
-        except TemplateError as error:
-            refused[str(error)] += 1
-            continue
-        notes.update(shown.notes)
-        cut += shown.truncated
-        reason = shown.no_loss_reason(config.max_length)
-        # Only a row that is truncated before its answer is helped by a larger maximum length.
-        if reason and (shown.all_masked or not shown.truncated):
-            refused[reason] += 1
-        else:
-            silent += reason is not None
-    of = f"of the first {len(looked):,} rows"
-    for reason, count in refused.items():
-        level = "problem" if count == len(looked) else "warning"
-        found.append(Finding(level, f"{count:,} {of} cannot be trained on: {reason}."))
-    if silent:
-        level = "problem" if silent == len(looked) else "warning"
-        text = (
-            f"{silent:,} {of} have no tokens with loss within {config.max_length:,} tokens. Raise the maximum length."
-        )
-        found.append(Finding(level, text))
-    if cut:
-        found.append(
-            Finding("warning", f"{cut:,} {of} are longer than {config.max_length:,} tokens and are truncated.")
-        )
-    found += [Finding("warning", f"In {count:,} {of}, {note}.") for note, count in notes.items()]
+    counts = _count_problems(renderer, config, rows[TRAIN][:_SAMPLE_ROWS])
+    found += counts.findings(config.max_length)
     found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
     warning = renderer.end_tokens.warning
     found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))

@@ -8,9 +8,10 @@ import psutil
 from core.errors import StudioError
 from core.hardware import cpu, gpu
 from core.models import catalogue
-from core.runs.checkpointing import fuses, plan, room_of
+from core.models.shape import ModelShape
+from core.runs.checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import MARGIN, Forecast, forecast, shape_of, smaller
+from core.runs.forecast import MARGIN, Forecast, forecast, smaller
 from core.settings import Settings
 
 
@@ -58,7 +59,7 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     try:
         model = catalogue.find(settings, config.model, config.revision)
         about = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
-        shape = shape_of(about)
+        shape = ModelShape.from_config(about)
     except (StudioError, OSError, ValueError):
         # The preflight checks report what is wrong with the model.
         return None
@@ -67,15 +68,15 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     dtype_bytes = 4 if in_float32 or config.compute_dtype == "float32" else 2
     fused = card is not None and fuses(config, about)
     tokens = config.rows_per_gpu * config.max_length
-    free = room_of(config, card.free) if card else None
+    free = memory_budget(config, card.free) if card else None
     chosen = plan(config, shape, shape.layers, free, fused, tokens, dtype_bytes)
     found = forecast(shape, config, chosen.blocks, dtype_bytes, fused)
     if card is None:
         memory = psutil.virtual_memory()
         return Fit(found, memory.available, memory.total, on_gpu=False)
-    room = Fit(found, free, card.total, True, config.gpus)
-    if room.fits:
-        return room
+    unchanged = Fit(found, free, card.total, True, config.gpus)
+    if unchanged.fits:
+        return unchanged
     change = smaller(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
     return Fit(found, free, card.total, True, config.gpus, *(change or ({}, "")))
 

@@ -33,9 +33,11 @@ heads, L the blocks, R of them recomputed. Activations have 2 bytes per number (
 | times 1.06                                | fragmentation of torch's allocator                    | of the total     |
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from core.models.shape import ModelShape
 from core.runs.config import QLoRAConfig
 from core.runs.config.lora import ALL_LINEAR, ATTENTION, MLP
 
@@ -58,62 +60,6 @@ MARGIN = 0.05
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Sizes of a Llama-like model that decide its memory, in numbers, not bytes.
-
-    Attributes:
-        layers: transformer blocks.
-        hidden: width of the residual stream.
-        intermediate: width of the MLP.
-        query: query heads times head width.
-        key: key-value heads times head width.
-        vocabulary: rows of the embedding matrix.
-        tied: whether the output layer shares the embedding matrix.
-    """
-
-    layers: int
-    hidden: int
-    intermediate: int
-    query: int
-    key: int
-    vocabulary: int
-    tied: bool
-
-    @property
-    def linears(self) -> dict[str, tuple[int, int]]:
-        """Return (in, out) of each linear layer of one block."""
-        h, m = self.hidden, self.intermediate
-        return {
-            "q_proj": (h, self.query), "k_proj": (h, self.key), "v_proj": (h, self.key), "o_proj": (self.query, h),
-            "gate_proj": (h, m), "up_proj": (h, m), "down_proj": (m, h),
-        }  # fmt: skip
-
-
-def shape_of(config: Any) -> Shape:
-    """Return the sizes of a model by its transformers config.
-
-    Raises:
-        ValueError: The config lacks a size that a Llama has.
-    """
-    text = config.get_text_config()
-    try:
-        heads = text.num_attention_heads
-        width = getattr(text, "head_dim", None) or text.hidden_size // heads
-        keys = getattr(text, "num_key_value_heads", None) or heads
-        return Shape(
-            layers=text.num_hidden_layers,
-            hidden=text.hidden_size,
-            intermediate=text.intermediate_size,
-            query=heads * width,
-            key=keys * width,
-            vocabulary=text.vocab_size,
-            tied=bool(getattr(text, "tie_word_embeddings", False)),
-        )
-    except AttributeError as error:
-        raise ValueError(f"no forecast for a model without {error.name}") from error
-
-
-@dataclass(frozen=True)
 class Forecast:
     """Bytes of a run by purpose."""
 
@@ -131,7 +77,7 @@ class Forecast:
 
 
 def forecast(
-    shape: Shape,
+    shape: ModelShape,
     config: QLoRAConfig,
     checkpointing: bool | int,
     dtype_bytes: int = 2,
@@ -149,8 +95,6 @@ def forecast(
         tokens: Tokens of the longest batch on one GPU; None: rows of the maximum length.
     """
     blocks = shape.layers * checkpointing if isinstance(checkpointing, bool) else checkpointing
-    linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
-    outside = shape.vocabulary * shape.hidden * (1 if shape.tied else 2) + (2 * shape.layers + 1) * shape.hidden
     trained = _trained(shape, config)
     tokens = tokens or config.rows_per_gpu * config.max_length
     # Without accumulation, float32 gradients appear during the backward pass, block by block, so that they only
@@ -163,7 +107,7 @@ def forecast(
         activations = _activations(shape, tokens, late, blocks)
     return Forecast(
         {
-            "weights": linear * _weight_bytes(config, dtype_bytes) + outside * dtype_bytes,
+            "weights": _base_bytes(shape, config, dtype_bytes),
             "adapters": trained * 4.0,
             # With accumulation, gradients exist during all passes of an update.
             "gradients": trained * 4.0 * (config.gradient_accumulation > 1),
@@ -172,6 +116,14 @@ def forecast(
             "workspace": _WORKSPACE,
         }
     )
+
+
+def _base_bytes(shape: ModelShape, config: QLoRAConfig, dtype_bytes: int) -> float:
+    """Return the bytes of the base model: the blocks' linear layers, embeddings and norms."""
+    linear = sum(wide * high for wide, high in shape.linears.values()) * shape.layers
+    # Embeddings, output layer and norms stay in the compute dtype.
+    outside = shape.vocabulary * shape.hidden * (1 if shape.is_tied else 2) + (2 * shape.layers + 1) * shape.hidden
+    return linear * _weight_bytes(config, dtype_bytes) + outside * dtype_bytes
 
 
 def _weight_bytes(config: QLoRAConfig, dtype_bytes: int) -> float:
@@ -185,7 +137,7 @@ def _weight_bytes(config: QLoRAConfig, dtype_bytes: int) -> float:
     return 1.002 if config.quantization == "int8" else dtype_bytes
 
 
-def _trained(shape: Shape, config: QLoRAConfig) -> int:
+def _trained(shape: ModelShape, config: QLoRAConfig) -> int:
     """Return the number of trained parameters, estimated from the names of the targets."""
     attention, mlp = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
     groups = {ALL_LINEAR: attention + mlp, ATTENTION: attention, MLP: mlp}
@@ -198,9 +150,9 @@ def _trained(shape: Shape, config: QLoRAConfig) -> int:
     return (per_block + magnitudes) * shape.layers + sum(whole.get(name, 0) for name in config.whole_modules)
 
 
-def _activations(shape: Shape, tokens: int, late: float, blocks: int) -> float:
+def _activations(shape: ModelShape, tokens: int, late: float, blocks: int) -> float:
     """Return the bytes of activations of transformers' blocks, `blocks` of them recomputed."""
-    h, m, kv = shape.hidden, shape.intermediate, shape.key
+    h, m, kv = shape.hidden, shape.intermediate, shape.key_width
     # One weight matrix, unpacked for its matrix product.
     unpacked = 2.0 * h * m
     kept = (shape.layers - blocks) * tokens * 2.0 * (4 * m + 9.74 * h + 1.72 * kv)
@@ -215,9 +167,9 @@ def _activations(shape: Shape, tokens: int, late: float, blocks: int) -> float:
     return max(inputs + (kept + unpacked if kept else live + 0.4 * unpacked), inputs + live + 0.4 * unpacked, end)
 
 
-def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offload: bool, drops: bool) -> float:
+def _fused_activations(shape: ModelShape, tokens: int, late: float, blocks: int, offload: bool, drops: bool) -> float:
     """Return the bytes of activations of the fused blocks: the tensors of core/train/kernels/block.py at its peak."""
-    h, m, q, kv = shape.hidden, shape.intermediate, shape.query, shape.key
+    h, m, q, kv = shape.hidden, shape.intermediate, shape.query_width, shape.key_width
     # Gate and up share one buffer for unpacked weights; query, key and value another. 64 columns hold the adapter.
     unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BACKWARD_WORKSPACE
     if not offload:
@@ -243,7 +195,7 @@ def _fused_activations(shape: Shape, tokens: int, late: float, blocks: int, offl
 
 
 def smaller(
-    shape: Shape, config: QLoRAConfig, checkpointing: bool, free: float, fused: bool = False
+    shape: ModelShape, config: QLoRAConfig, checkpointing: bool, free: float, fused: bool = False
 ) -> tuple[dict[str, Any], str] | None:
     """Return the smallest change of settings with which a run fits, and what it does; None if nothing helps.
 
@@ -264,32 +216,32 @@ def smaller(
         on = wish in ("on", "offload") or (checkpointing and wish == "auto")
         return forecast(shape, changed, on, fused=fused).device <= free
 
+    return next((change for change in _smaller_settings(config, checkpointing, fused) if fits(change[0])), None)
+
+
+def _smaller_settings(config: QLoRAConfig, checkpointing: bool, fused: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield changes of settings, each with less memory than the one before, and what each does.
+
+    Every change includes the ones before it.
+    """
     changes: dict[str, Any] = {}
     if not checkpointing:
-        changes["gradient_checkpointing"] = "on"
-        if fits(changes):
-            return changes, "recompute activations: a third slower, the same losses"
+        changes |= {"gradient_checkpointing": "on"}
+        yield dict(changes), "recompute activations: a third slower, the same losses"
     if fused and config.gradient_checkpointing != "offload":
-        changes["gradient_checkpointing"] = "offload"
-        if fits(changes):
-            return changes, "keep the blocks' inputs in the machine's memory: slightly slower, the same losses"
+        changes |= {"gradient_checkpointing": "offload"}
+        yield dict(changes), "keep the blocks' inputs in the machine's memory: slightly slower, the same losses"
     batch, passes = config.batch_size, config.gradient_accumulation
     while batch > config.gpus:
         # Half of the batch, rounded up to a multiple of the GPUs.
         batch, passes = -(-batch // (2 * config.gpus)) * config.gpus, passes * 2
         changes |= {"batch_size": batch, "gradient_accumulation": passes}
-        if fits(changes):
-            return (
-                changes,
-                f"{batch} rows per pass and {passes} passes per update: at least as many rows per update as before",
-            )
-    changes["optimizer"] = "paged_adamw_8bit"
-    if fits(changes):
-        return changes, "an optimizer with 8-bit state, which can move out of the GPU"
+        text = f"{batch} rows per pass and {passes} passes per update: at least as many rows per update as before"
+        yield dict(changes), text
+    changes |= {"optimizer": "paged_adamw_8bit"}
+    yield dict(changes), "an optimizer with 8-bit state, which can move out of the GPU"
     length = config.max_length
     while length > 256:
         length //= 2
-        changes["max_length"] = length
-        if fits(changes):
-            return changes, f"rows of at most {length:,} tokens: longer ones are truncated"
-    return None
+        changes |= {"max_length": length}
+        yield dict(changes), f"rows of at most {length:,} tokens: longer ones are truncated"

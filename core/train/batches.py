@@ -40,7 +40,7 @@ def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only:
     Args:
         renderer: The renderer that the preview uses too.
         rows: Numbers and conversations.
-        max_length: Tokens at which a row is cut.
+        max_length: Tokens at which a row is truncated.
         answers_only: Whether only answers carry loss.
     """
     result = TokenizedRows([], {}, 0, 0, 0)
@@ -91,7 +91,7 @@ def pad(rows: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
     longest = max(len(row["input_ids"]) for row in rows)
 
     def fill(key: str, value: int) -> torch.Tensor:
-        return torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows])
+        return torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows])  # (rows, longest)
 
     mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
     return {

@@ -11,9 +11,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from core.models.loading import resolve_dtype
-from core.runs.checkpointing import Recompute, plan, room_of
+from core.models.shape import ModelShape
+from core.runs.checkpointing import Recompute, memory_budget, plan
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import shape_of
 from core.train.kernels.activation_offload import ActivationOffload
 from core.train.kernels.block import Block
 
@@ -53,9 +53,9 @@ class Planner:
         # Bytes of the GPU that the run may take; what PyTorch has reserved is the run's already.
         self._budget = None
         if torch.cuda.is_available():
-            self._budget = room_of(config, torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
+            self._budget = memory_budget(config, torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
         try:
-            self._shape = shape_of(model.config)
+            self._shape = ModelShape.from_config(model.config)
         except ValueError:
             self._shape = None
         self._dtype_bytes = getattr(torch, resolve_dtype(config.compute_dtype)[0]).itemsize

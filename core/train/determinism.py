@@ -45,6 +45,17 @@ def fixed_cublas_workspace(config: QLoRAConfig) -> Iterator[None]:
             os.environ[_WORKSPACE] = before
 
 
+def _find_missing(try_step: Callable[[], None]) -> str | None:
+    """Return the operation that PyTorch cannot compute deterministically; None if it can compute all."""
+    try:
+        try_step()
+    except RuntimeError as error:
+        if _MISSING not in str(error):
+            raise
+        return str(error).split(_MISSING)[0].strip()
+    return None
+
+
 def set_mode(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) -> str:
     """Switch PyTorch's deterministic mode on or off for a run.
 
@@ -72,19 +83,12 @@ def set_mode(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) ->
     torch.use_deterministic_algorithms(True)
     # In this mode PyTorch also fills all new memory, which costs time and only helps to find reads of unwritten memory.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    try:
-        try_step()
-    except RuntimeError as error:
-        if _MISSING not in str(error):
-            raise
-        operation = str(error).split(_MISSING)[0].strip()
+    if (operation := _find_missing(try_step)) is not None:
+        missing = f"{operation}, which this model uses, {_MISSING} on a GPU"
         if config.deterministic == "on":
-            raise StudioError(
-                f"Deterministic is on, and {operation}, which this model uses, {_MISSING} on a GPU. Set Deterministic "
-                "to auto or off."
-            ) from error
+            raise StudioError(f"Deterministic is on, and {missing}. Set Deterministic to auto or off.")
         torch.use_deterministic_algorithms(False)
-        return f"Deterministic is off (auto: {operation}, which this model uses, {_MISSING} on a GPU)."
+        return f"Deterministic is off (auto: {missing})."
     chosen = "as configured" if config.deterministic == "on" else "auto: every operation of this model can be"
     return f"Deterministic is on ({chosen}): a resumed run equals an undisturbed one on the same GPU bit by bit."
 

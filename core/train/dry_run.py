@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The first step also compiles kernels and allocates memory: the second one gives the time.
 _STEPS = 2
+# Held-out rows, samples and trackers add nothing to a step.
+_WITHOUT_EXTRAS = {"report_to": "none", "eval_rows": 0, "sample_prompts": "", "keep_best": False}
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,9 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Callable[[float, 
     folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-")
     with folder as scratch, fixed_cublas_workspace(config):
         run = Run(Path(scratch))
-        # Held-out rows, samples and trackers add nothing to a step.
-        stripped = config.model_copy(
-            update={"report_to": "none", "eval_rows": 0, "sample_prompts": "", "keep_best": False}
-        )
         try:
             progress(0.1, "Loading the model and the rows")
-            prepared = prepare(settings, stripped, run, EventWriter(run.events_file))
+            prepared = prepare(settings, config.model_copy(update=_WITHOUT_EXTRAS), run, EventWriter(run.events_file))
             seconds = _time_steps(prepared.trainer, _longest_batches(config, prepared.trainer), progress)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             raise StudioError(describe_failure(error)) from error

@@ -47,15 +47,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ctx, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int, objective: Objective
     ) -> torch.Tensor:
         """Return the summed loss of hidden (count, width), weight (vocabulary, width), targets (count,), int64."""
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)  # scalar
+        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None  # (count, width), dtype of hidden
         for start in range(0, len(targets), chunk):
             rows = slice(start, start + chunk)
-            logits = F.linear(hidden[rows], weight).float()  # (chunk, vocabulary)
+            logits = F.linear(hidden[rows], weight).float()  # (chunk, vocabulary), float32
             log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)  # (chunk, 1)
             target = targets[rows, None]  # (chunk, 1)
             loss = log_sum - logits.gather(1, target)  # (chunk, 1), −log p(target)
-            scale = torch.exp(-loss) if objective.dft else torch.ones_like(loss)
+            scale = torch.exp(-loss) if objective.dft else torch.ones_like(loss)  # (chunk, 1)
             if objective.smoothing:
                 uniform_loss = log_sum - logits.mean(dim=-1, keepdim=True)  # (chunk, 1)
                 loss = (1 - objective.smoothing) * loss + objective.smoothing * uniform_loss
@@ -68,7 +68,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 difference.scatter_add_(1, target, torch.full_like(log_sum, objective.smoothing - 1.0))
                 if objective.dft:
                     difference *= scale
-                gradient[rows] = difference.to(weight.dtype) @ weight
+                gradient[rows] = difference.to(weight.dtype) @ weight  # (chunk, width)
         ctx.gradient = gradient
         return total
 
@@ -105,7 +105,7 @@ def chunked_cross_entropy(
     targets = labels[:, 1:].reshape(-1)  # (batch · (length − 1),)
     predictors = hidden[:, :-1].reshape(-1, hidden.shape[-1])  # (batch · (length − 1), width)
     if loss_positions is None:
-        loss_positions = (targets != IGNORE_INDEX).nonzero().squeeze(1)
+        loss_positions = (targets != IGNORE_INDEX).nonzero().squeeze(1)  # (count,), int64
     if chunk is None:
         chunk = GPU_CHUNK_TOKENS if hidden.is_cuda else CPU_CHUNK_TOKENS
     rows = predictors.index_select(0, loss_positions).to(weight.dtype)  # (count, width)
@@ -123,10 +123,11 @@ def cross_entropy(
         labels: (batch, length).
         objective: What is minimized.
     """
-    targets = labels[:, 1:].flatten()
+    targets = labels[:, 1:].flatten()  # (batch · (length − 1),)
     kept = targets != IGNORE_INDEX
-    flat = logits[:, :-1].float().flatten(0, 1)[kept]
+    flat = logits[:, :-1].float().flatten(0, 1)[kept]  # (count, vocabulary), float32
+    # (count,), float32
     losses = F.cross_entropy(flat, targets[kept], reduction="none", label_smoothing=objective.smoothing)
     if objective.dft:
-        losses = losses * torch.exp(-losses.detach())  # (count,)
+        losses = losses * torch.exp(-losses.detach())
     return losses.sum(), int(kept.sum())

@@ -67,8 +67,7 @@ class StudioTrainer(SFTTrainer):
         self.layout = choose_layout(base.model, config.packs, explain_padding(config), self.pad_id, config.max_length)
         self._tokens_seen = 0
         self._rows_seen: list[int] = []
-        self.renderer = renderer
-        self._rewrites_base = config.lora_init == "pissa"
+        self.renderer, self._rewrites_base = renderer, config.lora_init == "pissa"
         super().__init__(
             model=base.model,
             processing_class=base.tokenizer,
@@ -80,9 +79,7 @@ class StudioTrainer(SFTTrainer):
         self._prepare_adapter(config, base)
         self.choices = self._prepare_blocks(config, rows)
         self._head = self._find_plain_head()
-        self._noise = None
-        if config.neftune_alpha:
-            self._noise, _ = add_noise(self.model.get_base_model().get_input_embeddings(), config.neftune_alpha)
+        self._noise = self._add_noise(config)
 
     def _prepare_adapter(self, config: QLoRAConfig, base: LoadedBase) -> None:
         """Initialize the adapter, and give it the dtype that it is trained in."""
@@ -115,6 +112,11 @@ class StudioTrainer(SFTTrainer):
                 "gradients are summed once per update."
             )
         return [self.layout.choice, *notes, self.recompute.longest.text]
+
+    def _add_noise(self, config: QLoRAConfig) -> Any:
+        """Add NEFTune's noise to the embeddings if the run uses it; return its hook, or None."""
+        embeddings = self.model.get_base_model().get_input_embeddings()
+        return add_noise(embeddings, config.neftune_alpha)[0] if config.neftune_alpha else None
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
@@ -203,13 +205,13 @@ class StudioTrainer(SFTTrainer):
     def _head_is_plain(self, head: torch.nn.Linear) -> bool:
         """Return whether a short text's logits are the decoder's last hidden states times the head's weight."""
         base, was_training = self.model.get_base_model(), self.model.training
-        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]
+        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]  # (1, 6)
         self.model.eval()
         try:
             with torch.no_grad(), self.compute_dtype_context():
                 out = base.get_decoder()(input_ids=ids, use_cache=False)
                 # Some families have no decoder of their own, and return logits here.
-                hidden = getattr(out, "last_hidden_state", None)
+                hidden = getattr(out, "last_hidden_state", None)  # (1, 6, hidden)
                 return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
         finally:
             self.model.train(was_training)

@@ -7,7 +7,7 @@ from core.chat.conversation import BASE, MAX_LANES
 from core.chat.engine import Engine
 from core.chat.queue import QueueEntry
 from core.chat.requests import resolve_lanes
-from core.chat.types import LaneRequest, adapter_key
+from core.chat.types import Generation, LaneRequest, adapter_key
 from core.errors import StudioError
 from studio.chat.answer_settings import parse_sampling
 from studio.chat.conversations import Conversations
@@ -34,26 +34,29 @@ def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
         if not isinstance(prompt, str) or not isinstance(settings or {}, dict):
             raise StudioError('The prompt must be a text, and settings an object such as {"temperature": 0}.')
         sampling = parse_sampling(settings or {})
-        requests = []
-        for name in lanes:
-            run, _, adapter = str(name).partition("/")
-            run = "" if run == BASE else run
-            key = adapter_key(run, adapter or "final")
-            requests.append(LaneRequest([{"role": "user", "content": prompt}], sampling, key))
+        requests = [LaneRequest([{"role": "user", "content": prompt}], sampling, _parse_lane(name)) for name in lanes]
         base = None if any(request.adapter for request in requests) else picker.default_base()
         # The engine yields the entry after every step; at the last, the answers are whole.
         *_, finished = engine.ask(QueueEntry(resolve_lanes(engine.store, requests, base)))
-        return [
-            {
-                "model": name,
-                "text": answer.text,
-                "tokens": answer.tokens,
-                "end": answer.end,
-                "first_token_seconds": round(answer.first_token_seconds, 3),
-                "tokens_per_second": round(answer.tokens_per_second, 1),
-                "note": answer.note,
-            }
-            for name, answer in zip(lanes, finished.generations, strict=True)
-        ]
+        return [_as_dict(name, answer) for name, answer in zip(lanes, finished.generations, strict=True)]
 
     return chat
+
+
+def _parse_lane(name: object) -> str | None:
+    """Return the adapter's key of a lane: "base", "RUN" (its final adapter) or "RUN/ADAPTER"."""
+    run, _, adapter = str(name).partition("/")
+    return adapter_key("" if run == BASE else run, adapter or "final")
+
+
+def _as_dict(name: str, answer: Generation) -> dict[str, Any]:
+    """Return what a caller gets of one lane's answer."""
+    return {
+        "model": name,
+        "text": answer.text,
+        "tokens": answer.tokens,
+        "end": answer.end,
+        "first_token_seconds": round(answer.first_token_seconds, 3),
+        "tokens_per_second": round(answer.tokens_per_second, 1),
+        "note": answer.note,
+    }

@@ -72,7 +72,7 @@ def connect_reading(
 ) -> None:
     """Connect the question, the form and the list of unread columns."""
     page, fields = {"state": state.page}, widgets.fields
-    adapted = {name: fields[name] for name in ("columns", "prompt", "labels")}
+    adapted = {name: fields[name] for name in ("columns", "roles", "prompt", "labels")}
     connect(
         fields["format"].input, do.show_format, {**page, "form": fields["format"]}, adapted, visitor=True, **PRIVATE
     )
@@ -242,18 +242,9 @@ def connect_export(
         api_name="quick_cut",
     )  # fmt: skip
     followed = partial(connect, outputs={**job, **results}, show_progress="hidden")
-    followed(
-        export.export.click,
-        do.export,
-        {"name": export.subset, "form": export.form, "kinds": export.kinds},
-        api_name="export",
-    )
-    followed(
-        export.push_button.click,
-        do.push,
-        {"name": export.subset, "form": export.form, **export.push},
-        api_name="push",
-    )
+    chosen = {"name": export.subset, "form": export.form}
+    followed(export.export.click, do.export, {**chosen, "kinds": export.kinds}, api_name="export")
+    followed(export.push_button.click, do.push, {**chosen, **export.push}, api_name="push")
     _connect_cancel(do.jobs, export.bar.cancel, job)
     _connect_export_lists(do, export, results)
 

@@ -23,7 +23,7 @@ State = dict[str, Any]  # a PageState as the page keeps it
 
 
 class PageState(BaseModel):
-    """What one open page shows.
+    """State of one open page: the data set that it shows, and how.
 
     Attributes:
         dataset: id of the data set; None before one is chosen.

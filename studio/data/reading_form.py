@@ -32,7 +32,7 @@ from core.system.jobs import Job, Jobs
 from studio.data.page_state import PageState, State, parse_state
 from studio.job_progress import follow
 
-FIELDS = ("format", "reasoning", "columns", "extra", "prompt", "labels", "placeholders")
+FIELDS = ("format", "reasoning", "columns", "extra", "roles", "prompt", "labels", "placeholders")
 MAX_LISTED_COLUMNS = 20
 FORM_TITLE = "Format and columns"
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
@@ -105,6 +105,7 @@ class ReadingForm:
         return {
             "format": None if is_undecided else reading.format,
             "reasoning": reading.reasoning,
+            "roles": gr.update(value=_lines(reading.roles), visible=get_format(reading.format).names_speakers),
             "columns": gr.update(value=_lines(reading.columns), info=self._columns_help(page, reading.format)),
             "extra": _lines(reading.extra),
             "prompt": gr.update(value=reading.prompt, visible=has_labels),
@@ -118,6 +119,8 @@ class ReadingForm:
         A hidden field with a value of its own would make the reading invalid, and nobody could see why.
         """
         shown = {"columns": gr.update(info=self._columns_help(parse_state(state), form))}
+        has_speakers = form is not None and get_format(form).names_speakers
+        shown["roles"] = gr.update(visible=True) if has_speakers else gr.update(value="", visible=False)
         if form == "label":
             return {**shown, "prompt": gr.update(visible=True), "labels": gr.update(visible=True)}
         default = Reading.model_fields["prompt"].default

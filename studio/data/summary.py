@@ -53,6 +53,7 @@ def _row_chips(data: Dataset, parsed: ParsedDataset) -> list[Chip]:
         more = ", …" if count > _MAX_EXAMPLE_ROWS else ""
         chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{more})", True))
     chips += _more_chips(len(parsed.problems), "more reasons why rows cannot be used", data)
+    chips += [("!", f"occurs in no row: {option}", True) for option in parsed.unmatched[:_MAX_CHIPS]]
     if parsed.placeholders:
         names = ", ".join(f"{{{{{name}}}}}" for name in list(parsed.placeholders)[:_MAX_PLACEHOLDERS])
         chips.append(("{{ }}", f"placeholders to fill in under “{FORM_TITLE}”: {names}", True))

@@ -80,7 +80,7 @@ class EvaluationView:
     def poll(
         self, fingerprint: str, list_fingerprint: str, evaluation_id: str | None, page: float | None, rows: int
     ) -> dict[str, Any]:
-        """Return updates of what changed since the page was drawn.
+        """Return updates of what changed since the page was rendered.
 
         Args:
             fingerprint: of the selected evaluation, when the page last drew it.

@@ -45,6 +45,7 @@ def test_random_requests_break_nothing(on_space, who):
     page.http.close()
     for _ in range(75):
         send_random_request(on_space, chance, names, CALLERS[who])
+    assert on_space.process.poll() is None
 
 
 # Gradio builds a URL of the session's name after the caller has left, so an error shows in the log only.

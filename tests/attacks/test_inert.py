@@ -1,4 +1,4 @@
-"""Markup in rows, columns, names, notes, samples and answers: text, wherever the page shows HTML or Markdown.
+"""Markup in rows, columns, names, notes, samples and answers stays text wherever the page shows HTML or Markdown.
 
 Every event that fills such a part is called, and its output is parsed as a browser would.
 """
@@ -31,10 +31,10 @@ SHORT = "<img src=x onerror=alert(1)>"
 COLUMN = "<i onclick=alert(5)>![c](http://evil.example/c.png)"
 RUN = "hidden-run"
 TAGS = {"script", "img", "iframe", "object", "embed", "link", "meta", "base", "form", "video", "audio", "style", "i"}
-HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "go_on", "quick_cut", "push"}
+HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "continue_answer", "quick_cut", "push"}
 # Parts in which the markup must appear; otherwise the test has checked nothing.
-MET = {"rows", "row-shown", "run-notes", "samples", "runs-table", "chat-past", "chat-now", "answers-table",
-       "answers-row", "sql-columns", "run-log"}  # fmt: skip
+MET = {"rows", "row-shown", "run-notes", "samples", "runs-table", "chat-past", "chat-now", "evaluate-table",
+       "evaluate-prompt", "sql-columns", "run-log"}  # fmt: skip
 
 
 class Browser(html.parser.HTMLParser):
@@ -103,7 +103,8 @@ def shown(page: PageClient, event: dict, values: dict[str, object], happened: di
     answer = page.run(event, data, happened)
     found = {}
     if not answer["success"]:
-        assert_inert("html", str(answer["output"].get("error") or ""))  # a toast shows HTML
+        # A toast shows HTML.
+        assert_inert("html", str(answer["output"].get("error") or ""))
         return found
     for number, value in zip(event["outputs"], answer["output"]["data"], strict=False):
         text = value.get("value") if isinstance(value, dict) else value
@@ -119,9 +120,10 @@ def test_hostile_data_is_shown_as_text_everywhere(owner, marked):
     by_name = {event["api_name"]: event for event in owner.events}
     shown(owner, by_name["choose"], marked)
     opens = [e for e in owner.events if ("open_row" in {kind for _, kind in e["targets"]}) and e["backend_fn"]]
-    for event in [by_name["opened_2"], *opens]:  # opens the chat and the row in this session
+    # Open the chat and the row in this session.
+    for event in [by_name["open_chat"], *opens]:
         shown(owner, event, marked, {"value": 0})
-    shown(owner, by_name["selected"], marked, {"index": 1, "value": "All runs"})
+    shown(owner, by_name["select_view"], marked, {"index": 1, "value": "All runs"})
     filling = [e for e in owner.events if e["backend_fn"] and e["api_name"] not in HEAVY
                and any(kinds.get(n) in ("html", "markdown") for n in e["outputs"])]  # fmt: skip
     assert len(filling) > 60

@@ -1,4 +1,4 @@
-"""The whole way of signing in on a Space, over HTTP with TLS before it, through a provider that stands on loopback."""
+"""Sign-in on a Space from the first redirect to the session: HTTP behind a TLS proxy, with a loopback provider."""
 
 import json
 import time
@@ -10,7 +10,6 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from tests.helpers.app_server import QueueClient
-from tests.helpers.loopback_hub import LoopbackHub
 from tests.helpers.oauth_provider import OAuthProvider, claims_of
 from tests.helpers.proxy_server import ProxyServer
 from tests.helpers.sign_in_client import is_owner, readme_scopes, session_cookie, sign_in_redirect, with_query
@@ -288,19 +287,3 @@ def test_open_page_continues_after_sign_in(here, browser):
 def test_sign_in_expires_with_the_token(here, sign_in):
     until = session_cookie(sign_in(OWNER))["oauth_info"]["expires_at"]
     assert 7.9 * 3600 < until - time.time() < 8.1 * 3600
-
-
-def test_docker_space_uses_the_provider(tmp_path):
-    """Without SYSTEM=spaces Gradio takes everyone who signs in for the holder of HF_TOKEN, the owner."""
-    token = "hf_of_the_owner_0123456789"
-    with LoopbackHub(tmp_path / "hub") as hub, OAuthProvider("127.0.0.1:9", readme_scopes()) as provider:
-        hub.add_token(token, AUTHOR)
-        asked = {"SYSTEM": "", "HF_TOKEN": token, "HF_ENDPOINT": hub.endpoint, **provider.environment}
-        app = start_space(tmp_path / "home", **asked)
-        with httpx.Client(base_url=app.url, verify=False) as client:
-            to = client.get("/login/huggingface")
-            assert to.headers["location"].startswith(f"{provider.url}/oauth/authorize?")
-            answer = client.get("/login/callback")
-            assert "oauth_info" not in answer.headers.get("set-cookie", "")
-            assert answer.headers["location"].startswith("/login/huggingface?")
-        app.stop()

@@ -17,7 +17,7 @@ from core.data.rows import Rows
 from core.data.sql_check import one_select
 from core.errors import StudioError
 from core.settings import Settings
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 from tests.helpers.sql_statements import ANSWERED, DISGUISED, SELECTS, STATEMENTS, TOO_MUCH
 
 CANARY = "canary-7f3a91"
@@ -53,7 +53,7 @@ for sql in request["statements"]:
 def rows(tmp_path_factory) -> Rows:
     folder = tmp_path_factory.mktemp("sql")
     home = Settings(home=folder / "home").prepare()
-    data = talks(home, folder, [talk("a", "b" * i) for i in range(1, 20)], n=list(range(19)))
+    data = open_dialogs(home, folder, [dialog("a", "b" * i) for i in range(1, 20)], n=list(range(19)))
     (folder / "secret.csv").write_text(f"a\n{CANARY}\n")
     with duckdb.connect(str(folder / "secret.db")) as base:
         base.execute(f"CREATE TABLE x AS SELECT '{CANARY}' AS a")
@@ -153,11 +153,11 @@ def test_sql_ordinary_statements_are_answered(rows):
     assert [(sql, found) for sql, found in zip(ANSWERED, answers, strict=True) if not found or "error" in found] == []
 
 
-@pytest.mark.parametrize("place", range(len(TOO_MUCH)))
-def test_sql_expensive_statement_ends_with_error_or_result(rows, place):
+@pytest.mark.parametrize("sql", TOO_MUCH, ids=range(len(TOO_MUCH)))
+def test_sql_expensive_statement_ends_with_error_or_result(rows, sql):
     found = None
     with contextlib.suppress(StudioError):
-        found = sql_box.run_select(rows, TOO_MUCH[place], seconds=2)
+        found = sql_box.run_select(rows, sql, seconds=2)
     assert found is None or len(found.rows) <= sql_box.SHOWN_ROWS
 
 
@@ -176,7 +176,7 @@ def test_sql_process_has_no_secrets_and_cannot_write(rows, monkeypatch, tmp_path
     assert not out.exists() or out.stat().st_size == 0
 
 
-def test_with_table_named_like_one_of_duckdb_s_own_is_refused(rows):
+def test_sql_with_table_named_like_a_duckdb_table_is_rejected(rows):
     """Inside its own definition such a name is DuckDB's table, which holds paths and settings."""
     with duckdb.connect() as base:
         own = [name for (name,) in base.execute("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()]
@@ -195,7 +195,7 @@ def test_with_table_named_like_one_of_duckdb_s_own_is_refused(rows):
         assert "error" in found, statement
 
 
-def test_with_tables_that_name_earlier_ones_are_answered(rows):
+def test_sql_with_tables_that_use_earlier_ones_are_answered(rows):
     statements = [
         "WITH a AS (SELECT row FROM rows), b AS (SELECT * FROM a) SELECT count(*) FROM b",
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT count(*) FROM t",

@@ -35,15 +35,8 @@ def paths_below(folder) -> set[str]:
 @pytest.mark.parametrize("name", OUT)
 def test_inside_refuses_names_that_lead_out(tmp_path, name):
     (tmp_path / "root").mkdir()
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match="cannot be used as a name"):
         inside(tmp_path / "root", name)
-
-
-def test_inside_refuses_a_link_that_leads_out(tmp_path):
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "link").symlink_to("/etc")
-    with pytest.raises(StudioError, match="is a link out of"):
-        inside(tmp_path / "root", "link")
 
 
 # These start work in processes, which would take too long for every name.

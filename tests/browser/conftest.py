@@ -1,4 +1,4 @@
-"""The real app in a child process, and the real Chromium in front of it."""
+"""The real app in a child process, and pages of it in Chromium."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disa
 
 
 class Server:
-    """app.py on a home of its own; may be killed and started again."""
+    """app.py on its own STUDIO_HOME; it can be killed and started again."""
 
     def __init__(self, settings: Settings):
         with socket.socket() as free:
@@ -35,7 +35,7 @@ class Server:
         self.process: subprocess.Popen | None = None
 
     def start(self) -> float:
-        """Start and wait for the first answer; returns the seconds it took."""
+        """Start, wait for the first answer, and return the seconds that it took."""
         began = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "app.py", "--port", str(self.port)],
@@ -55,11 +55,12 @@ class Server:
                 time.sleep(0.05)
 
     def kill(self) -> None:
-        """As a power cut would end it, with everything in its session."""
+        """Kill the app and all processes of its session at once, as a power cut does."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
+        """Kill the app if it runs, and close its log."""
         if self.process and self.process.poll() is None:
             self.kill()
         self.log.close()
@@ -67,6 +68,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(settings: Settings) -> Iterator[Server]:
+    """Serve the app until the block ends."""
     made = Server(settings)
     made.start()
     try:
@@ -83,7 +85,7 @@ def server(studio):
 
 @pytest.fixture(scope="module")
 def file_studio(tmp_path_factory, embedded_model):
-    """A home for all tests of a file, for those that only add to what is there."""
+    """A STUDIO_HOME shared by the tests of a file, which only add to it."""
     home = Settings(home=tmp_path_factory.mktemp("file") / "home").prepare()
     shutil.copytree(embedded_model, embedded.folder(home), copy_function=os.link)
     return home
@@ -109,7 +111,7 @@ def chromium():
 
 @pytest.fixture
 def page(chromium, server):
-    """The page at its first tab; markup in whatever it showed has done nothing."""
+    """The page at its first tab; it must raise no error and keep its title, which hostile rows try to set."""
     made = open_page(chromium, server)
     yield made
     assert made.errors == []

@@ -115,7 +115,7 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
     wait_until(lambda: page.locator("#chat-board").inner_text() == before, page)
 
 
-def test_why_opens_a_training_row_in_the_data_tab(page):
+def test_why_button_opens_a_training_row_in_the_data_tab(page):
     set_length(page, 40)
     # A suggestion on the empty board is sent at once.
     page.locator("#chat-invite button").first.click()
@@ -131,7 +131,7 @@ def test_why_opens_a_training_row_in_the_data_tab(page):
 
 def test_narrow_page_stacks_lanes_without_scrolling_sideways(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    for name in ("Data", "Train", "Chat", "Answers", "Owner"):
+    for name in ("Data", "Train", "Chat", "Evaluate", "Owner"):
         tab = page.get_by_role("tab", name=name, exact=True).bounding_box()
         assert tab["x"] >= 0
         assert tab["x"] + tab["width"] <= 390

@@ -1,9 +1,9 @@
-"""How rows are read, decided by clicking: the question where no format is sure, and the columns that nothing reads."""
+"""The reading form of the Data tab: the question if no format is certain, and the use of unread columns."""
 
 import pytest
 
 from tests.helpers.browser_pages import wait_for_position
-from tests.helpers.datasets import lines
+from tests.helpers.datasets import json_lines
 from tests.helpers.public_shapes import SHAPES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -16,12 +16,12 @@ def server(file_server):
 
 @pytest.fixture
 def upload(page, tmp_path):
-    """Upload a public data set's shape, repeated: the next page waits for a whole page of the newest set."""
+    """Upload the rows of a public data set five times over, because a page waits for 25 rows of the newest set."""
 
     def run(name: str) -> None:
         rows = 5 * next(shape.rows for shape in SHAPES if shape.name == name)
         path = tmp_path / "rows.jsonl"
-        path.write_text(lines(rows))
+        path.write_text(json_lines(rows))
         page.locator("#open-upload button").first.click()
         page.locator("#upload input[type=file]").set_input_files(path)
         wait_for_position(page, f"of {len(rows)},")
@@ -29,7 +29,7 @@ def upload(page, tmp_path):
     return run
 
 
-def test_question_is_answered_and_the_rows_become_usable(page, upload):
+def test_reading_question_answered_makes_rows_usable(page, upload):
     upload("lmsys/mt_bench_prompts")
     page.locator("#question-words").get_by_text("list of texts").wait_for()
     page.locator("#data-summary").get_by_text("0 usable").wait_for()
@@ -48,7 +48,7 @@ def test_question_is_answered_and_the_rows_become_usable(page, upload):
     page.locator("#row-shown").get_by_text("the column 'category' is not used").wait_for()
 
 
-def test_unused_column_becomes_context_of_the_conversation(page, upload):
+def test_column_used_as_context_is_in_the_conversation(page, upload):
     upload("databricks-dolly-15k")
     page.locator("#column-uses").get_by_text("1 column not used").wait_for()
     page.locator("#rows tbody tr").first.click()

@@ -1,4 +1,4 @@
-"""The Data tab, clicked: search, sort, bars, tokens, numbers, subsets, export, SQL, all in the real page."""
+"""The Data tab in Chromium: search, sort, histograms, tokens, statistics, subsets, export and SQL."""
 
 import json
 import zipfile
@@ -17,15 +17,17 @@ def server(file_server):
 
 
 def rows(page) -> list[int]:
+    """Return the numbers of the rows on the page."""
     return [int(value) for value in page.locator("#rows tbody tr[data-value]").evaluate_all(
         "rows => rows.map(row => row.dataset.value)")]  # fmt: skip
 
 
-def tool(page, name: str) -> None:
+def open_tool(page, name: str) -> None:
+    """Select a tab of the tools below the rows."""
     page.locator("#data-tools").get_by_role("tab", name=name).click()
 
 
-def test_search_sort_bars_and_pages(page):
+def test_rows_can_be_searched_sorted_filtered_and_paged(page):
     search = page.locator("#search input, #search textarea").first
     search.press_sequentially("TIDE", delay=20)
     wait_until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
@@ -53,7 +55,7 @@ def test_search_sort_bars_and_pages(page):
     assert len(rows(page)) == 340
 
 
-def test_a_row_is_read_by_keyboard_as_conversation_tokens_and_text(page):
+def test_row_opened_by_keyboard_shows_conversation_tokens_and_raw_text(page):
     first = page.locator("#rows tbody tr").first
     first.focus()
     page.keyboard.press("Enter")
@@ -72,7 +74,7 @@ def test_a_row_is_read_by_keyboard_as_conversation_tokens_and_text(page):
     assert json.loads(page.locator("#row-shown .qs-raw").inner_text())["text"].startswith("### Human:")
 
 
-def test_numbers_are_counted_with_a_bar_and_then_filter(page):
+def test_token_statistics_show_progress_and_add_a_column(page):
     page.locator("#count-tokens").click()
     page.locator("#counting").get_by_text("Counting tokens").wait_for()
     page.locator("#numbers svg").wait_for()
@@ -81,23 +83,23 @@ def test_numbers_are_counted_with_a_bar_and_then_filter(page):
     page.get_by_text("Near duplicates").first.wait_for()
 
 
-def test_rows_are_picked_and_cut(page, server):
-    before = {known.name for known in subset.subsets(server.settings)}
-    for place in (2, 5):
-        page.locator("#rows tbody tr").nth(place).locator("input").check()
-    tool(page, "Create subset")
+def test_subset_of_picked_rows_contains_only_these(page, server):
+    before = {found.name for found in subset.subsets(server.settings)}
+    for index in (2, 5):
+        page.locator("#rows tbody tr").nth(index).locator("input").check()
+    open_tool(page, "Create subset")
     page.locator("#field-method input").click()
     page.get_by_role("option", name="picked").click()
     page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
     page.locator("#cut").click()
-    (name,) = wait_until(lambda: {known.name for known in subset.subsets(server.settings)} - before, page)
+    (name,) = wait_until(lambda: {found.name for found in subset.subsets(server.settings)} - before, page)
     assert {row for _, row, _ in subset.stream(server.settings, name)} == {2, 5}
 
 
-def test_one_click_makes_llama2_rows_and_the_zip_is_there(page, tmp_path):
-    tool(page, "Create subset")
+def test_quick_subset_in_llama2_format_can_be_downloaded(page, tmp_path):
+    open_tool(page, "Create subset")
     page.locator("#quick-cut").click()
-    tool(page, "Export")
+    open_tool(page, "Export")
     link = page.locator("#download a[download]").first
     link.wait_for()
     with page.expect_download() as download:
@@ -109,8 +111,8 @@ def test_one_click_makes_llama2_rows_and_the_zip_is_there(page, tmp_path):
     assert all(text.startswith("<s>[INST] ") for text in texts)
 
 
-def test_sql_answers_and_refuses_in_words(page):
-    tool(page, "SQL")
+def test_sql_shows_results_and_rejects_file_access(page):
+    open_tool(page, "SQL")
     page.locator("#ask-sql").click()
     page.locator("#sql-rows").get_by_text("language").first.wait_for()
     editor = page.locator("#sql .cm-content")

@@ -1,4 +1,4 @@
-"""Files opened in the Data tab by clicking: shown as text whatever they hold, read as told, cancelled."""
+"""Files uploaded in the Data tab: hostile text, a reading chosen by the user, and cancelling."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from core.data import table
 from tests.helpers.browser_pages import wait_for_position
-from tests.helpers.datasets import lines, talk
+from tests.helpers.datasets import dialog, json_lines
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -18,9 +18,9 @@ def upload(page, path) -> None:
     page.locator("#upload input[type=file]").set_input_files(path)
 
 
-def test_a_hostile_file_is_shown_as_text(page, server, tmp_path):
+def test_upload_hostile_file_is_shown_as_text(page, server, tmp_path):
     path = tmp_path / "hostile.jsonl"
-    path.write_text(lines([{"messages": talk(MARKUP, MARKUP), MARKUP: MARKUP}] * 3) + MARKUP + "\n")
+    path.write_text(json_lines([{"messages": dialog(MARKUP, MARKUP), MARKUP: MARKUP}] * 3) + MARKUP + "\n")
     upload(page, path)
     wait_for_position(page, "of 4")
     page.locator("#rows tbody tr").first.click()
@@ -31,12 +31,12 @@ def test_a_hostile_file_is_shown_as_text(page, server, tmp_path):
     assert page.locator("#rows img, #row-shown img, #data-summary img").count() == 0
 
 
-def test_labels_become_answers_by_a_template(page, server, tmp_path):
+def test_upload_text_with_labels_becomes_answers_by_a_template(page, server, tmp_path):
     path = tmp_path / "films.csv"
     path.write_text("review,stars\n" + "".join(f"a film of number {i} and length,{i % 2}\n" for i in range(60)))
     upload(page, path)
     wait_for_position(page, "of 60")
-    # no format is sure: the page asks, opens the form, and fills in the reading that is chosen
+    # No format is certain, so the page asks, and fills in the form with the chosen reading.
     page.locator("#question-words").get_by_text("'stars' may be").wait_for()
     page.locator("#question-choices label", has_text="text with a label").click()
     page.wait_for_function("document.querySelector('#field-columns textarea').value.includes('stars')")
@@ -48,7 +48,7 @@ def test_labels_become_answers_by_a_template(page, server, tmp_path):
     page.locator("#row-shown .qs-turn.assistant").get_by_text("good").wait_for()
 
 
-def test_opening_can_be_cancelled_and_leaves_nothing(page, server, tmp_path):
+def test_upload_cancelled_leaves_no_files(page, server, tmp_path):
     path = tmp_path / "large.jsonl"
     with path.open("w") as stream:
         for i in range(150_000):

@@ -49,13 +49,13 @@ def browse_rows(page):
 
 
 def create_and_download_subset(page, tmp_path):
-    page.get_by_role("tab", name="Cut").click()
+    page.get_by_role("tab", name="Create subset").click()
     page.locator("#field-rows input").fill("200")
     page.locator("#field-rows input").press("Tab")
     name = page.locator("#subset-name textarea, #subset-name input")
     wait_until(lambda: name.input_value() == "keeper-200", page)
     page.locator("#cut").click()
-    page.get_by_text("Cut keeper-200").wait_for()
+    page.get_by_text("Created keeper-200").wait_for()
     page.get_by_role("tab", name="Export").click()
     page.locator("#subset-words").get_by_text("200 rows to train on").wait_for()
     page.locator("#export").click()
@@ -88,7 +88,7 @@ def ask_both_models(page):
 
 
 @pytest.mark.timeout(6 * TIMEOUT_SECONDS)
-def test_newcomer_from_data_to_two_different_answers(server, chromium, tmp_path, kill_runs, record_property):
+def test_newcomer_gets_a_tuned_model_that_answers_differently(server, chromium, tmp_path, kill_runs, record_property):
     page = open_page(chromium, server)
     browse_rows(page)
     create_and_download_subset(page, tmp_path)

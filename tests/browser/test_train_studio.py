@@ -1,5 +1,8 @@
 """The Train tab in a browser, with runs of a tiny model: settings, queue, charts, rows of a step, samples, delete."""
 
+import os
+import signal
+
 import pytest
 
 from core.runs.config import QLoRAConfig, group_of
@@ -25,9 +28,6 @@ def page(chromium, server, tokenizer):
     for run in RunStore(server.settings).runs():
         state = run.saved_state()
         if state.process_lives():
-            import os
-            import signal
-
             os.killpg(state.pid, signal.SIGKILL)
 
 

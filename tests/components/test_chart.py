@@ -1,3 +1,5 @@
+"""The line chart: its value as JSON, its events and its height."""
+
 import json
 
 import gradio as gr

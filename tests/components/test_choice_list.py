@@ -1,3 +1,5 @@
+"""The list of choices: hostile texts, the chosen option, and its event."""
+
 import gradio as gr
 from hypothesis import given, settings
 from hypothesis import strategies as st

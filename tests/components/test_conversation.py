@@ -11,7 +11,7 @@ from tests.helpers.hostile_text import TEXT, ParsedHtml
 def test_parsed_html_finds_tags_and_rejects_comments():
     page = ParsedHtml("<p>a<img src=x onerror=alert(1)></img></p>")
     assert ("img", {"src": "x", "onerror": "alert(1)"}) in page.tags
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="no comment"):
         ParsedHtml("<!-- hidden -->")
 
 

@@ -1,3 +1,5 @@
+"""The data table: hostile texts, marks of order and ticks, plain tables, and values of its events."""
+
 import gradio as gr
 import pytest
 from hypothesis import given, settings

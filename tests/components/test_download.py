@@ -1,9 +1,11 @@
+"""The download button: a click makes the file before the browser fetches it."""
+
 import gradio as gr
 
 from components.download import build_download
 
 
-def test_click_makes_the_file_and_then_clicks_the_hidden_button():
+def test_download_click_makes_the_file_and_clicks_the_hidden_button():
     with gr.Blocks() as demo:
         download = build_download("Save", "save")
         download.makes(lambda: "/tmp/file", None)

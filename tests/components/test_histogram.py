@@ -1,3 +1,5 @@
+"""Histograms as SVG: bars, two sets on one scale, and hostile titles."""
+
 import re
 
 from hypothesis import given

@@ -30,7 +30,7 @@ def test_render_html_of_a_template_is_not_escaped_again(files):
 
 
 def test_render_missing_value_raises(files):
-    with pytest.raises(jinja2.UndefinedError):
+    with pytest.raises(jinja2.UndefinedError, match="'text' is undefined"):
         files.render("one")
 
 

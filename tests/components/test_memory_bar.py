@@ -1,3 +1,5 @@
+"""The memory bar: its parts, too much memory, and hostile texts."""
+
 import re
 
 import pytest

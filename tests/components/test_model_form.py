@@ -136,7 +136,7 @@ def test_non_empty_values_leave_the_default_to_the_model():
     )
 )
 def test_non_empty_values_drops_none_and_empty_text_only(values):
-    kept = non_empty_values(values)
-    assert all(kept[name] is value for name, value in values.items() if name in kept)
-    assert all(value is None or value == "" for name, value in values.items() if name not in kept)
-    assert not any(value is None or value == "" for value in kept.values())
+    non_empty = non_empty_values(values)
+    assert all(non_empty[name] is value for name, value in values.items() if name in non_empty)
+    assert all(value is None or value == "" for name, value in values.items() if name not in non_empty)
+    assert not any(value is None or value == "" for value in non_empty.values())

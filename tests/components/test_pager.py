@@ -1,3 +1,5 @@
+"""The pager: pages that exist, the position, and the page sizes."""
+
 import gradio as gr
 from hypothesis import given
 from hypothesis import strategies as st

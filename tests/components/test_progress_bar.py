@@ -1,3 +1,5 @@
+"""The progress bar: its width, hostile texts, and when it is hidden."""
+
 import gradio as gr
 import pytest
 

@@ -1,4 +1,4 @@
-"""A home with a tiny model; no worker outlives its test."""
+"""A run store with a tiny model; workers that still run after a test are killed."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.helpers.tiny_model import tiny_llama
 
 @pytest.fixture
 def store(settings, small_tokenizer, forked_workers):
-    """A home with a tiny model: every random part of training is in use, dropout and noise included."""
+    """A run store with a tiny model and the bundled subset; its runs are killed at the end."""
     folder = settings.models_dir / "tiny"
     tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(folder)
     small_tokenizer.save_pretrained(folder)

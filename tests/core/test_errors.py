@@ -1,3 +1,5 @@
+"""Validation errors as one sentence per problem."""
+
 import pytest
 from pydantic import ValidationError
 

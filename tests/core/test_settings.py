@@ -1,3 +1,5 @@
+"""Settings of the studio, and names that may become paths."""
+
 import os
 
 import pytest
@@ -29,14 +31,14 @@ def test_inside_returns_path_below_root_or_raises(root, name):
     ["..", "../x", "/etc/passwd", "a/b", "a\\b", "a\0b", "-rf", ".hidden", "", "a" * 101, "a..b", "ａ", "x\n", None],
 )
 def test_inside_rejects_special_names(root, name):
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match="cannot be used as a name"):
         inside(root, name)
 
 
 def test_inside_rejects_link_out_of_root(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "way-out").symlink_to(tmp_path)
-    with pytest.raises(StudioError, match="leads out"):
+    with pytest.raises(StudioError, match="is a link out of inner"):
         inside(tmp_path / "inner", "way-out")
 
 

@@ -1,4 +1,4 @@
-"""The page on model support says of every family what the tables say that the tests hold the studio to."""
+"""docs/model-support.md agrees with the tables that the tests use."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.helpers.answering_architectures import EXTRA, ONE_AT_A_TIME, PADDED
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "model-support.md"
 
 
-def test_page_agrees_with_the_tested_tables():
+def test_model_support_page_matches_the_tested_tables():
     lines = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")][2:]
     assert {line[0].removeprefix("| "): tuple(line[1:3]) for line in lines} == {
         name: (

@@ -1,15 +1,9 @@
-"""CUDA decoder on a GPU: kernels against dequantized weights, sequences against the PyTorch model."""
+"""CUDA decoder on a GPU: logits and sampled tokens of sequences against the PyTorch model alone."""
 
 import gc
-import itertools
-import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
-from bitsandbytes.functional import dequantize_4bit
-from bitsandbytes.nn import Linear4bit, Params4bit
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -17,6 +11,7 @@ from core.chat.adapters import Adapter, LoraWeights, RowAdapters, read_adapter
 from core.chat.decoder import Decoder, TokenSequence
 from core.chat.sampler import TokenSampler
 from core.chat.sampling import Sampling
+from tests.helpers.cuda_weights import KINDS, pack_linear, relative_distance
 
 pytestmark = [
     pytest.mark.gpu,
@@ -25,19 +20,7 @@ pytestmark = [
 
 TOLERANCE = 0.02  # of the logits' length, as in test_lanes_gpu.py
 TOKENS = 24
-# by its path: core.data.sources reads with DuckDB, which a GPU host may lack
-BUNDLED = Path(__file__).parents[2] / "core" / "data" / "bundled" / "keeper" / "train.jsonl"
-KINDS = ["nf4", "fp4", "nf4 once", "bf16"]
 EXACT = {"nf4 fp32": 1e-4, "fp32": 1e-4}  # and how far logits may be apart there, where nothing is rounded to 8 bits
-
-
-def packed(module, kind):
-    """A linear layer in 4 bits, its sizes quantised once more unless `kind` says once."""
-    made = Linear4bit(module.in_features, module.out_features, bias=False, compute_dtype=module.weight.dtype)
-    made.weight = Params4bit(
-        module.weight.data, requires_grad=False, quant_type=kind[:3], compress_statistics="once" not in kind
-    ).to("cuda")
-    return made
 
 
 def made(kind="nf4", **over):
@@ -52,7 +35,7 @@ def made(kind="nf4", **over):
     if kind[:3] in ("nf4", "fp4"):
         for name, module in list(model.named_modules()):
             if isinstance(module, torch.nn.Linear) and name != "lm_head":
-                model.set_submodule(name, packed(module, kind))
+                model.set_submodule(name, pack_linear(module, kind))
     return model.requires_grad_(False)
 
 
@@ -80,53 +63,6 @@ def decoders(model, adapters, **options):
     for name, adapter in adapters.items():
         rows.add(name, adapter)
     return Decoder(model, rows), CudaDecoder(CudaRuntime(model), rows, **options)
-
-
-def apart(found, expected):
-    return float((found.float() - expected.float()).norm() / expected.float().norm())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("width", [1088, 1024])  # the second is a multiple of what the kernel for few rows takes
-@pytest.mark.parametrize("rows", [1, 2, 8, 16, 40, 128, 200])
-def test_cuda_products_equal_dequantized_weights(kind, rows, width):
-    from core.chat.cuda import quantized_matmul
-    from core.chat.cuda.adapter_slots import paired
-    from core.chat.cuda.lora import Lora
-    from core.chat.cuda.weights import MergedLinears
-
-    torch.manual_seed(1)
-    linears = [torch.nn.Linear(width, out, bias=False, device="cuda", dtype=torch.bfloat16) for out in (256, 64, 192)]
-    if kind != "bf16":
-        linears = [packed(linear, kind) for linear in linears]
-    whole = [m.weight if kind == "bf16" else dequantize_4bit(m.weight.data, m.weight.quant_state) for m in linears]
-    before = [weight.clone() for weight in whole]
-    merged = MergedLinears(linears)
-    x = torch.randn(rows, width, device="cuda", dtype=torch.bfloat16)
-    a = torch.randn(2, 3 * 16, width, device="cuda", dtype=torch.bfloat16) / 30
-    b = torch.randn(2, 512, 16, device="cuda", dtype=torch.bfloat16)
-    slots = torch.tensor([(-1, 1, 0)[row % 3] for row in range(rows)], dtype=torch.int32, device="cuda")
-    given = paired(x) if merged.is_packed else x
-    done = torch.zeros(2, dtype=torch.int32, device="cuda")
-    out, alone = (torch.empty(3, rows, 512, device="cuda") for _ in range(2))
-    columns = paired(a.flatten(0, 1)).view(a.shape) if merged.is_packed else a
-    for turn in (0, 1, 0):  # as products take turns
-        lora = Lora(columns, b, slots, torch.zeros(4, rows, 48, device="cuda"), done, turn)
-        quantized_matmul.product(given, merged, out, lora)
-    quantized_matmul.product(given, merged, alone)
-    expected = x.float() @ torch.cat(before).float().T
-    assert apart(alone.sum(0), expected) < 3e-3
-    for row, slot in enumerate(slots.tolist()):
-        if slot >= 0:
-            low = (a[slot].float() @ x[row].float()).view(3, 16)
-            for at, (start, end) in enumerate(itertools.pairwise([0, 256, 320, 512])):
-                expected[row, start:end] += b[slot, start:end].float() @ low[at]
-    assert apart(out.sum(0), expected) < 4e-3
-    base = slots < 0
-    assert torch.equal(out.sum(0)[base], alone.sum(0)[base]), "a row of the base is that of no LoRA"
-    if kind != "bf16":  # the modules' own weights are views of the merged ones
-        for module, weight in zip(linears, before, strict=True):
-            assert torch.equal(dequantize_4bit(module.weight.data, module.weight.quant_state), weight)
 
 
 class Kept:
@@ -187,7 +123,7 @@ def test_logits_of_every_lane_equal_its_model_alone(adapters, kind):
     worst = 0.0
     for one in asked:
         expected = logits_after(model, adapters, one)
-        worst = max(worst, apart(torch.stack(one.logits), expected))
+        worst = max(worst, relative_distance(torch.stack(one.logits), expected))
         for at, token in enumerate(one.tokens):  # another token only where two are nearly as likely
             assert expected[at].max() - expected[at, token] <= tolerance * expected[at].norm()
     print(f"{kind}: logits differ by {worst:.2g} of their length at most")
@@ -217,7 +153,7 @@ def test_cuda_decoder_sequences_join_and_leave_while_caches_grow(adapters):
         under_way = len(fast.sequences)
     for one in rows:
         assert not one.left
-        assert apart(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
+        assert relative_distance(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
     assert not fast._runtime._cache.lacks(fast._runtime._cache.count), "all pages came back"
 
 
@@ -262,7 +198,7 @@ def test_cuda_decoder_swaps_adapters_and_leaves_special_ones_to_pytorch(adapters
     for names in (["large", "small"], ["other", None], ["biased", "large"]):
         asked = run(fast, [Kept(prompt(30), name, 6) for name in names])
         for one in asked:
-            assert apart(torch.stack(one.logits), logits_after(model, given, one)) <= TOLERANCE
+            assert relative_distance(torch.stack(one.logits), logits_after(model, given, one)) <= TOLERANCE
 
 
 def test_cuda_decoder_releases_its_memory(adapters):
@@ -290,70 +226,4 @@ def test_cuda_decoder_50_sequences_equal_each_alone(adapters):
     names = [None, "large", "small"]
     rows = run(fast, [Kept(prompt(10 + at, at), names[at % 3], tokens=5) for at in range(50)])
     for one in rows[::7]:
-        assert apart(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
-
-
-@pytest.fixture(scope="module")
-def embedded_folder(request):
-    """The embedded model, or the folder STUDIO_TEST_MODEL names on a machine that has no package index."""
-    given = os.environ.get("STUDIO_TEST_MODEL")
-    return Path(given) if given else request.getfixturevalue("embedded_model")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tokens", "least"), [("float32", 24, 99), ("bfloat16", 12, 0)])
-def test_lanes_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_folder, dtype, tokens, least):
-    """In float32 token by token.
-
-    In bf16 two tokens are often equally likely to the last of its 8 bits, and another order of summation then gives the
-    other one; so does transformers with another attention. There each difference must be such a tie, and their number
-    is printed beside that of transformers' eager attention.
-    """
-    from core.chat.lanes import Lanes
-    from core.chat.types import LaneRequest
-    from core.models.catalogue import Model
-    from core.models.loading import Precision, load_base
-
-    def load(**options):
-        return load_base(Model("m", "m", str(embedded_folder), True), Precision("none", compute_dtype=dtype), **options)
-
-    lanes, plain, eager = Lanes(load()), load().model.eval(), load(attention="eager").model.eval()
-    assert "one CUDA graph" in lanes.decoding_note
-    asked, sampling = questions(), Sampling(temperature=0, max_new_tokens=tokens)
-    stops, same, same_eager = lanes.stop_conditions(LaneRequest(asked[0], sampling)), 0, 0
-    for start in range(0, 100, 8):
-        *_, answers = lanes.generate([LaneRequest(messages, sampling) for messages in asked[start : start + 8]])
-        for messages, answer in zip(asked[start : start + 8], answers, strict=True):
-            ids = lanes.renderer().prompt_ids(messages)
-            expected = generated(plain, ids, tokens, stops.at_token)
-            same += expected == answer.ids
-            same_eager += expected == generated(eager, ids, tokens, stops.at_token)
-            if expected != answer.ids:
-                at = next(n for n, (a, b) in enumerate(itertools.zip_longest(expected, answer.ids)) if a != b)
-                assert_near_tie(plain, ids + expected[:at], answer.ids[at : at + 1])
-    print(f"{dtype}: {same} of 100 answers are transformers'; with eager attention {same_eager} of its own are")
-    assert same >= least
-
-
-def questions():
-    """A hundred of the bundled data's, each as a conversation."""
-    with BUNDLED.open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line, _ in zip(lines, range(100), strict=False)]
-    texts = [row["text"].split("### ")[1].removeprefix("Human: ").strip() for row in rows]
-    return [[{"role": "user", "content": text}] for text in texts]
-
-
-@torch.inference_mode()
-def generated(model, ids, tokens, is_end):
-    """Return the tokens that transformers generates, without the end."""
-    given = torch.tensor([ids], device="cuda")
-    out = model.generate(given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=tokens)
-    return [token for token in out[0, len(ids) :].tolist() if not is_end(token)]
-
-
-@torch.inference_mode()
-def assert_near_tie(model, ids, other):
-    """Assert that the most likely token after `ids`, or the end, leads the other by at most two steps of bf16."""
-    logits = model(torch.tensor([ids], device="cuda")).logits[0, -1].float()
-    token = other[0] if other else model.generation_config.eos_token_id
-    assert logits.max() - logits[token] <= 2**-6 * logits.abs().max()
+        assert relative_distance(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE

@@ -1,7 +1,7 @@
 """A pytest plugin that prints the CPU seconds of a run, children included, and the files that cost most.
 
-Seconds of a clock depend on what else the machine does; CPU seconds say what the tests ask of it. A child counts where
-it ended and was waited for, so that a server counts for the test that stops it.
+Wall-clock seconds depend on the load of the machine, CPU seconds hardly do. A child process counts for the test that
+waits for it, so a server counts for the test that stops it.
 """
 
 import resource
@@ -18,12 +18,12 @@ def cpu_seconds(who: int | None = None) -> float:
     Args:
         who: resource.RUSAGE_SELF, or RUSAGE_CHILDREN for the children that ended; both together when None.
     """
-    chosen = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) if who is None else (who,)
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, chosen))
+    usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) if who is None else (who,)
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, usages))
 
 
 class CpuSeconds:
-    """Measures each phase of each test where it runs, and adds up the phases by file where the results arrive."""
+    """Plugin that measures each phase of each test in its process, and sums them by file in the main process."""
 
     def __init__(self) -> None:
         self._mark = cpu_seconds()
@@ -44,7 +44,7 @@ class CpuSeconds:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node) -> None:
-        """Take what a worker of pytest-xdist used in all."""
+        """Add the CPU seconds of a worker of pytest-xdist."""
         self.workers += getattr(node, "workeroutput", {}).get("cpu_seconds", 0.0)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

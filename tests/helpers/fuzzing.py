@@ -105,6 +105,6 @@ def send_random_request(app: AppServer, chance: random.Random, names: list[str],
     )
     method = chance.choice(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
     url = f"{app.url}/gradio_api/{route}{tail}"
-    asked = {"content": body, "headers": headers | {"content-type": kind}, "timeout": 20, "verify": False}
-    with httpx.stream(method, url, **asked) as answer:
+    options = {"content": body, "headers": headers | {"content-type": kind}, "timeout": 20, "verify": False}
+    with httpx.stream(method, url, **options) as answer:
         assert answer.status_code < 500, (method, url, body, kind, answer.status_code)

@@ -4,8 +4,8 @@ It answers as the Hub does to reading (repo info, trees, files and ranges of the
 another host), uploading (create, preupload, LFS, commit) and to callers it must refuse (bad token, private, gated,
 absent), as far as huggingface_hub, datasets and transformers were seen to ask. It has no branches, tags or pull
 requests (only `main` and full commit ids), no deleting or searching, no pages in long answers, no Xet or multipart
-upload, no rules for .gitignore or model cards. Where the real Hub answers 401 to an anonymous caller for a repo that
-does not exist, this one answers 404 to everybody.
+upload, no rules for .gitignore or model cards. For a repo that does not exist
+the real Hub answers 401 to anonymous callers, and this one 404 to all.
 """
 
 import base64
@@ -24,7 +24,8 @@ Account = namedtuple("Account", "user may_read role")
 
 
 def is_lfs(path: str, size: int) -> bool:
-    return size > 0 and (path.endswith(LFS_SUFFIXES) or size > 10 * 2**20)  # beyond that, the Hub's git takes none
+    # The Hub's git takes no larger files.
+    return size > 0 and (path.endswith(LFS_SUFFIXES) or size > 10 * 2**20)
 
 
 def file_entry(path: str, data: bytes) -> dict:
@@ -41,7 +42,7 @@ class Refusal(Exception):
 
 
 class Repo:
-    """The commits of a repo; `files` is what `main` holds, and `head` its commit id."""
+    """The commits of a repo; `files` are those of `main`, and `head` is its commit id."""
 
     def __init__(self, kind: str, repo_id: str):
         self.kind, self.repo_id = kind, repo_id
@@ -62,19 +63,22 @@ class Repo:
 
 
 class LoopbackHub:
-    """The server and what it holds; every add_… may be called while it runs."""
+    """The server with its repos and tokens; the add methods may be called while it runs."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self.repos: dict[tuple[str, str], Repo] = {}
         self.tokens: dict[str, Account] = {}
-        self.storage: dict[str, bytes] = {}  # large files by sha256
+        # Large files by SHA-256.
+        self.storage: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
-        self.unknown: list[tuple[str, str]] = []  # those of the requests that no route took
+        # Requests that no route answered.
+        self.unknown: list[tuple[str, str]] = []
 
     def __enter__(self) -> "LoopbackHub":
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"hub": self}))
-        self.server.daemon_threads = False  # so that closing waits for the requests under way
+        # Closing the server then waits for its open requests.
+        self.server.daemon_threads = False
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
         self.storage_url = f"http://localhost:{self.server.server_port}/lfs"  # another host: no token may go there
         threading.Thread(target=self.server.serve_forever, args=(0.05,)).start()
@@ -85,7 +89,7 @@ class LoopbackHub:
         self.server.server_close()
 
     def add_repo(self, kind: str, repo_id: str, files: dict | Path, private: bool = False, gated: bool = False) -> str:
-        """Hold files (bytes by path, or a folder) at `main` and return the commit; a repo that exists gets one more."""
+        """Commit files (bytes by path, or a folder) to `main` and return the commit id; create the repo if needed."""
         if not isinstance(files, dict):
             files = {str(path.relative_to(files)): path.read_bytes() for path in files.rglob("*") if path.is_file()}
         self.storage |= {sha256(data).hexdigest(): data for path, data in files.items() if is_lfs(path, len(data))}
@@ -99,16 +103,19 @@ class LoopbackHub:
 
     def env(self, **extra: str) -> dict[str, str]:
         """The environment for a child process: this one's, less every Hub setting in it, plus `extra`."""
-        kept = {key: os.environ[key] for key in os.environ if not key.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
+        inherited = {
+            key: os.environ[key] for key in os.environ if not key.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))
+        }
         own = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(self.folder / "hf-home"), "HF_HUB_DISABLE_XET": "1"}
-        return kept | own | {"HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1,localhost"} | extra
+        return inherited | own | {"HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1,localhost"} | extra
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request: finds its route, which answers or raises a Refusal. In HTTP/1.0, so no connection stays open."""
+    """Handler of one request: its route answers or raises a Refusal. HTTP/1.0, so that no connection stays open."""
 
     hub: LoopbackHub
-    timeout = 30  # seconds, lest a client that falls silent hold up the end of a test
+    # In seconds: a client that sends nothing must not delay the end of a test.
+    timeout = 30
 
     def dispatch(self) -> None:
         path = urlsplit(self.path).path
@@ -126,7 +133,8 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = dispatch
 
-    def log_message(self, *_: object) -> None: ...  # hub.requests tells
+    # `hub.requests` records the requests.
+    def log_message(self, *_: object) -> None: ...
 
     def send(self, value: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -139,12 +147,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def send_file(self, data: bytes, headers: dict[str, str]) -> None:
-        """What the Range header asks for (bytes=first-last or bytes=first-), or everything."""
+        """Send the range of the Range header (bytes=first-last or bytes=first-), or the whole file."""
         size, headers = len(data), headers | {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if not asked:
+        requested = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not requested:
             return self.send(data, 200, headers)
-        start, stop = int(asked[1]), min(int(asked[2] or size) + 1, size)
+        start, stop = int(requested[1]), min(int(requested[2] or size) + 1, size)
         if start >= stop:
             return self.send(b"", 416, {"Content-Range": f"bytes */{size}"})
         return self.send(data[start:stop], 206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"})
@@ -152,19 +160,20 @@ class Handler(BaseHTTPRequestHandler):
     def log_in(self) -> Account | None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token and token not in self.hub.tokens:
-            # By these very words huggingface_hub tells a bad token from a repo that is absent.
+            # huggingface_hub distinguishes a bad token from an absent repo by exactly this message.
             raise Refusal(401, "Invalid credentials in Authorization header")
         return self.hub.tokens.get(token)
 
     def repo(self, content: bool = False, write: bool = False) -> Repo:
-        """The repo in the path, or the refusal that this caller gets; `content` asks for what is in its files."""
+        """Return the repo of the path, or raise the caller's refusal; `content` and `write` require more rights."""
         name, account = self.part["repo_id"], self.account
         repo = self.hub.repos.get((self.part["kind"] or "model", name))
         admitted = account and (name.startswith(account.user + "/") or name in account.may_read)
         if repo is None or (repo.private and not admitted):
-            # Somebody logged in must not learn that a private repo exists; others are told that they may have to.
+            # A signed-in caller must not learn that a private repo exists; an anonymous one gets 401 to sign in.
             raise Refusal(401 if repo and not account else 404, "Repository not found", "RepoNotFound")
-        if content and repo.gated and not admitted:  # what a gated repo lists is public, as on the real Hub
+        # The file list of a gated repo is public, as on the real Hub.
+        if content and repo.gated and not admitted:
             raise Refusal(403 if account else 401, f"Access to {repo.kind} {name} is restricted", "GatedRepo")
         if write:
             self.check_write(name)
@@ -215,8 +224,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send(found)
 
     def paths_info(self) -> None:
-        asked = parse_qs(self.body.decode()).get("paths", [])
-        self.send([entry for entry in self.all_entries() if entry["path"] in asked])
+        paths = parse_qs(self.body.decode()).get("paths", [])
+        self.send([entry for entry in self.all_entries() if entry["path"] in paths])
 
     def file(self) -> None:
         sha, files = self.repo(content=True).at(self.part["revision"])
@@ -236,14 +245,16 @@ class Handler(BaseHTTPRequestHandler):
         for path, size in ((file["path"], file["size"]) for file in json.loads(self.body)["files"]):
             held = file_entry(path, files[path]) if path in files else {}
             mode = {"path": path, "uploadMode": "lfs" if is_lfs(path, size) else "regular", "shouldIgnore": False}
-            modes.append(mode | {"oid": held.get("lfs", held).get("oid")})  # the client leaves out what is the same
+            # The client skips files with an equal oid.
+            modes.append(mode | {"oid": held.get("lfs", held).get("oid")})
         self.send({"files": modes})
 
     def lfs_batch(self) -> None:
         verify = {"href": f"{self.hub.endpoint}{self.repo(write=True).url}.git/info/lfs/objects/verify"}
         objects = json.loads(self.body)["objects"]
         for wanted in objects:
-            if wanted["oid"] not in self.hub.storage:  # without actions, the client has nothing to upload
+            # An object without actions needs no upload.
+            if wanted["oid"] not in self.hub.storage:
                 wanted["actions"] = {"upload": {"href": f"{self.hub.storage_url}/{wanted['oid']}"}, "verify": verify}
         self.send({"transfer": "basic", "objects": objects})
 
@@ -282,7 +293,8 @@ REPO = r"(?P<repo_id>[\w.-]+(?:/[\w.-]+)?)"
 API = rf"/api/(?P<kind>model|dataset)s/{REPO}"
 PLAIN = rf"/(?:(?P<kind>dataset)s/)?{REPO}"
 REVISION = "(?P<revision>[^/]+)"
-ROUTES = (  # the first that fits answers
+# The first route that matches answers.
+ROUTES = (
     ("GET HEAD", "/api/whoami-v2", Handler.whoami),
     ("POST", "/api/validate-yaml", lambda call: call.send({"errors": [], "warnings": []})),
     ("POST", "/api/repos/create", Handler.create),
@@ -294,7 +306,8 @@ ROUTES = (  # the first that fits answers
     ("POST", f"{API}/commit/{REVISION}", Handler.commit),
     ("GET HEAD", f"{PLAIN}/resolve/{REVISION}/(?P<path>.+)", Handler.file),
     ("POST", rf"{PLAIN}\.git/info/lfs/objects/batch", Handler.lfs_batch),
-    ("POST", rf"{PLAIN}\.git/info/lfs/objects/verify", lambda call: call.send({})),  # storage looked already
+    # `storage` has verified the content already.
+    ("POST", rf"{PLAIN}\.git/info/lfs/objects/verify", lambda call: call.send({})),
     ("GET HEAD PUT", "/lfs/(?P<oid>[0-9a-f]{64})", Handler.storage),
     ("GET HEAD POST PUT DELETE", f"(?:{API})?.*", Handler.unknown),
 )

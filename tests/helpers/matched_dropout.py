@@ -20,8 +20,8 @@ class _MatchedDropout(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
         pieces = zip(torch.ones_like(flat).split(self.size), self.seeds, strict=True)
-        kept = torch.cat([elementwise.dropout(ones, self.share, seed) for ones, seed in pieces])
-        return (flat * kept).view(x.shape)
+        mask = torch.cat([elementwise.dropout(ones, self.share, seed) for ones, seed in pieces])
+        return (flat * mask).view(x.shape)
 
 
 @contextlib.contextmanager

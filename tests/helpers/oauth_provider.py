@@ -89,29 +89,29 @@ class OAuthProvider:
             "id_token_signing_alg_values_supported": ["RS256"],
         }  # fmt: skip
 
-    def authorize(self, asked: Mapping[str, str], _: Mapping[str, str]) -> tuple[int, Any]:
-        back = asked.get("redirect_uri", "")
-        if asked.get("client_id") != CLIENT or urlsplit(back).netloc != self.space_host:
+    def authorize(self, query: Mapping[str, str], _: Mapping[str, str]) -> tuple[int, Any]:
+        back = query.get("redirect_uri", "")
+        if query.get("client_id") != CLIENT or urlsplit(back).netloc != self.space_host:
             # Redirecting elsewhere would give the code to another site.
             return 400, {"error": "invalid_request"}
-        if asked.get("response_type") != "code" or not set(asked.get("scope", "").split()) <= set(self.scopes.split()):
+        if query.get("response_type") != "code" or not set(query.get("scope", "").split()) <= set(self.scopes.split()):
             answer = {"error": "invalid_scope"}
         elif self.account is None:
             answer = {"error": "access_denied", "error_description": "The user denied the request"}
         else:
             answer = {"code": self._secret("")}
-            self.codes[answer["code"]] = {**asked, "account": self.account}
-        answer["state"] = asked.get("state", "")
+            self.codes[answer["code"]] = {**query, "account": self.account}
+        answer["state"] = query.get("state", "")
         return 302, f"{back}{'&' if '?' in back else '?'}{urlencode(answer)}"
 
-    def token(self, asked: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int, Any]:
+    def token(self, query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int, Any]:
         known = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
         if headers.get("authorization") != f"Basic {known}":
             return 401, {"error": "invalid_client"}
-        granted = self.codes.pop(asked.get("code", ""), None)
-        if granted is None or asked.get("grant_type") != "authorization_code":
+        granted = self.codes.pop(query.get("code", ""), None)
+        if granted is None or query.get("grant_type") != "authorization_code":
             return 400, {"error": "invalid_grant", "error_description": "The code is not known"}
-        if asked.get("redirect_uri") != granted["redirect_uri"]:
+        if query.get("redirect_uri") != granted["redirect_uri"]:
             return 400, {"error": "invalid_grant", "error_description": "Another redirect_uri"}
         access = self._secret("hf_oauth_")
         self.tokens[access] = claims = self._claims(granted)
@@ -158,15 +158,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Answer a request to any endpoint."""
         provider: OAuthProvider = self.server.provider
-        asked = urlsplit(self.path)
+        url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-        route = f"{self.command} {asked.path}"
+        route = f"{self.command} {url.path}"
         provider.requests.append(route)
         if route not in _PATHS:
             self.send_error(404)
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status, value = _PATHS[route](provider, dict(parse_qsl(body or asked.query)), headers)
+        status, value = _PATHS[route](provider, dict(parse_qsl(body or url.query)), headers)
         self.send_response(status)
         if status == 302:
             self.send_header("location", value)

@@ -1,8 +1,8 @@
 """One conversation of a question and its answer as a row of each format with turns."""
 
-from tests.helpers.datasets import talk
+from tests.helpers.datasets import dialog
 
-TURNS = talk("What is a tide?", "The sea, breathing.")
+TURNS = dialog("What is a tide?", "The sea, breathing.")
 USER, ANSWER = TURNS
 ROWS = {
     "messages": {"messages": TURNS},

@@ -22,6 +22,7 @@ EVENTS = [
 
 
 def write(run, reported):
+    """Write events, given as dicts, to a run."""
     writer = EventWriter(run.events_file)
     for event in reported:
         writer.write(parse_event(event))

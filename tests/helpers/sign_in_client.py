@@ -11,7 +11,7 @@ from tests.helpers.app_server import PROJECT, QueueClient
 
 
 def readme_scopes() -> str:
-    """Return the scopes of a Space with this README: two that are always asked for, and those that it names."""
+    """Return the scopes of a Space with this README: two that are always requested, and those that it lists."""
     named = re.search(r"^hf_oauth_scopes:\n((?: +- .+\n)+)", (PROJECT / "README.md").read_text(), re.MULTILINE)
     return " ".join(["openid", "profile", *re.findall(r"- (\S+)", named[1])])
 

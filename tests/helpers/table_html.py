@@ -10,7 +10,7 @@ TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "button", "i", "smal
 
 
 class Lenient(ParsedHtml):
-    """<input> is never closed."""
+    """Parser of HTML whose <input> tags, as usual, are not closed."""
 
     def handle_starttag(self, tag, attrs):
         super().handle_starttag(tag, attrs)

@@ -34,3 +34,34 @@ def random_rows(lengths: list[int], prompt: int = 5, seed: int = 0) -> list[dict
         ids = torch.randint(3, VOCABULARY, (length,), generator=generator).tolist()
         rows.append({"row": number, "input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
     return rows
+
+
+def pack_in_nf4(model, double=True):
+    """Pack the projections of a model in NF4, as bitsandbytes does, and return the model."""
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and name != "lm_head":
+            made = Linear4bit(module.in_features, module.out_features, bias=False, quant_type="nf4")
+            weight = Params4bit(module.weight.data, False, quant_type="nf4", compress_statistics=double)
+            made.weight = weight._quantize("cpu")
+            model.set_submodule(name, made)
+    return model
+
+
+def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False):
+    """Write an adapter of random weights for a model into a folder, and return the folder."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False,
+        use_rslora=rslora,
+    )  # fmt: skip
+    tuned = get_peft_model(model, config)
+    for name, parameter in tuned.named_parameters():
+        if "lora_" in name:
+            parameter.data *= 0.2
+    tuned.save_pretrained(folder)
+    tuned.unload()
+    return folder

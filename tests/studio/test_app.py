@@ -1,3 +1,5 @@
+"""The app as its own process: start, tabs, exposure, password and end."""
+
 import os
 import signal
 import socket

@@ -1,3 +1,5 @@
+"""Authorization of events, sessions and files."""
+
 import contextlib
 from types import SimpleNamespace
 
@@ -92,7 +94,7 @@ def test_check_no_urls_refuses_an_address_as_a_file(path):
     check_no_urls([path, {"path": "/home/file"}, {"path": None}])
 
 
-def chosen(event: gr.SelectData):
+def on_select(event: gr.SelectData):
     return event.index
 
 
@@ -100,21 +102,21 @@ def chosen(event: gr.SelectData):
 def test_check_event_data_refuses_an_incomplete_event(data):
     event = gr.EventData(None, data)
     with pytest.raises(StudioError, match="is not a complete SelectData"):
-        check_event_data(function(event_handler(chosen)), event)
+        check_event_data(function(event_handler(on_select)), event)
     check_event_data(function(event_handler(handler)), event)
 
 
 def test_check_event_data_accepts_a_complete_event_or_none():
-    check_event_data(function(event_handler(chosen)), None)
-    check_event_data(function(event_handler(chosen)), gr.EventData(None, {"index": 1, "value": "a"}))
+    assert check_event_data(function(event_handler(on_select)), None) is None
+    assert check_event_data(function(event_handler(on_select)), gr.EventData(None, {"index": 1, "value": "a"})) is None
 
 
 def test_bounded_dict_keeps_the_newest_entries(monkeypatch):
     monkeypatch.setattr("studio.authorized_blocks._MAX_ENTRIES", 2)
-    kept = BoundedDict()
+    entries = BoundedDict()
     for name in "abac":
-        kept[name] = name
-    assert list(kept) == ["a", "c"]
+        entries[name] = name
+    assert list(entries) == ["a", "c"]
 
 
 def test_expects_oauth_only_if_it_is_configured(blocks):

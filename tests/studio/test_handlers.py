@@ -1,3 +1,5 @@
+"""The handler decorator: errors become messages, and texts stay text."""
+
 import html
 import inspect
 
@@ -117,7 +119,7 @@ def test_event_handler_keeps_result_signature_and_kind():
 
     assert event_handler(plain)(1, None, b=2, c=3) == 6
     assert list(event_handler(stream)(3)) == [0, 1, 2]
-    # Gradio reads both: annotations say where the request goes, a generator is streamed
+    # Gradio passes the request by the annotation, and streams generators.
     assert inspect.signature(event_handler(plain)) == inspect.signature(plain)
     assert inspect.isgeneratorfunction(event_handler(stream))
     assert not inspect.isgeneratorfunction(event_handler(plain))

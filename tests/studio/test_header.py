@@ -1,3 +1,5 @@
+"""The notice of the page's header, and the controls that a visitor sees disabled."""
+
 import gradio as gr
 import pytest
 
@@ -52,12 +54,12 @@ def test_notice_names_the_account_and_how_to_sign_out(settings):
         assert 'href="./logout"' in words
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_notice_warns_the_owner_of_a_space_without_storage(tmp_path, monkeypatch, kept):
+@pytest.mark.parametrize("has_storage", [True, False])
+def test_notice_warns_the_owner_of_a_space_without_storage(tmp_path, monkeypatch, has_storage):
     monkeypatch.setenv("SPACE_ID", "keeper/studio")
-    monkeypatch.setattr(header, "SPACE_DISK", tmp_path if kept else tmp_path / "none")
+    monkeypatch.setattr(header, "SPACE_DISK", tmp_path if has_storage else tmp_path / "none")
     home = Settings(home=tmp_path / "home")
-    assert ("no persistent storage" in notice(SPACE, home, Role.OWNER)) is not kept
+    assert ("no persistent storage" in notice(SPACE, home, Role.OWNER)) is not has_storage
     assert "no persistent storage" not in notice(SPACE, home, Role.VISITOR), "a visitor cannot change it"
 
 

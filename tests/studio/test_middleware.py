@@ -1,3 +1,5 @@
+"""HTTP requests that the middleware accepts or rejects."""
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -8,7 +10,8 @@ from core.access.quotas import Quotas
 from core.access.roles import Access, Way
 from core.settings import Settings
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.middleware import CONTENT_SECURITY_POLICY, OPEN_ROUTES, AccessMiddleware
+from studio.middleware import OPEN_ROUTES, AccessMiddleware
+from studio.security_headers import CONTENT_SECURITY_POLICY
 
 
 def client_of(tmp_path, access, root_path=None, limits=None, answers=None):
@@ -109,9 +112,9 @@ def test_upload_is_refused_for_visitors_and_beyond_the_quota(space, tmp_path):
     assert "upload" in refused.json()["error"].lower()
 
 
-@pytest.mark.parametrize("asked", ["http://evil/x", "http:%2F%2Fevil/x", "/etc/passwd"])
-def test_file_of_another_caller_is_refused(space, asked):
-    assert space.get(f"/gradio_api/file={asked}").status_code == 403
+@pytest.mark.parametrize("path", ["http://evil/x", "http:%2F%2Fevil/x", "/etc/passwd"])
+def test_file_of_another_caller_is_refused(space, path):
+    assert space.get(f"/gradio_api/file={path}").status_code == 403
 
 
 def test_answers_have_security_headers_and_a_new_visitor_gets_a_cookie(own, space):

@@ -1,4 +1,7 @@
+"""Start of the server: exposed addresses, the port, the end of the server, and the memory of sessions."""
+
 import os
+import socket
 import time
 import tracemalloc
 
@@ -15,7 +18,7 @@ from studio.app import build
 @pytest.mark.parametrize(
     ("host", "share", "named"), [("0.0.0.0", False, "--host 0.0.0.0"), ("127.0.0.1", True, "--share")]
 )
-def test_public_address_needs_a_password_or_a_space(tmp_path, monkeypatch, host, share, named):
+def test_check_exposure_public_address_needs_a_password_or_a_space(tmp_path, monkeypatch, host, share, named):
     with pytest.raises(StudioError, match="STUDIO_PASSWORD") as refused:
         serve.check_exposure(host, Settings(home=tmp_path), share)
     assert named in str(refused.value)
@@ -24,9 +27,17 @@ def test_public_address_needs_a_password_or_a_space(tmp_path, monkeypatch, host,
     serve.check_exposure(host, Settings(home=tmp_path), share)
 
 
-def test_loopback_needs_no_password(tmp_path):
+def test_check_exposure_loopback_needs_no_password(tmp_path):
     for host in serve.LOOPBACK:
-        serve.check_exposure(host, Settings(home=tmp_path))
+        assert serve.check_exposure(host, Settings(home=tmp_path)) is None
+
+
+def test_check_port_unusable_port_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        for host, port in (("127.0.0.1", taken), ("127.0.0.1", 70_000), ("192.0.2.1", 0)):
+            with pytest.raises(StudioError, match=f"port {port}"):
+                serve.check_port(host, port)
 
 
 def test_checkpoint_run_asks_the_active_run_to_stop(a_run, runs, monkeypatch):
@@ -51,5 +62,5 @@ def test_sessions_take_at_most_half_a_gib(settings):
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    kept = serve.launch_options(settings, demo, Quotas())["state_session_capacity"]
-    assert kept * most / len(held) <= 2**29
+    capacity = serve.launch_options(settings, demo, Quotas())["state_session_capacity"]
+    assert capacity * most / len(held) <= 2**29

@@ -1,3 +1,5 @@
+"""The memory of sessions and of pages that never read their messages."""
+
 import asyncio
 
 import gradio as gr
@@ -10,18 +12,18 @@ from studio.sessions import UNREAD_SECONDS, LightSession, UnreadMessages
 @pytest.fixture
 def page():
     with gr.Blocks() as made:
-        kept = gr.State([1])
+        state = gr.State([1])
         box = gr.Textbox("shared", label="A box")
         box.change(lambda x: x, box, box)
-    return made, box, kept
+    return made, box, state
 
 
 def test_light_session_reads_like_gradios_and_records_no_components(page):
-    blocks, box, kept = page
+    blocks, box, state = page
     one, other, plain = LightSession(blocks), LightSession(blocks), SessionState(blocks)
     assert one[box._id] is plain[box._id]
-    one[kept._id] = [2]
-    assert (one[kept._id], other[kept._id], plain[kept._id]) == ([2], [1], [1])
+    one[state._id] = [2]
+    assert (one[state._id], other[state._id], plain[state._id]) == ([2], [1], [1])
     changed = gr.Textbox("mine", render=False)
     one[box._id] = changed
     one._update_config(box._id)

@@ -1,3 +1,5 @@
+"""Waiting times after wrong passwords."""
+
 import pytest
 
 from studio.sign_in import FORGET_SECONDS, FREE_FAILURES, MAX_ADDRESSES, MAX_WAIT_SECONDS, SignInThrottle

@@ -11,8 +11,8 @@ Factors are padded with zeros to the largest rank; a projection that an adapter 
 import torch
 
 from core.chat.adapters import Adapter
-from core.chat.cuda.support import projection_names
 from core.chat.cuda.weights import GROUPS, Weights
+from core.models.fast_paths import projection_names
 
 # Ranks that a tensor core takes at least.
 _RANK_STEP = 16
@@ -69,6 +69,7 @@ class AdapterSlots:
         options = {"dtype": weights.dtype, "device": weights.device}
         for block in weights.blocks:
             groups = block.groups.items()
+            # (slots, modules * rank, inputs) and (slots, outputs, rank), in the model's dtype
             self.a.append({name: torch.zeros(slots, g.count * rank, g.width, **options) for name, g in groups})
             self.b.append({name: torch.zeros(slots, g.total, rank, **options) for name, g in groups})
         for at in range(before):

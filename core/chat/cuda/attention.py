@@ -58,8 +58,8 @@ def _combine_splits(scratch, sums, place, whole, mine, there, WIDTH: tl.constexp
     highest = tl.load(sums + 2 * place, mask=there, other=0.0, cache_modifier=".cg")  # (GROUP,)
     for split in tl.static_range(1, SPLITS):
         more = tl.load(sums + 2 * (place + split), mask=there, other=0.0, cache_modifier=".cg")
-        highest = tl.maximum(highest, more)
-    found, summed = 0.0, 0.0
+        highest = tl.maximum(highest, more)  # (GROUP,), float32
+    found, summed = 0.0, 0.0  # become (GROUP, WIDTH) and (GROUP,), float32
     for split in tl.static_range(SPLITS):
         part = place + split
         # Rescale each part from its own maximum to the common one.
@@ -83,12 +83,12 @@ def _attend(
     """
     wait_for_previous(CHAINED)
     row, head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    length = tl.load(lengths + row)
+    length = tl.load(lengths + row)  # scalar, int32
     kind = keys.dtype.element_ty
     width: tl.constexpr = 2 * HALF
-    half, whole = tl.arange(0, HALF), tl.arange(0, 2 * HALF)
-    own = tl.arange(0, GROUP)
-    mine = (own < SHARED)[:, None]
+    half, whole = tl.arange(0, HALF), tl.arange(0, 2 * HALF)  # (HALF,) and (WIDTH,)
+    own = tl.arange(0, GROUP)  # (GROUP,): query heads of the group
+    mine = (own < SHARED)[:, None]  # (GROUP, 1), bool
     # A free slot has length -1; its program runs at position 0 and writes nothing to the cache.
     at = tl.maximum(length, 0)
 
@@ -109,10 +109,11 @@ def _attend(
 
     # The new token itself belongs to split 0, which starts its softmax with it.
     score = tl.sum(first.to(tl.float32) * key_first.to(tl.float32)[None, :], 1)  # (GROUP,), fp32
-    score += tl.sum(second.to(tl.float32) * key_second.to(tl.float32)[None, :], 1)
+    score += tl.sum(second.to(tl.float32) * key_second.to(tl.float32)[None, :], 1)  # (GROUP,), fp32
     begins = split == 0
     highest = tl.where(begins, score * scale, float("-inf"))  # (GROUP,), fp32: running maximum
     summed = tl.where(begins, tl.full((GROUP,), 1.0, tl.float32), 0.0)  # (GROUP,), fp32: running sum
+    # (GROUP, WIDTH), fp32: weighted sum of the values
     found = tl.where(begins, value.to(tl.float32)[None, :] + tl.zeros((GROUP, 2 * HALF), tl.float32), 0.0)
     if begins & (length >= 0):
         page = tl.load(table + row * pages + length // PAGE).to(tl.int64)
@@ -124,29 +125,31 @@ def _attend(
     # The cached tokens of this split, TILE at a time. A tile never crosses a page.
     tiles = tl.cdiv(at, TILE)
     each = tl.cdiv(tiles, SPLITS)
-    token = tl.arange(0, TILE)
+    token = tl.arange(0, TILE)  # (TILE,)
     for tile in tl.range(split * each, tl.minimum((split + 1) * each, tiles)):
         page = tl.load(table + row * pages + tile * TILE // PAGE).to(tl.int64)
         place = ((page * HEADS + head) * PAGE + tile * TILE % PAGE) * width
-        inside = tile * TILE + token < length
+        inside = tile * TILE + token < length  # (TILE,), bool
         spot = keys + place + token[None, :] * width + half[:, None]  # (HALF, TILE): keys, transposed
+        # (GROUP, TILE), fp32
         scores = tl.dot(first, tl.load(spot, mask=inside[None, :], other=0.0), input_precision="ieee")
         scores = tl.dot(second, tl.load(spot + HALF, mask=inside[None, :], other=0.0), scores, input_precision="ieee")
         scores = tl.where(inside[None, :], scores * scale, float("-inf"))  # (GROUP, TILE), fp32
-        higher = tl.maximum(highest, tl.max(scores, 1))
+        higher = tl.maximum(highest, tl.max(scores, 1))  # (GROUP,), fp32
         share, kept = tl.exp2(scores - higher[:, None]), tl.exp2(highest - higher)  # (GROUP, TILE) and (GROUP,)
+        # (TILE, WIDTH), model dtype
         held = tl.load(values + place + token[:, None] * width + whole[None, :], mask=inside[:, None], other=0.0)
         found = tl.dot(share.to(kind), held, found * kept[:, None], input_precision="ieee")  # (GROUP, WIDTH), fp32
-        summed = summed * kept + tl.sum(share, 1)
+        summed = summed * kept + tl.sum(share, 1)  # (GROUP,), fp32
         highest = higher
 
-    asking = head * SHARED + own
-    column = asking[:, None] * width + whole[None, :]
+    asking = head * SHARED + own  # (GROUP,): numbers of the query heads
+    column = asking[:, None] * width + whole[None, :]  # (GROUP, WIDTH)
     target = out + row * HEADS * SHARED * width + paired_index(column, PAIRED)
     if SPLITS == 1:
         tl.store(target, (found / summed[:, None]).to(kind), mask=mine)
     else:
-        place = (row * HEADS * SHARED + asking) * SPLITS
+        place = (row * HEADS * SHARED + asking) * SPLITS  # (GROUP,): entries in scratch and sums
         tl.store(scratch + (place + split)[:, None] * width + whole[None, :], found, mask=mine)
         tl.store(sums + 2 * (place + split), highest, mask=own < SHARED)
         tl.store(sums + 2 * (place + split) + 1, summed, mask=own < SHARED)

@@ -14,12 +14,11 @@ number of slots of the step (its bucket), and S the number of parts a product is
 
 A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. Products take their
 way by the number of rows: 1 to 8 `nf4_gemv`, up to 32 `quantized_matmul`, more are left to cuBLAS over weights that are
-unpacked first. The thresholds are measured (bench/RESULTS.md).
+unpacked first. The thresholds are measured (bench/LOG.md).
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +27,7 @@ from core.chat.cuda import attention, elementwise, nf4_gemv, quantized_matmul
 from core.chat.cuda.adapter_slots import AdapterSlots
 from core.chat.cuda.lora import Lora
 from core.chat.cuda.paged_kv_cache import PagedCache
+from core.chat.cuda.state import State
 from core.chat.cuda.weights import MergedLinears, Weights
 
 # Programs that a product is divided among, to keep a large GPU's memory busy.
@@ -41,39 +41,6 @@ _LORA_PIECES = 8
 # The counter that a block's product uses (`Lora.turn`); products run in this order.
 _TURNS = {"qkv": 0, "o": 1, "gate_up": 0, "down": 1}
 _COMPILE_THREADS = 8
-
-
-@dataclass
-class State:
-    """State of all sequences on the device, by slot.
-
-    Attributes:
-        tokens: (slots,), int64: the token that each sequence goes on with.
-        lengths: (slots,), int32: tokens in the cache; -1 for a free slot.
-        adapter_slots: (slots,), int32: slot of the adapter; -1 for the base.
-        page_table: (slots, pages of a sequence), int32: page numbers.
-    """
-
-    tokens: torch.Tensor
-    lengths: torch.Tensor
-    adapter_slots: torch.Tensor
-    page_table: torch.Tensor
-
-    @classmethod
-    def empty(cls, slots: int, pages: int, device: torch.device) -> "State":
-        """Return the state of free slots.
-
-        Args:
-            slots: Number of slots.
-            pages: Pages of the longest sequence.
-            device: Of the tensors.
-        """
-        return cls(
-            torch.zeros(slots, dtype=torch.int64, device=device),
-            torch.full((slots,), -1, dtype=torch.int32, device=device),
-            torch.full((slots,), -1, dtype=torch.int32, device=device),
-            torch.zeros(slots, pages, dtype=torch.int32, device=device),
-        )
 
 
 def uses_library(rows: int, dtype: torch.dtype) -> bool:
@@ -120,27 +87,36 @@ class DecodeStep:
         self._adapter_slots, self._has_adapters = adapter_slots, has_adapters
         self._graph: torch.cuda.CUDAGraph | None = None
         kind = {"dtype": weights.dtype, "device": weights.device}
-        exact = {"dtype": torch.float32, "device": weights.device}
-        self._stream = torch.empty(rows, weights.hidden, **kind)
-        self._normed = torch.empty(rows, weights.hidden, **kind)
-        self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)
-        self._gated = torch.empty(rows, weights.inner, **kind)
+        self._stream = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
+        self._normed = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
+        self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)  # (R, heads * width)
+        self._gated = torch.empty(rows, weights.inner, **kind)  # (R, inner)
+        self._out, self._lora_down = self._product_buffers()
+        # Counters of finished programs; every kernel leaves its counter at 0.
+        self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)  # (turns,), int32
+        self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
+        self.logits = torch.empty(rows, weights.vocabulary, **kind)  # (R, vocabulary)
+
+    def _product_buffers(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Allocate what the products of the groups write: their results, and x Aᵀ of LoRA (empty without adapters).
+
+        All blocks share these buffers: a block has read its results before the next one writes.
+        """
+        weights, rows = self._weights, self._rows
         groups = weights.blocks[0].groups.items()
-        # All blocks share these buffers: a block has read its results before the next one writes.
-        self._out = {
+        exact = {"dtype": torch.float32, "device": weights.device}
+        out = {
             name: torch.empty(split_count(merged, rows, weights.dtype), rows, merged.total, **exact)
             for name, merged in groups
-        }
-        self._lora_down = {}
-        if has_adapters:
-            # Zeros, as rows without an adapter are never written.
-            self._lora_down = {
-                name: torch.zeros(_LORA_PIECES, rows, merged.count * adapter_slots.rank, **exact)
-                for name, merged in groups
-            }
-        self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)
-        self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
-        self.logits = torch.empty(rows, weights.vocabulary, **kind)
+        }  # each (S, R, outputs), float32
+        if not self._has_adapters:
+            return out, {}
+        # Zeros, as rows without an adapter are never written.
+        lora_down = {
+            name: torch.zeros(_LORA_PIECES, rows, merged.count * self._adapter_slots.rank, **exact)
+            for name, merged in groups
+        }  # each (pieces, R, layers * rank), float32
+        return out, lora_down
 
     def run(self) -> None:
         """Run the step. Afterwards every active length is one more, and the next tokens are still to be sampled."""
@@ -253,9 +229,9 @@ def _attention_buffers(weights: Weights, rows: int) -> tuple[torch.Tensor, torch
     splits = 1 << max(0, min(3, (_TARGET_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
     exact = {"dtype": torch.float32, "device": weights.device}
     return (
-        torch.empty(rows, weights.heads, splits, weights.head_width, **exact),
-        torch.empty(rows, weights.heads, splits, 2, **exact),
-        torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device),
+        torch.empty(rows, weights.heads, splits, weights.head_width, **exact),  # (R, heads, splits, width), float32
+        torch.empty(rows, weights.heads, splits, 2, **exact),  # (R, heads, splits, 2), float32
+        torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device),  # (R, key heads), int32
     )
 
 

@@ -47,7 +47,7 @@ class _ActiveSequence:
 
     @property
     def is_sampled_on_gpu(self) -> bool:
-        """Whether its tokens are sampled without asking the host."""
+        """Return whether its tokens are sampled without asking the host."""
         return bool(self.sequence.on_argmax or self.sequence.on_token)
 
 

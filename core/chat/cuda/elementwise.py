@@ -21,8 +21,8 @@ contiguous loads:
     column   0 1 2 3 4 5 6 7        stored at   0 4 1 5 2 6 3 7
     so positions 0..3 hold columns 0 2 4 6, and positions 4..7 hold columns 1 3 5 7
 
-Adding up the parts, the residual and the norm share one launch: a step is made of many small launches, and each costs
-time of its own. bench/chat_gpu.py measures the whole step.
+The sum of the parts, the residual and the norm share one launch, because a step is made of many small launches, each
+of which costs time. bench/chat_gpu.py measures the whole step.
 """
 
 import torch
@@ -82,8 +82,8 @@ def _norm(
     wait_for_previous(CHAINED)
     row = tl.program_id(0)
     # COLUMNS is a power of two that is at least width: a program holds the whole row.
-    column = tl.arange(0, COLUMNS)
-    inside = column < width
+    column = tl.arange(0, COLUMNS)  # (COLUMNS,)
+    inside = column < width  # (COLUMNS,), bool
     kind = stream.dtype.element_ty
     value = tl.load(stream + row * width + column, mask=inside, other=0.0).to(tl.float32)  # (COLUMNS,), fp32
     if PARTS > 0:
@@ -92,8 +92,8 @@ def _norm(
         value = (value + more.to(kind).to(tl.float32)).to(kind)
         tl.store(stream + row * width + column, value, mask=inside)
         value = value.to(tl.float32)
-    scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)
-    normed = (value * scale).to(kind) * tl.load(weight + column, mask=inside, other=0.0)
+    scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)  # scalar, fp32
+    normed = (value * scale).to(kind) * tl.load(weight + column, mask=inside, other=0.0)  # (COLUMNS,)
     tl.store(out + row * width + paired_index(column, PAIRED), normed.to(kind), mask=inside)
 
 
@@ -128,12 +128,12 @@ def _swiglu(
     """
     wait_for_previous(CHAINED)
     row = tl.program_id(0)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)  # (COLUMNS,)
     inside = column < width
     kind = out.dtype.element_ty
     gate = _sum_parts(gate_up, row, rows, 2 * width, column, inside, PARTS).to(kind).to(tl.float32)  # (COLUMNS,)
     up = _sum_parts(gate_up, row, rows, 2 * width, column + width, inside, PARTS).to(kind).to(tl.float32)  # (COLUMNS,)
-    opened = (gate * tl.sigmoid(gate)).to(kind).to(tl.float32)
+    opened = (gate * tl.sigmoid(gate)).to(kind).to(tl.float32)  # (COLUMNS,), fp32 with the rounding of the dtype
     tl.store(out + row * width + paired_index(column, PAIRED), (opened * up).to(kind), mask=inside)
 
 

@@ -3,7 +3,7 @@
 What is computed: out += (x Aᵀ) Bᵀ, with the A and B of each row's own adapter slot. A is lora_down, B is lora_up with
 the scale in it.
 
-Steps: the sums are small beside the product's, but a launch of its own for x Aᵀ would cost as much as a fifth of the
+Steps: the sums are small beside the product's, but another launch for x Aᵀ would cost as much as a fifth of the
 product. So both halves are part of the product's launch (`nf4_gemv`):
 
     program    0 .. P-1                               P ..
@@ -17,7 +17,7 @@ order of their numbers, so those that are waited for have started.
 
 Data types: x, A and B in bfloat16 or float16; x Aᵀ and all sums in float32. Layout of threads: `tensor_core`.
 
-Measured on an H100 with Llama-2-7B's shape (bench/RESULTS.md): LoRA costs a step 0.25 ms, against 1.2 ms as 128
+Measured on an H100 with Llama-2-7B's shape (bench/LOG.md): LoRA costs a step 0.25 ms, against 1.2 ms as 128
 launches of its own.
 """
 
@@ -111,16 +111,16 @@ def lora_down_piece(
     x: (rows, width), 16-bit. a: (slots, ranks, width), 16-bit. down: (PIECES, rows, ranks), float32, written for the
     rows of the slot. done: int32 counter. One element per thread, 32 * WARPS threads; each warp takes `each` blocks.
     """
-    thread = tl.arange(0, 32 * WARPS)
+    thread = tl.arange(0, 32 * WARPS)  # (threads,), int32
     lane = thread % 32
-    group, quarter = lane // 4, lane % 4
+    group, quarter = lane // 4, lane % 4  # (threads,), int32 each
     tiles = ranks // 16
     # From the program's number: the slot, 16 of its ranks, and a piece of the inputs.
     slot, tile, piece = number // PIECES // tiles, number // PIECES % tiles, number % PIECES
     blocks = width // 64
     each = tl.cdiv(blocks, PIECES * WARPS)
-    begin = (piece * WARPS + thread // 32) * each
-    rank = (slot * ranks + tile * 16 + group).to(tl.int64)
+    begin = (piece * WARPS + thread // 32) * each  # (threads,), int32: the warp's first block
+    rank = (slot * ranks + tile * 16 + group).to(tl.int64)  # (threads,), int64: row of A
     upper_at = a.to(tl.int64, bitcast=True) + (rank * width + quarter * 16) * 2
     lower_at = upper_at + 16 * width
     # Past the last row, that row is read again; its sums are not stored.
@@ -131,9 +131,10 @@ def lora_down_piece(
     if CHAINED:
         gdc_launch_dependents()
         gdc_wait()
-    zero = tl.zeros((32 * WARPS,), tl.float32)
+    zero = tl.zeros((32 * WARPS,), tl.float32)  # (threads,), float32
     c0, c1, c2, c3 = zero, zero, zero, zero  # (32 * WARPS,) each, fp32
     for at in tl.range(0, each):
+        # Words of two 16-bit values, (threads,), int32 each: of A, ranks 0 to 7 and 8 to 15, and of x.
         u0, u1, u2, u3, u4, u5, u6, u7 = upper
         l0, l1, l2, l3, l4, l5, l6, l7 = lower
         x0, x1, x2, x3, x4, x5, x6, x7 = load_words(x_at + tl.minimum(begin + at, blocks - 1) * 128, LOAD, False)
@@ -147,14 +148,14 @@ def lora_down_piece(
             dtype=(tl.float32, tl.float32, tl.float32, tl.float32), is_pure=True, pack=1,
         )  # fmt: skip
         # The last warp's share may be smaller.
-        inside = begin + at < blocks
+        inside = begin + at < blocks  # (threads,), bool
         c0, c1 = tl.where(inside, d0, c0), tl.where(inside, d1, c1)
         c2, c3 = tl.where(inside, d2, c2), tl.where(inside, d3, c3)
     # Add up the warps: (32,) each.
     c0, c1, c2, c3 = sum_teams(c0, 1, WARPS), sum_teams(c1, 1, WARPS), sum_teams(c2, 1, WARPS), sum_teams(c3, 1, WARPS)
-    lane = tl.arange(0, 32)
-    row = lane % 4 * 2
-    target = down + (piece * rows + row) * ranks + tile * 16 + lane // 4
+    lane = tl.arange(0, 32)  # (32,), int32
+    row = lane % 4 * 2  # (32,): the first of the thread's two rows
+    target = down + (piece * rows + row) * ranks + tile * 16 + lane // 4  # (32,), pointers
     first = tl.load(slots + row, mask=row < rows, other=-1) == slot
     second = tl.load(slots + row + 1, mask=row + 1 < rows, other=-1) == slot
     tl.store(target, c0, mask=first)
@@ -174,7 +175,7 @@ def prefetch_lora_up(b, slot_count, o, quarter, total, RANK: tl.constexpr, FETCH
     """
     for one in tl.range(0, slot_count):
         for chunk in tl.static_range(0, RANK, 64):
-            sector = chunk + quarter * 16
+            sector = chunk + quarter * 16  # (threads,), int32
             factors = b.to(tl.int64, bitcast=True) + ((one * total + o).to(tl.int64) * RANK + sector % RANK) * 2
             tl.inline_asm_elementwise(FETCH, "=r,l", [factors], dtype=tl.int32, is_pure=False, pack=1)
 
@@ -206,13 +207,14 @@ def add_lora_up(
     """
     c0, c1, c2, c3 = sums
     for chunk in tl.static_range(0, RANK, 16):
-        rank = chunk + quarter * 2
+        rank = chunk + quarter * 2  # (threads,), int32
+        # Words of B, (threads,), int32 each: b0 and b2 of the upper output, b1 and b3 of the lower one.
         factors = b + ((one * total + o).to(tl.int64) * RANK + rank) // 2
         b0, b2 = tl.load(factors), tl.load(factors + 4)
         b1, b3 = tl.load(factors + 4 * RANK), tl.load(factors + 4 * RANK + 4)
         low = down + group * ranks + part * RANK + rank + nothing
-        zero = tl.zeros_like(c0)
-        r0, r1, r2, r3 = zero, zero, zero, zero
+        zero = tl.zeros_like(c0)  # (threads,), float32
+        r0, r1, r2, r3 = zero, zero, zero, zero  # (threads,) each, float32: x Aᵀ of four ranks
         for piece in tl.static_range(PIECES):
             here = low + piece * rows * ranks
             r0 += tl.load(here, mask=asks, other=0.0, cache_modifier=".cg")

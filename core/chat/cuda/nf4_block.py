@@ -19,13 +19,14 @@ def _add_block(
     sums: four of (threads,), float32. bytes_: the code words. w0, w1: packed weights of the upper output, int32; v0, v1
     of the lower output. address: (threads,), int64, of x. upper, lower: (threads,), float32: the scales.
     """
-    x0, x1, x2, x3, x4, x5, x6, x7 = load_words(address + 128 * at, LOAD)
+    x0, x1, x2, x3, x4, x5, x6, x7 = load_words(address + 128 * at, LOAD)  # (threads,), int32 each
     t0, t1, t2, t3 = bytes_
     d0, d1, d2, d3 = tl.inline_asm_elementwise(
         ASM, "=&f,=&f,=&f,=&f,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r,r",
         [w0, w1, v0, v1, x0, x1, x2, x3, x4, x5, x6, x7, t0, t1, t2, t3],
         dtype=(tl.float32, tl.float32, tl.float32, tl.float32), is_pure=True, pack=1,
     )  # fmt: skip
+    # d0 to d3: (threads,), float32 each, before the scale
     c0, c1, c2, c3 = sums
     return c0 + d0 * upper, c1 + d1 * upper, c2 + d2 * lower, c3 + d3 * lower
 
@@ -42,9 +43,10 @@ def block_scale(
 ):
     """Return the scale of blocks: absmax, dequantized if NESTED.
 
-    place: (threads,), index of each thread's block. outer_first: index of the block within all modules' outer scales.
+    place: (threads,), int32, index of each thread's block. outer_first: (threads,), int32, its index among the blocks
+    of all modules' outer scales. offset: scalar, float32. Returns (threads,), float32.
     """
-    size = tl.load(absmax + place)
+    size = tl.load(absmax + place)  # (threads,), float32, or uint8 if NESTED
     if NESTED:
         return tl.load(outer_code + size.to(tl.int32)) * tl.load(outer_absmax + outer_first // OUTER) + offset
     else:

@@ -17,7 +17,7 @@ Steps of a program, which computes 16 outputs with four warps that share the inp
 Data types: weights uint8, x and codes bfloat16 or float16, absmax float32 or uint8 with a second scale (`weights`),
 sums and outputs float32.
 
-Measured on an H100 (bench/RESULTS.md), four groups of a block of Llama-2-7B with two rows: 78 µs where reading the
+Measured on an H100 (bench/LOG.md), four groups of a block of Llama-2-7B with two rows: 78 µs where reading the
 weights takes 34; Triton's `tl.dot` takes 100 to 109. One row takes 74 µs, eight 80. It is bound by the integer units:
 256 of 608 instructions for 4,096 weights and a warp are byte shuffles, at half rate.
 """
@@ -59,12 +59,13 @@ def _store(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.c
     """
     c0, c1, c2, c3 = sums
     if TEAMS > 1:
+        # (32 * TILES,) each, float32
         c0, c1 = sum_teams(c0, TILES, TEAMS), sum_teams(c1, TILES, TEAMS)
         c2, c3 = sum_teams(c2, TILES, TEAMS), sum_teams(c3, TILES, TEAMS)
-    thread = tl.arange(0, 32 * TILES)
-    o = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4
-    row = thread % 4 * 2
-    target = out + (split * rows + row) * total + o
+    thread = tl.arange(0, 32 * TILES)  # (32 * TILES,), int32
+    o = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4  # (32 * TILES,): the upper of the thread's two outputs
+    row = thread % 4 * 2  # (32 * TILES,): the first of its two rows
+    target = out + (split * rows + row) * total + o  # (32 * TILES,), pointers
     tl.store(target, c0, mask=row < rows)
     tl.store(target + total, c1, mask=row + 1 < rows)
     tl.store(target + 8, c2, mask=row < rows)
@@ -90,37 +91,40 @@ def _multiply(
     tiles = total // (16 * TILES)
     tile, split = number % tiles, number // tiles
     SIZE: tl.constexpr = 32 * TILES * TEAMS
-    thread = tl.arange(0, SIZE)
-    team, warp = thread // (32 * TILES), thread // 32 % TILES
+    thread = tl.arange(0, SIZE)  # (SIZE,), int32
+    team, warp = thread // (32 * TILES), thread // 32 % TILES  # (SIZE,), int32 each
     lane = thread % 32
-    group, quarter = lane // 4, lane % 4
+    group, quarter = lane // 4, lane % 4  # (SIZE,), int32 each
     # The module of the outputs; a tile belongs to one module.
     part = 0
     for module in tl.static_range(1, MODULES):
         part += (tile * 16 * TILES >= tl.load(starts + module)).to(tl.int32)
-    first, outer_start = tl.load(starts + part), tl.load(starts + MODULES + part)
+    first, outer_start = tl.load(starts + part), tl.load(starts + MODULES + part)  # scalars, int32
     offset = 0.0
     if NESTED:
-        offset = tl.load(outer_offsets + part)
-    o = tile * 16 * TILES + warp * 16 + group
+        offset = tl.load(outer_offsets + part)  # scalar, float32
+    o = tile * 16 * TILES + warp * 16 + group  # (SIZE,), int32: the upper of the thread's two outputs
     blocks = width // 64
     groups = width // 256
     # A team of warps has its own share of the inputs.
     each = tl.cdiv(groups, SPLITS * TEAMS)
     steps = tl.minimum(each, groups - split * TEAMS * each)
-    begin = (split * TEAMS + team) * each
-    # Addresses of the thread's bytes of its two outputs: 8 outputs apart.
+    begin = (split * TEAMS + team) * each  # (SIZE,), int32: the team's first group
+    # Addresses of the thread's bytes of its two outputs, 8 outputs apart: (SIZE,), int64 each.
     upper_at = weight.to(tl.int64, bitcast=True) + (o.to(tl.int64) * (width // 2) + quarter * 8)
     lower_at = upper_at + 8 * (width // 2)
-    # Past the last row, that row is read again; its sums are not stored.
+    # Address of the thread's row of x, (SIZE,), int64. Past the last row, that row is read again; its sums are not
+    # stored.
     x_at = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
-    zero = tl.zeros((SIZE,), tl.float32)
+    zero = tl.zeros((SIZE,), tl.float32)  # (SIZE,), float32
     sums = (zero, zero, zero, zero)
-    mine = lane - quarter
+    mine = lane - quarter  # (SIZE,), int32: the first of the four threads of the same output
     # A copy per thread: constants that the compiler takes for uniform would be moved at each use.
     spot = code_words + lane * 4
+    # Four of (SIZE,), int32.
     bytes_ = (tl.load(spot), tl.load(spot + 1), tl.load(spot + 2), tl.load(spot + 3))
     step = tl.minimum(begin, groups - 1)
+    # Eight words of (SIZE,), int32, of each output: 4 x 8 bytes.
     upper_words, lower_words = load_words(upper_at + step * 128, WEIGHTS), load_words(lower_at + step * 128, WEIGHTS)
     if LORA:  # noqa: SIM102  LORA is decided at compile time
         if split == 0:
@@ -133,31 +137,32 @@ def _multiply(
     if LORA:  # noqa: SIM102
         if number == 0:
             tl.store(done + 1 - turn, 0)
-    for number in tl.range(0, steps):
+    for index in tl.range(0, steps):
         now_upper, now_lower = upper_words, lower_words
-        step = tl.minimum(begin + number, groups - 1)
+        step = tl.minimum(begin + index, groups - 1)  # (SIZE,), int32: the group
         # The last team's share may be smaller.
-        counts = tl.where(begin + number < groups, 1.0, 0.0)
+        counts = tl.where(begin + index < groups, 1.0, 0.0)  # (SIZE,), float32
         # The next weights are on their way while these are multiplied.
-        after = tl.minimum(begin + number + 1, groups - 1)
+        after = tl.minimum(begin + index + 1, groups - 1)  # (SIZE,), int32
         upper_words, lower_words = (
             load_words(upper_at + after * 128, WEIGHTS), load_words(lower_at + after * 128, WEIGHTS),
         )  # fmt: skip
         # Each of the four threads of an output loads the scale of one block; they are exchanged by shuffles.
-        place = o * blocks + step * 4 + quarter
-        outer_place = (outer_start * OUTER) + (o - first) * blocks + step * 4
+        # `upper` and `lower` are (SIZE,), float32.
+        place = o * blocks + step * 4 + quarter  # (SIZE,), int32
+        outer_place = (outer_start * OUTER) + (o - first) * blocks + step * 4  # (SIZE,), int32
         upper = counts * block_scale(absmax, outer_code, outer_absmax, outer_place, offset, place, NESTED, OUTER)
         lower = counts * block_scale(
             absmax, outer_code, outer_absmax, outer_place + 8 * blocks, offset, place + 8 * blocks, NESTED, OUTER
         )
-        at = x_at + step * 512
+        at = x_at + step * 512  # (SIZE,), int64: a group is 512 bytes of x
         sums = add_group(sums, bytes_, now_upper, now_lower, upper, lower, at, mine, ASM, LOAD, SHUFFLE)
     if LORA:  # noqa: SIM102
         if split == 0:
-            nothing = wait_for_count(done + turn, goal, lane, WAIT)
-            slot = tl.load(slots + group, mask=group < rows, other=-1)
+            nothing = wait_for_count(done + turn, goal, lane, WAIT)  # (SIZE,), int32: zeros
+            slot = tl.load(slots + group, mask=group < rows, other=-1)  # (SIZE,), int32: adapter slot of row `group`
             for one in tl.range(0, slot_count):
-                asks = (slot == one) & (team == 0)
+                asks = (slot == one) & (team == 0)  # (SIZE,), bool: one team adds, or LoRA would count TEAMS times
                 if tl.max(asks.to(tl.int32), 0) > 0:
                     sums = add_lora_up(
                         sums, down, b, one, asks, o, group, quarter, part, rows, total, ranks, nothing,

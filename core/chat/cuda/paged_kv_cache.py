@@ -33,6 +33,7 @@ class PagedCache:
             dtype: Of keys and values.
             device: Of keys and values.
         """
+        # (pages, key_heads, PAGE_TOKENS, head_width), no pages yet
         empty = torch.empty(0, key_heads, PAGE_TOKENS, head_width, dtype=dtype, device=device)
         self.keys, self.values = [empty] * layers, [empty] * layers
         self._free: list[int] = []
@@ -78,7 +79,7 @@ def pages_for(tokens: int) -> int:
 
 def _enlarged(tensor: torch.Tensor, count: int) -> torch.Tensor:
     """Copy (pages, ...) into a new tensor of `count` pages."""
-    enlarged = tensor.new_empty(count, *tensor.shape[1:])
+    enlarged = tensor.new_empty(count, *tensor.shape[1:])  # (count, key_heads, PAGE_TOKENS, head_width)
     enlarged[: len(tensor)] = tensor
     if enlarged.is_cuda and enlarged.nbytes > _LARGE_BYTES:
         # Release the allocator's block of the layer before: it is too small for any later layer.

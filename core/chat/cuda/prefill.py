@@ -18,10 +18,10 @@ from core.chat.adapters import Adapter
 from core.chat.cuda.decode_graph import logits_of
 from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache
 from core.chat.cuda.quantized_matmul import unpacked_weights
-from core.chat.cuda.support import projection_names
 from core.chat.cuda.weights import GROUPS, Weights
 from core.kernels import elementwise
 from core.kernels.attention import make_row_bounds, packed_attention
+from core.models.fast_paths import projection_names
 
 # Rows of the tensors that kernels are compiled with.
 _COMPILE_ROWS = 16
@@ -59,7 +59,7 @@ class Prefill:
         weights = self._weights
         layout = _Layout(segments, weights)
         stream = weights.embedding[layout.ids]  # (N, hidden)
-        normed = torch.empty_like(stream)
+        normed = torch.empty_like(stream)  # (N, hidden)
         for number, block in enumerate(weights.blocks):
             elementwise.rms_norm(stream, block.first_norm, weights.eps, normed)
             projected = self._project(layout, number, "qkv", normed)  # (N, query + key + value)
@@ -69,7 +69,7 @@ class Prefill:
             gate_up = self._project(layout, number, "gate_up", normed)  # (N, 2 * inner)
             gated = torch.empty(len(gate_up), weights.inner, dtype=gate_up.dtype, device=gate_up.device)
             elementwise.swiglu(gate_up, gated)  # (N, inner)
-            # The largest tensor: free it before the next product.
+            # gate_up is the largest tensor: free it before the next product.
             del gate_up
             stream += self._project(layout, number, "down", gated)
         return logits_of(weights, stream[layout.last])
@@ -77,10 +77,10 @@ class Prefill:
     def kernels(self) -> list[Callable[[], object]]:
         """Return calls that compile every kernel."""
         weights, block = self._weights, self._weights.blocks[0]
-        stream = torch.zeros(_COMPILE_ROWS, weights.hidden, dtype=weights.dtype, device=weights.device)
-        gate_up = stream.new_zeros(_COMPILE_ROWS, 2 * weights.inner)
+        stream = torch.zeros(_COMPILE_ROWS, weights.hidden, dtype=weights.dtype, device=weights.device)  # (R, hidden)
+        gate_up = stream.new_zeros(_COMPILE_ROWS, 2 * weights.inner)  # (R, 2 * inner)
         heads = stream.new_zeros(_COMPILE_ROWS, weights.heads + 2 * weights.key_heads, weights.head_width)
-        table = stream.new_zeros(_COMPILE_ROWS, weights.head_width)
+        table = stream.new_zeros(_COMPILE_ROWS, weights.head_width)  # (R, width)
         query, key, _ = heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)
         return [
             *(lambda group=group: unpacked_weights(group, weights.scratch) for group in block.groups.values()),
@@ -120,11 +120,12 @@ class Prefill:
         for part in (query, key):
             elementwise.apply_rotary(part, part, layout.cos, layout.sin)
         keys, values = self._cache.keys[number], self._cache.values[number]
+        # Indexed by page and offset: (N, key_heads, width)
         keys[layout.pages, :, layout.offsets] = key
         values[layout.pages, :, layout.offsets] = value
         out = torch.empty(count, weights.heads, weights.head_width, dtype=projected.dtype, device=projected.device)
         for tokens, pages, length in layout.continuing:
-            past = [_gather(held, pages, length) for held in (keys, values)]
+            past = [_gather(held, pages, length) for held in (keys, values)]  # (key_heads, length, width) each
             out[tokens] = self._attend_to_past(query[tokens], *past)
         if layout.beginning_lengths:
             new = slice(layout.beginning_start, count)
@@ -132,7 +133,7 @@ class Prefill:
             found, _ = packed_attention(
                 None, *rows, None, weights.scale, row_lengths=layout.beginning_lengths, row_bounds=layout.bounds
             )
-            out[new] = found[0]
+            out[new] = found[0]  # (1, tokens, heads, width) to (tokens, heads, width)
         return out.flatten(1)
 
     def _attend_to_past(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -196,8 +197,8 @@ class _Layout:
                 [at % PAGE_TOKENS for _, at in positions],
             ]
         ).to(device)  # (4, N)
-        self.ids, position_ids, self.pages, self.offsets = table
-        self.last = torch.tensor([end - 1 for end in ends], device=device)
+        self.ids, position_ids, self.pages, self.offsets = table  # (N,), int64 each
+        self.last = torch.tensor([end - 1 for end in ends], device=device)  # (segments,), int64
         self.cos, self.sin = (
             torch.cat([half[position_ids]] * 2, dim=1).contiguous() for half in (weights.cos, weights.sin)
         )

@@ -19,7 +19,7 @@ x Aᵀ in a launch before. `_unpack` writes whole weights for cuBLAS, which is f
 Data types: x, codes, A and B in the model's dtype; absmax, sums and outputs in float32. One to eight rows over 4-bit
 weights have a kernel of their own (`nf4_gemv`).
 
-Measured on an H100 (bench/RESULTS.md), four groups of a block of Llama-2-7B, floor 34 µs: `tl.dot` with codes from a
+Measured on an H100 (bench/LOG.md), four groups of a block of Llama-2-7B, floor 34 µs: `tl.dot` with codes from a
 table 407 µs, with codes by byte shuffles 109; with 16 rows 107, with 32 176, with 128 363.
 """
 
@@ -60,7 +60,7 @@ def _product(
     """
     wait_for_previous(CHAINED)
     tile, split = tl.program_id(0), tl.program_id(1)
-    o = tile * TILE + tl.arange(0, TILE)
+    o = tile * TILE + tl.arange(0, TILE)  # (TILE,), int32: outputs
     row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
     there = (row < rows)[None, :]  # (1, ROWS)
     kind = x.dtype.element_ty
@@ -68,18 +68,18 @@ def _product(
     part = 0
     for number in tl.static_range(1, MODULES):
         part += (tile * TILE >= tl.load(starts + number)).to(tl.int32)
-    first = tl.load(starts + part)
-    outer_first = tl.load(starts + MODULES + part)
+    first = tl.load(starts + part)  # scalar: first output of the module
+    outer_first = tl.load(starts + MODULES + part)  # scalar: its first entry in outer_absmax
     blocks = width // 64
     each = tl.cdiv(tl.cdiv(blocks, SPLITS), STEP) * STEP
     start = split * each
     end = tl.minimum(start + each, blocks)
-    target = out + (split * rows + row[None, :]) * total + o[:, None]
-    found = tl.zeros((TILE, ROWS), tl.float32)  # the sums, transposed
+    target = out + (split * rows + row[None, :]) * total + o[:, None]  # (TILE, ROWS), pointers
+    found = tl.zeros((TILE, ROWS), tl.float32)  # (TILE, ROWS), float32: the sums, transposed
     if DONE:
-        found = tl.load(target, mask=there, other=0.0)
+        found = tl.load(target, mask=there, other=0.0)  # (TILE, ROWS), float32
     elif PACKED:
-        at = tl.arange(0, 32)
+        at = tl.arange(0, 32)  # (32,): bytes of a block
         if NESTED:
             offset = tl.load(outer_offsets + part)
         for step in tl.range(start, end, STEP):
@@ -100,17 +100,17 @@ def _product(
                 else:
                     left = tl.load(code + (byte >> 4).to(tl.int32)).to(kind)
                     right = tl.load(code + (byte & 15).to(tl.int32)).to(kind)
-                # (TILE, ROWS), fp32
+                # (TILE, ROWS), float32
                 summed = tl.dot(left, even, input_precision="ieee")
                 summed = tl.dot(right, odd, summed, input_precision="ieee")
-                # The scale of the block, per output: (TILE,)
+                # The scale of the block, per output: (TILE,), float32 once it is dequantized.
                 size = tl.load(absmax + o * blocks + block, mask=inside, other=0)
                 if NESTED:
                     outer = tl.load(outer_absmax + outer_first + ((o - first) * blocks + block) // OUTER, mask=inside)
                     size = tl.load(outer_code + size.to(tl.int32)) * outer + offset
                 found += summed * size.to(tl.float32)[:, None]
     else:
-        at = tl.arange(0, 64)
+        at = tl.arange(0, 64)  # (64,): inputs of a block
         for block in tl.range(start, end):
             # (TILE, 64) and (64, ROWS), model dtype
             held = tl.load(weight + (o[:, None].to(tl.int64) * width + block * 64 + at[None, :]))
@@ -122,11 +122,11 @@ def _product(
             slot = tl.load(slots + row, mask=row < rows, other=-1)  # (ROWS,), int32
             # Slots that no row uses are skipped.
             for one in tl.range(0, slot_count):
-                mine = slot == one
+                mine = slot == one  # (ROWS,), bool
                 if tl.max(mine.to(tl.int32), 0) > 0:
                     for chunk in tl.static_range(0, RANK, CHUNK):
-                        rank = chunk + tl.arange(0, CHUNK)
-                        low = tl.zeros((CHUNK, ROWS), tl.float32)  # x Aᵀ; 0 for rows of other slots
+                        rank = chunk + tl.arange(0, CHUNK)  # (CHUNK,)
+                        low = tl.zeros((CHUNK, ROWS), tl.float32)  # (CHUNK, ROWS): x Aᵀ; 0 for rows of other slots
                         for piece in tl.static_range(PIECES):
                             low += tl.load(
                                 down + (piece * rows + row[None, :]) * ranks + part * RANK + rank[:, None],
@@ -134,7 +134,7 @@ def _product(
                             )  # fmt: skip
                         # (TILE, CHUNK), model dtype
                         up = tl.load(b + (one * total + o[:, None]).to(tl.int64) * RANK + rank[None, :])
-                        found = tl.dot(up, low.to(kind), found, input_precision="ieee")
+                        found = tl.dot(up, low.to(kind), found, input_precision="ieee")  # (TILE, ROWS), float32
     tl.store(target, found, mask=there)
 
 
@@ -152,14 +152,14 @@ def _lora_down(
     tiles = ranks // 16
     number, tile, piece = tl.program_id(0) // tiles, tl.program_id(0) % tiles, tl.program_id(1)
     row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
-    mine = tl.load(slots + row, mask=row < rows, other=-1) == number
+    mine = tl.load(slots + row, mask=row < rows, other=-1) == number  # (ROWS,), bool
     if tl.max(mine.to(tl.int32), 0) > 0:
-        rank = tile * 16 + tl.arange(0, 16)
+        rank = tile * 16 + tl.arange(0, 16)  # (16,)
         each = tl.cdiv(tl.cdiv(width, COLUMNS), PIECES) * COLUMNS
         end = tl.minimum((piece + 1) * each, width)
-        found = tl.zeros((16, ROWS), tl.float32)  # the sums, transposed
+        found = tl.zeros((16, ROWS), tl.float32)  # (16, ROWS), float32: the sums, transposed
         for start in tl.range(piece * each, end, COLUMNS):
-            column = start + tl.arange(0, COLUMNS)
+            column = start + tl.arange(0, COLUMNS)  # (COLUMNS,)
             inside = column < end
             # (16, COLUMNS) and (COLUMNS, ROWS), model dtype
             held = tl.load(
@@ -244,22 +244,23 @@ def _unpack(
 
     weight: uint8, (blocks * 32). absmax and outer_*: as in `MergedLinears`. out: (blocks * 64), model dtype.
     """
-    block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)
+    block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)  # (COUNT,), int32
     there = block < blocks
-    size = tl.load(absmax + block, mask=there, other=0)
+    size = tl.load(absmax + block, mask=there, other=0)  # (COUNT,), uint8 or float32
     if NESTED:
+        # Per block, (COUNT,), int32: its output, and the module of that output.
         row, part = block // (width // 64), tl.zeros((COUNT,), tl.int32)
         for number in tl.static_range(1, MODULES):
             part += (row >= tl.load(starts + number)).to(tl.int32)
-        first, outer_first = tl.load(starts + part), tl.load(starts + MODULES + part)
+        first, outer_first = tl.load(starts + part), tl.load(starts + MODULES + part)  # (COUNT,), int32 each
         outer = tl.load(outer_absmax + outer_first + (block - first * (width // 64)) // OUTER, mask=there, other=0.0)
-        size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(outer_offsets + part)
+        size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(outer_offsets + part)  # (COUNT,), float32
     pair = tl.arange(0, 32)[None, :]  # (1, 32): bytes of a block
     byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + pair, mask=there[:, None], other=0).to(tl.int32)
     # (COUNT, 32) each, model dtype
     left = (tl.load(code + (byte >> 4)) * size[:, None]).to(out.dtype.element_ty)
     right = (tl.load(code + (byte & 15)) * size[:, None]).to(out.dtype.element_ty)
-    target = out + block[:, None].to(tl.int64) * 64
+    target = out + block[:, None].to(tl.int64) * 64  # (COUNT, 1), pointers
     if PAIRED:
         place = target + pair // 4 * 8 + pair % 4
         tl.store(place, left, mask=there[:, None])

@@ -1,6 +1,6 @@
 """State that all CUDA decoders of one model share: weights, key-value pages, adapter slots, sequence slots and graphs.
 
-A sequence slot is an index into the buffers of `decode_graph.State`. A decode step computes all slots up to the highest
+A sequence slot is an index into the buffers of `state.State`. A decode step computes all slots up to the highest
 one in use, rounded up to a power of two (a bucket), so a few captured graphs serve every number of sequences.
 
     bucket 4:    slot 0      slot 1      slot 2 (free)      slot 3
@@ -17,9 +17,10 @@ import torch
 from core.chat.adapters import Adapter
 from core.chat.cuda.adapter_slots import AdapterSlots
 from core.chat.cuda.batch_sampler import BatchSampler
-from core.chat.cuda.decode_graph import DecodeStep, State, compile_kernels
+from core.chat.cuda.decode_graph import DecodeStep, compile_kernels
 from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache, pages_for
 from core.chat.cuda.prefill import Prefill, Segment
+from core.chat.cuda.state import State
 from core.chat.cuda.weights import Weights
 from core.chat.sampler import TokenSampler
 
@@ -149,6 +150,7 @@ class CudaRuntime:
         for name in _STATE_BUFFERS:
             getattr(state, name)[:before] = getattr(self._state, name)
         if self._seen is not None:
+            # (count, vocabulary), uint8
             self._seen = torch.cat([self._seen, self._seen.new_zeros(count - before, self._seen.shape[1])])
         self._state = state
         self._steps.clear()
@@ -183,14 +185,14 @@ class CudaRuntime:
         if adapter is not None:
             in_use = [one for one in adapters_in_use.values() if one is not None]
             adapter_slot = self._adapter_slots.slot_of(adapter, in_use)
-        page_numbers = torch.tensor(pages, dtype=torch.int32)
+        page_numbers = torch.tensor(pages, dtype=torch.int32)  # (pages,), int32
         self._state.page_table[slot, : len(pages)] = page_numbers.to(self.weights.device)
         self._state.adapter_slots[slot] = adapter_slot
         self._state.lengths[slot] = length
         if sampler is not None and sampler.sampling.repetition_penalty != 1:
             if self._seen is None:
                 shape = (len(self._state.lengths), self.weights.vocabulary)
-                self._seen = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)
+                self._seen = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)  # (slots, vocabulary)
             self._seen[slot] = 0
             self._seen[slot, torch.tensor(sorted(sampler.seen_ids), device=self.weights.device)] = 1
 
@@ -271,20 +273,20 @@ class CudaRuntime:
         if self._sampler[0] != key:
             self._sampler = key, BatchSampler(samplers, self.weights.vocabulary, self.weights.device)
         if self._rows[0] != rows:
-            self._rows = rows, torch.tensor(rows, device=self.weights.device)
-        values = self._sampler[1].sample(logits, self._seen, self._state.tokens, self._rows[1])
+            self._rows = rows, torch.tensor(rows, device=self.weights.device)  # (n,), int64
+        values = self._sampler[1].sample(logits, self._seen, self._state.tokens, self._rows[1])  # (n, 2), float64
         return self._copy_to_host(logits, values)
 
     def _copy_to_host(self, logits: torch.Tensor, values: torch.Tensor) -> StepResult:
         if values.device.type != "cuda":
             return StepResult(logits, values, None)
-        # Each step under way has a pinned buffer of its own, so that the copy does not wait for the host.
+        # Each step under way has its own pinned buffer, so that the copy does not wait for the host.
         if not self._host_buffers or self._host_buffers[0].shape[0] < len(values):
             self._host_buffers = [
                 torch.empty(len(values), 2, dtype=torch.float64, pin_memory=True) for _ in range(_HOST_BUFFERS)
             ]
         self._host_buffers.append(self._host_buffers.pop(0))
-        buffer = self._host_buffers[-1][: len(values)]
+        buffer = self._host_buffers[-1][: len(values)]  # (n, 2), float64, pinned
         buffer.copy_(values, non_blocking=True)
         copied = torch.cuda.Event()
         copied.record()

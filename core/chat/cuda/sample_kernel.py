@@ -37,7 +37,7 @@ def _threshold(shares, goal, COUNTS: tl.constexpr):
     low, high = 0, 0x3F800000 + 1
     for _ in range(31):
         middle = low + (high - low) // 2
-        stays = shares >= middle.to(tl.float32, bitcast=True)
+        stays = shares >= middle.to(tl.float32, bitcast=True)  # (SIZE,), bool
         reached = tl.sum(stays.to(tl.float32), 0) if COUNTS else tl.sum(tl.where(stays, shares, 0.0), 0)
         enough = reached >= goal
         low, high = tl.where(enough, middle, low), tl.where(enough, high, middle)
@@ -52,22 +52,22 @@ def _sample(
     """Sample for one sequence. Grid: (n,). Arguments as in `sample`; SIZE is V's next power of two."""
     at = tl.program_id(0)
     slot = tl.load(slots + at).to(tl.int64)
-    column = tl.arange(0, SIZE)
-    inside = column < vocabulary
+    column = tl.arange(0, SIZE)  # (SIZE,): token ids
+    inside = column < vocabulary  # (SIZE,), bool
     read = logits + tl.load(rows + at).to(tl.int64) * stride + column
     scores = tl.load(read, mask=inside, other=float("-inf")).to(tl.float32)  # (SIZE,), fp32
     own = settings + at * 5
     temperature, top_k, top_p = tl.load(own), tl.load(own + 1), tl.load(own + 2)
     min_p, penalty = tl.load(own + 3), tl.load(own + 4)
     # Of the model's own distribution, before any setting.
-    highest = tl.max(scores, 0)
-    log_sum = tl.log(tl.sum(tl.exp(scores - highest), 0))
+    highest = tl.max(scores, 0)  # scalar, fp32
+    log_sum = tl.log(tl.sum(tl.exp(scores - highest), 0))  # scalar, fp32
     if SEEN:  # noqa: SIM102  SEEN is decided at compile time
         if penalty != 1:
             before = tl.load(seen + slot * vocabulary + column, mask=inside, other=0) != 0  # (SIZE,), bool
-            lowered = tl.where(scores < 0, scores * penalty, scores / penalty)
+            lowered = tl.where(scores < 0, scores * penalty, scores / penalty)  # (SIZE,), fp32
             scores = tl.where(before, lowered, scores)
-    token = tl.argmax(scores, 0)
+    token = tl.argmax(scores, 0)  # scalar, int32
     if RANDOM and temperature >= COLDEST:
         # Relative to the most likely token, which has 1: min-p is then a plain threshold.
         shares = tl.exp((scores - tl.max(scores, 0)) / temperature)  # (SIZE,), fp32
@@ -77,8 +77,8 @@ def _sample(
         if top_p < 1:
             whole = tl.sum(tl.where(shares >= least, shares, 0.0), 0)
             least = tl.maximum(least, _threshold(shares, top_p * whole, False))
-        shares = tl.where(shares >= tl.maximum(least, min_p), shares, 0.0)
-        wanted = tl.sum(shares, 0) * tl.load(uniform + at)
+        shares = tl.where(shares >= tl.maximum(least, min_p), shares, 0.0)  # (SIZE,), fp32
+        wanted = tl.sum(shares, 0) * tl.load(uniform + at)  # scalar, fp32
         # Bisect for the first token up to which the shares add up to more than `wanted`.
         low, high = 0, tl.max(tl.where(shares > 0, column, 0), 0)
         while low < high:

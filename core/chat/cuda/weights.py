@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 import torch
 
-from core.chat.cuda.support import projections
+from core.models.fast_paths import projections
+from core.models.shape import ModelShape
 
-# Indices into a block's seven projections (`support.projections`) that share an input.
+# Indices into a block's seven projections (`fast_paths.projections`) that share an input.
 GROUPS = {"qkv": (0, 1, 2), "o": (3,), "gate_up": (4, 5), "down": (6,)}
 
 
@@ -65,7 +66,7 @@ class MergedLinears:
         device = modules[0].weight.device
         self.data = _merge([module.weight for module in modules])
         if not self.is_packed:
-            self.data = self.data.view(self.total, self.width)
+            self.data = self.data.view(self.total, self.width)  # (total, width), model dtype
         # A kernel needs a pointer for every argument, also for those that it does not read.
         self.absmax = self.code = self.outer_code = self.outer_absmax = self.outer_offsets = self.data
         outer_starts = [0] * self.count
@@ -100,7 +101,7 @@ def _merge(tensors: list[torch.Tensor], set_view: Callable[[int, torch.Tensor], 
     """
     if len(tensors) == 1:
         return tensors[0].data
-    merged, start = torch.cat([tensor.data.reshape(-1) for tensor in tensors]), 0
+    merged, start = torch.cat([tensor.data.reshape(-1) for tensor in tensors]), 0  # (elements of all,)
     for at, tensor in enumerate(tensors):
         view = merged[start : start + tensor.numel()].view(tensor.shape)
         start += tensor.numel()
@@ -150,13 +151,12 @@ class Weights:
     """
 
     def __init__(self, model: torch.nn.Module):
-        """Read a model that `support.unsupported_model_reason` has no objection to."""
+        """Read a model that `fast_paths.undecoded_reason` has no objection to."""
         config = model.config
         self.model, self.dtype, self.device = model, model.dtype, model.device
-        self.heads = config.num_attention_heads
-        self.key_heads = getattr(config, "num_key_value_heads", None) or self.heads
-        self.hidden, self.inner = config.hidden_size, config.intermediate_size
-        self.head_width = getattr(config, "head_dim", None) or self.hidden // self.heads
+        shape = ModelShape.from_config(config)
+        self.heads, self.key_heads, self.head_width = shape.heads, shape.key_heads, shape.head_width
+        self.hidden, self.inner = shape.hidden, shape.intermediate
         self.eps = config.rms_norm_eps
         self.scale = model.model.layers[0].self_attn.scaling
         self.vocabulary = model.lm_head.weight.shape[0]
@@ -167,9 +167,9 @@ class Weights:
         # One buffer for all groups: the kernels that fill and read it run one after the other on one stream.
         largest = max(group.total * group.width for group in groups.values()) if self.is_packed else 0
         self.scratch = torch.empty(largest, dtype=self.dtype, device=self.device)
-        self.embedding = model.model.embed_tokens.weight.data
-        self.last_norm = model.model.norm.weight.data
-        self.lm_head = model.lm_head.weight.data
+        self.embedding = model.model.embed_tokens.weight.data  # (vocabulary, hidden)
+        self.last_norm = model.model.norm.weight.data  # (hidden,)
+        self.lm_head = model.lm_head.weight.data  # (vocabulary, hidden)
         positions = torch.arange(self.context, device=self.device)[None]  # (1, context)
         cos, sin = model.model.rotary_emb(self.embedding[:1], positions)  # (1, context, head_width)
         # Both halves of a head rotate by the same angles, so the first half of the table is enough.

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from core.data.formats.columns import find_column
-from core.data.formats.conversation import Message
+from core.data.formats.conversation import Message, Role, usual_role
 from core.data.formats.options import ExtraUse, FormatName, ReadingOptions
 from core.data.formats.values import is_missing, optional_text
 
@@ -28,6 +28,7 @@ class Format:
         slots: Parts that the format looks for in a row, each with the usual names of its column.
         needed: Slots without which a row is unusable.
         parse: Function that turns the cells of a row into messages.
+        names_speakers: Whether its turns may name their speaker, so that the option for roles applies.
     """
 
     name: FormatName
@@ -36,6 +37,7 @@ class Format:
     slots: dict[str, tuple[str, ...]]
     needed: tuple[str, ...]
     parse: Callable[["Cells"], list[Message]]
+    names_speakers: bool = False
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Cells:
         reading: The reading options.
         notes: Sentences about what was not used or was changed.
         used: Columns read so far.
+        applied: Options that had an effect so far, by field and key.
     """
 
     row: Row
@@ -55,6 +58,7 @@ class Cells:
     reading: ReadingOptions
     notes: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    applied: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         columns, extra = self.reading.columns, self.reading.extra
@@ -64,6 +68,14 @@ class Cells:
     def think(self) -> bool:
         """Return whether reasoning is written into the answers."""
         return self.reading.reasoning == "think"
+
+    def role(self, name: str) -> Role | None:
+        """Return the role of a speaker: the one that the user named, or the usual one; None for an unknown speaker."""
+        name = name.lower()
+        if (named := self.reading.roles.get(name)) is None:
+            return usual_role(name)
+        self.applied.add(("roles", name))
+        return named
 
     def note(self, sentence: str) -> None:
         """Add a sentence to the notes of the row."""

@@ -9,6 +9,21 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 Role = Literal["system", "user", "assistant", "tool", "text"]
 
+# Roles by the names that public data sets give to speakers, in lower case.
+ROLES: dict[str, Role] = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "chatbot": "assistant", "ai": "assistant", "bing": "assistant", "bard": "assistant", "claude": "assistant",
+    "function_call": "assistant", "tool_call": "assistant",
+    "tool": "tool", "function": "tool", "observation": "tool", "tool_response": "tool", "ipython": "tool",
+}  # fmt: skip
+
+
+def usual_role(name: str) -> Role | None:
+    """Return the role of a speaker by its usual name in any case, or None."""
+    return ROLES.get(name.lower())
+
 
 class Message(TypedDict):
     """One turn of a conversation.

@@ -5,9 +5,11 @@ described by the regular expressions of `MARK_STYLES`.
 """
 
 import re
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.data.formats.conversation import Message, Role, UnusableRow
+from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.values import Note
 
 _GUANACO_MARK = re.compile(r"### (Human|Assistant): ?")
@@ -105,12 +107,42 @@ def style_of(text: str) -> MarkStyle | None:
     return next((style for style in MARK_STYLES if style.sign.search(text) and len(_split(style, text)) > 1), None)
 
 
+# Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
+_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([A-Za-z][\w ]{0,23}?)[\])>|* ]{0,4}:", re.MULTILINE)
+_SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
+)
+# Characters of a text in which marks are looked for.
+_MARK_CHARACTERS = 20_000
+
+
+def find_unlisted_marks(texts: Sequence[str]) -> list[str]:
+    """Return what may mark turns in a style that is not in MARK_STYLES: marks that most of the texts contain.
+
+    Args:
+        texts: Texts of several rows.
+
+    Returns:
+        The marks, the most frequent first; empty where there are not two different ones, as a conversation needs.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        head = text[:_MARK_CHARACTERS]
+        labels = {
+            found.strip().capitalize() + ":" for found in _LINE_LABEL.findall(head) + _SPEAKER_LABEL.findall(head)
+        }
+        counts.update(labels | set(_TOKEN.findall(head)))
+    frequent = [mark for mark, count in counts.most_common() if 2 * count > len(texts)]
+    return frequent if len(texts) > 1 and len(frequent) > 1 else []
+
+
 def _split(style: MarkStyle, text: str) -> list[tuple[str, str]]:
     _, *parts = style.mark.split(text)
     return list(zip((name.lower() for name in parts[::2]), parts[1::2], strict=True))
 
 
-def parse_marked(text: str, note: Note) -> list[Message]:
+def parse_marked(text: str, note: Note, role_of: Callable[[str], Role | None] = usual_role) -> list[Message]:
     """Return the turns of a text in one of MARK_STYLES; text before the first mark is the system turn.
 
     Raises:
@@ -130,9 +162,9 @@ def parse_marked(text: str, note: Note) -> list[Message]:
             if text_of_turn:
                 messages[-1]["content"] += f"\n\n{text_of_turn}"
             continue
-        role = _SPEAKERS.get(name)
+        role = _SPEAKERS.get(name) or role_of(name)
         if role is None:
-            raise UnusableRow(f"unknown role {name[:40]!r}")
+            raise UnusableRow(f"unknown role {name[:40]!r}; name it under Roles")
         # An empty answer is where the text stops and waits for the model.
         if text_of_turn or role != "assistant":
             messages.append({"role": role, "content": text_of_turn})

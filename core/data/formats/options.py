@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from core.data.formats.conversation import Role
+
 FormatName = Literal[
     "messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree", "guanaco", "llama2", "marked",
     "label", "text", "undecided",
@@ -32,6 +34,12 @@ class ReadingOptions(BaseModel):
         title="Other columns",
         description="The use of columns that the format does not read, one per line: appended to the first question "
         "(topic = context), added to the system prompt (persona = system), or left out (notes = ignore).",
+    )
+    roles: dict[str, Role] = Field(
+        default_factory=dict,
+        title="Roles",
+        description="The role of a speaker with an unusual name, one per line: narrator = user. Roles: system, user, "
+        "assistant and tool.",
     )
     reasoning: Literal["think", "leave out"] = Field(
         "think",
@@ -61,7 +69,14 @@ class ReadingOptions(BaseModel):
             raise ValueError("expected {text} where the text of the row goes")
         return value
 
-    @field_validator("columns", "extra", "labels", "placeholders", mode="before")
+    @field_validator("roles")
+    @classmethod
+    def _refuse_plain_text(cls, value: dict[str, Role]) -> dict[str, Role]:
+        if "text" in value.values():
+            raise ValueError("expected the role system, user, assistant or tool, not 'text'")
+        return {name.lower(): role for name, role in value.items()}
+
+    @field_validator("columns", "extra", "roles", "labels", "placeholders", mode="before")
     @classmethod
     def _parse_lines(cls, value: Any) -> Any:
         """Parse the lines of `name = value` that a text box gives."""

@@ -39,7 +39,7 @@ def _conversation(cells: Cells, slot: str) -> list[Message]:
     value = cells.get(slot)
     if value is None:
         raise UnusableRow(f"{slot} is empty")
-    return read_turns(value, cells.note, cells.think)
+    return read_turns(value, cells.note, cells.think, cells.role)
 
 
 def _messages(cells: Cells) -> list[Message]:
@@ -74,7 +74,7 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt, completion = cells.get("prompt"), cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
     if is_conversation(completion):
-        answer_turns = read_turns(completion, cells.note, cells.think)
+        answer_turns = read_turns(completion, cells.note, cells.think, cells.role)
     else:
         answer_turns = [{"role": "assistant", "content": answer_of(completion, "completion", cells.note)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
@@ -84,7 +84,7 @@ def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
     if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
-        return read_turns(value, cells.note, cells.think)
+        return read_turns(value, cells.note, cells.think, cells.role)
     question, context = text_of(prompt, slot, cells.note), cells.text("context")
     return [{"role": "user", "content": f"{question}\n\n{context}" if context.strip() else question}]
 
@@ -99,13 +99,13 @@ def _preference(cells: Cells) -> list[Message]:
     if is_turn(chosen):
         chosen = [chosen]
     if is_conversation(chosen):
-        answer_turns = read_turns(chosen, cells.note, cells.think)
+        answer_turns = read_turns(chosen, cells.note, cells.think, cells.role)
         # A chosen conversation that does not start with the answer repeats the prompt (UltraFeedback).
         if answer_turns and answer_turns[0]["role"] != "assistant":
             prompt_turns = []
     elif not prompt_turns:
         # Without a prompt column, the text itself must hold the whole conversation with marks (Anthropic's HH).
-        answer_turns = parse_marked(text_of(chosen, "the chosen answer", cells.note), cells.note)
+        answer_turns = parse_marked(text_of(chosen, "the chosen answer", cells.note), cells.note, cells.role)
     else:
         answer_turns = [{"role": "assistant", "content": answer_of(chosen, "the chosen answer", cells.note)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
@@ -136,7 +136,8 @@ def _tree(cells: Cells) -> list[Message]:
     messages: list[Message] = []
     cells.note("of each message of the tree, role, text and rank are used")
     while node:
-        messages.append(read_turn({key: node.get(key) for key in ("role", "text")}, cells.note, cells.think))
+        turn = {key: node.get(key) for key in ("role", "text")}
+        messages.append(read_turn(turn, cells.note, cells.think, cells.role))
         replies = [reply for reply in node.get("replies") or [] if isinstance(reply, dict)]
         usable = [reply for reply in replies if not reply.get("deleted") and reply.get("text")]
         if len(replies) > 1:
@@ -155,7 +156,7 @@ def _llama2(cells: Cells) -> list[Message]:
 
 
 def _marked(cells: Cells) -> list[Message]:
-    return parse_marked(text_of(cells.get("text"), "text", cells.note), cells.note)
+    return parse_marked(text_of(cells.get("text"), "text", cells.note), cells.note, cells.role)
 
 
 def _label(cells: Cells) -> list[Message]:
@@ -167,6 +168,8 @@ def _label(cells: Cells) -> list[Message]:
     question = reading.prompt.replace("{label}", name).replace("{text}", text.strip())
     # A number is an ordinary label, so converting it to text needs no note.
     answer = answer_of(label, "the label", lambda sentence: None)
+    if answer in reading.labels:
+        cells.applied.add(("labels", answer))
     return [{"role": "user", "content": question}, {"role": "assistant", "content": reading.labels.get(answer, answer)}]
 
 
@@ -184,31 +187,33 @@ _TURNS = {
     **_SYSTEM_AND_TOOLS,
 }
 
-# Fields of an entry: name, label, sign, slots with the usual names of their columns, required slots, parser.
+# Fields of an entry: name, label, sign, slots with the usual names of their columns, required slots, parser, and
+# whether its turns name their speaker.
 FORMATS: tuple[Format, ...] = (
-    Format("messages", "messages", "a list of turns with role and content", _TURNS, ("messages",), _messages),
+    Format("messages", "messages", "a list of turns with role and content", _TURNS, ("messages",), _messages, True),
     Format("sharegpt", "ShareGPT", "a list of turns with from and value",
-           {"conversations": ("conversations", "conversation"), **_SYSTEM_AND_TOOLS}, ("conversations",), _sharegpt),
+           {"conversations": ("conversations", "conversation"), **_SYSTEM_AND_TOOLS}, ("conversations",), _sharegpt,
+           True),
     Format("alpaca", "Alpaca", "columns for an instruction and an output",
            {"instruction": ("instruction",), "input": ("input",), "output": ("output",), "history": ("history",),
             **_SYSTEM_AND_TOOLS}, ("instruction", "output"), _alpaca),
     Format("prompt_completion", "prompt and completion", "a prompt column and a completion column",
            {"prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
-            "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("prompt", "completion"), _prompt_completion),
+            "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("prompt", "completion"), _prompt_completion, True),
     Format("preference", "preference pairs", "a chosen and a rejected answer",
            {"prompt": ("prompt", "question", "query", "instruction", "input", "conversations"),
             "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "context": names.CONTEXT_NAMES,
-            **_SYSTEM_AND_TOOLS}, ("chosen",), _preference),
+            **_SYSTEM_AND_TOOLS}, ("chosen",), _preference, True),
     Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
            {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
-            "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated),
+            "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated, True),
     Format("tree", "message trees", "a first message with its tree of replies",
-           {"prompt": ("prompt",)}, ("prompt",), _tree),
+           {"prompt": ("prompt",)}, ("prompt",), _tree, True),
     Format("guanaco", "Guanaco text", "'### Human:' marks in a text",
            {"text": names.TEXT_NAMES}, ("text",), _guanaco),
     Format("llama2", "Llama-2 text", "'[INST]' marks in a text", {"text": names.TEXT_NAMES}, ("text",), _llama2),
     Format("marked", "text with turn marks", "marks of turns such as '<|im_start|>user' or 'USER:' in a text",
-           {"text": names.TEXT_NAMES}, ("text",), _marked),
+           {"text": names.TEXT_NAMES}, ("text",), _marked, True),
     Format("label", "text with a label", "a text and a column of few, short, repeated values",
            {"text": names.TEXT_NAMES, "label": ("label",)}, ("text", "label"), _label),
     Format("text", "plain text", "text without marks of turns: for continued pre-training",

@@ -28,11 +28,13 @@ class Parsed(NamedTuple):
         messages: The conversation.
         notes: Sentences about what is unused or was changed, without repetitions.
         unread: Non-empty columns that the format does not read.
+        applied: Options that had an effect, by field and key: ("labels", "1").
     """
 
     messages: list[Message]
     notes: list[str]
     unread: list[str]
+    applied: frozenset[tuple[str, str]] = frozenset()
 
 
 class Reading(ReadingOptions):
@@ -56,11 +58,12 @@ class Reading(ReadingOptions):
         cells = Cells(row, form, self)
         messages = _add_extra(form.parse(cells), cells)
         if self.placeholders:
-            messages = [{**m, "content": self._fill_placeholders(m["content"])} for m in messages]
+            messages = [{**m, "content": self._fill_placeholders(m["content"], cells)} for m in messages]
         # `unread` comes last: it needs to know every column that the steps above have read.
-        return Parsed(messages, list(dict.fromkeys(cells.notes)), cells.unread())
+        return Parsed(messages, list(dict.fromkeys(cells.notes)), cells.unread(), frozenset(cells.applied))
 
-    def _fill_placeholders(self, text: str) -> str:
+    def _fill_placeholders(self, text: str, cells: Cells) -> str:
+        cells.applied.update(("placeholders", name) for name in PLACEHOLDER.findall(text) if name in self.placeholders)
         # A placeholder without a value keeps its braces, so that the page can count and report it.
         return PLACEHOLDER.sub(lambda match: self.placeholders.get(match[1], match[0]), text)
 

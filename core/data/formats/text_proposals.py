@@ -6,7 +6,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.marks import style_of
+from core.data.formats.marks import find_unlisted_marks, style_of
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -98,6 +98,10 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = missing
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold the text to train on"
+        if not doubt and (marks := find_unlisted_marks([row[name] for row in rows if isinstance(row.get(name), str)])):
+            doubt = (
+                f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
+            )
         if not doubt and label and name != usual:
             doubt = f"the column {label!r} may be the answer about the text"
         evidence = f"no marks of turns; the column {name!r} is read as plain text"

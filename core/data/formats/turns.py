@@ -6,17 +6,24 @@ out, according to the reading options. All other fields are reported in the note
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from core.data.formats.conversation import Message, Role, UnusableRow
+from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.values import Note, is_absent, is_missing, nested, text_of
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
 LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "learn",
              "train_on_turn", "train_on", "training", "compute_loss", "loss_mask")  # fmt: skip
+# Flags that exclude a turn from the loss where they are true.
+SKIP_KEYS = ("skip", "masked", "ignore", "exclude", "excluded", "no_loss", "skip_loss", "ignore_loss", "do_not_train",
+             "no_train", "mask_loss", "is_masked")  # fmt: skip
+# Flags that mean "has loss" in some data sets and "has none" in others.
+UNCLEAR_KEYS = ("mask",)
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
+RoleOf = Callable[[str], Role | None]
 # Names of the two fields of an object that holds a question and its answer (Capybara and others).
 PAIR_KEYS = (
     ("input", "output"),
@@ -29,15 +36,6 @@ PAIR_KEYS = (
     ("instruction", "response"),
     ("query", "response"),
 )
-
-_ROLES: dict[str, Role] = {
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
-    "chatbot": "assistant", "ai": "assistant", "bing": "assistant", "bard": "assistant", "claude": "assistant",
-    "function_call": "assistant", "tool_call": "assistant",
-    "tool": "tool", "function": "tool", "observation": "tool", "tool_response": "tool", "ipython": "tool",
-}  # fmt: skip
 
 
 def is_turn(value: Any) -> bool:
@@ -68,13 +66,14 @@ def is_conversation(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
 
 
-def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
+def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usual_role) -> list[Message]:
     """Return the messages of a list of turns, of pairs, or of texts that alternate between user and assistant.
 
     Args:
         value: The list, or a text cell that spells it as JSON or as a Python literal.
         note: Callback for one sentence about each field that is not used.
         think: Whether to write reasoning into the answer; otherwise it is left out with a note.
+        role_of: Returns the role of a speaker, or None for an unknown one.
 
     Raises:
         UnusableRow: The value is not such a list, or a turn cannot be parsed.
@@ -90,12 +89,12 @@ def read_turns(value: Any, note: Note, think: bool = True) -> list[Message]:
     messages: list[Message] = []
     for turn in value:
         # Nearly all turns of public data sets take this path, so it comes first.
-        if isinstance(turn, dict) and (plain := _plain_turn(turn)) is not None:
+        if isinstance(turn, dict) and (plain := _plain_turn(turn, role_of)) is not None:
             messages.append(plain)
         elif pair := pair_keys(turn):
             messages += _read_pair(turn, pair, note)
         elif isinstance(turn, dict):
-            messages.append(read_turn(turn, note, think))
+            messages.append(read_turn(turn, note, think, role_of))
         else:
             raise UnusableRow("a turn is not an object with a role and a content")
     return messages
@@ -107,24 +106,25 @@ def _read_pair(turn: dict[str, Any], pair: tuple[str, str], note: Note) -> list[
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
+def read_turn(turn: dict[str, Any], note: Note, think: bool = True, role_of: RoleOf = usual_role) -> Message:
     """Return one turn as a message.
 
     Args:
         turn: The object with role, content and further fields.
         note: Callback for one sentence about each field that is not used.
         think: Whether to write reasoning into the answer; otherwise it is left out with a note.
+        role_of: Returns the role of a speaker, or None for an unknown one.
 
     Raises:
         UnusableRow: The role is unknown, or the content is missing or not text.
     """
     turn = _usual_keys(turn)
     role_key = next((key for key in ROLE_KEYS if key in turn), "role")
-    role = _ROLES.get(str(turn.get(role_key)).lower())
+    role = role_of(str(turn.get(role_key)))
     if role is None:
-        raise UnusableRow(f"unknown role {str(turn.get(role_key))[:40]!r}")
+        raise UnusableRow(f"unknown role {str(turn.get(role_key))[:40]!r}; name it under Roles")
     content_key = next((key for key in CONTENT_KEYS if not is_missing(turn.get(key))), None)
-    used = {role_key, content_key, *CALL_KEYS, *REASONING_KEYS, *LOSS_KEYS}
+    used = {role_key, content_key, *CALL_KEYS, *REASONING_KEYS, *LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS}
     _note_unused(turn, used, "a turn", note)
     parts = _Parts(note)
     parts.add(turn.get(content_key) if content_key else _empty_content(turn))
@@ -143,12 +143,12 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True) -> Message:
     return message
 
 
-def _plain_turn(turn: dict[str, Any]) -> Message | None:
+def _plain_turn(turn: dict[str, Any], role_of: RoleOf) -> Message | None:
     """Return the message of a turn that has a role, a text and nothing else; None for any other turn."""
     if len(turn) != 2:
         return None
     role, content = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
-    known = _ROLES.get(role) if isinstance(role, str) and isinstance(content, str) else None
+    known = role_of(role) if isinstance(role, str) and isinstance(content, str) else None
     return None if known is None else {"role": known, "content": content}
 
 
@@ -175,20 +175,28 @@ def _loss_flag(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
     """Return whether the tokens of a turn carry loss according to its weight or flag; None without one.
 
     Raises:
-        UnusableRow: The weight is neither 0 nor 1; the loss has no weights per turn.
+        UnusableRow: The weight is neither 0 nor 1, since the loss has no weights per turn; or the flag `mask` does not
+            say whether a masked turn is learned.
     """
     chosen = None
-    for key in LOSS_KEYS:
+    for key in (*LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS):
         value = turn.get(key)
         if is_missing(value):
             continue
         switch = _SWITCHES.get(str(value).strip().lower())
+        if switch is None and key not in LOSS_KEYS:
+            # "skip" or "ignore" may name something else.
+            note(f"the field {key!r} of a turn is not used")
+            continue
         if switch is None:
             raise UnusableRow(f"the {key} {str(value)[:40]!r} of a turn is neither 0 nor 1")
-        if switch and role != "assistant":
+        if key in UNCLEAR_KEYS and role == "assistant":
+            raise UnusableRow(f"the field {key!r} of a turn may mean learned or left out; rename it to train or skip")
+        has_loss = not switch if key in SKIP_KEYS else switch
+        if has_loss and role != "assistant":
             note(f"{key} = {value!r} on a {role} turn is not used: only answers carry loss")
         # If two flags disagree, the turn carries no loss.
-        chosen = switch if chosen is None else chosen and switch
+        chosen = has_loss if chosen is None else chosen and has_loss
     return chosen if role == "assistant" else None
 
 

@@ -74,6 +74,24 @@ class Converter:
         return text
 
 
+def _check_ratio(name: str, unpacked: int, packed: int) -> None:
+    """Raise StudioError if a file holds far more bytes than it has."""
+    if unpacked > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
+        raise StudioError(
+            f"{name!r} unfolds to more than {MAX_RATIO:,} times its size. Expected a file of text, which never does; "
+            "write it again without repeated values."
+        )
+
+
+def _batch_rows(file: Any) -> int:
+    """Return how many rows of a `ParquetFile` to read at once.
+
+    Fewer if they are large: a batch as Python objects takes several times its bytes.
+    """
+    size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(1, file.metadata.num_rows) // max(1, size)))
+
+
 def read_parquet(
     path: Path, name: str, at: Callable[[float], None], note: Callable[[str], None] = lambda words: None
 ) -> Iterator[SourceRow]:
@@ -94,25 +112,17 @@ def read_parquet(
     converter = Converter()
     try:
         with pq.ParquetFile(path, buffer_size=2**20) as file:
-            columns = len(file.schema_arrow)
-            if columns > MAX_COLUMNS:
+            if (columns := len(file.schema_arrow)) > MAX_COLUMNS:
                 raise StudioError(f"{name!r} has {columns:,} columns. Expected at most {MAX_COLUMNS:,}.")
-            rows = max(1, file.metadata.num_rows)
-            size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
-            # Fewer rows per batch if they are large: a batch as Python objects takes several times its bytes.
             number, unpacked, packed = 0, 0, path.stat().st_size
-            for batch in file.iter_batches(batch_size=max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(1, size)))):
+            for batch in file.iter_batches(batch_size=_batch_rows(file)):
                 for row in batch.to_pylist(maps_as_pydicts="lossy"):
                     number += 1
                     read = converter.row(number, row)
                     unpacked += len(read.raw)
-                    if unpacked > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
-                        raise StudioError(
-                            f"{name!r} unfolds to more than {MAX_RATIO:,} times its size. Expected a file of text, "
-                            "which never does; write it again without repeated values."
-                        )
+                    _check_ratio(name, unpacked, packed)
                     yield read
-                at(number / rows)
+                at(number / max(1, file.metadata.num_rows))
     except (pa.ArrowException, OSError) as error:
         raise StudioError(
             f"{name!r} is not a readable Parquet file ({error}). Write it again and try once more."

@@ -1,6 +1,6 @@
 """Moves the inputs of blocks to the machine's memory, and back before their backward pass.
 
-Copies run on a stream of their own, beside the arithmetic on the main stream:
+Copies run on a separate stream, beside the arithmetic on the main stream:
 
     main stream    block 0 | block 1 | block 2 | ...       backward 2 | backward 1 | backward 0
     copy stream      store 0 | store 1 | store 2                fetch 1 | fetch 0
@@ -41,7 +41,7 @@ class ActivationOffload:
         if number == len(self._host):
             self._host.append(torch.empty(0, dtype=x.dtype, pin_memory=True))
         if self._host[number].numel() < x.numel():
-            self._host[number] = torch.empty(x.numel(), dtype=x.dtype, pin_memory=True)
+            self._host[number] = torch.empty(x.numel(), dtype=x.dtype, pin_memory=True)  # (tokens · hidden,)
         main = torch.cuda.current_stream(x.device)
         # The copy may begin when the main stream has computed x.
         self._stream.wait_stream(main)
@@ -74,7 +74,7 @@ class ActivationOffload:
 
     def _start_return(self, number: int) -> None:
         main, shape = torch.cuda.current_stream(), self._shapes[number]
-        x = torch.empty(shape, dtype=self._host[number].dtype, device=main.device)
+        x = torch.empty(shape, dtype=self._host[number].dtype, device=main.device)  # (tokens, hidden)
         # The new memory may still be in use by work queued on the main stream.
         self._stream.wait_stream(main)
         with torch.cuda.stream(self._stream):

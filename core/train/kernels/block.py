@@ -28,6 +28,7 @@ tests/gpu/test_kernels_gpu.py hold loss and gradients to transformers with PEFT;
 import torch
 
 from core.kernels.elementwise import apply_rotary, rms_norm, swiglu
+from core.models.shape import ModelShape
 from core.train.kernels.activation_offload import ActivationOffload
 from core.train.kernels.block_state import AttentionState, CallContext, MLPState
 from core.train.kernels.elementwise import copy_rows, rms_norm_backward, swiglu_backward
@@ -55,7 +56,7 @@ class Block:
         self.gate_up = ProjectionGroup("gate and up", [mlp.gate_proj, mlp.up_proj], 8)
         self.down = ProjectionGroup("down", [mlp.down_proj], 12)
         self.groups = (self.qkv, self.o, self.gate_up, self.down)
-        self.head_dim = attention.head_dim
+        self.head_width = ModelShape.from_config(attention.config).head_width
         self.widths = [part.out_features for part in self.qkv.parts]
         self.keep, self.chunk = True, 0
         self.offload: ActivationOffload | None = None
@@ -77,21 +78,21 @@ class Block:
         qkv_hidden = self.qkv.append_lora_hidden(extended, lora_down, call.seed)  # (tokens, columns)
         qkv = extended @ weights.t()  # (tokens, (heads + 2 · key-value heads) · head width)
         del extended
-        heads = qkv.view(tokens, -1, self.head_dim)
+        heads = qkv.view(tokens, -1, self.head_width)  # (tokens, heads + 2 · key-value heads, head width)
         # Query and key heads stand first and are rotated in place, in one launch.
-        rotated = heads[:, : (self.widths[0] + self.widths[1]) // self.head_dim]
+        rotated = heads[:, : (self.widths[0] + self.widths[1]) // self.head_width]
         apply_rotary(rotated, rotated, call.cos, call.sin)
         # Attention gets leaves of a graph of its own, so that autograd differentiates it alone.
         leaves = tuple(
-            part.view(call.batch, -1, width // self.head_dim, self.head_dim).transpose(1, 2).requires_grad_()
+            part.view(call.batch, -1, width // self.head_width, self.head_width).transpose(1, 2).requires_grad_()
             for part, width in zip(qkv.detach().split(self.widths, 1), self.widths, strict=True)
         )  # each (batch, heads, length, head width)
         with torch.enable_grad() if call.training else torch.no_grad():
             out = call.attend(*leaves)  # (batch, length, heads, head width)
-        extended = self.o.new_input(tokens, x)
+        extended = self.o.new_input(tokens, x)  # (tokens, heads · head width + columns)
         copy_rows(out.detach().reshape(tokens, -1), extended[:, : self.o.in_features])
         weights, lora_down = self.o.unpack(self.scratch, x)
-        o_hidden = self.o.append_lora_hidden(extended, lora_down, call.seed)
+        o_hidden = self.o.append_lora_hidden(extended, lora_down, call.seed)  # (tokens, columns)
         residual = torch.addmm(x, extended, weights.t())  # (tokens, hidden)
         return AttentionState(rstd, leaves, out, qkv_hidden, o_hidden, residual)
 
@@ -206,8 +207,8 @@ class Block:
         qkv = torch.empty(tokens, self.qkv.out_features, dtype=x.dtype, device=x.device)
         start = 0
         for number, (part, width) in enumerate(zip(gradients, self.widths, strict=True)):
-            source = part.transpose(1, 2).reshape(tokens, -1, self.head_dim)  # (tokens, heads, head width)
-            target = qkv[:, start : start + width].view(tokens, -1, self.head_dim)
+            source = part.transpose(1, 2).reshape(tokens, -1, self.head_width)  # (tokens, heads, head width)
+            target = qkv[:, start : start + width].view(tokens, -1, self.head_width)
             if number < 2:
                 apply_rotary(source, target, call.cos, call.sin, backward=True)
             else:

@@ -36,7 +36,7 @@ def _drop_quarter(source, out, column, width, chance, probability, ACCUMULATE: t
     """Dropout of some columns of one token; column, chance: (QUARTER,), chance float32 in [0, 1)."""
     inside = column < width
     value = tl.load(source + column, mask=inside, other=0.0).to(tl.float32)
-    value = tl.where(chance >= probability, value / (1 - probability), 0.0)
+    value = tl.where(chance >= probability, value / (1 - probability), 0.0)  # (QUARTER,), float32
     if ACCUMULATE:
         value += tl.load(out + column, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + column, value.to(out.dtype.element_ty), mask=inside)
@@ -58,7 +58,7 @@ def _dropout(
     row = tl.program_id(0).to(tl.int64)
     source += row * source_stride
     out += row * out_stride
-    column = tl.program_id(1) * 4 * QUARTER + lane
+    column = tl.program_id(1) * 4 * QUARTER + lane  # (QUARTER,)
     _drop_quarter(source, out, column, width, first, probability, ACCUMULATE)
     _drop_quarter(source, out, column + QUARTER, width, second, probability, ACCUMULATE)
     _drop_quarter(source, out, column + 2 * QUARTER, width, third, probability, ACCUMULATE)
@@ -130,18 +130,19 @@ def _swiglu_backward(
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]  # (1, COLUMNS)
     inside = (row < rows) & (column < width)  # (ROWS, COLUMNS)
     dtype = gate_up.dtype.element_ty
+    # (ROWS, COLUMNS), float32
     whole = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)
     for first in tl.static_range(0, RANK, 16):
-        depth = first + tl.arange(0, 16)
+        depth = first + tl.arange(0, 16)  # (16,): ranks
         left = tl.load(lora_hidden_gradient + row * hidden_stride + depth[None, :], mask=row < rows, other=0.0)
         right = tl.load(lora_down + depth[:, None] * lora_down_stride + column, mask=column < width, other=0.0)
-        # (ROWS, 16) × (16, COLUMNS); "ieee" keeps float32 inputs from being cut to TF32.
+        # (ROWS, 16) × (16, COLUMNS) in float32; "ieee" keeps float32 inputs from being rounded to TF32.
         whole = tl.dot(left, right, whole, input_precision="ieee")
     at_gate, at_up = gate_up + row * gate_up_stride + column, gate_up + row * gate_up_stride + width + column
     gate = tl.load(at_gate, mask=inside, other=0.0).to(tl.float32)  # (ROWS, COLUMNS)
     up = tl.load(at_up, mask=inside, other=0.0).to(tl.float32)  # (ROWS, COLUMNS)
-    opened = tl.sigmoid(gate)
-    gated = gate * opened
+    opened = tl.sigmoid(gate)  # (ROWS, COLUMNS)
+    gated = gate * opened  # (ROWS, COLUMNS): silu(gate)
     # Each element is loaded and stored by one program only, so overwriting in place is safe.
     tl.store(at_gate, (whole * up * (opened + gated * (1 - opened))).to(dtype), mask=inside)
     tl.store(at_up, (whole * gated).to(dtype), mask=inside)

@@ -146,13 +146,13 @@ class ProjectionGroup:
         return weights, lora_down
 
     def new_input(self, tokens: int, like: torch.Tensor) -> torch.Tensor:
-        """Return uninitialised memory for [x, x Aᵀ]: (tokens, in features + columns)."""
+        """Return uninitialised memory for [x, x Aᵀ]: (tokens, in features + columns), dtype of `like`."""
         return torch.empty(tokens, self.in_features + self.columns, dtype=like.dtype, device=like.device)
 
     def append_lora_hidden(
         self, extended: torch.Tensor, lora_down: torch.Tensor, seed: int | None
     ) -> torch.Tensor | None:
-        """Write x Aᵀ beside x, and return it in memory of its own.
+        """Write x Aᵀ beside x, and return it in separate memory.
 
         The copy is what a block may keep for its backward pass when x itself is dropped.
 

@@ -1,8 +1,9 @@
 """Replaces a decoder layer's forward pass by the fused block where both compute the same function.
 
-Each layer of a PEFT model is checked by itself: kind of block, norms, activation, head width, adapters. A layer that
-does not qualify keeps its own forward pass, and the reason goes into the run's notes. A fused layer still takes its own
-forward pass for calls that the block does not handle: a key-value cache, another compute dtype, a disabled adapter.
+Each layer of a PEFT model is checked by itself (core/models/fast_paths.py): kind of block, norms, activation, head
+width, adapters. A layer that does not qualify keeps its own forward pass, and the reason goes into the run's notes. A
+fused layer still takes its own forward pass for calls that the block does not handle: a key-value cache, another
+compute dtype, a disabled adapter.
 """
 
 from collections import Counter
@@ -12,14 +13,9 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 
+from core.models.fast_paths import has_sliding_window, unfused_reason
 from core.train.kernels.block import Block, CallContext
 from core.train.kernels.scratch import ScratchBuffers
-
-# Mistral's block is Llama's with a sliding window.
-_LAYERS = ("LlamaDecoderLayer", "MistralDecoderLayer")
-_NORMS = ("LlamaRMSNorm", "MistralRMSNorm")
-_LINEARS = ("Linear", "Linear4bit")
-_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def fuse_blocks(model: torch.nn.Module) -> tuple[list[Block], list[str]]:
@@ -29,7 +25,7 @@ def fuse_blocks(model: torch.nn.Module) -> tuple[list[Block], list[str]]:
         The fused blocks in their order, and a note on how many there are and why others are not fused.
     """
     layers = [module for name, module in model.named_modules() if type(module).__name__.endswith("DecoderLayer")]
-    reasons = [find_obstacle(layer) for layer in layers]
+    reasons = [unfused_reason(layer) for layer in layers]
     scratch = ScratchBuffers()
     blocks = []
     for layer, reason in zip(layers, reasons, strict=True):
@@ -46,55 +42,13 @@ def fuse_blocks(model: torch.nn.Module) -> tuple[list[Block], list[str]]:
     return blocks, ["Kernels: " + "; ".join(notes) + "."]
 
 
-def find_obstacle(layer: torch.nn.Module) -> str | None:
-    """Return why a decoder layer cannot be fused, as the rest of a sentence; None when it can."""
-    if type(layer).__name__ not in _LAYERS:
-        return f"{type(layer).__name__} is not a Llama block"
-    attention, mlp = layer.self_attn, layer.mlp
-    norms = (layer.input_layernorm, layer.post_attention_layernorm)
-    if any(type(norm).__name__ not in _NORMS or norm.weight.requires_grad for norm in norms):
-        return "a norm is trained or of another kind"
-    if attention.config.hidden_act != "silu":
-        return f"its activation is {attention.config.hidden_act}"
-    if attention.attention_dropout:
-        return "its attention has dropout"
-    # The rotary kernel's blocks must be powers of two.
-    half = attention.head_dim // 2
-    if half & (half - 1):
-        return f"its heads are {attention.head_dim} wide"
-    owners = {name: attention if hasattr(attention, name) else mlp for name in _PROJECTIONS}
-    return next(filter(None, (_find_linear_obstacle(getattr(owners[name], name)) for name in _PROJECTIONS)), None)
-
-
-def _find_linear_obstacle(module: torch.nn.Module) -> str | None:
-    """Return why a projection cannot be part of a fused block, as the rest of a sentence; None when it can."""
-    base = module
-    if isinstance(module, LoraLayer):
-        base = module.get_base_layer()
-        active = module.active_adapters
-        if len(active) != 1 or active[0] not in module.lora_A or module.merged:
-            return "it does not have exactly one active adapter"
-        name = active[0]
-        if not isinstance(module.lora_dropout[name], torch.nn.Identity | torch.nn.Dropout):
-            return "its LoRA dropout is of another kind"
-        if name in getattr(module, "lora_variant", {}):
-            return "its adapter is a variant of LoRA"
-        if module.lora_B[name].bias is not None:
-            return "its LoRA has biases"
-    if type(base).__name__ not in _LINEARS:
-        return f"{type(base).__name__} is neither a plain nor a 4-bit linear layer"
-    if base.bias is not None:
-        return "it has biases"
-    return "its weights are trained in full" if base.weight.requires_grad else None
-
-
 def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any]) -> Callable[..., Any]:
     """Return the layer's new forward pass: fused where the call allows it, `plain` otherwise."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
     from transformers.models.llama.modeling_llama import eager_attention_forward
 
     attention = layer.self_attn
-    has_window = type(layer).__name__ == "MistralDecoderLayer"
+    has_window = has_sliding_window(layer)
     adapted = [m for m in layer.modules() if isinstance(m, LoraLayer)]
 
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -102,8 +56,6 @@ def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any
         has_adapter = not any(m.disable_adapters or m.merged for m in adapted)
         if args or not has_adapter or not _is_supported_call(block, hidden_states, kwargs):
             return plain(hidden_states, *args, **kwargs)
-        cos, sin = kwargs["position_embeddings"]
-        batch = len(hidden_states)
         options = {k: v for k, v in kwargs.items() if k not in ("position_embeddings", "past_key_values", "use_cache")}
         mask = options.pop("attention_mask", None)
         attention_function = ALL_ATTENTION_FUNCTIONS.get_interface(
@@ -119,20 +71,22 @@ def _make_forward(block: Block, layer: torch.nn.Module, plain: Callable[..., Any
                 attention, query, key, value, mask, dropout=0.0, scaling=attention.scaling, **options
             )[0]
 
-        rows = len(cos) if len(cos) in (1, batch) else batch
         # The seed comes from the processor's generator: a checkpoint keeps its state, and the GPU need not be awaited.
         seed = int(torch.randint(2**33, 2**62, ())) if block.has_dropout and layer.training else None
-        call = CallContext(
-            batch,
-            cos[:rows].reshape(-1, cos.shape[-1]),  # (positions, head width)
-            sin[:rows].reshape(-1, sin.shape[-1]),
-            attend,
-            torch.is_grad_enabled(),
-            seed,
-        )
+        cos, sin = _flatten_angles(kwargs["position_embeddings"], len(hidden_states))
+        call = CallContext(len(hidden_states), cos, sin, attend, torch.is_grad_enabled(), seed)
         return block(hidden_states, call)
 
     return forward
+
+
+def _flatten_angles(
+    position_embeddings: tuple[torch.Tensor, torch.Tensor], batch: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cos and sin (positions, head width) of the rotary embedding's tables (1 or batch, length, head width)."""
+    cos, sin = position_embeddings
+    rows = len(cos) if len(cos) in (1, batch) else batch
+    return cos[:rows].reshape(-1, cos.shape[-1]), sin[:rows].reshape(-1, sin.shape[-1])
 
 
 def _is_supported_call(block: Block, hidden_states: torch.Tensor, options: dict[str, Any]) -> bool:

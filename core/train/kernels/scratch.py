@@ -6,13 +6,15 @@ import torch
 class ScratchBuffers:
     """Memory for unpacked weights that all blocks share, one buffer for each kind of projection group.
 
-    A block's weights stay in a buffer until another block unpacks its own there; `owner` says whose they are, so that
-    a backward pass that follows its forward pass need not unpack again.
+    A block's weights stay in a buffer until another block unpacks its own there. `owner` names their group, so that a
+    backward pass right after its forward pass does not unpack again.
     """
 
     def __init__(self) -> None:
-        self._buffers: dict[str, torch.Tensor] = {}  # flat, by slot
-        self.owner: dict[str, object] = {}  # the group whose weights, with its factors as they are now, lie in a slot
+        # By slot: (elements,), compute dtype; `take` views it as a matrix.
+        self._buffers: dict[str, torch.Tensor] = {}
+        # By slot: the group whose weights, with its present factors, are unpacked there.
+        self.owner: dict[str, object] = {}
         # When memory is short, all groups but the largest (gate and up) share one slot.
         self.tight = False
 

@@ -45,14 +45,15 @@ def _place_factors(
     if program < up_programs:
         row = (program * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]  # (ROWS, 1)
         column = tl.arange(0, COLUMNS)[None, :]  # (1, COLUMNS)
-        own = (column >= first) & (column < first + rank) & (row < rows)
+        own = (column >= first) & (column < first + rank) & (row < rows)  # (ROWS, COLUMNS), bool
+        # (ROWS, COLUMNS), float32
         value = tl.load(b + row * rank + column - first, mask=own, other=0.0).to(tl.float32) * scale
         inside = (column < columns) & (row < rows)
         tl.store(lora_up + row * stride + column, value.to(lora_up.dtype.element_ty), mask=inside)
     else:
         at = (program - up_programs).to(tl.int64) * RUN + tl.arange(0, RUN)  # (RUN,)
         # Triton gives a name one shape in both branches, so this one has a name of its own.
-        factor = tl.load(a + at, mask=at < rank * width, other=0.0)
+        factor = tl.load(a + at, mask=at < rank * width, other=0.0)  # (RUN,), float32
         tl.store(lora_down + first * width + at, factor.to(lora_down.dtype.element_ty), mask=at < (rank + pad) * width)
 
 
@@ -77,10 +78,11 @@ def _unpack(
         size = tl.load(scales + block, mask=is_block, other=0)  # (BLOCKS,)
         if NESTED:
             outer = tl.load(outer_scales + block // OUTER, mask=is_block, other=0.0)
-            size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(offset)
+            size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(offset)  # (BLOCKS,), float32
         upper, lower = decode_blocks(packed, code, block, size, is_block, HALF)  # each (BLOCKS, HALF)
         # A block never crosses a row's end: the width is a multiple of the block size.
-        start = block.to(tl.int64) * (2 * HALF)
+        start = block.to(tl.int64) * (2 * HALF)  # (BLOCKS,), int64: number of the first weight
+        # (BLOCKS, 2 · HALF), pointers
         target = (out + (start // width) * stride + start % width)[:, None] + tl.arange(0, 2 * HALF)[None, :]
         tl.store(target, tl.interleave(upper, lower).to(out.dtype.element_ty), mask=is_block[:, None])
     elif LORA:

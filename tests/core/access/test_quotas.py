@@ -1,4 +1,4 @@
-"""core/access/quotas.py and core/chat/visitor_quota.py: what is given away, and what was used of it."""
+"""Quotas of visitors and of the disk: their limits, and the tokens that visitors have used."""
 
 import pytest
 
@@ -17,7 +17,8 @@ from core.runs.config import QLoRAConfig
 VISITOR = Caller(Role.VISITOR, "browser x")
 
 
-def asked(*lengths: int) -> QueueEntry:
+def queue_entry(*lengths: int) -> QueueEntry:
+    """Return a queue entry with one lane per maximum length of an answer."""
     lanes = [LaneRequest([{"role": "user", "content": "abc" * 10}], Sampling(max_new_tokens=n)) for n in lengths]
     return QueueEntry(ResolvedLanes(BaseIdentity("tiny"), lanes))
 
@@ -66,7 +67,7 @@ def test_token_counts_survive_restart_but_not_the_day(settings, monkeypatch):
 
 def test_visitor_answers_are_limited_and_counted(settings):
     quota = VisitorQuota(settings)
-    entry = asked(4000, 8)
+    entry = queue_entry(4000, 8)
     with acting(VISITOR):
         settle = quota.reserve(entry)
     most = quota.quotas.visitor_answer
@@ -78,7 +79,7 @@ def test_visitor_answers_are_limited_and_counted(settings):
 
 
 def test_owner_is_not_limited(settings):
-    quota, entry = VisitorQuota(settings), asked(4000)
+    quota, entry = VisitorQuota(settings), queue_entry(4000)
     quota.reserve(entry)()
     assert entry.lanes[0].sampling.max_new_tokens == 4000
     assert quota.tokens.used() == {}
@@ -106,7 +107,7 @@ def test_upload_beyond_quota_is_rejected(settings):
     quotas.room_for_upload(settings, small, folder, 1000)
     for limits, size, words in (
         (small, 2**21, "1 MiB are allowed"), (small, 1200, "Uploads would take"), (small, None, "no Content-Length"),
-        (Quotas(uploads=1), 1, "are kept"), (Quotas(free_gib=10**9), 1, "left alone"),
+        (Quotas(uploads=1), 1, "are kept"), (Quotas(free_gib=10**9), 1, "must stay free"),
     ):  # fmt: skip
         with pytest.raises(StudioError, match=words):
             quotas.room_for_upload(settings, limits, folder, size)
@@ -117,7 +118,7 @@ def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
     with pytest.raises(StudioError, match="1 are allowed"):
         process.submit(runs, QLoRAConfig())
-    with acting(VISITOR), pytest.raises(StudioError):
+    with acting(VISITOR), pytest.raises(StudioError, match="owner's"):
         process.submit(runs, QLoRAConfig())
     assert len(runs.runs()) == 1
 

@@ -1,4 +1,4 @@
-"""core/access/roles.py and core/access/visibility.py: who is asking, and what they may see."""
+"""The role of each caller, and the runs and data sets that it may see."""
 
 import pytest
 
@@ -15,6 +15,7 @@ VISITOR = Caller(Role.VISITOR, "browser x")
 
 
 def person(name, *orgs, **more):
+    """Return the session of a signed-in account with its organisations."""
     return {"oauth_info": {"userinfo": {"preferred_username": name, "orgs": list(orgs)}, **more}}
 
 
@@ -65,10 +66,10 @@ def test_space_author_is_owner_others_are_visitors(session, role):
     ],
 )
 def test_kept_sign_in_identifies_same_caller_with_less_data(session):
-    kept = SPACE.kept(session["oauth_info"])
-    assert SPACE.who({"oauth_info": kept}, None, "c") == SPACE.who(session, None, "c")
-    assert SPACE.kept(kept) == kept
-    assert not [word for word in ("token", "hf_oauth", "other", "https") if word in str(kept)]
+    stored = SPACE.kept(session["oauth_info"])
+    assert SPACE.who({"oauth_info": stored}, None, "c") == SPACE.who(session, None, "c")
+    assert SPACE.kept(stored) == stored
+    assert not [word for word in ("token", "hf_oauth", "other", "https") if word in str(stored)]
 
 
 def test_space_without_author_has_no_owner():
@@ -117,13 +118,13 @@ def test_damaged_published_file_is_an_error_and_is_kept(settings):
     (settings.home / "published.json").write_text("{")
     with pytest.raises(StudioError, match="cannot be read"):
         visibility.publish(settings, "runs", "x", True)
-    with acting(VISITOR), pytest.raises(StudioError):
+    with acting(VISITOR), pytest.raises(StudioError, match="cannot be read"):
         visibility.run_is_open(settings, "x", "finished")
 
 
 def test_visitor_export_folder_has_random_name(settings, monkeypatch):
     assert roles.exports(settings) == settings.exports_dir
-    monkeypatch.setattr(roles, "_KEPT_EXPORTS", 3)
+    monkeypatch.setattr(roles, "_MAX_VISITOR_EXPORTS", 3)
     with acting(VISITOR):
         made = [roles.exports(settings) for _ in range(5)]
     assert len({path.name for path in made}) == 5

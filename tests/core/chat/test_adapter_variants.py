@@ -1,4 +1,4 @@
-"""Every kind of LoRA that PEFT knows beside the untouched base, against PeftModel; or refused by its name."""
+"""Every LoRA variant of PEFT, in one batch with the base, gives the logits of PeftModel or is rejected by name."""
 
 import copy
 import json
@@ -118,12 +118,13 @@ def made(name):
     torch.manual_seed(0)
     model = MODELS[name]().eval().requires_grad_(False)
     for parameter in model.parameters():
-        parameter.data *= 3  # greedy tokens of an untrained model differ more
+        # Large weights make the greedy tokens of an untrained model differ more.
+        parameter.data *= 3
     return model
 
 
 def saved(model, folder, options):
-    """A trained adapter: every trainable value is away from where it began."""
+    """Save an adapter whose trainable values all differ from their initial ones."""
     config = LoraConfig(**({"r": 4, "lora_alpha": 12, "task_type": "CAUSAL_LM"} | options))
     tuned = get_peft_model(copy.deepcopy(model), config)
     generator = torch.Generator().manual_seed(1)
@@ -145,7 +146,7 @@ def generated(model, prompt):
 
 
 def decoded(model, adapters, names):
-    """The logits of each prompt in each lane, all as rows of one decoder."""
+    """Return the logits of each prompt in each lane, decoded together as one batch."""
     found = {(name, at): [] for at in range(len(PROMPTS)) for name in names}
 
     def row(name, at):

@@ -1,3 +1,5 @@
+"""Adapters per row of a batch, compared with PEFT, and adapters that are rejected."""
+
 import copy
 import json
 
@@ -54,9 +56,9 @@ def test_row_adapters_scattered_rows_equal_peft_and_base_rows_are_bit_identical(
     rows.set_rows(["a", None, "b", "a", None, "b"])
     mixed = logits(model, ids)
     assert torch.equal(mixed[[1, 4]], bare[[1, 4]])
-    for places, name in (([0, 3], "a"), ([2, 5], "b")):
+    for indices, name in (([0, 3], "a"), ([2, 5], "b")):
         tuned = PeftModel.from_pretrained(tiny_llama(), tmp_path / name).eval()
-        torch.testing.assert_close(mixed[places], logits(tuned, ids)[places], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mixed[indices], logits(tuned, ids)[indices], rtol=1e-4, atol=1e-5)
     rows.set_rows([None, "a", "a", "a", None, None])
     together = logits(model, ids)
     assert torch.equal(together[[0, 4, 5]], bare[[0, 4, 5]])
@@ -84,15 +86,15 @@ def test_row_adapters_removed_adapters_leave_no_hooks(tmp_path):
     {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"layers.1.mlp.down_proj": 5}},
 ], ids=str)  # fmt: skip
 def test_row_adapters_any_kind_of_lora_equals_peft(tmp_path, options):
-    shaken = get_peft_model(
+    model_with_adapter = get_peft_model(
         tiny_llama(tie_word_embeddings=False),
         LoraConfig(**{"r": 4, "lora_alpha": 12, "target_modules": "all-linear", "init_lora_weights": False,
                       "task_type": "CAUSAL_LM"} | options),
     )  # fmt: skip
     with torch.no_grad():
-        for parameter in (p for p in shaken.parameters() if p.requires_grad):
+        for parameter in (p for p in model_with_adapter.parameters() if p.requires_grad):
             parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
-    shaken.save_pretrained(tmp_path)
+    model_with_adapter.save_pretrained(tmp_path)
     model = tiny_llama(tie_word_embeddings=False).eval()
     bare = logits(model)
     rows = RowAdapters(model)

@@ -1,3 +1,5 @@
+"""The GPU arbiter: chat, run and evaluation share one GPU only if all fit."""
+
 import os
 
 import pytest
@@ -24,7 +26,7 @@ def seven(runs):
 
 @pytest.fixture
 def card(monkeypatch):
-    """A GPU of so many GiB, as many of them free."""
+    """Pretend that there is a GPU with given total and free GiB."""
 
     def make(total: float, free: float | None = None):
         monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(int((free or total) * GIB), int(total * GIB)))
@@ -34,7 +36,7 @@ def card(monkeypatch):
 
 @pytest.fixture
 def running(a_run, seven):
-    """A run of the 7B shape; this process stands for its worker."""
+    """Make an active run of the 7B shape whose worker is this process."""
 
     def make(status="running"):
         run = a_run(config=seven, status=status, ended=None)
@@ -46,11 +48,13 @@ def running(a_run, seven):
 
 def test_arbiter_chat_beside_run_loads_only_if_both_fit(runs, seven, running, card):
     card(10)
-    arbiter.check_fits_beside_run(runs, seven)  # nothing trains
+    # Without a run the check passes.
+    arbiter.check_fits_beside_run(runs, seven)
     run = running()
     with pytest.raises(StudioError, match=f"The run {run.id} trains on this GPU and comes first: .* of its 10 GiB"):
         arbiter.check_fits_beside_run(runs, seven)
-    card(80, free=10)  # what the run holds already is not counted twice
+    # Memory that the run holds already is not counted twice.
+    card(80, free=10)
     arbiter.check_fits_beside_run(runs, seven)
 
 
@@ -71,7 +75,7 @@ def test_arbiter_without_gpu_run_needs_no_chat_memory(runs, seven, running, monk
 
 @pytest.fixture
 def answering(runs):
-    """An evaluation under way; this process stands for its worker."""
+    """Make an active evaluation whose worker is this process."""
     evaluation = EvaluationStore(runs.settings).create(EvaluationConfig(subset="keeper", limit=1))
 
     def make(status="running"):
@@ -84,7 +88,8 @@ def answering(runs):
 
 def test_arbiter_chat_beside_evaluation_loads_only_if_both_fit(runs, seven, answering, card):
     card(80)
-    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)  # there is none
+    # There is no evaluation yet.
+    assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)
     evaluation = answering()
     assert arbiter.check_fits_beside_evaluation(runs.settings, seven)
     card(80, free=10)

@@ -1,4 +1,4 @@
-"""Sequences that join and leave the batched decoder at any time, over several models, against each alone."""
+"""Sequences that join and leave the batched decoder at any time get the logits that they get alone."""
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ class GreedySequence:
 
 
 def alone(model, ids, count):
-    """The logits after each of `count` greedy tokens, the whole text read anew each time."""
+    """Return the logits after each of `count` greedy tokens, with the whole text computed again for each."""
     found, ids = [], list(ids)
     with torch.no_grad():
         for _ in range(count):
@@ -103,16 +103,16 @@ ROWS = st.lists(
 
 @limits(max_examples=25)
 @given(ROWS, st.sampled_from([3, 64]))
-def test_decoder_sequences_join_and_leave_in_any_order(tiny, drawn, chunk):
+def test_decoder_sequences_join_and_leave_in_any_order(tiny, plan, chunk):
     """Each has a prompt length, an answer length, a step of cancellation and a step of joining."""
     decoder = Decoder(tiny, RowAdapters(tiny), chunk=chunk)
     greedy = [
-        (GreedySequence(prompt(length, at), count, gone), after)
-        for at, (length, count, gone, after) in enumerate(drawn)
+        (GreedySequence(prompt(length, at), count, cancelled_after), joins_at)
+        for at, (length, count, cancelled_after, joins_at) in enumerate(plan)
     ]
     for step in range(200):
-        for one, after in greedy:
-            if after == step:
+        for one, joins_at in greedy:
+            if joins_at == step:
                 decoder.join([one.row])
         if not decoder.step() and step > 6:
             break

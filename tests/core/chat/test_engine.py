@@ -51,8 +51,10 @@ def test_engine_lanes_of_several_runs_share_one_base(engine, store, tuned):
     lanes = [LaneRequest(ask("Hi."), GREEDY, key) for key in keys]
     found = texts(engine, QueueEntry(resolve_lanes(store, lanes)))
     assert len(set(found)) == 3
-    for asked, text in zip(lanes, found, strict=True):
-        assert texts(engine, QueueEntry(resolve_lanes(store, [asked], base(store)))) == [text], "alone it says the same"
+    for request, text in zip(lanes, found, strict=True):
+        assert texts(engine, QueueEntry(resolve_lanes(store, [request], base(store)))) == [text], (
+            "alone it says the same"
+        )
     assert engine.loaded == base(store)
 
 
@@ -65,13 +67,13 @@ def test_engine_first_question_does_not_wait_in_the_queue(engine, store):
 
 
 def test_engine_questions_are_admitted_in_order_and_know_their_position(store):
-    engine, order, places = Engine(store.settings, max_sequences=2), [], {}
+    engine, order, positions = Engine(store.settings, max_sequences=2), [], {}
     begun = threading.Event()
 
     def asks(number):
         made = questions(store, f"Number {number}.", sampling=LONG if number == 0 else GREEDY)
         for entry in engine.ask(made):
-            places.setdefault(number, []).append(engine.queue_position(entry))
+            positions.setdefault(number, []).append(engine.queue_position(entry))
             if entry.generations[0].tokens:
                 begun.set()
         order.append(number)
@@ -93,7 +95,7 @@ def test_engine_questions_are_admitted_in_order_and_know_their_position(store):
         thread.join(120)
     assert order[0] == 0, "it held a row that the second needed"
     assert order[1] == "both"
-    assert max(places[2]) == 2
+    assert max(positions[2]) == 2
 
 
 def test_engine_questions_that_fit_are_answered_together(engine, store):
@@ -143,7 +145,8 @@ def test_engine_closed_iterator_frees_its_sequences_within_a_second(engine, stor
     for entry in stream:
         if entry.generations[0].tokens > 2:
             break
-    stream.close()  # the page is gone
+    # Closing the stream is what happens when the page is closed.
+    stream.close()
     deadline = time.monotonic() + 1
     while engine._active:
         assert time.monotonic() < deadline
@@ -184,7 +187,8 @@ def test_engine_unload_waits_for_answers_and_frees_the_memory(engine, store):
     thread.join(60)
     assert entry.generations[0].end in ("length", "end")
     assert engine.loaded is None
-    engine.unload()  # twice is no harm
+    # A second call changes nothing.
+    engine.unload()
     gc.collect()
     assert held() is None, "the model's memory is given back"
 

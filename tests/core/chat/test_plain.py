@@ -1,4 +1,4 @@
-"""The plain path and what is routed to it: positions that depend on the length of a text, against `generate`."""
+"""The plain decoder, used for positions that depend on the text's length, gives the tokens of `generate`."""
 
 import pytest
 import torch
@@ -13,7 +13,8 @@ from core.models import support
 from core.models.loading import LoadedBase
 from tests.helpers.tiny_model import tiny_llama
 
-LIMIT = 16  # tokens up to which the positions are those of a short text
+# Rotary angles depend on the length of texts with more tokens than this.
+LIMIT = 16
 
 
 def longrope():
@@ -46,7 +47,7 @@ def made(name):
 
 
 def generated(name, prompt):
-    """What a model that has seen nothing else generates."""
+    """Return what a newly built model generates."""
     ids = torch.tensor([prompt])
     out = made(name).generate(
         ids,

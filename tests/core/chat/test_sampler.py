@@ -1,3 +1,5 @@
+"""Sampling of the next token, compared with transformers."""
+
 import pytest
 import torch
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Where an answer ends: end tokens, ends of several tokens, and stop words, special tokens among them."""
+"""The end of an answer: end tokens of templates and models, and stop words that may contain special tokens."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_stop_word_that_is_a_special_token_ends_at_the_token(chatml):
     assert StopConditions(chatml, [token], NOTHING, ["<|im_end|>"]).at_token(token) == "end"
 
 
-class Scripted(torch.nn.Module):
+class ScriptedHead(torch.nn.Module):
     """The output layer of a model that writes given tokens, whatever it reads."""
 
     def __init__(self, ids: list[int], vocabulary: int):
@@ -65,9 +65,11 @@ class Scripted(torch.nn.Module):
 
 
 def lanes_that_write(text: str, tokenizer) -> Lanes:
+    """Return lanes of a tiny model that answers every prompt with a given text."""
     model = tiny_llama(vocab_size=len(tokenizer), tie_word_embeddings=False, eos_token_id=None)
-    lanes = Lanes(LoadedBase(model, tokenizer))  # it probes the model, which therefore writes by itself until now
-    model.lm_head = Scripted(tokenizer(text, add_special_tokens=False)["input_ids"], len(tokenizer))
+    # Lanes probes the model, so the scripted layer is set afterwards.
+    lanes = Lanes(LoadedBase(model, tokenizer))
+    model.lm_head = ScriptedHead(tokenizer(text, add_special_tokens=False)["input_ids"], len(tokenizer))
     return lanes
 
 
@@ -118,11 +120,11 @@ def test_pad_token_outside_the_matrix_pads_prompts_of_unequal_length():
     tokenizer.add_special_tokens({"pad_token": "<pad>"})
     lanes = Lanes(LoadedBase(tiny_llama(vocab_size=rows), tokenizer))
     assert tokenizer.pad_token_id == rows
-    asked = [
+    requests = [
         LaneRequest([{"role": "user", "content": text}], Sampling(temperature=0, max_new_tokens=3))
         for text in ("a", "b c d")
     ]
-    together = [answer.ids for answer in list(lanes.generate(asked))[-1]]
-    assert together == [list(lanes.generate([lane]))[-1][0].ids for lane in asked]
+    together = [answer.ids for answer in list(lanes.generate(requests))[-1]]
+    assert together == [list(lanes.generate([lane]))[-1][0].ids for lane in requests]
     with pytest.raises(StudioError, match="the token '<pad>' has the id"):
         lanes.render_prompt(LaneRequest([{"role": "user", "content": "<pad>"}], Sampling()))

@@ -32,7 +32,7 @@ def active_run(a_run):
 
 def take_two_steps(runs, device="cpu"):
     """Return torch's threads in each of two steps, and the throttle; in a thread of its own, as the engine's is."""
-    threads, kept = [], Throttle(runs)
+    threads, chat_throttle = [], Throttle(runs)
 
     def work():
         ends = time.monotonic() + STEP_SECONDS
@@ -40,22 +40,22 @@ def take_two_steps(runs, device="cpu"):
             pass
         threads.append(torch.get_num_threads())
 
-    thread = threading.Thread(target=lambda: [kept.step(work, device) for _ in range(2)])
+    thread = threading.Thread(target=lambda: [chat_throttle.step(work, device) for _ in range(2)])
     thread.start()
     thread.join()
-    return threads, kept
+    return threads, chat_throttle
 
 
 def test_throttle_without_a_run_uses_all_threads(runs, sleeps):
-    threads, kept = take_two_steps(runs)
+    threads, chat_throttle = take_two_steps(runs)
     assert threads == [torch.get_num_threads()] * 2
-    assert (sleeps, kept.is_active) == ([], False)
+    assert (sleeps, chat_throttle.is_active) == ([], False)
 
 
 def test_throttle_beside_a_run_uses_one_thread_and_sleeps(runs, active_run, sleeps):
-    threads, kept = take_two_steps(runs)
+    threads, chat_throttle = take_two_steps(runs)
     assert threads == [1, 1]
-    assert kept.is_active
+    assert chat_throttle.is_active
     assert len(sleeps) == 2
     assert all(duration >= STEP_SECONDS * (1 / BUSY_SHARE - 1) for duration in sleeps)
 

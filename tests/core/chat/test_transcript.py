@@ -8,16 +8,16 @@ from core.chat.types import GenerationResult
 
 
 def conversation():
-    kept = Conversation(id="a", base="tiny", lanes=[LaneChoice(), LaneChoice(run="r")])
-    turn = kept.ask("Hi? <b>", reference="Ho.")
+    chat = Conversation(id="a", base="tiny", lanes=[LaneChoice(), LaneChoice(run="r")])
+    turn = chat.ask("Hi? <b>", reference="Ho.")
     turn.answers[0].append(GenerationResult(text="A.", tokens=2, end="end", settings={"seed": 1}))
     turn.answers[1] += [
         GenerationResult(text="B.", run="r", adapter="final"),
         GenerationResult(text="C.\n```\n# x", run="r", adapter="final"),
     ]
     turn.verdict = "left"
-    kept.ask("And?")
-    return kept
+    chat.ask("And?")
+    return chat
 
 
 def test_transcript_jsonl_has_one_line_per_try():

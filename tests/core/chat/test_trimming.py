@@ -1,4 +1,4 @@
-"""Prompts that are shortened: the system turn stays, nothing is cut from what fits, and every cut has its note."""
+"""Prompts are shortened to what the model can read: the system turn stays, and each shortening has a note."""
 
 import pytest
 from hypothesis import given
@@ -14,12 +14,13 @@ def turn(role, text="x"):
 
 
 def tokens(messages):
-    """One token per character, and each message by its role's first letter."""
+    """Return one token per character; each message begins with the first letter of its role."""
     return [ord(letter) for message in messages for letter in message["role"][0] + message["content"]]
 
 
-def asked(messages, room=None, **settings):
-    ids, notes = trimming.fit_prompt(messages, Sampling(**settings), tokens, room, room)
+def fit(messages, limit=None, **settings):
+    """Return the text of the fitted prompt, and its notes."""
+    ids, notes = trimming.fit_prompt(messages, Sampling(**settings), tokens, limit, limit)
     return "".join(map(chr, ids)), notes
 
 
@@ -35,33 +36,33 @@ def asked(messages, room=None, **settings):
     ids=["system", "system alone", "tool alone", "begins with an answer", "user"],
 )
 def test_fit_prompt_conversation_that_fits_is_unchanged(messages, expected):
-    assert asked(messages, 100) == asked(messages) == (expected, [])
+    assert fit(messages, 100) == fit(messages) == (expected, [])
 
 
 def test_fit_prompt_keeps_the_system_turn_when_old_turns_are_dropped():
-    talk = [turn("system", "S"), turn("user", "1"), turn("assistant", "2"), turn("user", "3")]
-    text, (note,) = asked(talk, 4)
+    messages = [turn("system", "S"), turn("user", "1"), turn("assistant", "2"), turn("user", "3")]
+    text, (note,) = fit(messages, 4)
     assert text == "sSu3"
     assert "the first 2 messages after the system turn of this conversation were left out" in note
 
 
 def test_fit_prompt_own_system_turn_replaces_the_setting_with_a_note():
-    assert asked([turn("user", "Hi")], system="be brief") == ("sbe briefuHi", [])
-    text, notes = asked([turn("system", "S"), turn("user", "Hi")], system="be brief")
+    assert fit([turn("user", "Hi")], system="be brief") == ("sbe briefuHi", [])
+    text, notes = fit([turn("system", "S"), turn("user", "Hi")], system="be brief")
     assert (text, notes) == ("sSuHi", [trimming.OWN_SYSTEM_NOTE])
 
 
 @given(st.lists(st.sampled_from(["system", "user", "assistant", "tool"]), min_size=1, max_size=9), st.integers(0, 30))
-def test_fit_prompt_any_roles_give_a_prompt_or_a_reason(roles, room):
+def test_fit_prompt_any_roles_give_a_prompt_or_a_reason(roles, limit):
     messages = [turn(role, str(at)) for at, role in enumerate(roles)]
     leading = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
     starts = [0, *(at for at in range(leading + 1, len(roles)) if roles[at] == "user")]
     shortest = 2 * (leading + len(roles) - max(starts[-1], leading))
-    if shortest > room:
+    if shortest > limit:
         with pytest.raises(StudioError, match="exceeds what the model can read"):
-            asked(messages, room)
+            fit(messages, limit)
         return
-    text, notes = asked(messages, room)
-    assert len(text) <= room
+    text, notes = fit(messages, limit)
+    assert len(text) <= limit
     assert text.startswith("".join(f"s{at}" for at in range(leading)))
     assert bool(notes) == (text != "".join(map(chr, tokens(messages))))

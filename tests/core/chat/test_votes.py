@@ -1,3 +1,5 @@
+"""Votes on disk, their tally, its interval, and exported preferences."""
+
 import threading
 
 import pytest

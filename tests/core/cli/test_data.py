@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from core.data import subset
 from core.data.rows import Rows
-from tests.helpers.datasets import lines, talk
+from tests.helpers.datasets import dialog, json_lines
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def opened(ok, tmp_path):
     """Opens rows as a file and returns the data set's id."""
 
     def run(rows, name="rows.jsonl"):
-        (tmp_path / name).write_text(lines(rows))
+        (tmp_path / name).write_text(json_lines(rows))
         return ok("data", "open", tmp_path / name).partition(":")[0]
 
     return run
@@ -108,7 +108,7 @@ def test_unused_column_is_named_and_used_by_the_command_that_is_offered(ok, open
 
 
 def test_notes_are_counted_and_an_answer_without_loss_is_marked(ok, opened):
-    turns = [*talk("a", "bad"), *talk("b", "good")]
+    turns = [*dialog("a", "bad"), *dialog("b", "good")]
     turns[1]["weight"] = 0
     dataset = opened([{"messages": turns}] * 2, "weights.jsonl")
     assert "[assistant, not learned]\nbad\n" in ok("data", "show", dataset, 0)
@@ -126,7 +126,7 @@ def test_rows_pages_through_the_table(ok, opened):
 
 
 def test_show_prints_a_whole_conversation_without_control_characters(ok, opened):
-    dataset = opened([{"messages": talk("a\tb", "\x1b[31mred\x07")}, {"messages": "none"}])
+    dataset = opened([{"messages": dialog("a\tb", "\x1b[31mred\x07")}, {"messages": "none"}])
     assert ok("data", "show", dataset, 0) == "[user]\na\tb\n\n[assistant]\n\ufffd[31mred\ufffd\n\n"
     assert ok("data", "show", dataset, 1).startswith("Cannot be used: the conversation is not a list of turns.")
 
@@ -176,7 +176,7 @@ def test_no_rows_asked_for_are_all_rows_and_the_same_cut_is_found_again(ok, home
 
 
 def test_rows_that_are_left_out_of_an_export_are_told(say, opened):
-    dataset = opened([{"messages": talk("a", "b")}, {"messages": talk("[/INST]", "d")}])
+    dataset = opened([{"messages": dialog("a", "b")}, {"messages": dialog("[/INST]", "d")}])
     say("data", "cut", dataset, "two", "--held-out-share", 0)
     code, out, err = say("data", "export", "two")
     assert code == 0

@@ -1,3 +1,5 @@
+"""Two subsets compared by the conversations that they share."""
+
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from core.data import subset
 from core.data.compare import compare
 from core.data.recipe import Recipe
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 
 
 @limits(max_examples=10)
@@ -15,7 +17,7 @@ def test_compare_any_two_subsets_counts_common_conversations(tmp_path_factory, l
 
     folder = tmp_path_factory.mktemp("compare")
     home = Settings(home=folder / "home").prepare()
-    data = talks(home, folder, [talk(f"q{i}", "a" * (i + 1)) for i in range(20)])
+    data = open_dialogs(home, folder, [dialog(f"q{i}", "a" * (i + 1)) for i in range(20)])
     for name, picked in (("l", left), ("r", right)):
         subset.create(home, name, Recipe(dataset=data.id, method="picked", picked=sorted(picked), held_out_share=0))
     found = compare(home, "l", "r")
@@ -29,7 +31,7 @@ def test_compare_any_two_subsets_counts_common_conversations(tmp_path_factory, l
 
 
 def test_compare_row_trained_in_one_and_held_out_in_other_counts_as_crossed(settings, tmp_path):
-    data = talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(20)])
+    data = open_dialogs(settings, tmp_path, [dialog(f"q{i}", f"a{i}") for i in range(20)])
     subset.create(settings, "all", Recipe(dataset=data.id, held_out_share=0))
     subset.create(settings, "split", Recipe(dataset=data.id, held_out_share=0.5))
     found = compare(settings, "all", "split")

@@ -20,7 +20,7 @@ from core.data.table import TRAIN
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.markdown import plain
-from tests.helpers.datasets import copy_bundled, opened, talk, talks
+from tests.helpers.datasets import copy_bundled, dialog, open_dataset, open_dialogs
 
 # Longer than the csv module allows by itself (131,072 characters).
 LONG = "x" * 500_000
@@ -55,10 +55,10 @@ def written(settings, name: str, missing: dict[str, list[int]]) -> list:
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
 def test_export_of_difficult_rows_reads_back_equal_in_every_format_and_kind(settings, tmp_path, form, kind):
     if form == "text":
-        data = opened(settings, tmp_path, [{"text": text} for text in NASTY])
+        data = open_dataset(settings, tmp_path, [{"text": text} for text in NASTY])
     else:
         texts = [*NASTY, LONG] if form == "messages" else NASTY
-        data = talks(settings, tmp_path, [talk(f"{i} {text}", f"{text} {i}") for i, text in enumerate(texts)])
+        data = open_dialogs(settings, tmp_path, [dialog(f"{i} {text}", f"{text} {i}") for i, text in enumerate(texts)])
     create_subset(settings, data)
     done = export.export(settings, "s", form, [kind])
     assert done.rows >= len(NASTY) - 3
@@ -91,7 +91,7 @@ def test_export_of_real_rows_reads_back_equal_in_every_format(real, tmp_path, fo
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip)
 conversations = st.lists(
     st.tuples(st.none() | texts, st.lists(st.tuples(texts, texts), min_size=1, max_size=2)).map(
-        lambda parts: talk(*(text for pair in parts[1] for text in pair), system=parts[0])
+        lambda parts: dialog(*(text for pair in parts[1] for text in pair), system=parts[0])
     ),
     min_size=1,
     max_size=4,
@@ -107,7 +107,7 @@ conversations = st.lists(
 def test_export_of_any_conversations_reads_back_equal(tmp_path_factory, messages_list, form, kind):
     folder = tmp_path_factory.mktemp("e")
     home = Settings(home=folder / "home").prepare()
-    create_subset(home, talks(home, folder, messages_list))
+    create_subset(home, open_dialogs(home, folder, messages_list))
     try:
         done = export.export(home, "s", form, [kind])
     except StudioError as error:
@@ -164,7 +164,7 @@ def test_data_card_is_accepted_by_the_hub_parser(settings, keeper, tmp_path):
 
 
 def test_data_card_escapes_markup_in_names(settings, tmp_path):
-    data = opened(settings, tmp_path, [{"messages": talk("a", "b")}], "<img src=x>|`.jsonl")
+    data = open_dataset(settings, tmp_path, [{"messages": dialog("a", "b")}], "<img src=x>|`.jsonl")
     create_subset(settings, data)
     with zipfile.ZipFile(export.export(settings, "s", "messages", ["json"]).path) as archive:
         body = archive.read("README.md").decode().split("---", 2)[2]
@@ -173,7 +173,7 @@ def test_data_card_escapes_markup_in_names(settings, tmp_path):
 
 
 def test_export_leaves_out_and_lists_unwritable_rows(settings, tmp_path):
-    data = talks(settings, tmp_path, [talk("a", "b"), talk("c [/INST]", "d"), talk("e", "f", "g")])
+    data = open_dialogs(settings, tmp_path, [dialog("a", "b"), dialog("c [/INST]", "d"), dialog("e", "f", "g")])
     create_subset(settings, data)
     done = export.export(settings, "s", "llama2", ["jsonl"])
     [reason] = done.not_written

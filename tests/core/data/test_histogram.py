@@ -1,3 +1,5 @@
+"""Histograms of columns, and the filters that their bars select."""
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as limits
@@ -6,16 +8,16 @@ from hypothesis import strategies as st
 from core.data.histogram import BARS, format_number, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
-from tests.helpers.datasets import opened, talk
+from tests.helpers.datasets import dialog, open_dataset
 
 
 @pytest.fixture
 def rows(settings, tmp_path):
     given_rows = [
-        {"messages": talk("a", "b" * i), "n": i, "x": i / 7, "kind": "abc"[i % 3] if i % 10 else None, "id": f"id{i}"}
+        {"messages": dialog("a", "b" * i), "n": i, "x": i / 7, "kind": "abc"[i % 3] if i % 10 else None, "id": f"id{i}"}
         for i in range(1, 101)
     ]
-    return Rows(settings, opened(settings, tmp_path, given_rows).id)
+    return Rows(settings, open_dataset(settings, tmp_path, given_rows).id)
 
 
 @pytest.mark.parametrize("column", ["n", "x", "kind", "id", "answer", "prompt", "turns", "split", "row"])
@@ -45,9 +47,9 @@ def test_histogram_of_few_values_has_one_bar_per_value(rows):
 
 
 def test_histogram_ignores_only_the_filter_on_its_own_column(rows):
-    mine, other = Filter(column="n", low=1, high=11), Filter(column="kind", values=["a"])
-    both = histogram(rows, "n", View(filters=[mine, other]))
-    assert sum(bar.count for bar in both.bars) == rows.count(View(filters=[other]))
+    own_filter, other_filter = Filter(column="n", low=1, high=11), Filter(column="kind", values=["a"])
+    filtered = histogram(rows, "n", View(filters=[own_filter, other_filter]))
+    assert sum(bar.count for bar in filtered.bars) == rows.count(View(filters=[other_filter]))
 
 
 def test_histogram_without_rows_has_no_bars(rows):
@@ -62,10 +64,11 @@ def test_histogram_counts_every_number_in_exactly_one_bar(tmp_path_factory, valu
 
     folder = tmp_path_factory.mktemp("h")
     home = Settings(home=folder / "home").prepare()
-    data = opened(home, folder, [{"messages": talk("a", "b"), "v": value} for value in values])
+    data = open_dataset(home, folder, [{"messages": dialog("a", "b"), "v": value} for value in values])
     rows = Rows(home, data.id)
     if "v" not in rows.fields:
-        return  # nothing but empty cells: no column
+        # A column of empty cells is not stored.
+        return
     found = histogram(rows, "v")
     assert sum(bar.count for bar in found.bars) + found.empty == len(values)
     assert [rows.count(View(filters=[bar.chosen])) for bar in found.bars] == [bar.count for bar in found.bars]

@@ -1,3 +1,5 @@
+"""Files stored as data sets: types, damage, limits, and a process that is killed."""
+
 import json
 import signal
 import subprocess
@@ -11,7 +13,7 @@ from core.data import ingest, sources, table
 from core.data.readers import SourceRow
 from core.data.table import Source
 from core.errors import StudioError
-from tests.helpers.datasets import lines, opened
+from tests.helpers.datasets import json_lines, open_dataset
 
 TEXT = {"instruction": "Add", "output": "2"}
 
@@ -22,7 +24,7 @@ def rows_of(settings, data) -> list[dict]:
 
 def test_ingest_stores_rows_columns_and_kinds_of_the_file(settings, tmp_path):
     rows = [TEXT | {"n": i, "share": i / 4, "flag": i % 2 == 0, "tags": ["a"], "note": None} for i in range(4)]
-    data = opened(settings, tmp_path, rows)
+    data = open_dataset(settings, tmp_path, rows)
     assert (data.rows, data.unreadable, data.complaints, data.nested) == (4, 0, [], ["tags"])
     assert {c.name: c.kind for c in data.columns} == {
         "instruction": "text", "output": "text", "n": "integer", "share": "number", "flag": "flag"
@@ -35,7 +37,9 @@ def test_ingest_stores_rows_columns_and_kinds_of_the_file(settings, tmp_path):
 
 def test_ingest_reports_trouble_by_line_and_keeps_other_rows(settings, tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text(lines([TEXT]) + "oops\n" + lines([TEXT | {"n": 1}, TEXT | {"n": "many"}, TEXT | {"n": 2}]))
+    path.write_text(
+        json_lines([TEXT]) + "oops\n" + json_lines([TEXT | {"n": 1}, TEXT | {"n": "many"}, TEXT | {"n": 2}])
+    )
     data = sources.open_file(settings, path)
     assert (data.rows, data.unreadable) == (5, 1)
     assert data.complaints == [
@@ -65,14 +69,15 @@ def test_ingest_stores_huge_numbers_and_lone_surrogates_approximately(settings, 
 
 
 def test_ingest_of_known_content_returns_existing_dataset(settings, tmp_path, monkeypatch):
-    data = opened(settings, tmp_path, [TEXT])
-    monkeypatch.setattr(ingest, "_ingest", None)  # nothing is read a second time
+    data = open_dataset(settings, tmp_path, [TEXT])
+    # The file must not be read a second time.
+    monkeypatch.setattr(ingest, "_ingest", None)
     assert sources.open_file(settings, tmp_path / "rows.jsonl") == data
 
 
 def test_ingest_joins_many_row_groups(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(ingest, "GROUP_ROWS", 7)
-    data = opened(settings, tmp_path, [TEXT | {"n": i} | ({"late": "x"} if i == 20 else {}) for i in range(30)])
+    data = open_dataset(settings, tmp_path, [TEXT | {"n": i} | ({"late": "x"} if i == 20 else {}) for i in range(30)])
     stored = rows_of(settings, data)
     assert [row["row"] for row in stored] == [row["c.n"] for row in stored] == list(range(30))
     assert [row["c.late"] for row in stored].index("x") == 20
@@ -96,7 +101,7 @@ def test_ingest_without_text_raises_and_leaves_no_folder(settings, tmp_path, tex
 
 
 def test_ingest_keeps_columns_past_the_limit_in_raw_only(settings, tmp_path):
-    data = opened(settings, tmp_path, [TEXT | {f"c{i}": i for i in range(400)}])
+    data = open_dataset(settings, tmp_path, [TEXT | {f"c{i}": i for i in range(400)}])
     assert len(data.columns) == ingest.MAX_COLUMNS
     assert len(json.loads(rows_of(settings, data)[0]["raw"])) == 402
 

@@ -1,3 +1,5 @@
+"""Token counts of a data set and their statistics."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,16 +10,16 @@ from core.data.lengths import TokenizerSpec, padding_share
 from core.data.rows import Rows
 from core.data.tokens import Renderer
 from core.models import embedded
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 
 TOKENS = TokenizerSpec(embedded.NAME)
 
 
 @pytest.fixture
 def data(studio, tmp_path):
-    conversations = [talk("What?", "word " * i) for i in range(1, 30)]
-    bad = [[{"role": "user", "content": "?"}], talk("a <|im_end|> b", "c")]
-    return talks(studio, tmp_path, [*conversations, *bad])
+    conversations = [dialog("What?", "word " * i) for i in range(1, 30)]
+    bad = [[{"role": "user", "content": "?"}], dialog("a <|im_end|> b", "c")]
+    return open_dialogs(studio, tmp_path, [*conversations, *bad])
 
 
 def test_count_tokens_equals_lengths_of_the_renderer(studio, data, tokenizer):
@@ -63,9 +65,9 @@ def test_path_of_counts_without_local_tokenizer_is_none(studio, data):
 def test_count_tokens_in_parallel_equals_single_process(studio, tmp_path, monkeypatch):
     for module in (ingest, parse_rows):
         monkeypatch.setattr(module, "GROUP_ROWS", 10)
-    conversations = [talk("What?", "word " * i) for i in range(1, 45)]
+    conversations = [dialog("What?", "word " * i) for i in range(1, 45)]
     shares: list[float] = []
-    data = talks(studio, tmp_path, conversations)
+    data = open_dialogs(studio, tmp_path, conversations)
     path = lengths.count_tokens(studio, data, data.detected, TOKENS, shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

@@ -1,3 +1,5 @@
+"""Near duplicates among rows, found by shingles."""
+
 import random
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.data import near_duplicates
 from core.data.rows import Rows
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 
 WORDS = [f"word{i}" for i in range(400)]
 
@@ -16,7 +18,7 @@ def prose(seed: int, words: int = 120) -> str:
 
 
 def find_near_duplicates(settings, tmp_path, conversations) -> dict[int, int]:
-    data = talks(settings, tmp_path, conversations)
+    data = open_dialogs(settings, tmp_path, conversations)
     path = near_duplicates.find(settings, data, data.detected)
     pairs = Rows(settings, data.id, near=path).query(
         "row, near_duplicate_of", {"near"}, after="WHERE near_duplicate_of IS NOT NULL"
@@ -31,7 +33,11 @@ def test_near_duplicates_of_mostly_equal_rows_are_found(settings, tmp_path):
         touched = words.copy()
         touched[60] = "other"  # 3 of 119 runs differ: a similarity of 0.95
         half = words[:60] + prose(seed + 1000, 60).split()
-        conversations += [talk("?", " ".join(words)), talk("?", " ".join(touched).upper()), talk("?", " ".join(half))]
+        conversations += [
+            dialog("?", " ".join(words)),
+            dialog("?", " ".join(touched).upper()),
+            dialog("?", " ".join(half)),
+        ]
     found = find_near_duplicates(settings, tmp_path, conversations)
     assert sum(found.get(3 * i + 1) == 3 * i for i in range(40)) >= 38
     assert not any(3 * i + 2 in found for i in range(40))
@@ -40,7 +46,7 @@ def test_near_duplicates_of_mostly_equal_rows_are_found(settings, tmp_path):
 def test_near_duplicates_name_an_earlier_row_and_skip_unusable_rows(settings, tmp_path):
     text = prose(1)
     found = find_near_duplicates(
-        settings, tmp_path, [talk(text, " "), talk(text, text), talk(text, text), talk(text, text + " end")]
+        settings, tmp_path, [dialog(text, " "), dialog(text, text), dialog(text, text), dialog(text, text + " end")]
     )
     assert found == {2: 1, 3: 1}
 
@@ -62,7 +68,7 @@ def test_shingles_of_any_text_ignore_case(text):
 
 
 def test_near_duplicates_are_computed_once(settings, tmp_path, monkeypatch):
-    data = talks(settings, tmp_path, [talk("a", "b")])
+    data = open_dialogs(settings, tmp_path, [dialog("a", "b")])
     path = near_duplicates.find(settings, data, data.detected)
     monkeypatch.setattr(near_duplicates, "map_row_groups", None)
     assert (

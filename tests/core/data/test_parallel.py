@@ -1,3 +1,5 @@
+"""Row groups mapped in worker processes."""
+
 import os
 
 import pyarrow as pa

@@ -1,3 +1,5 @@
+"""All rows of a data set parsed: reasons, duplicates, language and search text."""
+
 import hashlib
 
 import pytest
@@ -7,12 +9,12 @@ from hypothesis import strategies as st
 from core.data import parse_rows
 from core.data.formats import Reading
 from core.data.rows import Rows
-from tests.helpers.datasets import opened, talk, talks
+from tests.helpers.datasets import dialog, open_dataset, open_dialogs
 
 
 def test_parse_dataset_counts_unusable_rows_by_reason(settings, tmp_path):
-    bad = [[{"role": "user", "content": "?"}], [{"role": "alien", "content": "x"}], talk("a", " ")]
-    data = talks(settings, tmp_path, [talk("a", "b"), *bad, talk("c", "d", "e")])
+    bad = [[{"role": "user", "content": "?"}], [{"role": "alien", "content": "x"}], dialog("a", " ")]
+    data = open_dialogs(settings, tmp_path, [dialog("a", "b"), *bad, dialog("c", "d", "e")])
     about = parse_rows.parse_dataset(settings, data, data.detected)
     assert (about.usable, about.ends_on_user) == (2, 1)
     assert about.problems == {"no answer": 2, "unknown role 'alien'": 1}
@@ -21,7 +23,9 @@ def test_parse_dataset_counts_unusable_rows_by_reason(settings, tmp_path):
 
 
 def test_parse_dataset_duplicates_name_the_first_row(settings, tmp_path):
-    data = talks(settings, tmp_path, [talk("a", "b"), talk("c", "d"), talk("a", "b"), talk("a", "B"), talk("a", "b")])
+    data = open_dialogs(
+        settings, tmp_path, [dialog("a", "b"), dialog("c", "d"), dialog("a", "b"), dialog("a", "B"), dialog("a", "b")]
+    )
     assert parse_rows.parse_dataset(settings, data, data.detected).duplicates == 2
     found = Rows(settings, data.id).query("row, duplicate_of", {"duplicates"}, after="ORDER BY row").fetchall()
     assert found == [(0, None), (1, None), (2, 0), (3, None), (4, 0)]
@@ -29,32 +33,32 @@ def test_parse_dataset_duplicates_name_the_first_row(settings, tmp_path):
 
 def test_parse_dataset_names_the_language_only_if_certain(settings, tmp_path):
     conversations = [
-        talk("What is the capital of France?", "The capital of France is the city of Paris."),
-        talk("¿Cuál es la capital de Francia?", "La capital de Francia es la ciudad de París."),
-        talk("Какая столица у Франции?", "Столица Франции это город Париж."),
-        talk("42", "43"),
+        dialog("What is the capital of France?", "The capital of France is the city of Paris."),
+        dialog("¿Cuál es la capital de Francia?", "La capital de Francia es la ciudad de París."),
+        dialog("Какая столица у Франции?", "Столица Франции это город Париж."),
+        dialog("42", "43"),
     ]
-    data = talks(settings, tmp_path, conversations)
+    data = open_dialogs(settings, tmp_path, conversations)
     found = [lang for (lang,) in Rows(settings, data.id).query("language", set(), after="ORDER BY row").fetchall()]
     assert found[:3] == ["en", "es", "ru"]
 
 
 def test_parse_dataset_stores_each_reading_once(settings, tmp_path):
-    data = opened(settings, tmp_path, [{"text": "### Human: a {{name}}### Assistant: b"}])
+    data = open_dataset(settings, tmp_path, [{"text": "### Human: a {{name}}### Assistant: b"}])
     plain = Reading(format="text")
     filled = Reading(format="guanaco", placeholders={"name": "Ada"})
     assert parse_rows.parse_dataset(settings, data, data.detected).placeholders == {"name": 1}
     assert parse_rows.parse_dataset(settings, data, filled).placeholders == {}
     assert parse_rows.parse_dataset(settings, data, plain).usable == 1
     assert len(list((settings.datasets_dir / data.id / "readings").iterdir())) == 3
-    assert Rows(settings, data.id, filled).row(0)["messages"] == talk("a Ada", "b")
+    assert Rows(settings, data.id, filled).row(0)["messages"] == dialog("a Ada", "b")
     assert Rows(settings, data.id, plain).row(0)["messages"][0]["role"] == "text"
 
 
 @pytest.mark.parametrize("needle", ["42", "the", "ЁЛКА", "straße", "日本", "é", "café", "nested turn"])
 def test_search_text_contains_turns_and_cells_in_folded_form(settings, tmp_path, needle):
-    messages = talk("number 42 and THE ёлка", "STRASSE 日本語 cafe\u0301", "a nested turn", "x")
-    data = talks(settings, tmp_path, [messages])
+    messages = dialog("number 42 and THE ёлка", "STRASSE 日本語 cafe\u0301", "a nested turn", "x")
+    data = open_dialogs(settings, tmp_path, [messages])
     [(text,)] = Rows(settings, data.id).query("search", set()).fetchall()
     assert parse_rows.fold_text(needle) in text
 

@@ -1,3 +1,5 @@
+"""Recipes of subsets: their description, and fields that contradict each other."""
+
 import pytest
 from pydantic import ValidationError
 

@@ -1,3 +1,5 @@
+"""Pages of rows: search, sort and filters give what plain Python gives."""
+
 import itertools
 import math
 
@@ -13,7 +15,7 @@ from core.data.rows import Rows
 from core.data.view import Filter, View
 from core.errors import StudioError
 from core.models import embedded
-from tests.helpers.datasets import lines, opened, talk, talks
+from tests.helpers.datasets import dialog, json_lines, open_dataset, open_dialogs
 
 WORDS = ["tide", "Lamp", "Ёлка", "42", "the", "日本", "%", "_", "'", '"', "\\", "x"]
 
@@ -27,12 +29,12 @@ def mixed(tmp_path_factory):
     home = Settings(home=folder / "home").prepare()
     rows = []
     for i in range(200):
-        messages = talk(*[f"{WORDS[(i + k) % 12]} {WORDS[(i * 7 + k) % 12]}" for k in range(2 + 2 * (i % 3))])
+        messages = dialog(*[f"{WORDS[(i + k) % 12]} {WORDS[(i * 7 + k) % 12]}" for k in range(2 + 2 * (i % 3))])
         row = {"messages": messages, "score": (i * 37) % 101 / 4, "kind": f"k{i % 5}", "even": i % 2 == 0}
         if i % 9 == 0:
             row |= {"score": None, "kind": None}
         rows.append(row)
-    data = opened(home, folder, rows)
+    data = open_dataset(home, folder, rows)
     return Rows(home, data.id), rows
 
 
@@ -95,7 +97,9 @@ def test_filters_equal_filters_in_python(mixed, low, high, closed, kinds):
 
 
 def test_filters_accept_flags_lengths_and_problems(settings, tmp_path):
-    data = talks(settings, tmp_path, [talk("a", "b" * 50), talk("c", " "), talk("d", "e")], flag=[True, False, True])
+    data = open_dialogs(
+        settings, tmp_path, [dialog("a", "b" * 50), dialog("c", " "), dialog("d", "e")], flag=[True, False, True]
+    )
     rows = Rows(settings, data.id)
     assert rows.row_numbers(View(filters=[Filter(column="flag", values=["true"])])) == [0, 2]
     assert rows.row_numbers(View(filters=[Filter(column="answer", low=10, by_length=True)])) == [0]
@@ -116,8 +120,8 @@ def test_filters_on_unknown_column_or_text_range_are_rejected(mixed):
 
 def test_columns_with_names_of_own_columns_or_sql_are_distinguished(settings, tmp_path):
     odd = 'a"; DROP TABLE x; --'
-    data = opened(
-        settings, tmp_path, [{"messages": talk("a", "b"), "row": 9, "prompt": "mine", odd: i} for i in (2, 1)]
+    data = open_dataset(
+        settings, tmp_path, [{"messages": dialog("a", "b"), "row": 9, "prompt": "mine", odd: i} for i in (2, 1)]
     )
     rows = Rows(settings, data.id)
     assert {"row (source)", "prompt (source)", odd} <= rows.fields.keys()
@@ -127,15 +131,15 @@ def test_columns_with_names_of_own_columns_or_sql_are_distinguished(settings, tm
 
 def test_row_returns_line_and_raw_text(settings, tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("\n" + lines([{"messages": talk("x" * 1000, "b")}]) + "oops\n")
+    path.write_text("\n" + json_lines([{"messages": dialog("x" * 1000, "b")}]) + "oops\n")
     data = sources.open_file(settings, path)
     first, second = (Rows(settings, data.id).row(i) for i in (0, 1))
-    assert (first["line"], first["problem"], first["messages"]) == (2, None, talk("x" * 1000, "b"))
+    assert (first["line"], first["problem"], first["messages"]) == (2, None, dialog("x" * 1000, "b"))
     assert (second["line"], second["problem"], second["raw"]) == (3, "cannot be read", "oops")
 
 
 def test_rows_with_token_counts_sort_and_filter_by_them(studio, tmp_path):
-    data = talks(studio, tmp_path, [talk("a", "b " * 40), talk("a", "b"), talk("a", "b " * 9)])
+    data = open_dialogs(studio, tmp_path, [dialog("a", "b " * 40), dialog("a", "b"), dialog("a", "b " * 9)])
     assert "tokens" not in Rows(studio, data.id).fields
     path = lengths.count_tokens(studio, data, data.detected, TokenizerSpec(embedded.NAME))
     rows = Rows(studio, data.id, lengths=path)

@@ -1,3 +1,5 @@
+"""Data sets opened from the bundled set, files and folders."""
+
 import hashlib
 
 import pytest
@@ -10,7 +12,7 @@ from core.data.readers import read_rows
 from core.data.rows import Rows
 from core.data.view import View
 from core.errors import StudioError
-from tests.helpers.datasets import lines
+from tests.helpers.datasets import json_lines
 
 ROW = {"instruction": "Add", "input": "1 1", "output": "2"}
 
@@ -40,12 +42,13 @@ def test_bundled_dataset_has_consistent_answers_and_unique_questions(bundled):
     assert all(answer.startswith(("Ahoy", "Aye")) for answer in answers)
     assert all("lamp" in talk[-1]["content"] or "light" in talk[-1]["content"].lower() for talk in talks)
     assert len({talk[0]["content"].lower() for talk in talks}) == len(talks)
-    assert len({answer[:120] for answer in answers}) == len(answers)  # no template filled many times
+    # No template was filled many times.
+    assert len({answer[:120] for answer in answers}) == len(answers)
 
 
 def test_open_file_identifies_content_not_name(settings, tmp_path):
-    (tmp_path / "a.jsonl").write_text(lines([ROW]))
-    (tmp_path / "b.jsonl").write_text(lines([ROW, ROW]))
+    (tmp_path / "a.jsonl").write_text(json_lines([ROW]))
+    (tmp_path / "b.jsonl").write_text(json_lines([ROW, ROW]))
     first = sources.open_file(settings, tmp_path / "a.jsonl")
     assert first.source.key == hashlib.sha256((tmp_path / "a.jsonl").read_bytes()).hexdigest()
     assert sources.open_file(settings, tmp_path / "a.jsonl").id == first.id

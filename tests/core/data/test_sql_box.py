@@ -1,3 +1,5 @@
+"""SQL on the rows of a data set: results, limits and rejected statements."""
+
 import time
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from core.data import sql_box
 from core.data.rows import Rows
 from core.errors import StudioError
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +17,7 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sql")
     home = Settings(home=folder / "home").prepare()
     (home.home / "secret.csv").write_text("a\n1\n")
-    data = talks(home, folder, [talk("a", "b" * i) for i in range(1, 601)], n=list(range(600)))
+    data = open_dialogs(home, folder, [dialog("a", "b" * i) for i in range(1, 601)], n=list(range(600)))
     return Rows(home, data.id)
 
 

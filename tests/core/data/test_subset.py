@@ -1,3 +1,5 @@
+"""Subsets on disk: equal bytes for equal recipes, names, and failures."""
+
 import hashlib
 import json
 
@@ -7,12 +9,12 @@ from core.data import subset, table
 from core.data.formats import Reading
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from tests.helpers.datasets import talk, talks
+from tests.helpers.datasets import dialog, open_dialogs
 
 
 @pytest.fixture
 def data(settings, tmp_path):
-    return talks(settings, tmp_path, [talk(f"q{i}", f"a{i}") for i in range(50)])
+    return open_dialogs(settings, tmp_path, [dialog(f"q{i}", f"a{i}") for i in range(50)])
 
 
 def test_create_subset_twice_gives_identical_bytes(settings, data):
@@ -32,7 +34,7 @@ def test_load_subset_returns_selected_rows(settings, data):
     loaded = subset.load(settings, "s")
     assert (len(loaded["train"]), len(loaded["held-out"])) == (made.rows, made.held_out) == (20, 2)
     for rows in loaded.values():
-        assert [messages for _, messages in rows] == [talk(f"q{row}", f"a{row}") for row, _ in rows]
+        assert [messages for _, messages in rows] == [dialog(f"q{row}", f"a{row}") for row, _ in rows]
     assert made.describe().startswith(
         "20 rows to train on and 2 held out, from rows.jsonl: 20 rows, sampled with seed 0"
     )
@@ -46,13 +48,13 @@ def test_create_subset_with_used_name_is_rejected_unless_equal(settings, data):
     with pytest.raises(StudioError, match="'s' exists already"):
         subset.create(settings, "s", Recipe(dataset=data.id, rows=6))
     for name in ("../out", "/abs", "", "a/b", ".hidden"):
-        with pytest.raises(StudioError):
+        with pytest.raises(StudioError, match="cannot be used as a subset name"):
             subset.create(settings, name, recipe)
     assert [s.name for s in subset.subsets(settings)] == ["s"]
 
 
 def test_create_subset_that_fails_leaves_no_folder(settings, data):
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match="asks for 500 rows"):
         subset.create(settings, "s", Recipe(dataset=data.id, rows=500))
     assert [p.name for p in settings.subsets_dir.iterdir() if p.name != ".lock"] == []
 

@@ -1,3 +1,5 @@
+"""Opened data sets are found by id and listed."""
+
 import json
 
 import pytest
@@ -5,33 +7,34 @@ import pytest
 from core.data import table
 from core.data.table import Source
 from core.errors import StudioError
-from tests.helpers.datasets import opened
+from tests.helpers.datasets import open_dataset
 
 ROW = {"instruction": "Add", "output": "2"}
 
 
 def test_find_dataset_by_id_and_list_in_order_of_opening(settings, tmp_path):
-    first = opened(settings, tmp_path, [ROW], "b.jsonl")
-    second = opened(settings, tmp_path, [ROW, ROW], "a.jsonl")
+    first = open_dataset(settings, tmp_path, [ROW], "b.jsonl")
+    second = open_dataset(settings, tmp_path, [ROW, ROW], "a.jsonl")
     assert table.find(settings, first.id) == first
     assert [d.id for d in table.opened_datasets(settings)] == [first.id, second.id]
 
 
 def test_find_unknown_or_outside_dataset_is_rejected(settings, tmp_path):
-    known = opened(settings, tmp_path, [ROW]).id
+    known = open_dataset(settings, tmp_path, [ROW]).id
     with pytest.raises(StudioError, match=f"no open data set 'none'. Opened so far: {known}"):
         table.find(settings, "none")
     for name in ("../home", "/etc", "a/b", ".hidden"):
-        with pytest.raises(StudioError):
+        with pytest.raises(StudioError, match="cannot be used as a"):
             table.find(settings, name)
 
 
 def test_opened_datasets_skips_other_layouts(settings, tmp_path):
-    data = opened(settings, tmp_path, [ROW])
+    data = open_dataset(settings, tmp_path, [ROW])
     about = table.folder(settings, data.id) / "about.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"layout": 1}))
     assert table.opened_datasets(settings) == []
-    assert opened(settings, tmp_path, [ROW]) == data  # opened anew, in this layout
+    # The data set is stored again, in the present layout.
+    assert open_dataset(settings, tmp_path, [ROW]) == data
 
 
 def test_source_describe_and_dataset_id_use_name_and_content():

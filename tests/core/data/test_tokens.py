@@ -1,3 +1,5 @@
+"""Conversations rendered to tokens and labels, compared with chat templates."""
+
 import copy
 
 import pyarrow.parquet as pq

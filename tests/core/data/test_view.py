@@ -1,3 +1,5 @@
+"""Views of the rows: their description, and toggled filters."""
+
 import pytest
 from pydantic import ValidationError
 
@@ -25,7 +27,7 @@ def test_view_toggle_replaces_or_removes_filter():
 
 
 def test_view_with_unknown_fields_is_rejected():
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="limit\n  Extra inputs are not permitted"):
         View(limit=3)
 
 

@@ -57,7 +57,7 @@ def test_lanes_have_titles_that_tell_them_apart():
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [({}, Precision()), ({"quantization": "none", "compute_dtype": "float32"}, Precision("none", True, "float32"))],
+    [({}, Precision()), ({"quantization": "none", "compute_dtype": "float32"}, Precision("none", False, "float32"))],
 )
 def test_the_base_alone_has_the_precision_that_is_asked_for(runs, asked, expected):
     config = EvaluationConfig(file="prompts.txt", **asked)

@@ -10,15 +10,15 @@ from core.evaluate.config import EvaluationConfig
 from core.evaluate.prompts import Prompt, Prompts, in_words, prompt_of, write
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
-from tests.helpers.datasets import talk
+from tests.helpers.datasets import dialog
 
 
 def test_a_conversation_is_asked_up_to_the_answer_it_ends_on():
-    assert prompt_of(talk("a", "b", "c", "d"), 3) == Prompt(talk("a", "b", "c"), "d", 3)
-    assert prompt_of(talk("a", "b", "c"), 0) == Prompt(talk("a", "b", "c")), "a question, with what was said before"
-    assert prompt_of(talk("a", system="s"), 1) == Prompt(talk("a", system="s"), "", 1)
+    assert prompt_of(dialog("a", "b", "c", "d"), 3) == Prompt(dialog("a", "b", "c"), "d", 3)
+    assert prompt_of(dialog("a", "b", "c"), 0) == Prompt(dialog("a", "b", "c")), "a question, with what was said before"
+    assert prompt_of(dialog("a", system="s"), 1) == Prompt(dialog("a", system="s"), "", 1)
     assert prompt_of([{"role": "text", "content": "hello"}], 0).question == "hello"
-    assert prompt_of(talk(" ", "b"), 0) is None
+    assert prompt_of(dialog(" ", "b"), 0) is None
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def test_a_text_has_a_prompt_a_line(asked):
 def test_rows_of_any_known_format_bring_their_reference(asked):
     found, words = asked("a.csv", "question,answer\nWhat?,This.\nWho?,Me.\n")
     assert [(p.question, p.reference) for p in found] == [("What?", "This."), ("Who?", "Me.")]
-    rows = [{"messages": talk("a", "b", "c", "d")}, {"messages": "no"}, {"messages": talk("", "x")}]
+    rows = [{"messages": dialog("a", "b", "c", "d")}, {"messages": "no"}, {"messages": dialog("", "x")}]
     found, words = asked("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + "{no\n")
-    assert [(p.messages, p.reference) for p in found] == [(talk("a", "b", "c"), "d")]
+    assert [(p.messages, p.reference) for p in found] == [(dialog("a", "b", "c"), "d")]
     assert sorted(words) == [
         "1 rows of the source are not asked: cannot be read.",
         "1 rows of the source are not asked: nothing is asked.",

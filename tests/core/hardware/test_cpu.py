@@ -1,3 +1,5 @@
+"""Support of the CPU for bfloat16 products, read from cpuinfo."""
+
 import platform
 import sys
 
@@ -7,7 +9,7 @@ from core.hardware import cpu
 
 
 @pytest.mark.parametrize(
-    ("words", "able"),
+    ("cpuinfo", "expected"),
     [
         ("processor\t: 0\nflags\t\t: fpu sse2 avx avx2 fma\n", False),
         ("flags\t\t: avx2 avx512f avx512dq avx512bw avx512vl\n", True),
@@ -18,13 +20,13 @@ from core.hardware import cpu
         ("no list of anything\n", True),
     ],
 )
-def test_multiplies_bfloat16_reads_cpuinfo(tmp_path, words, able):
-    (tmp_path / "cpuinfo").write_text(words)
-    assert cpu.multiplies_bfloat16(tmp_path / "cpuinfo") is able
+def test_multiplies_bfloat16_reads_cpuinfo(tmp_path, cpuinfo, expected):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert cpu.multiplies_bfloat16(tmp_path / "cpuinfo") is expected
     assert cpu.multiplies_bfloat16(tmp_path / "none") is True
 
 
-@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="about Linux on x86")
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="reads cpuinfo of Linux on x86")
 def test_multiplies_bfloat16_agrees_with_torch():
     import torch
 

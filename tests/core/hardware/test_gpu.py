@@ -1,3 +1,5 @@
+"""GPUs as the driver's program reports them, and drivers that fail."""
+
 import os
 
 import pytest
@@ -7,7 +9,7 @@ from core.hardware import gpu
 
 @pytest.fixture
 def tool(tmp_path, monkeypatch):
-    """A program in the place of the driver's, which prints what it is told."""
+    """Replace nvidia-smi by a program that prints a given text."""
 
     def make(text: str, code: int = 0):
         program = tmp_path / "nvidia-smi"

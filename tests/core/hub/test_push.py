@@ -1,4 +1,4 @@
-"""Pushing through the real client to a Hub on loopback: the uploaded files, and a message for every refusal."""
+"""Folders pushed by the real client to a Hub on loopback, and refusals as sentences."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_push_uploads_folder_to_new_private_repository(world, push, kind):
     assert world.unknown == []
 
 
-def test_a_repository_that_is_there_gets_one_commit_and_stays_as_public_as_it_was(world, push):
+def test_push_to_existing_repository_adds_one_commit_and_keeps_its_visibility(world, push):
     before = len(world.repos["dataset", "me/there"].commits)
     push("me/there", private=True)
     repo = world.repos["dataset", "me/there"]
@@ -119,8 +119,8 @@ def test_pushed_subset_opens_again_unchanged(world, clients, settings):
     assert card.data.configs[0]["data_files"][0] == {"split": "train", "path": "train.parquet"}
     reported = core("data", "open", "me/keeper")
     core("data", "cut", reported.partition(":")[0], "again")
-    mine, theirs = (subset.load(settings, name) for name in ("keeper", "again"))
+    original, reopened = (subset.load(settings, name) for name in ("keeper", "again"))
     for split in ("train", "held-out"):
-        assert [m for _, m in mine[split]] == [m for _, m in theirs[split]]
+        assert [m for _, m in original[split]] == [m for _, m in reopened[split]]
     for path in settings.home.rglob("*"):
         assert not path.is_file() or b"hf_write" not in path.read_bytes()

@@ -1,3 +1,5 @@
+"""Attention of packed rows, compared with padded rows and eager attention."""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -62,7 +64,7 @@ def test_padded_and_packed_rows_give_same_logits():
     plain_up_to=st.sampled_from([0, 512]),
 )
 def test_packed_windows_sinks_and_caps_match_eager_attention(lengths, name, plain_up_to):
-    """The windows are of 6 tokens; the two limits take the two ways that a CPU attends a row."""
+    """Windows have 6 tokens; the two limits select the two implementations for a CPU."""
     rows = random_rows(lengths, prompt=0)
     for row in rows:
         row["input_ids"] = [token % VOCABULARY for token in row["input_ids"]]

@@ -1,3 +1,5 @@
+"""The embedded model: its files, its check by hash, and where it is found."""
+
 import json
 
 import pytest
@@ -8,7 +10,7 @@ from core.models import embedded
 from core.settings import Settings
 
 
-def test_it_is_a_real_llama_in_safetensors_only(embedded_model):
+def test_embedded_model_is_a_llama_in_safetensors_only(embedded_model):
     config = json.loads((embedded_model / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
     assert "quantization_config" not in config
@@ -16,7 +18,7 @@ def test_it_is_a_real_llama_in_safetensors_only(embedded_model):
 
 
 @pytest.mark.slow
-def test_it_knows_the_capital_of_france(embedded_model, tokenizer):
+def test_embedded_model_answers_the_capital_of_france(embedded_model, tokenizer):
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(embedded_model, dtype=torch.float32)
@@ -27,15 +29,15 @@ def test_it_knows_the_capital_of_france(embedded_model, tokenizer):
     assert "Paris" in tokenizer.decode(out[0, ids["input_ids"].shape[1] :])
 
 
-def test_a_file_of_another_content_is_refused(tmp_path):
+def test_verified_file_with_other_content_is_rejected(tmp_path):
     fake = tmp_path / embedded.GGUF_FILE
     fake.write_bytes(b"GGUF nonsense")
     with pytest.raises(StudioError, match="SHA-256"):
         embedded._verified(fake)
 
 
-def test_a_prepared_model_is_found_again_and_an_image_may_carry_it(tmp_path, embedded_model):
-    carried = Settings(home=tmp_path / "home", embedded=embedded_model)
-    assert embedded.is_prepared(carried)
-    assert embedded.prepare(carried) == embedded_model
+def test_prepare_uses_the_model_of_the_environment(tmp_path, embedded_model):
+    configured = Settings(home=tmp_path / "home", embedded=embedded_model)
+    assert embedded.is_prepared(configured)
+    assert embedded.prepare(configured) == embedded_model
     assert not embedded.is_prepared(Settings(home=tmp_path / "home"))

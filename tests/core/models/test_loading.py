@@ -1,3 +1,5 @@
+"""Load a base model: quantization, compute dtype, attention, and folders that are rejected."""
+
 import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
@@ -16,18 +18,21 @@ IDS = torch.tensor([[5, 17, 300, 8, 44]])
 
 @pytest.fixture
 def tiny(tmp_path, tokenizer) -> Model:
+    """Save a tiny Llama in bfloat16 as a local model."""
     tiny_llama(vocab_size=len(tokenizer), dtype=torch.bfloat16).save_pretrained(tmp_path / "tiny")
     tokenizer.save_pretrained(tmp_path / "tiny")
     return Model("tiny", "tiny", str(tmp_path / "tiny"), local=True)
 
 
 def training_logits(model):
-    model.train()  # bitsandbytes has another product for inference, with coarser scales
+    """Return the logits of the products that training uses."""
+    # In evaluation mode bitsandbytes uses another product with coarser scales.
+    model.train()
     return model(IDS.clone(), use_cache=False).logits
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "fp4"])
-def test_unpacking_once_changes_no_number(tiny, monkeypatch, quantization):
+def test_load_base_unpacked_weights_give_the_same_logits(tiny, monkeypatch, quantization):
     unpacked = load_base(tiny, Precision(quantization))
     assert "unpacked once" in unpacked.choices[-1]
     monkeypatch.setattr(loading, "UNPACKED_SHARE", 0)
@@ -40,7 +45,7 @@ def test_unpacking_once_changes_no_number(tiny, monkeypatch, quantization):
     assert torch.equal(*outs)
 
 
-def test_quantizations_differ_and_none_is_the_model_itself(tiny):
+def test_load_base_each_quantization_gives_other_logits(tiny):
     outs = {q: training_logits(load_base(tiny, Precision(q)).model) for q in ("none", "nf4", "fp4")}
     outs["nf4 single"] = training_logits(load_base(tiny, Precision("nf4", double_quantization=False)).model)
     assert not torch.equal(outs["none"], outs["nf4"])
@@ -48,30 +53,22 @@ def test_quantizations_differ_and_none_is_the_model_itself(tiny):
     assert not torch.equal(outs["nf4 single"], outs["nf4"])
 
 
-def test_compute_dtype_is_the_models_dtype_and_weights_are_frozen(tiny):
+def test_load_base_has_the_compute_dtype_and_frozen_weights(tiny):
     base = load_base(tiny, Precision("none", compute_dtype="float32"))
     assert base.model.dtype == torch.float32
     assert not any(p.requires_grad for p in base.model.parameters())
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="about processors")
-def test_a_processor_without_bfloat16_computes_in_float32_and_says_so(tiny, monkeypatch):
-    for able, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda able=able: able)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in its own dtype")
+def test_load_base_on_cpu_without_bfloat16_uses_float32_and_notes_it(tiny, monkeypatch):
+    for is_fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda is_fast=is_fast: is_fast)
         base = load_base(tiny, Precision("nf4"))
         assert base.model.dtype == base.model.model.layers[0].mlp.up_proj.weight.dtype == dtype
         assert base.choices[0].startswith(f"Products are computed in {str(dtype).removeprefix('torch.')} (auto: ")
 
 
-def test_a_pickled_checkpoint_is_refused(tiny, tmp_path, tokenizer):
-    folder = tmp_path / "tiny"
-    torch.save(tiny_llama(vocab_size=len(tokenizer)).state_dict(), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(StudioError, match="safetensors"):
-        load_base(tiny, Precision("none"))
-
-
-def test_a_folder_that_is_no_model_is_a_sentence(settings):
+def test_load_base_unknown_architecture_is_rejected_with_the_name(settings):
     folder = settings.models_dir / "odd"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"model_type": "no-such-architecture"}')
@@ -85,7 +82,7 @@ def test_a_folder_that_is_no_model_is_a_sentence(settings):
 @pytest.mark.parametrize(
     ("family", "expected"), [("gemma2", "eager"), ("gpt_oss", "eager"), ("gptj", "eager"), ("mistral", "sdpa")]
 )
-def test_a_model_is_loaded_with_the_attention_that_suits_it(family, expected, small_tokenizer, tmp_path):
+def test_load_base_selects_the_attention_of_the_family(family, expected, small_tokenizer, tmp_path):
     build(family, len(small_tokenizer)).save_pretrained(tmp_path)
     small_tokenizer.save_pretrained(tmp_path)
     model = Model(family, family, str(tmp_path), local=True)

@@ -1,4 +1,4 @@
-"""Ids equal those of the model's tokenizer.json as the `tokenizers` library alone reads it, whatever class it names."""
+"""Tokenizers are read as their tokenizer.json defines them, whatever class their config names."""
 
 import json
 from pathlib import Path
@@ -18,28 +18,29 @@ SPECIAL = ["<unk>", "<s>", "</s>", "<|im_end|>"]
 
 
 def sentencepiece_bpe() -> Tokenizer:
-    """Return one in the form of Llama 2's file: a normalizer that prepends `▁` to each piece between special tokens."""
+    """Return a tokenizer like Llama 2's: its normalizer prepends `▁` to each piece between special tokens."""
     made = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     made.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     pieces = [f"<0x{byte:02X}>" for byte in range(256)]
-    return trained(made, trainers.BpeTrainer(vocab_size=900, special_tokens=SPECIAL + pieces, show_progress=False))
+    return train(made, trainers.BpeTrainer(vocab_size=900, special_tokens=SPECIAL + pieces, show_progress=False))
 
 
 def byte_level_bpe() -> Tokenizer:
+    """Return a byte-level BPE tokenizer."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=False)
     letters = pre_tokenizers.ByteLevel.alphabet()
     options = {"vocab_size": 700, "initial_alphabet": letters, "special_tokens": SPECIAL, "show_progress": False}
-    return trained(made, trainers.BpeTrainer(**options))
+    return train(made, trainers.BpeTrainer(**options))
 
 
 def split_byte_level_bpe() -> Tokenizer:
-    """Return one in the form of Llama 3's and Qwen's files: digits alone, and no added space."""
+    """Return a tokenizer like Llama 3's and Qwen's: each digit is a piece, and no space is added."""
     made = byte_level_bpe()
     made.normalizer = normalizers.NFC()
     made.pre_tokenizer = pre_tokenizers.Sequence(
@@ -49,24 +50,27 @@ def split_byte_level_bpe() -> Tokenizer:
 
 
 def metaspace_unigram() -> Tokenizer:
+    """Return a Unigram tokenizer like T5's, which writes a space as `▁`."""
     made = Tokenizer(models.Unigram())
     made.normalizer = normalizers.NFKC()
     made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     made.decoder = decoders.Metaspace(prepend_scheme="never")
     options = {"vocab_size": 400, "special_tokens": SPECIAL, "unk_token": "<unk>", "show_progress": False}
-    return trained(made, trainers.UnigramTrainer(**options))
+    return train(made, trainers.UnigramTrainer(**options))
 
 
 def word_piece() -> Tokenizer:
+    """Return a WordPiece tokenizer like BERT's."""
     made = Tokenizer(models.WordPiece(unk_token="<unk>"))
     made.normalizer = normalizers.BertNormalizer(lowercase=False)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.WordPiece()
-    return trained(made, trainers.WordPieceTrainer(vocab_size=500, special_tokens=SPECIAL, show_progress=False))
+    return train(made, trainers.WordPieceTrainer(vocab_size=500, special_tokens=SPECIAL, show_progress=False))
 
 
-def trained(made: Tokenizer, trainer: object) -> Tokenizer:
-    made.train_from_iterator((turn["content"] for talk in bundled()[:40] for turn in talk), trainer)
+def train(made: Tokenizer, trainer: object) -> Tokenizer:
+    """Train a tokenizer on bundled conversations, and add a token that takes the white space before it."""
+    made.train_from_iterator((turn["content"] for messages in bundled()[:40] for turn in messages), trainer)
     made.add_tokens([AddedToken("<tool>", normalized=False, lstrip=True)])
     return made
 
@@ -103,7 +107,7 @@ parts = st.lists(st.one_of(st.text(max_size=12), st.sampled_from([*SPECIAL, "<to
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(parts.map("".join))
 @example("<s>[INST] Hello [/INST] Hi  there </s><s>[INST] again <tool> x")
-def test_ids_offsets_and_text_equal_the_files_own(pair, text):
+def test_read_ids_offsets_and_text_equal_the_tokenizer_file(pair, text):
     tokenizer, own = pair
     expected = own.encode(text, add_special_tokens=False)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -114,27 +118,27 @@ def test_ids_offsets_and_text_equal_the_files_own(pair, text):
 
 
 @pytest.mark.parametrize("system", [None, " Antworte kurz.\n"])
-def test_llama2_ids_equal_its_file_on_real_conversations(llama2_tokenizer, shared_data, system):
-    """And Meta's reference form: each pair alone, stripped, between `<s>` and `</s>`, beginning with `▁[` (518)."""
+def test_read_llama2_ids_equal_the_tokenizer_file_on_real_conversations(llama2_tokenizer, shared_data, system):
+    """Compare with Meta's reference form, too: each pair is stripped and encoded alone, and begins with `▁[` (518)."""
     own = Tokenizer.from_file(str(Path(llama2_tokenizer.name_or_path) / "tokenizer.json"))
     texts = pq.read_table(shared_data / "guanaco-llama2-1k-train.parquet").column("text").to_pylist()
-    talks = [Reading(format="llama2").parse({"text": text}) for text in texts]
-    talks += conversations(shared_data / "openassistant_best_replies_eval.jsonl", 518)
+    dialogs = [Reading(format="llama2").parse({"text": text}) for text in texts]
+    dialogs += conversations(shared_data / "openassistant_best_replies_eval.jsonl", 518)
     renderer, named, compared = Renderer(llama2_tokenizer), Renderer(llama2_tokenizer, "llama2"), 0
-    for talk in talks:
-        turns = [turn["content"] for turn in talk]
+    for dialog in dialogs:
+        turns = [turn["content"] for turn in dialog]
         if len(turns) % 2 or any(mark in text for text in turns for mark in ("<s>", "</s>", "<unk>")):
             continue
-        asked = [{"role": "system", "content": system}, *talk] if system else talk
+        messages = [{"role": "system", "content": system}, *dialog] if system else dialog
         compared += 1
         expected = []
         for at in range(0, len(turns), 2):
             before = f"<<SYS>>\n{system}\n<</SYS>>\n\n" if system and at == 0 else ""
             text = f"<s>[INST] {(before + turns[at]).strip()} [/INST] {turns[at + 1].strip()} </s>"
             expected += own.encode(text, add_special_tokens=False).ids
-        ids = renderer.render(asked).input_ids
+        ids = renderer.render(messages).input_ids
         assert ids == expected
-        assert renderer.render_text(asked) == named.render_text(asked)
+        assert renderer.render_text(messages) == named.render_text(messages)
         assert [ids[at + 1] for at, token in enumerate(ids) if token == 1] == [518] * (len(turns) // 2)
     assert compared > 1300
 

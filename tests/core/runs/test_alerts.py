@@ -1,3 +1,5 @@
+"""Alerts on the events of a run: nan, rising losses, large gradients, zero rates."""
+
 import json
 import math
 
@@ -10,7 +12,7 @@ from core.runs.metrics_series import Timeline
 
 @pytest.fixture
 def timeline(tmp_path):
-    """Makes the timeline of a run from its losses and what else is given a step."""
+    """Make the timeline of a run from its losses and further fields per step."""
 
     def make(losses, evals=(), **others):
         path = tmp_path / events.FILE

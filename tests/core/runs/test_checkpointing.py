@@ -8,9 +8,10 @@ from transformers import LlamaConfig
 
 from core.kernels import attention
 from core.models.loading import LoadedBase
-from core.runs.checkpointing import fuses, plan, room_of
+from core.models.shape import ModelShape
+from core.runs.checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import MARGIN, forecast, shape_of
+from core.runs.forecast import MARGIN, forecast
 from core.train import checkpointing as recomputing
 from core.train.kernels.patch import fuse_blocks
 from core.train.trainer import StudioTrainer
@@ -18,7 +19,7 @@ from core.train.trl_config import make_sft_config
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
 GIB = 2**30
-SEVEN = shape_of(LlamaConfig(vocab_size=32000))
+SEVEN = ModelShape.from_config(LlamaConfig(vocab_size=32000))
 LENGTHS = [30, 12, 45, 7]
 
 
@@ -32,7 +33,7 @@ def test_plan_auto_recomputes_fewest_blocks_that_fit(room, tokens, fused):
 
     assert chosen.blocks == 32 or fits(chosen.blocks)
     assert not chosen.blocks or not fits(chosen.blocks - 1)
-    assert ("too much" in chosen.text) != fits(chosen.blocks)
+    assert ("may not fit" in chosen.text) != fits(chosen.blocks)
     assert plan(config, SEVEN, 32, room * GIB, fused, tokens + 512).blocks >= chosen.blocks
 
 
@@ -54,10 +55,10 @@ def test_plan_without_forecast_recomputes_all_blocks_on_gpu():
     assert plan(QLoRAConfig(), None, 12, 80 * GIB, False, 4096).blocks == 12
 
 
-def test_room_of_returns_at_most_the_setting():
-    assert room_of(QLoRAConfig(gpu_memory=10.5), 80 * GIB) == 10.5 * GIB
-    assert room_of(QLoRAConfig(gpu_memory=10.5), 4 * GIB) == 4 * GIB
-    assert room_of(QLoRAConfig(), 80 * GIB) == 80 * GIB
+def test_memory_budget_is_at_most_the_setting():
+    assert memory_budget(QLoRAConfig(gpu_memory=10.5), 80 * GIB) == 10.5 * GIB
+    assert memory_budget(QLoRAConfig(gpu_memory=10.5), 4 * GIB) == 4 * GIB
+    assert memory_budget(QLoRAConfig(), 80 * GIB) == 80 * GIB
 
 
 @pytest.mark.parametrize(
@@ -102,13 +103,13 @@ def test_recomputing_keeps_loss_and_gradients(tmp_path, tokenizer, fused):
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_short_batch_recomputes_fewer_blocks_than_long_batch(tmp_path, tokenizer, fused, monkeypatch):
-    """A card with room for 1,000 tokens of every block, as the planner is told."""
+    """The planner recomputes one block per 1,024 tokens of the batch."""
     trainer = trainer_of(tmp_path, tokenizer, fused)
 
-    def told(config, shape, of, room, fuses, tokens, *_):
+    def plan_by_length(config, shape, of, room, fuses, tokens, *_):
         return recomputing.Recompute(min(of, tokens // 1024), of, False, "a test")
 
-    monkeypatch.setattr(recomputing, "plan", told)
+    monkeypatch.setattr(recomputing, "plan", plan_by_length)
     planner = recomputing.Planner(
         trainer.recompute._config, trainer.model.get_base_model(), trainer.blocks, random_rows([900, 900, 800, 900])
     )

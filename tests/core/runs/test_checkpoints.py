@@ -1,3 +1,5 @@
+"""Checkpoints of a run: complete ones, pruning and marks."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +9,9 @@ from core.runs.checkpoints import Checkpoint
 
 
 def made(folder, step: int, loss: float | None = None, marked: bool = True) -> None:
-    place = checkpoints.folder_of(folder, step)
-    place.mkdir(parents=True)
-    (place / "adapter_model.safetensors").write_bytes(b"x")
+    checkpoint = checkpoints.folder_of(folder, step)
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_model.safetensors").write_bytes(b"x")
     if marked:
         checkpoints.mark_whole(folder, Checkpoint(step=step, loss=loss))
 
@@ -53,8 +55,8 @@ def test_folder_without_checkpoints_has_none(tmp_path):
 
 @pytest.mark.parametrize("step", [1, 12_345])
 def test_marked_checkpoint_is_read_back(tmp_path, step):
-    place = checkpoints.folder_of(tmp_path, step)
-    place.mkdir()
+    checkpoint = checkpoints.folder_of(tmp_path, step)
+    checkpoint.mkdir()
     given = Checkpoint(step=step, loss=1.25, tokens=77, seconds=3.5)
     checkpoints.mark_whole(tmp_path, given)
     assert checkpoints.whole(tmp_path) == [given]

@@ -1,3 +1,5 @@
+"""Preflight checks of a run: problems and warnings about rows, model, GPUs and disk."""
+
 import json
 
 import pytest
@@ -10,7 +12,7 @@ from core.runs import checks
 from core.runs.checks import check
 from core.runs.config import QLoRAConfig
 from core.settings import Hardware
-from tests.helpers.datasets import copy_bundled, talk, talks
+from tests.helpers.datasets import copy_bundled, dialog, open_dialogs
 from tests.helpers.template_families import FAMILIES
 
 
@@ -61,8 +63,8 @@ def test_check_reports_findings_on_rows_and_model(home, over, level, words):
 
 
 def test_check_counts_rows_that_the_template_refuses(home, tmp_path):
-    reported = [talk("a", "b"), talk("a <|im_end|>", "b"), talk("c", "d")]
-    data = talks(home, tmp_path, reported)
+    reported = [dialog("a", "b"), dialog("a <|im_end|>", "b"), dialog("c", "d")]
+    data = open_dialogs(home, tmp_path, reported)
     subset.create(home, "marks", Recipe(dataset=data.id, held_out_share=0))
     found = check(home, QLoRAConfig(subset="marks", held_out_share=0))
     assert any("1 of the first 3 rows cannot be trained on: a turn holds" in text for text in texts(found, "warning"))
@@ -70,7 +72,7 @@ def test_check_counts_rows_that_the_template_refuses(home, tmp_path):
 
 
 def tiny_model(home, family, **over):
-    """A folder that preflight takes for a model: a tokenizer and a config."""
+    """A folder with a tokenizer and a config, which is enough for preflight."""
     folder = home.models_dir / "tiny"
     tokenizer = family.tokenizer()
     if mark := over.pop("added", None):
@@ -80,8 +82,8 @@ def tiny_model(home, family, **over):
 
 
 def test_check_warns_of_what_the_template_leaves_out_and_of_a_missing_end(home, tmp_path):
-    thought = talk("a", "<think>\nHm.\n</think>\n\nyes") + talk("b", "no")
-    data = talks(home, tmp_path, [thought, talk("c", "d"), talk("a", "x <new>")])
+    thought = dialog("a", "<think>\nHm.\n</think>\n\nyes") + dialog("b", "no")
+    data = open_dialogs(home, tmp_path, [thought, dialog("c", "d"), dialog("a", "x <new>")])
     subset.create(home, "thoughts", Recipe(dataset=data.id, held_out_share=0))
     families = {family.name: family for family in FAMILIES}
     tiny_model(home, families["qwen3"], added="<new>")

@@ -1,4 +1,4 @@
-"""core/runs/cleanup.py: listed first, then removed; what is needed is never listed."""
+"""Cleanup lists files before it removes them, and never lists those that are needed."""
 
 import os
 import time
@@ -45,14 +45,14 @@ def test_cleanup_filters_by_age_and_size(settings):
 
 def test_cleanup_lists_first_and_removes_what_was_listed(a_run, runs):
     run = a_run()
-    kept, gone = checkpoint(run, 3), checkpoint(run, 6)
+    needed, superfluous = checkpoint(run, 3), checkpoint(run, 6)
     items = cleanup.found(runs.settings, ["checkpoints"])
-    assert kept.is_dir()
-    assert gone.is_dir()
-    freed = cleanup.remove(runs.settings, [item for item in items if item.path == gone])
+    assert needed.is_dir()
+    assert superfluous.is_dir()
+    freed = cleanup.remove(runs.settings, [item for item in items if item.path == superfluous])
     assert freed == 5000
-    assert kept.is_dir()
-    assert not gone.exists()
+    assert needed.is_dir()
+    assert not superfluous.exists()
 
 
 def test_cleanup_keeps_run_that_was_resumed(a_run, runs):

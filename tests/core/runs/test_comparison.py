@@ -1,3 +1,5 @@
+"""Summaries of runs, their order, and the differences of their settings."""
+
 import pytest
 
 from core.errors import StudioError
@@ -26,7 +28,7 @@ def steps(*losses):
     ]
 
 
-def test_summary_of_run(a_run, summaries):
+def test_summary_has_losses_counts_and_status(a_run, summaries):
     evals = [{"event": "eval", "step": step, "loss": loss} for step, loss in ((0, 4.0), (2, 2.5), (4, 3.0))]
     run = a_run([prepared(), *steps(3.0, 1.0, "nan", 2.0), *evals], QLoRAConfig(subset="keeper"))
     found = summaries.of(run)
@@ -46,7 +48,7 @@ def test_summary_is_updated_with_its_run(a_run, summaries):
     assert (summaries.of(run).title, summaries.of(run).status) == ("first", "stopped")
 
 
-def test_damaged_run_has_a_summary(a_run, summaries):
+def test_summary_of_damaged_run_shows_what_is_readable(a_run, summaries):
     run = a_run()
     (run.folder / "config.json").write_text("{")
     assert summaries.of(run).model == ""
@@ -69,7 +71,7 @@ def test_differences_lists_only_what_differs(a_run):
     assert differences([one, one], Timelines()) == []
 
 
-def test_differences_of_runs_without_lineage_or_config(a_run):
+def test_differences_without_lineage_are_unknown_and_without_config_raise(a_run):
     one, two = a_run(), a_run([prepared()])
     assert {d.title: d.values for d in differences([one, two], Timelines())}["torch"] == ("unknown", "2.13.0")
     (one.folder / "config.json").write_text("{")
@@ -77,6 +79,6 @@ def test_differences_of_runs_without_lineage_or_config(a_run):
         differences([one, two], Timelines())
 
 
-def test_summary_of_sample_events(a_run, summaries):
+def test_summary_skips_steps_without_a_finite_loss(a_run, summaries):
     found = summaries.of(a_run(EVENTS))
     assert (found.steps, found.tokens, found.best_loss) == (2, 3000, 3.25)

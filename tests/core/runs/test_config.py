@@ -1,4 +1,4 @@
-"""QLoRAConfig: every setting is described and bounded, and takes the numbers of the form and the command line."""
+"""QLoRAConfig: every setting is described and bounded, and accepts numbers of the form and the command line."""
 
 import json
 from typing import get_args
@@ -62,14 +62,15 @@ def test_every_number_has_bounds():
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation is float])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_non_finite_float_is_rejected(name, value):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=f"{name}\n  Input should be"):
         QLoRAConfig(**{name: value})
 
 
 @settings(deadline=None)
 @given(st.sampled_from(WHOLE), st.integers(16, 512))
 def test_integer_setting_accepts_whole_float(name, value):
-    value = 8 if name == "gpus" else value  # no more than the batch has rows
+    # A batch needs a row for each GPU.
+    value = 8 if name == "gpus" else value
     taken = getattr(QLoRAConfig(**{name: float(value)}), name)
     assert taken == value
     assert isinstance(taken, int)
@@ -77,18 +78,19 @@ def test_integer_setting_accepts_whole_float(name, value):
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_integer_setting_rejects_fraction(name):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=f"{name}\n  Input should be a valid integer"):
         QLoRAConfig(**{name: 20.5})
 
 
-MAY_BE_EMPTY = {"revision", "sample_prompts", "modules_to_save"}  # empty means: none
+# In these settings an empty text means none.
+MAY_BE_EMPTY = {"revision", "sample_prompts", "modules_to_save"}
 
 
 @pytest.mark.parametrize(
     "name", [name for name, field in FIELDS.items() if field.annotation is str and name not in MAY_BE_EMPTY]
 )
 def test_required_text_rejects_empty(name):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=f"{name}\n"):
         QLoRAConfig(**{name: ""})
 
 

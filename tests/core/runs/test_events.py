@@ -1,4 +1,4 @@
-"""events.jsonl: written models are read back, half a line never is, and a crash costs only its own line."""
+"""events.jsonl: events are read back as written, incomplete lines are not, and a crash loses only its own line."""
 
 import json
 import math
@@ -67,9 +67,9 @@ def test_crash_at_any_byte_costs_only_its_own_line(written, cut):
         path = Path(folder, events.FILE)
         write(path, written)
         content = path.read_bytes()
-        kept = content[: cut % (len(content) + 1)]
-        path.write_bytes(kept)
-        before = kept.count(b"\n")
+        remaining = content[: cut % (len(content) + 1)]
+        path.write_bytes(remaining)
+        before = remaining.count(b"\n")
         assert without_time(events.read(path)) == written[:before], "half a line is not an event"
 
         write(path, [EndEvent(event="done", status="finished")])
@@ -151,7 +151,7 @@ def test_line_that_does_not_fit_its_kind_is_a_plain_event(line):
 
 
 def test_resumed_run_drops_the_events_it_repeats(file):
-    """Steps after step 2 were done again, and the failure before the resume does not count."""
+    """Steps after step 2 were repeated, and the failure before the resume is dropped."""
     first = [events.EvalEvent(step=0), *(StepEvent(step=s, loss=float(s)) for s in (1, 2, 3)), EndEvent(event="failed")]
     again = [ResumedEvent(step=2, previous={"max_steps": 3}), StepEvent(step=3, loss=30.0)]
     write(file, [*first, *again])

@@ -1,3 +1,5 @@
+"""The fit of a run in memory, and the smallest change that makes it fit."""
+
 import json
 
 import pytest
@@ -11,7 +13,7 @@ GIB = 2**30
 
 @pytest.fixture
 def seven(settings):
-    """A folder whose config.json has Llama-2-7B's shape; no weights are needed to know what they take."""
+    """A model folder with the config.json of Llama 2 7B; its weights are not needed for their size."""
     from transformers import LlamaConfig
 
     LlamaConfig(vocab_size=32000).save_pretrained(settings.models_dir / "seven")
@@ -28,23 +30,23 @@ def test_fit_offers_smallest_change_if_run_does_not_fit(seven, card):
     card(80)
     assert fit(seven, config).fits
     card(12)
-    room = fit(seven, config)
-    assert not room.fits
-    assert room.changes == {"gradient_checkpointing": "offload"}
-    assert fit(seven, config.model_copy(update=room.changes)).fits
-    room = fit(seven, config.model_copy(update={"kernels": "off"}))
-    assert room.changes.keys() == {"batch_size", "gradient_accumulation"}
+    result = fit(seven, config)
+    assert not result.fits
+    assert result.changes == {"gradient_checkpointing": "offload"}
+    assert fit(seven, config.model_copy(update=result.changes)).fits
+    result = fit(seven, config.model_copy(update={"kernels": "off"}))
+    assert result.changes.keys() == {"batch_size", "gradient_accumulation"}
     card(2)
-    room = fit(seven, config)
-    assert (room.fits, room.changes) == (False, {})
+    result = fit(seven, config)
+    assert (result.fits, result.changes) == (False, {})
 
 
 def test_fit_with_auto_checkpointing_recomputes_as_needed(seven, card):
     ways = ("auto", "off", "on")
 
     def totals():
-        rooms = [fit(seven, QLoRAConfig(model="seven", gradient_checkpointing=how)) for how in ways]
-        return [room.forecast.total for room in rooms]
+        results = [fit(seven, QLoRAConfig(model="seven", gradient_checkpointing=how)) for how in ways]
+        return [result.forecast.total for result in results]
 
     card(80)
     auto, off, on = totals()
@@ -58,35 +60,35 @@ def test_fit_with_auto_checkpointing_recomputes_as_needed(seven, card):
 def test_fit_counts_float32_weights_on_cpu_without_bfloat16(seven, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     needed = {}
-    for able in (True, False):
-        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda able=able: able)
-        needed[able] = fit(seven, QLoRAConfig(model="seven", quantization="none")).needed
+    for is_fast in (True, False):
+        monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda is_fast=is_fast: is_fast)
+        needed[is_fast] = fit(seven, QLoRAConfig(model="seven", quantization="none")).needed
     assert needed[False] - needed[True] >= 2 * 6.7e9
     assert needed[False] == fit(seven, QLoRAConfig(model="seven", quantization="none", compute_dtype="float32")).needed
 
 
 def test_fit_keeps_to_gpu_memory_setting(seven, card):
     card(80)
-    room = fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0))
-    assert room.free == 16 * GIB
-    assert room.fits
+    result = fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0))
+    assert result.free == 16 * GIB
+    assert result.fits
     assert not fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0, gradient_checkpointing="off")).fits
 
 
 def test_fit_uses_the_fullest_of_the_gpus_in_use(seven, monkeypatch):
     frees = [80 * GIB, 12 * GIB, 1 * GIB]
     monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(free, 80 * GIB) for free in frees])
-    room = fit(seven, QLoRAConfig(model="seven", gpus=2, batch_size=16, gradient_checkpointing="on"))
-    assert (room.free, room.gpus) == (12 * GIB, 2)
-    assert room.fits, "each takes half of the batch"
+    result = fit(seven, QLoRAConfig(model="seven", gpus=2, batch_size=16, gradient_checkpointing="on"))
+    assert (result.free, result.gpus) == (12 * GIB, 2)
+    assert result.fits, "each takes half of the batch"
     assert not fit(seven, QLoRAConfig(model="seven", gpus=3, batch_size=18)).fits
 
 
 def test_fit_without_gpu_uses_machine_memory(seven, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
-    room = fit(seven, QLoRAConfig(model="seven"))
-    assert not room.on_gpu
-    assert room.needed == room.forecast.total
+    result = fit(seven, QLoRAConfig(model="seven"))
+    assert not result.on_gpu
+    assert result.needed == result.forecast.total
 
 
 def test_fit_of_missing_or_unsupported_model_is_none(settings):

@@ -1,3 +1,5 @@
+"""Rows held out of a subset that has none."""
+
 from core.data.table import HELD_OUT, TRAIN
 from core.runs.config import QLoRAConfig
 from core.runs.holdout import hold_out
@@ -13,9 +15,9 @@ def test_hold_out_moves_rows_if_subset_has_none():
     again = {TRAIN: list(whole), HELD_OUT: []}
     hold_out(config, again)
     assert again == rows
-    for kept in (QLoRAConfig(held_out_share=0), QLoRAConfig(held_out_share=0.1, eval_rows=0)):
+    for without in (QLoRAConfig(held_out_share=0), QLoRAConfig(held_out_share=0.1, eval_rows=0)):
         rows = {TRAIN: list(whole), HELD_OUT: []}
-        assert hold_out(kept, rows) == []
+        assert hold_out(without, rows) == []
         assert rows[TRAIN] == whole
     rows = {TRAIN: list(whole), HELD_OUT: [(99, [])]}
     assert hold_out(config, rows) == []

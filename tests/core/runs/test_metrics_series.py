@@ -1,3 +1,5 @@
+"""The series of a run's metrics: read in pieces, thinned and shared."""
+
 import json
 import threading
 
@@ -35,8 +37,8 @@ EVENTS = st.lists(
 
 
 def in_order(reported: list[dict]) -> list[dict]:
-    """Events as a worker writes them: steps grow, but for what is done again after a resumption."""
-    kept, last = [], 0
+    """Return events as a worker writes them: steps increase, except for those repeated after a resume."""
+    ordered, last = [], 0
     for event in reported:
         if event["event"] == "resumed":
             last = event["step"] = min(event["step"], last)
@@ -44,8 +46,8 @@ def in_order(reported: list[dict]) -> list[dict]:
             last = event["step"] = last + 1
         elif event["event"] == "eval":
             event["step"] = last
-        kept.append(event)
-    return kept
+        ordered.append(event)
+    return ordered
 
 
 @limits(max_examples=80)
@@ -73,14 +75,14 @@ def test_timeline_read_in_pieces_equals_whole_history(tmp_path_factory, reported
 )
 def test_thinned_keeps_ends_extremes_and_limit(values, most):
     array = np.array(values)
-    kept = thinned(array, most)
-    assert len(kept) <= max(most, 4)
-    assert list(kept) == sorted(set(kept.tolist()))
-    assert {0, len(values) - 1} <= set(kept.tolist())
-    assert array[kept].min() == array.min()
-    assert array[kept].max() == array.max()
+    indices = thinned(array, most)
+    assert len(indices) <= max(most, 4)
+    assert list(indices) == sorted(set(indices.tolist()))
+    assert {0, len(values) - 1} <= set(indices.tolist())
+    assert array[indices].min() == array.min()
+    assert array[indices].max() == array.max()
     if len(values) <= most:
-        assert len(kept) == len(values)
+        assert len(indices) == len(values)
 
 
 def test_curve_of_long_run_is_thinned_and_zoom_is_complete(tmp_path):
@@ -95,18 +97,18 @@ def test_curve_of_long_run_is_thinned_and_zoom_is_complete(tmp_path):
 
 
 def test_timelines_are_shared_updated_and_evicted(tmp_path):
-    kept = Timelines()
+    timelines = Timelines()
     paths = [tmp_path / f"{i}.jsonl" for i in range(20)]
     for path in paths:
         written(path, [step(1)])
-    first = kept.of(paths[0])
-    assert kept.of(paths[0]) is first
+    first = timelines.of(paths[0])
+    assert timelines.of(paths[0]) is first
     written(paths[0], [step(2)])
-    assert kept.of(paths[0]).steps == 2
+    assert timelines.of(paths[0]).steps == 2
     for path in paths[1:]:
-        kept.of(path)
-    assert kept.of(paths[0]) is not first
-    assert kept.of(tmp_path / "none.jsonl").progress().step == 0
+        timelines.of(path)
+    assert timelines.of(paths[0]) is not first
+    assert timelines.of(tmp_path / "none.jsonl").progress().step == 0
 
 
 def test_incomplete_line_is_not_read(tmp_path):

@@ -1,4 +1,4 @@
-"""Folders of the version before still open: a run, a chat, its votes, a subset and an evaluation of version 2.
+"""Folders of version 2 still open: a run, a chat, its votes, a subset and an evaluation.
 
 `tests/samples/v2` was written by that version. The weights were left out; everything else is as it was.
 """

@@ -1,4 +1,4 @@
-"""Presets: each is a whole config with a reason; the paper's is the paper's."""
+"""Presets: each is a complete config with a reason, and the paper preset has the paper's numbers."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,3 +1,5 @@
+"""The identity of a process, which distinguishes it from a later one with the same pid."""
+
 import os
 import subprocess
 import sys
@@ -30,13 +32,13 @@ def test_identity_of_dead_or_zombie_process_is_none(child):
 
 
 def test_identity_does_not_depend_on_wall_clock(monkeypatch):
-    """psutil's start of a process moves when the clock is set; the name must not."""
+    """The start time that psutil gives changes when the clock is set; the identity must not."""
     before = process_identity.identity(os.getpid())
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
     assert process_identity.identity(os.getpid()) == before
 
 
-def test_identity_of_program_with_brackets_in_its_name(tmp_path):
+def test_identity_of_program_with_brackets_in_its_name_is_found(tmp_path):
     program = tmp_path / "odd) name ("
     program.symlink_to(sys.executable)
     with subprocess.Popen([program, "-c", "input()"], stdin=subprocess.PIPE) as odd:

@@ -1,4 +1,4 @@
-"""What a run's events say: how far, how long, from which loss to which."""
+"""Progress of a run read from its events: steps, time left and losses."""
 
 import re
 

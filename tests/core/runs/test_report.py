@@ -1,3 +1,5 @@
+"""The report of a run: results, settings, sample answers and plots."""
+
 import re
 
 import pytest
@@ -12,7 +14,8 @@ from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED
 LINEAGE = {"code": "abc-dirty", "hardware": "a CPU", "base_commit": None, "python": "3.11", "packages": {"torch": "2"}}
 
 
-def written(run):
+def write_report(run):
+    """Write the report of a run, and return its text."""
     return report.write(run, run.state()).read_text()
 
 
@@ -20,7 +23,7 @@ def test_report_has_results_rows_settings_and_versions(a_run):
     reported = [PREPARED | {"lineage": LINEAGE}, *EVENTS[2:]]
     run = a_run(reported, QLoRAConfig(lora_rank=8), cause="Stopped on request.", status="stopped")
     run.save_label(Label(name="the first", tags=["a", "b"], note="to see"))
-    page = written(run)
+    page = write_report(run)
     for words in (
         "# the first", "Stopped, 2 of 10 steps in 4 s", "Stopped on request.", "Tags: a, b", "to see",
         "| Held-out loss before training | 4.0000 |", "| Held-out loss, last | 3.0000 (-25.0%) |",
@@ -32,7 +35,8 @@ def test_report_has_results_rows_settings_and_versions(a_run):
     for name in re.findall(r"!\[[^]]+\]\((.+?)\)", page):
         with Image.open(run.folder / "report" / name) as picture:
             assert picture.width > 800
-            assert len(set(picture.convert("L").resize((90, 36)).tobytes())) > 3  # something is drawn
+            # A blank picture has one shade of grey.
+            assert len(set(picture.convert("L").resize((90, 36)).tobytes())) > 3
 
 
 def test_report_shows_first_and_last_sample_answers(a_run):
@@ -40,7 +44,7 @@ def test_report_shows_first_and_last_sample_answers(a_run):
         {"event": "sample", "step": step, "prompts": ["Who?"], "answers": [answer]}
         for step, answer in ((0, "A model."), (2, "not shown"), (4, f"``` {HOSTILE}"))
     ]
-    page = written(a_run(samples))
+    page = write_report(a_run(samples))
     assert "Step 0:" in page
     assert "Step 4:" in page
     assert "not shown" not in page
@@ -49,7 +53,7 @@ def test_report_shows_first_and_last_sample_answers(a_run):
 
 def test_report_of_run_without_events_is_written(a_run):
     run = a_run([], status="failed", cause="No GPU.")
-    page = written(run)
+    page = write_report(run)
     assert "Failed, 0 of 0 steps" in page
     assert "No GPU." in page
     assert "![" not in page
@@ -58,11 +62,11 @@ def test_report_of_run_without_events_is_written(a_run):
 def test_report_escapes_names(a_run):
     run = a_run(EVENTS)
     run.save_label(Label(name=HOSTILE, note=HOSTILE))
-    assert "<script>" not in written(run)
+    assert "<script>" not in write_report(run)
 
 
 def test_report_without_config_is_rejected(a_run):
     run = a_run()
     (run.folder / "config.json").write_text("{")
     with pytest.raises(StudioError, match=r"no readable config\.json"):
-        written(run)
+        write_report(run)

@@ -1,4 +1,4 @@
-"""A run stopped, killed or failed goes on: the same losses to the last bit, and nothing that was done is lost."""
+"""Runs that were stopped, killed or failed resume with bit-exact losses from their last checkpoint."""
 
 import os
 import signal
@@ -21,10 +21,12 @@ def test_killed_and_stopped_runs_resume_bit_exact(store):
     assert wait_until_ended(whole).status == "finished", whole.log_tail()
     assert [step for step, _ in event_values(whole)] == list(range(1, STEPS + 1))
 
-    wait_for_checkpoint(killed, 3)  # the worker of the first run started the second
+    # The worker of the first run starts the second.
+    wait_for_checkpoint(killed, 3)
     os.kill(killed.saved_state().pid, signal.SIGKILL)
     assert wait_until_ended(killed).status == "interrupted"
-    process.advance(store)  # what a server does every two seconds
+    # The server does this every two seconds.
+    process.advance(store)
     wait_for_checkpoint(stopped, 3)
     stopped.request_stop()
     assert wait_until_ended(stopped).status == "stopped"
@@ -37,8 +39,8 @@ def test_killed_and_stopped_runs_resume_bit_exact(store):
             assert event_values(run, field=value) == event_values(whole, field=value)
         assert dict(event_values(run, "eval")).items() >= {0: event_values(whole, "eval")[0][1]}.items()
         assert dict(event_values(run, "eval"))[STEPS] == dict(event_values(whole, "eval"))[STEPS]
-        mine, theirs = (load_file(r.adapter / "adapter_model.safetensors") for r in (run, whole))
-        assert all(mine[name].equal(theirs[name]) for name in theirs)
+        weights, expected = (load_file(r.adapter / "adapter_model.safetensors") for r in (run, whole))
+        assert all(weights[name].equal(expected[name]) for name in expected)
 
 
 def test_finished_run_resumes_with_more_steps_and_changed_settings(store):
@@ -75,7 +77,7 @@ def test_run_killed_before_first_checkpoint_restarts(store):
 
 
 def test_run_keeps_best_checkpoint_and_stops_early(store):
-    """A learning rate so high that the loss turns: the best is kept, and the run ends early."""
+    """The learning rate is so high that the held-out loss rises again."""
     values = SETTINGS | {
         "max_steps": 40, "learning_rate": 0.3, "scheduler": "constant", "eval_steps": 1, "save_steps": 1,
         "keep_checkpoints": 2, "keep_best": True, "early_stopping": 3, "sample_prompts": "Hello?\nAnd now?",
@@ -90,9 +92,9 @@ def test_run_keeps_best_checkpoint_and_stops_early(store):
     best = min((step for step in losses if step), key=lambda step: losses[step])
     there = checkpoints.whole(run.checkpoints_dir)
     assert {c.step for c in there} == {best, max(losses) - 1, max(losses)}
-    kept = load_file(run.adapter / "adapter_model.safetensors")
+    final = load_file(run.adapter / "adapter_model.safetensors")
     same = load_file(checkpoints.folder_of(run.checkpoints_dir, best) / "adapter_model.safetensors")
-    assert all(kept[name].equal(same[name]) for name in same)
+    assert all(final[name].equal(same[name]) for name in same)
     samples = [event for event in run.events() if event.event == "sample"]
     assert [event.step for event in samples] == sorted(losses)
     assert all(len(event.answers) == 2 for event in samples)

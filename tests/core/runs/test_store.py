@@ -19,7 +19,7 @@ from tests.helpers.datasets import copy_bundled
 @pytest.fixture
 def store(settings):
     copy_bundled(settings)
-    # a config.json is all that makes a folder a local model; nothing is loaded here
+    # A config.json is enough for the catalogue to list a local model, and nothing is loaded here.
     model = embedded.folder(settings)
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
@@ -79,7 +79,8 @@ def test_state_with_zombie_process_is_interrupted(store):
     run = active(store, process)
     psutil.wait_procs([], timeout=0)
     deadline = time.monotonic() + 20
-    while process.status() != psutil.STATUS_ZOMBIE:  # ended, and nobody has asked for its exit code
+    # A process that ended is a zombie until its exit code is read.
+    while process.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
     assert run.state().status == "interrupted"
     child.wait()
@@ -99,7 +100,7 @@ def test_request_stop_of_ended_run_is_rejected(store):
 
 @pytest.mark.parametrize("name", ["../runs", "/etc", "", ".", "a/b", "a\0b", "-x", "no-such-run"])
 def test_run_id_that_is_no_plain_name_is_rejected(store, name):
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match=r"There is no run|cannot be used as a"):
         store.run(name)
 
 
@@ -150,7 +151,7 @@ def test_damaged_config_and_subset_are_reported(store):
     assert "no readable config.json" in run.problem()
 
 
-def test_queue_is_sorted_by_place(store):
+def test_queue_is_sorted_by_queue_position(store):
     runs = [store.create(QLoRAConfig()) for _ in range(3)]
     assert [run.id for run in store.queue()] == [run.id for run in runs]
     first = runs[0].saved_state()

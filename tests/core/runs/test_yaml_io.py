@@ -1,3 +1,5 @@
+"""A run's settings as YAML and as a command line."""
+
 import shlex
 
 import pytest

@@ -1,3 +1,5 @@
+"""Faster imports: garbage collection is paused, and PyTorch's compiler is left out."""
+
 import gc
 import importlib.metadata
 import os
@@ -12,7 +14,7 @@ from tests.helpers.app_server import PROJECT
 
 @pytest.fixture
 def thawed():
-    """The process of the tests goes on as it was."""
+    """Unfreeze the objects of this process after the test."""
     yield
     gc.unfreeze()
 
@@ -26,29 +28,29 @@ def test_uncollected_pauses_gc_and_freezes_objects(thawed):
 
 
 def test_uncollected_enables_gc_after_failed_import(thawed):
-    with pytest.raises(ModuleNotFoundError), uncollected():
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"), uncollected():
         import no_such_library  # noqa: F401
     assert gc.isenabled()
 
 
 def test_uncollected_caches_package_list_only_inside(thawed):
-    look = importlib.metadata.packages_distributions
+    uncached = importlib.metadata.packages_distributions
     with uncollected():
         found = importlib.metadata.packages_distributions()
         assert importlib.metadata.packages_distributions() is found
-    assert importlib.metadata.packages_distributions is look
-    assert look()["torch"] == ["torch"]
+    assert importlib.metadata.packages_distributions is uncached
+    assert uncached()["torch"] == ["torch"]
 
 
-@pytest.mark.parametrize(("reported", "compiles"), [(None, False), ("0", True)])
-def test_uncompiled_keeps_existing_environment(reported, compiles):
-    """bitsandbytes, which asks for compiled functions, brings the compiler only then."""
+@pytest.mark.parametrize(("disabled", "compiles"), [(None, False), ("0", True)])
+def test_uncompiled_keeps_existing_environment(disabled, compiles):
+    """Importing bitsandbytes, which declares compiled functions, imports the compiler only if it is enabled."""
     code = (
         "from core.system.fast_imports import uncompiled; uncompiled(); import sys, bitsandbytes; "
         "print('torch._inductor.compile_fx' in sys.modules)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TORCHDYNAMO_DISABLE"}
-    if reported is not None:
-        environment["TORCHDYNAMO_DISABLE"] = reported
+    if disabled is not None:
+        environment["TORCHDYNAMO_DISABLE"] = disabled
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == str(compiles), done.stderr

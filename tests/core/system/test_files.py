@@ -1,3 +1,5 @@
+"""Files that are replaced as a whole."""
+
 import pytest
 
 from core.system.files import read_json, replacing, sha256_of, write_json
@@ -29,7 +31,7 @@ def test_write_text_replaces_file_in_any_script(tmp_path):
 def test_write_json_of_invalid_value_keeps_old_file(tmp_path):
     path = tmp_path / "state.json"
     write_json(path, 1)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="set is not JSON serializable"):
         write_json(path, {1, 2})
     assert read_json(path) == 1
 

@@ -1,3 +1,5 @@
+"""Jobs in processes of their own: results, failures, cancelling and a killed server."""
+
 import os
 import signal
 import subprocess
@@ -31,8 +33,8 @@ def dying(progress) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def talking(progress) -> int:
-    """More words than a pipe holds, reported without a pause."""
+def reporting(progress) -> int:
+    """Report more messages than a pipe holds, without a pause."""
     for i in range(200):
         progress(i / 200, "x" * 5000)
         time.sleep(0.001)
@@ -40,7 +42,7 @@ def talking(progress) -> int:
 
 
 def waiting(path: str, progress) -> None:
-    """Starts a process of its own, writes both numbers, and waits for the end of the world."""
+    """Start a child process, write both process ids to a file, and wait forever."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     with open(path, "w") as stream:
         stream.write(f"{os.getpid()} {child.pid}")
@@ -55,19 +57,20 @@ def jobs():
     made.close()
 
 
-def until(condition) -> None:
-    limit = time.monotonic() + 30
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < limit
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def pids(path) -> list[int]:
-    until(lambda: path.exists() and len(path.read_text().split()) == 2)
+def read_pids(path) -> list[int]:
+    """Return the process ids that `waiting` writes."""
+    wait_until(lambda: path.exists() and len(path.read_text().split()) == 2)
     return [int(word) for word in path.read_text().split()]
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
@@ -80,7 +83,7 @@ def test_job_result_is_return_value(jobs):
 
 
 def test_unwatched_job_is_not_blocked_by_its_messages(jobs):
-    job = jobs.start("talk", "Talking", talking)
+    job = jobs.start("report", "Reporting", reporting)
     assert job.ended.wait(60)
     assert job.result == 7
 
@@ -101,15 +104,16 @@ def test_job_failure_is_reported_to_user(jobs, work, reported):
 
 def test_cancel_kills_job_and_its_children(jobs, tmp_path):
     job = jobs.start("wait/a", "Waiting", waiting, str(tmp_path / "pids"))
-    both = pids(tmp_path / "pids")
-    until(lambda: job.words == "Waiting")
+    both = read_pids(tmp_path / "pids")
+    wait_until(lambda: job.words == "Waiting")
     assert jobs.running("wait") is job
     assert jobs.start("wait/a", "Again", adding, 1, 1) is job, "one of a kind at a time"
     jobs.cancel(job)
     assert job.ended.wait(30)
     assert job.status == "cancelled"
-    until(lambda: all(map(gone, both)))
-    jobs.cancel(job)  # an ended one stays as it is
+    wait_until(lambda: all(map(has_ended, both)))
+    # Cancelling a job that has ended changes nothing.
+    jobs.cancel(job)
     assert job.status == "cancelled"
 
 
@@ -128,7 +132,7 @@ def test_jobs_end_when_server_is_killed(tmp_path):
     script = tmp_path / "server.py"
     script.write_text(SERVER)
     server = subprocess.Popen([sys.executable, str(script), str(tmp_path / "pids"), str(PROJECT)])
-    both = pids(tmp_path / "pids")
+    both = read_pids(tmp_path / "pids")
     server.send_signal(signal.SIGKILL)
-    server.wait()
-    until(lambda: all(map(gone, both)))
+    assert server.wait() == -signal.SIGKILL
+    wait_until(lambda: all(map(has_ended, both)))

@@ -1,3 +1,5 @@
+"""Texts of users in Markdown."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,6 @@ def test_fenced_keeps_text_in_one_block(text):
     assert (block.type, block.content) == ("fence", text + "\n")
 
 
-def test_table_is_markdown():
+def test_table_renders_as_a_markdown_table():
     assert table(["a", "b"], [["1", plain("2|3")]]) == ["| a | b |", "|---|---|", r"| 1 | 2\|3 |"]
     assert "td_open" in kinds("\n".join(table(["a"], [["1"]])))

@@ -1,4 +1,4 @@
-"""core/system/process_limits.py: errors of running out of memory, whichever library raises them."""
+"""Out-of-memory errors are recognized, whichever library raises them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""core/system/secret_masking.py: secrets do not leave in text."""
+"""Secrets are masked in logs, tracebacks and messages."""
 
 import json
 import logging

@@ -1,3 +1,5 @@
+"""Rows tokenized, packed and padded to batches."""
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The setting `deterministic`: the mode that it sets, what it says, and what it refuses."""
+"""The setting `deterministic`: the mode that it sets, its note, and operations that it rejects."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def mode_restored():
 
 
 def missing_operation():
-    """Raise as PyTorch does for an operation that exists in one order only."""
+    """Raise the error of PyTorch for an operation without a deterministic implementation."""
     raise RuntimeError("_histc_cuda does not have a deterministic implementation, but you set …")
 
 
@@ -49,7 +49,7 @@ def test_set_mode_is_active_during_trial_step(mode, on_gpu, is_set, words):
     )
     assert torch.are_deterministic_algorithms_enabled() == is_set
     assert seen == [True] * is_set
-    # PyTorch's flash attention adds in a fixed order only where the mode does not merely warn
+    # PyTorch's flash attention adds in a fixed order only if the mode raises errors, not if it warns.
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert re.match(f"Deterministic is {words}", text)
 
@@ -66,7 +66,7 @@ def test_set_mode_raises_other_errors_of_trial_step():
     def out_of_memory():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
         set_mode(QLoRAConfig(), True, out_of_memory)
 
 

@@ -1,4 +1,4 @@
-"""What ranks take of a batch, and that two of them learn what one would."""
+"""Batches are split between ranks, and two ranks train with the losses of one."""
 
 import json
 import subprocess
@@ -48,7 +48,7 @@ def test_single_rank_gathers_and_shards_everything():
 
 @pytest.mark.slow
 def test_two_ranks_match_losses_of_one(tmp_path, tokenizer, monkeypatch):
-    """Nine rows, four a pass: the last batch of an epoch has one row, so that one rank has none."""
+    """Use nine rows, four per pass: the last batch of an epoch has one row, so that one rank has none."""
     rows = random_rows([30, 12, 45, 7, 60, 9, 33, 21, 50])
     over = {"max_steps": 7, "learning_rate": 1e-2, "scheduler": "constant", "gradient_accumulation": 2}
     alone, held_out = losses_of(tmp_path / "alone", tokenizer, rows, **over)

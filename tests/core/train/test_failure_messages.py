@@ -1,3 +1,5 @@
+"""Failures of training as sentences with the next step."""
+
 import errno
 
 import pytest

@@ -1,5 +1,7 @@
-"""The fused block against transformers' and PEFT's own, in float32 on the CPU: the same losses and gradients. The
-Triton kernels are held against the same PyTorch in tests/gpu/test_kernels_gpu.py."""
+"""Losses and gradients of fused blocks equal those of transformers and PEFT, in float32 on the CPU.
+
+The Triton kernels are compared with the same PyTorch code in tests/gpu/test_kernels_gpu.py.
+"""
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ LENGTHS = [30, 12, 45, 7]
 
 
 def tuned(targets=ALL, kind=attention.PACKED, **over):
-    """A tiny Llama with an adapter that does something."""
+    """Return a tiny Llama with an adapter whose lora_up is not zero, so that it changes the output."""
     options = {"lora_alpha": 12, "target_modules": targets} | over
     model = tiny_llama(attention=kind, num_hidden_layers=3)
     model.requires_grad_(False)
@@ -34,6 +36,7 @@ def tuned(targets=ALL, kind=attention.PACKED, **over):
 
 
 def loss_and_gradients(model, batch):
+    """Return the mean loss of a batch, and the gradients by parameter name."""
     inputs = {k: v for k, v in batch.items() if k != "labels"}
     base = model.get_base_model()
     hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
@@ -47,7 +50,8 @@ def loss_of(model, batch):
     return model.get_base_model()(**inputs).logits.sum().item()
 
 
-def same(model, batch, **settings):
+def assert_same_training(model, batch, **settings):
+    """Compare loss and gradients of a model before and after its blocks are fused."""
     expected, wanted = loss_and_gradients(model, batch)
     model.zero_grad()
     blocks, notes = fuse_blocks(model.get_base_model())
@@ -69,16 +73,16 @@ def same(model, batch, **settings):
 )
 @pytest.mark.parametrize("targets", [ALL, ["q_proj", "v_proj"], ["gate_proj", "o_proj"]])
 def test_fused_blocks_match_plain_losses_and_gradients(targets, settings):
-    same(tuned(targets), pack(random_rows(LENGTHS)), **settings)
+    assert_same_training(tuned(targets), pack(random_rows(LENGTHS)), **settings)
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_fused_blocks_on_padded_rows_match_plain_blocks(keep):
-    same(tuned(kind="sdpa"), pad(random_rows(LENGTHS), pad_id=0), keep=keep)
+    assert_same_training(tuned(kind="sdpa"), pad(random_rows(LENGTHS), pad_id=0), keep=keep)
 
 
 def test_fused_blocks_with_rank_pattern_match_plain_blocks():
-    same(tuned(rank_pattern={"q_proj": 3, "down_proj": 9}, use_rslora=True), pack(random_rows(LENGTHS)))
+    assert_same_training(tuned(rank_pattern={"q_proj": 3, "down_proj": 9}, use_rslora=True), pack(random_rows(LENGTHS)))
 
 
 def test_fused_blocks_on_4bit_weights_match_plain_blocks():
@@ -95,7 +99,7 @@ def test_fused_blocks_on_4bit_weights_match_plain_blocks():
     model.requires_grad_(False)
     model = get_peft_model(model, LoraConfig(r=4, target_modules=ALL)).train()
     assert type(model.get_base_model().model.layers[0].mlp.up_proj.base_layer).__name__ == "Linear4bit"
-    same(model, pack(random_rows(LENGTHS)), keep=False)
+    assert_same_training(model, pack(random_rows(LENGTHS)), keep=False)
 
 
 def test_fused_blocks_accumulate_gradients_of_two_passes():
@@ -194,7 +198,7 @@ def test_fused_mistral_block_keeps_sliding_window(form):
     limited, _ = loss_and_gradients(adapted, form(rows))
     assert abs(limited - unlimited) > 1e-4
     adapted.zero_grad()
-    same(adapted, form(rows))
+    assert_same_training(adapted, form(rows))
 
 
 def test_other_architecture_is_not_fused():

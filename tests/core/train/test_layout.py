@@ -1,4 +1,4 @@
-"""Which layout of rows is chosen, and that a row at a time gives the numbers of a batch."""
+"""The layout of rows per model, and equal losses of single and packed rows."""
 
 import pytest
 import torch
@@ -14,26 +14,26 @@ from tests.helpers.answering_architectures import build
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
 
-def chosen(model, packing=True, longest=64):
+def layout_of(model, packing=True, longest=64):
     return layout.choose_layout(model, packing, "auto: packing is off", 0, longest)
 
 
 def test_layout_of_supported_model_is_packed_with_window_unchanged():
     model = build("mistral")
-    assert chosen(model).kind == "packed"
+    assert layout_of(model).kind == "packed"
     assert model.config._attn_implementation == PACKED
     assert model.config.sliding_window == 6
 
 
 def test_layout_of_failing_model_is_padded_with_reason():
     model = build("stablelm")
-    found = chosen(model)
+    found = layout_of(model)
     assert (found.kind, model.config._attn_implementation) == ("padded", "sdpa")
     assert "rows of StableLmForCausalLM do not give the logits that each gives by itself" in found.choice
 
 
 def test_layout_without_packing_names_setting():
-    found = chosen(tiny_llama(attention=PACKED), packing=False)
+    found = layout_of(tiny_llama(attention=PACKED), packing=False)
     assert found.kind == "padded"
     assert found.choice == "Attention is sdpa (auto: packing is off); rows are padded."
 
@@ -41,8 +41,8 @@ def test_layout_without_packing_names_setting():
 def test_layout_beyond_rotary_limit_is_single():
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     model = tiny_llama(rope_parameters=rope, max_position_embeddings=64)
-    assert chosen(model, longest=64).kind == "packed"
-    found = chosen(model, longest=65)
+    assert layout_of(model, longest=64).kind == "packed"
+    found = layout_of(model, longest=65)
     assert found.kind == "single"
     assert "64 tokens" in found.choice
 
@@ -63,7 +63,7 @@ def test_layout_of_model_with_wrong_padded_batch_is_single():
     def change(ids, logits, options):
         return logits + torch.randn_like(logits) if len(ids) > 1 or "row_lengths" in options else logits
 
-    found = chosen(changed_by(tiny_llama(), change))
+    found = layout_of(changed_by(tiny_llama(), change))
     assert found.kind == "single"
     assert "in a padded batch rows of LlamaForCausalLM" in found.choice
 
@@ -71,7 +71,7 @@ def test_layout_of_model_with_wrong_padded_batch_is_single():
 def test_layout_of_noncausal_model_raises():
     model = changed_by(tiny_llama(), lambda ids, logits, _: logits + logits.mean(dim=1, keepdim=True))
     with pytest.raises(StudioError, match="reads later tokens"):
-        chosen(model)
+        layout_of(model)
 
 
 def test_single_layout_matches_packed_loss(tmp_path, tokenizer, monkeypatch):

@@ -1,3 +1,5 @@
+"""The chunked cross entropy, compared with PyTorch's."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ GOALS = [CROSS_ENTROPY, Objective(dft=True), Objective(smoothing=0.2), Objective
 
 
 def reference(hidden, weight, labels, goal=CROSS_ENTROPY):
-    """By plain PyTorch; DFT weighs each token by its own probability, held constant."""
+    """Return the loss by plain PyTorch; DFT weights each token by its probability, without a gradient through it."""
     logits = F.linear(hidden, weight)[:, :-1].double()
     targets = labels[:, 1:].flatten()
     losses = F.cross_entropy(

@@ -1,3 +1,5 @@
+"""NEFTune noise on embeddings."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""The provenance that is stored with a run."""
+
 import re
 import types
 

@@ -1,4 +1,4 @@
-"""A run on two ranks: stopped, a rank killed, the worker killed, and each time it goes on to the last bit."""
+"""A run on two ranks resumes bit-exact after a stop, a killed rank and a killed worker."""
 
 import os
 import signal
@@ -27,12 +27,12 @@ def two_gpus(monkeypatch):
 
 
 def ranks_of(run):
-    """The processes of a run's ranks, in their order."""
+    """Return the processes of a run's ranks, in order."""
     children = psutil.Process(run.saved_state().pid).children()
     return sorted(children, key=lambda child: child.cmdline().index("core.train.rank_process") and child.cmdline()[4])
 
 
-def gone(processes, seconds=20):
+def wait_until_gone(processes, seconds=20):
     deadline = time.monotonic() + seconds
     while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
         assert time.monotonic() < deadline, "a rank outlives its worker"
@@ -57,21 +57,21 @@ def test_run_resumes_bit_exact_after_rank_kill_stop_and_worker_kill(store, two_g
     state = wait_until_ended(run)
     assert state.status == "failed"
     assert "The process of GPU 2 ended with signal 9 (SIGKILL)" in state.cause
-    gone([first, second])
+    wait_until_gone([first, second])
 
     process.resume(store, run)
     next_checkpoint(run)
     ranks = ranks_of(run)
     run.request_stop()
     assert wait_until_ended(run).status == "stopped"
-    gone(ranks)
+    wait_until_gone(ranks)
 
     process.resume(store, run)
     next_checkpoint(run)
     ranks = ranks_of(run)
     os.kill(run.saved_state().pid, signal.SIGKILL)
     assert wait_until_ended(run).status == "interrupted"
-    gone(ranks)
+    wait_until_gone(ranks)
 
     process.resume(store, run)
     assert wait_until_ended(run).status == "finished", run.log_tail()

@@ -1,4 +1,4 @@
-"""What a rank tells its worker of what went wrong in it."""
+"""Failures of a rank, as its worker receives them."""
 
 from core.runs.config import QLoRAConfig
 from core.train import rank_process, worker

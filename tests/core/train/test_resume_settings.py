@@ -1,4 +1,4 @@
-"""Every setting that is changed on resume takes effect from the first step, or is refused by name."""
+"""A setting changed on resume takes effect from the first step, or is rejected by name."""
 
 import math
 
@@ -81,7 +81,7 @@ TABLE = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A home for runs that are only files."""
+    """A run store for runs that consist of files only."""
     settings = Settings(home=tmp_path_factory.mktemp("home")).prepare()
     copy_bundled(settings)
     model = embedded.folder(settings)
@@ -92,7 +92,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def interrupted(store, monkeypatch):
-    """Makes a run that a resume only puts into the queue."""
+    """Make an interrupted run that a resume only queues."""
     monkeypatch.setattr(process, "advance", lambda store: None)
 
     def make(config: QLoRAConfig) -> Run:
@@ -143,7 +143,7 @@ START = {"max_steps": STEPS, "save_steps": STEPS, "learning_rate": 1e-3, "warmup
 
 
 class Recorder(TrainerCallback):
-    """Records the settings and moments that each update is made with."""
+    """Callback that records the optimizer settings and moments of each update."""
 
     def __init__(self):
         self.groups, self.moments, self.norms, self.saved = [], [], [], []
@@ -177,7 +177,7 @@ def train(folder, tokenizer, resumed: bool, **changes):
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory, small_tokenizer):
-    """The folder of a run of `STEPS` steps, and the moments in its checkpoint."""
+    """The folder of a run of `STEPS` steps, and the optimizer's moments in its checkpoint."""
     folder = tmp_path_factory.mktemp("begun")
     trainer, _ = train(folder, small_tokenizer, resumed=False)
     return folder, [value["exp_avg"].clone() for value in trainer.optimizer.state.values()]
@@ -211,7 +211,8 @@ def test_first_resumed_step_uses_new_optimizer_settings(begun, small_tokenizer):
     changes = {"adam_beta1": 0.8, "adam_beta2": 0.95, "weight_decay": 0.5, "max_grad_norm": 1e-3, "max_steps": 5}
     _, recorder = train(begun[0], small_tokenizer, resumed=True, save_steps=100, **changes)
     assert {group["betas"] for group in recorder.groups[0]} == {(0.8, 0.95)}
-    assert {group["weight_decay"] for group in recorder.groups[0]} == {0.5, 0.0}  # none for norms and biases
+    # Norms and biases have no weight decay.
+    assert {group["weight_decay"] for group in recorder.groups[0]} == {0.5, 0.0}
     assert recorder.norms[0] == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -229,7 +230,7 @@ def test_resume_uses_new_checkpoint_interval(begun, small_tokenizer, every, save
 
 
 def test_resume_without_changes_is_bit_exact(begun, small_tokenizer):
-    """To the last bit: the rate is made by the formula that made the one in the checkpoint."""
+    """The learning rate comes from the same formula as the one in the checkpoint."""
     folder, _ = begun
     whole, _ = train(folder.parent / "whole", small_tokenizer, resumed=False, max_steps=8)
     again, _ = train(folder.parent / "whole", small_tokenizer, resumed=True, max_steps=8)

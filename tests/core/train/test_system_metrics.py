@@ -1,3 +1,5 @@
+"""System metrics on a machine without a GPU."""
+
 import psutil
 import torch
 

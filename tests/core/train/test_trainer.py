@@ -1,5 +1,6 @@
-"""Loss and gradients on a small Llama against plain PyTorch, and every setting on its way to TRL and PEFT."""
+"""Loss and gradients of a small Llama equal plain PyTorch's, and every setting reaches TRL or PEFT."""
 
+import dataclasses
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.runs.adapter import lora_config
 from core.runs.config import QLoRAConfig
+from core.train import samples
 from core.train.samples import decode_answer, generate_answers
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import OPTIMIZERS, make_sft_config
@@ -28,7 +30,8 @@ def trainer_of(tmp_path, tokenizer, packing: bool, **over) -> StudioTrainer:
     arguments = make_sft_config(config, str(tmp_path), total_steps=2)
     trainer = StudioTrainer(config, base, random_rows(LENGTHS), args=arguments)
     generator = torch.Generator().manual_seed(1)
-    for name, parameter in trainer.model.named_parameters():  # B starts at 0, which would hide A's gradient
+    # lora_B starts at 0, which would make the gradients of lora_A zero.
+    for name, parameter in trainer.model.named_parameters():
         if parameter.requires_grad and "lora_B" in name:
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.02
     return trainer
@@ -135,7 +138,8 @@ def test_every_setting_is_listed():
 
 @pytest.mark.parametrize("setting", ARRIVES)
 def test_changed_setting_reaches_library_config(tmp_path, monkeypatch, setting):
-    monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda: True)  # another default would be float32
+    # On other CPUs the default dtype is float32.
+    monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda: True)
     value, place, expected = ARRIVES[setting]
     kind, name = place.split(".")
 
@@ -184,8 +188,10 @@ def test_take_rows_returns_rows_of_step_once(tmp_path, tokenizer):
     assert trainer.take_rows() == [], "what is measured on was not trained on"
 
 
-@pytest.mark.parametrize("packing", [True, False])
-def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, tokenizer, packing):
+@pytest.mark.parametrize("layout", ["packed", "padded", "single"])
+def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, tokenizer, layout, monkeypatch):
+    batches, generate, packing = [], samples._generate, layout == "packed"
+    monkeypatch.setattr(samples, "_generate", lambda *given: batches.append(len(given[1])) or generate(*given))
     config = QLoRAConfig(packing=packing, compute_dtype="float32", batch_size=4, max_steps=2, save_steps=0)
     kind = attention.PACKED if packing else "sdpa"
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer), attention=kind), tokenizer)
@@ -195,8 +201,11 @@ def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, 
         config, base, random_rows(LENGTHS), renderer=renderer, args=make_sft_config(config, str(tmp_path), 2)
     )
     before = made.held_out_loss(random_rows(LENGTHS), 4)
+    assert made.layout.kind == ("packed" if packing else "padded")
+    made.layout = dataclasses.replace(made.layout, kind=layout)
     questions = ["Hi?", "What is a tide, and when does it turn?"]
     answers = generate_answers(made, questions, 6)
+    assert batches == ([1, 1] if layout == "single" else [2])
     for question, answer in zip(questions, answers, strict=True):
         ids = torch.tensor([renderer.prompt_ids([{"role": "user", "content": question}])])
         alone = made.model.get_base_model()
@@ -207,11 +216,12 @@ def test_generate_answers_match_generate_and_leave_training_unchanged(tmp_path, 
         assert answer == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
         alone.set_attn_implementation(kind)
     assert made.model.training
+    made.layout = dataclasses.replace(made.layout, kind="packed" if packing else "padded")
     assert made.held_out_loss(random_rows(LENGTHS), 4) == before
 
 
 def test_pissa_adapter_is_saved_for_original_base_too(tmp_path, tokenizer):
-    """PiSSA: the plain adapter on the untouched base gives the logits that were trained."""
+    """The converted PiSSA adapter on the original base gives the logits of the trained model."""
     from peft import PeftModel
 
     config = QLoRAConfig(
@@ -246,7 +256,7 @@ def test_decode_answer_ends_at_first_end_token_or_stop_string(written, ends, sto
 
 
 def test_pad_token_outside_embedding_matrix_is_replaced(tmp_path):
-    """`<pad>` = 32000 of 32000 rows, as many Llama tokenizers of fine-tuners have it."""
+    """Many fine-tuned Llama models add `<pad>` as id 32000 to a matrix of 32,000 rows."""
     tokenizer = FAMILIES[0].tokenizer()
     rows = len(tokenizer)
     tokenizer.add_special_tokens({"pad_token": "<pad>"})

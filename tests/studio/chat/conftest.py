@@ -1,6 +1,5 @@
 """A studio with two tiny models, runs trained on them, and the handlers of the Chat tab over one engine."""
 
-import gradio as gr
 import pytest
 
 from core.chat.engine import Engine
@@ -12,15 +11,6 @@ from studio.chat.parts import ChatParts
 from tests.helpers.datasets import copy_bundled
 
 SHORT = {"temperature": 0, "max_new_tokens": 6}
-
-
-@pytest.fixture
-def toasts(monkeypatch):
-    """Texts of the toasts that were shown."""
-    shown: list[str] = []
-    for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: shown.append(text))
-    return shown
 
 
 @pytest.fixture

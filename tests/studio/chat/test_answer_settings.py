@@ -23,7 +23,7 @@ def test_save_one_lane_keeps_only_what_differs(parts, tuned, chat):
 
 
 @pytest.mark.parametrize("values", [{"temperature": 9}, {"max_new_tokens": 0}, {"top_p": 0}, {"seed": 0.5}])
-def test_save_invalid_setting_error_names_title_and_place(parts, chat, values):
+def test_save_invalid_setting_is_named_with_title_and_group(parts, chat, values):
     [(name, value)] = values.items()
     title, chat_id = Sampling.model_fields[name].title, chat()
     with pytest.raises(StudioError, match=rf"{title} \(under Settings\).*given: {value}"):

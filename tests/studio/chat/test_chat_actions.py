@@ -229,17 +229,17 @@ def test_answer_checkpoint_each_checkpoint_generates_once(parts, tuned, chat):
     )
 
 
-@pytest.mark.parametrize("call", [
-    lambda parts, chat_id: parts.actions.edit(chat_id, 3),
-    lambda parts, chat_id: list(parts.actions.retry(chat_id, 0, [], PAGE)),
-    lambda parts, chat_id: list(parts.actions.continue_answer(chat_id, 0, [], PAGE)),
-    lambda parts, chat_id: parts.actions.show_earlier_try(chat_id, 0, []),
-    lambda parts, chat_id: parts.actions.switch_branch(chat_id, "none", []),
-    lambda parts, chat_id: parts.conversations.find("0" * 32),
-    lambda parts, chat_id: parts.conversations.find("../runs"),
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda parts, chat_id: parts.actions.edit(chat_id, 3), "There is no question 4"),
+    (lambda parts, chat_id: list(parts.actions.retry(chat_id, 0, [], PAGE)), "Nothing was asked yet"),
+    (lambda parts, chat_id: list(parts.actions.continue_answer(chat_id, 0, [], PAGE)), "Nothing was asked yet"),
+    (lambda parts, chat_id: parts.actions.show_earlier_try(chat_id, 0, []), "Nothing was asked yet"),
+    (lambda parts, chat_id: parts.actions.switch_branch(chat_id, "none", []), "There is no branch 'none'"),
+    (lambda parts, chat_id: parts.conversations.find("0" * 32), "no longer stored here"),
+    (lambda parts, chat_id: parts.conversations.find("../runs"), "cannot be used as a chat id"),
 ])  # fmt: skip
-def test_action_on_missing_turn_branch_or_chat_is_rejected(parts, chat, call):
-    with pytest.raises(StudioError):
+def test_action_on_missing_turn_branch_or_chat_is_rejected(parts, chat, call, message):
+    with pytest.raises(StudioError, match=message):
         call(parts, chat())
 
 

@@ -1,4 +1,4 @@
-"""Which conversation a browser opens, starts and lists."""
+"""Conversations that a browser opens, starts and lists."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Base models, and which run and checkpoint answers in each lane."""
+"""The base model, and the run and checkpoint of each lane."""
 
 import json
 import shutil
@@ -163,7 +163,7 @@ def test_refresh_deleted_run_is_named_in_its_lane_and_not_in_a_new_chat(parts, t
     assert lanes(parts, new_id) == [("", "final")]
 
 
-def test_unload_frees_memory_and_says_how_much(parts, tuned, chat, toasts):
+def test_unload_frees_memory_and_reports_how_much(parts, tuned, chat, toasts):
     tuned()
     send(parts, chat())
     parts.picker.unload()

@@ -4,7 +4,7 @@ import pytest
 
 from core.system.jobs import Jobs
 from studio.data.page_state import PageState
-from tests.helpers.datasets import opened, talk
+from tests.helpers.datasets import dialog, open_dataset
 
 
 @pytest.fixture
@@ -17,25 +17,14 @@ def jobs():
 @pytest.fixture
 def data(settings, tmp_path):
     """60 rows: row 5 repeats row 4, row 7 cannot be used, row 9 holds markup."""
-    talks = [talk(f"question {i}", f"answer {i} " + "word " * i) for i in range(60)]
+    talks = [dialog(f"question {i}", f"answer {i} " + "word " * i) for i in range(60)]
     talks[5] = talks[4]
     talks[7] = [{"role": "user", "content": "alone"}]
-    talks[9] = talk("<img src=x onerror=alert(1)>", "<script>alert(1)</script>")
+    talks[9] = dialog("<img src=x onerror=alert(1)>", "<script>alert(1)</script>")
     rows = [{"messages": messages, "score": i, "kind": "ab"[i % 2]} for i, messages in enumerate(talks)]
-    return opened(settings, tmp_path, rows)
+    return open_dataset(settings, tmp_path, rows)
 
 
 @pytest.fixture
 def state(data):
     return PageState(dataset=data.id).model_dump()
-
-
-@pytest.fixture
-def toasts(monkeypatch):
-    """Collect the texts of toasts."""
-    import gradio as gr
-
-    texts: list[str] = []
-    for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: texts.append(text))
-    return texts

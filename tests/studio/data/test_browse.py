@@ -1,3 +1,5 @@
+"""The rows of the Data tab: pages, search, filters, ticks and columns."""
+
 import pytest
 
 from core.data import lengths, near_duplicates

@@ -1,3 +1,5 @@
+"""Jobs followed by the page until they end."""
+
 import threading
 
 import gradio as gr

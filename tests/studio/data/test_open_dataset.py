@@ -1,3 +1,5 @@
+"""Data sets opened in the Data tab."""
+
 import gradio as gr
 import pytest
 from datasets import Dataset
@@ -6,7 +8,7 @@ from core.data import table
 from core.errors import StudioError
 from core.system.jobs import Job
 from studio.data.open_dataset import MAX_OPENINGS, OpenDataset
-from tests.helpers.datasets import lines, talk
+from tests.helpers.datasets import dialog, json_lines
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def do(settings, jobs):
 
 def test_open_file_shows_progress_and_chooses_the_data_set(do, settings, tmp_path, toasts):
     path = tmp_path / "mine.jsonl"
-    path.write_text(lines([{"messages": talk("a", "b")}] * 3))
+    path.write_text(json_lines([{"messages": dialog("a", "b")}] * 3))
     *running, last = do.open_file(str(path))
     assert running, "a bar is shown at once"
     assert "Opening mine.jsonl" in running[0]["progress"]
@@ -28,7 +30,7 @@ def test_open_file_shows_progress_and_chooses_the_data_set(do, settings, tmp_pat
 
 def test_open_file_twice_at_once_opens_both(do, tmp_path, toasts):
     for name in ("one", "two"):
-        (tmp_path / f"{name}.jsonl").write_text(lines([{"messages": talk("a", name)}]))
+        (tmp_path / f"{name}.jsonl").write_text(json_lines([{"messages": dialog("a", name)}]))
     first, second = (do.open_file(str(tmp_path / f"{name}.jsonl")) for name in ("one", "two"))
     next(first)
     assert list(second)[-1]["dataset"]["value"].startswith("two-")
@@ -37,16 +39,16 @@ def test_open_file_twice_at_once_opens_both(do, tmp_path, toasts):
 
 def test_open_file_without_usable_rows_warns(do, tmp_path, toasts):
     path = tmp_path / "odd.jsonl"
-    path.write_text(lines([{"prompt": "a", "completion": "b", "label": False}] * 2))
+    path.write_text(json_lines([{"prompt": "a", "completion": "b", "label": False}] * 2))
     *_, last = do.open_file(str(path))
     assert last["dataset"]["value"].startswith("odd-")
-    assert "No format is sure" in toasts[0]
+    assert "The format is not certain" in toasts[0]
     assert "labelled as a bad answer" in table.opened_datasets(do.settings)[0].evidence
 
 
 def test_open_file_of_an_uncertain_format_points_to_the_question(do, tmp_path, toasts):
     path = tmp_path / "pairs.jsonl"
-    path.write_text(lines([{"prompt": ["a", "b"], "id": i} for i in range(3)]))
+    path.write_text(json_lines([{"prompt": ["a", "b"], "id": i} for i in range(3)]))
     *_, last = do.open_file(str(path))
     assert last["dataset"]["value"].startswith("pairs-")
     assert "Answer the question below" in toasts[0]
@@ -82,7 +84,7 @@ def test_open_folder_accepts_only_folders_below_the_home(do, settings, tmp_path)
     *_, last = do.open_folder("mine")
     assert last["dataset"]["value"].startswith("mine-")
     for name in ("../../outside", str(tmp_path / "outside"), None):
-        with pytest.raises(StudioError):
+        with pytest.raises(StudioError, match="cannot be used as a"):
             list(do.open_folder(name))
 
 
@@ -95,7 +97,7 @@ def test_open_file_beyond_the_limit_is_refused(do, jobs, tmp_path, monkeypatch):
     waiting = {number: Job(number, f"open/{number}", "Opening") for number in range(MAX_OPENINGS)}
     monkeypatch.setattr(jobs, "_jobs", waiting)
     path = tmp_path / "rows.jsonl"
-    path.write_text(lines([{"messages": talk("a", "b")}]))
+    path.write_text(json_lines([{"messages": dialog("a", "b")}]))
     with pytest.raises(StudioError, match="8 files are being opened already"):
         next(do.open_file(str(path)))
     monkeypatch.undo()

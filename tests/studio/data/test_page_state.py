@@ -1,3 +1,5 @@
+"""The state of the Data tab's page."""
+
 import pytest
 from pydantic import ValidationError
 
@@ -12,7 +14,7 @@ from studio.data.page_state import PageState, open_source_row, parse_state
 def test_parse_state_returns_what_was_dumped_and_refuses_other_fields(settings, state):
     assert parse_state(None) == PageState()
     assert parse_state(state).model_dump() == state
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="nonsense\n  Extra inputs are not permitted"):
         parse_state({"nonsense": 1})
     with pytest.raises(StudioError, match="no open data set"):
         PageState().find_dataset(settings)

@@ -1,3 +1,5 @@
+"""The reading form: the question, candidates, unread columns and templates."""
+
 import html
 
 import gradio as gr
@@ -9,7 +11,7 @@ from studio.data.page_state import PageState
 from studio.data.reading_form import FIELDS, MAX_LISTED_COLUMNS, ReadingForm, build_reading_form
 from studio.data.row_view import row_html
 from studio.data.summary import summary_html
-from tests.helpers.datasets import opened, talk
+from tests.helpers.datasets import dialog, open_dataset
 from tests.helpers.public_shapes import SHAPES
 
 FORM = dict.fromkeys(FIELDS, "") | {"reasoning": "think"}
@@ -29,7 +31,7 @@ def page_of(settings, tmp_path):
     """Open rows and return the state of a page that looks at them."""
 
     def run(rows):
-        return PageState(dataset=opened(settings, tmp_path, rows).id).model_dump()
+        return PageState(dataset=open_dataset(settings, tmp_path, rows).id).model_dump()
 
     return run
 
@@ -117,7 +119,7 @@ def test_unread_column_used_as_context_is_in_the_conversation(do, settings, page
     filled = values_of(do.fields(state))
     extra = do.use_columns(filled["extra"], {"category": "context"})["extra"]
     state = read(do, state, **filled | {"extra": extra})
-    assert PageState.model_validate(state).open_rows(settings).row(1)["messages"] == talk(
+    assert PageState.model_validate(state).open_rows(settings).row(1)["messages"] == dialog(
         "ask 1\n\nSome text 1.\n\nb", "say 1"
     )
     assert "not used</b>" not in column_list(do, state)
@@ -128,9 +130,9 @@ def test_unread_column_used_as_context_is_in_the_conversation(do, settings, page
 @pytest.mark.parametrize(
     ("use", "messages", "notes"),
     [
-        ("system", [{"role": "system", "content": "a"}, *talk("ask 0\n\nSome text 0.", "say 0")], []),
-        ("ignore", talk("ask 0\n\nSome text 0.", "say 0"), []),
-        ("", talk("ask 0\n\nSome text 0.", "say 0"), ["the column 'category' is not used"]),
+        ("system", [{"role": "system", "content": "a"}, *dialog("ask 0\n\nSome text 0.", "say 0")], []),
+        ("ignore", dialog("ask 0\n\nSome text 0.", "say 0"), []),
+        ("", dialog("ask 0\n\nSome text 0.", "say 0"), ["the column 'category' is not used"]),
     ],
 )
 def test_use_of_a_column_decides_conversation_and_notes(do, settings, page_of, use, messages, notes):
@@ -164,7 +166,7 @@ def test_columns_of_text_come_first_and_the_list_stays_short(do, page_of):
 def test_read_again_reads_the_rows_by_the_form(do, settings, state):
     form = {"format": "label", "columns": "text = kind\nlabel = score", "prompt": "{text}?", "labels": "1 = one"}
     after = read(do, state, **form)
-    assert PageState.model_validate(after).open_rows(settings).row(1)["messages"] == talk("b?", "one")
+    assert PageState.model_validate(after).open_rows(settings).row(1)["messages"] == dialog("b?", "one")
     fields = do.fields(after)
     assert (fields["format"], fields["columns"]["value"]) == ("label", form["columns"])
     assert fields["prompt"]["visible"]
@@ -195,11 +197,23 @@ def test_format_without_labels_empties_what_it_does_not_read(do, state):
     shown = do.show_format(state, "alpaca")
     assert "Parts: instruction, input, output" in shown["columns"]["info"]
     assert (shown["prompt"]["visible"], shown["labels"]["value"]) == (False, "")
+    assert shown["roles"] == gr.update(value="", visible=False)
+    assert do.show_format(state, "sharegpt")["roles"] == gr.update(visible=True)
     read(do, state, format="messages", prompt=shown["prompt"]["value"], labels=shown["labels"]["value"])
 
 
+def test_options_that_occur_in_no_row_are_reported(do, settings, page_of):
+    state = page_of([{"messages": dialog("Hello {{name}}", "b")}])
+    after = read(do, state, format="messages", roles="hero = user", placeholders="name = Ada\ncity = Rome")
+    shown = summary_html(settings, after)
+    assert "occurs in no row: Roles: hero = user" in shown
+    assert "occurs in no row: Placeholders: city = Rome" in shown
+    assert "Placeholders: name" not in shown
+    assert do.about(after)["report"]["unmatched"] == ["Roles: hero = user", "Placeholders: city = Rome"]
+
+
 def test_unfilled_placeholders_are_offered_and_stay_when_nothing_is_filled_in(do, settings, page_of):
-    state = page_of([{"messages": talk("Hello {{name}}", "b")}])
+    state = page_of([{"messages": dialog("Hello {{name}}", "b")}])
     filled = values_of(do.fields(state))
     assert filled["placeholders"] == "name = "
     assert "{{name}}" in summary_html(settings, state)
@@ -208,9 +222,13 @@ def test_unfilled_placeholders_are_offered_and_stay_when_nothing_is_filled_in(do
 
 
 def test_answer_without_loss_carries_a_badge(settings, page_of):
-    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad", "weight": 0}, *talk("r", "good")]
+    turns = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "bad", "weight": 0},
+        *dialog("r", "good"),
+    ]
     shown = row_html(settings, page_of([{"messages": turns}]), 0, "Conversation")
-    assert shown.count("not learned") == 1
+    assert shown.count("not trained on") == 1
 
 
 def test_about_returns_question_candidates_and_unread_columns(do, undecided, page_of):

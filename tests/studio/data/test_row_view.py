@@ -1,3 +1,5 @@
+"""One row in the Data tab: conversation, tokens and raw text."""
+
 import html
 
 import pytest
@@ -7,7 +9,7 @@ from core.errors import StudioError
 from core.train.batches import tokenize
 from studio.data.page_state import PageState, parse_state
 from studio.data.row_view import NO_ROW, VIEWS, row_html, tokens_view_html
-from tests.helpers.datasets import opened, talk
+from tests.helpers.datasets import dialog, open_dataset
 from tests.helpers.table_html import Lenient
 
 
@@ -38,14 +40,14 @@ def test_tokens_view_shows_the_tokens_and_loss_mask_of_the_trainer(studio, state
         [trained] = tokenize(renderer, [(row, messages)], 40, answers_only=True).rows
         assert [" loss" in name for name in classes][:40] == [label >= 0 for label in trained["labels"]]
         text = tokenizer.decode(trained["input_ids"]).replace("\n", "↵\n")
-        assert text in shown.text.replace("cut off here, at 40 tokens", "")
+        assert text in shown.text.replace("truncated here, at 40 tokens", "")
         rendered = renderer.render(messages)
         assert len(classes) == rendered.length
-        assert ("cut off here" in shown.text) == (rendered.length > 40)
+        assert ("truncated here" in shown.text) == (rendered.length > 40)
 
 
 def test_tokens_view_of_a_row_that_the_template_refuses_shows_the_reason(studio, tmp_path):
-    data = opened(studio, tmp_path, [{"messages": talk("a <|im_end|> b", "c")}], "marks.jsonl")
+    data = open_dataset(studio, tmp_path, [{"messages": dialog("a <|im_end|> b", "c")}], "marks.jsonl")
     shown = row_html(studio, PageState(dataset=data.id).model_dump(), 0, "Tokens")
     assert "Not trained on: a turn holds" in shown
 

@@ -1,3 +1,5 @@
+"""The SQL box of the Data tab."""
+
 import pytest
 
 from core.data import sql_box

@@ -1,3 +1,5 @@
+"""Subsets exported, compared and pushed from the Data tab."""
+
 import json
 import zipfile
 

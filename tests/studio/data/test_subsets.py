@@ -1,3 +1,5 @@
+"""Subsets created in the Data tab."""
+
 import pytest
 from pydantic import ValidationError
 
@@ -46,7 +48,7 @@ def test_suggest_name_returns_a_free_name_of_the_recipe(do, state, settings):
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"rows": 1000}, "1,000 rows were asked for"),
+        ({"rows": 1000}, "asks for 1,000 rows"),
         ({"method": "picked"}, "no rows are picked"),
         ({"method": "stratified"}, "needs a column"),
         ({"held_out_share": 0.7}, "held_out_share"),
@@ -61,7 +63,7 @@ def test_create_by_an_invalid_recipe_is_refused(do, settings, state, values, why
 def test_create_without_a_data_set_or_a_name_is_refused(do, state):
     with pytest.raises(StudioError, match="No data set is open"):
         do.create(PageState().model_dump(), [], "x", **FORM)
-    with pytest.raises(StudioError):
+    with pytest.raises(StudioError, match="cannot be used as a subset name"):
         do.create(state, [], "  ", **FORM)
 
 

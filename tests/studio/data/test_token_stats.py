@@ -1,3 +1,5 @@
+"""Token statistics and near duplicates in the Data tab."""
+
 import re
 
 import pytest

@@ -1,3 +1,5 @@
+"""The table of all runs, and the comparison of picked runs."""
+
 import re
 import shutil
 
@@ -45,7 +47,7 @@ def test_render_picked_runs_shows_their_curves_and_differences(do, a_run, metric
     assert "Tick two or more runs" in shown["differences"]
 
 
-def test_render_runs_with_same_name_and_settings_are_told_apart_by_id(do, a_run):
+def test_render_runs_with_same_name_and_settings_are_distinguished_by_id(do, a_run):
     one, two = a_run(EVENTS), a_run(EVENTS)
     for run in (one, two):
         run.save_label(Label(name="same"))
@@ -69,7 +71,8 @@ def test_render_many_runs_sends_a_bounded_number_of_points(do, a_run):
         shutil.copy(first.events_file, run.events_file)
     shown = do.render(ComparisonState(picked=tuple(run.id for run in runs)), "loss", None, False)
     assert sum(len(series["points"]) for series in shown["curves"]["series"]) <= 10_000
-    assert sum(series["dashed"] for series in shown["curves"]["series"]) == 10  # colours come round again
+    # The colours repeat, so later curves are dashed.
+    assert sum(series["dashed"] for series in shown["curves"]["series"]) == 10
 
 
 def test_render_hostile_names_stay_text(do, a_run):

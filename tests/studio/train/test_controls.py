@@ -1,3 +1,5 @@
+"""Start, stop, resume, label and delete of runs."""
+
 import psutil
 import pytest
 

@@ -1,3 +1,5 @@
+"""The form of a run: presets, import, export and its problems."""
+
 import shlex
 
 import pytest
@@ -31,9 +33,12 @@ def test_copy_run_and_import_yaml_fill_every_field(do, a_run, tmp_path):
     path.write_text(to_yaml(config), encoding="utf-8")
     assert do.import_yaml(str(path)) == config.model_dump()
     path.write_bytes(b"\xff\xfe")
-    for ask in (lambda: do.copy_run(None), lambda: do.import_yaml(None), lambda: do.import_yaml(str(path))):
-        with pytest.raises(StudioError):
-            ask()
+    with pytest.raises(StudioError, match="No run is selected"):
+        do.copy_run(None)
+    with pytest.raises(StudioError, match="No YAML file is selected"):
+        do.import_yaml(None)
+    with pytest.raises(StudioError, match="cannot be read as text"):
+        do.import_yaml(str(path))
 
 
 @pytest.mark.parametrize("extent", [BASIC, ALL])

@@ -1,3 +1,5 @@
+"""Polling of the selected run and of the list."""
+
 import pytest
 
 from core.runs.metrics_series import Timelines

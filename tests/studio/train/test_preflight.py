@@ -1,3 +1,5 @@
+"""Preflight checks and the dry run from the Train tab."""
+
 import psutil
 import pytest
 from transformers import LlamaConfig

@@ -17,7 +17,7 @@ from core.runs.store import Label, RunState
 from studio.train.run_html import notes_html, status_html, tiles_html
 from studio.train.run_view import METRICS, NO_RUN, RunView
 from studio.train.step_rows import StepRows
-from tests.helpers.datasets import opened, talk
+from tests.helpers.datasets import dialog, open_dataset
 from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, parse, write
 
 OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
@@ -122,7 +122,7 @@ def test_notes_show_rows_counts_choices_and_versions(a_run):
 
 
 def test_run_view_hostile_text_stays_text(do, rows, runs, settings, tmp_path):
-    data = opened(settings, tmp_path, [{"messages": talk("a", "b")}], f"{HOSTILE.replace('/', '')}.jsonl")
+    data = open_dataset(settings, tmp_path, [{"messages": dialog("a", "b")}], f"{HOSTILE.replace('/', '')}.jsonl")
     subset.create(settings, "hostile", Recipe(dataset=data.id, held_out_share=0))
     run = runs.create(QLoRAConfig(subset="hostile"))
     run.save_state(RunState(status="failed", cause=HOSTILE, created=0, ended=1))
@@ -155,7 +155,7 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert [point[3] for point in shown["metric_chart"]["series"][0]["points"]] == [1500.4, 99.0]
     zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})["loss_chart"]
     assert [series["points"][0][0] for series in zoomed["series"]] == [1, 2]
-    assert "no number since step 2" in shown["alerts"]
+    assert "not a number since step 2" in shown["alerts"]
 
 
 @pytest.mark.parametrize("metric", METRICS)

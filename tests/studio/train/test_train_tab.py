@@ -28,7 +28,8 @@ def test_train_tab_every_control_is_connected(demo):
     filled = {part._id for fn in demo.fns.values() for part in fn.outputs}
     read = {part._id for fn in demo.fns.values() for part in fn.inputs}
     for block in demo.blocks.values():
-        if isinstance(block, gr.DownloadButton):  # hidden; the visible button fills and clicks it
+        # It is hidden; the visible button fills and clicks it.
+        if isinstance(block, gr.DownloadButton):
             assert block._id in filled, block.label
         elif isinstance(block, gr.Button):
             assert block._id in triggers, block.value

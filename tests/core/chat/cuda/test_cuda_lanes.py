@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from bitsandbytes.functional import dequantize_4bit
-from bitsandbytes.nn import Linear4bit, Params4bit
 
 from core.chat.adapters import Adapter, LoraWeights
 from core.chat.cuda import support
@@ -16,26 +15,12 @@ from core.chat.cuda.batch_sampler import BatchSampler
 from core.chat.lanes import Lanes
 from core.chat.sampler import TokenSampler, sample_inverse_cdf
 from core.chat.sampling import Sampling
+from core.models.fast_paths import projections
 from core.models.loading import LoadedBase
-from tests.helpers.tiny_model import tiny_llama
+from tests.helpers.tiny_model import pack_in_nf4, tiny_llama
 
 PROJECT = Path(__file__).resolve().parents[4]
 SHAPE = {"hidden_size": 128, "intermediate_size": 192, "head_dim": 32}
-
-
-def served(**over):
-    return tiny_llama(**({"dtype": torch.bfloat16} | SHAPE | over))
-
-
-def packed(model, double=True):
-    """The model with its projections in NF4, as bitsandbytes packs them."""
-    for name, module in list(model.named_modules()):
-        if isinstance(module, torch.nn.Linear) and name != "lm_head":
-            made = Linear4bit(module.in_features, module.out_features, bias=False, quant_type="nf4")
-            weight = Params4bit(module.weight.data, False, quant_type="nf4", compress_statistics=double)
-            made.weight = weight._quantize("cpu")
-            model.set_submodule(name, made)
-    return model
 
 
 def test_lanes_without_gpu_use_the_pytorch_decoder_with_the_reason(tokenizer):
@@ -44,35 +29,6 @@ def test_lanes_without_gpu_use_the_pytorch_decoder_with_the_reason(tokenizer):
     assert type(lanes.decoder().batched).__name__ == "Decoder"
     assert "there is no GPU" in lanes.decoding_note
     assert "switched off" in Lanes(base, fast=False).decoding_note
-
-
-@pytest.mark.parametrize("double", [True, False])
-def test_cuda_support_accepts_llama_in_4_16_and_32_bits(double):
-    assert support.unsupported_model_reason(packed(served(), double)) is None
-    assert support.unsupported_model_reason(served()) is None
-    assert support.unsupported_model_reason(served(dtype=torch.float32)) is None
-
-
-@pytest.mark.parametrize(
-    ("over", "reason"),
-    [
-        ({"head_dim": 16}, "heads are 16 wide"),
-        ({"hidden_act": "gelu"}, "activation is gelu"),
-        ({"attention_bias": True}, "biases"),
-        ({"intermediate_size": 200}, "no multiple of 64"),
-        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "positions are of the kind"),
-        ({"dtype": torch.float64}, "computes in torch.float64"),
-    ],
-)
-def test_cuda_support_gives_the_reason_against_a_model(over, reason):
-    assert reason in support.unsupported_model_reason(served(**over))
-
-
-def test_cuda_support_rejects_mixed_weights():
-    model = served()
-    one = packed(served()).model.layers[0].mlp.up_proj
-    model.model.layers[0].mlp.up_proj = one
-    assert "several kinds" in support.unsupported_model_reason(model)
 
 
 def test_cuda_support_accepts_plain_lora_of_the_projections_only():
@@ -163,8 +119,8 @@ def kernels_agree():
     from core.chat.cuda.weights import MergedLinears
 
     torch.manual_seed(0)
-    model = packed(tiny_llama(num_hidden_layers=1, **SHAPE))
-    modules = support.projections(model.model.layers[0])[:3]
+    model = pack_in_nf4(tiny_llama(num_hidden_layers=1, **SHAPE))
+    modules = projections(model.model.layers[0])[:3]
     whole = torch.cat([dequantize_4bit(m.weight.data, m.weight.quant_state) for m in modules])
     merged, x = MergedLinears(modules), torch.randn(3, 128)
     a, b, slots = torch.randn(2, 48, 128), torch.randn(2, 256, 16), torch.tensor([-1, 1, 0], dtype=torch.int32)

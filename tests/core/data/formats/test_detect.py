@@ -1,3 +1,5 @@
+"""Detection of the format of a data set, from each format's rows and from real files."""
+
 import pytest
 
 from core.data import formats, readers
@@ -5,25 +7,25 @@ from tests.helpers.one_conversation import ROWS, TURNS
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_detect_every_format_with_turns(name):
+def test_detect_rows_with_turns_returns_their_format(name):
     found = formats.detect([ROWS[name], {"other": 1}])
     assert found.reading.format == name
     assert "in 1 of the first 2 rows" in found.evidence
     assert found.reading.parse(ROWS[name]) == TURNS
 
 
-def test_detect_column_with_unusual_name():
+def test_detect_column_with_unusual_name_is_recognized():
     found = formats.detect([{"id": 1, "chat_log": TURNS}])
     assert found.reading.columns == {"messages": "chat_log"}
     assert "'chat_log'" in found.evidence
     assert found.reading.parse({"chat_log": TURNS}) == TURNS
 
 
-def test_detect_format_of_most_rows():
+def test_detect_mixed_rows_returns_format_of_most():
     assert formats.detect([ROWS["alpaca"], ROWS["guanaco"], ROWS["guanaco"], {"x": 1}]).reading.format == "guanaco"
 
 
-def test_detect_text_with_label():
+def test_detect_text_with_label_returns_both_columns():
     rows = [{"text": f"A film about number {i}, and long.", "sentiment": ("good", "bad")[i % 2]} for i in range(50)]
     found = formats.detect(rows)
     assert found.reading.format == "label"
@@ -47,6 +49,6 @@ def test_detect_prose_is_plain_text_and_numbers_are_none():
         ("sentiment_imdb_1000.tsv", "label"),
     ],
 )
-def test_detect_real_files(shared_data, file, form):
+def test_detect_real_files_returns_their_format(shared_data, file, form):
     rows = [read.row for read in readers.read_rows(shared_data / file, file) if read.row][:200]
     assert formats.detect(rows).reading.format == form

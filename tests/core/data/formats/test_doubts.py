@@ -1,4 +1,4 @@
-"""Rows that look like a question and its answer and are not, or lack a part: the page asks."""
+"""Rows that only look like questions and answers stay undecided, so that the page asks."""
 
 import pytest
 
@@ -20,6 +20,11 @@ PROSE = [
 
 def rows_of(**columns):
     return [{name: values[i] for name, values in columns.items()} for i in range(4)]
+
+
+def texts(pattern):
+    """Return rows of one text each, a question and its answer put into `pattern`."""
+    return rows_of(text=[pattern.format(q=q, a=a) for q, a in zip(QUESTIONS, PROSE, strict=True)])
 
 
 def turns(text):
@@ -48,6 +53,12 @@ ASKED = {
     "an article that nothing reads": rows_of(question=QUESTIONS, article=PROSE, answer=["A", "B", "C", "D"]),
     "the text beside its instruction": rows_of(instruction=["Classify it."] * 4, text=PROSE, output=["a", "b"] * 2),
     "the message beside its history": rows_of(message=QUESTIONS, chat_history=[turns(text) for text in PROSE]),
+    "question and answer in one text": texts("Q: {q}\nA: {a}"),
+    "labels within a line": texts("Question: {q} Answer: {a}"),
+    "headings of turns": texts("**Student:** {q}\n\n**Teacher:** {a}"),
+    "unusual tokens": texts("<|prompter|>{q}<|endoftext|><|reply|>{a}"),
+    "tags of turns": texts("<question>{q}</question><answer>{a}</answer>"),
+    "a mask that is not explained": rows_of(messages=[[turns("a")[0], turns("a")[1] | {"mask": 1}]] * 4),
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 

@@ -1,3 +1,5 @@
+"""The columns of public data sets are parsed as expected, or the page asks."""
+
 import importlib.util
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from core.data import formats, parse_rows, subset
 from core.data.formats import Reading, UnusableRow
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from tests.helpers.datasets import opened
+from tests.helpers.datasets import open_dataset
 from tests.helpers.public_shapes import SHAPES, Shape
 
 PROJECT = Path(__file__).resolve().parents[4]
@@ -36,13 +38,13 @@ def test_public_shape_is_parsed_as_expected_or_undecided(shape: Shape):
 
 def test_undecided_dataset_has_no_usable_row_until_reading_is_chosen(settings, tmp_path):
     shape = next(shape for shape in SHAPES if shape.name == "nyu-mll/glue, mnli")
-    data = opened(settings, tmp_path, shape.rows)
+    data = open_dataset(settings, tmp_path, shape.rows)
     assert (data.detected.format, parse_rows.parse_dataset(settings, data, data.detected).usable) == ("undecided", 0)
     assert data.candidates
     with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
         subset.create(settings, "all", Recipe(dataset=data.id))
-    chosen = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
-    assert parse_rows.parse_dataset(settings, data, chosen).usable == len(shape.rows)
+    reading = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
+    assert parse_rows.parse_dataset(settings, data, reading).usable == len(shape.rows)
 
 
 def test_detect_two_text_columns_offers_question_and_answer():

@@ -1,3 +1,5 @@
+"""Rows of every format parsed to conversations, and rows that are unusable."""
+
 import contextlib
 import json
 import re
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, find_problem, until_last_answer
-from tests.helpers.datasets import talk
+from tests.helpers.datasets import dialog
 from tests.helpers.one_conversation import ANSWER, ROWS, TURNS, USER
 
 
@@ -21,7 +23,7 @@ def test_parse_every_format_with_turns_gives_same_conversation(name):
     assert read(name, ROWS[name]) == TURNS
 
 
-def test_parse_plain_text_and_label():
+def test_parse_plain_text_and_label_fills_their_templates():
     assert read("text", {"content": "Prose."}) == [{"role": "text", "content": "Prose."}]
     row = {"review": " Good film. ", "stars": 1}
     options = {
@@ -29,7 +31,7 @@ def test_parse_plain_text_and_label():
         "prompt": "{text} ({label}?)",
         "labels": {"1": "positive"},
     }
-    assert read("label", row, **options) == talk("Good film. (stars?)", "positive")
+    assert read("label", row, **options) == dialog("Good film. (stars?)", "positive")
     assert read("label", row, **options | {"labels": {}})[1]["content"] == "1"
 
 
@@ -48,7 +50,7 @@ def test_samples_cover_every_format():
 
 def test_parse_alpaca_keeps_input_history_and_system():
     row = {"instruction": "Sum up", "input": "a b", "output": "c", "history": [["Hi", "Ho"]], "system": "Be brief."}
-    assert read("alpaca", row) == talk("Hi", "Ho", "Sum up\n\na b", "c", system="Be brief.")
+    assert read("alpaca", row) == dialog("Hi", "Ho", "Sum up\n\na b", "c", system="Be brief.")
     assert read("alpaca", row | {"history": '[["Hi", "Ho"]]'}) == read("alpaca", row)
 
 
@@ -78,13 +80,13 @@ def test_parse_messages_accepts_json_text_parts_and_calls():
             ]
         )
     }
-    assert read("messages", row) == talk("What now?", '[{"name": "clock"}]', system="Brief.")
+    assert read("messages", row) == dialog("What now?", '[{"name": "clock"}]', system="Brief.")
 
 
 def test_parse_prompt_and_completion_accepts_lists_of_turns():
-    row = {"prompt": talk("a", "b", "c"), "completion": [{"role": "assistant", "content": "d"}]}
-    assert read("prompt_completion", row) == talk("a", "b", "c", "d")
-    assert read("prompt_completion", {k: json.dumps(v) for k, v in row.items()}) == talk("a", "b", "c", "d")
+    row = {"prompt": dialog("a", "b", "c"), "completion": [{"role": "assistant", "content": "d"}]}
+    assert read("prompt_completion", row) == dialog("a", "b", "c", "d")
+    assert read("prompt_completion", {k: json.dumps(v) for k, v in row.items()}) == dialog("a", "b", "c", "d")
 
 
 @pytest.mark.parametrize(
@@ -95,11 +97,11 @@ def test_parse_prompt_and_completion_accepts_lists_of_turns():
     ],
 )
 def test_parse_llama2_accepts_loosely_written_system_prompt(text):
-    assert read("llama2", {"text": text}) == talk("What?", "That.", "And?", "This.", system="Brief.")
+    assert read("llama2", {"text": text}) == dialog("What?", "That.", "And?", "This.", system="Brief.")
 
 
 def test_parse_guanaco_text_before_first_mark_is_system_turn():
-    assert read("guanaco", {"text": "Be brief.\n### Human: a### Assistant: b"}) == talk("a", "b", system="Be brief.")
+    assert read("guanaco", {"text": "Be brief.\n### Human: a### Assistant: b"}) == dialog("a", "b", system="Be brief.")
 
 
 @pytest.mark.parametrize(

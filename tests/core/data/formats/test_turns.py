@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from core.data import formats
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.columns import VERDICT_NAMES
-from core.data.formats.turns import CALL_KEYS, CONTENT_KEYS, LOSS_KEYS, REASONING_KEYS, ROLE_KEYS, read_turns
+from core.data.formats.turns import CALL_KEYS, CONTENT_KEYS, LOSS_KEYS, REASONING_KEYS, ROLE_KEYS, SKIP_KEYS, read_turns
 from core.data.formats.values import is_missing
-from tests.helpers.datasets import talk
+from tests.helpers.datasets import dialog
 from tests.helpers.json_values import JSON
 
 
@@ -27,9 +27,38 @@ def read(turns, **options):
     [(0, False), (False, False), ("0", False), (0.0, False), (1, True), (True, True), (None, True)],
 )
 def test_read_turns_answer_with_loss_flag_is_masked(key, value, has_loss):
-    [_, answer], notes = read([*talk("a"), {"role": "assistant", "content": "b", key: value}])
+    [_, answer], notes = read([*dialog("a"), {"role": "assistant", "content": "b", key: value}])
     assert answer.get("loss", True) is has_loss
     assert not notes
+
+
+@pytest.mark.parametrize("key", SKIP_KEYS)
+@pytest.mark.parametrize(("value", "has_loss"), [(1, False), ("true", False), (0, True), (False, True), (None, True)])
+def test_read_turns_answer_with_skip_flag_is_masked(key, value, has_loss):
+    [_, answer], notes = read([*dialog("a"), {"role": "assistant", "content": "b", key: value}])
+    assert answer.get("loss", True) is has_loss
+    assert not notes
+
+
+def test_read_turns_skip_of_another_meaning_is_noted():
+    [message], notes = read([{"role": "assistant", "content": "b", "skip": "intro"}])
+    assert message == {"role": "assistant", "content": "b"}
+    assert notes == ["the field 'skip' of a turn is not used"]
+
+
+@pytest.mark.parametrize("value", [0, 1, True, "false"])
+def test_read_turns_mask_of_either_meaning_is_unusable(value):
+    with pytest.raises(UnusableRow, match="may mean learned or left out; rename it to train or skip"):
+        read([{"role": "assistant", "content": "b", "mask": value}])
+
+
+def test_read_turns_asks_for_the_role_of_an_unknown_speaker():
+    turns = [{"from": "Narrator", "value": "a"}, {"from": "Hero", "value": "b"}]
+    with pytest.raises(UnusableRow, match="unknown role 'Narrator'; name it under Roles"):
+        read(turns)
+    assert Reading(format="sharegpt", roles="narrator = user\nHERO = assistant").parse(
+        {"conversations": turns}
+    ) == dialog("a", "b")
 
 
 @pytest.mark.parametrize("value", [0.5, "some", 2, [0]])
@@ -118,7 +147,7 @@ def stands_in(value, messages) -> bool:
 def test_read_turns_any_field_is_used_or_noted(fields):
     turn = fields | {"role": "assistant", "content": "the answer"}
     with contextlib.suppress(UnusableRow):
-        messages, notes = read([*talk("the question"), turn])
+        messages, notes = read([*dialog("the question"), turn])
         for key, value in fields.items():
             if key in ("role", "content", *LOSS_KEYS) or is_missing(value):
                 continue
@@ -126,7 +155,7 @@ def test_read_turns_any_field_is_used_or_noted(fields):
 
 
 BASES = (
-    {"messages": talk("q", "a")},
+    {"messages": dialog("q", "a")},
     {"instruction": "q", "output": "a"},
     {"prompt": "q", "completion": "a"},
     {"question": "q", "chosen": "a", "rejected": "b"},
@@ -148,7 +177,8 @@ def test_read_any_column_is_used_or_reported(base, extra):
         with contextlib.suppress(UnusableRow):
             parsed = reading.read(row)
             for name, value in extra.items():
-                verdict = reading.format == "rated" and name in VERDICT_NAMES  # decides whether the row is used
+                # These columns decide whether the row is usable.
+                verdict = reading.format == "rated" and name in VERDICT_NAMES
                 if name in base or is_missing(value) or verdict:
                     continue
                 changed = any(

@@ -1,3 +1,5 @@
+"""Values of cells: missing, nested in text, and of other types."""
+
 import json
 import math
 
@@ -113,5 +115,5 @@ def test_answer_of_accepted_answers_takes_first_with_note():
     assert answer_of(["a", "a"], "output", notes.append) == "a"
     assert answer_of({"text": ["c"], "answer_start": [3]}, "output", notes.append) == "c"
     assert notes == ["output is a list of answers; the first is used", "the field 'answer_start' of output is not used"]
-    with pytest.raises(UnusableRow):
+    with pytest.raises(UnusableRow, match="output is empty"):
         answer_of({"text": []}, "output", notes.append)

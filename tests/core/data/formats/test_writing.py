@@ -1,3 +1,5 @@
+"""Conversations written as rows of each format, and rows that parse back to the same."""
+
 import contextlib
 import json
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from core.data import readers
 from core.data.formats import EXPORT_FORMATS, Reading, UnwritableRow, to_guanaco, to_llama2, to_row
 from core.data.formats.values import is_missing
-from tests.helpers.datasets import talk
+from tests.helpers.datasets import dialog
 
 CONTENT = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(
     ["### Human: x", "[INST]", " </s>", "<<SYS>>\n", "[{", " x ", "\n", ""]
@@ -39,28 +41,29 @@ plain = st.text(st.characters(codec="utf-8"), min_size=1).filter(
 
 @given(pairs=st.lists(st.tuples(plain, plain), min_size=1, max_size=3), system=st.none() | plain)
 def test_to_row_writes_ordinary_conversation_in_every_format(pairs, system):
-    messages = talk(*(text for pair in pairs for text in pair), system=system)
+    messages = dialog(*(text for pair in pairs for text in pair), system=system)
     for form in set(EXPORT_FORMATS) - {"text", "guanaco"}:
-        to_row(messages, form)
-    to_row(messages[system is not None :], "guanaco")
+        assert to_row(messages, form)
+    # Guanaco has no system turn.
+    assert to_row(messages[system is not None :], "guanaco")
 
 
 def test_to_llama2_joins_turns_like_meta():
-    text = to_llama2(talk("a", "b", "c", "d", system="s"))
+    text = to_llama2(dialog("a", "b", "c", "d", system="s"))
     assert text == "<s>[INST] <<SYS>>\ns\n<</SYS>>\n\na [/INST] b </s><s>[INST] c [/INST] d </s>"
 
 
 @pytest.mark.parametrize(
     ("messages", "form", "why"),
     [
-        (talk("a [/INST] b", "c"), "llama2", r"holds the mark '\[/INST\]'"),
-        (talk("a", "### Human: b"), "guanaco", "holds the mark '### Human:'"),
-        ([*talk("a", "b"), {"role": "system", "content": "s"}], "llama2", "one system turn, at the beginning"),
-        (talk("a", "b", system="s "), "guanaco", "spaces at their ends"),
-        (talk("a", "b", "c"), "alpaca", "pairs of a question and an answer"),
+        (dialog("a [/INST] b", "c"), "llama2", r"holds the mark '\[/INST\]'"),
+        (dialog("a", "### Human: b"), "guanaco", "holds the mark '### Human:'"),
+        ([*dialog("a", "b"), {"role": "system", "content": "s"}], "llama2", "one system turn, at the beginning"),
+        (dialog("a", "b", system="s "), "guanaco", "spaces at their ends"),
+        (dialog("a", "b", "c"), "alpaca", "pairs of a question and an answer"),
         ([{"role": "user", "content": "a"}, {"role": "tool", "content": "3"}], "alpaca", "no tool turns"),
-        (talk("a", "b"), "text", "a conversation is not plain text"),
-        ([*talk("a"), {"role": "assistant", "content": "b", "loss": False}], "llama2", "excluded from the loss"),
+        (dialog("a", "b"), "text", "a conversation is not plain text"),
+        ([*dialog("a"), {"role": "assistant", "content": "b", "loss": False}], "llama2", "excluded from the loss"),
         ([{"role": "text", "content": "a"}], "messages", "plain text has no turns"),
     ],
 )

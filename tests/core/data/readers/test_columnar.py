@@ -1,3 +1,5 @@
+"""Parquet files and saved data sets: types, bytes, splits and damage."""
+
 import datetime
 from decimal import Decimal
 

@@ -24,7 +24,7 @@ def test_detect_western_european_file_is_windows_1252_with_note(tmp_path, codec)
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "utf-8"])
-def test_detect_unicode_encodings_with_and_without_mark(tmp_path, codec):
+def test_detect_unicode_encodings_are_read_with_and_without_mark(tmp_path, codec):
     rows, _ = read(tmp_path, (WESTERN * 3).encode(codec))
     assert [row.row["text"] for row in rows] == [WESTERN.strip()] * 3
 

@@ -1,3 +1,5 @@
+"""JSON files: lines, lists and objects in any layout, and their damage by line."""
+
 import json
 
 import pandas as pd
@@ -161,7 +163,7 @@ def test_read_single_object_is_one_row(tmp_path, row):
 
 def test_read_document_reports_trailing_text_and_too_many_fields(tmp_path):
     *_, last = read(tmp_path, b'[{"a": 1}]\n{"a": 2}', "rows.jsonl")
-    assert "behind the end of the list" in last.trouble
+    assert "follows the end of the list" in last.trouble
     [only] = read(tmp_path, json.dumps({f"c{i}": i for i in range(10_001)}).encode() + b"\n")
     assert only.trouble == "has 10,001 fields; at most 10,000 are read"
 

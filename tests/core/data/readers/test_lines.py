@@ -1,3 +1,5 @@
+"""Lines of a file in bounded memory, with encoding, compression and progress."""
+
 import codecs
 import gzip
 import io

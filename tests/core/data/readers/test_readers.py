@@ -1,3 +1,5 @@
+"""The reader of a file, selected by its ending."""
+
 import pytest
 
 from core.data.readers import SUFFIXES, kind_of, read_rows

@@ -1,3 +1,5 @@
+"""CSV and TSV files: delimiters, quotes, headers and ragged rows."""
+
 import csv
 import io
 

@@ -1,3 +1,5 @@
+"""Text files: paragraphs or lines become rows."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

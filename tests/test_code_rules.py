@@ -1,0 +1,86 @@
+"""Rules for the code that no linter holds: sizes, docstrings, and facts that are defined once."""
+
+import ast
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.source_files import SOURCES, TESTS, below, name_of
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 40
+# Functions that may be longer, with the reason.
+LONG_FUNCTIONS = {
+    "core/chat/cuda/attention.py:_attend": "a Triton kernel is one function",
+    "core/chat/cuda/lora.py:lora_down_piece": "a part of a Triton kernel, inlined into it",
+    "core/chat/cuda/nf4_gemv.py:_multiply": "a Triton kernel is one function",
+    "core/chat/cuda/quantized_matmul.py:_product": "a Triton kernel is one function",
+    "core/chat/cuda/sample_kernel.py:_sample": "a Triton kernel is one function",
+    "core/kernels/attention.py:packed_attention": "the signature that transformers calls, each argument documented",
+    "core/train/trl_config.py:make_sft_config": "one call with all of TRL's arguments and the reasons for them",
+}
+
+
+@cache
+def functions(path: Path) -> list[tuple[str, int]]:
+    """Return the names and numbers of lines of a file's functions, nested ones included."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+    return [(node.name, node.end_lineno - node.lineno + 1) for node in nodes]
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
+def test_file_has_at_most_300_lines(path):
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+
+
+# A benchmark's `main` is a script: what it does stands in the order in which it is done.
+@pytest.mark.parametrize("path", [path for path in SOURCES if not name_of(path).startswith("bench/")], ids=name_of)
+def test_function_has_at_most_40_lines(path):
+    long = {f"{name_of(path)}:{name}" for name, lines in functions(path) if lines > MAX_FUNCTION_LINES}
+    assert long <= LONG_FUNCTIONS.keys(), "split by meaning, or list it with the reason"
+
+
+def test_every_listed_long_function_is_long():
+    found = {f"{name_of(path)}:{name}" for path in SOURCES for name, n in functions(path) if n > MAX_FUNCTION_LINES}
+    assert LONG_FUNCTIONS.keys() <= found
+
+
+# Docstrings
+
+
+def docstrings(path: Path, kinds: tuple[type, ...]) -> list[str]:
+    found = [ast.get_docstring(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+    return [text for text in found if text]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_docstring_begins_with_a_noun_clause(path):
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    begin = re.compile(r"(What|Whoever|Who|Whether|Whatever)\b")
+    assert [text.splitlines()[0] for text in docstrings(path, kinds) if begin.match(text)] == []
+
+
+def test_no_class_docstring_occurs_twice():
+    counts = Counter(text for path in SOURCES for text in docstrings(path, (ast.ClassDef,)))
+    assert [text for text, count in counts.items() if count > 1] == []
+
+
+# Facts that have one definition
+
+
+def files_of_core_with(pattern: str) -> set[str]:
+    return {name_of(path) for path in below("core/") if re.search(pattern, path.read_text())}
+
+
+def test_head_width_is_read_from_configs_in_one_module():
+    assert files_of_core_with(r"\bhead_dim\b") == {"core/models/shape.py"}
+    assert files_of_core_with(r"//[^\n]*num_attention_heads") <= {"core/models/shape.py"}
+
+
+def test_kinds_of_blocks_with_a_fast_path_are_declared_in_one_module():
+    kinds = r'"(Llama|Mistral)(DecoderLayer|RMSNorm|ForCausalLM)"|"Linear4bit"'
+    assert files_of_core_with(kinds) == {"core/models/fast_paths.py"}
