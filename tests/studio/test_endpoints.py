@@ -46,8 +46,8 @@ def dataset(app):
     return next(data.id for data in table.opened_datasets(app.settings) if data.source.kind == "bundled")
 
 
-FORM = {"format": "alpaca", "reasoning": "think", "columns": "", "extra": "", "prompt": "no place for it", "labels": "",
-        "placeholders": ""}  # fmt: skip
+FORM = {"format": "alpaca", "reasoning": "think", "columns": "", "extra": "", "roles": "", "prompt": "no place for it",
+        "labels": "", "placeholders": ""}  # fmt: skip
 MISUSES = {
     "/open_file": {"upload": "EMPTY FILE"},
     "/open_hub": {"hub_id": "no hub id", "config": "", "split": "", "revision": "", "token": ""},
