@@ -14,16 +14,19 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 
-from core.data import sources, subset
+from core.data import sources
 from core.data.readers import read_rows
 from core.evaluate import process as evaluation_process
 from core.models import embedded
+from core.runs import preflight_model
 from core.runs import process as training_process
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
 from core.system.fast_imports import uncompiled
+from tests.helpers.datasets import copy_bundled
 from tests.helpers.fork_server import ForkServer
+from tests.helpers.preflight import examine_here
 from tests.helpers.run_events import write
 
 pytest_plugins = ["tests.helpers.cpu_seconds"]
@@ -75,6 +78,20 @@ def fork_server() -> Iterator[ForkServer]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def app_fork_server() -> Iterator[ForkServer]:
+    """Forks servers of the app from one process that has imported Gradio and the app; started at its first use."""
+    server = ForkServer(("studio.serve",), dict(os.environ))
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def preflight_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examine models before runs in this process; core/runs/test_preflight_model tests the process of its own."""
+    monkeypatch.setattr(preflight_model, "_report", examine_here)
+
+
 @pytest.fixture
 def forked_workers(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork the workers of training and evaluation, which saves their imports."""
@@ -104,7 +121,7 @@ def studio(settings: Settings, embedded_model: Path) -> Settings:
 @pytest.fixture
 def runs(settings: Settings) -> RunStore:
     """A home with the bundled subset, a model that is only a folder, and no run."""
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     # a config.json is all that makes a folder a local model; nothing is loaded here
     model = embedded.folder(settings)
     model.mkdir(parents=True)

@@ -12,8 +12,9 @@ MAX_MIB = 40  # for all of them; Gradio alone keeps 0.7 MiB per page
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    made = AppServer(tmp_path_factory.mktemp("crowd") / "home", STUDIO_PASSWORD="a right password")
+def app(tmp_path_factory, app_fork_server):
+    home = tmp_path_factory.mktemp("crowd") / "home"
+    made = AppServer(home, fork_server=app_fork_server, STUDIO_PASSWORD="a right password")
     yield made
     made.stop()
 
@@ -33,8 +34,8 @@ def test_wrong_passwords_are_throttled_and_the_right_one_waits_too(app):
     assert sign_in(app, "a right password", **{"x-forwarded-for": "9.9.9.9"}).status_code == 429
 
 
-def test_pages_that_never_read_leave_no_memory(tmp_path):
-    app = AppServer(tmp_path / "home")
+def test_pages_that_never_read_leave_no_memory(tmp_path, app_fork_server):
+    app = AppServer(tmp_path / "home", fork_server=app_fork_server)
     try:
         process = psutil.Process(app.process.pid)
         with httpx.Client(base_url=f"{app.url}/gradio_api", timeout=60) as browser:

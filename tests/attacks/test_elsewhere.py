@@ -6,8 +6,15 @@ import threading
 import httpx
 import pytest
 
-from tests.helpers.app_server import AppServer, PageClient
+from tests.helpers.app_server import AppServer, PageClient, QueueClient
 from tests.helpers.space_server import AUTHOR, get, signed_in_headers, visitor_headers
+
+
+@pytest.fixture(scope="module")
+def owner(on_space):
+    made = QueueClient(on_space.url, signed_in_headers(AUTHOR))
+    yield made
+    made.http.close()
 
 
 @pytest.fixture
@@ -32,12 +39,15 @@ def trap():
 
 
 @pytest.mark.parametrize("headers", [signed_in_headers(AUTHOR), visitor_headers("f" * 32)], ids=["owner", "visitor"])
-def test_urls_in_calls_are_never_fetched(on_space, trap, headers):
+def test_urls_in_calls_are_never_fetched(on_space, functions, trap, headers):
+    """A visitor calls what is open to visitors; all else is refused before its values are read (test_roles)."""
     address, asked = trap
+    is_visitor = headers == visitor_headers("f" * 32)
+    names = {f.api_name for f in functions.values() if f.fn is not None and (f.fn.for_visitors or not is_visitor)}
     page = PageClient(on_space.url, headers)
     file = {"path": f"{address}/data.jsonl", "url": f"{address}/data.jsonl", "meta": {"_type": "gradio.FileData"}}
     for event in page.events:
-        if event["inputs"] and event["backend_fn"]:
+        if event["inputs"] and event["backend_fn"] and event["api_name"] in names:
             data = [file] * len(event["inputs"])
             assert not page.run(event, data)["success"], event["api_name"]
     for path in (f"/gradio_api/file={address}/x", f"/gradio_api/proxy={address}/x", f"/gradio_api/file={address[5:]}/x",
@@ -51,11 +61,9 @@ def test_urls_in_calls_are_never_fetched(on_space, trap, headers):
     "name",
     ["http://127.0.0.1/x", "https://huggingface.co/a/b", "//evil/x", "a/b/c", "../a", "a/b?x=y", "a/b#c", "a@b/c"],
 )
-def test_open_hub_refuses_what_is_no_id(on_space, name):
-    page = PageClient(on_space.url, signed_in_headers(AUTHOR))
-    error = page.call("open_hub", name, "", "", "", "")["error"]
+def test_open_hub_refuses_what_is_no_id(owner, name):
+    error = owner.call("open_hub", name, "", "", "", "")["error"]
     assert "is not a Hub id" in error
-    page.http.close()
 
 
 CROSS = [
@@ -133,8 +141,8 @@ def test_page_loads_and_allows_nothing_from_other_hosts(on_space):
 
 
 @pytest.fixture(scope="module")
-def own_machine(tmp_path_factory):
-    made = AppServer(tmp_path_factory.mktemp("own") / "home")
+def own_machine(tmp_path_factory, app_fork_server):
+    made = AppServer(tmp_path_factory.mktemp("own") / "home", fork_server=app_fork_server)
     yield made
     made.stop()
 

@@ -7,16 +7,10 @@ import pytest
 
 from core.access.roles import Access
 from core.settings import Settings
-from studio.app import build
-from tests.helpers.app_server import PageClient
+from tests.helpers.app_server import PageClient, QueueClient
 from tests.helpers.space_server import AUTHOR, get, refusal, signed_in_headers, visitor_headers
 
 ORGANISATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory):
-    return build(Settings(home=tmp_path_factory.mktemp("home")).prepare()).fns
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +53,7 @@ def test_visitor_is_refused_on_every_other_route(on_space, functions, visitor):
 
 def test_author_and_members_of_the_organisation_are_owners(on_space):
     for headers in (signed_in_headers(AUTHOR), signed_in_headers("someone", ORGANISATION)):
-        page = PageClient(on_space.url, headers)
+        page = QueueClient(on_space.url, headers)
         assert "There is no run" in page.call("stop", "no-such-run")["error"], "authorized, then answered"
         page.http.close()
 
@@ -79,7 +73,7 @@ def test_author_and_members_of_the_organisation_are_owners(on_space):
     ids=["someone", "of another", "who reads", "forged", "signed with nothing", "expired", "headers", "cookies"],
 )
 def test_other_callers_are_visitors(on_space, headers):
-    page = PageClient(on_space.url, headers)
+    page = QueueClient(on_space.url, headers)
     assert "That is the owner's" in page.call("stop", "no-such-run")["error"]
     page.http.close()
 

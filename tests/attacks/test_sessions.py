@@ -6,16 +6,16 @@ import httpx
 import pytest
 
 from core.chat import conversation
-from tests.helpers.app_server import PageClient
+from tests.helpers.app_server import PageClient, QueueClient
 from tests.helpers.space_server import AUTHOR, get, signed_in_headers, visitor_headers
 
 
 @pytest.fixture
-def two(on_space):
-    made = [PageClient(on_space.url, visitor_headers(letter * 32)) for letter in "de"]
+def page(on_space):
+    """The page of a visitor, opened anew."""
+    made = PageClient(on_space.url, visitor_headers("d" * 32))
     yield made
-    for page in made:
-        page.http.close()
+    made.http.close()
 
 
 def download_curves(page: PageClient, run_id: str) -> dict:
@@ -24,8 +24,7 @@ def download_curves(page: PageClient, run_id: str) -> dict:
     return page.run(event, [run_id])
 
 
-def test_visitor_sees_only_published_runs_and_data(on_space, two):
-    page, _ = two
+def test_visitor_sees_only_published_runs_and_data(on_space, page):
     lists = next(e for e in page.events if e["api_name"].startswith("refresh_list"))
     shown = page.run(lists, [None, True])["output"]["data"][0]
     assert [run_id for _, run_id in shown["choices"]] == ["shown-run"]
@@ -42,23 +41,20 @@ def test_page_names_nothing_unpublished(on_space, path):
     assert not [word for word in ("hidden-", "hidden.jsonl", str(on_space.settings.home)) if word in answer.text]
 
 
-def test_unpublished_run_gives_the_error_of_a_missing_one(on_space, two):
-    page, _ = two
+def test_unpublished_run_gives_the_error_of_a_missing_one(on_space, page):
     hidden, missing = download_curves(page, "hidden-run"), download_curves(page, "missing-run")
     assert hidden["output"]["error"].replace("hidden", "missing") == missing["output"]["error"]
 
 
-def test_unpublished_data_set_cannot_be_chosen(on_space, two):
-    page, _ = two
+def test_unpublished_data_set_cannot_be_chosen(on_space, page):
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
     error = page.call("choose", hidden, None)["error"]
     assert "There is no open data set" in error
     assert hidden not in error.partition("Opened so far")[2]
 
 
-def test_file_of_a_visitor_is_refused_to_another(on_space, two):
-    one, _ = two
-    made = download_curves(one, "shown-run")
+def test_file_of_a_visitor_is_refused_to_another(on_space, page):
+    made = download_curves(page, "shown-run")
     path = made["output"]["data"][0]["path"]
     assert get(on_space, f"/gradio_api/file={path}", visitor_headers("d" * 32)).status_code == 200
     assert get(on_space, f"/gradio_api/file={path}", visitor_headers("e" * 32)).status_code == 403
@@ -66,19 +62,19 @@ def test_file_of_a_visitor_is_refused_to_another(on_space, two):
     assert get(on_space, f"/gradio_api/file={path}", signed_in_headers(AUTHOR)).status_code == 200
 
 
-def test_session_is_refused_to_another_browser(on_space, two):
-    one, other = two
-    other.session = one.session
-    answer = other.http.post("/queue/join", json={"fn_index": 0, "data": [], "session_hash": one.session})
-    streamed = other.http.get("/queue/data", params={"session_hash": one.session})
+def test_session_is_refused_to_another_browser(on_space, page):
+    other = QueueClient(on_space.url, visitor_headers("e" * 32))
+    other.session = page.session
+    answer = other.http.post("/queue/join", json={"fn_index": 0, "data": [], "session_hash": page.session})
+    streamed = other.http.get("/queue/data", params={"session_hash": page.session})
     assert streamed.status_code == 403, (answer.status_code, streamed.text)
-    assert other.http.get(f"/heartbeat/{one.session}").status_code == 403
+    assert other.http.get(f"/heartbeat/{page.session}").status_code == 403
     own = {"session_hash": "the-other-s-own"}
-    assert other.http.get(f"/heartbeat/{one.session}", params=own).status_code == 403
+    assert other.http.get(f"/heartbeat/{page.session}", params=own).status_code == 403
+    other.http.close()
 
 
-def test_visitor_opens_chats_by_id_and_never_the_owners(on_space, two):
-    page, _ = two
+def test_visitor_opens_chats_by_id_and_never_the_owners(on_space, page):
     event = next(e for e in page.events if e["api_name"] == "open_chat")
     new = page.run(event, [""])["output"]["data"][0]
     assert json.loads(new)[0].startswith("v")
@@ -90,9 +86,8 @@ def test_visitor_opens_chats_by_id_and_never_the_owners(on_space, two):
     assert json.loads(tried)[0].startswith("v"), "a new conversation of the visitor was opened"
 
 
-def test_state_sent_by_the_caller_is_ignored(on_space, two):
+def test_state_sent_by_the_caller_is_ignored(on_space, page):
     """The server keeps the state of a page; a value sent in its place changes nothing."""
-    page, _ = two
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
     event = next(e for e in page.events if e["api_name"] == "search")
     page.run(event, [{"dataset": hidden}, "owner"])
@@ -101,13 +96,12 @@ def test_state_sent_by_the_caller_is_ignored(on_space, two):
     assert "nobody else" not in str(shown)
 
 
-def test_run_log_is_owner_only(on_space, two):
-    page, _ = two
+def test_run_log_is_owner_only(on_space, page):
     event = next(e for e in page.events if e["api_name"] == "read_log")
     assert "That is the owner's" in page.run(event, ["shown-run"])["output"]["error"]
 
 
-def test_cancel_of_an_unknown_event_is_no_server_error(on_space, two):
+def test_cancel_of_an_unknown_event_is_no_server_error(on_space, page):
     answer = httpx.post(
         f"{on_space.url}/gradio_api/cancel", json={"session_hash": "x", "fn_index": 0, "event_id": "y"}, verify=False
     )

@@ -45,19 +45,22 @@ _SLOW = {"chat", "measure", "start", "check", "quick_cut"}
 
 @pytest.mark.parametrize("name", OUT)
 def test_owner_endpoints_write_nothing_outside_the_home(on_space, owner, name):
-    """The name in every text of every named endpoint is refused or harmless, and no file appears outside."""
+    """The name in every text of a named endpoint is refused or harmless, and no file appears outside.
+
+    A call takes up to 0.1 CPU seconds: each endpoint gets a quarter of the names, each name a quarter of the endpoints.
+    """
     around = on_space.settings.home.parent
     before = paths_below(around) - {p for p in paths_below(around) if p.startswith("home")}
     info = owner.http.get("/info").json()["named_endpoints"]
-    for endpoint, about in info.items():
-        if endpoint.lstrip("/") in _SLOW:
+    for number, (endpoint, about) in enumerate(info.items()):
+        if endpoint.lstrip("/") in _SLOW or (number + OUT.index(name)) % 4:
             continue
         event = next(e for e in owner.events if e["api_name"] == endpoint.lstrip("/"))
         texts = {p["parameter_name"] for p in about["parameters"] if p["type"].get("type") == "string"}
         data, known = [], iter(about["parameters"])
         components = {c["id"]: c for c in owner.config["components"]}
-        for number in event["inputs"]:
-            if components[number]["type"] == "state":
+        for part in event["inputs"]:
+            if components[part]["type"] == "state":
                 data.append(None)
                 continue
             parameter = next(known)

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from core.data import subset
 from core.runs.store import RunStore
+from tests.helpers.datasets import copy_bundled
 from tests.helpers.tiny_model import tiny_llama
 
 
@@ -16,7 +16,7 @@ def store(settings, small_tokenizer, forked_workers):
     folder = settings.models_dir / "tiny"
     tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(folder)
     small_tokenizer.save_pretrained(folder)
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     made = RunStore(settings)
     yield made
     for run in made.runs():

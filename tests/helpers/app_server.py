@@ -20,6 +20,8 @@ from gradio_client.exceptions import AppError, ValidationError
 
 from core.models import embedded
 from core.settings import Settings
+from tests.helpers.datasets import copy_bundled
+from tests.helpers.fork_server import ForkServer
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +34,15 @@ class AppServer:
         startup_cpu_seconds: CPU time until then.
     """
 
-    def __init__(self, home: Path, *options: str, **environment: str):
+    def __init__(self, home: Path, *options: str, fork_server: ForkServer | None = None, **environment: str):
+        """Start the app and wait for its first answer.
+
+        Args:
+            home: Its STUDIO_HOME.
+            options: More options of the command line.
+            fork_server: A process that has imported the app and forks it; None for a process of its own.
+            environment: More variables.
+        """
         self.settings = Settings(home=home).prepare()
         # A config.json is enough for the catalogue to list the model, and no test here loads it.
         embedded.folder(self.settings).mkdir(parents=True, exist_ok=True)
@@ -44,14 +54,18 @@ class AppServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home / "server.log"
         began = time.monotonic()
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "app.py", "--port", str(self.port), *options],
-                cwd=PROJECT,
-                env=os.environ | {"STUDIO_HOME": str(home), "GRADIO_TEMP_DIR": str(home / "uploads")} | environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        options = ("--port", str(self.port), *options)
+        own = {"STUDIO_HOME": str(home), "GRADIO_TEMP_DIR": str(home / "uploads")}
+        if fork_server is not None:
+            # The app opens the bundled data set at its start if it is not there.
+            copy_bundled(self.settings)
+            self.process = fork_server.start("app", *options, log=self.log, environment=own | environment)
+        else:
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "app.py", *options], cwd=PROJECT, env=os.environ | own | environment, stdout=log,
+                    stderr=subprocess.STDOUT,
+                )  # fmt: skip
         self.first_status = self._first_answer(began + 120)
         # Includes the children that have ended by now.
         self.startup_cpu_seconds = sum(psutil.Process(self.process.pid).cpu_times())

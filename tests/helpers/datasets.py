@@ -1,9 +1,13 @@
-"""Helpers that write small data sets to files and open them as a user would."""
+"""Helpers that write small data sets to files and open them as a user would, and a copy of the bundled data set."""
 
+import functools
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
-from core.data import sources
+from core.data import sources, subset
+from core.data.subset import Subset
 from core.data.table import Dataset
 from core.settings import Settings
 
@@ -33,3 +37,20 @@ def open_dialogs(settings: Settings, folder: Path, conversations: list[list[dict
         for i, messages in enumerate(conversations)
     ]
     return open_dataset(settings, folder, rows)
+
+
+def copy_bundled(settings: Settings) -> Subset:
+    """Put the opened bundled data set and its subset into a home, and return the subset.
+
+    Opening them takes a quarter of a CPU second, and hundreds of tests need them. They are opened once per process, and
+    copied, not linked, so that a test may change its files.
+    """
+    shutil.copytree(_bundled_home().name, settings.home, dirs_exist_ok=True)
+    return subset.ensure_bundled(settings)
+
+
+@functools.cache
+def _bundled_home() -> tempfile.TemporaryDirectory:
+    folder = tempfile.TemporaryDirectory(prefix="bundled-")
+    subset.ensure_bundled(Settings(home=Path(folder.name)).prepare())
+    return folder

@@ -10,6 +10,7 @@ import httpx
 import itsdangerous
 
 from tests.helpers.app_server import AppServer
+from tests.helpers.fork_server import ForkServer
 
 AUTHOR, CLIENT, SECRET = "keeper", "the-client-of-the-space", "a secret of the Space"
 ENVIRONMENT = {
@@ -18,9 +19,9 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
-def start_space(home: Path, **environment: str) -> AppServer:
-    """Start the app as on a Space, with its port on loopback."""
-    return AppServer(home, "--host", "127.0.0.1", **(ENVIRONMENT | environment))
+def start_space(home: Path, fork_server: ForkServer | None = None, **environment: str) -> AppServer:
+    """Start the app as on a Space, with its port on loopback; see `AppServer` for the arguments."""
+    return AppServer(home, "--host", "127.0.0.1", fork_server=fork_server, **(ENVIRONMENT | environment))
 
 
 def signed_in_headers(

@@ -5,9 +5,9 @@ import time
 import torch
 from peft import LoraConfig, get_peft_model
 
-from core.data import subset
 from core.evaluate.store import ACTIVE, EvaluationStore
 from core.runs.config import QLoRAConfig
+from tests.helpers.datasets import copy_bundled
 from tests.helpers.tiny_model import tiny_llama
 
 KNOBS = {"model": "tiny", "quantization": "none", "compute_dtype": "float32"}
@@ -19,7 +19,7 @@ def tiny_store(settings, tokenizer):
     model = tiny_llama(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     store = EvaluationStore(settings)
     run = store.runs.create(QLoRAConfig(**KNOBS))
     torch.manual_seed(1)

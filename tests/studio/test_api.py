@@ -1,7 +1,9 @@
-"""The studio as a service: the example client's whole loop, docs/api.md, health, and how the server leaves."""
+"""The studio as a service: the loop of the example client, docs/api.md, health, and the end of the server.
+
+One server serves the tests in their order; the last one ends it.
+"""
 
 import signal
-import subprocess
 import sys
 import time
 
@@ -14,18 +16,19 @@ from core.errors import StudioError
 from core.runs.store import ACTIVE, RunStore
 from studio.api import ApiCalls
 from tests.helpers.app_server import PROJECT, AppServer
+from tests.helpers.fork_server import ADDRESS
 from tests.helpers.tiny_model import tiny_llama
 
 sys.path.insert(0, str(PROJECT / "docs"))
 TINY = {"model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_length": 128}
 
 
-@pytest.fixture
-def app(tmp_path, tokenizer):
-    folder = tmp_path / "home" / "models" / "tiny"
-    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    made = AppServer(tmp_path / "home")
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, small_tokenizer, app_fork_server, fork_server):
+    home = tmp_path_factory.mktemp("api") / "home"
+    tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(home / "models" / "tiny")
+    small_tokenizer.save_pretrained(home / "models" / "tiny")
+    made = AppServer(home, fork_server=app_fork_server, **{ADDRESS: fork_server.address})
     yield made
     if made.process.poll() is None:
         made.stop()
@@ -34,14 +37,10 @@ def app(tmp_path, tokenizer):
             psutil.Process(run.saved_state().pid).kill()
 
 
-def test_api_page_is_up_to_date():
-    made = subprocess.run(
-        [sys.executable, "-c", "import sys, os; sys.path.insert(0, 'docs'); from make_api import page; "
-         "sys.stdout.write(page()); sys.stdout.flush(); os._exit(0)"],
-        cwd=PROJECT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    assert (PROJECT / "docs" / "api.md").read_text() == made.stdout, "run: python docs/make_api.py"
+def test_api_page_is_up_to_date(app_fork_server):
+    code, made, errors = app_fork_server.run("tests.helpers.api_page")
+    assert code == 0, errors
+    assert (PROJECT / "docs" / "api.md").read_text() == made, "run: python docs/make_api.py"
 
 
 def test_api_lists_what_the_caller_may_see(runs, a_run):
@@ -72,14 +71,14 @@ def test_example_client_trains_and_chats(app, tmp_path):
     client = app.client(tmp_path / "client")
     answers = loop(client, "from-a-program", "What is a tide?", **TINY, max_steps=2)
     client.close()
-    run = RunStore(app.settings).runs()[0]
+    (run,) = RunStore(app.settings).runs()
     assert [answer["model"] for answer in answers] == ["base", run.id]
     assert all(answer["tokens"] for answer in answers)
     assert run.state().status == "finished"
 
 
-def started(app: AppServer, client) -> str:
-    """A run that takes long, at its first steps."""
+def start_run(app: AppServer, client) -> str:
+    """Start a long run, wait for its first steps, and return its id."""
     run = client.predict(subset="keeper", **TINY, max_steps=2000, save_steps=1000, eval_steps=0, api_name="/start")
     ends = time.monotonic() + 180
     while not client.predict(run["value"], 0, api_name="/run_events"):
@@ -90,17 +89,17 @@ def started(app: AppServer, client) -> str:
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_server_and_a_restart_finds_the_run_active(app, tmp_path):
-    run_id = started(app, app.client(tmp_path / "client"))
+def test_sigterm_ends_the_server_and_a_restart_finds_the_run_active(app, app_fork_server, tmp_path):
+    run_id = start_run(app, app.client(tmp_path / "client"))
     run = RunStore(app.settings).run(run_id)
     began = time.monotonic()
     app.process.send_signal(signal.SIGTERM)
     assert app.process.wait(timeout=10) == 0
     assert time.monotonic() - began < 10
     assert run.state().status in ACTIVE
-    again = AppServer(app.settings.home)
+    again = AppServer(app.settings.home, fork_server=app_fork_server)
     client = again.client(tmp_path / "again")
-    assert client.predict(api_name="/list_runs")[0]["status"] in ACTIVE
+    assert {listed["id"]: listed["status"] for listed in client.predict(api_name="/list_runs")}[run_id] in ACTIVE
     client.predict(run_id, api_name="/stop")
     client.close()
     again.stop()

@@ -40,43 +40,34 @@ def test_config_has_the_tabs_and_no_analytics(app):
     assert config["run_history"] is False, "calls hold tokens, which would be stored in the browser"
 
 
-def test_sigterm_ends_the_server_and_frees_the_port(tmp_path):
-    app = AppServer(tmp_path)
+def test_sigterm_ends_the_server_and_frees_the_port(tmp_path, app_fork_server):
+    app = AppServer(tmp_path, fork_server=app_fork_server)
     assert app.stop() in (0, -signal.SIGTERM)
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", app.port))
 
 
-def refusal(home, *options, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "app.py", *options],
-        cwd=PROJECT,
-        env=os.environ | {"STUDIO_HOME": str(home)} | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 @pytest.mark.parametrize("environment", [{}, {"STUDIO_PASSWORD": ""}], ids=["no password", "an empty password"])
-def test_public_address_without_a_password_is_refused(tmp_path, environment):
-    done = refusal(tmp_path, "--host", "0.0.0.0", **environment)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert "STUDIO_PASSWORD" in done.stderr
+def test_public_address_without_a_password_is_refused(tmp_path, app_fork_server, environment):
+    code, _, error = app_fork_server.run("app", "--host", "0.0.0.0", STUDIO_HOME=str(tmp_path), **environment)
+    assert code == 2
+    assert len(error.splitlines()) == 1
+    assert "STUDIO_PASSWORD" in error
 
 
 def test_home_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    done = refusal(tmp_path / "file")
+    environment = os.environ | {"STUDIO_HOME": str(tmp_path / "file")}
+    done = subprocess.run([sys.executable, "app.py"], cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert "STUDIO_HOME" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_password_is_required_on_every_route(tmp_path):
-    app = AppServer(tmp_path / "home", "--host", "0.0.0.0", STUDIO_PASSWORD="open sesame")
+def test_password_is_required_on_every_route(tmp_path, app_fork_server):
+    options = ("--host", "0.0.0.0")
+    app = AppServer(tmp_path / "home", *options, fork_server=app_fork_server, STUDIO_PASSWORD="open sesame")
     try:
         assert httpx.get(f"{app.url}/config").status_code == 401
         assert httpx.get(f"{app.url}/gradio_api/info").status_code == 401

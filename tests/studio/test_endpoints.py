@@ -14,8 +14,8 @@ DEFECT = "in the studio itself"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    made = AppServer(tmp_path_factory.mktemp("app"))
+def app(tmp_path_factory, app_fork_server):
+    made = AppServer(tmp_path_factory.mktemp("app"), fork_server=app_fork_server)
     yield made
     made.stop()
 
@@ -46,8 +46,8 @@ def dataset(app):
     return next(data.id for data in table.opened_datasets(app.settings) if data.source.kind == "bundled")
 
 
-FORM = {"format": "alpaca", "reasoning": "think", "columns": "", "extra": "", "prompt": "no place for it", "labels": "",
-        "placeholders": ""}  # fmt: skip
+FORM = {"format": "alpaca", "reasoning": "think", "columns": "", "extra": "", "roles": "", "prompt": "no place for it",
+        "labels": "", "placeholders": ""}  # fmt: skip
 MISUSES = {
     "/open_file": {"upload": "EMPTY FILE"},
     "/open_hub": {"hub_id": "no hub id", "config": "", "split": "", "revision": "", "token": ""},
@@ -127,15 +127,13 @@ FORBIDDEN_SQL = {
     "INSTALL": "INSTALL httpfs",
     "SET": "SET enable_external_access = true",
     "a second statement": "SELECT 1; SET threads = 1",
-    "a cross join that never ends": "SELECT count(*) FROM rows a, rows b, rows c, rows d, rows e, rows f",
 }
 
 
 @pytest.mark.parametrize("sql", FORBIDDEN_SQL.values(), ids=FORBIDDEN_SQL)
-def test_sql_that_is_forbidden_or_endless_is_refused(app, chosen, sql):
+def test_sql_that_is_forbidden_is_refused(app, chosen, sql):
     message = rejection_message(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
     assert "SQL" in message
-    assert ("stopped after 10 seconds" in message) == ("rows f" in sql)
     assert not list(app.settings.home.glob("stolen*"))
 
 

@@ -11,10 +11,11 @@ PREFIX = "/tools/studio"
 
 
 @pytest.fixture(scope="module")
-def proxied(tmp_path_factory):
+def proxied(tmp_path_factory, app_fork_server):
     """Return the address of a proxy that removes the prefix and sets forwarding headers."""
     with ProxyServer(PREFIX) as front:
-        app = AppServer(tmp_path_factory.mktemp("proxied"), STUDIO_ROOT_PATH=PREFIX, STUDIO_HOSTS=front.host)
+        home, behind = tmp_path_factory.mktemp("proxied"), {"STUDIO_ROOT_PATH": PREFIX, "STUDIO_HOSTS": front.host}
+        app = AppServer(home, fork_server=app_fork_server, **behind)
         front.target = app.url
         yield front.url
         app.stop()

@@ -8,6 +8,7 @@ from core.data import sources, subset, table
 from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings
+from tests.helpers.datasets import copy_bundled
 
 SPACE = Access(Way.SPACE, "keeper", oauth=True)
 VISITOR = Caller(Role.VISITOR, "browser x")
@@ -99,7 +100,7 @@ def test_visitor_sees_finished_published_runs_only(a_run, runs):
 
 
 def test_visitor_sees_bundled_and_published_data_only(settings, tmp_path):
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     (tmp_path / "own.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     own = sources.open_file(settings, tmp_path / "own.jsonl")
     with acting(VISITOR):

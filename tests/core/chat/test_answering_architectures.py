@@ -16,11 +16,12 @@ from core.models import support
 from core.models.loading import LoadedBase
 from tests.helpers.answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS, build
 
+NEW = 5  # tokens
 PROMPTS = [
-    "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Yes", "Why?",
-    "Count to three.", "What is the capital of France?", "A", "Name two rivers and a sea.",
+    "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Count to three.", "A",
+    "What is the capital of France?",
 ]  # fmt: skip
-GREEDY = Sampling(temperature=0, max_new_tokens=6)
+GREEDY = Sampling(temperature=0, max_new_tokens=NEW)
 
 
 def adapter_of(model, folder, targets):
@@ -36,23 +37,23 @@ def adapter_of(model, folder, targets):
 
 
 def generated(model, lanes, prompts):
-    """The text that `generate` gives for each prompt by itself."""
+    """Return the text that `generate` gives for each prompt by itself."""
     texts = []
     for prompt in prompts:
         ids = torch.tensor([lanes.renderer().prompt_ids([{"role": "user", "content": prompt}])])
         eos = lanes.base.tokenizer.eos_token_id
         out = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6, eos_token_id=eos
+            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW, eos_token_id=eos
         )
         texts.append(lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
     return texts
 
 
 def evaluated(lanes, path):
-    """The text of each prompt in both lanes, by an evaluation of five rows at once."""
+    """Return the text of each prompt in both lanes, by an evaluation of at most three rows at once."""
     path.write_text("".join(json.dumps({"messages": [{"role": "user", "content": p}]}) + "\n" for p in PROMPTS))
     answering = Answering(
-        lanes, [LaneRequest([], GREEDY), LaneRequest([], GREEDY, "tuned")], Prompts(path), most_rows=5
+        lanes, [LaneRequest([], GREEDY), LaneRequest([], GREEDY, "tuned")], Prompts(path), most_rows=3
     )
     tasks, found = answering.tasks([]), {}
     for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):

@@ -6,11 +6,12 @@ from core.chat.nearest import nearest
 from core.data import sources, subset
 from core.data.table import TRAIN
 from core.errors import StudioError
+from tests.helpers.datasets import copy_bundled
 
 
 @pytest.fixture
 def rows(settings):
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     return subset.load(settings, sources.BUNDLED)[TRAIN]
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from core.cli import main
-from core.data import subset, table
+from core.data import table
+from tests.helpers.datasets import copy_bundled
 
 
 @pytest.fixture
@@ -11,7 +12,7 @@ def home(settings, monkeypatch):
     """A home with the bundled data set opened."""
     monkeypatch.setenv("STUDIO_HOME", str(settings.home))
     monkeypatch.setenv("COLUMNS", "100000")  # no help text is wrapped
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     return settings
 
 

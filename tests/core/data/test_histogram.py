@@ -57,7 +57,7 @@ def test_histogram_without_rows_has_no_bars(rows):
     assert (found.bars, found.empty) == ([], 0)
 
 
-@limits(max_examples=25)
+@limits(max_examples=12)
 @given(st.lists(st.floats(-1e12, 1e12) | st.integers(-(10**6), 10**6) | st.none(), min_size=1, max_size=40))
 def test_histogram_counts_every_number_in_exactly_one_bar(tmp_path_factory, values):
     from core.settings import Settings

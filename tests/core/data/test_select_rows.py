@@ -43,7 +43,7 @@ def split(found, name: str) -> list[int]:
     return [row for row, where in found.split_of.items() if where == name]
 
 
-@limits(max_examples=40)
+@limits(max_examples=20)
 @given(
     wanted=st.integers(0, 90),
     method=st.sampled_from(["first", "random", "stratified", "shortest", "longest"]),

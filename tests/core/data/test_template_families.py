@@ -22,9 +22,9 @@ THINKERS = ("qwen3", "deepseek-r1-distill")
 
 @pytest.fixture(scope="module")
 def real(request):
-    """Return 200 multilingual conversations of OpenAssistant, or the bundled ones if that file is absent."""
+    """Return 100 multilingual conversations of OpenAssistant, or the bundled ones if that file is absent."""
     try:
-        return conversations(request.getfixturevalue("shared_data") / "openassistant_best_replies_eval.jsonl", 200)
+        return conversations(request.getfixturevalue("shared_data") / "openassistant_best_replies_eval.jsonl", 100)
     except pytest.skip.Exception:
         return bundled()
 

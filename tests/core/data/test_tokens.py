@@ -172,5 +172,6 @@ def test_llama2_template_renders_real_rows_to_their_own_bytes(llama2_tokenizer, 
     rows = [(text, talk) for text, talk in zip(texts, parsed, strict=True)
             if talk[-1]["role"] == "assistant" and all(m["content"] == m["content"].strip() for m in talk)]  # fmt: skip
     assert len(rows) > 900
-    for made in (Renderer(llama2_tokenizer), Renderer(llama2_tokenizer, "llama2")):
-        assert [text for text, talk in rows if made.render(talk).text != text] == []
+    # The two templates are compared above, so that a tenth of the rows suffices for the second.
+    for made, some in ((Renderer(llama2_tokenizer), rows), (Renderer(llama2_tokenizer, "llama2"), rows[::10])):
+        assert [text for text, talk in some if made.render(talk).text != text] == []

@@ -9,9 +9,9 @@ from tests.helpers.tiny_evaluations import tiny_store
 
 
 @pytest.fixture
-def tiny(settings, tokenizer, forked_workers):
+def tiny(settings, small_tokenizer, forked_workers):
     """The store of evaluations, and a run."""
-    store, run = tiny_store(settings, tokenizer)
+    store, run = tiny_store(settings, small_tokenizer)
     yield store, run
     for evaluation in store.all():
         state = evaluation.saved_state()

@@ -50,7 +50,7 @@ def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the
             parameter.data *= 0.2
     tuned.save_pretrained(tmp_path / "adapter")
     tuned.unload()
-    rows = list(subset.stream(runs.settings, "keeper"))[::14]
+    rows = list(subset.stream(runs.settings, "keeper"))[::26]
     prompts = written(tmp_path / "p.jsonl", [prompt_of(messages[:2], row) for _, row, messages in rows])
     lanes = Lanes(load_base(model, precision))
     lanes.adapters.add("tuned", read_adapter(tmp_path / "adapter", torch.float32, torch.device("cpu")))
@@ -61,7 +61,7 @@ def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the
     assert lengths == sorted(lengths, reverse=True)
     assert len(set(lengths)) > 10, "of unequal length"
     found = done(answering, rows=11)
-    assert len(found) == 2 * len(prompts) >= 48
+    assert len(found) == 2 * len(prompts) >= 26
     for lane in range(2):
         alone = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval() if lane else plain
         for number, prompt in enumerate(prompts):
@@ -74,10 +74,10 @@ def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the
 
 
 @pytest.fixture
-def made(tokenizer, tmp_path):
+def made(small_tokenizer, tmp_path):
     """Answering over a tiny model, one lane a sampling, questions of unequal length."""
-    model = tiny_llama(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, max_position_embeddings=160)
-    lanes = Lanes(LoadedBase(model, tokenizer))
+    shape = {"vocab_size": len(small_tokenizer), "eos_token_id": small_tokenizer.eos_token_id}
+    lanes = Lanes(LoadedBase(tiny_llama(**shape, max_position_embeddings=160), small_tokenizer))
 
     def make(*samplings, prompts=9, long=False):
         asked = [prompt_of([{"role": "user", "content": f"{'why ' * (n * n)}{n}?"}], n) for n in range(prompts)]

@@ -12,7 +12,7 @@ from core.data import subset, table
 from core.hub import client
 from core.models import embedded
 from core.runs.store import RunStore
-from core.settings import Settings
+from tests.helpers.fork_server import TRAINING, ForkServer
 from tests.helpers.loopback_hub import LoopbackHub
 from tests.helpers.tiny_model import tiny_llama
 
@@ -20,11 +20,11 @@ ROW = b'{"text": "### Human: What is a tide?### Assistant: The sea, breathing."}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, tokenizer):
+def world(tmp_path_factory, small_tokenizer):
     folder = tmp_path_factory.mktemp("hub")
     model = folder / "model"
-    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(model)
-    tokenizer.save_pretrained(model)
+    tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(model)
+    small_tokenizer.save_pretrained(model)
     with LoopbackHub(folder) as server:
         server.add_repo("dataset", "someone/guanaco", {"data/train.jsonl": ROW * 30, "data/test.jsonl": ROW * 4})
         server.add_repo("dataset", "someone/private", {"train.jsonl": ROW}, private=True)
@@ -37,23 +37,25 @@ def world(tmp_path_factory, tokenizer):
         yield server
 
 
-class Shell:
-    """The command line in a child process, as HF_ENDPOINT is read at import."""
-
-    def __init__(self, world: LoopbackHub, settings: Settings):
-        self.settings = settings
-        self.environment = world.env(STUDIO_HOME=str(settings.home))
-
-    def __call__(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        command = [sys.executable, "-m", "core", *arguments]
-        done = subprocess.run(command, env=self.environment | environment, capture_output=True, text=True, timeout=300)
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stdout, done.stderr
+@pytest.fixture(scope="module")
+def commands(world):
+    """A process that has imported the command line for this Hub: HF_ENDPOINT is read at import."""
+    modules = ("core.cli", "core.chat.lanes", "huggingface_hub.hf_api", "huggingface_hub.file_download", "datasets")
+    server = ForkServer(modules + TRAINING, world.env())
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def shell(world, settings):
-    return Shell(world, settings)
+def shell(commands, settings):
+    """Run a command as a fork, and return its exit code and output."""
+
+    def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        code, out, err = commands.run("core", *arguments, STUDIO_HOME=str(settings.home), **environment)
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
 
 
 def test_hub_dataset_is_pinned_and_its_test_split_held_out(world, shell, settings):
@@ -103,10 +105,13 @@ def test_token_opens_private_repository(shell, settings):
             assert b"hf_good" not in path.read_bytes()
 
 
-def test_missing_network_is_reported(shell):
-    code, _, err = shell("data", "open", "someone/guanaco", HF_ENDPOINT="http://127.0.0.1:9")
-    assert code == 2
-    assert "cannot be reached" in err
+def test_missing_network_is_reported(world, settings):
+    environment = world.env(STUDIO_HOME=str(settings.home), HF_ENDPOINT="http://127.0.0.1:9")
+    command = [sys.executable, "-m", "core", "data", "open", "someone/guanaco"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,9 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from core.data import subset
+from tests.helpers.datasets import copy_bundled
+from tests.helpers.fork_server import PROJECT, ForkServer
 from tests.helpers.loopback_hub import LoopbackHub
-
-PUSH = """
-import json, sys
-from pathlib import Path
-from core.errors import StudioError
-from core.hub import push
-folder, repo, kind, private, token = json.loads(sys.argv[1])
-reported = []
-try:
-    url = push.push_folder(
-        Path(folder), repo, kind, "A test", private, token, lambda share, words: reported.append([share, words])
-    )
-    print(json.dumps({"url": url, "reported": reported}))
-except StudioError as error:
-    print(json.dumps({"error": str(error)}))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +24,17 @@ def world(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def clients(world):
+    """A process that has imported the client for this Hub: HF_ENDPOINT is read at import."""
+    server = ForkServer(("core.cli", "core.hub.push", "huggingface_hub.hf_api", "datasets"), world.env())
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def push(world, tmp_path):
-    """`push` in a child process, as HF_ENDPOINT is read at import."""
+def push(world, clients, tmp_path):
+    """Push a folder by a fork; by a process of its own to another endpoint."""
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "README.md").write_text("# A data set\n")
@@ -48,9 +42,13 @@ def push(world, tmp_path):
 
     def run(repo, kind="dataset", private=True, token="hf_write", **environment):
         arguments = json.dumps([str(folder), repo, kind, private, token])
+        if "HF_ENDPOINT" not in environment:
+            code, out, err = clients.run("tests.helpers.push_client", arguments, **environment)
+            assert code == 0, err
+            return json.loads(out)
         done = subprocess.run(
-            [sys.executable, "-c", PUSH, arguments], env=world.env(**environment), capture_output=True, text=True,
-            timeout=120,
+            [sys.executable, "-m", "tests.helpers.push_client", arguments], env=world.env(**environment),
+            capture_output=True, text=True, timeout=120, cwd=PROJECT,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -107,16 +105,13 @@ def test_failed_push_is_reported_and_changes_nothing(world, push, repo, how, wor
     assert {key: dict(found.files) for key, found in world.repos.items()} == before
 
 
-def test_pushed_subset_opens_again_unchanged(world, settings):
-    subset.ensure_bundled(settings)
-    environment = world.env(STUDIO_HOME=str(settings.home), HF_TOKEN="hf_write")
+def test_pushed_subset_opens_again_unchanged(world, clients, settings):
+    copy_bundled(settings)
 
     def core(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "core", *words], env=environment, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        code, out, err = clients.run("core", *words, STUDIO_HOME=str(settings.home), HF_TOKEN="hf_write")
+        assert code == 0, err
+        return out
 
     core("data", "push", "keeper", "me/keeper")
     repo = world.repos["dataset", "me/keeper"]

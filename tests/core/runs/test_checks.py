@@ -1,22 +1,30 @@
 """Preflight checks of a run: problems and warnings about rows, model, GPUs and disk."""
 
+import json
+
 import pytest
 from transformers import LlamaConfig
 
 from core.data import subset
 from core.data.recipe import Recipe
+from core.models import embedded
 from core.runs import checks
 from core.runs.checks import check
 from core.runs.config import QLoRAConfig
 from core.settings import Hardware
-from tests.helpers.datasets import dialog, open_dialogs
+from tests.helpers.datasets import copy_bundled, dialog, open_dialogs
 from tests.helpers.template_families import FAMILIES
 
 
 @pytest.fixture
-def home(studio):
-    subset.ensure_bundled(studio)
-    return studio
+def home(settings, embedded_model, small_tokenizer):
+    """A home with the bundled subset, and the embedded model without weights and with a smaller tokenizer."""
+    copy_bundled(settings)
+    folder = embedded.folder(settings)
+    small_tokenizer.save_pretrained(folder)
+    config = json.loads((embedded_model / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": len(small_tokenizer)}))
+    return settings
 
 
 def texts(found, level):

@@ -1,5 +1,4 @@
-"""What goes wrong around a run, with real processes and real signals: no finished step is lost, no state is wrong, and
-nothing starts twice."""
+"""Faults around a run, with real processes and signals: no step is lost, no state is wrong, nothing starts twice."""
 
 import contextlib
 import os
@@ -29,12 +28,14 @@ pytestmark = pytest.mark.slow
 LONG = SETTINGS | {"max_steps": 2000, "save_steps": 5, "eval_steps": 0, "gradient_accumulation": 1}
 SHORT = SETTINGS | {"max_steps": 2, "save_steps": 0}
 
-SERVERS = """
+SERVER = """
 import sys
 from core.runs import process
-from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from core.settings import Settings
+from tests.helpers.fork_server import launch_by
+if sys.argv[1:]:
+    launch_by(sys.argv[1])
 store = RunStore(Settings())
 sys.stdin.readline()
 for _ in range(20):
@@ -45,10 +46,10 @@ sys.stdin.readline()
 
 
 @contextlib.contextmanager
-def server(store):
-    """A process that starts what waits, as the page's server does; its workers outlive it."""
+def server(store, *address):
+    """Start a process that starts queued runs like the app's server, as forks of a fork server if one is given."""
     made = subprocess.Popen(
-        [sys.executable, "-c", SERVERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", SERVER, *address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         cwd=PROJECT, env=os.environ | {"STUDIO_HOME": str(store.settings.home)}, start_new_session=True,
     )  # fmt: skip
     try:
@@ -64,9 +65,9 @@ def begin(made) -> None:
     made.stdin.flush()
 
 
-def test_two_servers_start_each_run_once_in_order(store):
+def test_two_servers_start_each_run_once_in_order(store, fork_server):
     runs = [store.create(QLoRAConfig(**SHORT)) for _ in range(3)]
-    with server(store) as one, server(store) as other:
+    with server(store, fork_server.address) as one, server(store, fork_server.address) as other:
         for made in (one, other):
             begin(made)
         for made in (one, other):
@@ -83,7 +84,8 @@ def test_two_servers_start_each_run_once_in_order(store):
     assert all(a <= b for a, b in zip(over, begun[1:], strict=False)), "one after the other"
 
 
-def test_killed_server_leaves_run_running(store):
+def test_killed_server_leaves_run_running_and_stop_saves_adapter(store):
+    """The worker is started by the real launch: a session of its own keeps it alive."""
     run = store.create(QLoRAConfig(**LONG))
     with server(store) as made:
         begin(made)
@@ -97,6 +99,9 @@ def test_killed_server_leaves_run_running(store):
     assert run.state().status == "running"
     run.request_stop()
     assert wait_until_ended(run).status == "stopped"
+    assert len(event_values(run)) < LONG["max_steps"]
+    assert "final" in run.adapters()
+    assert run.events()[-1].status == "stopped"
 
 
 def test_killed_worker_is_interrupted_and_next_run_starts(store):
@@ -180,11 +185,12 @@ def test_full_disk_fails_run_with_cause_and_keeps_steps(store, small_disk):
 
 
 def test_reused_pid_is_never_killed(store):
-    run = process.submit(store, QLoRAConfig(**LONG))
-    wait_for_first_step(run)
-    os.kill(run.saved_state().pid, signal.SIGKILL)
-    wait_until_ended(run)
-    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    run = store.create(QLoRAConfig(**LONG))
+    worker, bystander = (subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(2))
+    run.save_state(run.saved_state().model_copy(update={"status": "running"}).with_process(worker.pid))
+    assert run.state().status == "running"
+    worker.kill()
+    worker.wait()
     run.save_state(run.saved_state().model_copy(update={"pid": bystander.pid}))
     assert run.state().status == "interrupted"
     with pytest.raises(Exception, match="nothing to kill"):
@@ -195,7 +201,7 @@ def test_reused_pid_is_never_killed(store):
 
 
 def test_state_read_during_replacement_is_complete(store):
-    """Readers in a loop beside a writer in a loop."""
+    """Read in a loop what another process writes in a loop."""
     run = store.create(QLoRAConfig(**SHORT))
     writer = f"""
 import sys

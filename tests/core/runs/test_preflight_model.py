@@ -29,6 +29,11 @@ def folder_of(settings, name: str):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def preflight_in_process():
+    """Leave the examination as it is, in a process of its own, in the place of the fixture for all other tests."""
+
+
 @pytest.fixture
 def here(monkeypatch):
     """Examine in this process, which has torch: a process for each case would spend its time on imports."""

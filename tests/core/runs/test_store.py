@@ -13,11 +13,12 @@ from core.models import embedded
 from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label, RunState, RunStore
+from tests.helpers.datasets import copy_bundled
 
 
 @pytest.fixture
 def store(settings):
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     # A config.json is enough for the catalogue to list a local model, and nothing is loaded here.
     model = embedded.folder(settings)
     model.mkdir(parents=True)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from core.data import subset
 from core.errors import StudioError
 from core.kernels import attention
 from core.models import embedded
@@ -20,6 +19,7 @@ from core.settings import Settings
 from core.train.callback import Reporter
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import make_sft_config
+from tests.helpers.datasets import copy_bundled
 from tests.helpers.tiny_model import random_rows, tiny_llama
 
 # Each setting: another value than the default, and what a resume does with it.
@@ -83,7 +83,7 @@ TABLE = {
 def store(tmp_path_factory):
     """A run store for runs that consist of files only."""
     settings = Settings(home=tmp_path_factory.mktemp("home")).prepare()
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     model = embedded.folder(settings)
     model.mkdir(parents=True)
     (model / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 8192}')

@@ -1,12 +1,10 @@
-"""Real runs of the real embedded model, short ones: started, watched, stopped, killed, and their adapters loaded."""
+"""The worker: a short run of the embedded model from start to adapter, its settings, and what it refuses.
+
+Workers that are stopped or killed: tests/core/runs/test_faults.py.
+"""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 
-import psutil
 import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig
@@ -21,42 +19,26 @@ from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
-from core.runs.launch import PROJECT
-from core.runs.store import WAITING, Run, RunStore
+from core.runs.store import Run, RunStore
 from core.train.preparation import configure_tracker, prepare, wait_for_gpu_memory
 from core.train.trl_config import make_sft_config
+from tests.helpers.datasets import copy_bundled
+from tests.helpers.tiny_runs import wait_until_ended
 
 pytestmark = pytest.mark.slow
 
 SHORT = {"max_steps": 3, "batch_size": 2, "max_length": 128, "eval_rows": 2, "save_steps": 2, "learning_rate": 1e-3}
-
-
-@pytest.fixture
-def store(studio, forked_workers):
-    subset.ensure_bundled(studio)
-    store = RunStore(studio)
-    yield store
-    for run in store.runs():
-        state = run.saved_state()
-        if state.process_lives():
-            psutil.Process(state.pid).kill()
-
-
-def wait(run, until=lambda run: run.state().status not in WAITING, seconds=180):
-    deadline = time.monotonic() + seconds
-    while not until(run):
-        assert time.monotonic() < deadline, run.log_tail()
-        time.sleep(0.1)
-    return run.state()
+TINY = SHORT | {"model": "tiny", "quantization": "none", "compute_dtype": "float32"}
 
 
 def steps(run):
     return [event for event in run.events() if event.event == "step"]
 
 
-def test_run_finishes_with_adapter_that_peft_loads(store):
-    run = process.submit(store, QLoRAConfig(**SHORT, chat_template="chatml"))
-    state = wait(run)
+def test_run_finishes_with_adapter_that_peft_loads(studio, forked_workers):
+    copy_bundled(studio)
+    run = process.submit(RunStore(studio), QLoRAConfig(**SHORT, chat_template="chatml"))
+    state = wait_until_ended(run, 300)
     assert (state.status, state.cause) == ("finished", ""), run.log_tail()
     kinds = [event.event for event in run.events()]
     assert kinds[-1] == "done"
@@ -74,7 +56,7 @@ def test_run_finishes_with_adapter_that_peft_loads(store):
 
     from peft import PeftModel
 
-    base = load_base(catalogue.find(store.settings, embedded.NAME), Precision("none", compute_dtype="float32"))
+    base = load_base(catalogue.find(studio, embedded.NAME), Precision("none", compute_dtype="float32"))
     tuned = PeftModel.from_pretrained(base.model, run.adapter)
     ids = torch.tensor([[1, 2, 3]])
     with torch.no_grad():
@@ -84,72 +66,28 @@ def test_run_finishes_with_adapter_that_peft_loads(store):
         assert not torch.equal(tuned(ids).logits, plain)
 
 
-def test_stopped_run_has_checkpoint_and_adapter(store):
-    run = process.submit(store, QLoRAConfig(**SHORT | {"max_steps": 500, "save_steps": 0}))
-    wait(run, lambda run: steps(run))
-    run.request_stop()
-    state = wait(run)
-    assert state.status == "stopped"
-    assert 1 <= len(steps(run)) < 500
-    assert "final" in run.adapters()
-    assert run.events()[-1].status == "stopped"
-
-
-def test_worker_outlives_server_and_killed_worker_is_interrupted(store):
-    code = f"""
-from core.runs import process
-from core.runs.config import QLoRAConfig
-from core.runs.store import RunStore
-from core.settings import Settings
-print(process.submit(RunStore(Settings()), QLoRAConfig(**{SHORT | {"max_steps": 500}!r})).id, flush=True)
-input()
-"""
-    server = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=PROJECT,
-        env=os.environ | {"STUDIO_HOME": str(store.settings.home)},
-        start_new_session=True,
-    )
-    run = store.run(server.stdout.readline().strip())
-    wait(run, lambda run: steps(run))
-    os.killpg(server.pid, signal.SIGKILL)  # a server killed with its whole session
-    server.wait()
-    seen = len(steps(run))
-    wait(run, lambda run: len(steps(run)) > seen + 1)
-    assert run.state().status == "running"
-
-    os.kill(run.saved_state().pid, signal.SIGKILL)
-    assert wait(run).status == "interrupted"
-    started = process.submit(store, QLoRAConfig(**SHORT))  # an interrupted run does not block the next
-    started.request_stop()
-    assert wait(started).status in ("stopped", "finished")
-
-
 @pytest.mark.parametrize(
     ("over", "words"),
     [
         ({"lora_targets": "q_proj,nonsense"}, "'nonsense' matches no module of"),
-        ({"max_length": 100_000}, "8192"),
+        ({"max_length": 100_000}, "2048"),
         ({"max_length": 16}, "nothing to learn within 16 tokens"),
     ],
 )
 def test_prepare_rejects_settings_that_model_does_not_allow(store, over, words):
     """How a worker ends on one: tests/core/runs/test_faults.py."""
-    run = store.create(QLoRAConfig(**SHORT | over))
+    run = store.create(QLoRAConfig(**TINY | over))
     with pytest.raises(StudioError, match=words):
         prepare(store.settings, run.config(), run, EventWriter(run.events_file))
 
 
 def test_worker_applies_its_settings(store):
-    """max_length, answers_only, eval_steps, quantization and the subset, seen in what the run reports."""
+    """Look for max_length, answers_only, eval_steps, quantization and the subset in the events of a run."""
     bundled = subset.find(store.settings, "keeper").recipe.dataset
     subset.create(store.settings, "four", Recipe(dataset=bundled, rows=4, method="first"))
-    config = {"subset": "four", "batch_size": 2, "eval_rows": 1, "eval_steps": 1, "max_length": 100, "save_steps": 0}
-    run = process.submit(store, QLoRAConfig(**config, answers_only=False, quantization="none", epochs=1))
-    assert wait(run).status == "finished", run.log_tail()
+    over = {"subset": "four", "eval_rows": 1, "eval_steps": 1, "max_length": 100, "save_steps": 0, "max_steps": 0}
+    run = process.submit(store, QLoRAConfig(**TINY | over, answers_only=False, epochs=1))
+    assert wait_until_ended(run).status == "finished", run.log_tail()
     prepared = next(event for event in run.events() if event.event == "prepared")
     assert prepared.rows == 4
     assert prepared.truncated == 4

@@ -3,29 +3,30 @@
 import pytest
 
 from core.chat.engine import Engine
-from core.data import sources, subset
+from core.data import sources
 from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from studio.chat.parts import ChatParts
+from tests.helpers.datasets import copy_bundled
 
 SHORT = {"temperature": 0, "max_new_tokens": 6}
 
 
 @pytest.fixture
-def store(settings, tokenizer):
+def store(settings, small_tokenizer):
     from tests.helpers.tiny_model import tiny_llama
 
-    subset.ensure_bundled(settings)
+    copy_bundled(settings)
     for name, layers in (("tiny", 2), ("other", 1)):
         folder = settings.models_dir / name
-        tiny_llama(vocab_size=len(tokenizer), num_hidden_layers=layers).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        tiny_llama(vocab_size=len(small_tokenizer), num_hidden_layers=layers).save_pretrained(folder)
+        small_tokenizer.save_pretrained(folder)
     return RunStore(settings)
 
 
 @pytest.fixture
-def tuned(store, tokenizer):
+def tuned(store, small_tokenizer):
     """Create a finished run on one of the models, with a final adapter and checkpoints at the given steps."""
     from peft import LoraConfig, get_peft_model
 
@@ -35,7 +36,7 @@ def tuned(store, tokenizer):
         precision = {"quantization": "none", "compute_dtype": "float32"} | config
         run = store.create(QLoRAConfig(model=model, subset=sources.BUNDLED, **precision))
         run.save_state(RunState(status="finished", created=created, ended=created + 1))
-        base = tiny_llama(vocab_size=len(tokenizer), num_hidden_layers=2 if model == "tiny" else 1)
+        base = tiny_llama(vocab_size=len(small_tokenizer), num_hidden_layers=2 if model == "tiny" else 1)
         shape = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
         import torch
 

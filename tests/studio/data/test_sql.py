@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.data import sql_box
 from core.errors import StudioError
 from studio.data.page_state import PageState
 from studio.data.sql import EXAMPLE, SqlQuery, check_sql
@@ -30,3 +31,11 @@ def test_check_sql_refuses_an_empty_query():
     with pytest.raises(StudioError, match="No SQL was given"):
         check_sql("  ")
     assert check_sql(" SELECT 1 ") == "SELECT 1"
+
+
+def test_run_of_endless_query_is_stopped(do, state, monkeypatch):
+    """With the default limit of `run_select`, which is lowered here so that it does not take 10 seconds."""
+    assert sql_box.run_select.__defaults__ == (sql_box.TIMEOUT_SECONDS,)
+    monkeypatch.setattr(sql_box.run_select, "__defaults__", (1.0,))
+    with pytest.raises(StudioError, match="stopped after 1 seconds"):
+        do.run(state, "SELECT count(*) FROM rows a, rows b, rows c, rows d, rows e, rows f")

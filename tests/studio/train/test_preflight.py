@@ -58,12 +58,12 @@ def test_check_several_gpus_shows_the_memory_of_each(do, monkeypatch):
 
 
 @pytest.mark.slow
-def test_measure_runs_two_steps_and_leaves_no_files(do, runs, tokenizer):
+def test_measure_runs_two_steps_and_leaves_no_files(do, runs, small_tokenizer):
     from tests.helpers.tiny_model import tiny_llama
 
     folder = runs.settings.models_dir / "tiny"
-    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(folder)
+    small_tokenizer.save_pretrained(folder)
     config = QLoRAConfig(model="tiny", quantization="none", max_steps=100, gradient_accumulation=2)
     *running, last = do.measure(**config.model_dump())
     assert running
