@@ -80,7 +80,7 @@ def answer_with_transformers(models: tuple, answering, count: int, length: int) 
                 out = model.generate(
                     input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=length
                 )
-            tokens = [token for token in out[0, ids.shape[1] :].tolist() if not lanes.is_end(token)]
+            tokens = [token for token in out[0, ids.shape[1] :].tolist() if token not in lanes._eos]
             result.tokens += len(tokens)
             result.texts[number, lane] = lanes.base.tokenizer.decode(tokens, skip_special_tokens=True)
     result.seconds = time.perf_counter() - began

@@ -63,7 +63,7 @@ def open_tabs(browser: Any, url: str, count: int, errors: list[str]) -> list:
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url, wait_until="domcontentloaded")
-        page.get_by_role("tab", name="Train").click()
+        page.get_by_role("tab", name="Train").click(timeout=_TIMEOUT_MILLISECONDS)
         page.locator("#loss-chart svg path.curve").first.wait_for(timeout=_TIMEOUT_MILLISECONDS)
         if number % 2:
             _show_all_runs(page)
@@ -72,7 +72,7 @@ def open_tabs(browser: Any, url: str, count: int, errors: list[str]) -> list:
 
 
 def _show_all_runs(page: Any) -> None:
-    page.get_by_role("tab", name="All runs").click()
+    page.get_by_role("tab", name="All runs").click(timeout=_TIMEOUT_MILLISECONDS)
     for row in range(RUNS):
         page.locator("#runs-table input[type=checkbox]").nth(row).click(timeout=_TIMEOUT_MILLISECONDS)
         # The table is rendered again after each click, so the next one must wait.
