@@ -193,12 +193,12 @@ def many(machine, adapters, prompts: int = MANY, tokens: int = MANY_TOKENS) -> t
     import torch
 
     from core.chat.cuda.decoder import OFFLINE_CHUNK_TOKENS, CudaDecoder
-    from core.evaluate.batch_generate import JOIN_SHARE, MOST_ROWS, PAGED_SHARE
+    from core.evaluate.batch_generate import JOIN_SHARE, MAX_SEQUENCES, PAGED_SHARE
 
     config = machine.weights.model.config
     a_row = (200 + tokens) * 4 * config.num_hidden_layers * config.hidden_size  # bytes of keys and values
     decoder = CudaDecoder(machine, adapters, chunk=OFFLINE_CHUNK_TOKENS)
-    rows = min(MOST_ROWS["paged"], int(PAGED_SHARE * torch.cuda.mem_get_info()[0] / a_row))
+    rows = min(MAX_SEQUENCES["paged"], int(PAGED_SHARE * torch.cuda.mem_get_info()[0] / a_row))
     waiting = [(100 + seed % 100, seed, name) for seed in range(prompts) for name in (None, "tuned")]
     waiting.sort(reverse=True, key=lambda one: one[:2])
     total, began = len(waiting) * tokens, time.perf_counter()

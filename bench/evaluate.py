@@ -25,10 +25,10 @@ from bench.chat import made_adapter  # noqa: E402
 
 def prompts_file(settings, folder: Path, count: int) -> Path:
     from core.data import sources, subset
-    from core.evaluate.prompts import prompt_of
+    from core.evaluate.prompts import parse_prompt
 
     subset.ensure_bundled(settings)
-    found = [prompt_of(messages, row) for _, row, messages in subset.stream(settings, sources.BUNDLED)]
+    found = [parse_prompt(messages, row) for _, row, messages in subset.stream(settings, sources.BUNDLED)]
     random.Random(0).shuffle(found)
     path = folder / "prompts.jsonl"
     lines = [json.dumps({"messages": p.messages, "reference": p.reference, "row": p.row}) for p in found if p]
@@ -54,11 +54,11 @@ def by_transformers(models, lanes, prompts, chosen: list[int], tokens: int) -> t
     return found, total, time.perf_counter() - began
 
 
-def by_batches(answering) -> tuple[dict, int, float]:
+def by_batches(generator) -> tuple[dict, int, float]:
     """Texts by (prompt, lane), tokens, seconds."""
     began, found, total = time.perf_counter(), {}, 0
-    tasks = answering.tasks([])
-    for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
+    tasks = generator.list_tasks([])
+    for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
         for line in lines:
             found[line["prompt"], line["lane"]] = line["text"]
             total += line["tokens"]
@@ -73,7 +73,7 @@ def made(settings, scratch: Path, options):
     from core.chat.lanes import Lanes
     from core.chat.sampling import Sampling
     from core.chat.types import LaneRequest
-    from core.evaluate.batch_generate import Answering
+    from core.evaluate.batch_generate import BatchGenerator
     from core.evaluate.prompts import Prompts
     from core.models import embedded
     from core.models.catalogue import Model
@@ -91,7 +91,7 @@ def made(settings, scratch: Path, options):
     sampling = Sampling(temperature=0, max_new_tokens=options.tokens)
     prompts = Prompts(prompts_file(settings, scratch, options.prompts))
     asked = [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")]
-    return Answering(lanes, asked, prompts, options.rows), models
+    return BatchGenerator(lanes, asked, prompts, options.rows), models
 
 
 def main() -> None:
@@ -104,13 +104,13 @@ def main() -> None:
     from core.settings import Settings
 
     with tempfile.TemporaryDirectory() as scratch:
-        answering, models = made(Settings().prepare(), Path(scratch), options)
+        generator, models = made(Settings().prepare(), Path(scratch), options)
         ways = {
             "transformers and PEFT, one by one": lambda: by_transformers(
-                models, answering.lanes, answering.prompts,
-                random.sample(range(len(answering.prompts)), options.alone), options.tokens,
+                models, generator.lanes, generator.prompts,
+                random.sample(range(len(generator.prompts)), options.alone), options.tokens,
             ),
-            "an evaluation's batches": lambda: by_batches(answering),
+            "an evaluation's batches": lambda: by_batches(generator),
         }  # fmt: skip
         rates, speeds, same, compared = {way: [] for way in ways}, {way: [] for way in ways}, 0, 0
         for number in range(options.rounds + 1):
@@ -129,9 +129,11 @@ def main() -> None:
     for way, found in rates.items():
         print(f"| {way} | {median(found):.0f} | {min(found):.0f} to {max(found):.0f} | {median(speeds[way]):.0f} |")
     print(f"\nRatio {median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}, a round each).")
-    print(f"{answering.room(200).rows} rows at once. Equal texts: {same} of {compared} (in bf16, where a near-tie may "
-          "fall either way).")  # fmt: skip
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {answering.lanes.model.device}")
+    sequences = generator.plan_batch(200).sequences
+    print(
+        f"{sequences} rows at once. Equal texts: {same} of {compared} (in bf16, where a near-tie may fall either way)."
+    )
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {generator.lanes.model.device}")
 
 
 if __name__ == "__main__":

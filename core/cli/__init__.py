@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
     except SystemExit as end:
         if not isinstance(end.code, str):
             raise
-        print(end.code, file=sys.stderr)  # a missing subcommand, told by pydantic-settings
+        print(end.code, file=sys.stderr)  # a missing subcommand, reported by pydantic-settings
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has seen enough

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
-from core.cli.reading import listed, print_about, printable, told
+from core.cli.reading import describe_dataset, print_about, print_progress, printable
 from core.data import compare, export, lengths, near_duplicates, readers, sources, sql_box, subset, table
 from core.data.export import FileKind
 from core.data.formats import ExportFormat, Reading
@@ -28,7 +28,7 @@ class DataList(BaseModel):
         settings = Settings().prepare()
         subset.ensure_bundled(settings)
         for data in table.opened_datasets(settings):
-            print(f"data set  {data.id}: {listed(data)}")
+            print(f"data set  {data.id}: {describe_dataset(data)}")
         for cut in subset.subsets(settings):
             print(f"subset    {cut.name}: {cut.describe()}")
 
@@ -47,11 +47,13 @@ class DataOpen(BaseModel):
         if self.what == sources.BUNDLED:
             data = sources.open_bundled(settings)
         elif path.is_dir():
-            data = sources.open_folder(settings, path, told)
+            data = sources.open_folder(settings, path, print_progress)
         elif path.is_file() or readers.kind_of(path.name):
-            data = sources.open_file(settings, path, progress=told)
+            data = sources.open_file(settings, path, progress=print_progress)
         else:
-            data = sources.open_hub(settings, self.what, self.config, self.split, self.revision, progress=told)
+            data = sources.open_hub(
+                settings, self.what, self.config, self.split, self.revision, progress=print_progress
+            )
         print_about(settings, data)
 
 
@@ -144,7 +146,9 @@ class DataLengths(OneDataset):
         settings = Settings().prepare()
         data, reading = self.found(settings)
         tokens = lengths.TokenizerSpec(self.model, self.template)
-        path = lengths.count_tokens(settings, data, reading, tokens, lambda share: told(share, "Counting tokens"))
+        path = lengths.count_tokens(
+            settings, data, reading, tokens, lambda share: print_progress(share, "Counting tokens")
+        )
         found = lengths.summarize(path, self.max_length, self.batch_size)
         print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} of them in answers")
         print(f"median {found.median:,}, longest {found.longest:,}")
@@ -160,7 +164,7 @@ class DataDuplicates(OneDataset):
     def cli_cmd(self) -> None:
         settings = Settings().prepare()
         data, reading = self.found(settings)
-        path = near_duplicates.find(settings, data, reading, lambda share: told(share, "Comparing rows"))
+        path = near_duplicates.find(settings, data, reading, lambda share: print_progress(share, "Comparing rows"))
         rows = self.rows(settings, near=path)
         pairs = rows.query("row, near_duplicate_of", {"near"}, after="WHERE near_duplicate_of IS NOT NULL ORDER BY row")
         for row, first in pairs.fetchall():
@@ -230,7 +234,7 @@ class DataExport(BaseModel):
     files: list[FileKind] = Field(["jsonl", "parquet"], description="kinds of file, once each")
 
     def cli_cmd(self) -> None:
-        _report(export.export(Settings().prepare(), self.subset, self.format, list(self.files), told))
+        _report(export.export(Settings().prepare(), self.subset, self.format, list(self.files), print_progress))
 
 
 class DataPush(BaseModel):
@@ -242,7 +246,11 @@ class DataPush(BaseModel):
     private: bool = Field(True, description="of a repository that is made")
 
     def cli_cmd(self) -> None:
-        _report(export.push(Settings().prepare(), self.subset, self.format, self.repo, self.private, progress=told))
+        _report(
+            export.push(
+                Settings().prepare(), self.subset, self.format, self.repo, self.private, progress=print_progress
+            )
+        )
 
 
 class Data(BaseModel):

@@ -19,13 +19,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
-def told(share: float, words: str) -> None:
+def print_progress(share: float, words: str) -> None:
     """Show progress on a terminal; write nothing into a file."""
     if sys.stderr.isatty():
         print(f"\r\033[K{words}, {share:.0%}", end="" if share < 1 else "\r\033[K", file=sys.stderr, flush=True)
 
 
-def listed(data: Dataset) -> str:
+def describe_dataset(data: Dataset) -> str:
     """Return a data set's line in a list."""
     words = f"{data.rows:,} rows, {get_format(data.detected.format).label}"
     if data.detected.format == "undecided":
@@ -50,7 +50,7 @@ def _texts(value: dict[str, str]) -> list[str]:
 def print_about(settings: Settings, data: Dataset, reading: Reading | None = None) -> None:
     """Print what is known of a data set under a reading; as it was detected by default."""
     read = parse_rows.parse_dataset(
-        settings, data, reading or data.detected, lambda share: told(share, "Reading the rows")
+        settings, data, reading or data.detected, lambda share: print_progress(share, "Reading the rows")
     )
     about = build_report(settings, data, read)
     words = "" if about.undecided else f" ({about.evidence})"

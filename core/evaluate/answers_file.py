@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.evaluate.metrics import Tally
+from core.evaluate.metrics import LaneMetrics
 from core.runs.events import size
 
 FILE = "answers.jsonl"
@@ -50,7 +50,7 @@ def _whole_bytes(path: Path) -> int:
     return 0
 
 
-class Answers:
+class AnswerReader:
     """Follows a file of answers; knows the place of each and keeps none in memory. Threads may share it."""
 
     def __init__(self, path: Path, lanes: int):
@@ -59,47 +59,47 @@ class Answers:
         self._reset()
 
     def _reset(self) -> None:
-        self._read = 0
-        self.places: dict[tuple[int, int], int] = {}  # of (prompt, lane): where its line begins
-        self.tallies = [Tally() for _ in range(self._lanes)]
-        self.whole: list[int] = []  # prompts that every lane has answered, as they came
+        self._position = 0
+        self.offsets: dict[tuple[int, int], int] = {}  # of (prompt, lane): where its line begins
+        self.metrics = [LaneMetrics() for _ in range(self._lanes)]
+        self.finished: list[int] = []  # prompts that every lane has answered, as they came
         self._answered: dict[int, int] = {}
 
-    def update(self) -> "Answers":
+    def update(self) -> "AnswerReader":
         """Read on; a last line that is still being written is left for the next time."""
         with self._lock:
             there = size(self.path)
-            if there < self._read:
+            if there < self._position:
                 self._reset()
-            if there > self._read:
+            if there > self._position:
                 with self.path.open("rb") as stream:
-                    stream.seek(self._read)
+                    stream.seek(self._position)
                     for line in stream:
                         if not line.endswith(b"\n"):
                             break
-                        self._take(json.loads(line), self._read)
-                        self._read += len(line)
+                        self._take(json.loads(line), self._position)
+                        self._position += len(line)
         return self
 
     def _take(self, line: Line, place: int) -> None:
         prompt, lane = line["prompt"], line["lane"]
-        if (prompt, lane) in self.places or not 0 <= lane < self._lanes:
+        if (prompt, lane) in self.offsets or not 0 <= lane < self._lanes:
             return
-        self.places[prompt, lane] = place
-        self.tallies[lane].add(line)
+        self.offsets[prompt, lane] = place
+        self.metrics[lane].add(line)
         self._answered[prompt] = self._answered.get(prompt, 0) + 1
         if self._answered[prompt] == self._lanes:
-            self.whole.append(prompt)
+            self.finished.append(prompt)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.offsets)
 
-    def of(self, prompt: int) -> list[Line | None]:
+    def read(self, prompt: int) -> list[Line | None]:
         """The answers to one prompt, one a lane; None where there is none yet."""
         found: list[Line | None] = []
         with self.path.open("rb") as stream:
             for lane in range(self._lanes):
-                place = self.places.get((prompt, lane))
+                place = self.offsets.get((prompt, lane))
                 if place is None:
                     found.append(None)
                     continue

@@ -18,7 +18,7 @@ from core.chat.types import End, Generation, LaneRequest
 from core.data.tokens import TemplateError
 from core.errors import StudioError
 from core.evaluate.answers_file import Line
-from core.evaluate.metrics import exact, word_f1
+from core.evaluate.metrics import exact_match, word_f1
 from core.evaluate.prompts import Prompts
 from core.hardware import gpu
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
 PAGED_SHARE = 0.8  # the same where keys and values lie in pages, which grow without being there twice
-MOST_ROWS = {"cpu": 64, "cuda": 128, "paged": 256}
+MAX_SEQUENCES = {"cpu": 64, "cuda": 128, "paged": 256}
 JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
 
 
@@ -44,31 +44,33 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Room:
+class BatchBudget:
     """How many rows decode together, and why."""
 
-    rows: int
+    sequences: int
     tokens: int  # that all rows' keys and values may hold together
-    words: str
+    note: str
 
 
 @dataclass
-class Answering:
+class BatchGenerator:
     """Answers tasks over loaded lanes.
 
     Attributes:
-        asked: what each lane is asked, but for the messages.
-        most_rows: that decode together; 0: by memory and device.
+        requests: what each lane is asked, but for the messages.
+        max_sequences: that decode together; 0: by memory and device.
     """
 
     lanes: "Lanes"
-    asked: list[LaneRequest]
+    requests: list[LaneRequest]
     prompts: Prompts
-    most_rows: int = 0
-    refused: list[Line] = field(default_factory=list)
+    max_sequences: int = 0
+    failures: list[Line] = field(default_factory=list)
 
-    def tasks(self, known: Iterable[tuple[int, int]], progress: Callable[[int], None] = lambda at: None) -> list[Task]:
-        """What is still to be answered, the longest prompts first; what cannot be asked stands in `refused`.
+    def list_tasks(
+        self, known: Iterable[tuple[int, int]], progress: Callable[[int], None] = lambda at: None
+    ) -> list[Task]:
+        """What is still to be answered, the longest prompts first; what cannot be asked stands in `failures`.
 
         Args:
             known: (prompt, lane) that have an answer.
@@ -77,14 +79,14 @@ class Answering:
         for number, prompt in enumerate(self.prompts):
             progress(number)
             lengths: dict[str, int | str] = {}  # lanes of one template have the same prompt
-            for lane, asked in enumerate(self.asked):
+            for lane, asked in enumerate(self.requests):
                 if (number, lane) in known:
                     continue
                 if asked.template not in lengths:
                     lengths[asked.template] = self._length(replace(asked, messages=prompt.messages))
                 length = lengths[asked.template]
                 if isinstance(length, str):
-                    self.refused.append(_line(number, lane, "", 0, "failed", length, prompt.reference))
+                    self.failures.append(_line(number, lane, "", 0, "failed", length, prompt.reference))
                 else:
                     found.append(Task(number, lane, length))
         return sorted(found, key=lambda task: (-task.tokens, task.prompt, task.lane))
@@ -99,7 +101,7 @@ class Answering:
             traceback.print_exc(file=sys.stderr)
             return f"The prompt could not be rendered ({type(error).__name__}: {error})."
 
-    def room(self, longest: int) -> Room:
+    def plan_batch(self, longest: int) -> BatchBudget:
         """How many rows fit.
 
         Args:
@@ -113,9 +115,9 @@ class Answering:
         share, kind = (PAGED_SHARE, "paged") if self.lanes.has_paged_cache else (CACHE_SHARE, device)
         free = (card.free if card else psutil.virtual_memory().available) * share
         tokens = int(free / self.lanes.bytes_per_token())
-        row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
-        fitting, most = tokens // row, self.most_rows or MOST_ROWS.get(kind, MOST_ROWS["cpu"])
-        why = "as configured" if self.most_rows else "auto: the weights are read once for all of them"
+        row = longest + max(lane.sampling.max_new_tokens for lane in self.requests)
+        fitting, most = tokens // row, self.max_sequences or MAX_SEQUENCES.get(kind, MAX_SEQUENCES["cpu"])
+        why = "as configured" if self.max_sequences else "auto: the weights are read once for all of them"
         megabytes = row * self.lanes.bytes_per_token() / 2**20
         if not fitting:
             raise StudioError(
@@ -125,9 +127,11 @@ class Answering:
         if fitting < most:
             why = f"no more fit into {share:.0%} of the free memory, {free / 2**30:.1f} GiB"
         rows = min(most, fitting)
-        return Room(rows, rows * row, f"{rows} answers decode together ({why}; each takes up to {megabytes:,.1f} MiB).")
+        return BatchBudget(
+            rows, rows * row, f"{rows} answers decode together ({why}; each takes up to {megabytes:,.1f} MiB)."
+        )
 
-    def answer(self, tasks: Iterable[Task], room: Room, admits: Callable[[], bool]) -> Iterator[list[Line]]:
+    def generate(self, tasks: Iterable[Task], budget: BatchBudget, admits: Callable[[], bool]) -> Iterator[list[Line]]:
         """Yields after every step what has ended in it, until every task is answered.
 
         Args:
@@ -137,8 +141,8 @@ class Answering:
         decoder = self.lanes.decoder(is_interactive=False)
         active = 0
         while waiting or active:
-            free = room.rows - active
-            if waiting and (not active or free >= max(1, round(room.rows * JOIN_SHARE))):
+            free = budget.sequences - active
+            if waiting and (not active or free >= max(1, round(budget.sequences * JOIN_SHARE))):
                 if admits():
                     joining = [self._row(waiting.popleft(), ended) for _ in range(min(free, len(waiting)))]
                     # the rows of a lane side by side: one product an adapter, without a copy
@@ -157,8 +161,8 @@ class Answering:
         from core.chat.sampler import TokenSampler
 
         prompt = self.prompts[task.prompt]
-        lane = replace(self.asked[task.lane], messages=prompt.messages)
-        seed = seed_of(lane.sampling.seed, task.prompt)
+        lane = replace(self.requests[task.lane], messages=prompt.messages)
+        seed = prompt_seed(lane.sampling.seed, task.prompt)
         lane = replace(lane, sampling=lane.sampling.model_copy(update={"seed": seed}))
         ids, notes = self.lanes.render_prompt(lane)
         note = " ".join(notes)
@@ -188,7 +192,7 @@ class Answering:
         )  # fmt: skip
 
 
-def seed_of(seed: int, prompt: int) -> int:
+def prompt_seed(seed: int, prompt: int) -> int:
     """Return the seed of one prompt: other random numbers for each, the same in every lane."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {prompt}".encode(), digest_size=4).digest())
 
@@ -201,6 +205,6 @@ def _line(prompt: int, lane: int, text: str, tokens: int, end: End, note: str, r
     compared = bool(reference.strip()) and end != "failed"
     return {
         "prompt": prompt, "lane": lane, "text": text, "tokens": tokens, "end": end, "note": note,
-        "exact": exact(text, reference) if compared else None,
+        "exact": exact_match(text, reference) if compared else None,
         "f1": round(word_f1(text, reference), 4) if compared else None,
     }  # fmt: skip

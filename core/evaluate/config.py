@@ -10,7 +10,7 @@ from core.models import embedded
 
 SCHEMA_VERSION = 1
 MAX_LANES = 4
-MOST_PROMPTS = 100_000
+MAX_PROMPTS = 100_000
 BASE, TUNED = "base", "tuned"
 PromptSet = Literal["held-out", "subset", "file"]
 
@@ -39,7 +39,7 @@ class EvaluationConfig(Sampling):
         embedded.NAME, title="Base model", description="Read where no lane is a run; else it is the runs' own."
     )
     limit: int = Field(
-        1000, ge=1, le=MOST_PROMPTS, title="Most prompts", description="The first so many of the set are asked."
+        1000, ge=1, le=MAX_PROMPTS, title="Most prompts", description="The first so many of the set are asked."
     )
     rows: int = Field(
         0, ge=0, le=256, title="Rows at once",
@@ -71,7 +71,7 @@ class EvaluationConfig(Sampling):
     def _named(self) -> "EvaluationConfig":
         if self.prompts == "subset" and not self.subset:
             raise ValueError("no subset is named: choose one, or ask a run's held-out rows")
-        if self.prompts == "held-out" and not self.asked_run:
+        if self.prompts == "held-out" and not self.prompt_run:
             raise ValueError("no run is named whose held-out rows could be asked: choose a run, a subset or a file")
         return self
 
@@ -80,12 +80,11 @@ class EvaluationConfig(Sampling):
         return Sampling(**self.model_dump(include=set(Sampling.model_fields)))
 
     @property
-    def asked_run(self) -> str:
+    def prompt_run(self) -> str:
         """The run whose held-out rows are asked."""
-        return self.run or next((run for run, _ in map(lane_of, self.lanes) if run), "")
+        return self.run or next((run for run, _ in map(parse_lane, self.lanes) if run), "")
 
-    @property
-    def settings_in_words(self) -> str:
+    def describe_settings(self) -> str:
         """The settings of an answer that are not as they come, with the temperature and the length."""
         always = {"temperature", "max_new_tokens"}
         changed = {name: value for name, value in self.sampling.model_dump().items()
@@ -94,7 +93,7 @@ class EvaluationConfig(Sampling):
         return ", ".join(f"{Sampling.model_fields[name].title.lower()} {value!r}" for name, value in changed.items())
 
 
-def lane_of(lane: str) -> tuple[str, str]:
+def parse_lane(lane: str) -> tuple[str, str]:
     """The run and the adapter of a lane; no run is the base."""
     if lane == BASE:
         return "", ""
@@ -102,18 +101,18 @@ def lane_of(lane: str) -> tuple[str, str]:
     return run, adapter or "final"
 
 
-def titles(lanes: list[str], names: dict[str, str] | None = None) -> list[str]:
+def lane_titles(lanes: list[str], names: dict[str, str] | None = None) -> list[str]:
     """What lanes are called in tables: as short as tells them apart, no two the same.
 
     Args:
         names: what a person calls runs, by their id; the only run is "tuned" where it has no name.
     """
-    runs = {run for run, _ in map(lane_of, lanes) if run}
+    runs = {run for run, _ in map(parse_lane, lanes) if run}
     called = dict.fromkeys(runs, TUNED) if len(runs) == 1 else {run: run for run in runs}
     called |= {run: name for run, name in (names or {}).items() if name}
     found: list[str] = []
     for lane in lanes:
-        run, adapter = lane_of(lane)
+        run, adapter = parse_lane(lane)
         title = BASE if not run else called[run] + (f" {adapter}" if adapter != "final" else "")
         found.append(title if title not in found else lane)
     return found

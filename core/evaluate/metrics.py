@@ -15,7 +15,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def exact(answer: str, reference: str) -> bool:
+def exact_match(answer: str, reference: str) -> bool:
     """Whether both have the same words in the same order, whatever their case and punctuation."""
     return words(answer) == words(reference)
 
@@ -30,7 +30,7 @@ def word_f1(answer: str, reference: str) -> float:
 
 
 @dataclass
-class Tally:
+class LaneMetrics:
     """Running sums over one lane's answers."""
 
     answers: int = 0

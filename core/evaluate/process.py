@@ -8,7 +8,7 @@ from core.chat import arbiter
 from core.chat.requests import base_identity, resolve_lanes
 from core.chat.types import BaseIdentity, LaneRequest, ResolvedLanes, adapter_key
 from core.errors import StudioError
-from core.evaluate.config import EvaluationConfig, lane_of
+from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import RESUMABLE, Evaluation, EvaluationStore
 from core.models import catalogue
@@ -16,12 +16,12 @@ from core.runs.launch import launch
 from core.runs.store import RunStore
 
 
-def lanes_of(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> ResolvedLanes:
+def resolve_evaluation_lanes(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> ResolvedLanes:
     """The lanes of an evaluation as the chat takes them, each asked `prompt`.
 
     Raises StudioError when there is no such run or adapter, or when the lanes do not share a base.
     """
-    named = [lane_of(lane) for lane in config.lanes]
+    named = [parse_lane(lane) for lane in config.lanes]
     asked = [LaneRequest(prompt.messages, config.sampling, adapter_key(run, adapter)) for run, adapter in named]
     return resolve_lanes(store, asked, None if any(run for run, _ in named) else _base(store, config))
 
@@ -29,7 +29,7 @@ def lanes_of(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> Resol
 def _base(store: RunStore, config: EvaluationConfig) -> BaseIdentity:
     """Where no lane is a run: as the run loads it whose rows are asked, else the model that is named."""
     if config.prompts == "held-out":
-        return base_identity(store, store.run(config.asked_run))
+        return base_identity(store, store.run(config.prompt_run))
     return BaseIdentity(catalogue.find(store.settings, config.model).name)
 
 
@@ -39,7 +39,7 @@ def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None =
     Raises StudioError when something it names does not exist, another evaluation is under way, or a training run needs
     the GPU's memory or a chat holds it.
     """
-    base = lanes_of(store.runs, config, Prompt([{"role": "user", "content": "?"}])).base
+    base = resolve_evaluation_lanes(store.runs, config, Prompt([{"role": "user", "content": "?"}])).base
     with store.lock():
         _check_free(store, base)
         evaluation = store.create(config, file)
@@ -58,7 +58,7 @@ def resume(store: EvaluationStore, evaluation: Evaluation) -> None:
             why = "Every prompt is answered" if status == "finished" else "There is nothing to resume"
             raise StudioError(f"The evaluation {evaluation.id} is {status}. {why}.")
         config = evaluation.config()
-        base = lanes_of(store.runs, config, evaluation.prompts()[0]).base
+        base = resolve_evaluation_lanes(store.runs, config, evaluation.prompts()[0]).base
         _check_free(store, base)
         _launch(store, evaluation, base)
 

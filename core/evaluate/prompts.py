@@ -43,7 +43,7 @@ class Prompt:
         return self.messages[-1]["content"]
 
 
-def prompt_of(messages: list[Message], row: int) -> Prompt | None:
+def parse_prompt(messages: list[Message], row: int) -> Prompt | None:
     """What a conversation asks; None when nothing is asked in it."""
     if formats.is_plain(messages):
         text = messages[0]["content"]
@@ -71,7 +71,7 @@ def write(path: Path, store: RunStore, config: EvaluationConfig, file: Path | No
     found = _of_file(file, config.file, left_out, notes) if config.prompts == "file" else _of_rows(store, config)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for row, messages in found:
-            prompt = prompt_of(messages, row) if messages else None
+            prompt = parse_prompt(messages, row) if messages else None
             if prompt is None:
                 left_out["nothing is asked"] += bool(messages)
                 continue
@@ -93,10 +93,10 @@ def _named(config: EvaluationConfig) -> str:
         return f"the file {config.file!r}"
     if config.prompts == "subset":
         return f"the subset {config.subset!r}"
-    return f"the held-out rows of {config.asked_run}"
+    return f"the held-out rows of {config.prompt_run}"
 
 
-def in_words(config: EvaluationConfig) -> str:
+def describe(config: EvaluationConfig) -> str:
     """Which prompts, for a person."""
     rows = {"all": "all rows", "held-out": "the held-out rows", "train": "the rows to train on"}[config.split]
     return f"{rows} of the subset {config.subset}" if config.prompts == "subset" else _named(config)
@@ -109,7 +109,7 @@ def _of_rows(store: RunStore, config: EvaluationConfig) -> Iterator[tuple[int, l
             if split in wanted:
                 yield row, messages
         return
-    run = store.run(config.asked_run)
+    run = store.run(config.prompt_run)
     knobs = run.config()
     rows = subset.load(store.settings, knobs.subset)
     hold_out(knobs, rows)  # the same rows that the run held out itself, where the subset holds none out

@@ -14,7 +14,7 @@ from core.chat.types import END_LABELS
 from core.data import export, sources
 from core.data.table import Dataset
 from core.errors import StudioError
-from core.evaluate.metrics import Tally
+from core.evaluate.metrics import LaneMetrics
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.system.files import replacing
 
@@ -35,13 +35,13 @@ def rows(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet
     Raises StudioError when there is none yet.
     """
     config, prompts, answers = evaluation.config(), evaluation.prompts(), evaluation.answers()
-    if not answers.whole:
+    if not answers.finished:
         raise StudioError("No prompt is answered by every lane yet. Wait for the first ones.")
     titles, precision = evaluation.lane_titles(store.runs), evaluation.saved_state().precision
-    for at, number in enumerate(sorted(answers.whole)):
+    for at, number in enumerate(sorted(answers.finished)):
         if at % 100 == 0:
-            progress(at / len(answers.whole), "Collecting the answers")
-        prompt, found = prompts[number], answers.of(number)
+            progress(at / len(answers.finished), "Collecting the answers")
+        prompt, found = prompts[number], answers.read(number)
         yield {
             "messages": [*prompt.messages, {"role": "assistant", "content": found[-1]["text"]}],
             "prompt": prompt.question,
@@ -49,14 +49,14 @@ def rows(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet
             **{f"{_ANSWER}{title}": line["text"] for title, line in zip(titles, found, strict=True)},
             **{f"tokens of {title}": line["tokens"] for title, line in zip(titles, found, strict=True)},
             **{f"why {title} ended": END_LABELS[line["end"]] for title, line in zip(titles, found, strict=True)},
-            "settings": config.settings_in_words,
+            "settings": config.describe_settings(),
             "seed": config.seed,
             "precision": precision,
             "source row": prompt.row,
         }
 
 
-def read_first(columns: Sequence[str]) -> list[str]:
+def comparison_columns(columns: Sequence[str]) -> list[str]:
     """The columns of an opened result that a person compares: prompt, reference, each lane's answer; none of another
     data set's."""
     answers = [name for name in columns if name.startswith(_ANSWER)]
@@ -65,7 +65,7 @@ def read_first(columns: Sequence[str]) -> list[str]:
 
 def name_of(evaluation: Evaluation) -> str:
     """What the result is called; a partial one says how far it is."""
-    whole, total = len(evaluation.answers().whole), evaluation.saved_state().prompts
+    whole, total = len(evaluation.answers().finished), evaluation.saved_state().prompts
     return f"answers-{evaluation.id}" + (f"-{whole}-of-{total}" if whole < total else "")
 
 
@@ -84,7 +84,7 @@ def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: T
     return target
 
 
-def as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet) -> Dataset:
+def open_as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet) -> Dataset:
     """The result so far, opened as a data set; found again when it was opened before."""
     name = f"{name_of(evaluation)}.jsonl"
     with tempfile.TemporaryDirectory(prefix=".answers-", dir=store.settings.exports_dir) as scratch:
@@ -95,7 +95,7 @@ def as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Told = 
         return sources.open_file(store.settings, path, name, lambda share, words: progress(0.4 + share * 0.6, words))
 
 
-def figures(tally: Tally) -> dict[str, str]:
+def format_metrics(tally: LaneMetrics) -> dict[str, str]:
     """What can be said of one lane, by what it is; nothing of what is not known yet."""
     found = {}
     if tally.answers:
@@ -105,7 +105,7 @@ def figures(tally: Tally) -> dict[str, str]:
     return found
 
 
-def pace(evaluation: Evaluation, answered: int, now: float) -> tuple[float | None, float | None]:
+def measure_rate(evaluation: Evaluation, answered: int, now: float) -> tuple[float | None, float | None]:
     """Answers a minute since it was started last, and the seconds left while it goes on; None where not known yet.
 
     Args:

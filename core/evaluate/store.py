@@ -18,8 +18,8 @@ from pydantic import Field, ValidationError
 
 from core.errors import StudioError, sentences
 from core.evaluate import prompts
-from core.evaluate.answers_file import FILE, Answers
-from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_of, titles
+from core.evaluate.answers_file import FILE, AnswerReader
+from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_titles, parse_lane
 from core.evaluate.prompts import Prompts
 from core.runs.store import RunStore
 from core.runs.work_folder import WorkFolder, WorkState, WorkStore
@@ -87,20 +87,20 @@ class Evaluation(WorkFolder[EvaluationState]):
     def prompts(self) -> Prompts:
         return Prompts(self.prompts_file)
 
-    def answers(self) -> Answers:
+    def answers(self) -> AnswerReader:
         """A follower of its answers, read up to now."""
-        return Answers(self.answers_file, len(self.config().lanes)).update()
+        return AnswerReader(self.answers_file, len(self.config().lanes)).update()
 
     def lane_titles(self, store: RunStore) -> list[str]:
         """What its lanes are called: a run's name where it has one."""
         lanes = self.config().lanes
         names = {}
-        for run_id in {run for run, _ in map(lane_of, lanes) if run}:
+        for run_id in {run for run, _ in map(parse_lane, lanes) if run}:
             try:
                 names[run_id] = store.run(run_id).label().name
             except StudioError:
                 continue  # the run was deleted: its id says enough
-        return titles(lanes, names)
+        return lane_titles(lanes, names)
 
 
 class EvaluationStore(WorkStore[Evaluation]):

@@ -14,7 +14,7 @@ from core.chat.types import ResolvedLanes
 from core.errors import StudioError
 from core.evaluate import process
 from core.evaluate.answers_file import AnswerWriter
-from core.evaluate.batch_generate import Answering
+from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.models import catalogue
 from core.models.loading import load_base
@@ -36,25 +36,25 @@ class Worker:
     def work(self) -> tuple[str, str]:
         """Answer; the last status, and why it ended so."""
         prompts = self.evaluation.prompts()
-        asked = process.lanes_of(self.store.runs, self.config, prompts[0])
+        asked = process.resolve_evaluation_lanes(self.store.runs, self.config, prompts[0])
         self._stage(f"Loading {asked.base.model}")
-        answering = self._loaded(asked)
-        done = self.evaluation.answers().places
-        tasks = answering.tasks(
+        generator = self._loaded(asked)
+        done = self.evaluation.answers().offsets
+        tasks = generator.list_tasks(
             done, lambda at: self._stage(f"Reading prompt {at:,} of {len(prompts):,}") if at % 1000 == 0 else None
         )
         writer = AnswerWriter(self.evaluation.answers_file)
-        writer.write(answering.refused)
+        writer.write(generator.failures)
         if tasks:
-            space = answering.room(tasks[0].tokens)
+            budget = generator.plan_batch(tasks[0].tokens)
             saved = self.evaluation.saved_state()
             weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
-            said = (weights, answering.lanes.decoding_note, space.words)
+            said = (weights, generator.lanes.decoding_note, budget.note)
             self._save(
-                status="running", stage="", since=time.time(), had=len(done) + len(answering.refused),
+                status="running", stage="", since=time.time(), had=len(done) + len(generator.failures),
                 choices=[*saved.choices, *(words for words in said if words not in saved.choices)],
             )  # fmt: skip
-            for lines in answering.answer(tasks, space, self._goes_on):
+            for lines in generator.generate(tasks, budget, self._goes_on):
                 writer.write(lines)
                 if self.evaluation.request("stop").exists():
                     return "stopped", "Stopped on request. Resume goes on with the prompts that have no answer yet."
@@ -63,7 +63,7 @@ class Worker:
             return "paused", self._yielding or "Paused on request. Resume goes on."
         return "finished", ""
 
-    def _loaded(self, asked: ResolvedLanes) -> Answering:
+    def _loaded(self, asked: ResolvedLanes) -> BatchGenerator:
         with uncollected():
             from core.chat.lanes import Lanes
 
@@ -75,7 +75,7 @@ class Worker:
         self._save(precision=f"{asked.base.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
         for name, folder in asked.adapter_folders.items():
             lanes.add_adapter(name, folder)
-        return Answering(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)
+        return BatchGenerator(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)
 
     def _goes_on(self) -> bool:
         """Whether other answers may begin."""

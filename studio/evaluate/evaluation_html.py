@@ -6,7 +6,7 @@ from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
-from core.evaluate.answers_file import Answers
+from core.evaluate.answers_file import AnswerReader
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, EvaluationState
@@ -48,9 +48,9 @@ def status_html(
     )
 
 
-def metrics_html(titles: list[str], answers: Answers) -> str:
+def metrics_html(titles: list[str], answers: AnswerReader) -> str:
     """Return the metrics of all lanes side by side; empty until there is an answer."""
-    lanes = [result.figures(tally) for tally in answers.tallies]
+    lanes = [result.format_metrics(tally) for tally in answers.metrics]
     # A metric may exist for some lanes only, in the order in which the lanes first have it.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
     rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
@@ -115,9 +115,9 @@ def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titl
         titles: of the lanes, in the order of `config.lanes`.
     """
     lines = [
-        f"{state.prompts:,} prompts: {prompts.in_words(config)}.",
+        f"{state.prompts:,} prompts: {prompts.describe(config)}.",
         *(f"{title} is {lane}." for title, lane in zip(titles, config.lanes, strict=True) if title != lane),
-        f"Settings: {config.settings_in_words}, seed {config.seed}.",
+        f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,
         "F1 of words counts the words that an answer shares with the reference: similarity, not quality.",
     ]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.evaluate.metrics import Tally, exact, word_f1
+from core.evaluate.metrics import LaneMetrics, exact_match, word_f1
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ def test_f1_is_a_share_the_same_both_ways_and_1_for_equal_words(a, b):
     assert 0 <= word_f1(a, b) <= 1
     assert word_f1(a, b) == word_f1(b, a)
     assert word_f1(a, a) == 1
-    assert not exact(a, b) or word_f1(a, b) == 1
+    assert not exact_match(a, b) or word_f1(a, b) == 1
 
 
 def test_a_tally_says_nothing_of_what_it_has_not_seen():
-    tally = Tally()
+    tally = LaneMetrics()
     assert [tally.ended_share, tally.mean_tokens, tally.exact_share, tally.mean_f1] == [None] * 4
     tally.add({"end": "end", "tokens": 4, "exact": True, "f1": 1.0})
     tally.add({"end": "length", "tokens": 8, "exact": False, "f1": 0.5})

@@ -49,7 +49,7 @@ def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(
     assert ended(evaluation).status == "paused", evaluation.log_tail()
     paused = lines(evaluation)
     assert paused[: len(before)] == before
-    partial = result.as_dataset(store, evaluation)
+    partial = result.open_as_dataset(store, evaluation)
     assert 0 < partial.rows < PROMPTS
     with pytest.raises(StudioError, match="nothing to stop"):
         process.stop(evaluation)
@@ -69,13 +69,13 @@ def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(
 
 
 def _opens_and_exports(store, evaluation):
-    data = result.as_dataset(store, evaluation)
-    assert (data.rows, data.id) == (PROMPTS, result.as_dataset(store, evaluation).id)
+    data = result.open_as_dataset(store, evaluation)
+    assert (data.rows, data.id) == (PROMPTS, result.open_as_dataset(store, evaluation).id)
     names = {column.name for column in data.columns}
     own = {what.format(lane) for what in ("answer of {}", "tokens of {}", "why {} ended") for lane in ("base", "tuned")}
     assert {"prompt", "reference", "settings", "seed", *own} <= names
     row = json.loads(Rows(store.settings, data.id).row(5)["raw"])
-    asked, answers = evaluation.prompts()[5], evaluation.answers().of(5)
+    asked, answers = evaluation.prompts()[5], evaluation.answers().read(5)
     assert row["prompt"] == asked.question
     assert row["reference"] == asked.reference
     assert [row["answer of base"], row["answer of tuned"]] == [line["text"] for line in answers]

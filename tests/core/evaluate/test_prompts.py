@@ -7,18 +7,18 @@ from core.data.recipe import Recipe
 from core.data.sources import open_file
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
-from core.evaluate.prompts import Prompt, Prompts, in_words, prompt_of, write
+from core.evaluate.prompts import Prompt, Prompts, describe, parse_prompt, write
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from tests.helpers.datasets import talk
 
 
 def test_a_conversation_is_asked_up_to_the_answer_it_ends_on():
-    assert prompt_of(talk("a", "b", "c", "d"), 3) == Prompt(talk("a", "b", "c"), "d", 3)
-    assert prompt_of(talk("a", "b", "c"), 0) == Prompt(talk("a", "b", "c")), "a question, with what was said before"
-    assert prompt_of(talk("a", system="s"), 1) == Prompt(talk("a", system="s"), "", 1)
-    assert prompt_of([{"role": "text", "content": "hello"}], 0).question == "hello"
-    assert prompt_of(talk(" ", "b"), 0) is None
+    assert parse_prompt(talk("a", "b", "c", "d"), 3) == Prompt(talk("a", "b", "c"), "d", 3)
+    assert parse_prompt(talk("a", "b", "c"), 0) == Prompt(talk("a", "b", "c")), "a question, with what was said before"
+    assert parse_prompt(talk("a", system="s"), 1) == Prompt(talk("a", system="s"), "", 1)
+    assert parse_prompt([{"role": "text", "content": "hello"}], 0).question == "hello"
+    assert parse_prompt(talk(" ", "b"), 0) is None
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_rows_of_a_subset_by_split_and_the_held_out_rows_of_a_run(runs, tmp_
     first = Prompts(target)[0]
     held_out = next(m for split, _, m in subset.stream(runs.settings, "keeper") if split == "held-out")
     assert (first.messages, first.reference) == (held_out[:-1], held_out[-1]["content"])
-    assert in_words(EvaluationConfig(run=run.id)) == f"the held-out rows of {run.id}"
+    assert describe(EvaluationConfig(run=run.id)) == f"the held-out rows of {run.id}"
     with pytest.raises(StudioError, match="There is no run"):
         count(run="no-such-run")
 
