@@ -1,3 +1,5 @@
+"""Entry point of the command line: `python -m core`."""
+
 import sys
 
 from core.cli import main

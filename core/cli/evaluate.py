@@ -1,4 +1,4 @@
-"""Evaluations on the command line: `python -m core evaluate …` starts, follows, pauses, resumes and exports them."""
+"""The commands `python -m core evaluate`: start, follow, pause, resume, stop and export evaluations."""
 
 import sys
 import time
@@ -53,8 +53,8 @@ class EvaluateList(BaseModel):
             if state.status == "unreadable":
                 print(f"{evaluation.id}  {state.status}  {state.cause}")
                 continue
-            whole = len(evaluation.answers().finished)
-            print(f"{evaluation.id}  {state.status}  {whole:,} of {state.prompts:,} prompts  {state.cause}".rstrip())
+            finished = len(evaluation.answers().finished)
+            print(f"{evaluation.id}  {state.status}  {finished:,} of {state.prompts:,} prompts  {state.cause}".rstrip())
 
 
 class _OneEvaluation(BaseModel):
@@ -80,9 +80,9 @@ class EvaluateShow(_OneEvaluation):
         print(f"{config.describe_settings()}, seed {config.seed}")
         for choice in state.choices:
             print(choice)
-        for title, tally in zip(evaluation.lane_titles(store.runs), answers.metrics, strict=True):
-            metrics = ", ".join(f"{value} {name}" for name, value in result.format_metrics(tally).items())
-            print(f"{title}: {tally.answers:,} answers, {metrics}".rstrip(", "))
+        for title, lane in zip(evaluation.lane_titles(store.runs), answers.metrics, strict=True):
+            metrics = ", ".join(f"{value} {name}" for name, value in result.format_metrics(lane).items())
+            print(f"{title}: {lane.answers:,} answers, {metrics}".rstrip(", "))
         if state.status == "failed":
             print(evaluation.log_tail())
 

@@ -26,7 +26,7 @@ from core.train.system_metrics import SystemMetrics
 
 @dataclass(frozen=True)
 class _RankStep:
-    """What a rank reports to the others after a step: its tokens, its rows, its machine's metrics, a stop request."""
+    """Report of a rank to the others after a step: its tokens, its rows, its machine's metrics, a stop request."""
 
     tokens: int
     rows: list[int]

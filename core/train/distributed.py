@@ -39,12 +39,12 @@ class RankGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the main rank, which writes events, checkpoints and the adapter."""
+        """Return whether this is the main rank, which writes events, checkpoints and the adapter."""
         return self.rank == 0
 
     @property
     def is_single(self) -> bool:
-        """Whether this process trains the run by itself."""
+        """Return whether this process trains the run by itself."""
         return self.world_size == 1
 
     def join(self, rendezvous: Path) -> None:

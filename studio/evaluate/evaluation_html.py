@@ -50,7 +50,7 @@ def status_html(
 
 def metrics_html(titles: list[str], answers: AnswerReader) -> str:
     """Return the metrics of all lanes side by side; empty until there is an answer."""
-    lanes = [result.format_metrics(tally) for tally in answers.metrics]
+    lanes = [result.format_metrics(metrics) for metrics in answers.metrics]
     # A metric may exist for some lanes only, in the order in which the lanes first have it.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
     rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
@@ -94,7 +94,7 @@ def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]
             continue
         facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
         if line.get("f1") is not None:
-            facts.append((f"{line['f1']:.3f}", "F1 of words", False))
+            facts.append((f"{line['f1']:.3f}", "word F1", False))
         if line["note"]:
             facts.append(("!", line["note"], True))
         parts += [chips_html(facts), _answer_html(line["text"])]
@@ -119,6 +119,6 @@ def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titl
         *(f"{title} is {lane}." for title, lane in zip(titles, config.lanes, strict=True) if title != lane),
         f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,
-        "F1 of words counts the words that an answer shares with the reference: similarity, not quality.",
+        "Word F1 measures the words that an answer shares with the reference: similarity, not quality.",
     ]
     return render("evaluate/notes", name=name, lines=lines)

@@ -1,4 +1,4 @@
-"""Many answers in one batch against transformers' generate and PEFT, each alone; and the sizes and ends of them."""
+"""Batched answers against transformers' generate and PEFT one by one, and the size and end of batches."""
 
 import json
 
@@ -18,16 +18,16 @@ from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
 from tests.helpers.tiny_model import tiny_llama
 
-NEW = 6
+NEW_TOKENS = 6
 
 
-def written(path, prompts):
+def write_prompts(path, prompts):
     path.write_text("".join(json.dumps({"messages": p.messages, "reference": p.reference}) + "\n" for p in prompts))
     return Prompts(path)
 
 
-def done(generator, rows, known=()):
-    """Every answer, by prompt and lane."""
+def generate_all(generator, rows, known=()):
+    """Return every answer by (prompt, lane)."""
     generator.max_sequences = rows
     tasks, found = generator.list_tasks(known), {}
     for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
@@ -38,7 +38,7 @@ def done(generator, rows, known=()):
 
 
 @pytest.mark.slow
-def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the_batch(runs, embedded_model, tmp_path):
+def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedded_model, tmp_path):
     model = Model("smol", "smol", str(embedded_model), local=True)
     precision = Precision("none", compute_dtype="float32")
     plain = load_base(model, precision).model
@@ -51,31 +51,33 @@ def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the
     tuned.save_pretrained(tmp_path / "adapter")
     tuned.unload()
     rows = list(subset.stream(runs.settings, "keeper"))[::14]
-    prompts = written(tmp_path / "p.jsonl", [parse_prompt(messages[:2], row) for _, row, messages in rows])
+    prompts = write_prompts(tmp_path / "p.jsonl", [parse_prompt(messages[:2], row) for _, row, messages in rows])
     lanes = Lanes(load_base(model, precision))
     lanes.adapters.add("tuned", read_adapter(tmp_path / "adapter", torch.float32, torch.device("cpu")))
-    sampling = Sampling(temperature=0, max_new_tokens=NEW)
+    sampling = Sampling(temperature=0, max_new_tokens=NEW_TOKENS)
     generator = BatchGenerator(lanes, [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")], prompts)
     tasks = generator.list_tasks([])
     lengths = [task.tokens for task in tasks]
     assert lengths == sorted(lengths, reverse=True)
-    assert len(set(lengths)) > 10, "of unequal length"
-    found = done(generator, rows=11)
+    assert len(set(lengths)) > 10, "lengths must differ"
+    found = generate_all(generator, rows=11)
     assert len(found) == 2 * len(prompts) >= 48
     for lane in range(2):
         alone = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval() if lane else plain
         for number, prompt in enumerate(prompts):
             ids = torch.tensor([lanes.renderer().prompt_ids(prompt.messages)])
             with torch.inference_mode():
-                out = alone.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW)
+                out = alone.generate(
+                    ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS
+                )
             expected = lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
             assert found[number, lane]["text"] == expected
     assert any(found[n, 0]["text"] != found[n, 1]["text"] for n in range(len(prompts)))
 
 
 @pytest.fixture
-def made(tokenizer, tmp_path):
-    """BatchGenerator over a tiny model, one lane a sampling, questions of unequal length."""
+def make_generator(tokenizer, tmp_path):
+    """Return a function that makes a generator with a tiny model: one lane per sampling, questions of many lengths."""
     model = tiny_llama(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, max_position_embeddings=160)
     lanes = Lanes(LoadedBase(model, tokenizer))
 
@@ -83,7 +85,9 @@ def made(tokenizer, tmp_path):
         asked = [parse_prompt([{"role": "user", "content": f"{'why ' * (n * n)}{n}?"}], n) for n in range(prompts)]
         if long:
             asked.append(parse_prompt([{"role": "user", "content": "why " * 500}], prompts))
-        return BatchGenerator(lanes, [LaneRequest([], s) for s in samplings], written(tmp_path / "p.jsonl", asked))
+        return BatchGenerator(
+            lanes, [LaneRequest([], s) for s in samplings], write_prompts(tmp_path / "p.jsonl", asked)
+        )
 
     return make
 
@@ -95,12 +99,12 @@ def made(tokenizer, tmp_path):
         Sampling(temperature=0, max_new_tokens=12, repetition_penalty=1.3),
         Sampling(temperature=1, max_new_tokens=12, seed=5),
     ],
-    ids=["stop words", "penalty", "drawn"],
+    ids=["stop words", "penalty", "sampled"],
 )
-def test_an_answer_is_the_chats_whatever_the_batch(made, sampling):
-    generator = made(sampling)
-    found = done(generator, rows=4)
-    assert {key: line["text"] for key, line in done(generator, rows=1).items()} == {
+def test_batch_generator_any_batch_size_gives_the_answers_of_the_chat(make_generator, sampling):
+    generator = make_generator(sampling)
+    found = generate_all(generator, rows=4)
+    assert {key: line["text"] for key, line in generate_all(generator, rows=1).items()} == {
         key: line["text"] for key, line in found.items()
     }
     for number, prompt in enumerate(generator.prompts):
@@ -110,9 +114,11 @@ def test_an_answer_is_the_chats_whatever_the_batch(made, sampling):
         assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
 
 
-def test_what_is_answered_is_not_asked_again_and_what_does_not_fit_is_told(made):
-    generator = made(Sampling(temperature=0, max_new_tokens=4), Sampling(temperature=0, max_new_tokens=5), long=True)
-    found = done(generator, rows=3, known={(n, lane) for n in range(8) for lane in range(2)})
+def test_list_tasks_skips_answered_prompts_and_lists_too_long_ones_as_failures(make_generator):
+    generator = make_generator(
+        Sampling(temperature=0, max_new_tokens=4), Sampling(temperature=0, max_new_tokens=5), long=True
+    )
+    found = generate_all(generator, rows=3, known={(n, lane) for n in range(8) for lane in range(2)})
     assert set(found) == {(8, 0), (8, 1)}
     refused = {(line["prompt"], line["lane"]): line for line in generator.failures}
     assert set(refused) == {(9, 0), (9, 1)}
@@ -120,8 +126,8 @@ def test_what_is_answered_is_not_asked_again_and_what_does_not_fit_is_told(made)
     assert "exceeds what the model can read" in refused[9, 0]["note"]
 
 
-def test_those_under_way_are_finished_when_no_others_may_begin(made):
-    generator = made(Sampling(temperature=0, max_new_tokens=6))
+def test_generate_not_continued_finishes_running_answers_only(make_generator):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=6))
     generator.max_sequences = 3
     tasks = generator.list_tasks([])
     may = iter([True])
@@ -133,8 +139,8 @@ def test_those_under_way_are_finished_when_no_others_may_begin(made):
     assert sorted(line["prompt"] for line in found) == sorted(task.prompt for task in tasks[:3])
 
 
-def test_rows_are_bounded_by_memory(made, monkeypatch):
-    generator = made(Sampling(temperature=0, max_new_tokens=100))
+def test_plan_batch_limits_sequences_by_free_memory(make_generator, monkeypatch):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=100))
     row = 150 * generator.lanes.bytes_per_token()
 
     def free(rows):
@@ -152,18 +158,18 @@ def test_rows_are_bounded_by_memory(made, monkeypatch):
         generator.plan_batch(50)
 
 
-def test_equal_prompts_are_answered_with_other_random_numbers_and_both_lanes_with_the_same(made, tmp_path):
+def test_prompt_seed_differs_by_prompt_and_not_by_lane(make_generator, tmp_path):
     hot = Sampling(temperature=1, max_new_tokens=8, seed=5)
-    generator = made(hot, hot)
+    generator = make_generator(hot, hot)
     asked = [parse_prompt([{"role": "user", "content": "Why?"}], n) for n in range(6)]
-    generator.prompts = written(tmp_path / "equal.jsonl", asked)
-    found = done(generator, rows=5)
+    generator.prompts = write_prompts(tmp_path / "equal.jsonl", asked)
+    found = generate_all(generator, rows=5)
     assert len({found[number, 0]["text"] for number in range(6)}) == 6
     assert all(found[number, 0]["text"] == found[number, 1]["text"] for number in range(6))
 
 
-def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, tmp_path, monkeypatch):
-    generator = made(Sampling(temperature=0, max_new_tokens=4))
+def test_generate_prompt_rejected_by_template_fails_alone_with_its_reason(make_generator, tmp_path, monkeypatch):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=4))
     rows = [
         [{"role": "user", "content": "Good morning"}],
         [{"role": "system", "content": "Write a haiku about the sea."}],
@@ -171,7 +177,7 @@ def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, 
         [{"role": "system", "content": "You are a pirate."}, {"role": "user", "content": "Who are you?"}],
     ]
     asked = [parse_prompt(messages, at) for at, messages in enumerate(rows)]
-    generator.prompts = written(tmp_path / "odd.jsonl", asked)
+    generator.prompts = write_prompts(tmp_path / "odd.jsonl", asked)
     renderer = generator.lanes.renderer()
     whole = renderer.prompt_ids
 
@@ -181,7 +187,7 @@ def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, 
         return whole(messages)
 
     monkeypatch.setattr(renderer, "prompt_ids", refusing)
-    found = done(generator, rows=2)
+    found = generate_all(generator, rows=2)
     assert set(found) == {(0, 0), (1, 0), (3, 0)}
     assert all(not line["note"] for line in found.values())
     (refused,) = generator.failures
@@ -190,11 +196,11 @@ def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, 
     assert "pirate" in generator.lanes.base.tokenizer.decode(whole(rows[3]))
 
 
-def test_the_token_that_ends_an_answer_is_counted_in_chat_and_evaluation(made):
-    generator = made(Sampling(temperature=0, max_new_tokens=5), prompts=2)
+def test_batch_generator_counts_the_end_token_like_the_chat(make_generator):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=5), prompts=2)
     lanes = generator.lanes
     lanes._eos = {token for token in range(len(lanes.base.tokenizer)) if token % 2}  # every other token ends an answer
-    found = done(generator, rows=2)
+    found = generate_all(generator, rows=2)
     for number, prompt in enumerate(generator.prompts):
         *_, (chat,) = lanes.generate([LaneRequest(prompt.messages, generator.requests[0].sampling)])
         assert chat.tokens == found[number, 0]["tokens"]
