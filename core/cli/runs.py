@@ -285,7 +285,7 @@ def _follow(run: Run) -> None:
     """
     printed = 0
     while True:
-        # The state is read before the events, so that the events of a state that has ended are complete.
+        # The state is read before the events: all events are written before a run ends, so none is missed at the end.
         state = run.state()
         events = run.events()
         for event in events[printed:]:

@@ -63,7 +63,7 @@ class EvaluationConfig(Sampling):
     @classmethod
     def _check_lanes_differ(cls, lanes: list[str]) -> list[str]:
         if repeated := [lane for index, lane in enumerate(lanes) if lane in lanes[:index]]:
-            raise ValueError(f"the lane {repeated[0]!r} is there twice; every lane must be another model")
+            raise ValueError(f"the lane {repeated[0]!r} is listed twice; every lane must be another model")
         return lanes
 
     @model_validator(mode="before")

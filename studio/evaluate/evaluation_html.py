@@ -1,22 +1,19 @@
 """HTML of an evaluation: its status, its lanes' metrics, its prompts with all answers, and its settings."""
 
-from typing import Any
-
 from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
-from core.evaluate.answers_file import AnswerReader
+from core.evaluate.answers_file import AnswerReader, Line
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
 from studio.html import render
 
-_MAX_CELL = 240  # characters of a text in the table
+# Characters of a text that a cell of the table shows.
+_MAX_CELL_CHARS = 240
 _FAILED = ("failed", "interrupted", "unreadable")
-
-Line = dict[str, Any]  # one answer of one lane, as in answers.jsonl
 
 
 def status_html(
@@ -72,7 +69,7 @@ def answers_html(titles: list[str], finished: list[tuple[int, Prompt, list[Line]
     rows = []
     for index, prompt, lines in finished:
         texts = [prompt.question, *([prompt.reference] if has_reference else []), *(line["text"] for line in lines)]
-        rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL] for text in texts)]))
+        rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL_CHARS] for text in texts)]))
     empty = "No prompt is answered by every lane yet. The longest prompts are answered first."
     return table_html(TablePage(columns, rows, empty=empty, plain=True))
 

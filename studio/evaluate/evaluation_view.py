@@ -25,7 +25,8 @@ from studio.evaluate.evaluation_html import answers_html, metrics_html, notes_ht
 
 NO_EVALUATION = "No evaluation yet. Choose prompts and lanes, then press Start: every lane answers every prompt."
 NO_PROMPT = "Click a row to read its answers in full."
-_MAX_CACHED = 20  # evaluations whose readers are kept
+# Number of evaluations whose readers are kept.
+_MAX_CACHED = 20
 
 
 class EvaluationView:
@@ -80,10 +81,10 @@ class EvaluationView:
     def poll(
         self, fingerprint: str, list_fingerprint: str, evaluation_id: str | None, page: float | None, rows: int
     ) -> dict[str, Any]:
-        """Return updates of what changed since the page was drawn.
+        """Return updates of what changed since the page was rendered.
 
         Args:
-            fingerprint: of the selected evaluation, when the page last drew it.
+            fingerprint: of the selected evaluation, when the page last rendered it.
             list_fingerprint: of all evaluations, when the page last listed them.
             evaluation_id: the selected evaluation.
             page: the page of the table.

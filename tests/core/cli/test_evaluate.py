@@ -33,7 +33,7 @@ def test_evaluate_export_and_open_contain_the_finished_prompts(ok, evaluation, h
     ("words", "message"),
     [
         (["start"], "no run is named whose held-out rows could be used"),
-        (["start", "--lanes", "base", "--lanes", "base", "--subset", "keeper"], "'base' is there twice"),
+        (["start", "--lanes", "base", "--lanes", "base", "--subset", "keeper"], "'base' is listed twice"),
         (["start", "--subset", "keeper", "--limit", "0"], "--limit: "),
         (["start", "--subset", "keeper", "--lanes", "none"], "There is no run 'none'"),
         (["show", "../runs"], "cannot be used as a name of an evaluation"),

@@ -26,7 +26,7 @@ def test_prompt_run_is_the_named_run_or_that_of_the_first_lane():
         ({"prompts": "subset"}, "no subset is named"),
         ({"subset": "s", "lanes": []}, "at least 1"),
         ({"subset": "s", "lanes": list("abcde")}, "at most 4"),
-        ({"subset": "s", "lanes": ["base", "a", "base"]}, "'base' is there twice"),
+        ({"subset": "s", "lanes": ["base", "a", "base"]}, "'base' is listed twice"),
         ({"subset": "s", "limit": 0}, "greater than or equal to 1"),
         ({"subset": "s", "temperature": 3}, "less than or equal to 2"),
         ({"subset": "s", "unknown": 1}, "Extra inputs"),
