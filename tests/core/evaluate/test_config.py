@@ -57,7 +57,7 @@ def test_lane_titles_are_short_and_unique():
 
 @pytest.mark.parametrize(
     ("precision_fields", "expected"),
-    [({}, Precision()), ({"quantization": "none", "compute_dtype": "float32"}, Precision("none", True, "float32"))],
+    [({}, Precision()), ({"quantization": "none", "compute_dtype": "float32"}, Precision("none", False, "float32"))],
 )
 def test_resolve_evaluation_lanes_base_alone_uses_configured_precision(runs, precision_fields, expected):
     config = EvaluationConfig(file="prompts.txt", **precision_fields)

@@ -53,8 +53,8 @@ def test_write_known_formats_keep_their_references(write_file):
     assert [(p.messages, p.reference) for p in found] == [(talk("a", "b", "c"), "d")]
     assert sorted(words) == [
         "1 rows of the source are not used: cannot be read.",
-        "1 rows of the source are not used: there is no question.",
         "1 rows of the source are not used: the conversation is not a list of turns.",
+        "1 rows of the source are not used: there is no question.",
     ]
 
 
