@@ -148,8 +148,9 @@ def inside(root: Path, name: str, what: str = "name", links: bool = False) -> Pa
         StudioError: `name` is not a plain name, or is a link out of `root` without `links`.
     """
     if not isinstance(name, str) or not is_plain_name(name):
+        article = "an" if what[0] in "aeiou" else "a"
         raise StudioError(
-            f"{str(name)[:80]!r} cannot be used as a {what}. "
+            f"{str(name)[:80]!r} cannot be used as {article} {what}. "
             "Use 1 to 100 letters, digits, '.', '_' and '-', starting with a letter or digit."
         )
     path = root / name

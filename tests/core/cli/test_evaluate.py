@@ -36,7 +36,7 @@ def test_evaluate_export_and_open_contain_the_finished_prompts(ok, evaluation, h
         (["start", "--lanes", "base", "--lanes", "base", "--subset", "keeper"], "'base' is listed twice"),
         (["start", "--subset", "keeper", "--limit", "0"], "--limit: "),
         (["start", "--subset", "keeper", "--lanes", "none"], "There is no run 'none'"),
-        (["show", "../runs"], "cannot be used as a name of an evaluation"),
+        (["show", "../runs"], "cannot be used as an evaluation id"),
         (["pause", "none"], "There is no evaluation 'none'"),
         (["export", "none"], "There is no evaluation 'none'"),
     ],
