@@ -135,13 +135,13 @@ def answer_prompt_set(machine, adapters, prompts: int = SET_PROMPTS, length: int
     import torch
 
     from core.chat.cuda.decoder import OFFLINE_CHUNK_TOKENS, CudaDecoder
-    from core.evaluate.batch_generate import JOIN_SHARE, MOST_ROWS, PAGED_SHARE
+    from core.evaluate.batch_generate import JOIN_SHARE, MAX_SEQUENCES, PAGED_SHARE
 
     config = machine.weights.model.config
     # Keys and values, two bytes each.
     bytes_per_sequence = (200 + length) * 4 * config.num_hidden_layers * config.hidden_size
     decoder = CudaDecoder(machine, adapters, chunk=OFFLINE_CHUNK_TOKENS)
-    limit = min(MOST_ROWS["paged"], int(PAGED_SHARE * torch.cuda.mem_get_info()[0] / bytes_per_sequence))
+    limit = min(MAX_SEQUENCES["paged"], int(PAGED_SHARE * torch.cuda.mem_get_info()[0] / bytes_per_sequence))
     waiting = [(100 + seed % 100, seed, name) for seed in range(prompts) for name in (None, "tuned")]
     # The longest first, as in an evaluation, so that the memory that is needed shows early.
     waiting.sort(reverse=True, key=lambda one: one[:2])

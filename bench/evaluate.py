@@ -30,10 +30,10 @@ PEER, OURS = "transformers and PEFT, one by one", "an evaluation's batches"
 def write_prompts(settings, folder: Path, count: int) -> Path:
     """Write some prompts of the bundled data set, in random order, and return the file."""
     from core.data import sources, subset
-    from core.evaluate.prompts import prompt_of
+    from core.evaluate.prompts import parse_prompt
 
     subset.ensure_bundled(settings)
-    prompts = [prompt_of(messages, row) for _, row, messages in subset.stream(settings, sources.BUNDLED)]
+    prompts = [parse_prompt(messages, row) for _, row, messages in subset.stream(settings, sources.BUNDLED)]
     random.Random(0).shuffle(prompts)
     path = folder / "prompts.jsonl"
     lines = [
@@ -60,18 +60,18 @@ class Answers:
     seconds: float = 0.0
 
 
-def answer_with_transformers(models: tuple, answering, count: int, length: int) -> Answers:
+def answer_with_transformers(models: tuple, generator, count: int, length: int) -> Answers:
     """Answer a random sample of the prompts one by one with `generate`.
 
     Args:
         models: of the lanes, base first.
-        answering: the evaluation's batches, whose prompts and tokenizer are used.
+        generator: the evaluation's batches, whose prompts and tokenizer are used.
         count: how many prompts.
         length: maximum new tokens.
     """
     import torch
 
-    lanes, prompts = answering.lanes, answering.prompts
+    lanes, prompts = generator.lanes, generator.prompts
     result, began = Answers(), time.perf_counter()
     for number in random.sample(range(len(prompts)), count):
         ids = torch.tensor([lanes.renderer().prompt_ids(prompts[number].messages)], device=lanes.model.device)
@@ -87,11 +87,11 @@ def answer_with_transformers(models: tuple, answering, count: int, length: int) 
     return result
 
 
-def answer_in_batches(answering) -> Answers:
+def answer_in_batches(generator) -> Answers:
     """Answer all prompts in batches, as an evaluation does."""
     result, began = Answers(), time.perf_counter()
-    tasks = answering.tasks([])
-    for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
+    tasks = generator.list_tasks([])
+    for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
         for line in lines:
             result.texts[line["prompt"], line["lane"]] = line["text"]
             result.tokens += line["tokens"]
@@ -107,7 +107,7 @@ def prepare(settings, scratch: Path, options: argparse.Namespace) -> tuple[Any, 
     from core.chat.lanes import Lanes
     from core.chat.sampling import Sampling
     from core.chat.types import LaneRequest
-    from core.evaluate.batch_generate import Answering
+    from core.evaluate.batch_generate import BatchGenerator
     from core.evaluate.prompts import Prompts
 
     adapter = make_adapter(load_embedded(settings).model, scratch)
@@ -118,7 +118,7 @@ def prepare(settings, scratch: Path, options: argparse.Namespace) -> tuple[Any, 
     sampling = Sampling(temperature=0, max_new_tokens=options.tokens)
     prompts = Prompts(write_prompts(settings, scratch, options.prompts))
     requests = [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")]
-    return Answering(lanes, requests, prompts, options.rows), models
+    return BatchGenerator(lanes, requests, prompts, options.rows), models
 
 
 @dataclass
@@ -167,19 +167,20 @@ def main() -> None:
     from core.settings import Settings
 
     with tempfile.TemporaryDirectory() as scratch:
-        answering, models = prepare(Settings().prepare(), Path(scratch), options)
+        generator, models = prepare(Settings().prepare(), Path(scratch), options)
         ways = {
-            PEER: lambda: answer_with_transformers(models, answering, options.alone, options.tokens),
-            OURS: lambda: answer_in_batches(answering),
+            PEER: lambda: answer_with_transformers(models, generator, options.alone, options.tokens),
+            OURS: lambda: answer_in_batches(generator),
         }
         comparison = Comparison()
         for number in range(options.rounds + 1):
             found = {way: ways[way]() for way in random.sample(list(ways), 2)}
             comparison.add(found, is_warmup=number == 0)
     comparison.print_table()
-    print(f"{answering.room(200).rows} sequences at once. Equal texts: {comparison.equal} of {comparison.compared} (in "
-          "bf16, near ties may fall either way).")  # fmt: skip
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {answering.lanes.model.device}")
+    sequences = generator.plan_batch(200).sequences
+    print(f"{sequences} sequences at once. Equal texts: {comparison.equal} of {comparison.compared} (in bf16, near "
+          "ties may fall either way).")  # fmt: skip
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {generator.lanes.model.device}")
 
 
 if __name__ == "__main__":

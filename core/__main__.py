@@ -1,4 +1,4 @@
-"""Entry of `python -m core`: the command line."""
+"""Entry point of the command line: `python -m core`."""
 
 import sys
 

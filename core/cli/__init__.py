@@ -1,7 +1,7 @@
-"""`python -m core …`: every capability without a browser.
+"""The command line `python -m core`: everything that the page can do.
 
-Options, defaults, bounds and help come from the same pydantic models as the page's forms. A problem that a person can
-mend is one sentence on standard error and exit code 2.
+Options, defaults, bounds and help come from the same pydantic models as the forms of the page. An error that the user
+can fix is one sentence on standard error and exit code 2.
 """
 
 import os
@@ -27,7 +27,7 @@ from core.system.streams import escape_unprintable
 
 
 class StudioCommand(BaseSettings):
-    """QLoRA Studio from the command line. STUDIO_HOME says where everything lives."""
+    """QLoRA Studio from the command line. STUDIO_HOME is the folder of all its files."""
 
     model_config = SettingsConfigDict(
         cli_prog_name="python -m core",
@@ -52,13 +52,16 @@ class StudioCommand(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         **_: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)  # the command line alone: an environment variable named DATA is none of ours
+        """Read the command line only: an environment variable such as DATA belongs to other programs."""
+        return (init_settings,)
 
     def cli_cmd(self) -> None:
+        """Run the chosen subcommand."""
         CliApp.run_subcommand(self)
 
 
 def main(arguments: list[str]) -> int:
+    """Run a command and return its exit code: 0, 2 for an error that the user can fix, 130 after Ctrl+C."""
     uncompiled()
     escape_unprintable()
     if arguments[:1] == ["answers"]:
@@ -75,17 +78,19 @@ def main(arguments: list[str]) -> int:
         print(sentences(error, lambda field: "--" + field.replace("_", "-")), file=sys.stderr)
         return 2
     except SettingsError as error:
-        print(f"{error} Add --help to see what can be said.", file=sys.stderr)
+        print(f"{error} Add --help to list the options.", file=sys.stderr)
         return 2
     except SystemExit as end:
         if not isinstance(end.code, str):
             raise
-        print(end.code, file=sys.stderr)  # a missing subcommand, told by pydantic-settings
+        # pydantic-settings reports a missing subcommand as a text in place of an exit code.
+        print(end.code, file=sys.stderr)
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has seen enough
+        # The reader of a pipe, such as `head`, has closed it. Without this, Python would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("Left. A started run goes on: python -m core runs list", file=sys.stderr)
+        print("Interrupted. A started run continues: python -m core runs list", file=sys.stderr)
         return 130
     return 0

@@ -1,4 +1,4 @@
-"""Evaluations on the command line: `python -m core evaluate …` starts, follows, pauses, resumes and exports them."""
+"""The commands `python -m core evaluate`: start, follow, pause, resume, stop and export evaluations."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
-from core.cli.reading import print_about, told
+from core.cli.reading import print_about, print_progress
 from core.data import subset
 from core.errors import StudioError
 from core.evaluate import process, prompts, result
@@ -53,8 +53,8 @@ class EvaluateList(BaseModel):
             if state.status == "unreadable":
                 print(f"{evaluation.id}  {state.status}  {state.cause}")
                 continue
-            whole = len(evaluation.answers().whole)
-            print(f"{evaluation.id}  {state.status}  {whole:,} of {state.prompts:,} prompts  {state.cause}".rstrip())
+            finished = len(evaluation.answers().finished)
+            print(f"{evaluation.id}  {state.status}  {finished:,} of {state.prompts:,} prompts  {state.cause}".rstrip())
 
 
 class _OneEvaluation(BaseModel):
@@ -76,13 +76,13 @@ class EvaluateShow(_OneEvaluation):
         store, evaluation = self.find()
         state, config, answers = evaluation.state(), evaluation.config(), evaluation.answers()
         print(f"{evaluation.id}: {state.status} {state.cause}".rstrip())
-        print(f"{len(answers.whole):,} of {state.prompts:,} prompts of {prompts.in_words(config)}")
-        print(f"{config.settings_in_words}, seed {config.seed}")
+        print(f"{len(answers.finished):,} of {state.prompts:,} prompts of {prompts.describe(config)}")
+        print(f"{config.describe_settings()}, seed {config.seed}")
         for choice in state.choices:
             print(choice)
-        for title, tally in zip(evaluation.lane_titles(store.runs), answers.tallies, strict=True):
-            metrics = ", ".join(f"{value} {name}" for name, value in result.figures(tally).items())
-            print(f"{title}: {tally.answers:,} answers, {metrics}".rstrip(", "))
+        for title, lane in zip(evaluation.lane_titles(store.runs), answers.metrics, strict=True):
+            metrics = ", ".join(f"{value} {name}" for name, value in result.format_metrics(lane).items())
+            print(f"{title}: {lane.answers:,} answers, {metrics}".rstrip(", "))
         if state.status == "failed":
             print(evaluation.log_tail())
 
@@ -134,7 +134,7 @@ class EvaluateExport(_OneEvaluation):
     def cli_cmd(self) -> None:
         """Write the file."""
         store, evaluation = self.find()
-        print(result.write(store, evaluation, self.files, told))
+        print(result.write(store, evaluation, self.files, print_progress))
 
 
 class EvaluateOpen(_OneEvaluation):
@@ -143,7 +143,7 @@ class EvaluateOpen(_OneEvaluation):
     def cli_cmd(self) -> None:
         """Create the dataset."""
         store, evaluation = self.find()
-        print_about(store.settings, result.as_dataset(store, evaluation, told))
+        print_about(store.settings, result.open_as_dataset(store, evaluation, print_progress))
 
 
 class Evaluate(BaseModel):
@@ -175,7 +175,7 @@ def _follow(evaluation: Evaluation) -> None:
     while True:
         state = evaluation.state()
         answered = len(answers.update())
-        rate, left = result.pace(evaluation, answered, time.time())
+        rate, left = result.measure_rate(evaluation, answered, time.time())
         text = state.stage or f"{answered:,} of {state.prompts * lanes:,} answers"
         if rate:
             text += f", {rate:,.0f} per minute"

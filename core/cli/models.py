@@ -1,4 +1,4 @@
-"""`python -m core models …`: which models there are, and the embedded one's preparation."""
+"""The commands `python -m core models`: list the models, and prepare the embedded one."""
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliSubCommand
@@ -8,25 +8,28 @@ from core.settings import Settings
 
 
 class ModelsList(BaseModel):
-    """Models that can be named; any Hub id works besides."""
+    """List the local models; any Hub id can be named too."""
 
     def cli_cmd(self) -> None:
+        """Print one line per model."""
         for model in catalogue.available(Settings().prepare()):
             print(f"{model.name}  {model.label}")
 
 
 class ModelsPrepare(BaseModel):
-    """Fetch and convert the embedded model, once."""
+    """Download and convert the embedded model, once."""
 
     def cli_cmd(self) -> None:
+        """Prepare the model and print its folder."""
         print(embedded.prepare(Settings().prepare()))
 
 
 class Models(BaseModel):
-    """List models; prepare the embedded one."""
+    """List models, and prepare the embedded one."""
 
     list: CliSubCommand[ModelsList] = Field(description=ModelsList.__doc__)
     prepare: CliSubCommand[ModelsPrepare] = Field(description=ModelsPrepare.__doc__)
 
     def cli_cmd(self) -> None:
+        """Run the chosen subcommand."""
         CliApp.run_subcommand(self)

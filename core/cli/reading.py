@@ -1,4 +1,4 @@
-"""How a data set is read, on a terminal: the report of `core.data.report` with the exact next command."""
+"""Report of a dataset for the terminal, as of `core.data.report`, with the exact next command."""
 
 import json
 import shlex
@@ -10,31 +10,31 @@ from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
 from core.settings import Settings
 
-_SHOWN_COLUMNS = 20
-_SHOWN_NOTES = 20
+_MAX_COLUMNS = 20
+_MAX_NOTES = 20
 
 
 def printable(text: str) -> str:
-    """Return text from data without the control characters that a terminal would obey; line ends and tabs stay."""
+    """Return a text without control characters, which a terminal would execute; line ends and tabs stay."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
-def told(share: float, words: str) -> None:
-    """Show progress on a terminal; write nothing into a file."""
+def print_progress(share: float, text: str) -> None:
+    """Show progress on one line of a terminal; print nothing if standard error is a file."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{words}, {share:.0%}", end="" if share < 1 else "\r\033[K", file=sys.stderr, flush=True)
+        print(f"\r\033[K{text}, {share:.0%}", end="" if share < 1 else "\r\033[K", file=sys.stderr, flush=True)
 
 
-def listed(data: Dataset) -> str:
-    """Return a data set's line in a list."""
-    words = f"{data.rows:,} rows, {get_format(data.detected.format).label}"
+def describe_dataset(data: Dataset) -> str:
+    """Return the size and format of a dataset in one line."""
+    text = f"{data.rows:,} rows, {get_format(data.detected.format).label}"
     if data.detected.format == "undecided":
-        return f"{words} (see the choices: python -m core data about {data.id})"
-    return printable(f"{words} ({data.evidence})")
+        return f"{text} (see the choices: python -m core data about {data.id})"
+    return printable(f"{text} ({data.evidence})")
 
 
 def read_command(dataset: str, reading: Reading) -> str:
-    """Return the command that reads a data set in one way."""
+    """Return the command that reads a dataset with these settings."""
     words = ["python", "-m", "core", "data", "read", dataset, "--format", reading.format]
     for name, value in reading.model_dump(exclude={"format"}, exclude_defaults=True).items():
         pairs = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
@@ -48,9 +48,15 @@ def _texts(value: dict[str, str]) -> list[str]:
 
 
 def print_about(settings: Settings, data: Dataset, reading: Reading | None = None) -> None:
-    """Print what is known of a data set under a reading; as it was detected by default."""
+    """Print the report of a dataset.
+
+    Args:
+        settings: The settings of the studio.
+        data: The dataset.
+        reading: How its rows are read; None for the detected reading.
+    """
     read = parse_rows.parse_dataset(
-        settings, data, reading or data.detected, lambda share: told(share, "Reading the rows")
+        settings, data, reading or data.detected, lambda share: print_progress(share, "Reading the rows")
     )
     about = build_report(settings, data, read)
     words = "" if about.undecided else f" ({about.evidence})"
@@ -60,19 +66,21 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
     elif about.runner_up:
         print(printable(f"Second choice: {about.runner_up}."))
     if read.ends_on_user:
-        print(f"{read.ends_on_user:,} end on a user turn: what follows their last answer is left out.")
+        print(f"{read.ends_on_user:,} end on a user turn: the turns after their last answer are left out.")
     if read.duplicates:
         print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
     for reason, count in {} if about.undecided else read.problems.items():
         print(printable(f"{count:,} cannot be used: {reason} (row {', '.join(map(str, read.examples[reason]))})."))
-    for note, count in list(read.notes.items())[:_SHOWN_NOTES]:
+    for note, count in list(read.notes.items())[:_MAX_NOTES]:
         print(printable(f"Note in {count:,} row{'s' * (count != 1)}: {note}."))
-    if len(read.notes) > _SHOWN_NOTES:
-        print(f"{len(read.notes) - _SHOWN_NOTES:,} more notes; python -m core data show {data.id} ROW has a row's.")
+    if len(read.notes) > _MAX_NOTES:
+        print(
+            f"{len(read.notes) - _MAX_NOTES:,} more notes. See those of a row: python -m core data show {data.id} ROW"
+        )
     for option in read.unmatched:
         print(printable(f"Occurs in no row: {option}."))
     for name, count in read.placeholders.items():
-        print(f"{count:,} hold the placeholder {{{{{name}}}}}.")
+        print(f"{count:,} contain the placeholder {{{{{name}}}}}.")
     _print_columns(about)
     for complaint in data.complaints:
         print(f"  {printable(complaint)}")
@@ -92,12 +100,12 @@ def _print_question(about: Report) -> None:
 
 
 def _print_columns(about: Report) -> None:
-    """Print the columns that nothing reads, those of text first, with the command that uses one."""
+    """Print the unused columns, text columns first, and a command that uses the first one."""
     unread = about.unread
-    for column in unread[:_SHOWN_COLUMNS]:
+    for column in unread[:_MAX_COLUMNS]:
         print(printable(f"The column {column.name!r} is not used ({column.rows:,} rows{_kind(column)})."))
-    if len(unread) > _SHOWN_COLUMNS:
-        print(f"{len(unread) - _SHOWN_COLUMNS:,} more columns are not used.")
+    if len(unread) > _MAX_COLUMNS:
+        print(f"{len(unread) - _MAX_COLUMNS:,} more columns are not used.")
     if unread:
         extra = {**about.reading.extra, unread[0].name: "context"}
         command = read_command(about.dataset, about.reading.model_copy(update={"extra": extra}))

@@ -1,4 +1,4 @@
-"""`python -m core train|chat|runs …`: start a run, follow it, stop it, let it go on, and ask it something."""
+"""The commands `python -m core train`, `chat` and `runs`: start and manage training runs, and chat with one."""
 
 import sys
 import time
@@ -24,24 +24,27 @@ from core.settings import Settings
 
 
 class Train(QLoRAConfig):
-    """Start a run. Options given here go before the preset's."""
+    """Start a run. Options given here override those of the preset or the file."""
 
     preset: Literal[tuple(PRESETS)] | None = Field(None, description="start from a preset")  # type: ignore[valid-type]
-    config: Path | None = Field(None, description="start from a YAML file, as the page or `runs yaml` writes it")
-    check: bool = Field(False, description="say what would go wrong, and start nothing")
+    config: Path | None = Field(None, description="start from a YAML file that was written by the page or `runs yaml`")
+    check: bool = Field(False, description="run the preflight checks only")
     detach: bool = Field(False, description="return at once instead of following the run")
 
     def cli_cmd(self) -> None:
+        """Check or submit the run, and follow it."""
         given = {name: getattr(self, name) for name in self.model_fields_set & set(QLoRAConfig.model_fields)}
         if self.preset and self.config:
-            raise StudioError("A run starts from a preset or from a YAML file, not from both.")
+            raise StudioError(
+                "A run starts from a preset or from a YAML file, not from both. Drop --preset or --config."
+            )
         preset = PRESETS[self.preset].values if self.preset else {}
         if self.config:
             preset = _from_yaml(self.config).model_dump()
         settings = Settings().prepare()
         subset.ensure_bundled(settings)
         if self.check:
-            _say_findings(settings, QLoRAConfig(**(preset | given)))
+            _print_findings(settings, QLoRAConfig(**(preset | given)))
             return
         run = process.submit(RunStore(settings), QLoRAConfig(**(preset | given)))
         print(run.id, flush=True)
@@ -53,26 +56,31 @@ def _from_yaml(path: Path) -> QLoRAConfig:
     try:
         return from_yaml(path.read_text(encoding="utf-8"), repr(path.name))
     except (OSError, UnicodeDecodeError) as error:
-        raise StudioError(f"{str(path)!r} cannot be read as text. Expected a YAML file of knobs.") from error
+        raise StudioError(f"{str(path)!r} cannot be read as text. Expected a YAML file of settings.") from error
 
 
-def _say_findings(settings: Settings, config: QLoRAConfig) -> None:
-    """Print what a check finds. Raises StudioError when there is a problem."""
+def _print_findings(settings: Settings, config: QLoRAConfig) -> None:
+    """Print the findings of the preflight checks.
+
+    Raises:
+        StudioError: A finding prevents the run.
+    """
     found = checks.check(settings, config)
     for finding in found:
         print(f"{finding.level}: {finding.text}")
     if problems := sum(finding.level == "problem" for finding in found):
-        raise StudioError(f"{problems} problem{'s' * (problems > 1)} to mend before this run can start.")
+        raise StudioError(f"Fix {problems} problem{'s' * (problems > 1)} before this run can start.")
 
 
 class Chat(Sampling):
-    """Ask the base and the tuned model of a run one question."""
+    """Ask the base model and the tuned model of a run one question."""
 
     run: CliPositionalArg[str] = Field(description="a run id")
-    prompt: CliPositionalArg[str] = Field(description="what to ask")
+    prompt: CliPositionalArg[str] = Field(description="the question")
     adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'")
 
     def cli_cmd(self) -> None:
+        """Print both answers."""
         from core.chat.engine import Engine
         from core.chat.queue import QueueEntry
         from core.chat.requests import resolve_lanes
@@ -83,32 +91,37 @@ class Chat(Sampling):
         engine = Engine(Settings().prepare())
         tuned = adapter_key(self.run, self.adapter)
         lanes = [LaneRequest(question, sampling), LaneRequest(question, sampling, tuned)]
-        *_, answered = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
-        for title, answer in zip(("base", "tuned"), answered.generations, strict=True):
+        *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
+        for title, answer in zip(("base", "tuned"), result.generations, strict=True):
             print(f"[{title}: {answer.tokens} tokens, {END_LABELS[answer.end]}]\n{answer.text}\n")
 
 
 class RunsList(BaseModel):
-    """All runs, newest first."""
+    """List all runs, the newest first."""
 
     def cli_cmd(self) -> None:
+        """Print one line per run."""
         for run in RunStore(Settings().prepare()).runs():
             state, label = run.state(), run.label()
             print(f"{run.id}  {state.status}  {label.name}  {state.cause}".rstrip())
 
 
 class _OneRun(BaseModel):
+    """A run named on the command line."""
+
     run: CliPositionalArg[str] = Field(description="a run id")
 
-    def opened(self) -> Run:
+    def find(self) -> Run:
+        """Return the run."""
         return RunStore(Settings().prepare()).run(self.run)
 
 
 class RunsShow(_OneRun):
-    """State, configuration and losses of a run."""
+    """Show the status, settings and losses of a run."""
 
     def cli_cmd(self) -> None:
-        run = self.opened()
+        """Print the run."""
+        run = self.find()
         state = run.state()
         print(f"{run.id}: {state.status} {state.cause}".rstrip())
         print(run.config().model_dump_json(indent=2))
@@ -117,88 +130,100 @@ class RunsShow(_OneRun):
 
 
 class RunsFollow(_OneRun):
-    """Print a run's events as they come, until it ends."""
+    """Print the events of a run until it ends."""
 
     def cli_cmd(self) -> None:
-        _follow(self.opened())
+        """Follow the run."""
+        _follow(self.find())
 
 
 class RunsStop(_OneRun):
-    """Stop a run after its present step, with a checkpoint and an adapter."""
+    """Stop a run after the current step; it writes a checkpoint and an adapter."""
 
     def cli_cmd(self) -> None:
-        self.opened().request_stop()
-        print("The run stops after its present step.")
+        """Request the stop."""
+        self.find().request_stop()
+        print("The run stops after the current step.")
 
 
 class RunsKill(_OneRun):
-    """End a run's worker at once; what it did since its last checkpoint is lost."""
+    """Kill the worker of a run; the steps since its last checkpoint are lost."""
 
     def cli_cmd(self) -> None:
-        process.kill(RunStore(Settings().prepare()), self.opened())
-        print("Killed. It goes on from its last checkpoint with: python -m core runs resume")
+        """Kill the worker."""
+        process.kill(RunStore(Settings().prepare()), self.find())
+        print(f"Killed. Continue from the last checkpoint: python -m core runs resume {self.run}")
 
 
 class RunsResume(_OneRun):
-    """Go on from a run's last checkpoint, with other values for some knobs."""
+    """Continue from the last checkpoint of a run, with other values for some settings."""
 
-    set: list[str] = Field(default_factory=list, description="knob=value, once each, such as max_steps=200")
+    set: list[str] = Field(
+        default_factory=list, description="setting=value, one option each, for example max_steps=200"
+    )
     detach: bool = Field(False, description="return at once instead of following the run")
 
     def cli_cmd(self) -> None:
-        run, store = self.opened(), RunStore(Settings().prepare())
+        """Resume the run and follow it."""
+        run, store = self.find(), RunStore(Settings().prepare())
         pairs = [text.partition("=") for text in self.set]
         if bad := [name for name, sign, _ in pairs if not sign or name not in QLoRAConfig.model_fields]:
-            raise StudioError(f"{bad[0]!r} is no knob=value. Knobs: {', '.join(QLoRAConfig.model_fields)}.")
+            raise StudioError(f"{bad[0]!r} is not a setting=value. Settings: {', '.join(QLoRAConfig.model_fields)}.")
         changes = {name: value for name, _, value in pairs}
-        fresh = QLoRAConfig.model_validate(run.config().model_dump() | changes)
+        # Validated together with the other settings, so that texts become numbers and bounds are checked.
+        config = QLoRAConfig.model_validate(run.config().model_dump() | changes)
         step = process.last_step(run)
-        changed = process.resume(store, run, **{name: getattr(fresh, name) for name in changes})
+        changed = process.resume(store, run, **{name: getattr(config, name) for name in changes})
         for name, (old, new) in changed.items():
             print(f"{name}: {old!r} -> {new!r}")
-        print(f"Going on from step {step}.", flush=True)
+        print(f"Continuing from step {step}.", flush=True)
         if not self.detach:
             _follow(run)
 
 
 class RunsYAML(_OneRun):
-    """A run's configuration as YAML, for `train --config`."""
+    """Print the settings of a run as YAML, for `train --config`."""
 
     def cli_cmd(self) -> None:
-        print(to_yaml(self.opened().config()), end="")
+        """Print the YAML."""
+        print(to_yaml(self.find().config()), end="")
 
 
 class RunsReport(_OneRun):
-    """Write a run's report, one page of Markdown with its plots, and say where."""
+    """Write the report of a run, one page of Markdown with its plots, and print its path."""
 
     def cli_cmd(self) -> None:
-        run = self.opened()
+        """Write the report."""
+        run = self.find()
         print(report.write(run, run.state()))
 
 
 class RunsCompare(BaseModel):
-    """What came of runs, and what they differ in; all runs where none is named."""
+    """Compare the results and settings of runs; without ids, list the results of all runs."""
 
     runs: CliPositionalArg[list[str]] = Field(default_factory=list, description="run ids")
-    by: Literal[tuple(SORTS)] = Field("best_held_out", description="what to sort by")  # type: ignore[valid-type]
+    by: Literal[tuple(SORTS)] = Field("best_held_out", description="the metric to sort by")  # type: ignore[valid-type]
 
     def cli_cmd(self) -> None:
+        """Print one line per run, then the settings that differ."""
         store, timelines = RunStore(Settings().prepare()), Timelines()
         runs = [store.run(run_id) for run_id in self.runs] or store.runs()
         summaries = Summaries(timelines)
-        for found in arranged([summaries.of(run) for run in runs], self.by, descending=False):
+        for summary in arranged([summaries.of(run) for run in runs], self.by, descending=False):
             losses = "  ".join(
-                f"{words} {_figure(loss)}"
-                for words, loss in (("held-out", found.best_held_out), ("base", found.base), ("loss", found.loss))
+                f"{name} {_format_number(loss)}"
+                for name, loss in (("held-out", summary.best_held_out), ("base", summary.base), ("loss", summary.loss))
                 if loss is not None
             )
-            print(f"{found.title}  {found.status}  {losses}  {found.tokens:,} tokens in {duration(found.seconds)}")
+            print(
+                f"{summary.title}  {summary.status}  {losses}  {summary.tokens:,} tokens in {duration(summary.seconds)}"
+            )
         for difference in differences(runs, timelines) if len(self.runs) > 1 else ():
             print(f"{difference.title}: {' | '.join(difference.values)}")
 
 
 class RunsLabel(_OneRun):
-    """Name a run, tag it, note something, archive it."""
+    """Name, tag, annotate or archive a run."""
 
     name: str | None = Field(None, description=Label.model_fields["name"].description)
     tags: list[str] | None = Field(None, description=Label.model_fields["tags"].description)
@@ -206,14 +231,15 @@ class RunsLabel(_OneRun):
     archived: bool | None = Field(None, description=Label.model_fields["archived"].description)
 
     def cli_cmd(self) -> None:
-        run = self.opened()
-        said = self.model_dump(exclude={"run"}, exclude_none=True)
-        run.save_label(Label.model_validate(run.label().model_dump() | said))
-        print(f"{run.title}")
+        """Save the label and print the title."""
+        run = self.find()
+        changes = self.model_dump(exclude={"run"}, exclude_none=True)
+        run.save_label(Label.model_validate(run.label().model_dump() | changes))
+        print(run.title)
 
 
 class Runs(BaseModel):
-    """List, follow, stop, kill, resume, compare, report on and name runs."""
+    """List, show, follow, stop, kill, resume, compare, report on and label runs."""
 
     list: CliSubCommand[RunsList] = Field(description=RunsList.__doc__)
     show: CliSubCommand[RunsShow] = Field(description=RunsShow.__doc__)
@@ -227,37 +253,44 @@ class Runs(BaseModel):
     label: CliSubCommand[RunsLabel] = Field(description=RunsLabel.__doc__)
 
     def cli_cmd(self) -> None:
+        """Run the chosen subcommand."""
         CliApp.run_subcommand(self)
 
 
-def _figure(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4f}"  # NaN comes as text
+def _format_number(value: float | str) -> str:
+    # NaN is stored as a text, because JSON has no NaN.
+    return value if isinstance(value, str) else f"{value:.4f}"
 
 
 def _print_event(event: RunEvent) -> None:
     if isinstance(event, StepEvent):
-        pace = f"{event.tokens_per_second:.0f} tokens/s"
-        print(f"step {event.step}/{event.total}  loss {_figure(event.loss)}  {pace}")
+        speed = f"{event.tokens_per_second:.0f} tokens/s"
+        print(f"step {event.step}/{event.total}  loss {_format_number(event.loss)}  {speed}")
     elif isinstance(event, EvalEvent):
-        print(f"step {event.step}  held-out loss {_figure(event.loss)}")
+        print(f"step {event.step}  held-out loss {_format_number(event.loss)}")
     elif isinstance(event, StageEvent):
         print(event.text)
     elif isinstance(event, ResumedEvent):
-        print(f"goes on from step {event.step}")
+        print(f"continues from step {event.step}")
     elif isinstance(event, SampleEvent):
         for prompt, answer in zip(event.prompts, event.answers, strict=False):
             print(f"step {event.step}  {prompt} -> {' '.join(answer.split())}"[:300])
 
 
 def _follow(run: Run) -> None:
-    """Print events until the run ends. Raises StudioError when it failed or was interrupted."""
-    shown = 0
+    """Print events until the run ends.
+
+    Raises:
+        StudioError: It failed or was interrupted.
+    """
+    printed = 0
     while True:
+        # The state is read before the events: all events are written before a run ends, so none is missed at the end.
         state = run.state()
         events = run.events()
-        for event in events[shown:]:
+        for event in events[printed:]:
             _print_event(event)
-        shown = len(events)
+        printed = len(events)
         sys.stdout.flush()
         if state.status not in WAITING:
             break

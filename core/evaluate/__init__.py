@@ -1,1 +1,1 @@
-"""A thousand answers: base and tuned models answer a whole set of prompts, in a process of its own."""
+"""Evaluations: base and tuned models answer a set of prompts in one worker process, and the answers are scored."""

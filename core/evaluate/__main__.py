@@ -1,3 +1,5 @@
+"""Entry point of an evaluation's worker process: `python -m core.evaluate FOLDER`."""
+
 import sys
 
 from core.evaluate.worker import main

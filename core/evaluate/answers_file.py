@@ -1,4 +1,7 @@
-"""answers.jsonl: one flushed line an answer, append only. A line that a crash cut short counts as not written."""
+"""Append-only answers.jsonl of an evaluation, with one flushed line per answer.
+
+A crash can leave an incomplete last line. It counts as not written: readers skip it and the next writer removes it.
+"""
 
 import json
 import os
@@ -7,51 +10,64 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.evaluate.metrics import Tally
+from core.evaluate.metrics import LaneMetrics
 from core.runs.events import size
 
 FILE = "answers.jsonl"
+_BLOCK_BYTES = 65_536
 
 Line = dict[str, Any]
 
 
 class AnswerWriter:
-    """Appends answers, after dropping half a line that a crash left at the end."""
+    """Appends answers to a file, after removing an incomplete last line."""
 
     def __init__(self, path: Path):
         self._stream = path.open("ab+")
-        whole = _whole_bytes(path)
-        if whole < size(path):
-            self._stream.truncate(whole)
+        complete_bytes = _complete_bytes(path)
+        if complete_bytes < size(path):
+            self._stream.truncate(complete_bytes)
 
     def write(self, lines: Iterable[Line]) -> None:
-        """They are on disk when this returns."""
-        whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        if whole:
-            self._stream.write(whole.encode("utf-8", "replace"))
+        """Append answers; they are on disk when this returns."""
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        if text:
+            # Lone surrogates of a hostile or broken decoding cannot be encoded; they become question marks.
+            self._stream.write(text.encode("utf-8", "replace"))
             self._stream.flush()
             os.fsync(self._stream.fileno())
 
     def close(self) -> None:
+        """Close the file."""
         self._stream.close()
 
 
-def _whole_bytes(path: Path) -> int:
-    """Up to where the file consists of whole lines."""
-    at = size(path)
+def _complete_bytes(path: Path) -> int:
+    """Return the size of the complete lines of a file, in bytes."""
+    end = size(path)
     with path.open("rb") as stream:
-        while at > 0:
-            start = max(0, at - 65_536)
+        # Search backwards in blocks: the file may be large, but only its last line can be incomplete.
+        while end > 0:
+            start = max(0, end - _BLOCK_BYTES)
             stream.seek(start)
-            found = stream.read(at - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            at = start
+            newline = stream.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
     return 0
 
 
-class Answers:
-    """Follows a file of answers; knows the place of each and keeps none in memory. Threads may share it."""
+class AnswerReader:
+    """An index of a growing answers file; threads may share it.
+
+    Only the offset of each answer is kept in memory, so that a large evaluation stays cheap to show.
+
+    Attributes:
+        path: The file.
+        offsets: Byte offset of the line of each (prompt, lane).
+        metrics: Running metrics of each lane.
+        finished: Prompts that every lane has answered, in the order in which they were finished.
+    """
 
     def __init__(self, path: Path, lanes: int):
         self.path, self._lanes = path, lanes
@@ -59,50 +75,52 @@ class Answers:
         self._reset()
 
     def _reset(self) -> None:
-        self._read = 0
-        self.places: dict[tuple[int, int], int] = {}  # of (prompt, lane): where its line begins
-        self.tallies = [Tally() for _ in range(self._lanes)]
-        self.whole: list[int] = []  # prompts that every lane has answered, as they came
-        self._answered: dict[int, int] = {}
+        self._position = 0
+        self.offsets: dict[tuple[int, int], int] = {}
+        self.metrics = [LaneMetrics() for _ in range(self._lanes)]
+        self.finished: list[int] = []
+        self._answered_lanes: dict[int, int] = {}
 
-    def update(self) -> "Answers":
-        """Read on; a last line that is still being written is left for the next time."""
+    def update(self) -> "AnswerReader":
+        """Index the lines that were added, and return self; an incomplete last line is left for the next call."""
         with self._lock:
-            there = size(self.path)
-            if there < self._read:
+            file_size = size(self.path)
+            if file_size < self._position:
+                # The file became shorter, so a writer removed an incomplete line or the file was replaced.
                 self._reset()
-            if there > self._read:
+            if file_size > self._position:
                 with self.path.open("rb") as stream:
-                    stream.seek(self._read)
+                    stream.seek(self._position)
                     for line in stream:
                         if not line.endswith(b"\n"):
                             break
-                        self._take(json.loads(line), self._read)
-                        self._read += len(line)
+                        self._add(json.loads(line), self._position)
+                        self._position += len(line)
         return self
 
-    def _take(self, line: Line, place: int) -> None:
+    def _add(self, line: Line, offset: int) -> None:
         prompt, lane = line["prompt"], line["lane"]
-        if (prompt, lane) in self.places or not 0 <= lane < self._lanes:
+        # The first answer counts: an answer that was written twice must not be scored twice.
+        if (prompt, lane) in self.offsets or not 0 <= lane < self._lanes:
             return
-        self.places[prompt, lane] = place
-        self.tallies[lane].add(line)
-        self._answered[prompt] = self._answered.get(prompt, 0) + 1
-        if self._answered[prompt] == self._lanes:
-            self.whole.append(prompt)
+        self.offsets[prompt, lane] = offset
+        self.metrics[lane].add(line)
+        self._answered_lanes[prompt] = self._answered_lanes.get(prompt, 0) + 1
+        if self._answered_lanes[prompt] == self._lanes:
+            self.finished.append(prompt)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.offsets)
 
-    def of(self, prompt: int) -> list[Line | None]:
-        """The answers to one prompt, one a lane; None where there is none yet."""
-        found: list[Line | None] = []
+    def read(self, prompt: int) -> list[Line | None]:
+        """Return the answers to a prompt, one per lane; None for a lane that has not answered yet."""
+        answers: list[Line | None] = []
         with self.path.open("rb") as stream:
             for lane in range(self._lanes):
-                place = self.places.get((prompt, lane))
-                if place is None:
-                    found.append(None)
+                offset = self.offsets.get((prompt, lane))
+                if offset is None:
+                    answers.append(None)
                     continue
-                stream.seek(place)
-                found.append(json.loads(stream.readline()))
-        return found
+                stream.seek(offset)
+                answers.append(json.loads(stream.readline()))
+        return answers

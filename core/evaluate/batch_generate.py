@@ -1,7 +1,8 @@
-"""The answers of all lanes to many prompts, as rows of one batch: whoever has ended leaves at once, the next come in.
+"""Batched generation of the answers of all lanes to many prompts.
 
-Rows begin in groups of like length, the longest first: little is padded, and what memory it takes shows early. How many
-rows there may be is bounded by what their keys and values take together.
+Tasks are sorted by prompt length, the longest first, and finished sequences are replaced by the next ones.
+Neighbours therefore have similar lengths, which keeps padding low, and the largest memory need appears at the start.
+The number of concurrent sequences is limited by the memory that their keys and values may take.
 """
 
 import hashlib
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from core.chat.types import End, Generation, LaneRequest
+from core.chat.types import Generation, LaneRequest
 from core.data.tokens import TemplateError
 from core.errors import StudioError
 from core.evaluate.answers_file import Line
-from core.evaluate.metrics import exact, word_f1
-from core.evaluate.prompts import Prompts
+from core.evaluate.metrics import exact_match, word_f1
+from core.evaluate.prompts import Prompt, Prompts
 from core.hardware import gpu
 
 if TYPE_CHECKING:
@@ -28,15 +29,26 @@ if TYPE_CHECKING:
     from core.chat.decoder import TokenSequence
     from core.chat.lanes import Lanes
 
-CACHE_SHARE = 0.5  # of the memory that is free once the model is loaded
-PAGED_SHARE = 0.8  # the same where keys and values lie in pages, which grow without being there twice
-MOST_ROWS = {"cpu": 64, "cuda": 128, "paged": 256}
-JOIN_SHARE = 1 / 8  # of the rows must be free before others begin: reading a few prompts takes as long as many
+# Share of the free memory, once the model is loaded, that keys and values may take. A growing cache is copied while it
+# grows, so half of the memory stays free for the copy.
+CACHE_SHARE = 0.5
+# The same for a paged cache, which grows without a copy.
+PAGED_SHARE = 0.8
+# Default limit of sequences that decode together, by device or kind of cache.
+MAX_SEQUENCES = {"cpu": 64, "cuda": 128, "paged": 256}
+# Share of the batch that must be free before new sequences join: a prefill of few prompts takes as long as one of many.
+JOIN_SHARE = 1 / 8
 
 
 @dataclass(frozen=True)
 class Task:
-    """One lane's answer to one prompt. Attributes: tokens: of the prompt."""
+    """One lane's answer to one prompt that is still to be generated.
+
+    Attributes:
+        prompt: Index of the prompt.
+        lane: Index of the lane.
+        tokens: Length of the rendered prompt.
+    """
 
     prompt: int
     lane: int
@@ -44,163 +56,195 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Room:
-    """How many rows decode together, and why."""
+class BatchBudget:
+    """Limit of the sequences that decode together.
 
-    rows: int
-    tokens: int  # that all rows' keys and values may hold together
-    words: str
+    Attributes:
+        sequences: Number of sequences.
+        tokens: Tokens that the keys and values of all sequences may hold together.
+        note: The limit and its reason, for the user.
+    """
+
+    sequences: int
+    tokens: int
+    note: str
 
 
 @dataclass
-class Answering:
-    """Answers tasks over loaded lanes.
+class BatchGenerator:
+    """Generator of answers with loaded lanes.
 
     Attributes:
-        asked: what each lane is asked, but for the messages.
-        most_rows: that decode together; 0: by memory and device.
+        lanes: The loaded base and adapters.
+        requests: The request of each lane, without its messages.
+        prompts: The prompts to answer.
+        max_sequences: Limit of sequences that decode together; 0 chooses it by memory and device.
+        failures: Lines of prompts that could not be rendered, as `list_tasks` finds them.
     """
 
     lanes: "Lanes"
-    asked: list[LaneRequest]
+    requests: list[LaneRequest]
     prompts: Prompts
-    most_rows: int = 0
-    refused: list[Line] = field(default_factory=list)
+    max_sequences: int = 0
+    failures: list[Line] = field(default_factory=list)
 
-    def tasks(self, known: Iterable[tuple[int, int]], progress: Callable[[int], None] = lambda at: None) -> list[Task]:
-        """What is still to be answered, the longest prompts first; what cannot be asked stands in `refused`.
+    def list_tasks(
+        self, answered: Iterable[tuple[int, int]], progress: Callable[[int], None] = lambda index: None
+    ) -> list[Task]:
+        """Return the missing answers, the longest prompts first; prompts that cannot be rendered go to `failures`.
 
         Args:
-            known: (prompt, lane) that have an answer.
+            answered: (prompt, lane) pairs that have an answer already.
+            progress: Called with the index of each prompt.
         """
-        known, found = set(known), []
-        for number, prompt in enumerate(self.prompts):
-            progress(number)
-            lengths: dict[str, int | str] = {}  # lanes of one template have the same prompt
-            for lane, asked in enumerate(self.asked):
-                if (number, lane) in known:
+        answered, tasks = set(answered), []
+        for index, prompt in enumerate(self.prompts):
+            progress(index)
+            # Lanes with the same template have the same prompt, so each template is rendered once.
+            lengths: dict[str, int | str] = {}
+            for lane, request in enumerate(self.requests):
+                if (index, lane) in answered:
                     continue
-                if asked.template not in lengths:
-                    lengths[asked.template] = self._length(replace(asked, messages=prompt.messages))
-                length = lengths[asked.template]
+                if request.template not in lengths:
+                    lengths[request.template] = self._prompt_length(replace(request, messages=prompt.messages))
+                length = lengths[request.template]
                 if isinstance(length, str):
-                    self.refused.append(_line(number, lane, "", 0, "failed", length, prompt.reference))
+                    self.failures.append(_make_line(index, lane, Generation(end="failed", note=length), prompt))
                 else:
-                    found.append(Task(number, lane, length))
-        return sorted(found, key=lambda task: (-task.tokens, task.prompt, task.lane))
+                    tasks.append(Task(index, lane, length))
+        return sorted(tasks, key=lambda task: (-task.tokens, task.prompt, task.lane))
 
-    def _length(self, lane: LaneRequest) -> int | str:
-        """Return the tokens of a prompt, or why it cannot be asked. No row ends the evaluation of the others."""
+    def _prompt_length(self, request: LaneRequest) -> int | str:
+        """Return the tokens of a prompt, or the reason why it cannot be rendered."""
         try:
-            return len(self.lanes.render_prompt(lane)[0])
+            return len(self.lanes.render_prompt(request)[0])
         except (StudioError, TemplateError) as error:
             return str(error)
         except Exception as error:
+            # A chat template is foreign code that may raise anything; one bad prompt must not end the evaluation.
             traceback.print_exc(file=sys.stderr)
             return f"The prompt could not be rendered ({type(error).__name__}: {error})."
 
-    def room(self, longest: int) -> Room:
-        """How many rows fit.
+    def plan_batch(self, longest_prompt: int) -> BatchBudget:
+        """Return how many sequences fit into the free memory.
 
         Args:
-            longest: tokens of the longest prompt.
+            longest_prompt: Tokens of the longest prompt.
 
         Raises:
-            StudioError: not even one does.
+            StudioError: Not even one sequence fits.
         """
         device = self.lanes.model.device.type
-        card = gpu.memory() if device == "cuda" else None
         share, kind = (PAGED_SHARE, "paged") if self.lanes.has_paged_cache else (CACHE_SHARE, device)
-        free = (card.free if card else psutil.virtual_memory().available) * share
-        tokens = int(free / self.lanes.bytes_per_token())
-        row = longest + max(lane.sampling.max_new_tokens for lane in self.asked)
-        fitting, most = tokens // row, self.most_rows or MOST_ROWS.get(kind, MOST_ROWS["cpu"])
-        why = "as configured" if self.most_rows else "auto: the weights are read once for all of them"
-        megabytes = row * self.lanes.bytes_per_token() / 2**20
+        card = gpu.memory() if device == "cuda" else None
+        free_bytes = (card.free if card else psutil.virtual_memory().available) * share
+        bytes_per_token = self.lanes.bytes_per_token()
+        # Every sequence is counted at its longest: its prompt and all tokens that it may generate.
+        sequence_tokens = longest_prompt + max(request.sampling.max_new_tokens for request in self.requests)
+        fitting = int(free_bytes / bytes_per_token) // sequence_tokens
+        limit = self.max_sequences or MAX_SEQUENCES.get(kind, MAX_SEQUENCES["cpu"])
+        reason = "as configured" if self.max_sequences else "auto: the weights are read once for all of them"
+        megabytes = sequence_tokens * bytes_per_token / 2**20
         if not fitting:
             raise StudioError(
-                f"The keys and values of one answer take {megabytes:,.0f} MiB, and {free / 2**20:,.0f} MiB are free "
-                "for them. Lower the length."
+                f"The keys and values of one answer take {megabytes:,.0f} MiB, but only {free_bytes / 2**20:,.0f} MiB "
+                "are free for them. Lower the length."
             )
-        if fitting < most:
-            why = f"no more fit into {share:.0%} of the free memory, {free / 2**30:.1f} GiB"
-        rows = min(most, fitting)
-        return Room(rows, rows * row, f"{rows} answers decode together ({why}; each takes up to {megabytes:,.1f} MiB).")
+        if fitting < limit:
+            reason = f"no more fit into {share:.0%} of the free memory, {free_bytes / 2**30:.1f} GiB"
+        sequences = min(limit, fitting)
+        note = f"{sequences} answers decode together ({reason}; each takes up to {megabytes:,.1f} MiB)."
+        return BatchBudget(sequences, sequences * sequence_tokens, note)
 
-    def answer(self, tasks: Iterable[Task], room: Room, admits: Callable[[], bool]) -> Iterator[list[Line]]:
-        """Yields after every step what has ended in it, until every task is answered.
+    def generate(
+        self, tasks: Iterable[Task], budget: BatchBudget, may_continue: Callable[[], bool]
+    ) -> Iterator[list[Line]]:
+        """Yield after every decode step the answers that ended in it, until all tasks are done.
 
         Args:
-            admits: asked before others begin; once it is false, those under way are the last.
+            tasks: The answers to generate, in the order of `list_tasks`.
+            budget: The limit of concurrent sequences.
+            may_continue: Asked before new sequences join; once it is false, the running ones are finished as the last.
         """
         waiting, ended = deque(tasks), []
         decoder = self.lanes.decoder(is_interactive=False)
+        min_joining = max(1, round(budget.sequences * JOIN_SHARE))
         active = 0
         while waiting or active:
-            free = room.rows - active
-            if waiting and (not active or free >= max(1, round(room.rows * JOIN_SHARE))):
-                if admits():
-                    joining = [self._row(waiting.popleft(), ended) for _ in range(min(free, len(waiting)))]
-                    # the rows of a lane side by side: one product an adapter, without a copy
-                    decoder.join(sorted(joining, key=lambda row: row.adapter or ""))
+            free = budget.sequences - active
+            if waiting and (not active or free >= min_joining):
+                if may_continue():
+                    joining = [self._make_sequence(waiting.popleft(), ended) for _ in range(min(free, len(waiting)))]
+                    # Sequences of one adapter lie side by side, so its product is one slice of the batch, not a copy.
+                    decoder.join(sorted(joining, key=lambda sequence: sequence.adapter or ""))
                     active += len(joining)
                 else:
                     waiting.clear()
             if active:
                 decoder.step()
             active -= len(ended)
+            # A copy is yielded, because the callbacks of the sequences go on appending to the same list.
             yield list(ended)
             ended.clear()
 
-    def _row(self, task: Task, ended: list[Line]) -> "TokenSequence":
+    def _make_sequence(self, task: Task, ended: list[Line]) -> "TokenSequence":
+        """Return the sequence of a task; its line is appended to `ended` when it ends."""
         from core.chat.decoder import TokenSequence
         from core.chat.sampler import TokenSampler
 
-        prompt = self.prompts[task.prompt]
-        lane = replace(self.asked[task.lane], messages=prompt.messages)
-        seed = seed_of(lane.sampling.seed, task.prompt)
-        lane = replace(lane, sampling=lane.sampling.model_copy(update={"seed": seed}))
-        ids, notes = self.lanes.render_prompt(lane)
-        note = " ".join(notes)
-        generation = Generation()
-        writer = self.lanes.writer(lane, generation, is_streamed=False)
+        prompt, request = self.prompts[task.prompt], self.requests[task.lane]
+        sampling = request.sampling.model_copy(update={"seed": prompt_seed(request.sampling.seed, task.prompt)})
+        request = replace(request, messages=prompt.messages, sampling=sampling)
+        prompt_ids, notes = self.lanes.render_prompt(request)
+        take = self._make_callback(task, prompt, request, Generation(note=" ".join(notes)), ended)
+        if sampling.temperature == 0 and sampling.repetition_penalty == 1:
+            # Greedy decoding needs the argmax only, so no logits leave the device.
+            return TokenSequence(
+                prompt_ids, request.adapter, _reject_logits, on_argmax=take, max_new_tokens=sampling.max_new_tokens
+            )
+        sampler = TokenSampler(sampling, prompt_ids)
+        return TokenSequence(
+            prompt_ids, request.adapter, lambda logits: take(sampler.sample(logits)[0]), sampler=sampler,
+            on_token=lambda token, _: take(token), max_new_tokens=sampling.max_new_tokens,
+        )  # fmt: skip
+
+    def _make_callback(
+        self, task: Task, prompt: Prompt, request: LaneRequest, generation: Generation, ended: list[Line]
+    ) -> Callable[[int], int | None]:
+        """Return the callback that adds a token to the answer of a task, and returns None once the answer has ended."""
+        writer = self.lanes.writer(request, generation, is_streamed=False)
 
         def take(token: int) -> int | None:
             try:
-                following, text, reason = writer.add(token), generation.text, note
-            except Exception as error:  # of this row alone: those beside it go on
+                next_token = writer.add(token)
+            except Exception as error:
+                # Only this answer fails; the other sequences of the batch go on.
                 traceback.print_exc(file=sys.stderr)
-                following, text, generation.end = None, "", "failed"
-                reason = f"The answer could not be decoded ({type(error).__name__}: {error})."
-            if following is None:
-                tokens, end = generation.tokens, generation.end
-                ended.append(_line(task.prompt, task.lane, text, tokens, end, reason, prompt.reference))
-            return following
+                next_token, generation.text, generation.end = None, "", "failed"
+                generation.note = f"The answer could not be decoded ({type(error).__name__}: {error})."
+            if next_token is None:
+                ended.append(_make_line(task.prompt, task.lane, generation, prompt))
+            return next_token
 
-        if lane.sampling.temperature == 0 and lane.sampling.repetition_penalty == 1:
-            return TokenSequence(
-                ids, lane.adapter, _not_asked, on_argmax=take, max_new_tokens=lane.sampling.max_new_tokens
-            )
-        sampler = TokenSampler(lane.sampling, ids)
-        return TokenSequence(
-            ids, lane.adapter, lambda logits: take(sampler.sample(logits)[0]), sampler=sampler,
-            on_token=lambda token, _: take(token), max_new_tokens=lane.sampling.max_new_tokens,
-        )  # fmt: skip
+        return take
 
 
-def seed_of(seed: int, prompt: int) -> int:
-    """Return the seed of one prompt: other random numbers for each, the same in every lane."""
+def prompt_seed(seed: int, prompt: int) -> int:
+    """Return the seed of one prompt: different for each prompt, and the same in every lane."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {prompt}".encode(), digest_size=4).digest())
 
 
-def _not_asked(logits: "torch.Tensor") -> int | None:
-    raise AssertionError("a row that wants the likeliest token is not given logits")
+def _reject_logits(logits: "torch.Tensor") -> int | None:
+    raise AssertionError("A sequence with on_argmax must not be given logits.")
 
 
-def _line(prompt: int, lane: int, text: str, tokens: int, end: End, note: str, reference: str) -> Line:
-    compared = bool(reference.strip()) and end != "failed"
+def _make_line(prompt_index: int, lane: int, generation: Generation, prompt: Prompt) -> Line:
+    """Return an answer as a line of answers.jsonl, scored if the prompt has a reference."""
+    reference, text, end = prompt.reference, generation.text, generation.end
+    is_scored = bool(reference.strip()) and end != "failed"
     return {
-        "prompt": prompt, "lane": lane, "text": text, "tokens": tokens, "end": end, "note": note,
-        "exact": exact(text, reference) if compared else None,
-        "f1": round(word_f1(text, reference), 4) if compared else None,
+        "prompt": prompt_index, "lane": lane, "text": text, "tokens": generation.tokens, "end": end,
+        "note": generation.note,
+        "exact": exact_match(text, reference) if is_scored else None,
+        "f1": round(word_f1(text, reference), 4) if is_scored else None,
     }  # fmt: skip

@@ -1,5 +1,7 @@
-"""EvaluationConfig: which prompts, who answers them, and how. The form, the command line and the saved file come from
-here."""
+"""Settings of an evaluation: the prompts, the lanes that answer them, and the generation settings.
+
+The form, the command line and config.json are all derived from `EvaluationConfig`.
+"""
 
 from typing import Any, Literal
 
@@ -10,13 +12,13 @@ from core.models import embedded
 
 SCHEMA_VERSION = 1
 MAX_LANES = 4
-MOST_PROMPTS = 100_000
+MAX_PROMPTS = 100_000
 BASE, TUNED = "base", "tuned"
 PromptSet = Literal["held-out", "subset", "file"]
 
 
 class EvaluationConfig(Sampling):
-    """A set of prompts, one to four lanes that answer it, and the settings of every answer."""
+    """Settings of an evaluation: a set of prompts, one to four lanes, and how answers are generated."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
 
@@ -24,28 +26,34 @@ class EvaluationConfig(Sampling):
         "held-out", title="Prompts",
         description="The held-out rows of a run, which it was not trained on; a subset; or a file.",
     )  # fmt: skip
-    run: str = Field("", title="Run", description="Whose held-out rows are asked. Empty: the first lane's with a run.")
-    subset: str = Field("", title="Subset", description="Whose rows are asked.")
-    split: Literal["all", "held-out", "train"] = Field(
-        "all", title="Rows of the subset", description="All of them, those held out, or those to train on."
+    run: str = Field(
+        "", title="Run", description="Its held-out rows are the prompts. Empty: the run of the first lane that has one."
     )
-    file: str = Field("", title="File", description="The name of the file that the prompts came from.")
+    subset: str = Field("", title="Subset", description="Its rows are the prompts.")
+    split: Literal["all", "held-out", "train"] = Field(
+        "all", title="Rows of the subset", description="All rows, the held-out rows, or the training rows."
+    )
+    file: str = Field("", title="File", description="The name of the file with the prompts.")
     lanes: list[str] = Field(
         default_factory=lambda: [BASE], min_length=1, max_length=MAX_LANES, title="Lanes",
-        description="Who answers: 'base', a run's id, or a checkpoint of it such as 'RUN/step 20'. One to four, all on "
+        description="What answers: 'base', a run's id, or a checkpoint such as 'RUN/step 20'. One to four, all on "
         "one base model.",
     )  # fmt: skip
     model: str = Field(
-        embedded.NAME, title="Base model", description="Read where no lane is a run; else it is the runs' own."
+        embedded.NAME, title="Base model", description="Used if no lane is a run; otherwise the runs decide."
     )
     limit: int = Field(
-        1000, ge=1, le=MOST_PROMPTS, title="Most prompts", description="The first so many of the set are asked."
+        1000,
+        ge=1,
+        le=MAX_PROMPTS,
+        title="Maximum prompts",
+        description="Only the first prompts of the set are used.",
     )
     rows: int = Field(
-        0, ge=0, le=256, title="Rows at once",
-        description="How many answers decode together; 0: as many as memory allows and the processor is good for.",
+        0, ge=0, le=256, title="Batch size",
+        description="Number of answers that decode together; 0 chooses it by memory and device.",
     )  # fmt: skip
-    # the same knob as the chat's, with another default: what is compared is better not left to chance
+    # The same setting as in Chat, but greedy by default: a comparison should not depend on chance.
     temperature: float = Field(
         0.0, ge=0, le=2, title=Sampling.model_fields["temperature"].title,
         description=Sampling.model_fields["temperature"].description,
@@ -53,40 +61,40 @@ class EvaluationConfig(Sampling):
 
     @field_validator("lanes")
     @classmethod
-    def _different(cls, lanes: list[str]) -> list[str]:
-        if twice := [lane for at, lane in enumerate(lanes) if lane in lanes[:at]]:
-            raise ValueError(f"the lane {twice[0]!r} is there twice; every lane must be another model")
+    def _check_lanes_differ(cls, lanes: list[str]) -> list[str]:
+        if repeated := [lane for index, lane in enumerate(lanes) if lane in lanes[:index]]:
+            raise ValueError(f"the lane {repeated[0]!r} is listed twice; every lane must be another model")
         return lanes
 
     @model_validator(mode="before")
     @classmethod
-    def _meant(cls, values: Any) -> Any:
-        """Whoever names a file or a subset, and not which kind of prompts, means those."""
+    def _infer_prompts(cls, values: Any) -> Any:
+        """Set `prompts` to the file or the subset that is named, if `prompts` itself is not given."""
         if isinstance(values, dict) and "prompts" not in values:
-            meant = next((kind for kind in ("file", "subset") if values.get(kind)), None)
-            return values | {"prompts": meant} if meant else values
+            inferred = next((kind for kind in ("file", "subset") if values.get(kind)), None)
+            return values | {"prompts": inferred} if inferred else values
         return values
 
     @model_validator(mode="after")
-    def _named(self) -> "EvaluationConfig":
+    def _check_source(self) -> "EvaluationConfig":
         if self.prompts == "subset" and not self.subset:
-            raise ValueError("no subset is named: choose one, or ask a run's held-out rows")
-        if self.prompts == "held-out" and not self.asked_run:
-            raise ValueError("no run is named whose held-out rows could be asked: choose a run, a subset or a file")
+            raise ValueError("no subset is named: choose one, or use a run's held-out rows")
+        if self.prompts == "held-out" and not self.prompt_run:
+            raise ValueError("no run is named whose held-out rows could be used: choose a run, a subset or a file")
         return self
 
     @property
     def sampling(self) -> Sampling:
+        """Return the generation settings of every answer."""
         return Sampling(**self.model_dump(include=set(Sampling.model_fields)))
 
     @property
-    def asked_run(self) -> str:
-        """The run whose held-out rows are asked."""
-        return self.run or next((run for run, _ in map(lane_of, self.lanes) if run), "")
+    def prompt_run(self) -> str:
+        """Return the run whose held-out rows are the prompts; empty if there is none."""
+        return self.run or next((run for run, _ in map(parse_lane, self.lanes) if run), "")
 
-    @property
-    def settings_in_words(self) -> str:
-        """The settings of an answer that are not as they come, with the temperature and the length."""
+    def describe_settings(self) -> str:
+        """Return temperature, length and all changed generation settings as text, without the seed."""
         always = {"temperature", "max_new_tokens"}
         changed = {name: value for name, value in self.sampling.model_dump().items()
                    if name in always or value != Sampling.model_fields[name].default}  # fmt: skip
@@ -94,26 +102,28 @@ class EvaluationConfig(Sampling):
         return ", ".join(f"{Sampling.model_fields[name].title.lower()} {value!r}" for name, value in changed.items())
 
 
-def lane_of(lane: str) -> tuple[str, str]:
-    """The run and the adapter of a lane; no run is the base."""
+def parse_lane(lane: str) -> tuple[str, str]:
+    """Return the run and the adapter of a lane; both are empty for the base model."""
     if lane == BASE:
         return "", ""
     run, _, adapter = lane.partition("/")
     return run, adapter or "final"
 
 
-def titles(lanes: list[str], names: dict[str, str] | None = None) -> list[str]:
-    """What lanes are called in tables: as short as tells them apart, no two the same.
+def lane_titles(lanes: list[str], names: dict[str, str] | None = None) -> list[str]:
+    """Return short titles of lanes for tables, no two the same.
 
     Args:
-        names: what a person calls runs, by their id; the only run is "tuned" where it has no name.
+        lanes: As in `EvaluationConfig.lanes`.
+        names: Names that users gave to runs, by run id. Without a name, a single run is titled "tuned".
     """
-    runs = {run for run, _ in map(lane_of, lanes) if run}
-    called = dict.fromkeys(runs, TUNED) if len(runs) == 1 else {run: run for run in runs}
-    called |= {run: name for run, name in (names or {}).items() if name}
-    found: list[str] = []
+    runs = {run for run, _ in map(parse_lane, lanes) if run}
+    run_titles = dict.fromkeys(runs, TUNED) if len(runs) == 1 else {run: run for run in runs}
+    run_titles |= {run: name for run, name in (names or {}).items() if name}
+    result: list[str] = []
     for lane in lanes:
-        run, adapter = lane_of(lane)
-        title = BASE if not run else called[run] + (f" {adapter}" if adapter != "final" else "")
-        found.append(title if title not in found else lane)
-    return found
+        run, adapter = parse_lane(lane)
+        title = BASE if not run else run_titles[run] + (f" {adapter}" if adapter != "final" else "")
+        # Two runs may have the same name: the second keeps its id.
+        result.append(title if title not in result else lane)
+    return result

@@ -1,5 +1,7 @@
-"""Evaluations on their way: started, paused, stopped, resumed, deleted. The worker is a process in a session of its
-own that outlives the page and its server. One at a time: two would only make each other slow.
+"""Starting, pausing, stopping, resuming and deleting evaluations.
+
+The worker is a process in its own session, so it outlives the page and its server. Only one runs at a time, because
+two would slow each other down.
 """
 
 from pathlib import Path
@@ -8,7 +10,7 @@ from core.chat import arbiter
 from core.chat.requests import base_identity, resolve_lanes
 from core.chat.types import BaseIdentity, LaneRequest, ResolvedLanes, adapter_key
 from core.errors import StudioError
-from core.evaluate.config import EvaluationConfig, lane_of
+from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import RESUMABLE, Evaluation, EvaluationStore
 from core.models import catalogue
@@ -16,86 +18,106 @@ from core.runs.launch import launch
 from core.runs.store import RunStore
 
 
-def lanes_of(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> ResolvedLanes:
-    """The lanes of an evaluation as the chat takes them, each asked `prompt`.
+def resolve_evaluation_lanes(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> ResolvedLanes:
+    """Return the lanes of an evaluation with their adapters and their common base.
 
-    Raises StudioError when there is no such run or adapter, or when the lanes do not share a base.
+    Args:
+        store: The runs.
+        config: The settings of the evaluation.
+        prompt: The conversation of each request; any prompt serves to resolve the lanes.
+
+    Raises:
+        StudioError: A run or an adapter does not exist, or the lanes have different bases.
     """
-    named = [lane_of(lane) for lane in config.lanes]
-    asked = [LaneRequest(prompt.messages, config.sampling, adapter_key(run, adapter)) for run, adapter in named]
-    return resolve_lanes(store, asked, None if any(run for run, _ in named) else _base(store, config))
+    run_adapters = [parse_lane(lane) for lane in config.lanes]
+    requests = [
+        LaneRequest(prompt.messages, config.sampling, adapter_key(run, adapter)) for run, adapter in run_adapters
+    ]
+    # A run decides the base; without one, it must be given.
+    base = None if any(run for run, _ in run_adapters) else _base_without_run(store, config)
+    return resolve_lanes(store, requests, base)
 
 
-def _base(store: RunStore, config: EvaluationConfig) -> BaseIdentity:
-    """Where no lane is a run: as the run loads it whose rows are asked, else the model that is named."""
+def _base_without_run(store: RunStore, config: EvaluationConfig) -> BaseIdentity:
+    """Return the base of an evaluation without a run: that of the run whose rows are used, or the named model."""
     if config.prompts == "held-out":
-        return base_identity(store, store.run(config.asked_run))
+        return base_identity(store, store.run(config.prompt_run))
     return BaseIdentity(catalogue.find(store.settings, config.model).name)
 
 
 def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
-    """Make an evaluation's folder and start its worker.
+    """Create an evaluation and start its worker.
 
-    Raises StudioError when something it names does not exist, another evaluation is under way, or a training run needs
-    the GPU's memory or a chat holds it.
+    Args:
+        store: The evaluations.
+        config: The settings.
+        file: Path of the uploaded prompts, if `config.prompts` is "file".
+
+    Raises:
+        StudioError: A run, subset, model or file does not exist, another evaluation is active, or the memory is used by
+            a training run or a chat.
     """
-    base = lanes_of(store.runs, config, Prompt([{"role": "user", "content": "?"}])).base
+    # Checked before the folder is made, so that a refused evaluation leaves nothing behind.
+    base = resolve_evaluation_lanes(store.runs, config, Prompt([{"role": "user", "content": "?"}])).base
     with store.lock():
-        _check_free(store, base)
+        _check_can_start(store, base)
         evaluation = store.create(config, file)
         _launch(store, evaluation, base)
     return evaluation
 
 
 def resume(store: EvaluationStore, evaluation: Evaluation) -> None:
-    """Go on with the prompts that have no answer yet.
+    """Start the worker again for the prompts that have no answer yet.
 
-    Raises StudioError when it has not ended, or has nothing left to ask.
+    Raises:
+        StudioError: The evaluation is active, or every prompt is answered.
     """
     with store.lock():
         status = evaluation.state().status
         if status not in RESUMABLE:
-            why = "Every prompt is answered" if status == "finished" else "There is nothing to resume"
-            raise StudioError(f"The evaluation {evaluation.id} is {status}. {why}.")
+            reason = "Every prompt is answered" if status == "finished" else "There is nothing to resume"
+            raise StudioError(f"The evaluation {evaluation.id} is {status}. {reason}.")
         config = evaluation.config()
-        base = lanes_of(store.runs, config, evaluation.prompts()[0]).base
-        _check_free(store, base)
+        base = resolve_evaluation_lanes(store.runs, config, evaluation.prompts()[0]).base
+        _check_can_start(store, base)
         _launch(store, evaluation, base)
 
 
-def _check_free(store: EvaluationStore, base: BaseIdentity) -> None:
+def _check_can_start(store: EvaluationStore, base: BaseIdentity) -> None:
     if other := store.active():
         raise StudioError(
-            f"The evaluation {other.id} is under way, and two would slow each other down. Pause or stop it first."
+            f"The evaluation {other.id} is running, and two would slow each other down. Pause or stop it first."
         )
     arbiter.check_fits_beside_run(store.runs, base.config)
     arbiter.check_fits_free_memory(store.settings, base.config)
 
 
 def pause(evaluation: Evaluation) -> None:
-    """Ask the worker to finish the answers that are under way, begin no other, and leave."""
+    """Ask the worker to finish the answers that are being generated, and then to exit."""
     evaluation.send_request("pause")
 
 
 def stop(evaluation: Evaluation) -> None:
-    """Ask the worker to leave at once; answers under way are dropped, and asked again when it is resumed."""
+    """Ask the worker to exit after the current token; unfinished answers are discarded and repeated on resume."""
     evaluation.send_request("stop")
 
 
 def delete(store: EvaluationStore, evaluation: Evaluation) -> None:
-    """Remove an ended evaluation with its prompts and answers.
+    """Delete an ended evaluation with its prompts and answers.
 
-    Raises StudioError while it is under way.
+    Raises:
+        StudioError: The evaluation is active.
     """
     with store.lock():
         store.remove(evaluation)
 
 
 def _launch(store: EvaluationStore, evaluation: Evaluation, base: BaseIdentity) -> None:
-    for asked in ("pause", "stop"):
-        evaluation.request(asked).unlink(missing_ok=True)
+    # Requests of an earlier start would end the new worker at once.
+    for name in ("pause", "stop"):
+        evaluation.request(name).unlink(missing_ok=True)
     is_local = catalogue.find(store.settings, base.model, base.revision).local
     pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=is_local)
-    # The worker waits for the lock that we hold before it writes its own first state.
-    begun = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
-    evaluation.save_state(evaluation.saved_state().model_copy(update=begun).with_process(pid))
+    # The caller holds the lock, and the worker waits for it before it writes its first state: this one comes first.
+    started = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
+    evaluation.save_state(evaluation.saved_state().model_copy(update=started).with_process(pid))

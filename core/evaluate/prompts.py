@@ -1,8 +1,8 @@
-"""Which prompts an evaluation asks: made once into a file, so that whatever becomes of their source, all lanes are
-asked the same, before and after a crash.
+"""The prompts of an evaluation, copied from their source into prompts.jsonl once.
 
-A conversation that ends on an answer is asked up to it, and the answer is the reference. One that ends otherwise is
-asked as it is, also without a user turn: the model's chat template decides whether it can be.
+All lanes therefore get the same prompts, also after a resume, whatever happens to the source. If a conversation ends on
+an answer, the answer is the reference and the turns before it are the prompt. Any other conversation is used as it is,
+also without a user turn: the model's chat template decides whether it can be rendered.
 """
 
 import itertools
@@ -26,12 +26,12 @@ from core.system.files import replacing
 
 @dataclass(frozen=True)
 class Prompt:
-    """One thing to ask.
+    """One prompt.
 
     Attributes:
-        messages: the conversation, ending on another turn than an answer.
-        reference: the answer that the data has; empty for none.
-        row: its number in the source.
+        messages: The conversation; its last turn is not an answer.
+        reference: The answer in the data; empty for none.
+        row: Row number in the source.
     """
 
     messages: list[Message]
@@ -40,11 +40,12 @@ class Prompt:
 
     @property
     def question(self) -> str:
+        """Return the text of the last turn."""
         return self.messages[-1]["content"]
 
 
-def prompt_of(messages: list[Message], row: int) -> Prompt | None:
-    """What a conversation asks; None when nothing is asked in it."""
+def parse_prompt(messages: list[Message], row: int) -> Prompt | None:
+    """Return the prompt of a conversation; None if it has none, such as an empty question."""
     if formats.is_plain(messages):
         text = messages[0]["content"]
         return Prompt([{"role": "user", "content": text}], row=row) if text.strip() else None
@@ -57,84 +58,94 @@ def prompt_of(messages: list[Message], row: int) -> Prompt | None:
 
 
 def write(path: Path, store: RunStore, config: EvaluationConfig, file: Path | None = None) -> tuple[int, list[str]]:
-    """Write the prompts of a set, one a line; how many, and what was left out.
+    """Write the prompts of a set, one per line, and return their number and notes on what was left out.
 
     Args:
-        file: the uploaded list, where that is asked; `config.file` is what the user calls it.
+        path: The file to write.
+        store: The runs.
+        config: The settings that name the set and its limit.
+        file: Path of the uploaded file, if `config.prompts` is "file"; `config.file` is its name for the user.
 
     Raises:
-        StudioError: no such run, subset or file, or no prompt in it.
+        StudioError: The run, subset or file does not exist, or contains no prompt.
     """
     left_out: Counter[str] = Counter()
-    notes: Counter[str] = Counter()
+    changes: Counter[str] = Counter()
     count = 0
-    found = _of_file(file, config.file, left_out, notes) if config.prompts == "file" else _of_rows(store, config)
+    if config.prompts == "file":
+        conversations = _read_file(file, config.file, left_out, changes)
+    else:
+        conversations = _read_rows(store, config)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for row, messages in found:
-            prompt = prompt_of(messages, row) if messages else None
+        for row, messages in conversations:
+            prompt = parse_prompt(messages, row) if messages else None
             if prompt is None:
-                left_out["nothing is asked"] += bool(messages)
+                left_out["there is no question"] += bool(messages)
                 continue
             if count == config.limit:
                 break
             line = {"messages": prompt.messages, "reference": prompt.reference, "row": prompt.row}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
-    words = [f"{number:,} rows of the source are not asked: {why}." for why, number in left_out.items() if number]
-    words += [f"{number:,} rows: {note}." for note, number in notes.items()]
+    notes = [f"{rows:,} rows of the source are not used: {reason}." for reason, rows in left_out.items() if rows]
+    notes += [f"{rows:,} rows: {change}." for change, rows in changes.items()]
     if not count:
         path.unlink()
-        raise StudioError(f"There is no prompt in {_named(config)}. {' '.join(words)} Choose another set.")
-    return count, words
+        raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")
+    return count, notes
 
 
-def _named(config: EvaluationConfig) -> str:
+def _describe_source(config: EvaluationConfig) -> str:
     if config.prompts == "file":
         return f"the file {config.file!r}"
     if config.prompts == "subset":
         return f"the subset {config.subset!r}"
-    return f"the held-out rows of {config.asked_run}"
+    return f"the held-out rows of {config.prompt_run}"
 
 
-def in_words(config: EvaluationConfig) -> str:
-    """Which prompts, for a person."""
-    rows = {"all": "all rows", "held-out": "the held-out rows", "train": "the rows to train on"}[config.split]
-    return f"{rows} of the subset {config.subset}" if config.prompts == "subset" else _named(config)
+def describe(config: EvaluationConfig) -> str:
+    """Return the source of the prompts in words."""
+    rows = {"all": "all rows", "held-out": "the held-out rows", "train": "the training rows"}[config.split]
+    return f"{rows} of the subset {config.subset}" if config.prompts == "subset" else _describe_source(config)
 
 
-def _of_rows(store: RunStore, config: EvaluationConfig) -> Iterator[tuple[int, list[Message]]]:
+def _read_rows(store: RunStore, config: EvaluationConfig) -> Iterator[tuple[int, list[Message]]]:
     if config.prompts == "subset":
-        wanted = {"all": {TRAIN, HELD_OUT}, "held-out": {HELD_OUT}, "train": {TRAIN}}[config.split]
+        splits = {"all": {TRAIN, HELD_OUT}, "held-out": {HELD_OUT}, "train": {TRAIN}}[config.split]
         for split, row, messages in subset.stream(store.settings, config.subset):
-            if split in wanted:
+            if split in splits:
                 yield row, messages
         return
-    run = store.run(config.asked_run)
-    knobs = run.config()
-    rows = subset.load(store.settings, knobs.subset)
-    hold_out(knobs, rows)  # the same rows that the run held out itself, where the subset holds none out
+    run = store.run(config.prompt_run)
+    run_config = run.config()
+    rows = subset.load(store.settings, run_config.subset)
+    # If the subset has no held-out rows, the run chose some itself; the same settings choose the same rows again.
+    hold_out(run_config, rows)
     yield from rows[HELD_OUT]
 
 
-def _of_file(
-    file: Path | None, name: str, left_out: Counter[str], notes: Counter[str]
+def _read_file(
+    file: Path | None, name: str, left_out: Counter[str], changes: Counter[str]
 ) -> Iterator[tuple[int, list[Message]]]:
-    """Yield the prompts of an uploaded file with their numbers.
+    """Yield row number and conversation of each usable row of an uploaded file.
 
     Args:
-        left_out: counts rows that cannot be asked, by reason.
-        notes: counts what was changed or is not used, by sentence.
+        file: Path of the file.
+        name: Its name for the user; the suffix decides how it is read.
+        left_out: Counts the rows that cannot be used, by reason.
+        changes: Counts what was changed or is not used, by sentence.
 
     Raises:
-        StudioError: there is no such file, no text in it, or no format is sure.
+        StudioError: The file does not exist, contains no text, or its format is unclear.
     """
     if file is None or not file.is_file():
-        raise StudioError(f"There is no file {name!r}. Expected one of prompts, such as a text with one a line.")
-    rows = enumerate(read_rows(file, name, note=lambda words: notes.update([words])))
+        raise StudioError(f"There is no file {name!r}. Expected a file of prompts, such as a text with one per line.")
+    rows = enumerate(read_rows(file, name, note=lambda text: changes.update([text])))
+    # The first rows decide the format and are then read like all others.
     head = list(itertools.islice(rows, DETECTION_ROWS))
     detected = formats.detect([read.row for _, read in head if read.row is not None], prompts_only=True)
     if detected is None:
-        raise StudioError(f"No text in {name!r}. Expected a prompt a line, or rows with a column of prompts.")
+        raise StudioError(f"No text in {name!r}. Expected one prompt per line, or rows with a column of prompts.")
     if not detected.is_sure:
         raise StudioError(
             f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate it."
@@ -144,28 +155,28 @@ def _of_file(
             left_out["cannot be read"] += 1
             continue
         try:
-            messages, found, unread = detected.reading.read(read.row)
+            messages, notes, unread = detected.reading.read(read.row)
         except UnusableRow as error:
             left_out[str(error)] += 1
             continue
-        notes.update([*found, *(f"the column {column!r} is not used" for column in unread)])
+        changes.update([*notes, *(f"the column {column!r} is not used" for column in unread)])
         yield number, [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in messages]
 
 
 class Prompts:
-    """The prompts of an evaluation, read one at a time: a long list takes no memory but the place of each line."""
+    """The prompts of an evaluation, read from the file one at a time; only the offset of each line is in memory."""
 
     def __init__(self, path: Path):
         self._path = path
         with path.open("rb") as stream:
-            self._places = [0, *itertools.accumulate(len(line) for line in stream)][:-1]
+            self._offsets = [0, *itertools.accumulate(len(line) for line in stream)][:-1]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)
 
     def __getitem__(self, number: int) -> Prompt:
         with self._path.open("rb") as stream:
-            stream.seek(self._places[number])
+            stream.seek(self._offsets[number])
             return Prompt(**json.loads(stream.readline()))
 
     def __iter__(self) -> Iterator[Prompt]:

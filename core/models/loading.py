@@ -1,6 +1,6 @@
-"""Loading a base model, quantised or not, and its tokenizer. Imports torch only when called.
+"""Loading of base models, quantized or not, and of their tokenizers.
 
-Safetensors only, and never code that a model brings along.
+Only safetensors are read, and code of a model is never executed. torch is imported only when a function is called.
 """
 
 import logging
@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Of the memory that is free, what the unpacked copy of 4-bit weights may take on a CPU.
+# Share of the free memory that the unpacked copy of 4-bit weights may take on a CPU.
 UNPACKED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How the base weights are kept and computed with."""
+    """Precision of the base weights.
 
-    quantization: str = "nf4"  # "nf4", "fp4", "int8" or "none"
+    Attributes:
+        quantization: "nf4", "fp4", "int8" or "none".
+        double_quantization: Whether the block scales of 4-bit weights are quantized too.
+        compute_dtype: "auto", "bfloat16", "float16" or "float32".
+    """
+
+    quantization: str = "nf4"
     double_quantization: bool = True
-    compute_dtype: str = "auto"  # or "bfloat16", "float16", "float32"
+    compute_dtype: str = "auto"
 
 
 @dataclass
@@ -37,7 +43,9 @@ class LoadedBase:
     """A base model ready for adapters.
 
     Attributes:
-        choices: what was decided on the user's behalf while loading, each with its reason.
+        model: The frozen model.
+        tokenizer: Its tokenizer.
+        choices: Decisions that were made for the user while loading, each with its reason.
     """
 
     model: "PreTrainedModel"
@@ -46,13 +54,18 @@ class LoadedBase:
 
 
 def device() -> str:
+    """Return "cuda" if there is a GPU, or else "cpu"."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def resolve_dtype(name: str) -> tuple[str, str]:
-    """The number format that products are computed in, and why."""
+    """Return the compute dtype for a setting, and the reason.
+
+    Args:
+        name: "auto", or a dtype, which is returned as it is.
+    """
     import torch
 
     if name != "auto":
@@ -68,6 +81,11 @@ def resolve_dtype(name: str) -> tuple[str, str]:
 
 
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer of a model.
+
+    Raises:
+        StudioError: There is no such model, no access to it, or no fast tokenizer in it.
+    """
     from core.models import tokenizer as tokenizers
 
     with client.explained("model", model.name), _readable(model):
@@ -78,20 +96,23 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
 
 
 def load_base(model: Model, precision: Precision, attention: str = "auto") -> LoadedBase:
-    """The base model on the GPU if there is one, its weights frozen.
+    """Load a base model, on the GPU if there is one, and freeze its weights.
 
     Args:
-        attention: a name that transformers' AttentionInterface knows, or "auto" for the one that suits the model.
+        model: The model.
+        precision: How its weights are quantized and computed with.
+        attention: A name that transformers' AttentionInterface knows, or "auto" for the one that suits the model.
 
     Raises:
-        StudioError: no such model, no access, or files that are no model.
+        StudioError: There is no such model, no access to it, or its files are not a model.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of an optional CPU kernel of a hub
+    # bitsandbytes warns of an optional CPU kernel on the Hub, which is not used.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     tokenizer = load_tokenizer(model)
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
@@ -119,7 +140,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
 
 
 class _readable:
-    """Turns what transformers raises for files that are no model into a sentence."""
+    """Context that turns errors of transformers about unreadable model files into a StudioError."""
 
     def __init__(self, model: Model):
         self.model = model
@@ -152,7 +173,7 @@ def _bitsandbytes(precision: Precision, dtype: "torch.dtype") -> Any:
 
 
 def _unpack_if_it_fits(base: LoadedBase, dtype: "torch.dtype") -> None:
-    """On a CPU, unpack the 4-bit weights once instead of at every product, when memory allows.
+    """Unpack 4-bit weights once instead of at every product, if the memory of the CPU allows it.
 
     bitsandbytes' CPU product unpacks the weights to the compute dtype and multiplies; keeping what it unpacks gives
     the same numbers (test_loading.py) without doing it again each time.

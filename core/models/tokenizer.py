@@ -22,7 +22,8 @@ def read(path: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model.
 
     Args:
-        path: a folder or the id of a repository.
+        path: A folder or the id of a repository.
+        revision: Branch, tag or commit; None for the main branch.
     """
     from transformers import AutoTokenizer
     from transformers.utils import cached_file
@@ -40,7 +41,8 @@ def padding_id(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> int:
     A pad token that was added to the tokenizer alone (`<pad>` = 32000 of 32000 rows) lies outside the matrix.
 
     Args:
-        vocabulary: rows of the embedding matrix.
+        tokenizer: The tokenizer.
+        vocabulary: Rows of the embedding matrix.
     """
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     return next(token for token in candidates if token is not None and token < vocabulary)

@@ -146,7 +146,7 @@ class Browse:
         """Return the columns of the table: the chosen ones, or those that say most about this data set."""
         if chosen := [name for name in page.columns if name in rows.fields]:
             return chosen
-        if compared := result.read_first([column.name for column in rows.about.columns]):
+        if compared := result.comparison_columns([column.name for column in rows.about.columns]):
             return ["row", *compared]
         if rows.reading.format == "undecided":
             source = [name for name in rows.fields if name not in _TITLES]

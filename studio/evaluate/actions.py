@@ -64,7 +64,7 @@ class EvaluationActions:
         """Open the finished prompts as a dataset, and show it in the Data tab."""
         evaluation = self._find(evaluation_id)
         name = f"answers/{evaluation.id}"
-        job = self.jobs.start(name, "Opening the answers", result.as_dataset, self.store, evaluation)
+        job = self.jobs.start(name, "Opening the answers", result.open_as_dataset, self.store, evaluation)
 
         def finish(done: Job) -> dict[str, Any]:
             opened = table.opened_datasets(self.store.settings)

@@ -1,22 +1,19 @@
 """HTML of an evaluation: its status, its lanes' metrics, its prompts with all answers, and its settings."""
 
-from typing import Any
-
 from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
-from core.evaluate.answers_file import Answers
+from core.evaluate.answers_file import AnswerReader, Line
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
 from studio.html import render
 
-_MAX_CELL = 240  # characters of a text in the table
+# Characters of a text that a cell of the table shows.
+_MAX_CELL_CHARS = 240
 _FAILED = ("failed", "interrupted", "unreadable")
-
-Line = dict[str, Any]  # one answer of one lane, as in answers.jsonl
 
 
 def status_html(
@@ -48,9 +45,9 @@ def status_html(
     )
 
 
-def metrics_html(titles: list[str], answers: Answers) -> str:
+def metrics_html(titles: list[str], answers: AnswerReader) -> str:
     """Return the metrics of all lanes side by side; empty until there is an answer."""
-    lanes = [result.figures(tally) for tally in answers.tallies]
+    lanes = [result.format_metrics(metrics) for metrics in answers.metrics]
     # A metric may exist for some lanes only, in the order in which the lanes first have it.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
     rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
@@ -72,7 +69,7 @@ def answers_html(titles: list[str], finished: list[tuple[int, Prompt, list[Line]
     rows = []
     for index, prompt, lines in finished:
         texts = [prompt.question, *([prompt.reference] if has_reference else []), *(line["text"] for line in lines)]
-        rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL] for text in texts)]))
+        rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL_CHARS] for text in texts)]))
     empty = "No prompt is answered by every lane yet. The longest prompts are answered first."
     return table_html(TablePage(columns, rows, empty=empty, plain=True))
 
@@ -94,7 +91,7 @@ def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]
             continue
         facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
         if line.get("f1") is not None:
-            facts.append((f"{line['f1']:.3f}", "F1 of words", False))
+            facts.append((f"{line['f1']:.3f}", "word F1", False))
         if line["note"]:
             facts.append(("!", line["note"], True))
         parts += [chips_html(facts), _answer_html(line["text"])]
@@ -115,10 +112,10 @@ def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titl
         titles: of the lanes, in the order of `config.lanes`.
     """
     lines = [
-        f"{state.prompts:,} prompts: {prompts.in_words(config)}.",
+        f"{state.prompts:,} prompts: {prompts.describe(config)}.",
         *(f"{title} is {lane}." for title, lane in zip(titles, config.lanes, strict=True) if title != lane),
-        f"Settings: {config.settings_in_words}, seed {config.seed}.",
+        f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,
-        "F1 of words counts the words that an answer shares with the reference: similarity, not quality.",
+        "Word F1 measures the words that an answer shares with the reference: similarity, not quality.",
     ]
     return render("evaluate/notes", name=name, lines=lines)

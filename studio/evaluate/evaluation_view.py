@@ -17,7 +17,7 @@ from components.pager import Pager, build_pager, clamp_page, position_words
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.evaluate import result
-from core.evaluate.answers_file import Answers
+from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
 from core.runs.events import size
@@ -25,7 +25,8 @@ from studio.evaluate.evaluation_html import answers_html, metrics_html, notes_ht
 
 NO_EVALUATION = "No evaluation yet. Choose prompts and lanes, then press Start: every lane answers every prompt."
 NO_PROMPT = "Click a row to read its answers in full."
-_MAX_CACHED = 20  # evaluations whose readers are kept
+# Number of evaluations whose readers are kept.
+_MAX_CACHED = 20
 
 
 class EvaluationView:
@@ -34,16 +35,16 @@ class EvaluationView:
     def __init__(self, store: EvaluationStore):
         self.store = store
         # Readers by evaluation id, shared by all pages, so that each line of an answers file is parsed once.
-        self._readers: dict[str, tuple[Answers, Prompts]] = {}
+        self._readers: dict[str, tuple[AnswerReader, Prompts]] = {}
 
-    def read(self, evaluation: Evaluation) -> tuple[Answers, Prompts]:
+    def read(self, evaluation: Evaluation) -> tuple[AnswerReader, Prompts]:
         """Return the answers written so far, and the prompts."""
         found = self._readers.get(evaluation.id)
         if found is None:
             while len(self._readers) >= _MAX_CACHED:
                 # Another page may empty the cache at the same time, hence the default.
                 self._readers.pop(next(iter(self._readers)), None)
-            found = Answers(evaluation.answers_file, len(evaluation.config().lanes)), evaluation.prompts()
+            found = AnswerReader(evaluation.answers_file, len(evaluation.config().lanes)), evaluation.prompts()
             self._readers[evaluation.id] = found
         found[0].update()
         return found
@@ -83,7 +84,7 @@ class EvaluationView:
         """Return updates of what changed since the page was rendered.
 
         Args:
-            fingerprint: of the selected evaluation, when the page last drew it.
+            fingerprint: of the selected evaluation, when the page last rendered it.
             list_fingerprint: of all evaluations, when the page last listed them.
             evaluation_id: the selected evaluation.
             page: the page of the table.
@@ -123,13 +124,13 @@ class EvaluationView:
             return _empty(state.cause)
         config, (answers, prompts) = evaluation.config(), self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)
-        per_minute, seconds_left = result.pace(evaluation, len(answers), time.time())
+        per_minute, seconds_left = result.measure_rate(evaluation, len(answers), time.time())
         return {
             "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left),
             "metrics": metrics_html(titles, answers),
             "notes": notes_html(evaluation.id, config, state, titles),
             **_page(answers, prompts, titles, page, rows),
-            **_buttons(state.status, has_answers=bool(answers.whole)),
+            **_buttons(state.status, has_answers=bool(answers.finished)),
         }
 
     def show_page(self, evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
@@ -152,7 +153,7 @@ class EvaluationView:
         (answers, prompts), index = self.read(evaluation), int(number)
         if index >= len(prompts):
             raise StudioError(f"There is no prompt {index}. Expected 0 to {len(prompts) - 1}.")
-        lanes = list(zip(evaluation.lane_titles(self.store.runs), answers.of(index), strict=True))
+        lanes = list(zip(evaluation.lane_titles(self.store.runs), answers.read(index), strict=True))
         return {"prompt": prompt_html(index, prompts[index], lanes)}
 
 
@@ -161,12 +162,12 @@ def _empty(text: str) -> dict[str, Any]:
     return {"status": empty_html(text), **cleared, **_buttons(None, has_answers=False)}
 
 
-def _page(answers: Answers, prompts: Prompts, titles: list[str], page: float | None, rows: int) -> dict[str, Any]:
+def _page(answers: AnswerReader, prompts: Prompts, titles: list[str], page: float | None, rows: int) -> dict[str, Any]:
     # In the order in which the prompts were finished: a page does not change while others are answered.
-    finished = list(answers.whole)
+    finished = list(answers.finished)
     number = clamp_page(page, len(finished), rows)
     shown = finished[(number - 1) * rows : number * rows]
-    table = answers_html(titles, [(index, prompts[index], answers.of(index)) for index in shown])
+    table = answers_html(titles, [(index, prompts[index], answers.read(index)) for index in shown])
     return {"table": table, "page": number, "position": position_words(number, len(finished), rows)}
 
 

@@ -27,7 +27,7 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     page.get_by_text("No run has an adapter yet").wait_for()
     page.get_by_text("No evaluation yet").wait_for()
     page.locator("#evaluate-start").click()
-    page.get_by_text("no run is named whose held-out rows could be asked").wait_for()
+    page.get_by_text("no run is named whose held-out rows could be used").wait_for()
     assert store.all() == []
     (tmp_path / "list.txt").write_text(f"{MARKUP}\nName a colour.\n")
     page.get_by_label("A file of prompts").click()
@@ -39,7 +39,7 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     (evaluation,) = store.all()
     assert (evaluation.config().file, evaluation.config().max_new_tokens) == ("list.txt", 5)
     page.locator("#evaluate-table tbody tr", has_text="Name a colour.").click()
-    page.locator("#evaluate-prompt").get_by_text(evaluation.answers().of(1)[0]["text"].strip()).wait_for()
+    page.locator("#evaluate-prompt").get_by_text(evaluation.answers().read(1)[0]["text"].strip()).wait_for()
     page.locator("#evaluate-kind input").click()
     page.get_by_role("option", name="csv").click()
     with page.expect_download() as got:

@@ -99,8 +99,8 @@ def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists:
     """Yield one row per line.
 
     Args:
-        source: the file, which takes notes.
-        lines: numbers and texts of the lines; None in place of a line that is too long.
+        source: the source, for its notes and its limits.
+        lines: number and text of each line; None for a line that is too long.
         lists: whether a line may be a list, which becomes the column `_LIST_COLUMN`.
     """
     json_of = _Decoder(source)

@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
-from core.evaluate.batch_generate import Answering
+from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.prompts import Prompts
 from core.models import support
 from core.models.loading import LoadedBase
@@ -18,8 +18,8 @@ from tests.helpers.answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS,
 
 NEW = 5  # tokens
 PROMPTS = [
-    "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Count to three.", "A",
-    "What is the capital of France?",
+    "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Yes", "Why?",
+    "Count to three.", "What is the capital of France?", "A", "Name two rivers and a sea.",
 ]  # fmt: skip
 GREEDY = Sampling(temperature=0, max_new_tokens=NEW)
 
@@ -50,13 +50,13 @@ def generated(model, lanes, prompts):
 
 
 def evaluated(lanes, path):
-    """Return the text of each prompt in both lanes, by an evaluation of at most three rows at once."""
+    """Return the text of each prompt in both lanes, by an evaluation of at most five sequences at once."""
     path.write_text("".join(json.dumps({"messages": [{"role": "user", "content": p}]}) + "\n" for p in PROMPTS))
-    answering = Answering(
-        lanes, [LaneRequest([], GREEDY), LaneRequest([], GREEDY, "tuned")], Prompts(path), most_rows=3
+    generator = BatchGenerator(
+        lanes, [LaneRequest([], GREEDY), LaneRequest([], GREEDY, "tuned")], Prompts(path), max_sequences=5
     )
-    tasks, found = answering.tasks([]), {}
-    for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
+    tasks, found = generator.list_tasks([]), {}
+    for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
         found |= {(line["lane"], line["prompt"]): line["text"] for line in lines}
     return [[found[lane, at] for at in range(len(PROMPTS))] for lane in range(2)]
 

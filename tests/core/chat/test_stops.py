@@ -9,7 +9,7 @@ from core.chat.stops import StopConditions
 from core.chat.types import LaneRequest
 from core.data.end_tokens import EndTokens
 from core.errors import StudioError
-from core.evaluate.batch_generate import Answering
+from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.prompts import Prompt
 from core.models.loading import LoadedBase
 from tests.helpers.template_families import FAMILIES
@@ -79,9 +79,9 @@ def in_chat(lanes: Lanes, lane: LaneRequest) -> tuple[str, str]:
 
 
 def in_evaluation(lanes: Lanes, lane: LaneRequest) -> tuple[str, str]:
-    answering = Answering(lanes, [lane], [Prompt(QUESTION)])
-    tasks = answering.tasks([])
-    [line] = [line for lines in answering.answer(tasks, answering.room(64), lambda: True) for line in lines]
+    generator = BatchGenerator(lanes, [lane], [Prompt(QUESTION)])
+    tasks = generator.list_tasks([])
+    [line] = [line for lines in generator.generate(tasks, generator.plan_batch(64), lambda: True) for line in lines]
     return line["end"], line["text"]
 
 
@@ -108,9 +108,9 @@ def test_template_that_refuses_the_system_prompt_gives_the_reason_in_chat_and_ev
     lane = LaneRequest(QUESTION, Sampling(system="Be brief."))
     with pytest.raises(StudioError, match=r"System role not supported\. Change the system prompt"):
         lanes.render_prompt(lane)
-    answering = Answering(lanes, [lane], [Prompt(QUESTION)])
-    assert answering.tasks([]) == []
-    [line] = answering.refused
+    generator = BatchGenerator(lanes, [lane], [Prompt(QUESTION)])
+    assert generator.list_tasks([]) == []
+    [line] = generator.failures
     assert "System role not supported" in str(line)
 
 

@@ -1,4 +1,4 @@
-"""The command line in this process, on a home that it finds by itself."""
+"""Fixtures that run the command line in this process, with STUDIO_HOME set to a temporary folder."""
 
 import pytest
 
@@ -9,9 +9,10 @@ from tests.helpers.datasets import copy_bundled
 
 @pytest.fixture
 def home(settings, monkeypatch):
-    """A home with the bundled data set opened."""
+    """Return the settings of a home in which the bundled dataset is open."""
     monkeypatch.setenv("STUDIO_HOME", str(settings.home))
-    monkeypatch.setenv("COLUMNS", "100000")  # no help text is wrapped
+    # So that no help text is wrapped.
+    monkeypatch.setenv("COLUMNS", "100000")
     copy_bundled(settings)
     return settings
 
@@ -22,15 +23,15 @@ def keeper(home):
 
 
 @pytest.fixture
-def say(home, capsys):
-    """Run a command: its exit code, what it printed, what it complained of."""
+def run_command(home, capsys):
+    """Return a function that runs a command and returns its exit code, output and errors."""
 
     def run(*words):
         capsys.readouterr()
         try:
             code = main([str(word) for word in words])
-        except SystemExit as left:  # --help, and what argparse refuses by itself
-            code = left.code
+        except SystemExit as end:  # raised by argparse for --help and unknown options
+            code = end.code
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -38,9 +39,11 @@ def say(home, capsys):
 
 
 @pytest.fixture
-def ok(say):
+def ok(run_command):
+    """Return a function that runs a command, checks that it succeeds, and returns its output."""
+
     def run(*words):
-        code, out, err = say(*words)
+        code, out, err = run_command(*words)
         assert (code, err) == (0, "")
         return out
 
@@ -48,8 +51,8 @@ def ok(say):
 
 
 @pytest.fixture
-def things(home):
-    """Lists data sets, subsets, runs, exports and models."""
+def list_files(home):
+    """Return a function that lists datasets, subsets, runs, exports and models."""
 
     def found():
         return sorted(path for path in home.home.glob("*/*") if not path.name.endswith(".lock"))

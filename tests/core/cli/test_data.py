@@ -1,4 +1,4 @@
-"""`python -m core data …`: what each command prints, and that every mistake is one sentence and exit code 2."""
+"""Output of each `python -m core data` command; every mistake is one sentence and exit code 2."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.helpers.datasets import dialog, json_lines
 
 @pytest.fixture
 def opened(ok, tmp_path):
-    """Opens rows as a file and returns the data set's id."""
+    """Return a function that opens rows as a file and returns the id of the dataset."""
 
     def run(rows, name="rows.jsonl"):
         (tmp_path / name).write_text(json_lines(rows))
@@ -28,34 +28,34 @@ def opened(ok, tmp_path):
 THIRTY = [{"instruction": f"ask {n}", "output": f"say {n}", "kind": "ab"[n % 2]} for n in range(30)]
 
 
-def test_list_shows_data_sets_and_subsets(ok, keeper):
-    said = ok("data", "list")
-    assert f"data set  {keeper.id}: {keeper.rows} rows, Guanaco text (" in said
-    assert "subset    keeper: " in said
+def test_data_list_shows_datasets_and_subsets(ok, keeper):
+    out = ok("data", "list")
+    assert f"dataset   {keeper.id}: {keeper.rows} rows, Guanaco text (" in out
+    assert "subset    keeper: " in out
 
 
-def test_open_a_file_says_what_it_found_and_what_it_left(ok, tmp_path):
+def test_data_open_file_reports_usable_and_unusable_rows(ok, tmp_path):
     file = tmp_path / "two.jsonl"
     file.write_text('{"instruction": "a {{x}}", "output": "b"}\n{"instruction": "a", "output": ""}\nno\n')
-    said = ok("data", "open", file)
-    assert re.match(r"two-[0-9a-f]{12}: 3 rows, 1 usable, Alpaca \(", said)
-    assert "1 cannot be used: no answer (row 1)." in said
-    assert "1 hold the placeholder {{x}}." in said
-    assert "line 3 is not JSON" in said
-    assert ok("data", "about", said.partition(":")[0]) == said
+    out = ok("data", "open", file)
+    assert re.match(r"two-[0-9a-f]{12}: 3 rows, 1 usable, Alpaca \(", out)
+    assert "1 cannot be used: no answer (row 1)." in out
+    assert "1 contain the placeholder {{x}}." in out
+    assert "line 3 is not JSON" in out
+    assert ok("data", "about", out.partition(":")[0]) == out
 
 
-def test_open_the_bundled_data_set_and_a_saved_folder(ok, keeper, tmp_path):
+def test_data_open_bundled_dataset_and_saved_folder_work(ok, keeper, tmp_path):
     assert ok("data", "open", "keeper").startswith(f"{keeper.id}: ")
     Dataset.from_list(THIRTY).save_to_disk(str(tmp_path / "saved"))
     assert ok("data", "open", tmp_path / "saved").startswith("saved-")
 
 
-def test_rows_are_read_in_another_way(ok, opened):
-    said = ok(
+def test_data_read_uses_the_given_format(ok, opened):
+    out = ok(
         "data", "read", opened(THIRTY), "--format", "label", "--columns", '{"text": "instruction", "label": "kind"}'
     )
-    assert "30 usable, text with a label (chosen by you)" in said
+    assert "30 usable, text with a label (chosen by you)" in out
 
 
 DOLLY = [{"instruction": f"ask {n}", "context": f"text {n}", "response": f"say {n}", "category": "ab"[n % 2]} for n in
@@ -63,27 +63,27 @@ DOLLY = [{"instruction": f"ask {n}", "context": f"text {n}", "response": f"say {
 PAIRS = [{"prompt": [f"ask {n}", f"say {n}"], "number": n} for n in range(6)]
 
 
-def commands(said):
-    """The commands that an output offers, as words after `python -m core`."""
-    found = [line[line.index("python -m core") :] for line in said.splitlines() if "python -m core" in line]
+def commands(out):
+    """Return the arguments of the commands that an output offers."""
+    found = [line[line.index("python -m core") :] for line in out.splitlines() if "python -m core" in line]
     return [shlex.split(line)[3:] for line in found]
 
 
-def test_undecided_data_set_asks_and_every_command_that_it_offers_works(ok, say, opened):
+def test_data_about_undecided_dataset_offers_commands_that_work(ok, run_command, opened):
     dataset = opened(PAIRS)
-    said = ok("data", "about", dataset)
-    assert f"{dataset}: 6 rows, 0 usable, not chosen yet." in said
-    assert "The column 'prompt' is a list of texts" in said
-    assert "messages (messages = prompt): 6 of the first 6 rows usable" in said
+    out = ok("data", "about", dataset)
+    assert f"{dataset}: 6 rows, 0 usable, not chosen yet." in out
+    assert "The column 'prompt' is a list of texts" in out
+    assert "messages (messages = prompt): 6 of the first 6 rows usable" in out
     assert f"{dataset}: 6 rows, not chosen yet (see the choices: python -m core data about {dataset})" in ok(
         "data", "list"
     )
-    code, _, err = say("data", "cut", dataset, "x")
+    code, _, err = run_command("data", "cut", dataset, "x")
     assert code == 2
     assert "cannot be used yet: no format is sure" in err
     [words] = commands(err)
-    assert ok(*words) == said
-    [words] = commands(said)
+    assert ok(*words) == out
+    [words] = commands(out)
     after = ok(*words)
     assert "6 usable, messages (chosen by you)" in after
     assert "The column 'number' is not used (6 rows, number)." in after
@@ -91,12 +91,12 @@ def test_undecided_data_set_asks_and_every_command_that_it_offers_works(ok, say,
     assert "6 rows" in ok(*[word if word != "NAME" else "six" for word in cut], "--held-out-share", 0)
 
 
-def test_unused_column_is_named_and_used_by_the_command_that_is_offered(ok, opened):
+def test_data_about_unused_column_offers_a_command_that_uses_it(ok, opened):
     dataset = opened(DOLLY)
-    said = ok("data", "about", dataset)
-    assert "Second choice: text with a label: " in said
-    assert "The column 'category' is not used (40 rows)." in said
-    [words] = commands(said)
+    out = ok("data", "about", dataset)
+    assert "Second choice: text with a label: " in out
+    assert "The column 'category' is not used (40 rows)." in out
+    [words] = commands(out)
     assert words[-2:] == ["--extra", "category=context"]
     after = ok(*words)
     assert "is not used" not in after
@@ -107,31 +107,31 @@ def test_unused_column_is_named_and_used_by_the_command_that_is_offered(ok, open
     assert ok("data", "show", dataset, 1).endswith("Note: the column 'category' is not used.\n")
 
 
-def test_notes_are_counted_and_an_answer_without_loss_is_marked(ok, opened):
+def test_data_about_counts_notes_and_show_marks_answers_without_loss(ok, opened):
     turns = [*dialog("a", "bad"), *dialog("b", "good")]
     turns[1]["weight"] = 0
     dataset = opened([{"messages": turns}] * 2, "weights.jsonl")
-    assert "[assistant, not learned]\nbad\n" in ok("data", "show", dataset, 0)
+    assert "[assistant, not trained on]\nbad\n" in ok("data", "show", dataset, 0)
     dataset = opened([{"prompt": "a", "chosen": "b", "rejected": "c"}] * 2, "pairs.jsonl")
     assert "Note in 2 rows: the rejected answer is not trained." in ok("data", "about", dataset)
 
 
-def test_rows_pages_through_the_table(ok, opened):
+def test_data_rows_prints_the_requested_page(ok, opened):
     dataset = opened(THIRTY)
-    said = ok("data", "rows", dataset, "--offset", 5, "--size", 3).splitlines()
-    assert [" ".join(line.split()) for line in said] == [f"{n} train ask {n} → say {n}" for n in (5, 6, 7)]
+    out = ok("data", "rows", dataset, "--offset", 5, "--size", 3).splitlines()
+    assert [" ".join(line.split()) for line in out] == [f"{n} train ask {n} → say {n}" for n in (5, 6, 7)]
     assert len(ok("data", "rows", dataset).splitlines()) == 25
     found = ok("data", "rows", dataset, "--search", "SAY 2", "--sort", "row", "--descending", "--size", 1)
     assert " ".join(found.split()) == "29 train ask 29 → say 29"
 
 
-def test_show_prints_a_whole_conversation_without_control_characters(ok, opened):
+def test_data_show_replaces_control_characters(ok, opened):
     dataset = opened([{"messages": dialog("a\tb", "\x1b[31mred\x07")}, {"messages": "none"}])
     assert ok("data", "show", dataset, 0) == "[user]\na\tb\n\n[assistant]\n\ufffd[31mred\ufffd\n\n"
     assert ok("data", "show", dataset, 1).startswith("Cannot be used: the conversation is not a list of turns.")
 
 
-def test_duplicates_and_sql(ok, opened):
+def test_data_duplicates_and_sql_print_their_rows(ok, opened):
     dataset = opened([*THIRTY, THIRTY[3]])
     assert " ".join(ok("data", "duplicates", dataset).split()) == "30 almost the same as 3"
     assert ok("data", "sql", dataset, "SELECT kind, count(*) AS n FROM rows GROUP BY kind ORDER BY kind") == (
@@ -139,20 +139,20 @@ def test_duplicates_and_sql(ok, opened):
     )
 
 
-def test_lengths_are_told(ok, studio, opened):
-    said = ok("data", "lengths", opened(THIRTY), "--max-length", 20)
-    assert said.startswith("30 rows, ")
-    assert "30 rows are cut at 20: " in said
-    assert "of a batch of" in said
+def test_data_lengths_prints_token_statistics(ok, studio, opened):
+    out = ok("data", "lengths", opened(THIRTY), "--max-length", 20)
+    assert out.startswith("30 rows, ")
+    assert "30 rows are truncated at 20: " in out
+    assert "of a batch of" in out
 
 
-def test_cut_export_compare_and_a_recipe_run_again(ok, home, opened, tmp_path):
+def test_data_cut_recipe_of_an_export_creates_the_same_subset(ok, home, opened, tmp_path):
     dataset = opened(THIRTY)
-    said = ok("data", "cut", dataset, "ten", "--rows", 10, "--method", "first", "--held-out-share", 0)
+    out = ok("data", "cut", dataset, "ten", "--rows", 10, "--method", "first", "--held-out-share", 0)
     made = subset.find(home, "ten")
     assert (made.rows, made.recipe.method) == (10, "first")
-    assert made.describe() in said
-    assert made.sha256 in said
+    assert made.describe() in out
+    assert made.sha256 in out
     path = Path(ok("data", "export", "ten", "--format", "messages", "--files", "jsonl", "--files", "csv").strip())
     with zipfile.ZipFile(path) as archive:
         assert len(archive.read("train.jsonl").splitlines()) == 10
@@ -163,22 +163,22 @@ def test_cut_export_compare_and_a_recipe_run_again(ok, home, opened, tmp_path):
     assert ok("data", "compare", "ten", "again").startswith("10 conversations in both, of 10 and 10")
 
 
-def test_a_cut_takes_filters_and_a_reading(ok, home, opened):
+def test_data_cut_view_with_filters_selects_rows(ok, home, opened):
     view = {"filters": [{"column": "kind", "values": ["a"]}]}
     ok("data", "cut", opened(THIRTY), "a-only", "--view", json.dumps(view), "--held-out-share", 0)
     assert {row % 2 for _, row, _ in subset.stream(home, "a-only")} == {0}
 
 
-def test_no_rows_asked_for_are_all_rows_and_the_same_cut_is_found_again(ok, home, keeper):
-    said = ok("data", "cut", keeper.id, "all", "--rows", 0)
+def test_data_cut_zero_rows_takes_all_and_repeats_identically(ok, home, keeper):
+    out = ok("data", "cut", keeper.id, "all", "--rows", 0)
     assert subset.find(home, "all").rows == keeper.splits["train"]
-    assert ok("data", "cut", keeper.id, "all", "--rows", 0) == said
+    assert ok("data", "cut", keeper.id, "all", "--rows", 0) == out
 
 
-def test_rows_that_are_left_out_of_an_export_are_told(say, opened):
+def test_data_export_reports_rows_left_out(run_command, opened):
     dataset = opened([{"messages": dialog("a", "b")}, {"messages": dialog("[/INST]", "d")}])
-    say("data", "cut", dataset, "two", "--held-out-share", 0)
-    code, out, err = say("data", "export", "two")
+    run_command("data", "cut", dataset, "two", "--held-out-share", 0)
+    code, out, err = run_command("data", "export", "two")
     assert code == 0
     assert out.strip().endswith("two-llama2.zip")
     assert "1 rows left out: a turn holds the mark '[/INST]'" in err
@@ -205,7 +205,7 @@ MISTAKES = {
     "a size of 0": (["rows", "{keeper}", "--size", "0"], "greater than or equal to 1"),
     "an offset below 0": (["rows", "{keeper}", "--offset", "-1"], "greater than or equal to 0"),
     "an offset past the end": (["rows", "{keeper}", "--offset", "9999"], "There is no row 9999. Expected 0 to 339"),
-    "a search for nothing there": (["rows", "{keeper}", "--search", "zzzz"], "No row is like that: with 'zzzz'"),
+    "a search for nothing there": (["rows", "{keeper}", "--search", "zzzz"], "No row matches: with 'zzzz'"),
     "a sort by nothing there": (["rows", "{keeper}", "--sort", "zzzz"], "There is no column 'zzzz'"),
     "a row that is not there": (["show", "{keeper}", "100000"], "There is no row 100000"),
     "a row that is no number": (["show", "{keeper}", "x"], "valid integer"),
@@ -227,21 +227,21 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "complaint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_sentence_and_exit_code_2(say, things, keeper, tmp_path, words, complaint):
+def test_data_mistake_prints_one_sentence_and_exits_with_2(run_command, list_files, keeper, tmp_path, words, complaint):
     (tmp_path / "noise.jsonl").write_bytes(b"\xff\xfd\x00\x01")
     (tmp_path / "noise.parquet").write_bytes(b"\xff\xfe\x00\x01")
     (tmp_path / "strange.jsonl").write_text('{"column": 1}\n')
     (tmp_path / "x.xlsx").write_text("x")
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "folder.jsonl").mkdir()
-    before = things()
-    code, out, err = say("data", *(word.format(tmp=tmp_path, keeper=keeper.id) for word in words))
+    before = list_files()
+    code, out, err = run_command("data", *(word.format(tmp=tmp_path, keeper=keeper.id) for word in words))
     assert (code, out) == (2, "")
     assert complaint in err
     assert "Traceback" not in err
-    assert things() == before, "nothing is left behind"
+    assert list_files() == before, "a failed command must leave no files"
 
 
-def test_rows_object_is_what_the_command_line_shows(home, keeper, ok):
+def test_data_show_prints_the_messages_of_the_row(home, keeper, ok):
     messages = Rows(home, keeper.id).row(2)["messages"]
     assert ok("data", "show", keeper.id, 2) == "".join(f"[{m['role']}]\n{m['content']}\n\n" for m in messages)

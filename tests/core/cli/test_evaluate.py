@@ -1,4 +1,4 @@
-"""`python -m core evaluate …` on evaluations that are only files; the worker has tests of its own."""
+"""The `python -m core evaluate` commands on evaluations without a worker."""
 
 import pytest
 
@@ -15,15 +15,15 @@ def evaluation(home):
     return made
 
 
-def test_list_and_show_print_progress_and_metrics(ok, evaluation):
+def test_evaluate_list_and_show_print_progress_and_metrics(ok, evaluation):
     assert ok("evaluate", "list") == f"{evaluation.id}  stopped  1 of 2 prompts\n"
     shown = ok("evaluate", "show", evaluation.id)
     assert "1 of 2 prompts of all rows of the subset keeper" in shown
-    assert "base: 1 answers, 100% ended by themselves, 3 tokens on average, 0.250 F1 of words" in shown
+    assert "base: 1 answers, 100% ended by themselves, 3 mean tokens, 0.250 word F1" in shown
     assert ok("evaluate", "follow", evaluation.id).startswith("1 of 2 answers\nstopped: ")
 
 
-def test_export_and_open_contain_the_finished_prompts(ok, evaluation, home):
+def test_evaluate_export_and_open_contain_the_finished_prompts(ok, evaluation, home):
     path = ok("evaluate", "export", evaluation.id, "--files", "csv").strip()
     assert path == str(home.exports_dir / f"answers-{evaluation.id}-1-of-2.csv")
     assert "1 rows, 1 usable, messages (" in ok("evaluate", "open", evaluation.id)
@@ -32,8 +32,8 @@ def test_export_and_open_contain_the_finished_prompts(ok, evaluation, home):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["start"], "no run is named whose held-out rows could be asked"),
-        (["start", "--lanes", "base", "--lanes", "base", "--subset", "keeper"], "'base' is there twice"),
+        (["start"], "no run is named whose held-out rows could be used"),
+        (["start", "--lanes", "base", "--lanes", "base", "--subset", "keeper"], "'base' is listed twice"),
         (["start", "--subset", "keeper", "--limit", "0"], "--limit: "),
         (["start", "--subset", "keeper", "--lanes", "none"], "There is no run 'none'"),
         (["show", "../runs"], "cannot be used as an evaluation id"),
@@ -42,21 +42,21 @@ def test_export_and_open_contain_the_finished_prompts(ok, evaluation, home):
     ],
     ids=str,
 )
-def test_mistake_is_a_message_and_exit_code_2(say, home, words, message):
-    code, out, err = say("evaluate", *words)
+def test_evaluate_mistake_prints_a_message_and_exits_with_2(run_command, home, words, message):
+    code, out, err = run_command("evaluate", *words)
     assert (code, out) == (2, "")
     assert message in err
     assert list(home.evaluations_dir.glob("[!.]*")) == []
 
 
 @pytest.mark.parametrize("action", ["pause", "stop"])
-def test_pause_and_stop_refuse_an_ended_evaluation(say, evaluation, action):
-    assert say("evaluate", action, evaluation.id)[2] == (
+def test_evaluate_pause_and_stop_of_ended_evaluation_fail(run_command, evaluation, action):
+    assert run_command("evaluate", action, evaluation.id)[2] == (
         f"The evaluation {evaluation.id} is stopped: there is nothing to {action}.\n"
     )
 
 
-def test_earlier_command_name_works_with_a_note(say, evaluation):
-    code, out, err = say("answers", "list")
+def test_answers_command_runs_evaluate_with_a_note(run_command, evaluation):
+    code, out, err = run_command("answers", "list")
     assert (code, out) == (0, f"{evaluation.id}  stopped  1 of 2 prompts\n")
     assert err == "`answers` is now called `evaluate`. The old name will be removed in the next version.\n"

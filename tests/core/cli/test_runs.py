@@ -1,4 +1,4 @@
-"""The command line: what each command prints, and that every mistake is one sentence and exit code 2."""
+"""Output of the commands for runs and models; every mistake is one sentence and exit code 2."""
 
 import json
 import os
@@ -31,7 +31,7 @@ EVERY_COMMAND = [[], *([name] for name in COMMANDS), *([a, b] for a, inner in CO
 
 @pytest.fixture
 def run(home):
-    """A finished run, as files."""
+    """Return a finished run that exists only as files."""
     model = embedded.folder(home)
     model.mkdir(parents=True, exist_ok=True)
     if not (model / "config.json").is_file():
@@ -39,8 +39,8 @@ def run(home):
     made = RunStore(home).create(QLoRAConfig(lora_rank=3))
     made.save_state(RunState(status="finished", created=1, ended=2))
     step = {"event": "step", "step": 1, "total": 1, "loss": "nan", "tokens_per_second": 12.3}
-    said = [{"event": "stage", "text": "Loading"}, {"event": "eval", "step": 0, "loss": 3.5}, step, {"event": "done"}]
-    made.events_file.write_text("".join(json.dumps(event) + "\n" for event in said))
+    output = [{"event": "stage", "text": "Loading"}, {"event": "eval", "step": 0, "loss": 3.5}, step, {"event": "done"}]
+    made.events_file.write_text("".join(json.dumps(event) + "\n" for event in output))
     return made
 
 
@@ -48,43 +48,43 @@ def run(home):
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND, ids=" ".join)
-def test_every_command_has_help(say, command):
-    code, out, err = say(*command, "--help")
+def test_command_help_prints_its_usage(run_command, command):
+    code, out, err = run_command(*command, "--help")
     assert (code, err) == (0, "")
     assert out.startswith("usage: python -m core")
 
 
-def test_no_words_at_all_show_the_help(say):
-    assert say()[1] == say("--help")[1]
+def test_command_without_arguments_prints_help(run_command):
+    assert run_command()[1] == run_command("--help")[1]
 
 
 def entries(help_text):
-    """What the help says of each option and argument, by its name."""
+    """Return the description of each option and argument in a help text, by name."""
     found = re.findall(r"^  (?:--)?([\w-]+)(.*(?:\n {4,}.*)*)", help_text, re.MULTILINE)
     return {name.lower(): " ".join(words.split()) for name, words in found}
 
 
 @pytest.mark.parametrize(("command", "model"), [("train", Train), ("chat", Chat)])
-def test_help_names_every_option_with_its_description(say, command, model):
-    said = entries(say(command, "--help")[1])
+def test_help_lists_every_option_with_its_description(run_command, command, model):
+    output = entries(run_command(command, "--help")[1])
     for name, field in model.model_fields.items():
-        assert field.description in said[name.replace("_", "-")]
+        assert field.description in output[name.replace("_", "-")]
 
 
-def test_every_knob_is_an_option_of_train():
+def test_train_has_an_option_for_every_setting():
     assert set(QLoRAConfig.model_fields) <= set(Train.model_fields)
 
 
-# What works
+# Successful commands
 
 
-def test_models_are_listed(ok, home):
+def test_models_list_prints_the_available_models(ok, home):
     listed = [line.split()[0] for line in ok("models", "list").splitlines()]
     assert listed == [model.name for model in catalogue.available(home)]
     assert listed[0] == embedded.NAME
 
 
-def test_runs_are_listed_shown_and_followed_to_their_end(ok, run):
+def test_runs_list_show_and_follow_print_a_finished_run(ok, run):
     assert ok("runs", "list").split() == [run.id, "finished"]
     shown = ok("runs", "show", run.id)
     assert shown.startswith(f"{run.id}: finished")
@@ -95,11 +95,11 @@ def test_runs_are_listed_shown_and_followed_to_their_end(ok, run):
     assert shown.endswith(events)
 
 
-def test_an_empty_home_has_no_runs(ok):
+def test_runs_list_empty_home_prints_nothing(ok):
     assert ok("runs", "list") == ""
 
 
-# What is refused
+# Mistakes
 
 
 MISTAKES = {
@@ -122,47 +122,47 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("words", "complaint"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_sentence_and_exit_code_2(say, home, things, words, complaint):
+def test_runs_mistake_prints_one_sentence_and_exits_with_2(run_command, home, list_files, words, complaint):
     if words[0] == "train" and "--model" not in words:
         embedded.folder(home).mkdir(parents=True)
         (embedded.folder(home) / "config.json").write_text("{}")
-    before = things()
-    code, out, err = say(*words)
+    before = list_files()
+    code, out, err = run_command(*words)
     assert (code, out) == (2, "")
     assert complaint in err
     assert err.count("\n") == 1
     assert "Traceback" not in err
-    assert things() == before, "nothing is left behind"
+    assert list_files() == before, "a failed command must leave no files"
 
 
-def test_two_mistakes_are_told_at_once(say):
-    code, _, err = say("train", "--max-length", 0, "--lora-rank", 0)
+def test_train_two_invalid_options_are_both_reported(run_command):
+    code, _, err = run_command("train", "--max-length", 0, "--lora-rank", 0)
     assert code == 2
     assert len(err.splitlines()) == 2
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["data", "nonsense"], ["data", "rows"], ["train", "--nonsense", "1"]])
-def test_words_that_are_no_command_are_refused(say, words):
-    code, out, err = say(*words)
+def test_unknown_command_or_option_exits_with_2(run_command, words):
+    code, out, err = run_command(*words)
     assert (code, out) == (2, "")
     assert err
     assert "Traceback" not in err
 
 
-def test_an_ended_run_cannot_be_stopped(say, run):
-    assert say("runs", "stop", run.id)[::2] == (
+def test_runs_stop_ended_run_fails(run_command, run):
+    assert run_command("runs", "stop", run.id)[::2] == (
         2,
         f"The run {run.id} is finished: there is nothing to stop.\n",
     )
 
 
-def test_following_a_failed_run_ends_with_its_cause(say, run):
+def test_runs_follow_failed_run_prints_its_cause(run_command, run):
     run.save_state(RunState(status="failed", cause="The disk is full.", created=1, ended=2))
-    code, _, err = say("runs", "follow", run.id)
+    code, _, err = run_command("runs", "follow", run.id)
     assert (code, err) == (2, f"The run {run.id} failed: The disk is full.\n")
 
 
-def test_an_environment_variable_of_a_commands_name_is_not_read(ok, monkeypatch):
+def test_environment_variable_named_like_a_command_is_ignored(ok, monkeypatch):
     monkeypatch.setenv("DATA", '{"list": 1}')
     monkeypatch.setenv("TRAIN", "x")
     assert ok("runs", "list") == ""
@@ -171,7 +171,7 @@ def test_an_environment_variable_of_a_commands_name_is_not_read(ok, monkeypatch)
 # As a process
 
 
-def child(*words, **environment):
+def run_process(*words, **environment):
     return subprocess.run(
         [sys.executable, "-m", "core", *words],
         cwd=PROJECT,
@@ -182,51 +182,51 @@ def child(*words, **environment):
     )
 
 
-def test_a_process_ends_with_0_or_2(home):
-    fine = child("runs", "list", STUDIO_HOME=str(home.home))
+def test_core_process_exits_with_0_or_2(home):
+    fine = run_process("runs", "list", STUDIO_HOME=str(home.home))
     assert (fine.returncode, fine.stdout, fine.stderr) == (0, "", "")
-    wrong = child("runs", "show", "../x", STUDIO_HOME=str(home.home))
+    wrong = run_process("runs", "show", "../x", STUDIO_HOME=str(home.home))
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("'../x' cannot be used as a run id.")
     assert len(wrong.stderr.splitlines()) == 1
 
 
-def test_a_home_that_cannot_be_made_is_told_with_the_variable(tmp_path):
+def test_home_that_cannot_be_created_names_the_variable(tmp_path):
     (tmp_path / "file").touch()
-    done = child("data", "list", STUDIO_HOME=str(tmp_path / "file"))
+    done = run_process("data", "list", STUDIO_HOME=str(tmp_path / "file"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "STUDIO_HOME" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_run_starts_from_its_own_yaml_and_a_check_starts_nothing(say, ok, studio, run, tmp_path, monkeypatch):
+def test_train_config_file_starts_a_run_and_check_starts_none(run_command, ok, studio, run, tmp_path, monkeypatch):
     path = tmp_path / "run.yaml"
     path.write_text(ok("runs", "yaml", run.id))
     assert "lora_rank: 3" in path.read_text()
     assert "fine: keeper: 306 rows to train on" in ok("train", "--config", path, "--check")
-    code, out, err = say("train", "--config", path, "--check", "--max-length", "100000")
+    code, out, err = run_command("train", "--config", path, "--check", "--max-length", "100000")
     assert code == 2
     assert "problem: Maximum length 100,000" in out
-    assert "1 problem to mend" in err
+    assert "Fix 1 problem before" in err
     assert len(RunStore(studio).runs()) == 1
-    asked = []
-    monkeypatch.setattr("core.cli.runs.process.submit", lambda store, config: asked.append(config) or run)
+    submitted = []
+    monkeypatch.setattr("core.cli.runs.process.submit", lambda store, config: submitted.append(config) or run)
     ok("train", "--config", path, "--max-steps", "5", "--detach")
-    assert asked == [QLoRAConfig(lora_rank=3, max_steps=5)]
+    assert submitted == [QLoRAConfig(lora_rank=3, max_steps=5)]
 
 
-def test_a_run_is_named_tagged_and_resumed_by_knob(say, ok, run):
+def test_runs_label_and_resume_validate_their_values(run_command, ok, run):
     ok("runs", "label", run.id, "--name", "First", "--tags", "a", "--tags", "b")
     assert "First" in ok("runs", "list")
     assert run.label().tags == ["a", "b"]
-    assert say("runs", "resume", run.id)[2].strip().endswith("There is nothing left to do; give it more steps.")
-    assert "'rank' is no knob=value" in say("runs", "resume", run.id, "--set", "rank=3")[2]
-    assert "Rank cannot change" in say("runs", "resume", run.id, "--set", "lora_rank=9")[2]
-    assert "given: 'x'" in say("runs", "resume", run.id, "--set", "max_steps=x")[2]
-    assert "nothing to kill" in say("runs", "kill", run.id)[2]
+    assert run_command("runs", "resume", run.id)[2].strip().endswith("There is nothing left to do; give it more steps.")
+    assert "'rank' is not a setting=value" in run_command("runs", "resume", run.id, "--set", "rank=3")[2]
+    assert "Rank cannot change" in run_command("runs", "resume", run.id, "--set", "lora_rank=9")[2]
+    assert "given: 'x'" in run_command("runs", "resume", run.id, "--set", "max_steps=x")[2]
+    assert "nothing to kill" in run_command("runs", "kill", run.id)[2]
 
 
-def test_runs_are_compared_and_reported_on(ok, run, home):
+def test_runs_compare_and_report_show_metrics_and_differences(ok, run, home):
     other = RunStore(home).create(QLoRAConfig(lora_rank=32))
     write(other, EVENTS)
     lines = ok("runs", "compare", run.id, other.id, "--by", "best_loss").splitlines()

@@ -1,4 +1,4 @@
-"""A home with a tiny model and a run of it; no worker outlives its test."""
+"""Fixtures of real evaluations with a tiny model; workers are killed after each test."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.helpers.tiny_evaluations import tiny_store
 
 @pytest.fixture
 def tiny(settings, small_tokenizer, forked_workers):
-    """The store of evaluations, and a run."""
+    """Yield the store of evaluations and a run with an adapter."""
     store, run = tiny_store(settings, small_tokenizer)
     yield store, run
     for evaluation in store.all():

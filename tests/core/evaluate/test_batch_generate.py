@@ -1,4 +1,4 @@
-"""Many answers in one batch against transformers' generate and PEFT, each alone; and the sizes and ends of them."""
+"""Batched answers against transformers' generate and PEFT one by one, and the size and end of batches."""
 
 import json
 
@@ -12,25 +12,25 @@ from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
 from core.data import subset
 from core.errors import StudioError
-from core.evaluate.batch_generate import Answering, seed_of
-from core.evaluate.prompts import Prompts, prompt_of
+from core.evaluate.batch_generate import BatchGenerator, prompt_seed
+from core.evaluate.prompts import Prompts, parse_prompt
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
 from tests.helpers.tiny_model import tiny_llama
 
-NEW = 6
+NEW_TOKENS = 6
 
 
-def written(path, prompts):
+def write_prompts(path, prompts):
     path.write_text("".join(json.dumps({"messages": p.messages, "reference": p.reference}) + "\n" for p in prompts))
     return Prompts(path)
 
 
-def done(answering, rows, known=()):
-    """Every answer, by prompt and lane."""
-    answering.most_rows = rows
-    tasks, found = answering.tasks(known), {}
-    for lines in answering.answer(tasks, answering.room(tasks[0].tokens), lambda: True):
+def generate_all(generator, rows, known=()):
+    """Return every answer by (prompt, lane)."""
+    generator.max_sequences = rows
+    tasks, found = generator.list_tasks(known), {}
+    for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
         for line in lines:
             assert (line["prompt"], line["lane"]) not in found, "answered twice"
             found[line["prompt"], line["lane"]] = line
@@ -38,7 +38,7 @@ def done(answering, rows, known=()):
 
 
 @pytest.mark.slow
-def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the_batch(runs, embedded_model, tmp_path):
+def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedded_model, tmp_path):
     model = Model("smol", "smol", str(embedded_model), local=True)
     precision = Precision("none", compute_dtype="float32")
     plain = load_base(model, precision).model
@@ -51,39 +51,43 @@ def test_greedy_text_equals_generate_for_each_model_alone_whoever_else_is_in_the
     tuned.save_pretrained(tmp_path / "adapter")
     tuned.unload()
     rows = list(subset.stream(runs.settings, "keeper"))[::26]
-    prompts = written(tmp_path / "p.jsonl", [prompt_of(messages[:2], row) for _, row, messages in rows])
+    prompts = write_prompts(tmp_path / "p.jsonl", [parse_prompt(messages[:2], row) for _, row, messages in rows])
     lanes = Lanes(load_base(model, precision))
     lanes.adapters.add("tuned", read_adapter(tmp_path / "adapter", torch.float32, torch.device("cpu")))
-    sampling = Sampling(temperature=0, max_new_tokens=NEW)
-    answering = Answering(lanes, [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")], prompts)
-    tasks = answering.tasks([])
+    sampling = Sampling(temperature=0, max_new_tokens=NEW_TOKENS)
+    generator = BatchGenerator(lanes, [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")], prompts)
+    tasks = generator.list_tasks([])
     lengths = [task.tokens for task in tasks]
     assert lengths == sorted(lengths, reverse=True)
-    assert len(set(lengths)) > 10, "of unequal length"
-    found = done(answering, rows=11)
+    assert len(set(lengths)) > 10, "lengths must differ"
+    found = generate_all(generator, rows=11)
     assert len(found) == 2 * len(prompts) >= 26
     for lane in range(2):
         alone = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval() if lane else plain
         for number, prompt in enumerate(prompts):
             ids = torch.tensor([lanes.renderer().prompt_ids(prompt.messages)])
             with torch.inference_mode():
-                out = alone.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW)
+                out = alone.generate(
+                    ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS
+                )
             expected = lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
             assert found[number, lane]["text"] == expected
     assert any(found[n, 0]["text"] != found[n, 1]["text"] for n in range(len(prompts)))
 
 
 @pytest.fixture
-def made(small_tokenizer, tmp_path):
-    """Answering over a tiny model, one lane a sampling, questions of unequal length."""
+def make_generator(small_tokenizer, tmp_path):
+    """Return a function that makes a generator with a tiny model: one lane per sampling, questions of many lengths."""
     shape = {"vocab_size": len(small_tokenizer), "eos_token_id": small_tokenizer.eos_token_id}
     lanes = Lanes(LoadedBase(tiny_llama(**shape, max_position_embeddings=160), small_tokenizer))
 
     def make(*samplings, prompts=9, long=False):
-        asked = [prompt_of([{"role": "user", "content": f"{'why ' * (n * n)}{n}?"}], n) for n in range(prompts)]
+        asked = [parse_prompt([{"role": "user", "content": f"{'why ' * (n * n)}{n}?"}], n) for n in range(prompts)]
         if long:
-            asked.append(prompt_of([{"role": "user", "content": "why " * 500}], prompts))
-        return Answering(lanes, [LaneRequest([], s) for s in samplings], written(tmp_path / "p.jsonl", asked))
+            asked.append(parse_prompt([{"role": "user", "content": "why " * 500}], prompts))
+        return BatchGenerator(
+            lanes, [LaneRequest([], s) for s in samplings], write_prompts(tmp_path / "p.jsonl", asked)
+        )
 
     return make
 
@@ -95,80 +99,86 @@ def made(small_tokenizer, tmp_path):
         Sampling(temperature=0, max_new_tokens=12, repetition_penalty=1.3),
         Sampling(temperature=1, max_new_tokens=12, seed=5),
     ],
-    ids=["stop words", "penalty", "drawn"],
+    ids=["stop words", "penalty", "sampled"],
 )
-def test_an_answer_is_the_chats_whatever_the_batch(made, sampling):
-    answering = made(sampling)
-    found = done(answering, rows=4)
-    assert {key: line["text"] for key, line in done(answering, rows=1).items()} == {
+def test_batch_generator_any_batch_size_gives_the_answers_of_the_chat(make_generator, sampling):
+    generator = make_generator(sampling)
+    found = generate_all(generator, rows=4)
+    assert {key: line["text"] for key, line in generate_all(generator, rows=1).items()} == {
         key: line["text"] for key, line in found.items()
     }
-    for number, prompt in enumerate(answering.prompts):
-        own = sampling.model_copy(update={"seed": seed_of(sampling.seed, number)})
-        *_, (chat,) = answering.lanes.generate([LaneRequest(prompt.messages, own)])
+    for number, prompt in enumerate(generator.prompts):
+        own = sampling.model_copy(update={"seed": prompt_seed(sampling.seed, number)})
+        *_, (chat,) = generator.lanes.generate([LaneRequest(prompt.messages, own)])
         line = found[number, 0]
         assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
 
 
-def test_what_is_answered_is_not_asked_again_and_what_does_not_fit_is_told(made):
-    answering = made(Sampling(temperature=0, max_new_tokens=4), Sampling(temperature=0, max_new_tokens=5), long=True)
-    found = done(answering, rows=3, known={(n, lane) for n in range(8) for lane in range(2)})
+def test_list_tasks_skips_answered_prompts_and_lists_too_long_ones_as_failures(make_generator):
+    generator = make_generator(
+        Sampling(temperature=0, max_new_tokens=4), Sampling(temperature=0, max_new_tokens=5), long=True
+    )
+    found = generate_all(generator, rows=3, known={(n, lane) for n in range(8) for lane in range(2)})
     assert set(found) == {(8, 0), (8, 1)}
-    refused = {(line["prompt"], line["lane"]): line for line in answering.refused}
+    refused = {(line["prompt"], line["lane"]): line for line in generator.failures}
     assert set(refused) == {(9, 0), (9, 1)}
     assert refused[9, 0]["end"] == "failed"
     assert "exceeds what the model can read" in refused[9, 0]["note"]
 
 
-def test_those_under_way_are_finished_when_no_others_may_begin(made):
-    answering = made(Sampling(temperature=0, max_new_tokens=6))
-    answering.most_rows = 3
-    tasks = answering.tasks([])
+def test_generate_not_continued_finishes_running_answers_only(make_generator):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=6))
+    generator.max_sequences = 3
+    tasks = generator.list_tasks([])
     may = iter([True])
-    found = [line for lines in answering.answer(tasks, answering.room(99), lambda: next(may, False)) for line in lines]
+    found = [
+        line
+        for lines in generator.generate(tasks, generator.plan_batch(99), lambda: next(may, False))
+        for line in lines
+    ]
     assert sorted(line["prompt"] for line in found) == sorted(task.prompt for task in tasks[:3])
 
 
-def test_rows_are_bounded_by_memory(made, monkeypatch):
-    answering = made(Sampling(temperature=0, max_new_tokens=100))
-    row = 150 * answering.lanes.bytes_per_token()
+def test_plan_batch_limits_sequences_by_free_memory(make_generator, monkeypatch):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=100))
+    row = 150 * generator.lanes.bytes_per_token()
 
     def free(rows):
         monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2 * rows * row})())
 
     free(rows=10**6)
-    assert answering.room(50).rows == 64
-    assert "auto" in answering.room(50).words
+    assert generator.plan_batch(50).sequences == 64
+    assert "auto" in generator.plan_batch(50).note
     free(rows=5)
-    space = answering.room(50)
-    assert (space.rows, space.tokens) == (5, 750)
-    assert "no more fit into 50% of the free memory" in space.words
+    budget = generator.plan_batch(50)
+    assert (budget.sequences, budget.tokens) == (5, 750)
+    assert "no more fit into 50% of the free memory" in budget.note
     free(rows=0.5)
     with pytest.raises(StudioError, match="Lower the length"):
-        answering.room(50)
+        generator.plan_batch(50)
 
 
-def test_equal_prompts_are_answered_with_other_random_numbers_and_both_lanes_with_the_same(made, tmp_path):
+def test_prompt_seed_differs_by_prompt_and_not_by_lane(make_generator, tmp_path):
     hot = Sampling(temperature=1, max_new_tokens=8, seed=5)
-    answering = made(hot, hot)
-    asked = [prompt_of([{"role": "user", "content": "Why?"}], n) for n in range(6)]
-    answering.prompts = written(tmp_path / "equal.jsonl", asked)
-    found = done(answering, rows=5)
+    generator = make_generator(hot, hot)
+    asked = [parse_prompt([{"role": "user", "content": "Why?"}], n) for n in range(6)]
+    generator.prompts = write_prompts(tmp_path / "equal.jsonl", asked)
+    found = generate_all(generator, rows=5)
     assert len({found[number, 0]["text"] for number in range(6)}) == 6
     assert all(found[number, 0]["text"] == found[number, 1]["text"] for number in range(6))
 
 
-def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, tmp_path, monkeypatch):
-    answering = made(Sampling(temperature=0, max_new_tokens=4))
+def test_generate_prompt_rejected_by_template_fails_alone_with_its_reason(make_generator, tmp_path, monkeypatch):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=4))
     rows = [
         [{"role": "user", "content": "Good morning"}],
         [{"role": "system", "content": "Write a haiku about the sea."}],
         [{"role": "tool", "content": "{}"}],
         [{"role": "system", "content": "You are a pirate."}, {"role": "user", "content": "Who are you?"}],
     ]
-    asked = [prompt_of(messages, at) for at, messages in enumerate(rows)]
-    answering.prompts = written(tmp_path / "odd.jsonl", asked)
-    renderer = answering.lanes.renderer()
+    asked = [parse_prompt(messages, at) for at, messages in enumerate(rows)]
+    generator.prompts = write_prompts(tmp_path / "odd.jsonl", asked)
+    renderer = generator.lanes.renderer()
     whole = renderer.prompt_ids
 
     def refusing(messages):
@@ -177,21 +187,21 @@ def test_an_odd_row_is_listed_with_its_reason_and_the_others_are_answered(made, 
         return whole(messages)
 
     monkeypatch.setattr(renderer, "prompt_ids", refusing)
-    found = done(answering, rows=2)
+    found = generate_all(generator, rows=2)
     assert set(found) == {(0, 0), (1, 0), (3, 0)}
     assert all(not line["note"] for line in found.values())
-    (refused,) = answering.refused
+    (refused,) = generator.failures
     assert (refused["prompt"], refused["end"]) == (2, "failed")
     assert "a tool without a question" in refused["note"]
-    assert "pirate" in answering.lanes.base.tokenizer.decode(whole(rows[3]))
+    assert "pirate" in generator.lanes.base.tokenizer.decode(whole(rows[3]))
 
 
-def test_the_token_that_ends_an_answer_is_counted_in_chat_and_evaluation(made):
-    answering = made(Sampling(temperature=0, max_new_tokens=5), prompts=2)
-    lanes = answering.lanes
+def test_batch_generator_counts_the_end_token_like_the_chat(make_generator):
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=5), prompts=2)
+    lanes = generator.lanes
     lanes._eos = {token for token in range(len(lanes.base.tokenizer)) if token % 2}  # every other token ends an answer
-    found = done(answering, rows=2)
-    for number, prompt in enumerate(answering.prompts):
-        *_, (chat,) = lanes.generate([LaneRequest(prompt.messages, answering.asked[0].sampling)])
+    found = generate_all(generator, rows=2)
+    for number, prompt in enumerate(generator.prompts):
+        *_, (chat,) = lanes.generate([LaneRequest(prompt.messages, generator.requests[0].sampling)])
         assert chat.tokens == found[number, 0]["tokens"]
         assert chat.tokens == len(chat.ids) + (chat.end == "end")

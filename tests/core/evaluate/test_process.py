@@ -1,4 +1,4 @@
-"""The worker as it is: a process of its own that is killed, paused and resumed, over a tiny model."""
+"""The worker as a real process with a tiny model: killed, paused and resumed."""
 
 import json
 import os
@@ -16,47 +16,47 @@ from tests.helpers.tiny_evaluations import ended, until
 PROMPTS = 60
 
 
-def lines(evaluation):
-    """Whole lines of answers, as (prompt, lane)."""
+def read_keys(evaluation):
+    """Return (prompt, lane) of each complete line of the answers file."""
     if not evaluation.answers_file.exists():
         return []
-    whole = evaluation.answers_file.read_bytes().rpartition(b"\n")[0]
-    return [(line["prompt"], line["lane"]) for line in map(json.loads, whole.splitlines())]
+    complete = evaluation.answers_file.read_bytes().rpartition(b"\n")[0]
+    return [(line["prompt"], line["lane"]) for line in map(json.loads, complete.splitlines())]
 
 
 @pytest.mark.slow
-def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(tiny):
+def test_worker_killed_paused_and_resumed_answers_every_prompt_once(tiny):
     store, run = tiny
     config = EvaluationConfig(
         prompts="subset", subset="keeper", lanes=["base", run.id], limit=PROMPTS, max_new_tokens=120, rows=6
     )
     evaluation = process.submit(store, config)
-    with pytest.raises(StudioError, match="is under way"):
+    with pytest.raises(StudioError, match="is running, and two"):
         process.submit(store, config)
-    until(evaluation, lambda: len(lines(evaluation)) > 8)
-    assert os.getsid(evaluation.saved_state().pid) == evaluation.saved_state().pid, "in a session of its own"
+    until(evaluation, lambda: len(read_keys(evaluation)) > 8)
+    assert os.getsid(evaluation.saved_state().pid) == evaluation.saved_state().pid, "the worker needs its own session"
     os.kill(evaluation.saved_state().pid, signal.SIGKILL)
     until(evaluation, lambda: not psutil.pid_exists(evaluation.saved_state().pid))
     assert evaluation.state().status == "interrupted"
     with evaluation.answers_file.open("a") as stream:
-        stream.write('{"prompt": 59, "lane": 1, "te')  # as a crash leaves it
-    before = lines(evaluation)
+        stream.write('{"prompt": 59, "lane": 1, "te')  # an incomplete line, as after a crash
+    before = read_keys(evaluation)
     assert len(before) < 2 * PROMPTS
 
     process.resume(store, evaluation)
-    until(evaluation, lambda: len(lines(evaluation)) > len(before))
+    until(evaluation, lambda: len(read_keys(evaluation)) > len(before))
     process.pause(evaluation)
     assert ended(evaluation).status == "paused", evaluation.log_tail()
-    paused = lines(evaluation)
+    paused = read_keys(evaluation)
     assert paused[: len(before)] == before
-    partial = result.as_dataset(store, evaluation)
+    partial = result.open_as_dataset(store, evaluation)
     assert 0 < partial.rows < PROMPTS
     with pytest.raises(StudioError, match="nothing to stop"):
         process.stop(evaluation)
 
     process.resume(store, evaluation)
     assert ended(evaluation).status == "finished", evaluation.log_tail()
-    found = lines(evaluation)
+    found = read_keys(evaluation)
     assert found[: len(paused)] == paused
     assert len(found) == len(set(found))
     assert set(found) == {(prompt, lane) for prompt in range(PROMPTS) for lane in range(2)}
@@ -65,29 +65,29 @@ def test_killed_paused_and_resumed_no_prompt_is_missing_and_none_answered_twice(
     assert evaluation.state().precision == "none, float32"
     with pytest.raises(StudioError, match="Every prompt is answered"):
         process.resume(store, evaluation)
-    _opens_and_exports(store, evaluation)
+    _check_open_and_export(store, evaluation)
 
 
-def _opens_and_exports(store, evaluation):
-    data = result.as_dataset(store, evaluation)
-    assert (data.rows, data.id) == (PROMPTS, result.as_dataset(store, evaluation).id)
+def _check_open_and_export(store, evaluation):
+    data = result.open_as_dataset(store, evaluation)
+    assert (data.rows, data.id) == (PROMPTS, result.open_as_dataset(store, evaluation).id)
     names = {column.name for column in data.columns}
-    own = {what.format(lane) for what in ("answer of {}", "tokens of {}", "why {} ended") for lane in ("base", "tuned")}
+    own = {name.format(lane) for name in ("answer of {}", "tokens of {}", "why {} ended") for lane in ("base", "tuned")}
     assert {"prompt", "reference", "settings", "seed", *own} <= names
     row = json.loads(Rows(store.settings, data.id).row(5)["raw"])
-    asked, answers = evaluation.prompts()[5], evaluation.answers().of(5)
+    asked, answers = evaluation.prompts()[5], evaluation.answers().read(5)
     assert row["prompt"] == asked.question
     assert row["reference"] == asked.reference
     assert [row["answer of base"], row["answer of tuned"]] == [line["text"] for line in answers]
     assert row["messages"][-1]["content"] == answers[-1]["text"]
     for kind in result.FILE_KINDS:
         assert result.write(store, evaluation, kind).stat().st_size
-    with pytest.raises(StudioError, match="no kind of file 'exe'"):
+    with pytest.raises(StudioError, match="no file format 'exe'"):
         result.write(store, evaluation, "exe")
 
 
 @pytest.mark.slow
-def test_a_stopped_worker_leaves_at_once_and_a_failed_one_says_why(tiny):
+def test_worker_stops_at_once_and_reports_the_cause_of_a_failure(tiny):
     store, run = tiny
     config = EvaluationConfig(subset="keeper", lanes=[run.id], max_new_tokens=1500, limit=20)
     evaluation = process.submit(store, config)
@@ -102,7 +102,7 @@ def test_a_stopped_worker_leaves_at_once_and_a_failed_one_says_why(tiny):
     assert state.cause
 
 
-def test_what_does_not_exist_is_refused_before_anything_is_made(tiny):
+def test_submit_missing_run_subset_model_or_file_creates_nothing(tiny):
     store, run = tiny
     for values, words in (
         ({"lanes": ["no-such-run"], "subset": "keeper"}, "There is no run"),

@@ -7,26 +7,26 @@ from core.data.recipe import Recipe
 from core.data.sources import open_file
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
-from core.evaluate.prompts import Prompt, Prompts, in_words, prompt_of, write
+from core.evaluate.prompts import Prompt, Prompts, describe, parse_prompt, write
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from tests.helpers.datasets import dialog
 
 
-def test_a_conversation_is_asked_up_to_the_answer_it_ends_on():
-    assert prompt_of(dialog("a", "b", "c", "d"), 3) == Prompt(dialog("a", "b", "c"), "d", 3)
-    assert prompt_of(dialog("a", "b", "c"), 0) == Prompt(dialog("a", "b", "c")), "a question, with what was said before"
-    assert prompt_of(dialog("a", system="s"), 1) == Prompt(dialog("a", system="s"), "", 1)
-    assert prompt_of([{"role": "text", "content": "hello"}], 0).question == "hello"
-    assert prompt_of(dialog(" ", "b"), 0) is None
+def test_parse_prompt_final_answer_becomes_the_reference():
+    assert parse_prompt(dialog("a", "b", "c", "d"), 3) == Prompt(dialog("a", "b", "c"), "d", 3)
+    assert parse_prompt(dialog("a", "b", "c"), 0) == Prompt(dialog("a", "b", "c"))
+    assert parse_prompt(dialog("a", system="s"), 1) == Prompt(dialog("a", system="s"), "", 1)
+    assert parse_prompt([{"role": "text", "content": "hello"}], 0).question == "hello"
+    assert parse_prompt(dialog(" ", "b"), 0) is None
 
 
 @pytest.fixture
-def asked(settings, tmp_path):
-    """The prompts of a file, and what was said of it."""
+def write_file(settings, tmp_path):
+    """Return a function that writes the prompts of a file and returns them with the notes."""
     settings.prepare()
 
-    def run(name, text, **values):
+    def write_one(name, text, **values):
         (tmp_path / name).write_text(text, encoding="utf-8")
         config = EvaluationConfig(file=name, **values)
         count, words = write(tmp_path / "prompts.jsonl", RunStore(settings), config, tmp_path / name)
@@ -34,44 +34,44 @@ def asked(settings, tmp_path):
         assert len(found) == count
         return list(found), words
 
-    return run
+    return write_one
 
 
-def test_a_text_has_a_prompt_a_line(asked):
-    found, words = asked("a.txt", "What?\nWhy, über?\n\N{OGHAM LETTER BEITH}\n")
+def test_write_text_file_gives_one_prompt_per_line(write_file):
+    found, words = write_file("a.txt", "What?\nWhy, über?\n\N{OGHAM LETTER BEITH}\n")
     assert [(p.question, p.reference, p.row) for p in found] == [
         ("What?", "", 0), ("Why, über?", "", 1), ("\N{OGHAM LETTER BEITH}", "", 2),
     ]  # fmt: skip
     assert words == []
 
 
-def test_rows_of_any_known_format_bring_their_reference(asked):
-    found, words = asked("a.csv", "question,answer\nWhat?,This.\nWho?,Me.\n")
+def test_write_known_formats_keep_their_references(write_file):
+    found, words = write_file("a.csv", "question,answer\nWhat?,This.\nWho?,Me.\n")
     assert [(p.question, p.reference) for p in found] == [("What?", "This."), ("Who?", "Me.")]
     rows = [{"messages": dialog("a", "b", "c", "d")}, {"messages": "no"}, {"messages": dialog("", "x")}]
-    found, words = asked("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + "{no\n")
+    found, words = write_file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + "{no\n")
     assert [(p.messages, p.reference) for p in found] == [(dialog("a", "b", "c"), "d")]
     assert sorted(words) == [
-        "1 rows of the source are not asked: cannot be read.",
-        "1 rows of the source are not asked: nothing is asked.",
-        "1 rows of the source are not asked: the conversation is not a list of turns.",
+        "1 rows of the source are not used: cannot be read.",
+        "1 rows of the source are not used: the conversation is not a list of turns.",
+        "1 rows of the source are not used: there is no question.",
     ]
 
 
-def test_no_more_than_the_limit_is_asked_and_places_are_found_again(asked, tmp_path):
-    found, _ = asked("a.txt", "".join(f"prompt {n} {'ü' * n}\n" for n in range(50)), limit=20)
+def test_write_stops_at_the_limit_and_prompts_are_found_by_index(write_file, tmp_path):
+    found, _ = write_file("a.txt", "".join(f"prompt {n} {'ü' * n}\n" for n in range(50)), limit=20)
     assert [p.row for p in found] == list(range(20))
     assert Prompts(tmp_path / "prompts.jsonl")[13] == found[13]
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.jsonl", '{"a": 1}\n'), ("a.jsonl", '{"messages": [{"role": "x"}]}\n')])
-def test_a_file_without_a_prompt_is_refused_and_leaves_nothing(asked, tmp_path, name, text):
+def test_write_file_without_a_prompt_raises_and_leaves_nothing(write_file, tmp_path, name, text):
     with pytest.raises(StudioError, match=r"No text in|no prompt in|cannot be used as it is"):
-        asked(name, text)
+        write_file(name, text)
     assert not (tmp_path / "prompts.jsonl").exists()
 
 
-def test_the_rows_of_a_subset_by_split_and_the_held_out_rows_of_a_run(runs, tmp_path):
+def test_write_subset_by_split_and_held_out_rows_of_a_run(runs, tmp_path):
     target = tmp_path / "prompts.jsonl"
     there = subset.find(runs.settings, "keeper")
 
@@ -85,12 +85,12 @@ def test_the_rows_of_a_subset_by_split_and_the_held_out_rows_of_a_run(runs, tmp_
     first = Prompts(target)[0]
     held_out = next(m for split, _, m in subset.stream(runs.settings, "keeper") if split == "held-out")
     assert (first.messages, first.reference) == (held_out[:-1], held_out[-1]["content"])
-    assert in_words(EvaluationConfig(run=run.id)) == f"the held-out rows of {run.id}"
+    assert describe(EvaluationConfig(run=run.id)) == f"the held-out rows of {run.id}"
     with pytest.raises(StudioError, match="There is no run"):
         count(run="no-such-run")
 
 
-def test_where_the_subset_holds_none_out_the_rows_are_asked_that_the_run_held_out_itself(runs, tmp_path):
+def test_write_subset_without_held_out_rows_uses_those_of_the_run(runs, tmp_path):
     (tmp_path / "q.csv").write_text("question,answer\n" + "".join(f"Who lit lamp {n}?,a{n}\n" for n in range(40)))
     data = open_file(runs.settings, tmp_path / "q.csv")
     subset.create(runs.settings, "whole", Recipe(dataset=data.id, held_out_share=0))
@@ -98,10 +98,10 @@ def test_where_the_subset_holds_none_out_the_rows_are_asked_that_the_run_held_ou
     assert write(tmp_path / "p.jsonl", runs, EvaluationConfig(run=run.id))[0] == 8
 
 
-def test_columns_that_are_not_asked_are_named_and_an_unsure_file_is_refused(asked):
-    found, words = asked("a.jsonl", '{"prompt": "What is a tide?", "topic": "sea", "id": "a1"}\n' * 3)
+def test_write_notes_unused_columns_and_rejects_unclear_formats(write_file):
+    found, words = write_file("a.jsonl", '{"prompt": "What is a tide?", "topic": "sea", "id": "a1"}\n' * 3)
     assert found[0].messages[-1]["content"] == "What is a tide?"
     assert words == ["3 rows: the column 'topic' is not used.", "3 rows: the column 'id' is not used."]
     pair = '{"premise": "The harbour was quiet today %d", "hypothesis": "Nobody was in the harbour %d"}\n'
     with pytest.raises(StudioError, match="cannot be used as it is: no format is sure"):
-        asked("a.jsonl", "".join(pair % (i, i) for i in range(5)))
+        write_file("a.jsonl", "".join(pair % (i, i) for i in range(5)))

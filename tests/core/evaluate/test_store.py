@@ -21,7 +21,7 @@ def evaluation(store):
     return store.create(EvaluationConfig(subset="keeper", limit=3))
 
 
-def test_a_folder_is_whole_or_not_there(store, evaluation):
+def test_create_leaves_a_complete_folder_or_none(store, evaluation):
     assert evaluation.config() == EvaluationConfig(subset="keeper", limit=3)
     assert (len(evaluation.prompts()), evaluation.state().prompts) == (3, 3)
     with pytest.raises(StudioError, match="There is no subset"):
@@ -32,15 +32,15 @@ def test_a_folder_is_whole_or_not_there(store, evaluation):
     assert {found.id for found in store.all()} == {again.id, evaluation.id}
 
 
-def test_a_status_is_what_the_file_and_the_process_table_say_together(store, evaluation):
+def test_state_combines_file_requests_and_process_table(store, evaluation):
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     running = evaluation.saved_state().model_copy(update={"status": "running"}).with_process(sleeper.pid)
     evaluation.save_state(running)
     assert evaluation.state().status == "running"
     assert store.active().id == evaluation.id
-    for what, status in (("pause", "pausing"), ("stop", "stopping")):
-        evaluation.request(what).parent.mkdir(exist_ok=True)
-        evaluation.request(what).touch()
+    for name, status in (("pause", "pausing"), ("stop", "stopping")):
+        evaluation.request(name).parent.mkdir(exist_ok=True)
+        evaluation.request(name).touch()
         assert evaluation.state().status == status
     sleeper.kill()
     sleeper.wait()
@@ -51,7 +51,7 @@ def test_a_status_is_what_the_file_and_the_process_table_say_together(store, eva
     assert evaluation.state().status == "interrupted"
 
 
-def test_one_damaged_evaluation_does_not_hide_the_others(store, evaluation):
+def test_all_damaged_evaluation_is_listed_as_unreadable(store, evaluation):
     other = store.create(EvaluationConfig(subset="keeper", limit=2))
     (other.folder / "state.json").write_text("{")
     assert {found.id: found.state().status for found in store.all()} == {
@@ -63,19 +63,19 @@ def test_one_damaged_evaluation_does_not_hide_the_others(store, evaluation):
 
 
 @pytest.mark.parametrize("name", ["../runs", "none", "", None])
-def test_no_id_leads_out_or_to_nothing(store, name):
+def test_find_invalid_or_unknown_id_raises(store, name):
     with pytest.raises(StudioError):
         store.find(name)
 
 
-def test_lanes_are_called_as_their_runs_are(store, runs, a_run):
+def test_lane_titles_are_the_names_of_their_runs(store, runs, a_run):
     run = a_run()
     run.save_label(Label(name="mine"))
     made = store.create(EvaluationConfig(subset="keeper", lanes=["base", run.id, "gone"], limit=1))
     assert made.lane_titles(runs) == ["base", "mine", "gone"]
 
 
-def test_the_list_changes_with_every_state(store, evaluation):
+def test_listed_changes_with_every_saved_state(store, evaluation):
     before = store.listed()
     AnswerWriter(evaluation.answers_file).write([])
     assert store.listed() == before

@@ -1,4 +1,4 @@
-"""What the worker asks before it goes on; the worker as a process is tested with `process`."""
+"""Checks of the worker before new answers begin; the process as a whole is tested in test_process.py."""
 
 import os
 
@@ -17,13 +17,13 @@ GIB = 2**30
 
 
 @pytest.fixture
-def seven(runs):
-    """A run of Llama-2-7B's shape, without weights."""
-    LlamaConfig(vocab_size=32000).save_pretrained(runs.settings.models_dir / "seven")
-    return runs.create(QLoRAConfig(model="seven", batch_size=4, max_length=512))
+def llama_7b(runs):
+    """A run with the shape of Llama-2-7B, without weights."""
+    LlamaConfig(vocab_size=32000).save_pretrained(runs.settings.models_dir / "llama_7b")
+    return runs.create(QLoRAConfig(model="llama_7b", batch_size=4, max_length=512))
 
 
-def trains(run, status="running"):
+def set_training(run, status="running"):
     run.save_state(run.saved_state().model_copy(update={"status": status}).with_process(os.getpid()))
 
 
@@ -35,33 +35,33 @@ def card(monkeypatch):
     return make
 
 
-def test_none_starts_beside_a_run_that_needs_the_gpu(runs, seven, card):
-    trains(seven)
+def test_submit_beside_a_run_that_needs_the_gpu_raises(runs, llama_7b, card):
+    set_training(llama_7b)
     card(10)
     store = EvaluationStore(runs.settings)
     with pytest.raises(StudioError, match="trains on this GPU and comes first"):
-        process.submit(store, EvaluationConfig(subset="keeper", model="seven"))
+        process.submit(store, EvaluationConfig(subset="keeper", model="llama_7b"))
     assert store.all() == []
 
 
-def test_it_makes_room_for_a_run_that_is_about_to_load(runs, seven, card):
+def test_may_continue_yields_to_a_run_that_is_about_to_load(runs, llama_7b, card):
     store = EvaluationStore(runs.settings)
-    worker = Worker(store, store.create(EvaluationConfig(subset="keeper", model="seven", limit=1)))
+    worker = Worker(store, store.create(EvaluationConfig(subset="keeper", model="llama_7b", limit=1)))
     card(10, free=4)
-    assert worker._goes_on()
-    trains(seven, "preparing")
-    worker._looked = 0.0
-    assert not worker._goes_on()
-    assert seven.id in worker._yielding
+    assert worker._may_continue()
+    set_training(llama_7b, "preparing")
+    worker._last_run_check = 0.0
+    assert not worker._may_continue()
+    assert llama_7b.id in worker._yield_reason
     worker = Worker(store, worker.evaluation)
     card(80)
-    assert worker._goes_on(), "there is room for both"
+    assert worker._may_continue(), "both fit into the memory"
 
 
-def test_a_pause_begins_no_other_answer(runs):
+def test_may_continue_pause_requested_is_false(runs):
     store = EvaluationStore(runs.settings)
     worker = Worker(store, store.create(EvaluationConfig(subset="keeper", limit=1)))
-    assert worker._goes_on()
+    assert worker._may_continue()
     worker.evaluation.request("pause").parent.mkdir()
     worker.evaluation.request("pause").touch()
-    assert not worker._goes_on()
+    assert not worker._may_continue()

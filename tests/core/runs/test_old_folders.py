@@ -86,4 +86,4 @@ def test_evaluation_of_version_2_shows_its_answers(home):
     assert evaluation.state().status == "finished"
     assert evaluation.config().lanes == ["base", run.id]
     assert len(evaluation.prompts()) == 3
-    assert len(evaluation.answers().whole) == 3
+    assert len(evaluation.answers().finished) == 3

@@ -15,7 +15,7 @@ from core.train.trainer import StudioTrainer
 from core.train.trl_config import make_sft_config
 from tests.helpers.answering_architectures import EXTRA, PADDED, RANDOM_ROUTING, TARGETS, build
 
-STEPS = 2
+STEPS = 3
 LENGTHS = [11, 4, 19, 7]  # tokens; windows are of 6, chunks of 8
 RATE = 1e-2
 

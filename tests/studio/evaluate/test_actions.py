@@ -30,7 +30,7 @@ def test_open_as_dataset_and_write_file_contain_the_finished_prompts(do, evaluat
     assert "2-of-5" in data.source.name
     assert last["tabs"]["selected"] == "data"
     assert do.write_file(evaluated.id, "csv").endswith("-2-of-5.csv")
-    with pytest.raises(StudioError, match="no kind of file"):
+    with pytest.raises(StudioError, match="no file format"):
         do.write_file(evaluated.id, "../x")
 
 
