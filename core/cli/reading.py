@@ -6,6 +6,7 @@ import sys
 
 from core.data import parse_rows
 from core.data.formats import Reading, get_format
+from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
 from core.settings import Settings
@@ -59,6 +60,19 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
         settings, data, reading or data.detected, lambda share: print_progress(share, "Reading the rows")
     )
     about = build_report(settings, data, read)
+    _print_counts(data, read, about)
+    _print_notes(data, read)
+    _print_columns(about)
+    for complaint in data.complaints:
+        print(f"  {printable(complaint)}")
+    if about.chosen:
+        command = ["python", "-m", "core", "data", "cut", data.id, "NAME", "--reading"]
+        options = read.reading.model_dump_json(exclude_defaults=True)
+        print(printable(f"Create a subset: {shlex.join([*command, options])}"))
+
+
+def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
+    """Print how many rows are usable under the reading, and the reasons against the others."""
     words = "" if about.undecided else f" ({about.evidence})"
     print(printable(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {about.label}{words}."))
     if about.undecided:
@@ -71,6 +85,10 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
         print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
     for reason, count in {} if about.undecided else read.problems.items():
         print(printable(f"{count:,} cannot be used: {reason} (row {', '.join(map(str, read.examples[reason]))})."))
+
+
+def _print_notes(data: Dataset, read: ParsedDataset) -> None:
+    """Print what was changed or left out, the options that no row needs, and the placeholders."""
     for note, count in list(read.notes.items())[:_MAX_NOTES]:
         print(printable(f"Note in {count:,} row{'s' * (count != 1)}: {note}."))
     if len(read.notes) > _MAX_NOTES:
@@ -81,13 +99,6 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
         print(printable(f"Occurs in no row: {option}."))
     for name, count in read.placeholders.items():
         print(f"{count:,} contain the placeholder {{{{{name}}}}}.")
-    _print_columns(about)
-    for complaint in data.complaints:
-        print(f"  {printable(complaint)}")
-    if about.chosen:
-        command = ["python", "-m", "core", "data", "cut", data.id, "NAME", "--reading"]
-        options = read.reading.model_dump_json(exclude_defaults=True)
-        print(printable(f"Create a subset: {shlex.join([*command, options])}"))
 
 
 def _print_question(about: Report) -> None:

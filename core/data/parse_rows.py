@@ -15,7 +15,6 @@ import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from core.data.column_statistics import MAX_COLUMNS
 from core.data.formats import Parsed, Reading, UnusableRow
 from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
+from core.data.row_counts import Counts, unmatched_options
 from core.data.table import GROUP_ROWS, Dataset
 from core.errors import StudioError
 from core.settings import Settings
@@ -182,43 +182,9 @@ def _parse_dataset(
     about.problems = dict(problems.most_common())
     about.placeholders = dict(counts.placeholders.most_common())
     about.unread, about.notes = dict(counts.unread.most_common()), dict(counts.notes.most_common())
-    about.unmatched = _unmatched_options(reading, counts.applied)
+    about.unmatched = unmatched_options(reading, counts.applied)
     about.duplicates = find_duplicates(scratch)
     return about
-
-
-def _unmatched_options(reading: Reading, applied: set[tuple[str, str]]) -> list[str]:
-    """Return the options with a key per value that had no effect on any row, as the form writes them."""
-    return [
-        f"{Reading.model_fields[field].title}: {key} = {value}"
-        for field in ("roles", "labels", "placeholders")
-        for key, value in getattr(reading, field).items()
-        if (field, key) not in applied
-    ]
-
-
-@dataclass
-class Counts:
-    """Numbers of rows of a group in which something was found.
-
-    Attributes:
-        placeholders: By name of an unfilled {{name}} placeholder.
-        unread: By name of a non-empty column that the format does not read.
-        notes: By sentence about what was changed or left out.
-        applied: Options that had an effect, by field and key.
-    """
-
-    placeholders: Counter[str] = field(default_factory=Counter)
-    unread: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-    applied: set[tuple[str, str]] = field(default_factory=set)
-
-    def add(self, other: "Counts") -> None:
-        """Add the counts of another group."""
-        self.placeholders.update(other.placeholders)
-        self.unread.update(other.unread)
-        self.notes.update(other.notes)
-        self.applied |= other.applied
 
 
 def find_duplicates(scratch: Path) -> int:

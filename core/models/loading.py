@@ -107,7 +107,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
         StudioError: There is no such model, no access to it, or its files are not a model.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -116,18 +116,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     tokenizer = load_tokenizer(model)
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
-    if attention == "auto":
-        with client.explained("model", model.name), _readable(model):
-            attention = attention_for(
-                AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
-            )
-    if attention is not None:
-        options["attn_implementation"] = attention
-    if precision.quantization != "none":
-        options["quantization_config"] = _bitsandbytes(precision, dtype)
-    if device() == "cuda":
-        options["device_map"] = {"": 0}
+    options = _load_options(model, precision, attention, dtype)
     with client.explained("model", model.name), _readable(model):
         loaded = AutoModelForCausalLM.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, **options
@@ -137,6 +126,26 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     if precision.quantization in ("nf4", "fp4") and device() == "cpu":
         _unpack_if_it_fits(base, dtype)
     return base
+
+
+def _load_options(model: Model, precision: Precision, attention: str, dtype: "torch.dtype") -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` for a base model."""
+    from transformers import AutoConfig
+
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
+    chosen: str | None = attention
+    if attention == "auto":
+        with client.explained("model", model.name), _readable(model):
+            chosen = attention_for(
+                AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+            )
+    if chosen is not None:
+        options["attn_implementation"] = chosen
+    if precision.quantization != "none":
+        options["quantization_config"] = _bitsandbytes(precision, dtype)
+    if device() == "cuda":
+        options["device_map"] = {"": 0}
+    return options
 
 
 class _readable:
