@@ -1,4 +1,4 @@
-"""Data sets of up to 1,000,000 generated rows: ingest, queries and subsets, and `datasets` as the peer.
+"""Datasets of up to 1,000,000 generated rows: ingest, queries and subsets, and `datasets` as the peer.
 
     python bench/data.py [--sizes 10000 100000 1000000] [--tokens] [--peer]
 
@@ -95,7 +95,7 @@ def _settings(home: str) -> Settings:
 
 
 def ingest(home: str, path: str) -> tuple[str, float]:
-    """Open a file, and return the id of the data set and the seconds."""
+    """Open a file, and return the id of the dataset and the seconds."""
     from core.data import sources
 
     began = time.perf_counter()

@@ -2,7 +2,7 @@
 
     python bench/evaluate.py [--prompts 160] [--alone 8] [--tokens 64] [--rounds 3] [--rows 0]
 
-The embedded model with NF4 weights, greedy; both models answer prompts of the bundled data set until the answer ends or
+The embedded model with NF4 weights, greedy; both models answer prompts of the bundled dataset until the answer ends or
 reaches the maximum length. transformers answers one by one. In each round both ways answer in random order in one
 process: the batches answer all prompts, transformers only some of them, because all would take too long. Prints answers
 per minute, tokens per second, the ratio of each round, and the number of equal texts.
@@ -28,7 +28,7 @@ PEER, OURS = "transformers and PEFT, one by one", "an evaluation's batches"
 
 
 def write_prompts(settings, folder: Path, count: int) -> Path:
-    """Write some prompts of the bundled data set, in random order, and return the file."""
+    """Write some prompts of the bundled dataset, in random order, and return the file."""
     from core.data import sources, subset
     from core.evaluate.prompts import parse_prompt
 

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_", env_ignore_empty=True)
 
-    home: Path = Field(default_factory=_default_home, description="Folder of data sets, subsets, runs and models.")
+    home: Path = Field(default_factory=_default_home, description="Folder of datasets, subsets, runs and models.")
     models: Path | None = Field(None, description="Folder whose subfolders are offered as local models.")
     embedded: Path | None = Field(
         None, description="Folder of the embedded model, already converted, as in the Docker image."
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
 
     @property
     def datasets_dir(self) -> Path:
-        """Return the folder of opened data sets."""
+        """Return the folder of opened datasets."""
         return self.home / "datasets"
 
     @property

@@ -1,4 +1,4 @@
-"""Write docs/data-formats.md: the supported formats, and the result for public data sets.
+"""Write docs/data-formats.md: the supported formats, and the result for public datasets.
 
 The first table comes from core.data.formats, the second from parsing the rows in tests/helpers/public_shapes.py. Run it
 with `python docs/make_formats.py`; a test fails if the page differs from what this script writes.
@@ -51,7 +51,7 @@ def format_rows() -> list[tuple[str, ...]]:
 
 
 def shape_row(shape: Shape) -> tuple[str, ...]:
-    """Return name, columns, format and first row of a public data set."""
+    """Return name, columns, format and first row of a public dataset."""
     columns = ", ".join(shape.rows[0])
     found = formats.detect(shape.rows)
     if not found.is_sure:
@@ -70,8 +70,8 @@ def shape_row(shape: Shape) -> tuple[str, ...]:
 def page() -> str:
     """Return the whole page."""
     formats_table = table(("format", "recognised by", "parts and the usual names of their columns"), format_rows())
-    shapes = table(("data set", "columns", "read as", "first row"), [shape_row(shape) for shape in SHAPES])
-    return f"{_HEAD}\n## Formats\n\n{formats_table}\n\n## Public data sets\n\n{shapes}\n"
+    shapes = table(("dataset", "columns", "read as", "first row"), [shape_row(shape) for shape in SHAPES])
+    return f"{_HEAD}\n## Formats\n\n{formats_table}\n\n## Public datasets\n\n{shapes}\n"
 
 
 if __name__ == "__main__":

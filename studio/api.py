@@ -1,4 +1,4 @@
-"""API calls without a control on the page: lists of data sets, subsets and runs, and the events of a run."""
+"""API calls without a control on the page: lists of datasets, subsets and runs, and the events of a run."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class ApiCalls:
         self.runs, self.settings = runs, runs.settings
 
     def list_datasets(self) -> list[dict[str, Any]]:
-        """List the data sets that the caller may see: id, source, rows, splits."""
+        """List the datasets that the caller may see: id, source, rows, splits."""
         return [
             {"id": d.id, "source": d.source.describe(), "rows": d.rows, "splits": d.splits}
             for d in table.opened_datasets(self.settings)

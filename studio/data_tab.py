@@ -1,7 +1,7 @@
-"""The Data tab: open a data set, browse it, count its tokens, create a subset, export it.
+"""The Data tab: open a dataset, browse it, count its tokens, create a subset, export it.
 
 The parts of the tab stand in studio/data, and so do most of their events (studio/data/events.py). Here the widgets are
-laid out, and what concerns all parts is connected: the choice of a data set, and what is shown of it.
+laid out, and what concerns all parts is connected: the choice of a dataset, and what is shown of it.
 """
 
 from collections.abc import Callable
@@ -40,9 +40,9 @@ class DataTab:
     """Parts of the Data tab that studio/app.py connects to other tabs.
 
     Attributes:
-        dataset: the chosen data set.
+        dataset: the chosen dataset.
         created: name of the subset that this page created last.
-        row_outputs: outputs of a handler that opens a row of a data set (`page_state.open_source_row`).
+        row_outputs: outputs of a handler that opens a row of a dataset (`page_state.open_source_row`).
         state: the page's state, an input of such a handler.
     """
 
@@ -104,7 +104,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
 def _connect_descriptions(
     settings: Settings, parts: tuple[Callable[[State], dict[str, Any]], ...], widgets: _Widgets, state: TabState
 ) -> None:
-    """Fill everything that depends on data set, reading or tokenizer when one of them changes.
+    """Fill everything that depends on dataset, reading or tokenizer when one of them changes.
 
     Args:
         settings: of the studio.
@@ -158,12 +158,12 @@ def _described(widgets: _Widgets) -> dict[str, gr.blocks.Block]:
 
 def _connect_choice(settings: Settings, widgets: _Widgets, state: TabState) -> None:
     def choose(name: str, state: State) -> dict[str, Any]:
-        """Choose a data set; later calls in the same session use it."""
+        """Choose a dataset; later calls in the same session use it."""
         known = parse_state(state)
         if name == known.dataset:
             # Another handler chose it and has set the state too, perhaps with an open row.
             return {}
-        # The tokenizer is kept, but a view of another data set would name columns that are not there.
+        # The tokenizer is kept, but a view of another dataset would name columns that are not there.
         fresh = PageState(
             dataset=name, model=known.model, template=known.template, max_length=known.max_length, batch=known.batch
         )

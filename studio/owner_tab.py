@@ -32,7 +32,7 @@ class OwnerActions:
     # What visitors see
 
     def fill(self) -> dict[str, Any]:
-        """List the finished runs and the opened data sets, choose the published ones, and show the usage."""
+        """List the finished runs and the opened datasets, choose the published ones, and show the usage."""
         roles.owner_only("This page")
         published = visibility.read(self.settings)
         runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
@@ -46,7 +46,7 @@ class OwnerActions:
         }
 
     def publish(self, runs: list[str], datasets: list[str]) -> None:
-        """Let visitors see these runs and data sets, and no others."""
+        """Let visitors see these runs and datasets, and no others."""
         # All names are checked before the first is published, so that a wrong one changes nothing.
         for run_id in runs or []:
             self.runs.run(run_id)
@@ -56,7 +56,7 @@ class OwnerActions:
         for kind, chosen in (("runs", runs or []), ("datasets", datasets or [])):
             for name in {*chosen, *getattr(published, kind)}:
                 visibility.publish(self.settings, kind, name, name in chosen)
-        info(f"Runs: {len(runs or [])}. Data sets: {len(datasets or [])}, and the bundled one.", title="Published")
+        info(f"Runs: {len(runs or [])}. Datasets: {len(datasets or [])}, and the bundled one.", title="Published")
 
     # What is used
 
@@ -164,7 +164,7 @@ def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> Owner
     gr.Markdown("### What visitors see\nThe bundled data, and what is chosen here.", elem_classes="qs-title")
     with gr.Row():
         runs = gr.Dropdown(label="Published runs", multiselect=True, elem_id="published-runs", min_width=280)
-        datasets = gr.Dropdown(label="Published data sets", multiselect=True, elem_id="published-data", min_width=280)
+        datasets = gr.Dropdown(label="Published datasets", multiselect=True, elem_id="published-data", min_width=280)
     publish = gr.Button("Publish selection", size="sm", elem_id="publish")
     gr.Markdown("### Usage\nThe environment variables STUDIO_QUOTA_… set the limits.", elem_classes="qs-title")
     usage = gr.HTML(elem_id="use", padding=False)

@@ -188,7 +188,7 @@ def _build_llama2_tokenizer(script: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real public data sets, which some machines have beside the project."""
+    """The folder of real public datasets, which some machines have beside the project."""
     if not (SHARED / "data").is_dir():
-        pytest.skip(f"there are no real data sets in {SHARED / 'data'}")
+        pytest.skip(f"there are no real datasets in {SHARED / 'data'}")
     return SHARED / "data"

@@ -7,7 +7,7 @@ A server identifies its callers in one of three ways:
     space         a Hugging Face Space: its author, or a member of its organisation, is the owner after signing in; all
                   others are visitors
 
-The caller is kept in a context variable while their call runs (`acting`). The lists of runs and data sets read it, so
+The caller is kept in a context variable while their call runs (`acting`). The lists of runs and datasets read it, so
 that no handler can forget the check. The studio's own processes (a worker, the command line) act as the owner.
 """
 

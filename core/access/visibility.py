@@ -1,6 +1,6 @@
-"""Published runs and data sets, which visitors may see; their names are stored in published.json.
+"""Published runs and datasets, which visitors may see; their names are stored in published.json.
 
-A visitor sees the bundled data sets, the published data sets, and the published runs that are finished.
+A visitor sees the bundled datasets, the published datasets, and the published runs that are finished.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ Kind = Literal["runs", "datasets"]
 
 
 class Published(BaseModel):
-    """Names of the published runs and data sets."""
+    """Names of the published runs and datasets."""
 
     runs: list[str] = Field(default_factory=list)
     datasets: list[str] = Field(default_factory=list)
@@ -43,7 +43,7 @@ def read(settings: Settings) -> Published:
 
 
 def publish(settings: Settings, kind: Kind, name: str, there: bool) -> None:
-    """Publish or unpublish a run or a data set.
+    """Publish or unpublish a run or a dataset.
 
     Args:
         settings: The settings.
@@ -64,5 +64,5 @@ def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
 
 
 def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:
-    """Return whether the present caller may see a data set."""
+    """Return whether the present caller may see a dataset."""
     return roles.caller().is_owner or bundled or dataset in read(settings).datasets

@@ -1,6 +1,6 @@
 """Instruction data, from a source to tokens with a loss mask.
 
-sources, readers   open a file, a folder or a Hub data set, and yield its rows
+sources, readers   open a file, a folder or a Hub dataset, and yield its rows
 ingest, table      store the rows as Parquet
 formats            detect how rows are read, and parse them into conversations (`parse_rows` does it for all rows)
 view, rows         search, filter, sort and page with DuckDB

@@ -99,7 +99,7 @@ def push(
     token: str | None = None,
     progress: Progress = lambda share, text: None,
 ) -> ExportResult:
-    """Push a subset to a data set repository of the Hub as Parquet with its card and recipe.
+    """Push a subset to a dataset repository of the Hub as Parquet with its card and recipe.
 
     Args:
         settings: The studio's settings.

@@ -48,7 +48,7 @@ def histogram(rows: Rows, column: str, view: View | None = None) -> Histogram:
     Filters on the column itself are ignored, so that the bars stay while one of them is selected.
 
     Args:
-        rows: The data set.
+        rows: The dataset.
         column: Name of the column.
         view: Search and filters; None for all rows.
 

@@ -1,7 +1,7 @@
-"""Import of the rows of a source into the Parquet file of a data set, in bounded memory.
+"""Import of the rows of a source into the Parquet file of a dataset, in bounded memory.
 
 The source is streamed once, in two passes. The first writes batches of rows, each with the columns it happens to have
-and all cells as text. The second joins the batches, since only then are all columns and their types known. The data set
+and all cells as text. The second joins the batches, since only then are all columns and their types known. The dataset
 appears under its name only when it is complete: it is written into a scratch folder that is renamed at the end.
 """
 
@@ -38,7 +38,7 @@ _ARROW = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_(), "te
 
 
 def present(settings: Settings, source: Source) -> Dataset | None:
-    """Return the data set of `source` if it was opened before, or None."""
+    """Return the dataset of `source` if it was opened before, or None."""
     name = dataset_id(source)
     known = settings.datasets_dir / name / "about.json"
     if not known.is_file() or json.loads(known.read_text(encoding="utf-8")).get("layout") != LAYOUT:
@@ -47,9 +47,9 @@ def present(settings: Settings, source: Source) -> Dataset | None:
 
 
 def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] = ()) -> Dataset:
-    """Write rows to the folder of a data set, or return the data set if it exists.
+    """Write rows to the folder of a dataset, or return the dataset if it exists.
 
-    The lock belongs to this data set, so a slow file does not block the opening of others.
+    The lock belongs to this dataset, so a slow file does not block the opening of others.
 
     Args:
         settings: The studio's settings.
@@ -64,7 +64,7 @@ def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] 
     with _lock(settings, name):
         if found := present(settings, source):
             return found
-        target = inside(settings.datasets_dir, name, "data set name")
+        target = inside(settings.datasets_dir, name, "dataset name")
         _remove_dead_leftovers(settings, name)
         scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{name}.", dir=settings.datasets_dir))
         try:
@@ -84,7 +84,7 @@ def _lock(settings: Settings, name: str) -> FileLock:
 
 
 def _remove_dead_leftovers(settings: Settings, name: str) -> None:
-    """Remove scratch folders of killed processes: those of this data set, and of others whose lock is free."""
+    """Remove scratch folders of killed processes: those of this dataset, and of others whose lock is free."""
     remove_leftovers(settings.datasets_dir, f"{_SCRATCH_PREFIX}{name}.")
     left = settings.datasets_dir.glob(f"{_SCRATCH_PREFIX}*")
     # A lock that is held belongs to a process that is still importing; its scratch folder is in use.

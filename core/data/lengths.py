@@ -90,7 +90,7 @@ def count_tokens(
 
     Args:
         settings: The studio's settings.
-        data: The data set.
+        data: The dataset.
         reading: How its rows are parsed.
         tokens: The tokenizer and the template.
         at: Progress callback for the share of rows that are counted, 0 to 1.

@@ -48,7 +48,7 @@ def find(settings: Settings, data: Dataset, reading: Reading, at: Callable[[floa
 
     Args:
         settings: The studio's settings.
-        data: The data set.
+        data: The dataset.
         reading: How its rows are parsed.
         at: Progress callback for the share of rows that are sketched, 0 to 1.
 

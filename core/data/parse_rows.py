@@ -1,11 +1,11 @@
-"""Parsing of all rows of a data set under one reading, stored beside the rows.
+"""Parsing of all rows of a dataset under one reading, stored beside the rows.
 
     readings/<key>/about.json        the reading, counts, reasons
     readings/<key>/rows.parquet      row, problem, turns, characters, language, prompt, answer, messages, search, …
     readings/<key>/duplicates.parquet   row, duplicate_of: the first row with the same conversation
 
-Every reading of a data set has its own folder, named by a hash of its options and of the parsers' version. The folder
-of the detected reading is made when the data set is opened.
+Every reading of a dataset has its own folder, named by a hash of its options and of the parsers' version. The folder
+of the detected reading is made when the dataset is opened.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ _SHOWN_ROLES = ("user", "assistant", "text")
 
 
 class ParsedDataset(BaseModel):
-    """Summary of a data set under one reading (about.json).
+    """Summary of a dataset under one reading (about.json).
 
     Attributes:
         key: Name of the folder.
@@ -103,23 +103,23 @@ def reading_key(reading: Reading) -> str:
 
 
 def folder(settings: Settings, dataset: str, reading: Reading) -> Path:
-    """Return the folder of a data set under a reading."""
+    """Return the folder of a dataset under a reading."""
     return table.folder(settings, dataset) / "readings" / reading_key(reading)
 
 
 def parse_dataset(
     settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None
 ) -> ParsedDataset:
-    """Parse all rows of a data set under a reading, or return the stored result.
+    """Parse all rows of a dataset under a reading, or return the stored result.
 
     Args:
         settings: The studio's settings.
-        data: The data set.
+        data: The dataset.
         reading: How its rows are parsed.
         at: Progress callback for the share of rows that are parsed, 0 to 1.
 
     Raises:
-        StudioError: The reading names a slot that the format does not have, or a column that the data set does not
+        StudioError: The reading names a slot that the format does not have, or a column that the dataset does not
             have.
     """
     # Readings made by the detection are valid by construction.

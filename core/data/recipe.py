@@ -12,11 +12,11 @@ Method = Literal["first", "random", "stratified", "shortest", "longest", "picked
 
 
 class Recipe(BaseModel):
-    """Selection of a subset from an opened data set."""
+    """Selection of a subset from an opened dataset."""
 
     model_config = ConfigDict(extra="forbid")
 
-    dataset: str = Field(title="Data set", description="The opened data set.")
+    dataset: str = Field(title="Dataset", description="The opened dataset.")
     reading: Reading | None = Field(None, title="Reading", description="How rows are parsed; empty: as detected.")
     view: View = Field(default_factory=View, title="Rows to choose from", description="A search and filters.")
     sql: str = Field(
@@ -57,7 +57,7 @@ class Recipe(BaseModel):
         le=0.5,
         title="Held-out share",
         description="Share of the rows that is not trained on but used for evaluation. "
-        "Ignored if the data set has a held-out split of its own.",
+        "Ignored if the dataset has a held-out split of its own.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Report on a data set under one reading: candidates, unread columns, notes and problems.
+"""Report on a dataset under one reading: candidates, unread columns, notes and problems.
 
 The Data tab, the command line and the API show the same report. `check_reading` validates a reading of a user.
 """
@@ -66,10 +66,10 @@ class ColumnUse(BaseModel):
 
 
 class Report(BaseModel):
-    """Report on a data set under one reading.
+    """Report on a dataset under one reading.
 
     Attributes:
-        dataset: Id of the data set.
+        dataset: Id of the dataset.
         rows: Number of rows.
         usable: Number of usable rows.
         reading: The reading.
@@ -107,7 +107,7 @@ class Report(BaseModel):
 
 
 def build_report(settings: Settings, data: Dataset, read: ParsedDataset) -> Report:
-    """Return the report on a data set with its parsed rows."""
+    """Return the report on a dataset with its parsed rows."""
     undecided, chosen = read.reading.format == "undecided", read.reading != data.detected
     return Report(
         dataset=data.id,
@@ -128,7 +128,7 @@ def build_report(settings: Settings, data: Dataset, read: ParsedDataset) -> Repo
 
 
 def first_rows(settings: Settings, data: Dataset, count: int = FIRST_ROWS) -> list[dict[str, Any]]:
-    """Return those of the first rows of a data set that could be read."""
+    """Return those of the first rows of a dataset that could be read."""
     with pq.ParquetFile(table.folder(settings, data.id) / "rows.parquet") as file:
         batch = next(file.iter_batches(batch_size=count, columns=["raw", "trouble"]), None)
     records = batch.to_pylist() if batch is not None else []
@@ -136,7 +136,7 @@ def first_rows(settings: Settings, data: Dataset, count: int = FIRST_ROWS) -> li
 
 
 def candidates(settings: Settings, data: Dataset) -> list[Candidate]:
-    """Return the likeliest readings of an undecided data set, each tried on the first rows."""
+    """Return the likeliest readings of an undecided dataset, each tried on the first rows."""
     rows = first_rows(settings, data)
     return [
         Candidate(
@@ -187,7 +187,7 @@ def column_uses(settings: Settings, data: Dataset, read: ParsedDataset) -> list[
 
 
 def column_names(settings: Settings, data: Dataset) -> list[str]:
-    """Return the names of a data set's columns in the order of its first rows."""
+    """Return the names of a dataset's columns in the order of its first rows."""
     first = dict.fromkeys(name for row in first_rows(settings, data, 20) for name in row)
     return list(first | dict.fromkeys([*(column.name for column in data.columns), *data.nested]))
 

@@ -1,7 +1,7 @@
-"""Queries over an opened data set with DuckDB: pages, single rows, counts and row numbers.
+"""Queries over an opened dataset with DuckDB: pages, single rows, counts and row numbers.
 
 A page takes two queries. The first finds the row numbers and reads only the columns of the search, the filters and the
-order; the second reads the cells of those rows. The Parquet files of a data set are joined by the column `row`.
+order; the second reads the cells of those rows. The Parquet files of a dataset are joined by the column `row`.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from core.settings import Settings
 MEMORY_LIMIT = "512MB"
 BATCH_ROWS = 1000
 
-# Columns that every data set has: name, kind, file.
+# Columns that every dataset has: name, kind, file.
 _OWN_COLUMNS = (
     ("row", "integer", "reading"),
     ("split", "text", "reading"),
@@ -47,11 +47,11 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
 
 
 class Rows:
-    """Read-only access to one data set under one reading.
+    """Read-only access to one dataset under one reading.
 
     Attributes:
         settings: The studio's settings.
-        about: The data set.
+        about: The dataset.
         reading: How its rows are parsed.
         parsed: Counts of the parsed rows.
         files: Parquet files by their name in queries.
@@ -66,17 +66,17 @@ class Rows:
         lengths: Path | None = None,
         near: Path | None = None,
     ):
-        """Open a data set.
+        """Open a dataset.
 
         Args:
             settings: The studio's settings.
-            dataset: Id of the data set.
+            dataset: Id of the dataset.
             reading: How rows are parsed; None for the detected reading. The rows are parsed now if they were not yet.
             lengths: File of token counts (`core.data.lengths`), which adds the columns of lengths.
             near: File of near duplicates (`core.data.near_duplicates`), which adds their column.
 
         Raises:
-            StudioError: There is no such data set.
+            StudioError: There is no such dataset.
         """
         self.settings = settings
         self.about = table.find(settings, dataset)

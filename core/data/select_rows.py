@@ -34,7 +34,7 @@ class Selection:
 
 
 def open_rows(settings: Settings, recipe: Recipe) -> Rows:
-    """Open the data set of a recipe with the files that its filters need, which are computed if they do not exist."""
+    """Open the dataset of a recipe with the files that its filters need, which are computed if they do not exist."""
     data = find(settings, recipe.dataset)
     reading = recipe.reading or data.detected
     rows = Rows(settings, recipe.dataset, reading)
@@ -48,7 +48,7 @@ def open_rows(settings: Settings, recipe: Recipe) -> Rows:
 
 
 def select(rows: Rows, recipe: Recipe) -> Selection:
-    """Select the rows of a recipe from its data set, opened by `open_rows`.
+    """Select the rows of a recipe from its dataset, opened by `open_rows`.
 
     Raises:
         StudioError: The format is undecided, or there are fewer usable rows than the recipe asks for.

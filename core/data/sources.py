@@ -1,4 +1,4 @@
-"""Opening of a data set: the bundled one, a file, a folder saved by `datasets`, or one from the Hub.
+"""Opening of a dataset: the bundled one, a file, a folder saved by `datasets`, or one from the Hub.
 
 Each function streams the rows of its source into `ingest`, and then parses them under the detected reading.
 """
@@ -121,7 +121,7 @@ def open_folder(settings: Settings, path: Path, progress: Progress = _ignore_pro
 
 
 def check_hub_id(name: str) -> str:
-    """Return the id of a data set on the Hub without surrounding spaces.
+    """Return the id of a dataset on the Hub without surrounding spaces.
 
     Raises:
         StudioError: The Hub does not allow such an id.
@@ -141,36 +141,36 @@ def open_hub(
     token: str | None = None,
     progress: Progress = _ignore_progress,
 ) -> Dataset:
-    """Open a data set of the Hub, pinned to the commit to which `revision` resolves now.
+    """Open a dataset of the Hub, pinned to the commit to which `revision` resolves now.
 
     Splits named test, validation or similar become the held-out split.
 
     Args:
         settings: The studio's settings.
-        name: Id of the data set, owner/name.
+        name: Id of the dataset, owner/name.
         config: Name of the configuration; None for the default one.
         split: Name of the only split to read; None for all.
         revision: Branch, tag or commit; None for main.
-        token: Access token for a private or gated data set; None for HF_TOKEN of the environment. It is not stored.
+        token: Access token for a private or gated dataset; None for HF_TOKEN of the environment. It is not stored.
         progress: Callback for the share that is done, 0 to 1, and the current step.
 
     Raises:
-        StudioError: There is no such data set, configuration, split or revision, no access, no network, or no text.
+        StudioError: There is no such dataset, configuration, split or revision, no access, no network, or no text.
     """
     name = check_hub_id(name)
     progress(0, "Connecting to the Hub")
-    with client.explained("data set", name):
+    with client.explained("dataset", name):
         from huggingface_hub import HfApi
 
         info = (api := HfApi(token=token or None)).dataset_info(name, revision=revision or None)
-        # The description of a gated data set is public, its rows are not. load_dataset would hide the refusal's reason.
+        # The description of a gated dataset is public, its rows are not. load_dataset would hide the refusal's reason.
         api.auth_check(name, repo_type="dataset")
     source = _hub_source(name, config or None, split or None, info)
     if found := present(settings, source):
         return found
     progress(0, "Downloading")
     notes: list[str] = []
-    with client.explained("data set", name):
+    with client.explained("dataset", name):
         return _open(settings, source, _rows_of(_downloaded(source, token or None), progress, notes), progress, notes)
 
 
@@ -197,7 +197,7 @@ def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
         loaded = load_dataset(source.name, source.config, split=source.split, revision=source.revision, token=token)
     # An unknown configuration or split; `datasets` names the known ones in its message.
     except ValueError as error:
-        raise StudioError(f"The data set {source.name!r} could not be opened: {error}") from error
+        raise StudioError(f"The dataset {source.name!r} could not be opened: {error}") from error
     return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
 
 

@@ -1,4 +1,4 @@
-"""SQL queries of users over the rows of a data set: a single SELECT in a sandboxed process.
+"""SQL queries of users over the rows of a dataset: a single SELECT in a sandboxed process.
 
 The server only runs a tokenizer over the text (core/data/sql_check.py). A process without an environment, write access
 or network parses and runs it (core/data/sql_worker.py) and is killed after a time limit. The DuckDB of the server never
@@ -45,7 +45,7 @@ def run_select(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> QueryR
     """Run one SELECT over the table `rows`.
 
     Args:
-        rows: The data set.
+        rows: The dataset.
         sql: The statement.
         seconds: Time limit.
 
@@ -59,7 +59,7 @@ def select_row_numbers(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -
     """Return the distinct row numbers in the column `row` of a result, in the order of their first occurrence.
 
     Args:
-        rows: The data set.
+        rows: The dataset.
         sql: The statement.
         seconds: Time limit.
 
@@ -102,7 +102,7 @@ def _query(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> di
     """Return the answer of the sandboxed process to a statement.
 
     Args:
-        rows: The data set.
+        rows: The dataset.
         sql: The statement.
         seconds: Time limit.
         most: Maximum number of rows or row numbers to return.

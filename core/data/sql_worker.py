@@ -37,7 +37,7 @@ _REFUSED_FUNCTIONS = re.compile(
 
 
 class Refused(Exception):
-    """A statement that needs more than the data set; the message gives the reason."""
+    """A statement that needs more than the dataset; the message gives the reason."""
 
 
 def limit_process(seconds: float) -> None:
@@ -215,7 +215,7 @@ def distinct_numbers(result: Any, most: int) -> dict[str, Any]:
 
     Args:
         result: The result of the query.
-        most: Number of rows of the data set; a result with more different values contains other values than row
+        most: Number of rows of the dataset; a result with more different values contains other values than row
             numbers, so reading it stops there.
     """
     numbers: dict[Any, None] = {}

@@ -1,10 +1,10 @@
-"""Subsets: rows to train on and held-out rows of a data set, with the recipe that selects them.
+"""Subsets: rows to train on and held-out rows of a dataset, with the recipe that selects them.
 
     subsets/<name>/rows.parquet    split, row (its number in the source), messages
     subsets/<name>/recipe.json     source, recipe, counts and a hash of the conversations
 
 Running a recipe again on the same source gives the same bytes. A subset copies its messages, so it does not depend on
-later changes of the data set or of the parsers.
+later changes of the dataset or of the parsers.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class Subset(BaseModel):
 
     Attributes:
         name: Name of the subset.
-        source: Where the data set comes from.
+        source: Where the dataset comes from.
         recipe: How the rows were selected.
         rows: Number of rows to train on.
         held_out: Number of held-out rows.
@@ -75,7 +75,7 @@ def create(settings: Settings, name: str, recipe: Recipe) -> Subset:
         recipe: How its rows are selected.
 
     Raises:
-        StudioError: The name is invalid or used by another recipe, the data set does not exist, or it has too few
+        StudioError: The name is invalid or used by another recipe, the dataset does not exist, or it has too few
             usable rows.
     """
     target = inside(settings.subsets_dir, name, "subset name")
@@ -153,7 +153,7 @@ def subsets(settings: Settings) -> list[Subset]:
 
 
 def _is_open(settings: Settings, subset: Subset) -> bool:
-    """Return whether the caller may see the data set of a subset."""
+    """Return whether the caller may see the dataset of a subset."""
     return visibility.dataset_is_open(settings, subset.recipe.dataset, subset.source.kind == "bundled")
 
 
@@ -177,9 +177,9 @@ def read_recipe(path: Path, name: str) -> Recipe:
 
 
 def ensure_bundled(settings: Settings) -> Subset:
-    """Open the bundled data set and return the subset "keeper" of all its rows.
+    """Open the bundled dataset and return the subset "keeper" of all its rows.
 
-    If a subset of an older version of the data has that name, the new one is named after the data set's id.
+    If a subset of an older version of the data has that name, the new one is named after the dataset's id.
     """
     recipe = Recipe(dataset=sources.open_bundled(settings).id)
     name = sources.BUNDLED

@@ -1,4 +1,4 @@
-"""Opened data sets on disk and their descriptions.
+"""Opened datasets on disk and their descriptions.
 
     datasets/<id>/about.json               source, columns, counts, complaints, the detected reading
     datasets/<id>/rows.parquet             row, line, split, raw (the row as in the file), trouble, and the columns of
@@ -6,7 +6,7 @@
     datasets/<id>/readings/<key>/          rows parsed under one reading (core.data.parse_rows)
     datasets/<id>/readings/<key>/tokens/   their lengths under a tokenizer and template (core.data.lengths)
 
-The id contains a hash of the content, so a data set that was opened before opens at once.
+The id contains a hash of the content, so a dataset that was opened before opens at once.
 """
 
 from pathlib import Path
@@ -69,7 +69,7 @@ class Column(BaseModel):
 
 
 class Dataset(BaseModel):
-    """Description of an opened data set (about.json).
+    """Description of an opened dataset (about.json).
 
     Attributes:
         layout: Version of the files in the folder.
@@ -108,19 +108,19 @@ def dataset_id(source: Source) -> str:
 
 
 def folder(settings: Settings, dataset: str) -> Path:
-    """Return the folder of a data set.
+    """Return the folder of a dataset.
 
     Raises:
-        StudioError: The id would lead outside the folder of data sets.
+        StudioError: The id would lead outside the folder of datasets.
     """
-    return inside(settings.datasets_dir, dataset, "data set name")
+    return inside(settings.datasets_dir, dataset, "dataset name")
 
 
 def find(settings: Settings, dataset: str | None) -> Dataset:
-    """Return an opened data set.
+    """Return an opened dataset.
 
     Raises:
-        StudioError: There is no such data set, or the caller may not see it. The message is the same for both, so that
+        StudioError: There is no such dataset, or the caller may not see it. The message is the same for both, so that
             it does not reveal which ids exist.
     """
     path = folder(settings, dataset or "none") / "about.json"
@@ -129,11 +129,11 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
         if visibility.dataset_is_open(settings, found.id, found.source.kind == "bundled"):
             return found
     opened = ", ".join(d.id for d in opened_datasets(settings)) or "none"
-    raise StudioError(f"There is no open data set {dataset!r}. Opened so far: {opened}. Open it first.")
+    raise StudioError(f"There is no open dataset {dataset!r}. Opened so far: {opened}. Open it first.")
 
 
 def opened_datasets(settings: Settings) -> list[Dataset]:
-    """Return the opened data sets that the caller may see, the newest last, without those of unsupported layouts."""
+    """Return the opened datasets that the caller may see, the newest last, without those of unsupported layouts."""
     files = sorted(settings.datasets_dir.glob("[!.]*/about.json"), key=lambda path: path.stat().st_mtime)
     found = []
     for path in files:

@@ -1,4 +1,4 @@
-"""Long operations on a data set as functions for background jobs.
+"""Long operations on a dataset as functions for background jobs.
 
 Each reports its progress, and returns at once if its result exists already.
 """

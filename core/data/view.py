@@ -1,4 +1,4 @@
-"""Views of a data set: a search, filters and an order, translated to SQL.
+"""Views of a dataset: a search, filters and an order, translated to SQL.
 
 Column names are quoted, and every other value is passed as a query parameter, so no input of a user becomes SQL.
 """
@@ -74,7 +74,7 @@ class ViewField(BaseModel):
     Attributes:
         name: Name of the column.
         kind: Type of its values.
-        file: File of the data set that contains it.
+        file: File of the dataset that contains it.
         sql: SQL expression of its value.
         length: SQL expression of the length of its text; "" if it is not text.
     """

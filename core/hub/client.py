@@ -27,7 +27,7 @@ def explained(what: str, name: str, advice: str = TOKEN_ADVICE) -> Iterator[None
     """Convert the Hub's exceptions within the with statement into StudioError.
 
     Args:
-        what: Kind of the repository ("data set", "model"), for the message.
+        what: Kind of the repository ("dataset", "model"), for the message.
         name: Its id.
         advice: How to get a token with the access that is needed.
     """

@@ -1,6 +1,6 @@
 """Clean-up of STUDIO_HOME: list what can be removed by kind, age and size, then remove it.
 
-Never listed are runs that have not ended or are published, adapters without their run, data sets, subsets and models.
+Never listed are runs that have not ended or are published, adapters without their run, datasets, subsets and models.
 """
 
 import shutil

@@ -34,7 +34,7 @@ class Job:
     """State of one job.
 
     Attributes:
-        kind: what the job works on, to find a running one by ("open", "tokens/<data set>").
+        kind: what the job works on, to find a running one by ("open", "tokens/<dataset>").
         title: description for the page.
         share: fraction that is done, 0 to 1.
         words: description of the present step.

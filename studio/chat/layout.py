@@ -33,7 +33,7 @@ class ChatStates:
         form_scope: the scope whose settings the form shows.
         suggested: the suggested questions with their reference answers.
         reference: the suggestion in the prompt box, as question and reference answer.
-        rows_source: the data set of the training rows that are shown.
+        rows_source: the dataset of the training rows that are shown.
         row_wanted: the row among them that was clicked.
     """
 

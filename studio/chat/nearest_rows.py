@@ -33,7 +33,7 @@ class NearestRows:
         """Find the training rows nearest to the answer that a lane gave in a turn.
 
         Returns:
-            `nearest_rows`: the table; `rows_source`: the data set that its rows are in; `why_panel`: opened.
+            `nearest_rows`: the table; `rows_source`: the dataset that its rows are in; `why_panel`: opened.
         """
         chat = self.conversations.find(chat_id)
         exists = 0 <= turn < len(chat.turns) and 0 <= lane < len(chat.lanes)
@@ -55,7 +55,7 @@ class NearestRows:
         }
 
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
-        """Return the row that the Data tab should open: its data set, how that is read, and the row's number."""
+        """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""
         if not rows_source:
             raise StudioError("No answer was chosen yet. Click Why? under an answer first.")
         dataset = table.find(self.settings, rows_source["dataset"])

@@ -75,7 +75,7 @@ class Voting:
         return [vote for vote in found if all(answer.run in visible for answer in vote.answers)]
 
     def export_preferences(self, chat_id: str) -> str:
-        """Write the votes with a winner as a preference data set, and return the file's path."""
+        """Write the votes with a winner as a preference dataset, and return the file's path."""
         chat = self.conversations.find(chat_id)
         rows = votes.preferences(votes.read(self._path(chat)))
         if not rows:

@@ -1,4 +1,4 @@
-"""Browse the rows of a data set: search, filter, sort, page and tick them in a table with histograms."""
+"""Browse the rows of a dataset: search, filter, sort, page and tick them in a table with histograms."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Browse:
     # Changes of the view
 
     def search(self, state: State, text: str) -> dict[str, Any]:
-        """Show the rows of the chosen data set that contain a text."""
+        """Show the rows of the chosen dataset that contain a text."""
         return self._with_view(state, search=text or "")
 
     def sort(self, state: State, column: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Browse:
             yield {"table": self._table_html(shown, rows, frame, known, ticked, opened), **position}
 
     def columns(self, page: PageState, rows: Rows) -> list[str]:
-        """Return the columns of the table: the chosen ones, or those that say most about this data set."""
+        """Return the columns of the table: the chosen ones, or those that say most about this dataset."""
         if chosen := [name for name in page.columns if name in rows.fields]:
             return chosen
         if compared := result.comparison_columns([column.name for column in rows.about.columns]):

@@ -50,7 +50,7 @@ class TabState:
 def connect_open_dataset(
     do: OpenDataset, widgets: OpenDatasetWidgets, job: dict[str, gr.blocks.Block], demo: gr.Blocks
 ) -> None:
-    """Connect what opens data sets, and the lists that are filled when the page loads."""
+    """Connect what opens datasets, and the lists that are filled when the page loads."""
     dataset = widgets.dataset
     opened = {**job, "dataset": dataset}
     connect(demo.load, do.on_load, outputs={"dataset": dataset, "folder": widgets.folder}, visitor=True, **PRIVATE)

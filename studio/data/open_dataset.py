@@ -1,4 +1,4 @@
-"""Open a data set from a file, a folder or the Hub: the top of the Data tab."""
+"""Open a dataset from a file, a folder or the Hub: the top of the Data tab."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ MAX_OPENINGS = 8
 
 
 class OpenDataset:
-    """Event handlers that open data sets. They hold no widgets, so tests call them directly."""
+    """Event handlers that open datasets. They hold no widgets, so tests call them directly."""
 
     def __init__(self, settings: Settings, jobs: Jobs):
         self.settings, self.jobs = settings, jobs
 
     def choices(self) -> list[tuple[str, str]]:
-        """Return (label, id) of every opened data set, the newest last."""
+        """Return (label, id) of every opened dataset, the newest last."""
         return [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
 
     def folders(self) -> list[str]:
@@ -47,7 +47,7 @@ class OpenDataset:
         }
 
     def open_file(self, upload: str | None) -> Iterator[dict[str, Any]]:
-        """Open an uploaded file; ends with the data set's name."""
+        """Open an uploaded file; ends with the dataset's name."""
         if not upload:
             raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
         path = Path(upload)
@@ -64,7 +64,7 @@ class OpenDataset:
         yield from self._follow(self._start(name, path, sources.open_folder, path))
 
     def open_hub(self, hub_id: str, config: str, split: str, revision: str, token: str) -> Iterator[dict[str, Any]]:
-        """Open a data set of the Hub, pinned to its commit."""
+        """Open a dataset of the Hub, pinned to its commit."""
         given = [(text or "").strip() for text in (hub_id, config, split, revision, token)]
         if not given[0]:
             raise StudioError("No Hub id was given. Enter owner/name, such as timdettmers/openassistant-guanaco.")
@@ -73,7 +73,7 @@ class OpenDataset:
         yield from self._follow(self._start(given[0], given[:4], sources.open_hub, *given))
 
     def reattach(self) -> Iterator[dict[str, Any]]:
-        """Follow a data set that is being opened already, by another page or by this one before a reload."""
+        """Follow a dataset that is being opened already, by another page or by this one before a reload."""
         if job := self.jobs.running("open"):
             yield from self._follow(job)
         else:
@@ -101,7 +101,7 @@ class OpenDataset:
         yield from follow(job, finish)
 
     def _notify(self, data: Dataset) -> None:
-        """Show how many rows of an opened data set can be used, or what is left to decide."""
+        """Show how many rows of an opened dataset can be used, or what is left to decide."""
         parsed = parse_rows.parse_dataset(self.settings, data, data.detected)
         title = f"Opened {data.source.name}"
         if data.detected.format == "undecided":
@@ -115,7 +115,7 @@ class OpenDataset:
 
 @dataclass(frozen=True)
 class OpenDatasetWidgets:
-    """Widgets that open data sets, and the summary of the open one."""
+    """Widgets that open datasets, and the summary of the open one."""
 
     dataset: gr.Dropdown
     upload: gr.File
@@ -130,7 +130,7 @@ class OpenDatasetWidgets:
 def build_open_dataset() -> OpenDatasetWidgets:
     """Build the widgets in the open layout."""
     with gr.Row():
-        dataset = gr.Dropdown(label="Data set", allow_custom_value=True, elem_id="dataset", scale=3, min_width=300)
+        dataset = gr.Dropdown(label="Dataset", allow_custom_value=True, elem_id="dataset", scale=3, min_width=300)
         with gr.Column(scale=2, min_width=260), gr.Accordion("Upload a file", open=False, elem_id="open-upload"):
             upload = gr.File(label="JSONL, JSON, CSV, TSV, Parquet, text; .gz and .zst", file_types=_UPLOAD_SUFFIXES,
                              height=130, elem_id="upload")  # fmt: skip
@@ -153,11 +153,11 @@ def build_open_dataset() -> OpenDatasetWidgets:
 def _hub_fields() -> dict[str, gr.Textbox]:
     return {
         "hub_id": gr.Textbox(label="Hub id", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"),
-        "config": gr.Textbox(label="Configuration", info="Only for a data set that has several."),
+        "config": gr.Textbox(label="Configuration", info="Only for a dataset that has several."),
         "split": gr.Textbox(label="Split", info="Empty: all; test and validation are held out."),
         "revision": gr.Textbox(label="Revision", info="Branch, tag or commit; empty: the latest of main."),
         "token": gr.Textbox(
-            label="Token", type="password", info="Only for a private or gated data set. Used once, never saved.",
+            label="Token", type="password", info="Only for a private or gated dataset. Used once, never saved.",
             elem_id="hub-token",
         ),
     }  # fmt: skip

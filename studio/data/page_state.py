@@ -1,4 +1,4 @@
-"""State of one open Data tab: the data set, how it is read, the tokenizer, and the rows on view.
+"""State of one open Data tab: the dataset, how it is read, the tokenizer, and the rows on view.
 
 The browser keeps it as a plain dict in a `gr.State`; `parse_state` turns that into a `PageState`. Which rows are ticked
 and which one is open is kept apart, because it changes no query.
@@ -23,17 +23,17 @@ State = dict[str, Any]  # a PageState as the page keeps it
 
 
 class PageState(BaseModel):
-    """State of one open page: the data set that it shows, and how.
+    """State of one open page: the dataset that it shows, and how.
 
     Attributes:
-        dataset: id of the data set; None before one is chosen.
+        dataset: id of the dataset; None before one is chosen.
         reading: how its rows are read; None as detected.
         model: whose tokenizer tokens are counted with.
         template: the chat template that token counts include.
         max_length: tokens after which a row is truncated.
         batch: rows per batch, for the padding statistics.
         view: search, filters and order of the table.
-        columns: columns of the table; empty for a choice that suits the data set.
+        columns: columns of the table; empty for a choice that suits the dataset.
         counted: grows when a job has written new counts, so that listeners read them.
     """
 
@@ -51,9 +51,9 @@ class PageState(BaseModel):
 
     @property
     def scope(self) -> str:
-        """Return a key that changes with data set, reading, tokenizer or counts, and stays the same under filters.
+        """Return a key that changes with dataset, reading, tokenizer or counts, and stays the same under filters.
 
-        What depends on the whole data set listens to this key, so that typing a search does not redraw it.
+        What depends on the whole dataset listens to this key, so that typing a search does not redraw it.
         """
         return self.model_dump_json(exclude={"view", "columns", "max_length", "batch"})
 
@@ -67,7 +67,7 @@ class PageState(BaseModel):
         return self.model_copy(update=changes).model_dump()
 
     def find_dataset(self, settings: Settings) -> Dataset:
-        """Return the chosen data set.
+        """Return the chosen dataset.
 
         Raises:
             StudioError: if none is chosen, or it is no longer there.
@@ -109,7 +109,7 @@ def parse_state(state: State | None) -> PageState:
 
 
 def open_source_row(source: dict[str, Any], state: State | None) -> dict[str, Any]:
-    """Return updates that open one row of a data set, such as the training row nearest to an answer.
+    """Return updates that open one row of a dataset, such as the training row nearest to an answer.
 
     Args:
         source: `dataset` (its id), `reading` (None as detected) and `row` (its number).

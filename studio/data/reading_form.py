@@ -1,4 +1,4 @@
-"""Choose how the rows of a data set are read.
+"""Choose how the rows of a dataset are read.
 
 Three parts: a question where the format is not certain, the form with format and columns, and the list of columns that
 the format does not read. A choice in the question or the list fills in the form; applying the form reads the rows.
@@ -62,7 +62,7 @@ class ReadingForm:
             return hidden
         data = page.find_dataset(self.settings)
         if page.effective_reading(self.settings).format != "undecided":
-            # The form of another data set is closed; a form that was just used stays as it is.
+            # The form of another dataset is closed; a form that was just used stays as it is.
             return hidden if page.reading else {**hidden, "form_box": gr.update(open=False)}
         choices = [
             (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(index))
@@ -131,7 +131,7 @@ class ReadingForm:
         }
 
     def _columns_help(self, page: PageState, form: str | None) -> str:
-        """Return the help of the columns field: the parts of a format and the columns of the data set."""
+        """Return the help of the columns field: the parts of a format and the columns of the dataset."""
         slots = get_format(form).slots if form else {}
         sentences = [_HELP["columns"]]
         if slots:
@@ -201,10 +201,10 @@ class ReadingForm:
     # For programs
 
     def about(self, state: State) -> dict[str, Any]:
-        """Report how the chosen data set is read: evidence or question, candidates, unused columns, notes, problems."""
+        """Report how the chosen dataset is read: evidence or question, candidates, unused columns, notes, problems."""
         page = parse_state(state)
         if not page.dataset:
-            raise StudioError("No data set is chosen. Choose one first: /choose.")
+            raise StudioError("No dataset is chosen. Choose one first: /choose.")
         data = page.find_dataset(self.settings)
         parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
         found: Report = build_report(self.settings, data, parsed)

@@ -1,4 +1,4 @@
-"""One row of a data set as a conversation, as tokens with their loss mask, or as raw text."""
+"""One row of a dataset as a conversation, as tokens with their loss mask, or as raw text."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Query the rows of a data set with SQL, and create a subset from the result."""
+"""Query the rows of a dataset with SQL, and create a subset from the result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ class SqlQuery:
         self.settings = settings
 
     def run(self, state: State, sql: str) -> dict[str, Any]:
-        """Run one SELECT over the rows of the chosen data set."""
+        """Run one SELECT over the rows of the chosen dataset."""
         answer = sql_box.run_select(parse_state(state).open_rows(self.settings), check_sql(sql))
         count = len(answer.rows)
         counted = f"The first {count:,} rows" if answer.more else f"{count:,} row{'s' * (count != 1)}"

@@ -63,7 +63,7 @@ class ExportSubset:
         yield from follow(job, finish)
 
     def push(self, name: str | None, form: str, repo: str, private: bool, token: str) -> Iterator[dict[str, Any]]:
-        """Push a subset to a data set repository of the Hub."""
+        """Push a subset to a dataset repository of the Hub."""
         found = subset.find(self.settings, name or "")
         job = self.jobs.start(
             f"push/{found.name}", f"Pushing {found.name} to {repo}", export.push, self.settings, found.name, form, repo,
@@ -81,7 +81,7 @@ class ExportSubset:
         page = parse_state(state)
         data = page.find_dataset(self.settings)
         usable = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings)).usable
-        # A smaller data set gives all it has; what the source holds out is no training row.
+        # A smaller dataset gives all it has; what the source holds out is no training row.
         rows = min(_QUICK_ROWS, max(1, usable - data.splits.get(table.HELD_OUT, 0)))
         name = slug(f"{Path(data.source.name).stem}-llama2-{'1k' if rows == _QUICK_ROWS else rows}")
         recipe = Recipe(dataset=data.id, reading=page.reading, rows=rows, held_out_share=0)

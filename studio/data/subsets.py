@@ -1,4 +1,4 @@
-"""Create a subset of a data set by a recipe: from the form, from SQL, or from a recipe file."""
+"""Create a subset of a dataset by a recipe: from the form, from SQL, or from a recipe file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,7 @@ class CreateSubset:
 
     def _recipe_html(self, state: State, ticked: list[int], values: dict[str, Any]) -> str:
         if not parse_state(state).dataset:
-            return empty_html("Open a data set first.")
+            return empty_html("Open a dataset first.")
         if values.get("method") == "picked" and not ticked:
             return chips_html([("Recipe:", "tick rows in the table to pick them", True)])
         if values.get("method") == "stratified" and not values.get("stratify_by"):
@@ -128,7 +128,7 @@ class CreateSubset:
     def create(self, state: State, ticked: list[int], name: str, **values: Any) -> dict[str, Any]:
         """Create a subset from the form, the page's filters and the ticked rows."""
         if not parse_state(state).dataset:
-            raise StudioError("No data set is open. Open one first.")
+            raise StudioError("No dataset is open. Open one first.")
         return self._created(name, self.recipe(state, ticked, values))
 
     def create_by_sql(self, state: State, sql: str, name: str) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class CreateSubset:
 def validate_subset(state: State, ticked: list[int], name: str, **values: Any) -> dict[str, Any]:
     """Return one gr.validate per input with a problem of its own; problems across fields are raised by `create`."""
     checked = {key: value for key, value in values.items() if key not in _FIELDS_IN_PAIRS}
-    # The data set's name is not part of the form; any name satisfies the recipe.
+    # The dataset's name is not part of the form; any name satisfies the recipe.
     results = form_validator(Recipe)(dataset="-", **checked)
     problems = {
         key: result for key, result in zip(("dataset", *checked), results, strict=True) if not result["is_valid"]

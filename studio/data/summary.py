@@ -1,4 +1,4 @@
-"""Summary of a data set as chips: counts, format with its evidence, notes and problems."""
+"""Summary of a dataset as chips: counts, format with its evidence, notes and problems."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from core.settings import Settings
 from studio.data.page_state import State, parse_state
 from studio.data.reading_form import FORM_TITLE
 
-_MAX_CHIPS = 6  # of notes and of problems; a data set may have far more
+_MAX_CHIPS = 6  # of notes and of problems; a dataset may have far more
 _MAX_COMPLAINTS = 3
 _MAX_PLACEHOLDERS = 5
 _MAX_EXAMPLE_ROWS = 3
@@ -20,10 +20,10 @@ Chip = tuple[str, str, bool]  # a figure, its meaning, and whether it is a warni
 
 
 def summary_html(settings: Settings, state: State) -> str:
-    """Return the summary of the chosen data set as it is read now."""
+    """Return the summary of the chosen dataset as it is read now."""
     page = parse_state(state)
     if not page.dataset:
-        return empty_html("No data set is open. Choose one above, upload a file, or open one from the Hub.")
+        return empty_html("No dataset is open. Choose one above, upload a file, or open one from the Hub.")
     data = page.find_dataset(settings)
     parsed = parse_rows.parse_dataset(settings, data, page.effective_reading(settings))
     about = build_report(settings, data, parsed)

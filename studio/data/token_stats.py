@@ -1,4 +1,4 @@
-"""Token statistics of a data set under the chosen tokenizer and template: lengths, truncation, padding."""
+"""Token statistics of a dataset under the chosen tokenizer and template: lengths, truncation, padding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class TokenStats:
     def choose_tokenizer(
         self, state: State, model: str, template: str, max_length: float, batch: float
     ) -> dict[str, Any]:
-        """Show the data set under another tokenizer, template, maximum length or batch size."""
+        """Show the dataset under another tokenizer, template, maximum length or batch size."""
         page = parse_state(state)
         for title, value in (("Maximum length", max_length), ("Batch size", batch)):
             if value is None:
@@ -104,7 +104,7 @@ class TokenStats:
 
     def _stats_html(self, page: PageState) -> str:
         if not page.dataset:
-            return empty_html("Open a data set first.")
+            return empty_html("Open a dataset first.")
         path = page.token_counts_file(self.settings)
         if path is None:
             rows = page.find_dataset(self.settings).rows

@@ -1,4 +1,4 @@
-"""One app on a Space for all attacks, with a published and an unpublished run and data set."""
+"""One app on a Space for all attacks, with a published and an unpublished run and dataset."""
 
 import json
 import os
@@ -24,7 +24,7 @@ STEP = {"event": "step", "step": 1, "loss": 2.0, "tokens": 10, "seconds": 1.0}
 
 
 def furnish(settings: Settings) -> None:
-    """Create runs and data sets: one of each published, one of each hidden."""
+    """Create runs and datasets: one of each published, one of each hidden."""
     copy_bundled(settings)
     runs = RunStore(settings)
     for name in ("shown", "hidden"):

@@ -46,10 +46,10 @@ def test_unpublished_run_gives_the_error_of_a_missing_one(on_space, page):
     assert hidden["output"]["error"].replace("hidden", "missing") == missing["output"]["error"]
 
 
-def test_unpublished_data_set_cannot_be_chosen(on_space, page):
+def test_unpublished_dataset_cannot_be_chosen(on_space, page):
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
     error = page.call("choose", hidden, None)["error"]
-    assert "There is no open data set" in error
+    assert "There is no open dataset" in error
     assert hidden not in error.partition("Opened so far")[2]
 
 

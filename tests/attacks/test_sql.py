@@ -1,4 +1,4 @@
-"""Tests that SQL of a hostile user reaches only the data set, no other file and no server."""
+"""Tests that SQL of a hostile user reaches only the dataset, no other file and no server."""
 
 import contextlib
 import http.server

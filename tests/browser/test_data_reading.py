@@ -16,7 +16,7 @@ def server(file_server):
 
 @pytest.fixture
 def upload(page, tmp_path):
-    """Upload the rows of a public data set five times over, because a page waits for 25 rows of the newest set."""
+    """Upload the rows of a public dataset five times over, because a page waits for 25 rows of the newest set."""
 
     def run(name: str) -> None:
         rows = 5 * next(shape.rows for shape in SHAPES if shape.name == name)

@@ -57,7 +57,7 @@ class AppServer:
         options = ("--port", str(self.port), *options)
         own = {"STUDIO_HOME": str(home), "GRADIO_TEMP_DIR": str(home / "uploads")}
         if fork_server is not None:
-            # The app opens the bundled data set at its start if it is not there.
+            # The app opens the bundled dataset at its start if it is not there.
             copy_bundled(self.settings)
             self.process = fork_server.start("app", *options, log=self.log, environment=own | environment)
         else:

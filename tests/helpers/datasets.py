@@ -1,4 +1,4 @@
-"""Helpers that write small data sets to files and open them as a user would, and a copy of the bundled data set."""
+"""Helpers that write small datasets to files and open them as a user would, and a copy of the bundled dataset."""
 
 import functools
 import json
@@ -40,7 +40,7 @@ def open_dialogs(settings: Settings, folder: Path, conversations: list[list[dict
 
 
 def copy_bundled(settings: Settings) -> Subset:
-    """Put the opened bundled data set and its subset into a home, and return the subset.
+    """Put the opened bundled dataset and its subset into a home, and return the subset.
 
     Opening them takes a quarter of a CPU second, and hundreds of tests need them. They are opened once per process, and
     copied, not linked, so that a test may change its files.

@@ -105,7 +105,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def client_reading(older: str) -> dict:
-    """Load data sets, a tokenizer, a config and a snapshot."""
+    """Load datasets, a tokenizer, a config and a snapshot."""
     from datasets import load_dataset
     from huggingface_hub import snapshot_download
     from transformers import AutoConfig, AutoTokenizer

@@ -1,4 +1,4 @@
-"""Columns of public data sets, rebuilt in a few rows each from their cards, with the expected result of parsing.
+"""Columns of public datasets, rebuilt in a few rows each from their cards, with the expected result of parsing.
 
 `docs/make_formats.py` writes the list in docs/data-formats.md from this table;
 `tests/core/data/formats/test_public_shapes.py` checks each entry.
@@ -13,10 +13,10 @@ Turns = list[tuple[str, str]]  # (role, content)
 
 @dataclass(frozen=True)
 class Shape:
-    """Rows of one public data set with the expected result.
+    """Rows of one public dataset with the expected result.
 
     Attributes:
-        name: The data set.
+        name: The dataset.
         rows: A few rows.
         form: The format that must be detected; "undecided" if the page must ask.
         first: The conversation of the first row, or the reason why that row is unusable.

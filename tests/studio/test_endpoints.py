@@ -29,7 +29,7 @@ def client(app, tmp_path_factory):
 
 @pytest.fixture
 def fresh(client):
-    """Return a client with a new session, which has not chosen a data set."""
+    """Return a client with a new session, which has not chosen a dataset."""
     client.reset_session()
     return client
 
@@ -87,7 +87,7 @@ MISUSES = {
     "/publish": {"runs": ["no-such-run"], "datasets": []},
     "/chat": {"prompt": "Hi.", "lanes": ["no-such-run"], "settings": {}},
 }
-# Without a data set a search finds nothing, which is no mistake; lists cannot be misused.
+# Without a dataset a search finds nothing, which is no mistake; lists cannot be misused.
 HARMLESS = {"/search", "/list_datasets", "/list_subsets", "/list_runs"}
 
 
@@ -114,7 +114,7 @@ def test_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, name
 
 @pytest.fixture
 def chosen(fresh, dataset):
-    """Return a client that has chosen the bundled data set."""
+    """Return a client that has chosen the bundled dataset."""
     fresh.predict(dataset, api_name="/choose")
     return fresh
 

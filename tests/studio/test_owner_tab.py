@@ -40,7 +40,7 @@ def test_publish_replaces_what_was_published(do, a_run):
     assert visibility.read(do.settings).runs == [second.id]
     with pytest.raises(StudioError, match="There is no run"):
         do.publish(["no-such-run"], None)
-    with pytest.raises(StudioError, match="There is no open data set"):
+    with pytest.raises(StudioError, match="There is no open dataset"):
         do.publish([], [f"{table.opened_datasets(do.settings)[0].id}x"])
     assert visibility.read(do.settings).runs == [second.id]
 

@@ -1,6 +1,6 @@
 """Formats of instruction data, read into one kind of conversation and written out again.
 
-`detect` finds the format of a data set from its first rows and gives a `Reading`, the options under which rows are
+`detect` finds the format of a dataset from its first rows and gives a `Reading`, the options under which rows are
 parsed. `Reading.read` turns a row into messages with the help of `parsers` (one function per format), `turns` (lists of
 turns) and `marks` (turns marked inside a text). `writing.to_row` goes the other way for seven export formats.
 

@@ -123,7 +123,7 @@ def _columns_by_slot(
 ) -> dict[str, str | None]:
     """Return the column of each slot for rows with the columns `names`: the mapped one, or one of a usual name.
 
-    The rows of a data set have few different sets of columns, so caching makes this a lookup for nearly every row. A
+    The rows of a dataset have few different sets of columns, so caching makes this a lookup for nearly every row. A
     column that is mapped to another slot or used as an extra column is not found by its name.
     """
     chosen = dict(mapped)

@@ -1,4 +1,4 @@
-"""Column names of public data sets, and the kinds of values in a column (prose, categories, ids).
+"""Column names of public datasets, and the kinds of values in a column (prose, categories, ids).
 
 Names are compared without case, spaces and punctuation, so "System Prompt", "system_prompt" and "systemPrompt" are the
 same name.
@@ -13,7 +13,7 @@ from typing import Any, Literal
 Row = Mapping[str, Any]
 ColumnKind = Literal["prose", "short", "category", "id", "constant", "number", "nested", "empty"]
 
-# Names that public data sets use for the same thing, the most common one first.
+# Names that public datasets use for the same thing, the most common one first.
 PROMPT_NAMES = (
     "prompt", "question", "query", "instruction", "instructions", "input", "inputs", "inputs_pretokenized", "problem",
     "request", "user", "human", "user_input", "user_message", "human_message", "article", "document", "dialogue",

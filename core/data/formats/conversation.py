@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 Role = Literal["system", "user", "assistant", "tool", "text"]
 
-# Roles by the names that public data sets give to speakers, in lower case.
+# Roles by the names that public datasets give to speakers, in lower case.
 ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
     "user": "user", "human": "user", "prompter": "user",

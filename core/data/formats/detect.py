@@ -1,7 +1,7 @@
-"""Detection of the format of a data set from its first rows.
+"""Detection of the format of a dataset from its first rows.
 
 Every format that could fit is proposed together with the columns it would read. A proposal is chosen only if it fits
-more than half of the rows and has no doubt attached. Otherwise the data set stays "undecided": no row is usable, and
+more than half of the rows and has no doubt attached. Otherwise the dataset stays "undecided": no row is usable, and
 the page asks the user to choose. A column of ids, categories or constants is never proposed as text to train on.
 """
 
@@ -44,10 +44,10 @@ class Detection:
 
 
 def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
-    """Detect the format of a data set.
+    """Detect the format of a dataset.
 
     Args:
-        rows: The first rows of the data set.
+        rows: The first rows of the dataset.
         prompts_only: The rows are prompts of an evaluation, so a column of questions without answers is enough.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Reading options: the format of a data set, its columns and their use.
+"""Reading options: the format of a dataset, its columns and their use.
 
 The form in the Data tab, the command line and saved recipes are derived from these fields.
 """

@@ -25,7 +25,7 @@ QUESTION_NAMES = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A reading that could fit the rows of a data set.
+    """A reading that could fit the rows of a dataset.
 
     Attributes:
         reading: The format with its columns.

@@ -1,4 +1,4 @@
-"""Parsing of lists of turns in every spelling of role and content that public data sets use.
+"""Parsing of lists of turns in every spelling of role and content that public datasets use.
 
 Three kinds of fields of a turn change the message: the role and the content; `weight: 0`, `train: false` and similar
 flags, which exclude an answer from the loss; and reasoning, which is written before the answer in <think> tags or left
@@ -19,7 +19,7 @@ LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "
 # Flags that exclude a turn from the loss where they are true.
 SKIP_KEYS = ("skip", "masked", "ignore", "exclude", "excluded", "no_loss", "skip_loss", "ignore_loss", "do_not_train",
              "no_train", "mask_loss", "is_masked")  # fmt: skip
-# Flags that mean "has loss" in some data sets and "has none" in others.
+# Flags that mean "has loss" in some datasets and "has none" in others.
 UNCLEAR_KEYS = ("mask",)
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
@@ -88,7 +88,7 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
     for turn in value:
-        # Nearly all turns of public data sets take this path, so it comes first.
+        # Nearly all turns of public datasets take this path, so it comes first.
         if isinstance(turn, dict) and (plain := _plain_turn(turn, role_of)) is not None:
             messages.append(plain)
         elif pair := pair_keys(turn):

@@ -1,4 +1,4 @@
-"""The role of each caller, and the runs and data sets that it may see."""
+"""The role of each caller, and the runs and datasets that it may see."""
 
 import pytest
 
@@ -106,7 +106,7 @@ def test_visitor_sees_bundled_and_published_data_only(settings, tmp_path):
     with acting(VISITOR):
         assert [d.source.kind for d in table.opened_datasets(settings)] == ["bundled"]
         assert [s.source.kind for s in subset.subsets(settings)] == ["bundled"]
-        with pytest.raises(StudioError, match="There is no open data set") as refused:
+        with pytest.raises(StudioError, match="There is no open dataset") as refused:
             table.find(settings, own.id)
         assert own.id not in str(refused.value).partition("Opened so far")[2]
     visibility.publish(settings, "datasets", own.id, True)

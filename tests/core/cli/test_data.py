@@ -200,7 +200,7 @@ MISTAKES = {
     "a cut by a column that is not there": (
         ["cut", "{keeper}", "x", "--reading", '{{"format": "text", "columns": {{"text": "x"}}}}'], "no column 'x'"),
     "no Hub id": (["open", "nothing-like-this"], "owner/name"),
-    "rows of an unknown data set": (["rows", "nope"], "no open data set 'nope'"),
+    "rows of an unknown dataset": (["rows", "nope"], "no open dataset 'nope'"),
     "rows of a path": (["rows", "../x"], "'../x' cannot be used"),
     "a size of 0": (["rows", "{keeper}", "--size", "0"], "greater than or equal to 1"),
     "an offset below 0": (["rows", "{keeper}", "--offset", "-1"], "greater than or equal to 0"),
@@ -210,7 +210,7 @@ MISTAKES = {
     "a row that is not there": (["show", "{keeper}", "100000"], "There is no row 100000"),
     "a row that is no number": (["show", "{keeper}", "x"], "valid integer"),
     "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "Expected SELECT or WITH"),
-    "a cut of an unknown data set": (["cut", "nope", "x"], "no open data set 'nope'"),
+    "a cut of an unknown dataset": (["cut", "nope", "x"], "no open dataset 'nope'"),
     "a cut to a path": (["cut", "{keeper}", "../x"], "'../x' cannot be used"),
     "more rows than there are": (["cut", "{keeper}", "x", "--rows", "1000000"], "1,000,000 rows"),
     "rows below 0": (["cut", "{keeper}", "x", "--rows", "-1"], "given: '-1'"),

@@ -71,7 +71,7 @@ def test_export_of_difficult_rows_reads_back_equal_in_every_format_and_kind(sett
             "openassistant_best_replies_eval.jsonl", "sentiment_imdb_1000.tsv"],
 )  # fmt: skip
 def real(request, shared_data, tmp_path_factory):
-    """A home with the subset "s" of all rows of a real data set, and the number of its usable rows."""
+    """A home with the subset "s" of all rows of a real dataset, and the number of its usable rows."""
     home = Settings(home=tmp_path_factory.mktemp("real") / "home").prepare()
     data = sources.open_file(home, shared_data / request.param)
     create_subset(home, data)

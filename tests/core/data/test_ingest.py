@@ -1,4 +1,4 @@
-"""Files stored as data sets: types, damage, limits, and a process that is killed."""
+"""Files stored as datasets: types, damage, limits, and a process that is killed."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Token counts of a data set and their statistics."""
+"""Token counts of a dataset and their statistics."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""All rows of a data set parsed: reasons, duplicates, language and search text."""
+"""All rows of a dataset parsed: reasons, duplicates, language and search text."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Tests of the report on a data set and of the check of readings."""
+"""Tests of the report on a dataset and of the check of readings."""
 
 import pytest
 

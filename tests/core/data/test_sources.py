@@ -1,4 +1,4 @@
-"""Data sets opened from the bundled set, files and folders."""
+"""Datasets opened from the bundled set, files and folders."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""SQL on the rows of a data set: results, limits and rejected statements."""
+"""SQL on the rows of a dataset: results, limits and rejected statements."""
 
 import time
 

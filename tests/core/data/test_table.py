@@ -1,4 +1,4 @@
-"""Opened data sets are found by id and listed."""
+"""Opened datasets are found by id and listed."""
 
 import json
 
@@ -21,7 +21,7 @@ def test_find_dataset_by_id_and_list_in_order_of_opening(settings, tmp_path):
 
 def test_find_unknown_or_outside_dataset_is_rejected(settings, tmp_path):
     known = open_dataset(settings, tmp_path, [ROW]).id
-    with pytest.raises(StudioError, match=f"no open data set 'none'. Opened so far: {known}"):
+    with pytest.raises(StudioError, match=f"no open dataset 'none'. Opened so far: {known}"):
         table.find(settings, "none")
     for name in ("../home", "/etc", "a/b", ".hidden"):
         with pytest.raises(StudioError, match="cannot be used as a"):
@@ -33,7 +33,7 @@ def test_opened_datasets_skips_other_layouts(settings, tmp_path):
     about = table.folder(settings, data.id) / "about.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"layout": 1}))
     assert table.opened_datasets(settings) == []
-    # The data set is stored again, in the present layout.
+    # The dataset is stored again, in the present layout.
     assert open_dataset(settings, tmp_path, [ROW]) == data
 
 

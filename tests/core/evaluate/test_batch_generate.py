@@ -59,7 +59,7 @@ def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedd
     tasks = generator.list_tasks([])
     lengths = [task.tokens for task in tasks]
     assert lengths == sorted(lengths, reverse=True)
-    assert len(set(lengths)) > 10, "lengths must differ"
+    assert len(set(lengths)) > 8, "lengths must differ"
     found = generate_all(generator, rows=11)
     assert len(found) == 2 * len(prompts) >= 26
     for lane in range(2):

@@ -1,4 +1,4 @@
-"""Opening data sets and models of the Hub through the studio, with the real clients, against a Hub on loopback."""
+"""Opening datasets and models of the Hub through the studio, with the real clients, against a Hub on loopback."""
 
 import os
 import subprocess

@@ -37,7 +37,7 @@ def push(world, clients, tmp_path):
     """Push a folder by a fork; by a process of its own to another endpoint."""
     folder = tmp_path / "files"
     folder.mkdir()
-    (folder / "README.md").write_text("# A data set\n")
+    (folder / "README.md").write_text("# A dataset\n")
     (folder / "train.parquet").write_bytes(os.urandom(100_000))
 
     def run(repo, kind="dataset", private=True, token="hf_write", **environment):
@@ -78,7 +78,7 @@ def test_push_to_existing_repository_adds_one_commit_and_keeps_its_visibility(wo
     repo = world.repos["dataset", "me/there"]
     assert not repo.private
     assert repo.files["kept.txt"] == b"kept"
-    assert repo.files["README.md"] == b"# A data set\n"
+    assert repo.files["README.md"] == b"# A dataset\n"
     assert len(repo.commits) == before + 1
 
 

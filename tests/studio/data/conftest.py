@@ -1,4 +1,4 @@
-"""A page of the Data tab without a browser: a data set, the state of a page that shows it, and jobs."""
+"""A page of the Data tab without a browser: a dataset, the state of a page that shows it, and jobs."""
 
 import pytest
 

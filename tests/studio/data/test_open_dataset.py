@@ -1,4 +1,4 @@
-"""Data sets opened in the Data tab."""
+"""Datasets opened in the Data tab."""
 
 import gradio as gr
 import pytest
@@ -16,7 +16,7 @@ def do(settings, jobs):
     return OpenDataset(settings, jobs)
 
 
-def test_open_file_shows_progress_and_chooses_the_data_set(do, settings, tmp_path, toasts):
+def test_open_file_shows_progress_and_chooses_the_dataset(do, settings, tmp_path, toasts):
     path = tmp_path / "mine.jsonl"
     path.write_text(json_lines([{"messages": dialog("a", "b")}] * 3))
     *running, last = do.open_file(str(path))
@@ -88,7 +88,7 @@ def test_open_folder_accepts_only_folders_below_the_home(do, settings, tmp_path)
             list(do.open_folder(name))
 
 
-def test_on_load_chooses_the_newest_data_set(do, data):
+def test_on_load_chooses_the_newest_dataset(do, data):
     assert do.on_load()["dataset"]["value"] == data.id
     assert "dataset" not in next(do.reattach())
 

@@ -16,11 +16,11 @@ def test_parse_state_returns_what_was_dumped_and_refuses_other_fields(settings, 
     assert parse_state(state).model_dump() == state
     with pytest.raises(ValidationError, match="nonsense\n  Extra inputs are not permitted"):
         parse_state({"nonsense": 1})
-    with pytest.raises(StudioError, match="no open data set"):
+    with pytest.raises(StudioError, match="no open dataset"):
         PageState().find_dataset(settings)
 
 
-def test_scope_changes_with_the_data_set_and_not_with_filters(state):
+def test_scope_changes_with_the_dataset_and_not_with_filters(state):
     page = parse_state(state)
     for same in ({"view": View(search="x")}, {"columns": ["row"]}, {"max_length": 5}, {"batch": 3}):
         assert page.model_copy(update=same).scope == page.scope

@@ -64,7 +64,7 @@ def test_summary_shows_counts_evidence_and_problems(settings, state):
     shown = text(summary_html(settings, state))
     for words in ("60 rows", "59 usable", "a list of turns", "exact duplicates", "cannot be used: no answer (row 7)"):
         assert words in shown
-    assert "No data set is open" in summary_html(settings, PageState().model_dump())
+    assert "No dataset is open" in summary_html(settings, PageState().model_dump())
 
 
 def test_summary_shows_the_runner_up_and_the_notes_with_counts(settings, page_of):
@@ -77,7 +77,7 @@ def test_summary_shows_the_runner_up_and_the_notes_with_counts(settings, page_of
     assert '<div class="qs-second">Second choice: plain text: ' in shown
 
 
-def test_undecided_data_set_asks_a_question_and_counts_nothing_as_usable(do, settings, undecided):
+def test_undecided_dataset_asks_a_question_and_counts_nothing_as_usable(do, settings, undecided):
     shown = do.question(undecided)
     assert shown["question"]["visible"]
     assert shown["form_box"]["open"]
@@ -237,7 +237,7 @@ def test_about_returns_question_candidates_and_unread_columns(do, undecided, pag
     assert about["candidates"][0]["reading"]["columns"] == {"text": "premise", "label": "label"}
     about = do.about(page_of(DOLLY))["report"]
     assert about["columns"] == [{"name": "category", "kind": "category", "rows": 40, "use": None}]
-    with pytest.raises(StudioError, match="No data set is chosen"):
+    with pytest.raises(StudioError, match="No dataset is chosen"):
         do.about(PageState().model_dump())
 
 

@@ -29,7 +29,7 @@ def create(settings, state):
     return run
 
 
-def test_create_and_export_of_a_small_data_set_takes_all_rows(do, settings, state):
+def test_create_and_export_of_a_small_dataset_takes_all_rows(do, settings, state):
     *_, last = do.create_and_export(state)
     made = subset.find(settings, "rows-llama2-59")
     assert (made.rows, made.held_out) == (59, 0)

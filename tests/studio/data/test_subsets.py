@@ -60,8 +60,8 @@ def test_create_by_an_invalid_recipe_is_refused(do, settings, state, values, why
     assert subset.subsets(settings) == []
 
 
-def test_create_without_a_data_set_or_a_name_is_refused(do, state):
-    with pytest.raises(StudioError, match="No data set is open"):
+def test_create_without_a_dataset_or_a_name_is_refused(do, state):
+    with pytest.raises(StudioError, match="No dataset is open"):
         do.create(PageState().model_dump(), [], "x", **FORM)
     with pytest.raises(StudioError, match="cannot be used as a subset name"):
         do.create(state, [], "  ", **FORM)

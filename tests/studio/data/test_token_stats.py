@@ -61,5 +61,5 @@ def test_choose_tokenizer_has_the_bounds_of_training(do, state):
         do.choose_tokenizer(state, embedded.NAME, "auto", 0, 8)
     with pytest.raises(StudioError, match="Batch size is empty"):
         do.choose_tokenizer(state, embedded.NAME, "auto", 512, None)
-    assert "Open a data set first" in do.show(PageState().model_dump())["token_stats"]
+    assert "Open a dataset first" in do.show(PageState().model_dump())["token_stats"]
     assert do.on_load()["model"]["choices"][0][1] == embedded.NAME

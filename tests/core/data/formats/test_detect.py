@@ -1,4 +1,4 @@
-"""Detection of the format of a data set, from each format's rows and from real files."""
+"""Detection of the format of a dataset, from each format's rows and from real files."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The columns of public data sets are parsed as expected, or the page asks."""
+"""The columns of public datasets are parsed as expected, or the page asks."""
 
 import importlib.util
 from pathlib import Path

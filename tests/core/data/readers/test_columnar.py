@@ -1,4 +1,4 @@
-"""Parquet files and saved data sets: types, bytes, splits and damage."""
+"""Parquet files and saved datasets: types, bytes, splits and damage."""
 
 import datetime
 from decimal import Decimal
