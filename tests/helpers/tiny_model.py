@@ -49,8 +49,8 @@ def pack_in_nf4(model, double=True):
     return model
 
 
-def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False):
-    """Write an adapter of random weights for a model into a folder, and return the folder."""
+def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False, scale=0.2):
+    """Write an adapter of random weights, scaled, for a model into a folder, and return the folder."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
@@ -61,7 +61,7 @@ def make_adapter(model, folder, rank, seed, targets="all-linear", rslora=False):
     tuned = get_peft_model(model, config)
     for name, parameter in tuned.named_parameters():
         if "lora_" in name:
-            parameter.data *= 0.2
+            parameter.data *= scale
     tuned.save_pretrained(folder)
     tuned.unload()
     return folder

@@ -42,7 +42,7 @@ def plain(model):
 
 @pytest.fixture(scope="module")
 def adapter(plain, tmp_path_factory):
-    return make_adapter(plain, tmp_path_factory.mktemp("adapter"), rank=4, seed=3)
+    return make_adapter(plain, tmp_path_factory.mktemp("adapter"), rank=4, seed=3, scale=0.4)
 
 
 @pytest.fixture(scope="module")
