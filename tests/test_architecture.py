@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.source_files import PROJECT, SOURCES, TESTS, below, name_of
+from tests.helpers.source_files import PROJECT, SOURCES, TESTS, below, for_each_file, name_of
 
 OURS = {"core", "components", "studio", "app"}
 HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
@@ -105,18 +105,18 @@ def test_every_source_file_is_read():
     }
 
 
-@pytest.mark.parametrize("path", below("core/"), ids=name_of)
+@for_each_file(below("core/"))
 def test_core_knows_no_screen(path):
     assert not tops(imported(path.read_text())) & {"gradio", "gradio_client", "components", "studio", "app"}
 
 
-@pytest.mark.parametrize("path", below("components/"), ids=name_of)
+@for_each_file(below("components/"))
 def test_components_could_serve_another_app(path):
     foreign = tops(imported(path.read_text())) - sys.stdlib_module_names
     assert foreign <= {"gradio", "pydantic", "pandas", "jinja2", "markupsafe", "components"}
 
 
-@pytest.mark.parametrize("path", [p for p in below("studio/") if p.name.endswith("_tab.py")], ids=name_of)
+@for_each_file([p for p in below("studio/") if p.name.endswith("_tab.py")])
 def test_a_tab_knows_no_other_tab(path):
     names = {".".join(name.split(".")[:2]) for name in imported(path.read_text())}
     own = f"studio.{path.stem}"
@@ -138,7 +138,7 @@ def core_package(path: Path) -> str:
     return path.relative_to(PROJECT / "core").with_suffix("").parts[0]
 
 
-@pytest.mark.parametrize("path", [p for p in below("core/") if not core_package(p).startswith("__")], ids=name_of)
+@for_each_file([p for p in below("core/") if not core_package(p).startswith("__")])
 def test_core_imports_only_downward(path):
     """Also inside functions and under TYPE_CHECKING."""
     own = CORE_ORDER.index(core_package(path))
@@ -191,7 +191,7 @@ def test_app_imports_only_the_page_and_what_starts_it():
     assert all(name.startswith(start) for name in ours), ours
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@for_each_file(SOURCES)
 def test_models_and_trainers_are_imported_only_where_they_are_used(path):
     if not name_of(path).startswith(MAY_IMPORT_HEAVY):
         assert not tops(imported_at_once(path.read_text())) & HEAVY
@@ -231,7 +231,7 @@ def test_dangers_are_seen(source):
     assert dangers(source)
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
+@for_each_file([*SOURCES, *TESTS])
 def test_nothing_runs_foreign_code(path):
     assert dangers(path.read_text()) == []
 
@@ -267,7 +267,7 @@ def defined(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@for_each_file(SOURCES)
 def test_whatever_is_imported_from_here_is_there(path):
     """Also what only a bench imports, inside a function, and no test runs."""
     for node in ast.walk(ast.parse(path.read_text())):

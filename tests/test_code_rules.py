@@ -6,9 +6,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-import pytest
-
-from tests.helpers.source_files import SOURCES, TESTS, below, name_of
+from tests.helpers.source_files import SOURCES, TESTS, below, for_each_file, name_of
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -32,13 +30,13 @@ def functions(path: Path) -> list[tuple[str, int]]:
     return [(node.name, node.end_lineno - node.lineno + 1) for node in nodes]
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
+@for_each_file([*SOURCES, *TESTS])
 def test_file_has_at_most_300_lines(path):
     assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
 
 
 # A benchmark's `main` is a script: what it does stands in the order in which it is done.
-@pytest.mark.parametrize("path", [path for path in SOURCES if not name_of(path).startswith("bench/")], ids=name_of)
+@for_each_file([path for path in SOURCES if not name_of(path).startswith("bench/")])
 def test_function_has_at_most_40_lines(path):
     long = {f"{name_of(path)}:{name}" for name, lines in functions(path) if lines > MAX_FUNCTION_LINES}
     assert long <= LONG_FUNCTIONS.keys(), "split by meaning, or list it with the reason"
@@ -57,7 +55,7 @@ def docstrings(path: Path, kinds: tuple[type, ...]) -> list[str]:
     return [text for text in found if text]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@for_each_file(SOURCES)
 def test_no_docstring_begins_with_a_noun_clause(path):
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     begin = re.compile(r"(What|Whoever|Who|Whether|Whatever)\b")
@@ -84,3 +82,14 @@ def test_head_width_is_read_from_configs_in_one_module():
 def test_kinds_of_blocks_with_a_fast_path_are_declared_in_one_module():
     kinds = r'"(Llama|Mistral)(DecoderLayer|RMSNorm|ForCausalLM)"|"Linear4bit"'
     assert files_of_core_with(kinds) == {"core/models/fast_paths.py"}
+
+
+def test_for_each_file_names_every_file_that_fails():
+    paths = SOURCES[:3]
+
+    @for_each_file(paths)
+    def test_it(path: Path):
+        assert path != paths[1], "wrong"
+
+    with pytest.raises(AssertionError, match=f"^{name_of(paths[1])}: wrong"):
+        test_it()

@@ -155,12 +155,12 @@ def _read_file(
             left_out["cannot be read"] += 1
             continue
         try:
-            messages, notes, unread = detected.reading.read(read.row)
+            parsed = detected.reading.read(read.row)
         except UnusableRow as error:
             left_out[str(error)] += 1
             continue
-        changes.update([*notes, *(f"the column {column!r} is not used" for column in unread)])
-        yield number, [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in messages]
+        changes.update([*parsed.notes, *(f"the column {column!r} is not used" for column in parsed.unread)])
+        yield number, [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in parsed.messages]
 
 
 class Prompts:

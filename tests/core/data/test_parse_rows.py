@@ -17,8 +17,8 @@ def test_parse_dataset_counts_unusable_rows_by_reason(settings, tmp_path):
     data = open_dialogs(settings, tmp_path, [dialog("a", "b"), *bad, dialog("c", "d", "e")])
     about = parse_rows.parse_dataset(settings, data, data.detected)
     assert (about.usable, about.ends_on_user) == (2, 1)
-    assert about.problems == {"no answer": 2, "unknown role 'alien'": 1}
-    assert about.examples == {"no answer": [1, 3], "unknown role 'alien'": [2]}
+    assert about.problems == {"no answer": 2, "unknown role 'alien'; name it under Roles": 1}
+    assert about.examples == {"no answer": [1, 3], "unknown role 'alien'; name it under Roles": [2]}
     assert [row for row, _, _ in Rows(settings, data.id).usable_rows()] == [0, 4]
 
 
