@@ -6,6 +6,8 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.source_files import SOURCES, TESTS, below, for_each_file, name_of
 
 MAX_FILE_LINES = 300
