@@ -52,8 +52,8 @@ def _first(flags: pd.Series) -> int | None:
     return int(flags.idxmax()) if flags.any() else None
 
 
-def _series(timeline: Timeline, measure: str) -> pd.Series:
-    steps, values = timeline.values(measure)
+def _series(timeline: Timeline, metric: str) -> pd.Series:
+    steps, values = timeline.values(metric)
     return pd.Series(values, index=steps)
 
 

@@ -20,7 +20,7 @@ from core.runs.findings import Finding
 from core.settings import Settings, hardware
 
 # Rows that are rendered to check the chat template and the maximum length.
-_SAMPLE_ROWS = 400
+_CHECKED_ROWS = 400
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
@@ -96,14 +96,14 @@ class _RenderCounts:
         refused: Rows that cannot be trained on, by the reason.
         notes: Rows by what the template changed about them.
         truncated: Rows longer than the maximum length.
-        silent: Rows that have no tokens with loss, but would have some with a larger maximum length.
+        without_loss: Rows that have no tokens with loss, but would have some with a larger maximum length.
     """
 
     rows: int
     refused: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     truncated: int = 0
-    silent: int = 0
+    without_loss: int = 0
 
     def findings(self, max_length: int) -> list[Finding]:
         """Return a finding per kind of problem; one that affects every row stops the run."""
@@ -113,9 +113,9 @@ class _RenderCounts:
             return Finding("problem" if count == self.rows else "warning", f"{count:,} {of} {text}")
 
         found = [about(count, f"cannot be trained on: {reason}.") for reason, count in self.refused.items()]
-        if self.silent:
+        if self.without_loss:
             text = f"have no tokens with loss within {max_length:,} tokens. Raise the maximum length."
-            found.append(about(self.silent, text))
+            found.append(about(self.without_loss, text))
         if self.truncated:
             text = f"{self.truncated:,} {of} are longer than {max_length:,} tokens and are truncated."
             found.append(Finding("warning", text))
@@ -138,7 +138,7 @@ def _count_problems(renderer: Renderer, config: QLoRAConfig, rows: list[tuple[in
         if reason and (shown.all_masked or not shown.truncated):
             counts.refused[reason] += 1
         else:
-            counts.silent += reason is not None
+            counts.without_loss += reason is not None
     return counts
 
 
@@ -151,7 +151,7 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
     except StudioError as error:
         found.append(Finding("problem", str(error)))
         return
-    counts = _count_problems(renderer, config, rows[TRAIN][:_SAMPLE_ROWS])
+    counts = _count_problems(renderer, config, rows[TRAIN][:_CHECKED_ROWS])
     found += counts.findings(config.max_length)
     found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
     warning = renderer.end_tokens.warning

@@ -79,7 +79,7 @@ class Summaries:
         losses = timeline.values("loss")[1]
         held_out = timeline.values(HELD_OUT)[1]
         memory = timeline.values("memory_gib")[1]
-        spent = timeline.curve("loss", most=2)
+        spent = timeline.curve("loss", max_points=2)
         return Summary(
             run.id, run.title, state.status, state.created, model, subset,
             steps=timeline.steps,

@@ -9,7 +9,7 @@ from core.errors import StudioError
 from core.hardware import cpu, gpu
 from core.models import catalogue
 from core.models.shape import ModelShape
-from core.runs.checkpointing import fuses, memory_budget, plan
+from core.runs.activation_checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, Forecast, forecast, smaller
 from core.settings import Settings

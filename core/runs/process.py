@@ -63,7 +63,7 @@ def advance(store: RunStore) -> Run | None:
     return None
 
 
-def keep_going(
+def start_queue_watcher(
     store: RunStore, every_seconds: float = 2.0, also: Callable[[], None] = lambda: None
 ) -> threading.Thread:
     """Start a thread that starts queued runs, in case a worker crashed before it started the next run.
@@ -201,7 +201,7 @@ def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> Non
 
 def last_step(run: Run) -> int:
     """Return the step that a resumed run continues from."""
-    there = checkpoints.whole(run.checkpoints_dir)
+    there = checkpoints.complete(run.checkpoints_dir)
     return there[-1].step if there else 0
 
 

@@ -19,7 +19,7 @@ from core.system.markdown import fenced, plain, table
 
 FILE = "report.md"
 _LOSS, _HELD_OUT, _OTHER = "#0f9488", "#e07b28", "#5b7fd6"
-_MEASURES = (("learning_rate", "learning rate"), ("grad_norm", "gradient norm"), ("tokens_per_second", "tokens/s"))
+_METRICS = (("learning_rate", "learning rate"), ("grad_norm", "gradient norm"), ("tokens_per_second", "tokens/s"))
 # A plot is about 1,000 pixels wide.
 _MAX_POINTS = 4000
 
@@ -82,7 +82,7 @@ def _result(timeline: Timeline, now: Progress) -> list[str]:
         ]
     if len(losses):
         rows.append(["Loss, first and last step", f"{losses[0]:.4f}, {losses[-1]:.4f}"])
-        spent = timeline.curve("loss", most=2)[-1]
+        spent = timeline.curve("loss", max_points=2)[-1]
         pace = f" ({spent[1] / now.seconds:,.0f} per second)" if now.seconds else ""
         rows.append(["Tokens trained on", f"{spent[1]:,}{pace}"])
     _, memory = timeline.values("memory_gib")
@@ -161,16 +161,16 @@ def _plot(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
-    for measure, colour, style in (("loss", _LOSS, "-"), (HELD_OUT, _HELD_OUT, "o--")):
-        points = timeline.curve(measure, most=_MAX_POINTS)
-        axes.plot([p[0] for p in points], [p[3] for p in points], style, color=colour, label=measure, markersize=4)
+    for metric, colour, style in (("loss", _LOSS, "-"), (HELD_OUT, _HELD_OUT, "o--")):
+        points = timeline.curve(metric, max_points=_MAX_POINTS)
+        axes.plot([p[0] for p in points], [p[3] for p in points], style, color=colour, label=metric, markersize=4)
     axes.set_xlabel("step")
     axes.legend(frameon=False)
     _frame(axes)
     figure.savefig(folder / "loss.png", dpi=120)
     figure = Figure(figsize=(9, 2.4), layout="constrained")
-    for axes, (measure, title) in zip(figure.subplots(1, len(_MEASURES)), _MEASURES, strict=True):
-        points = timeline.curve(measure, most=_MAX_POINTS)
+    for axes, (metric, title) in zip(figure.subplots(1, len(_METRICS)), _METRICS, strict=True):
+        points = timeline.curve(metric, max_points=_MAX_POINTS)
         axes.plot([p[0] for p in points], [p[3] for p in points], color=_OTHER)
         axes.set_title(title, fontsize=10)
         _frame(axes)

@@ -161,7 +161,7 @@ class Run(WorkFolder[RunState]):
         found = {}
         if (self.adapter / "adapter_config.json").is_file():
             found["final"] = self.adapter
-        for checkpoint in reversed(checkpoints.whole(self.checkpoints_dir)):
+        for checkpoint in reversed(checkpoints.complete(self.checkpoints_dir)):
             folder = checkpoints.folder_of(self.checkpoints_dir, checkpoint.step)
             # A PiSSA adapter belongs to a base whose weights it changed. Beside it, "plain" holds the same adapter
             # converted for the original base.

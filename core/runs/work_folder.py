@@ -174,7 +174,7 @@ class WorkStore(Generic[FolderT]):
         """Return the newest folder whose worker is alive."""
         return next((f for f in self.folders() if f.state().status in self.folder_type.active), None)
 
-    def listed(self) -> str:
+    def fingerprint(self) -> str:
         """Return a text that changes with every folder and state; it reads no file, so pages can poll it."""
         return "\n".join(sorted(self._fingerprint(path) for path in self.root.glob("[!.]*/state.json")))
 

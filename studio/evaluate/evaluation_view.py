@@ -90,7 +90,7 @@ class EvaluationView:
             page: the page of the table.
             rows: rows per page.
         """
-        list_now = self.store.listed()
+        list_now = self.store.fingerprint()
         try:
             now = self.fingerprint(evaluation_id)
         except StudioError:

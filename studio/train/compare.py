@@ -136,7 +136,7 @@ class RunComparison:
                 # Names are free text, so two runs may share one.
                 run.title if titles.count(run.title) == 1 else f"{run.title} ({run.id})",
                 _COLOURS[index % len(_COLOURS)],
-                self.timelines.of(run.events_file).curve(CURVES[metric], most=points),
+                self.timelines.of(run.events_file).curve(CURVES[metric], max_points=points),
                 dashed=index >= len(_COLOURS),
             )
             for index, run in enumerate(picked)

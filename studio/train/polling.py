@@ -40,7 +40,7 @@ class Polling:
             run_now = self.view.fingerprint(run_id)
         except StudioError:
             run_id, run_now = None, ""  # deleted on another page: the list selects another run
-        runs_now = self.controls.runs.listed()
+        runs_now = self.controls.runs.fingerprint()
         updates: dict[str, Any] = {}
         if runs_now != runs_changed:
             updates |= {"runs_changed": runs_now, **self.controls.refresh_list(run_id, archived)}

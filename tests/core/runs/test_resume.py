@@ -90,7 +90,7 @@ def test_run_keeps_best_checkpoint_and_stops_early(store):
     assert max(losses) < 40, "it ended early"
     assert "3 evaluations in a row were no better" in state.cause
     best = min((step for step in losses if step), key=lambda step: losses[step])
-    there = checkpoints.whole(run.checkpoints_dir)
+    there = checkpoints.complete(run.checkpoints_dir)
     assert {c.step for c in there} == {best, max(losses) - 1, max(losses)}
     final = load_file(run.adapter / "adapter_model.safetensors")
     same = load_file(checkpoints.folder_of(run.checkpoints_dir, best) / "adapter_model.safetensors")

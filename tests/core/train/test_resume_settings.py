@@ -133,7 +133,7 @@ def test_resume_applies_or_rejects_changed_setting(store, interrupted, name):
 def test_resume_rejects_length_that_has_no_effect(store, interrupted, config, changes, words):
     run = interrupted(QLoRAConfig(**config))
     checkpoints.folder_of(run.checkpoints_dir, 10).mkdir(parents=True)
-    checkpoints.mark_whole(run.checkpoints_dir, Checkpoint(step=10))
+    checkpoints.mark_complete(run.checkpoints_dir, Checkpoint(step=10))
     with pytest.raises(StudioError, match=words):
         process.resume(store, run, **changes)
 
