@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
@@ -12,7 +13,7 @@ from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.hardware import gpu
-from core.models import catalogue
+from core.models import catalogue, support
 from core.models.catalogue import Model
 from core.runs import preflight_model
 from core.runs.config import QLoRAConfig
@@ -73,10 +74,8 @@ def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
     if shape is None:
         # `preflight_model.findings` reports that the config cannot be read.
         return
-    context = getattr(shape.get_text_config(), "max_position_embeddings", None)
-    if context and config.max_length > context:
-        text = f"Maximum length {config.max_length:,} is more than the context of {config.model} ({context:,} tokens)."
-        found.append(Finding("problem", f"{text} Set it to {context:,} or less."))
+    if problem := length_problem(config, shape):
+        found.append(Finding("problem", problem))
 
 
 def _vocabulary(model: Model) -> int | None:
@@ -156,6 +155,22 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
     found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
     warning = renderer.end_tokens.warning
     found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
+
+
+def length_problem(config: QLoRAConfig, model_config: Any) -> str | None:
+    """Return a message if rows of the maximum length exceed the context of the model, or None.
+
+    Args:
+        config: The run's settings.
+        model_config: The model's `PretrainedConfig`.
+    """
+    context = support.context_of(model_config)
+    if context is None or config.max_length <= context:
+        return None
+    return (
+        f"Maximum length {config.max_length:,} is more than the context of {config.model} ({context:,} tokens). "
+        f"Set it to {context:,} or less."
+    )
 
 
 def machine_problem(config: QLoRAConfig) -> str | None:

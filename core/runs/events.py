@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from core.system.files import file_size
+
 FILE = "events.jsonl"
 
 
@@ -222,11 +224,6 @@ def _ends_with_newline(path: Path) -> bool:
         return stream.read(1) == b"\n"
 
 
-def size(path: Path) -> int:
-    """Return the size of a file in bytes, 0 if there is none."""
-    return path.stat().st_size if path.exists() else 0
-
-
 class EventReader:
     """Base of readers that follow a growing file: each update reads only the new lines."""
 
@@ -244,7 +241,7 @@ class EventReader:
 
     def update(self) -> bool:
         """Read the complete lines that are new, and return whether there were any."""
-        end = size(self.path)
+        end = file_size(self.path)
         if end < self._offset:  # Shorter than what was read: it is another file.
             self.reset()
             self._offset = 0

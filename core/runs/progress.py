@@ -66,11 +66,6 @@ def progress(events: Iterable[RunEvent]) -> Progress:
     )
 
 
-def curve(events: Iterable[RunEvent], kind: str, value: str) -> list[tuple[int, Any]]:
-    """Return (step, value) of every event of one kind that has the value."""
-    return [(e.step, getattr(e, value)) for e in events if e.event == kind and getattr(e, value, None) is not None]
-
-
 def duration(seconds: float) -> str:
     """Return a duration in two units at most: "45 s", "3 min 20 s", "2 h 05 min"."""
     whole = round(seconds)

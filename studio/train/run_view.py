@@ -22,6 +22,7 @@ from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import HELD_OUT, Timeline, Timelines
 from core.runs.store import RunStore
 from core.settings import slug
+from core.system.files import file_size
 from studio.train.run_html import alerts_html, notes_html, status_html, tiles_html
 from studio.train.step_rows import NO_STEP
 
@@ -56,8 +57,7 @@ class RunView:
         if not run_id:
             return ""
         run = self.runs.run(run_id)
-        size = run.events_file.stat().st_size if run.events_file.exists() else 0
-        return f"{run_id} {size} {run.state().status} {run.title}"
+        return f"{run_id} {file_size(run.events_file)} {run.state().status} {run.title}"
 
     def render(self, run_id: str | None, metric: str, zoom: Zoom) -> dict[str, Any]:
         """Return status, tiles, alerts, both charts and notes of a run.
