@@ -16,7 +16,7 @@ Kind = Literal["not a number", "climbing loss", "held-out loss turned", "explodi
 _SETTLING_STEPS = 20
 # Smoothed loss divided by its minimum so far.
 _CLIMB_RATIO = 1.25
-# Held-out loss divided by its minimum so far, at two evaluations in a row.
+# Held-out loss divided by its minimum so far, at two evaluation passes in a row.
 _TURN_RATIO = 1.02
 # Gradient norm divided by the median of the fifty steps before.
 _EXPLOSION_RATIO = 20

@@ -23,9 +23,10 @@ class Checkpoint(BaseModel):
     """whole.json of a checkpoint.
 
     Attributes:
-        step: optimizer updates so far.
-        loss: held-out loss at that step, if it was evaluated.
-        tokens, seconds: tokens trained on so far, and time spent on it.
+        step: Optimizer updates so far.
+        loss: Held-out loss at that step, if it was evaluated.
+        tokens: Tokens trained on so far.
+        seconds: Time spent on training so far.
     """
 
     step: int

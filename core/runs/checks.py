@@ -177,7 +177,7 @@ def machine_problem(config: QLoRAConfig) -> str | None:
     """Return a setting that this machine does not support, as a message, or None."""
     if config.lora_init == "loftq" and hardware().device == "cpu":
         return (
-            "LoftQ needs an NVIDIA GPU to unpack NF4 weights, and this machine has none. Set Initialisation to default."
+            "LoftQ needs an NVIDIA GPU to unpack NF4 weights, and this machine has none. Set Initialization to default."
         )
     return None
 

@@ -25,8 +25,15 @@ from core.runs.events import (
 )
 from core.runs.progress import Progress, progress
 
-METRICS = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "use")
+# Titles of the metrics other than the loss, on pages and in reports, by their fields in the events.
+METRIC_TITLES = {
+    "learning_rate": "learning rate", "grad_norm": "gradient norm", "tokens_per_second": "tokens/s",
+    "memory_gib": "memory (GiB)", "use": "utilization (%)",
+}  # fmt: skip
+METRICS = ("loss", *METRIC_TITLES)
 HELD_OUT = "held-out loss"
+# Colors of the curves in charts and plots.
+LOSS_COLOR, HELD_OUT_COLOR, METRIC_COLOR = "#0f9488", "#e07b28", "#5b7fd6"
 # Maximum number of points of a curve on a page; a chart is narrower than that in pixels.
 MAX_CURVE_POINTS = 600
 _MAX_CACHED_RUNS = 12
@@ -36,8 +43,8 @@ class Timeline(EventReader):
     """Metrics, sample answers and checkpoints of one run.
 
     Attributes:
-        samples: answers to the sample prompts, one event per evaluation.
-        checkpoints: steps of the checkpoints.
+        samples: Answers to the sample prompts, one event per evaluation pass.
+        checkpoints: Steps of the checkpoints.
     """
 
     def __init__(self, path: Path):
@@ -114,7 +121,7 @@ class Timeline(EventReader):
             return self._progress()
 
     def _progress(self) -> Progress:
-        # Progress needs the first evaluation (the base's) and the last, and the last event of every other kind.
+        # Progress needs the first evaluation pass (the base's) and the last, and the last event of every other kind.
         others = [event for kind, event in self._last.items() if kind is not EvalEvent]
         return progress([*others, *self._evals[:1], *self._evals[-1:]])
 
@@ -157,7 +164,7 @@ class Timeline(EventReader):
         steps, values = steps[kept], values[kept]
         if not len(at):
             return [(int(step), 0, 0.0, float(value)) for step, value in zip(steps, values, strict=True)]
-        # An evaluation may lie between two steps: its tokens and seconds are those of the last step at or before it.
+        # An evaluation pass may be between two steps: it takes tokens and seconds of the last step at or before it.
         place = np.searchsorted(at, steps, side="right") - 1
         spent = np.maximum(place, 0)
         return [

@@ -176,10 +176,9 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         _check_length(fresh, changed, last_step(run))
         longer = (fresh.max_steps, fresh.epochs) != (config.max_steps, config.epochs)
         if state.status not in RESUMABLE or (state.status == "finished" and not longer):
-            why = (
-                "There is nothing left to do; give it more steps" if state.status == "finished" else "It has not ended"
-            )
-            raise StudioError(f"The run {run.id} is {state.status}. {why}.")
+            is_done = state.status == "finished"
+            why = "There is nothing left to do; give it more steps." if is_done else "It has not ended."
+            raise StudioError(f"The run {run.id} is {state.status}. {why}")
         run.stop_request.unlink(missing_ok=True)
         if changed:
             run.save_config(fresh)

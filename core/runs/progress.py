@@ -12,11 +12,11 @@ class Progress:
     """Latest metrics and position of a run.
 
     Attributes:
-        stage: latest stage of the preparation.
-        base_loss: held-out loss before the first update, which is the base model's.
-        held_out_loss: latest held-out loss.
-        seconds_left: estimate from the mean speed so far; None before the first step and after the last.
-        prepared: what was trained on and decided; None before that is known.
+        stage: Latest stage of the preparation.
+        base_loss: Held-out loss before the first update, which is the base model's.
+        held_out_loss: Latest held-out loss.
+        seconds_left: Estimate from the mean speed so far; None before the first step and after the last.
+        prepared: What was trained on and decided; None before that is known.
     """
 
     stage: str = ""

@@ -181,7 +181,9 @@ class Reporter(TrainerCallback):
         since_best = sum(s > best for s, _ in finite)
         if self.config.early_stopping and since_best >= self.config.early_stopping:
             control.should_training_stop = control.should_save = True
-            self.end_reason = f"Ended early: {since_best} evaluations in a row were no better than that at step {best}."
+            self.end_reason = (
+                f"Ended early: {since_best} evaluation passes in a row were no better than that at step {best}."
+            )
 
 
 def _combine_metrics(ranks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Polling:
             archived: whether archived runs are listed.
             metric: the metric of the second chart.
             zoom: the steps that the charts show.
-            pinned: the evaluation whose sample answers stay shown.
+            pinned: the evaluation pass whose sample answers stay shown.
             comparison: the state of the table of all runs.
             comparison_metric: the metric of the curves below that table.
             comparison_visible: whether the table is on the screen; it is not rendered otherwise.

@@ -117,7 +117,7 @@ def test_resume_applies_or_rejects_changed_setting(store, interrupted, name):
         assert process.resume(store, run, **{name: value}) == {name: (before, value)}
         assert getattr(run.config(), name) == value
         return
-    with pytest.raises(StudioError, match=f"^{TITLES[name]} cannot change while a run goes on"):
+    with pytest.raises(StudioError, match=f"^{TITLES[name]} cannot change when a run is resumed"):
         process.resume(store, run, **{name: value})
     assert getattr(run.config(), name) == before
     assert run.state().status == "interrupted"
