@@ -1,8 +1,8 @@
 """Which modules of a model LoRA adapts and which are fully trained, resolved on the model itself.
 
-Names match as in PEFT, by PEFT's own functions: a target is a module's whole name or its end after a dot; a module to
-train fully is any module whose name ends with the given text. Preflight resolves on the meta device, training on the
-loaded model, so both reach the same result. Imports torch and PEFT only when called.
+Names match as in PEFT, by PEFT's own functions: a target is a module's whole name or its end after a dot; a module is
+fully trained if its name ends with the given text. Preflight resolves on the meta device, training on the loaded model,
+so both reach the same result. Imports torch and PEFT only when called.
 """
 
 from dataclasses import dataclass, field

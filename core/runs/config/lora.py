@@ -56,7 +56,7 @@ class LoRASettings(BaseModel):
     modules_to_save: str = setting(
         "", "LoRA", "Modules to train whole",
         "Ends of module names, separated by commas, such as lm_head,embed_tokens. Every module whose name ends with "
-        "one is trained without an adapter, for a model that must learn new tokens. Takes much memory.",
+        "one is fully trained, without an adapter, for a model that must learn new tokens. Takes much memory.",
     )  # fmt: skip
 
     @field_validator("lora_targets")
