@@ -99,7 +99,7 @@ def measure_grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
     from core.models.shape import ModelShape
     from core.runs.config import QLoRAConfig
     from core.runs.forecast import forecast
-    from core.train.checkpointing import Planner
+    from core.train.activation_checkpointing import Planner
 
     found = []
     trainer = make_trainer(folder, {"model": "bench", "max_length": 64, "save_steps": 0, "kernels": kernels}, 4)
@@ -138,7 +138,7 @@ def forecast_of(preset: Any) -> tuple[float, float]:
     from transformers import LlamaConfig
 
     from core.models.shape import ModelShape
-    from core.runs.checkpointing import fuses
+    from core.runs.activation_checkpointing import fuses
     from core.runs.forecast import forecast
 
     config, shape = preset.config(), LlamaConfig(vocab_size=32000, **SHAPES["7b"])

@@ -92,7 +92,7 @@ class Updates:
         """Return everything that the view of the watched run sends."""
         live = self.live.id
         return [
-            self.view.fingerprint(live), self.store.listed(), self.view.render(live, "learning rate", None),
+            self.view.fingerprint(live), self.store.fingerprint(), self.view.render(live, "learning rate", None),
             self.view.render_samples(live), self.controls.update_buttons(live),
         ]  # fmt: skip
 

@@ -42,7 +42,7 @@ class ApiCalls:
         ]  # fmt: skip
 
     def run_events(self, run_id: str, after: int) -> list[dict[str, Any]]:
-        """Return at most 5,000 events of a run: steps, evaluations, samples, checkpoints, its end.
+        """Return at most 5,000 events of a run: steps, evaluation passes, samples, checkpoints, its end.
 
         Args:
             run_id: as `list_runs` returns it.

@@ -61,7 +61,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
         engine.yield_to_run()
         process.end_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
-    process.keep_going(runs, also=supervise)
+    process.start_queue_watcher(runs, also=supervise)
     demo.jobs = jobs
     return demo
 

@@ -1,7 +1,7 @@
 """GPU arbiter: decides which of training, chat and evaluation may load a model onto the GPU.
 
-A training run has priority. Between a chat and an evaluation, the one that came first keeps its memory. Nothing is
-unloaded without a message that names the reason. Without a GPU every check passes.
+A training run has priority. Between a chat and an evaluation, the one that was started first keeps its memory.
+Nothing is unloaded without a message that names the reason. Without a GPU every check passes.
 """
 
 from pydantic import ValidationError
@@ -44,7 +44,7 @@ def check_fits_beside_run(store: RunStore, config: QLoRAConfig) -> None:
     if needed is not None and chat is not None and needed.forecast.device + chat <= card.total * (1 - MARGIN):
         return
     raise StudioError(
-        f"The run {run.title} trains on this GPU and comes first: the chat's model would take {_size(chat)} of its "
+        f"The run {run.title} trains on this GPU and has priority: the chat's model would take {_size(chat)} of its "
         f"{card.total / 2**30:.0f} GiB. Ask again when the run has ended, or stop it."
     )
 
@@ -74,9 +74,9 @@ def check_fits_beside_evaluation(settings: Settings, config: QLoRAConfig) -> boo
         return True
     state = "is loading its model"
     if not is_loading:
-        state = f"leaves {card.free / 2**31:.1f} of its {card.total / 2**30:.0f} GiB"
+        state = f"leaves {card.free / 2 / 2**30:.1f} of its {card.total / 2**30:.0f} GiB"
     raise StudioError(
-        f"The evaluation {name} uses this GPU, was there first, and {state}; the chat's model would take "
+        f"The evaluation {name} uses this GPU, was started first, and {state}; the chat's model would take "
         f"{_size(chat)}. Ask again when it has ended, or pause it in the Evaluate tab."
     )
 

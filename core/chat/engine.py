@@ -157,14 +157,14 @@ class Engine:
                 while not (self._waiting or self._active or self._unload_requested):
                     self._changed.wait()
             try:
-                self._turn()
+                self._run_once()
             except Exception as error:
                 # The model failed: its askers get the error, and the queue goes on with a freshly loaded model.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
                 self._fail(error)
 
-    def _turn(self) -> None:
+    def _run_once(self) -> None:
         """Admit questions, decode one token of every sequence, and report what has changed."""
         if self._unload_requested and not self._active:
             self._drop_model()

@@ -63,7 +63,7 @@ class Lanes:
         self._runtime, slow_reason = self._cuda_runtime() if fast else (None, "it is switched off")
         # The CUDA decoder supports only models of Llama's architecture, for which batches are known to be right.
         self.unbatched_reason = "" if self._runtime else probe.decoder_failure(self.model, self._pad)
-        self._takes_turns = not self.unbatched_reason or probe.takes_turns(self.model)
+        self._can_interleave = not self.unbatched_reason or probe.can_interleave(self.model)
         self._decoder_note = self._describe_decoder(slow_reason)
         self._length_limit = support.length_limit(self.model.config)
         self._renderers: dict[TemplateName, Renderer] = {}
@@ -111,7 +111,7 @@ class Lanes:
             batched = CudaDecoder(self._runtime, self.adapters, self._pad, chunk)
         else:
             batched = Decoder(self.model, self.adapters, self._pad)
-        plain = PlainDecoder(self.model, self.adapters, self._takes_turns)
+        plain = PlainDecoder(self.model, self.adapters, self._can_interleave)
         return RoutedDecoder(batched, plain, self._needs_plain_decoder)
 
     def renderer(self, template: TemplateName = "auto") -> Renderer:

@@ -158,15 +158,15 @@ class _Turn:
 class PlainDecoder:
     """Decoder that steps through sequences one after the other."""
 
-    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, takes_turns: bool = True):
+    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, can_interleave: bool = True):
         """Start without sequences.
 
         Args:
             model: The base model.
             adapters: Its adapters.
-            takes_turns: Whether every sequence advances in each step; otherwise only the first one, until it ends.
+            can_interleave: Whether every sequence advances in each step; otherwise only the first one, until it ends.
         """
-        self._model, self._adapters, self._takes_turns = model, adapters, takes_turns
+        self._model, self._adapters, self._can_interleave = model, adapters, can_interleave
         self._turns: list[_Turn] = []
 
     @property
@@ -187,7 +187,7 @@ class PlainDecoder:
         # PEFT's model applies the adapter here; the hooks on the base must not apply one as well.
         self._adapters.set_rows([])
         self._turns = [turn for turn in self._turns if not turn.sequence.is_cancelled()]
-        now = self._turns if self._takes_turns else self._turns[:1]
+        now = self._turns if self._can_interleave else self._turns[:1]
         later = self._turns[len(now) :]
         self._turns = [*(turn for turn in now if self._advance(turn)), *later]
         return bool(self._turns)

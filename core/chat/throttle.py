@@ -12,7 +12,7 @@ from core.runs.store import RunStore
 
 # Of one processor. A run on two cores stands still while the chat computes, and finds its caches cold afterwards.
 BUSY_SHARE = 0.12
-THROTTLED_NOTICE = "A run trains on these processors and goes first. Answers are slow until it has ended."
+THROTTLED_NOTICE = "A run trains on these processors and has priority. Answers are slow until it has ended."
 _CHECK_SECONDS = 2.0
 
 

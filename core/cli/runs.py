@@ -26,10 +26,10 @@ from core.settings import Settings
 class Train(QLoRAConfig):
     """Start a run. Options given here override those of the preset or the file."""
 
-    preset: Literal[tuple(PRESETS)] | None = Field(None, description="start from a preset")  # type: ignore[valid-type]
-    config: Path | None = Field(None, description="start from a YAML file that was written by the page or `runs yaml`")
-    check: bool = Field(False, description="run the preflight checks only")
-    detach: bool = Field(False, description="return at once instead of following the run")
+    preset: Literal[tuple(PRESETS)] | None = Field(None, description="Start from a preset.")  # type: ignore[valid-type]
+    config: Path | None = Field(None, description="Start from a YAML file that was written by the page or `runs yaml`.")
+    check: bool = Field(False, description="Run the preflight checks only.")
+    detach: bool = Field(False, description="Return at once instead of following the run.")
 
     def cli_cmd(self) -> None:
         """Check or submit the run, and follow it."""
@@ -75,9 +75,9 @@ def _print_findings(settings: Settings, config: QLoRAConfig) -> None:
 class Chat(Sampling):
     """Ask the base model and the tuned model of a run one question."""
 
-    run: CliPositionalArg[str] = Field(description="a run id")
-    prompt: CliPositionalArg[str] = Field(description="the question")
-    adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'")
+    run: CliPositionalArg[str] = Field(description="A run id.")
+    prompt: CliPositionalArg[str] = Field(description="The question.")
+    adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'.")
 
     def cli_cmd(self) -> None:
         """Print both answers."""
@@ -109,7 +109,7 @@ class RunsList(BaseModel):
 class _OneRun(BaseModel):
     """A run named on the command line."""
 
-    run: CliPositionalArg[str] = Field(description="a run id")
+    run: CliPositionalArg[str] = Field(description="A run id.")
 
     def find(self) -> Run:
         """Return the run."""
@@ -138,12 +138,12 @@ class RunsFollow(_OneRun):
 
 
 class RunsStop(_OneRun):
-    """Stop a run after the current step; it writes a checkpoint and an adapter."""
+    """Stop a run after the current step, with a checkpoint and an adapter, or remove it from the queue."""
 
     def cli_cmd(self) -> None:
-        """Request the stop."""
-        self.find().request_stop()
-        print("The run stops after the current step.")
+        """Request the stop, or remove the run from the queue."""
+        is_active = process.stop(RunStore(Settings().prepare()), self.find())
+        print("The run stops after the current step." if is_active else "The run is removed from the queue.")
 
 
 class RunsKill(_OneRun):
@@ -158,10 +158,8 @@ class RunsKill(_OneRun):
 class RunsResume(_OneRun):
     """Continue from the last checkpoint of a run, with other values for some settings."""
 
-    set: list[str] = Field(
-        default_factory=list, description="setting=value, one option each, for example max_steps=200"
-    )
-    detach: bool = Field(False, description="return at once instead of following the run")
+    set: list[str] = Field(default_factory=list, description="SETTING=VALUE, one option each, such as max_steps=200.")
+    detach: bool = Field(False, description="Return at once instead of following the run.")
 
     def cli_cmd(self) -> None:
         """Resume the run and follow it."""
@@ -201,8 +199,8 @@ class RunsReport(_OneRun):
 class RunsCompare(BaseModel):
     """Compare the results and settings of runs; without ids, list the results of all runs."""
 
-    runs: CliPositionalArg[list[str]] = Field(default_factory=list, description="run ids")
-    by: Literal[tuple(SORTS)] = Field("best_held_out", description="the metric to sort by")  # type: ignore[valid-type]
+    runs: CliPositionalArg[list[str]] = Field(default_factory=list, description="Ids of runs.")
+    by: Literal[tuple(SORTS)] = Field("best_held_out", description="The metric to sort by.")  # type: ignore[valid-type]
 
     def cli_cmd(self) -> None:
         """Print one line per run, then the settings that differ."""
@@ -215,9 +213,8 @@ class RunsCompare(BaseModel):
                 for name, loss in (("held-out", summary.best_held_out), ("base", summary.base), ("loss", summary.loss))
                 if loss is not None
             )
-            print(
-                f"{summary.title}  {summary.status}  {losses}  {summary.tokens:,} tokens in {duration(summary.seconds)}"
-            )
+            spent = f"{summary.tokens:,} tokens in {duration(summary.seconds)}"
+            print(f"{summary.title}  {summary.status}  {losses}  {spent}")
         for difference in differences(runs, timelines) if len(self.runs) > 1 else ():
             print(f"{difference.title}: {' | '.join(difference.values)}")
 
@@ -257,14 +254,16 @@ class Runs(BaseModel):
         CliApp.run_subcommand(self)
 
 
-def _format_number(value: float | str) -> str:
-    # NaN is stored as a text, because JSON has no NaN.
-    return value if isinstance(value, str) else f"{value:.4f}"
+def _format_number(value: float | str | None, form: str = ".4f") -> str:
+    """Format a metric; one that is not finite is stored as text, such as "nan", and one that is missing as None."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else format(value, form)
 
 
 def _print_event(event: RunEvent) -> None:
     if isinstance(event, StepEvent):
-        speed = f"{event.tokens_per_second:.0f} tokens/s"
+        speed = f"{_format_number(event.tokens_per_second, '.0f')} tokens/s"
         print(f"step {event.step}/{event.total}  loss {_format_number(event.loss)}  {speed}")
     elif isinstance(event, EvalEvent):
         print(f"step {event.step}  held-out loss {_format_number(event.loss)}")
@@ -296,5 +295,6 @@ def _follow(run: Run) -> None:
             break
         time.sleep(0.5)
     if state.status in ("failed", "interrupted"):
-        raise StudioError(f"The run {run.id} {state.status}: {state.cause}")
+        was = "was " * (state.status == "interrupted")
+        raise StudioError(f"The run {run.id} {was}{state.status}: {state.cause}")
     print(f"{state.status}: {run.adapter}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.evaluate.metrics import LaneMetrics
-from core.runs.events import size
+from core.system.files import file_size
 
 FILE = "answers.jsonl"
 _BLOCK_BYTES = 65_536
@@ -25,7 +25,7 @@ class AnswerWriter:
     def __init__(self, path: Path):
         self._stream = path.open("ab+")
         complete_bytes = _complete_bytes(path)
-        if complete_bytes < size(path):
+        if complete_bytes < file_size(path):
             self._stream.truncate(complete_bytes)
 
     def write(self, lines: Iterable[Line]) -> None:
@@ -44,7 +44,7 @@ class AnswerWriter:
 
 def _complete_bytes(path: Path) -> int:
     """Return the size of the complete lines of a file, in bytes."""
-    end = size(path)
+    end = file_size(path)
     with path.open("rb") as stream:
         # Search backwards in blocks: the file may be large, but only its last line can be incomplete.
         while end > 0:
@@ -84,11 +84,11 @@ class AnswerReader:
     def update(self) -> "AnswerReader":
         """Index the lines that were added, and return self; an incomplete last line is left for the next call."""
         with self._lock:
-            file_size = size(self.path)
-            if file_size < self._position:
+            end = file_size(self.path)
+            if end < self._position:
                 # The file became shorter, so a writer removed an incomplete line or the file was replaced.
                 self._reset()
-            if file_size > self._position:
+            if end > self._position:
                 with self.path.open("rb") as stream:
                     stream.seek(self._position)
                     for line in stream:

@@ -122,7 +122,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
             model.path, revision=model.revision, trust_remote_code=False, **options
         )
     loaded.requires_grad_(False)
-    base = LoadedBase(loaded, tokenizer, [f"Products are computed in {name} ({why})."])
+    base = LoadedBase(loaded, tokenizer, [f"Matrix products are computed in {name} ({why})."])
     if precision.quantization in ("nf4", "fp4") and device() == "cpu":
         _unpack_if_it_fits(base, dtype)
     return base

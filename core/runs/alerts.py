@@ -16,7 +16,7 @@ Kind = Literal["not a number", "climbing loss", "held-out loss turned", "explodi
 _SETTLING_STEPS = 20
 # Smoothed loss divided by its minimum so far.
 _CLIMB_RATIO = 1.25
-# Held-out loss divided by its minimum so far, at two evaluations in a row.
+# Held-out loss divided by its minimum so far, at two evaluation passes in a row.
 _TURN_RATIO = 1.02
 # Gradient norm divided by the median of the fifty steps before.
 _EXPLOSION_RATIO = 20
@@ -52,8 +52,8 @@ def _first(flags: pd.Series) -> int | None:
     return int(flags.idxmax()) if flags.any() else None
 
 
-def _series(timeline: Timeline, measure: str) -> pd.Series:
-    steps, values = timeline.values(measure)
+def _series(timeline: Timeline, metric: str) -> pd.Series:
+    steps, values = timeline.values(metric)
     return pd.Series(values, index=steps)
 
 

@@ -1,6 +1,6 @@
 """Checkpoints of a run: which are complete, which is the best, and which can be removed.
 
-    checkpoints/checkpoint-<step>/            what transformers' Trainer writes: adapter, optimiser, schedule, RNG
+    checkpoints/checkpoint-<step>/            what transformers' Trainer writes: adapter, optimizer, schedule, RNG
     checkpoints/checkpoint-<step>/whole.json  written last, when all else is on disk: step, held-out loss
 
 A folder without whole.json was being written when the worker crashed. It is never resumed from or used in the chat.
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.system.files import read_json, write_json
 
+# Name of the file that marks a checkpoint as complete, as earlier versions wrote it.
 _MARK = "whole.json"
 _PREFIX = "checkpoint-"
 
@@ -22,9 +23,10 @@ class Checkpoint(BaseModel):
     """whole.json of a checkpoint.
 
     Attributes:
-        step: optimizer updates so far.
-        loss: held-out loss at that step, if it was evaluated.
-        tokens, seconds: tokens trained on so far, and time spent on it.
+        step: Optimizer updates so far.
+        loss: Held-out loss at that step, if it was evaluated.
+        tokens: Tokens trained on so far.
+        seconds: Time spent on training so far.
     """
 
     step: int
@@ -38,7 +40,7 @@ def folder_of(checkpoints: Path, step: int) -> Path:
     return checkpoints / f"{_PREFIX}{step}"
 
 
-def mark_whole(checkpoints: Path, checkpoint: Checkpoint) -> None:
+def mark_complete(checkpoints: Path, checkpoint: Checkpoint) -> None:
     """Flush the files of a checkpoint to the disk, and mark it as complete."""
     folder = folder_of(checkpoints, checkpoint.step)
     # After a power failure, whole.json must not exist without the content of the other files.
@@ -49,7 +51,7 @@ def mark_whole(checkpoints: Path, checkpoint: Checkpoint) -> None:
     write_json(folder / _MARK, checkpoint.model_dump())
 
 
-def whole(checkpoints: Path) -> list[Checkpoint]:
+def complete(checkpoints: Path) -> list[Checkpoint]:
     """Return the complete checkpoints, the newest last."""
     found = []
     for mark in checkpoints.glob(f"{_PREFIX}*/{_MARK}"):
@@ -68,13 +70,13 @@ def count(checkpoints: Path) -> int:
 def best(checkpoints: Path) -> Checkpoint | None:
     """Return the complete checkpoint with the lowest held-out loss, of equals the first; None if none was evaluated."""
     # A loss that is NaN is unequal to itself.
-    measured = [c for c in whole(checkpoints) if c.loss is not None and c.loss == c.loss]
+    measured = [c for c in complete(checkpoints) if c.loss is not None and c.loss == c.loss]
     return min(measured, key=lambda c: (c.loss, c.step), default=None)
 
 
-def remove_half(checkpoints: Path) -> None:
+def remove_incomplete(checkpoints: Path) -> None:
     """Remove checkpoints that a killed worker left incomplete; the caller is the run's only worker."""
-    known = {checkpoint.step for checkpoint in whole(checkpoints)}
+    known = {checkpoint.step for checkpoint in complete(checkpoints)}
     for folder in checkpoints.glob(f"{_PREFIX}*"):
         if folder.name.removeprefix(_PREFIX) not in map(str, known):
             shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +86,7 @@ def prune(checkpoints: Path, keep: int) -> None:
     """Remove all but the newest `keep` complete checkpoints and the best; 0 keeps all."""
     if not keep:
         return
-    there = whole(checkpoints)
+    there = complete(checkpoints)
     top = best(checkpoints)
     for checkpoint in there[:-keep]:
         if top is None or checkpoint.step != top.step:

@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
@@ -12,7 +13,7 @@ from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.hardware import gpu
-from core.models import catalogue
+from core.models import catalogue, support
 from core.models.catalogue import Model
 from core.runs import preflight_model
 from core.runs.config import QLoRAConfig
@@ -20,7 +21,7 @@ from core.runs.findings import Finding
 from core.settings import Settings, hardware
 
 # Rows that are rendered to check the chat template and the maximum length.
-_SAMPLE_ROWS = 400
+_CHECKED_ROWS = 400
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
@@ -73,10 +74,8 @@ def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
     if shape is None:
         # `preflight_model.findings` reports that the config cannot be read.
         return
-    context = getattr(shape.get_text_config(), "max_position_embeddings", None)
-    if context and config.max_length > context:
-        text = f"Maximum length {config.max_length:,} is more than the context of {config.model} ({context:,} tokens)."
-        found.append(Finding("problem", f"{text} Set it to {context:,} or less."))
+    if problem := length_problem(config, shape):
+        found.append(Finding("problem", problem))
 
 
 def _vocabulary(model: Model) -> int | None:
@@ -96,14 +95,14 @@ class _RenderCounts:
         refused: Rows that cannot be trained on, by the reason.
         notes: Rows by what the template changed about them.
         truncated: Rows longer than the maximum length.
-        silent: Rows that have no tokens with loss, but would have some with a larger maximum length.
+        without_loss: Rows that have no tokens with loss, but would have some with a larger maximum length.
     """
 
     rows: int
     refused: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     truncated: int = 0
-    silent: int = 0
+    without_loss: int = 0
 
     def findings(self, max_length: int) -> list[Finding]:
         """Return a finding per kind of problem; one that affects every row stops the run."""
@@ -113,9 +112,9 @@ class _RenderCounts:
             return Finding("problem" if count == self.rows else "warning", f"{count:,} {of} {text}")
 
         found = [about(count, f"cannot be trained on: {reason}.") for reason, count in self.refused.items()]
-        if self.silent:
+        if self.without_loss:
             text = f"have no tokens with loss within {max_length:,} tokens. Raise the maximum length."
-            found.append(about(self.silent, text))
+            found.append(about(self.without_loss, text))
         if self.truncated:
             text = f"{self.truncated:,} {of} are longer than {max_length:,} tokens and are truncated."
             found.append(Finding("warning", text))
@@ -138,7 +137,7 @@ def _count_problems(renderer: Renderer, config: QLoRAConfig, rows: list[tuple[in
         if reason and (shown.all_masked or not shown.truncated):
             counts.refused[reason] += 1
         else:
-            counts.silent += reason is not None
+            counts.without_loss += reason is not None
     return counts
 
 
@@ -151,18 +150,34 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
     except StudioError as error:
         found.append(Finding("problem", str(error)))
         return
-    counts = _count_problems(renderer, config, rows[TRAIN][:_SAMPLE_ROWS])
+    counts = _count_problems(renderer, config, rows[TRAIN][:_CHECKED_ROWS])
     found += counts.findings(config.max_length)
     found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
     warning = renderer.end_tokens.warning
     found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
 
 
+def length_problem(config: QLoRAConfig, model_config: Any) -> str | None:
+    """Return a message if rows of the maximum length exceed the context of the model, or None.
+
+    Args:
+        config: The run's settings.
+        model_config: The model's `PretrainedConfig`.
+    """
+    context = support.context_of(model_config)
+    if context is None or config.max_length <= context:
+        return None
+    return (
+        f"Maximum length {config.max_length:,} is more than the context of {config.model} ({context:,} tokens). "
+        f"Set it to {context:,} or less."
+    )
+
+
 def machine_problem(config: QLoRAConfig) -> str | None:
     """Return a setting that this machine does not support, as a message, or None."""
     if config.lora_init == "loftq" and hardware().device == "cpu":
         return (
-            "LoftQ needs an NVIDIA GPU to unpack NF4 weights, and this machine has none. Set Initialisation to default."
+            "LoftQ needs an NVIDIA GPU to unpack NF4 weights, and this machine has none. Set Initialization to default."
         )
     return None
 

@@ -25,10 +25,10 @@ class Item:
     """A file or folder that can be removed.
 
     Attributes:
-        kind: one of `KINDS`.
-        name: path below STUDIO_HOME or below the folder of uploads.
-        size: bytes.
-        age: seconds since the last change.
+        kind: One of `KINDS`.
+        name: Path below STUDIO_HOME or below the folder of uploads.
+        size: Bytes.
+        age: Seconds since the last change.
     """
 
     kind: str

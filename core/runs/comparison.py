@@ -21,13 +21,16 @@ class Summary:
     """Result of one run.
 
     Attributes:
-        run, title: the run's id and name.
-        loss: mean over the last tenth of the steps.
-        best_loss: minimum over all steps.
-        base: held-out loss before the first update.
-        best_held_out, held_out: minimum and last held-out loss.
-        seconds, tokens: time spent and tokens trained on.
-        memory_gib: maximum over all steps.
+        run: The run's id.
+        title: The run's name.
+        loss: Mean over the last tenth of the steps.
+        best_loss: Minimum over all steps.
+        base: Held-out loss before the first update.
+        best_held_out: Minimum held-out loss.
+        held_out: Last held-out loss.
+        seconds: Time spent on training.
+        tokens: Tokens trained on.
+        memory_gib: Maximum over all steps.
     """
 
     run: str
@@ -79,7 +82,7 @@ class Summaries:
         losses = timeline.values("loss")[1]
         held_out = timeline.values(HELD_OUT)[1]
         memory = timeline.values("memory_gib")[1]
-        spent = timeline.curve("loss", most=2)
+        spent = timeline.curve("loss", max_points=2)
         return Summary(
             run.id, run.title, state.status, state.created, model, subset,
             steps=timeline.steps,

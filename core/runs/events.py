@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from core.system.files import file_size
+
 FILE = "events.jsonl"
 
 
@@ -41,14 +43,14 @@ class RunEvent(BaseModel):
     time: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the line as it stands in the file: the fields that were set, and unknown ones."""
+        """Return the line as it is in the file: the fields that were set, and unknown ones."""
         # Fields at their defaults are left out, so that a line that is read and written again stays the same.
         fields = self.model_dump(exclude_unset=True, exclude={"event", "time"})
         return {"event": self.event, "time": self.time, **fields}
 
 
 class StageEvent(RunEvent):
-    """A step of the preparation, described for the user."""
+    """A stage of the preparation, described for the user."""
 
     event: Literal["stage"] = "stage"
     text: Text = ""
@@ -58,8 +60,8 @@ class Lineage(BaseModel):
     """Versions that a run was made with.
 
     Attributes:
-        base_commit: commit of the base model on the Hub; None for a local folder.
-        code: commit of the studio, with "-dirty" if files were changed.
+        base_commit: Commit of the base model on the Hub; None for a local folder.
+        code: Commit of the studio, with "-dirty" if files were changed.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -75,12 +77,15 @@ class PreparedEvent(RunEvent):
     """Model and rows are ready; training begins.
 
     Attributes:
-        total_steps: optimizer updates of the whole run.
-        rows, held_out_rows: rows that are trained on, and that are evaluated.
-        left_out: rows that cannot be trained on, counted by reason; `truncated` ones exceed the maximum length.
-        tokens, answer_tokens: tokens of one epoch, and those of them that carry loss.
-        trainable: parameters that are trained.
-        choices: decisions that were made for the user, each with its reason.
+        total_steps: Optimizer updates of the whole run.
+        rows: Rows that are trained on.
+        held_out_rows: Rows that the evaluation passes use.
+        left_out: Rows that cannot be trained on, counted by reason.
+        truncated: Rows that exceed the maximum length.
+        tokens: Tokens of one epoch.
+        answer_tokens: Those of them that carry loss.
+        trainable: Parameters that are trained.
+        choices: Decisions that were made for the user, each with its reason.
     """
 
     event: Literal["prepared"] = "prepared"
@@ -102,8 +107,8 @@ class ResumedEvent(RunEvent):
     """The run continues from a checkpoint; later events of the earlier attempt no longer count.
 
     Attributes:
-        step: step of the checkpoint; 0 if the run starts over.
-        previous: old values of the settings that the resume changed.
+        step: Step of the checkpoint; 0 if the run starts over.
+        previous: Old values of the settings that the resume changed.
     """
 
     event: Literal["resumed"] = "resumed"
@@ -115,12 +120,13 @@ class StepEvent(RunEvent):
     """Metrics of one optimizer update.
 
     Attributes:
-        total: optimizer updates of the whole run.
-        grad_norm: norm of the gradient before it is clipped.
-        tokens, seconds: trained on so far, and time spent on it, including the time before a resume.
-        rows: numbers of the rows of this update.
-        memory_gib: allocated memory of the fullest GPU, or of the process without a GPU.
-        use: utilization of the GPUs or the processor in percent, averaged over the GPUs.
+        total: Optimizer updates of the whole run.
+        grad_norm: Norm of the gradient before it is clipped.
+        tokens: Tokens trained on so far.
+        seconds: Time spent on training so far, including the time before a resume.
+        rows: Numbers of the rows of this update.
+        memory_gib: Allocated memory of the fullest GPU, or of the process without a GPU.
+        use: Utilization of the GPUs or the processor in percent, averaged over the GPUs.
     """
 
     event: Literal["step"] = "step"
@@ -182,7 +188,7 @@ def parse_event(values: dict[str, Any]) -> RunEvent:
     """Return the model of one line.
 
     Args:
-        values: the line's JSON object; "event" is text.
+        values: The line's JSON object; "event" is text.
     """
     try:
         return _KINDS.get(values["event"], RunEvent).model_validate(values)
@@ -193,7 +199,7 @@ def parse_event(values: dict[str, Any]) -> RunEvent:
 
 
 class EventWriter:
-    """Appends events to a file. Each line is on disk before `write` returns."""
+    """Writer that appends events to a file. Each line is on disk before `write` returns."""
 
     def __init__(self, path: Path):
         self._stream = path.open("ab")
@@ -222,11 +228,6 @@ def _ends_with_newline(path: Path) -> bool:
         return stream.read(1) == b"\n"
 
 
-def size(path: Path) -> int:
-    """Return the size of a file in bytes, 0 if there is none."""
-    return path.stat().st_size if path.exists() else 0
-
-
 class EventReader:
     """Base of readers that follow a growing file: each update reads only the new lines."""
 
@@ -244,7 +245,7 @@ class EventReader:
 
     def update(self) -> bool:
         """Read the complete lines that are new, and return whether there were any."""
-        end = size(self.path)
+        end = file_size(self.path)
         if end < self._offset:  # Shorter than what was read: it is another file.
             self.reset()
             self._offset = 0

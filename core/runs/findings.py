@@ -9,8 +9,8 @@ class Finding:
     """One result of the preflight checks.
 
     Attributes:
-        level: a "problem" prevents the run, a "warning" does not, "fine" confirms.
-        text: a sentence with the value, what was expected and the next step.
+        level: A "problem" prevents the run, a "warning" does not, "fine" confirms.
+        text: A sentence with the value, what was expected and the next step.
     """
 
     level: Literal["problem", "warning", "fine"]

@@ -1,4 +1,4 @@
-"""Check whether a run fits into the memory of this machine, and the smallest change that makes it fit."""
+"""Fit of a run into the memory of this machine, and the smallest change that makes it fit."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from core.errors import StudioError
 from core.hardware import cpu, gpu
 from core.models import catalogue
 from core.models.shape import ModelShape
-from core.runs.checkpointing import fuses, memory_budget, plan
+from core.runs.activation_checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, Forecast, forecast, smaller
 from core.settings import Settings
@@ -20,12 +20,13 @@ class Fit:
     """Memory that a run needs, against what is there.
 
     Attributes:
-        forecast: what the run needs.
-        free, total: bytes of the GPU, or of the machine's memory without a GPU.
-        on_gpu: whether the run uses a GPU.
-        gpus: number of GPUs that each need this much.
-        changes: the smallest change of settings that makes the run fit; empty if it fits or nothing helps.
-        why: what the change does and costs.
+        forecast: What the run needs.
+        free: Free bytes of the GPU, or of the machine's memory without a GPU.
+        total: All bytes of it.
+        on_gpu: Whether the run uses a GPU.
+        gpus: Number of GPUs that each need this much.
+        changes: The smallest change of settings that makes the run fit; empty if it fits or nothing helps.
+        why: What the change does and costs.
     """
 
     forecast: Forecast

@@ -111,7 +111,7 @@ def forecast(
             "adapters": trained * 4.0,
             # With accumulation, gradients exist during all passes of an update.
             "gradients": trained * 4.0 * (config.gradient_accumulation > 1),
-            "optimiser": trained * _STATE_BYTES[config.optimizer],
+            "optimizer": trained * _STATE_BYTES[config.optimizer],
             "activations": activations * dtype_bytes / 2,
             "workspace": _WORKSPACE,
         }

@@ -25,10 +25,17 @@ from core.runs.events import (
 )
 from core.runs.progress import Progress, progress
 
-MEASURES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gib", "use")
+# Titles of the metrics other than the loss, on pages and in reports, by their fields in the events.
+METRIC_TITLES = {
+    "learning_rate": "learning rate", "grad_norm": "gradient norm", "tokens_per_second": "tokens/s",
+    "memory_gib": "memory (GiB)", "use": "utilization (%)",
+}  # fmt: skip
+METRICS = ("loss", *METRIC_TITLES)
 HELD_OUT = "held-out loss"
+# Colors of the curves in charts and plots.
+LOSS_COLOR, HELD_OUT_COLOR, METRIC_COLOR = "#0f9488", "#e07b28", "#5b7fd6"
 # Maximum number of points of a curve on a page; a chart is narrower than that in pixels.
-DRAWN = 600
+MAX_CURVE_POINTS = 600
 _MAX_CACHED_RUNS = 12
 
 
@@ -36,8 +43,8 @@ class Timeline(EventReader):
     """Metrics, sample answers and checkpoints of one run.
 
     Attributes:
-        samples: answers to the sample prompts, one event per evaluation.
-        checkpoints: steps of the checkpoints.
+        samples: Answers to the sample prompts, one event per evaluation pass.
+        checkpoints: Steps of the checkpoints.
     """
 
     def __init__(self, path: Path):
@@ -54,7 +61,7 @@ class Timeline(EventReader):
     def reset(self) -> None:
         """Forget everything, because the file starts anew."""
         self._steps, self._tokens, self._seconds = array("q"), array("q"), array("d")
-        self._values = {name: array("d") for name in MEASURES}
+        self._values = {name: array("d") for name in METRICS}
         # Losses that are not finite, by step and as written. The arrays hold NaN for them.
         self._odd_losses: dict[int, Any] = {}
         self._evals: list[EvalEvent] = []
@@ -114,50 +121,50 @@ class Timeline(EventReader):
             return self._progress()
 
     def _progress(self) -> Progress:
-        # Progress needs the first evaluation (the base's) and the last, and the last event of every other kind.
+        # Progress needs the first evaluation pass (the base's) and the last, and the last event of every other kind.
         others = [event for kind, event in self._last.items() if kind is not EvalEvent]
         return progress([*others, *self._evals[:1], *self._evals[-1:]])
 
-    def values(self, measure: str) -> tuple[np.ndarray, np.ndarray]:
+    def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps (n,) and values (n,) of a metric, without steps where it is missing or not finite."""
         with self._lock:
-            if measure == HELD_OUT:
+            if metric == HELD_OUT:
                 steps = np.array([event.step for event in self._evals], dtype=np.int64)
                 values = np.array([_number(event.loss) for event in self._evals], dtype=float)
             else:
                 steps = np.array(self._steps, dtype=np.int64)
-                values = np.array(self._values[measure], dtype=float)
+                values = np.array(self._values[metric], dtype=float)
         there = np.isfinite(values)
         return steps[there], values[there]
 
-    def not_numbers(self, measure: str = "loss") -> list[int]:
+    def not_numbers(self, metric: str = "loss") -> list[int]:
         """Return the steps at which a metric was missing, NaN or infinite."""
         with self._lock:
-            values = np.array(self._values[measure], dtype=float)
+            values = np.array(self._values[metric], dtype=float)
             return np.array(self._steps, dtype=np.int64)[~np.isfinite(values)].tolist()
 
     def curve(
-        self, measure: str, low: int | None = None, high: int | None = None, most: int = DRAWN
+        self, metric: str, low: int | None = None, high: int | None = None, max_points: int = MAX_CURVE_POINTS
     ) -> list[tuple[int, int, float, float]]:
-        """Return points (step, tokens, seconds, value) of a metric, thinned so that extremes remain.
+        """Return points (step, tokens, seconds, value) of a metric, downsampled so that extremes remain.
 
         Args:
-            measure: The metric.
+            metric: The metric.
             low: First step; None with `high` for the whole run.
             high: Last step.
-            most: Maximum number of points.
+            max_points: Maximum number of points.
         """
         with self._lock:
-            steps, values = self.values(measure)
+            steps, values = self.values(metric)
             at, tokens, seconds = (np.array(column) for column in (self._steps, self._tokens, self._seconds))
         if low is not None and high is not None:
             inside = (steps >= low) & (steps <= high)
             steps, values = steps[inside], values[inside]
-        kept = thinned(values, most)
+        kept = downsample(values, max_points)
         steps, values = steps[kept], values[kept]
         if not len(at):
             return [(int(step), 0, 0.0, float(value)) for step, value in zip(steps, values, strict=True)]
-        # An evaluation may lie between two steps: its tokens and seconds are those of the last step at or before it.
+        # An evaluation pass may be between two steps: it takes tokens and seconds of the last step at or before it.
         place = np.searchsorted(at, steps, side="right") - 1
         spent = np.maximum(place, 0)
         return [
@@ -166,16 +173,16 @@ class Timeline(EventReader):
         ]
 
 
-def thinned(values: np.ndarray, most: int) -> np.ndarray:
-    """Return indices of at most `most` values whose curve looks like that of all values.
+def downsample(values: np.ndarray, max_points: int) -> np.ndarray:
+    """Return indices of at most `max_points` values whose curve looks like that of all values.
 
     The values are split into buckets of equal length, of which the minimum and the maximum are kept. This is M4 (Jugel
     et al. 2014, doi:10.14778/2732951.2732953) without each bucket's first and last value; those of the whole are kept.
     """
     count = len(values)
-    if count <= most:
+    if count <= max_points:
         return np.arange(count)
-    buckets = max(1, (most - 2) // 2)
+    buckets = max(1, (max_points - 2) // 2)
     edges = np.linspace(0, count, buckets + 1).astype(int)
     kept = {0, count - 1}
     for begin, end in itertools.pairwise(edges):

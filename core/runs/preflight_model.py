@@ -35,8 +35,8 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
     """Return what would go wrong with the model or the adapter of a run.
 
     Args:
-        model: a model whose config.json can be had.
-        config: the run.
+        model: A model whose config.json can be had.
+        config: The run.
     """
     problems = [*_file_problems(model, config), *_precision_problems(config), *_rank_problems(config)]
     # A local model is known by its config's text, so that equal configs are examined once.
@@ -54,7 +54,7 @@ def require(model: Model, config: QLoRAConfig) -> None:
     """Refuse a run that the model or its adapter cannot make.
 
     Raises:
-        StudioError: every problem, a sentence each.
+        StudioError: Every problem, a sentence each.
     """
     if problems := [found.text for found in findings(model, config) if found.level == "problem"]:
         raise StudioError(" ".join(problems))
@@ -115,7 +115,7 @@ def _rank_problems(config: QLoRAConfig) -> list[str]:
     if config.lora_init != "orthogonal" or config.lora_rank % 2 == 0:
         return []
     lower = max(2, config.lora_rank - 1)
-    return [f"Orthogonal initialisation needs an even rank, and Rank is {config.lora_rank}. Set it to {lower} or "
+    return [f"Orthogonal initialization needs an even rank, and Rank is {config.lora_rank}. Set it to {lower} or "
             f"{config.lora_rank + 1}."]  # fmt: skip
 
 
@@ -124,12 +124,12 @@ def _report(model: Model | None, text: str | None, adapter: str) -> dict[str, An
     """Return the report of `examine`, made in another process.
 
     Args:
-        model: a model of the Hub; None for a local one.
-        text: a local model's config.json; None for a model of the Hub.
-        adapter: the run's fields of `_ADAPTER_FIELDS`, as JSON.
+        model: A model of the Hub; None for a local one.
+        text: A local model's config.json; None for a model of the Hub.
+        adapter: The run's fields of `_ADAPTER_FIELDS`, as JSON.
 
     Raises:
-        StudioError: there is no report. Nothing is cached then: a network may come back.
+        StudioError: There is no report. Nothing is cached then: a network may come back.
     """
     environment = os.environ | {"PYTHONPATH": python_path(), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     try:
@@ -153,8 +153,8 @@ def examine(shape: Any, config: QLoRAConfig) -> dict[str, Any]:
     """Build a model without weights, apply the adapter, and report.
 
     Args:
-        shape: the model's `PretrainedConfig`.
-        config: the run.
+        shape: The model's `PretrainedConfig`.
+        config: The run.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -212,13 +212,13 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
             "its experts' weights. Name attention as the target to train what is named."
         )
     trained = sum(parameter.numel() for parameter in peft.parameters() if parameter.requires_grad)
-    whole = f"; {len(found.whole)} are trained whole" if found.whole else ""
+    whole = f"; {len(found.whole)} are fully trained" if found.whole else ""
     adapted = len(tuner.targeted_module_names) + len(parameters)
     report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} numbers are trained."
 
 
 def _too_large_a_rank(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:
-    """Check initialisations by singular vectors, of which a matrix has as many as its smaller side."""
+    """Check initializations by singular vectors, of which a matrix has as many as its smaller side."""
     from peft.tuners.tuners_utils import _get_in_out_features
 
     if config.lora_init not in ("pissa", "loftq"):
@@ -229,18 +229,18 @@ def _too_large_a_rank(model: Any, found: targets.Targets, config: QLoRAConfig) -
     if name is None or config.lora_rank <= known[name]:
         return []
     return [f"Rank {config.lora_rank} is above the smaller side of {name} ({known[name]}), and {config.lora_init} has "
-            f"no more directions. Set Rank to {known[name]} or less, or Initialisation to default."]  # fmt: skip
+            f"no more directions. Set Rank to {known[name]} or less, or Initialization to default."]  # fmt: skip
 
 
 def _quantized(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:
-    """Check that no module that is trained whole is quantized; the output layer never is."""
+    """Check that no module that is fully trained is quantized; the output layer never is."""
     if config.quantization == "none":
         return []
     linear, refused = targets.linear_layers(model)
     inside = [name for name in found.whole if any(f"{layer}.".startswith(f"{name}.") for layer in [*linear, *refused])]
     if not inside:
         return []
-    return [f"{inside[0]} is quantized to {config.quantization} and cannot be trained whole. Remove it from Modules to "
+    return [f"{inside[0]} is quantized to {config.quantization} and cannot be fully trained. Remove it from Modules to "
             "train whole, or set Quantization to none."]  # fmt: skip
 
 

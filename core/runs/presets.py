@@ -113,7 +113,7 @@ LONG_CONTEXT = Preset(
 LABEL_TASK = Preset(
     "Label task",
     "Texts with labels, such as sentiment: short rows, three epochs, a low learning rate, and the checkpoint with the "
-    "lowest held-out loss; it ends when three evaluations in a row are no better.",
+    "lowest held-out loss; it ends when three evaluation passes in a row are no better.",
     {
         "max_length": 512,
         "epochs": 3.0,

@@ -63,7 +63,7 @@ def advance(store: RunStore) -> Run | None:
     return None
 
 
-def keep_going(
+def start_queue_watcher(
     store: RunStore, every_seconds: float = 2.0, also: Callable[[], None] = lambda: None
 ) -> threading.Thread:
     """Start a thread that starts queued runs, in case a worker crashed before it started the next run.
@@ -113,12 +113,22 @@ def reorder(store: RunStore, run: Run, by: int) -> None:
             queued.save_state(queued.saved_state().model_copy(update={"place": float(place)}))
 
 
-def cancel(store: RunStore, run: Run) -> None:
-    """Remove a queued run from the queue."""
+def stop(store: RunStore, run: Run) -> bool:
+    """Stop a run after its current step, with a checkpoint, or remove a queued run from the queue.
+
+    Returns:
+        Whether the run was active; a run that was queued will not start.
+
+    Raises:
+        StudioError: The run has ended.
+    """
+    # Under the lock, no worker starts the run between the check and the end.
     with store.lock():
-        if run.saved_state().status != "queued":
-            raise StudioError(f"The run {run.id} is {run.state().status}, not queued. Stop it instead.")
-        _end(run, "stopped", "Removed from the queue.")
+        if run.saved_state().status == "queued":
+            _end(run, "stopped", "Removed from the queue.")
+            return False
+    run.request_stop()
+    return True
 
 
 def kill(store: RunStore, run: Run) -> None:
@@ -161,15 +171,14 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         state, config = run.state(), run.config()
         changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
         if fixed := [TITLES[name] for name in changed if not may_change(name)]:
-            raise StudioError(
-                f"{', '.join(fixed)} cannot change while a run goes on: it would be another run. Start a new one."
-            )
+            raise StudioError(f"{', '.join(fixed)} cannot change when a run is resumed. Start a new run.")
         fresh = QLoRAConfig.model_validate(config.model_dump() | changed)
         _check_length(fresh, changed, last_step(run))
         longer = (fresh.max_steps, fresh.epochs) != (config.max_steps, config.epochs)
         if state.status not in RESUMABLE or (state.status == "finished" and not longer):
-            why = "There is nothing left to do; give it more steps" if state.status == "finished" else "It goes on"
-            raise StudioError(f"The run {run.id} is {state.status}. {why}.")
+            is_done = state.status == "finished"
+            why = "There is nothing left to do; give it more steps." if is_done else "It has not ended."
+            raise StudioError(f"The run {run.id} is {state.status}. {why}")
         run.stop_request.unlink(missing_ok=True)
         if changed:
             run.save_config(fresh)
@@ -188,7 +197,7 @@ def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> Non
     Args:
         fresh: The settings after the resume.
         changed: The settings that the resume changes.
-        done: The step that the run goes on from.
+        done: The step that the run continues from.
     """
     if "epochs" in changed and fresh.max_steps:
         raise StudioError(
@@ -201,7 +210,7 @@ def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> Non
 
 def last_step(run: Run) -> int:
     """Return the step that a resumed run continues from."""
-    there = checkpoints.whole(run.checkpoints_dir)
+    there = checkpoints.complete(run.checkpoints_dir)
     return there[-1].step if there else 0
 
 

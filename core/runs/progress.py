@@ -12,11 +12,11 @@ class Progress:
     """Latest metrics and position of a run.
 
     Attributes:
-        stage: latest stage of the preparation.
-        base_loss: held-out loss before the first update, which is the base model's.
-        held_out_loss: latest held-out loss.
-        seconds_left: estimate from the mean speed so far; None before the first step and after the last.
-        prepared: what was trained on and decided; None before that is known.
+        stage: Latest stage of the preparation.
+        base_loss: Held-out loss before the first update, which is the base model's.
+        held_out_loss: Latest held-out loss.
+        seconds_left: Estimate from the mean speed so far; None before the first step and after the last.
+        prepared: What was trained on and decided; None before that is known.
     """
 
     stage: str = ""
@@ -64,11 +64,6 @@ def progress(events: Iterable[RunEvent]) -> Progress:
         seconds_left=seconds / step.step * (step.total - step.step) if runs_on else None,
         prepared=prepared,
     )
-
-
-def curve(events: Iterable[RunEvent], kind: str, value: str) -> list[tuple[int, Any]]:
-    """Return (step, value) of every event of one kind that has the value."""
-    return [(e.step, getattr(e, value)) for e in events if e.event == kind and getattr(e, value, None) is not None]
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from core.runs import alerts
 from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.events import PreparedEvent
-from core.runs.metrics_series import HELD_OUT, Timeline
+from core.runs.metrics_series import HELD_OUT, HELD_OUT_COLOR, LOSS_COLOR, METRIC_COLOR, METRIC_TITLES, Timeline
 from core.runs.progress import Progress, duration
 from core.runs.store import Run, RunState
 from core.runs.yaml_io import command_line
@@ -18,8 +18,8 @@ from core.system.files import write_text
 from core.system.markdown import fenced, plain, table
 
 FILE = "report.md"
-_LOSS, _HELD_OUT, _OTHER = "#0f9488", "#e07b28", "#5b7fd6"
-_MEASURES = (("learning_rate", "learning rate"), ("grad_norm", "gradient norm"), ("tokens_per_second", "tokens/s"))
+# Metrics that are plotted beside the loss.
+_METRICS = ("learning_rate", "grad_norm", "tokens_per_second")
 # A plot is about 1,000 pixels wide.
 _MAX_POINTS = 4000
 
@@ -82,7 +82,7 @@ def _result(timeline: Timeline, now: Progress) -> list[str]:
         ]
     if len(losses):
         rows.append(["Loss, first and last step", f"{losses[0]:.4f}, {losses[-1]:.4f}"])
-        spent = timeline.curve("loss", most=2)[-1]
+        spent = timeline.curve("loss", max_points=2)[-1]
         pace = f" ({spent[1] / now.seconds:,.0f} per second)" if now.seconds else ""
         rows.append(["Tokens trained on", f"{spent[1]:,}{pace}"])
     _, memory = timeline.values("memory_gib")
@@ -126,7 +126,7 @@ def _cell(value: Any) -> str:
 
 
 def _answers(timeline: Timeline) -> list[str]:
-    """Return the answers to the sample prompts at the first and the last evaluation."""
+    """Return the answers to the sample prompts at the first and the last evaluation pass."""
     if not timeline.samples:
         return []
     first, last = timeline.samples[0], timeline.samples[-1]
@@ -161,18 +161,18 @@ def _plot(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
-    for measure, colour, style in (("loss", _LOSS, "-"), (HELD_OUT, _HELD_OUT, "o--")):
-        points = timeline.curve(measure, most=_MAX_POINTS)
-        axes.plot([p[0] for p in points], [p[3] for p in points], style, color=colour, label=measure, markersize=4)
+    for metric, color, style in (("loss", LOSS_COLOR, "-"), (HELD_OUT, HELD_OUT_COLOR, "o--")):
+        points = timeline.curve(metric, max_points=_MAX_POINTS)
+        axes.plot([p[0] for p in points], [p[3] for p in points], style, color=color, label=metric, markersize=4)
     axes.set_xlabel("step")
     axes.legend(frameon=False)
     _frame(axes)
     figure.savefig(folder / "loss.png", dpi=120)
     figure = Figure(figsize=(9, 2.4), layout="constrained")
-    for axes, (measure, title) in zip(figure.subplots(1, len(_MEASURES)), _MEASURES, strict=True):
-        points = timeline.curve(measure, most=_MAX_POINTS)
-        axes.plot([p[0] for p in points], [p[3] for p in points], color=_OTHER)
-        axes.set_title(title, fontsize=10)
+    for axes, metric in zip(figure.subplots(1, len(_METRICS)), _METRICS, strict=True):
+        points = timeline.curve(metric, max_points=_MAX_POINTS)
+        axes.plot([p[0] for p in points], [p[3] for p in points], color=METRIC_COLOR)
+        axes.set_title(METRIC_TITLES[metric], fontsize=10)
         _frame(axes)
     figure.savefig(folder / "measures.png", dpi=120)
     return [

@@ -9,6 +9,7 @@ runs/<id>/worker.log     the worker's own output
 runs/<id>/control/       requests to the worker: stop
 runs/<id>/checkpoints/   resumable (core/runs/checkpoints.py)
 runs/<id>/adapter/       the finished adapter
+runs/<id>/report/        report.md and its plots (core/runs/report.py)
 """
 
 import time
@@ -41,9 +42,9 @@ class RunState(WorkState):
     """state.json of a run, as it was last written; `Run.state` returns what is true now.
 
     Attributes:
-        place: position in the queue; the run with the lowest is started next.
-        resumes: whether the worker continues from the last checkpoint.
-        previous: old values of settings that a resume changed, until the worker reports them in its "resumed" event.
+        place: Position in the queue; the run with the lowest is started next.
+        resumes: Whether the worker continues from the last checkpoint.
+        previous: Old values of settings that a resume changed, until the worker reports them in its "resumed" event.
     """
 
     status: Status
@@ -149,7 +150,7 @@ class Run(WorkFolder[RunState]):
         write_json(self.folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
 
     def request_stop(self) -> None:
-        """Ask the worker to write a checkpoint and end after the present step."""
+        """Ask the worker to write a checkpoint and end after the current step."""
         self.send_request("stop")
 
     def events(self) -> list[events.RunEvent]:
@@ -161,7 +162,7 @@ class Run(WorkFolder[RunState]):
         found = {}
         if (self.adapter / "adapter_config.json").is_file():
             found["final"] = self.adapter
-        for checkpoint in reversed(checkpoints.whole(self.checkpoints_dir)):
+        for checkpoint in reversed(checkpoints.complete(self.checkpoints_dir)):
             folder = checkpoints.folder_of(self.checkpoints_dir, checkpoint.step)
             # A PiSSA adapter belongs to a base whose weights it changed. Beside it, "plain" holds the same adapter
             # converted for the original base.
@@ -181,7 +182,7 @@ class RunStore(WorkStore[Run]):
         return self.settings.runs_dir
 
     def is_visible(self, folder: Run) -> bool:
-        """Return whether the present caller may see a run: the owner all, a visitor the published ones."""
+        """Return whether the current caller may see a run: the owner all, a visitor the published ones."""
         if roles.caller().is_owner:
             return True
         return visibility.run_is_open(self.settings, folder.id, folder.saved_state().status)

@@ -1,8 +1,8 @@
-"""Which modules of a model LoRA adapts and which are trained whole, resolved on the model itself.
+"""Which modules of a model LoRA adapts and which are fully trained, resolved on the model itself.
 
-Names match as in PEFT, by PEFT's own functions: a target is a module's whole name or its end after a dot; a module to
-train whole is any module whose name ends with the given text. Preflight resolves on the meta device, training on the
-loaded model, so both reach the same result. Imports torch and PEFT only when called.
+Names match as in PEFT, by PEFT's own functions: a target is a module's whole name or its end after a dot; a module is
+fully trained if its name ends with the given text. Preflight resolves on the meta device, training on the loaded model,
+so both reach the same result. Imports torch and PEFT only when called.
 """
 
 from dataclasses import dataclass, field
@@ -30,11 +30,11 @@ class Targets:
     """Resolved targets of a run.
 
     Attributes:
-        modules: the value of PEFT's `target_modules`.
-        matched: full names of the modules that get an adapter.
-        whole: full names of the modules that are trained whole.
-        problems: sentences on names that cannot be used.
-        notes: sentences on what a group leaves out.
+        modules: The value of PEFT's `target_modules`.
+        matched: Full names of the modules that get an adapter.
+        whole: Full names of the modules that are fully trained.
+        problems: Sentences on names that cannot be used.
+        notes: Sentences on what a group leaves out.
     """
 
     modules: str | list[str] = ALL_LINEAR
@@ -48,7 +48,7 @@ def require(model: "nn.Module", config: QLoRAConfig) -> Targets:
     """Return the targets of a run on a model.
 
     Raises:
-        StudioError: a name matches nothing that can be trained.
+        StudioError: A name matches nothing that can be trained.
     """
     found = resolve(model, config)
     if found.problems:
@@ -80,7 +80,7 @@ def resolve(model: "nn.Module", config: QLoRAConfig) -> Targets:
             found.problems.append(_nothing(f"The target {name!r} matches no module", config, linear))
         elif not _matching(model, layers, config.whole_modules):
             found.problems.append(
-                f"All that the target {name!r} matches is trained whole. Remove it from Target modules or from Modules "
+                f"All that the target {name!r} matches is fully trained. Remove it from Target modules or from Modules "
                 "to train whole."
             )
         modules += layers if name in GROUPS else [name]
@@ -132,7 +132,7 @@ def _group(name: str, linear: list[str]) -> list[str]:
 
 
 def _matching(model: "nn.Module", names: list[str], whole: list[str] | None = None) -> list[str]:
-    """Return full names of the modules that PEFT finds by any of the names, without those that are trained whole."""
+    """Return full names of the modules that PEFT finds by any of the names, without those that are fully trained."""
     from peft import LoraConfig
     from peft.tuners.tuners_utils import check_target_module_exists
 
@@ -173,7 +173,7 @@ def _adaptable(model: "nn.Module", name: str) -> bool:
 
 
 def _whole(model: "nn.Module", config: QLoRAConfig, found: Targets) -> list[str]:
-    """Return full names of the modules that are trained whole; names that match none become problems."""
+    """Return full names of the modules that are fully trained; names that match none become problems."""
     names = [key for key, _ in model.named_modules() if key]
     matched: list[str] = []
     for wanted in config.whole_modules:

@@ -29,9 +29,11 @@ class WorkState(BaseModel):
     """state.json, as it was last written; `WorkFolder.state` returns what is true now.
 
     Attributes:
-        cause: why the work failed or stopped, for the user.
-        created, ended: seconds since the epoch.
-        pid, process: the worker's process id and its unique name (`process_identity.identity`).
+        cause: Why the work failed or stopped, for the user.
+        created: Seconds since the epoch.
+        ended: Seconds since the epoch; None before the end.
+        pid: The worker's process id.
+        process: The worker's unique name (`process_identity.identity`).
     """
 
     pid: int | None = None
@@ -57,10 +59,10 @@ class WorkFolder(Generic[StateT]):
     """One folder with a worker.
 
     Attributes:
-        kind: what the folder is called in messages.
-        state_type: model of state.json.
-        active: statuses with a living worker.
-        requested: the status that each request to the worker shows as; the first one present counts.
+        kind: What the folder is called in messages.
+        state_type: Model of state.json.
+        active: Statuses with a living worker.
+        requested: The status that each request to the worker shows as; the first one that exists counts.
     """
 
     kind: ClassVar[str]
@@ -161,7 +163,7 @@ class WorkStore(Generic[FolderT]):
         return FileLock(self.root / ".lock")
 
     def is_visible(self, folder: FolderT) -> bool:
-        """Return whether the present caller may see a folder."""
+        """Return whether the current caller may see a folder."""
         return True
 
     def folders(self) -> list[FolderT]:
@@ -174,7 +176,7 @@ class WorkStore(Generic[FolderT]):
         """Return the newest folder whose worker is alive."""
         return next((f for f in self.folders() if f.state().status in self.folder_type.active), None)
 
-    def listed(self) -> str:
+    def fingerprint(self) -> str:
         """Return a text that changes with every folder and state; it reads no file, so pages can poll it."""
         return "\n".join(sorted(self._fingerprint(path) for path in self.root.glob("[!.]*/state.json")))
 

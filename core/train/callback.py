@@ -72,7 +72,7 @@ class Reporter(TrainerCallback):
         self._rank_steps: list[_RankStep] = []
         # Held-out losses by step; a resumed run takes those of its checkpoints.
         self._losses: dict[int, float] = {
-            c.step: c.loss for c in checkpoints.whole(run.checkpoints_dir) if c.loss is not None
+            c.step: c.loss for c in checkpoints.complete(run.checkpoints_dir) if c.loss is not None
         }
         self._started = self._step_started = time.monotonic()
 
@@ -147,7 +147,7 @@ class Reporter(TrainerCallback):
         if not self._ranks.is_main:
             return
         saved = Checkpoint(step=step, loss=self._losses.get(step), tokens=self._tokens, seconds=round(self._seconds, 2))
-        checkpoints.mark_whole(self.run.checkpoints_dir, saved)
+        checkpoints.mark_complete(self.run.checkpoints_dir, saved)
         self.events.write(CheckpointEvent(step=step))
         checkpoints.prune(self.run.checkpoints_dir, self.config.keep_checkpoints)
         # Time spent on saving is not training speed.
@@ -181,7 +181,9 @@ class Reporter(TrainerCallback):
         since_best = sum(s > best for s, _ in finite)
         if self.config.early_stopping and since_best >= self.config.early_stopping:
             control.should_training_stop = control.should_save = True
-            self.end_reason = f"Ended early: {since_best} evaluations in a row were no better than that at step {best}."
+            self.end_reason = (
+                f"Ended early: {since_best} evaluation passes in a row were no better than that at step {best}."
+            )
 
 
 def _combine_metrics(ranks: list[dict[str, Any]]) -> dict[str, Any]:

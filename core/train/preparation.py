@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.data import subset as subsets
-from core.data.sources import HELD_OUT, TRAIN
+from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.models import catalogue
 from core.runs import checks, fit, targets
@@ -139,12 +139,8 @@ def _load_base(settings: Settings, config: QLoRAConfig) -> "LoadedBase":
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     model = catalogue.find(settings, config.model, config.revision)
     base = load_base(model, precision, config.attention)
-    context = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
-    if context and config.max_length > context:
-        raise StudioError(
-            f"Maximum length {config.max_length} is more than {config.model} can read ({context} tokens). "
-            f"Set it to {context} or less."
-        )
+    if problem := checks.length_problem(config, base.model.config):
+        raise StudioError(problem)
     base.choices += targets.require(base.model, config).notes
     return base
 

@@ -24,8 +24,8 @@ from core.runs import targets
 from core.runs.adapter import lora_config
 from core.runs.checkpoints import folder_of
 from core.runs.config import QLoRAConfig
+from core.train.activation_checkpointing import Planner
 from core.train.batches import count_tokens, find_loss_positions, pack, pad
-from core.train.checkpointing import Planner
 from core.train.distributed import SINGLE, RankGroup
 from core.train.kernels.patch import fuse_blocks
 from core.train.layout import choose_layout, explain_padding

@@ -42,7 +42,7 @@ def make_sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> S
         **_optimizer_arguments(config, total_steps),
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
-        # Set block by block (core/train/checkpointing.py).
+        # Set block by block (core/train/activation_checkpointing.py).
         gradient_checkpointing=False,
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",

@@ -140,8 +140,8 @@ def _train(settings: Settings, run: Run, ranks: RankGroup, rendezvous: Path | No
 def _find_resume_checkpoint(run: Run, ranks: RankGroup) -> Checkpoint | None:
     """Return the checkpoint that a resumed run continues from; the main rank removes incomplete ones first."""
     if ranks.is_main:
-        checkpoints.remove_half(run.checkpoints_dir)
-    complete = checkpoints.whole(run.checkpoints_dir)
+        checkpoints.remove_incomplete(run.checkpoints_dir)
+    complete = checkpoints.complete(run.checkpoints_dir)
     return complete[-1] if complete and run.saved_state().resumes else None
 
 

@@ -20,7 +20,7 @@ from core.evaluate import result
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
-from core.runs.events import size
+from core.system.files import file_size
 from studio.evaluate.evaluation_html import answers_html, metrics_html, notes_html, prompt_html, status_html
 
 NO_EVALUATION = "No evaluation yet. Choose prompts and lanes, then press Start: every lane answers every prompt."
@@ -62,7 +62,7 @@ class EvaluationView:
             return ""
         found = self.store.find(evaluation_id)
         written = (found.folder / "state.json").stat().st_mtime_ns
-        return f"{found.id} {written} {size(found.answers_file)} {found.state().status}"
+        return f"{found.id} {written} {file_size(found.answers_file)} {found.state().status}"
 
     # The list
 
@@ -90,7 +90,7 @@ class EvaluationView:
             page: the page of the table.
             rows: rows per page.
         """
-        list_now = self.store.listed()
+        list_now = self.store.fingerprint()
         try:
             now = self.fingerprint(evaluation_id)
         except StudioError:

@@ -12,11 +12,11 @@ from components.chart import Curve, build_chart, chart_value
 from components.conversation import empty_html
 from components.data_table import TableColumn, TablePage, TableRow, build_data_table, table_html
 from core.runs.comparison import Difference, Summaries, Summary, arranged, differences
-from core.runs.metrics_series import HELD_OUT, Timelines
+from core.runs.metrics_series import HELD_OUT, MAX_CURVE_POINTS, Timelines
 from core.runs.progress import duration
 from core.runs.store import Run, RunStore
 from studio.html import render
-from studio.train.run_view import METRICS
+from studio.train.run_view import METRIC_FIELDS
 
 # The palette of Okabe and Ito, which stays distinct for colour-blind readers, without its yellow, which is too pale on
 # white. Four colours between them follow.
@@ -32,10 +32,10 @@ _COLOURS = (
     "#7f7f7f",
     "#17becf",
 )
-# Label of a curve on the page: its field in the events.
-CURVES = {HELD_OUT: HELD_OUT, "loss": "loss", **METRICS}
+# Field of a curve in the events, by its label on the page.
+CURVES = {HELD_OUT: HELD_OUT, "loss": "loss", **METRIC_FIELDS}
 _MAX_POINTS = 10_000  # of all curves together
-_MAX_CURVE_POINTS, _MIN_CURVE_POINTS = 600, 50
+_MIN_CURVE_POINTS = 50
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,14 @@ class RunComparison:
     def _curves(self, picked: list[Run], metric: str) -> dict[str, Any]:
         # The chart's size in bytes is bounded, however many runs are picked: they share the points.
         share = _MAX_POINTS // max(1, len(picked))
-        points = min(_MAX_CURVE_POINTS, max(_MIN_CURVE_POINTS, share))
+        points = min(MAX_CURVE_POINTS, max(_MIN_CURVE_POINTS, share))
         titles = [run.title for run in picked]
         curves = [
             Curve(
                 # Names are free text, so two runs may share one.
                 run.title if titles.count(run.title) == 1 else f"{run.title} ({run.id})",
                 _COLOURS[index % len(_COLOURS)],
-                self.timelines.of(run.events_file).curve(CURVES[metric], most=points),
+                self.timelines.of(run.events_file).curve(CURVES[metric], max_points=points),
                 dashed=index >= len(_COLOURS),
             )
             for index, run in enumerate(picked)

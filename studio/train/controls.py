@@ -69,13 +69,10 @@ class RunControls:
 
     def stop(self, run_id: str | None) -> None:
         """Stop a run after its current step, with a checkpoint, or remove a waiting run from the queue."""
-        run = self._run(run_id)
-        if run.saved_state().status == "queued":
-            process.cancel(self.runs, run)
+        if process.stop(self.runs, self._run(run_id)):
+            info("It saves a checkpoint and an adapter after the current step.", title="Stopping")
+        else:
             info("It will not start.", title="Removed from the queue")
-            return
-        run.request_stop()
-        info("It saves a checkpoint and an adapter after the current step.", title="Stopping")
 
     def kill(self, run_id: str | None) -> None:
         """Kill a run now; its progress since the last checkpoint is lost."""

@@ -31,7 +31,7 @@ class Polling:
             archived: whether archived runs are listed.
             metric: the metric of the second chart.
             zoom: the steps that the charts show.
-            pinned: the evaluation whose sample answers stay shown.
+            pinned: the evaluation pass whose sample answers stay shown.
             comparison: the state of the table of all runs.
             comparison_metric: the metric of the curves below that table.
             comparison_visible: whether the table is on the screen; it is not rendered otherwise.
@@ -40,7 +40,7 @@ class Polling:
             run_now = self.view.fingerprint(run_id)
         except StudioError:
             run_id, run_now = None, ""  # deleted on another page: the list selects another run
-        runs_now = self.controls.runs.listed()
+        runs_now = self.controls.runs.fingerprint()
         updates: dict[str, Any] = {}
         if runs_now != runs_changed:
             updates |= {"runs_changed": runs_now, **self.controls.refresh_list(run_id, archived)}

@@ -16,8 +16,8 @@ from components.memory_bar import memory_html
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.runs import checks, fit
-from core.runs.checks import Finding
 from core.runs.config import TITLES
+from core.runs.findings import Finding
 from core.runs.fit import Fit
 from core.runs.progress import duration
 from core.runs.store import RunStore

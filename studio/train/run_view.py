@@ -19,9 +19,18 @@ from core.errors import StudioError
 from core.runs import report
 from core.runs.config import TITLES, group_of
 from core.runs.events import EvalEvent, SampleEvent, StepEvent
-from core.runs.metrics_series import HELD_OUT, Timeline, Timelines
+from core.runs.metrics_series import (
+    HELD_OUT,
+    HELD_OUT_COLOR,
+    LOSS_COLOR,
+    METRIC_COLOR,
+    METRIC_TITLES,
+    Timeline,
+    Timelines,
+)
 from core.runs.store import RunStore
 from core.settings import slug
+from core.system.files import file_size
 from studio.train.run_html import alerts_html, notes_html, status_html, tiles_html
 from studio.train.step_rows import NO_STEP
 
@@ -30,16 +39,12 @@ NO_PUBLISHED = "No run is published yet. Runs that the owner publishes are shown
 _NO_SAMPLES = (
     f"No sample answers yet. Enter “{TITLES['sample_prompts']}” under {group_of('sample_prompts')}, one per line."
 )
-# Label of a metric on the page: its field in the events.
-METRICS = {
-    "learning rate": "learning_rate", "gradient norm": "grad_norm", "tokens/s": "tokens_per_second",
-    "memory (GiB)": "memory_gib", "utilization (%)": "use",
-}  # fmt: skip
-_LOSS_COLOUR, _HELD_OUT_COLOUR, _METRIC_COLOUR = "#0f9488", "#e07b28", "#5b7fd6"
+# Field of a metric in the events, by its label on the page.
+METRIC_FIELDS = {title: field for field, title in METRIC_TITLES.items()}
 _LOG_LINES = 40
 
 Zoom = dict[str, int] | None  # the first and last step shown, as `low` and `high`; None shows all
-Pinned = tuple[str, int] | None  # a run and the index of the evaluation that stays shown; None shows the newest
+Pinned = tuple[str, int] | None  # a run and the index of the evaluation pass that stays shown; None shows the newest
 
 
 class RunView:
@@ -56,15 +61,14 @@ class RunView:
         if not run_id:
             return ""
         run = self.runs.run(run_id)
-        size = run.events_file.stat().st_size if run.events_file.exists() else 0
-        return f"{run_id} {size} {run.state().status} {run.title}"
+        return f"{run_id} {file_size(run.events_file)} {run.state().status} {run.title}"
 
     def render(self, run_id: str | None, metric: str, zoom: Zoom) -> dict[str, Any]:
         """Return status, tiles, alerts, both charts and notes of a run.
 
         Args:
             run_id: the selected run.
-            metric: a key of METRICS, for the second chart.
+            metric: a key of METRIC_FIELDS, for the second chart.
             zoom: the steps that the charts show.
         """
         if not run_id:
@@ -86,20 +90,20 @@ class RunView:
     # Sample answers
 
     def pin_evaluation(self, run_id: str | None, index: int) -> dict[str, Any]:
-        """Show the sample answers of one evaluation; at the newest one, follow those that come later.
+        """Show the sample answers of one evaluation pass; at the newest one, follow those that come later.
 
         The server keeps the choice, because the slider's value in the browser may be older than the last poll.
 
         Args:
             run_id: the selected run.
-            index: the evaluation, counted from 0.
+            index: the evaluation pass, counted from 0.
         """
         last = len(self._evaluations(run_id)) - 1
         pinned = (run_id, int(index)) if run_id and index < last else None
         return {**self.render_samples(run_id, pinned), "pinned": pinned}
 
     def render_samples(self, run_id: str | None, pinned: Pinned = None) -> dict[str, Any]:
-        """Return the slider over the evaluations and the sample answers of the one it stands at."""
+        """Return the slider over the evaluation passes and the sample answers of the selected one."""
         found = self._evaluations(run_id)
         if not found:
             return {"evaluation": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
@@ -132,7 +136,7 @@ class RunView:
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         held_out = {e.step: e.loss for e in run.events() if isinstance(e, EvalEvent)}
-        names = ["step", "tokens", "seconds", *METRICS.values(), "loss"]
+        names = ["step", "tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([*names, "held_out_loss"])
@@ -158,15 +162,15 @@ def _limits(zoom: Zoom) -> tuple[int | None, int | None]:
 def _loss_chart(timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
     low, high = _limits(zoom)
     curves = [
-        Curve("loss", _LOSS_COLOUR, timeline.curve("loss", low, high)),
-        Curve(HELD_OUT, _HELD_OUT_COLOUR, timeline.curve(HELD_OUT, low, high), dashed=True),
+        Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
+        Curve(HELD_OUT, HELD_OUT_COLOR, timeline.curve(HELD_OUT, low, high), dashed=True),
     ]
     return chart_value("loss", curves)
 
 
 def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:
-    points = timeline.curve(METRICS[metric], *_limits(zoom))
-    return chart_value(metric, [Curve(metric, _METRIC_COLOUR, points)])
+    points = timeline.curve(METRIC_FIELDS[metric], *_limits(zoom))
+    return chart_value(metric, [Curve(metric, METRIC_COLOR, points)])
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ class RunViewWidgets:
     Attributes:
         charts: the column with everything that is shown from the first step on.
         metric: selects the metric of the second chart.
-        evaluation: selects the evaluation whose sample answers are shown.
+        evaluation: selects the evaluation pass whose sample answers are shown.
         row: selects a row of the step that was clicked in the loss chart.
     """
 
@@ -221,8 +225,9 @@ def build_run_view() -> RunViewWidgets:
         loss_chart = build_chart("loss-chart", 290)
         with gr.Tabs(elem_id="run-details", overflow_behavior="wrap"):
             with gr.Tab("Metrics"):
-                metric = gr.Radio(list(METRICS), value=next(iter(METRICS)), label="Metric", show_label=False,
-                                  container=False, elem_id="metric")  # fmt: skip
+                labels = list(METRIC_FIELDS)
+                metric = gr.Radio(labels, value=labels[0], label="Metric", show_label=False, container=False,
+                                  elem_id="metric")  # fmt: skip
                 metric_chart = build_chart("metric-chart", 190)
                 points = build_download("Download all points as CSV", "curves-csv")
             with gr.Tab("Rows of a step"):
@@ -233,7 +238,7 @@ def build_run_view() -> RunViewWidgets:
                     exclude = gr.Button("Create subset without this row", size="sm", elem_id="exclude-row")
                 row_view = gr.HTML(elem_id="step-row-shown", padding=False)
             with gr.Tab("Sample answers"):
-                evaluation = gr.Slider(0, 1, step=1, label="Evaluation", visible=False, elem_id="samples-at")
+                evaluation = gr.Slider(0, 1, step=1, label="Evaluation pass", visible=False, elem_id="samples-at")
                 samples = gr.HTML(elem_id="samples", padding=False)
             with gr.Tab("Log"):
                 read_log = gr.Button("Load the last lines", size="sm", elem_id="read-log")

@@ -64,7 +64,7 @@ class CudaDecoder:
             chunk: Tokens of prompts that are read between two decode steps.
         """
         self._runtime, self._adapters, self._chunk = runtime, adapters, chunk
-        self._plain = Decoder(runtime.weights.model, adapters, pad)
+        self._pytorch_decoder = Decoder(runtime.weights.model, adapters, pad)
         self._reading: deque[_ActiveSequence] = deque()
         self._decoding: dict[int, _ActiveSequence] = {}
         # Results of steps, each with its sequences and their rows of the logits.
@@ -75,7 +75,7 @@ class CudaDecoder:
     def sequences(self) -> list[TokenSequence]:
         """All sequences, those whose prompts are still being read included."""
         own = [*self._decoding.values(), *self._reading]
-        return [*(active.sequence for active in own), *self._plain.sequences]
+        return [*(active.sequence for active in own), *self._pytorch_decoder.sequences]
 
     @torch.inference_mode()
     def join(self, sequences: list[TokenSequence]) -> None:
@@ -85,7 +85,7 @@ class CudaDecoder:
         layers = len(self._runtime.weights.blocks)
         is_supported = {key: is_plain_lora(adapter, layers) for key, adapter in adapters.items()}
         if others := [one for one in sequences if not is_supported.get(one.adapter, True)]:
-            self._plain.join(others)
+            self._pytorch_decoder.join(others)
         own = [one for one in sequences if is_supported.get(one.adapter, True)]
         counts = [len(one.prompt_ids) + max(one.max_new_tokens, 1) for one in own]
         self._runtime.reserve(counts)
@@ -103,8 +103,8 @@ class CudaDecoder:
             Whether any sequence is left.
         """
         self._runtime.check_owner(self)
-        if self._plain.sequences:
-            self._plain.step()
+        if self._pytorch_decoder.sequences:
+            self._pytorch_decoder.step()
         self._release([active for active in self._decoding.values() if active.sequence.is_cancelled()])
         if self._reading:
             self._read()
@@ -117,12 +117,12 @@ class CudaDecoder:
         self._collect(1 if is_launched else 0)
         if not self._decoding:
             self._under_way.clear()
-        return bool(self._decoding or self._reading or self._plain.sequences)
+        return bool(self._decoding or self._reading or self._pytorch_decoder.sequences)
 
     @torch.inference_mode()
     def clear(self) -> None:
         """Drop all sequences."""
-        self._plain.clear()
+        self._pytorch_decoder.clear()
         self._under_way.clear()
         own = [*self._decoding.values(), *self._reading]
         self._decoding.clear()

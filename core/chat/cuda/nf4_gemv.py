@@ -242,12 +242,12 @@ def stream(
         down, a, b, slots, done = lora.down, lora.a, lora.b.view(torch.int32), lora.slots, lora.done
         turn, goal, (count, ranks), rank, pieces = lora.turn, lora.programs, a.shape[:2], lora.b.shape[2], len(down)
     _stream[(goal + splits * (weights.total // (16 * tiles)),)](
-        x, weights.data, code_words(weights.codes, x.dtype, x.device), weights.absmax, weights.outer_code,
+        x, weights.data, code_words(weights.code_values, x.dtype, x.device), weights.absmax, weights.outer_code,
         weights.outer_absmax, weights.outer_offsets, weights.starts, out, down, a, b, slots, done, turn, goal,
         rows, width, weights.total, count, ranks,
         SPLITS=splits, TILES=tiles, TEAMS=teams, NESTED=weights.is_nested, OUTER=weights.outer_blocksize,
         MODULES=weights.count, LORA=lora is not None, RANK=rank, PIECES=pieces,
-        ASM=block_product_ptx(weights.codes, x.dtype),
+        ASM=block_product_ptx(weights.code_values, x.dtype),
         LORA_DOWN=lora_down_ptx(x.dtype), LORA_UP=lora_up_ptx(x.dtype),
         WEIGHTS=LOAD_WEIGHTS, LOAD=LOAD_WORDS,
         SHUFFLE=_SHUFFLE, WAIT=WAIT, FETCH=FETCH, CHAINED=is_chained(x), launch_pdl=is_chained(x),

@@ -224,7 +224,7 @@ def product(
         lora_down(x, lora.a, slots, down)
     asm = None
     if weights.is_packed and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
-        asm = unpack_bytes_ptx(weights.codes, x.dtype)
+        asm = unpack_bytes_ptx(weights.code_values, x.dtype)
     _product[(weights.total // TILE, splits, triton.cdiv(rows, wide))](
         x, weights.data, weights.absmax, weights.code, weights.outer_code, weights.outer_absmax, weights.outer_offsets,
         weights.starts, out, down, b, slots, rows, width, weights.total, count, ranks,

@@ -41,7 +41,7 @@ class MergedLinears:
         data: Packed weights, uint8; or the weights (total, width) in the model's dtype.
         absmax: Scale of each block of 64 weights; float32, or uint8 if `is_nested`.
         code: (16,), float32: the values of the 4-bit indices.
-        codes: The same values on the host.
+        code_values: The same values on the host.
         outer_blocksize: Number of blocks that share an entry of `outer_absmax`.
         outer_code: (256,), float32: the values of `absmax` if `is_nested`.
         outer_absmax: float32, the layers' entries one after the other.
@@ -62,7 +62,7 @@ class MergedLinears:
         self.total = sum(self.outputs)
         states = [getattr(module.weight, "quant_state", None) for module in modules]
         self.is_packed = states[0] is not None
-        self.is_nested, self.outer_blocksize, self.codes = False, 1, ()
+        self.is_nested, self.outer_blocksize, self.code_values = False, 1, ()
         device = modules[0].weight.device
         self.data = _merge([module.weight for module in modules])
         if not self.is_packed:
@@ -81,7 +81,7 @@ class MergedLinears:
     def _merge_states(self, states: list) -> None:
         """Merge bitsandbytes' quantization states."""
         self.is_nested = states[0].nested
-        self.code, self.codes = states[0].code, tuple(states[0].code.tolist())
+        self.code, self.code_values = states[0].code, tuple(states[0].code.tolist())
         self.absmax = _merge([state.absmax for state in states], lambda at, view: setattr(states[at], "absmax", view))
         if self.is_nested:
             outer = [state.state2 for state in states]

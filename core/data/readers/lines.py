@@ -87,11 +87,6 @@ class LineSource:
     def __exit__(self, *_: object) -> None:
         self._text.close()
 
-    @property
-    def unpacked_bytes(self) -> int:
-        """Return the number of bytes decompressed so far."""
-        return self._unpacked.size
-
     def broken(self, text: str) -> str | None:
         """Return the trouble of a text with invalid bytes, or None."""
         return self.encoding.broken(text)

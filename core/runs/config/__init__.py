@@ -13,7 +13,7 @@ from core.runs.config.evaluation import EvaluationSettings
 from core.runs.config.fields import Group
 from core.runs.config.lora import ALL_LINEAR, ATTENTION, LoRASettings
 from core.runs.config.model import ModelSettings
-from core.runs.config.optimizer import OptimiserSettings
+from core.runs.config.optimizer import OptimizerSettings
 
 __all__ = [
     "ALL_LINEAR",
@@ -34,8 +34,8 @@ SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 
 
-# pydantic takes the fields of the last base first, so the bases stand in the reverse order of the form's groups.
-class QLoRAConfig(EvaluationSettings, BatchSettings, OptimiserSettings, DataSettings, LoRASettings, ModelSettings):
+# pydantic takes the fields of the last base first, so the bases are in the reverse order of the form's groups.
+class QLoRAConfig(EvaluationSettings, BatchSettings, OptimizerSettings, DataSettings, LoRASettings, ModelSettings):
     """Settings of one QLoRA fine-tuning run (Dettmers et al. 2023, arXiv:2305.14314)."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
@@ -45,11 +45,11 @@ class QLoRAConfig(EvaluationSettings, BatchSettings, OptimiserSettings, DataSett
         """Refuse combinations of settings that cannot be trained."""
         if self.lora_init == "pissa" and self.quantization != "none":
             raise ValueError("PiSSA changes the base weights, and quantized weights cannot be changed: set "
-                             "Quantization to none, or Initialisation to default")  # fmt: skip
+                             "Quantization to none, or Initialization to default")  # fmt: skip
         if self.lora_init == "loftq" and self.quantization != "nf4":
-            raise ValueError("LoftQ corrects the error of NF4: set Quantization to nf4, or Initialisation to default")
+            raise ValueError("LoftQ corrects the error of NF4: set Quantization to nf4, or Initialization to default")
         if self.lora_dora and self.lora_init in ("pissa", "loftq"):
-            raise ValueError("DoRA cannot be combined with PiSSA or LoftQ: set Initialisation to default")
+            raise ValueError("DoRA cannot be combined with PiSSA or LoftQ: set Initialization to default")
         if self.keep_best and not self.eval_rows:
             raise ValueError("Take the best needs held-out rows: set Held-out rows above 0")
         if over := self.batch_size % self.gpus:

@@ -1,4 +1,4 @@
-"""Settings of evaluation, checkpoints, sample answers and reproducibility."""
+"""Settings of evaluation passes, checkpoints, sample answers and reproducibility."""
 
 from typing import Literal
 
@@ -23,12 +23,12 @@ class EvaluationSettings(BaseModel):
     )  # fmt: skip
     eval_steps: int = setting(
         20, "Measuring and saving", "Evaluate every",
-        "Steps between evaluations of the held-out loss. The first and the last step are always evaluated; 0: only "
-        "these.", ge=0,
+        "Steps between evaluation passes, which compute the held-out loss. The first and the last step always have "
+        "one; 0: only these.", ge=0,
         on_resume=True,
     )  # fmt: skip
     eval_rows: int = setting(
-        64, "Measuring and saving", "Held-out rows", "Maximum number of held-out rows per evaluation; 0: none.",
+        64, "Measuring and saving", "Held-out rows", "Maximum number of held-out rows per evaluation pass; 0: none.",
         ge=0, le=100_000,
     )  # fmt: skip
     save_steps: int = setting(
@@ -45,17 +45,17 @@ class EvaluationSettings(BaseModel):
     keep_best: bool = setting(
         False, "Measuring and saving", "Take the best",
         "The final adapter is the one with the lowest held-out loss, not the last. A checkpoint is then written at "
-        "each evaluation that improves on the best.",
+        "each evaluation pass that improves on the best.",
         on_resume=True,
     )  # fmt: skip
     early_stopping: int = setting(
         0, "Measuring and saving", "Early stopping",
-        "End after this many evaluations in a row without a lower held-out loss; 0: never.", ge=0, le=1000,
+        "End after this many evaluation passes in a row without a lower held-out loss; 0: never.", ge=0, le=1000,
         on_resume=True,
     )  # fmt: skip
     sample_prompts: str = setting(
         "", "Measuring and saving", "Sample prompts",
-        "Prompts, one per line, that the model answers at each evaluation, so that you can read how it changes.",
+        "Prompts, one per line, that the model answers at each evaluation pass, so that you can read how it changes.",
         max_length=4000, lines=3,
         on_resume=True,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Declaration of one setting: its default, bounds, help text, group, and when it applies.
 
-All that a form, the command line and a reader need to know of a setting stands in its declaration and nowhere else.
+All that a form, the command line and a reader need to know of a setting is in its declaration and nowhere else.
 The settings are declared in the modules of this package, one per group; `QLoRAConfig` (core.runs.config) joins them.
 """
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-Group = Literal["Model", "LoRA", "Data", "Optimiser", "Batch and length", "Measuring and saving"]
+Group = Literal["Model", "LoRA", "Data", "Optimizer", "Batch and length", "Measuring and saving"]
 When = dict[str, tuple[Any, ...]]
 
 

@@ -35,7 +35,7 @@ class LoRASettings(BaseModel):
         min_length=1,
     )  # fmt: skip
     lora_rslora: bool = setting(
-        False, "LoRA", "Rank-stabilised scaling",
+        False, "LoRA", "Rank-stabilized scaling",
         "Scale by alpha / √rank instead (Kalajdzievski 2023). Try it with ranks of 64 and more.",
     )  # fmt: skip
     lora_dora: bool = setting(
@@ -47,7 +47,7 @@ class LoRASettings(BaseModel):
         "Biases to train: none, all of the model, or only those of adapted layers. Llama has no biases.",
     )  # fmt: skip
     lora_init: Literal["default", "gaussian", "orthogonal", "pissa", "loftq"] = setting(
-        "default", "LoRA", "Initialisation",
+        "default", "LoRA", "Initialization",
         "Initial values of the adapter. Default and Gaussian: its output is zero, so training starts from the base "
         "model. Orthogonal: orthogonal matrices, which need an even rank; the output is not zero. PiSSA: the largest "
         "singular directions of the weights (only without quantization). LoftQ: the quantization error of NF4 (only "
@@ -56,7 +56,7 @@ class LoRASettings(BaseModel):
     modules_to_save: str = setting(
         "", "LoRA", "Modules to train whole",
         "Ends of module names, separated by commas, such as lm_head,embed_tokens. Every module whose name ends with "
-        "one is trained without an adapter, for a model that must learn new tokens. Takes much memory.",
+        "one is fully trained, without an adapter, for a model that must learn new tokens. Takes much memory.",
     )  # fmt: skip
 
     @field_validator("lora_targets")

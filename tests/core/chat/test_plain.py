@@ -81,11 +81,11 @@ def test_plain_decoder_mixed_batch_equals_each_prompt_alone(name, tokenizer):
     assert found == [generated(name, prompt) for prompt in PROMPTS]
 
 
-def test_plain_decoder_unbatched_model_takes_turns_or_finishes_one_by_one(tokenizer):
+def test_plain_decoder_unbatched_model_interleaves_or_finishes_one_by_one(tokenizer):
     model = tiny_llama(vocab_size=128).eval()
-    for takes_turns, expected in ((True, [1, 1]), (False, [1, 0])):
+    for can_interleave, expected in ((True, [1, 1]), (False, [1, 0])):
         found = [[], []]
-        decoder = PlainDecoder(model, RowAdapters(model), takes_turns)
+        decoder = PlainDecoder(model, RowAdapters(model), can_interleave)
         decoder.join([row([5, 6, 7], texts) for texts in found])
         decoder.step()
         assert [len(texts) for texts in found] == expected

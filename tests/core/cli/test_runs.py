@@ -156,10 +156,25 @@ def test_runs_stop_ended_run_fails(run_command, run):
     )
 
 
-def test_runs_follow_failed_run_prints_its_cause(run_command, run):
-    run.save_state(RunState(status="failed", cause="The disk is full.", created=1, ended=2))
+def test_runs_stop_queued_run_removes_it_from_the_queue(ok, run):
+    run.save_state(RunState(status="queued", created=1))
+    assert ok("runs", "stop", run.id) == "The run is removed from the queue.\n"
+    assert (run.state().status, run.state().cause) == ("stopped", "Removed from the queue.")
+    assert not run.stop_request.exists()
+
+
+@pytest.mark.parametrize(("status", "words"), [("failed", "failed"), ("interrupted", "was interrupted")])
+def test_runs_follow_unfinished_run_prints_its_cause(run_command, run, status, words):
+    run.save_state(RunState(status=status, cause="The disk is full.", created=1, ended=2))
     code, _, err = run_command("runs", "follow", run.id)
-    assert (code, err) == (2, f"The run {run.id} failed: The disk is full.\n")
+    assert (code, err) == (2, f"The run {run.id} {words}: The disk is full.\n")
+
+
+def test_runs_show_prints_missing_and_non_finite_metrics(ok, run):
+    steps = [{"loss": None}, {"loss": "inf", "tokens_per_second": "nan"}]
+    lines = [{"event": "step", "step": at, "total": 2} | values for at, values in enumerate(steps, 1)]
+    run.events_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert ok("runs", "show", run.id).endswith("step 1/2  loss –  – tokens/s\nstep 2/2  loss inf  nan tokens/s\n")
 
 
 def test_environment_variable_named_like_a_command_is_ignored(ok, monkeypatch):

@@ -76,8 +76,8 @@ def test_lane_titles_are_the_names_of_their_runs(store, runs, a_run):
 
 
 def test_listed_changes_with_every_saved_state(store, evaluation):
-    before = store.listed()
+    before = store.fingerprint()
     AnswerWriter(evaluation.answers_file).write([])
-    assert store.listed() == before
+    assert store.fingerprint() == before
     evaluation.save_state(evaluation.saved_state())
-    assert store.listed() != before
+    assert store.fingerprint() != before

@@ -39,7 +39,7 @@ def test_submit_beside_a_run_that_needs_the_gpu_raises(runs, llama_7b, card):
     set_training(llama_7b)
     card(10)
     store = EvaluationStore(runs.settings)
-    with pytest.raises(StudioError, match="trains on this GPU and comes first"):
+    with pytest.raises(StudioError, match="trains on this GPU and has priority"):
         process.submit(store, EvaluationConfig(subset="keeper", model="llama_7b"))
     assert store.all() == []
 

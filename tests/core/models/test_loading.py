@@ -65,7 +65,9 @@ def test_load_base_on_cpu_without_bfloat16_uses_float32_and_notes_it(tiny, monke
         monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda is_fast=is_fast: is_fast)
         base = load_base(tiny, Precision("nf4"))
         assert base.model.dtype == base.model.model.layers[0].mlp.up_proj.weight.dtype == dtype
-        assert base.choices[0].startswith(f"Products are computed in {str(dtype).removeprefix('torch.')} (auto: ")
+        assert base.choices[0].startswith(
+            f"Matrix products are computed in {str(dtype).removeprefix('torch.')} (auto: "
+        )
 
 
 def test_load_base_unknown_architecture_is_rejected_with_the_name(settings):

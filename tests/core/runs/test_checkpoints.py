@@ -13,11 +13,11 @@ def made(folder, step: int, loss: float | None = None, marked: bool = True) -> N
     checkpoint.mkdir(parents=True)
     (checkpoint / "adapter_model.safetensors").write_bytes(b"x")
     if marked:
-        checkpoints.mark_whole(folder, Checkpoint(step=step, loss=loss))
+        checkpoints.mark_complete(folder, Checkpoint(step=step, loss=loss))
 
 
 def steps(folder) -> list[int]:
-    return [checkpoint.step for checkpoint in checkpoints.whole(folder)]
+    return [checkpoint.step for checkpoint in checkpoints.complete(folder)]
 
 
 def test_whole_lists_marked_checkpoints_newest_last(tmp_path):
@@ -26,7 +26,7 @@ def test_whole_lists_marked_checkpoints_newest_last(tmp_path):
     made(tmp_path, 30, marked=False)
     (checkpoints.folder_of(tmp_path, 20) / "whole.json").write_text("{")
     assert steps(tmp_path) == [5, 100]
-    checkpoints.remove_half(tmp_path)
+    checkpoints.remove_incomplete(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-100", "checkpoint-5"]
 
 
@@ -48,7 +48,7 @@ def test_prune_keeps_newest_and_best(tmp_path_factory, losses, keep):
 
 
 def test_folder_without_checkpoints_has_none(tmp_path):
-    assert checkpoints.whole(tmp_path / "nowhere") == []
+    assert checkpoints.complete(tmp_path / "nowhere") == []
     assert checkpoints.best(tmp_path) is None
     checkpoints.prune(tmp_path, 3)
 
@@ -58,5 +58,5 @@ def test_marked_checkpoint_is_read_back(tmp_path, step):
     checkpoint = checkpoints.folder_of(tmp_path, step)
     checkpoint.mkdir()
     given = Checkpoint(step=step, loss=1.25, tokens=77, seconds=3.5)
-    checkpoints.mark_whole(tmp_path, given)
-    assert checkpoints.whole(tmp_path) == [given]
+    checkpoints.mark_complete(tmp_path, given)
+    assert checkpoints.complete(tmp_path) == [given]

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from transformers import LlamaConfig
+from transformers import BloomConfig, LlamaConfig, MptConfig
 
 from core.data import subset
 from core.data.recipe import Recipe
 from core.models import embedded
 from core.runs import checks
-from core.runs.checks import check
+from core.runs.checks import check, length_problem
 from core.runs.config import QLoRAConfig
 from core.settings import Hardware
 from tests.helpers.datasets import copy_bundled, dialog, open_dialogs
@@ -60,6 +60,13 @@ def test_check_reports_all_problems_at_once_problems_first(home):
 )
 def test_check_reports_findings_on_rows_and_model(home, over, level, words):
     assert any(words in text for text in texts(check(home, QLoRAConfig(**over)), level))
+
+
+def test_length_problem_reads_the_field_of_each_family():
+    config = QLoRAConfig(max_length=301)
+    assert "more than the context of" in length_problem(config, MptConfig(max_seq_len=300))
+    assert length_problem(config, MptConfig(max_seq_len=301)) is None
+    assert length_problem(config, BloomConfig()) is None
 
 
 def test_check_counts_rows_that_the_template_refuses(home, tmp_path):

@@ -120,7 +120,7 @@ def test_resume_ignores_partial_event_line_and_partial_checkpoint(store):
     wait_for_checkpoint(run, 5)
     os.kill(run.saved_state().pid, signal.SIGKILL)
     wait_until_ended(run)
-    done = checkpoints.whole(run.checkpoints_dir)[-1].step
+    done = checkpoints.complete(run.checkpoints_dir)[-1].step
     half = checkpoints.folder_of(run.checkpoints_dir, 1900)
     shutil.copytree(checkpoints.folder_of(run.checkpoints_dir, done), half)
     (half / "whole.json").unlink()
@@ -153,7 +153,7 @@ def test_run_with_missing_model_fails_and_resumes_when_restored(store):
     assert state.status == "failed"
     assert "'tiny' could not be loaded" in state.cause
     (folder / "gone").rename(folder / "model.safetensors")
-    process.resume(store, run, max_steps=checkpoints.whole(run.checkpoints_dir)[-1].step + 1)
+    process.resume(store, run, max_steps=checkpoints.complete(run.checkpoints_dir)[-1].step + 1)
     assert wait_until_ended(run).status == "finished", run.log_tail()
 
 

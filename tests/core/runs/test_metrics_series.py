@@ -1,4 +1,4 @@
-"""The series of a run's metrics: read in pieces, thinned and shared."""
+"""The series of a run's metrics: read in pieces, downsampled and shared."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.runs import events
 from core.runs.events import EventWriter, parse_event
-from core.runs.metrics_series import DRAWN, HELD_OUT, Timeline, Timelines, thinned
+from core.runs.metrics_series import HELD_OUT, MAX_CURVE_POINTS, Timeline, Timelines, downsample
 from core.runs.progress import progress
 
 
@@ -73,9 +73,9 @@ def test_timeline_read_in_pieces_equals_whole_history(tmp_path_factory, reported
     values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400),
     most=st.integers(6, 60),
 )
-def test_thinned_keeps_ends_extremes_and_limit(values, most):
+def test_downsample_keeps_ends_extremes_and_limit(values, most):
     array = np.array(values)
-    indices = thinned(array, most)
+    indices = downsample(array, most)
     assert len(indices) <= max(most, 4)
     assert list(indices) == sorted(set(indices.tolist()))
     assert {0, len(values) - 1} <= set(indices.tolist())
@@ -85,13 +85,13 @@ def test_thinned_keeps_ends_extremes_and_limit(values, most):
         assert len(indices) == len(values)
 
 
-def test_curve_of_long_run_is_thinned_and_zoom_is_complete(tmp_path):
+def test_curve_of_long_run_is_downsampled_and_zoom_is_complete(tmp_path):
     path = tmp_path / events.FILE
     written(path, [step(i, 1.0 + (i == 7777) * 50) for i in range(1, 20_001)])
     timeline = Timeline(path)
     timeline.update()
     whole = timeline.curve("loss")
-    assert len(whole) <= DRAWN
+    assert len(whole) <= MAX_CURVE_POINTS
     assert (7777, 51.0) in [(s, v) for s, *_, v in whole], "a spike is seen"
     assert [s for s, *_ in timeline.curve("loss", 7700, 7800)] == list(range(7700, 7801))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.runs.events import parse_event
-from core.runs.progress import Progress, curve, duration, progress
+from core.runs.progress import Progress, duration, progress
 from tests.helpers.run_events import parse
 
 PREPARED = {"event": "prepared", "total_steps": 20, "rows": 5}
@@ -63,13 +63,6 @@ def test_progress_has_first_and_last_held_out_loss():
 def test_non_finite_loss_is_shown_as_text():
     now = progress(parse([measured(0, 3.5), step(1, loss="nan"), measured(1, "nan")]))
     assert (now.loss, now.held_out_loss) == ("nan", "nan")
-
-
-def test_curve_has_one_kind_of_event_without_missing_values():
-    reported = [measured(0, 3.5), step(1, loss=0.0), step(2, loss=None), step(3, loss="nan"), measured(3, 2.5)]
-    assert curve(parse(reported), "step", "loss") == [(1, 0.0), (3, "nan")]
-    assert curve(parse(reported), "eval", "loss") == [(0, 3.5), (3, 2.5)]
-    assert curve(parse(reported), "step", "learning_rate") == []
 
 
 @pytest.mark.parametrize(

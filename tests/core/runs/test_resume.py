@@ -48,7 +48,7 @@ def test_finished_run_resumes_with_more_steps_and_changed_settings(store):
     assert wait_until_ended(run).status == "finished", run.log_tail()
     with pytest.raises(StudioError, match=r"is finished\. There is nothing left to do"):
         process.resume(store, run)
-    with pytest.raises(StudioError, match="Rank, Seed cannot change while a run goes on"):
+    with pytest.raises(StudioError, match="Rank, Seed cannot change when a run is resumed"):
         process.resume(store, run, lora_rank=3, seed=12, max_steps=12)
     assert process.resume(store, run, max_steps=11, eval_steps=5) == {"max_steps": (8, 11), "eval_steps": (2, 5)}
     assert wait_until_ended(run).status == "finished", run.log_tail()
@@ -88,9 +88,9 @@ def test_run_keeps_best_checkpoint_and_stops_early(store):
     assert state.status == "finished", run.log_tail()
     losses = dict(event_values(run, "eval"))
     assert max(losses) < 40, "it ended early"
-    assert "3 evaluations in a row were no better" in state.cause
+    assert "3 evaluation passes in a row were no better" in state.cause
     best = min((step for step in losses if step), key=lambda step: losses[step])
-    there = checkpoints.whole(run.checkpoints_dir)
+    there = checkpoints.complete(run.checkpoints_dir)
     assert {c.step for c in there} == {best, max(losses) - 1, max(losses)}
     final = load_file(run.adapter / "adapter_model.safetensors")
     same = load_file(checkpoints.folder_of(run.checkpoints_dir, best) / "adapter_model.safetensors")

@@ -125,7 +125,7 @@ def test_adapters_lists_final_first_and_complete_ones_only(store):
         folder.mkdir(parents=True)
         (folder / "adapter_config.json").write_text("{}")
         if step != 10:
-            checkpoints.mark_whole(run.checkpoints_dir, checkpoints.Checkpoint(step=step))
+            checkpoints.mark_complete(run.checkpoints_dir, checkpoints.Checkpoint(step=step))
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
     assert list(run.adapters()) == ["final", "step 100", "step 5"]
@@ -140,7 +140,7 @@ def test_damaged_state_is_reported_and_hides_no_other_run(store, text):
     assert "state.json of this run cannot be read" in damaged.problem()
     assert fine.problem() is None
     assert store.active() is None
-    assert [line.split()[0] for line in store.listed().splitlines()] == sorted([fine.id, damaged.id])
+    assert [line.split()[0] for line in store.fingerprint().splitlines()] == sorted([fine.id, damaged.id])
 
 
 def test_damaged_config_and_subset_are_reported(store):

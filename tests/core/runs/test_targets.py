@@ -84,7 +84,7 @@ def test_names_and_groups_match_modules(name, targets, leaves):
         ("mamba", "out_proj", "", "PEFT cannot adapt 'out_proj' in a Mamba block of tiny. Expected all-linear, or"),
         ("llama", "q_proj", "embed_token", "The module to train whole 'embed_token' is not in tiny. Expected one"),
         ("llama", "q_proj", "lm_head, nrm", "'nrm' is not in tiny"),
-        ("llama", "q_proj", "q_proj", "All that the target 'q_proj' matches is trained whole"),
+        ("llama", "q_proj", "q_proj", "All that the target 'q_proj' matches is fully trained"),
     ],
 )  # fmt: skip
 def test_names_that_cannot_be_trained_are_refused(name, targets, whole, words):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.system.files import read_json, replacing, sha256_of, write_json
+from core.system.files import file_size, read_json, replacing, sha256_of, write_json
 
 
 def test_failed_write_keeps_old_file_and_leaves_no_scratch(tmp_path):
@@ -39,3 +39,9 @@ def test_write_json_of_invalid_value_keeps_old_file(tmp_path):
 def test_sha256_of_matches_content(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_file_size_is_0_without_file(tmp_path):
+    assert file_size(tmp_path / "a") == 0
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_size(tmp_path / "a") == 3

@@ -40,7 +40,7 @@ def wait_until_gone(processes, seconds=20):
 
 
 def next_checkpoint(run):
-    wait_for_checkpoint(run, max((c.step for c in checkpoints.whole(run.checkpoints_dir)), default=0) + 2)
+    wait_for_checkpoint(run, max((c.step for c in checkpoints.complete(run.checkpoints_dir)), default=0) + 2)
 
 
 @pytest.mark.slow

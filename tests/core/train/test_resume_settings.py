@@ -117,7 +117,7 @@ def test_resume_applies_or_rejects_changed_setting(store, interrupted, name):
         assert process.resume(store, run, **{name: value}) == {name: (before, value)}
         assert getattr(run.config(), name) == value
         return
-    with pytest.raises(StudioError, match=f"^{TITLES[name]} cannot change while a run goes on"):
+    with pytest.raises(StudioError, match=f"^{TITLES[name]} cannot change when a run is resumed"):
         process.resume(store, run, **{name: value})
     assert getattr(run.config(), name) == before
     assert run.state().status == "interrupted"
@@ -133,7 +133,7 @@ def test_resume_applies_or_rejects_changed_setting(store, interrupted, name):
 def test_resume_rejects_length_that_has_no_effect(store, interrupted, config, changes, words):
     run = interrupted(QLoRAConfig(**config))
     checkpoints.folder_of(run.checkpoints_dir, 10).mkdir(parents=True)
-    checkpoints.mark_whole(run.checkpoints_dir, Checkpoint(step=10))
+    checkpoints.mark_complete(run.checkpoints_dir, Checkpoint(step=10))
     with pytest.raises(StudioError, match=words):
         process.resume(store, run, **changes)
 

@@ -122,8 +122,8 @@ ARRIVES = {
     "report_to": ("tensorboard", "sft.report_to", ["tensorboard"]),
 }
 # Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py), the loss and the noise (below), what
-# blocks keep (test_checkpointing.py), the ranks (test_distributed.py), the worker (test_worker.py) and while it runs
-# (test_resume.py).
+# blocks keep (test_activation_checkpointing.py), the ranks (test_distributed.py), the worker (test_worker.py) and while
+# it runs (test_resume.py).
 ELSEWHERE = {
     "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
     "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",

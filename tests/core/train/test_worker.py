@@ -70,7 +70,7 @@ def test_run_finishes_with_adapter_that_peft_loads(studio, forked_workers):
     ("over", "words"),
     [
         ({"lora_targets": "q_proj,nonsense"}, "'nonsense' matches no module of"),
-        ({"max_length": 100_000}, "2048"),
+        ({"max_length": 100_000}, r"more than the context of tiny \(2,048 tokens\)"),
         ({"max_length": 16}, "nothing to learn within 16 tokens"),
     ],
 )

@@ -44,7 +44,7 @@ def tuned(store, small_tokenizer):
         adapted = get_peft_model(base, shape)
         for step in steps:
             adapted.save_pretrained(run.checkpoints_dir / f"checkpoint-{step}")
-            checkpoints.mark_whole(run.checkpoints_dir, checkpoints.Checkpoint(step=step))
+            checkpoints.mark_complete(run.checkpoints_dir, checkpoints.Checkpoint(step=step))
             for name, parameter in adapted.named_parameters():
                 if "lora_" in name:
                     parameter.data *= 1.5

@@ -129,9 +129,9 @@ def test_refresh_list_selects_the_newest_and_keeps_a_selection(do, a_run):
 
 
 def test_resume_running_or_finished_run_raises(do, live, a_run):
-    with pytest.raises(StudioError, match=r"is running\. It goes on"):
+    with pytest.raises(StudioError, match=r"is running\. It has not ended"):
         do.resume(live.id, False)
     with pytest.raises(StudioError, match="There is nothing left to do; give it more steps"):
         do.resume(a_run().id, False)
-    with pytest.raises(StudioError, match="Rank cannot change while a run goes on"):
+    with pytest.raises(StudioError, match="Rank cannot change when a run is resumed"):
         do.resume(a_run().id, True, **QLoRAConfig(lora_rank=5).model_dump())

@@ -15,7 +15,7 @@ from core.runs.metrics_series import HELD_OUT, Timelines
 from core.runs.progress import progress
 from core.runs.store import Label, RunState
 from studio.train.run_html import notes_html, status_html, tiles_html
-from studio.train.run_view import METRICS, NO_RUN, RunView
+from studio.train.run_view import METRIC_FIELDS, NO_RUN, RunView
 from studio.train.step_rows import StepRows
 from tests.helpers.datasets import dialog, open_dataset
 from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, parse, write
@@ -158,7 +158,7 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert "not a number since step 2" in shown["alerts"]
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", METRIC_FIELDS)
 def test_metric_chart_shows_every_metric(do, a_run, metric):
     assert do.render(a_run(EVENTS).id, metric, None)["metric_chart"]["title"] == metric
 

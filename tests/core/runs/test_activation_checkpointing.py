@@ -9,10 +9,10 @@ from transformers import LlamaConfig
 from core.kernels import attention
 from core.models.loading import LoadedBase
 from core.models.shape import ModelShape
-from core.runs.checkpointing import fuses, memory_budget, plan
+from core.runs.activation_checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import MARGIN, forecast
-from core.train import checkpointing as recomputing
+from core.train import activation_checkpointing as recomputing
 from core.train.kernels.patch import fuse_blocks
 from core.train.trainer import StudioTrainer
 from core.train.trl_config import make_sft_config

@@ -1,6 +1,6 @@
 """Applies the activation checkpointing plan to fused and other blocks, batch by batch.
 
-core/runs/checkpointing.py computes the plan from the memory forecast.
+core/runs/activation_checkpointing.py computes the plan from the memory forecast.
 """
 
 import functools
@@ -12,7 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from core.models.loading import resolve_dtype
 from core.models.shape import ModelShape
-from core.runs.checkpointing import Recompute, memory_budget, plan
+from core.runs.activation_checkpointing import Recompute, memory_budget, plan
 from core.runs.config import QLoRAConfig
 from core.train.kernels.activation_offload import ActivationOffload
 from core.train.kernels.block import Block

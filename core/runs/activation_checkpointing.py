@@ -22,10 +22,10 @@ class Recompute:
     """Plan of one run, or of one batch.
 
     Attributes:
-        blocks: number of blocks that are recomputed.
-        of: number of blocks of the model.
-        offload: whether the kept inputs of these blocks move to the machine's memory.
-        why: reason for the choice.
+        blocks: Number of blocks that are recomputed.
+        of: Number of blocks of the model.
+        offload: Whether the kept inputs of these blocks move to the machine's memory.
+        why: Reason for the choice.
     """
 
     blocks: int
@@ -54,7 +54,7 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
         model_config: The model's `PretrainedConfig`.
     """
     plain_lora = not (config.lora_dora or config.lora_bias != "none")
-    # Modules outside the blocks; training these whole does not touch a fused block.
+    # Modules outside the blocks; training these fully does not touch a fused block.
     outside = {"lm_head", "embed_tokens", "norm"}.issuperset(config.whole_modules)
     supported = config.kernels == "auto" and config.quantization != "int8" and plain_lora and outside
     return supported and fast_paths.will_fuse(model_config)
