@@ -37,10 +37,10 @@ class DataList(BaseModel):
 class DataOpen(BaseModel):
     """Open the bundled dataset, a file, a folder saved with `datasets`, or a Hub id (owner/name)."""
 
-    what: CliPositionalArg[str] = Field(description=f"{sources.BUNDLED!r}, a path, or a Hub id")
-    config: str | None = Field(None, description="configuration of a Hub dataset")
-    split: str | None = Field(None, description="split of a Hub dataset; all by default")
-    revision: str | None = Field(None, description="branch, tag or commit of a Hub dataset; saved as its commit")
+    what: CliPositionalArg[str] = Field(description=f"{sources.BUNDLED!r}, a path, or a Hub id.")
+    config: str | None = Field(None, description="Configuration of a Hub dataset.")
+    split: str | None = Field(None, description="Split of a Hub dataset; all by default.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub dataset; saved as its commit.")
 
     def cli_cmd(self) -> None:
         """Open the dataset and print its report."""
@@ -62,7 +62,7 @@ class DataOpen(BaseModel):
 class DataRead(Reading):
     """Read the rows in another way than was detected; other commands take the same options after --reading."""
 
-    dataset: CliPositionalArg[str] = Field(description="an opened dataset")
+    dataset: CliPositionalArg[str] = Field(description="An opened dataset.")
 
     def cli_cmd(self) -> None:
         """Print the report under the given reading."""
@@ -75,7 +75,7 @@ class DataRead(Reading):
 class DataAbout(BaseModel):
     """Describe an opened dataset: its format and why, counts, unused columns, notes and errors."""
 
-    dataset: CliPositionalArg[str] = Field(description="an opened dataset")
+    dataset: CliPositionalArg[str] = Field(description="An opened dataset.")
 
     def cli_cmd(self) -> None:
         """Print the report."""
@@ -86,8 +86,8 @@ class DataAbout(BaseModel):
 class OneDataset(BaseModel):
     """An opened dataset and how its rows are read."""
 
-    dataset: CliPositionalArg[str] = Field(description="an opened dataset")
-    reading: Reading | None = Field(None, description="how its rows are read; detected by default")
+    dataset: CliPositionalArg[str] = Field(description="An opened dataset.")
+    reading: Reading | None = Field(None, description="How its rows are read; detected by default.")
 
     def find(self, settings: Settings) -> tuple[table.Dataset, Reading]:
         """Return the dataset and the reading.
@@ -114,8 +114,8 @@ class OneDataset(BaseModel):
 class DataRows(OneDataset, View):
     """Print a page of rows, filtered and sorted."""
 
-    offset: int = Field(0, ge=0, description="first row")
-    size: int = Field(25, ge=1, le=500, description="rows to show")
+    offset: int = Field(0, ge=0, description="First row.")
+    size: int = Field(25, ge=1, le=500, description="Rows to show.")
 
     def cli_cmd(self) -> None:
         """Print one line per row."""
@@ -137,7 +137,7 @@ class DataRows(OneDataset, View):
 class DataShow(OneDataset):
     """Print one row as a conversation."""
 
-    row: CliPositionalArg[int] = Field(description="its row number")
+    row: CliPositionalArg[int] = Field(description="Number of the row.")
 
     def cli_cmd(self) -> None:
         """Print the conversation and its notes."""
@@ -154,10 +154,10 @@ class DataShow(OneDataset):
 class DataLengths(OneDataset):
     """Print token statistics: lengths, truncated rows and the share of padding."""
 
-    model: str = Field(embedded.NAME, description="the model whose tokenizer is used")
-    template: TemplateName = Field("auto", description="the chat template")
-    max_length: int = Field(QLoRAConfig().max_length, ge=1, description="maximum tokens per row")
-    batch_size: int = Field(QLoRAConfig().batch_size, ge=1, description="rows per padded batch")
+    model: str = Field(embedded.NAME, description="The model whose tokenizer is used.")
+    template: TemplateName = Field("auto", description="The chat template.")
+    max_length: int = Field(QLoRAConfig().max_length, ge=1, description="Maximum tokens per row.")
+    batch_size: int = Field(QLoRAConfig().batch_size, ge=1, description="Rows per padded batch.")
 
     def cli_cmd(self) -> None:
         """Count the tokens and print the statistics."""
@@ -193,7 +193,9 @@ class DataDuplicates(OneDataset):
 class DataSQL(OneDataset):
     """Run a SELECT over the table `rows` of a dataset."""
 
-    sql: CliPositionalArg[str] = Field(description="for example SELECT language, count(*) FROM rows GROUP BY language")
+    sql: CliPositionalArg[str] = Field(
+        description="A query, for example SELECT language, count(*) FROM rows GROUP BY language."
+    )
 
     def cli_cmd(self) -> None:
         """Print the result, one row per line, cells separated by tabs."""
@@ -208,9 +210,9 @@ class DataSQL(OneDataset):
 class DataCut(Recipe):
     """Create a subset of an opened dataset."""
 
-    dataset: CliPositionalArg[str] = Field(description="an opened dataset")
-    name: CliPositionalArg[str] = Field(description="name of the subset")
-    recipe_file: Path | None = Field(None, description="a recipe.json to repeat; replaces all other options")
+    dataset: CliPositionalArg[str] = Field(description="An opened dataset.")
+    name: CliPositionalArg[str] = Field(description="Name of the subset.")
+    recipe_file: Path | None = Field(None, description="A recipe.json to repeat; replaces all other options.")
 
     def cli_cmd(self) -> None:
         """Create the subset and print what it contains."""
@@ -232,8 +234,8 @@ class DataCut(Recipe):
 class DataCompare(BaseModel):
     """Count the conversations that two subsets have in common."""
 
-    left: CliPositionalArg[str] = Field(description="the name of a subset")
-    right: CliPositionalArg[str] = Field(description="the name of another subset")
+    left: CliPositionalArg[str] = Field(description="The name of a subset.")
+    right: CliPositionalArg[str] = Field(description="The name of another subset.")
 
     def cli_cmd(self) -> None:
         """Print the counts."""
@@ -251,9 +253,9 @@ def _print_export(result: export.ExportResult) -> None:
 class DataExport(BaseModel):
     """Export a subset as a zip, with its card and recipe."""
 
-    subset: CliPositionalArg[str] = Field(description="the name of a subset")
-    format: ExportFormat = Field("llama2", description="how conversations are written")
-    files: list[FileKind] = Field(["jsonl", "parquet"], description="file formats, one option each")
+    subset: CliPositionalArg[str] = Field(description="The name of a subset.")
+    format: ExportFormat = Field("llama2", description="How conversations are written.")
+    files: list[FileKind] = Field(["jsonl", "parquet"], description="File formats, one option each.")
 
     def cli_cmd(self) -> None:
         """Write the zip file and print its path."""
@@ -263,10 +265,10 @@ class DataExport(BaseModel):
 class DataPush(BaseModel):
     """Push a subset to the Hugging Face Hub, as Parquet with its card and recipe. HF_TOKEN needs write access."""
 
-    subset: CliPositionalArg[str] = Field(description="the name of a subset")
-    repo: CliPositionalArg[str] = Field(description="owner/name; created if it does not exist")
-    format: ExportFormat = Field("messages", description="how conversations are written")
-    private: bool = Field(True, description="whether a created repository is private")
+    subset: CliPositionalArg[str] = Field(description="The name of a subset.")
+    repo: CliPositionalArg[str] = Field(description="The repository, owner/name; created if it does not exist.")
+    format: ExportFormat = Field("messages", description="How conversations are written.")
+    private: bool = Field(True, description="Whether a created repository is private.")
 
     def cli_cmd(self) -> None:
         """Push the subset and print its address."""

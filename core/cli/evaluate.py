@@ -27,8 +27,8 @@ def _store() -> EvaluationStore:
 class EvaluateStart(EvaluationConfig):
     """Answer a set of prompts with one to four lanes: --lanes base --lanes RUN."""
 
-    file: str = Field("", description="a file of prompts: text with one per line, JSONL, CSV or Parquet")
-    detach: bool = Field(False, description="return at once instead of showing the progress")
+    file: str = Field("", description="A file of prompts: text with one per line, JSONL, CSV or Parquet.")
+    detach: bool = Field(False, description="Return at once instead of showing the progress.")
 
     def cli_cmd(self) -> None:
         """Submit the evaluation and follow it."""
@@ -60,7 +60,7 @@ class EvaluateList(BaseModel):
 class _OneEvaluation(BaseModel):
     """An evaluation named on the command line."""
 
-    evaluation: CliPositionalArg[str] = Field(description="the id of an evaluation")
+    evaluation: CliPositionalArg[str] = Field(description="The id of an evaluation.")
 
     def find(self) -> tuple[EvaluationStore, Evaluation]:
         """Return the store and the evaluation."""
@@ -116,7 +116,7 @@ class EvaluateStop(_OneEvaluation):
 class EvaluateResume(_OneEvaluation):
     """Continue with the prompts that have no answer yet."""
 
-    detach: bool = Field(False, description="return at once instead of showing the progress")
+    detach: bool = Field(False, description="Return at once instead of showing the progress.")
 
     def cli_cmd(self) -> None:
         """Start the worker again and follow it."""
@@ -129,7 +129,7 @@ class EvaluateResume(_OneEvaluation):
 class EvaluateExport(_OneEvaluation):
     """Write the finished prompts as a file, and print its path."""
 
-    files: Literal[result.FILE_KINDS] = Field("jsonl", description="the file format")  # type: ignore[valid-type]
+    files: Literal[result.FILE_KINDS] = Field("jsonl", description="The file format.")  # type: ignore[valid-type]
 
     def cli_cmd(self) -> None:
         """Write the file."""

@@ -26,10 +26,10 @@ from core.settings import Settings
 class Train(QLoRAConfig):
     """Start a run. Options given here override those of the preset or the file."""
 
-    preset: Literal[tuple(PRESETS)] | None = Field(None, description="start from a preset")  # type: ignore[valid-type]
-    config: Path | None = Field(None, description="start from a YAML file that was written by the page or `runs yaml`")
-    check: bool = Field(False, description="run the preflight checks only")
-    detach: bool = Field(False, description="return at once instead of following the run")
+    preset: Literal[tuple(PRESETS)] | None = Field(None, description="Start from a preset.")  # type: ignore[valid-type]
+    config: Path | None = Field(None, description="Start from a YAML file that was written by the page or `runs yaml`.")
+    check: bool = Field(False, description="Run the preflight checks only.")
+    detach: bool = Field(False, description="Return at once instead of following the run.")
 
     def cli_cmd(self) -> None:
         """Check or submit the run, and follow it."""
@@ -75,9 +75,9 @@ def _print_findings(settings: Settings, config: QLoRAConfig) -> None:
 class Chat(Sampling):
     """Ask the base model and the tuned model of a run one question."""
 
-    run: CliPositionalArg[str] = Field(description="a run id")
-    prompt: CliPositionalArg[str] = Field(description="the question")
-    adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'")
+    run: CliPositionalArg[str] = Field(description="A run id.")
+    prompt: CliPositionalArg[str] = Field(description="The question.")
+    adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'.")
 
     def cli_cmd(self) -> None:
         """Print both answers."""
@@ -109,7 +109,7 @@ class RunsList(BaseModel):
 class _OneRun(BaseModel):
     """A run named on the command line."""
 
-    run: CliPositionalArg[str] = Field(description="a run id")
+    run: CliPositionalArg[str] = Field(description="A run id.")
 
     def find(self) -> Run:
         """Return the run."""
@@ -159,9 +159,9 @@ class RunsResume(_OneRun):
     """Continue from the last checkpoint of a run, with other values for some settings."""
 
     set: list[str] = Field(
-        default_factory=list, description="setting=value, one option each, for example max_steps=200"
+        default_factory=list, description="Changes as setting=value, one option each, for example max_steps=200."
     )
-    detach: bool = Field(False, description="return at once instead of following the run")
+    detach: bool = Field(False, description="Return at once instead of following the run.")
 
     def cli_cmd(self) -> None:
         """Resume the run and follow it."""
@@ -201,8 +201,8 @@ class RunsReport(_OneRun):
 class RunsCompare(BaseModel):
     """Compare the results and settings of runs; without ids, list the results of all runs."""
 
-    runs: CliPositionalArg[list[str]] = Field(default_factory=list, description="run ids")
-    by: Literal[tuple(SORTS)] = Field("best_held_out", description="the metric to sort by")  # type: ignore[valid-type]
+    runs: CliPositionalArg[list[str]] = Field(default_factory=list, description="Run ids.")
+    by: Literal[tuple(SORTS)] = Field("best_held_out", description="The metric to sort by.")  # type: ignore[valid-type]
 
     def cli_cmd(self) -> None:
         """Print one line per run, then the settings that differ."""
