@@ -44,7 +44,7 @@ VARIANTS = {
     "Unsloth, off": "the same, checkpointing off",
     "Unsloth, packed": "the same as Unsloth, rows packed by TRL",
     "studio": "the defaults: gradient checkpointing auto",
-    "studio, 10.6 GiB": "auto within the memory of the prototype",
+    "studio, 10.6 GiB": "auto, limited to 10.6 GiB",
     "studio, on": "gradient checkpointing on",
     "studio, on, dropout": "the same, LoRA's dropout at 0.1",
     "studio, offload": "gradient checkpointing offload",
