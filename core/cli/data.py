@@ -193,9 +193,7 @@ class DataDuplicates(OneDataset):
 class DataSQL(OneDataset):
     """Run a SELECT over the table `rows` of a dataset."""
 
-    sql: CliPositionalArg[str] = Field(
-        description="A query, for example SELECT language, count(*) FROM rows GROUP BY language."
-    )
+    sql: CliPositionalArg[str] = Field(description="A query such as SELECT lang, count(*) FROM rows GROUP BY lang.")
 
     def cli_cmd(self) -> None:
         """Print the result, one row per line, cells separated by tabs."""
