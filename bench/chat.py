@@ -30,8 +30,8 @@ def make_adapter(model: Any, folder: Path) -> Path:
     """Save an adapter of random weights on all linear layers, in the form in which a run saves one.
 
     Args:
-        model: base model; it is unchanged afterwards.
-        folder: where to write.
+        model: Base model; it is unchanged afterwards.
+        folder: Folder to write it to.
     """
     import torch
     from peft import LoraConfig, get_peft_model
@@ -92,7 +92,7 @@ class Contest:
     """Both ways to answer, over the same weights and adapter.
 
     Attributes:
-        first_token_seconds: of the engine's answers, the slower lane of each question.
+        first_token_seconds: First-token times of the engine's answers, the slower lane of each question.
     """
 
     def __init__(self, settings: Any, scratch: Path, tokens: int):

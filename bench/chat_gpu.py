@@ -50,8 +50,8 @@ def run_in_process(variant: str, options: argparse.Namespace, site: str | None =
 
     Args:
         variant: "Unsloth" or `CONTINUOUS`.
-        options: of this script.
-        site: folder of further packages.
+        options: The script's options.
+        site: Folder of further packages.
     """
     command = [sys.executable, __file__, "--variant", variant]
     command += ["--unsloth-model", options.unsloth_model] if options.unsloth_model else []
@@ -73,9 +73,9 @@ class TimedSequence:
     """A sequence of a fixed length that records its tokens and the time of the first.
 
     Attributes:
-        sequence: for the decoder.
-        tokens: the new tokens so far.
-        first_seconds: from its creation to the first token; 0 before that.
+        sequence: The decoder's sequence.
+        tokens: The new tokens so far.
+        first_seconds: Seconds from its creation to the first token; 0 before that.
     """
 
     def __init__(self, ids: list[int], adapter: str | None, length: int, sampling=None):
@@ -106,11 +106,11 @@ def answer(
     """Answer random prompts, and return the seconds per step once all lanes write, and the sequences.
 
     Args:
-        decoder: the CUDA decoder.
-        lanes: the adapter of each; None for the base.
-        context: tokens of each prompt.
-        length: new tokens of each answer.
-        sampling: settings; None for greedy.
+        decoder: The CUDA decoder.
+        lanes: The adapter of each lane; None for the base.
+        context: Tokens of each prompt.
+        length: New tokens of each answer.
+        sampling: Sampling settings; None for greedy.
     """
     import torch
 
@@ -161,9 +161,9 @@ def measure_lanes(model, adapter: Path, expected: dict[str | None, list[int]]) -
     """Print all measurements of the engine.
 
     Args:
-        model: the base model.
-        adapter: folder of the adapter "tuned".
-        expected: tokens that transformers wrote, by lane; may be empty.
+        model: The base model.
+        adapter: Folder of the adapter "tuned".
+        expected: Tokens that transformers wrote, by lane; may be empty.
     """
     import torch
 

@@ -56,9 +56,9 @@ def time_generate(model, rows: int = 1, **extra) -> tuple[float, list[int]]:
     """Return the seconds in which transformers writes `NEW_TOKENS`, and the first row's tokens.
 
     Args:
-        model: the model, with or without an adapter.
-        rows: equal prompts in one batch.
-        **extra: further arguments of `generate`.
+        model: The model, with or without an adapter.
+        rows: Equal prompts in one batch.
+        **extra: Further arguments of `generate`.
     """
     import torch
 

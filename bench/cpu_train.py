@@ -52,10 +52,10 @@ def trl_trainer(rows, model, out, checkpointing):
     """Return TRL's trainer.
 
     Args:
-        rows: as `make_rows` returns them.
-        model: folder of the model.
-        out: folder for its output.
-        checkpointing: whether activations are recomputed.
+        rows: The rows that `make_rows` returned.
+        model: Folder of the model.
+        out: Folder for its output.
+        checkpointing: Whether activations are recomputed.
     """
     import torch
     from datasets import Dataset

@@ -78,10 +78,10 @@ def write_rows(path: Path, count: int, words: int, longest: int) -> None:
     """Write conversations of random words whose lengths are distributed like those of guanaco-llama2-1k.
 
     Args:
-        path: the file.
-        count: number of conversations.
-        words: size of the vocabulary.
-        longest: maximum length in tokens; the median is about a third of it.
+        path: The file.
+        count: Number of conversations.
+        words: Size of the vocabulary.
+        longest: Maximum length in tokens; the median is about a third of it.
     """
     rng = random.Random(0)
 

@@ -50,9 +50,9 @@ class Answers:
     """Answers of one round.
 
     Attributes:
-        texts: by (prompt, lane).
-        tokens: of all answers.
-        seconds: that all answers took.
+        texts: Texts by (prompt, lane).
+        tokens: Number of tokens of all answers.
+        seconds: Seconds that all answers took.
     """
 
     texts: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -64,10 +64,10 @@ def answer_with_transformers(models: tuple, generator, count: int, length: int) 
     """Answer a random sample of the prompts one by one with `generate`.
 
     Args:
-        models: of the lanes, base first.
-        generator: the evaluation's batches, whose prompts and tokenizer are used.
-        count: how many prompts.
-        length: maximum new tokens.
+        models: The lanes' models, base first.
+        generator: The evaluation's batches, whose prompts and tokenizer are used.
+        count: Number of prompts.
+        length: Maximum new tokens.
     """
     import torch
 

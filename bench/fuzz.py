@@ -30,10 +30,10 @@ def fuzz(app: AppServer, headers: dict[str, str], calls: int, outcomes: Counter)
     """Make random calls as one caller.
 
     Args:
-        app: the running app.
-        headers: who calls.
-        calls: how many; half of them are events, half raw requests.
-        outcomes: counts the calls by outcome.
+        app: The running app.
+        headers: Headers of the caller.
+        calls: Number of calls; half of them are events, half raw requests.
+        outcomes: Number of calls by outcome, updated here.
     """
     page = PageClient(app.url, headers)
     names, rng = [event["api_name"] for event in page.events], random.Random(calls)

@@ -154,7 +154,7 @@ def wait_until(condition: Callable[[], bool], limit: float = 600) -> None:
     """Wait until a condition holds, at most `limit` seconds.
 
     Raises:
-        TimeoutError: it does not hold by then.
+        TimeoutError: It does not hold by then.
     """
     ends = time.monotonic() + limit
     while not condition():

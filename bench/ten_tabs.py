@@ -52,10 +52,10 @@ def open_tabs(browser: Any, url: str, count: int, errors: list[str]) -> list:
     """Open pages on the Train tab, every second one on the table of all runs.
 
     Args:
-        browser: of playwright.
-        url: address of the server.
-        count: number of pages.
-        errors: receives the errors of the pages' consoles.
+        browser: Playwright's browser.
+        url: Address of the server.
+        count: Number of pages.
+        errors: Receives the errors of the pages' consoles.
     """
     pages = []
     for number in range(count):
@@ -86,11 +86,11 @@ def watch(pages: list, server: subprocess.Popen, events_file: Path, minutes: flo
     """Append steps for some minutes, and print a table row per minute.
 
     Args:
-        pages: open pages; the first shows the run.
-        server: the server's process.
-        events_file: of the watched run.
-        minutes: how long.
-        errors: of the consoles so far.
+        pages: Open pages; the first shows the run.
+        server: The server's process.
+        events_file: Events file of the watched run.
+        minutes: Duration in minutes.
+        errors: Errors of the consoles so far.
     """
     rng, total = random.Random(0), HISTORY_STEPS + int(minutes * 60 * 4)
     process = psutil.Process(server.pid)

@@ -44,7 +44,7 @@ VARIANTS = {
     "Unsloth, off": "the same, checkpointing off",
     "Unsloth, packed": "the same as Unsloth, rows packed by TRL",
     "studio": "the defaults: gradient checkpointing auto",
-    "studio, 10.6 GiB": "auto within the memory of the prototype",
+    "studio, 10.6 GiB": "auto, limited to 10.6 GiB",
     "studio, on": "gradient checkpointing on",
     "studio, on, dropout": "the same, LoRA's dropout at 0.1",
     "studio, offload": "gradient checkpointing offload",
@@ -56,12 +56,12 @@ def measure(variant: str, case: str, folder: str, data: str, steps: int, profile
     """Run one variant in this process, and print one line of JSON.
 
     Args:
-        variant: a key of `VARIANTS`.
-        case: a key of `CASES`.
-        folder: the model in NF4.
+        variant: A key of `VARIANTS`.
+        case: A key of `CASES`.
+        folder: The model in NF4.
         data: Parquet file with a text column.
-        steps: training steps, warm-up included.
-        profile: print the operators of two steps instead.
+        steps: Training steps, warm-up included.
+        profile: Whether to print the operators of two steps instead.
     """
     _import_packages(variant)
     ids = rows_of(case, data, folder, steps)

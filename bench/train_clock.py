@@ -42,11 +42,11 @@ def summarize(
     """Return the rates in tokens per second, times in seconds and memory in GiB of a finished training.
 
     Args:
-        trainer: the trainer.
-        clock: times of its steps.
-        ids: all rows.
-        batch: rows per step.
-        packed_tokens: tokens of each step, if the trainer packs rows.
+        trainer: The trainer.
+        clock: Times of the trainer's steps.
+        ids: All rows.
+        batch: Rows per step.
+        packed_tokens: Tokens of each step, if the trainer packs rows.
     """
     import torch
 

@@ -38,10 +38,10 @@ class Crowd:
     """Users of one engine, and the counts of their answers.
 
     Attributes:
-        outcomes: number of answers by outcome: right, wrong, left in mid-answer.
-        waits: seconds from each question to its first token.
-        arrived: questions in the order in which the engine accepted them.
-        served: questions in the order of their first tokens.
+        outcomes: Number of answers by outcome: right, wrong, left in mid-answer.
+        waits: Seconds from each question to its first token.
+        arrived: Questions in the order in which the engine accepted them.
+        served: Questions in the order of their first tokens.
     """
 
     def __init__(self, settings: Settings):

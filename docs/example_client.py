@@ -15,10 +15,10 @@ def loop(client: Client, name: str, question: str, **settings) -> list[dict]:
     """Create a subset, train on it, and return the answers of the base and the tuned model.
 
     Args:
-        client: connected to the studio.
-        name: name of the subset.
-        question: asked to both models.
-        settings: of the run, as `docs/api.md` lists them under /start; those left out have their defaults.
+        client: A client that is connected to the studio.
+        name: Name of the subset.
+        question: Question for both models.
+        settings: The run's settings, as `docs/api.md` lists them under /start; those left out have their defaults.
     """
     bundled = next(d for d in client.predict(api_name="/list_datasets") if d["source"] == "keeper")
     client.predict(bundled["id"], api_name="/choose")

@@ -16,9 +16,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 HEAD = """# The studio as a service
 
-A program can call every action of the page over Gradio's API: `POST /gradio_api/call/NAME`, or with `gradio_client`
-(`docs/example_client.py` creates a subset, trains and chats). `python docs/make_api.py` writes this page from the app,
-and a test fails if it is out of date.
+A program can call the main actions of the page over Gradio's API: `POST /gradio_api/call/NAME`, or with
+`gradio_client` (`docs/example_client.py` creates a subset, trains and chats). `python docs/make_api.py` writes this
+page from the app, and a test fails if it is out of date.
 
 Calls marked *Who: visitor* are open to visitors of a public Space; all others are for the owner only. An error is
 returned as a sentence. `GET /healthz` answers `ok` while the server runs.

@@ -17,7 +17,7 @@ def purpose(path: Path) -> str:
     """Return the first sentence of a module's docstring, without its full stop.
 
     Raises:
-        ValueError: if the module has none.
+        ValueError: The module has none.
     """
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     if not text:

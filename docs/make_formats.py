@@ -69,7 +69,7 @@ def shape_row(shape: Shape) -> tuple[str, ...]:
 
 def page() -> str:
     """Return the whole page."""
-    formats_table = table(("format", "recognised by", "parts and the usual names of their columns"), format_rows())
+    formats_table = table(("format", "recognized by", "parts and the usual names of their columns"), format_rows())
     shapes = table(("dataset", "columns", "read as", "first row"), [shape_row(shape) for shape in SHAPES])
     return f"{_HEAD}\n## Formats\n\n{formats_table}\n\n## Public datasets\n\n{shapes}\n"
 

@@ -94,30 +94,30 @@ def dangers(source: str) -> list[str]:
         ("if TYPE_CHECKING:\n    import torch\nelse:\n    import peft", {"torch", "peft"}, {"peft"}),
     ],
 )
-def test_imports_are_seen_where_they_stand(source, everywhere, at_once):
+def test_import_inside_a_block_is_found(source, everywhere, at_once):
     assert imported(source) == everywhere
     assert imported_at_once(source) == at_once
 
 
-def test_every_source_file_is_read():
+def test_source_files_include_every_folder():
     assert {"app.py", "core/cli/__init__.py", "components/model_form.py", "studio/app.py"} <= {
         name_of(p) for p in SOURCES
     }
 
 
 @for_each_file(below("core/"))
-def test_core_knows_no_screen(path):
+def test_core_imports_no_gradio(path):
     assert not tops(imported(path.read_text())) & {"gradio", "gradio_client", "components", "studio", "app"}
 
 
 @for_each_file(below("components/"))
-def test_components_could_serve_another_app(path):
+def test_components_import_only_listed_libraries(path):
     foreign = tops(imported(path.read_text())) - sys.stdlib_module_names
     assert foreign <= {"gradio", "pydantic", "pandas", "jinja2", "markupsafe", "components"}
 
 
 @for_each_file([p for p in below("studio/") if p.name.endswith("_tab.py")])
-def test_a_tab_knows_no_other_tab(path):
+def test_tab_imports_no_other_tab(path):
     names = {".".join(name.split(".")[:2]) for name in imported(path.read_text())}
     own = f"studio.{path.stem}"
     assert not {name for name in names if name == "studio.app" or (name.endswith("_tab") and name != own)}
@@ -126,7 +126,7 @@ def test_a_tab_knows_no_other_tab(path):
 # From the ground up: a package imports itself and those before it.
 CORE_ORDER = (
     "errors", "settings", "system", "access", "hub", "hardware", "models", "data", "runs", "kernels", "train", "chat",
-    "evaluate", "export", "compute", "cli",
+    "evaluate", "cli",
 )  # fmt: skip
 
 
@@ -136,6 +136,11 @@ def packages_of_core(names: set[str]) -> set[str]:
 
 def core_package(path: Path) -> str:
     return path.relative_to(PROJECT / "core").with_suffix("").parts[0]
+
+
+def test_order_of_core_lists_every_package_and_module():
+    found = {core_package(path) for path in below("core/")} - {"__init__", "__main__"}
+    assert sorted(CORE_ORDER) == sorted(found)
 
 
 @for_each_file([p for p in below("core/") if not core_package(p).startswith("__")])
@@ -184,7 +189,7 @@ def test_no_import_cycle():
     assert not cycles(import_graph())
 
 
-def test_app_imports_only_the_page_and_what_starts_it():
+def test_app_imports_only_studio_and_startup_modules():
     ours = {name for name in imported((PROJECT / "app.py").read_text()) if name.partition(".")[0] in OURS}
     assert ours
     start = ("studio.", "core.settings.", "core.errors.", "core.system.fast_imports.", "core.system.streams.")
@@ -192,12 +197,12 @@ def test_app_imports_only_the_page_and_what_starts_it():
 
 
 @for_each_file(SOURCES)
-def test_models_and_trainers_are_imported_only_where_they_are_used(path):
+def test_heavy_libraries_are_imported_inside_functions(path):
     if not name_of(path).startswith(MAY_IMPORT_HEAVY):
         assert not tops(imported_at_once(path.read_text())) & HEAVY
 
 
-def test_the_page_is_built_without_torch(tmp_path):
+def test_page_is_built_without_torch(tmp_path):
     code = (
         "import sys; from core.settings import Settings; from studio.app import build; "
         f"build(Settings().prepare()); print('built', sorted({HEAVY!r} & set(sys.modules)))"
@@ -227,19 +232,19 @@ def test_the_page_is_built_without_torch(tmp_path):
         "os.system('ls')",
     ],
 )
-def test_dangers_are_seen(source):
+def test_unsafe_call_is_found(source):
     assert dangers(source)
 
 
 @for_each_file([*SOURCES, *TESTS])
-def test_nothing_runs_foreign_code(path):
+def test_source_file_has_no_unsafe_call(path):
     assert dangers(path.read_text()) == []
 
 
 # The file tree of the documentation
 
 
-def test_file_tree_of_the_documentation_is_that_of_the_code():
+def test_file_tree_in_docs_matches_code():
     sys.path.insert(0, str(PROJECT / "docs"))
     try:
         from make_architecture import PAGE, page
@@ -268,7 +273,7 @@ def defined(path: Path) -> set[str]:
 
 
 @for_each_file(SOURCES)
-def test_whatever_is_imported_from_here_is_there(path):
+def test_import_of_own_name_exists(path):
     """Also what only a bench imports, inside a function, and no test runs."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in OURS:

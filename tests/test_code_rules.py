@@ -44,7 +44,7 @@ def test_function_has_at_most_40_lines(path):
     assert long <= LONG_FUNCTIONS.keys(), "split by meaning, or list it with the reason"
 
 
-def test_every_listed_long_function_is_long():
+def test_listed_long_function_exceeds_limit():
     found = {f"{name_of(path)}:{name}" for path in SOURCES for name, n in functions(path) if n > MAX_FUNCTION_LINES}
     assert LONG_FUNCTIONS.keys() <= found
 
@@ -58,13 +58,13 @@ def docstrings(path: Path, kinds: tuple[type, ...]) -> list[str]:
 
 
 @for_each_file(SOURCES)
-def test_no_docstring_begins_with_a_noun_clause(path):
+def test_docstring_begins_with_no_noun_clause(path):
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     begin = re.compile(r"(What|Whoever|Who|Whether|Whatever)\b")
     assert [text.splitlines()[0] for text in docstrings(path, kinds) if begin.match(text)] == []
 
 
-def test_no_class_docstring_occurs_twice():
+def test_class_docstring_is_unique():
     counts = Counter(text for path in SOURCES for text in docstrings(path, (ast.ClassDef,)))
     assert [text for text, count in counts.items() if count > 1] == []
 

@@ -1,4 +1,4 @@
-"""The command line `python -m core`: everything that the page can do.
+"""The command line `python -m core`: the main actions of the page.
 
 Options, defaults, bounds and help come from the same pydantic models as the forms of the page. An error that the user
 can fix is one sentence on standard error and exit code 2.

@@ -1,8 +1,8 @@
 """Import of the rows of a source into the Parquet file of a dataset, in bounded memory.
 
-The source is streamed once, in two passes. The first writes batches of rows, each with the columns it happens to have
-and all cells as text. The second joins the batches, since only then are all columns and their types known. The dataset
-appears under its name only when it is complete: it is written into a scratch folder that is renamed at the end.
+The source is read once. Its rows are first written as batches, each with the columns it happens to have and all cells
+as text. Then the batches are joined, since only then are all columns and their types known. The dataset appears under
+its name only when it is complete: it is written into a scratch folder that is renamed at the end.
 """
 
 import contextlib

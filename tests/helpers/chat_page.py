@@ -10,13 +10,13 @@ ANOTHER_PAGE = gr.Request(session_hash="another-page")
 
 
 def start_sending(
-    parts: ChatParts, chat_id: str, prompt: str = "Name a colour.", reference: str = "", editing: int = -1
+    parts: ChatParts, chat_id: str, prompt: str = "Name a color.", reference: str = "", editing: int = -1
 ):
     """Return the stream of updates that a question gives."""
     return parts.actions.send(chat_id, prompt, reference, editing, [], PAGE)
 
 
-def send(parts: ChatParts, chat_id: str, prompt: str = "Name a colour.", reference: str = "", editing: int = -1):
+def send(parts: ChatParts, chat_id: str, prompt: str = "Name a color.", reference: str = "", editing: int = -1):
     """Ask a question and return all updates."""
     return list(start_sending(parts, chat_id, prompt, reference, editing))
 

@@ -5,8 +5,10 @@ the interface of `core.chat.decoder`, `prefill` reads prompts, `decode_graph` la
 
     decode step of one block             kernel                        module
     norm, add residual, SwiGLU           _norm, _swiglu                elementwise
-    products with 4-bit weights + LoRA   _stream (1 to 8 rows),        nf4_gemv, nf4_ptx, lora, tensor_core
-                                         _product (more rows)          quantized_matmul
+    products with 4-bit weights + LoRA   _stream (1 to 8 rows),        nf4_gemv, nf4_block, nf4_ptx, lora, tensor_core
+                                         _lora_down and _product       quantized_matmul
+                                         (more rows)
+    weights for products of torch        _unpack                       quantized_matmul
     rotary embedding, cache, attention   _attend                       attention
-    next token                           _sample                       sample_kernel
+    next token                           _sample                       sample_kernel, called by batch_sampler
 """
