@@ -27,19 +27,19 @@ class ChatTab:
     """Parts of the Chat tab that studio/app.py connects to other tabs.
 
     Attributes:
-        row_wanted: a training row that the Data tab should open (`NearestRows.open_row`).
+        row_wanted: A training row that the Data tab should open (`NearestRows.open_row`).
     """
 
     row_wanted: gr.State
 
 
 def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..., Any]]) -> ChatTab:
-    """Build the tab inside the present layout.
+    """Build the tab inside the current layout.
 
     Args:
-        engine: generates the answers.
-        demo: the page, for its load and unload events.
-        run_events: events after which there may be new runs or adapters.
+        engine: Generates the answers.
+        demo: The page, for its load and unload events.
+        run_events: Events after which there may be new runs or adapters.
     """
     parts, widgets = ChatParts.create(engine), build_chat_widgets()
     stored = widgets.states.my_chats

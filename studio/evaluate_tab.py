@@ -32,7 +32,7 @@ class EvaluateTab:
     """Widgets that studio/app.py connects to other tabs.
 
     Attributes:
-        timer: polls; active while the tab is visible.
+        timer: Polls; active while the tab is visible.
     """
 
     timer: gr.Timer
@@ -45,12 +45,12 @@ def build_evaluate_tab(
     """Build the tab in the open layout.
 
     Args:
-        store: all evaluations.
-        jobs: background jobs of the server.
-        demo: the page, for its load event.
-        changes: events after which runs, adapters or subsets may have changed.
-        dataset: the Data tab's list of datasets, which opens the answers.
-        tabs: the tabs of the page, to switch to the Data tab.
+        store: All evaluations.
+        jobs: Background jobs of the server.
+        demo: The page, for its load event.
+        changes: Events after which runs, adapters or subsets may have changed.
+        dataset: The Data tab's list of datasets, which opens the answers.
+        tabs: The tabs of the page, to switch to the Data tab.
     """
     view = EvaluationView(store)
     with gr.Row(elem_id="evaluate-columns"):

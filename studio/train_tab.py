@@ -40,12 +40,12 @@ class TrainTab:
     """Widgets that studio/app.py connects to other tabs.
 
     Attributes:
-        run: the selected run.
-        subset: the subset of the next run.
-        subsets: returns the choices of `subset`.
-        runs_changed: changes whenever a run has another status, name or checkpoint.
-        new_subset: the name of a subset that was created in this tab.
-        timer: polls; active while the tab is visible.
+        run: The selected run.
+        subset: The subset of the next run.
+        subsets: Returns the choices of `subset`.
+        runs_changed: Changes whenever a run has another status, name or checkpoint.
+        new_subset: The name of a subset that was created in this tab.
+        timer: Polls; active while the tab is visible.
     """
 
     run: gr.Dropdown
@@ -60,13 +60,13 @@ class PageState:
     """State of one page, kept by Gradio between its events.
 
     Attributes:
-        run_fingerprint: of the selected run's files when they were last rendered.
-        runs_changed: fingerprint of all runs when they were last listed.
-        zoom: the steps that the charts show.
-        pinned: the evaluation whose sample answers stay shown.
-        comparison: order and picked rows of the table of all runs.
-        comparison_visible: whether that table is on the screen.
-        new_subset: the name of the subset that was created last.
+        run_fingerprint: Fingerprint of the selected run's files when they were last rendered.
+        runs_changed: Fingerprint of all runs when they were last listed.
+        zoom: The steps that the charts show.
+        pinned: The evaluation whose sample answers stay shown.
+        comparison: Order and picked rows of the table of all runs.
+        comparison_visible: Whether that table is on the screen.
+        new_subset: The name of the subset that was created last.
     """
 
     def __init__(self) -> None:
@@ -106,10 +106,10 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     """Build the tab in the open layout.
 
     Args:
-        runs: all runs.
-        jobs: background jobs of the server.
-        demo: the page, for its load event.
-        tab_selected: the event of selecting this tab, which polls at once.
+        runs: All runs.
+        jobs: Background jobs of the server.
+        demo: The page, for its load event.
+        tab_selected: The event of selecting this tab, which polls at once.
     """
     timelines = Timelines()
     form, controls, view = RunForm(runs), RunControls(runs), RunView(runs, timelines)

@@ -29,11 +29,11 @@ def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
     """Return a handler whose `{name: value}` results become one value per component, in the order of `outputs`.
 
     Args:
-        handler: a function or generator function; None stands for an empty result.
-        outputs: components by the names that the handler may return.
+        handler: A function or generator function; None stands for an empty result.
+        outputs: Components by the names that the handler may return.
 
     Raises:
-        KeyError: when called, if the handler returns a name that is not in `outputs`.
+        KeyError: The handler returned a name that is not in `outputs`.
     """
 
     def values(result: Mapping[str, Any] | None) -> Any:
@@ -83,15 +83,15 @@ def connect(
     """Connect a handler to an event by the names of its inputs and outputs.
 
     Args:
-        event: an event of a component, such as `button.click`, or `functools.partial(gr.on, [event, event])`.
-        handler: takes each input as a keyword argument, and a `gr.Request` or `gr.EventData` where it asks for one by
+        event: An event of a component, such as `button.click`, or `functools.partial(gr.on, [event, event])`.
+        handler: Takes each input as a keyword argument, and a `gr.Request` or `gr.EventData` where it asks for one by
             annotation; returns or yields `{name: value}`.
-        inputs: components by the handler's parameter names.
-        outputs: components by the names that the handler may return.
-        visitor: whether visitors may call it; the owner always may.
-        validate: takes what the handler takes and returns `{name: gr.validate(...)}` for the inputs that have a
+        inputs: Components by the handler's parameter names.
+        outputs: Components by the names that the handler may return.
+        visitor: Whether visitors may call it; the owner always may.
+        validate: Takes what the handler takes and returns `{name: gr.validate(...)}` for the inputs that have a
             problem; the handler runs only if there is none.
-        options: passed on to the event, such as `api_name` or `show_progress`.
+        options: Passed on to the event, such as `api_name` or `show_progress`.
 
     Returns:
         Gradio's dependency, whose `then` and `success` are events again.

@@ -41,7 +41,7 @@ def connect_asking(parts: ChatParts, widgets: ChatWidgets) -> None:
     ) -> Iterator[Updates]:
         index = int(event.value)
         if not 0 <= index < len(suggested):
-            raise StudioError("This question is no longer suggested. Click Suggest others.")
+            raise StudioError("This question is no longer suggested. Press Suggest others.")
         reference = tuple(suggested[index])
         yield from send(prompt=reference[0], reference=reference, editing=-1, request=request, **inputs)
 

@@ -33,11 +33,11 @@ class TabState:
     """Values that the page keeps.
 
     Attributes:
-        page: the `PageState`.
-        scope: the part of it that filters leave alone.
-        ticked: numbers of the ticked rows.
-        opened: number of the open row, or None.
-        created: name of the subset created last, or None.
+        page: The `PageState`.
+        scope: The part of it that filters leave alone.
+        ticked: Numbers of the ticked rows.
+        opened: Number of the open row, or None.
+        created: Name of the subset created last, or None.
     """
 
     page: gr.State
@@ -143,7 +143,7 @@ def connect_pages(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
     outputs = {"table": widgets.table, "page": pager.page, "position": pager.position}
 
     def turn_to(number: Callable[[float], float]) -> Callable[..., Any]:
-        """Return a handler that shows the page whose number follows from the present one."""
+        """Return a handler that shows the page whose number follows from the current one."""
 
         def turn(state: State, ticked: list, opened: int | None, page: float, size: int) -> Iterator[dict[str, Any]]:
             yield from do.show_page(state, ticked, opened, number(page or 1), size)
@@ -184,11 +184,11 @@ def connect_create(
     """Connect the form that creates a subset, its name and description, and the buttons that create one otherwise.
 
     Args:
-        do: the handlers.
-        create: the form.
-        sql: its query and name create a subset, too.
-        outputs: what `subsets.created_updates` updates.
-        state: of the tab.
+        do: The handlers.
+        create: The form.
+        sql: Its query and name create a subset, too.
+        outputs: What `subsets.created_updates` updates.
+        state: The tab's state.
     """
     page = {"state": state.page}
     picked = {**page, "ticked": state.ticked, **create.recipe}
@@ -226,12 +226,12 @@ def connect_export(
     """Connect export, push and comparison.
 
     Args:
-        do: the handlers.
-        export: the widgets.
-        quick: creates a subset and exports it.
-        created: what `subsets.created_updates` updates.
-        state: of the tab.
-        demo: its `load` event lists the subsets.
+        do: The handlers.
+        export: The widgets.
+        quick: Creates a subset and exports it.
+        created: What `subsets.created_updates` updates.
+        state: The tab's state.
+        demo: Its `load` event lists the subsets.
     """
     job = job_outputs(export.bar, gr.State(None))
     lists = {"subset": export.subset, "other": export.other}

@@ -49,16 +49,16 @@ class CreateSubset:
         """Return the recipe that the form and the page's filters describe.
 
         Args:
-            state: the page's state.
-            ticked: numbers of the ticked rows, used by the method "picked".
-            values: the form's fields.
+            state: The page's state.
+            ticked: Numbers of the ticked rows, used by the method "picked".
+            values: The form's fields.
 
         Raises:
-            StudioError: if the filter on near duplicates has no counterpart in the recipe.
-            pydantic.ValidationError: if a field is invalid.
+            StudioError: The filter on near duplicates has no counterpart in the recipe.
+            pydantic.ValidationError: A field is invalid.
         """
         page, method = parse_state(state), values.get("method")
-        # Rows picked by hand are taken even if the present filter hides them.
+        # Rows picked by hand are taken even if the current filter hides them.
         view = page.view.model_copy(update={"filters": [], "search": ""}) if method == "picked" else page.view
         read_columns = {f.column for f in view.filters} | {view.sort}
         if "near_duplicate_of" in read_columns and values.get("duplicates") != "near":
@@ -88,7 +88,7 @@ class CreateSubset:
         return {"stratify_by": gr.update(choices=choices)}
 
     def describe_recipe(self, state: State, ticked: list[int], **values: Any) -> dict[str, Any]:
-        """Describe the recipe as the form stands, or name what is missing."""
+        """Describe the recipe of the form, or name what is missing."""
         return {"recipe_text": self._recipe_html(state, ticked, values)}
 
     def _recipe_html(self, state: State, ticked: list[int], values: dict[str, Any]) -> str:

@@ -55,8 +55,8 @@ class EvaluationActions:
         """Write the finished prompts as a file and return its path.
 
         Args:
-            evaluation_id: the selected evaluation.
-            kind: one of `core.evaluate.result.FILE_KINDS`.
+            evaluation_id: The selected evaluation.
+            kind: One of `core.evaluate.result.FILE_KINDS`.
         """
         return str(result.write(self.store, self._find(evaluation_id), kind))
 

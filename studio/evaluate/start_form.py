@@ -56,8 +56,8 @@ class StartForm:
         As long as no lane but the base model is selected, the newest run is proposed beside it.
 
         Args:
-            run: the run whose held-out rows are the prompts.
-            lanes: the selected lanes.
+            run: The run whose held-out rows are the prompts.
+            lanes: The selected lanes.
         """
         runs = [(run.title, run.id) for run in self.runs()]
         with_adapter = [each.id for each in self.runs() if "final" in each.adapters()]
@@ -95,11 +95,11 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
     """Return the form's values as a configuration, without those that the kind of prompts does not use.
 
     Args:
-        upload: path of the uploaded file of prompts.
-        values: widget values by field name.
+        upload: Path of the uploaded file of prompts.
+        values: Widget values by field name.
 
     Raises:
-        StudioError: if values are missing or invalid; every such field is named by its label.
+        StudioError: Values are missing or invalid; every such field is named by its label.
     """
     titles = {name: field.title for name, field in EvaluationConfig.model_fields.items()}
     kind = values.get("prompts")
@@ -126,9 +126,9 @@ class StartFormWidgets:
     """Widgets of the form.
 
     Attributes:
-        fields: by field name of EvaluationConfig.
-        upload: the file of prompts.
-        hint: shown as long as no run has an adapter.
+        fields: By field name of EvaluationConfig.
+        upload: The file of prompts.
+        hint: Shown as long as no run has an adapter.
     """
 
     fields: dict[str, Component]

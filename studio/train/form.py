@@ -39,10 +39,10 @@ def parse_config(values: dict[str, Any]) -> QLoRAConfig:
     """Return the form's values as a configuration.
 
     Args:
-        values: widget values by field name; None stands for an empty widget.
+        values: Widget values by field name; None stands for an empty widget.
 
     Raises:
-        StudioError: if values are missing or invalid. It names every such field with its group, because the group
+        StudioError: Values are missing or invalid. It names every such field with its group, because the group
             may be closed.
     """
     titles = {name: f"{TITLES[name]} (under {group_of(name)})" for name in values if name in TITLES}
@@ -106,7 +106,7 @@ class RunForm:
 
         Args:
             extent: BASIC or ALL.
-            values: the values of FIELDS_WITH_DEPENDENTS.
+            values: The values of FIELDS_WITH_DEPENDENTS.
         """
         defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
         visible = {name: (extent == ALL or is_basic(name)) and applies(name, defaults | values) for name in FIELDS}
@@ -134,7 +134,7 @@ class StartWidgets:
     """Widgets at the top of the form: preset, model, subset, Start.
 
     Attributes:
-        fields: widgets of FIRST_FIELDS by field name.
+        fields: Widgets of FIRST_FIELDS by field name.
     """
 
     preset: gr.Dropdown
@@ -148,9 +148,9 @@ class SettingsWidgets:
     """Widgets of all settings, and of their import and export.
 
     Attributes:
-        fields: every field's widget, in the order on the page; API calls take their values in this order.
-        groups: accordions by `group_output`.
-        copy_run: fills the form with the settings of the selected run.
+        fields: Every field's widget, in the order on the page; API calls take their values in this order.
+        groups: Accordions by `group_output`.
+        copy_run: Fills the form with the settings of the selected run.
     """
 
     extent: gr.Radio
@@ -180,7 +180,7 @@ def build_settings(start: StartWidgets) -> SettingsWidgets:
     """Build the groups of settings in the open layout, filled in with the first preset.
 
     Args:
-        start: the top of the form, whose fields are filled in, too.
+        start: The top of the form, whose fields are filled in, too.
     """
     basic = sum(is_basic(name) for name in FIELDS)
     extents = [(f"{BASIC} ({basic})", BASIC), (f"{ALL} ({len(FIELDS)})", ALL)]

@@ -63,9 +63,9 @@ class RunView:
         """Return status, tiles, alerts, both charts and notes of a run.
 
         Args:
-            run_id: the selected run.
-            metric: a key of METRICS, for the second chart.
-            zoom: the steps that the charts show.
+            run_id: The selected run.
+            metric: A key of METRICS, for the second chart.
+            zoom: The steps that the charts show.
         """
         if not run_id:
             text = roles.text_for_caller(NO_RUN, NO_PUBLISHED)
@@ -91,15 +91,15 @@ class RunView:
         The server keeps the choice, because the slider's value in the browser may be older than the last poll.
 
         Args:
-            run_id: the selected run.
-            index: the evaluation, counted from 0.
+            run_id: The selected run.
+            index: The evaluation, counted from 0.
         """
         last = len(self._evaluations(run_id)) - 1
         pinned = (run_id, int(index)) if run_id and index < last else None
         return {**self.render_samples(run_id, pinned), "pinned": pinned}
 
     def render_samples(self, run_id: str | None, pinned: Pinned = None) -> dict[str, Any]:
-        """Return the slider over the evaluations and the sample answers of the one it stands at."""
+        """Return the slider over the evaluations and the sample answers of the selected one."""
         found = self._evaluations(run_id)
         if not found:
             return {"evaluation": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
@@ -174,10 +174,10 @@ class RunViewWidgets:
     """Widgets of the view of one run.
 
     Attributes:
-        charts: the column with everything that is shown from the first step on.
-        metric: selects the metric of the second chart.
-        evaluation: selects the evaluation whose sample answers are shown.
-        row: selects a row of the step that was clicked in the loss chart.
+        charts: The column with everything that is shown from the first step on.
+        metric: Selects the metric of the second chart.
+        evaluation: Selects the evaluation whose sample answers are shown.
+        row: Selects a row of the step that was clicked in the loss chart.
     """
 
     status: gr.HTML

@@ -16,7 +16,7 @@ def cpu_seconds(who: int | None = None) -> float:
     """Return CPU seconds, user and system time together.
 
     Args:
-        who: resource.RUSAGE_SELF, or RUSAGE_CHILDREN for the children that ended; both together when None.
+        who: Resource.RUSAGE_SELF, or RUSAGE_CHILDREN for the children that ended; both together when None.
     """
     usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) if who is None else (who,)
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, usages))

@@ -22,10 +22,10 @@ class ParsedHtml(html.parser.HTMLParser):
     """HTML as a browser reads it.
 
     Attributes:
-        tags: names and attributes, in order.
-        text: the text, character references resolved.
-        open: tags that are not closed.
-        other: comments, declarations and processing instructions.
+        tags: Names and attributes, in order.
+        text: The text, character references resolved.
+        open: Tags that are not closed.
+        other: Comments, declarations and processing instructions.
     """
 
     def __init__(self, source: str):

@@ -2,7 +2,7 @@
 
 It follows the Hub's documentation and clients: metadata, authorization with a code that can be used once, a token for
 client id and secret, an ID token signed with RS256, its public keys, and userinfo. There is no consent page: `account`
-is signed in at once, and None declines. Roles in organisations are included with the scope `read-memberships`.
+is signed in at once, and None declines. Roles in organizations are included with the scope `read-memberships`.
 """
 
 import base64
@@ -24,8 +24,8 @@ _TOKEN_SECONDS = 8 * 3600
 
 
 def claims_of(name: str, **roles: str) -> dict[str, Any]:
-    """Return the claims of an account, with its role in each organisation."""
-    organisations = [
+    """Return the claims of an account, with its role in each organization."""
+    organizations = [
         {"sub": f"{number:024x}", "name": f"The people of {org}", "preferred_username": org, "isEnterprise": False,
          "picture": f"https://cdn-avatars.huggingface.co/v1/production/uploads/{number:024x}/{'p' * 21}.png",
          "roleInOrg": role} for number, (org, role) in enumerate(roles.items())
@@ -33,7 +33,7 @@ def claims_of(name: str, **roles: str) -> dict[str, Any]:
     return {
         "sub": name.encode().hex().ljust(24, "0"), "name": f"{name} of the coast", "preferred_username": name,
         "profile": f"https://huggingface.co/{name}", "picture": "https://huggingface.co/avatars/0.svg", "website": "",
-        "isPro": False, "orgs": organisations,
+        "isPro": False, "orgs": organizations,
     }  # fmt: skip
 
 
@@ -41,11 +41,11 @@ class OAuthProvider:
     """The provider, listening in threads.
 
     Attributes:
-        account: claims of the account that signs in; None declines.
-        requests: method and path of every request, in order.
-        issued_secrets: every code, access token and ID token.
-        signing_key: signs ID tokens; only its first value is published.
-        claim_overrides: wrong claims that an ID token has in place of the right ones.
+        account: Claims of the account that signs in; None declines.
+        requests: Method and path of every request, in order.
+        issued_secrets: Every code, access token and ID token.
+        signing_key: Signs ID tokens; only its first value is published.
+        claim_overrides: Wrong claims that an ID token has in place of the right ones.
     """
 
     def __init__(self, space_host: str, scopes: str):

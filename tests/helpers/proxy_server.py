@@ -22,17 +22,17 @@ class ProxyServer:
     """A proxy that listens in threads.
 
     Attributes:
-        target: the app's address, set once it is known.
-        url: the proxy's own address, with the path.
-        certificate: the file that a client has to trust; only with TLS.
+        target: The app's address, set once it is known.
+        url: The proxy's own address, with the path.
+        certificate: The file that a client has to trust; only with TLS.
     """
 
     def __init__(self, prefix: str = "", tls_in: Path | None = None):
         """Listen on a free port.
 
         Args:
-            prefix: the path that the app is served under; removed before a request is passed on.
-            tls_in: a folder for the certificate; with it the proxy uses TLS and passes the Host header on.
+            prefix: The path that the app is served under; removed before a request is passed on.
+            tls_in: A folder for the certificate; with it the proxy uses TLS and passes the Host header on.
         """
         self.prefix, self.target = prefix, ""
         self._server = _Server(("127.0.0.1", 0), _Handler)

@@ -25,10 +25,10 @@ def start_space(home: Path, fork_server: ForkServer | None = None, **environment
 
 
 def signed_in_headers(
-    name: str, *organisations: dict, secret: str = SECRET, expires: float | None = None
+    name: str, *organizations: dict, secret: str = SECRET, expires: float | None = None
 ) -> dict[str, str]:
     """Return the headers of a browser that signed in with Hugging Face, with a cookie signed as the server signs it."""
-    claims = {"preferred_username": name, "name": name, "orgs": list(organisations)}
+    claims = {"preferred_username": name, "name": name, "orgs": list(organizations)}
     info = {"userinfo": claims, "expires_at": expires or time.time() + 3600, "access_token": "hf_oauth_of_nobody"}
     signer = itsdangerous.TimestampSigner(hashlib.sha256(f"{secret}-v4".encode()).hexdigest())
     cookie = signer.sign(b64encode(json.dumps({"oauth_info": info}).encode())).decode()
