@@ -28,7 +28,7 @@ class ChatStates:
 
     Attributes:
         my_chats: Ids of this browser's conversations, the current one first.
-        chat_id: The present conversation.
+        chat_id: The current conversation.
         editing: Index of the turn that Send replaces; -1 if Send adds one.
         form_scope: The scope whose settings the form shows.
         suggested: The suggested questions with their reference answers.

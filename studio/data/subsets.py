@@ -14,6 +14,7 @@ from core.data.recipe import Recipe
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.settings import Settings, slug
+from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
 from studio.data.sql import check_sql
 from studio.handlers import info
@@ -21,12 +22,6 @@ from studio.handlers import info
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
 _COUNTED_COLUMNS = {"tokens", "answer_tokens"}
 _FIELDS_IN_PAIRS = ("method", "stratify_by")  # checked against each other, so no single widget shows their problem
-
-
-def subset_choices(settings: Settings) -> list[tuple[str, str]]:
-    """Return (label, name) of every subset, the newest first."""
-    found = reversed(subset.subsets(settings))
-    return [(f"{one.name} ({one.rows:,} + {one.held_out:,} held out)", one.name) for one in found]
 
 
 def created_updates(settings: Settings, created: Subset) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_fields
-from core.data import subset
 from core.errors import StudioError, sentences
 from core.models import catalogue
 from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
@@ -21,6 +20,7 @@ from core.runs.config.fields import Group
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.store import RunStore
 from core.runs.yaml_io import command_line, from_yaml, to_yaml
+from studio.choices import subset_choices
 
 FIELDS = list(QLoRAConfig.model_fields)
 FIRST_FIELDS = ["model", "subset"]  # above the groups; all other fields are inside a group
@@ -67,8 +67,7 @@ class RunForm:
 
     def subsets(self) -> list[tuple[str, str]]:
         """Return (label, name) of every subset, the newest first."""
-        found = reversed(subset.subsets(self.runs.settings))
-        return [(f"{s.name} ({s.rows:,} + {s.held_out:,} held out)", s.name) for s in found]
+        return subset_choices(self.runs.settings)
 
     def refresh_choices(self) -> dict[str, Any]:
         """Return the models and subsets that exist now."""
