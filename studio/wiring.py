@@ -22,7 +22,12 @@ from gradio.blocks import Block
 from studio.handlers import event_handler
 
 Named = Mapping[str, Block]
-PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # options of an event of the page
+# Options of an event that only the page uses.
+PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# Options of such an event that only reads files or fills widgets, so that any number of them may run at once.
+UNLIMITED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
+# Option of an event that may be triggered while it runs: only its last trigger is kept.
+LATEST_ONLY: dict[str, Any] = {"trigger_mode": "always_last"}
 
 
 def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:

@@ -147,7 +147,7 @@ class ModelPicker:
         return self.lane_updates(self.conversations.find(chat_id))
 
     def lane_updates(self, chat: Conversation) -> Updates:
-        """Return the updates of all widgets in `layout.LaneWidgets.outputs`."""
+        """Return the updates of all widgets in `layout.ChatWidgets.lane_outputs`."""
         runs, base = self.runs_of(chat), self._base_or_none(chat)
         choices = [(known.label, known.key) for known in available_bases(self.store)]
         scopes = [ALL_LANES, *(f"Lane {lane + 1}" for lane in range(len(chat.lanes)))]

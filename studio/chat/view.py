@@ -1,4 +1,4 @@
-"""Updates of the conversation's widgets, by the names of `layout.ConversationWidgets.view_outputs`."""
+"""Updates of the conversation's widgets, by the names of `layout.ChatWidgets.view_outputs`."""
 
 from typing import Any
 
