@@ -9,6 +9,7 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_field
+from core.chat.sampling import Sampling
 from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process
@@ -23,7 +24,9 @@ NO_RUN = (
 )
 _PROMPT_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
 _FIRST_FIELDS = ("limit", "max_new_tokens", "temperature", "seed", "quantization", "compute_dtype")
-_MORE_FIELDS = ("system", "stop", "top_p", "top_k", "min_p", "repetition_penalty", "rows")
+_TEXT_FIELDS = ("system", "stop")
+_OTHER_SAMPLING = (name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_TEXT_FIELDS))
+_MORE_FIELDS = (*_TEXT_FIELDS, *_OTHER_SAMPLING, "rows")
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
 _FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
 _NUMBERS = tuple(

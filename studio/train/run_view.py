@@ -74,7 +74,7 @@ class RunView:
         timeline, state = self.timelines.of(run.events_file), run.state()
         progress = timeline.progress()
         return {
-            "status": status_html(run, state, progress),
+            "status": status_html(state, progress),
             "tiles": tiles_html(progress),
             "alerts": alerts_html(timeline, progress),
             "charts": gr.update(visible=progress.step > 0),
