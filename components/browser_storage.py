@@ -19,8 +19,8 @@ class StoredText:
     """A hidden textbox whose value the browser stores.
 
     Attributes:
-        text: an event handler that sets it also writes the storage.
-        read: the `js` of an event whose only input is `text`; its handler then gets the stored value.
+        text: An event handler that sets it also writes the storage.
+        read: The `js` of an event whose only input is `text`; its handler then gets the stored value.
     """
 
     text: gr.Textbox
@@ -31,8 +31,8 @@ def build_stored_text(key: str, elem_id: str) -> StoredText:
     """Build the textbox and store its value at every change.
 
     Args:
-        key: the value's name in the browser's local storage.
-        elem_id: the textbox's element id.
+        key: The value's name in the browser's local storage.
+        elem_id: The textbox's element id.
     """
     text = gr.Textbox(visible="hidden", elem_id=elem_id, label=key)
     name = json.dumps(key)

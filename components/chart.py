@@ -21,10 +21,10 @@ class Curve:
     """One curve.
 
     Attributes:
-        name: shown in the legend.
-        colour: a CSS colour.
-        points: rows of (step, tokens, seconds, value).
-        dashed: whether the line is dashed; a dashed curve is never smoothed.
+        name: Shown in the legend.
+        colour: A CSS color.
+        points: Rows of (step, tokens, seconds, value).
+        dashed: Whether the line is dashed; a dashed curve is never smoothed.
     """
 
     name: str
@@ -37,8 +37,8 @@ def build_chart(elem_id: str, height: int = 300) -> gr.HTML:
     """Build an empty chart in the open layout.
 
     Args:
-        elem_id: of the chart.
-        height: of the plot, in CSS pixels.
+        elem_id: The chart's id in the page.
+        height: Height of the plot, in CSS pixels.
     """
     html = render("chart", height=height)
     return gr.HTML(chart_value("", []), html_template=html, js_on_load=_JS, elem_id=elem_id, padding=False)
@@ -48,8 +48,8 @@ def chart_value(title: str, curves: Sequence[Curve]) -> dict[str, Any]:
     """Return the value of a chart's component.
 
     Args:
-        title: shown above the plot.
-        curves: drawn in this order.
+        title: Shown above the plot.
+        curves: Drawn in this order.
     """
     series = [
         {"name": c.name, "colour": c.colour, "dashed": c.dashed, "points": [list(point) for point in c.points]}

@@ -2,7 +2,7 @@
 
 The board is a `gr.HTML` whose buttons send events of its own. An event handler receives them as `gr.EventData` with the
 attribute `value`: "TURN LANE" for a button of an answer, "TURN" for one of a question, the name of a vote, or the index
-of a suggestion. Rendered by templates/chat_board.html; behaviour in static/chat_board.js.
+of a suggestion. Rendered by templates/chat_board.html; behavior in static/chat_board.js.
 """
 
 import difflib
@@ -39,16 +39,16 @@ class AnswerCard:
     """One answer on the board.
 
     Attributes:
-        title: who answered.
-        text: the answer.
+        title: Who answered.
+        text: The answer.
         key: "TURN LANE", which the buttons send; "" for a card without buttons.
         kind: "base", "tuned", "hidden" or "reference"; the card's CSS class.
-        facts: a line of figures below the text.
-        note: a warning below the text.
-        placeholder: shown in place of a text that is missing.
-        actions: its buttons.
-        marked: the text in pieces, each with whether it is highlighted; None shows the text as it is.
-        heat: the text in pieces, each with its probability; None shows the text as it is.
+        facts: A line of figures below the text.
+        note: A warning below the text.
+        placeholder: Shown in place of a text that is missing.
+        actions: Its buttons.
+        marked: The text in pieces, each with whether it is highlighted; None shows the text as it is.
+        heat: The text in pieces, each with its probability; None shows the text as it is.
     """
 
     title: str
@@ -73,12 +73,12 @@ class BoardTurn:
     """A question and its answers.
 
     Attributes:
-        number: index of the turn in the conversation.
-        prompt: the question.
-        cards: one per answer, from left to right.
-        can_vote: whether the vote buttons are shown.
-        vote: the vote that was cast, as a sentence; "" if there is none.
-        no_vote_reason: why there are no vote buttons, where a reader would look for them.
+        number: Index of the turn in the conversation.
+        prompt: The question.
+        cards: One per answer, from left to right.
+        can_vote: Whether the vote buttons are shown.
+        vote: The vote that was cast, as a sentence; "" if there is none.
+        no_vote_reason: Why there are no vote buttons, where a reader would look for them.
     """
 
     number: int
@@ -109,9 +109,9 @@ def invitation_html(text: str, suggestions: Sequence[str], note: str = "") -> Ma
     CSS hides it as soon as a board beside it shows a turn.
 
     Args:
-        text: stands above the suggestions.
-        suggestions: a click sends the event `suggest` with the index of the question.
-        note: stands below the suggestions.
+        text: Shown above the suggestions.
+        suggestions: A click sends the event `suggest` with the index of the question.
+        note: Shown below the suggestions.
     """
     return render("chat_invitation", text=text, suggestions=suggestions, note=note)
 
@@ -140,7 +140,7 @@ def probabilities(pieces: Sequence[str], logprobs: Sequence[float]) -> list[tupl
     """Pair each token's text with its probability.
 
     Args:
-        pieces: the text of each token.
-        logprobs: the natural logarithm of each token's probability; rounding may leave it slightly above 0.
+        pieces: The text of each token.
+        logprobs: The natural logarithm of each token's probability; rounding may leave it slightly above 0.
     """
     return [(piece, math.exp(min(0.0, logprob))) for piece, logprob in zip(pieces, logprobs, strict=False)]

@@ -17,13 +17,13 @@ CSS = read_static("choice_list.css")
 
 @dataclass(frozen=True)
 class Choice:
-    """One name with its present option.
+    """One name with its current option.
 
     Attributes:
-        name: identifies the choice in the event.
-        note: a few words behind the name.
-        value: the option that is chosen now.
-        warn: whether it stands out, because a choice is wanted.
+        name: Identifies the choice in the event.
+        note: A few words behind the name.
+        value: The option that is chosen now.
+        warn: Whether it is highlighted, because a choice is wanted.
     """
 
     name: str
@@ -43,10 +43,10 @@ def choices_html(
     """Return the list as HTML; every text in it is escaped.
 
     Args:
-        title: above the list.
-        choices: the names, in order.
+        title: Above the list.
+        choices: The names, in order.
         options: (label, value) pairs.
-        help_text: what the options mean, behind the list.
+        help_text: What the options mean, behind the list.
     """
     return render(
         "choice_list",

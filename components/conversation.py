@@ -1,4 +1,4 @@
-"""A conversation as bubbles, its tokens as coloured spans, and short notes; all values are escaped by the templates."""
+"""A conversation as bubbles, its tokens as colored spans, and short notes; all values are escaped by the templates."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ def conversation_html(messages: Sequence[Mapping[str, Any]]) -> Markup:
     """Render one bubble per message; each text's own script decides its direction.
 
     Args:
-        messages: with `role` and `content`; `loss` is False on an answer that is not trained on, which gets a badge.
+        messages: With `role` and `content`; `loss` is False on an answer that is not trained on, which gets a badge.
     """
     return render("conversation", messages=messages)
 
@@ -23,8 +23,8 @@ def tokens_html(pieces: Sequence[tuple[str, str, bool]], limit: int | None = Non
     """Render tokens in a row.
 
     Args:
-        pieces: text, role and whether it carries loss, of each token.
-        limit: tokens from this index on stand behind a line, dimmed; None: all are within the limit.
+        pieces: Text, role and whether it carries loss, of each token.
+        limit: Tokens from this index on are behind a line, dimmed; None: all are within the limit.
     """
     spans = [_token_span(*piece) for piece in pieces]
     kept, beyond = (spans[:limit], spans[limit:]) if limit is not None else (spans, [])
@@ -47,7 +47,7 @@ def chips_html(chips: Iterable[tuple[str, str, bool]]) -> Markup:
     """Render a line of facts.
 
     Args:
-        chips: number, label and whether it is a warning, of each fact.
+        chips: Number, label and whether it is a warning, of each fact.
     """
     return render("chips", chips=chips)
 

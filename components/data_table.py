@@ -22,10 +22,10 @@ class TableBar:
     """One bar of a column's histogram. A bar of no height cannot be clicked, unless it is on.
 
     Attributes:
-        height: from 0 to 1.
-        title: the tooltip.
-        value: sent when the bar is clicked.
-        on: whether the table is filtered by it.
+        height: From 0 to 1.
+        title: The tooltip.
+        value: Sent when the bar is clicked.
+        on: Whether the table is filtered by it.
     """
 
     height: float
@@ -44,13 +44,13 @@ class TableColumn:
     """One column.
 
     Attributes:
-        name: sent when the table is to be sorted by it.
-        title: the heading.
-        numeric: whether its cells are right-aligned.
-        wide: whether its cells are long texts, which take the width that is left.
-        note: small text below the heading.
-        bars: the histogram above it.
-        short: whether its cells are a word or two that stay on one line.
+        name: Sent when the table is to be sorted by it.
+        title: The heading.
+        numeric: Whether its cells are right-aligned.
+        wide: Whether its cells are long texts, which take the width that is left.
+        note: Small text below the heading.
+        bars: The histogram above it.
+        short: Whether its cells are a word or two that stay on one line.
     """
 
     name: str
@@ -72,9 +72,9 @@ class TableRow:
     """One row.
 
     Attributes:
-        key: identifies the row in events.
-        cells: texts in the order of the columns.
-        warn: whether its long texts are shown as a warning.
+        key: Identifies the row in events.
+        cells: Texts in the order of the columns.
+        warn: Whether its long texts are shown as a warning.
     """
 
     key: int | str
@@ -87,15 +87,15 @@ class TablePage:
     """One page of a table.
 
     Attributes:
-        columns: from left to right.
-        rows: of this page only.
-        sort: name of the column that the rows are sorted by.
-        descending: direction of the order.
-        ticked: keys of the ticked rows.
-        opened: key of the open row.
-        filters: text and value of each filter that is on.
-        empty: shown if there are no rows.
-        plain: whether rows can only be opened, not ticked or sorted; on a phone each is a card then.
+        columns: From left to right.
+        rows: Rows of this page only.
+        sort: Name of the column that the rows are sorted by.
+        descending: Direction of the order.
+        ticked: Keys of the ticked rows.
+        opened: Key of the open row.
+        filters: Text and value of each filter that is on.
+        empty: Shown if there are no rows.
+        plain: Whether rows can only be opened, not ticked or sorted; on a phone each is a card then.
     """
 
     columns: Sequence[TableColumn]
@@ -113,8 +113,8 @@ def build_data_table(elem_id: str, detail: str) -> gr.HTML:
     """Return the empty table; listen to `.sort_by`, `.pick_bar`, `.drop_filter`, `.open_row` and `.tick_row`.
 
     Args:
-        elem_id: of the table.
-        detail: id of the element that shows an opened row; it is scrolled into view.
+        elem_id: The table's id in the page.
+        detail: Id of the element that shows an opened row; it is scrolled into view.
     """
     return gr.HTML("", js_on_load=read_static("data_table.js"), elem_id=elem_id, padding=False, detail=detail)
 

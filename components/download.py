@@ -28,9 +28,9 @@ class Download:
         """Connect the click to a handler.
 
         Args:
-            make: returns the path of the file.
-            inputs: of `make`.
-            options: passed on to the event.
+            make: Returns the path of the file.
+            inputs: Inputs of `make`.
+            options: Passed on to the event.
         """
         click = f"() => setTimeout(() => document.getElementById('{self.held.elem_id}').click(), {_CLICK_DELAY_MS})"
         self.ask.click(make, inputs, self.held, **options).success(fn=None, js=click)

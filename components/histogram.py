@@ -42,12 +42,12 @@ def histogram_svg(
     """Return a histogram as SVG; values past the last edge belong to the last bar.
 
     Args:
-        edges: of the bars, ascending.
-        counts: rows per bar, one fewer than edges.
-        others: a second set of counts, laid over the first on the same scale.
-        limit: where a line is drawn; bars past it get another colour.
-        unit: of the edges, for the texts.
-        title: for screen readers.
+        edges: Edges of the bars, ascending.
+        counts: Rows per bar, one fewer than edges.
+        others: A second set of counts, laid over the first on the same scale.
+        limit: Where a line is drawn; bars past it get another color.
+        unit: Unit of the edges, for the texts.
+        title: For screen readers.
     """
     scale = _Scale(edges[0], edges[-1], max([*counts, *others, 1]))
     return render(
@@ -97,12 +97,12 @@ def _ticks(scale: _Scale) -> list[dict[str, str]]:
 
 
 def _limit_line(scale: _Scale, limit: int) -> dict[str, str]:
-    """Return the line at a limit; its text stands on the side that has more space."""
+    """Return the line at a limit; its text is on the side that has more space."""
     x = scale.x(limit)
     offset, anchor = (-4, "end") if x > _WIDTH / 2 else (4, "start")
     return {"x": f"{x:.1f}", "text_x": f"{x + offset:.1f}", "anchor": anchor, "text": f"truncated at {limit:,}"}
 
 
 def legend_html(names: Sequence[str]) -> Markup:
-    """Return the names of the two sets beside their colours."""
+    """Return the names of the two sets beside their colors."""
     return render("histogram_legend", entries=list(zip(_COLOURS, names, strict=False)))

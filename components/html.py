@@ -19,7 +19,7 @@ class PageFiles:
         """Open a package's folder.
 
         Args:
-            folder: holds `templates/` and `static/`.
+            folder: Holds `templates/` and `static/`.
         """
         self._static = folder / "static"
         # A misspelled variable must fail in a test instead of rendering as nothing, hence StrictUndefined. Templates
@@ -37,11 +37,11 @@ class PageFiles:
         """Return `templates/NAME.html` with its values filled in.
 
         Args:
-            name: the file's name without `.html`.
-            **values: the template's variables; strings are escaped, `Markup` is not.
+            name: The file's name without `.html`.
+            **values: The template's variables; strings are escaped, `Markup` is not.
 
         Raises:
-            jinja2.UndefinedError: if the template uses a variable that is not given.
+            jinja2.UndefinedError: The template uses a variable that is not given.
         """
         return Markup(self._environment.get_template(f"{name}.html").render(values))
 

@@ -15,9 +15,9 @@ def memory_html(parts: Mapping[str, float], free: float, text: str) -> Markup:
     """Return the bar with a legend.
 
     Args:
-        parts: bytes by name; parts of zero bytes are left out, and so is what follows the seventh part.
-        free: free memory in bytes. If the parts need more, the bar's scale is their sum, and the bar is marked.
-        text: shown above the bar.
+        parts: Bytes by name; parts of zero bytes are left out, and so is what follows the seventh part.
+        free: Free memory in bytes. If the parts need more, the bar's scale is their sum, and the bar is marked.
+        text: Shown above the bar.
     """
     total = sum(parts.values())
     scale = max(total, free, 1.0)  # not zero where nothing is known

@@ -15,10 +15,10 @@ def build_field(
     """Build the widget of one field in the open layout.
 
     Args:
-        model: declares the field.
-        name: of the field.
+        model: Declares the field.
+        name: The field's name.
         choices: (label, value) pairs offered for a text field; other values may still be typed.
-        options: passed on to the widget.
+        options: Passed on to the widget.
     """
     field = model.model_fields[name]
     default = None if field.is_required() else field.get_default(call_default_factory=True)
@@ -45,8 +45,8 @@ def build_fields(
     """Build the widgets of several fields in the open layout.
 
     Args:
-        model: declares the fields.
-        names: of the fields, in their order on the page.
+        model: Declares the fields.
+        names: The fields' names, in their order on the page.
         choices: (label, value) pairs by field name, as for `build_field`.
 
     Returns:

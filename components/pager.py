@@ -42,8 +42,8 @@ def last_page(rows: int, size: int) -> int:
     """Return the number of the last page, at least 1.
 
     Args:
-        rows: of the whole table.
-        size: rows per page.
+        rows: Rows of the whole table.
+        size: Rows per page.
     """
     return max(1, -(-rows // size))  # rounded up
 
@@ -52,9 +52,9 @@ def clamp_page(page: float | None, rows: int, size: int) -> int:
     """Return the nearest page that exists, counted from 1.
 
     Args:
-        page: the wanted page; None stands for the first.
-        rows: of the whole table.
-        size: rows per page.
+        page: The wanted page; None stands for the first.
+        rows: Rows of the whole table.
+        size: Rows per page.
     """
     return min(max(1, int(page or 1)), last_page(rows, size))
 
@@ -63,9 +63,9 @@ def position_words(page: int, rows: int, size: int) -> str:
     """Describe a page as "rows 26 to 50 of 1,060, page 2 of 43".
 
     Args:
-        page: its number, from 1.
-        rows: of the whole table.
-        size: rows per page.
+        page: Its number, from 1.
+        rows: Rows of the whole table.
+        size: Rows per page.
     """
     if not rows:
         return "no rows"

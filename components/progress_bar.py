@@ -40,9 +40,9 @@ def show_progress(title: str, share: float, text: str) -> dict[str, Any]:
     """Return updates that show the bar.
 
     Args:
-        title: what runs.
-        share: the part that is done, from 0 to 1.
-        text: the step that it is at.
+        title: What runs.
+        share: The part that is done, from 0 to 1.
+        text: The step that it is at.
     """
     percent = share * 100
     html = render(

@@ -45,8 +45,8 @@ class ApiCalls:
         """Return at most 5,000 events of a run: steps, evaluation passes, samples, checkpoints, its end.
 
         Args:
-            run_id: as `list_runs` returns it.
-            after: number of events that are known already; those after them are returned.
+            run_id: As `list_runs` returns it.
+            after: Number of events that are known already; those after them are returned.
         """
         if not isinstance(after, int) or after < 0:
             raise StudioError(

@@ -46,10 +46,10 @@ class AuthorizedBlocks(gr.Blocks):
     """Blocks that check the caller of every call.
 
     Attributes:
-        access: how the server knows its callers.
-        file_owners: by path, the name of the caller that a file was made for.
-        session_owners: by session hash, the name of the caller that used it first.
-        former_owners: by session hash, the name that its caller had before signing in. A page that was open then still
+        access: How the server knows its callers.
+        file_owners: By path, the name of the caller that a file was made for.
+        session_owners: By session hash, the name of the caller that used it first.
+        former_owners: By session hash, the name that its caller had before signing in. A page that was open then still
             closes its session by that name.
     """
 
@@ -57,10 +57,10 @@ class AuthorizedBlocks(gr.Blocks):
         """Create the page.
 
         Args:
-            access: how the server knows its callers.
-            options: passed on to `gr.Blocks`.
+            access: How the server knows its callers.
+            options: Passed on to `gr.Blocks`.
         """
-        # Set before Blocks is initialised, which reads `expects_oauth`.
+        # Set before Blocks is initialized, which reads `expects_oauth`.
         self.access = access
         super().__init__(**options)
         self.file_owners: BoundedDict = BoundedDict()
@@ -76,8 +76,8 @@ class AuthorizedBlocks(gr.Blocks):
         """Return the caller of a request.
 
         Args:
-            request: of starlette; None for a call from inside the server.
-            user: the user name that the password was given for.
+            request: Starlette's request; None for a call from inside the server.
+            user: The user name that the password was given for.
         """
         session = request.scope.get("session") if request is not None else None
         cookie = request.cookies.get(VISITOR_COOKIE, "") if request is not None else ""
@@ -109,7 +109,7 @@ class AuthorizedBlocks(gr.Blocks):
         """Check that the caller may call the function in this session.
 
         Raises:
-            StudioError: if it may not.
+            StudioError: It may not.
         """
         for_visitors = getattr(function.fn, "for_visitors", None)
         if for_visitors is None or caller.role is Role.NOBODY:
@@ -200,7 +200,7 @@ def check_event_data(function: BlockFunction, event: gr.EventData | None) -> Non
     """Check that an event carries what its kind needs; Gradio would fail on a selection without an index.
 
     Raises:
-        StudioError: if it does not.
+        StudioError: It does not.
     """
     if event is None or function.fn is None:
         return
@@ -219,7 +219,7 @@ def check_no_urls(inputs: Any) -> None:
     """Check that no file among the inputs would have to be fetched from another server.
 
     Raises:
-        StudioError: if one would.
+        StudioError: One would.
     """
     if any(is_http_url_like(path) or "://" in path for path in _file_paths(inputs)):
         raise StudioError("A file on another server was named. Upload the file; nothing is fetched from elsewhere.")

@@ -14,12 +14,13 @@ from components.data_table import value_of
 from core.chat.conversation import MAX_LANES
 from core.chat.engine import Engine
 from studio.chat.api import build_chat_call
-from studio.chat.events import QUIET, connect_asking, connect_cards, connect_quietly, connect_turns, turn_and_lane
+from studio.chat.events import connect_asking, connect_cards, connect_quietly, connect_turns, turn_and_lane
 from studio.chat.layout import ChatWidgets, build_chat_widgets
 from studio.chat.model_picker import ALL_LANES, NOTHING_TRAINED
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
 from studio.handlers import event_handler
+from studio.wiring import UNLIMITED
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,19 @@ class ChatTab:
     """Parts of the Chat tab that studio/app.py connects to other tabs.
 
     Attributes:
-        row_wanted: a training row that the Data tab should open (`NearestRows.open_row`).
+        row_wanted: A training row that the Data tab should open (`NearestRows.open_row`).
     """
 
     row_wanted: gr.State
 
 
 def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..., Any]]) -> ChatTab:
-    """Build the tab inside the present layout.
+    """Build the tab inside the current layout.
 
     Args:
-        engine: generates the answers.
-        demo: the page, for its load and unload events.
-        run_events: events after which there may be new runs or adapters.
+        engine: Generates the answers.
+        demo: The page, for its load and unload events.
+        run_events: Events after which there may be new runs or adapters.
     """
     parts, widgets = ChatParts.create(engine), build_chat_widgets()
     stored = widgets.states.my_chats
@@ -164,7 +165,7 @@ def _connect_votes(parts: ChatParts, widgets: ChatWidgets) -> None:
         widgets.lanes.blind.input, parts.voting.set_blind, {"chat_id": chat_id, "blind": widgets.lanes.blind}
     )
     # The votes of everybody, so only for the owner.
-    widgets.panels.preferences.makes(event_handler(parts.voting.export_preferences), chat_id, **QUIET)
+    widgets.panels.preferences.makes(event_handler(parts.voting.export_preferences), chat_id, **UNLIMITED)
 
 
 def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -192,5 +193,5 @@ def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
     connect_quietly(more.click, parts.suggestions.suggest, {"chat_id": chat_id}, widgets.suggestion_outputs)
     connect_quietly(panels.show_prompts.click, parts.prompts.show, {"chat_id": chat_id}, {"prompts": panels.prompts})
     connect_quietly(panels.unload.click, parts.picker.unload, visitor=False)
-    panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **QUIET)
-    panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **QUIET)
+    panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **UNLIMITED)
+    panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **UNLIMITED)

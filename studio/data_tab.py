@@ -1,6 +1,6 @@
 """The Data tab: open a dataset, browse it, count its tokens, create a subset, export it.
 
-The parts of the tab stand in studio/data, and so do most of their events (studio/data/events.py). Here the widgets are
+The parts of the tab are in studio/data, and so do most of their events (studio/data/events.py). Here the widgets are
 laid out, and what concerns all parts is connected: the choice of a dataset, and what is shown of it.
 """
 
@@ -40,10 +40,10 @@ class DataTab:
     """Parts of the Data tab that studio/app.py connects to other tabs.
 
     Attributes:
-        dataset: the chosen dataset.
-        created: name of the subset that this page created last.
-        row_outputs: outputs of a handler that opens a row of a dataset (`page_state.open_source_row`).
-        state: the page's state, an input of such a handler.
+        dataset: The chosen dataset.
+        created: Name of the subset that this page created last.
+        row_outputs: Outputs of a handler that opens a row of a dataset (`page_state.open_source_row`).
+        state: The page's state, an input of such a handler.
     """
 
     dataset: gr.Dropdown
@@ -67,9 +67,9 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     """Build the tab in the open layout and connect its events.
 
     Args:
-        settings: of the studio.
-        jobs: runs what takes longer than a request.
-        demo: its `load` event fills the lists.
+        settings: The studio's settings.
+        jobs: Runs what takes longer than a request.
+        demo: Its `load` event fills the lists.
     """
     state = TabState(gr.State(PageState().model_dump()), gr.State(""), gr.State([]), gr.State(None), gr.State(None))
     widgets = _build_widgets()
@@ -107,10 +107,10 @@ def _connect_descriptions(
     """Fill everything that depends on dataset, reading or tokenizer when one of them changes.
 
     Args:
-        settings: of the studio.
-        parts: handlers of the tab's parts that return updates by the names of `_described`.
-        widgets: of the tab.
-        state: of the tab.
+        settings: The studio's settings.
+        parts: Handlers of the tab's parts that return updates by the names of `_described`.
+        widgets: The tab's widgets.
+        state: The tab's state.
     """
 
     def describe(state: State) -> dict[str, Any]:

@@ -16,10 +16,8 @@ from studio.evaluate.evaluation_view import EvaluationView, EvaluationViewWidget
 from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
-from studio.wiring import PRIVATE, connect
+from studio.wiring import UNLIMITED, connect
 
-# These events only read files or fill widgets, so any number of them may run at once.
-_PRIVATE: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
 _POLL_SECONDS = 2
 OWNER_ONLY = (
     "Only the owner can start evaluations, because they use the machine for hours. "
@@ -32,7 +30,7 @@ class EvaluateTab:
     """Widgets that studio/app.py connects to other tabs.
 
     Attributes:
-        timer: polls; active while the tab is visible.
+        timer: Polls; active while the tab is visible.
     """
 
     timer: gr.Timer
@@ -45,12 +43,12 @@ def build_evaluate_tab(
     """Build the tab in the open layout.
 
     Args:
-        store: all evaluations.
-        jobs: background jobs of the server.
-        demo: the page, for its load event.
-        changes: events after which runs, adapters or subsets may have changed.
-        dataset: the Data tab's list of datasets, which opens the answers.
-        tabs: the tabs of the page, to switch to the Data tab.
+        store: All evaluations.
+        jobs: Background jobs of the server.
+        demo: The page, for its load event.
+        changes: Events after which runs, adapters or subsets may have changed.
+        dataset: The Data tab's list of datasets, which opens the answers.
+        tabs: The tabs of the page, to switch to the Data tab.
     """
     view = EvaluationView(store)
     with gr.Row(elem_id="evaluate-columns"):
@@ -70,9 +68,9 @@ def _connect_form(
 ) -> None:  # fmt: skip
     fields = form.fields
     chosen = {"run": fields["run"], "lanes": fields["lanes"]}
-    connect(partial(gr.on, [demo.load, *changes]), do.refresh_choices, chosen, form.choice_outputs, **_PRIVATE)
+    connect(partial(gr.on, [demo.load, *changes]), do.refresh_choices, chosen, form.choice_outputs, **UNLIMITED)
     prompts = {"prompts": fields["prompts"]}
-    connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **_PRIVATE)
+    connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
     inputs = {"upload": form.upload, **fields}
     connect(form.start.click, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
 
@@ -84,15 +82,15 @@ def _visitor_status() -> dict[str, Any]:
 
 def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.Blocks) -> None:
     evaluation, pager = {"evaluation_id": widgets.evaluation}, widgets.pager
-    connect(demo.load, do.list_evaluations, evaluation, {"evaluation": widgets.evaluation}, **_PRIVATE)
-    connect(demo.load, _visitor_status, outputs={"status": widgets.status}, visitor=True, **_PRIVATE)
+    connect(demo.load, do.list_evaluations, evaluation, {"evaluation": widgets.evaluation}, **UNLIMITED)
+    connect(demo.load, _visitor_status, outputs={"status": widgets.status}, visitor=True, **UNLIMITED)
     shown = {**evaluation, "page": pager.page, "rows": pager.size}
 
     def connect_page(event: Callable[..., Any], offset: int) -> None:
         def show_page(evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
             return do.show_page(evaluation_id, (page or 1) + offset, rows)
 
-        connect(event, show_page, shown, widgets.table_outputs, **_PRIVATE)
+        connect(event, show_page, shown, widgets.table_outputs, **UNLIMITED)
 
     connect_page(pager.back.click, -1)
     connect_page(pager.forward.click, 1)
@@ -102,7 +100,7 @@ def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.B
     def show_prompt(evaluation_id: str | None, event: gr.EventData) -> dict[str, Any]:
         return do.show_prompt(evaluation_id, str(event.value))
 
-    connect(widgets.table.open_row, show_prompt, evaluation, {"prompt": widgets.prompt}, **_PRIVATE)
+    connect(widgets.table.open_row, show_prompt, evaluation, {"prompt": widgets.prompt}, **UNLIMITED)
 
 
 def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets) -> gr.Timer:
@@ -115,7 +113,7 @@ def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets) -> gr.T
         {**seen, **evaluation, "page": widgets.pager.page, **rows},
         {**seen, "evaluation": widgets.evaluation, **widgets.outputs},
         trigger_mode="once",
-        **_PRIVATE,
+        **UNLIMITED,
     )
     connect(
         widgets.evaluation.change,
@@ -123,7 +121,7 @@ def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets) -> gr.T
         {**evaluation, **rows},
         {"fingerprint": seen["fingerprint"], **widgets.outputs, "prompt": widgets.prompt},
         trigger_mode="always_last",
-        **_PRIVATE,
+        **UNLIMITED,
     )
     return timer
 
@@ -151,5 +149,5 @@ def _connect_actions(
         show_progress="hidden",
         api_name="answers_open",
     )
-    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **_PRIVATE)
-    widgets.download.makes(event_handler(do.write_file), [widgets.evaluation, widgets.kind], **_PRIVATE)
+    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
+    widgets.download.makes(event_handler(do.write_file), [widgets.evaluation, widgets.kind], **UNLIMITED)

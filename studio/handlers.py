@@ -63,9 +63,9 @@ def describe_misfit(handler: Callable[..., Any], args: tuple, named: dict[str, A
     check runs only after a handler has failed, so that it costs nothing otherwise.
 
     Args:
-        handler: its annotations are the expected types.
-        args: positional values of the call.
-        named: keyword values of the call.
+        handler: Its annotations are the expected types.
+        args: Positional values of the call.
+        named: Keyword values of the call.
     """
     try:
         given = inspect.signature(handler).bind(*args, **named)
@@ -122,8 +122,8 @@ def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callabl
     The wrapper also authorizes the handler: `studio.authorized_blocks` refuses functions that were not wrapped.
 
     Args:
-        handler: a function or a generator function.
-        visitor: whether visitors may call it.
+        handler: A function or a generator function.
+        visitor: Whether visitors may call it.
     """
     # Gradio streams generator functions and awaits others, so the wrapper has to be of the same kind.
     if inspect.isgeneratorfunction(handler):

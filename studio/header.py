@@ -32,12 +32,12 @@ def build_head(title: str, access: Access) -> gr.HTML:
 
 
 def notice_html(access: Access, settings: Settings, tokens: Tokens) -> str:
-    """Return the notice above the tabs for the present caller; empty on one's own machine.
+    """Return the notice above the tabs for the current caller; empty on one's own machine.
 
     Args:
-        access: how the server knows its callers.
-        settings: of the studio.
-        tokens: what visitors used of their quotas today.
+        access: How the server knows its callers.
+        settings: The studio's settings.
+        tokens: What visitors used of their quotas today.
     """
     caller = roles.caller()
     loses_data = caller.is_owner and on_space() and not settings.home.resolve().is_relative_to(SPACE_DISK)
@@ -105,11 +105,11 @@ def connect_header(
     """Adapt the page to its caller when it loads. To be called last: it reads the events of the whole page.
 
     Args:
-        demo: the page.
-        settings: of the studio.
-        tokens: what visitors used of their quotas today.
-        notice: filled with `notice_html`.
-        owner_tab: hidden from visitors.
+        demo: The page.
+        settings: The studio's settings.
+        tokens: What visitors used of their quotas today.
+        notice: Filled with `notice_html`.
+        owner_tab: Hidden from visitors.
     """
     controls = {f"control {part._id}": part for part in owner_controls(demo)}
     accordions = {f"accordion {box._id}": box for box in owner_accordions(demo)}

@@ -20,8 +20,8 @@ def job_outputs(bar: ProgressBar, job: gr.State) -> dict[str, gr.blocks.Block]:
     """Return the components that `follow` updates, by name.
 
     Args:
-        bar: shows the progress.
-        job: holds the job's number, for Cancel.
+        bar: Shows the progress.
+        job: Holds the job's number, for Cancel.
     """
     return {**bar.outputs, "job": job}
 
@@ -30,11 +30,11 @@ def follow(job: Job, finish: Callable[[Job], dict[str, Any]]) -> Iterator[dict[s
     """Yield updates of `job_outputs` until the job ends, then those of its result.
 
     Args:
-        job: a job that was started.
-        finish: returns the updates of further outputs by name, once the job has succeeded.
+        job: A job that was started.
+        finish: Returns the updates of further outputs by name, once the job has succeeded.
 
     Raises:
-        StudioError: if the job failed.
+        StudioError: The job failed.
     """
     while not job.ended.wait(_UPDATE_SECONDS):
         yield {**show_progress(job.title, job.share, job.words), "job": job.id}

@@ -1,6 +1,6 @@
 """HTTP access rules before Gradio's routes: which are open, to whom, from where; and the headers of every answer.
 
-Default deny: a route that the page does not need answers 404. The middleware stands inside Gradio's own session
+Default deny: a route that the page does not need answers 404. The middleware is inside Gradio's own session
 middleware, so that it sees who has signed in. studio/authorized_blocks.py authorizes the calls themselves.
 """
 
@@ -79,9 +79,9 @@ class AccessMiddleware:
 
         Args:
             app: Gradio's routes.
-            blocks: the page, which knows callers, sessions and files.
-            settings: of the studio.
-            limits: of uploads.
+            blocks: The page, which knows callers, sessions and files.
+            settings: The studio's settings.
+            limits: Limits of uploads.
         """
         self.app, self.blocks, self.settings, self.limits = app, blocks, settings, limits
         self.access = blocks.access

@@ -84,9 +84,9 @@ class OwnerActions:
         """List what would be removed; it can be confirmed if there is something.
 
         Args:
-            kinds: of `cleanup.KINDS`.
-            days: only what is older.
-            mib: only what is larger.
+            kinds: Names from `cleanup.KINDS`.
+            days: Only what is older.
+            mib: Only what is larger.
         """
         items = self._find_items(kinds, days, mib)
         names = [item.name for item in items]
@@ -104,10 +104,10 @@ class OwnerActions:
         Only what the owner has seen is removed: a file that came to match since then stays.
 
         Args:
-            kinds: as for `list_items`.
-            days: as for `list_items`.
-            mib: as for `list_items`.
-            seen: names from the list that was shown.
+            kinds: As for `list_items`.
+            days: As for `list_items`.
+            mib: As for `list_items`.
+            seen: Names from the list that was shown.
         """
         if not seen:
             raise StudioError("Nothing is listed. Press “List files” first, and read the list.")
@@ -144,8 +144,8 @@ class OwnerTab:
     """Parts of the Owner tab that studio/app.py connects.
 
     Attributes:
-        fill: handler that fills the tab.
-        outputs: what it fills, by name.
+        fill: Handler that fills the tab.
+        outputs: What it fills, by name.
     """
 
     fill: Callable[..., Any]
@@ -156,9 +156,9 @@ def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> Owner
     """Build the tab in the open layout and connect its events.
 
     Args:
-        settings: of the studio.
-        quotas: the limits that are shown.
-        tokens: what visitors used of them today.
+        settings: The studio's settings.
+        quotas: The limits that are shown.
+        tokens: What visitors used of them today.
     """
     do = OwnerActions(RunStore(settings), quotas, tokens)
     gr.Markdown("### What visitors see\nThe bundled data, and what is chosen here.", elem_classes="qs-title")

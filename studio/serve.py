@@ -36,12 +36,12 @@ def check_exposure(host: str, settings: Settings, share: bool = False) -> None:
     """Refuse to serve the network without a password: anyone who reaches the page can start runs and fill the disk.
 
     Args:
-        host: address to listen on.
-        settings: hold the password.
-        share: whether Gradio's tunnel makes the page public.
+        host: Address to listen on.
+        settings: Settings with the password.
+        share: Whether Gradio's tunnel makes the page public.
 
     Raises:
-        StudioError: if others could reach the page and nothing asks them who they are.
+        StudioError: Others could reach the page and nothing asks them who they are.
     """
     if Access.of(settings).way is not Way.OWN_MACHINE:
         return
@@ -58,7 +58,7 @@ def check_port(host: str, port: int) -> None:
     """Check that this process can listen at `host` and `port`.
 
     Raises:
-        StudioError: if it cannot, for example because another program does.
+        StudioError: It cannot, for example because another program does.
     """
     if not 0 <= port <= 65535:
         raise StudioError(f"There is no port {port}. Give one from 1 to 65535 with --port.")
@@ -79,13 +79,13 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     """Serve until SIGTERM or SIGINT, then end the process.
 
     Args:
-        settings: of the studio.
-        host: address to listen on.
-        port: port to listen on.
-        share: whether to open Gradio's public tunnel.
+        settings: The studio's settings.
+        host: Address to listen on.
+        port: Port to listen on.
+        share: Whether to open Gradio's public tunnel.
 
     Raises:
-        StudioError: if the page must not or cannot be served there.
+        StudioError: The page must not or cannot be served there.
     """
     check_exposure(host, settings, share)
     check_port(host, port)
@@ -141,9 +141,9 @@ def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, A
     """Return the options of Gradio's launch that do not depend on host and port.
 
     Args:
-        settings: of the studio.
-        demo: the page.
-        limits: of uploads.
+        settings: The studio's settings.
+        demo: The page.
+        limits: Limits of uploads.
     """
     password = settings.password.get_secret_value() if settings.password else None
     return {

@@ -60,8 +60,8 @@ class UnreadMessages(OrderedDict):
 
         Args:
             queue: Gradio's queue, which holds the calls of the pages.
-            max_pages: unread pages that are kept.
-            clock: returns seconds.
+            max_pages: Unread pages that are kept.
+            clock: Returns seconds.
         """
         super().__init__()
         self._queue, self._max_pages, self._clock = queue, max_pages, clock
@@ -89,7 +89,7 @@ class UnreadMessages(OrderedDict):
         """Note that a page reads its messages.
 
         Args:
-            name: the page's session hash, or the id of one of its calls.
+            name: The page's session hash, or the id of one of its calls.
         """
         session = next((s for s, ids in self._queue.pending_event_ids_session.items() if name in ids), name)
         self._unread.pop(session, None)

@@ -1,4 +1,4 @@
-"""Colours, fonts and CSS of the page; fonts are the system's own, so that nothing is loaded from another host."""
+"""Colors, fonts and CSS of the page; fonts are the system's own, so that nothing is loaded from another host."""
 
 import gradio as gr
 

@@ -24,12 +24,8 @@ from studio.train.polling import Polling
 from studio.train.preflight import Preflight, PreflightWidgets, build_preflight
 from studio.train.run_view import RunView, RunViewWidgets, build_run_view
 from studio.train.step_rows import StepRows
-from studio.wiring import PRIVATE, connect
+from studio.wiring import LATEST_ONLY, UNLIMITED, connect
 
-# These events only read files or fill widgets, so any number of them may run at once.
-_PRIVATE: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
-# If an event is triggered while it runs, only its last trigger is kept.
-_LATEST: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last"}
 # A poll takes half a CPU second of browser and server together, most of it in Gradio's own code. Without a GPU the run
 # needs those cores: with a poll every two seconds, Quick demo took a third longer than with the page closed.
 _POLL_SECONDS = {"gpu": 2, "cpu": 4}
@@ -40,12 +36,12 @@ class TrainTab:
     """Widgets that studio/app.py connects to other tabs.
 
     Attributes:
-        run: the selected run.
-        subset: the subset of the next run.
-        subsets: returns the choices of `subset`.
-        runs_changed: changes whenever a run has another status, name or checkpoint.
-        new_subset: the name of a subset that was created in this tab.
-        timer: polls; active while the tab is visible.
+        run: The selected run.
+        subset: The subset of the next run.
+        subsets: Returns the choices of `subset`.
+        runs_changed: Changes whenever a run has another status, name or checkpoint.
+        new_subset: The name of a subset that was created in this tab.
+        timer: Polls; active while the tab is visible.
     """
 
     run: gr.Dropdown
@@ -60,13 +56,13 @@ class PageState:
     """State of one page, kept by Gradio between its events.
 
     Attributes:
-        run_fingerprint: of the selected run's files when they were last rendered.
-        runs_changed: fingerprint of all runs when they were last listed.
-        zoom: the steps that the charts show.
-        pinned: the evaluation whose sample answers stay shown.
-        comparison: order and picked rows of the table of all runs.
-        comparison_visible: whether that table is on the screen.
-        new_subset: the name of the subset that was created last.
+        run_fingerprint: Fingerprint of the selected run's files when they were last rendered.
+        runs_changed: Fingerprint of all runs when they were last listed.
+        zoom: The steps that the charts show.
+        pinned: The evaluation whose sample answers stay shown.
+        comparison: Order and picked rows of the table of all runs.
+        comparison_visible: Whether that table is on the screen.
+        new_subset: The name of the subset that was created last.
     """
 
     def __init__(self) -> None:
@@ -106,10 +102,10 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     """Build the tab in the open layout.
 
     Args:
-        runs: all runs.
-        jobs: background jobs of the server.
-        demo: the page, for its load event.
-        tab_selected: the event of selecting this tab, which polls at once.
+        runs: All runs.
+        jobs: Background jobs of the server.
+        demo: The page, for its load event.
+        tab_selected: The event of selecting this tab, which polls at once.
     """
     timelines = Timelines()
     form, controls, view = RunForm(runs), RunControls(runs), RunView(runs, timelines)
@@ -146,23 +142,23 @@ def _build_widgets(form: RunForm) -> _Widgets:
 def _connect_form(do: RunForm, widgets: _Widgets, demo: gr.Blocks) -> None:
     start, settings, fields = widgets.start, widgets.settings, widgets.settings.fields
     lists = {"model": fields["model"], "subset": fields["subset"]}
-    connect(demo.load, do.refresh_choices, outputs=lists, **_PRIVATE)
+    connect(demo.load, do.refresh_choices, outputs=lists, **UNLIMITED)
     preset_outputs = {"reason": start.reason, **fields}
-    connect(start.preset.change, do.apply_preset, {"preset": start.preset}, preset_outputs, **_PRIVATE)
-    connect(settings.copy_run.click, do.copy_run, {"run_id": widgets.controls.run}, fields, **_PRIVATE)
-    connect(settings.yaml_file.upload, do.import_yaml, {"upload": settings.yaml_file}, fields, **_PRIVATE)
+    connect(start.preset.change, do.apply_preset, {"preset": start.preset}, preset_outputs, **UNLIMITED)
+    connect(settings.copy_run.click, do.copy_run, {"run_id": widgets.controls.run}, fields, **UNLIMITED)
+    connect(settings.yaml_file.upload, do.import_yaml, {"upload": settings.yaml_file}, fields, **UNLIMITED)
     exported = {"yaml": settings.yaml, "command": settings.command}
-    connect(settings.export.click, do.export_settings, fields, exported, **_PRIVATE)
+    connect(settings.export.click, do.export_settings, fields, exported, **UNLIMITED)
     deciding = {"extent": settings.extent, **settings.fields_with_dependents}
     for widget in deciding.values():
-        connect(widget.change, do.update_visibility, deciding, {**fields, **settings.groups}, **_PRIVATE)
+        connect(widget.change, do.update_visibility, deciding, {**fields, **settings.groups}, **UNLIMITED)
 
 
 def _connect_preflight(do: Preflight, widgets: _Widgets) -> None:
     preflight, fields, job = widgets.preflight, widgets.settings.fields, gr.State(None)
     connect(preflight.check.click, do.check, fields, preflight.check_outputs, api_name="check")
-    changed = connect(preflight.make_fit.click, do.make_fit, fields, fields, **_PRIVATE)
-    connect(changed.then, do.check, fields, preflight.check_outputs, **_PRIVATE)
+    changed = connect(preflight.make_fit.click, do.make_fit, fields, fields, **UNLIMITED)
+    connect(changed.then, do.check, fields, preflight.check_outputs, **UNLIMITED)
     connect(
         preflight.measure.click,
         do.measure,
@@ -171,7 +167,7 @@ def _connect_preflight(do: Preflight, widgets: _Widgets) -> None:
         show_progress="hidden",
         api_name="measure",
     )
-    connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **_PRIVATE)
+    connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
 
 
 def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> None:
@@ -179,7 +175,7 @@ def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> No
     run, every = {"run": controls.run}, {"archived": label.every}
     selected = {"run_id": controls.run}
     for event in (demo.load, label.every.change):
-        connect(event, do.refresh_list, {**selected, **every}, run, visitor=True, **_PRIVATE)
+        connect(event, do.refresh_list, {**selected, **every}, run, visitor=True, **UNLIMITED)
     connect(widgets.start.start.click, do.start, {**every, **fields}, run, api_name="start")
     unlimited = {"concurrency_limit": None}
     connect(controls.stop.click, do.stop, selected, api_name="stop", **unlimited)
@@ -187,8 +183,8 @@ def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> No
     resumed = {**selected, "with_form": label.with_form, **fields}
     connect(controls.resume.click, do.resume, resumed, api_name="resume", **unlimited)
     queue = {"queue": controls.queue}
-    connect(controls.earlier.click, lambda run_id: do.move(run_id, -1), selected, queue, **_PRIVATE)
-    connect(controls.later.click, lambda run_id: do.move(run_id, 1), selected, queue, **_PRIVATE)
+    connect(controls.earlier.click, lambda run_id: do.move(run_id, -1), selected, queue, **UNLIMITED)
+    connect(controls.later.click, lambda run_id: do.move(run_id, 1), selected, queue, **UNLIMITED)
     saved = {**selected, **label.label, "every": label.every}
     connect(label.save.click, do.save_label, saved, run, api_name="save_label")
     connect(label.delete.click, do.delete, {**selected, "typed": label.typed, **every}, run, api_name="delete")
@@ -198,24 +194,24 @@ def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
     view, state, run = widgets.view, widgets.state, {"run_id": widgets.controls.run}
     chart_inputs = {**run, "metric": view.metric, "zoom": state.zoom}
     for event in (state.zoom.change, view.metric.change):
-        connect(event, do.render, chart_inputs, view.outputs, visitor=True, **_LATEST)
+        connect(event, do.render, chart_inputs, view.outputs, visitor=True, **UNLIMITED, **LATEST_ONLY)
 
     def set_zoom(event: gr.EventData) -> dict[str, Any]:
         return {"zoom": {"low": event.low, "high": event.high} if event.low is not None else None}
 
     for chart in (view.loss_chart, view.metric_chart):
-        connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **_PRIVATE)
+        connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **UNLIMITED)
     connect(
         view.evaluation.release,
         do.pin_evaluation,
         {**run, "index": view.evaluation},
         {**view.sample_outputs, "pinned": state.pinned},
         visitor=True,
-        **_PRIVATE,
+        **UNLIMITED,
     )
-    connect(view.read_log.click, do.read_log, run, {"log": view.log}, **_PRIVATE)
-    view.csv.makes(event_handler(do.write_csv, visitor=True), widgets.controls.run, **_PRIVATE)
-    view.report.makes(event_handler(do.write_report, visitor=True), widgets.controls.run, **_PRIVATE)
+    connect(view.read_log.click, do.read_log, run, {"log": view.log}, **UNLIMITED)
+    view.csv.makes(event_handler(do.write_csv, visitor=True), widgets.controls.run, **UNLIMITED)
+    view.report.makes(event_handler(do.write_report, visitor=True), widgets.controls.run, **UNLIMITED)
 
 
 def _connect_step_rows(do: StepRows, widgets: _Widgets) -> None:
@@ -224,11 +220,11 @@ def _connect_step_rows(do: StepRows, widgets: _Widgets) -> None:
     def list_rows(run_id: str | None, event: gr.EventData) -> dict[str, Any]:
         return do.list_rows(run_id, event.step)
 
-    connect(view.loss_chart.picked, list_rows, run, {"row": view.row, "step": view.step}, visitor=True, **_PRIVATE)
+    connect(view.loss_chart.picked, list_rows, run, {"row": view.row, "step": view.step}, visitor=True, **UNLIMITED)
     row = {**run, "row": view.row}
     for event in (view.row.change, view.as_tokens.change):
         inputs = {**row, "as_tokens": view.as_tokens}
-        connect(event, do.render_row, inputs, {"row_view": view.row_view}, visitor=True, **_PRIVATE)
+        connect(event, do.render_row, inputs, {"row_view": view.row_view}, visitor=True, **UNLIMITED)
     connect(view.exclude.click, do.exclude_row, row, {"new_subset": widgets.state.new_subset}, api_name="exclude")
 
 
@@ -251,19 +247,19 @@ def _connect_comparison(do: RunComparison, widgets: _Widgets) -> None:
     def render(comparison_visible: bool, **values: Any) -> dict[str, Any]:
         return do.render(**values) if comparison_visible else {}
 
-    connect(table.sort_by, sort_by, chosen, chosen, visitor=True, **_PRIVATE)
-    connect(table.tick_row, pick, chosen, chosen, visitor=True, **_PRIVATE)
+    connect(table.sort_by, sort_by, chosen, chosen, visitor=True, **UNLIMITED)
+    connect(table.tick_row, pick, chosen, chosen, visitor=True, **UNLIMITED)
     outputs = {"comparison_visible": state.comparison_visible}
-    connect(views.select, select_view, outputs=outputs, visitor=True, **_PRIVATE)
+    connect(views.select, select_view, outputs=outputs, visitor=True, **UNLIMITED)
     outputs = {"run": widgets.controls.run, "views": views}
-    connect(table.open_row, open_run, outputs=outputs, visitor=True, **_PRIVATE)
+    connect(table.open_row, open_run, outputs=outputs, visitor=True, **UNLIMITED)
     chart_inputs = {
         **chosen, "metric": comparison.metric, "archived": widgets.label.every,
         "comparison_visible": state.comparison_visible,
     }  # fmt: skip
     for widget in chart_inputs.values():
         inputs = {**chart_inputs, "run_id": widgets.controls.run}
-        connect(widget.change, render, inputs, comparison.outputs, visitor=True, **_LATEST)
+        connect(widget.change, render, inputs, comparison.outputs, visitor=True, **UNLIMITED, **LATEST_ONLY)
 
 
 def _connect_polling(do: Polling, widgets: _Widgets, tab_selected: Callable[..., Any]) -> gr.Timer:
@@ -282,8 +278,8 @@ def _connect_polling(do: Polling, widgets: _Widgets, tab_selected: Callable[...,
         {**seen, "run": controls.run, "queue": controls.queue, **widgets.run_outputs, **comparison.outputs},
         visitor=True,
         trigger_mode="once",
-        **_PRIVATE,
+        **UNLIMITED,
     )  # fmt: skip
     opened = {**widgets.run_outputs, "zoom": state.zoom, **widgets.label.label}
-    connect(controls.run.change, do.select_run, shown, opened, visitor=True, **_LATEST)
+    connect(controls.run.change, do.select_run, shown, opened, visitor=True, **UNLIMITED, **LATEST_ONLY)
     return timer

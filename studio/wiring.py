@@ -22,18 +22,23 @@ from gradio.blocks import Block
 from studio.handlers import event_handler
 
 Named = Mapping[str, Block]
-PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # options of an event of the page
+# Options of an event that only the page uses.
+PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# Options of such an event that only reads files or fills widgets, so that any number of them may run at once.
+UNLIMITED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
+# Option of an event that may be triggered while it runs: only its last trigger is kept.
+LATEST_ONLY: dict[str, Any] = {"trigger_mode": "always_last"}
 
 
 def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
     """Return a handler whose `{name: value}` results become one value per component, in the order of `outputs`.
 
     Args:
-        handler: a function or generator function; None stands for an empty result.
-        outputs: components by the names that the handler may return.
+        handler: A function or generator function; None stands for an empty result.
+        outputs: Components by the names that the handler may return.
 
     Raises:
-        KeyError: when called, if the handler returns a name that is not in `outputs`.
+        KeyError: The handler returned a name that is not in `outputs`.
     """
 
     def values(result: Mapping[str, Any] | None) -> Any:
@@ -83,15 +88,15 @@ def connect(
     """Connect a handler to an event by the names of its inputs and outputs.
 
     Args:
-        event: an event of a component, such as `button.click`, or `functools.partial(gr.on, [event, event])`.
-        handler: takes each input as a keyword argument, and a `gr.Request` or `gr.EventData` where it asks for one by
+        event: An event of a component, such as `button.click`, or `functools.partial(gr.on, [event, event])`.
+        handler: Takes each input as a keyword argument, and a `gr.Request` or `gr.EventData` where it asks for one by
             annotation; returns or yields `{name: value}`.
-        inputs: components by the handler's parameter names.
-        outputs: components by the names that the handler may return.
-        visitor: whether visitors may call it; the owner always may.
-        validate: takes what the handler takes and returns `{name: gr.validate(...)}` for the inputs that have a
+        inputs: Components by the handler's parameter names.
+        outputs: Components by the names that the handler may return.
+        visitor: Whether visitors may call it; the owner always may.
+        validate: Takes what the handler takes and returns `{name: gr.validate(...)}` for the inputs that have a
             problem; the handler runs only if there is none.
-        options: passed on to the event, such as `api_name` or `show_progress`.
+        options: Passed on to the event, such as `api_name` or `show_progress`.
 
     Returns:
         Gradio's dependency, whose `then` and `success` are events again.

@@ -123,6 +123,16 @@ def test_tab_imports_no_other_tab(path):
     assert not {name for name in names if name == "studio.app" or (name.endswith("_tab") and name != own)}
 
 
+TAB_PACKAGES = ("chat", "data", "evaluate", "train")
+
+
+@for_each_file([p for p in below("studio/") if p.parent.name in TAB_PACKAGES or p.name.endswith("_tab.py")])
+def test_tab_imports_no_package_of_another_tab(path):
+    own = path.stem.removesuffix("_tab") if path.name.endswith("_tab.py") else path.parent.name
+    tops_of_studio = {name.split(".")[1] for name in imported(path.read_text()) if name.startswith("studio.")}
+    assert not tops_of_studio & {*TAB_PACKAGES, *(f"{name}_tab" for name in TAB_PACKAGES)} - {own, f"{own}_tab"}
+
+
 # From the ground up: a package imports itself and those before it.
 CORE_ORDER = (
     "errors", "settings", "system", "access", "hub", "hardware", "models", "data", "runs", "kernels", "train", "chat",

@@ -37,7 +37,7 @@ def test_file_has_at_most_300_lines(path):
     assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
 
 
-# A benchmark's `main` is a script: what it does stands in the order in which it is done.
+# A benchmark's `main` is a script: its statements are in the order in which they run.
 @for_each_file([path for path in SOURCES if not name_of(path).startswith("bench/")])
 def test_function_has_at_most_40_lines(path):
     long = {f"{name_of(path)}:{name}" for name, lines in functions(path) if lines > MAX_FUNCTION_LINES}

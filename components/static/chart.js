@@ -35,7 +35,7 @@ function formatDuration(seconds) {
 const formatX = x => view.axis === 'seconds' ? formatDuration(x) : formatNumber(x);
 
 // Exponential moving average, divided by the sum of its weights: without that division the first values would be
-// pulled towards zero.
+// pulled toward zero.
 function smooth(points, weight) {
   let sum = 0, mass = 0;
   return points.map(([x, y, step]) => {

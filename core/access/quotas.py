@@ -69,7 +69,7 @@ def free_disk(settings: Settings, quotas: Quotas) -> None:
     if free < quotas.free_gib:
         raise StudioError(
             f"The disk of STUDIO_HOME has {free:.1f} GiB free, and {quotas.free_gib:g} GiB must stay free. "
-            "Remove old runs, checkpoints or caches first (see Clean up on the owner's page)."
+            "Remove old runs, checkpoints or uploads first (under Free disk space in the Owner tab)."
         )
 
 
@@ -101,9 +101,9 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
         raise StudioError(f"The upload has {size / 2**20:,.0f} MiB, and {quotas.upload_mib:,} MiB are allowed.")
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
-        raise StudioError(f"{count:,} uploads are kept, and {quotas.uploads:,} are allowed. Clean up caches first.")
+        raise StudioError(f"{count:,} uploads are kept, and {quotas.uploads:,} are allowed. Remove uploads first.")
     if held + size > quotas.uploads_gib * GIB:
-        raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Clean up caches first.")
+        raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")
     free_disk(settings, quotas)
 
 

@@ -23,12 +23,12 @@ class AnswerSettings:
         """Save the form's values for a scope.
 
         Args:
-            chat_id: the conversation.
+            chat_id: The conversation.
             scope: "All lanes" or "Lane N".
-            values: every field of `Sampling`.
+            values: Every field of `Sampling`.
 
         Raises:
-            StudioError: if a value is missing or out of bounds.
+            StudioError: A value is missing or out of bounds.
         """
         given = parse_sampling(values).model_dump()
         with self.conversations.change(chat_id) as chat:
@@ -56,7 +56,7 @@ def parse_sampling(values: dict[str, Any]) -> Sampling:
     """Return the settings that a form gives.
 
     Raises:
-        StudioError: naming each wrong setting and where its field is, because the form may be folded away.
+        StudioError: A setting is wrong. It names each one and where its field is, because the form may be folded away.
     """
     titles = {name: f"{field.title} (under Settings)" for name, field in Sampling.model_fields.items()}
     if empty := [titles[name] for name, value in values.items() if value is None]:

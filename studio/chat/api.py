@@ -22,9 +22,9 @@ def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
         """Ask several lanes the same question and return when all have answered.
 
         Args:
-            prompt: the question.
-            lanes: one to four of "base", "RUN" or "RUN/ADAPTER", with an adapter such as "final" or "step 20".
-            settings: fields of `Sampling`; a field that is not given has its default.
+            prompt: The question.
+            lanes: One to four of "base", "RUN" or "RUN/ADAPTER", with an adapter such as "final" or "step 20".
+            settings: Fields of `Sampling`; a field that is not given has its default.
 
         Returns:
             For each lane: model, text, tokens, end, first_token_seconds, tokens_per_second, note.

@@ -41,8 +41,8 @@ class ChatActions:
         """Take the conversations to act on.
 
         Args:
-            conversations: all conversations.
-            base_of: returns a conversation's base model, or raises StudioError if it was deleted.
+            conversations: All conversations.
+            base_of: Returns a conversation's base model, or raises StudioError if it was deleted.
         """
         self.conversations, self.engine, self._base_of = conversations, conversations.engine, base_of
 
@@ -52,9 +52,9 @@ class ChatActions:
         """Return both boards and the state of the buttons.
 
         Args:
-            chat_id: the conversation.
-            show: options of "Show in the answers" that are ticked.
-            **updates: further arguments of `view_updates`.
+            chat_id: The conversation.
+            show: Options of "Show in the answers" that are ticked.
+            **updates: Further arguments of `view_updates`.
         """
         answers = self.conversations.in_progress(chat_id)
         past, now = boards_html(self.conversations.find(chat_id), answers, show)
@@ -66,10 +66,10 @@ class ChatActions:
         """Show the conversation as it is now, and answers that another page asked for until they end.
 
         Args:
-            chat_id: the conversation.
-            show: options of "Show in the answers" that are ticked.
-            request: identifies the page.
-            hint: the hint once nothing is being written; None keeps the present one.
+            chat_id: The conversation.
+            show: Options of "Show in the answers" that are ticked.
+            request: Identifies the page.
+            hint: The hint once nothing is being written; None keeps the current one.
         """
         final_hint = hint
         while (answers := self.conversations.in_progress(chat_id)) and answers.page != request.session_hash:
@@ -87,12 +87,12 @@ class ChatActions:
         """Ask a question in all lanes.
 
         Args:
-            chat_id: the conversation.
-            prompt: the question.
-            reference: the held-out row's answer to it, or "".
-            editing: index of the turn that it replaces; -1 adds a turn.
-            show: options of "Show in the answers" that are ticked.
-            request: identifies the page.
+            chat_id: The conversation.
+            prompt: The question.
+            reference: The held-out row's answer to it, or "".
+            editing: Index of the turn that it replaces; -1 adds a turn.
+            show: Options of "Show in the answers" that are ticked.
+            request: Identifies the page.
         """
         if not prompt or not prompt.strip():
             raise StudioError(_EMPTY_PROMPT)
@@ -133,11 +133,11 @@ class ChatActions:
             _answerable_lanes(chat, lane)
             continued = chat.turns[-1].shown(lane)
             if continued is None or not continued.ids:
-                raise StudioError("This lane has no answer to continue. Click Retry for a new one.")
+                raise StudioError("This lane has no answer to continue. Press Retry for a new one.")
         yield from self._write(chat_id, [lane], {lane: continued}, show, request)
 
     def answer_checkpoint(self, chat_id: str, lane: int, show: list[str], request: gr.Request) -> Iterator[Updates]:
-        """Show the answer of a lane's present checkpoint to the last question; generate it if there is none."""
+        """Show the answer of a lane's current checkpoint to the last question; generate it if there is none."""
         with self.conversations.change(chat_id) as chat:
             # Names hidden until a vote, and answers that were voted on, must stay as they are.
             if not chat.turns or chat.turns[-1].hidden or chat.turns[-1].verdict:
@@ -217,7 +217,7 @@ class ChatActions:
         if queued.stage == WAITING:
             position = self.engine.queue_position(queued)
             place = f"{position} before yours" if position else "yours is next"
-            return f"Waiting for other answers to end: {place}. Click Stop all to give up waiting."
+            return f"Waiting for other answers to end: {place}. Press Stop all to give up waiting."
         if queued.stage:
             return f"{queued.stage}. This takes a few seconds, once."
         return THROTTLED_NOTICE if self.engine.throttle.is_active else ""
@@ -242,14 +242,14 @@ class ChatActions:
         return view_updates(prompt=chat.turns[turn].prompt, hint=hint, editing=turn)
 
     def show_earlier_try(self, chat_id: str, lane: int, show: list[str]) -> Updates:
-        """Show the answer that a lane gave before the present one."""
+        """Show the answer that a lane gave before the current one."""
         with self.conversations.change(chat_id) as chat:
             _answerable_lanes(chat, lane)
             chat.turns[-1].other_try(lane)
         return self.render_view(chat_id, show)
 
     def switch_branch(self, chat_id: str, branch: str | None, show: list[str]) -> Updates:
-        """Continue with another branch; the present turns become a branch."""
+        """Continue with another branch; the current turns become a branch."""
         if not isinstance(branch, str) or not branch:
             raise StudioError("No branch is chosen. Choose one from the list.")
         with self.conversations.change(chat_id) as chat:
@@ -261,7 +261,7 @@ def _answerable_lanes(chat: Conversation, lane: int | None) -> list[int]:
     """Return one lane, or all lanes if it is None.
 
     Raises:
-        StudioError: if nothing was asked, or there is no such lane.
+        StudioError: Nothing was asked, or there is no such lane.
     """
     if not chat.turns:
         raise StudioError("Nothing was asked yet. Type a question first.")

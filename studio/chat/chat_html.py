@@ -35,9 +35,9 @@ def boards_html(
     Only the last turn changes while answers are written, so streaming sends only the second board.
 
     Args:
-        chat: the conversation.
-        answers: the answers being written into its last turn.
-        show: those of `SHOW_OPTIONS` that are ticked.
+        chat: The conversation.
+        answers: The answers being written into its last turn.
+        show: Those of `SHOW_OPTIONS` that are ticked.
     """
     past = [_board_turn(chat, index, None, show) for index in range(len(chat.turns) - 1)]
     last = [_board_turn(chat, len(chat.turns) - 1, answers, show)] if chat.turns else []
@@ -62,8 +62,8 @@ def tally_html(tallies: Sequence[Tally], note: str) -> Markup:
     """Render the votes on each pair of models as a table.
 
     Args:
-        tallies: one per pair.
-        note: a warning below the table, or "".
+        tallies: One per pair.
+        note: A warning below the table, or "".
     """
     return render("chat/tally", tallies=tallies, note=note)
 

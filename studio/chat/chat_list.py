@@ -48,15 +48,15 @@ class ChatList:
         return self.open_chat(_format_ids([earlier, *_parse_ids(my_chats)]))
 
     def new_chat(self, chat_id: str, my_chats: str) -> Updates:
-        """Start a conversation with the same lanes and settings; the present one is kept, unless it is empty."""
+        """Start a conversation with the same lanes and settings; the current one is kept, unless it is empty."""
         self.conversations.stop(chat_id)
-        present = self.conversations.find(chat_id)
-        if not present.turns:
+        current = self.conversations.find(chat_id)
+        if not current.turns:
             return {"my_chats": my_chats, "chat_id": chat_id}
         chat = conversation.new_conversation()
-        chat.base, chat.base_identity, chat.lanes = present.base, present.base_identity, present.lanes
-        chat.settings, chat.blind = present.settings, present.blind
-        existing = {run.id for run in self.picker.runs_of(present)}
+        chat.base, chat.base_identity, chat.lanes = current.base, current.base_identity, current.lanes
+        chat.settings, chat.blind = current.settings, current.blind
+        existing = {run.id for run in self.picker.runs_of(current)}
         if any(lane.run and lane.run not in existing for lane in chat.lanes):
             self.picker.reset_lanes(chat)
         self.conversations.save(chat)

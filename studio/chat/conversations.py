@@ -18,15 +18,15 @@ from core.errors import StudioError
 from studio.chat.in_progress import AnswersInProgress
 
 BEING_WRITTEN = "An answer is still being written. Stop it or wait for its end, then try again."
-_GONE = "This conversation is no longer stored here. Click New chat to start another one."
+_GONE = "This chat is no longer stored here. Press New chat to start another one."
 
 
 class Conversations:
     """All conversations of this studio.
 
     Attributes:
-        engine: the chat engine that writes their answers.
-        settings: the studio's folders.
+        engine: The chat engine that writes their answers.
+        settings: The studio's folders.
     """
 
     def __init__(self, engine: Engine):
@@ -38,7 +38,7 @@ class Conversations:
         """Return a conversation, from memory while it is being answered and from disk otherwise.
 
         Raises:
-            StudioError: if there is none with this id, or the caller may not read it.
+            StudioError: There is none with this id, or the caller may not read it.
         """
         if answers := self._in_progress.get(chat_id):
             return answers.conversation
@@ -63,7 +63,7 @@ class Conversations:
         """Yield a conversation to be changed, and save it unless the block raises.
 
         Raises:
-            StudioError: if the conversation is being answered, or does not exist.
+            StudioError: The conversation is being answered, or does not exist.
         """
         with self._lock:
             if chat_id in self._in_progress:
@@ -88,13 +88,13 @@ class Conversations:
         """Reserve a conversation for new answers to its last turn.
 
         Args:
-            chat_id: the conversation.
-            lanes: which of its lanes are answered.
-            page: session hash of the page that asks.
-            continued: the answers that are continued, by lane.
+            chat_id: The conversation.
+            lanes: Which of its lanes are answered.
+            page: Session hash of the page that asks.
+            continued: The answers that are continued, by lane.
 
         Raises:
-            StudioError: if it is being answered already.
+            StudioError: It is being answered already.
         """
         with self._lock:
             if chat_id in self._in_progress:

@@ -14,11 +14,10 @@ from studio.chat.layout import ChatWidgets
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
 from studio.html import read_static
-from studio.wiring import connect
+from studio.wiring import UNLIMITED, connect
 
 # The whole Chat tab is for visitors too, unless a line says otherwise: they chat within their quota of tokens.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-connect_quietly = functools.partial(connect, visitor=True, **QUIET)
+connect_quietly = functools.partial(connect, visitor=True, **UNLIMITED)
 
 
 def connect_asking(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -41,7 +40,7 @@ def connect_asking(parts: ChatParts, widgets: ChatWidgets) -> None:
     ) -> Iterator[Updates]:
         index = int(event.value)
         if not 0 <= index < len(suggested):
-            raise StudioError("This question is no longer suggested. Click Suggest others.")
+            raise StudioError("This question is no longer suggested. Press Suggest others.")
         reference = tuple(suggested[index])
         yield from send(prompt=reference[0], reference=reference, editing=-1, request=request, **inputs)
 

@@ -13,14 +13,14 @@ class AnswersInProgress:
     """Answers being written into the last turn of a conversation.
 
     Attributes:
-        conversation: as it was when the answers began; `snapshot` adds what has been written since.
-        lanes: the conversation's lanes that are answered; position N is lane N of the queue entry.
-        page: session hash of the page that asked.
-        continued: the answer that each lane continues, by lane.
-        settings: the settings that each lane's answer is written with, by lane.
-        entry: the question in the engine's queue; None until it is made.
-        stopped: lanes that were stopped.
-        saved: set once the final state is on disk.
+        conversation: As it was when the answers began; `snapshot` adds what has been written since.
+        lanes: The conversation's lanes that are answered; position N is lane N of the queue entry.
+        page: Session hash of the page that asked.
+        continued: The answer that each lane continues, by lane.
+        settings: The settings that each lane's answer is written with, by lane.
+        entry: The question in the engine's queue; None until it is made.
+        stopped: Lanes that were stopped.
+        saved: Set once the final state is on disk.
     """
 
     conversation: Conversation
@@ -57,7 +57,7 @@ class AnswersInProgress:
         """Return a copy of the conversation with the text written so far.
 
         Args:
-            unfinished: the reason to give for answers that have not ended.
+            unfinished: The reason to give for answers that have not ended.
         """
         turn = self.conversation.turns[-1]
         answers = [list(attempts) for attempts in turn.answers]

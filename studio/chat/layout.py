@@ -27,14 +27,14 @@ class ChatStates:
     """Values that a page keeps between events.
 
     Attributes:
-        my_chats: ids of this browser's conversations, the present one first.
-        chat_id: the present conversation.
-        editing: index of the turn that Send replaces; -1 if Send adds one.
-        form_scope: the scope whose settings the form shows.
-        suggested: the suggested questions with their reference answers.
-        reference: the suggestion in the prompt box, as question and reference answer.
-        rows_source: the dataset of the training rows that are shown.
-        row_wanted: the row among them that was clicked.
+        my_chats: Ids of this browser's conversations, the current one first.
+        chat_id: The current conversation.
+        editing: Index of the turn that Send replaces; -1 if Send adds one.
+        form_scope: The scope whose settings the form shows.
+        suggested: The suggested questions with their reference answers.
+        reference: The suggestion in the prompt box, as question and reference answer.
+        rows_source: The dataset of the training rows that are shown.
+        row_wanted: The row among them that was clicked.
     """
 
     my_chats: StoredText

@@ -33,7 +33,7 @@ class ModelPicker:
         """Return the base model with a key, or with a label as earlier versions saved it in conversations.
 
         Raises:
-            StudioError: if there is none, or the caller may not use it.
+            StudioError: There is none, or the caller may not use it.
         """
         known = available_bases(self.store)
         exact = [base for base in known if name in (base.key, base.label, base.legacy_label)]
@@ -47,7 +47,7 @@ class ModelPicker:
         """Return the base model of a conversation.
 
         Raises:
-            StudioError: if the model was deleted, or the caller may no longer use it.
+            StudioError: The model was deleted, or the caller may no longer use it.
         """
         identity = chat.base_identity
         if identity is None:
@@ -147,7 +147,7 @@ class ModelPicker:
         return self.lane_updates(self.conversations.find(chat_id))
 
     def lane_updates(self, chat: Conversation) -> Updates:
-        """Return the updates of all widgets in `layout.LaneWidgets.outputs`."""
+        """Return the updates of all widgets in `layout.ChatWidgets.lane_outputs`."""
         runs, base = self.runs_of(chat), self._base_or_none(chat)
         choices = [(known.label, known.key) for known in available_bases(self.store)]
         scopes = [ALL_LANES, *(f"Lane {lane + 1}" for lane in range(len(chat.lanes)))]

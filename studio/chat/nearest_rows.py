@@ -57,7 +57,7 @@ class NearestRows:
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
         """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""
         if not rows_source:
-            raise StudioError("No answer was chosen yet. Click Why? under an answer first.")
+            raise StudioError("No answer was chosen yet. Press Why? under an answer first.")
         dataset = table.find(self.settings, rows_source["dataset"])
         # The time makes a second click on the same row a change, which the Data tab reacts to.
         return {"dataset": dataset.id, "reading": rows_source.get("reading"), "row": int(row), "at": time.monotonic()}

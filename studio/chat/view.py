@@ -1,4 +1,4 @@
-"""Updates of the conversation's widgets, by the names of `layout.ConversationWidgets.view_outputs`."""
+"""Updates of the conversation's widgets, by the names of `layout.ChatWidgets.view_outputs`."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ def view_updates(
     Args:
         past: HTML of all turns but the last.
         now: HTML of the last turn.
-        prompt: text of the prompt box.
+        prompt: Text of the prompt box.
         hint: Markdown above the conversation.
-        busy: whether an answer is being written, which decides the buttons that can be pressed.
-        editing: index of the turn that Send replaces; -1 if Send adds one.
+        busy: Whether an answer is being written, which decides the buttons that can be pressed.
+        editing: Index of the turn that Send replaces; -1 if Send adds one.
     """
     values = {"past": past, "now": now, "prompt": prompt, "hint": hint, "editing": editing}
     updates: Updates = {name: value for name, value in values.items() if value is not None}

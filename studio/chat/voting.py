@@ -29,9 +29,9 @@ class Voting:
         """Vote on the last turn's two answers.
 
         Args:
-            chat_id: the conversation.
-            verdict: one of `VERDICTS`.
-            show: options of "Show in the answers" that are ticked.
+            chat_id: The conversation.
+            verdict: One of `VERDICTS`.
+            show: Options of "Show in the answers" that are ticked.
         """
         if verdict not in VERDICTS:
             raise StudioError(f"{verdict!r} is not a vote. Choose one of: {', '.join(VERDICTS)}.")

@@ -114,11 +114,11 @@ class Browse:
         """Yield the table of one page, and again once its histograms are computed.
 
         Args:
-            state: the page's state.
-            ticked: numbers of the ticked rows.
-            opened: number of the open row.
-            page: number of the table's page, from 1; one that does not exist gives the nearest.
-            size: rows per page.
+            state: The page's state.
+            ticked: Numbers of the ticked rows.
+            opened: Number of the open row.
+            page: Number of the table's page, from 1; one that does not exist gives the nearest.
+            size: Rows per page.
         """
         shown = parse_state(state)
         if not shown.dataset:

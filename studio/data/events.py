@@ -22,10 +22,7 @@ from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
 from studio.data.subsets import CreateSubset, CreateSubsetWidgets, validate_subset
 from studio.data.token_stats import TokenStats, TokenStatsWidgets
 from studio.job_progress import cancel, job_outputs
-from studio.wiring import PRIVATE, connect
-
-# For events that follow each other quickly, such as typing: only the newest one counts.
-_LATEST: dict[str, Any] = {**PRIVATE, "trigger_mode": "always_last"}
+from studio.wiring import LATEST_ONLY, PRIVATE, connect
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,11 @@ class TabState:
     """Values that the page keeps.
 
     Attributes:
-        page: the `PageState`.
-        scope: the part of it that filters leave alone.
-        ticked: numbers of the ticked rows.
-        opened: number of the open row, or None.
-        created: name of the subset created last, or None.
+        page: The `PageState`.
+        scope: The part of it that filters leave alone.
+        ticked: Numbers of the ticked rows.
+        opened: Number of the open row, or None.
+        created: Name of the subset created last, or None.
     """
 
     page: gr.State
@@ -143,7 +140,7 @@ def connect_pages(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
     outputs = {"table": widgets.table, "page": pager.page, "position": pager.position}
 
     def turn_to(number: Callable[[float], float]) -> Callable[..., Any]:
-        """Return a handler that shows the page whose number follows from the present one."""
+        """Return a handler that shows the page whose number follows from the current one."""
 
         def turn(state: State, ticked: list, opened: int | None, page: float, size: int) -> Iterator[dict[str, Any]]:
             yield from do.show_page(state, ticked, opened, number(page or 1), size)
@@ -151,7 +148,7 @@ def connect_pages(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
         return turn
 
     turned = partial(connect, inputs=inputs, outputs=outputs, visitor=True)
-    turned(state.page.change, turn_to(lambda page: 1), **_LATEST)
+    turned(state.page.change, turn_to(lambda page: 1), **PRIVATE, **LATEST_ONLY)
     turned(pager.back.click, turn_to(lambda page: page - 1), **PRIVATE)
     turned(pager.forward.click, turn_to(lambda page: page + 1), **PRIVATE)
     for event in (pager.page.submit, pager.page.blur, pager.size.change):
@@ -170,7 +167,7 @@ def connect_stats(do: TokenStats, widgets: TokenStatsWidgets, state: TabState, d
         "batch": widgets.batch,
     }
     for widget in chosen.values():
-        connect(widget.change, do.choose_tokenizer, {**page, **chosen}, page, **_LATEST)
+        connect(widget.change, do.choose_tokenizer, {**page, **chosen}, page, **PRIVATE, **LATEST_ONLY)
     followed = partial(connect, inputs=page, outputs={**job, **page}, show_progress="hidden")
     followed(widgets.count.click, do.count, api_name="count_tokens")
     followed(widgets.find_near.click, do.find_near_duplicates, api_name="find_near_duplicates")
@@ -184,19 +181,19 @@ def connect_create(
     """Connect the form that creates a subset, its name and description, and the buttons that create one otherwise.
 
     Args:
-        do: the handlers.
-        create: the form.
-        sql: its query and name create a subset, too.
-        outputs: what `subsets.created_updates` updates.
-        state: of the tab.
+        do: The handlers.
+        create: The form.
+        sql: Its query and name create a subset, too.
+        outputs: What `subsets.created_updates` updates.
+        state: The tab's state.
     """
     page = {"state": state.page}
     picked = {**page, "ticked": state.ticked, **create.recipe}
     field_events = [widget.change for widget in create.recipe.values()]
     for event in (state.page.change, state.ticked.change, *field_events):
-        connect(event, do.describe_recipe, picked, {"recipe_text": create.recipe_text}, **_LATEST)
+        connect(event, do.describe_recipe, picked, {"recipe_text": create.recipe_text}, **PRIVATE, **LATEST_ONLY)
     for event in (state.scope.change, *field_events, state.created.change):
-        connect(event, do.suggest_name, {**page, **create.recipe}, {"name": create.name}, **_LATEST)
+        connect(event, do.suggest_name, {**page, **create.recipe}, {"name": create.name}, **PRIVATE, **LATEST_ONLY)
     connect(
         create.recipe["method"].change,
         lambda method: {"stratify_by": gr.update(visible=method == "stratified")},
@@ -226,12 +223,12 @@ def connect_export(
     """Connect export, push and comparison.
 
     Args:
-        do: the handlers.
-        export: the widgets.
-        quick: creates a subset and exports it.
-        created: what `subsets.created_updates` updates.
-        state: of the tab.
-        demo: its `load` event lists the subsets.
+        do: The handlers.
+        export: The widgets.
+        quick: Creates a subset and exports it.
+        created: What `subsets.created_updates` updates.
+        state: The tab's state.
+        demo: Its `load` event lists the subsets.
     """
     job = job_outputs(export.bar, gr.State(None))
     lists = {"subset": export.subset, "other": export.other}

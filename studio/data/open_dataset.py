@@ -10,11 +10,12 @@ import gradio as gr
 from components.progress_bar import ProgressBar, build_progress_bar, hide_progress
 from core.access import roles
 from core.access.quotas import Quotas
-from core.data import parse_rows, readers, sources, table
+from core.data import parse_rows, readers, sources
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
+from studio.choices import dataset_choices
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
@@ -29,10 +30,6 @@ class OpenDataset:
     def __init__(self, settings: Settings, jobs: Jobs):
         self.settings, self.jobs = settings, jobs
 
-    def choices(self) -> list[tuple[str, str]]:
-        """Return (label, id) of every opened dataset, the newest last."""
-        return [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in table.opened_datasets(self.settings)]
-
     def folders(self) -> list[str]:
         """Return the folders below STUDIO_HOME/folders that the `datasets` library saved; visitors see none."""
         found = self.settings.folders_dir.glob("*/dataset_*.json") if roles.caller().is_owner else []
@@ -40,7 +37,7 @@ class OpenDataset:
 
     def on_load(self) -> dict[str, Any]:
         """Fill the lists again: another page or the command line may have opened something."""
-        choices = self.choices()
+        choices = dataset_choices(self.settings)
         return {
             "dataset": gr.update(choices=choices, value=choices[-1][1] if choices else None),
             "folder": gr.update(choices=self.folders()),
@@ -51,11 +48,7 @@ class OpenDataset:
         if not upload:
             raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
         path = Path(upload)
-        if readers.kind_of(path.name) is None:
-            raise StudioError(
-                f"{path.name!r} cannot be opened: its type is not supported. Choose a file that ends in "
-                f"{', '.join(readers.SUFFIXES)}."
-            )
+        readers.check_kind(path.name)
         yield from self._follow(self._start(path.name, path, sources.open_file, path))
 
     def open_folder(self, name: str | None) -> Iterator[dict[str, Any]]:
@@ -96,7 +89,7 @@ class OpenDataset:
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
         def finish(done: Job) -> dict[str, Any]:
             self._notify(done.result)
-            return {"dataset": gr.update(choices=self.choices(), value=done.result.id)}
+            return {"dataset": gr.update(choices=dataset_choices(self.settings), value=done.result.id)}
 
         yield from follow(job, finish)
 

@@ -26,15 +26,15 @@ class PageState(BaseModel):
     """State of one open page: the dataset that it shows, and how.
 
     Attributes:
-        dataset: id of the dataset; None before one is chosen.
-        reading: how its rows are read; None as detected.
-        model: whose tokenizer tokens are counted with.
-        template: the chat template that token counts include.
-        max_length: tokens after which a row is truncated.
-        batch: rows per batch, for the padding statistics.
-        view: search, filters and order of the table.
-        columns: columns of the table; empty for a choice that suits the dataset.
-        counted: grows when a job has written new counts, so that listeners read them.
+        dataset: Id of the dataset; None before one is chosen.
+        reading: How its rows are read; None as detected.
+        model: Whose tokenizer tokens are counted with.
+        template: The chat template that token counts include.
+        max_length: Tokens after which a row is truncated.
+        batch: Rows per batch, for the padding statistics.
+        view: Search, filters and order of the table.
+        columns: Columns of the table; empty for a choice that suits the dataset.
+        counted: Grows when a job has written new counts, so that listeners read them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -70,7 +70,7 @@ class PageState(BaseModel):
         """Return the chosen dataset.
 
         Raises:
-            StudioError: if none is chosen, or it is no longer there.
+            StudioError: None is chosen, or it is no longer there.
         """
         return table.find(settings, self.dataset)
 
@@ -103,7 +103,7 @@ def parse_state(state: State | None) -> PageState:
     """Return the state that a page sent; None stands for a fresh page.
 
     Raises:
-        pydantic.ValidationError: if it has other fields or values than a `PageState`.
+        pydantic.ValidationError: It has other fields or values than a `PageState`.
     """
     return PageState.model_validate(state or {})
 
@@ -113,7 +113,7 @@ def open_source_row(source: dict[str, Any], state: State | None) -> dict[str, An
 
     Args:
         source: `dataset` (its id), `reading` (None as detected) and `row` (its number).
-        state: the page's state; its tokenizer and lengths are kept.
+        state: The page's state; its tokenizer and lengths are kept.
 
     Returns:
         Values for the outputs `dataset`, `state` and `opened`.

@@ -82,8 +82,8 @@ class ReadingForm:
         """Fill in the form from a choice of the question.
 
         Args:
-            state: the page's state.
-            choice: the index of a candidate, as text.
+            state: The page's state.
+            choice: The index of a candidate, as text.
         """
         found = candidates(self.settings, parse_state(state).find_dataset(self.settings))
         # Compared as text, so that "-1", "01" and the like name no candidate.
@@ -190,8 +190,8 @@ class ReadingForm:
         """Add the changes of the column list to the form's lines of other columns.
 
         Args:
-            extra: the form's lines, `column = use`.
-            changes: uses by column; an empty use removes the line.
+            extra: The form's lines, `column = use`.
+            changes: Uses by column; an empty use removes the line.
         """
         if not isinstance(changes, dict):
             raise StudioError(f"Expected an object of column and use (given: {str(changes)[:80]!r}).")

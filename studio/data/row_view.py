@@ -17,10 +17,10 @@ def row_html(settings: Settings, state: State, opened: int | None, view: str) ->
     """Return the HTML of the opened row.
 
     Args:
-        settings: of the studio.
-        state: the page's state.
-        opened: the row's number; None while no row is open.
-        view: one of VIEWS.
+        settings: The studio's settings.
+        state: The page's state.
+        opened: The row's number; None while no row is open.
+        view: One of VIEWS.
     """
     page = parse_state(state)
     if not page.dataset or opened is None:
@@ -42,13 +42,13 @@ def row_html(settings: Settings, state: State, opened: int | None, view: str) ->
 
 
 def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[str, Any]], chips: list[Chip]) -> str:
-    """Return the tokens of a conversation as the trainer sees them, those that carry loss coloured.
+    """Return the tokens of a conversation as the trainer sees them, those that carry loss colored.
 
     Args:
-        settings: of the studio.
-        page: its tokenizer, template and maximum length apply.
-        messages: the conversation, with `role` and `content`.
-        chips: facts on the row that come first.
+        settings: The studio's settings.
+        page: Its tokenizer, template and maximum length apply.
+        messages: The conversation, with `role` and `content`.
+        chips: Facts on the row that come first.
     """
     # transformers takes seconds to import and is not needed before the first row is shown as tokens.
     from core.models.loading import load_tokenizer
@@ -67,7 +67,7 @@ def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[st
     chips = [
         *chips,
         (f"{rendered.length:,}", f"tokens for {page.model}, {renderer.template_name}", False),
-        (f"{rendered.loss_tokens:,}", "carry loss (coloured)", False),
+        (f"{rendered.loss_tokens:,}", "carry loss (colored)", False),
         *(("⚠", note, True) for note in rendered.notes),
     ]
     if rendered.length > page.max_length:

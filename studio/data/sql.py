@@ -46,7 +46,7 @@ def check_sql(text: str) -> str:
     """Return a query without surrounding space.
 
     Raises:
-        StudioError: if it is empty.
+        StudioError: It is empty.
     """
     if not (text or "").strip():
         raise StudioError(f"No SQL was given. Enter a SELECT, such as: {EXAMPLE}")

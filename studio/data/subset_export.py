@@ -15,8 +15,9 @@ from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
 from core.data.recipe import Recipe
 from core.settings import Settings, slug
 from core.system.jobs import Job, Jobs
+from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
-from studio.data.subsets import created_updates, subset_choices
+from studio.data.subsets import created_updates
 from studio.handlers import info
 from studio.job_progress import follow
 

@@ -14,6 +14,7 @@ from core.data.recipe import Recipe
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.settings import Settings, slug
+from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
 from studio.data.sql import check_sql
 from studio.handlers import info
@@ -21,12 +22,6 @@ from studio.handlers import info
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
 _COUNTED_COLUMNS = {"tokens", "answer_tokens"}
 _FIELDS_IN_PAIRS = ("method", "stratify_by")  # checked against each other, so no single widget shows their problem
-
-
-def subset_choices(settings: Settings) -> list[tuple[str, str]]:
-    """Return (label, name) of every subset, the newest first."""
-    found = reversed(subset.subsets(settings))
-    return [(f"{one.name} ({one.rows:,} + {one.held_out:,} held out)", one.name) for one in found]
 
 
 def created_updates(settings: Settings, created: Subset) -> dict[str, Any]:
@@ -49,16 +44,16 @@ class CreateSubset:
         """Return the recipe that the form and the page's filters describe.
 
         Args:
-            state: the page's state.
-            ticked: numbers of the ticked rows, used by the method "picked".
-            values: the form's fields.
+            state: The page's state.
+            ticked: Numbers of the ticked rows, used by the method "picked".
+            values: The form's fields.
 
         Raises:
-            StudioError: if the filter on near duplicates has no counterpart in the recipe.
-            pydantic.ValidationError: if a field is invalid.
+            StudioError: The filter on near duplicates has no counterpart in the recipe.
+            pydantic.ValidationError: A field is invalid.
         """
         page, method = parse_state(state), values.get("method")
-        # Rows picked by hand are taken even if the present filter hides them.
+        # Rows picked by hand are taken even if the current filter hides them.
         view = page.view.model_copy(update={"filters": [], "search": ""}) if method == "picked" else page.view
         read_columns = {f.column for f in view.filters} | {view.sort}
         if "near_duplicate_of" in read_columns and values.get("duplicates") != "near":
@@ -88,7 +83,7 @@ class CreateSubset:
         return {"stratify_by": gr.update(choices=choices)}
 
     def describe_recipe(self, state: State, ticked: list[int], **values: Any) -> dict[str, Any]:
-        """Describe the recipe as the form stands, or name what is missing."""
+        """Describe the recipe of the form, or name what is missing."""
         return {"recipe_text": self._recipe_html(state, ticked, values)}
 
     def _recipe_html(self, state: State, ticked: list[int], values: dict[str, Any]) -> str:

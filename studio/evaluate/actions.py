@@ -5,11 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from core.data import table
 from core.errors import StudioError
 from core.evaluate import process, result
 from core.evaluate.store import Evaluation
 from core.system.jobs import Job, Jobs
+from studio.choices import dataset_choices
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.handlers import info
 from studio.job_progress import follow
@@ -55,8 +55,8 @@ class EvaluationActions:
         """Write the finished prompts as a file and return its path.
 
         Args:
-            evaluation_id: the selected evaluation.
-            kind: one of `core.evaluate.result.FILE_KINDS`.
+            evaluation_id: The selected evaluation.
+            kind: One of `core.evaluate.result.FILE_KINDS`.
         """
         return str(result.write(self.store, self._find(evaluation_id), kind))
 
@@ -67,8 +67,7 @@ class EvaluationActions:
         job = self.jobs.start(name, "Opening the answers", result.open_as_dataset, self.store, evaluation)
 
         def finish(done: Job) -> dict[str, Any]:
-            opened = table.opened_datasets(self.store.settings)
-            choices = [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in opened]
+            choices = dataset_choices(self.store.settings)
             return {
                 "dataset": gr.update(choices=choices, value=done.result.id),
                 "tabs": gr.update(selected="data"),

@@ -22,11 +22,11 @@ def status_html(
     """Return the status badge, the progress bar, and the cause if the evaluation ended early.
 
     Args:
-        state: its saved state.
-        answered: finished answers of all lanes.
-        lanes: how many lanes answer each prompt.
-        per_minute: answers per minute; None while it is unknown.
-        seconds_left: until the end; None while it is unknown.
+        state: Its saved state.
+        answered: Finished answers of all lanes.
+        lanes: How many lanes answer each prompt.
+        per_minute: Answers per minute; None while it is unknown.
+        seconds_left: Until the end; None while it is unknown.
     """
     total = state.prompts * lanes
     parts = [state.stage] if state.stage and state.status in ACTIVE else []
@@ -58,8 +58,8 @@ def answers_html(titles: list[str], finished: list[tuple[int, Prompt, list[Line]
     """Return one page of the table: a row per prompt, a column per lane.
 
     Args:
-        titles: of the lanes.
-        finished: index, prompt and one answer per lane.
+        titles: The lanes' titles.
+        finished: Index, prompt and one answer per lane.
     """
     has_reference = any(prompt.reference for _, prompt, _ in finished)
     columns = [TableColumn("prompt", "#", numeric=True), TableColumn("question", "prompt", wide=True)]
@@ -78,9 +78,9 @@ def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]
     """Return one prompt in full.
 
     Args:
-        index: of the prompt within the evaluation.
-        prompt: the prompt.
-        lanes: title and answer of each lane; None for an answer that is still missing.
+        index: Index of the prompt within the evaluation.
+        prompt: The prompt.
+        lanes: Title and answer of each lane; None for an answer that is still missing.
     """
     parts = [chips_html([(f"Prompt {index:,}", f"row {prompt.row:,} of its source", False)])]
     parts.append(conversation_html(prompt.messages))
@@ -106,10 +106,10 @@ def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titl
     """Return the prompts, the lanes, the settings, and the decisions that were made with their reasons.
 
     Args:
-        name: the evaluation's id.
-        config: its settings.
-        state: its saved state.
-        titles: of the lanes, in the order of `config.lanes`.
+        name: The evaluation's id.
+        config: Its settings.
+        state: Its saved state.
+        titles: The lanes' titles, in the order of `config.lanes`.
     """
     lines = [
         f"{state.prompts:,} prompts: {prompts.describe(config)}.",

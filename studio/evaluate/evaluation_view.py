@@ -84,11 +84,11 @@ class EvaluationView:
         """Return updates of what changed since the page was rendered.
 
         Args:
-            fingerprint: of the selected evaluation, when the page last rendered it.
-            list_fingerprint: of all evaluations, when the page last listed them.
-            evaluation_id: the selected evaluation.
-            page: the page of the table.
-            rows: rows per page.
+            fingerprint: Fingerprint of the selected evaluation when the page last rendered it.
+            list_fingerprint: Fingerprint of all evaluations when the page last listed them.
+            evaluation_id: The selected evaluation.
+            page: The page of the table.
+            rows: Rows per page.
         """
         list_now = self.store.fingerprint()
         try:
@@ -144,8 +144,8 @@ class EvaluationView:
         """Return one prompt in full, with its reference and each lane's answer.
 
         Args:
-            evaluation_id: the selected evaluation.
-            number: the prompt's index, as the table's event carries it.
+            evaluation_id: The selected evaluation.
+            number: The prompt's index, as the table's event carries it.
         """
         if not evaluation_id or not str(number).isdigit():
             return {"prompt": empty_html(NO_PROMPT)}
@@ -186,12 +186,12 @@ class EvaluationViewWidgets:
     """Widgets of the view of one evaluation.
 
     Attributes:
-        evaluation: selects the evaluation.
-        prompt: shows the prompt whose row was clicked.
-        open: opens the answers as a dataset.
-        kind: the file format of the download.
-        bar: the progress of `open`.
-        typed: the id that confirms a deletion.
+        evaluation: Selects the evaluation.
+        prompt: Shows the prompt whose row was clicked.
+        open: Opens the answers as a dataset.
+        kind: The file format of the download.
+        bar: The progress of `open`.
+        typed: The id that confirms a deletion.
     """
 
     evaluation: gr.Dropdown

@@ -9,6 +9,7 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_field
+from core.chat.sampling import Sampling
 from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process
@@ -23,7 +24,9 @@ NO_RUN = (
 )
 _PROMPT_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
 _FIRST_FIELDS = ("limit", "max_new_tokens", "temperature", "seed", "quantization", "compute_dtype")
-_MORE_FIELDS = ("system", "stop", "top_p", "top_k", "min_p", "repetition_penalty", "rows")
+_TEXT_FIELDS = ("system", "stop")
+_OTHER_SAMPLING = (name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_TEXT_FIELDS))
+_MORE_FIELDS = (*_TEXT_FIELDS, *_OTHER_SAMPLING, "rows")
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
 _FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
 _NUMBERS = tuple(
@@ -56,8 +59,8 @@ class StartForm:
         As long as no lane but the base model is selected, the newest run is proposed beside it.
 
         Args:
-            run: the run whose held-out rows are the prompts.
-            lanes: the selected lanes.
+            run: The run whose held-out rows are the prompts.
+            lanes: The selected lanes.
         """
         runs = [(run.title, run.id) for run in self.runs()]
         with_adapter = [each.id for each in self.runs() if "final" in each.adapters()]
@@ -95,11 +98,11 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
     """Return the form's values as a configuration, without those that the kind of prompts does not use.
 
     Args:
-        upload: path of the uploaded file of prompts.
-        values: widget values by field name.
+        upload: Path of the uploaded file of prompts.
+        values: Widget values by field name.
 
     Raises:
-        StudioError: if values are missing or invalid; every such field is named by its label.
+        StudioError: Values are missing or invalid; every such field is named by its label.
     """
     titles = {name: field.title for name, field in EvaluationConfig.model_fields.items()}
     kind = values.get("prompts")
@@ -126,9 +129,9 @@ class StartFormWidgets:
     """Widgets of the form.
 
     Attributes:
-        fields: by field name of EvaluationConfig.
-        upload: the file of prompts.
-        hint: shown as long as no run has an adapter.
+        fields: By field name of EvaluationConfig.
+        upload: The file of prompts.
+        hint: Shown as long as no run has an adapter.
     """
 
     fields: dict[str, Component]

@@ -18,8 +18,8 @@ from core.runs.store import Run, RunStore
 from studio.html import render
 from studio.train.run_view import METRIC_FIELDS
 
-# The palette of Okabe and Ito, which stays distinct for colour-blind readers, without its yellow, which is too pale on
-# white. Four colours between them follow.
+# The palette of Okabe and Ito, which stays distinct for color-blind readers, without its yellow, which is too pale on
+# white. Four colors between them follow.
 _COLOURS = (
     "#0072b2",
     "#e69f00",
@@ -43,9 +43,9 @@ class ComparisonState:
     """State of the table of runs.
 
     Attributes:
-        by: the column that the table is sorted by.
-        descending: the direction.
-        picked: ids of the picked runs, in the order of the clicks.
+        by: The column that the table is sorted by.
+        descending: The direction.
+        picked: Ids of the picked runs, in the order of the clicks.
     """
 
     by: str = "created"
@@ -105,10 +105,10 @@ class RunComparison:
         """Return the table of all runs, and the curves and differences of the picked ones.
 
         Args:
-            comparison: the state of the table.
-            metric: a key of CURVES.
-            run_id: the run shown beside the form, marked in the table.
-            archived: whether archived runs are listed.
+            comparison: The state of the table.
+            metric: A key of CURVES.
+            run_id: The run shown beside the form, marked in the table.
+            archived: Whether archived runs are listed.
         """
         listed = [run for run in self.runs.runs() if archived or not run.label().archived]
         picked = [run for picked_id in comparison.picked for run in listed if run.id == picked_id]
@@ -156,8 +156,8 @@ def differences_html(titles: list[str], found: list[Difference]) -> str:
     """Return a table of settings with one column per run.
 
     Args:
-        titles: of the runs.
-        found: each with one value per run.
+        titles: The runs' titles.
+        found: Each with one value per run.
     """
     return render("train/differences", titles=titles, differences=found)
 

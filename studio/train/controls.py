@@ -32,7 +32,7 @@ class RunControls:
         """Return (label, id) of every run, the newest first.
 
         Args:
-            archived: whether archived runs are listed, too.
+            archived: Whether archived runs are listed, too.
         """
         found = []
         for run in self.runs.runs():
@@ -48,8 +48,8 @@ class RunControls:
         If it is gone, the run that trains is selected, or else the newest.
 
         Args:
-            run_id: the selected run.
-            archived: whether archived runs are listed, too.
+            run_id: The selected run.
+            archived: Whether archived runs are listed, too.
         """
         choices = self.choices(archived)
         ids = [value for _, value in choices]
@@ -96,8 +96,8 @@ class RunControls:
         """Move a waiting run within the queue.
 
         Args:
-            run_id: a queued run.
-            by: how many positions later; negative is earlier.
+            run_id: A queued run.
+            by: How many positions later; negative is earlier.
         """
         process.reorder(self.runs, self._run(run_id), by)
         return self.render_queue()
@@ -131,12 +131,12 @@ class RunControls:
         """Save a run's name, tags, note and archived flag.
 
         Args:
-            run_id: the run.
-            name: empty for none; the id is shown then.
-            tags: separated by commas, with or without `#`.
-            note: free text.
-            archived: whether the run is left out of the list.
-            every: whether archived runs are listed on this page.
+            run_id: The run.
+            name: Empty for none; the id is shown then.
+            tags: Separated by commas, with or without `#`.
+            note: Free text.
+            archived: Whether the run is left out of the list.
+            every: Whether archived runs are listed on this page.
         """
         run = self._run(run_id)
         tag_list = list(dict.fromkeys(tag.strip().lstrip("#") for tag in (tags or "").split(",") if tag.strip(" #")))
@@ -151,9 +151,9 @@ class RunControls:
         """Delete an ended run with all its files; its id must be typed to confirm.
 
         Args:
-            run_id: the run.
-            typed: the text that must equal the id.
-            archived: whether archived runs are listed on this page.
+            run_id: The run.
+            typed: The text that must equal the id.
+            archived: Whether archived runs are listed on this page.
         """
         run = self._run(run_id)
         if run.state().status in WAITING:
@@ -191,9 +191,9 @@ class LabelWidgets:
     """The form of a run's label, and the options of the list.
 
     Attributes:
-        with_form: whether Resume applies the form's values.
-        every: whether archived runs are listed.
-        typed: the id that confirms a deletion.
+        with_form: Whether Resume applies the form's values.
+        every: Whether archived runs are listed.
+        typed: The id that confirms a deletion.
     """
 
     with_form: gr.Checkbox

@@ -13,7 +13,6 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_fields
-from core.data import subset
 from core.errors import StudioError, sentences
 from core.models import catalogue
 from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
@@ -21,6 +20,7 @@ from core.runs.config.fields import Group
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.store import RunStore
 from core.runs.yaml_io import command_line, from_yaml, to_yaml
+from studio.choices import subset_choices
 
 FIELDS = list(QLoRAConfig.model_fields)
 FIRST_FIELDS = ["model", "subset"]  # above the groups; all other fields are inside a group
@@ -39,10 +39,10 @@ def parse_config(values: dict[str, Any]) -> QLoRAConfig:
     """Return the form's values as a configuration.
 
     Args:
-        values: widget values by field name; None stands for an empty widget.
+        values: Widget values by field name; None stands for an empty widget.
 
     Raises:
-        StudioError: if values are missing or invalid. It names every such field with its group, because the group
+        StudioError: Values are missing or invalid. It names every such field with its group, because the group
             may be closed.
     """
     titles = {name: f"{TITLES[name]} (under {group_of(name)})" for name in values if name in TITLES}
@@ -67,8 +67,7 @@ class RunForm:
 
     def subsets(self) -> list[tuple[str, str]]:
         """Return (label, name) of every subset, the newest first."""
-        found = reversed(subset.subsets(self.runs.settings))
-        return [(f"{s.name} ({s.rows:,} + {s.held_out:,} held out)", s.name) for s in found]
+        return subset_choices(self.runs.settings)
 
     def refresh_choices(self) -> dict[str, Any]:
         """Return the models and subsets that exist now."""
@@ -106,7 +105,7 @@ class RunForm:
 
         Args:
             extent: BASIC or ALL.
-            values: the values of FIELDS_WITH_DEPENDENTS.
+            values: The values of FIELDS_WITH_DEPENDENTS.
         """
         defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
         visible = {name: (extent == ALL or is_basic(name)) and applies(name, defaults | values) for name in FIELDS}
@@ -134,7 +133,7 @@ class StartWidgets:
     """Widgets at the top of the form: preset, model, subset, Start.
 
     Attributes:
-        fields: widgets of FIRST_FIELDS by field name.
+        fields: Widgets of FIRST_FIELDS by field name.
     """
 
     preset: gr.Dropdown
@@ -148,9 +147,9 @@ class SettingsWidgets:
     """Widgets of all settings, and of their import and export.
 
     Attributes:
-        fields: every field's widget, in the order on the page; API calls take their values in this order.
-        groups: accordions by `group_output`.
-        copy_run: fills the form with the settings of the selected run.
+        fields: Every field's widget, in the order on the page; API calls take their values in this order.
+        groups: Accordions by `group_output`.
+        copy_run: Fills the form with the settings of the selected run.
     """
 
     extent: gr.Radio
@@ -180,7 +179,7 @@ def build_settings(start: StartWidgets) -> SettingsWidgets:
     """Build the groups of settings in the open layout, filled in with the first preset.
 
     Args:
-        start: the top of the form, whose fields are filled in, too.
+        start: The top of the form, whose fields are filled in, too.
     """
     basic = sum(is_basic(name) for name in FIELDS)
     extents = [(f"{BASIC} ({basic})", BASIC), (f"{ALL} ({len(FIELDS)})", ALL)]

@@ -25,16 +25,16 @@ class Polling:
         """Return updates of the parts that changed.
 
         Args:
-            run_fingerprint: of the selected run, when the page last drew it.
-            runs_changed: fingerprint of all runs, when the page last listed them.
-            run_id: the selected run.
-            archived: whether archived runs are listed.
-            metric: the metric of the second chart.
-            zoom: the steps that the charts show.
-            pinned: the evaluation pass whose sample answers stay shown.
-            comparison: the state of the table of all runs.
-            comparison_metric: the metric of the curves below that table.
-            comparison_visible: whether the table is on the screen; it is not rendered otherwise.
+            run_fingerprint: Of the selected run, when the page last drew it.
+            runs_changed: Fingerprint of all runs, when the page last listed them.
+            run_id: The selected run.
+            archived: Whether archived runs are listed.
+            metric: The metric of the second chart.
+            zoom: The steps that the charts show.
+            pinned: The evaluation pass whose sample answers stay shown.
+            comparison: The state of the table of all runs.
+            comparison_metric: The metric of the curves below that table.
+            comparison_visible: Whether the table is on the screen; it is not rendered otherwise.
         """
         try:
             run_now = self.view.fingerprint(run_id)

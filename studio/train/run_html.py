@@ -7,7 +7,7 @@ from core.runs.store import ACTIVE, Run, RunState
 from studio.html import render
 
 
-def status_html(run: Run, state: RunState, progress: Progress) -> str:
+def status_html(state: RunState, progress: Progress) -> str:
     """Return the status badge, the progress bar with the time left, and the cause if the run ended early."""
     text = f"step {progress.step} of {progress.total}" if progress.total else progress.stage or "starting the worker"
     if state.status == "queued":

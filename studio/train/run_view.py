@@ -67,9 +67,9 @@ class RunView:
         """Return status, tiles, alerts, both charts and notes of a run.
 
         Args:
-            run_id: the selected run.
-            metric: a key of METRIC_FIELDS, for the second chart.
-            zoom: the steps that the charts show.
+            run_id: The selected run.
+            metric: A key of METRIC_FIELDS, for the second chart.
+            zoom: The steps that the charts show.
         """
         if not run_id:
             text = roles.text_for_caller(NO_RUN, NO_PUBLISHED)
@@ -78,7 +78,7 @@ class RunView:
         timeline, state = self.timelines.of(run.events_file), run.state()
         progress = timeline.progress()
         return {
-            "status": status_html(run, state, progress),
+            "status": status_html(state, progress),
             "tiles": tiles_html(progress),
             "alerts": alerts_html(timeline, progress),
             "charts": gr.update(visible=progress.step > 0),
@@ -95,8 +95,8 @@ class RunView:
         The server keeps the choice, because the slider's value in the browser may be older than the last poll.
 
         Args:
-            run_id: the selected run.
-            index: the evaluation pass, counted from 0.
+            run_id: The selected run.
+            index: The evaluation pass, counted from 0.
         """
         last = len(self._evaluations(run_id)) - 1
         pinned = (run_id, int(index)) if run_id and index < last else None
@@ -178,10 +178,10 @@ class RunViewWidgets:
     """Widgets of the view of one run.
 
     Attributes:
-        charts: the column with everything that is shown from the first step on.
-        metric: selects the metric of the second chart.
-        evaluation: selects the evaluation pass whose sample answers are shown.
-        row: selects a row of the step that was clicked in the loss chart.
+        charts: The column with everything that is shown from the first step on.
+        metric: Selects the metric of the second chart.
+        evaluation: Selects the evaluation pass whose sample answers are shown.
+        row: Selects a row of the step that was clicked in the loss chart.
     """
 
     status: gr.HTML

@@ -43,9 +43,9 @@ class StepRows:
         """Return one row of the run's subset.
 
         Args:
-            run_id: the selected run.
-            row: the row's number in its dataset.
-            as_tokens: whether it is shown as the trainer's tokens instead of as a conversation.
+            run_id: The selected run.
+            row: The row's number in its dataset.
+            as_tokens: Whether it is shown as the trainer's tokens instead of as a conversation.
         """
         if not run_id or row is None:
             return {"row_view": empty_html(NO_STEP)}

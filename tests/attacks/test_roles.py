@@ -10,7 +10,7 @@ from core.settings import Settings
 from tests.helpers.app_server import PageClient, QueueClient
 from tests.helpers.space_server import AUTHOR, get, refusal, signed_in_headers, visitor_headers
 
-ORGANISATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
+ORGANIZATION = {"preferred_username": AUTHOR, "roleInOrg": "write"}
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_visitor_is_refused_on_every_other_route(on_space, functions, visitor):
             assert "event: error" in result, name
 
 
-def test_author_and_members_of_the_organisation_are_owners(on_space):
-    for headers in (signed_in_headers(AUTHOR), signed_in_headers("someone", ORGANISATION)):
+def test_author_and_members_of_the_organization_are_owners(on_space):
+    for headers in (signed_in_headers(AUTHOR), signed_in_headers("someone", ORGANIZATION)):
         page = QueueClient(on_space.url, headers)
         assert "There is no run" in page.call("stop", "no-such-run")["error"], "authorized, then answered"
         page.http.close()

@@ -103,7 +103,7 @@ def test_page_of_the_owner_has_the_owner_tab_and_no_notice(here, sign_in):
         (claims_of("x") | {"orgs": [{"name": AUTHOR, "preferred_username": "another", "roleInOrg": "admin"}]}, False),
         (claims_of(""), False),
     ],
-    ids=["author", "writer", "admin", "reader", "contributor", "someone", "display name", "organisation's",
+    ids=["author", "writer", "admin", "reader", "contributor", "someone", "display name", "organization's",
          "nameless"],
 )  # fmt: skip
 def test_owner_is_decided_by_the_claims_of_the_provider(here, sign_in, who, owns):
@@ -122,8 +122,8 @@ def test_browser_without_sign_in_is_a_visitor(here, browser):
     assert not is_owner(here.url, client)
 
 
-def test_cookie_of_a_member_of_many_organisations_is_small(here, sign_in):
-    many = {f"organisation-{number}": "read" for number in range(40)}
+def test_cookie_of_a_member_of_many_organizations_is_small(here, sign_in):
+    many = {f"organization-{number}": "read" for number in range(40)}
     client = sign_in(claims_of("busy", **many, **{AUTHOR: "admin"}))
     assert len(client.cookies["session"]) < 1000
     assert is_owner(here.url, client)
@@ -150,7 +150,7 @@ def untroubled(here, since: int) -> str:
 
 @pytest.fixture
 def log_ends(here):
-    """Return the present length of the server's log."""
+    """Return the current length of the server's log."""
     return len(here.app.log.read_text())
 
 

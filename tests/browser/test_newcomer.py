@@ -116,7 +116,7 @@ def test_newcomer_gets_a_tuned_model_that_answers_differently(server, chromium, 
     page.locator("#run-status .stopped").wait_for()
     assert [found.state().status for found in store.runs()] == ["stopped", "running"]
     assert page.errors == []
-    # The run must go on without its page and without the server.
+    # The run must continue without its page and without the server.
     page.close()
     server.kill()
     wait_until(lambda: progress(run.events()).step >= before + 3)

@@ -13,7 +13,7 @@ from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
 from core.errors import StudioError
 
-__all__ = ["SUFFIXES", "SourceRow", "kind_of", "read_rows"]
+__all__ = ["SUFFIXES", "SourceRow", "check_kind", "kind_of", "read_rows"]
 
 _TEXT = {
     ".jsonl": json_rows.read_lines,
@@ -33,6 +33,22 @@ def kind_of(name: str) -> str | None:
     return max(found, key=len) if found else None
 
 
+def check_kind(name: str) -> str:
+    """Return the ending of a file name that determines its reader.
+
+    Raises:
+        StudioError: The ending is unknown.
+    """
+    suffix = kind_of(name)
+    if suffix is None:
+        kinds = ", ".join((*_TEXT, ".parquet"))
+        raise StudioError(
+            f"{name!r} cannot be opened: its ending is unknown. Expected one of {kinds}; text files may also be "
+            f"compressed ({' or '.join(COMPRESSED)})."
+        )
+    return suffix
+
+
 def read_rows(
     path: Path,
     name: str,
@@ -50,13 +66,7 @@ def read_rows(
     Raises:
         StudioError: The file as a whole cannot be read.
     """
-    suffix = kind_of(name)
-    if suffix is None:
-        kinds = ", ".join((*_TEXT, ".parquet"))
-        raise StudioError(
-            f"{name!r} cannot be opened: its ending is unknown. Expected one of {kinds}; text files may also be "
-            f"compressed ({' or '.join(COMPRESSED)})."
-        )
+    suffix = check_kind(name)
     if path.stat().st_size == 0:
         raise StudioError(f"{name!r} is empty (0 bytes). Choose a file with at least one row.")
     if suffix == ".parquet":

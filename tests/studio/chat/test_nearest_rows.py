@@ -41,5 +41,5 @@ def test_search_row_opens_in_the_data_tab(parts, answered):
 
 
 def test_open_row_before_a_search_is_rejected(parts):
-    with pytest.raises(StudioError, match="Click Why"):
+    with pytest.raises(StudioError, match="Press Why"):
         parts.nearest_rows.open_row(None, 1)

@@ -57,7 +57,7 @@ def test_open_file_of_an_uncertain_format_points_to_the_question(do, tmp_path, t
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("x.exe", "x", "'x.exe' cannot be opened: its type is not supported"),
+        ("x.exe", "x", "'x.exe' cannot be opened: its ending is unknown"),
         ("x.jsonl", "", "is empty"),
         ("x.jsonl", "oops", "Nothing in 'x.jsonl' can be read"),
     ],

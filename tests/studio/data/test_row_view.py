@@ -52,7 +52,7 @@ def test_tokens_view_of_a_row_that_the_template_refuses_shows_the_reason(studio,
     assert "Not trained on: a turn holds" in shown
 
 
-def test_tokens_view_does_not_colour_an_answer_without_loss(studio, state):
+def test_tokens_view_does_not_color_an_answer_without_loss(studio, state):
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "wrong", "loss": False}]
     messages += [{"role": "user", "content": "b"}, {"role": "assistant", "content": "right"}]
     shown = Lenient(tokens_view_html(studio, parse_state(state), messages, []))

@@ -71,7 +71,7 @@ def test_render_many_runs_sends_a_bounded_number_of_points(do, a_run):
         shutil.copy(first.events_file, run.events_file)
     shown = do.render(ComparisonState(picked=tuple(run.id for run in runs)), "loss", None, False)
     assert sum(len(series["points"]) for series in shown["curves"]["series"]) <= 10_000
-    # The colours repeat, so later curves are dashed.
+    # The colors repeat, so later curves are dashed.
     assert sum(series["dashed"] for series in shown["curves"]["series"]) == 10
 
 

@@ -92,7 +92,7 @@ def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
 )
 def test_status_shows_progress_and_cause(a_run, state, events, text):
     run = a_run(**state)
-    shown = status_html(run, run.saved_state(), progress(parse(events)))
+    shown = status_html(run.saved_state(), progress(parse(events)))
     assert text in shown_text(shown)
     assert f'class="qs-badge {state["status"]}"' in shown
     assert ("qs-cause" in shown) == bool(state.get("cause"))
@@ -103,7 +103,7 @@ def test_status_shows_progress_and_cause(a_run, state, events, text):
 def test_status_bar_is_as_wide_as_the_progress(a_run, step, width):
     run = a_run()
     events = [{"event": "step", "step": step, "total": 10}]
-    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(parse(events))))
+    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run.saved_state(), progress(parse(events))))
 
 
 def test_notes_show_rows_counts_choices_and_versions(a_run):
