@@ -25,8 +25,8 @@ class Polling:
         """Return updates of the parts that changed.
 
         Args:
-            run_fingerprint: Of the selected run, when the page last drew it.
-            runs_changed: Fingerprint of all runs, when the page last listed them.
+            run_fingerprint: Fingerprint of the selected run when the page last rendered it.
+            runs_changed: Fingerprint of all runs when the page last listed them.
             run_id: The selected run.
             archived: Whether archived runs are listed.
             metric: The metric of the second chart.
