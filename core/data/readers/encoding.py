@@ -7,6 +7,8 @@
    Windows-1252, the superset of Latin-1 that Excel and Windows write, and a note reports it.
 4. In all other cases the file is read as UTF-8, and each line with broken bytes is reported and left out. Either it is
    damaged UTF-8, or it has an encoding (Cyrillic, Greek, East Asian) that Windows-1252 would turn into wrong letters.
+   In the second case a note names the encodings under which the bytes are valid, and how to convert the file. Which
+   of them is right cannot be told from the bytes, so the file is never read by a guess.
 """
 
 import codecs
@@ -25,6 +27,9 @@ _MARKS = {
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _BROKEN = re.compile("[\udc00-\udcff]")
+# Encodings to convert a file from, by their names in Python and in iconv; the strictest first.
+_OTHERS = {"shift_jis": "SHIFT_JIS", "euc_kr": "EUC-KR", "big5": "BIG5", "gb18030": "GB18030", "cp1251": "WINDOWS-1251"}
+_MAX_NAMED = 3
 # Western European texts have few runs of several non-ASCII letters; other scripts consist of them.
 _MAX_SHARE_IN_RUNS = 0.1
 ERRORS = "studio_escape"
@@ -83,7 +88,25 @@ def detect(stream: BinaryIO, name: str) -> Encoding:
     if broken > continued and in_runs <= _MAX_SHARE_IN_RUNS * high:
         note = f"{name!r} is not UTF-8: it is read as Windows-1252 (Western European). Check letters with accents"
         return Encoding("cp1252", "Windows-1252", note=note)
-    return Encoding("utf-8", "UTF-8")
+    return Encoding("utf-8", "UTF-8", note=_conversion_advice(head, name) if broken > continued else "")
+
+
+def _conversion_advice(head: bytes, name: str) -> str:
+    """Return a note on a file that is neither UTF-8 nor Western European: what it may be, and how to convert it."""
+    # The last line of the head may end within a character.
+    sample = head[: head.rfind(b"\n") + 1] or head
+    valid = [label for codec, label in _OTHERS.items() if _is_valid(sample, codec)][:_MAX_NAMED]
+    maybe = f"Its bytes are valid {' or '.join(valid)}. " if valid else ""
+    source = valid[0] if valid else "ENCODING"
+    return f"{name!r} is not UTF-8, and its other lines are left out. {maybe}Convert it: iconv -f {source} -t UTF-8"
+
+
+def _is_valid(sample: bytes, codec: str) -> bool:
+    try:
+        sample.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unmarked_utf16(head: bytes) -> str | None:

@@ -36,12 +36,25 @@ def test_detect_damaged_utf8_reports_only_its_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "codec"), [("Привет, как дела?\n", "cp1251"), ("こんにちは\n", "shift_jis"), ("你好吗\n", "gb18030")]
+    ("text", "codec", "label"),
+    [
+        ("Привет, как дела?\n", "cp1251", "WINDOWS-1251"),
+        ("こんにちは、灯台守さん\n", "shift_jis", "SHIFT_JIS"),
+        ("你好吗，灯塔看守人\n", "gb18030", "GB18030"),
+        ("你好嗎，燈塔看守人\n", "big5", "BIG5"),
+        ("안녕하세요 등대지기\n", "euc_kr", "EUC-KR"),
+    ],
 )
-def test_detect_other_alphabets_is_never_windows_1252(tmp_path, text, codec):
-    rows, notes = read(tmp_path, (text * 5).encode(codec))
+def test_detect_other_alphabets_advises_how_to_convert(tmp_path, text, codec, label):
+    rows, [note] = read(tmp_path, (text * 5).encode(codec))
     assert {row.trouble[:15] for row in rows} == {"is not UTF-8 te"}
-    assert notes == []
+    assert label in note
+    assert "Convert it: iconv -f " in note
+
+
+def test_detect_bytes_of_no_encoding_advise_without_a_name(tmp_path):
+    _, [note] = read(tmp_path, b"\x98\xff\xfe\xff\n" * 5)
+    assert note == "'rows.txt' is not UTF-8, and its other lines are left out. Convert it: iconv -f ENCODING -t UTF-8"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0\ufeff"), min_size=1, max_size=40))
