@@ -1,8 +1,8 @@
 """Batched decoder in PyTorch: sequences decode together, join and leave at any step, each with its own adapter.
 
 Sequences of unequal length are padded on the left and masked; positions count from each sequence's first token. Prompts
-of new sequences are read in chunks, one chunk between two decode steps, so that a long prompt does not hold the others
-up.
+of new sequences are read in chunks, one chunk between two decode steps, so that a long prompt does not delay the
+others.
 
     ids of three prompts         mask               after one step: one column more for all
     _ _ a b c                    0 0 1 1 1          0 0 1 1 1 1

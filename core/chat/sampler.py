@@ -77,7 +77,7 @@ def sample_inverse_cdf(probabilities: torch.Tensor, uniform: torch.Tensor | floa
     Returns:
         (...), int64.
     """
-    # float64: in float32, the sums over a large vocabulary would stand still before the last likely tokens.
+    # float64: in float32, the sums over a large vocabulary would stop increasing before the last likely tokens.
     sums = probabilities.double().cumsum(-1)  # (..., vocabulary)
     threshold = sums[..., -1] * uniform  # (...)
     return (sums <= threshold[..., None]).sum(-1).clamp(max=probabilities.shape[-1] - 1)
@@ -110,7 +110,7 @@ def filtered_probabilities(scores: torch.Tensor, settings: Sampling) -> torch.Te
 
 
 def _most_likely(probabilities: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return probabilities in falling order with their tokens: enough of them to reach a share, or all.
+    """Return probabilities in descending order with their tokens: enough of them to reach a share, or all.
 
     Sorting a whole vocabulary takes ten times as long as this, and as long as a small model's step.
     """

@@ -11,17 +11,18 @@ share one scale, their absolute maximum (Dettmers et al. 2023, arXiv:2305.14314,
     scale     |<------------- absmax[0] ------------->|
 
 `code` holds the 16 values of the data type, float32. With double quantization ("nested") the scales are themselves
-quantised: absmax is uint8, and scale b = outer_code[absmax[b]] · outer_absmax[b // outer_blocksize] + offset, with 256
+quantized: absmax is uint8, and scale b = outer_code[absmax[b]] · outer_absmax[b // outer_blocksize] + offset, with 256
 scales to an outer block. All of this is float32; only the product is rounded to the compute dtype, once. So unpacked
 weights equal bitsandbytes' `dequantize_4bit` bit by bit (tests/gpu/test_kernels_gpu.py).
 
-Three Triton kernels read this layout. They share how nibbles become numbers (`core.kernels.nf4_triton`) where they
-unpack to memory, and differ in where the numbers go:
+Four Triton kernels read this layout. They differ in where the numbers go, and each reads the codes in the order that
+suits it, so only the first one uses `core.kernels.nf4_triton`:
 
 - core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors.
-- core/chat/cuda/quantized_matmul.py: several merged projections, each with outer scales of its own, optionally in the
-  column order of the tensor core's operand.
-- core/chat/cuda/nf4_gemv.py: no unpacked matrix at all; codes go from registers into the product.
+- core/chat/cuda/quantized_matmul.py, `_unpack`: several merged projections, each with its own outer scales, optionally
+  in the column order of the tensor core's operand.
+- core/chat/cuda/quantized_matmul.py, `_product`: no unpacked matrix; each block is decoded for one tensor-core product.
+- core/chat/cuda/nf4_gemv.py: no unpacked matrix; codes go from registers into the product.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
-"""Triton function that turns packed 4-bit codes into numbers.
+"""Triton function that turns packed 4-bit codes into numbers; the kernel that unpacks a weight for training inlines it.
 
-The kernels that unpack weights to memory inline it.
+core/kernels/nf4.py shows the layout of the codes, and names the kernels of the chat that read them in another order.
 """
 
 import triton

@@ -1,6 +1,6 @@
 """Starts the ranks of a run on several GPUs, waits for them, and ends them all when one fails.
 
-This runs in the worker process, whose pid stands in state.json. Each rank is a child process that sees one GPU, and has
+This runs in the worker process, whose pid is in state.json. Each rank is a child process that sees one GPU, and has
 two pipes to the worker:
 
     worker -> rank    the rank's stdin: it ends when the worker dies, and the rank then ends itself

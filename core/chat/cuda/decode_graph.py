@@ -12,9 +12,12 @@ number of slots of the step (its bucket), and S the number of parts a product is
 
     per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
 
-A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. Products take their
-way by the number of rows: 1 to 8 `nf4_gemv`, up to 32 `quantized_matmul`, more are left to cuBLAS over weights that are
-unpacked first. The thresholds are measured (bench/LOG.md).
+A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The kernel of a
+product depends on the number of rows: 1 to 8 take `nf4_gemv`, up to 32 `quantized_matmul`, and more take cuBLAS over
+weights that are unpacked first. The thresholds are measured (bench/LOG.md).
+
+Sampling is not part of the graph: it follows each replay (`core.chat.cuda.runtime`) and writes the tokens that the next
+replay starts from.
 """
 
 from collections.abc import Callable
@@ -92,7 +95,7 @@ class DecodeStep:
         self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)  # (R, heads * width)
         self._gated = torch.empty(rows, weights.inner, **kind)  # (R, inner)
         self._out, self._lora_down = self._product_buffers()
-        # Counters of finished programs; every kernel leaves its counter at 0.
+        # Counters of finished x Aᵀ programs: each product uses one and resets the other for the next product.
         self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)  # (turns,), int32
         self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)  # (R, vocabulary)

@@ -3,7 +3,7 @@
 The host runs one step behind the GPU: while it turns the tokens of one step into text, the next step is under way.
 
     GPU    step 1     step 2     step 3
-    host              text of 1  text of 2       a sequence that ends in step 1 costs its share of step 2
+    host              text of 1  text of 2       a sequence that ends in step 1 is still computed in step 2
 
 Sequences that choose their token from the logits on the host (`on_logits`) cannot run ahead, and neither can a batch
 with one of them. Sequences whose adapters are more than LoRA go to the batched PyTorch decoder, beside the others.

@@ -3,7 +3,7 @@
 What is computed: out += (x Aᵀ) Bᵀ, with the A and B of each row's own adapter slot. A is lora_down, B is lora_up with
 the scale in it.
 
-Steps: the sums are small beside the product's, but another launch for x Aᵀ would cost as much as a fifth of the
+Steps: the LoRA products are small, but a separate launch for x Aᵀ would take a fifth of the time of the whole
 product. So both halves are part of the product's launch (`nf4_gemv`):
 
     program    0 .. P-1                               P ..
@@ -12,8 +12,9 @@ product. So both halves are part of the product's launch (`nf4_gemv`):
                counts itself as done                  and adds (x Aᵀ) Bᵀ
                time ─────────────────────────────────────────────────────▶
 
-The wait is short, since x Aᵀ is done long before the weights are read. It cannot deadlock: a GPU starts programs in the
-order of their numbers, so those that are waited for have started.
+The wait is short, since x Aᵀ is done long before the weights are read. It cannot deadlock as long as a GPU starts the
+programs of a launch in the order of their numbers, which NVIDIA's GPUs do and CUDA does not promise: then those that
+are waited for have started.
 
 Data types: x, A and B in bfloat16 or float16; x Aᵀ and all sums in float32. Layout of threads: `tensor_core`.
 

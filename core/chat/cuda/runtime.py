@@ -66,7 +66,7 @@ class CudaRuntime:
         """Allocate the buffers, and compile the kernels.
 
         Args:
-            model: A model that `support` has no objection to. Its weights become views of merged ones.
+            model: A model for which `support.unsupported_reason` is None. Its weights become views of merged ones.
             graphs: Whether steps are captured and replayed; otherwise their kernels are launched one by one.
         """
         with torch.inference_mode():

@@ -151,7 +151,7 @@ class Weights:
     """
 
     def __init__(self, model: torch.nn.Module):
-        """Read a model that `fast_paths.undecoded_reason` has no objection to."""
+        """Read a model for which `fast_paths.undecoded_reason` is None."""
         config = model.config
         self.model, self.dtype, self.device = model, model.dtype, model.device
         shape = ModelShape.from_config(config)

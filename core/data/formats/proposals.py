@@ -111,7 +111,7 @@ def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer
 
 
 def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
-    """Return why two columns are hardly a question and an answer by what stands in them; "" where they may be."""
+    """Return why two columns are hardly a question and an answer by their values; "" where they may be."""
     kind = found[prompt].kind
     few_words = all(len(str(value).split()) < _QUESTION_WORDS for value in _present(rows, prompt))
     if kind in ("id", "number") or (kind in ("constant", "category") and few_words):

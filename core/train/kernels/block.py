@@ -22,7 +22,7 @@ is left out, as nothing needs its output, and the weights unpacked then serve th
 MLP half works on that many tokens at a time, so that gate and up never exist for all tokens at once.
 
 Activations have the model's compute dtype, `rstd` and factor gradients float32. tests/core/train/test_kernels.py and
-tests/gpu/test_kernels_gpu.py hold loss and gradients to transformers with PEFT; bench/train.py times steps.
+tests/gpu/test_kernels_gpu.py compare loss and gradients with transformers and PEFT; bench/train.py times steps.
 """
 
 import torch
@@ -79,7 +79,7 @@ class Block:
         qkv = extended @ weights.t()  # (tokens, (heads + 2 · key-value heads) · head width)
         del extended
         heads = qkv.view(tokens, -1, self.head_width)  # (tokens, heads + 2 · key-value heads, head width)
-        # Query and key heads stand first and are rotated in place, in one launch.
+        # Query and key heads come first and are rotated in place, in one launch.
         rotated = heads[:, : (self.widths[0] + self.widths[1]) // self.head_width]
         apply_rotary(rotated, rotated, call.cos, call.sin)
         # Attention gets leaves of a graph of its own, so that autograd differentiates it alone.

@@ -5,7 +5,7 @@
 Each makes one pass over memory with sums in float32. Programs are laid out over tokens and columns as in
 `core.kernels.elementwise_triton`; `*_stride` arguments are the numbers from one row to the next. No kernel adds with
 atomics, so a result does not depend on the order in which programs run (core/train/determinism.py). tests/gpu/
-test_kernels_gpu.py holds each to PyTorch in bfloat16, float16 and float32; bench/train.py times the whole step.
+test_kernels_gpu.py compares each with PyTorch in bfloat16, float16 and float32; bench/train.py times the whole step.
 """
 
 import torch

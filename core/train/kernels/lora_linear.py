@@ -1,6 +1,6 @@
 """Frozen projections of one input, unpacked side by side with their LoRA factors.
 
-LoRA's y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685) is one product when x Aᵀ stands beside x and s B
+LoRA's y = x Wᵀ + s (x Aᵀ) Bᵀ (Hu et al. 2021, arXiv:2106.09685) is one product when x Aᵀ is beside x and s B
 beside W. For query, key and value, which share their input x:
 
                in features   lora columns                   in features          lora columns
@@ -11,7 +11,7 @@ beside W. For query, key and value, which share their input x:
                                                          +-------------+-----------------------------+
                                                             "weights": (out features, in features + columns)
 
-A, "lora_down", stacks the A of all projections: (columns, in features). B, "lora_up", stands on the diagonal, scaled.
+A, "lora_down", stacks the A of all projections: (columns, in features). B, "lora_up", is on the diagonal, scaled.
 `columns` is the sum of the ranks, padded with zeros to a multiple of 64.
 
 The sum x Wᵀ + … is the tensor core's own, in float32, and nothing as large as y is read twice. In the backward pass
@@ -21,7 +21,7 @@ Where LoRA has dropout, each projection drops elements of x for itself, so x A�
 The backward pass makes the same choice again from the same seed.
 
 Activations, weights and products have the compute dtype (that of the block's input); factors and their gradients are
-float32. tests/gpu/test_kernels_gpu.py holds gradients to PEFT's, bench/train.py times the step.
+float32. tests/gpu/test_kernels_gpu.py compares gradients with PEFT's, bench/train.py times the step.
 """
 
 from collections.abc import Iterator

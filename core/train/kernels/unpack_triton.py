@@ -15,8 +15,8 @@ Codes and scales are read as they are stored (uint8, or float32 scales), A and B
 written has the compute dtype. Unpacking is bound by the writes: two bytes per weight for half a byte read.
 
 The chat has its own kernel for its merged weights, which carry no factors (core/chat/cuda/quantized_matmul.py): it
-looks up per block which projection, and so which outer scales, a block belongs to. That lookup would cost training
-time for nothing; the factor programs would be dead code for the chat.
+looks up per block which projection, and so which outer scales, a block belongs to. Training does not need that lookup,
+which costs time, and the chat does not need the factor programs.
 """
 
 from typing import Any
