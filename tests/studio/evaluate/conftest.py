@@ -8,16 +8,6 @@ from core.evaluate.store import EvaluationStore
 
 
 @pytest.fixture
-def toasts(monkeypatch):
-    import gradio as gr
-
-    texts: list[str] = []
-    for kind in ("Info", "Warning"):
-        monkeypatch.setattr(gr, kind, lambda text, **_: texts.append(text))
-    return texts
-
-
-@pytest.fixture
 def store(runs):
     return EvaluationStore(runs.settings)
 
