@@ -137,7 +137,7 @@ def test_narrow_page_stacks_lanes_without_scrolling_sideways(page):
         assert tab["x"] + tab["width"] <= 390
         assert tab["height"] >= 40
     set_length(page, 12)
-    ask(page, "Name a colour.")
+    ask(page, "Name a color.")
     page.locator("#chat-now .lb-vote").wait_for()
     first, second = (cards(page).nth(at).bounding_box() for at in (0, 1))
     assert second["y"] >= first["y"] + first["height"]

@@ -29,7 +29,7 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     page.locator("#evaluate-start").click()
     page.get_by_text("no run is named whose held-out rows could be used").wait_for()
     assert store.all() == []
-    (tmp_path / "list.txt").write_text(f"{MARKUP}\nName a colour.\n")
+    (tmp_path / "list.txt").write_text(f"{MARKUP}\nName a color.\n")
     page.get_by_label("A file of prompts").click()
     page.locator("#evaluate-upload input[type=file]").set_input_files(tmp_path / "list.txt")
     page.locator("#evaluate-upload .file-preview").wait_for()
@@ -38,20 +38,20 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     page.locator("#evaluate-status").get_by_text("finished").wait_for()
     (evaluation,) = store.all()
     assert (evaluation.config().file, evaluation.config().max_new_tokens) == ("list.txt", 5)
-    page.locator("#evaluate-table tbody tr", has_text="Name a colour.").click()
+    page.locator("#evaluate-table tbody tr", has_text="Name a color.").click()
     page.locator("#evaluate-prompt").get_by_text(evaluation.answers().read(1)[0]["text"].strip()).wait_for()
     page.locator("#evaluate-kind input").click()
     page.get_by_role("option", name="csv").click()
     with page.expect_download() as got:
         page.locator("#evaluate-download").click()
     with open(got.value.path(), newline="") as stream:
-        assert [row["prompt"] for row in csv.DictReader(stream)] == [MARKUP, "Name a colour."]
+        assert [row["prompt"] for row in csv.DictReader(stream)] == [MARKUP, "Name a color."]
     page.set_viewport_size({"width": 390, "height": 844})
     wide, shown = page.locator("#evaluate-table .dt-wrap").evaluate("e => [e.scrollWidth, e.clientWidth]")
     assert wide <= shown, "a row is a card"
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator("#evaluate-open").click()
-    page.locator("#rows").get_by_text("Name a colour.").wait_for()
+    page.locator("#rows").get_by_text("Name a color.").wait_for()
     assert wait_until(lambda: any(d.source.name.startswith("answers-") for d in table.opened_datasets(server.settings)))
     page.get_by_role("tab", name="Evaluate").click()
     page.locator("#evaluate-more button").first.click()

@@ -11,11 +11,11 @@ def test_chat_answers_in_every_lane(parts, tuned):
     call = build_chat_call(parts.conversations.engine)
     settings = {"temperature": 0, "max_new_tokens": 5}
     lanes = ["base", run.id, f"{run.id}/step 5"]
-    answers = call("Name a colour.", lanes, settings)
+    answers = call("Name a color.", lanes, settings)
     assert [answer["model"] for answer in answers] == lanes
     assert len({answer["text"] for answer in answers}) == 3
     assert {answer["tokens"] for answer in answers} <= {1, 2, 3, 4, 5}
-    alone = call("Name a colour.", ["base"], settings)
+    alone = call("Name a color.", ["base"], settings)
     assert alone[0]["text"] == answers[0]["text"], "base alone is the base of the newest run"
 
 

@@ -28,7 +28,7 @@ def test_send_two_lanes_both_answers_are_saved(parts, tuned, chat):
     first, *_, last = send(parts, chat_id, reference="Red.")
     assert first["prompt"] == "", "the prompt box is emptied at once"
     assert first["stop_button"]["interactive"]
-    assert "Name a colour." in first["now"]
+    assert "Name a color." in first["now"]
     assert not last["stop_button"]["interactive"]
     base, other = answer_texts(parts, chat_id)
     assert base
@@ -51,7 +51,7 @@ def test_send_second_question_each_lane_gets_its_own_history(parts, tuned, chat,
     send(parts, chat_id, "And another?")
     (entry,) = entries
     for lane, text in zip(entry.lanes, before, strict=True):
-        assert [m["content"] for m in lane.messages] == ["Name a colour.", text, "And another?"]
+        assert [m["content"] for m in lane.messages] == ["Name a color.", text, "And another?"]
 
 
 @pytest.mark.parametrize("prompt", ["", "  ", "\n\t"])
@@ -111,20 +111,20 @@ def test_send_editing_turn_keeps_the_old_turns_as_branch(parts, tuned, chat):
     send(parts, chat_id)
     send(parts, chat_id, "Second?")
     updates = parts.actions.edit(chat_id, 0)
-    assert (updates["prompt"], updates["editing"]) == ("Name a colour.", 0)
+    assert (updates["prompt"], updates["editing"]) == ("Name a color.", 0)
     send(parts, chat_id, "Name a fish.", editing=0)
     conversation = parts.conversations.find(chat_id)
     assert [turn.prompt for turn in conversation.turns] == ["Name a fish."]
-    assert [[turn.prompt for turn in branch] for branch in conversation.branches] == [["Name a colour.", "Second?"]]
+    assert [[turn.prompt for turn in branch] for branch in conversation.branches] == [["Name a color.", "Second?"]]
     parts.actions.switch_branch(chat_id, branch_key(conversation.branches[0]), [])
-    assert [turn.prompt for turn in parts.conversations.find(chat_id).turns] == ["Name a colour.", "Second?"]
+    assert [turn.prompt for turn in parts.conversations.find(chat_id).turns] == ["Name a color.", "Second?"]
 
 
 def test_undo_returns_the_question_to_the_prompt_box(parts, tuned, chat):
     tuned()
     chat_id = chat()
     send(parts, chat_id)
-    assert parts.actions.undo(chat_id, [])["prompt"] == "Name a colour."
+    assert parts.actions.undo(chat_id, [])["prompt"] == "Name a color."
     assert parts.conversations.find(chat_id).turns == []
     with pytest.raises(StudioError, match="no question to undo"):
         parts.actions.undo(chat_id, [])

@@ -18,7 +18,7 @@ def answered(parts, tuned, chat):
     def ask(blind=False):
         chat_id = chat()
         parts.voting.set_blind(chat_id, blind)
-        send(parts, chat_id, "Name a colour.")
+        send(parts, chat_id, "Name a color.")
         return chat_id, run
 
     return ask
@@ -33,7 +33,7 @@ def test_vote_saves_messages_answers_and_settings(parts, answered):
     updates = parts.voting.vote(chat_id, "right", [])
     (vote,) = read_votes(parts, chat_id)
     assert (vote.verdict, vote.chat, vote.blind) == ("right", chat_id, False)
-    assert [message["content"] for message in vote.messages] == ["Name a colour."]
+    assert [message["content"] for message in vote.messages] == ["Name a color."]
     assert [votes.contender_name(answer) for answer in vote.answers] == ["base", f"{run.id}/final"]
     assert vote.answers[0].settings["max_new_tokens"] == 6
     assert "Your vote: right" in updates["now"]
@@ -95,7 +95,7 @@ def test_export_preferences_writes_prompt_chosen_and_rejected(parts, answered):
     lines = Path(parts.voting.export_preferences(chat_id)).read_text(encoding="utf-8").splitlines()
     (row,) = map(json.loads, lines)
     turn = parts.conversations.find(chat_id).turns[0]
-    assert row["prompt"][-1]["content"] == "Name a colour."
+    assert row["prompt"][-1]["content"] == "Name a color."
     assert row["chosen"][0]["content"] == turn.shown(0).text
     assert row["rejected"][0]["content"] == turn.shown(1).text
 
