@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
 _STEP_REACHED = "n => +((document.querySelector('#run-status').innerText.match(/step (\\d+)/) || [0, 0])[1]) >= n"
-# The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; nobody signs in here.
+# The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; no one signs in.
 SPACE = {
     "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
     "OAUTH_CLIENT_SECRET": "pictures", "OAUTH_SCOPES": "openid profile", "OPENID_PROVIDER_URL": "http://127.0.0.1:9",

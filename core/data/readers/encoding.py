@@ -7,8 +7,8 @@
    Windows-1252, the superset of Latin-1 that Excel and Windows write, and a note reports it.
 4. In all other cases the file is read as UTF-8, and each line with broken bytes is reported and left out. Either it is
    damaged UTF-8, or it has an encoding (Cyrillic, Greek, East Asian) that Windows-1252 would turn into wrong letters.
-   In the second case a note names the encodings under which the bytes are valid, and how to convert the file. Which
-   of them is right cannot be told from the bytes, so the file is never read by a guess.
+   In the second case a note names the encodings under which the bytes are valid, and how to convert the file. The
+   bytes do not show which of them is right, so the file is never read by a guess.
 """
 
 import codecs

@@ -50,7 +50,7 @@ def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedd
             parameter.data *= 0.2
     tuned.save_pretrained(tmp_path / "adapter")
     tuned.unload()
-    rows = list(subset.stream(runs.settings, "keeper"))[::26]
+    rows = list(subset.stream(runs.settings, "keeper"))[::14]
     prompts = write_prompts(tmp_path / "p.jsonl", [parse_prompt(messages[:2], row) for _, row, messages in rows])
     lanes = Lanes(load_base(model, precision))
     lanes.adapters.add("tuned", read_adapter(tmp_path / "adapter", torch.float32, torch.device("cpu")))
@@ -59,9 +59,9 @@ def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedd
     tasks = generator.list_tasks([])
     lengths = [task.tokens for task in tasks]
     assert lengths == sorted(lengths, reverse=True)
-    assert len(set(lengths)) > 8, "lengths must differ"
+    assert len(set(lengths)) > 10, "lengths must differ"
     found = generate_all(generator, rows=11)
-    assert len(found) == 2 * len(prompts) >= 26
+    assert len(found) == 2 * len(prompts) >= 48
     for lane in range(2):
         alone = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval() if lane else plain
         for number, prompt in enumerate(prompts):
