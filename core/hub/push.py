@@ -1,11 +1,11 @@
 """Upload of a folder to a repository of the Hugging Face Hub; nothing else is ever sent there."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import StudioError
 from core.hub import client
+from core.system.jobs import Progress, ignore_progress
 
 
 def push_folder(
@@ -15,7 +15,7 @@ def push_folder(
     message: str,
     private: bool = True,
     token: str | None = None,
-    progress: Callable[[float, str], None] = lambda share, words: None,
+    progress: Progress = ignore_progress,
 ) -> str:
     """Upload a folder as one commit, and create the repository if it does not exist.
 
