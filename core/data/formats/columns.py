@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from core.data.formats.values import is_missing
+
 Row = Mapping[str, Any]
 ColumnKind = Literal["prose", "short", "category", "id", "constant", "number", "nested", "empty"]
 
@@ -109,8 +111,6 @@ class Column:
 
 def profile(rows: Sequence[Row]) -> dict[str, Column]:
     """Return the properties of the columns of `rows` by name."""
-    from core.data.formats.values import is_missing
-
     cells: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.items():

@@ -116,4 +116,4 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
-    return f"no format is sure for the columns {shown}.{reason} Choose how the rows are read"
+    return f"no format is certain for the columns {shown}.{reason} Choose how the rows are read"

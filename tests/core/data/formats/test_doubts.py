@@ -67,7 +67,7 @@ ASKED = {
 def test_detect_doubtful_rows_stay_undecided(rows):
     found = detect(rows)
     assert found.reading.format == "undecided", found.evidence
-    assert found.evidence.startswith("no format is sure")
+    assert found.evidence.startswith("no format is certain")
 
 
 def test_detect_ids_beside_a_text_and_its_label_are_not_the_question():
