@@ -95,17 +95,17 @@ def text_for_caller(owner: str, visitor: str) -> str:
     return owner if caller().is_owner else visitor
 
 
-def owner_only(what: str) -> None:
+def owner_only(action: str) -> None:
     """Refuse visitors.
 
     Args:
-        what: The refused action, for the message.
+        action: The refused action for the message, a verb with its object ("start a run").
 
     Raises:
         StudioError: The caller is not the owner.
     """
     if not caller().is_owner:
-        raise StudioError(f"{what} is the owner's. {CLOSED}")
+        raise StudioError(f"Only the owner can {action}. {CLOSED}")
 
 
 def exports(settings: Settings) -> Path:
@@ -170,7 +170,7 @@ class Access:
         is_owner = bool(self.author) and self.author in {name, *_organisations(person)}
         return Caller(Role.OWNER if is_owner else Role.VISITOR, f"{_USER}{name}", browser)
 
-    def kept(self, info: Mapping[str, Any]) -> dict[str, Any]:
+    def session_part(self, info: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a sign-in to keep in the session cookie, which is what `who` reads.
 
         Hugging Face's tokens are dropped, because nothing needs them and anyone who reads the cookie would have them.

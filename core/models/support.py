@@ -8,7 +8,7 @@ _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq
 _LENGTH_DEPENDENT = ("longrope", "dynamic")
 
 
-def why_not(config: Any) -> str | None:
+def unanswerable_reason(config: Any) -> str | None:
     """Return why Chat and Evaluate cannot answer with a model, as the rest of a sentence; None when they can.
 
     Every causal language model that transformers can build and that can `generate` is answered with, at least by the

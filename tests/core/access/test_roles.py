@@ -66,9 +66,9 @@ def test_space_author_is_owner_others_are_visitors(session, role):
     ],
 )
 def test_kept_sign_in_identifies_same_caller_with_less_data(session):
-    stored = SPACE.kept(session["oauth_info"])
+    stored = SPACE.session_part(session["oauth_info"])
     assert SPACE.who({"oauth_info": stored}, None, "c") == SPACE.who(session, None, "c")
-    assert SPACE.kept(stored) == stored
+    assert SPACE.session_part(stored) == stored
     assert not [word for word in ("token", "hf_oauth", "other", "https") if word in str(stored)]
 
 
