@@ -59,10 +59,10 @@ def publish(settings: Settings, kind: Kind, name: str, visible: bool) -> None:
 
 
 def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
-    """Return whether the present caller may see a run."""
+    """Return whether the current caller may see a run."""
     return roles.caller().is_owner or (status == "finished" and run_id in read(settings).runs)
 
 
 def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:
-    """Return whether the present caller may see a dataset."""
+    """Return whether the current caller may see a dataset."""
     return roles.caller().is_owner or bundled or dataset in read(settings).datasets

@@ -22,7 +22,7 @@ from core.system.jobs import Progress, ignore_progress
 
 BUNDLED = "keeper"
 BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
-BUNDLED_LICENCE = "cc-by-4.0"
+BUNDLED_LICENSE = "cc-by-4.0"
 # Names of splits for evaluation, which become the held-out split.
 _HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - {"train", "training"}
 # A folder written by `save_to_disk` contains one of these files.
@@ -54,7 +54,7 @@ def open_bundled(settings: Settings) -> Dataset:
     """Open the bundled conversations "keeper", with a train and a held-out split."""
     files = {TRAIN: BUNDLED_FOLDER / "train.jsonl", HELD_OUT: BUNDLED_FOLDER / "heldout.jsonl"}
     key = hashlib.sha256("".join(sha256_of(path) for path in files.values()).encode()).hexdigest()
-    source = Source(kind="bundled", name=BUNDLED, key=key, licence=BUNDLED_LICENCE)
+    source = Source(kind="bundled", name=BUNDLED, key=key, licence=BUNDLED_LICENSE)
     rows = ((split, read) for split, path in files.items() for read in read_rows(path, path.name))
     return _open(settings, source, rows, ignore_progress)
 
@@ -178,7 +178,7 @@ def _hub_source(name: str, config: str | None, split: str | None, info: Any) -> 
         revision=info.sha,
         config=config,
         split=split,
-        # A card may list several licences; then none is stated.
+        # A card may list several licenses; then none is stated.
         licence=licence if isinstance(licence, str) else None,
     )
 

@@ -54,7 +54,7 @@ def _connect(repo: str, token: str | None) -> Any:
     from huggingface_hub import HfApi, get_token
 
     if not client.is_hub_id(repo):
-        raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organisation's.")
+        raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organization's.")
     if not (token or get_token()):
         raise StudioError(f"Pushing to {repo!r} needs a token with write access. {client.WRITE_TOKEN_ADVICE}.")
     return HfApi(token=token or None)

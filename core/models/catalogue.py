@@ -21,7 +21,7 @@ class Model:
     """A model by the name that a config holds, and what `from_pretrained` is given for it.
 
     Attributes:
-        revision: branch, tag or commit of a Hub model; None is main.
+        revision: Branch, tag or commit of a Hub model; None is main.
     """
 
     name: str

@@ -15,7 +15,7 @@ def unanswerable_reason(config: Any) -> str | None:
     plain path. Preflight calls this before anything is trained.
 
     Args:
-        config: the model's `PretrainedConfig`.
+        config: The model's `PretrainedConfig`.
     """
     from transformers import AutoModelForCausalLM
 
@@ -33,7 +33,7 @@ def attention_for(config: Any) -> str | None:
     """Return the attention implementation that suits a model; None leaves the choice to transformers.
 
     Args:
-        config: the model's `PretrainedConfig`.
+        config: The model's `PretrainedConfig`.
     """
     # PyTorch's fused attention cannot cap scores.
     return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None

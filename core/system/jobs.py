@@ -40,15 +40,15 @@ class Job:
     """State of one job.
 
     Attributes:
-        kind: what the job works on, to find a running one by ("open", "tokens/<dataset>").
-        title: description for the page.
-        share: fraction that is done, 0 to 1.
+        kind: What the job works on, to find a running one by ("open", "tokens/<dataset>").
+        title: Description for the page.
+        share: Fraction that is done, 0 to 1.
         stage: Description of the current stage.
-        result: return value of the function.
-        error: why there is no result, for the user.
-        began: start on the monotonic clock.
-        seconds: duration; 0 until the job has ended.
-        ended: set once the job has ended and all other fields are final.
+        result: Return value of the function.
+        error: Why there is no result, for the user.
+        began: Start on the monotonic clock.
+        seconds: Duration; 0 until the job has ended.
+        ended: Set once the job has ended and all other fields are final.
     """
 
     id: int

@@ -46,11 +46,11 @@ QUESTION_PART_NAMES = (
     "premise", "hypothesis", "sentence", "message", "preamble",
 )  # fmt: skip
 # Columns that may say which answers are good, beside those that the format "rated" reads, and words that say so.
-JUDGEMENT_NAMES = (
+JUDGMENT_NAMES = (
     "is_correct", "correct", "is_safe", "thumbs_up", "thumbs", "feedback", "accepted", "approved", "is_good", "good",
     "is_bad", "kto_label", "train", "trained", "weight", "loss_weight", "keep", "include", "exclude", "deleted",
 )  # fmt: skip
-JUDGEMENT_WORDS = frozenset(
+JUDGMENT_WORDS = frozenset(
     ("good", "bad", "desirable", "undesirable", "accept", "reject", "accepted", "rejected", "approved", "thumbs_up",
      "thumbs_down", "like", "dislike", "deleted", "flagged", "wrong", "incorrect", "ignore")
 )  # fmt: skip

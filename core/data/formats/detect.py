@@ -109,7 +109,7 @@ def _describe(proposal: Proposal, rows: Sequence[Row]) -> str:
 
 def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[Row]) -> str:
     names = [repr(name) for name in found]
-    # The sentence has no full stop: the page and the errors that show it go on from here.
+    # The sentence has no full stop: the page and the errors that show it continue from here.
     shown = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
     doubt = next((proposal.doubt for proposal in others if proposal.doubt), "")
     if sure := next((proposal for proposal in others if proposal.sure), None):

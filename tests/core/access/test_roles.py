@@ -15,7 +15,7 @@ VISITOR = Caller(Role.VISITOR, "browser x")
 
 
 def person(name, *orgs, **more):
-    """Return the session of a signed-in account with its organisations."""
+    """Return the session of a signed-in account with its organizations."""
     return {"oauth_info": {"userinfo": {"preferred_username": name, "orgs": list(orgs)}, **more}}
 
 

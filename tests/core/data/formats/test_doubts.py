@@ -82,5 +82,5 @@ def test_detect_copy_of_the_whole_row_is_no_part_of_the_question():
     assert detect(rows).reading.format == "alpaca"
 
 
-def test_detect_constant_weight_is_no_judgement():
+def test_detect_constant_weight_is_no_judgment():
     assert detect(rows_of(messages=[turns(text) for text in PROSE], weight=[1] * 4)).reading.format == "messages"
