@@ -92,7 +92,7 @@ def test_visitor_sees_finished_published_runs_only(a_run, runs):
         for run in (running, hidden):
             with pytest.raises(StudioError, match="There is no run"):
                 runs.run(run.id)
-        with pytest.raises(StudioError, match="owner's"):
+        with pytest.raises(StudioError, match="Only the owner can publish"):
             visibility.publish(runs.settings, "runs", hidden.id, True)
     visibility.publish(runs.settings, "runs", shown.id, False)
     with acting(VISITOR):
