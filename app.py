@@ -10,7 +10,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from core.errors import StudioError
 from core.settings import Settings, on_space
-from core.system.fast_imports import uncollected, uncompiled
+from core.system.fast_imports import disable_compiler, pause_gc
 from core.system.streams import escape_unprintable
 
 
@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Serve the page and return the exit status: 2 for an error that the user can fix."""
     options = parse_arguments()
-    uncompiled()
+    disable_compiler()
     escape_unprintable()
     try:
         settings = Settings().prepare()
@@ -37,7 +37,7 @@ def main() -> int:
         if on_space():
             # Downloads from the Hub go to the persistent disk.
             os.environ.setdefault("HF_HOME", str(settings.home / "hub"))
-        with uncollected():
+        with pause_gc():
             from studio.serve import serve
 
         serve(settings, options.host, options.port, options.share)

@@ -59,7 +59,7 @@ def clamp_page(page: float | None, rows: int, size: int) -> int:
     return min(max(1, int(page or 1)), last_page(rows, size))
 
 
-def position_words(page: int, rows: int, size: int) -> str:
+def position_text(page: int, rows: int, size: int) -> str:
     """Describe a page as "rows 26 to 50 of 1,060, page 2 of 43".
 
     Args:

@@ -37,7 +37,7 @@ def follow(job: Job, finish: Callable[[Job], dict[str, Any]]) -> Iterator[dict[s
         StudioError: The job failed.
     """
     while not job.ended.wait(_UPDATE_SECONDS):
-        yield {**show_progress(job.title, job.share, job.words), "job": job.id}
+        yield {**show_progress(job.title, job.share, job.stage), "job": job.id}
     hidden = {**hide_progress(), "job": None}
     if job.status == "done":
         yield {**hidden, **finish(job)}

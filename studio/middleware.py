@@ -263,7 +263,7 @@ class AccessMiddleware:
         # Only what is needed of a sign-in stays in the cookie; tokens do not.
         session = scope.get("session") or {}
         if scope["path"] == _OAUTH_CALLBACK and "oauth_info" in session:
-            session["oauth_info"] = self.access.kept(session["oauth_info"])
+            session["oauth_info"] = self.access.session_part(session["oauth_info"])
         has_cookie = VISITOR_COOKIE in Headers(scope=scope).get("cookie", "")
         if self.access.way is Way.SPACE and scope["path"] == "/" and not has_cookie:
             # `Partitioned` and `SameSite=None`: a Space is shown in a frame of huggingface.co.

@@ -33,7 +33,7 @@ class OwnerActions:
 
     def fill(self) -> dict[str, Any]:
         """List the finished runs and the opened datasets, choose the published ones, and show the usage."""
-        roles.owner_only("This page")
+        roles.owner_only("use this tab")
         published = visibility.read(self.settings)
         runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
         # Bundled data is open to everyone without being published.

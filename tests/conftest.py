@@ -23,7 +23,7 @@ from core.runs import process as training_process
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
-from core.system.fast_imports import uncompiled
+from core.system.fast_imports import disable_compiler
 from tests.helpers.datasets import copy_bundled
 from tests.helpers.fork_server import ForkServer
 from tests.helpers.preflight import examine_here
@@ -45,7 +45,7 @@ os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1"
 # two processes on two cores took three times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Every process of the studio does this, too.
-uncompiled()
+disable_compiler()
 for name in ("STUDIO_HOME", "STUDIO_MODELS", "STUDIO_EMBEDDED", "STUDIO_PASSWORD", "HF_TOKEN"):
     os.environ.pop(name, None)
 

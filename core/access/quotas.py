@@ -24,7 +24,10 @@ GIB = 2**30
 
 
 class Quotas(BaseSettings):
-    """Limits, each read from the environment variable STUDIO_QUOTA_<NAME>; 0 forbids."""
+    """Limits, each read from the environment variable STUDIO_QUOTA_<NAME>.
+
+    0 forbids what is limited where the field allows it; 0 of `free_gib` needs no free space.
+    """
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_QUOTA_", env_ignore_empty=True)
 
@@ -206,7 +209,7 @@ def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) ->
     Raises:
         StudioError: The caller is a visitor, or a quota would be exceeded.
     """
-    roles.owner_only("Starting a run")
+    roles.owner_only("start a run")
     if runs >= quotas.runs:
         raise StudioError(f"{runs:,} runs are kept, and {quotas.runs:,} are allowed. Delete some first.")
     if waiting >= quotas.waiting_runs:

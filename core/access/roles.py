@@ -4,7 +4,7 @@ A server identifies its callers in one of three ways:
 
     own machine   loopback without a password: everyone who reaches it is the owner
     password      STUDIO_PASSWORD: who knows it is the owner; there are no visitors
-    space         a Hugging Face Space: its author, or a member of its organisation, is the owner after signing in; all
+    space         a Hugging Face Space: its author, or a member of its organization, is the owner after signing in; all
                   others are visitors
 
 The caller is kept in a context variable while their call runs (`acting`). The lists of runs and datasets read it, so
@@ -48,9 +48,9 @@ class Caller:
     """Caller of a request.
 
     Attributes:
-        role: the caller's role.
-        name: identifies the caller for quotas and ownership; all visitors without a name share one quota.
-        before: name of the same browser before the caller signed in, if it had one.
+        role: The caller's role.
+        name: Identifies the caller for quotas and ownership; all visitors without a name share one quota.
+        before: Name of the same browser before the caller signed in, if it had one.
     """
 
     role: Role
@@ -76,7 +76,7 @@ _caller: ContextVar[Caller] = ContextVar("caller", default=STUDIO)
 
 
 def caller() -> Caller:
-    """Return the caller of the present request."""
+    """Return the caller of the current request."""
     return _caller.get()
 
 
@@ -91,21 +91,21 @@ def acting(who: Caller) -> Iterator[None]:
 
 
 def text_for_caller(owner: str, visitor: str) -> str:
-    """Return the text for the present caller's role."""
+    """Return the text for the current caller's role."""
     return owner if caller().is_owner else visitor
 
 
-def owner_only(what: str) -> None:
+def owner_only(action: str) -> None:
     """Refuse visitors.
 
     Args:
-        what: The refused action, for the message.
+        action: The refused action for the message, a verb with its object ("start a run").
 
     Raises:
         StudioError: The caller is not the owner.
     """
     if not caller().is_owner:
-        raise StudioError(f"{what} is the owner's. {CLOSED}")
+        raise StudioError(f"Only the owner can {action}. {CLOSED}")
 
 
 def exports(settings: Settings) -> Path:
@@ -129,9 +129,9 @@ class Access:
     """Identification of callers on one server.
 
     Attributes:
-        way: how callers are identified.
-        author: user or organisation that the Space belongs to.
-        oauth: whether callers can sign in with Hugging Face.
+        way: How callers are identified.
+        author: User or organization that the Space belongs to.
+        oauth: Whether callers can sign in with Hugging Face.
     """
 
     way: Way
@@ -167,21 +167,21 @@ class Access:
         if person is None:
             return Caller(Role.VISITOR, browser)
         name = str(person.get("preferred_username") or "")
-        is_owner = bool(self.author) and self.author in {name, *_organisations(person)}
+        is_owner = bool(self.author) and self.author in {name, *_organizations(person)}
         return Caller(Role.OWNER if is_owner else Role.VISITOR, f"{_USER}{name}", browser)
 
-    def kept(self, info: Mapping[str, Any]) -> dict[str, Any]:
+    def session_part(self, info: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a sign-in to keep in the session cookie, which is what `who` reads.
 
         Hugging Face's tokens are dropped, because nothing needs them and anyone who reads the cookie would have them.
-        Of the account's organisations only the Space's is kept: browsers drop cookies of more than 4 KiB, which three
-        organisations can fill.
+        Of the account's organizations only the Space's is kept: browsers drop cookies of more than 4 KiB, which three
+        organizations can fill.
         """
         person = info.get("userinfo")
         if not isinstance(person, Mapping):
             return {}
         writes = [{"preferred_username": self.author, "roleInOrg": _MAY_WRITE[0]}]
-        orgs = writes if self.author in _organisations(person) else []
+        orgs = writes if self.author in _organizations(person) else []
         known = {"preferred_username": person.get("preferred_username"), "orgs": orgs}
         return {"userinfo": known, "expires_at": info.get("expires_at")}
 
@@ -201,8 +201,8 @@ def _signed_in(session: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return info["userinfo"]
 
 
-def _organisations(person: Mapping[str, Any]) -> list[str]:
-    """Return the organisations whose repositories the account can write.
+def _organizations(person: Mapping[str, Any]) -> list[str]:
+    """Return the organizations whose repositories the account can write.
 
     The role is known only if the account agreed to share it. Without a role the account may be only a reader, and a
     contributor can write only their own repositories, so neither counts.

@@ -42,27 +42,27 @@ def read(settings: Settings) -> Published:
         raise StudioError(f"{_file(settings).name} cannot be read ({error}). Repair it, or remove it.") from error
 
 
-def publish(settings: Settings, kind: Kind, name: str, there: bool) -> None:
+def publish(settings: Settings, kind: Kind, name: str, visible: bool) -> None:
     """Publish or unpublish a run or a dataset.
 
     Args:
         settings: The settings.
         kind: What it is.
         name: Its id.
-        there: Whether visitors may see it from now on.
+        visible: Whether visitors may see it from now on.
     """
-    roles.owner_only("Publishing")
+    roles.owner_only("publish runs and datasets")
     with FileLock(f"{_file(settings)}.lock"):
         found = read(settings)
         kept = [one for one in getattr(found, kind) if one != name]
-        write_json(_file(settings), found.model_copy(update={kind: [*kept, *[name] * there]}).model_dump())
+        write_json(_file(settings), found.model_copy(update={kind: [*kept, *[name] * visible]}).model_dump())
 
 
 def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
-    """Return whether the present caller may see a run."""
+    """Return whether the current caller may see a run."""
     return roles.caller().is_owner or (status == "finished" and run_id in read(settings).runs)
 
 
 def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:
-    """Return whether the present caller may see a dataset."""
+    """Return whether the current caller may see a dataset."""
     return roles.caller().is_owner or bundled or dataset in read(settings).datasets

@@ -22,7 +22,7 @@ from core.cli.evaluate import Evaluate
 from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
 from core.errors import StudioError, sentences
-from core.system.fast_imports import uncompiled
+from core.system.fast_imports import disable_compiler
 from core.system.streams import escape_unprintable
 
 
@@ -62,7 +62,7 @@ class StudioCommand(BaseSettings):
 
 def main(arguments: list[str]) -> int:
     """Run a command and return its exit code: 0, 2 for an error that the user can fix, 130 after Ctrl+C."""
-    uncompiled()
+    disable_compiler()
     escape_unprintable()
     if arguments[:1] == ["answers"]:
         # The earlier name of the command: scripts that use it keep working for one version.

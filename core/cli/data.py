@@ -173,7 +173,7 @@ class DataLengths(OneDataset):
         print(f"{found.truncated:,} rows are truncated at {self.max_length:,}: {found.lost_tokens:,} tokens are lost")
         print(f"{found.padding:.0%} of a batch of {self.batch_size} is padding without packing")
         if found.refused:
-            print(f"{found.refused:,} rows are rejected by the template")
+            print(f"The template refuses {found.refused:,} rows")
 
 
 class DataDuplicates(OneDataset):

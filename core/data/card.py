@@ -51,7 +51,7 @@ def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_writte
         f"| format | {EXPORT_LABELS[form]} |",
         f"| source | {plain(source.name)} |",
         f"| revision | {plain(source.revision or 'SHA-256 ' + source.key)} |",
-        f"| licence | {plain(source.licence or 'not stated by the source')} |",
+        f"| license | {plain(source.licence or 'not stated by the source')} |",
         f"| SHA-256 of the conversations | `{subset.sha256}` |",
     ]
     gone = subset.left_out | {reason: len(rows) for reason, rows in not_written.items()}

@@ -26,6 +26,7 @@ from core.errors import StudioError
 from core.hub.push import push_folder
 from core.settings import Settings
 from core.system.files import replacing, write_json
+from core.system.jobs import Progress, ignore_progress
 
 FileKind = Literal["jsonl", "json", "csv", "parquet", "dataset"]
 FILE_KINDS: tuple[str, ...] = get_args(FileKind)
@@ -38,7 +39,6 @@ _BATCH_ROWS = 2000
 # Date of every file in a zip archive (the earliest that zip can store), so that equal subsets give equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-Progress = Callable[[float, str], None]
 Row = dict[str, Any]
 
 
@@ -64,7 +64,7 @@ class ExportResult:
 
 
 def export(
-    settings: Settings, name: str, form: ExportFormat, kinds: list[str], progress: Progress = lambda share, text: None
+    settings: Settings, name: str, form: ExportFormat, kinds: list[str], progress: Progress = ignore_progress
 ) -> ExportResult:
     """Write exports/<name>-<form>.zip, which appears only when it is complete.
 
@@ -97,7 +97,7 @@ def push(
     repo: str,
     private: bool = True,
     token: str | None = None,
-    progress: Progress = lambda share, text: None,
+    progress: Progress = ignore_progress,
 ) -> ExportResult:
     """Push a subset to a dataset repository of the Hub as Parquet with its card and recipe.
 

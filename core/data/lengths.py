@@ -27,6 +27,8 @@ from core.system.files import replacing
 SCHEMA = pa.schema(
     [("row", pa.int64()), ("tokens", pa.int32()), ("answer_tokens", pa.int32()), ("refused", pa.string())]
 )
+# Columns of the counts by which rows can be filtered, sorted and selected.
+COUNTED_COLUMNS = ("tokens", "answer_tokens")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def count_tokens(
     data: Dataset,
     reading: Reading,
     tokens: TokenizerSpec,
-    at: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Path:
     """Count the tokens of every row, unless they were counted before.
 
@@ -93,7 +95,7 @@ def count_tokens(
         data: The dataset.
         reading: How its rows are parsed.
         tokens: The tokenizer and the template.
-        at: Progress callback for the share of rows that are counted, 0 to 1.
+        progress: Callback for the share of rows that are counted, 0 to 1.
 
     Returns:
         The path of the file.
@@ -109,7 +111,7 @@ def count_tokens(
             return target
         with replacing(target) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
             columns = ["row", "problem", "messages"]
-            for counted in map_row_groups(source, columns, make_counter, (settings, tokens), at):
+            for counted in map_row_groups(source, columns, make_counter, (settings, tokens), progress):
                 writer.write_table(counted)
     return target
 

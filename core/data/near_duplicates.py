@@ -43,14 +43,16 @@ def path_of(settings: Settings, data: Dataset, reading: Reading) -> Path:
     return parse_rows.folder(settings, data.id, reading) / "near.parquet"
 
 
-def find(settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None) -> Path:
+def find(
+    settings: Settings, data: Dataset, reading: Reading, progress: Callable[[float], None] = lambda share: None
+) -> Path:
     """Find the near duplicates among the usable rows, unless they were found before.
 
     Args:
         settings: The studio's settings.
         data: The dataset.
         reading: How its rows are parsed.
-        at: Progress callback for the share of rows that are sketched, 0 to 1.
+        progress: Callback for the share of rows that are sketched, 0 to 1.
 
     Returns:
         The path of the file.
@@ -61,7 +63,7 @@ def find(settings: Settings, data: Dataset, reading: Reading, at: Callable[[floa
         if target.is_file():
             return target
         numbers, sketches = [], []
-        for rows, values in map_row_groups(source, ["row", "problem", "messages"], make_sketcher, (), at):
+        for rows, values in map_row_groups(source, ["row", "problem", "messages"], make_sketcher, (), progress):
             numbers.append(rows)
             sketches.append(values)
         found = _pairs(np.concatenate(numbers), np.concatenate(sketches))

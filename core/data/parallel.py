@@ -22,7 +22,11 @@ _work: Work | None = None
 
 
 def map_row_groups(
-    path: Path, columns: list[str], make: Callable[..., Work[Result]], arguments: tuple, at: Callable[[float], None]
+    path: Path,
+    columns: list[str],
+    make: Callable[..., Work[Result]],
+    arguments: tuple,
+    progress: Callable[[float], None],
 ) -> Iterator[Result]:
     """Apply a function to every row group of a file and yield the results in order.
 
@@ -33,7 +37,7 @@ def map_row_groups(
         columns: Columns to read.
         make: Function that returns the function to apply; called once per process. It must be importable by name.
         arguments: Arguments of `make`, which must be picklable.
-        at: Progress callback for the share of groups that are done, 0 to 1.
+        progress: Callback for the share of groups that are done, 0 to 1.
     """
     with pq.ParquetFile(path) as file:
         groups = file.num_row_groups
@@ -41,7 +45,7 @@ def map_row_groups(
             work = make(*arguments)
             for group in range(groups):
                 yield work(file.read_row_group(group, columns))
-            at(1.0)
+            progress(1.0)
             return
     cores = min(os.cpu_count() or 1, groups)
     context = multiprocessing.get_context("spawn")
@@ -52,10 +56,10 @@ def map_row_groups(
             # Results wait in order. Limiting their number bounds memory if the consumer or one group is slow.
             if len(waiting) > cores * 2:
                 yield waiting.popleft().result()
-                at((group + 1 - len(waiting)) / groups)
+                progress((group + 1 - len(waiting)) / groups)
         while waiting:
             yield waiting.popleft().result()
-            at((groups - len(waiting)) / groups)
+            progress((groups - len(waiting)) / groups)
 
 
 def _prepare(make: Callable[..., Work], arguments: tuple) -> None:

@@ -108,7 +108,7 @@ def folder(settings: Settings, dataset: str, reading: Reading) -> Path:
 
 
 def parse_dataset(
-    settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None] = lambda share: None
+    settings: Settings, data: Dataset, reading: Reading, progress: Callable[[float], None] = lambda share: None
 ) -> ParsedDataset:
     """Parse all rows of a dataset under a reading, or return the stored result.
 
@@ -116,7 +116,7 @@ def parse_dataset(
         settings: The studio's settings.
         data: The dataset.
         reading: How its rows are parsed.
-        at: Progress callback for the share of rows that are parsed, 0 to 1.
+        progress: Callback for the share of rows that are parsed, 0 to 1.
 
     Raises:
         StudioError: The reading names a slot that the format does not have, or a column that the dataset does not
@@ -133,7 +133,7 @@ def parse_dataset(
         remove_leftovers(target.parent, ".derive-")
         scratch = Path(tempfile.mkdtemp(prefix=".derive-", dir=target.parent))
         try:
-            about = _parse_dataset(scratch, settings, data, reading, at)
+            about = _parse_dataset(scratch, settings, data, reading, progress)
             write_json(scratch / "about.json", about.model_dump())
             if target.exists():
                 shutil.rmtree(target)
@@ -159,7 +159,7 @@ def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
 
 
 def _parse_dataset(
-    scratch: Path, settings: Settings, data: Dataset, reading: Reading, at: Callable[[float], None]
+    scratch: Path, settings: Settings, data: Dataset, reading: Reading, progress: Callable[[float], None]
 ) -> ParsedDataset:
     source = table.folder(settings, data.id) / "rows.parquet"
     about = ParsedDataset(
@@ -170,7 +170,7 @@ def _parse_dataset(
     counts = Counts()
     columns = ["row", "split", "raw", "trouble"]
     with pq.ParquetWriter(scratch / "rows.parquet", SCHEMA, compression="zstd") as writer:
-        for rows, found in map_row_groups(source, columns, make_row_parser, (reading,), at):
+        for rows, found in map_row_groups(source, columns, make_row_parser, (reading,), progress):
             writer.write_table(rows, row_group_size=GROUP_ROWS)
             counts.add(found)
             about.ends_on_user += sum(rows["ends_on_user"].to_pylist())

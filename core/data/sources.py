@@ -18,22 +18,18 @@ from core.errors import StudioError
 from core.hub import client
 from core.settings import Settings
 from core.system.files import sha256_of
+from core.system.jobs import Progress, ignore_progress
 
 BUNDLED = "keeper"
 BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
-BUNDLED_LICENCE = "cc-by-4.0"
+BUNDLED_LICENSE = "cc-by-4.0"
 # Names of splits for evaluation, which become the held-out split.
 _HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - {"train", "training"}
 # A folder written by `save_to_disk` contains one of these files.
 _SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
 
-Progress = Callable[[float, str], None]
 # Share of the progress bar for importing the rows; parsing them takes about as long.
 _INGEST_SHARE = 0.5
-
-
-def _ignore_progress(share: float, text: str) -> None:
-    pass
 
 
 def _open(
@@ -58,14 +54,12 @@ def open_bundled(settings: Settings) -> Dataset:
     """Open the bundled conversations "keeper", with a train and a held-out split."""
     files = {TRAIN: BUNDLED_FOLDER / "train.jsonl", HELD_OUT: BUNDLED_FOLDER / "heldout.jsonl"}
     key = hashlib.sha256("".join(sha256_of(path) for path in files.values()).encode()).hexdigest()
-    source = Source(kind="bundled", name=BUNDLED, key=key, licence=BUNDLED_LICENCE)
+    source = Source(kind="bundled", name=BUNDLED, key=key, licence=BUNDLED_LICENSE)
     rows = ((split, read) for split, path in files.items() for read in read_rows(path, path.name))
-    return _open(settings, source, rows, _ignore_progress)
+    return _open(settings, source, rows, ignore_progress)
 
 
-def open_file(
-    settings: Settings, path: Path, name: str | None = None, progress: Progress = _ignore_progress
-) -> Dataset:
+def open_file(settings: Settings, path: Path, name: str | None = None, progress: Progress = ignore_progress) -> Dataset:
     """Open a file; all its rows belong to the train split unless the file itself names splits.
 
     Args:
@@ -105,7 +99,7 @@ def is_saved(path: Path) -> bool:
     return any((path / name).is_file() for name in _SAVED_FILES)
 
 
-def open_folder(settings: Settings, path: Path, progress: Progress = _ignore_progress) -> Dataset:
+def open_folder(settings: Settings, path: Path, progress: Progress = ignore_progress) -> Dataset:
     """Open a folder that `datasets` wrote with `save_to_disk`; its splits are treated like those of the Hub.
 
     Raises:
@@ -139,7 +133,7 @@ def open_hub(
     split: str | None = None,
     revision: str | None = None,
     token: str | None = None,
-    progress: Progress = _ignore_progress,
+    progress: Progress = ignore_progress,
 ) -> Dataset:
     """Open a dataset of the Hub, pinned to the commit to which `revision` resolves now.
 
@@ -184,7 +178,7 @@ def _hub_source(name: str, config: str | None, split: str | None, info: Any) -> 
         revision=info.sha,
         config=config,
         split=split,
-        # A card may list several licences; then none is stated.
+        # A card may list several licenses; then none is stated.
         licence=licence if isinstance(licence, str) else None,
     )
 

@@ -1,6 +1,6 @@
 """First check of a user's SQL: a single statement that begins with SELECT or WITH.
 
-Nothing is parsed here. A small tokenizer recognises comments, quoted texts and names, and dollar quotes, so a keyword
+Nothing is parsed here. A small tokenizer recognizes comments, quoted texts and names, and dollar quotes, so a keyword
 or a semicolon inside one of these does not count. A statement that passes is parsed and run only in a sandboxed process
 (core/data/sql_worker.py), which checks every table and function.
 """

@@ -28,7 +28,7 @@ SHOWN_CHARACTERS = 2000
 MAX_COLUMNS = 200
 _MAX_RESULT_CHARACTERS = 20_000_000
 _TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree", "regexp_split_to_table"}
-# Functions that reveal facts about the machine, the process or the catalogue, that wait, or that change state.
+# Functions that reveal facts about the machine, the process or the catalog, that wait, or that change state.
 _REFUSED_FUNCTIONS = re.compile(
     r"current_(?!date$|time|localtime)\w*|getenv|getvariable|version|user|session_user|pg_(?!typeof$)\w*|has_\w*privilege"
     r"|inet_\w*|json_(de)?serialize_\w*|json_execute_\w*|sleep_ms|write_log|parse_duckdb_log_message|nextval|currval"
@@ -122,7 +122,7 @@ def _walk(node: Any, tables: frozenset[str], reserved: frozenset[str]) -> None:
     """Check a part of the syntax tree and everything below it.
 
     A table of WITH exists behind its definition only. Inside, and before it, DuckDB takes the same name for one of its
-    own tables, so that a statement could read the catalogue and the settings under it.
+    own tables, so that a statement could read the catalog and the settings under it.
 
     Args:
         node: An object, a list or a value of the serialized tree.
@@ -163,7 +163,7 @@ def _with_name(name: str, reserved: frozenset[str]) -> str:
     """Return the name of a table of WITH in lower case.
 
     Raises:
-        Refused: it is not a plain word, or the name of one of DuckDB's own tables.
+        Refused: It is not a plain word, or the name of one of DuckDB's own tables.
     """
     if not re.fullmatch(r"\w+", name):
         raise Refused(f"a table of WITH is called {name!r}; use letters, digits and underscores")
@@ -230,7 +230,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Run the statement of a request.
 
     Args:
-        request: view, files, sql, seconds, most, and numbers (whether row numbers are requested).
+        request: Its view, files, sql, seconds, most, and numbers (whether row numbers are requested).
 
     Returns:
         The result as an object, or an object with `error` or `late`.

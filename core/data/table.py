@@ -38,7 +38,7 @@ class Source(BaseModel):
         revision: Commit on the Hub.
         config: Configuration on the Hub.
         split: The only split that was read; None for all.
-        licence: Licence that the source states.
+        licence: License that the source states.
     """
 
     kind: Literal["bundled", "upload", "folder", "hub"]

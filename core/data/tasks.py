@@ -3,15 +3,12 @@
 Each reports its progress, and returns at once if its result exists already.
 """
 
-from collections.abc import Callable
-
 from core.data import lengths, near_duplicates, parse_rows
 from core.data.formats import Reading
 from core.data.lengths import TokenizerSpec
 from core.data.table import Dataset
 from core.settings import Settings
-
-Progress = Callable[[float, str], None]
+from core.system.jobs import Progress
 
 
 def parse_dataset(settings: Settings, data: Dataset, reading: Reading, progress: Progress) -> parse_rows.ParsedDataset:

@@ -1,7 +1,7 @@
 """Batched generation of the answers of all lanes to many prompts.
 
 Tasks are sorted by prompt length, the longest first, and finished sequences are replaced by the next ones.
-Neighbours therefore have similar lengths, which keeps padding low, and the largest memory need appears at the start.
+Neighbors therefore have similar lengths, which keeps padding low, and the largest memory need appears at the start.
 The number of concurrent sequences is limited by the memory that their keys and values may take.
 """
 
@@ -183,7 +183,7 @@ class BatchGenerator:
             if active:
                 decoder.step()
             active -= len(ended)
-            # A copy is yielded, because the callbacks of the sequences go on appending to the same list.
+            # A copy is yielded, because the callbacks of the sequences continue to append to the same list.
             yield list(ended)
             ended.clear()
 
@@ -218,7 +218,7 @@ class BatchGenerator:
             try:
                 next_token = writer.add(token)
             except Exception as error:
-                # Only this answer fails; the other sequences of the batch go on.
+                # Only this answer fails; the other sequences of the batch continue.
                 traceback.print_exc(file=sys.stderr)
                 next_token, generation.text, generation.end = None, "", "failed"
                 generation.note = f"The answer could not be decoded ({type(error).__name__}: {error})."

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from core.chat.conversation import BASE, MAX_LANES
 from core.chat.sampling import Sampling
 from core.models import embedded
 
 SCHEMA_VERSION = 1
-MAX_LANES = 4
 MAX_PROMPTS = 100_000
-BASE, TUNED = "base", "tuned"
+TUNED = "tuned"
 PromptSet = Literal["held-out", "subset", "file"]
 
 

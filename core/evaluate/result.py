@@ -6,7 +6,7 @@ then answer, tokens and end of each lane, then the settings, the seed and the pr
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,16 @@ from core.errors import StudioError
 from core.evaluate.metrics import LaneMetrics
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.system.files import replacing
+from core.system.jobs import Progress, ignore_progress
 
 FILE_KINDS = ("jsonl", "csv", "parquet")
 
 # Prefix of the columns with the answers of a lane.
 _ANSWER = "answer of "
 
-Progress = Callable[[float, str], None]
-
-
-def _ignore_progress(share: float, text: str) -> None:
-    pass
-
 
 def iterate_rows(
-    store: EvaluationStore, evaluation: Evaluation, progress: Progress = _ignore_progress
+    store: EvaluationStore, evaluation: Evaluation, progress: Progress = ignore_progress
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for every prompt that all lanes have answered, in the order of the prompts.
 
@@ -81,7 +76,7 @@ def _result_name(evaluation: Evaluation) -> str:
     return f"answers-{evaluation.id}" + (f"-{finished}-of-{total}" if finished < total else "")
 
 
-def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: Progress = _ignore_progress) -> Path:
+def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: Progress = ignore_progress) -> Path:
     """Write the finished prompts as a file in exports/ and return its path; the file appears complete or not at all.
 
     Args:
@@ -103,7 +98,7 @@ def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: P
     return target
 
 
-def open_as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Progress = _ignore_progress) -> Dataset:
+def open_as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Progress = ignore_progress) -> Dataset:
     """Open the finished prompts as a dataset; an unchanged result is not opened twice."""
     name = f"{_result_name(evaluation)}.jsonl"
     with tempfile.TemporaryDirectory(prefix=".answers-", dir=store.settings.exports_dir) as scratch:

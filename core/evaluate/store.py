@@ -35,7 +35,7 @@ RESUMABLE: tuple[Status, ...] = ("paused", "stopped", "failed", "interrupted")
 
 
 class EvaluationState(WorkState):
-    """Content of state.json, whose `status` is the last one written; `Evaluation.state` returns the present one.
+    """Content of state.json, whose `status` is the last one written; `Evaluation.state` returns the current one.
 
     Attributes:
         prompts: Number of prompts.

@@ -20,7 +20,7 @@ from core.evaluate.store import Evaluation, EvaluationStore
 from core.models import catalogue
 from core.models.loading import load_base
 from core.settings import Settings
-from core.system.fast_imports import uncollected, uncompiled
+from core.system.fast_imports import disable_compiler, pause_gc
 
 # Interval of the checks for a training run that needs the GPU; they read files, so not every step does it.
 _RUN_CHECK_SECONDS = 2.0
@@ -69,7 +69,7 @@ class Worker:
 
     def _load(self, resolved: ResolvedLanes) -> BatchGenerator:
         """Load the base and the adapters, if the memory is free."""
-        with uncollected():
+        with pause_gc():
             from core.chat.lanes import Lanes
 
         arbiter.check_fits_beside_run(self.store.runs, resolved.base.config)
@@ -110,7 +110,7 @@ class Worker:
 
 def main(arguments: list[str]) -> int:
     """Work on the evaluation of the given folder; return the exit code."""
-    uncompiled()
+    disable_compiler()
     folder = Path(arguments[0])
     store = EvaluationStore(Settings(home=folder.parent.parent))
     evaluation = Evaluation(folder)

@@ -86,7 +86,7 @@ def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | 
         )
     if status == 403:
         return (
-            f"{thing}: the token may not do that. To write, use your own name or an organisation of yours before the "
+            f"{thing}: the token may not do that. To write, use your own name or an organization of yours before the "
             "slash, and a token with write access."
         )
     if status == 401:

@@ -1,11 +1,11 @@
 """Upload of a folder to a repository of the Hugging Face Hub; nothing else is ever sent there."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import StudioError
 from core.hub import client
+from core.system.jobs import Progress, ignore_progress
 
 
 def push_folder(
@@ -15,7 +15,7 @@ def push_folder(
     message: str,
     private: bool = True,
     token: str | None = None,
-    progress: Callable[[float, str], None] = lambda share, words: None,
+    progress: Progress = ignore_progress,
 ) -> str:
     """Upload a folder as one commit, and create the repository if it does not exist.
 
@@ -54,7 +54,7 @@ def _connect(repo: str, token: str | None) -> Any:
     from huggingface_hub import HfApi, get_token
 
     if not client.is_hub_id(repo):
-        raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organisation's.")
+        raise StudioError(f"{repo!r} is not a Hub id. Expected owner/name, with your own name or an organization's.")
     if not (token or get_token()):
         raise StudioError(f"Pushing to {repo!r} needs a token with write access. {client.WRITE_TOKEN_ADVICE}.")
     return HfApi(token=token or None)

@@ -21,7 +21,7 @@ class Model:
     """A model by the name that a config holds, and what `from_pretrained` is given for it.
 
     Attributes:
-        revision: branch, tag or commit of a Hub model; None is main.
+        revision: Branch, tag or commit of a Hub model; None is main.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Model:
 
 
 def available(settings: Settings) -> list[Model]:
-    """List every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub.
+    """Return every model that can be offered by name: embedded first, then local folders, then Llama 2 on the Hub.
 
     A link in the folder of models is followed: only the owner of the machine can make one there.
 
@@ -50,10 +50,15 @@ def available(settings: Settings) -> list[Model]:
 
 
 def find(settings: Settings, name: str, revision: str = "") -> Model:
-    """The model called `name`, the embedded one converted first if need be.
+    """Return a model by its name; the embedded one is converted first if it has not been.
 
-    Raises StudioError when there is no such local model and `name` is no Hub id, or when a local one is given a
-    revision.
+    Args:
+        settings: The studio's settings.
+        name: Name of the embedded model, of a folder of local models, or id of a Hub model.
+        revision: Branch, tag or commit of a Hub model; empty for the main branch.
+
+    Raises:
+        StudioError: There is no local model of that name and it is no Hub id, or a local model is given a revision.
     """
     name = name.strip()
     if revision and not client.is_hub_id(name):
@@ -77,9 +82,10 @@ def find(settings: Settings, name: str, revision: str = "") -> Model:
 
 
 def check_access(model: Model) -> None:
-    """Ask for a Hub model's config.json, unless there is a copy, to learn now whether the rest can be had.
+    """Ask the Hub for a model's config.json, unless there is a copy, to learn whether the model can be downloaded.
 
-    Raises StudioError when there is no such model, no access, or no network and no copy.
+    Raises:
+        StudioError: There is no such model, no access to it, or neither a network nor a copy.
     """
     if not model.local:
         with client.explained("model", model.name):

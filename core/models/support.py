@@ -8,14 +8,14 @@ _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq
 _LENGTH_DEPENDENT = ("longrope", "dynamic")
 
 
-def why_not(config: Any) -> str | None:
+def unanswerable_reason(config: Any) -> str | None:
     """Return why Chat and Evaluate cannot answer with a model, as the rest of a sentence; None when they can.
 
     Every causal language model that transformers can build and that can `generate` is answered with, at least by the
     plain path. Preflight calls this before anything is trained.
 
     Args:
-        config: the model's `PretrainedConfig`.
+        config: The model's `PretrainedConfig`.
     """
     from transformers import AutoModelForCausalLM
 
@@ -33,7 +33,7 @@ def attention_for(config: Any) -> str | None:
     """Return the attention implementation that suits a model; None leaves the choice to transformers.
 
     Args:
-        config: the model's `PretrainedConfig`.
+        config: The model's `PretrainedConfig`.
     """
     # PyTorch's fused attention cannot cap scores.
     return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None

@@ -1,4 +1,4 @@
-"""Read a tokenizer so that its ids are those of the model's own tokenizer.json.
+"""Reader of tokenizers that gives the ids of the model's own tokenizer.json.
 
 transformers 5 rebuilds the pipeline of many classes from the vocabulary, and keeps only the vocabulary and merges of
 tokenizer.json. Llama 2's file prepends `▁` to every piece between special tokens; the rebuilt

@@ -111,7 +111,7 @@ def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float 
     Raises:
         StudioError: A kind is unknown, or the caller is not the owner.
     """
-    roles.owner_only("Cleaning up")
+    roles.owner_only("free disk space")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise StudioError(f"There is no kind {unknown[0]!r} to clean up. There are: {', '.join(KINDS)}.")
     if days < 0 or mib < 0:
@@ -124,7 +124,7 @@ def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float 
 
 def remove(settings: Settings, items: Sequence[Item]) -> int:
     """Remove listed items and return the freed bytes; runs that were resumed in the meantime are left alone."""
-    roles.owner_only("Cleaning up")
+    roles.owner_only("free disk space")
     freed = 0
     with RunStore(settings).lock():
         ended = {run.folder for run in _ended(settings)}

@@ -164,7 +164,7 @@ def examine(shape: Any, config: QLoRAConfig) -> dict[str, Any]:
         report["problems"].append(
             f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
         )
-    if why := support.why_not(shape):
+    if why := support.unanswerable_reason(shape):
         report["warnings"].append(f"Chat and Evaluate will not answer with {config.model}: {why}.")
     try:
         with torch.device("meta"):

@@ -1,7 +1,7 @@
 """Faster imports of torch and its family, by skipping work that the studio does not need.
 
-`uncompiled` keeps torch's compiler from being loaded; `uncollected` stops the garbage collector and repeated scans of
-installed packages during imports.
+`disable_compiler` keeps torch's compiler from being loaded; `pause_gc` stops the garbage collector and repeated scans
+of installed packages during imports.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 
 
-def uncompiled() -> None:
+def disable_compiler() -> None:
     """Disable torch.compile in this process and its children, unless the environment sets it already.
 
     The studio compiles nothing. bitsandbytes does at import, for processors without a kernel of its own, and each
@@ -22,7 +22,7 @@ def uncompiled() -> None:
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
+def pause_gc() -> Iterator[None]:
     """Pause garbage collection and cache the list of installed packages while large libraries are imported.
 
     torch and its family create about a million objects that all stay alive. Scanning them again and again takes a sixth

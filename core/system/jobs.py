@@ -24,9 +24,15 @@ from core.system.process_limits import EXIT_REASONS, MEMORY_REASON, Limits, is_m
 from core.system.secret_masking import masked
 
 Status = Literal["running", "done", "failed", "cancelled"]
+# Callback for the share that is done, 0 to 1, and the current stage.
+Progress = Callable[[float, str], None]
 # A job may report after every row; more than ten reports per second would only cost time.
 _PROGRESS_INTERVAL_SECONDS = 0.1
 _MAX_ENDED_JOBS = 50
+
+
+def ignore_progress(share: float, stage: str) -> None:
+    """Do nothing; the default of functions that report their progress."""
 
 
 @dataclass
@@ -34,15 +40,15 @@ class Job:
     """State of one job.
 
     Attributes:
-        kind: what the job works on, to find a running one by ("open", "tokens/<dataset>").
-        title: description for the page.
-        share: fraction that is done, 0 to 1.
-        words: description of the present step.
-        result: return value of the function.
-        error: why there is no result, for the user.
-        began: start on the monotonic clock.
-        seconds: duration; 0 until the job has ended.
-        ended: set once the job has ended and all other fields are final.
+        kind: What the job works on, to find a running one by ("open", "tokens/<dataset>").
+        title: Description for the page.
+        share: Fraction that is done, 0 to 1.
+        stage: Description of the current stage.
+        result: Return value of the function.
+        error: Why there is no result, for the user.
+        began: Start on the monotonic clock.
+        seconds: Duration; 0 until the job has ended.
+        ended: Set once the job has ended and all other fields are final.
     """
 
     id: int
@@ -50,7 +56,7 @@ class Job:
     title: str
     status: Status = "running"
     share: float = 0.0
-    words: str = "Starting"
+    stage: str = "Starting"
     result: Any = None
     error: str = ""
     began: float = field(default_factory=time.monotonic)
@@ -106,8 +112,8 @@ class Jobs:
         return self._jobs.get(number or 0)
 
     def running(self, kind: str) -> Job | None:
-        """Return the newest running job whose kind is `kind` or starts with `kind` and a slash."""
-        found = [j for j in self._jobs.values() if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
+        """Return the newest job of `all_running`; None if there is none."""
+        found = self.all_running(kind)
         return found[-1] if found else None
 
     def all_running(self, kind: str) -> list[Job]:
@@ -137,7 +143,7 @@ class Jobs:
             while True:
                 kind, *content = pipe.recv()
                 if kind == "progress":
-                    job.share, job.words = content
+                    job.share, job.stage = content
                 elif kind == "done":
                     outcome, job.result = "done", content[0]
                 else:
@@ -177,11 +183,11 @@ def _run(
         threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
     last = 0.0
 
-    def report(share: float, words: str) -> None:
+    def report(share: float, stage: str) -> None:
         nonlocal last
         if time.monotonic() - last >= _PROGRESS_INTERVAL_SECONDS:
             last = time.monotonic()
-            pipe.send(("progress", min(1.0, max(0.0, share)), words))
+            pipe.send(("progress", min(1.0, max(0.0, share)), stage))
 
     try:
         if limits:

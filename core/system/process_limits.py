@@ -27,9 +27,9 @@ class Limits:
     """Limits of one process.
 
     Attributes:
-        memory: bytes of address space beyond what the process has when the limits are applied.
+        memory: Bytes of address space beyond what the process has when the limits are applied.
         seconds: CPU time.
-        written: bytes of one file that it writes.
+        written: Bytes of one file that it writes.
     """
 
     memory: int

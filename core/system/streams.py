@@ -1,4 +1,4 @@
-"""Make the standard streams print every character, whatever encoding the terminal asks for."""
+"""Standard streams that print every character, whatever encoding the terminal asks for."""
 
 import io
 import sys

@@ -7,7 +7,6 @@ cannot know. On several GPUs it measures the share of one.
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from core.errors import StudioError
 from core.hardware import gpu
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
+from core.system.jobs import Progress
 
 if TYPE_CHECKING:
     from core.train.trainer import StudioTrainer
@@ -43,7 +43,7 @@ class DryRunResult:
     on_gpu: bool
 
 
-def perform(settings: Settings, config: QLoRAConfig, progress: Callable[[float, str], None]) -> DryRunResult:
+def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryRunResult:
     """Train two steps on the longest rows, and keep nothing of it.
 
     Call it in a process of its own (core.system.jobs): it starts CUDA, and its peak memory is the process's.
@@ -92,9 +92,7 @@ def _longest_batches(config: QLoRAConfig, trainer: "StudioTrainer") -> list[list
     return [batch or rows[:size] for batch in batches]
 
 
-def _time_steps(
-    trainer: "StudioTrainer", batches: list[list[dict[str, Any]]], progress: Callable[[float, str], None]
-) -> list[float]:
+def _time_steps(trainer: "StudioTrainer", batches: list[list[dict[str, Any]]], progress: Progress) -> list[float]:
     """Run `_STEPS` updates, and return the seconds that each took."""
     import torch
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from core.errors import StudioError
 from core.runs.store import Run
 from core.settings import Settings
-from core.system.fast_imports import uncompiled
+from core.system.fast_imports import disable_compiler
 from core.train import worker
 from core.train.distributed import RankGroup, RankLostError
 from core.train.failure_messages import describe_failure
@@ -25,7 +25,7 @@ from core.train.rank_launcher import RankResult
 def main(arguments: list[str]) -> int:
     """Train as one rank, send the result, and return the exit code."""
     folder, rank, world_size, rendezvous, pipe = arguments
-    uncompiled()
+    disable_compiler()
     # The worker receives SIGTERM and writes a stop request, which all ranks obey at the same step.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_exit_with_worker, daemon=True).start()

@@ -23,7 +23,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.events import EndEvent, EventWriter, NoEvents, PreparedEvent, ResumedEvent
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
-from core.system.fast_imports import uncollected, uncompiled
+from core.system.fast_imports import disable_compiler, pause_gc
 from core.train import determinism
 from core.train.distributed import SINGLE, RankGroup
 from core.train.failure_messages import describe_failure
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Train the run whose folder is given, and return the exit code."""
-    uncompiled()
+    disable_compiler()
     # Batches of many sizes would otherwise leave gaps in GPU memory that no later batch fits into.
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     folder = Path(arguments[0])
@@ -100,7 +100,7 @@ def train(
 
 
 def _train(settings: Settings, run: Run, ranks: RankGroup, rendezvous: Path | None) -> tuple[str, str]:
-    with uncollected():
+    with pause_gc():
         from transformers import set_seed
 
         # Loads nearly all libraries that `prepare` needs.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from components.conversation import empty_html
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, build_data_table, table_html
-from components.pager import Pager, build_pager, clamp_page, position_words
+from components.pager import Pager, build_pager, clamp_page, position_text
 from core.data.histogram import Histogram, format_number, histogram
 from core.data.rows import Rows
 from core.data.view import Filter, View
@@ -129,7 +129,7 @@ class Browse:
         number = clamp_page(page, total, size)
         names = self.columns(shown, rows)
         frame = rows.page(shown.view, (number - 1) * size, size, names)
-        position = {"page": number, "position": position_words(number, total, size)}
+        position = {"page": number, "position": position_text(number, total, size)}
         # A histogram depends on filters and counts but not on the order, so sorting finds all of them in the cache.
         view_key = shown.view.model_dump_json(exclude=_ORDER_FIELDS)
         key = (rows.about.id, rows.parsed.key, shown.model, shown.template, view_key)

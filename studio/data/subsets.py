@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html
 from components.model_form import build_field, build_fields, form_validator, non_empty_values
-from core.data import subset
+from core.data import lengths, subset
 from core.data.recipe import Recipe
 from core.data.subset import Subset
 from core.errors import StudioError
@@ -20,7 +20,6 @@ from studio.data.sql import check_sql
 from studio.handlers import info
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
-_COUNTED_COLUMNS = {"tokens", "answer_tokens"}
 _FIELDS_IN_PAIRS = ("method", "stratify_by")  # checked against each other, so no single widget shows their problem
 
 
@@ -61,7 +60,7 @@ class CreateSubset:
                 "A filter on near duplicates needs “near” under Duplicates. Choose it, or remove the filter."
             )
         # The recipe names the tokenizer only if its counts decide something: without it, anyone can run the recipe.
-        needs_counts = bool(read_columns & _COUNTED_COLUMNS) or method in ("shortest", "longest")
+        needs_counts = not read_columns.isdisjoint(lengths.COUNTED_COLUMNS) or method in ("shortest", "longest")
         is_counted = needs_counts and page.token_counts_file(self.settings) is not None
         return Recipe(
             dataset=page.dataset or "",

@@ -24,7 +24,6 @@ from studio.handlers import info
 from studio.job_progress import follow
 
 _NEAR_DUPLICATES = Filter(column="near_duplicate_of", low=0)
-_COUNTED_COLUMNS = ("tokens", "answer_tokens")
 _TEMPLATES = [
     ("the model's own", "auto"),
     ("Llama 2", "llama2"),
@@ -58,8 +57,8 @@ class TokenStats:
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: QLoRAConfig.model_fields[name].title or name)) from error
         # Filters and order on token counts refer to the former tokenizer.
-        filters = [f for f in page.view.filters if f.column not in _COUNTED_COLUMNS]
-        sort = "" if page.view.sort in _COUNTED_COLUMNS else page.view.sort
+        filters = [f for f in page.view.filters if f.column not in lengths.COUNTED_COLUMNS]
+        sort = "" if page.view.sort in lengths.COUNTED_COLUMNS else page.view.sort
         view = page.view.model_copy(update={"filters": filters, "sort": sort})
         return {
             "state": page.replace(

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 from components.conversation import empty_html
 from components.data_table import build_data_table
 from components.download import Download, build_download
-from components.pager import Pager, build_pager, clamp_page, position_words
+from components.pager import Pager, build_pager, clamp_page, position_text
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.evaluate import result
@@ -168,7 +168,7 @@ def _page(answers: AnswerReader, prompts: Prompts, titles: list[str], page: floa
     number = clamp_page(page, len(finished), rows)
     shown = finished[(number - 1) * rows : number * rows]
     table = answers_html(titles, [(index, prompts[index], answers.read(index)) for index in shown])
-    return {"table": table, "page": number, "position": position_words(number, len(finished), rows)}
+    return {"table": table, "page": number, "position": position_text(number, len(finished), rows)}
 
 
 def _buttons(status: str | None, has_answers: bool) -> dict[str, Any]:

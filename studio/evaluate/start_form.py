@@ -9,11 +9,12 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_field
+from core.chat.conversation import BASE, MAX_LANES
 from core.chat.sampling import Sampling
 from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process
-from core.evaluate.config import BASE, MAX_LANES, EvaluationConfig
+from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run

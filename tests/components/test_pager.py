@@ -4,7 +4,7 @@ import gradio as gr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.pager import PAGE_SIZES, build_pager, clamp_page, last_page, position_words
+from components.pager import PAGE_SIZES, build_pager, clamp_page, last_page, position_text
 
 
 @given(
@@ -21,9 +21,9 @@ def test_clamp_page_returns_a_page_that_exists(page, rows, size):
 
 
 def test_position_names_rows_and_pages():
-    assert position_words(2, 1060, 25) == "rows 26 to 50 of 1,060, page 2 of 43"
-    assert position_words(43, 1060, 25) == "rows 1,051 to 1,060 of 1,060, page 43 of 43"
-    assert position_words(1, 0, 25) == "no rows"
+    assert position_text(2, 1060, 25) == "rows 26 to 50 of 1,060, page 2 of 43"
+    assert position_text(43, 1060, 25) == "rows 1,051 to 1,060 of 1,060, page 43 of 43"
+    assert position_text(1, 0, 25) == "no rows"
 
 
 def test_pager_offers_pages_of_25_to_500_rows():

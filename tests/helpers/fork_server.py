@@ -214,10 +214,10 @@ def _become(request: dict) -> NoReturn:
 
 def main(address: str, *modules: str) -> None:
     """Import modules, then serve until standard input ends."""
-    from core.system.fast_imports import uncollected, uncompiled
+    from core.system.fast_imports import disable_compiler, pause_gc
 
-    uncompiled()
-    with uncollected():
+    disable_compiler()
+    with pause_gc():
         for name in modules:
             import_module(name)
     if "core.train.worker" in modules:

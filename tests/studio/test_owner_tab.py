@@ -46,7 +46,7 @@ def test_publish_replaces_what_was_published(do, a_run):
 
 
 def test_fill_is_refused_for_a_visitor(do):
-    with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="the owner's"):
+    with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="Only the owner can use this tab"):
         do.fill()
 
 

@@ -24,7 +24,7 @@ class Format:
     Attributes:
         name: Name in recipes and on the command line.
         label: Name in the user interface.
-        sign: Description of how the format is recognised, for the user.
+        sign: Description of how the format is recognized, for the user.
         slots: Parts that the format looks for in a row, each with the usual names of its column.
         needed: Slots without which a row is unusable.
         parse: Function that turns the cells of a row into messages.

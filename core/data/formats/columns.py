@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from core.data.formats.values import is_missing
+
 Row = Mapping[str, Any]
 ColumnKind = Literal["prose", "short", "category", "id", "constant", "number", "nested", "empty"]
 
@@ -44,11 +46,11 @@ QUESTION_PART_NAMES = (
     "premise", "hypothesis", "sentence", "message", "preamble",
 )  # fmt: skip
 # Columns that may say which answers are good, beside those that the format "rated" reads, and words that say so.
-JUDGEMENT_NAMES = (
+JUDGMENT_NAMES = (
     "is_correct", "correct", "is_safe", "thumbs_up", "thumbs", "feedback", "accepted", "approved", "is_good", "good",
     "is_bad", "kto_label", "train", "trained", "weight", "loss_weight", "keep", "include", "exclude", "deleted",
 )  # fmt: skip
-JUDGEMENT_WORDS = frozenset(
+JUDGMENT_WORDS = frozenset(
     ("good", "bad", "desirable", "undesirable", "accept", "reject", "accepted", "rejected", "approved", "thumbs_up",
      "thumbs_down", "like", "dislike", "deleted", "flagged", "wrong", "incorrect", "ignore")
 )  # fmt: skip
@@ -109,8 +111,6 @@ class Column:
 
 def profile(rows: Sequence[Row]) -> dict[str, Column]:
     """Return the properties of the columns of `rows` by name."""
-    from core.data.formats.values import is_missing
-
     cells: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.items():

@@ -109,11 +109,11 @@ def _describe(proposal: Proposal, rows: Sequence[Row]) -> str:
 
 def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[Row]) -> str:
     names = [repr(name) for name in found]
-    # The sentence has no full stop: the page and the errors that show it go on from here.
+    # The sentence has no full stop: the page and the errors that show it continue from here.
     shown = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
     doubt = next((proposal.doubt for proposal in others if proposal.doubt), "")
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
-    return f"no format is sure for the columns {shown}.{reason} Choose how the rows are read"
+    return f"no format is certain for the columns {shown}.{reason} Choose how the rows are read"

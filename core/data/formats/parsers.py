@@ -218,5 +218,5 @@ FORMATS: tuple[Format, ...] = (
            {"text": names.TEXT_NAMES, "label": ("label",)}, ("text", "label"), _label),
     Format("text", "plain text", "text without marks of turns: for continued pre-training",
            {"text": names.TEXT_NAMES}, ("text",), _plain),
-    Format("undecided", "not chosen yet", "no format is sure", {}, (), _undecided),
+    Format("undecided", "not chosen yet", "no format is certain", {}, (), _undecided),
 )  # fmt: skip

@@ -20,20 +20,20 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import get_format
-from core.data.formats.text_proposals import propose_labelled, propose_marked, propose_plain
+from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 _QUESTION_WORDS = 3  # that at least one question has, where they repeat
-_MOST_JUDGEMENTS = 6  # different values of a column that says which answers are good
+_MOST_JUDGMENTS = 6  # different values of a column that says which answers are good
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Yield the readings that could fit `rows`, whose columns are `found`."""
-    for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labelled, propose_plain, _two_texts):
+    for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labeled, propose_plain, _two_texts):
         yield from propose(rows, found)
 
 
@@ -78,20 +78,20 @@ def _verdict(rows: Rows, found: Columns) -> str | None:
     return name if is_flag else None
 
 
-def _judgement(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str | None:
+def _judgment(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str | None:
     """Return a column that may say which answers are good in another way than true and false, or None."""
     for name in found:
         values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
-        if name in taken or not 1 <= len(values) <= _MOST_JUDGEMENTS:
+        if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS:
             continue
-        named = find_column([name], (*names.VERDICT_NAMES, *names.JUDGEMENT_NAMES))
-        if values & names.JUDGEMENT_WORDS or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
+        named = find_column([name], (*names.VERDICT_NAMES, *names.JUDGMENT_NAMES))
+        if values & names.JUDGMENT_WORDS or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
             return name
     return None
 
 
-def _judgement_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
-    name = _judgement(rows, found, set(taken))
+def _judgment_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
+    name = _judgment(rows, found, set(taken))
     return f"{name!r} may say which answers are good" if name else ""
 
 
@@ -172,7 +172,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         others = [other for other in several if other != name]
         doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
         unread = {other for other in found if not find_column([other], ("message", "preamble"))}
-        doubt = doubt or _unread_part(rows, found, unread) or _judgement_doubt(rows, found, {name})
+        doubt = doubt or _unread_part(rows, found, unread) or _judgment_doubt(rows, found, {name})
         yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
     yield from _alternating(rows, found)
 
@@ -255,7 +255,7 @@ def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: 
     verdict = _verdict(rows, found) if form == "prompt_completion" else None
     doubt = doubt or _unread_part(rows, found, slots.values(), answer)
     if not verdict:
-        doubt = doubt or _judgement_doubt(rows, found, slots.values())
+        doubt = doubt or _judgment_doubt(rows, found, slots.values())
     if verdict and verdict not in (prompt, answer):
         evidence = f"a question, an answer and a flag in {verdict!r}; answers flagged as bad are left out"
         slots |= {"label": verdict}

@@ -49,7 +49,7 @@ def _prose(found: Columns) -> list[str]:
     return [name for name, column in found.items() if column.kind == "prose"]
 
 
-def propose_labelled(rows: Rows, found: Columns) -> Iterator[Proposal]:
+def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a text column with a column of few, short, repeated values as its label."""
     usual = {name: index for index, name in enumerate(names.LABEL_NAMES)}
     texts = [name for name in found if found[name].characters and found[name].kind in ("prose", "short")]

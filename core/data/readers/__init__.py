@@ -52,7 +52,7 @@ def check_kind(name: str) -> str:
 def read_rows(
     path: Path,
     name: str,
-    at: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda share: None,
     note: Callable[[str], None] = lambda words: None,
 ) -> Iterator[SourceRow]:
     """Yield the rows of a file, including those that cannot be read.
@@ -60,7 +60,7 @@ def read_rows(
     Args:
         path: The file.
         name: Name of the file for the user; its ending determines the reader.
-        at: Progress callback for the share of the file that was read, 0 to 1.
+        progress: Callback for the share of the file that was read, 0 to 1.
         note: Callback for sentences about the file as a whole, such as its encoding.
 
     Raises:
@@ -70,7 +70,7 @@ def read_rows(
     if path.stat().st_size == 0:
         raise StudioError(f"{name!r} is empty (0 bytes). Choose a file with at least one row.")
     if suffix == ".parquet":
-        yield from columnar.read_parquet(path, name, at, note)
+        yield from columnar.read_parquet(path, name, progress, note)
         return
-    with LineSource(path, name, at, note) as source:
+    with LineSource(path, name, progress, note) as source:
         yield from _TEXT["." + suffix.split(".")[1]](source)

@@ -93,14 +93,14 @@ def _batch_rows(file: Any) -> int:
 
 
 def read_parquet(
-    path: Path, name: str, at: Callable[[float], None], note: Callable[[str], None] = lambda words: None
+    path: Path, name: str, progress: Callable[[float], None], note: Callable[[str], None] = lambda words: None
 ) -> Iterator[SourceRow]:
     """Yield the rows of a Parquet file.
 
     Args:
         path: The file.
         name: Name of the file for the user.
-        at: Progress callback for the share of rows that were read, 0 to 1.
+        progress: Callback for the share of rows that were read, 0 to 1.
         note: Callback for sentences about converted columns, called at the end.
 
     Raises:
@@ -122,7 +122,7 @@ def read_parquet(
                     unpacked += len(read.raw)
                     _check_ratio(name, unpacked, packed)
                     yield read
-                at(number / max(1, file.metadata.num_rows))
+                progress(number / max(1, file.metadata.num_rows))
     except (pa.ArrowException, OSError) as error:
         raise StudioError(
             f"{name!r} is not a readable Parquet file ({error}). Write it again and try once more."

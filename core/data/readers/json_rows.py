@@ -99,9 +99,9 @@ def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists:
     """Yield one row per line.
 
     Args:
-        source: the source, for its notes and its limits.
-        lines: number and text of each line; None for a line that is too long.
-        lists: whether a line may be a list, which becomes the column `_LIST_COLUMN`.
+        source: The source, for its notes and its limits.
+        lines: Number and text of each line; None for a line that is too long.
+        lists: Whether a line may be a list, which becomes the column `_LIST_COLUMN`.
     """
     json_of = _Decoder(source)
     has_mark = False

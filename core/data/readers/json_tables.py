@@ -1,6 +1,6 @@
 """Search for the rows inside a single JSON object.
 
-The object may hold splits, a table of pandas or of the Hub, or a list in one of its fields. Each function recognises
+The object may hold splits, a table of pandas or of the Hub, or a list in one of its fields. Each function recognizes
 one layout. Fields beside the rows, which are not read, are reported in a note.
 """
 

@@ -52,7 +52,7 @@ class LineSource:
         self,
         path: Path,
         name: str,
-        at: Callable[[float], None] = lambda share: None,
+        progress: Callable[[float], None] = lambda share: None,
         note: Callable[[str], None] = lambda words: None,
     ):
         """Detect the encoding and open the file.
@@ -60,14 +60,14 @@ class LineSource:
         Args:
             path: The file.
             name: Name of the file for the user; its ending determines the compression.
-            at: Progress callback for the share of the file that was read, 0 to 1.
+            progress: Callback for the share of the file that was read, 0 to 1.
             note: Callback for sentences about the file as a whole.
 
         Raises:
             StudioError: The file is not text, or cannot be decompressed.
         """
         self.name, self.note = name, note
-        self._path, self._at = path, at
+        self._path, self._progress = path, progress
         self._size = max(1, path.stat().st_size)
         with buffered(Unpacked(path, name)) as stream:
             self.encoding = encoding.detect(stream, name)
@@ -118,7 +118,7 @@ class LineSource:
             yield number, None
 
     def _report_progress(self) -> None:
-        self._at(min(1.0, self._unpacked.file.tell() / self._size))
+        self._progress(min(1.0, self._unpacked.file.tell() / self._size))
 
 
 def head_lines(lines: Iterator[tuple[int, str | None]], most: int, characters: int) -> list[tuple[int, str | None]]:

@@ -118,7 +118,7 @@ def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
     with pytest.raises(StudioError, match="1 are allowed"):
         process.submit(runs, QLoRAConfig())
-    with acting(VISITOR), pytest.raises(StudioError, match="owner's"):
+    with acting(VISITOR), pytest.raises(StudioError, match="Only the owner can start a run"):
         process.submit(runs, QLoRAConfig())
     assert len(runs.runs()) == 1
 

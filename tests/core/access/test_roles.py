@@ -15,7 +15,7 @@ VISITOR = Caller(Role.VISITOR, "browser x")
 
 
 def person(name, *orgs, **more):
-    """Return the session of a signed-in account with its organisations."""
+    """Return the session of a signed-in account with its organizations."""
     return {"oauth_info": {"userinfo": {"preferred_username": name, "orgs": list(orgs)}, **more}}
 
 
@@ -66,9 +66,9 @@ def test_space_author_is_owner_others_are_visitors(session, role):
     ],
 )
 def test_kept_sign_in_identifies_same_caller_with_less_data(session):
-    stored = SPACE.kept(session["oauth_info"])
+    stored = SPACE.session_part(session["oauth_info"])
     assert SPACE.who({"oauth_info": stored}, None, "c") == SPACE.who(session, None, "c")
-    assert SPACE.kept(stored) == stored
+    assert SPACE.session_part(stored) == stored
     assert not [word for word in ("token", "hf_oauth", "other", "https") if word in str(stored)]
 
 
@@ -92,7 +92,7 @@ def test_visitor_sees_finished_published_runs_only(a_run, runs):
         for run in (running, hidden):
             with pytest.raises(StudioError, match="There is no run"):
                 runs.run(run.id)
-        with pytest.raises(StudioError, match="owner's"):
+        with pytest.raises(StudioError, match="Only the owner can publish"):
             visibility.publish(runs.settings, "runs", hidden.id, True)
     visibility.publish(runs.settings, "runs", shown.id, False)
     with acting(VISITOR):

@@ -65,7 +65,7 @@ def evaluated(lanes, path):
 def test_architecture_base_and_tuned_text_equal_generate(name, small_tokenizer, tmp_path):
     model = build(name, len(small_tokenizer))
     folder = adapter_of(model, tmp_path / "adapter", TARGETS.get(name, "all-linear"))
-    assert support.why_not(model.config) is None
+    assert support.unanswerable_reason(model.config) is None
     lanes = Lanes(LoadedBase(model, small_tokenizer))
     assert bool(lanes.unbatched_reason) == (name in ONE_AT_A_TIME), lanes.decoding_note
     expected = generated(model, lanes, PROMPTS)

@@ -80,7 +80,7 @@ def test_data_about_undecided_dataset_offers_commands_that_work(ok, run_command,
     )
     code, _, err = run_command("data", "cut", dataset, "x")
     assert code == 2
-    assert "cannot be used yet: no format is sure" in err
+    assert "cannot be used yet: no format is certain" in err
     [words] = commands(err)
     assert ok(*words) == out
     [words] = commands(out)

@@ -103,5 +103,5 @@ def test_write_notes_unused_columns_and_rejects_unclear_formats(write_file):
     assert found[0].messages[-1]["content"] == "What is a tide?"
     assert words == ["3 rows: the column 'topic' is not used.", "3 rows: the column 'id' is not used."]
     pair = '{"premise": "The harbour was quiet today %d", "hypothesis": "Nobody was in the harbour %d"}\n'
-    with pytest.raises(StudioError, match="cannot be used as it is: no format is sure"):
+    with pytest.raises(StudioError, match="cannot be used as it is: no format is certain"):
         write_file("a.jsonl", "".join(pair % (i, i) for i in range(5)))

@@ -21,8 +21,8 @@ from tests.helpers.answering_architectures import EXTRA
     (T5Config(), "encoder-decoder"), (ViTConfig(), "no causal language model for vit"), (LlamaConfig(), None),
     (MambaConfig(), None),
 ], ids=lambda one: getattr(one, "model_type", one))  # fmt: skip
-def test_why_not_unsupported_model_gives_the_reason(config, words):
-    found = support.why_not(config)
+def test_unanswerable_reason_unsupported_model_gives_the_reason(config, words):
+    found = support.unanswerable_reason(config)
     assert found is None if words is None else words in found
 
 
@@ -52,4 +52,4 @@ def test_length_limit_exists_for_length_dependent_positions_only():
 
 @pytest.mark.parametrize("name", EXTRA)
 def test_every_extra_family_can_answer(name):
-    assert support.why_not(AutoConfig.for_model(name)) is None
+    assert support.unanswerable_reason(AutoConfig.for_model(name)) is None

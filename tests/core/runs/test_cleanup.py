@@ -84,5 +84,5 @@ def test_cleanup_rejects_invalid_arguments(settings):
         cleanup.found(settings, ["../runs"])
     with pytest.raises(StudioError, match="0 or more"):
         cleanup.found(settings, ["runs"], days=-1)
-    with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="owner's"):
+    with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="Only the owner can free disk space"):
         cleanup.found(settings, ["runs"])

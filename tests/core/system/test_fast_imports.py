@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from core.system.fast_imports import uncollected
+from core.system.fast_imports import pause_gc
 from tests.helpers.app_server import PROJECT
 
 
@@ -19,23 +19,23 @@ def thawed():
     gc.unfreeze()
 
 
-def test_uncollected_pauses_gc_and_freezes_objects(thawed):
-    with uncollected():
+def test_pause_gc_stops_collection_and_freezes_objects(thawed):
+    with pause_gc():
         assert not gc.isenabled()
         made = [[] for _ in range(1000)]
     assert gc.isenabled()
     assert gc.get_freeze_count() >= len(made)
 
 
-def test_uncollected_enables_gc_after_failed_import(thawed):
-    with pytest.raises(ModuleNotFoundError, match="no_such_library"), uncollected():
+def test_pause_gc_enables_gc_after_failed_import(thawed):
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"), pause_gc():
         import no_such_library  # noqa: F401
     assert gc.isenabled()
 
 
-def test_uncollected_caches_package_list_only_inside(thawed):
+def test_pause_gc_caches_package_list_only_inside(thawed):
     uncached = importlib.metadata.packages_distributions
-    with uncollected():
+    with pause_gc():
         found = importlib.metadata.packages_distributions()
         assert importlib.metadata.packages_distributions() is found
     assert importlib.metadata.packages_distributions is uncached
@@ -43,10 +43,10 @@ def test_uncollected_caches_package_list_only_inside(thawed):
 
 
 @pytest.mark.parametrize(("disabled", "compiles"), [(None, False), ("0", True)])
-def test_uncompiled_keeps_existing_environment(disabled, compiles):
+def test_disable_compiler_keeps_existing_environment(disabled, compiles):
     """Importing bitsandbytes, which declares compiled functions, imports the compiler only if it is enabled."""
     code = (
-        "from core.system.fast_imports import uncompiled; uncompiled(); import sys, bitsandbytes; "
+        "from core.system.fast_imports import disable_compiler; disable_compiler(); import sys, bitsandbytes; "
         "print('torch._inductor.compile_fx' in sys.modules)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TORCHDYNAMO_DISABLE"}

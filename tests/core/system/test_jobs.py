@@ -105,7 +105,7 @@ def test_job_failure_is_reported_to_user(jobs, work, reported):
 def test_cancel_kills_job_and_its_children(jobs, tmp_path):
     job = jobs.start("wait/a", "Waiting", waiting, str(tmp_path / "pids"))
     both = read_pids(tmp_path / "pids")
-    wait_until(lambda: job.words == "Waiting")
+    wait_until(lambda: job.stage == "Waiting")
     assert jobs.running("wait") is job
     assert jobs.start("wait/a", "Again", adding, 1, 1) is job, "one of a kind at a time"
     jobs.cancel(job)

@@ -24,7 +24,7 @@ def test_follow_finished_job_yields_its_result_and_hides_the_bar():
 
 
 def test_follow_running_job_shows_progress_until_it_ends():
-    job = Job(3, "x", "Doing it", share=0.25, words="Half of it")
+    job = Job(3, "x", "Doing it", share=0.25, stage="Half of it")
     stream = follow(job, lambda job: {"result": "over"})
     first = next(stream)
     assert "25 %" in first["progress"]

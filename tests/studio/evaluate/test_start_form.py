@@ -1,7 +1,8 @@
 import pytest
 
+from core.chat.conversation import BASE
 from core.errors import StudioError
-from core.evaluate.config import BASE, EvaluationConfig
+from core.evaluate.config import EvaluationConfig
 from studio.evaluate.start_form import StartForm, parse_config
 
 

@@ -67,7 +67,7 @@ ASKED = {
 def test_detect_doubtful_rows_stay_undecided(rows):
     found = detect(rows)
     assert found.reading.format == "undecided", found.evidence
-    assert found.evidence.startswith("no format is sure")
+    assert found.evidence.startswith("no format is certain")
 
 
 def test_detect_ids_beside_a_text_and_its_label_are_not_the_question():
@@ -82,5 +82,5 @@ def test_detect_copy_of_the_whole_row_is_no_part_of_the_question():
     assert detect(rows).reading.format == "alpaca"
 
 
-def test_detect_constant_weight_is_no_judgement():
+def test_detect_constant_weight_is_no_judgment():
     assert detect(rows_of(messages=[turns(text) for text in PROSE], weight=[1] * 4)).reading.format == "messages"

@@ -41,7 +41,7 @@ def test_undecided_dataset_has_no_usable_row_until_reading_is_chosen(settings, t
     data = open_dataset(settings, tmp_path, shape.rows)
     assert (data.detected.format, parse_rows.parse_dataset(settings, data, data.detected).usable) == ("undecided", 0)
     assert data.candidates
-    with pytest.raises(StudioError, match="cannot be used yet: no format is sure"):
+    with pytest.raises(StudioError, match="cannot be used yet: no format is certain"):
         subset.create(settings, "all", Recipe(dataset=data.id))
     reading = data.candidates[0].model_copy(update={"extra": {"hypothesis": "context"}})
     assert parse_rows.parse_dataset(settings, data, reading).usable == len(shape.rows)
