@@ -22,6 +22,7 @@ from core.evaluate.config import EvaluationConfig
 from core.runs.holdout import hold_out
 from core.runs.store import RunStore
 from core.system.files import replacing
+from core.system.jobs import Progress, ignore_progress
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ def parse_prompt(messages: list[Message], row: int) -> Prompt | None:
     return Prompt(list(messages), reference, row)
 
 
-def write(path: Path, store: RunStore, config: EvaluationConfig, file: Path | None = None) -> tuple[int, list[str]]:
+def write(
+    path: Path, store: RunStore, config: EvaluationConfig, file: Path | None = None,
+    progress: Progress = ignore_progress,
+) -> tuple[int, list[str]]:  # fmt: skip
     """Write the prompts of a set, one per line, and return their number and notes on what was left out.
 
     Args:
@@ -65,6 +69,7 @@ def write(path: Path, store: RunStore, config: EvaluationConfig, file: Path | No
         store: The runs.
         config: The settings that name the set and its limit.
         file: Path of the uploaded file, if `config.prompts` is "file"; `config.file` is its name for the user.
+        progress: Called with the share of the limit that is written.
 
     Raises:
         StudioError: The run, subset or file does not exist, or contains no prompt.
@@ -77,22 +82,26 @@ def write(path: Path, store: RunStore, config: EvaluationConfig, file: Path | No
     else:
         conversations = _read_rows(store, config)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for row, messages in conversations:
-            prompt = parse_prompt(messages, row) if messages else None
-            if prompt is None:
-                left_out["there is no question"] += bool(messages)
-                continue
-            if count == config.limit:
-                break
+        for prompt in itertools.islice(_usable_prompts(conversations, left_out), config.limit):
             line = {"messages": prompt.messages, "reference": prompt.reference, "row": prompt.row}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
+            progress(count / config.limit, f"{count:,} prompts")
     notes = [f"{rows:,} rows of the source are not used: {reason}." for reason, rows in left_out.items() if rows]
     notes += [f"{rows:,} rows: {change}." for change, rows in changes.items()]
     if not count:
         path.unlink()
         raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")
     return count, notes
+
+
+def _usable_prompts(conversations: Iterator[tuple[int, list[Message]]], left_out: Counter[str]) -> Iterator[Prompt]:
+    """Yield the prompts of the conversations, and count those that have none."""
+    for row, messages in conversations:
+        if prompt := parse_prompt(messages, row) if messages else None:
+            yield prompt
+        else:
+            left_out["there is no question"] += bool(messages)
 
 
 def _describe_source(config: EvaluationConfig) -> str:

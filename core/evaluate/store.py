@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
+from core.access.quotas import Quotas
 from core.errors import StudioError, sentences
 from core.evaluate import prompts
 from core.evaluate.answers_file import FILE, AnswerReader
@@ -25,6 +26,7 @@ from core.runs.store import RunStore
 from core.runs.work_folder import WorkFolder, WorkState, WorkStore
 from core.settings import Settings, slug
 from core.system.files import read_json, write_json
+from core.system.jobs import run_limited
 
 Status = Literal[
     "preparing", "running", "pausing", "stopping", "paused", "stopped", "finished", "failed", "interrupted",
@@ -154,7 +156,7 @@ class EvaluationStore(WorkStore[Evaluation]):
         name = slug(Path(config.file).stem if config.prompts == "file" else config.subset or "held-out")
         evaluation = self._new_folder(name)
         try:
-            count, notes = prompts.write(evaluation.prompts_file, self.runs, config, file)
+            count, notes = self._write_prompts(evaluation.prompts_file, config, file)
         except BaseException:
             for path in evaluation.folder.iterdir():
                 path.unlink()
@@ -164,3 +166,10 @@ class EvaluationStore(WorkStore[Evaluation]):
         state = EvaluationState(status="stopped", created=time.time(), prompts=count, choices=notes)
         evaluation.save_state(state)
         return evaluation
+
+    def _write_prompts(self, path: Path, config: EvaluationConfig, file: Path | None) -> tuple[int, list[str]]:
+        """Write the prompts; an uploaded file is read in a process with limits, as it can unfold to any size."""
+        arguments = path, self.runs, config, file
+        if config.prompts != "file":
+            return prompts.write(*arguments)
+        return run_limited("Reading the prompts", prompts.write, *arguments, limits=Quotas().parse_limits())

@@ -164,6 +164,25 @@ class Jobs:
             job.ended.set()
 
 
+def run_limited(title: str, work: Callable[..., Any], *arguments: Any, limits: Limits) -> Any:
+    """Run a function on an untrusted file in a process of its own, wait for it, and return its result.
+
+    Args:
+        title: Description of the work.
+        work: Function that is called as `work(*arguments, progress=…)`, as by `Jobs.start`.
+        arguments: Its arguments, which are pickled.
+        limits: Limits of the process.
+
+    Raises:
+        StudioError: The function failed or reached a limit.
+    """
+    job = Jobs().start("limited", title, work, *arguments, limits=limits)
+    job.ended.wait()
+    if job.status != "done":
+        raise StudioError(job.error)
+    return job.result
+
+
 def _kill(process: Any) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,3 +1,4 @@
+import gzip
 import os
 import subprocess
 import sys
@@ -30,6 +31,22 @@ def test_create_leaves_a_complete_folder_or_none(store, evaluation):
     again = store.create(EvaluationConfig(subset="keeper", limit=3))
     assert again.id != evaluation.id
     assert {found.id for found in store.all()} == {again.id, evaluation.id}
+
+
+def test_create_reads_an_uploaded_file_within_the_limits(store, tmp_path, monkeypatch):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"instruction": "What is a lens?", "output": "Glass."}\n{"odd": 1}\n')
+    config = EvaluationConfig(prompts="file", file=file.name)
+    evaluation = store.create(config, file)
+    assert [prompt.question for prompt in evaluation.prompts()] == ["What is a lens?"]
+    assert any("not used" in note for note in evaluation.state().choices)
+
+    monkeypatch.setenv("STUDIO_QUOTA_PARSE_GIB", "0.25")
+    bomb = tmp_path / "prompts.jsonl.gz"
+    bomb.write_bytes(gzip.compress(b'{"instruction": "', 1) + gzip.compress(b"a" * 2**26, 1) * 16)
+    with pytest.raises(StudioError, match="STUDIO_QUOTA_PARSE_GIB"):
+        store.create(EvaluationConfig(prompts="file", file=bomb.name), bomb)
+    assert [path.name for path in store.settings.evaluations_dir.iterdir()] == [evaluation.id]
 
 
 def test_state_combines_file_requests_and_process_table(store, evaluation):
