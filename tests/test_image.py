@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from core import settings as settings_module
 from core.runs.presets import QUICK_DEMO
 from core.settings import Settings
 from tests.helpers.app_server import PROJECT
+from tests.helpers.ports import reserve_port
 
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 # `WHOLE_DEMO=1 python -m pytest tests/test_image.py` trains the whole quick demo, which takes minutes.
@@ -90,9 +90,7 @@ def image(embedded_model):
 
 @pytest.mark.slow
 def test_image_command_serves_and_trains_with_only_the_disk_writable(image):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = reserve_port()
     command = re.search(r'^CMD \["python", (.+)\]$', DOCKERFILE, re.MULTILINE)[1].replace('", "', " ").strip('"')
     command = command.replace("7860", str(port))
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "STUDIO_HOME": str(image / "data"),

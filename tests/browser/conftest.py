@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from core.models import embedded
 from core.settings import Settings
 from tests.helpers.browser_pages import open_page
+from tests.helpers.ports import reserve_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
@@ -26,9 +26,7 @@ class Server:
     """app.py on its own STUDIO_HOME; it can be killed and started again."""
 
     def __init__(self, settings: Settings):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = reserve_port()
         self.settings = settings
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = (settings.home / "server.log").open("ab")

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from core.models import embedded
 from core.settings import Settings
 from tests.helpers.datasets import copy_bundled
 from tests.helpers.fork_server import ForkServer
+from tests.helpers.ports import reserve_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -48,9 +48,7 @@ class AppServer:
         embedded.folder(self.settings).mkdir(parents=True, exist_ok=True)
         if not embedded.is_prepared(self.settings):
             (embedded.folder(self.settings) / "config.json").write_text("{}")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = reserve_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home / "server.log"
         began = time.monotonic()
@@ -84,7 +82,10 @@ class AppServer:
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code; processes that the app started are killed."""
-        children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
+        ended = self.process.poll()
+        # A test may kill it, but one that crashed must not look like a closed connection.
+        assert ended in (None, -signal.SIGKILL), f"the app ended with {ended}: {self.log.read_text()[-3000:]}"
+        children = psutil.Process(self.process.pid).children(recursive=True) if ended is None else []
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(timeout=20)
