@@ -1,9 +1,9 @@
 """Plain decoder: each sequence by itself through transformers' own `generate`, a token at a time.
 
 `generate` prepares the model's inputs and its cache, of whatever kind, and passes its loop to `_stream`, which pauses
-after every token. Sequences with an adapter run through PEFT's model of it. All sequences advance in turn, but no two
-share a matrix product: slower than a batch, and right for every model that `generate` is right for. Where the modules
-themselves hold the state of a text, one sequence is finished before the next one starts.
+after every token. Sequences with an adapter run through PEFT's model of it. Each step decodes one token of every
+sequence, but no two share a matrix product: slower than a batch, and right for every model that `generate` is right
+for. Where the modules themselves hold the state of a text, one sequence is finished before the next one starts.
 """
 
 import contextlib
@@ -143,11 +143,11 @@ def _fresh_state(module: torch.nn.Module, state: dict[str, Any]) -> dict[str, An
 
 
 @dataclass(eq=False)
-class _Turn:
-    """A sequence with its text.
+class _ActiveSequence:
+    """A sequence with its answer.
 
     Attributes:
-        last: The token it goes on with; None before the first.
+        last: The token that it continues with; None before the first.
     """
 
     sequence: TokenSequence
@@ -167,12 +167,12 @@ class PlainDecoder:
             can_interleave: Whether every sequence advances in each step; otherwise only the first one, until it ends.
         """
         self._model, self._adapters, self._can_interleave = model, adapters, can_interleave
-        self._turns: list[_Turn] = []
+        self._active: list[_ActiveSequence] = []
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        """All sequences under way."""
-        return [turn.sequence for turn in self._turns]
+        """All sequences that are not finished."""
+        return [active.sequence for active in self._active]
 
     def join(self, sequences: list[TokenSequence]) -> None:
         """Add sequences."""
@@ -180,29 +180,29 @@ class PlainDecoder:
             key = sequence.adapter
             model = self._model if key is None else self._adapters.peft_model(key)
             answer = PlainAnswer(model, sequence.prompt_ids, sequence.max_new_tokens)
-            self._turns.append(_Turn(sequence, answer))
+            self._active.append(_ActiveSequence(sequence, answer))
 
     def step(self) -> bool:
-        """Decode one token of every sequence whose turn it is; return whether any is left."""
+        """Decode one token of every sequence, or of the first one only; return whether any is left."""
         # PEFT's model applies the adapter here; the hooks on the base must not apply one as well.
         self._adapters.set_rows([])
-        self._turns = [turn for turn in self._turns if not turn.sequence.is_cancelled()]
-        now = self._turns if self._can_interleave else self._turns[:1]
-        later = self._turns[len(now) :]
-        self._turns = [*(turn for turn in now if self._advance(turn)), *later]
-        return bool(self._turns)
+        self._active = [active for active in self._active if not active.sequence.is_cancelled()]
+        now = self._active if self._can_interleave else self._active[:1]
+        later = self._active[len(now) :]
+        self._active = [*(active for active in now if self._advance(active)), *later]
+        return bool(self._active)
 
     def clear(self) -> None:
         """Drop all sequences."""
-        self._turns = []
+        self._active = []
 
     @staticmethod
-    def _advance(turn: _Turn) -> bool:
-        """Decode one token; return whether the sequence goes on."""
-        sequence = turn.sequence
-        logits = turn.answer.next(turn.last)  # (vocabulary,)
+    def _advance(active: _ActiveSequence) -> bool:
+        """Decode one token; return whether the sequence continues."""
+        sequence = active.sequence
+        logits = active.answer.next(active.last)  # (vocabulary,)
         if sequence.on_argmax:
-            turn.last = sequence.on_argmax(int(logits.argmax()))
+            active.last = sequence.on_argmax(int(logits.argmax()))
         else:
-            turn.last = sequence.on_logits(logits)
-        return turn.last is not None
+            active.last = sequence.on_logits(logits)
+        return active.last is not None

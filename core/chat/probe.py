@@ -58,7 +58,7 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
 
 
 def can_interleave(model: torch.nn.Module) -> bool:
-    """Return whether two texts can advance in turn through the plain decoder.
+    """Return whether two texts can advance alternately through the plain decoder.
 
     They cannot where the modules themselves hold the state of a text.
     """

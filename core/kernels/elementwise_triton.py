@@ -56,20 +56,23 @@ def _apply_rotary(
     head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)  # (HEADS,)
     column = tl.arange(0, HALF)  # (HALF,)
     # Both halves of a table row hold the same numbers: only the first is read.
-    table = (row % table_rows) * 2 * HALF + column
-    c, s = (
-        tl.load(cos + table).to(tl.float32)[None, :],
-        tl.load(sin + table).to(tl.float32)[None, :] * sign,
+    table_index = (row % table_rows) * 2 * HALF + column
+    cosine, sine = (
+        tl.load(cos + table_index).to(tl.float32)[None, :],
+        tl.load(sin + table_index).to(tl.float32)[None, :] * sign,
     )  # (1, HALF)
     inside = (head < heads)[:, None] & (column < HALF)[None, :]  # (HEADS, HALF)
     # (HEADS, HALF), pointers
-    read = source + row * source_stride + head[:, None] * head_stride + column[None, :]
-    write = out + row * out_stride + head[:, None] * 2 * HALF + column[None, :]
+    source_pointers = source + row * source_stride + head[:, None] * head_stride + column[None, :]
+    out_pointers = out + row * out_stride + head[:, None] * 2 * HALF + column[None, :]
     # Both halves are loaded before either is stored, so source and out may be the same tensor.
     # (HEADS, HALF) each, float32
-    left, right = tl.load(read, mask=inside).to(tl.float32), tl.load(read + HALF, mask=inside).to(tl.float32)
-    tl.store(write, (left * c - right * s).to(out.dtype.element_ty), mask=inside)
-    tl.store(write + HALF, (right * c + left * s).to(out.dtype.element_ty), mask=inside)
+    first_half, second_half = (
+        tl.load(source_pointers, mask=inside).to(tl.float32),
+        tl.load(source_pointers + HALF, mask=inside).to(tl.float32),
+    )
+    tl.store(out_pointers, (first_half * cosine - second_half * sine).to(out.dtype.element_ty), mask=inside)
+    tl.store(out_pointers + HALF, (second_half * cosine + first_half * sine).to(out.dtype.element_ty), mask=inside)
 
 
 def apply_rotary(source: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, backward: bool) -> None:

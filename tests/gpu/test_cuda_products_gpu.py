@@ -38,8 +38,8 @@ def test_cuda_products_equal_dequantized_weights(kind, rows, width):
     done = torch.zeros(2, dtype=torch.int32, device="cuda")
     out, alone = (torch.empty(3, rows, 512, device="cuda") for _ in range(2))
     columns = paired(a.flatten(0, 1)).view(a.shape) if merged.is_packed else a
-    for turn in (0, 1, 0):  # as products take turns
-        lora = Lora(columns, b, slots, torch.zeros(4, rows, 48, device="cuda"), done, turn)
+    for counter in (0, 1, 0):  # products use the counters alternately
+        lora = Lora(columns, b, slots, torch.zeros(4, rows, 48, device="cuda"), done, counter)
         quantized_matmul.product(given, merged, out, lora)
     quantized_matmul.product(given, merged, alone)
     expected = x.float() @ torch.cat(before).float().T

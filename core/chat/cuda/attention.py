@@ -39,35 +39,39 @@ def _sum_parts(projected, rows, row, total, column, inside, PARTS: tl.constexpr)
 
     projected: float32, (PARTS, rows, total). column, inside: of any shape. Returns that shape, float32.
     """
-    found = tl.load(projected + row * total + column, mask=inside, other=0.0)
+    accumulator = tl.load(projected + row * total + column, mask=inside, other=0.0)
     for part in tl.static_range(1, PARTS):
-        found += tl.load(projected + (part * rows + row) * total + column, mask=inside, other=0.0)
-    return found
+        accumulator += tl.load(projected + (part * rows + row) * total + column, mask=inside, other=0.0)
+    return accumulator
 
 
 @triton.jit
-def _combine_splits(scratch, sums, place, whole, mine, there, WIDTH: tl.constexpr, SPLITS: tl.constexpr):
+def _combine_splits(
+    scratch, sums, first_entry, head_column, row_mask, head_mask, WIDTH: tl.constexpr, SPLITS: tl.constexpr
+):
     """Combine the results of all splits of a group of query heads.
 
     scratch: float32, (rows * heads * SPLITS, WIDTH). sums: float32, (rows * heads * SPLITS, 2): maximum and sum.
-    place: (GROUP,), first entry of each head. whole: (WIDTH,). mine: (GROUP, 1). there: (GROUP,).
+    first_entry: (GROUP,), first entry of each head. head_column: (WIDTH,). row_mask: (GROUP, 1). head_mask: (GROUP,).
     Returns (GROUP, WIDTH), float32.
 
     The loads bypass the first-level cache (.cg), which may hold values from before the other programs wrote.
     """
-    highest = tl.load(sums + 2 * place, mask=there, other=0.0, cache_modifier=".cg")  # (GROUP,)
+    maximum = tl.load(sums + 2 * first_entry, mask=head_mask, other=0.0, cache_modifier=".cg")  # (GROUP,)
     for split in tl.static_range(1, SPLITS):
-        more = tl.load(sums + 2 * (place + split), mask=there, other=0.0, cache_modifier=".cg")
-        highest = tl.maximum(highest, more)  # (GROUP,), float32
-    found, summed = 0.0, 0.0  # become (GROUP, WIDTH) and (GROUP,), float32
+        split_maximum = tl.load(sums + 2 * (first_entry + split), mask=head_mask, other=0.0, cache_modifier=".cg")
+        maximum = tl.maximum(maximum, split_maximum)  # (GROUP,), float32
+    accumulator, denominator = 0.0, 0.0  # become (GROUP, WIDTH) and (GROUP,), float32
     for split in tl.static_range(SPLITS):
-        part = place + split
+        entry = first_entry + split
         # Rescale each part from its own maximum to the common one.
-        share = tl.exp2(tl.load(sums + 2 * part, mask=there, other=0.0, cache_modifier=".cg") - highest)
-        summed += share * tl.load(sums + 2 * part + 1, mask=there, other=1.0, cache_modifier=".cg")
-        held = tl.load(scratch + part[:, None] * WIDTH + whole[None, :], mask=mine, other=0.0, cache_modifier=".cg")
-        found += share[:, None] * held
-    return found / summed[:, None]
+        weight = tl.exp2(tl.load(sums + 2 * entry, mask=head_mask, other=0.0, cache_modifier=".cg") - maximum)
+        denominator += weight * tl.load(sums + 2 * entry + 1, mask=head_mask, other=1.0, cache_modifier=".cg")
+        split_result = tl.load(
+            scratch + entry[:, None] * WIDTH + head_column[None, :], mask=row_mask, other=0.0, cache_modifier=".cg"
+        )
+        accumulator += weight[:, None] * split_result
+    return accumulator / denominator[:, None]
 
 
 @triton.jit
@@ -84,81 +88,102 @@ def _attend(
     wait_for_previous(CHAINED)
     row, head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     length = tl.load(lengths + row)  # scalar, int32
-    kind = keys.dtype.element_ty
+    dtype = keys.dtype.element_ty
     width: tl.constexpr = 2 * HALF
-    half, whole = tl.arange(0, HALF), tl.arange(0, 2 * HALF)  # (HALF,) and (WIDTH,)
-    own = tl.arange(0, GROUP)  # (GROUP,): query heads of the group
-    mine = (own < SHARED)[:, None]  # (GROUP, 1), bool
+    half_column, head_column = tl.arange(0, HALF), tl.arange(0, 2 * HALF)  # (HALF,) and (WIDTH,)
+    group_head = tl.arange(0, GROUP)  # (GROUP,): query heads of the group
+    row_mask = (group_head < SHARED)[:, None]  # (GROUP, 1), bool
     # A free slot has length -1; its program runs at position 0 and writes nothing to the cache.
-    at = tl.maximum(length, 0)
+    position = tl.maximum(length, 0)
 
     # Rotary embedding: the halves of a head are the two coordinates that rotate by the position's angle.
-    c, s = tl.load(cos + at * HALF + half).to(tl.float32), tl.load(sin + at * HALF + half).to(tl.float32)  # (HALF,)
-    column = (head * SHARED + own)[:, None] * width + half[None, :]
-    left = _sum_parts(projected, rows, row, total, column, mine, PARTS).to(kind).to(tl.float32)  # (GROUP, HALF)
-    right = _sum_parts(projected, rows, row, total, column + HALF, mine, PARTS).to(kind).to(tl.float32)  # (GROUP, HALF)
-    first = (left * c[None, :] - right * s[None, :]).to(kind)  # (GROUP, HALF): query, first halves
-    second = (right * c[None, :] + left * s[None, :]).to(kind)  # (GROUP, HALF): query, second halves
-    every = half >= 0
-    column = (HEADS * SHARED + head) * width + half
-    left = _sum_parts(projected, rows, row, total, column, every, PARTS).to(kind).to(tl.float32)  # (HALF,)
-    right = _sum_parts(projected, rows, row, total, column + HALF, every, PARTS).to(kind).to(tl.float32)  # (HALF,)
-    key_first, key_second = (left * c - right * s).to(kind), (right * c + left * s).to(kind)  # (HALF,) each
-    column = (HEADS * SHARED + HEADS + head) * width + whole
-    value = _sum_parts(projected, rows, row, total, column, whole >= 0, PARTS).to(kind)  # (WIDTH,)
+    # (HALF,)
+    cosine, sine = (
+        tl.load(cos + position * HALF + half_column).to(tl.float32),
+        tl.load(sin + position * HALF + half_column).to(tl.float32),
+    )
+    column = (head * SHARED + group_head)[:, None] * width + half_column[None, :]
+    # (GROUP, HALF)
+    first_half = _sum_parts(projected, rows, row, total, column, row_mask, PARTS).to(dtype).to(tl.float32)
+    # (GROUP, HALF)
+    second_half = _sum_parts(projected, rows, row, total, column + HALF, row_mask, PARTS).to(dtype).to(tl.float32)
+    # (GROUP, HALF): query, first halves
+    query_first = (first_half * cosine[None, :] - second_half * sine[None, :]).to(dtype)
+    # (GROUP, HALF): query, second halves
+    query_second = (second_half * cosine[None, :] + first_half * sine[None, :]).to(dtype)
+    all_columns = half_column >= 0
+    column = (HEADS * SHARED + head) * width + half_column
+    first_half = _sum_parts(projected, rows, row, total, column, all_columns, PARTS).to(dtype).to(tl.float32)  # (HALF,)
+    # (HALF,)
+    second_half = _sum_parts(projected, rows, row, total, column + HALF, all_columns, PARTS).to(dtype).to(tl.float32)
+    # (HALF,) each
+    key_first, key_second = (
+        (first_half * cosine - second_half * sine).to(dtype),
+        (second_half * cosine + first_half * sine).to(dtype),
+    )
+    column = (HEADS * SHARED + HEADS + head) * width + head_column
+    value = _sum_parts(projected, rows, row, total, column, head_column >= 0, PARTS).to(dtype)  # (WIDTH,)
 
     # The new token itself belongs to split 0, which starts its softmax with it.
-    score = tl.sum(first.to(tl.float32) * key_first.to(tl.float32)[None, :], 1)  # (GROUP,), fp32
-    score += tl.sum(second.to(tl.float32) * key_second.to(tl.float32)[None, :], 1)  # (GROUP,), fp32
-    begins = split == 0
-    highest = tl.where(begins, score * scale, float("-inf"))  # (GROUP,), fp32: running maximum
-    summed = tl.where(begins, tl.full((GROUP,), 1.0, tl.float32), 0.0)  # (GROUP,), fp32: running sum
+    score = tl.sum(query_first.to(tl.float32) * key_first.to(tl.float32)[None, :], 1)  # (GROUP,), fp32
+    score += tl.sum(query_second.to(tl.float32) * key_second.to(tl.float32)[None, :], 1)  # (GROUP,), fp32
+    is_first_split = split == 0
+    maximum = tl.where(is_first_split, score * scale, float("-inf"))  # (GROUP,), fp32: running maximum
+    denominator = tl.where(is_first_split, tl.full((GROUP,), 1.0, tl.float32), 0.0)  # (GROUP,), fp32: running sum
     # (GROUP, WIDTH), fp32: weighted sum of the values
-    found = tl.where(begins, value.to(tl.float32)[None, :] + tl.zeros((GROUP, 2 * HALF), tl.float32), 0.0)
-    if begins & (length >= 0):
+    accumulator = tl.where(is_first_split, value.to(tl.float32)[None, :] + tl.zeros((GROUP, 2 * HALF), tl.float32), 0.0)
+    if is_first_split & (length >= 0):
         page = tl.load(table + row * pages + length // PAGE).to(tl.int64)
-        place = ((page * HEADS + head) * PAGE + length % PAGE) * width
-        tl.store(keys + place + half, key_first)
-        tl.store(keys + place + HALF + half, key_second)
-        tl.store(values + place + whole, value)
+        offset = ((page * HEADS + head) * PAGE + length % PAGE) * width
+        tl.store(keys + offset + half_column, key_first)
+        tl.store(keys + offset + HALF + half_column, key_second)
+        tl.store(values + offset + head_column, value)
 
     # The cached tokens of this split, TILE at a time. A tile never crosses a page.
-    tiles = tl.cdiv(at, TILE)
-    each = tl.cdiv(tiles, SPLITS)
+    tile_count = tl.cdiv(position, TILE)
+    tiles_per_split = tl.cdiv(tile_count, SPLITS)
     token = tl.arange(0, TILE)  # (TILE,)
-    for tile in tl.range(split * each, tl.minimum((split + 1) * each, tiles)):
+    for tile in tl.range(split * tiles_per_split, tl.minimum((split + 1) * tiles_per_split, tile_count)):
         page = tl.load(table + row * pages + tile * TILE // PAGE).to(tl.int64)
-        place = ((page * HEADS + head) * PAGE + tile * TILE % PAGE) * width
+        offset = ((page * HEADS + head) * PAGE + tile * TILE % PAGE) * width
         inside = tile * TILE + token < length  # (TILE,), bool
-        spot = keys + place + token[None, :] * width + half[:, None]  # (HALF, TILE): keys, transposed
+        key_pointers = keys + offset + token[None, :] * width + half_column[:, None]  # (HALF, TILE): keys, transposed
         # (GROUP, TILE), fp32
-        scores = tl.dot(first, tl.load(spot, mask=inside[None, :], other=0.0), input_precision="ieee")
-        scores = tl.dot(second, tl.load(spot + HALF, mask=inside[None, :], other=0.0), scores, input_precision="ieee")
+        scores = tl.dot(query_first, tl.load(key_pointers, mask=inside[None, :], other=0.0), input_precision="ieee")
+        scores = tl.dot(
+            query_second, tl.load(key_pointers + HALF, mask=inside[None, :], other=0.0), scores, input_precision="ieee"
+        )
         scores = tl.where(inside[None, :], scores * scale, float("-inf"))  # (GROUP, TILE), fp32
-        higher = tl.maximum(highest, tl.max(scores, 1))  # (GROUP,), fp32
-        share, kept = tl.exp2(scores - higher[:, None]), tl.exp2(highest - higher)  # (GROUP, TILE) and (GROUP,)
+        new_maximum = tl.maximum(maximum, tl.max(scores, 1))  # (GROUP,), fp32
+        # (GROUP, TILE) and (GROUP,)
+        weights, rescale = tl.exp2(scores - new_maximum[:, None]), tl.exp2(maximum - new_maximum)
         # (TILE, WIDTH), model dtype
-        held = tl.load(values + place + token[:, None] * width + whole[None, :], mask=inside[:, None], other=0.0)
-        found = tl.dot(share.to(kind), held, found * kept[:, None], input_precision="ieee")  # (GROUP, WIDTH), fp32
-        summed = summed * kept + tl.sum(share, 1)  # (GROUP,), fp32
-        highest = higher
+        value_tile = tl.load(
+            values + offset + token[:, None] * width + head_column[None, :], mask=inside[:, None], other=0.0
+        )
+        # (GROUP, WIDTH), fp32
+        accumulator = tl.dot(weights.to(dtype), value_tile, accumulator * rescale[:, None], input_precision="ieee")
+        denominator = denominator * rescale + tl.sum(weights, 1)  # (GROUP,), fp32
+        maximum = new_maximum
 
-    asking = head * SHARED + own  # (GROUP,): numbers of the query heads
-    column = asking[:, None] * width + whole[None, :]  # (GROUP, WIDTH)
-    target = out + row * HEADS * SHARED * width + paired_index(column, PAIRED)
+    query_head = head * SHARED + group_head  # (GROUP,): numbers of the query heads
+    column = query_head[:, None] * width + head_column[None, :]  # (GROUP, WIDTH)
+    out_pointers = out + row * HEADS * SHARED * width + paired_index(column, PAIRED)
     if SPLITS == 1:
-        tl.store(target, (found / summed[:, None]).to(kind), mask=mine)
+        tl.store(out_pointers, (accumulator / denominator[:, None]).to(dtype), mask=row_mask)
     else:
-        place = (row * HEADS * SHARED + asking) * SPLITS  # (GROUP,): entries in scratch and sums
-        tl.store(scratch + (place + split)[:, None] * width + whole[None, :], found, mask=mine)
-        tl.store(sums + 2 * (place + split), highest, mask=own < SHARED)
-        tl.store(sums + 2 * (place + split) + 1, summed, mask=own < SHARED)
+        offset = (row * HEADS * SHARED + query_head) * SPLITS  # (GROUP,): entries in scratch and sums
+        tl.store(scratch + (offset + split)[:, None] * width + head_column[None, :], accumulator, mask=row_mask)
+        tl.store(sums + 2 * (offset + split), maximum, mask=group_head < SHARED)
+        tl.store(sums + 2 * (offset + split) + 1, denominator, mask=group_head < SHARED)
         # All threads must have stored before this program counts itself as done.
         tl.debug_barrier()
         if tl.atomic_add(done + row * HEADS + head, 1, sem="acq_rel", scope="gpu") == SPLITS - 1:
             tl.store(
-                target, _combine_splits(scratch, sums, place, whole, mine, own < SHARED, width, SPLITS).to(kind),
-                mask=mine,
+                out_pointers,
+                _combine_splits(scratch, sums, offset, head_column, row_mask, group_head < SHARED, width, SPLITS)
+                .to(dtype),
+                mask=row_mask,
             )  # fmt: skip
             # For the next step.
             tl.store(done + row * HEADS + head, 0)

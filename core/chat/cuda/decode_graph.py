@@ -41,8 +41,8 @@ _MAX_SPLITS = 8
 _MIN_SPLIT_INPUTS = 512
 # Parts that x Aᵀ is computed in.
 _LORA_PIECES = 8
-# The counter that a block's product uses (`Lora.turn`); products run in this order.
-_TURNS = {"qkv": 0, "o": 1, "gate_up": 0, "down": 1}
+# The counter that a block's product uses (`Lora.counter`); products run in this order.
+_COUNTERS = {"qkv": 0, "o": 1, "gate_up": 0, "down": 1}
 _COMPILE_THREADS = 8
 
 
@@ -96,7 +96,7 @@ class DecodeStep:
         self._gated = torch.empty(rows, weights.inner, **kind)  # (R, inner)
         self._out, self._lora_down = self._product_buffers()
         # Counters of finished x Aᵀ programs: each product uses one and resets the other for the next product.
-        self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)  # (turns,), int32
+        self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)  # (counters,), int32
         self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)  # (R, vocabulary)
 
@@ -153,7 +153,7 @@ class DecodeStep:
     def capture(self) -> None:
         """Capture the step as a CUDA graph."""
         compile_kernels(self.kernels())
-        # The compiling calls ran in any order, so the counters do not match the turns.
+        # The compiling calls ran in any order, so the counters are not as the first product expects them.
         self._done.zero_()
         # Run once without sequences, so that cuBLAS allocates its workspace outside the capture.
         lengths = self._state.lengths.clone()
@@ -222,7 +222,7 @@ class DecodeStep:
             self._state.adapter_slots,
             self._lora_down[group],
             self._done,
-            _TURNS[group],
+            _COUNTERS[group],
         )
 
 

@@ -64,10 +64,10 @@ def _sum_parts(parts, row, rows, total, column, inside, PARTS: tl.constexpr):
 
     parts: float32, (PARTS, rows, total). column, inside: (COLUMNS,). Returns (COLUMNS,), float32.
     """
-    found = tl.load(parts + row * total + column, mask=inside, other=0.0)
+    accumulator = tl.load(parts + row * total + column, mask=inside, other=0.0)
     for part in tl.static_range(1, PARTS):
-        found += tl.load(parts + (part * rows + row) * total + column, mask=inside, other=0.0)
-    return found
+        accumulator += tl.load(parts + (part * rows + row) * total + column, mask=inside, other=0.0)
+    return accumulator
 
 
 @triton.jit
@@ -84,17 +84,17 @@ def _norm(
     # COLUMNS is a power of two that is at least width: a program holds the whole row.
     column = tl.arange(0, COLUMNS)  # (COLUMNS,)
     inside = column < width  # (COLUMNS,), bool
-    kind = stream.dtype.element_ty
+    dtype = stream.dtype.element_ty
     value = tl.load(stream + row * width + column, mask=inside, other=0.0).to(tl.float32)  # (COLUMNS,), fp32
     if PARTS > 0:
-        more = _sum_parts(added, row, rows, width, column, inside, PARTS)  # (COLUMNS,), fp32
+        addend = _sum_parts(added, row, rows, width, column, inside, PARTS)  # (COLUMNS,), fp32
         # Rounded before and after the addition, as PyTorch does.
-        value = (value + more.to(kind).to(tl.float32)).to(kind)
+        value = (value + addend.to(dtype).to(tl.float32)).to(dtype)
         tl.store(stream + row * width + column, value, mask=inside)
         value = value.to(tl.float32)
     scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)  # scalar, fp32
-    normed = (value * scale).to(kind) * tl.load(weight + column, mask=inside, other=0.0)  # (COLUMNS,)
-    tl.store(out + row * width + paired_index(column, PAIRED), normed.to(kind), mask=inside)
+    normed = (value * scale).to(dtype) * tl.load(weight + column, mask=inside, other=0.0)  # (COLUMNS,)
+    tl.store(out + row * width + paired_index(column, PAIRED), normed.to(dtype), mask=inside)
 
 
 def norm(
@@ -130,11 +130,11 @@ def _swiglu(
     row = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)  # (COLUMNS,)
     inside = column < width
-    kind = out.dtype.element_ty
-    gate = _sum_parts(gate_up, row, rows, 2 * width, column, inside, PARTS).to(kind).to(tl.float32)  # (COLUMNS,)
-    up = _sum_parts(gate_up, row, rows, 2 * width, column + width, inside, PARTS).to(kind).to(tl.float32)  # (COLUMNS,)
-    opened = (gate * tl.sigmoid(gate)).to(kind).to(tl.float32)  # (COLUMNS,), fp32 with the rounding of the dtype
-    tl.store(out + row * width + paired_index(column, PAIRED), (opened * up).to(kind), mask=inside)
+    dtype = out.dtype.element_ty
+    gate = _sum_parts(gate_up, row, rows, 2 * width, column, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
+    up = _sum_parts(gate_up, row, rows, 2 * width, column + width, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
+    activated = (gate * tl.sigmoid(gate)).to(dtype).to(tl.float32)  # (COLUMNS,), fp32 with the rounding of the dtype
+    tl.store(out + row * width + paired_index(column, PAIRED), (activated * up).to(dtype), mask=inside)
 
 
 def swiglu(gate_up: torch.Tensor, out: torch.Tensor, paired: bool) -> None:

@@ -44,7 +44,7 @@ class Lora:
         slots: (at least rows,), int32: adapter slot of each row; -1 for the base.
         down: (pieces, rows, ranks), float32, scratch buffer: x Aᵀ in parts that add up.
         done: (2,), int32: counters of finished programs.
-        turn: Which counter the product uses; it sets the other one to 0 for the next product.
+        counter: Which counter the product uses, 0 or 1; it sets the other one to 0 for the next product.
     """
 
     a: torch.Tensor
@@ -52,7 +52,7 @@ class Lora:
     slots: torch.Tensor
     down: torch.Tensor
     done: torch.Tensor
-    turn: int
+    counter: int
 
     @property
     def programs(self) -> int:
@@ -104,44 +104,49 @@ def lora_up_ptx(dtype: torch.dtype) -> str:
 
 @triton.jit
 def lora_down_piece(
-    x, a, down, slots, done, number, rows, width, ranks,
+    x, a, down, slots, done, program, rows, width, ranks,
     WARPS: tl.constexpr, PIECES: tl.constexpr, ASM: tl.constexpr, LOAD: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
-    """Compute x Aᵀ for 16 ranks of a slot over a piece of the inputs, as program `number` of `Lora.programs`.
+    """Compute x Aᵀ for 16 ranks of a slot over a piece of the inputs, as one of `Lora.programs` programs.
 
     x: (rows, width), 16-bit. a: (slots, ranks, width), 16-bit. down: (PIECES, rows, ranks), float32, written for the
-    rows of the slot. done: int32 counter. One element per thread, 32 * WARPS threads; each warp takes `each` blocks.
+    rows of the slot. done: int32 counter. One element per thread, 32 * WARPS threads.
     """
     thread = tl.arange(0, 32 * WARPS)  # (threads,), int32
     lane = thread % 32
     group, quarter = lane // 4, lane % 4  # (threads,), int32 each
-    tiles = ranks // 16
+    rank_tiles = ranks // 16
     # From the program's number: the slot, 16 of its ranks, and a piece of the inputs.
-    slot, tile, piece = number // PIECES // tiles, number // PIECES % tiles, number % PIECES
+    slot, rank_tile, piece = program // PIECES // rank_tiles, program // PIECES % rank_tiles, program % PIECES
     blocks = width // 64
-    each = tl.cdiv(blocks, PIECES * WARPS)
-    begin = (piece * WARPS + thread // 32) * each  # (threads,), int32: the warp's first block
-    rank = (slot * ranks + tile * 16 + group).to(tl.int64)  # (threads,), int64: row of A
-    upper_at = a.to(tl.int64, bitcast=True) + (rank * width + quarter * 16) * 2
-    lower_at = upper_at + 16 * width
+    blocks_per_warp = tl.cdiv(blocks, PIECES * WARPS)
+    first_block = (piece * WARPS + thread // 32) * blocks_per_warp  # (threads,), int32: the warp's first block
+    rank = (slot * ranks + rank_tile * 16 + group).to(tl.int64)  # (threads,), int64: row of A
+    upper_address = a.to(tl.int64, bitcast=True) + (rank * width + quarter * 16) * 2
+    lower_address = upper_address + 16 * width
     # Past the last row, that row is read again; its sums are not stored.
-    x_at = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
-    step = tl.minimum(begin, blocks - 1)
-    upper, lower = load_words(upper_at + step * 128, LOAD), load_words(lower_at + step * 128, LOAD)
+    x_address = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
+    block = tl.minimum(first_block, blocks - 1)
+    upper, lower = load_words(upper_address + block * 128, LOAD), load_words(lower_address + block * 128, LOAD)
     # A may be read while the kernel before still writes x.
     if CHAINED:
         gdc_launch_dependents()
         gdc_wait()
     zero = tl.zeros((32 * WARPS,), tl.float32)  # (threads,), float32
     c0, c1, c2, c3 = zero, zero, zero, zero  # (32 * WARPS,) each, fp32
-    for at in tl.range(0, each):
+    for index in tl.range(0, blocks_per_warp):
         # Words of two 16-bit values, (threads,), int32 each: of A, ranks 0 to 7 and 8 to 15, and of x.
         u0, u1, u2, u3, u4, u5, u6, u7 = upper
         l0, l1, l2, l3, l4, l5, l6, l7 = lower
-        x0, x1, x2, x3, x4, x5, x6, x7 = load_words(x_at + tl.minimum(begin + at, blocks - 1) * 128, LOAD, False)
+        x0, x1, x2, x3, x4, x5, x6, x7 = load_words(
+            x_address + tl.minimum(first_block + index, blocks - 1) * 128, LOAD, False
+        )
         # The next block of A is on its way while this one is multiplied.
-        after = tl.minimum(begin + at + 1, blocks - 1)
-        upper, lower = load_words(upper_at + after * 128, LOAD), load_words(lower_at + after * 128, LOAD)
+        next_block = tl.minimum(first_block + index + 1, blocks - 1)
+        upper, lower = (
+            load_words(upper_address + next_block * 128, LOAD),
+            load_words(lower_address + next_block * 128, LOAD),
+        )
         d0, d1, d2, d3 = tl.inline_asm_elementwise(
             ASM, "=&f,=&f,=&f,=&f,f,f,f,f" + 24 * ",r",
             [c0, c1, c2, c3, u0, u1, u2, u3, u4, u5, u6, u7, l0, l1, l2, l3, l4, l5, l6, l7,
@@ -149,36 +154,36 @@ def lora_down_piece(
             dtype=(tl.float32, tl.float32, tl.float32, tl.float32), is_pure=True, pack=1,
         )  # fmt: skip
         # The last warp's share may be smaller.
-        inside = begin + at < blocks  # (threads,), bool
+        inside = first_block + index < blocks  # (threads,), bool
         c0, c1 = tl.where(inside, d0, c0), tl.where(inside, d1, c1)
         c2, c3 = tl.where(inside, d2, c2), tl.where(inside, d3, c3)
     # Add up the warps: (32,) each.
     c0, c1, c2, c3 = sum_teams(c0, 1, WARPS), sum_teams(c1, 1, WARPS), sum_teams(c2, 1, WARPS), sum_teams(c3, 1, WARPS)
     lane = tl.arange(0, 32)  # (32,), int32
     row = lane % 4 * 2  # (32,): the first of the thread's two rows
-    target = down + (piece * rows + row) * ranks + tile * 16 + lane // 4  # (32,), pointers
-    first = tl.load(slots + row, mask=row < rows, other=-1) == slot
-    second = tl.load(slots + row + 1, mask=row + 1 < rows, other=-1) == slot
-    tl.store(target, c0, mask=first)
-    tl.store(target + ranks, c1, mask=second)
-    tl.store(target + 8, c2, mask=first)
-    tl.store(target + ranks + 8, c3, mask=second)
+    down_pointers = down + (piece * rows + row) * ranks + rank_tile * 16 + lane // 4  # (32,), pointers
+    is_first_row = tl.load(slots + row, mask=row < rows, other=-1) == slot
+    is_second_row = tl.load(slots + row + 1, mask=row + 1 < rows, other=-1) == slot
+    tl.store(down_pointers, c0, mask=is_first_row)
+    tl.store(down_pointers + ranks, c1, mask=is_second_row)
+    tl.store(down_pointers + 8, c2, mask=is_first_row)
+    tl.store(down_pointers + ranks + 8, c3, mask=is_second_row)
     # All threads must have stored before the program counts itself as done.
     tl.debug_barrier()
     tl.atomic_add(done, 1, sem="release", scope="gpu")
 
 
 @triton.jit
-def prefetch_lora_up(b, slot_count, o, quarter, total, RANK: tl.constexpr, FETCH: tl.constexpr):
+def prefetch_lora_up(b, slot_count, output, quarter, total, RANK: tl.constexpr, FETCH: tl.constexpr):
     """Prefetch B of some outputs into the second-level cache.
 
-    b: (slots, total, RANK), 16-bit. o, quarter: (threads,), int32: output and quarter of each thread.
+    b: (slots, total, RANK), 16-bit. output, quarter: (threads,), int32: output and quarter of each thread.
     """
-    for one in tl.range(0, slot_count):
+    for slot in tl.range(0, slot_count):
         for chunk in tl.static_range(0, RANK, 64):
-            sector = chunk + quarter * 16  # (threads,), int32
-            factors = b.to(tl.int64, bitcast=True) + ((one * total + o).to(tl.int64) * RANK + sector % RANK) * 2
-            tl.inline_asm_elementwise(FETCH, "=r,l", [factors], dtype=tl.int32, is_pure=False, pack=1)
+            rank = chunk + quarter * 16  # (threads,), int32
+            addresses = b.to(tl.int64, bitcast=True) + ((slot * total + output).to(tl.int64) * RANK + rank % RANK) * 2
+            tl.inline_asm_elementwise(FETCH, "=r,l", [addresses], dtype=tl.int32, is_pure=False, pack=1)
 
 
 @triton.jit
@@ -188,40 +193,41 @@ def wait_for_count(done, goal, like, WAIT: tl.constexpr):
     The result is added to an address, so that the compiler cannot move the load before the wait. done: int32 counter.
     like: (threads,), int32, for the shape.
     """
-    seen = tl.inline_asm_elementwise(
+    count = tl.inline_asm_elementwise(
         WAIT, "=&r,l,r", [done.to(tl.int64, bitcast=True) + like.to(tl.int64) * 0, goal + like * 0],
         dtype=tl.int32, is_pure=False, pack=1,
     )  # fmt: skip
-    return seen >> 31
+    return count >> 31
 
 
 @triton.jit
 def add_lora_up(
-    sums, down, b, one, asks, o, group, quarter, part, rows, total, ranks, nothing,
+    sums, down, b, slot, uses_slot, output, group, quarter, module, rows, total, ranks, wait_zeros,
     RANK: tl.constexpr, PIECES: tl.constexpr, ASM: tl.constexpr,
 ):  # fmt: skip
-    """Add B (x Aᵀ) of adapter slot `one` to a thread's four sums, for the rows that use it.
+    """Add B (x Aᵀ) of an adapter slot to a thread's four sums, for the rows that use it.
 
     sums: four of (threads,), float32. down: (PIECES, rows, ranks), float32. b: (slots, total, RANK / 2), int32: two
-    16-bit factors per word. asks: (threads,), bool: whether the thread's row uses the slot. o: (threads,), first of its
-    two outputs. part: module of the outputs. nothing: zeros of `wait_for_count`. Returns four of (threads,), float32.
+    16-bit factors per word. uses_slot: (threads,), bool: whether the thread's row uses the slot. output: (threads,),
+    first of its two outputs. module: number of the outputs' module. wait_zeros: zeros of `wait_for_count`. Returns four
+    of (threads,), float32.
     """
     c0, c1, c2, c3 = sums
     for chunk in tl.static_range(0, RANK, 16):
         rank = chunk + quarter * 2  # (threads,), int32
         # Words of B, (threads,), int32 each: b0 and b2 of the upper output, b1 and b3 of the lower one.
-        factors = b + ((one * total + o).to(tl.int64) * RANK + rank) // 2
-        b0, b2 = tl.load(factors), tl.load(factors + 4)
-        b1, b3 = tl.load(factors + 4 * RANK), tl.load(factors + 4 * RANK + 4)
-        low = down + group * ranks + part * RANK + rank + nothing
+        factor_pointers = b + ((slot * total + output).to(tl.int64) * RANK + rank) // 2
+        b0, b2 = tl.load(factor_pointers), tl.load(factor_pointers + 4)
+        b1, b3 = tl.load(factor_pointers + 4 * RANK), tl.load(factor_pointers + 4 * RANK + 4)
+        down_pointers = down + group * ranks + module * RANK + rank + wait_zeros
         zero = tl.zeros_like(c0)  # (threads,), float32
         r0, r1, r2, r3 = zero, zero, zero, zero  # (threads,) each, float32: x Aᵀ of four ranks
         for piece in tl.static_range(PIECES):
-            here = low + piece * rows * ranks
-            r0 += tl.load(here, mask=asks, other=0.0, cache_modifier=".cg")
-            r1 += tl.load(here + 1, mask=asks, other=0.0, cache_modifier=".cg")
-            r2 += tl.load(here + 8, mask=asks, other=0.0, cache_modifier=".cg")
-            r3 += tl.load(here + 9, mask=asks, other=0.0, cache_modifier=".cg")
+            piece_pointers = down_pointers + piece * rows * ranks
+            r0 += tl.load(piece_pointers, mask=uses_slot, other=0.0, cache_modifier=".cg")
+            r1 += tl.load(piece_pointers + 1, mask=uses_slot, other=0.0, cache_modifier=".cg")
+            r2 += tl.load(piece_pointers + 8, mask=uses_slot, other=0.0, cache_modifier=".cg")
+            r3 += tl.load(piece_pointers + 9, mask=uses_slot, other=0.0, cache_modifier=".cg")
         c0, c1, c2, c3 = tl.inline_asm_elementwise(
             ASM, "=&f,=&f,=&f,=&f,f,f,f,f,r,r,r,r,f,f,f,f",
             [c0, c1, c2, c3, b0, b1, b2, b3, r0, r1, r2, r3],

@@ -39,7 +39,7 @@ from core.chat.cuda.lora import (
     prefetch_lora_up,
     wait_for_count,
 )
-from core.chat.cuda.nf4_block import add_group, block_scale
+from core.chat.cuda.nf4_block import add_group, load_block_scale
 from core.chat.cuda.nf4_ptx import LOAD_WEIGHTS, block_product_ptx, code_words
 from core.chat.cuda.tensor_core import LOAD_WORDS, load_words, sum_teams
 from core.chat.cuda.weights import MergedLinears
@@ -63,25 +63,28 @@ def _store(sums, out, tile, split, rows, total, TILES: tl.constexpr, TEAMS: tl.c
         c0, c1 = sum_teams(c0, TILES, TEAMS), sum_teams(c1, TILES, TEAMS)
         c2, c3 = sum_teams(c2, TILES, TEAMS), sum_teams(c3, TILES, TEAMS)
     thread = tl.arange(0, 32 * TILES)  # (32 * TILES,), int32
-    o = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4  # (32 * TILES,): the upper of the thread's two outputs
+    # (32 * TILES,): the upper of the thread's two outputs
+    output = tile * 16 * TILES + thread // 32 * 16 + thread % 32 // 4
     row = thread % 4 * 2  # (32 * TILES,): the first of its two rows
-    target = out + (split * rows + row) * total + o  # (32 * TILES,), pointers
-    tl.store(target, c0, mask=row < rows)
-    tl.store(target + total, c1, mask=row + 1 < rows)
-    tl.store(target + 8, c2, mask=row < rows)
-    tl.store(target + total + 8, c3, mask=row + 1 < rows)
+    out_pointers = out + (split * rows + row) * total + output  # (32 * TILES,), pointers
+    tl.store(out_pointers, c0, mask=row < rows)
+    tl.store(out_pointers + total, c1, mask=row + 1 < rows)
+    tl.store(out_pointers + 8, c2, mask=row < rows)
+    tl.store(out_pointers + total + 8, c3, mask=row + 1 < rows)
 
 
 @triton.jit
 def _multiply(
-    number, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, b, slots, done,
-    turn, goal, rows, width, total, slot_count, ranks,
+    program, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, b, slots, done,
+    counter, goal, rows, width, total, slot_count, ranks,
     SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
     MODULES: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
     ASM: tl.constexpr, LORA_UP: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
     WAIT: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
-    """Multiply the rows by 16 * TILES outputs over one share of the inputs, as product program `number`.
+    """Multiply the rows by 16 * TILES outputs over one share of the inputs.
+
+    program: number of the program among those of the product, without those that compute x Aᵀ.
 
     x: (rows, width), 16-bit, paired order. weight: uint8, (total * width / 2). code_words: (32, 4), int32. absmax and
     outer_*: as in `MergedLinears`. starts: (2, MODULES), int32. out: (SPLITS, rows, total), float32. down: (PIECES,
@@ -89,83 +92,96 @@ def _multiply(
     programs that compute x Aᵀ.
     """
     tiles = total // (16 * TILES)
-    tile, split = number % tiles, number // tiles
+    tile, split = program % tiles, program // tiles
     SIZE: tl.constexpr = 32 * TILES * TEAMS
     thread = tl.arange(0, SIZE)  # (SIZE,), int32
     team, warp = thread // (32 * TILES), thread // 32 % TILES  # (SIZE,), int32 each
     lane = thread % 32
     group, quarter = lane // 4, lane % 4  # (SIZE,), int32 each
     # The module of the outputs; a tile belongs to one module.
-    part = 0
-    for module in tl.static_range(1, MODULES):
-        part += (tile * 16 * TILES >= tl.load(starts + module)).to(tl.int32)
-    first, outer_start = tl.load(starts + part), tl.load(starts + MODULES + part)  # scalars, int32
+    module = 0
+    for later_module in tl.static_range(1, MODULES):
+        module += (tile * 16 * TILES >= tl.load(starts + later_module)).to(tl.int32)
+    module_start, outer_start = tl.load(starts + module), tl.load(starts + MODULES + module)  # scalars, int32
     offset = 0.0
     if NESTED:
-        offset = tl.load(outer_offsets + part)  # scalar, float32
-    o = tile * 16 * TILES + warp * 16 + group  # (SIZE,), int32: the upper of the thread's two outputs
+        offset = tl.load(outer_offsets + module)  # scalar, float32
+    output = tile * 16 * TILES + warp * 16 + group  # (SIZE,), int32: the upper of the thread's two outputs
     blocks = width // 64
     groups = width // 256
     # A team of warps has its own share of the inputs.
-    each = tl.cdiv(groups, SPLITS * TEAMS)
-    steps = tl.minimum(each, groups - split * TEAMS * each)
-    begin = (split * TEAMS + team) * each  # (SIZE,), int32: the team's first group
+    groups_per_team = tl.cdiv(groups, SPLITS * TEAMS)
+    steps = tl.minimum(groups_per_team, groups - split * TEAMS * groups_per_team)
+    first_group = (split * TEAMS + team) * groups_per_team  # (SIZE,), int32: the team's first group
     # Addresses of the thread's bytes of its two outputs, 8 outputs apart: (SIZE,), int64 each.
-    upper_at = weight.to(tl.int64, bitcast=True) + (o.to(tl.int64) * (width // 2) + quarter * 8)
-    lower_at = upper_at + 8 * (width // 2)
+    upper_address = weight.to(tl.int64, bitcast=True) + (output.to(tl.int64) * (width // 2) + quarter * 8)
+    lower_address = upper_address + 8 * (width // 2)
     # Address of the thread's row of x, (SIZE,), int64. Past the last row, that row is read again; its sums are not
     # stored.
-    x_at = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
+    x_address = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
     zero = tl.zeros((SIZE,), tl.float32)  # (SIZE,), float32
     sums = (zero, zero, zero, zero)
-    mine = lane - quarter  # (SIZE,), int32: the first of the four threads of the same output
+    first_lane = lane - quarter  # (SIZE,), int32: the first of the four threads of the same output
     # A copy per thread: constants that the compiler takes for uniform would be moved at each use.
-    spot = code_words + lane * 4
+    code_pointers = code_words + lane * 4
     # Four of (SIZE,), int32.
-    bytes_ = (tl.load(spot), tl.load(spot + 1), tl.load(spot + 2), tl.load(spot + 3))
-    step = tl.minimum(begin, groups - 1)
+    code_bytes = (
+        tl.load(code_pointers), tl.load(code_pointers + 1), tl.load(code_pointers + 2), tl.load(code_pointers + 3),
+    )  # fmt: skip
+    input_group = tl.minimum(first_group, groups - 1)
     # Eight words of (SIZE,), int32, of each output: 4 x 8 bytes.
-    upper_words, lower_words = load_words(upper_at + step * 128, WEIGHTS), load_words(lower_at + step * 128, WEIGHTS)
+    upper_words, lower_words = (
+        load_words(upper_address + input_group * 128, WEIGHTS),
+        load_words(lower_address + input_group * 128, WEIGHTS),
+    )
     if LORA:  # noqa: SIM102  LORA is decided at compile time
         if split == 0:
-            prefetch_lora_up(b, slot_count, o, quarter, total, RANK, FETCH)
+            prefetch_lora_up(b, slot_count, output, quarter, total, RANK, FETCH)
     # Weights may be read while the kernel before still writes x.
     if CHAINED:
         gdc_launch_dependents()
         gdc_wait()
     # Reset the counter of the next product.
     if LORA:  # noqa: SIM102
-        if number == 0:
-            tl.store(done + 1 - turn, 0)
+        if program == 0:
+            tl.store(done + 1 - counter, 0)
     for index in tl.range(0, steps):
-        now_upper, now_lower = upper_words, lower_words
-        step = tl.minimum(begin + index, groups - 1)  # (SIZE,), int32: the group
+        current_upper, current_lower = upper_words, lower_words
+        input_group = tl.minimum(first_group + index, groups - 1)  # (SIZE,), int32: the group
         # The last team's share may be smaller.
-        counts = tl.where(begin + index < groups, 1.0, 0.0)  # (SIZE,), float32
+        in_share = tl.where(first_group + index < groups, 1.0, 0.0)  # (SIZE,), float32
         # The next weights are on their way while these are multiplied.
-        after = tl.minimum(begin + index + 1, groups - 1)  # (SIZE,), int32
+        next_group = tl.minimum(first_group + index + 1, groups - 1)  # (SIZE,), int32
         upper_words, lower_words = (
-            load_words(upper_at + after * 128, WEIGHTS), load_words(lower_at + after * 128, WEIGHTS),
-        )  # fmt: skip
-        # Each of the four threads of an output loads the scale of one block; they are exchanged by shuffles.
-        # `upper` and `lower` are (SIZE,), float32.
-        place = o * blocks + step * 4 + quarter  # (SIZE,), int32
-        outer_place = (outer_start * OUTER) + (o - first) * blocks + step * 4  # (SIZE,), int32
-        upper = counts * block_scale(absmax, outer_code, outer_absmax, outer_place, offset, place, NESTED, OUTER)
-        lower = counts * block_scale(
-            absmax, outer_code, outer_absmax, outer_place + 8 * blocks, offset, place + 8 * blocks, NESTED, OUTER
+            load_words(upper_address + next_group * 128, WEIGHTS),
+            load_words(lower_address + next_group * 128, WEIGHTS),
         )
-        at = x_at + step * 512  # (SIZE,), int64: a group is 512 bytes of x
-        sums = add_group(sums, bytes_, now_upper, now_lower, upper, lower, at, mine, ASM, LOAD, SHUFFLE)
+        # Each of the four threads of an output loads the scale of one block; they are exchanged by shuffles.
+        # Both scales are (SIZE,), float32.
+        block = output * blocks + input_group * 4 + quarter  # (SIZE,), int32
+        outer_block = (outer_start * OUTER) + (output - module_start) * blocks + input_group * 4  # (SIZE,), int32
+        upper_scale = in_share * load_block_scale(
+            absmax, outer_code, outer_absmax, outer_block, offset, block, NESTED, OUTER
+        )
+        lower_scale = in_share * load_block_scale(
+            absmax, outer_code, outer_absmax, outer_block + 8 * blocks, offset, block + 8 * blocks, NESTED, OUTER
+        )
+        group_address = x_address + input_group * 512  # (SIZE,), int64: a group is 512 bytes of x
+        sums = add_group(
+            sums, code_bytes, current_upper, current_lower, upper_scale, lower_scale, group_address, first_lane,
+            ASM, LOAD, SHUFFLE,
+        )  # fmt: skip
     if LORA:  # noqa: SIM102
         if split == 0:
-            nothing = wait_for_count(done + turn, goal, lane, WAIT)  # (SIZE,), int32: zeros
-            slot = tl.load(slots + group, mask=group < rows, other=-1)  # (SIZE,), int32: adapter slot of row `group`
-            for one in tl.range(0, slot_count):
-                asks = (slot == one) & (team == 0)  # (SIZE,), bool: one team adds, or LoRA would count TEAMS times
-                if tl.max(asks.to(tl.int32), 0) > 0:
+            wait_zeros = wait_for_count(done + counter, goal, lane, WAIT)  # (SIZE,), int32: zeros
+            # (SIZE,), int32: adapter slot of row `group`
+            row_slot = tl.load(slots + group, mask=group < rows, other=-1)
+            for slot in tl.range(0, slot_count):
+                # (SIZE,), bool: one team adds, or LoRA would count TEAMS times
+                uses_slot = (row_slot == slot) & (team == 0)
+                if tl.max(uses_slot.to(tl.int32), 0) > 0:
                     sums = add_lora_up(
-                        sums, down, b, one, asks, o, group, quarter, part, rows, total, ranks, nothing,
+                        sums, down, b, slot, uses_slot, output, group, quarter, module, rows, total, ranks, wait_zeros,
                         RANK, PIECES, LORA_UP,
                     )  # fmt: skip
     _store(sums, out, tile, split, rows, total, TILES, TEAMS)
@@ -173,8 +189,8 @@ def _multiply(
 
 @triton.jit
 def _stream(
-    x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, a, b, slots, done, turn,
-    goal, rows, width, total, slot_count, ranks,
+    x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, a, b, slots, done,
+    counter, goal, rows, width, total, slot_count, ranks,
     SPLITS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
     MODULES: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
     ASM: tl.constexpr, LORA_DOWN: tl.constexpr, LORA_UP: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr,
@@ -185,17 +201,17 @@ def _stream(
     Grid: (goal + SPLITS * total / (16 * TILES),). goal is 0 without LoRA. Arguments as in `_multiply`; a: (slots,
     ranks, width), 16-bit.
     """
-    number = tl.program_id(0)
-    if number < goal:
+    program = tl.program_id(0)
+    if program < goal:
         if LORA:
             lora_down_piece(
-                x, a, down, slots, done + turn, number, rows, width, ranks, TILES * TEAMS, PIECES, LORA_DOWN, LOAD,
+                x, a, down, slots, done + counter, program, rows, width, ranks, TILES * TEAMS, PIECES, LORA_DOWN, LOAD,
                 CHAINED,
             )  # fmt: skip
     else:
         _multiply(
-            number - goal, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, b,
-            slots, done, turn, goal, rows, width, total, slot_count, ranks, SPLITS, TILES, TEAMS, NESTED, OUTER,
+            program - goal, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down,
+            b, slots, done, counter, goal, rows, width, total, slot_count, ranks, SPLITS, TILES, TEAMS, NESTED, OUTER,
             MODULES, LORA, RANK, PIECES, CHAINED, ASM, LORA_UP, WEIGHTS, LOAD, SHUFFLE, WAIT, FETCH,
         )  # fmt: skip
 
@@ -237,13 +253,14 @@ def stream(
     # A kernel needs a pointer for every argument, also for those that it does not read.
     none = weights.starts
     down, a, b, slots, done = (out, x, none, none, none)
-    turn, goal, count, ranks, rank, pieces = 0, 0, 0, 0, 16, 1
+    counter, goal, count, ranks, rank, pieces = 0, 0, 0, 0, 16, 1
     if lora is not None:
         down, a, b, slots, done = lora.down, lora.a, lora.b.view(torch.int32), lora.slots, lora.done
-        turn, goal, (count, ranks), rank, pieces = lora.turn, lora.programs, a.shape[:2], lora.b.shape[2], len(down)
+        counter, goal, (count, ranks) = lora.counter, lora.programs, a.shape[:2]
+        rank, pieces = lora.b.shape[2], len(down)
     _stream[(goal + splits * (weights.total // (16 * tiles)),)](
         x, weights.data, code_words(weights.code_values, x.dtype, x.device), weights.absmax, weights.outer_code,
-        weights.outer_absmax, weights.outer_offsets, weights.starts, out, down, a, b, slots, done, turn, goal,
+        weights.outer_absmax, weights.outer_offsets, weights.starts, out, down, a, b, slots, done, counter, goal,
         rows, width, weights.total, count, ranks,
         SPLITS=splits, TILES=tiles, TEAMS=teams, NESTED=weights.is_nested, OUTER=weights.outer_blocksize,
         MODULES=weights.count, LORA=lora is not None, RANK=rank, PIECES=pieces,

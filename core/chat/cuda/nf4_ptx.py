@@ -1,7 +1,7 @@
 """PTX that unpacks 4-bit weights to 16-bit values in registers, and multiplies them; strings for `nf4_gemv`.
 
-A 4-bit index stands for one of 16 code values (NF4: Dettmers et al. 2023, arXiv:2305.14314, appendix E), given here in
-bfloat16 or float16. There is no table in memory: the 16 codes are constants, split into their upper bytes (h0 to h3,
+A 4-bit index stands for one of 16 code values (core/kernels/nf4.py has the layout), given here in bfloat16 or
+float16. There is no table in memory: the 16 codes are constants, split into their upper bytes (h0 to h3,
 four per 32-bit word) and lower bytes (l0 to l3). The instruction prmt picks four bytes out of eight by four selectors:
 
     four indices  i0 i1 i2 i3, 4 bits each
@@ -11,8 +11,8 @@ four per 32-bit word) and lower bytes (l0 to l3). The instruction prmt picks fou
     c = the same with l0 to l3            the lower bytes
     left, right = prmt(c, a, ...)         zipped to two words of two 16-bit codes
 
-bitsandbytes packs the first of two weights into the upper half of a byte. So `left` holds the codes of upper halves
-(even weights), and `right` those of lower halves (odd weights); x is in paired order to match (`elementwise`).
+`left` holds the codes of upper halves (even weights), and `right` those of lower halves (odd weights); x is in paired
+order to match (`elementwise`).
 """
 
 import functools

@@ -4,14 +4,10 @@ What is computed: out[s] = x Wᵀ over share s of the inputs (S parts that the r
 
 Steps of `_product`, for 64 outputs and up to 128 rows:
 
-1. load 32 bytes of each output's weights: a block of 64;
-2. turn the upper and lower halves of the bytes into code values (`nf4_ptx.unpack_bytes_ptx`; a table without PTX);
-3. multiply the upper halves by the even columns of x and the lower halves by the odd ones (`tl.dot`);
+1. load 32 bytes of each output's weights: a block of 64 (layout: core/kernels/nf4.py);
+2. convert the upper and lower halves of the bytes to code values (`nf4_ptx.unpack_bytes_ptx`; a table without PTX);
+3. multiply the upper halves by the even columns of x and the lower ones by the odd columns (`tl.dot`; paired order);
 4. multiply the block's sum by its absmax in float32, and add it up. Weights are thus never rounded after scaling.
-
-    byte k of a block      [ weight 2k | weight 2k + 1 ]                        upper half, lower half
-    x in paired order      [ 0 2 4 6 | 1 3 5 7 ] [ 8 10 12 14 | 9 11 13 15 ]    (`elementwise.paired_index`)
-                             even      odd         even         odd
 
 Rows are the narrow side of a tensor core's product, padded to 16, and the weights are read once. `_lora_down` computes
 x Aᵀ in a launch before. `_unpack` writes whole weights for cuBLAS, which is faster for many rows.
@@ -60,82 +56,86 @@ def _product(
     """
     wait_for_previous(CHAINED)
     tile, split = tl.program_id(0), tl.program_id(1)
-    o = tile * TILE + tl.arange(0, TILE)  # (TILE,), int32: outputs
+    output = tile * TILE + tl.arange(0, TILE)  # (TILE,), int32: outputs
     row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
-    there = (row < rows)[None, :]  # (1, ROWS)
-    kind = x.dtype.element_ty
+    is_row = (row < rows)[None, :]  # (1, ROWS)
+    dtype = x.dtype.element_ty
     # The module of the outputs; a tile belongs to one module.
-    part = 0
-    for number in tl.static_range(1, MODULES):
-        part += (tile * TILE >= tl.load(starts + number)).to(tl.int32)
-    first = tl.load(starts + part)  # scalar: first output of the module
-    outer_first = tl.load(starts + MODULES + part)  # scalar: its first entry in outer_absmax
+    module = 0
+    for later_module in tl.static_range(1, MODULES):
+        module += (tile * TILE >= tl.load(starts + later_module)).to(tl.int32)
+    module_start = tl.load(starts + module)  # scalar: first output of the module
+    outer_start = tl.load(starts + MODULES + module)  # scalar: its first entry in outer_absmax
     blocks = width // 64
-    each = tl.cdiv(tl.cdiv(blocks, SPLITS), STEP) * STEP
-    start = split * each
-    end = tl.minimum(start + each, blocks)
-    target = out + (split * rows + row[None, :]) * total + o[:, None]  # (TILE, ROWS), pointers
-    found = tl.zeros((TILE, ROWS), tl.float32)  # (TILE, ROWS), float32: the sums, transposed
+    blocks_per_split = tl.cdiv(tl.cdiv(blocks, SPLITS), STEP) * STEP
+    start = split * blocks_per_split
+    end = tl.minimum(start + blocks_per_split, blocks)
+    out_pointers = out + (split * rows + row[None, :]) * total + output[:, None]  # (TILE, ROWS), pointers
+    sums = tl.zeros((TILE, ROWS), tl.float32)  # (TILE, ROWS), float32: the sums, transposed
     if DONE:
-        found = tl.load(target, mask=there, other=0.0)  # (TILE, ROWS), float32
+        sums = tl.load(out_pointers, mask=is_row, other=0.0)  # (TILE, ROWS), float32
     elif PACKED:
-        at = tl.arange(0, 32)  # (32,): bytes of a block
+        index = tl.arange(0, 32)  # (32,): bytes of a block
         if NESTED:
-            offset = tl.load(outer_offsets + part)
+            offset = tl.load(outer_offsets + module)
         for step in tl.range(start, end, STEP):
-            for more in tl.static_range(STEP):
-                block = step + more
+            for step_block in tl.static_range(STEP):
+                block = step + step_block
                 inside = block < end
                 # (TILE, 32), uint8
-                byte = tl.load(weight + (o[:, None] * (width // 2) + block * 32 + at[None, :]), mask=inside, other=0)
+                byte = tl.load(
+                    weight + (output[:, None] * (width // 2) + block * 32 + index[None, :]), mask=inside, other=0
+                )
                 # Even columns of x: (32, ROWS); the odd ones are four positions behind in paired order.
-                place = x + row[None, :] * width + block * 64 + (at // 4 * 8 + at % 4)[:, None]
-                even = tl.load(place, mask=there & inside, other=0.0)
-                odd = tl.load(place + 4, mask=there & inside, other=0.0)
+                x_pointers = x + row[None, :] * width + block * 64 + (index // 4 * 8 + index % 4)[:, None]
+                even = tl.load(x_pointers, mask=is_row & inside, other=0.0)
+                odd = tl.load(x_pointers + 4, mask=is_row & inside, other=0.0)
                 # The code values of both halves: (TILE, 32), model dtype.
                 if ASM is not None:
-                    left, right = tl.inline_asm_elementwise(
-                        ASM, "=r,=r,=r,=r,r", [byte], dtype=(kind, kind), is_pure=True, pack=4
+                    upper_codes, lower_codes = tl.inline_asm_elementwise(
+                        ASM, "=r,=r,=r,=r,r", [byte], dtype=(dtype, dtype), is_pure=True, pack=4
                     )
                 else:
-                    left = tl.load(code + (byte >> 4).to(tl.int32)).to(kind)
-                    right = tl.load(code + (byte & 15).to(tl.int32)).to(kind)
+                    upper_codes = tl.load(code + (byte >> 4).to(tl.int32)).to(dtype)
+                    lower_codes = tl.load(code + (byte & 15).to(tl.int32)).to(dtype)
                 # (TILE, ROWS), float32
-                summed = tl.dot(left, even, input_precision="ieee")
-                summed = tl.dot(right, odd, summed, input_precision="ieee")
+                block_product = tl.dot(upper_codes, even, input_precision="ieee")
+                block_product = tl.dot(lower_codes, odd, block_product, input_precision="ieee")
                 # The scale of the block, per output: (TILE,), float32 once it is dequantized.
-                size = tl.load(absmax + o * blocks + block, mask=inside, other=0)
+                scale = tl.load(absmax + output * blocks + block, mask=inside, other=0)
                 if NESTED:
-                    outer = tl.load(outer_absmax + outer_first + ((o - first) * blocks + block) // OUTER, mask=inside)
-                    size = tl.load(outer_code + size.to(tl.int32)) * outer + offset
-                found += summed * size.to(tl.float32)[:, None]
+                    outer_scale = tl.load(
+                        outer_absmax + outer_start + ((output - module_start) * blocks + block) // OUTER, mask=inside
+                    )
+                    scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + offset
+                sums += block_product * scale.to(tl.float32)[:, None]
     else:
-        at = tl.arange(0, 64)  # (64,): inputs of a block
+        index = tl.arange(0, 64)  # (64,): inputs of a block
         for block in tl.range(start, end):
             # (TILE, 64) and (64, ROWS), model dtype
-            held = tl.load(weight + (o[:, None].to(tl.int64) * width + block * 64 + at[None, :]))
-            read = tl.load(x + row[None, :] * width + block * 64 + at[:, None], mask=there, other=0.0)
-            found = tl.dot(held, read, found, input_precision="ieee")
+            weight_tile = tl.load(weight + (output[:, None].to(tl.int64) * width + block * 64 + index[None, :]))
+            x_tile = tl.load(x + row[None, :] * width + block * 64 + index[:, None], mask=is_row, other=0.0)
+            sums = tl.dot(weight_tile, x_tile, sums, input_precision="ieee")
     # In one part only, as the parts are added up.
     if LORA:  # noqa: SIM102  LORA is decided at compile time
         if split == 0:
-            slot = tl.load(slots + row, mask=row < rows, other=-1)  # (ROWS,), int32
+            row_slot = tl.load(slots + row, mask=row < rows, other=-1)  # (ROWS,), int32
             # Slots that no row uses are skipped.
-            for one in tl.range(0, slot_count):
-                mine = slot == one  # (ROWS,), bool
-                if tl.max(mine.to(tl.int32), 0) > 0:
+            for slot in tl.range(0, slot_count):
+                uses_slot = row_slot == slot  # (ROWS,), bool
+                if tl.max(uses_slot.to(tl.int32), 0) > 0:
                     for chunk in tl.static_range(0, RANK, CHUNK):
                         rank = chunk + tl.arange(0, CHUNK)  # (CHUNK,)
-                        low = tl.zeros((CHUNK, ROWS), tl.float32)  # (CHUNK, ROWS): x Aᵀ; 0 for rows of other slots
+                        hidden = tl.zeros((CHUNK, ROWS), tl.float32)  # (CHUNK, ROWS): x Aᵀ; 0 for rows of other slots
                         for piece in tl.static_range(PIECES):
-                            low += tl.load(
-                                down + (piece * rows + row[None, :]) * ranks + part * RANK + rank[:, None],
-                                mask=mine[None, :], other=0.0,
+                            hidden += tl.load(
+                                down + (piece * rows + row[None, :]) * ranks + module * RANK + rank[:, None],
+                                mask=uses_slot[None, :], other=0.0,
                             )  # fmt: skip
                         # (TILE, CHUNK), model dtype
-                        up = tl.load(b + (one * total + o[:, None]).to(tl.int64) * RANK + rank[None, :])
-                        found = tl.dot(up, low.to(kind), found, input_precision="ieee")  # (TILE, ROWS), float32
-    tl.store(target, found, mask=there)
+                        lora_up = tl.load(b + (slot * total + output[:, None]).to(tl.int64) * RANK + rank[None, :])
+                        sums = tl.dot(lora_up, hidden.to(dtype), sums, input_precision="ieee")  # (TILE, ROWS), float32
+    tl.store(out_pointers, sums, mask=is_row)
 
 
 @triton.jit
@@ -149,26 +149,28 @@ def _lora_down(
     dtype. out: (PIECES, rows, ranks), float32, written for the rows of the slot.
     """
     wait_for_previous(CHAINED)
-    tiles = ranks // 16
-    number, tile, piece = tl.program_id(0) // tiles, tl.program_id(0) % tiles, tl.program_id(1)
+    rank_tiles = ranks // 16
+    slot, rank_tile, piece = tl.program_id(0) // rank_tiles, tl.program_id(0) % rank_tiles, tl.program_id(1)
     row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
-    mine = tl.load(slots + row, mask=row < rows, other=-1) == number  # (ROWS,), bool
-    if tl.max(mine.to(tl.int32), 0) > 0:
-        rank = tile * 16 + tl.arange(0, 16)  # (16,)
-        each = tl.cdiv(tl.cdiv(width, COLUMNS), PIECES) * COLUMNS
-        end = tl.minimum((piece + 1) * each, width)
-        found = tl.zeros((16, ROWS), tl.float32)  # (16, ROWS), float32: the sums, transposed
-        for start in tl.range(piece * each, end, COLUMNS):
+    uses_slot = tl.load(slots + row, mask=row < rows, other=-1) == slot  # (ROWS,), bool
+    if tl.max(uses_slot.to(tl.int32), 0) > 0:
+        rank = rank_tile * 16 + tl.arange(0, 16)  # (16,)
+        columns_per_piece = tl.cdiv(tl.cdiv(width, COLUMNS), PIECES) * COLUMNS
+        end = tl.minimum((piece + 1) * columns_per_piece, width)
+        sums = tl.zeros((16, ROWS), tl.float32)  # (16, ROWS), float32: the sums, transposed
+        for start in tl.range(piece * columns_per_piece, end, COLUMNS):
             column = start + tl.arange(0, COLUMNS)  # (COLUMNS,)
             inside = column < end
             # (16, COLUMNS) and (COLUMNS, ROWS), model dtype
-            held = tl.load(
-                a + (number * ranks + rank[:, None]).to(tl.int64) * width + column[None, :],
+            a_tile = tl.load(
+                a + (slot * ranks + rank[:, None]).to(tl.int64) * width + column[None, :],
                 mask=inside[None, :], other=0.0,
             )  # fmt: skip
-            read = tl.load(x + row[None, :] * width + column[:, None], mask=mine[None, :] & inside[:, None], other=0.0)
-            found = tl.dot(held, read, found, input_precision="ieee")
-        tl.store(out + (piece * rows + row[None, :]) * ranks + rank[:, None], found, mask=mine[None, :])
+            x_tile = tl.load(
+                x + row[None, :] * width + column[:, None], mask=uses_slot[None, :] & inside[:, None], other=0.0
+            )
+            sums = tl.dot(a_tile, x_tile, sums, input_precision="ieee")
+        tl.store(out + (piece * rows + row[None, :]) * ranks + rank[:, None], sums, mask=uses_slot[None, :])
 
 
 def padded_rows(rows: int) -> int:
@@ -194,14 +196,9 @@ def lora_down(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.
 
 
 def product(
-    x: torch.Tensor,
-    weights: MergedLinears,
-    out: torch.Tensor,
-    lora: Lora | None = None,
-    *,
-    step: int = 2,
+    x: torch.Tensor, weights: MergedLinears, out: torch.Tensor, lora: Lora | None = None, *, step: int = 2,
     is_done: bool = False,
-) -> None:
+) -> None:  # fmt: skip
     """Compute x Wᵀ and LoRA.
 
     Args:
@@ -245,28 +242,31 @@ def _unpack(
     weight: uint8, (blocks * 32). absmax and outer_*: as in `MergedLinears`. out: (blocks * 64), model dtype.
     """
     block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)  # (COUNT,), int32
-    there = block < blocks
-    size = tl.load(absmax + block, mask=there, other=0)  # (COUNT,), uint8 or float32
+    is_block = block < blocks
+    scale = tl.load(absmax + block, mask=is_block, other=0)  # (COUNT,), uint8 or float32
     if NESTED:
         # Per block, (COUNT,), int32: its output, and the module of that output.
-        row, part = block // (width // 64), tl.zeros((COUNT,), tl.int32)
-        for number in tl.static_range(1, MODULES):
-            part += (row >= tl.load(starts + number)).to(tl.int32)
-        first, outer_first = tl.load(starts + part), tl.load(starts + MODULES + part)  # (COUNT,), int32 each
-        outer = tl.load(outer_absmax + outer_first + (block - first * (width // 64)) // OUTER, mask=there, other=0.0)
-        size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(outer_offsets + part)  # (COUNT,), float32
-    pair = tl.arange(0, 32)[None, :]  # (1, 32): bytes of a block
-    byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + pair, mask=there[:, None], other=0).to(tl.int32)
+        row, module = block // (width // 64), tl.zeros((COUNT,), tl.int32)
+        for later_module in tl.static_range(1, MODULES):
+            module += (row >= tl.load(starts + later_module)).to(tl.int32)
+        module_start, outer_start = tl.load(starts + module), tl.load(starts + MODULES + module)  # (COUNT,), int32 each
+        outer_scale = tl.load(
+            outer_absmax + outer_start + (block - module_start * (width // 64)) // OUTER, mask=is_block, other=0.0
+        )
+        # The scale is (COUNT,), float32, from here on.
+        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + module)
+    byte_index = tl.arange(0, 32)[None, :]  # (1, 32): bytes of a block
+    byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + byte_index, mask=is_block[:, None], other=0).to(tl.int32)
     # (COUNT, 32) each, model dtype
-    left = (tl.load(code + (byte >> 4)) * size[:, None]).to(out.dtype.element_ty)
-    right = (tl.load(code + (byte & 15)) * size[:, None]).to(out.dtype.element_ty)
-    target = out + block[:, None].to(tl.int64) * 64  # (COUNT, 1), pointers
+    upper = (tl.load(code + (byte >> 4)) * scale[:, None]).to(out.dtype.element_ty)
+    lower = (tl.load(code + (byte & 15)) * scale[:, None]).to(out.dtype.element_ty)
+    out_pointers = out + block[:, None].to(tl.int64) * 64  # (COUNT, 1), pointers
     if PAIRED:
-        place = target + pair // 4 * 8 + pair % 4
-        tl.store(place, left, mask=there[:, None])
-        tl.store(place + 4, right, mask=there[:, None])
+        paired_pointers = out_pointers + byte_index // 4 * 8 + byte_index % 4
+        tl.store(paired_pointers, upper, mask=is_block[:, None])
+        tl.store(paired_pointers + 4, lower, mask=is_block[:, None])
     else:
-        tl.store(target + tl.arange(0, 64)[None, :], tl.interleave(left, right), mask=there[:, None])
+        tl.store(out_pointers + tl.arange(0, 64)[None, :], tl.interleave(upper, lower), mask=is_block[:, None])
 
 
 def unpack(weights: MergedLinears, out: torch.Tensor, paired: bool) -> None:

@@ -28,7 +28,7 @@ _SCORES_PER_WARP = 1024
 
 
 @triton.jit
-def _threshold(shares, goal, COUNTS: tl.constexpr):
+def _find_threshold(shares, goal, COUNTS: tl.constexpr):
     """Return the largest float t so that the shares >= t add up to `goal`, or with COUNTS are so many.
 
     shares: (SIZE,), float32, in [0, 1]. goal: float32. Returns a float32.
@@ -37,10 +37,10 @@ def _threshold(shares, goal, COUNTS: tl.constexpr):
     low, high = 0, 0x3F800000 + 1
     for _ in range(31):
         middle = low + (high - low) // 2
-        stays = shares >= middle.to(tl.float32, bitcast=True)  # (SIZE,), bool
-        reached = tl.sum(stays.to(tl.float32), 0) if COUNTS else tl.sum(tl.where(stays, shares, 0.0), 0)
-        enough = reached >= goal
-        low, high = tl.where(enough, middle, low), tl.where(enough, high, middle)
+        is_kept = shares >= middle.to(tl.float32, bitcast=True)  # (SIZE,), bool
+        kept_sum = tl.sum(is_kept.to(tl.float32), 0) if COUNTS else tl.sum(tl.where(is_kept, shares, 0.0), 0)
+        is_enough = kept_sum >= goal
+        low, high = tl.where(is_enough, middle, low), tl.where(is_enough, high, middle)
     return low.to(tl.float32, bitcast=True)
 
 
@@ -50,48 +50,50 @@ def _sample(
     RANDOM: tl.constexpr, COLDEST: tl.constexpr, SEEN: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
     """Sample for one sequence. Grid: (n,). Arguments as in `sample`; SIZE is V's next power of two."""
-    at = tl.program_id(0)
-    slot = tl.load(slots + at).to(tl.int64)
+    sequence = tl.program_id(0)
+    slot = tl.load(slots + sequence).to(tl.int64)
     column = tl.arange(0, SIZE)  # (SIZE,): token ids
     inside = column < vocabulary  # (SIZE,), bool
-    read = logits + tl.load(rows + at).to(tl.int64) * stride + column
-    scores = tl.load(read, mask=inside, other=float("-inf")).to(tl.float32)  # (SIZE,), fp32
-    own = settings + at * 5
-    temperature, top_k, top_p = tl.load(own), tl.load(own + 1), tl.load(own + 2)
-    min_p, penalty = tl.load(own + 3), tl.load(own + 4)
+    logit_pointers = logits + tl.load(rows + sequence).to(tl.int64) * stride + column
+    scores = tl.load(logit_pointers, mask=inside, other=float("-inf")).to(tl.float32)  # (SIZE,), fp32
+    setting_pointers = settings + sequence * 5
+    temperature, top_k, top_p = tl.load(setting_pointers), tl.load(setting_pointers + 1), tl.load(setting_pointers + 2)
+    min_p, penalty = tl.load(setting_pointers + 3), tl.load(setting_pointers + 4)
     # Of the model's own distribution, before any setting.
-    highest = tl.max(scores, 0)  # scalar, fp32
-    log_sum = tl.log(tl.sum(tl.exp(scores - highest), 0))  # scalar, fp32
+    maximum = tl.max(scores, 0)  # scalar, fp32
+    log_sum = tl.log(tl.sum(tl.exp(scores - maximum), 0))  # scalar, fp32
     if SEEN:  # noqa: SIM102  SEEN is decided at compile time
         if penalty != 1:
-            before = tl.load(seen + slot * vocabulary + column, mask=inside, other=0) != 0  # (SIZE,), bool
-            lowered = tl.where(scores < 0, scores * penalty, scores / penalty)  # (SIZE,), fp32
-            scores = tl.where(before, lowered, scores)
+            is_seen = tl.load(seen + slot * vocabulary + column, mask=inside, other=0) != 0  # (SIZE,), bool
+            penalized = tl.where(scores < 0, scores * penalty, scores / penalty)  # (SIZE,), fp32
+            scores = tl.where(is_seen, penalized, scores)
     token = tl.argmax(scores, 0)  # scalar, int32
     if RANDOM and temperature >= COLDEST:
         # Relative to the most likely token, which has 1: min-p is then a plain threshold.
         shares = tl.exp((scores - tl.max(scores, 0)) / temperature)  # (SIZE,), fp32
-        least = 0.0
+        threshold = 0.0
         if top_k < vocabulary:
-            least = _threshold(shares, top_k, True)
+            threshold = _find_threshold(shares, top_k, True)
         if top_p < 1:
-            whole = tl.sum(tl.where(shares >= least, shares, 0.0), 0)
-            least = tl.maximum(least, _threshold(shares, top_p * whole, False))
-        shares = tl.where(shares >= tl.maximum(least, min_p), shares, 0.0)  # (SIZE,), fp32
-        wanted = tl.sum(shares, 0) * tl.load(uniform + at)  # scalar, fp32
-        # Bisect for the first token up to which the shares add up to more than `wanted`.
+            kept_sum = tl.sum(tl.where(shares >= threshold, shares, 0.0), 0)
+            threshold = tl.maximum(threshold, _find_threshold(shares, top_p * kept_sum, False))
+        shares = tl.where(shares >= tl.maximum(threshold, min_p), shares, 0.0)  # (SIZE,), fp32
+        target_sum = tl.sum(shares, 0) * tl.load(uniform + sequence)  # scalar, fp32
+        # Bisect for the first token up to which the shares add up to more than `target_sum`.
         low, high = 0, tl.max(tl.where(shares > 0, column, 0), 0)
         while low < high:
             middle = (low + high) // 2
-            passes = tl.sum(tl.where(column <= middle, shares, 0.0), 0) > wanted
-            low, high = tl.where(passes, low, middle + 1), tl.where(passes, middle, high)
+            is_reached = tl.sum(tl.where(column <= middle, shares, 0.0), 0) > target_sum
+            low, high = tl.where(is_reached, low, middle + 1), tl.where(is_reached, middle, high)
         token = low
     if SEEN:
         tl.store(seen + slot * vocabulary + token, 1)
     tl.store(tokens + slot, token.to(tl.int64))
-    own_score = tl.sum(tl.where(column == token, tl.load(read, mask=inside, other=0.0).to(tl.float32), 0.0), 0)
-    tl.store(values + at * 2, token.to(tl.float64))
-    tl.store(values + at * 2 + 1, (own_score - highest - log_sum).to(tl.float64))
+    token_score = tl.sum(
+        tl.where(column == token, tl.load(logit_pointers, mask=inside, other=0.0).to(tl.float32), 0.0), 0
+    )
+    tl.store(values + sequence * 2, token.to(tl.float64))
+    tl.store(values + sequence * 2 + 1, (token_score - maximum - log_sum).to(tl.float64))
 
 
 def sample(

@@ -6,13 +6,9 @@
 
 Nothing is stored twice: the modules' own weights become views of the merged ones, so the PyTorch model still works.
 
-4-bit weights stay as bitsandbytes packs them (Dettmers et al. 2023, arXiv:2305.14314):
-
-    data     uint8, (outputs * inputs / 2)      the first weight of each pair is in the upper half of its byte
-    absmax   float32, (outputs * inputs / 64)   scale of each block of 64 weights; or, with double quantization,
-             uint8                              an index into `outer_code`, scaled by `outer_absmax` per 256 blocks,
-                                                plus the module's `outer_offsets`
-    weight   code[index] * absmax of its block
+4-bit weights stay as bitsandbytes packs them; core/kernels/nf4.py describes the layout. A merged weight has the codes
+and scales of its layers one after the other. With double quantization each layer has its own outer offset, and its
+outer scales begin at an entry of their own (`MergedLinears.starts`).
 """
 
 from collections.abc import Callable

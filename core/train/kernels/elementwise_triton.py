@@ -32,11 +32,11 @@ def copy_rows(source: torch.Tensor, out: torch.Tensor) -> None:
 
 
 @triton.jit
-def _drop_quarter(source, out, column, width, chance, probability, ACCUMULATE: tl.constexpr):
-    """Dropout of some columns of one token; column, chance: (QUARTER,), chance float32 in [0, 1)."""
+def _drop_quarter(source, out, column, width, uniform, probability, ACCUMULATE: tl.constexpr):
+    """Dropout of some columns of one token; column, uniform: (QUARTER,), the latter float32 in [0, 1)."""
     inside = column < width
     value = tl.load(source + column, mask=inside, other=0.0).to(tl.float32)
-    value = tl.where(chance >= probability, value / (1 - probability), 0.0)  # (QUARTER,), float32
+    value = tl.where(uniform >= probability, value / (1 - probability), 0.0)  # (QUARTER,), float32
     if ACCUMULATE:
         value += tl.load(out + column, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + column, value.to(out.dtype.element_ty), mask=inside)
@@ -51,14 +51,14 @@ def _dropout(
     Philox (Salmon et al. 2011) makes four random numbers of one counter: one for each quarter of the columns. The
     counter depends on the token and column only, so the same seed gives the same choice in the backward pass.
     """
-    lane = tl.arange(0, QUARTER)  # (QUARTER,)
+    quarter_column = tl.arange(0, QUARTER)  # (QUARTER,)
     # A counter of 32 bits makes Philox twice as fast as one of 64.
-    counter = (tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)) * QUARTER + lane
+    counter = (tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)) * QUARTER + quarter_column
     first, second, third, fourth = tl.rand4x(seed, counter)  # each (QUARTER,), float32
     row = tl.program_id(0).to(tl.int64)
     source += row * source_stride
     out += row * out_stride
-    column = tl.program_id(1) * 4 * QUARTER + lane  # (QUARTER,)
+    column = tl.program_id(1) * 4 * QUARTER + quarter_column  # (QUARTER,)
     _drop_quarter(source, out, column, width, first, probability, ACCUMULATE)
     _drop_quarter(source, out, column + QUARTER, width, second, probability, ACCUMULATE)
     _drop_quarter(source, out, column + 2 * QUARTER, width, third, probability, ACCUMULATE)
@@ -91,14 +91,16 @@ def _rms_norm_backward(
     column = tl.arange(0, ROW)  # (ROW,)
     inside = column < width
     scale = tl.load(rstd + row)  # scalar
-    unit = tl.load(x + row * x_stride + column, mask=inside, other=0.0).to(tl.float32) * scale  # (ROW,)
+    normalized = tl.load(x + row * x_stride + column, mask=inside, other=0.0).to(tl.float32) * scale  # (ROW,)
     gain = tl.load(weight + column, mask=inside, other=0.0)  # (ROW,), dtype of the weight
-    tl.store(normed + row * width + column, unit.to(normed.dtype.element_ty) * gain, mask=inside)
-    scaled = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)  # (ROW,)
-    scaled *= gain.to(tl.float32)
-    back = (scaled - unit * (tl.sum(scaled * unit) / width)) * scale  # (ROW,), float32
-    back += tl.load(residual_gradient + row * residual_stride + column, mask=inside, other=0.0).to(tl.float32)
-    tl.store(x_gradient + row * x_gradient_stride + column, back.to(x_gradient.dtype.element_ty), mask=inside)
+    tl.store(normed + row * width + column, normalized.to(normed.dtype.element_ty) * gain, mask=inside)
+    # (ROW,)
+    weighted_gradient = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)
+    weighted_gradient *= gain.to(tl.float32)
+    # (ROW,), float32
+    result = (weighted_gradient - normalized * (tl.sum(weighted_gradient * normalized) / width)) * scale
+    result += tl.load(residual_gradient + row * residual_stride + column, mask=inside, other=0.0).to(tl.float32)
+    tl.store(x_gradient + row * x_gradient_stride + column, result.to(x_gradient.dtype.element_ty), mask=inside)
 
 
 def rms_norm_backward(
@@ -131,22 +133,25 @@ def _swiglu_backward(
     inside = (row < rows) & (column < width)  # (ROWS, COLUMNS)
     dtype = gate_up.dtype.element_ty
     # (ROWS, COLUMNS), float32
-    whole = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)
+    hidden_gradient = tl.load(gradient + row * gradient_stride + column, mask=inside, other=0.0).to(tl.float32)
     for first in tl.static_range(0, RANK, 16):
-        depth = first + tl.arange(0, 16)  # (16,): ranks
-        left = tl.load(lora_hidden_gradient + row * hidden_stride + depth[None, :], mask=row < rows, other=0.0)
-        right = tl.load(lora_down + depth[:, None] * lora_down_stride + column, mask=column < width, other=0.0)
+        rank = first + tl.arange(0, 16)  # (16,): ranks
+        lora_gradient = tl.load(lora_hidden_gradient + row * hidden_stride + rank[None, :], mask=row < rows, other=0.0)
+        lora_down_tile = tl.load(lora_down + rank[:, None] * lora_down_stride + column, mask=column < width, other=0.0)
         # (ROWS, 16) × (16, COLUMNS) in float32; "ieee" keeps float32 inputs from being rounded to TF32.
-        whole = tl.dot(left, right, whole, input_precision="ieee")
-    at_gate, at_up = gate_up + row * gate_up_stride + column, gate_up + row * gate_up_stride + width + column
-    gate = tl.load(at_gate, mask=inside, other=0.0).to(tl.float32)  # (ROWS, COLUMNS)
-    up = tl.load(at_up, mask=inside, other=0.0).to(tl.float32)  # (ROWS, COLUMNS)
-    opened = tl.sigmoid(gate)  # (ROWS, COLUMNS)
-    gated = gate * opened  # (ROWS, COLUMNS): silu(gate)
+        hidden_gradient = tl.dot(lora_gradient, lora_down_tile, hidden_gradient, input_precision="ieee")
+    gate_pointers, up_pointers = (
+        gate_up + row * gate_up_stride + column,
+        gate_up + row * gate_up_stride + width + column,
+    )
+    gate = tl.load(gate_pointers, mask=inside, other=0.0).to(tl.float32)  # (ROWS, COLUMNS)
+    up = tl.load(up_pointers, mask=inside, other=0.0).to(tl.float32)  # (ROWS, COLUMNS)
+    sigmoid = tl.sigmoid(gate)  # (ROWS, COLUMNS)
+    silu = gate * sigmoid  # (ROWS, COLUMNS): silu(gate)
     # Each element is loaded and stored by one program only, so overwriting in place is safe.
-    tl.store(at_gate, (whole * up * (opened + gated * (1 - opened))).to(dtype), mask=inside)
-    tl.store(at_up, (whole * gated).to(dtype), mask=inside)
-    tl.store(gradient + row * gradient_stride + column, (gated * up).to(dtype), mask=inside)
+    tl.store(gate_pointers, (hidden_gradient * up * (sigmoid + silu * (1 - sigmoid))).to(dtype), mask=inside)
+    tl.store(up_pointers, (hidden_gradient * silu).to(dtype), mask=inside)
+    tl.store(gradient + row * gradient_stride + column, (silu * up).to(dtype), mask=inside)
 
 
 def swiglu_backward(

@@ -45,16 +45,18 @@ def _place_factors(
     if program < up_programs:
         row = (program * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]  # (ROWS, 1)
         column = tl.arange(0, COLUMNS)[None, :]  # (1, COLUMNS)
-        own = (column >= first) & (column < first + rank) & (row < rows)  # (ROWS, COLUMNS), bool
+        is_factor = (column >= first) & (column < first + rank) & (row < rows)  # (ROWS, COLUMNS), bool
         # (ROWS, COLUMNS), float32
-        value = tl.load(b + row * rank + column - first, mask=own, other=0.0).to(tl.float32) * scale
+        value = tl.load(b + row * rank + column - first, mask=is_factor, other=0.0).to(tl.float32) * scale
         inside = (column < columns) & (row < rows)
         tl.store(lora_up + row * stride + column, value.to(lora_up.dtype.element_ty), mask=inside)
     else:
-        at = (program - up_programs).to(tl.int64) * RUN + tl.arange(0, RUN)  # (RUN,)
+        index = (program - up_programs).to(tl.int64) * RUN + tl.arange(0, RUN)  # (RUN,)
         # Triton gives a name one shape in both branches, so this one has a name of its own.
-        factor = tl.load(a + at, mask=at < rank * width, other=0.0)  # (RUN,), float32
-        tl.store(lora_down + first * width + at, factor.to(lora_down.dtype.element_ty), mask=at < (rank + pad) * width)
+        factor = tl.load(a + index, mask=index < rank * width, other=0.0)  # (RUN,), float32
+        tl.store(
+            lora_down + first * width + index, factor.to(lora_down.dtype.element_ty), mask=index < (rank + pad) * width
+        )
 
 
 @triton.jit
@@ -75,16 +77,19 @@ def _unpack(
     if program < unpack_programs:
         block = program * BLOCKS + tl.arange(0, BLOCKS)  # (BLOCKS,)
         is_block = block < blocks
-        size = tl.load(scales + block, mask=is_block, other=0)  # (BLOCKS,)
+        block_scale = tl.load(scales + block, mask=is_block, other=0)  # (BLOCKS,)
         if NESTED:
-            outer = tl.load(outer_scales + block // OUTER, mask=is_block, other=0.0)
-            size = tl.load(outer_code + size.to(tl.int32)) * outer + tl.load(offset)  # (BLOCKS,), float32
-        upper, lower = decode_blocks(packed, code, block, size, is_block, HALF)  # each (BLOCKS, HALF)
+            outer_scale = tl.load(outer_scales + block // OUTER, mask=is_block, other=0.0)
+            # (BLOCKS,), float32
+            block_scale = tl.load(outer_code + block_scale.to(tl.int32)) * outer_scale + tl.load(offset)
+        upper, lower = decode_blocks(packed, code, block, block_scale, is_block, HALF)  # each (BLOCKS, HALF)
         # A block never crosses a row's end: the width is a multiple of the block size.
-        start = block.to(tl.int64) * (2 * HALF)  # (BLOCKS,), int64: number of the first weight
+        first_weight = block.to(tl.int64) * (2 * HALF)  # (BLOCKS,), int64: number of the first weight
         # (BLOCKS, 2 · HALF), pointers
-        target = (out + (start // width) * stride + start % width)[:, None] + tl.arange(0, 2 * HALF)[None, :]
-        tl.store(target, tl.interleave(upper, lower).to(out.dtype.element_ty), mask=is_block[:, None])
+        out_pointers = (out + (first_weight // width) * stride + first_weight % width)[:, None] + tl.arange(
+            0, 2 * HALF
+        )[None, :]
+        tl.store(out_pointers, tl.interleave(upper, lower).to(out.dtype.element_ty), mask=is_block[:, None])
     elif LORA:
         _place_factors(program - unpack_programs, a, b, out + width, lora_down, rows, width, stride, rank, first, pad,
                        scale, columns, ROWS, COLUMNS, RUN)  # fmt: skip
