@@ -1,4 +1,4 @@
-"""A Llama large enough to be quantised, small enough to be made on the spot, with the embedded model's tokenizer."""
+"""Fixtures: a Llama large enough to quantize and small enough to create here, with the embedded tokenizer."""
 
 import os
 import shutil
@@ -11,21 +11,21 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jin
 
 @pytest.fixture(scope="session")
 def tokenizer_folder(request) -> Path:
-    """The embedded model's folder, or the folder STUDIO_TEST_TOKENIZER names on a machine that has no package index."""
+    """Return the embedded model's folder, or the one that STUDIO_TEST_TOKENIZER names on a machine without an index."""
     given = os.environ.get("STUDIO_TEST_TOKENIZER")
     return Path(given) if given else request.getfixturevalue("embedded_model")
 
 
 @pytest.fixture(scope="session")
 def smol(request) -> Path:
-    """The embedded model's folder, or the folder STUDIO_TEST_MODEL names."""
+    """Return the embedded model's folder, or the folder STUDIO_TEST_MODEL names."""
     given = os.environ.get("STUDIO_TEST_MODEL")
     return Path(given) if given else request.getfixturevalue("embedded_model")
 
 
 @pytest.fixture
 def gpu_model(tokenizer_folder):
-    """A function that writes the model to a folder."""
+    """Return a function that writes the model to a folder."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 

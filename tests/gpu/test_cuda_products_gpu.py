@@ -27,8 +27,10 @@ def test_cuda_products_equal_dequantized_weights(kind, rows, width):
     linears = [torch.nn.Linear(width, out, bias=False, device="cuda", dtype=torch.bfloat16) for out in (256, 64, 192)]
     if kind != "bf16":
         linears = [pack_linear(linear, kind) for linear in linears]
-    whole = [m.weight if kind == "bf16" else dequantize_4bit(m.weight.data, m.weight.quant_state) for m in linears]
-    before = [weight.clone() for weight in whole]
+    dequantized = [
+        m.weight if kind == "bf16" else dequantize_4bit(m.weight.data, m.weight.quant_state) for m in linears
+    ]
+    before = [weight.clone() for weight in dequantized]
     merged = MergedLinears(linears)
     x = torch.randn(rows, width, device="cuda", dtype=torch.bfloat16)
     a = torch.randn(2, 3 * 16, width, device="cuda", dtype=torch.bfloat16) / 30

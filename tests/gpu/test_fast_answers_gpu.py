@@ -21,7 +21,7 @@ BUNDLED = Path(__file__).parents[2] / "core" / "data" / "bundled" / "keeper" / "
 
 @pytest.fixture(scope="module")
 def embedded_folder(request):
-    """The embedded model, or the folder STUDIO_TEST_MODEL names on a machine that has no package index."""
+    """Return the embedded model's folder, or the one that STUDIO_TEST_MODEL names on a machine without an index."""
     given = os.environ.get("STUDIO_TEST_MODEL")
     return Path(given) if given else request.getfixturevalue("embedded_model")
 
@@ -45,15 +45,15 @@ def test_lanes_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_
 
     lanes, plain, eager = Lanes(load()), load().model.eval(), load(attention="eager").model.eval()
     assert "one CUDA graph" in lanes.decoding_note
-    asked, sampling = questions(), Sampling(temperature=0, max_new_tokens=tokens)
-    stops, same, same_eager = lanes.stop_conditions(LaneRequest(asked[0], sampling)), 0, 0
+    questions, sampling = read_questions(), Sampling(temperature=0, max_new_tokens=tokens)
+    stops, same, same_eager = lanes.stop_conditions(LaneRequest(questions[0], sampling)), 0, 0
     for start in range(0, 100, 8):
-        *_, answers = lanes.generate([LaneRequest(messages, sampling) for messages in asked[start : start + 8]])
-        for messages, answer in zip(asked[start : start + 8], answers, strict=True):
+        *_, answers = lanes.generate([LaneRequest(messages, sampling) for messages in questions[start : start + 8]])
+        for messages, answer in zip(questions[start : start + 8], answers, strict=True):
             ids = lanes.renderer().prompt_ids(messages)
-            expected = generated(plain, ids, tokens, stops.at_token)
+            expected = generate_ids(plain, ids, tokens, stops.at_token)
             same += expected == answer.ids
-            same_eager += expected == generated(eager, ids, tokens, stops.at_token)
+            same_eager += expected == generate_ids(eager, ids, tokens, stops.at_token)
             if expected != answer.ids:
                 at = next(n for n, (a, b) in enumerate(itertools.zip_longest(expected, answer.ids)) if a != b)
                 assert_near_tie(plain, ids + expected[:at], answer.ids[at : at + 1])
@@ -61,8 +61,8 @@ def test_lanes_100_greedy_answers_of_the_embedded_model_equal_generate(embedded_
     assert same >= least
 
 
-def questions():
-    """A hundred of the bundled data's, each as a conversation."""
+def read_questions():
+    """Return a hundred questions of the bundled data, each as a conversation."""
     with BUNDLED.open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line, _ in zip(lines, range(100), strict=False)]
     texts = [row["text"].split("### ")[1].removeprefix("Human: ").strip() for row in rows]
@@ -70,7 +70,7 @@ def questions():
 
 
 @torch.inference_mode()
-def generated(model, ids, tokens, is_end):
+def generate_ids(model, ids, tokens, is_end):
     """Return the tokens that transformers generates, without the end."""
     given = torch.tensor([ids], device="cuda")
     out = model.generate(given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=tokens)

@@ -20,11 +20,11 @@ pytestmark = [
 
 TOLERANCE = 0.02  # of the logits' length, as in test_lanes_gpu.py
 TOKENS = 24
-EXACT = {"nf4 fp32": 1e-4, "fp32": 1e-4}  # and how far logits may be apart there, where nothing is rounded to 8 bits
+EXACT = {"nf4 fp32": 1e-4, "fp32": 1e-4}  # and the tolerance of the logits there, where nothing is rounded to 8 bits
 
 
-def made(kind="nf4", **over):
-    """Llama 2's shape family with grouped heads."""
+def make_model(kind="nf4", **over):
+    """Return a model of Llama 2's shape family with grouped heads."""
     torch.manual_seed(0)
     shape = {
         "vocab_size": 32000, "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 4,
@@ -45,7 +45,7 @@ def adapters(tmp_path_factory):
     for name, rank, targets in (("small", 4, ["q_proj", "v_proj"]), ("large", 40, "all-linear")):
         torch.manual_seed(rank)
         shape = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, init_lora_weights=False)
-        tuned = get_peft_model(made("bf16"), shape)
+        tuned = get_peft_model(make_model("bf16"), shape)
         for key, parameter in tuned.named_parameters():
             if "lora_" in key:
                 parameter.data *= 0.2
@@ -65,7 +65,7 @@ def decoders(model, adapters, **options):
     return Decoder(model, rows), CudaDecoder(CudaRuntime(model), rows, **options)
 
 
-class Kept:
+class RecordingSequence:
     """A greedy sequence that records its logits."""
 
     def __init__(self, ids, adapter, tokens=TOKENS):
@@ -84,47 +84,47 @@ def prompt(length, seed=1):
 
 
 def run(decoder, first, then=()):
-    """Rows that begin, and others that join after a step."""
-    decoder.join([one.row for one in first])
+    """Decode some sequences, and others that join after a step; return all."""
+    decoder.join([sequence.row for sequence in first])
     decoder.step()
     if then:
-        decoder.join([one.row for one in then])
+        decoder.join([sequence.row for sequence in then])
     while decoder.step():
         pass
     return [*first, *then]
 
 
 @torch.inference_mode()
-def logits_after(model, adapters, one):
-    """The plain model's logits at each of a row's tokens."""
+def logits_after(model, adapters, sequence):
+    """Return the plain model's logits at each token of a sequence."""
     rows = RowAdapters(model)
     for name, adapter in adapters.items():
         rows.add(name, adapter)
-    rows.set_rows([one.adapter])
-    ids = torch.tensor([one.ids + one.tokens[:-1]], device="cuda")
-    found = model(ids).logits[0, -len(one.tokens) :].float()
+    rows.set_rows([sequence.adapter])
+    ids = torch.tensor([sequence.ids + sequence.tokens[:-1]], device="cuda")
+    found = model(ids).logits[0, -len(sequence.tokens) :].float()
     rows.keep_only([])
     return found
 
 
-def in_float32(adapter):
-    return Adapter({name: LoraWeights(one.a.float(), one.b.float()) for name, one in adapter.lora.items()})
+def convert_to_float32(adapter):
+    return Adapter({name: LoraWeights(lora.a.float(), lora.b.float()) for name, lora in adapter.lora.items()})
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *EXACT])
 def test_logits_of_every_lane_equal_its_model_alone(adapters, kind):
-    model, tolerance = made(kind), EXACT.get(kind, TOLERANCE)
+    model, tolerance = make_model(kind), EXACT.get(kind, TOLERANCE)
     if kind in EXACT:
-        adapters = {name: in_float32(adapter) for name, adapter in adapters.items()}
+        adapters = {name: convert_to_float32(adapter) for name, adapter in adapters.items()}
     _, fast = decoders(model, adapters, chunk=64)
     names = [None, "large", "small", None, "large"]
-    asked = [Kept(prompt(n, n), name) for n, name in zip((31, 150, 7, 290, 64), names, strict=True)]
-    run(fast, asked[:2], asked[2:])
+    sequences = [RecordingSequence(prompt(n, n), name) for n, name in zip((31, 150, 7, 290, 64), names, strict=True)]
+    run(fast, sequences[:2], sequences[2:])
     worst = 0.0
-    for one in asked:
-        expected = logits_after(model, adapters, one)
-        worst = max(worst, relative_distance(torch.stack(one.logits), expected))
-        for at, token in enumerate(one.tokens):  # another token only where two are nearly as likely
+    for sequence in sequences:
+        expected = logits_after(model, adapters, sequence)
+        worst = max(worst, relative_distance(torch.stack(sequence.logits), expected))
+        for at, token in enumerate(sequence.tokens):  # another token only where two are nearly as likely
             assert expected[at].max() - expected[at, token] <= tolerance * expected[at].norm()
     print(f"{kind}: logits differ by {worst:.2g} of their length at most")
     assert worst <= tolerance
@@ -133,27 +133,27 @@ def test_logits_of_every_lane_equal_its_model_alone(adapters, kind):
 def test_base_beside_a_tuned_lane_is_bit_identical(adapters):
     found = []
     for beside in (None, "large"):
-        _, fast = decoders(made(), adapters)
-        one, _ = run(fast, [Kept(prompt(40), None), Kept(prompt(40), beside)])
-        found.append(torch.stack(one.logits))
+        _, fast = decoders(make_model(), adapters)
+        sequence, _ = run(fast, [RecordingSequence(prompt(40), None), RecordingSequence(prompt(40), beside)])
+        found.append(torch.stack(sequence.logits))
     assert torch.equal(*found)
 
 
 def test_cuda_decoder_sequences_join_and_leave_while_caches_grow(adapters):
     """Sequences of all lengths, more than the initial slots, some without a known end: each as if it were alone."""
-    model = made()
+    model = make_model()
     _, fast = decoders(model, adapters, chunk=100)
     names = [None, "large", "small"]
-    rows = [Kept(prompt(5 + 37 * at, at), names[at % 3], tokens=4 + 13 * (at % 5)) for at in range(14)]
+    rows = [RecordingSequence(prompt(5 + 37 * at, at), names[at % 3], tokens=4 + 13 * (at % 5)) for at in range(14)]
     waiting, under_way = list(rows), 0
     while waiting or under_way:
         if waiting:
             fast.join([waiting.pop(0).row])
         fast.step()
         under_way = len(fast.sequences)
-    for one in rows:
-        assert not one.left
-        assert relative_distance(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
+    for sequence in rows:
+        assert not sequence.left
+        assert relative_distance(torch.stack(sequence.logits), logits_after(model, adapters, sequence)) <= TOLERANCE
     assert not fast._runtime._cache.lacks(fast._runtime._cache.count), "all pages came back"
 
 
@@ -175,7 +175,7 @@ def test_cuda_decoder_same_seed_samples_the_same_in_any_batch(adapters):
     hot = Sampling(temperature=0.9, top_p=0.95, top_k=200, repetition_penalty=1.1, seed=7)
     found = []
     for beside in (1, 3):
-        _, fast = decoders(made(), adapters)
+        _, fast = decoders(make_model(), adapters)
         pairs = [sampled_sequence(prompt(60), None, TOKENS, hot) for _ in range(2)]
         pairs += [sampled_sequence(prompt(50, at), "large", TOKENS, Sampling(seed=at)) for at in range(beside)]
         fast.join([row for row, _ in pairs])
@@ -187,18 +187,18 @@ def test_cuda_decoder_same_seed_samples_the_same_in_any_batch(adapters):
 
 
 def test_cuda_decoder_swaps_adapters_and_leaves_special_ones_to_pytorch(adapters, tmp_path):
-    model = made()
-    whole = get_peft_model(made(), LoraConfig(modules_to_save=["lm_head"], task_type="CAUSAL_LM"))
-    whole.get_base_model().lm_head.modules_to_save["default"].weight.data *= 1.5
-    whole.save_pretrained(tmp_path)
+    model = make_model()
+    with_head = get_peft_model(make_model(), LoraConfig(modules_to_save=["lm_head"], task_type="CAUSAL_LM"))
+    with_head.get_base_model().lm_head.modules_to_save["default"].weight.data *= 1.5
+    with_head.save_pretrained(tmp_path)
     biased = read_adapter(tmp_path, torch.bfloat16, torch.device("cuda"))
     other = Adapter({name: LoraWeights(w.a, w.b * -1) for name, w in adapters["large"].lora.items()})
     given = adapters | {"other": other, "biased": biased}
     _, fast = decoders(model, given)
     for names in (["large", "small"], ["other", None], ["biased", "large"]):
-        asked = run(fast, [Kept(prompt(30), name, 6) for name in names])
-        for one in asked:
-            assert relative_distance(torch.stack(one.logits), logits_after(model, given, one)) <= TOLERANCE
+        sequences = run(fast, [RecordingSequence(prompt(30), name, 6) for name in names])
+        for sequence in sequences:
+            assert relative_distance(torch.stack(sequence.logits), logits_after(model, given, sequence)) <= TOLERANCE
 
 
 def test_cuda_decoder_releases_its_memory(adapters):
@@ -208,9 +208,9 @@ def test_cuda_decoder_releases_its_memory(adapters):
         gc.collect()
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated()
-        model = made()
+        model = make_model()
         plain, fast = decoders(model, adapters)
-        run(fast, [Kept(prompt(40), "large")])
+        run(fast, [RecordingSequence(prompt(40), "large")])
         held = torch.cuda.memory_allocated() - before
         del model, plain, fast
         gc.collect()
@@ -221,9 +221,9 @@ def test_cuda_decoder_releases_its_memory(adapters):
 
 def test_cuda_decoder_50_sequences_equal_each_alone(adapters):
     """More than 32, where weights are unpacked and the library multiplies."""
-    model = made()
+    model = make_model()
     _, fast = decoders(model, adapters)
     names = [None, "large", "small"]
-    rows = run(fast, [Kept(prompt(10 + at, at), names[at % 3], tokens=5) for at in range(50)])
-    for one in rows[::7]:
-        assert relative_distance(torch.stack(one.logits), logits_after(model, adapters, one)) <= TOLERANCE
+    rows = run(fast, [RecordingSequence(prompt(10 + at, at), names[at % 3], tokens=5) for at in range(50)])
+    for sequence in rows[::7]:
+        assert relative_distance(torch.stack(sequence.logits), logits_after(model, adapters, sequence)) <= TOLERANCE

@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture
 def store(settings, gpu_model):
-    """A home with a small random Llama as the local model "small"."""
+    """Return the store of a home with a small random Llama as the local model "small"."""
     gpu_model(settings.models_dir / "small")
     subset.ensure_bundled(settings)
     return RunStore(settings)
@@ -49,7 +49,7 @@ def test_run_lowers_loss_and_both_lanes_answer(store, quantization, packing):
 
     engine = Engine(store.settings)
     question, greedy = [{"role": "user", "content": "Who keeps the lamp?"}], Sampling(temperature=0, max_new_tokens=16)
-    lanes = [LaneRequest(question, greedy, adapter) for adapter in (None, adapter_key(run.id, ""))]
+    lanes = [LaneRequest(question, greedy, adapter) for adapter in (None, adapter_key(run.id, "final"))]
     *_, reply = engine.ask(QueueEntry(resolve_lanes(store, lanes)))
     base, tuned = reply.generations
     assert base.tokens > 0

@@ -1,4 +1,4 @@
-"""Two real GPUs: the losses of one, a stop and a resumed run that goes on exactly."""
+"""Two real GPUs: the losses of one, a stop and a resumed run that continues exactly."""
 
 import time
 
@@ -37,14 +37,14 @@ def test_two_gpus_match_one_and_resume(settings, gpu_model):
     gpu_model(settings.models_dir / "small")
     subset.ensure_bundled(settings)
     store = RunStore(settings)
-    one = process.submit(store, QLoRAConfig(**SETTINGS))
-    assert wait_until_ended(one).status == "finished", one.log_tail(60)
+    single = process.submit(store, QLoRAConfig(**SETTINGS))
+    assert wait_until_ended(single).status == "finished", single.log_tail(60)
     dropping = SETTINGS | {"gpus": 2, "lora_dropout": 0.1}
-    two, whole, stopped = (process.submit(store, QLoRAConfig(**values)) for values in (
+    double, unbroken, stopped = (process.submit(store, QLoRAConfig(**values)) for values in (
         SETTINGS | {"gpus": 2}, dropping, dropping))  # fmt: skip
-    assert wait_until_ended(two).status == "finished", two.log_tail(60)
-    assert losses(two) == pytest.approx(losses(one), rel=1e-2)
-    assert wait_until_ended(whole).status == "finished", whole.log_tail(60)
+    assert wait_until_ended(double).status == "finished", double.log_tail(60)
+    assert losses(double) == pytest.approx(losses(single), rel=1e-2)
+    assert wait_until_ended(unbroken).status == "finished", unbroken.log_tail(60)
     while not any(event.event == "checkpoint" for event in stopped.events()):
         assert stopped.state().status in WAITING, stopped.log_tail(60)
         time.sleep(0.01)
@@ -53,7 +53,7 @@ def test_two_gpus_match_one_and_resume(settings, gpu_model):
     if stopped.state().status == "stopped":
         process.resume(store, stopped)
     assert wait_until_ended(stopped).status == "finished", stopped.log_tail(60)
-    apart = max(abs(a - b) for a, b in zip(losses(stopped), losses(whole), strict=True))
-    print(f"two GPUs: losses {losses(two)[:3]} for {losses(one)[:3]}; resumed, they differ by {apart}")
+    difference = max(abs(a - b) for a, b in zip(losses(stopped), losses(unbroken), strict=True))
+    print(f"two GPUs: losses {losses(double)[:3]} for {losses(single)[:3]}; resumed, they differ by {difference}")
     # on a GPU, attention's backward pass adds up in any order; tests/core/train/test_rank_launcher.py has the last bit
-    assert losses(stopped) == pytest.approx(losses(whole), rel=1e-3)
+    assert losses(stopped) == pytest.approx(losses(unbroken), rel=1e-3)

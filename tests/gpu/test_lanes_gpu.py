@@ -29,8 +29,8 @@ SHORT = 6  # tokens of each of a hundred answers: transformers answers one by on
 BUNDLED = Path(__file__).parents[2] / "core" / "data" / "bundled" / "keeper" / "train.jsonl"
 
 
-def made():
-    """Llama 2's shape family: no grouped heads, 32,000 tokens."""
+def make_model():
+    """Return a model of Llama 2's shape family: no grouped heads, 32,000 tokens."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=32000, hidden_size=1024, intermediate_size=2816, num_hidden_layers=8, num_attention_heads=16
@@ -44,7 +44,7 @@ def adapters(tmp_path_factory):
     for name, rank, targets in (("small", 4, ["q_proj", "v_proj"]), ("large", 32, "all-linear")):
         torch.manual_seed(rank)
         shape = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, init_lora_weights=False)
-        tuned = get_peft_model(made(), shape)
+        tuned = get_peft_model(make_model(), shape)
         for key, parameter in tuned.named_parameters():
             if "lora_" in key:
                 parameter.data *= 0.2
@@ -53,7 +53,7 @@ def adapters(tmp_path_factory):
     return folders
 
 
-class Kept:
+class RecordingSequence:
     """A greedy sequence that records its logits."""
 
     def __init__(self, ids, adapter):
@@ -68,40 +68,40 @@ class Kept:
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 def test_logits_of_every_lane_equal_its_model_alone(adapters, lanes):
-    model = made()
+    model = make_model()
     rows = RowAdapters(model)
     for name, folder in adapters.items():
         rows.add(name, read_adapter(folder, torch.bfloat16, torch.device("cuda")))
     decoder, generator = Decoder(model, rows, chunk=64), torch.Generator().manual_seed(1)
     names = [None, "large", "small", None][:lanes]
-    asked = [
-        Kept(torch.randint(3, 32000, (length,), generator=generator).tolist(), name)
+    sequences = [
+        RecordingSequence(torch.randint(3, 32000, (length,), generator=generator).tolist(), name)
         for length, name in zip((31, 150, 7, 90), names, strict=False)
     ]
-    decoder.join([one.row for one in asked[:2]])
+    decoder.join([sequence.row for sequence in sequences[:2]])
     decoder.step()
-    if asked[2:]:
-        decoder.join([one.row for one in asked[2:]])
+    if sequences[2:]:
+        decoder.join([sequence.row for sequence in sequences[2:]])
     while decoder.step():
         pass
     worst = 0.0
-    for one in asked:
-        alone = made()
-        if one.adapter:
-            alone = PeftModel.from_pretrained(alone, adapters[one.adapter]).eval()
-        ids = torch.tensor([one.ids + one.tokens[:-1]], device="cuda")
+    for sequence in sequences:
+        alone = make_model()
+        if sequence.adapter:
+            alone = PeftModel.from_pretrained(alone, adapters[sequence.adapter]).eval()
+        ids = torch.tensor([sequence.ids + sequence.tokens[:-1]], device="cuda")
         with torch.inference_mode():
             expected = alone(ids).logits[0, -TOKENS:].float()
-        found = torch.stack(one.logits)
+        found = torch.stack(sequence.logits)
         worst = max(worst, float((found - expected).norm() / expected.norm()))
-        for at, token in enumerate(one.tokens):  # another token only where two are nearly as likely
+        for at, token in enumerate(sequence.tokens):  # another token only where two are nearly as likely
             assert expected[at].max() - expected[at, token] <= TOLERANCE * expected[at].norm()
     print(f"{lanes} lanes: logits differ by {worst:.4f} of their length at most")
     assert worst <= TOLERANCE
 
 
 def smol_adapter(folder, target):
-    """An adapter that changes what the embedded model says."""
+    """Save an adapter that changes the embedded model's answers."""
     torch.manual_seed(3)
     shape = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
     tuned = get_peft_model(smol_base(folder, "float32").model, shape)
@@ -123,7 +123,7 @@ def tuned(smol, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prompts():
-    """The first questions of a hundred bundled conversations, of all lengths."""
+    """Return the first questions of a hundred bundled conversations, of all lengths."""
     with BUNDLED.open(encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line, _ in zip(lines, range(100), strict=False)]
     return [text.split("### ")[1].removeprefix("Human: ").strip() for text in texts]
@@ -131,63 +131,63 @@ def prompts():
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
 def smol_lanes(request, smol, tuned, prompts):
-    """Lanes, the model that PEFT makes of the same base, and what each of its two says alone."""
-    made = Lanes(smol_base(smol, request.param))
-    made.adapters.add("tuned", read_adapter(tuned, made.model.dtype, made.model.device))
+    """Return lanes, the model that PEFT makes of the same base, and the answers of base and tuned alone."""
+    studio_lanes = Lanes(smol_base(smol, request.param))
+    studio_lanes.adapters.add("tuned", read_adapter(tuned, studio_lanes.model.dtype, studio_lanes.model.device))
     base = smol_base(smol, request.param).model.eval()
-    alone = {None: answers_alone(base, made, prompts)}
+    alone = {None: answers_alone(base, studio_lanes, prompts)}
     changed = PeftModel.from_pretrained(base, tuned).eval()
-    alone["tuned"] = answers_alone(changed, made, prompts)
-    return made, changed, alone
+    alone["tuned"] = answers_alone(changed, studio_lanes, prompts)
+    return studio_lanes, changed, alone
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 def test_lanes_100_answers_of_the_embedded_model_equal_each_model_alone(smol_lanes, prompts, lanes):
     """In float32 token by token; in bfloat16 another token only where the two are nearly as likely."""
-    made, changed, alone = smol_lanes
+    studio_lanes, changed, alone = smol_lanes
     names = ["tuned", None, "tuned", None][:lanes]
     sampling, answered = Sampling(temperature=0, max_new_tokens=SHORT), []
     for start in range(0, 100, 4):  # rows of unequal length
         places = range(start, start + 4)
-        asked = [(name, place) for name in names for place in places]
-        *_, answers = made.generate(
-            [LaneRequest([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in asked]
+        requests = [(name, place) for name in names for place in places]
+        *_, answers = studio_lanes.generate(
+            [LaneRequest([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in requests]
         )
-        answered += [(*one, answer.ids) for one, answer in zip(asked, answers, strict=True)]
+        answered += [(*request, answer.ids) for request, answer in zip(requests, answers, strict=True)]
     other = [(name, place, ids) for name, place, ids in answered if ids != alone[name][place]]
-    dtype = made.model.dtype
+    dtype = studio_lanes.model.dtype
     print(f"{lanes} lanes in {dtype}: {len(answered) - len(other)} of {len(answered)} answers equal token by token")
     assert dtype == torch.bfloat16 or not other
     for name, place, ids in other:
         with contextlib.nullcontext() if name else changed.disable_adapter():
-            assert near_tie(changed, made, prompts[place], ids, alone[name][place])
+            assert near_tie(changed, studio_lanes, prompts[place], ids, alone[name][place])
 
 
-def answers_alone(model, made, prompts):
-    """What transformers' generate answers to each prompt by itself, without the token that ends it."""
+def answers_alone(model, studio_lanes, prompts):
+    """Return what transformers' generate answers to each prompt by itself, without the token that ends it."""
     found = []
     for prompt in prompts:
-        ids = torch.tensor([made.renderer().prompt_ids([{"role": "user", "content": prompt}])], device="cuda")
+        ids = torch.tensor([studio_lanes.renderer().prompt_ids([{"role": "user", "content": prompt}])], device="cuda")
         with torch.inference_mode():
             out = model.generate(ids, do_sample=False, max_new_tokens=SHORT, attention_mask=torch.ones_like(ids))
         new = out[0, ids.shape[1] :].tolist()
-        found.append(new[:-1] if new[-1] == made.base.tokenizer.eos_token_id else new)
+        found.append(new[:-1] if new[-1] == studio_lanes.base.tokenizer.eos_token_id else new)
     return found
 
 
-def near_tie(model, made, prompt, ids, expected):
-    """Whether the two tokens at which the answers part are within bf16's tolerance as likely."""
-    end = made.base.tokenizer.eos_token_id
+def near_tie(model, studio_lanes, prompt, ids, expected):
+    """Return whether the two tokens at which the answers differ are equally likely within bf16's tolerance."""
+    end = studio_lanes.base.tokenizer.eos_token_id
     at = next(i for i, (a, b) in enumerate(zip([*ids, end], [*expected, end], strict=False)) if a != b)
-    asked = made.renderer().prompt_ids([{"role": "user", "content": prompt}])
+    prompt_ids = studio_lanes.renderer().prompt_ids([{"role": "user", "content": prompt}])
     with torch.inference_mode():
-        logits = model(torch.tensor([asked + expected[:at]], device="cuda")).logits[0, -1].float()
-    one, two = ([*answer, end][at] for answer in (ids, expected))
-    return abs(float(logits[one] - logits[two])) <= TOLERANCE * float(logits.norm())
+        logits = model(torch.tensor([prompt_ids + expected[:at]], device="cuda")).logits[0, -1].float()
+    first, second = ([*answer, end][at] for answer in (ids, expected))
+    return abs(float(logits[first] - logits[second])) <= TOLERANCE * float(logits.norm())
 
 
 def test_base_beside_a_tuned_lane_is_bit_identical(adapters):
-    model = made()
+    model = make_model()
     rows = RowAdapters(model)
     rows.add("large", read_adapter(adapters["large"], torch.bfloat16, torch.device("cuda")))
     ids = torch.randint(3, 32000, (2, 40), generator=torch.Generator().manual_seed(2)).cuda()

@@ -84,6 +84,6 @@ def test_fifty_steps_match_trl_losses(tmp_path, gpu_model):
     }
     for name, over in ways.items():
         losses = studio_losses(tmp_path / "small", rows, adapter, tmp_path / "o", **over)
-        apart = ((torch.tensor([float(x) for x in losses]) - expected).abs() / expected).max()
-        print(f"{name}: {STEPS} losses differ from TRL's by {apart:.4f} at most, {expected[-1]:.3f} at the end")
-        assert apart < TOLERANCE
+        difference = ((torch.tensor([float(x) for x in losses]) - expected).abs() / expected).max()
+        print(f"{name}: {STEPS} losses differ from TRL's by {difference:.4f} at most, {expected[-1]:.3f} at the end")
+        assert difference < TOLERANCE

@@ -47,13 +47,13 @@ def adapter(plain, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lanes(model, adapter):
-    made = Lanes(load_base(model, Precision("none", compute_dtype="float32")))
-    made.adapters.add("tuned", read_adapter(adapter, torch.float32, torch.device("cpu")))
-    return made
+    embedded_lanes = Lanes(load_base(model, Precision("none", compute_dtype="float32")))
+    embedded_lanes.adapters.add("tuned", read_adapter(adapter, torch.float32, torch.device("cpu")))
+    return embedded_lanes
 
 
 @pytest.fixture(scope="module")
-def whole(lanes):
+def full_answer(lanes):
     """The greedy answer to the second question, of 24 tokens or fewer, by itself."""
     return last(lanes.generate([lane(QUESTIONS[1])]))[0]
 
@@ -69,7 +69,7 @@ def real_prompts(count):
     return [row["text"].split("### ")[1].removeprefix("Human: ").strip() for row in rows[:count]]
 
 
-def generated(model, renderer, prompts, tokens):
+def generate_ids(model, renderer, prompts, tokens):
     """The tokens that transformers' generate answers to each prompt by itself, without those that end it."""
     found = []
     for prompt in prompts:
@@ -81,7 +81,7 @@ def generated(model, renderer, prompts, tokens):
     return found
 
 
-def answered(lanes, prompts, names, tokens):
+def answer_ids(lanes, prompts, names, tokens):
     """The answers of each lane, a question after the other, all its lanes in one batch."""
     sampling = Sampling(temperature=0, max_new_tokens=tokens)
     by_prompt = [last(lanes.generate([lane(prompt, name, sampling) for name in names])) for prompt in prompts]
@@ -95,14 +95,14 @@ def test_lanes_greedy_answers_of_base_and_tuned_equal_generate(plain, adapter, l
     Few prompts, since each token of each costs 0.3 GFLOP four times; the small Llama below answers more than 100.
     """
     prompts, tokens = real_prompts(100)[::8], 4
-    expected = generated(plain, lanes.renderer(), prompts, tokens)
+    expected = generate_ids(plain, lanes.renderer(), prompts, tokens)
     tuned = PeftModel.from_pretrained(plain, adapter).eval()
-    expected_tuned = generated(tuned, lanes.renderer(), prompts, tokens)
+    expected_tuned = generate_ids(tuned, lanes.renderer(), prompts, tokens)
     sampling, found = Sampling(temperature=0, max_new_tokens=tokens), []
     for start in range(0, len(prompts), 4):
         part = prompts[start : start + 4]
-        asked = [lane(prompt, name, sampling) for name in (None, "tuned") for prompt in part]
-        answered_ids = [answer.ids for answer in last(lanes.generate(asked))]
+        requests = [lane(prompt, name, sampling) for name in (None, "tuned") for prompt in part]
+        answered_ids = [answer.ids for answer in last(lanes.generate(requests))]
         found += zip(answered_ids[: len(part)], answered_ids[len(part) :], strict=True)
     assert [base for base, _ in found] == expected
     assert [tuned for _, tuned in found] == expected_tuned
@@ -126,20 +126,20 @@ def small(tmp_path_factory, llama2_tokenizer):
         "wide": make_adapter(fresh(), tmp_path_factory.mktemp("wide"), rank=8, seed=4),
         "attention": make_adapter(fresh(), tmp_path_factory.mktemp("narrow"), rank=2, seed=5, targets=["q_proj"]),
     }
-    made = Lanes(LoadedBase(fresh(), llama2_tokenizer))
+    small_lanes = Lanes(LoadedBase(fresh(), llama2_tokenizer))
     prompts = real_prompts(100)[::4]
-    expected = {None: generated(fresh(), made.renderer(), prompts, 12)}
+    expected = {None: generate_ids(fresh(), small_lanes.renderer(), prompts, 12)}
     for name, folder in folders.items():
-        made.adapters.add(name, read_adapter(folder, torch.float64, torch.device("cpu")))
+        small_lanes.adapters.add(name, read_adapter(folder, torch.float64, torch.device("cpu")))
         tuned = PeftModel.from_pretrained(fresh(), folder, autocast_adapter_dtype=False).double().eval()
-        expected[name] = generated(tuned, made.renderer(), prompts, 12)
-    return made, prompts, expected
+        expected[name] = generate_ids(tuned, small_lanes.renderer(), prompts, 12)
+    return small_lanes, prompts, expected
 
 
 @pytest.mark.parametrize("names", [["wide"], [None, "wide"], ["attention", None, "wide", None]], ids=len)
 def test_lanes_greedy_answers_of_a_small_llama_2_equal_generate(small, names):
     lanes, prompts, expected = small
-    assert answered(lanes, prompts, names, 12) == [expected[name] for name in names]
+    assert answer_ids(lanes, prompts, names, 12) == [expected[name] for name in names]
 
 
 def test_lanes_same_seed_gives_the_same_text(lanes):
@@ -151,16 +151,16 @@ def test_lanes_same_seed_gives_the_same_text(lanes):
     assert first.logprobs == pytest.approx(second.logprobs, abs=1e-4)
 
 
-def test_lanes_early_end_leaves_other_lanes_going(lanes, whole):
+def test_lanes_early_end_leaves_other_lanes_going(lanes, full_answer):
     short, long = last(lanes.generate([lane("Say only the word yes."), lane(QUESTIONS[1])]))
     assert {short.end, long.end} <= {"end", "length"}
-    assert long.text == whole.text
+    assert long.text == full_answer.text
 
 
 def test_lanes_stop_ends_all_answers_with_their_text(lanes):
     seen = []
-    asked = [lane(QUESTIONS[0], adapter) for adapter in (None, "tuned")]
-    for answers in lanes.generate(asked, is_stopped=lambda: len(seen) >= 3):
+    requests = [lane(QUESTIONS[0], adapter) for adapter in (None, "tuned")]
+    for answers in lanes.generate(requests, is_stopped=lambda: len(seen) >= 3):
         seen.append([a.tokens for a in answers])
     assert {a.end for a in answers} == {"stopped"}
     assert {a.tokens for a in answers} == {4}
@@ -168,13 +168,13 @@ def test_lanes_stop_ends_all_answers_with_their_text(lanes):
 
 def test_lanes_stream_in_parallel(lanes):
     few = GREEDY.model_copy(update={"max_new_tokens": 8})
-    asked = [lane(QUESTIONS[1], adapter, few) for adapter in (None, "tuned")]
-    counts = [[a.tokens for a in answers] for answers in lanes.generate(asked)]
+    requests = [lane(QUESTIONS[1], adapter, few) for adapter in (None, "tuned")]
+    counts = [[a.tokens for a in answers] for answers in lanes.generate(requests)]
     assert counts[:5] == [[n, n] for n in range(2, 7)], "the first two come together"
 
 
-def test_lanes_each_token_has_its_logprob_and_piece(lanes, whole):
-    answer = whole
+def test_lanes_each_token_has_its_logprob_and_piece(lanes, full_answer):
+    answer = full_answer
     assert len(answer.logprobs) == len(answer.pieces) == answer.tokens == len(answer.ids)
     assert "".join(answer.pieces) == answer.text
     ids = torch.tensor([[*lanes.render_prompt(lane(QUESTIONS[1]))[0], *answer.ids]])
@@ -185,20 +185,20 @@ def test_lanes_each_token_has_its_logprob_and_piece(lanes, whole):
     assert answer.logprobs == pytest.approx(own, abs=1e-3)
 
 
-def test_lanes_continued_answer_equals_the_uncut_one(lanes, whole):
+def test_lanes_continued_answer_equals_the_uncut_one(lanes, full_answer):
     half = GREEDY.model_copy(update={"max_new_tokens": 10})
     (begun,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half)]))
     (rest,) = last(lanes.generate([lane(QUESTIONS[1], sampling=half, prefix_ids=begun.ids)]))
-    assert rest.ids == whole.ids[:20]
+    assert rest.ids == full_answer.ids[:20]
     assert rest.text.startswith(begun.text)
     assert (rest.prefix_tokens, rest.tokens) == (10, 20)
 
 
-def test_lanes_answer_ends_before_a_stop_word(lanes, whole):
-    word = whole.text.split()[3]
+def test_lanes_answer_ends_before_a_stop_word(lanes, full_answer):
+    word = full_answer.text.split()[3]
     (cut,) = last(lanes.generate([lane(QUESTIONS[1], sampling=GREEDY.model_copy(update={"stop": f"no such\n{word}"}))]))
     assert cut.end == "stop word"
-    assert cut.text == whole.text[: whole.text.index(word)]
+    assert cut.text == full_answer.text[: full_answer.text.index(word)]
 
 
 def test_lanes_system_prompt_is_in_the_prompt(lanes):
@@ -215,15 +215,15 @@ def test_lanes_long_conversation_drops_oldest_messages_with_a_note(lanes, monkey
     monkeypatch.setattr(lanes, "context_length", lambda: 400)
     words = "word " * 40
     long = [{"role": role, "content": f"{role} {n} {words}"} for n in range(12) for role in ("user", "assistant")]
-    asked = LaneRequest([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
-    ids, (note,) = lanes.render_prompt(asked)
+    request = LaneRequest([*long, *ask("And now?")], GREEDY.model_copy(update={"max_new_tokens": 2}))
+    ids, (note,) = lanes.render_prompt(request)
     assert len(ids) + 2 <= 400
     left_out = int(re.search(r"the first (\d+) messages", note)[1])
     assert left_out % 2 == 0
     shown = lanes.base.tokenizer.decode(ids)
     assert f"user {left_out // 2} word" in shown
     assert f"user {left_out // 2 - 1} word" not in shown
-    (answer,) = last(lanes.generate([asked]))
+    (answer,) = last(lanes.generate([request]))
     assert answer.note == note
 
 
