@@ -22,13 +22,13 @@ class Curve:
 
     Attributes:
         name: Shown in the legend.
-        colour: A CSS color.
+        color: A CSS color.
         points: Rows of (step, tokens, seconds, value).
         dashed: Whether the line is dashed; a dashed curve is never smoothed.
     """
 
     name: str
-    colour: str
+    color: str
     points: Sequence[Sequence[float]]
     dashed: bool = False
 
@@ -52,7 +52,7 @@ def chart_value(title: str, curves: Sequence[Curve]) -> dict[str, Any]:
         curves: Drawn in this order.
     """
     series = [
-        {"name": c.name, "colour": c.colour, "dashed": c.dashed, "points": [list(point) for point in c.points]}
+        {"name": c.name, "color": c.color, "dashed": c.dashed, "points": [list(point) for point in c.points]}
         for c in curves
     ]
     return {"title": title, "series": series}

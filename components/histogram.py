@@ -12,7 +12,7 @@ CSS = read_static("histogram.css")
 _WIDTH, _HEIGHT = 420, 150
 _MARGIN, _BOTTOM, _TOP = 4, 20, 14
 _BASE = _HEIGHT - _BOTTOM
-_COLOURS = ("#0f9488", "#e07b28")  # those of the classes a and b in histogram.css
+_COLORS = ("#0f9488", "#e07b28")  # those of the classes a and b in histogram.css
 
 
 @dataclass(frozen=True)
@@ -105,4 +105,4 @@ def _limit_line(scale: _Scale, limit: int) -> dict[str, str]:
 
 def legend_html(names: Sequence[str]) -> Markup:
     """Return the names of the two sets beside their colors."""
-    return render("histogram_legend", entries=list(zip(_COLOURS, names, strict=False)))
+    return render("histogram_legend", entries=list(zip(_COLORS, names, strict=False)))

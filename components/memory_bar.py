@@ -7,7 +7,7 @@ from markupsafe import Markup
 from components.html import read_static, render
 
 CSS = read_static("memory_bar.css")
-_COLOURS = ("#0f766e", "#5b7fd6", "#8b6fd6", "#c26a9b", "#e07b28", "#94a3b8", "#64748b")
+_COLORS = ("#0f766e", "#5b7fd6", "#8b6fd6", "#c26a9b", "#e07b28", "#94a3b8", "#64748b")
 _MIB, _GIB = 2**20, 2**30
 
 
@@ -22,8 +22,8 @@ def memory_html(parts: Mapping[str, float], free: float, text: str) -> Markup:
     total = sum(parts.values())
     scale = max(total, free, 1.0)  # not zero where nothing is known
     shown = [
-        {"name": name, "size": _size(size), "width": f"{100 * size / scale:.2f}", "colour": colour}
-        for (name, size), colour in zip(parts.items(), _COLOURS, strict=False)
+        {"name": name, "size": _size(size), "width": f"{100 * size / scale:.2f}", "color": color}
+        for (name, size), color in zip(parts.items(), _COLORS, strict=False)
         if size > 0
     ]
     return render("memory_bar", parts=shown, text=text, is_over=total > free)

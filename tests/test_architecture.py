@@ -37,7 +37,7 @@ def modules(node: ast.AST) -> list[str]:
 
 @cache
 def imported(source: str) -> set[str]:
-    """Return every import, wherever it stands."""
+    """Return every import, wherever it is."""
     return {module for node in ast.walk(ast.parse(source)) for module in modules(node)}
 
 
@@ -162,7 +162,7 @@ def test_core_imports_only_downward(path):
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Return which of our modules each of them imports, wherever the import stands."""
+    """Return which of our modules each of them imports, wherever the import is."""
     files = {name_of(p).removesuffix(".py").replace("/", ".").removesuffix(".__init__"): p for p in SOURCES}
     graph: dict[str, set[str]] = {}
     for module, path in files.items():

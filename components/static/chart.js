@@ -1,6 +1,6 @@
 // Line chart over steps, tokens or time, drawn as SVG from `props.value`.
 //
-// value: {title, series: [{name, colour, dashed, points: [[step, tokens, seconds, value], ...]}]}
+// value: {title, series: [{name, color, dashed, points: [[step, tokens, seconds, value], ...]}]}
 // Events: zoomed {low, high} in steps (null: all), picked {step}.
 // The view (axes, smoothing, zoom, hidden curves) stays when new points arrive.
 
@@ -115,14 +115,14 @@ function plot() {
   const path = points => points.map((p, i) => `${i ? 'L' : 'M'}${X(p[0]).toFixed(1)} ${Y(p[1]).toFixed(1)}`).join('');
   for (const series of shown) {
     const isSmoothed = view.smooth > 0 && !series.dashed;
-    const stroke = {stroke: series.colour, fill: 'none', class: 'curve'};
+    const stroke = {stroke: series.color, fill: 'none', class: 'curve'};
     if (series.dashed) stroke['stroke-dasharray'] = '5 4';
     lines.append(createSvg('path', {...stroke, d: path(series.points), ...(isSmoothed ? {opacity: 0.28} : {})}));
     if (isSmoothed) lines.append(createSvg('path', {...stroke, d: path(smooth(series.points, view.smooth))}));
     // Single points are marked only as long as they stay apart.
     const visible = series.points.filter(p => p[0] >= x0 && p[0] <= x1);
     if (visible.length <= 40)
-      for (const p of visible) lines.append(createSvg('circle', {cx: X(p[0]), cy: Y(p[1]), r: 2.6, fill: series.colour}));
+      for (const p of visible) lines.append(createSvg('circle', {cx: X(p[0]), cy: Y(p[1]), r: 2.6, fill: series.color}));
   }
   svg.append(lines, createSvg('rect', {class: 'ch-drag', y: top, height: height - top - bottom, width: 0, x: 0}),
     createSvg('line', {class: 'ch-cursor', y1: top, y2: height - bottom, x1: -9, x2: -9}));
@@ -138,7 +138,7 @@ function legend(all) {
     button.className = series.shown ? '' : 'off';
     button.title = series.shown ? 'Hide this curve' : 'Show this curve';
     const mark = document.createElement('i');
-    mark.style.background = series.colour;
+    mark.style.background = series.color;
     button.append(mark, series.name);
     button.onclick = () => {
       view.hidden.has(series.name) ? view.hidden.delete(series.name) : view.hidden.add(series.name);

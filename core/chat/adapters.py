@@ -79,8 +79,8 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
 
     Args:
         folder: Holds adapter_config.json and adapter_model.safetensors.
-        dtype: Of the plain low-rank factors.
-        device: Of the plain low-rank factors.
+        dtype: Data type of the plain low-rank factors.
+        device: Device of the plain low-rank factors.
 
     Raises:
         StudioError: The folder holds no adapter, another method than LoRA, or settings that PEFT cannot apply to an

@@ -55,7 +55,7 @@ def check_fits_beside_evaluation(settings: Settings, config: QLoRAConfig) -> boo
     Half of the free memory is left to the evaluation, whose caches grow with its answers.
 
     Args:
-        settings: Of the studio.
+        settings: The studio's settings.
         config: Settings of a run on the base model that is to be loaded.
 
     Returns:
@@ -87,7 +87,7 @@ def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
     A model without a forecast may try.
 
     Args:
-        settings: Of the studio.
+        settings: The studio's settings.
         config: Settings of a run on the base model that is to be loaded.
 
     Raises:

@@ -2,8 +2,8 @@
 
     chats/<id>.json
 
-Nothing is deleted by going on: an answer that is written again stays among the tries, and a question that is edited or
-undone leaves its old turns behind as a branch.
+Nothing is deleted when a chat continues: an answer that is written again stays among the tries, and a question that is
+edited or undone leaves its old turns behind as a branch.
 """
 
 import hashlib
@@ -177,9 +177,9 @@ class Conversation(BaseModel):
         self.turns = self.turns[:-1]
 
     def switch(self, key: str) -> None:
-        """Continue a branch; the present turns become one.
+        """Continue a branch; the current turns become one.
 
-        A list may report one click twice, so switching to the present turns does nothing.
+        A list may report one click twice, so switching to the current turns does nothing.
 
         Args:
             key: The branch's `branch_key`.

@@ -31,7 +31,7 @@ CHUNK_TOKENS = 512
 class TokenSequence:
     """One sequence under way, with the callbacks that choose its tokens.
 
-    Every callback that takes a token returns the token to go on with, or None to end the sequence.
+    Every callback that takes a token returns the token to continue with, or None to end the sequence.
 
     Attributes:
         prompt_ids: Tokens before the answer.
@@ -64,7 +64,7 @@ class _Batch:
         sequences: B sequences, in the order of the batch dimension.
         cache: Keys and values of every layer, (B, key_heads, length, head_width).
         mask: (B, length), int64; 0 for padding.
-        last: The token that each sequence goes on with; not in the cache yet.
+        last: The token that each sequence continues with; not in the cache yet.
     """
 
     sequences: list[TokenSequence]

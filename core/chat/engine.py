@@ -1,7 +1,7 @@
 """The chat's engine: one base model in memory, whose lanes decode together, and the queue in front of it.
 
 Any thread may ask. Questions are admitted in the order in which they came, as many at once as the numbers of sequences
-and the memory allow. A question for another base model waits until no answer of the present one is being written. One
+and the memory allow. A question for another base model waits until no answer of the current one is being written. One
 thread of the engine owns the model; everything it shares with the askers is changed under the condition `_changed`.
 """
 
@@ -53,7 +53,7 @@ class Engine:
         """Start without a model and without a thread.
 
         Args:
-            settings: Of the studio.
+            settings: The studio's settings.
             max_sequences: How many lanes may decode together.
         """
         self.settings, self.store = settings, RunStore(settings)
@@ -159,7 +159,7 @@ class Engine:
             try:
                 self._run_once()
             except Exception as error:
-                # The model failed: its askers get the error, and the queue goes on with a freshly loaded model.
+                # The model failed: its askers get the error, and the queue continues with a freshly loaded model.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
                 self._fail(error)
@@ -236,7 +236,7 @@ class Engine:
 
     def _load(self, entry: QueueEntry) -> None:
         self._set_stage(entry, _loading_stage(entry))
-        # First free the memory of the present model: the arbiter and the loader measure what is free.
+        # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._drop_model()
         self._model = LoadedModel(self.settings, self.store, entry.base)
         self.notice = ""

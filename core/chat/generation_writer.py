@@ -1,4 +1,4 @@
-"""Turns the tokens of one sequence into its answer: text, probabilities, and where it ends.
+"""Conversion of the tokens of one sequence to its answer: text, probabilities, and where it ends.
 
 Chat and evaluations share this writer, so an answer has the same text, token count and end in both. A chat reads the
 text after every token. An evaluation leaves it to the end, unless stop words must be searched for: decoding is most of

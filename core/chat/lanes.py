@@ -264,7 +264,7 @@ class Lanes:
 def _callbacks(
     writer: GenerationWriter, sampler: TokenSampler, generation: Generation
 ) -> tuple[Callable[[torch.Tensor], int | None], Callable[[int, float], int | None]]:
-    """Return `on_logits` and `on_token` of a sequence. An error fails its own answer; the rest of the batch goes on."""
+    """Return `on_logits` and `on_token` of a sequence. An error fails its own answer, not the batch."""
 
     def on_token(token: int, logprob: float) -> int | None:
         try:

@@ -33,7 +33,7 @@ class LoadedModel:
         """Load a model.
 
         Args:
-            settings: Of the studio.
+            settings: The studio's settings.
             store: Where a run that shares the GPU is found.
             base: The model.
 

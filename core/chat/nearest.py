@@ -42,7 +42,7 @@ def nearest(settings: Settings, subset_name: str, text: str, limit: int = 8) -> 
     """Return the rows of a subset's train split whose answers are nearest to a text, nearest first.
 
     Args:
-        settings: Of the studio.
+        settings: The studio's settings.
         subset_name: Subset of the run.
         text: The answer.
         limit: How many rows to return.

@@ -1,4 +1,4 @@
-"""Loads an adapter with PEFT over the weights of a base model that stays unchanged.
+"""Loading of an adapter with PEFT over the weights of a base model that stays unchanged.
 
 PEFT puts its layers into the model that it is given. Here it is given a second tree of modules that shares the base's
 parameters, so the base keeps its own modules, and the weights are in memory once. Parameters that an adapter's file
@@ -55,7 +55,7 @@ def read_config(folder: Path) -> LoraConfig:
             f"The adapter {folder.name!r} belongs to base weights that {init} changed. Save it for the original base: "
             "save_pretrained with path_initial_model_for_weight_conversion."
         )
-    # The file holds every value that an initialisation would compute.
+    # The file holds every value that an initialization would compute.
     read = {key: value for key, value in found.items() if key in known and key not in ("runtime_config", "eva_config")}
     try:
         return LoraConfig(**(read | {"init_lora_weights": True, "inference_mode": True, "lora_dropout": 0.0}))

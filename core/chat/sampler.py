@@ -88,7 +88,7 @@ def filtered_probabilities(scores: torch.Tensor, settings: Sampling) -> torch.Te
 
     Args:
         scores: (vocabulary,), float32, after the repetition penalty.
-        settings: Of the lane; the temperature is at least `MIN_TEMPERATURE`.
+        settings: The settings of the lane; the temperature is at least `MIN_TEMPERATURE`.
 
     Returns:
         (vocabulary,); excluded tokens have 0, and the rest need not sum to 1.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from core.runs.store import RunStore
 
-# Of one processor. A run on two cores stands still while the chat computes, and finds its caches cold afterwards.
+# Of one processor. A run on two cores stops while the chat computes, and finds its caches cold afterwards.
 BUSY_SHARE = 0.12
 THROTTLED_NOTICE = "A run trains on these processors and has priority. Answers are slow until it has ended."
 _CHECK_SECONDS = 2.0

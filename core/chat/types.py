@@ -99,7 +99,7 @@ class BaseIdentity:
     @property
     def label(self) -> str:
         """Name for lists and messages: the model and every field that is not the default."""
-        weights = {"none": "unquantised", "int8": "int8"}.get(self.quantization, f"4-bit {self.quantization}")
+        weights = {"none": "unquantized", "int8": "int8"}.get(self.quantization, f"4-bit {self.quantization}")
         parts = [self.model, weights]
         if self.quantization in _FOUR_BIT and not self.double_quantization:
             parts.append("single quantization")
@@ -114,7 +114,8 @@ class BaseIdentity:
     @property
     def legacy_label(self) -> str:
         """The label as earlier versions wrote it into chats and into names of vote files."""
-        return self.label.replace(" · int8", " · 8-bit int8", 1) if self.quantization == "int8" else self.label
+        old = {"none": ("unquantized", "unquantised"), "int8": ("int8", "8-bit int8")}.get(self.quantization)
+        return self.label.replace(f" · {old[0]}", f" · {old[1]}", 1) if old else self.label
 
     def has_legacy_label(self, label: str) -> bool:
         """Return whether a label in a chat of an earlier version can mean this base; the oldest are shortened."""

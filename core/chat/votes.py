@@ -87,7 +87,7 @@ def votes_path(settings: Settings, base: str) -> Path:
     """Return the file of the votes on models of one base.
 
     Args:
-        settings: Of the studio.
+        settings: The studio's settings.
         base: Label of the base model in the conversation.
     """
     folder = settings.home / "votes"

@@ -76,7 +76,7 @@ def packed_attention(
         (1, tokens, heads, value width), and None in place of attention weights.
 
     Raises:
-        StudioError: If the model passes something that this function does not apply.
+        StudioError: The model passes something that this function does not apply.
     """
     _check_arguments(query, attention_mask, is_causal, others)
     lengths = row_lengths or [query.shape[2]]

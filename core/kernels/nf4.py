@@ -35,7 +35,7 @@ def unpack_reference(weight: torch.Tensor, state: Any, out: torch.Tensor) -> Non
 
     Args:
         weight: (rows, width), or packed codes, uint8.
-        state: bitsandbytes' QuantState of packed codes; None for a weight that is not packed.
+        state: QuantState of bitsandbytes for packed codes; None for a weight that is not packed.
         out: (rows, width), compute dtype, any row stride.
     """
     if state is None:

@@ -214,7 +214,7 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
     trained = sum(parameter.numel() for parameter in peft.parameters() if parameter.requires_grad)
     whole = f"; {len(found.whole)} are fully trained" if found.whole else ""
     adapted = len(tuner.targeted_module_names) + len(parameters)
-    report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} numbers are trained."
+    report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} parameters are trained."
 
 
 def _too_large_a_rank(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:

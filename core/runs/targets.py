@@ -153,9 +153,7 @@ def _unusable(
     if layers and set(layers) <= set(refused):
         return _nothing(f"PEFT cannot adapt {name!r} in a Mamba block", config, linear)
     if not layers and any(key == name or key.endswith(f".{name}") for key, _ in model.named_parameters()):
-        return _nothing(
-            f"The target {name!r} is a parameter, not a module; adapters go on modules only", config, linear
-        )
+        return _nothing(f"The target {name!r} is a parameter, not a module; only modules get adapters", config, linear)
     kinds = {type(model.get_submodule(layer)).__name__ for layer in layers if not _adaptable(model, layer)}
     if kinds:
         return _nothing(f"The target {name!r} matches modules that LoRA cannot adapt ({', '.join(sorted(kinds))})",

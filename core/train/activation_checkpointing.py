@@ -1,4 +1,4 @@
-"""Applies the activation checkpointing plan to fused and other blocks, batch by batch.
+"""Application of the activation checkpointing plan to fused and other blocks, batch by batch.
 
 core/runs/activation_checkpointing.py computes the plan from the memory forecast.
 """

@@ -1,4 +1,4 @@
-"""Turns rendered rows into batches: laid end to end (packed), or padded to the longest row."""
+"""Batches of rendered rows: laid end to end (packed), or padded to the longest row."""
 
 from dataclasses import dataclass, field
 from typing import Any

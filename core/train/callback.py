@@ -1,4 +1,4 @@
-"""Reports a run while it trains: steps, held-out losses, samples, checkpoints; ends it on request.
+"""Callback that reports a run while it trains: steps, held-out losses, samples, checkpoints; ends it on request.
 
 transformers calls it back at these points of the training loop:
 
@@ -77,7 +77,7 @@ class Reporter(TrainerCallback):
         self._started = self._step_started = time.monotonic()
 
     def request_stop(self) -> None:
-        """End the run after the present step."""
+        """End the run after the current step."""
         self._stop_requested = True
 
     @property
@@ -86,7 +86,7 @@ class Reporter(TrainerCallback):
         return time.monotonic() - self._started + (self._resumed_from.seconds if self._resumed_from else 0.0)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Apply the present intervals, and evaluate the base model before the first update."""
+        """Apply the current intervals, and evaluate the base model before the first update."""
         # A checkpoint restores the intervals of the run so far over those that are set now.
         state.compute_steps(args, state.max_steps)
         self._ranks.seed_own_generator(self.config.seed)

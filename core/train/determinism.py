@@ -1,4 +1,4 @@
-"""Makes runs on one GPU repeat bit by bit, so that a resumed run equals one that was never stopped.
+"""Settings with which runs on one GPU repeat bit by bit, so that a resumed run equals one that was never stopped.
 
 Sources of difference on a GPU, and the remedy for each:
 
@@ -69,7 +69,7 @@ def set_mode(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) ->
         A note on the mode and the reason, as a sentence.
 
     Raises:
-        StudioError: If `deterministic` is on and an operation of the model has no deterministic implementation.
+        StudioError: An operation of the model has no deterministic implementation, and `deterministic` is on.
     """
     import torch
 

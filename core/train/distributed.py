@@ -54,7 +54,7 @@ class RankGroup:
             rendezvous: A file that does not exist yet, the same for all ranks.
 
         Raises:
-            RankLostError: If a rank does not arrive.
+            RankLostError: A rank does not arrive.
         """
         import torch
         from torch import distributed

@@ -54,7 +54,7 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
         progress: Called with a share from 0 to 1 and a text.
 
     Raises:
-        StudioError: If the run cannot be prepared or its steps fail, for example for lack of memory.
+        StudioError: The run cannot be prepared or its steps fail, for example for lack of memory.
     """
     os.environ.update(gpu.only(0))
 

@@ -1,4 +1,4 @@
-"""Turns an exception into the cause of a failed run: what happened, and the next step."""
+"""Cause of a failed run, from its exception: what happened, and the next step."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Decides by a probe how rows go through a loaded model: packed, padded or one at a time.
+"""Choice, by a probe, of how rows go through a loaded model: packed, padded or one at a time.
 
 Packed rows lie end to end under the studio's attention (`core.kernels.attention`). That is right only where a model's
 attention goes through transformers' AttentionInterface, passes nothing that is not applied there and keeps no state
@@ -51,7 +51,7 @@ def choose_layout(model: torch.nn.Module, wants_packing: bool, why_padded: str, 
         longest: Tokens of the longest row that will be trained on.
 
     Raises:
-        StudioError: If the model cannot read a text, or its attention reads later tokens.
+        StudioError: The model cannot read a text, or its attention reads later tokens.
     """
     if model.config._attn_implementation == PACKED:
         model.set_attn_implementation(attention_for(model.config) or "sdpa")

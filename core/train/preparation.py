@@ -1,4 +1,4 @@
-"""Prepares a run for training: checks, rows, base model, tokens, trainer, first event.
+"""Preparation of a run for training: checks, rows, base model, tokens, trainer, first event.
 
 The order matters. Checks that need no model come first; GPU memory is awaited before anything takes some; the tracker
 is configured before the trainer opens it; PyTorch's deterministic mode is tried on the finished trainer.
@@ -62,7 +62,7 @@ def prepare(
         ranks: The processes that train the run together.
 
     Raises:
-        StudioError: If the machine, the model or the rows do not allow the run.
+        StudioError: The machine, the model or the rows do not allow the run.
     """
     if problem := checks.machine_problem(config):
         raise StudioError(problem)
@@ -161,7 +161,7 @@ def _tokenize_rows(
     """Return the training rows and the held-out rows as tokens.
 
     Raises:
-        StudioError: If no row can be trained on.
+        StudioError: No row can be trained on.
     """
     from core.train.batches import tokenize
 

@@ -1,4 +1,4 @@
-"""Records what a run was made with, so that it can be repeated: base commit, code, packages, hardware."""
+"""Record of what a run was made with, so that it can be repeated: base commit, code, packages, hardware."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""Starts the ranks of a run on several GPUs, waits for them, and ends them all when one fails.
+"""Launcher of the ranks of a run on several GPUs; it waits for them, and ends all when one fails.
 
 This runs in the worker process, whose pid is in state.json. Each rank is a child process that sees one GPU, and has
 two pipes to the worker:

@@ -1,4 +1,4 @@
-"""Keeps the settings of a resumed run while its checkpoint is loaded.
+"""Protection of a resumed run's settings while its checkpoint is loaded.
 
 A checkpoint holds the state dicts of the optimizer and the schedule. Both carry settings beside state: learning rate,
 betas and weight decay in the parameter groups, base rates in the schedule. Loading them as they are would bring back

@@ -1,4 +1,4 @@
-"""Generates the samples of a run: the present model's greedy answers to the run's sample prompts."""
+"""Samples of a run: the current model's greedy answers to the run's sample prompts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def generate_answers(trainer: "StudioTrainer", questions: list[str], max_new_tokens: int) -> list[str]:
-    """Return the present model's greedy answer to each question.
+    """Return the current model's greedy answer to each question.
 
     Args:
         trainer: The trainer of the run, which has a renderer.

@@ -165,7 +165,7 @@ class StudioTrainer(SFTTrainer):
         super()._load_rng_state(checkpoint and self._own_folder(checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Load moments and step counts, and keep the present learning rate, betas, decay and schedule."""
+        """Load moments and step counts, and keep the current learning rate, betas, decay and schedule."""
         with keep_settings(self.optimizer, self.lr_scheduler):
             super()._load_optimizer_and_scheduler(checkpoint)
 
@@ -188,7 +188,7 @@ class StudioTrainer(SFTTrainer):
         super().save_model(output_dir, _internal_call)
         if self._rewrites_base:
             folder = Path(output_dir or self.args.output_dir)
-            # In a checkpoint, training goes on from the adapter as it is: the converted one goes into a folder below.
+            # In a checkpoint, training continues from the adapter as it is: the converted one goes into a folder below.
             plain = folder if not _internal_call else folder / "plain"
             self.model.save_pretrained(str(plain), path_initial_model_for_weight_conversion=self._initial.name)
 

@@ -1,4 +1,4 @@
-"""Translates a run's settings into TRL's SFTConfig."""
+"""Translation of a run's settings to TRL's SFTConfig."""
 
 from pathlib import Path
 from typing import Any

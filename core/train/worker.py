@@ -2,7 +2,7 @@
 
 The worker reads config.json and the rows, and writes events, checkpoints, the adapter and the final state. It owns
 state.json from its start to its end. On several GPUs it starts a rank for each, which do the training
-(core/train/rank_launcher.py). A stop request or SIGTERM ends it after the present step, with a checkpoint and the
+(core/train/rank_launcher.py). A stop request or SIGTERM ends it after the current step, with a checkpoint and the
 adapter as trained so far.
 """
 

@@ -20,7 +20,7 @@ from studio.train.run_view import METRIC_FIELDS
 
 # The palette of Okabe and Ito, which stays distinct for color-blind readers, without its yellow, which is too pale on
 # white. Four colors between them follow.
-_COLOURS = (
+_COLORS = (
     "#0072b2",
     "#e69f00",
     "#009e73",
@@ -135,9 +135,9 @@ class RunComparison:
             Curve(
                 # Names are free text, so two runs may share one.
                 run.title if titles.count(run.title) == 1 else f"{run.title} ({run.id})",
-                _COLOURS[index % len(_COLOURS)],
+                _COLORS[index % len(_COLORS)],
                 self.timelines.of(run.events_file).curve(CURVES[metric], max_points=points),
-                dashed=index >= len(_COLOURS),
+                dashed=index >= len(_COLORS),
             )
             for index, run in enumerate(picked)
         ]

@@ -94,8 +94,8 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
     page.get_by_text("Your vote: tie.").wait_for()
 
     page.locator("#blind input").check()
-    ask(page, "And now a colour.")
-    page.get_by_text("And now a colour.").wait_for()
+    ask(page, "And now a color.")
+    page.get_by_text("And now a color.").wait_for()
     page.locator('#chat-now [data-event="vote"]').first.wait_for()
     assert cards(page).locator("header").all_inner_texts() == ["Answer A", "Answer B"]
     assert run.id not in page.locator("#chat-now").inner_text()

@@ -12,8 +12,8 @@ def test_chart_value_is_json_in_the_given_order():
     assert json.loads(json.dumps(value)) == {
         "title": "loss",
         "series": [
-            {"name": "a", "colour": "#fff", "dashed": False, "points": [[1, 2, 3.0, 4.0]]},
-            {"name": "b", "colour": "#000", "dashed": True, "points": []},
+            {"name": "a", "color": "#fff", "dashed": False, "points": [[1, 2, 3.0, 4.0]]},
+            {"name": "b", "color": "#000", "dashed": True, "points": []},
         ],
     }
 

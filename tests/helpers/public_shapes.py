@@ -121,7 +121,7 @@ SHAPES: tuple[Shape, ...] = (
           "rated", PAIR),
     Shape("KTO with messages", [{"messages": _turns(ASK, "No."), "label": False},
                                 {"messages": _turns(ASK, ANSWER), "label": True}] * 3,
-          "rated", "labelled as a bad answer"),
+          "rated", "labeled as a bad answer"),
     Shape("DPO in ShareGPT form (LLaMA-Factory)",
           [{"conversations": _shared(ASK), "chosen": {"from": "gpt", "value": ANSWER},
             "rejected": {"from": "gpt", "value": "No."}}] * 3,

@@ -21,7 +21,7 @@ class BatchSampler:
         Args:
             samplers: Slot and sampler of each sequence; None takes the most likely token.
             vocabulary: Size of the vocabulary.
-            device: Of the logits.
+            device: Device of the logits.
         """
         self._samplers, self._device = [sampler for _, sampler in samplers], device
         self._slots = torch.tensor([slot for slot, _ in samplers], device=device)  # (n,), int64

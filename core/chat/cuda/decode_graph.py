@@ -79,9 +79,9 @@ class DecodeStep:
         """Allocate the buffers.
 
         Args:
-            weights: Of the model.
+            weights: The model's weights.
             cache: Keys and values.
-            state: Of the sequences.
+            state: State of the sequences.
             adapter_slots: LoRA factors.
             rows: Number of slots that the step computes, from the first one on.
             has_adapters: Whether LoRA is computed.
@@ -197,7 +197,7 @@ class DecodeStep:
         """Multiply by the weights of a group, LoRA included.
 
         Args:
-            number: Of the block.
+            number: Number of the block.
             group: Name in `GROUPS`.
             x: (R, inputs), in the model's dtype.
 

@@ -58,7 +58,7 @@ class CudaDecoder:
         """Acquire the runtime.
 
         Args:
-            runtime: Of the model.
+            runtime: The model's runtime.
             adapters: The model's adapters.
             pad: Id of the padding token, for the PyTorch decoder.
             chunk: Tokens of prompts that are read between two decode steps.

@@ -30,8 +30,8 @@ class PagedCache:
             layers: Number of transformer blocks.
             key_heads: Number of key-value heads.
             head_width: Width of a head.
-            dtype: Of keys and values.
-            device: Of keys and values.
+            dtype: Data type of keys and values.
+            device: Device of keys and values.
         """
         # (pages, key_heads, PAGE_TOKENS, head_width), no pages yet
         empty = torch.empty(0, key_heads, PAGE_TOKENS, head_width, dtype=dtype, device=device)

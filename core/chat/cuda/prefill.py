@@ -107,8 +107,8 @@ class Prefill:
         """Write keys and values into the cache, and attend.
 
         Args:
-            layout: Of the segments.
-            number: Of the block.
+            layout: Layout of the segments.
+            number: Number of the block.
             projected: (N, query + key + value).
 
         Returns:
@@ -214,7 +214,7 @@ class _Layout:
         for one, start, end in zip(segments, starts, ends, strict=True):
             if one.adapter is None:
                 continue
-            # Join neighbours of one adapter: one product instead of two.
+            # Join neighbors of one adapter: one product instead of two.
             if self.adapters and self.adapters[-1][1] is one.adapter and self.adapters[-1][0].stop == start:
                 start = self.adapters.pop()[0].start
             self.adapters.append((slice(start, end), one.adapter))

@@ -13,7 +13,7 @@ class State:
     """State of all sequences on the device, by slot.
 
     Attributes:
-        tokens: (slots,), int64: the token that each sequence goes on with.
+        tokens: (slots,), int64: the token that each sequence continues with.
         lengths: (slots,), int32: tokens in the cache; -1 for a free slot.
         adapter_slots: (slots,), int32: slot of the adapter; -1 for the base.
         page_table: (slots, pages of a sequence), int32: page numbers.
@@ -31,7 +31,7 @@ class State:
         Args:
             slots: Number of slots.
             pages: Pages of the longest sequence.
-            device: Of the tensors.
+            device: Device of the tensors.
         """
         return cls(
             torch.zeros(slots, dtype=torch.int64, device=device),  # tokens: (slots,), int64

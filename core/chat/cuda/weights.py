@@ -40,7 +40,7 @@ class MergedLinears:
         code_values: The same values on the host.
         outer_blocksize: Number of blocks that share an entry of `outer_absmax`.
         outer_code: (256,), float32: the values of `absmax` if `is_nested`.
-        outer_absmax: float32, the layers' entries one after the other.
+        outer_absmax: Float32, the layers' entries one after the other.
         outer_offsets: (count,), float32.
         starts: (2, count), int32: the first output of each layer, and its first entry in `outer_absmax`.
     """

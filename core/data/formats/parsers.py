@@ -122,7 +122,7 @@ def _rated(cells: Cells) -> list[Message]:
     if verdict is None:
         raise UnusableRow(f"the label {str(label)[:40]!r} is neither true nor false")
     if not verdict:
-        raise UnusableRow("labelled as a bad answer")
+        raise UnusableRow("labeled as a bad answer")
     if not is_missing(cells.get("messages")):
         return _with_columns(_conversation(cells, "messages"), cells)
     return _prompt_completion(cells)

@@ -1,4 +1,4 @@
-"""Moves the inputs of blocks to the machine's memory, and back before their backward pass.
+"""Offload of the inputs of blocks to the machine's memory, and back before their backward pass.
 
 Copies run on a separate stream, beside the arithmetic on the main stream:
 

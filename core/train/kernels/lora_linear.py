@@ -146,7 +146,7 @@ class ProjectionGroup:
         return weights, lora_down
 
     def new_input(self, tokens: int, like: torch.Tensor) -> torch.Tensor:
-        """Return uninitialised memory for [x, x Aᵀ]: (tokens, in features + columns), dtype of `like`."""
+        """Return uninitialized memory for [x, x Aᵀ]: (tokens, in features + columns), dtype of `like`."""
         return torch.empty(tokens, self.in_features + self.columns, dtype=like.dtype, device=like.device)
 
     def append_lora_hidden(

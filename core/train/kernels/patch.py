@@ -1,4 +1,4 @@
-"""Replaces a decoder layer's forward pass by the fused block where both compute the same function.
+"""Replacement of a decoder layer's forward pass by the fused block where both compute the same function.
 
 Each layer of a PEFT model is checked by itself (core/models/fast_paths.py): kind of block, norms, activation, head
 width, adapters. A layer that does not qualify keeps its own forward pass, and the reason goes into the run's notes. A

@@ -13,7 +13,7 @@ class ScratchBuffers:
     def __init__(self) -> None:
         # By slot: (elements,), compute dtype; `take` views it as a matrix.
         self._buffers: dict[str, torch.Tensor] = {}
-        # By slot: the group whose weights, with its present factors, are unpacked there.
+        # By slot: the group whose weights, with its current factors, are unpacked there.
         self.owner: dict[str, object] = {}
         # When memory is short, all groups but the largest (gate and up) share one slot.
         self.tight = False
@@ -23,7 +23,7 @@ class ScratchBuffers:
         return "rest" if self.tight and name in ("qkv", "o", "down") else name
 
     def take(self, slot: str, rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
-        """Return the slot's buffer as an uninitialised matrix (rows, columns).
+        """Return the slot's buffer as an uninitialized matrix (rows, columns).
 
         The caller may use it until the slot is taken again.
 

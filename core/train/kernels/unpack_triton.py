@@ -117,7 +117,7 @@ def unpack_4bit(
 
     Args:
         weight: Packed codes, uint8; the width is a multiple of the block size.
-        state: bitsandbytes' QuantState of the weight.
+        state: QuantState of bitsandbytes for the weight.
         out: (rows, width), any row stride. s B goes into the `columns` columns behind it, zeros into their rest.
         a: (rank, width).
         b: (rows, rank).

@@ -73,6 +73,7 @@ def test_base_identity_sdpa_attention_is_the_same_base_as_auto():
 def test_base_identity_recognizes_labels_of_earlier_versions(label, expected):
     assert NF4.has_legacy_label(label) == expected
     assert replace(NF4, quantization="int8").has_legacy_label("M · 8-bit int8")
+    assert replace(NF4, quantization="none").has_legacy_label("M · unquantised")
 
 
 def test_adapter_key_without_a_run_is_the_base():

@@ -33,7 +33,7 @@ def test_opened_datasets_skips_other_layouts(settings, tmp_path):
     about = table.folder(settings, data.id) / "about.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"layout": 1}))
     assert table.opened_datasets(settings) == []
-    # The dataset is stored again, in the present layout.
+    # The dataset is stored again, in the current layout.
     assert open_dataset(settings, tmp_path, [ROW]) == data
 
 

@@ -35,7 +35,7 @@ def test_report_has_results_rows_settings_and_versions(a_run):
     for name in re.findall(r"!\[[^]]+\]\((.+?)\)", page):
         with Image.open(run.folder / "report" / name) as picture:
             assert picture.width > 800
-            # A blank picture has one shade of grey.
+            # A blank picture has one shade of gray.
             assert len(set(picture.convert("L").resize((90, 36)).tobytes())) > 3
 
 

@@ -149,7 +149,7 @@ def test_fused_blocks_with_same_dropout_match_plain_blocks(targets, settings):
     other, _ = loss_and_gradients(model, batch)
     assert other != found, "another step drops others"
     torch.manual_seed(5)
-    assert loss_and_gradients(model, batch)[0] == found, "a run that goes on from a checkpoint drops the same"
+    assert loss_and_gradients(model, batch)[0] == found, "a run that continues from a checkpoint drops the same"
     with torch.no_grad():
         model.eval()
         assert loss_of(model, batch) == loss_of(model, batch)

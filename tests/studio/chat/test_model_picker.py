@@ -26,7 +26,7 @@ def test_refresh_empty_conversation_has_base_and_newest_run(parts, tuned, chat):
     updates = parts.picker.refresh(chat_id)
     assert updates["hint"] == ""
     labels = {key: label for label, key in updates["base"]["choices"]}
-    assert labels[updates["base"]["value"]] == "tiny · unquantised · float32"
+    assert labels[updates["base"]["value"]] == "tiny · unquantized · float32"
     assert updates["lane_count"] == 2
 
 
@@ -69,7 +69,7 @@ def test_choose_base_offers_the_runs_on_it(parts, tuned, chat):
     tuned(created=2)
     other = tuned("other", created=1)
     chat_id = chat()
-    updates = parts.picker.choose_base(chat_id, "other · unquantised")
+    updates = parts.picker.choose_base(chat_id, "other · unquantized")
     assert lanes(parts, chat_id) == [("", "final"), (other.id, "final")]
     assert [run_id for _, run_id in updates["run_1"]["choices"]] == ["", other.id]
     with pytest.raises(StudioError, match="no base model 'none such'"):
@@ -100,7 +100,7 @@ def test_base_of_conversation_of_earlier_version_is_found_by_its_label(parts, tu
     chat_id = chat()
     with parts.conversations.change(chat_id) as conversation:
         conversation.base, conversation.base_identity = "tiny · unquantised", None
-    assert parts.picker.base_of(parts.conversations.find(chat_id)).label == "tiny · unquantised · float32"
+    assert parts.picker.base_of(parts.conversations.find(chat_id)).label == "tiny · unquantized · float32"
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 4), (0, 1), (99, MAX_LANES)])

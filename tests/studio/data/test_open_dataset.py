@@ -43,7 +43,7 @@ def test_open_file_without_usable_rows_warns(do, tmp_path, toasts):
     *_, last = do.open_file(str(path))
     assert last["dataset"]["value"].startswith("odd-")
     assert "The format is not certain" in toasts[0]
-    assert "labelled as a bad answer" in table.opened_datasets(do.settings)[0].evidence
+    assert "labeled as a bad answer" in table.opened_datasets(do.settings)[0].evidence
 
 
 def test_open_file_of_an_uncertain_format_points_to_the_question(do, tmp_path, toasts):

@@ -39,7 +39,7 @@ def test_render_picked_runs_shows_their_curves_and_differences(do, a_run, metric
     state = do.pick(do.pick(ComparisonState(), one.id), two.id)
     shown = do.render(state, metric, None, False)
     assert [series["name"] for series in shown["curves"]["series"]] == [one.id, two.id]
-    assert len({series["colour"] for series in shown["curves"]["series"]}) == 2
+    assert len({series["color"] for series in shown["curves"]["series"]}) == 2
     assert ParsedHtml(shown["differences"]).text == f"What differs{one.id}{two.id}Rank816"
     state = do.pick(state, one.id)
     shown = do.render(state, metric, None, False)

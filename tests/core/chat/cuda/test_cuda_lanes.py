@@ -112,7 +112,7 @@ def picks_agree():
 
 
 def kernels_agree():
-    """Interpreted kernels against dequantised weights, and the decoder without graphs against the plain one."""
+    """Interpreted kernels against dequantized weights, and the decoder without graphs against the plain one."""
     from core.chat.cuda import quantized_matmul
     from core.chat.cuda.adapter_slots import paired
     from core.chat.cuda.lora import Lora
