@@ -25,7 +25,9 @@ def answered(parts, tuned, chat):
 
 
 def read_votes(parts, chat_id):
-    return votes.read(votes.votes_path(parts.conversations.settings, parts.conversations.find(chat_id).base))
+    return votes.read(
+        votes.votes_path(parts.conversations.settings, parts.conversations.find(chat_id).base_identity.legacy_label)
+    )
 
 
 def test_vote_saves_messages_answers_and_settings(parts, answered):
