@@ -12,9 +12,9 @@ from core.runs import fit
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import CONTEXT, MARGIN
 from core.runs.store import RunStore
-from core.runs.work_folder import WorkState
 from core.settings import Settings
 from core.system.files import read_json
+from core.system.work_folder import WorkState
 
 # Keys and values of a few long answers, and the scratch buffers of decoding.
 CACHE_BYTES = 2**30

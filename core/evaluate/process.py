@@ -14,8 +14,8 @@ from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import RESUMABLE, Evaluation, EvaluationStore
 from core.models import catalogue
-from core.runs.launch import launch
 from core.runs.store import RunStore
+from core.system.launch import launch
 
 
 def resolve_evaluation_lanes(store: RunStore, config: EvaluationConfig, prompt: Prompt) -> ResolvedLanes:

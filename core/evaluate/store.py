@@ -23,10 +23,10 @@ from core.evaluate.answers_file import FILE, AnswerReader
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_titles, parse_lane
 from core.evaluate.prompts import Prompts
 from core.runs.store import RunStore
-from core.runs.work_folder import WorkFolder, WorkState, WorkStore
 from core.settings import Settings, slug
 from core.system.files import read_json, write_json
 from core.system.jobs import run_limited
+from core.system.work_folder import WorkFolder, WorkState, WorkStore
 
 Status = Literal[
     "preparing", "running", "pausing", "stopping", "paused", "stopped", "finished", "failed", "interrupted",

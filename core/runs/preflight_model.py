@@ -23,8 +23,8 @@ from core.runs import targets
 from core.runs.config import QLoRAConfig
 from core.runs.config.lora import LoRASettings
 from core.runs.findings import Finding
-from core.runs.launch import python_path
 from core.settings import hardware
+from core.system.launch import python_path
 
 _TIMEOUT_SECONDS = 120
 # The settings that decide the report; it is cached by them.

@@ -23,8 +23,8 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs import checkpoints, preflight_model
 from core.runs.config import TITLES, QLoRAConfig, may_change
-from core.runs.launch import launch
 from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
+from core.system.launch import launch
 
 
 def submit(store: RunStore, config: QLoRAConfig) -> Run:

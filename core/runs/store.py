@@ -2,7 +2,7 @@
 
 runs/<id>/config.json    the QLoRAConfig, with schema_version; a resume that changes settings rewrites it
 runs/<id>/subset.json    which rows: source, recipe, hash
-runs/<id>/state.json     status, the worker's process, cause (core/runs/work_folder.py)
+runs/<id>/state.json     status, the worker's process, cause (core/system/work_folder.py)
 runs/<id>/label.json     name, tags, note, whether it is archived
 runs/<id>/events.jsonl   one flushed line per event (core/runs/events.py)
 runs/<id>/worker.log     the worker's own output
@@ -25,9 +25,9 @@ from core.errors import StudioError, sentences
 from core.models import catalogue
 from core.runs import checkpoints, events
 from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
-from core.runs.work_folder import WorkFolder, WorkState, WorkStore
 from core.settings import slug
 from core.system.files import read_json, write_json
+from core.system.work_folder import WorkFolder, WorkState, WorkStore
 
 Status = Literal[
     "queued", "preparing", "running", "stopping", "stopped", "finished", "failed", "interrupted", "unreadable"

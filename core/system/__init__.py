@@ -1,1 +1,1 @@
-"""Operating-system services: atomic files, background jobs, process limits, memory, imports, secret masking."""
+"""Operating-system services: atomic files, worker processes, background jobs, process limits, memory, imports, secrets."""

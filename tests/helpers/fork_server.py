@@ -1,7 +1,7 @@
 """A process that has imported what its forks need: the training libraries for workers, Gradio for servers of the app.
 
 A worker needs about eight CPU seconds to import torch, transformers, peft and trl; a fork of this process needs none of
-them. Tests that are not about how a process starts put `ForkServer.launch` in the place of `core.runs.launch.launch`.
+them. Tests that are not about how a process starts put `ForkServer.launch` in the place of `core.system.launch.launch`.
 A forked worker leads a session of its own and writes its own log, like the real one, and the workers that it starts are
 forks, too. `ForkServer.run` forks a command instead, and returns its output; `ForkServer.start` forks a server.
 
@@ -72,7 +72,7 @@ class ForkServer:
         return path
 
     def launch(self, settings, module: str, folder: Path, log: Path, offline: bool) -> int:
-        """Start `python -m MODULE FOLDER` as a fork and return its process id; see `core.runs.launch.launch`."""
+        """Start `python -m MODULE FOLDER` as a fork and return its process id; see `core.system.launch.launch`."""
         return launch(self.address, settings, module, folder, log, offline)
 
     def run(self, module: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
@@ -143,7 +143,7 @@ def run(address: str, module: str, arguments: list[str], environment: dict) -> t
 
 
 def launch(address: str, settings, module: str, folder: Path, log: Path, offline: bool) -> int:
-    """Start a worker as a fork of the server at an address; see `core.runs.launch.launch`."""
+    """Start a worker as a fork of the server at an address; see `core.system.launch.launch`."""
     environment = os.environ | {"STUDIO_HOME": str(settings.home.resolve()), OFFLINE: str(int(offline))}
     environment |= {"STUDIO_MODELS": str(settings.models_dir.resolve()), "PYTHONPATH": str(PROJECT)}
     with _request(address, module, [str(folder.resolve())], environment, str(log), str(log)) as answers:

@@ -12,8 +12,8 @@ import pytest
 
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
-from core.runs.launch import PROJECT
 from core.runs.store import RunStore
+from core.system.launch import PROJECT
 from tests.helpers.tiny_runs import (
     SETTINGS,
     STEPS,

@@ -9,7 +9,7 @@ import pytest
 
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
-from core.runs.launch import launch
+from core.system.launch import launch
 from core.train.rank_launcher import RankResult
 from tests.helpers.tiny_runs import SETTINGS, event_values, wait_for_checkpoint, wait_until_ended
 

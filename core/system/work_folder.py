@@ -18,9 +18,9 @@ from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from core.errors import StudioError
-from core.runs.process_identity import identity
 from core.settings import Settings, inside
 from core.system.files import read_json, write_json
+from core.system.process_identity import identity
 
 _LOG_TAIL_BYTES = 20_000
 

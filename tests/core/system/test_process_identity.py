@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from core.runs import process_identity
+from core.system import process_identity
 
 
 @pytest.fixture
