@@ -47,7 +47,7 @@ def histogram_svg(
         others: A second set of counts, laid over the first on the same scale.
         limit: Where a line is drawn; bars past it get another color.
         unit: Unit of the edges, for the texts.
-        title: For screen readers.
+        title: Title for screen readers.
     """
     scale = _Scale(edges[0], edges[-1], max([*counts, *others, 1]))
     return render(

@@ -17,7 +17,7 @@ import triton.language as tl
 
 @triton.jit
 def _rms_norm(x, weight, out, rstd, width, x_stride, out_stride, eps, ROW: tl.constexpr):
-    """RMSNorm of one token.
+    """Compute RMSNorm of one token.
 
     x, out: (tokens, width), one dtype. weight: (width,). rstd: (tokens,), float32. ROW: width rounded up to a power
     of two, as Triton's blocks must be.
@@ -47,7 +47,7 @@ def _apply_rotary(
     source, out, cos, sin, heads, table_rows, source_stride, head_stride, out_stride, sign,
     HEADS: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
-    """Rotary embedding of HEADS heads of one token.
+    """Apply rotary embedding to HEADS heads of one token.
 
     source, out: (tokens, heads, 2 · HALF); the heads of `out` follow one another, those of `source` lie `head_stride`
     numbers apart. cos, sin: (table_rows, 2 · HALF). sign: 1.0 forward, −1.0 backward.
@@ -87,7 +87,7 @@ def apply_rotary(source: torch.Tensor, out: torch.Tensor, cos: torch.Tensor, sin
 
 @triton.jit
 def _swiglu(gate_up, out, width, gate_up_stride, out_stride, BLOCK: tl.constexpr):
-    """SwiGLU of BLOCK columns of one token. gate_up: (tokens, 2 · width). out: (tokens, width)."""
+    """Compute SwiGLU of BLOCK columns of one token. gate_up: (tokens, 2 · width). out: (tokens, width)."""
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)  # (BLOCK,)
     inside = column < width

@@ -1,1 +1,1 @@
-"""Operating-system services: atomic files, worker processes, background jobs, process limits, memory, imports, secrets."""
+"""Services of the system: atomic files, worker processes, background jobs, process limits, memory, imports, secrets."""

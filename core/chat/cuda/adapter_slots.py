@@ -99,5 +99,5 @@ class AdapterSlots:
 
 
 def paired(x: torch.Tensor) -> torch.Tensor:
-    """Return (rows, columns) with its columns in paired order (`elementwise.paired_index`)."""
+    """Return (rows, columns) with its columns in paired order (`elementwise.compute_paired_index`)."""
     return x.view(len(x), -1, 4, 2).transpose(2, 3).reshape(x.shape)

@@ -24,7 +24,7 @@ import torch
 import triton
 import triton.language as tl
 
-from core.chat.cuda.elementwise import is_chained, paired_index, wait_for_previous
+from core.chat.cuda.elementwise import compute_paired_index, is_chained, wait_for_previous
 
 # Tokens that a program attends to at once; a page is a multiple.
 TILE = 64
@@ -168,7 +168,7 @@ def _attend(
 
     query_head = head * SHARED + group_head  # (GROUP,): numbers of the query heads
     column = query_head[:, None] * width + head_column[None, :]  # (GROUP, WIDTH)
-    out_pointers = out + row * HEADS * SHARED * width + paired_index(column, PAIRED)
+    out_pointers = out + row * HEADS * SHARED * width + compute_paired_index(column, PAIRED)
     if SPLITS == 1:
         tl.store(out_pointers, (accumulator / denominator[:, None]).to(dtype), mask=row_mask)
     else:

@@ -55,6 +55,7 @@ def split_count(merged: MergedLinears, rows: int, dtype: torch.dtype) -> int:
     """Return how many parts a product is computed in: enough programs for the GPU, without many sums to add up."""
     if uses_library(rows, dtype):
         return 1
+    # It depends on the rows alone, also for weights that `nf4_gemv` does not take.
     tile = 16 * nf4_gemv.TILES if rows <= nf4_gemv.MAX_ROWS else quantized_matmul.TILE
     programs = round(_TARGET_PROGRAMS / (merged.total // tile))
     return max(1, min(_MAX_SPLITS, merged.width // _MIN_SPLIT_INPUTS, programs))

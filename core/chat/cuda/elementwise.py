@@ -50,7 +50,7 @@ def is_chained(tensor: torch.Tensor) -> bool:
 
 
 @triton.jit
-def paired_index(column, PAIRED: tl.constexpr):
+def compute_paired_index(column, PAIRED: tl.constexpr):
     """Return the position of columns (int32, any shape) in paired order; unchanged if not PAIRED."""
     if PAIRED:
         return column // 8 * 8 + column % 2 * 4 + column % 8 // 2
@@ -94,7 +94,7 @@ def _norm(
         value = value.to(tl.float32)
     scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)  # scalar, fp32
     normed = (value * scale).to(dtype) * tl.load(weight + column, mask=inside, other=0.0)  # (COLUMNS,)
-    tl.store(out + row * width + paired_index(column, PAIRED), normed.to(dtype), mask=inside)
+    tl.store(out + row * width + compute_paired_index(column, PAIRED), normed.to(dtype), mask=inside)
 
 
 def norm(
@@ -134,7 +134,7 @@ def _swiglu(
     gate = _sum_parts(gate_up, row, rows, 2 * width, column, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
     up = _sum_parts(gate_up, row, rows, 2 * width, column + width, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
     activated = (gate * tl.sigmoid(gate)).to(dtype).to(tl.float32)  # (COLUMNS,), fp32 with the rounding of the dtype
-    tl.store(out + row * width + paired_index(column, PAIRED), (activated * up).to(dtype), mask=inside)
+    tl.store(out + row * width + compute_paired_index(column, PAIRED), (activated * up).to(dtype), mask=inside)
 
 
 def swiglu(gate_up: torch.Tensor, out: torch.Tensor, paired: bool) -> None:

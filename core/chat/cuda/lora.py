@@ -103,7 +103,7 @@ def lora_up_ptx(dtype: torch.dtype) -> str:
 
 
 @triton.jit
-def lora_down_piece(
+def compute_lora_down_piece(
     x, a, down, slots, done, program, rows, width, ranks,
     WARPS: tl.constexpr, PIECES: tl.constexpr, ASM: tl.constexpr, LOAD: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip

@@ -33,7 +33,7 @@ from core.chat.cuda.lora import (
     WAIT,
     Lora,
     add_lora_up,
-    lora_down_piece,
+    compute_lora_down_piece,
     lora_down_ptx,
     lora_up_ptx,
     prefetch_lora_up,
@@ -204,7 +204,7 @@ def _stream(
     program = tl.program_id(0)
     if program < goal:
         if LORA:
-            lora_down_piece(
+            compute_lora_down_piece(
                 x, a, down, slots, done + counter, program, rows, width, ranks, TILES * TEAMS, PIECES, LORA_DOWN, LOAD,
                 CHAINED,
             )  # fmt: skip

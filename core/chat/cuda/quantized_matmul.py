@@ -291,7 +291,7 @@ def unpacked_weights(weights: MergedLinears, scratch: torch.Tensor, paired: bool
     Args:
         weights: The merged weights.
         scratch: Buffer of at least total * width elements; packed weights are unpacked into it.
-        paired: Whether the columns are to be in paired order (`elementwise.paired_index`); only for packed weights.
+        paired: Whether the columns are to be in paired order (`elementwise`); only for packed weights.
     """
     if not weights.is_packed:
         return weights.data

@@ -92,7 +92,7 @@ def _merge(tensors: list[torch.Tensor], set_view: Callable[[int, torch.Tensor], 
     """Concatenate tensors into one of one dimension, and replace each by its view.
 
     Args:
-        tensors: Of one dtype. A single one is returned as it is.
+        tensors: Tensors of one dtype. A single one is returned as it is.
         set_view: Stores the view of a tensor, by its index; None changes the tensors' own data.
     """
     if len(tensors) == 1:

@@ -102,7 +102,7 @@ class Block:
         Args:
             residual: The residual stream after attention.
             reuse: Whether weights that lie unpacked may be used.
-            seed: For dropout; None without.
+            seed: Seed of dropout; None without.
         """
         extended = self.gate_up.new_input(len(residual), residual)  # (tokens, hidden + columns)
         norm = self.second_norm
@@ -196,7 +196,7 @@ class Block:
         """Return the gradient of the product of query, key and value, before rotation.
 
         Args:
-            gradients: Of query, key and value after rotation, each (batch, heads, length, head width).
+            gradients: Gradients of query, key and value after rotation, each (batch, heads, length, head width).
             x: (tokens, hidden), the block's input, for dtype and device.
             call: Arguments of the forward pass.
 

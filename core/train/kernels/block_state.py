@@ -20,7 +20,7 @@ class CallContext:
         attend: Attention, from query, key and value, each (batch, heads, length, head width), to (batch, length,
             heads, head width).
         training: Whether a backward pass will follow.
-        seed: For LoRA's dropout, None without; this block alone uses it and the numbers after it.
+        seed: Seed of LoRA's dropout, None without; this block alone uses it and the numbers after it.
     """
 
     batch: int

@@ -33,7 +33,7 @@ def copy_rows(source: torch.Tensor, out: torch.Tensor) -> None:
 
 @triton.jit
 def _drop_quarter(source, out, column, width, uniform, probability, ACCUMULATE: tl.constexpr):
-    """Dropout of some columns of one token; column, uniform: (QUARTER,), the latter float32 in [0, 1)."""
+    """Apply dropout to some columns of one token; column, uniform: (QUARTER,), the latter float32 in [0, 1)."""
     inside = column < width
     value = tl.load(source + column, mask=inside, other=0.0).to(tl.float32)
     value = tl.where(uniform >= probability, value / (1 - probability), 0.0)  # (QUARTER,), float32
@@ -46,7 +46,7 @@ def _drop_quarter(source, out, column, width, uniform, probability, ACCUMULATE: 
 def _dropout(
     source, out, width, source_stride, out_stride, seed, probability, ACCUMULATE: tl.constexpr, QUARTER: tl.constexpr
 ):
-    """Dropout of 4 · QUARTER columns of one token; source, out: (tokens, width).
+    """Apply dropout to 4 · QUARTER columns of one token; source, out: (tokens, width).
 
     Philox (Salmon et al. 2011) makes four random numbers of one counter: one for each quarter of the columns. The
     counter depends on the token and column only, so the same seed gives the same choice in the backward pass.
@@ -82,7 +82,7 @@ def _rms_norm_backward(
     x, weight, rstd, gradient, residual_gradient, x_gradient, normed, width, x_stride, gradient_stride,
     residual_stride, x_gradient_stride, ROW: tl.constexpr,
 ):  # fmt: skip
-    """RMSNorm's backward pass of one token, and its output again.
+    """Compute RMSNorm's backward pass of one token, and its output again.
 
     All matrices (tokens, width), `normed` contiguous; weight: (width,); rstd: (tokens,), float32. ROW: width rounded
     up to a power of two.
@@ -120,7 +120,7 @@ def _swiglu_backward(
     gate_up, gradient, lora_hidden_gradient, lora_down, rows, width, gate_up_stride, gradient_stride, hidden_stride,
     lora_down_stride, RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """SwiGLU's backward pass of ROWS tokens and COLUMNS columns, in place.
+    """Compute SwiGLU's backward pass of ROWS tokens and COLUMNS columns, in place.
 
     gate_up: (rows, 2 · width). gradient: (rows, width). lora_hidden_gradient: (rows, RANK or more). lora_down: (RANK
     or more, width). RANK: the rank rounded up to 16, the depth of one tensor-core product; the columns behind the rank

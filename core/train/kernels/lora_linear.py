@@ -159,7 +159,7 @@ class ProjectionGroup:
         Args:
             extended: (tokens, in features + columns), x in its first columns.
             lora_down: (columns, in features).
-            seed: For dropout; None without.
+            seed: Seed of dropout; None without.
 
         Returns:
             (tokens, columns); None without LoRA.

@@ -84,11 +84,9 @@ def _unpack(
             block_scale = tl.load(outer_code + block_scale.to(tl.int32)) * outer_scale + tl.load(offset)
         upper, lower = decode_blocks(packed, code, block, block_scale, is_block, HALF)  # each (BLOCKS, HALF)
         # A block never crosses a row's end: the width is a multiple of the block size.
-        first_weight = block.to(tl.int64) * (2 * HALF)  # (BLOCKS,), int64: number of the first weight
+        start = block.to(tl.int64) * (2 * HALF)  # (BLOCKS,), int64: number of the first weight
         # (BLOCKS, 2 · HALF), pointers
-        out_pointers = (out + (first_weight // width) * stride + first_weight % width)[:, None] + tl.arange(
-            0, 2 * HALF
-        )[None, :]
+        out_pointers = (out + (start // width) * stride + start % width)[:, None] + tl.arange(0, 2 * HALF)[None, :]
         tl.store(out_pointers, tl.interleave(upper, lower).to(out.dtype.element_ty), mask=is_block[:, None])
     elif LORA:
         _place_factors(program - unpack_programs, a, b, out + width, lora_down, rows, width, stride, rank, first, pad,

@@ -114,7 +114,7 @@ VARIANTS = {
 }
 
 
-def made(name):
+def make_model(name):
     torch.manual_seed(0)
     model = MODELS[name]().eval().requires_grad_(False)
     for parameter in model.parameters():
@@ -123,7 +123,7 @@ def made(name):
     return model
 
 
-def saved(model, folder, options):
+def save_adapter(model, folder, options):
     """Save an adapter whose trainable values all differ from their initial ones."""
     config = LoraConfig(**({"r": 4, "lora_alpha": 12, "task_type": "CAUSAL_LM"} | options))
     tuned = get_peft_model(copy.deepcopy(model), config)
@@ -135,7 +135,7 @@ def saved(model, folder, options):
     return folder
 
 
-def generated(model, prompt):
+def generate_ids(model, prompt):
     ids = torch.tensor([prompt])
     with torch.no_grad():
         out = model.generate(
@@ -145,7 +145,7 @@ def generated(model, prompt):
     return torch.cat(out.logits)
 
 
-def decoded(model, adapters, names):
+def decode_lanes(model, adapters, names):
     """Return the logits of each prompt in each lane, decoded together as one batch."""
     found = {(name, at): [] for at in range(len(PROMPTS)) for name in names}
 
@@ -169,16 +169,16 @@ def decoded(model, adapters, names):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_adapter_variant_tuned_rows_equal_peft_and_base_rows_are_unchanged(variant, tmp_path):
     kind, options, apart = VARIANTS[variant]
-    model = made(kind)
-    folder = saved(model, tmp_path, options)
+    model = make_model(kind)
+    folder = save_adapter(model, tmp_path, options)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    alone = [generated(model, prompt) for prompt in PROMPTS]
+    alone = [generate_ids(model, prompt) for prompt in PROMPTS]
     tuned = PeftModel.from_pretrained(copy.deepcopy(model), folder).eval()
-    expected = [generated(tuned, prompt) for prompt in PROMPTS]
+    expected = [generate_ids(tuned, prompt) for prompt in PROMPTS]
     adapters = RowAdapters(model)
     adapters.add("tuned", read_adapter(folder, torch.float32, CPU))
     assert apart is None or bool(adapters.unbatched_reason("tuned")) == apart, adapters.unbatched_reason("tuned")
-    found = decoded(model, adapters, [None, "tuned"])
+    found = decode_lanes(model, adapters, [None, "tuned"])
     for at in range(len(PROMPTS)):
         torch.testing.assert_close(found[None, at], alone[at], rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(found["tuned", at], expected[at], rtol=1e-3, atol=1e-3)
@@ -188,26 +188,26 @@ def test_adapter_variant_tuned_rows_equal_peft_and_base_rows_are_unchanged(varia
 
 @pytest.mark.parametrize("init", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga"])
 def test_read_adapter_with_rewritten_base_weights_is_refused_by_name(init, tmp_path):
-    folder = saved(made("llama"), tmp_path, {"target_modules": QV})
-    changed(folder, init_lora_weights=init)
+    folder = save_adapter(make_model("llama"), tmp_path, {"target_modules": QV})
+    change_config(folder, init_lora_weights=init)
     with pytest.raises(StudioError, match=f"base weights that {init} changed"):
         read_adapter(folder, torch.float32, CPU)
 
 
 def test_read_adapter_eva_initialization_is_accepted(tmp_path):
-    folder = saved(made("llama"), tmp_path, {"target_modules": QV})
-    changed(folder, init_lora_weights="eva", eva_config={"rho": 2.0})
+    folder = save_adapter(make_model("llama"), tmp_path, {"target_modules": QV})
+    change_config(folder, init_lora_weights="eva", eva_config={"rho": 2.0})
     assert read_adapter(folder, torch.float32, CPU).lora
 
 
-def changed(folder, **values):
+def change_config(folder, **values):
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def test_read_adapter_unknown_setting_is_refused_by_name(tmp_path):
-    folder = saved(made("llama"), tmp_path, {"target_modules": QV})
-    changed(folder, use_tomorrow=True)
+    folder = save_adapter(make_model("llama"), tmp_path, {"target_modules": QV})
+    change_config(folder, use_tomorrow=True)
     with pytest.raises(StudioError, match="use_tomorrow"):
         read_adapter(folder, torch.float32, CPU)
 
@@ -221,10 +221,10 @@ def test_read_adapter_unknown_setting_is_refused_by_name(tmp_path):
 def test_adapter_with_unused_or_missing_tensor_is_refused(edit, words, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    folder = saved(made("llama"), tmp_path, {"target_modules": QV})
+    folder = save_adapter(make_model("llama"), tmp_path, {"target_modules": QV})
     path = folder / "adapter_model.safetensors"
     save_file(edit(load_file(path)), path)
-    model = made("llama")
+    model = make_model("llama")
     adapters = RowAdapters(model)
     with pytest.raises(StudioError, match=words):
         adapters.add("tuned", read_adapter(folder, torch.float32, CPU))

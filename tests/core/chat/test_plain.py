@@ -42,14 +42,14 @@ PROMPTS = [[at + 3 for at in range(length)] for length in (5, LIMIT - 3, LIMIT +
 NEW = 8
 
 
-def made(name):
+def make_model(name):
     return MODELS[name]().eval().requires_grad_(False)
 
 
-def generated(name, prompt):
+def generate_ids(name, prompt):
     """Return what a newly built model generates."""
     ids = torch.tensor([prompt])
-    out = made(name).generate(
+    out = make_model(name).generate(
         ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=NEW,
@@ -70,7 +70,7 @@ def row(prompt, found):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_plain_decoder_mixed_batch_equals_each_prompt_alone(name, tokenizer):
-    lanes = Lanes(LoadedBase(made(name), tokenizer))
+    lanes = Lanes(LoadedBase(make_model(name), tokenizer))
     assert support.length_limit(lanes.model.config) == LIMIT
     assert f"{LIMIT} tokens are decoded one at a time" in lanes.decoding_note
     decoder, found = lanes.decoder(), [[] for _ in PROMPTS]
@@ -78,7 +78,7 @@ def test_plain_decoder_mixed_batch_equals_each_prompt_alone(name, tokenizer):
     assert len(decoder.batched.sequences) == sum(len(prompt) + NEW <= LIMIT for prompt in PROMPTS)
     while decoder.step():
         pass
-    assert found == [generated(name, prompt) for prompt in PROMPTS]
+    assert found == [generate_ids(name, prompt) for prompt in PROMPTS]
 
 
 def test_plain_decoder_unbatched_model_interleaves_or_finishes_one_by_one(tokenizer):
