@@ -98,9 +98,9 @@ class Updates:
 
     def update_table(self) -> Any:
         """Return the table of ten runs with their held-out losses."""
-        from core.runs.metrics_series import HELD_OUT
+        from core.runs.metrics_series import HELD_OUT_LOSS
 
-        return self.comparison.render(self.compared, HELD_OUT, self.live.id, False)
+        return self.comparison.render(self.compared, HELD_OUT_LOSS, self.live.id, False)
 
     def read_everything(self) -> list:
         """Return every point of the run, read from the whole file."""

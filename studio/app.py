@@ -43,9 +43,9 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Train", id="train") as train_tab:
                 train = build_train_tab(runs, jobs, demo, train_tab.select)
             with gr.Tab("Chat", id="chat") as chat_tab:
-                chat = build_chat_tab(engine, demo, [train.runs_changed.change, chat_tab.select])
+                chat = build_chat_tab(engine, demo, [train.runs_fingerprint.change, chat_tab.select])
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
-                changes = [train.runs_changed.change, evaluate_tab.select]
+                changes = [train.runs_fingerprint.change, evaluate_tab.select]
                 evaluate = build_evaluate_tab(EvaluationStore(settings), jobs, demo, changes, data.dataset, tabs)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
@@ -59,7 +59,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
     def supervise() -> None:
         """Free the GPU for training where needed, and stop runs that exceed their quota of hours."""
         engine.yield_to_run()
-        process.end_overdue(runs, engine.visitor_quota.quotas.run_hours)
+        process.stop_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
     process.start_queue_watcher(runs, also=supervise)
     demo.jobs = jobs

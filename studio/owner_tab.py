@@ -96,7 +96,7 @@ class OwnerActions:
         for title, value in (("Older than (days)", days), ("Larger than (MiB)", mib)):
             if value is None:
                 raise StudioError(f"{title} is empty. Enter a number; 0 includes everything.")
-        return cleanup.found(self.settings, kinds or [], days, mib)
+        return cleanup.list_removable(self.settings, kinds or [], days, mib)
 
     def remove(self, kinds: list[str], days: float, mib: float, seen: list[str]) -> dict[str, Any]:
         """Remove what was listed before, as far as it still matches.

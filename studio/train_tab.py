@@ -39,7 +39,7 @@ class TrainTab:
         run: The selected run.
         subset: The subset of the next run.
         subsets: Returns the choices of `subset`.
-        runs_changed: Changes whenever a run has another status, name or checkpoint.
+        runs_fingerprint: Changes whenever a run has another status, name or checkpoint.
         new_subset: The name of a subset that was created in this tab.
         timer: Polls; active while the tab is visible.
     """
@@ -47,7 +47,7 @@ class TrainTab:
     run: gr.Dropdown
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
-    runs_changed: gr.State
+    runs_fingerprint: gr.State
     new_subset: gr.State
     timer: gr.Timer
 
@@ -57,7 +57,7 @@ class PageState:
 
     Attributes:
         run_fingerprint: Fingerprint of the selected run's files when they were last rendered.
-        runs_changed: Fingerprint of all runs when they were last listed.
+        runs_fingerprint: Fingerprint of all runs when they were last listed.
         zoom: The steps that the charts show.
         pinned: The evaluation whose sample answers stay shown.
         comparison: Order and picked rows of the table of all runs.
@@ -67,7 +67,7 @@ class PageState:
 
     def __init__(self) -> None:
         self.run_fingerprint = gr.State("")
-        self.runs_changed = gr.State("")
+        self.runs_fingerprint = gr.State("")
         self.zoom = gr.State(None)
         self.pinned = gr.State(None)
         self.comparison = gr.State(ComparisonState())
@@ -120,7 +120,7 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     timer = _connect_polling(Polling(controls, view, comparison), widgets, tab_selected)
     state = widgets.state
     subset = widgets.settings.fields["subset"]
-    return TrainTab(widgets.controls.run, subset, form.subsets, state.runs_changed, state.new_subset, timer)
+    return TrainTab(widgets.controls.run, subset, form.subsets, state.runs_fingerprint, state.new_subset, timer)
 
 
 def _build_widgets(form: RunForm) -> _Widgets:
@@ -265,7 +265,7 @@ def _connect_comparison(do: RunComparison, widgets: _Widgets) -> None:
 def _connect_polling(do: Polling, widgets: _Widgets, tab_selected: Callable[..., Any]) -> gr.Timer:
     controls, view, comparison, state = widgets.controls, widgets.view, widgets.comparison, widgets.state
     timer = gr.Timer(_POLL_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
-    seen = {"run_fingerprint": state.run_fingerprint, "runs_changed": state.runs_changed}
+    seen = {"run_fingerprint": state.run_fingerprint, "runs_fingerprint": state.runs_fingerprint}
     shown = {"run_id": controls.run, "metric": view.metric}
     connect(
         partial(gr.on, [timer.tick, tab_selected]),

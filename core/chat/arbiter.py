@@ -20,7 +20,7 @@ from core.system.work_folder import WorkState
 CACHE_BYTES = 2**30
 
 
-def chat_bytes(settings: Settings, config: QLoRAConfig) -> float | None:
+def answering_bytes(settings: Settings, config: QLoRAConfig) -> float | None:
     """Return the bytes that a run's base model takes for chatting; None if the model has no forecast."""
     fitted = fit.fit(settings, config)
     return fitted.forecast.parts["weights"] + CACHE_BYTES + CONTEXT if fitted else None
@@ -40,7 +40,7 @@ def check_fits_beside_run(store: RunStore, config: QLoRAConfig) -> None:
     if card is None or run is None:
         return
     # The run's forecast, not what it holds now: it may still be loading, or between two peaks.
-    needed, chat = fit.fit(store.settings, run.config()), chat_bytes(store.settings, config)
+    needed, chat = fit.fit(store.settings, run.config()), answering_bytes(store.settings, config)
     if needed is not None and chat is not None and needed.forecast.device + chat <= card.total * (1 - MARGIN):
         return
     raise StudioError(
@@ -69,7 +69,7 @@ def check_fits_beside_evaluation(settings: Settings, config: QLoRAConfig) -> boo
     if card is None or evaluation is None:
         return False
     name, is_loading = evaluation
-    chat = chat_bytes(settings, config)
+    chat = answering_bytes(settings, config)
     if not is_loading and chat is not None and chat + card.total * MARGIN <= card.free / 2:
         return True
     state = "is loading its model"
@@ -93,7 +93,7 @@ def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
     Raises:
         StudioError: The model does not fit, most likely because of a chat.
     """
-    card, needed = gpu.memory(), chat_bytes(settings, config)
+    card, needed = gpu.memory(), answering_bytes(settings, config)
     if card is None or needed is None or needed + card.total * MARGIN <= card.free:
         return
     raise StudioError(
@@ -103,7 +103,7 @@ def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
     )
 
 
-def needs_chat_memory(settings: Settings, config: QLoRAConfig) -> bool:
+def run_lacks_memory(settings: Settings, config: QLoRAConfig) -> bool:
     """Return whether a run needs more GPU memory than is free now; True if its need is unknown."""
     if gpu.memory() is None:
         return False
@@ -115,7 +115,7 @@ def _active_evaluation(settings: Settings) -> tuple[str, bool] | None:
     """Return the name of the evaluation whose worker lives, and whether it is still loading; None if there is none."""
     for path in settings.evaluations_dir.glob("[!.]*/state.json"):
         try:
-            # Of the layer above this one: an evaluation's state has these fields and more.
+            # EvaluationState is in a layer above this one; WorkState has the fields that are needed here.
             state = WorkState.model_validate(read_json(path))
         except (OSError, ValueError, ValidationError):
             # An unreadable state cannot be of a worker that runs: workers replace the file atomically.

@@ -164,7 +164,7 @@ class Decoder:
 
     @torch.inference_mode()
     def step(self) -> bool:
-        """Read one chunk of a waiting prompt, and decode one token of every other sequence.
+        """Read one chunk of the prompts that wait longest, and decode one token of every other sequence.
 
         An exception of a callback is passed on, and leaves the decoder unusable until `clear`.
 

@@ -2,7 +2,8 @@
 
 Any thread may ask. Questions are admitted in the order in which they came, as many at once as the numbers of sequences
 and the memory allow. A question for another base model waits until no answer of the current one is being written. One
-thread of the engine owns the model; everything it shares with the askers is changed under the condition `_changed`.
+thread of the engine owns the model. The queue and the end of an entry are changed under the condition `_changed`; the
+fields of a generation are written by the engine's thread alone, and read without a lock.
 """
 
 import sys
@@ -135,7 +136,7 @@ class Engine:
         run = self.store.active() if base else None
         if run is None or run.state().status != "preparing":
             return
-        if not arbiter.needs_chat_memory(self.settings, run.config()):
+        if not arbiter.run_lacks_memory(self.settings, run.config()):
             return
         self.unload()
         self.notice = (

@@ -75,7 +75,7 @@ def special_settings(config: LoraConfig) -> list[str]:
 
 
 def unbatched_reason(config: LoraConfig) -> str:
-    """Return which setting makes an adapter depend on more than the modules of its own rows; empty if none does."""
+    """Return the setting for which hooks on single rows cannot apply an adapter; empty if they can."""
     if config.layer_replication:
         return "the adapter repeats layers (layer_replication)"
     if config.alora_invocation_tokens:

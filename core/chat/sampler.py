@@ -31,7 +31,7 @@ class TokenSampler:
     def uniform(self) -> float:
         """Return the next random number in [0, 1).
 
-        Each token takes exactly one, whether it is sampled here or on the GPU, so both sample the same text.
+        Each token that is not greedy takes exactly one, here and on the GPU, so both sample the same text.
         """
         return float(torch.rand((), generator=self._generator))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from core.runs.store import RunStore
 
-# Of one processor. A run on two cores stops while the chat computes, and finds its caches cold afterwards.
+# Share of one processor. On two cores a run waits while the chat computes, and then its caches are cold.
 BUSY_SHARE = 0.12
 THROTTLED_NOTICE = "A run trains on these processors and has priority. Answers are slow until it has ended."
 _CHECK_SECONDS = 2.0

@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 from core.chat.conversation import Conversation
-from core.chat.types import GenerationResult
+from core.chat.types import END_LABELS, GenerationResult
 from core.chat.votes import contender_name
 from core.system.markdown import fenced
 
 
 def as_jsonl(conversation: Conversation) -> str:
-    """Return one line per answer, all tries included: its messages, its model, its settings, how it ended."""
+    """Return one line per answer of the current lanes, all tries included: messages, model, settings, how it ended."""
     lines = []
     for index, turn in enumerate(conversation.turns):
         for lane in range(len(conversation.lanes)):
@@ -32,7 +32,7 @@ def as_markdown(conversation: Conversation) -> str:
                 parts += [
                     f"### {contender_name(answer)}",
                     fenced(answer.text),
-                    f"{answer.tokens} tokens, {answer.end}.",
+                    f"{answer.tokens} tokens, {END_LABELS[answer.end]}.",
                 ]
     return "\n\n".join(parts) + "\n"
 

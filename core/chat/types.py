@@ -1,4 +1,4 @@
-"""Types of a question's path from a chat or an evaluation to its answers, without torch.
+"""Types that carry a question from a chat or an evaluation to its answers; without torch.
 
     LaneRequest ──▶ ResolvedLanes ──┬─▶ QueueEntry (core.chat.queue) ─▶ Generation ─▶ GenerationResult
      a lane as      adapters found, │   waits in the chat's engine      being         stored in chats
@@ -149,7 +149,7 @@ class LaneRequest:
     """One lane's question: who answers it, with which settings.
 
     Attributes:
-        messages: The conversation, ending with a user turn.
+        messages: The conversation; its last turn is not an answer.
         adapter: Key of the adapter (`adapter_key`); None for the base.
         template: Name of the chat template; the run's own once the request is resolved.
         prefix_ids: Tokens of an unfinished answer that is to be continued.

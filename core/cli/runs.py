@@ -12,7 +12,7 @@ from core.chat.sampling import Sampling
 from core.data import subset
 from core.errors import StudioError
 from core.runs import checks, process, report
-from core.runs.comparison import SORTS, Summaries, arranged, differences
+from core.runs.comparison import SORTS, Summaries, differences, sort_summaries
 from core.runs.config import QLoRAConfig
 from core.runs.events import EvalEvent, ResumedEvent, RunEvent, SampleEvent, StageEvent, StepEvent
 from core.runs.metrics_series import Timelines
@@ -207,7 +207,7 @@ class RunsCompare(BaseModel):
         store, timelines = RunStore(Settings().prepare()), Timelines()
         runs = [store.run(run_id) for run_id in self.runs] or store.runs()
         summaries = Summaries(timelines)
-        for summary in arranged([summaries.of(run) for run in runs], self.by, descending=False):
+        for summary in sort_summaries([summaries.of(run) for run in runs], self.by, descending=False):
             losses = "  ".join(
                 f"{name} {_format_number(loss)}"
                 for name, loss in (("held-out", summary.best_held_out), ("base", summary.base), ("loss", summary.loss))

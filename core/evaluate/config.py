@@ -40,8 +40,10 @@ class EvaluationConfig(Sampling):
         "one base model.",
     )  # fmt: skip
     model: str = Field(
-        embedded.NAME, title="Base model", description="Used if no lane is a run; otherwise the runs decide."
-    )
+        embedded.NAME, title="Base model",
+        description="Used if no lane is a run and the prompts are not the held-out rows of one; otherwise the runs "
+        "decide.",
+    )  # fmt: skip
     limit: int = Field(
         1000,
         ge=1,

@@ -64,7 +64,7 @@ class LaneMetrics:
 
     @property
     def completed_share(self) -> float | None:
-        """Return the share of answers that ended by themselves; None without answers."""
+        """Return the share of answers that ended before the limit; None without answers."""
         return self.completed / self.answers if self.answers else None
 
     @property

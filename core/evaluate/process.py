@@ -70,7 +70,8 @@ def resume(store: EvaluationStore, evaluation: Evaluation) -> None:
     """Start the worker again for the prompts that have no answer yet.
 
     Raises:
-        StudioError: The evaluation is active, or every prompt is answered.
+        StudioError: The evaluation or another one is active, every prompt is answered, a run or model is gone, or the
+            memory is in use.
     """
     with store.lock():
         status = evaluation.state().status

@@ -1,7 +1,7 @@
 """Results of an evaluation: as rows of a file or dataset, as metrics, and as a rate.
 
 One row per prompt: messages (the conversation with the answer of the last lane, as in any dataset), prompt, reference,
-then answer, tokens and end of each lane, then the settings, the seed and the precision.
+then answer, tokens and end of each lane, then the settings, the seed, the precision and the row in the source.
 """
 
 import json
@@ -113,7 +113,8 @@ def format_metrics(metrics: LaneMetrics) -> dict[str, str]:
     """Return the known metrics of a lane as texts, by their names."""
     texts = {}
     if metrics.answers:
-        texts = {"ended by themselves": f"{metrics.completed_share:.0%}", "mean tokens": f"{metrics.mean_tokens:,.0f}"}
+        texts = {"ended before the limit": f"{metrics.completed_share:.0%}"}
+        texts |= {"mean tokens": f"{metrics.mean_tokens:,.0f}"}
     if metrics.referenced:
         texts |= {"word F1": f"{metrics.mean_f1:.3f}", "exact match": f"{metrics.exact_share:.1%}"}
     return texts

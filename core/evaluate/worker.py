@@ -94,7 +94,7 @@ class Worker:
             if (
                 run
                 and run.state().status == "preparing"
-                and arbiter.needs_chat_memory(self.store.settings, run.config())
+                and arbiter.run_lacks_memory(self.store.settings, run.config())
             ):
                 self._yield_reason = (
                     f"The run {run.title} needs the memory of this GPU. Resume the evaluation after it."

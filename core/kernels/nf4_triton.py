@@ -12,7 +12,7 @@ def decode_blocks(packed, code, block, scale, is_block, HALF: tl.constexpr):
     """Return the weights of the upper and of the lower nibbles of some blocks, each (BLOCKS, HALF), float32.
 
     packed: codes, uint8, two to a byte. code: (16,), float32. block: (BLOCKS,), block numbers. scale: (BLOCKS,),
-    float32, each block's absmax. is_block: (BLOCKS,), false behind the last block. HALF: bytes of a block.
+    float32, each block's absmax. is_block: (BLOCKS,), false past the last block. HALF: bytes of a block.
     `tl.interleave` of the two results gives the weights in their order.
     """
     byte_index = tl.arange(0, HALF)[None, :]  # (1, HALF)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from core.runs.metrics_series import HELD_OUT, Timeline
+from core.runs.metrics_series import HELD_OUT_LOSS, Timeline
 
 Kind = Literal["not a number", "climbing loss", "held-out loss turned", "exploding gradient", "learning rate 0"]
 
@@ -82,7 +82,7 @@ def _climbing(timeline: Timeline) -> Alert | None:
 
 
 def _turned(timeline: Timeline) -> Alert | None:
-    loss = _series(timeline, HELD_OUT)
+    loss = _series(timeline, HELD_OUT_LOSS)
     worse = loss > _TURN_RATIO * loss.cummin()
     step = _first(worse & worse.shift(1, fill_value=False))
     if step is None:

@@ -105,7 +105,7 @@ class _RenderCounts:
     without_loss: int = 0
 
     def findings(self, max_length: int) -> list[Finding]:
-        """Return a finding per kind of problem; one that affects every row stops the run."""
+        """Return a finding per kind of trouble: a problem if it affects every checked row, else a warning."""
         of = f"of the first {self.rows:,} rows"
 
         def about(count: int, text: str) -> Finding:

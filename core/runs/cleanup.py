@@ -99,7 +99,7 @@ KINDS: dict[str, Callable[[Settings], Iterator[Item]]] = {
 }  # fmt: skip
 
 
-def found(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float = 0) -> list[Item]:
+def list_removable(settings: Settings, kinds: Sequence[str], days: float = 0, mib: float = 0) -> list[Item]:
     """Return what can be removed, the largest first.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.errors import StudioError
 from core.runs.config import TITLES, group_of
-from core.runs.metrics_series import HELD_OUT, Timelines
+from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
 from core.runs.store import Run, Status
 
 # The loss of one step depends mostly on its rows, so the final loss is the mean over the last tenth of the steps.
@@ -80,7 +80,7 @@ class Summaries:
             # The list shows the run with its status; the run's own page shows the error.
             model = subset = ""
         losses = timeline.values("loss")[1]
-        held_out = timeline.values(HELD_OUT)[1]
+        held_out = timeline.values(HELD_OUT_LOSS)[1]
         memory = timeline.values("memory_gib")[1]
         spent = timeline.curve("loss", max_points=2)
         return Summary(
@@ -101,7 +101,7 @@ def _least(values: np.ndarray) -> float | None:
     return float(values.min()) if len(values) else None
 
 
-def arranged(summaries: Sequence[Summary], by: str, descending: bool) -> list[Summary]:
+def sort_summaries(summaries: Sequence[Summary], by: str, descending: bool) -> list[Summary]:
     """Return the summaries sorted by one attribute; those without a value come last in both directions."""
     there = [summary for summary in summaries if getattr(summary, by) is not None]
     rest = [summary for summary in summaries if getattr(summary, by) is None]

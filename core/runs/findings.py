@@ -9,7 +9,8 @@ class Finding:
     """One result of the preflight checks.
 
     Attributes:
-        level: A "problem" prevents the run, a "warning" does not, "fine" confirms.
+        level: With a "problem" the run would fail; a "warning" does not prevent it; "fine" confirms. Starting a run
+            itself checks the model and the adapter only.
         text: A sentence with the value, what was expected and the next step.
     """
 

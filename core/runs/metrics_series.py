@@ -31,7 +31,7 @@ METRIC_TITLES = {
     "memory_gib": "memory (GiB)", "use": "utilization (%)",
 }  # fmt: skip
 METRICS = ("loss", *METRIC_TITLES)
-HELD_OUT = "held-out loss"
+HELD_OUT_LOSS = "held-out loss"
 # Colors of the curves in charts and plots.
 LOSS_COLOR, HELD_OUT_COLOR, METRIC_COLOR = "#0f9488", "#e07b28", "#5b7fd6"
 # Maximum number of points of a curve on a page; a chart is narrower than that in pixels.
@@ -128,7 +128,7 @@ class Timeline(EventReader):
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps (n,) and values (n,) of a metric, without steps where it is missing or not finite."""
         with self._lock:
-            if metric == HELD_OUT:
+            if metric == HELD_OUT_LOSS:
                 steps = np.array([event.step for event in self._evals], dtype=np.int64)
                 values = np.array([_number(event.loss) for event in self._evals], dtype=float)
             else:

@@ -20,7 +20,7 @@ from core.errors import StudioError
 from core.models import support
 from core.models.catalogue import Model
 from core.runs import targets
-from core.runs.config import QLoRAConfig
+from core.runs.config import TITLES, QLoRAConfig
 from core.runs.config.lora import LoRASettings
 from core.runs.findings import Finding
 from core.settings import hardware
@@ -108,7 +108,7 @@ def _precision_problems(config: QLoRAConfig) -> list[str]:
     if config.compute_dtype != "float16" or hardware().device != "cpu":
         return []
     # torch has no float16 autocast for training on CPUs, and float16 products take 100 times as long as float32.
-    return ["float16 cannot be trained on a CPU. Set Compute in to auto, bfloat16 or float32."]
+    return [f"float16 cannot be trained on a CPU. Set {TITLES['compute_dtype']} to auto, bfloat16 or float32."]
 
 
 def _rank_problems(config: QLoRAConfig) -> list[str]:

@@ -89,7 +89,7 @@ def start_queue_watcher(
     return thread
 
 
-def end_overdue(store: RunStore, hours: float) -> None:
+def stop_overdue(store: RunStore, hours: float) -> None:
     """Ask the active run to stop if it has trained for more than `hours`."""
     run = store.active()
     if run is None or (worker := _process(run.saved_state().pid or 0)) is None:

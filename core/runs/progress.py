@@ -13,7 +13,7 @@ class Progress:
 
     Attributes:
         stage: Latest stage of the preparation.
-        base_loss: Held-out loss before the first update, which is the base model's.
+        base_loss: Held-out loss before the first update: the base model's, unless the initialization changes it.
         held_out_loss: Latest held-out loss.
         seconds_left: Estimate from the mean speed so far; None before the first step and after the last.
         prepared: What was trained on and decided; None before that is known.

@@ -1,6 +1,6 @@
 """Report of a run: results, rows, settings and versions, as Markdown with plots.
 
-runs/<id>/report/report.md    runs/<id>/report/loss.png    runs/<id>/report/measures.png
+runs/<id>/report/report.md    runs/<id>/report/loss.png    runs/<id>/report/metrics.png
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import Any
 from core.runs import alerts
 from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.events import PreparedEvent
-from core.runs.metrics_series import HELD_OUT, HELD_OUT_COLOR, LOSS_COLOR, METRIC_COLOR, METRIC_TITLES, Timeline
+from core.runs.metrics_series import HELD_OUT_COLOR, HELD_OUT_LOSS, LOSS_COLOR, METRIC_COLOR, METRIC_TITLES, Timeline
 from core.runs.progress import Progress, duration
 from core.runs.store import Run, RunState
 from core.runs.yaml_io import command_line
@@ -70,7 +70,7 @@ def _head(run: Run, state: RunState, now: Progress) -> list[str]:
 
 
 def _result(timeline: Timeline, now: Progress) -> list[str]:
-    steps, held_out = timeline.values(HELD_OUT)
+    steps, held_out = timeline.values(HELD_OUT_LOSS)
     _, losses = timeline.values("loss")
     rows = []
     if len(held_out):
@@ -161,7 +161,7 @@ def _plot(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
-    for metric, color, style in (("loss", LOSS_COLOR, "-"), (HELD_OUT, HELD_OUT_COLOR, "o--")):
+    for metric, color, style in (("loss", LOSS_COLOR, "-"), (HELD_OUT_LOSS, HELD_OUT_COLOR, "o--")):
         points = timeline.curve(metric, max_points=_MAX_POINTS)
         axes.plot([p[0] for p in points], [p[3] for p in points], style, color=color, label=metric, markersize=4)
     axes.set_xlabel("step")
@@ -174,10 +174,10 @@ def _plot(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
         axes.plot([p[0] for p in points], [p[3] for p in points], color=METRIC_COLOR)
         axes.set_title(METRIC_TITLES[metric], fontsize=10)
         _frame(axes)
-    figure.savefig(folder / "measures.png", dpi=120)
+    figure.savefig(folder / "metrics.png", dpi=120)
     return [
         ("loss.png", "Loss and held-out loss over steps"),
-        ("measures.png", "Learning rate, gradient norm, tokens per second"),
+        ("metrics.png", "Learning rate, gradient norm, tokens per second"),
     ]
 
 

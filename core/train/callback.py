@@ -86,11 +86,11 @@ class Reporter(TrainerCallback):
         return time.monotonic() - self._started + (self._resumed_from.seconds if self._resumed_from else 0.0)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Apply the current intervals, and evaluate the base model before the first update."""
+        """Apply the current intervals, and evaluate before the first update."""
         # A checkpoint restores the intervals of the run so far over those that are set now.
         state.compute_steps(args, state.max_steps)
         self._ranks.seed_own_generator(self.config.seed)
-        # Before the first update the adapter adds nothing: this is the base model's loss.
+        # Most initializations add nothing before the first update, so this is the base model's loss.
         if not state.global_step:
             self._evaluate(state, control)
         self._started = self._step_started = time.monotonic()

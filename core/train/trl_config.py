@@ -36,6 +36,7 @@ def make_sft_config(config: QLoRAConfig, output_dir: str, total_steps: int) -> S
     dtype, _ = resolve_dtype(config.compute_dtype)
     return SFTConfig(
         output_dir=output_dir,
+        # Every rank loads the whole batch and takes its share (StudioTrainer._collate_shard).
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,

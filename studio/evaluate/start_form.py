@@ -26,7 +26,7 @@ NO_RUN = (
 _PROMPT_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
 _FIRST_FIELDS = ("limit", "max_new_tokens", "temperature", "seed", "quantization", "compute_dtype")
 _TEXT_FIELDS = ("system", "stop")
-_OTHER_SAMPLING = (name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_TEXT_FIELDS))
+_OTHER_SAMPLING = tuple(name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_TEXT_FIELDS))
 _MORE_FIELDS = (*_TEXT_FIELDS, *_OTHER_SAMPLING, "rows")
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
 _FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
@@ -161,8 +161,8 @@ def build_start_form() -> StartFormWidgets:
         "split": _field("split", visible=False),
     }
     upload = gr.File(
-        label="Text with one prompt per line, JSONL, CSV or Parquet", file_types=_FILE_TYPES, height=110,
-        visible=False, elem_id="evaluate-upload",
+        label="Text with one prompt per line, or rows (JSON, JSONL, CSV, TSV, Parquet); also as .gz or .zst",
+        file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
         [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,

@@ -11,8 +11,8 @@ from gradio.blocks import Block
 from components.chart import Curve, build_chart, chart_value
 from components.conversation import empty_html
 from components.data_table import TableColumn, TablePage, TableRow, build_data_table, table_html
-from core.runs.comparison import Difference, Summaries, Summary, arranged, differences
-from core.runs.metrics_series import HELD_OUT, MAX_CURVE_POINTS, Timelines
+from core.runs.comparison import Difference, Summaries, Summary, differences, sort_summaries
+from core.runs.metrics_series import HELD_OUT_LOSS, MAX_CURVE_POINTS, Timelines
 from core.runs.progress import duration
 from core.runs.store import Run, RunStore
 from studio.html import render
@@ -33,7 +33,7 @@ _COLORS = (
     "#17becf",
 )
 # Field of a curve in the events, by its label on the page.
-CURVES = {HELD_OUT: HELD_OUT, "loss": "loss", **METRIC_FIELDS}
+CURVES = {HELD_OUT_LOSS: HELD_OUT_LOSS, "loss": "loss", **METRIC_FIELDS}
 _MAX_POINTS = 10_000  # of all curves together
 _MIN_CURVE_POINTS = 50
 
@@ -120,7 +120,7 @@ class RunComparison:
 
     def _table(self, listed: list[Run], comparison: ComparisonState, selected: str | None) -> str:
         by, descending, picked = comparison.by, comparison.descending, frozenset(comparison.picked)
-        summaries = arranged([self._summaries.of(run) for run in listed], by, descending)
+        summaries = sort_summaries([self._summaries.of(run) for run in listed], by, descending)
         columns = [TableColumn(name, c.title, **{c.kind: True}, note=c.note) for name, c in _COLUMNS.items()]
         rows = [TableRow(s.run, [column.cell(s) for column in _COLUMNS.values()]) for s in summaries]
         empty = "No run yet. Start one in the form."
@@ -180,7 +180,7 @@ class ComparisonWidgets:
 def build_comparison() -> ComparisonWidgets:
     """Build the widgets in the open layout."""
     table = build_data_table("runs-table", "runs-differ")
-    metric = gr.Radio(list(CURVES), value=HELD_OUT, label="Curves", show_label=False, container=False,
+    metric = gr.Radio(list(CURVES), value=HELD_OUT_LOSS, label="Curves", show_label=False, container=False,
                       elem_id="compare-metric")  # fmt: skip
     curves = build_chart("compare-chart", 260)
     return ComparisonWidgets(table, metric, curves, gr.HTML(elem_id="runs-differ", padding=False))

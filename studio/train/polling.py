@@ -19,14 +19,14 @@ class Polling:
         self.controls, self.view, self.comparison = controls, view, comparison
 
     def poll(
-        self, run_fingerprint: str, runs_changed: str, run_id: str | None, archived: bool, metric: str, zoom: Zoom,
+        self, run_fingerprint: str, runs_fingerprint: str, run_id: str | None, archived: bool, metric: str, zoom: Zoom,
         pinned: Pinned, comparison: ComparisonState, comparison_metric: str, comparison_visible: bool,
     ) -> dict[str, Any]:  # fmt: skip
         """Return updates of the parts that changed.
 
         Args:
             run_fingerprint: Fingerprint of the selected run when the page last rendered it.
-            runs_changed: Fingerprint of all runs when the page last listed them.
+            runs_fingerprint: Fingerprint of all runs when the page last listed them.
             run_id: The selected run.
             archived: Whether archived runs are listed.
             metric: The metric of the second chart.
@@ -42,8 +42,8 @@ class Polling:
             run_id, run_now = None, ""  # deleted on another page: the list selects another run
         runs_now = self.controls.runs.fingerprint()
         updates: dict[str, Any] = {}
-        if runs_now != runs_changed:
-            updates |= {"runs_changed": runs_now, **self.controls.refresh_list(run_id, archived)}
+        if runs_now != runs_fingerprint:
+            updates |= {"runs_fingerprint": runs_now, **self.controls.refresh_list(run_id, archived)}
             updates |= self.controls.render_queue()
         if run_now != run_fingerprint:
             updates |= {"run_fingerprint": run_now, **self._render_run(run_id, metric, zoom, pinned)}

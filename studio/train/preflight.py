@@ -41,22 +41,22 @@ class Preflight:
         """Return the findings and the memory forecast, and offer a change when the run does not fit."""
         config = parse_config(values)
         findings = checks.check(self.runs.settings, config)
-        forecast = fit.fit(self.runs.settings, config)
-        can_change = forecast is not None and bool(forecast.changes)
-        label = f"Make it fit: {change_text(forecast)}" if can_change else ""
+        fitted = fit.fit(self.runs.settings, config)
+        can_change = fitted is not None and bool(fitted.changes)
+        label = f"Make it fit: {change_text(fitted)}" if can_change else ""
         return {
             "findings": findings_html(findings),
-            "memory": forecast_html(forecast) if forecast else "",
+            "memory": forecast_html(fitted) if fitted else "",
             "make_fit": gr.update(visible=can_change, value=label),
         }
 
     def make_fit(self, **values: Any) -> dict[str, Any]:
         """Return the smallest change of fields with which the run fits into memory."""
-        forecast = fit.fit(self.runs.settings, parse_config(values))
-        if forecast is None or not forecast.changes:
+        fitted = fit.fit(self.runs.settings, parse_config(values))
+        if fitted is None or not fitted.changes:
             raise StudioError("There is nothing to change: the run fits, or no change makes it fit.")
-        info(f"{change_text(forecast)}: {forecast.why}.", title="Settings changed")
-        return dict(forecast.changes)
+        info(f"{change_text(fitted)}: {fitted.why}.", title="Settings changed")
+        return dict(fitted.changes)
 
     def measure(self, **values: Any) -> Iterator[dict[str, Any]]:
         """Run two real steps on the longest rows in a process of their own, and return memory and time."""
@@ -75,9 +75,9 @@ class Preflight:
         yield from follow(job, finish)
 
 
-def change_text(forecast: Fit) -> str:
+def change_text(fitted: Fit) -> str:
     """Return the proposed changes, such as "Batch size 4, Gradient accumulation 4"."""
-    return ", ".join(f"{TITLES[name]} {value}" for name, value in forecast.changes.items())
+    return ", ".join(f"{TITLES[name]} {value}" for name, value in fitted.changes.items())
 
 
 def findings_html(findings: list[Finding]) -> str:
@@ -85,18 +85,18 @@ def findings_html(findings: list[Finding]) -> str:
     return render("train/findings", findings=findings)
 
 
-def forecast_html(forecast: Fit) -> str:
+def forecast_html(fitted: Fit) -> str:
     """Return the memory that the run needs as a bar on the scale of the free memory."""
-    per_gpu = f" on each of {forecast.gpus} GPUs" if forecast.gpus > 1 else ""
-    where = f"of GPU memory{per_gpu}" if forecast.on_gpu else "of this machine's memory; there is no GPU"
-    text = f"About {forecast.needed / _GIB:.1f} GiB needed, {forecast.free / _GIB:.1f} GiB free {where}"
-    if not forecast.fits and not forecast.changes:
-        text += ". No smaller batch or length makes it fit: choose a smaller model or a larger card"
-    parts = dict(forecast.forecast.parts)
-    if forecast.on_gpu:
+    per_gpu = f" on each of {fitted.gpus} GPUs" if fitted.gpus > 1 else ""
+    where = f"of GPU memory{per_gpu}" if fitted.on_gpu else "of this machine's memory; there is no GPU"
+    text = f"About {fitted.needed / _GIB:.1f} GiB needed, {fitted.free / _GIB:.1f} GiB free {where}"
+    if not fitted.fits and not fitted.changes:
+        text += ". No smaller batch or length makes it fit: choose a smaller model or a larger GPU"
+    parts = dict(fitted.forecast.parts)
+    if fitted.on_gpu:
         # `device` is the tensors' `total` plus fragmentation and the CUDA context, which belong to no part.
-        parts["CUDA and the allocator"] = forecast.forecast.device - forecast.forecast.total
-    return memory_html(parts, forecast.free, text)
+        parts["CUDA and the allocator"] = fitted.forecast.device - fitted.forecast.total
+    return memory_html(parts, fitted.free, text)
 
 
 def dry_run_html(found: dry_run.DryRunResult) -> str:

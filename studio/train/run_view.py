@@ -20,8 +20,8 @@ from core.runs import report
 from core.runs.config import TITLES, group_of
 from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import (
-    HELD_OUT,
     HELD_OUT_COLOR,
+    HELD_OUT_LOSS,
     LOSS_COLOR,
     METRIC_COLOR,
     METRIC_TITLES,
@@ -54,7 +54,7 @@ class RunView:
         self.runs, self.timelines = runs, timelines
 
     def fingerprint(self, run_id: str | None) -> str:
-        """Return a text that changes whenever the view of the run would change.
+        """Return a text that changes whenever the view of the run would change, except by its tags and note.
 
         It is cheap enough to be computed on every poll: it reads the size of the events file, not its content.
         """
@@ -130,7 +130,7 @@ class RunView:
         return {"log": raw_html(text) if text else empty_html("The log is empty.")}
 
     def write_csv(self, run_id: str | None) -> str:
-        """Write all points of all curves as CSV and return the path."""
+        """Write one row per step, with the metrics of all curves, as CSV and return the path."""
         if not run_id:
             raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
@@ -163,7 +163,7 @@ def _loss_chart(timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
     low, high = _limits(zoom)
     curves = [
         Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
-        Curve(HELD_OUT, HELD_OUT_COLOR, timeline.curve(HELD_OUT, low, high), dashed=True),
+        Curve(HELD_OUT_LOSS, HELD_OUT_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
     ]
     return chart_value("loss", curves)
 

@@ -9,12 +9,17 @@ number of slots of the step (its bucket), and S the number of parts a product is
     attended  (R, heads * width)
     gated     (R, inner)              after SwiGLU
     logits    (R, vocabulary)
+    lora_down[g]                      x Aᵀ of group g in 8 pieces, fp32; zero for rows without an adapter
+    done      (2,), int32             counters of finished x Aᵀ, which the products use in turn
+    attention parts, sums, counters   results of each split, their maxima and sums, and the number of finished splits
+    scratch                           unpacked weights, where cuBLAS computes the product
 
     per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
 
 A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The kernel of a
-product depends on the number of rows: 1 to 8 take `nf4_gemv`, up to 32 `quantized_matmul`, and more take cuBLAS over
-weights that are unpacked first. The thresholds are measured (bench/LOG.md).
+product depends on the number of rows: with packed weights, 1 to 8 take `nf4_gemv`, up to 32 `quantized_matmul`, and
+more take cuBLAS over weights that are unpacked first, as float32 always does. The thresholds are measured
+(bench/LOG.md).
 
 Sampling is not part of the graph: it follows each replay (`core.chat.cuda.runtime`) and writes the tokens that the next
 replay starts from.

@@ -1,4 +1,6 @@
-"""Paged key-value cache: sequences take pages as they grow, so memory is used for real tokens up to one page.
+"""Paged key-value cache: a sequence takes as many pages as its tokens need.
+
+It takes the pages of its prompt and its longest answer when it joins, so that it never waits for memory in between.
 
     page table of a sequence      pages of a layer, (pages, key_heads, PAGE_TOKENS, head_width)
     [ 4 | 0 | 7 ]                  0: tokens 128 to 255    4: tokens 0 to 127    7: tokens 256 to 383

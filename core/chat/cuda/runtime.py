@@ -234,7 +234,7 @@ class CudaRuntime:
 
     @staticmethod
     def bucket(slots: int) -> int:
-        """Return the number of slots that a step is captured for, if so many are wanted."""
+        """Return a number of slots rounded up to a power of two: the size of the captured step."""
         return 1 << max(0, slots - 1).bit_length()
 
     def decode(self, slots: int, has_adapters: bool) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """QLoRAConfig: all settings of a run, each declared once.
 
-The form, the command line, the preflight checks, the saved config.json and the documentation are derived from it.
+The form, the command line, the saved config.json and docs/api.md are derived from it.
 """
 
 from typing import Any

@@ -50,7 +50,7 @@ class OptimizerSettings(BaseModel):
         on_resume=True,
     )  # fmt: skip
     weight_decay: float = setting(
-        0.0, "Optimizer", "Weight decay", "Decay of the adapter weights towards zero. Seldom needed.", ge=0, le=1,
+        0.0, "Optimizer", "Weight decay", "Decay of the adapter weights toward zero. Seldom needed.", ge=0, le=1,
         on_resume=True,
     )  # fmt: skip
     max_grad_norm: float = setting(

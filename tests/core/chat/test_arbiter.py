@@ -70,7 +70,7 @@ def test_arbiter_without_gpu_run_needs_no_chat_memory(runs, seven, running, monk
     monkeypatch.setattr(gpu, "memory", lambda: None)
     running()
     arbiter.check_fits_beside_run(runs, seven)
-    assert not arbiter.needs_chat_memory(runs.settings, seven)
+    assert not arbiter.run_lacks_memory(runs.settings, seven)
 
 
 @pytest.fixture

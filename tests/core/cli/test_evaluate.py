@@ -19,7 +19,7 @@ def test_evaluate_list_and_show_print_progress_and_metrics(ok, evaluation):
     assert ok("evaluate", "list") == f"{evaluation.id}  stopped  1 of 2 prompts\n"
     shown = ok("evaluate", "show", evaluation.id)
     assert "1 of 2 prompts of all rows of the subset keeper" in shown
-    assert "base: 1 answers, 100% ended by themselves, 3 mean tokens, 0.250 word F1" in shown
+    assert "base: 1 answers, 100% ended before the limit, 3 mean tokens, 0.250 word F1" in shown
     assert ok("evaluate", "follow", evaluation.id).startswith("1 of 2 answers\nstopped: ")
 
 

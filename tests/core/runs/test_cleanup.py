@@ -21,7 +21,7 @@ def checkpoint(run, step: int):
 
 
 def names(settings, *kinds, **more) -> list[str]:
-    return [item.name for item in cleanup.found(settings, kinds, **more)]
+    return [item.name for item in cleanup.list_removable(settings, kinds, **more)]
 
 
 def test_cleanup_never_lists_what_is_needed(a_run, runs):
@@ -46,7 +46,7 @@ def test_cleanup_filters_by_age_and_size(settings):
 def test_cleanup_lists_first_and_removes_what_was_listed(a_run, runs):
     run = a_run()
     needed, superfluous = checkpoint(run, 3), checkpoint(run, 6)
-    items = cleanup.found(runs.settings, ["checkpoints"])
+    items = cleanup.list_removable(runs.settings, ["checkpoints"])
     assert needed.is_dir()
     assert superfluous.is_dir()
     freed = cleanup.remove(runs.settings, [item for item in items if item.path == superfluous])
@@ -57,7 +57,7 @@ def test_cleanup_lists_first_and_removes_what_was_listed(a_run, runs):
 
 def test_cleanup_keeps_run_that_was_resumed(a_run, runs):
     run = a_run()
-    items = cleanup.found(runs.settings, ["runs"])
+    items = cleanup.list_removable(runs.settings, ["runs"])
     run.save_state(run.saved_state().model_copy(update={"status": "queued"}))
     assert cleanup.remove(runs.settings, items) == 0
     assert run.folder.is_dir()
@@ -74,15 +74,15 @@ def test_cleanup_removes_link_not_its_target(settings, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").touch()
     (settings.exports_dir / "link").symlink_to(tmp_path / "elsewhere")
-    cleanup.remove(settings, cleanup.found(settings, ["exports"]))
+    cleanup.remove(settings, cleanup.list_removable(settings, ["exports"]))
     assert not (settings.exports_dir / "link").is_symlink()
     assert (tmp_path / "elsewhere" / "file").exists()
 
 
 def test_cleanup_rejects_invalid_arguments(settings):
     with pytest.raises(StudioError, match=r"no kind '\.\./runs'"):
-        cleanup.found(settings, ["../runs"])
+        cleanup.list_removable(settings, ["../runs"])
     with pytest.raises(StudioError, match="0 or more"):
-        cleanup.found(settings, ["runs"], days=-1)
+        cleanup.list_removable(settings, ["runs"], days=-1)
     with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="Only the owner can free disk space"):
-        cleanup.found(settings, ["runs"])
+        cleanup.list_removable(settings, ["runs"])

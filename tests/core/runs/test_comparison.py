@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import StudioError
-from core.runs.comparison import Summaries, arranged, differences
+from core.runs.comparison import Summaries, differences, sort_summaries
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import Timelines
 from core.runs.store import Label
@@ -59,8 +59,8 @@ def test_summary_of_damaged_run_shows_what_is_readable(a_run, summaries):
 def test_arranged_puts_missing_values_last(a_run, summaries):
     runs = [a_run(steps(loss) if loss else [], created=float(n)) for n, loss in enumerate((2.0, None, 1.0))]
     found = [summaries.of(run) for run in runs]
-    assert [s.created for s in arranged(found, "loss", False)] == [2, 0, 1]
-    assert [s.created for s in arranged(found, "loss", True)] == [0, 2, 1]
+    assert [s.created for s in sort_summaries(found, "loss", False)] == [2, 0, 1]
+    assert [s.created for s in sort_summaries(found, "loss", True)] == [0, 2, 1]
 
 
 def test_differences_lists_only_what_differs(a_run):

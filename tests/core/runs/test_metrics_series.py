@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.runs import events
 from core.runs.events import EventWriter, parse_event
-from core.runs.metrics_series import HELD_OUT, MAX_CURVE_POINTS, Timeline, Timelines, downsample
+from core.runs.metrics_series import HELD_OUT_LOSS, MAX_CURVE_POINTS, Timeline, Timelines, downsample
 from core.runs.progress import progress
 
 
@@ -66,7 +66,8 @@ def test_timeline_read_in_pieces_equals_whole_history(tmp_path_factory, reported
     good = [(e.step, e.tokens, e.seconds, e.loss) for e in steps if isinstance(e.loss, float)]
     assert timeline.curve("loss") == good
     assert timeline.not_numbers() == [e.step for e in steps if not isinstance(e.loss, float)]
-    assert [(s, v) for s, *_, v in timeline.curve(HELD_OUT)] == [(e.step, e.loss) for e in history if e.event == "eval"]
+    evals = [(event.step, event.loss) for event in history if event.event == "eval"]
+    assert [(s, v) for s, *_, v in timeline.curve(HELD_OUT_LOSS)] == evals
 
 
 @given(

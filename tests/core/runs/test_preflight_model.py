@@ -47,7 +47,7 @@ def here(monkeypatch):
 
 
 CASES = [
-    ("llama", {"compute_dtype": "float16"}, "problem", "float16 cannot be trained on a CPU. Set Compute in to auto"),
+    ("llama", {"compute_dtype": "float16"}, "problem", "float16 cannot be trained on a CPU. Set Compute dtype to auto"),
     ("llama", {"lora_init": "orthogonal", "lora_rank": 7}, "problem", "and Rank is 7. Set it to 6 or 8"),
     ("llama", {"lora_init": "pissa", "quantization": "none", "lora_rank": 33}, "problem",
      "Rank 33 is above the smaller side of model.layers.0.self_attn.k_proj (16), and pissa has no more"),

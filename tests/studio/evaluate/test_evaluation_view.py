@@ -28,7 +28,7 @@ def test_render_shows_finished_prompts_in_the_order_of_their_answers(do, evaluat
     shown = do.render(evaluated.id, 1, 25)
     assert "5 of 10 answers" in shown["status"]
     assert "<th>base</th><th>tuned</th>" in shown["metrics"]
-    assert "<th>ended by themselves</th><td>67%</td><td>100%</td>" in shown["metrics"]
+    assert "<th>ended before the limit</th><td>67%</td><td>100%</td>" in shown["metrics"]
     assert "<th>word F1</th><td>0.500</td><td>0.500</td>" in shown["metrics"]
     assert f"tuned is {evaluated.config().lanes[1]}." in shown["notes"]
     assert "5 prompts: all rows of the subset keeper." in shown["notes"]

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from core.runs.config import QLoRAConfig
-from core.runs.metrics_series import HELD_OUT, Timelines
+from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
 from core.runs.store import Label
 from studio.train.compare import CURVES, ComparisonState, RunComparison
 from tests.helpers.hostile_text import ParsedHtml
@@ -59,8 +59,8 @@ def test_render_runs_with_same_name_and_settings_are_distinguished_by_id(do, a_r
 def test_render_archived_runs_only_if_they_are_listed(do, a_run):
     run = a_run(EVENTS)
     run.save_label(Label(archived=True))
-    assert "No run yet" in do.render(ComparisonState(picked=(run.id, "gone")), HELD_OUT, None, False)["table"]
-    assert row_ids(do.render(ComparisonState(), HELD_OUT, None, True)["table"]) == [run.id]
+    assert "No run yet" in do.render(ComparisonState(picked=(run.id, "gone")), HELD_OUT_LOSS, None, False)["table"]
+    assert row_ids(do.render(ComparisonState(), HELD_OUT_LOSS, None, True)["table"]) == [run.id]
 
 
 def test_render_many_runs_sends_a_bounded_number_of_points(do, a_run):

@@ -19,7 +19,7 @@ def do(runs):
 
 def poll(do, run_id, last=None, comparison_visible=False):
     """Poll as a page that has received `last`."""
-    known = {name: (last or {}).get(name, "") for name in ("run_fingerprint", "runs_changed")}
+    known = {name: (last or {}).get(name, "") for name in ("run_fingerprint", "runs_fingerprint")}
     return do.poll(
         **known, run_id=run_id, archived=False, metric="learning rate", zoom=None, pinned=None,
         comparison=ComparisonState(), comparison_metric="loss", comparison_visible=comparison_visible,
@@ -40,7 +40,7 @@ def test_poll_new_step_updates_the_run_and_not_the_list(do, a_run):
     updates = poll(do, run.id, first)
     assert updates["run_fingerprint"] != first["run_fingerprint"]
     assert "3 / 10" in updates["tiles"]
-    assert not {"run", "runs_changed", "queue"} & set(updates)
+    assert not {"run", "runs_fingerprint", "queue"} & set(updates)
     assert "table" not in updates, "the table is not on the screen"
     assert {"table", "curves", "differences"} <= set(poll(do, run.id, first, comparison_visible=True))
 
@@ -51,13 +51,13 @@ def test_poll_new_name_updates_the_list_and_the_view(do, a_run):
     run.save_label(Label(name="first"))
     updates = poll(do, run.id, first)
     assert updates["run_fingerprint"] != first["run_fingerprint"]
-    assert updates["runs_changed"] != first["runs_changed"]
+    assert updates["runs_fingerprint"] != first["runs_fingerprint"]
     assert updates["run"]["choices"][0][0].startswith("first")
 
 
 def test_poll_deleted_run_selects_another(do, a_run):
     other = a_run(EVENTS)
-    last = {"run_fingerprint": "something", "runs_changed": "something"}
+    last = {"run_fingerprint": "something", "runs_fingerprint": "something"}
     updates = poll(do, "20200101-000000-gone", last)
     assert updates["run_fingerprint"] == ""
     assert updates["run"]["value"] == other.id

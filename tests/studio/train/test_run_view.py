@@ -11,7 +11,7 @@ from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
-from core.runs.metrics_series import HELD_OUT, Timelines
+from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
 from core.runs.progress import progress
 from core.runs.store import Label, RunState
 from studio.train.run_html import notes_html, status_html, tiles_html
@@ -151,7 +151,7 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert shown["charts"]["visible"]
     points = {series["name"]: series["points"] for series in shown["loss_chart"]["series"]}
     assert points["loss"] == [[1, 3000, 2.0, 3.25]]
-    assert points[HELD_OUT] == [[0, 0, 0.0, 4.0], [2, 6000, 4.0, 3.0]]
+    assert points[HELD_OUT_LOSS] == [[0, 0, 0.0, 4.0], [2, 6000, 4.0, 3.0]]
     assert [point[3] for point in shown["metric_chart"]["series"][0]["points"]] == [1500.4, 99.0]
     zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})["loss_chart"]
     assert [series["points"][0][0] for series in zoomed["series"]] == [1, 2]
@@ -243,6 +243,6 @@ def test_run_view_unknown_run_raises_with_its_id(do, run_id):
 def test_write_report_contains_the_plots(do, a_run):
     run = a_run(EVENTS)
     with zipfile.ZipFile(do.write_report(run.id)) as archive:
-        assert set(archive.namelist()) == {"report.md", "loss.png", "measures.png"}
+        assert set(archive.namelist()) == {"report.md", "loss.png", "metrics.png"}
     with pytest.raises(StudioError, match="No run is selected"):
         do.write_report(None)
