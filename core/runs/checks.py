@@ -70,20 +70,20 @@ def _rows(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> dict
 
 def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
     """Check the maximum length against the context length of the model."""
-    shape, _ = preflight_model.read_config(model)
-    if shape is None:
+    model_config, _ = preflight_model.read_config(model)
+    if model_config is None:
         # `preflight_model.findings` reports that the config cannot be read.
         return
-    if problem := length_problem(config, shape):
+    if problem := length_problem(config, model_config):
         found.append(Finding("problem", problem))
 
 
 def _vocabulary(model: Model) -> int | None:
     """Return the rows of the embedding matrix by the model's config; None where that cannot be read (see `_shape`)."""
-    shape, _ = preflight_model.read_config(model)
-    if shape is None:
+    model_config, _ = preflight_model.read_config(model)
+    if model_config is None:
         return None
-    return getattr(shape.get_text_config(), "vocab_size", None)
+    return getattr(model_config.get_text_config(), "vocab_size", None)
 
 
 @dataclass

@@ -149,26 +149,26 @@ def _report(model: Model | None, text: str | None, adapter: str) -> dict[str, An
     return report
 
 
-def examine(shape: Any, config: QLoRAConfig) -> dict[str, Any]:
+def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:
     """Build a model without weights, apply the adapter, and report.
 
     Args:
-        shape: The model's `PretrainedConfig`.
+        model_config: The model's `PretrainedConfig`.
         config: The run.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     report: dict[str, Any] = {"problems": [], "warnings": [], "fine": ""}
-    if config.attention == "sdpa" and getattr(shape.get_text_config(), "attn_logit_softcapping", None):
+    if config.attention == "sdpa" and getattr(model_config.get_text_config(), "attn_logit_softcapping", None):
         report["problems"].append(
             f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
         )
-    if why := support.unanswerable_reason(shape):
+    if why := support.unanswerable_reason(model_config):
         report["warnings"].append(f"Chat and Evaluate will not answer with {config.model}: {why}.")
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, trust_remote_code=False)
     except Exception as error:  # each family raises its own kinds for a config that it cannot build
         report["problems"].append(
             f"transformers cannot build {config.model} from its config.json ({_first_line(error)}). Choose another "
@@ -189,10 +189,10 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
 
     from core.runs.adapter import lora_config
 
-    shape = lora_config(config, found.modules)
-    shape.init_lora_weights = False  # Initial values need weights; their conditions are checked by name.
+    lora = lora_config(config, found.modules)
+    lora.init_lora_weights = False  # Initial values need weights; their conditions are checked by name.
     try:
-        peft = get_peft_model(model, shape, low_cpu_mem_usage=True)
+        peft = get_peft_model(model, lora, low_cpu_mem_usage=True)
     except Exception as error:  # each kind of layer raises its own kinds
         report["problems"].append(
             f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target "
@@ -256,13 +256,13 @@ def build_report(request: dict[str, Any]) -> dict[str, Any]:
     """
     config = QLoRAConfig(**request["adapter"])
     if request["model"]:
-        shape, unreadable = read_config(Model(**request["model"]))
+        model_config, unreadable = read_config(Model(**request["model"]))
     else:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "config.json").write_text(request["text"], encoding="utf-8")
-            shape, unreadable = read_config(Model(config.model, config.model, folder, local=True))
+            model_config, unreadable = read_config(Model(config.model, config.model, folder, local=True))
         unreadable = unreadable.replace(folder, config.model)
-    return examine(shape, config) if shape else {"unreadable": unreadable}
+    return examine(model_config, config) if model_config else {"unreadable": unreadable}
 
 
 def main() -> None:

@@ -96,14 +96,14 @@ def linear_layers(model: "nn.Module") -> tuple[list[str], list[str]]:
     from peft import LoraConfig
     from peft.tuners.tuners_utils import _check_lora_target_modules_mamba, _maybe_include_all_linear_layers
 
-    shape = LoraConfig(target_modules=ALL_LINEAR, task_type="CAUSAL_LM")
-    names = set(_maybe_include_all_linear_layers(shape, model).target_modules)
+    lora = LoraConfig(target_modules=ALL_LINEAR, task_type="CAUSAL_LM")
+    names = set(_maybe_include_all_linear_layers(lora, model).target_modules)
     taken, refused = [], []
     for name, _ in model.named_modules():
         if name not in names:
             continue
         try:
-            _check_lora_target_modules_mamba(shape, model, name.rpartition(".")[2])
+            _check_lora_target_modules_mamba(lora, model, name.rpartition(".")[2])
         except ValueError:
             refused.append(name)
         else:
@@ -136,8 +136,8 @@ def _matching(model: "nn.Module", names: list[str], whole: list[str] | None = No
     from peft import LoraConfig
     from peft.tuners.tuners_utils import check_target_module_exists
 
-    shape = LoraConfig(target_modules=names, modules_to_save=whole or None)
-    return [key for key, _ in model.named_modules() if key and check_target_module_exists(shape, key)]
+    lora = LoraConfig(target_modules=names, modules_to_save=whole or None)
+    return [key for key, _ in model.named_modules() if key and check_target_module_exists(lora, key)]
 
 
 def _unusable(
