@@ -3,6 +3,7 @@
 import ast
 import os
 import subprocess
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -261,6 +262,15 @@ def test_file_tree_in_docs_matches_code():
     finally:
         sys.path.pop(0)
     assert PAGE.read_text(encoding="utf-8") == page(), "run: make api"
+
+
+def test_paths_in_docs_name_functions_that_exist():
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^\|[^|`]+\| `([\w/]+\.py)` \| `(\w+)` \|$", text, re.MULTILINE)
+    assert len(steps) >= 18
+    for file, name in steps:
+        nodes = ast.walk(ast.parse((PROJECT / file).read_text(encoding="utf-8")))
+        assert name in {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}, file
 
 
 def file_of(module: str) -> Path | None:
