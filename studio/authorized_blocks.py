@@ -15,7 +15,7 @@ from gradio import utils
 from gradio.blocks import BlockFunction
 from gradio_client.utils import is_http_url_like
 
-from core.access.roles import CLOSED, Access, Caller, Role, acting
+from core.access.roles import CLOSED, Access, Caller, Role, Way, acting
 from core.errors import StudioError
 from core.system.secret_masking import log_event
 from studio.handlers import to_page_error
@@ -77,8 +77,10 @@ class AuthorizedBlocks(gr.Blocks):
 
         Args:
             request: Starlette's request; None for a call from inside the server.
-            user: The user name that the password was given for.
+            user: The user name that the password was given for; None to read it from the request's cookies.
         """
+        if user is None and request is not None and self.access.way is Way.PASSWORD:
+            user = _password_user(request)
         session = request.scope.get("session") if request is not None else None
         cookie = request.cookies.get(VISITOR_COOKIE, "") if request is not None else ""
         return self.access.who(session, user, cookie[:_MAX_COOKIE_CHARACTERS])
@@ -173,6 +175,14 @@ class AuthorizedBlocks(gr.Blocks):
         """Return whether the caller may fetch a file; Gradio's own rules apply in addition."""
         made_for = self.file_owners.get(str(Path(path).resolve()), None)
         return caller.is_owner or made_for in (caller.name, caller.before or caller.name)
+
+
+def _password_user(request: Any) -> str | None:
+    """Return the user name of a browser that has given the password, as Gradio's own routes find it."""
+    app = request.scope.get("app")
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}") if app is not None else ()
+    tokens = (request.cookies.get(name) for name in names)
+    return next((app.tokens[token] for token in tokens if token in app.tokens), None)
 
 
 def _set_status(request: Any, status: int) -> None:

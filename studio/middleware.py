@@ -52,6 +52,10 @@ _OAUTH_FAILED = (
     "has the reason."
 )
 _MAX_VISITOR_BODY_BYTES = 2**18
+_TOO_LARGE = (
+    f"A call of anyone but the owner has at most {_MAX_VISITOR_BODY_BYTES:,} bytes and a content-length. Sign in first "
+    "if the studio is yours."
+)
 _COOKIE_SECONDS = 365 * 24 * 3600
 
 # Gradio reads this header to find a second server of its own, which is not used here.
@@ -182,9 +186,7 @@ class AccessMiddleware:
             # A body without a declared length could be endless.
             length = request.headers.get("content-length", "")
             if not length.isdigit() or int(length) > _MAX_VISITOR_BODY_BYTES:
-                raise RefusalError(
-                    413, f"A visitor's call has at most {_MAX_VISITOR_BODY_BYTES:,} bytes and a content-length."
-                )
+                raise RefusalError(413, _TOO_LARGE)
 
     def _check_session(self, request: Request, path: str, caller: Caller) -> None:
         """Let only a session's owner read its messages or keep it alive."""

@@ -14,7 +14,8 @@ _TOKEN = re.compile(
     r"""
       (?P<space>[ \t\r\n\f\v]+|--[^\n]*|/\*.*?\*/)
     | (?P<text>[eE]?'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
-    | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<unclosed>/\*|['"]|\$\w*\$)
+    | (?P<word>[^\W\d][\w$]*)
     | (?P<end>;)
     | (?P<open>\()
     | (?P<other>.)
@@ -43,6 +44,9 @@ def one_select(sql: str) -> str:
         kind = token.lastgroup if token["tag"] is None else "text"
         if kind == "space":
             continue
+        # At the first one: to search the rest of the text once for each would take quadratic time.
+        if kind == "unclosed":
+            raise StudioError(f"The SQL has {token[0][:40]} without its end. Close the comment or the quoted text.")
         if ended and kind != "end":
             raise StudioError("Only one SQL statement is allowed. Remove the text after the semicolon.")
         if kind == "end":

@@ -126,6 +126,13 @@ def test_sql_hostile_statements_reach_only_the_rows(rows, folder, server):
     assert not reached
 
 
+@pytest.mark.parametrize("opening", ["/*a", "$a$ $b$ ", "'it''s ", '"name ', "e'x "])
+def test_one_select_stops_at_the_first_text_without_an_end(opening):
+    sql = f"SELECT {opening}" + "/*a" * 6000
+    with pytest.raises(StudioError, match="without its end"):
+        one_select(sql)
+
+
 def test_one_select_rejects_every_other_statement(folder):
     for sql in STATEMENTS:
         with pytest.raises(StudioError, match="Expected SELECT or WITH"):

@@ -78,6 +78,10 @@ def test_password_is_required_on_every_route(tmp_path, app_fork_server):
         right = httpx.Client(base_url=app.url)
         assert right.post("/login", data={"username": "studio", "password": "open sesame"}).status_code == 200
         assert right.get("/config").json()["title"] == "QLoRA Studio"
+        # The owner's calls may be of any size, those of others may not.
+        large = b"x" * (2**18 + 1)
+        assert right.post("/gradio_api/queue/join", content=large).status_code == 422
+        assert httpx.post(f"{app.url}/gradio_api/queue/join", content=large).status_code == 413
         right.close()
         assert "open sesame" not in app.log.read_text()
     finally:
