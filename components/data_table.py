@@ -15,6 +15,8 @@ from markupsafe import Markup
 from components.html import read_static, render
 
 CSS = read_static("data_table.css")
+# Of an event's value; the largest that the page sends is a filter with one value of a cell.
+_MAX_EVENT_CHARACTERS = 2**16
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,19 @@ def table_html(page: TablePage) -> Markup:
 
 
 def value_of(event: gr.EventData) -> Any:
-    """Return the value that an event of the table carries: parsed if it is JSON, else the text."""
+    """Return the value that an event of the table carries: parsed if it is JSON, else the text.
+
+    Raises:
+        ValueError: The value is larger than any that the page sends.
+    """
+    if not isinstance(event.value, str):
+        return event.value
+    if len(event.value) > _MAX_EVENT_CHARACTERS:
+        raise ValueError(f"the event has {len(event.value):,} characters, of at most {_MAX_EVENT_CHARACTERS:,}")
     try:
         return json.loads(event.value)
-    except (json.JSONDecodeError, TypeError):
+    except json.JSONDecodeError:
         return event.value
+    # Python's parser descends into brackets by calling itself.
+    except RecursionError as error:
+        raise ValueError("the event is nested too deeply") from error

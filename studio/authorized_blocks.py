@@ -51,6 +51,7 @@ class AuthorizedBlocks(gr.Blocks):
         session_owners: By session hash, the name of the caller that used it first.
         former_owners: By session hash, the name that its caller had before signing in. A page that was open then still
             closes its session by that name.
+        owner_names: Names of the callers who have acted as the owner.
     """
 
     def __init__(self, access: Access, **options: Any):
@@ -66,6 +67,7 @@ class AuthorizedBlocks(gr.Blocks):
         self.file_owners: BoundedDict = BoundedDict()
         self.session_owners: BoundedDict = BoundedDict()
         self.former_owners: BoundedDict = BoundedDict()
+        self.owner_names: set[str] = set()
 
     @property
     def expects_oauth(self) -> bool:
@@ -113,6 +115,8 @@ class AuthorizedBlocks(gr.Blocks):
         Raises:
             StudioError: It may not.
         """
+        if caller.is_owner:
+            self.owner_names.add(caller.name)
         for_visitors = getattr(function.fn, "for_visitors", None)
         if for_visitors is None or caller.role is Role.NOBODY:
             raise StudioError("This call is closed.")

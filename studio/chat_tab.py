@@ -10,7 +10,6 @@ from typing import Any
 
 import gradio as gr
 
-from components.data_table import value_of
 from core.chat.conversation import MAX_LANES
 from core.chat.engine import Engine
 from studio.chat.api import build_chat_call
@@ -19,6 +18,7 @@ from studio.chat.layout import ChatWidgets, build_chat_widgets
 from studio.chat.model_picker import ALL_LANES, NOTHING_TRAINED
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
+from studio.event_values import row_number
 from studio.handlers import event_handler
 from studio.wiring import UNLIMITED
 
@@ -176,7 +176,7 @@ def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
         return parts.nearest_rows.search(chat_id, *turn_and_lane(event))
 
     def open_row(rows_source: dict | None, event: gr.EventData) -> Updates:
-        return {"row_wanted": parts.nearest_rows.open_row(rows_source, value_of(event))}
+        return {"row_wanted": parts.nearest_rows.open_row(rows_source, row_number(event))}
 
     def use_suggestion(suggested: list[list[str]], event: gr.SelectData) -> Updates:
         question, answer = suggested[event.index]

@@ -2,18 +2,18 @@
 
 Gradio copies the configuration of every component for each page (0.7 MB and 0.1 s of CPU for ours), and keeps unread
 messages of up to 2,000 pages. Here nothing is copied, and of the pages that sent a call and read nothing, the oldest
-are dropped.
+are dropped. Of too many open pages, those of the caller with the most are dropped first.
 """
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from gradio import state_holder
+from gradio import routes, state_holder
 from gradio.blocks import Blocks
-from gradio.state_holder import SessionState
+from gradio.state_holder import SessionState, StateHolder
 
 MAX_UNREAD_PAGES = 100
 # A browser begins to read within one second; later, the next call of any page drops the silent one.
@@ -103,7 +103,33 @@ class UnreadMessages(OrderedDict):
         self._queue.pending_event_ids_session.pop(session, None)
 
 
+class FairSessions(StateHolder):
+    """Gradio's states of all pages, which drops those of the visitor with the most pages first.
+
+    Gradio itself drops the page that was used longest ago, so one visitor with many pages could empty all others'.
+    """
+
+    def update(self, session_id: str) -> None:
+        """Mark a page as used last, and drop others beyond the capacity."""
+        with self.lock:
+            if session_id in self.session_data:
+                self.session_data.move_to_end(session_id)
+            while len(self.session_data) > self.capacity and (dropped := self._choose(session_id)):
+                self.session_data.pop(dropped)
+                self.time_last_used.pop(dropped, None)
+
+    def _choose(self, latest: str) -> str | None:
+        """Return the page to drop: the oldest of the visitor with the most pages, or of the owner without visitors."""
+        owners = self.blocks.session_owners
+        pages = [(name, owners.get(name, "")) for name in self.session_data if name != latest]
+        visitors = [(name, owner) for name, owner in pages if owner not in self.blocks.owner_names]
+        counts = Counter(owner for _, owner in visitors)
+        return max(visitors or pages, key=lambda page: counts[page[1]], default=(None, ""))[0]
+
+
 def limit_session_memory(blocks: Blocks) -> None:
-    """Let all pages of `blocks` use light sessions and bounded messages; to be called once its queue exists."""
+    """Let all pages of `blocks` use light, fairly dropped sessions and bounded messages, once its queue exists."""
     state_holder.SessionState = LightSession
+    # The app that Gradio creates at the launch takes the class from this module.
+    routes.StateHolder = FairSessions
     blocks._queue.pending_messages_per_session = UnreadMessages(blocks._queue)

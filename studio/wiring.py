@@ -19,15 +19,46 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from core.errors import StudioError
 from studio.handlers import event_handler
 
 Named = Mapping[str, Block]
+# Bounds of what a `gr.State` keeps: 20,000 parts are hashed in about 50 ms.
+_MAX_STATE_PARTS = 20_000
+_MAX_STATE_CHARACTERS = 2**20
 # Options of an event that only the page uses.
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # Options of such an event that only reads files or fills widgets, so that any number of them may run at once.
 UNLIMITED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
 # Option of an event that may be triggered while it runs: only its last trigger is kept.
 LATEST_ONLY: dict[str, Any] = {"trigger_mode": "always_last"}
+
+
+def check_state_size(value: Any) -> None:
+    """Check that a value is small enough for a `gr.State`.
+
+    The server keeps it as long as the page is open, and Gradio hashes all of it at every call of the page, in the one
+    thread that serves everybody.
+
+    Raises:
+        StudioError: It has too many parts or too much text.
+    """
+    parts, characters, pending = 0, 0, [value]
+    # A loop instead of recursion: the value may come from a caller and be nested deeply.
+    while pending:
+        part = pending.pop()
+        parts += 1
+        if isinstance(part, dict):
+            pending += [*part.keys(), *part.values()]
+        elif isinstance(part, (list, tuple, set, frozenset)):
+            pending += part
+        elif isinstance(part, str):
+            characters += len(part)
+        if parts + len(pending) > _MAX_STATE_PARTS or characters > _MAX_STATE_CHARACTERS:
+            raise StudioError(
+                f"This call would leave more than {_MAX_STATE_PARTS:,} values or {_MAX_STATE_CHARACTERS:,} characters "
+                "in the page. Choose less."
+            )
 
 
 def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
@@ -45,6 +76,9 @@ def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
         result = result or {}
         if unknown := set(result) - set(outputs):
             raise KeyError(f"{handler.__qualname__} returns {sorted(unknown)}, which are none of {sorted(outputs)}")
+        for name, value in result.items():
+            if isinstance(outputs[name], gr.State):
+                check_state_size(value)
         made = [result.get(name, gr.skip()) for name in outputs]
         return made[0] if len(made) == 1 else made or None
 

@@ -160,9 +160,11 @@ class Tokens:
         """
         with self._lock:
             self._today()
-            left = self.quotas.visitor_tokens - self._used[name]
+            # Names come from cookies: one that is refused must leave nothing behind.
+            left = self.quotas.visitor_tokens - self._used.get(name, 0)
             left_for_all = self.quotas.visitors_tokens - sum(self._used.values())
-            if self._asking[name] and name:
+            # Callers without a cookie count as one visitor.
+            if self._asking.get(name):
                 raise StudioError("Your last question is still being answered. Stop it, or wait until it ends.")
             if sum(self._asking.values()) >= self.quotas.visitors_waiting:
                 raise StudioError("Too many visitors are asking at the moment. Try again in a minute.")
@@ -177,7 +179,9 @@ class Tokens:
         """Return the unused part of a reservation, because its question has ended."""
         with self._lock:
             self._today()
-            self._asking[name] = max(0, self._asking[name] - 1)
+            self._asking[name] -= 1
+            if self._asking[name] <= 0:
+                del self._asking[name]
             self._add(name, min(used, reserved) - reserved)
 
     def _add(self, name: str, tokens: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.access import roles
 from core.chat import arbiter
 from core.chat.loaded_model import LoadedModel, held_bytes, release_memory
 from core.chat.queue import QueueEntry
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # On two cores a step of 32 sequences takes 1.3 times as long as one of 8, so a smaller limit would only add waiting.
 MAX_SEQUENCES = 32
+# Sequences that visitors never take: a question of the owner with four lanes.
+OWNERS_SEQUENCES = 4
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,12 @@ class Engine:
         """
         settle = self.visitor_quota.reserve(entry)
         entry.generations = [Generation() for _ in entry.lanes]
+        entry.has_priority = roles.caller().is_owner
         with self._changed:
             # With nobody before it, the page shows at once what happens next.
             if not (self._waiting or self._active):
                 entry.stage = "" if entry.base == self.loaded else _loading_stage(entry)
-            self._waiting.append(entry)
+            self._waiting.insert(self._place_of(entry), entry)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="studio-chat", daemon=True)
                 self._thread.start()
@@ -118,6 +122,12 @@ class Engine:
             # Also reached when the page is closed in the middle of an answer.
             entry.stop()
             settle()
+
+    def _place_of(self, entry: QueueEntry) -> int:
+        """Return the place of a new question in the queue: the owner's come before those of visitors."""
+        if not entry.has_priority:
+            return len(self._waiting)
+        return next((i for i, one in enumerate(self._waiting) if not one.has_priority), len(self._waiting))
 
     def unload(self) -> int:
         """Unload the model after the answers under way, and return the number of bytes that were freed."""
@@ -185,7 +195,9 @@ class Engine:
             self._end(entry)
         while self._waiting:
             entry = self._waiting[0]
-            is_full = self._sequence_count() + len(entry.lanes) > self._max_sequences
+            # Visitors leave sequences for a question of the owner.
+            limit = self._max_sequences - (0 if entry.has_priority else OWNERS_SEQUENCES)
+            is_full = self._sequence_count() + len(entry.lanes) > limit
             if self._active and (entry.base != self.loaded or is_full):
                 return
             try:

@@ -18,6 +18,7 @@ class QueueEntry:
         stage: What the question waits for, as shown on the page; empty while its answers are written.
         error: Why it failed.
         done: Whether all lanes have ended.
+        has_priority: Whether it is the owner's, which never waits for visitors' questions.
         stopped_lanes: Indices of lanes that are to end after the current token.
     """
 
@@ -26,6 +27,7 @@ class QueueEntry:
     stage: str = WAITING
     error: Exception | None = None
     done: bool = False
+    has_priority: bool = False
     stopped_lanes: set[int] = field(default_factory=set)
 
     @property

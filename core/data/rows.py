@@ -4,6 +4,8 @@ A page takes two queries. The first finds the row numbers and reads only the col
 order; the second reads the cells of those rows. The Parquet files of a dataset are joined by the column `row`.
 """
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from core.errors import StudioError
 from core.settings import Settings
 
 MEMORY_LIMIT = "512MB"
+# Of one query of a table, a histogram or a subset. A search of a million rows takes half a second.
+QUERY_SECONDS = 60.0
 BATCH_ROWS = 1000
 
 # Columns that every dataset has: name, kind, file.
@@ -44,6 +48,26 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     base = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
     base.execute("SET enable_progress_bar = false")
     return base
+
+
+@contextlib.contextmanager
+def _time_limit(base: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Interrupt the query of the body after `QUERY_SECONDS`.
+
+    Raises:
+        StudioError: The query was interrupted.
+    """
+    timer = threading.Timer(QUERY_SECONDS, base.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise StudioError(
+            f"The rows were not found within {QUERY_SECONDS:g} seconds. Remove filters, or search for less."
+        ) from error
+    finally:
+        timer.cancel()
 
 
 class Rows:
@@ -136,7 +160,9 @@ class Rows:
             for file in used[1:]
         )
         paths = {f"file_{file}": str(self.files[file]) for file in used}
-        return connect(self.settings).execute(f"SELECT {select} FROM {joins} {after}", paths | (values or {}))
+        base = connect(self.settings)
+        with _time_limit(base):
+            return base.execute(f"SELECT {select} FROM {joins} {after}", paths | (values or {}))
 
     def count(self, view: View) -> int:
         """Return the number of rows of a view."""

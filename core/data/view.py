@@ -3,14 +3,19 @@
 Column names are quoted, and every other value is passed as a query parameter, so no input of a user becomes SQL.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from core.data.parse_rows import fold_text
 from core.errors import StudioError
 
 Kind = Literal["integer", "number", "flag", "text"]
+# Bounds of a view, far above those of the page, since every value is a parameter of each query of the table.
+MAX_FILTERS = 20
+MAX_FILTER_VALUES = 200
+_Name = Annotated[str, StringConstraints(max_length=2_000)]
+_Value = Annotated[str, StringConstraints(max_length=20_000)]
 
 
 class Filter(BaseModel):
@@ -27,12 +32,12 @@ class Filter(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    column: str
+    column: _Name
     low: float | None = None
     high: float | None = None
     closed: bool = False
     by_length: bool = False
-    values: list[str | None] | None = None
+    values: list[_Value | None] | None = Field(None, max_length=MAX_FILTER_VALUES)
 
     def describe(self) -> str:
         """Return the condition in words."""
@@ -51,9 +56,9 @@ class View(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    search: str = Field("", title="Search", description="Any text, in any turn; case makes no difference.")
-    filters: list[Filter] = Field(default_factory=list)
-    sort: str = Field("", title="Sort by", description="A column; empty: the source's order.")
+    search: _Value = Field("", title="Search", description="Any text, in any turn; case makes no difference.")
+    filters: list[Filter] = Field(default_factory=list, max_length=MAX_FILTERS)
+    sort: _Name = Field("", title="Sort by", description="A column; empty: the source's order.")
     descending: bool = False
 
     def describe(self) -> str:

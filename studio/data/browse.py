@@ -12,11 +12,11 @@ from components.data_table import TableBar, TableColumn, TablePage, TableRow, bu
 from components.pager import Pager, build_pager, clamp_page, position_text
 from core.data.histogram import Histogram, format_number, histogram
 from core.data.rows import Rows
-from core.data.view import Filter, View
+from core.data.view import MAX_FILTER_VALUES, Filter, View
 from core.errors import StudioError
 from core.evaluate import result
 from core.settings import Settings
-from studio.data.page_state import PageState, State, parse_state
+from studio.data.page_state import MAX_TICKED, PageState, State, parse_state
 from studio.data.row_view import NO_ROW, VIEWS, row_html
 
 ALL_ROWS = "All rows"
@@ -78,6 +78,8 @@ class Browse:
         if kind == "Cannot be used":
             problems = page.open_rows(self.settings).parsed.problems
             # Without problems the filter must match no row; an empty list of values would be no condition.
+            if len(problems) > MAX_FILTER_VALUES:
+                return [Filter(column="problem", by_length=True, low=1)]
             return [Filter(column="problem", values=list(problems) or ["none"])]
         if kind == "Exact duplicates":
             return [Filter(column="duplicate_of", low=0)]
@@ -94,7 +96,15 @@ class Browse:
         return []
 
     def tick(self, ticked: list[int], number: int) -> dict[str, Any]:
-        """Tick a row for a subset of picked rows, or remove its tick."""
+        """Tick a row for a subset of picked rows, or remove its tick.
+
+        Raises:
+            StudioError: Too many rows are ticked.
+        """
+        if number not in ticked and len(ticked) >= MAX_TICKED:
+            raise StudioError(
+                f"{len(ticked):,} rows are ticked, and at most {MAX_TICKED:,} can be. Use filters instead."
+            )
         rest = [row for row in ticked if row != number]
         return {"ticked": rest if number in ticked else [*ticked, number]}
 

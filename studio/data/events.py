@@ -21,6 +21,7 @@ from studio.data.sql import SqlWidgets
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
 from studio.data.subsets import CreateSubset, CreateSubsetWidgets, validate_subset
 from studio.data.token_stats import TokenStats, TokenStatsWidgets
+from studio.event_values import row_number
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import LATEST_ONLY, PRIVATE, connect
 
@@ -116,10 +117,10 @@ def connect_view(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
         return do.remove_filter(state, value_of(event))
 
     def tick(ticked: Any, event: gr.EventData) -> dict[str, Any]:
-        return do.tick(ticked, value_of(event))
+        return do.tick(ticked, row_number(event))
 
     def open_row(event: gr.EventData) -> dict[str, Any]:
-        return {"opened": value_of(event)}
+        return {"opened": row_number(event)}
 
     filtered = {**page, "row_kind": widgets.row_kind}
     own(widgets.table.sort_by, sort, page, page)

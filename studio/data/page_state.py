@@ -5,9 +5,9 @@ and which one is open is kept apart, because it changes no query.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from core.data import lengths, near_duplicates, table
 from core.data.formats import Reading
@@ -20,6 +20,11 @@ from core.models import embedded
 from core.settings import Settings
 
 State = dict[str, Any]  # a PageState as the page keeps it
+# Ticks are sent with every page of the table.
+MAX_TICKED = 2_000
+# Columns that a table can show.
+MAX_COLUMNS = 500
+ColumnName = Annotated[str, StringConstraints(max_length=2_000)]
 
 
 class PageState(BaseModel):
@@ -46,7 +51,7 @@ class PageState(BaseModel):
     max_length: int = 1024
     batch: int = 8
     view: View = View()
-    columns: list[str] = []
+    columns: list[ColumnName] = Field([], max_length=MAX_COLUMNS)
     counted: int = 0
 
     @property
@@ -63,8 +68,12 @@ class PageState(BaseModel):
         return TokenizerSpec(self.model, self.template)
 
     def replace(self, **changes: Any) -> State:
-        """Return this state with other values, as the page keeps it."""
-        return self.model_copy(update=changes).model_dump()
+        """Return this state with other values, as the page keeps it.
+
+        Raises:
+            pydantic.ValidationError: A value is not one that a `PageState` takes.
+        """
+        return PageState.model_validate(self.model_copy(update=changes).model_dump()).model_dump()
 
     def find_dataset(self, settings: Settings) -> Dataset:
         """Return the chosen dataset.

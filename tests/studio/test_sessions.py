@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 from gradio.state_holder import SessionState
 
-from studio.sessions import UNREAD_SECONDS, LightSession, UnreadMessages
+from studio.sessions import UNREAD_SECONDS, FairSessions, LightSession, UnreadMessages
 
 
 @pytest.fixture
@@ -30,6 +30,22 @@ def test_light_session_reads_like_gradios_and_records_no_components(page):
     one._update_value_in_config(box._id, "mine")
     assert (one[box._id], other[box._id]) == (changed, plain[box._id])
     assert not one.config_values
+
+
+def test_fair_sessions_drop_pages_of_the_visitor_with_the_most(page):
+    blocks, _, _ = page
+    blocks.session_owners, blocks.owner_names, blocks.state_session_capacity = {}, {"owner"}, 6
+    sessions = FairSessions()
+    sessions.set_blocks(blocks)
+    opened = [("o1", "owner"), ("v1", "reader"), ("o2", "owner"), *((f"m{i}", "many") for i in range(20))]
+    for name, owner in opened:
+        blocks.session_owners[name] = owner
+        assert sessions[name] is not None
+    assert list(sessions.session_data) == ["o1", "v1", "o2", "m17", "m18", "m19"]
+    for name in ("o3", "o4", "o5", "o6", "o7", "o8"):
+        blocks.session_owners[name] = "owner"
+        sessions.__getitem__(name)
+    assert list(sessions.session_data) == ["o3", "o4", "o5", "o6", "o7", "o8"]
 
 
 class Queue:

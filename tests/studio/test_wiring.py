@@ -3,6 +3,7 @@
 import gradio as gr
 import pytest
 
+from core.errors import StudioError
 from studio.wiring import by_name, connect
 
 
@@ -27,6 +28,23 @@ def test_by_name_generator_yields_each_result():
 def test_by_name_unknown_name_raises_with_the_known_ones():
     with pytest.raises(KeyError, match=r"returns \['z'\], which are none of \['a'\]"):
         by_name(lambda: {"z": 1}, {"a": gr.Number()})()
+
+
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [list(range(30_000)), "x" * 2**21, nested(50_000), {"a": [{"b": ["x" * 2**20, "y"]}]}]
+)
+def test_by_name_refuses_to_keep_large_values_in_a_state(value):
+    outputs = {"kept": gr.State(), "shown": gr.Textbox()}
+    assert by_name(lambda: {"shown": value}, outputs)()[1] == value
+    with pytest.raises(StudioError, match="would leave more than"):
+        by_name(lambda: {"kept": value}, outputs)()
 
 
 def test_connect_passes_components_by_name_and_marks_who_may_call():

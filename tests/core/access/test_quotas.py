@@ -51,9 +51,14 @@ def test_reserve_rejects_second_question_of_visitor(settings):
     tokens.reserve("a", 1)
     with pytest.raises(StudioError, match="last question"):
         tokens.reserve("a", 1)
-    tokens.reserve("b", 1)
+    tokens.reserve("", 1)
+    with pytest.raises(StudioError, match="last question"):
+        tokens.reserve("", 1)
     with pytest.raises(StudioError, match="Too many"):
         tokens.reserve("c", 1)
+    assert set(tokens.used()) == {"a", ""}, "a refused name leaves nothing behind"
+    tokens.settle("", 1, 1)
+    tokens.reserve("", 1)
 
 
 def test_token_counts_survive_restart_but_not_the_day(settings, monkeypatch):

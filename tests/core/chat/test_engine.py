@@ -9,6 +9,7 @@ import weakref
 import psutil
 import pytest
 
+from core.access.roles import STUDIO, Caller, Role, acting
 from core.chat import loaded_model
 from core.chat.engine import Engine
 from core.chat.queue import WAITING, QueueEntry
@@ -64,6 +65,21 @@ def test_engine_first_question_does_not_wait_in_the_queue(engine, store):
     texts(engine, again)
     assert engine.loaded == base(store)
     assert next(engine.ask(questions(store, "Once more."))).stage == ""
+
+
+def test_engine_questions_of_the_owner_go_before_those_of_visitors(store):
+    engine = Engine(store.settings, max_sequences=1)
+    visitor = Caller(Role.VISITOR, "browser a")
+    running, waiting = engine.ask(questions(store, "A long one.", sampling=LONG)), []
+    next(running)
+    for caller in (visitor, STUDIO, STUDIO):
+        with acting(caller):
+            waiting.append((questions(store, "Hi."), None))
+            waiting[-1] = (waiting[-1][0], engine.ask(waiting[-1][0]))
+            next(waiting[-1][1])
+    assert [engine.queue_position(entry) for entry, _ in waiting] == [2, 0, 1]
+    for stream in (running, *(stream for _, stream in waiting)):
+        stream.close()
 
 
 def test_engine_questions_are_admitted_in_order_and_know_their_position(store):

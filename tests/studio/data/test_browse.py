@@ -1,12 +1,13 @@
 """The rows of the Data tab: pages, search, filters, ticks and columns."""
 
 import pytest
+from pydantic import ValidationError
 
 from core.data import lengths, near_duplicates
-from core.data.view import Filter
+from core.data.view import MAX_FILTER_VALUES, MAX_FILTERS, Filter
 from core.errors import StudioError
 from studio.data.browse import ROW_KINDS, Browse
-from studio.data.page_state import PageState, parse_state
+from studio.data.page_state import MAX_TICKED, PageState, parse_state
 from tests.helpers.table_html import ATTRIBUTES, TAGS, Lenient
 
 
@@ -92,6 +93,22 @@ def test_tick_adds_and_removes_a_row(do, state):
     shown = Lenient(table(do, state, ticked=[2], opened=3))
     assert [a["data-value"] for tag, a in shown.tags if tag == "input" and "checked" in a] == ["2"]
     assert [a["data-value"] for tag, a in shown.tags if tag == "tr" and a.get("class") == "open"] == ["3"]
+
+
+def test_view_of_a_program_is_bounded_before_it_is_kept(do, state):
+    full = list(range(MAX_TICKED))
+    with pytest.raises(StudioError, match="at most 2,000 can be"):
+        do.tick(full, MAX_TICKED)
+    assert len(do.tick(full, 3)["ticked"]) == MAX_TICKED - 1
+    many = {"column": "prompt", "values": ["x"] * (MAX_FILTER_VALUES + 1)}
+    for change in (lambda: do.toggle_filter(state, many), lambda: do.toggle_filter(state, {"column": "x" * 3000}),
+                   lambda: do.search(state, "x" * 30_000), lambda: do.choose_columns(state, ["x"] * 1000)):  # fmt: skip
+        with pytest.raises(ValidationError):
+            change()
+    for number in range(MAX_FILTERS):
+        state = do.toggle_filter(state, {"column": f"c{number}", "low": 1})["state"]
+    with pytest.raises(ValidationError):
+        do.toggle_filter(state, {"column": "one more", "low": 1})
 
 
 def test_choose_columns_shows_those_that_exist(do, state):
