@@ -16,9 +16,7 @@ def test_row_number_is_read_from_text_and_number(value, number):
     assert row_number(event(value)) == number
 
 
-@pytest.mark.parametrize(
-    "value", [None, "", "x", "-1", "1.5", True, "true", "1" * 30, [1], json.dumps([1, 2]), {"a": 1}]
-)
+@pytest.mark.parametrize("value", [None, "", "x", "-1", "1.5", True, "true", "1" * 30, [1], "[1, 2]", {"a": 1}])
 def test_row_number_refuses_everything_else(value):
     with pytest.raises(StudioError, match="is no row number"):
         row_number(event(value))
