@@ -71,15 +71,16 @@ def test_engine_questions_of_the_owner_go_before_those_of_visitors(store):
     engine = Engine(store.settings, max_sequences=1)
     visitor = Caller(Role.VISITOR, "browser a")
     running, waiting = engine.ask(questions(store, "A long one.", sampling=LONG)), []
-    next(running)
+    next(entry for entry in running if entry.generations[0].tokens)
     for caller in (visitor, STUDIO, STUDIO):
         with acting(caller):
-            waiting.append((questions(store, "Hi."), None))
-            waiting[-1] = (waiting[-1][0], engine.ask(waiting[-1][0]))
+            entry = questions(store, "Hi.")
+            waiting.append((entry, engine.ask(entry)))
             next(waiting[-1][1])
     assert [engine.queue_position(entry) for entry, _ in waiting] == [2, 0, 1]
     for stream in (running, *(stream for _, stream in waiting)):
         stream.close()
+    engine.unload()
 
 
 def test_engine_questions_are_admitted_in_order_and_know_their_position(store):
