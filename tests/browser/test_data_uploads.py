@@ -13,6 +13,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
+@pytest.fixture
+def server(real_server):
+    return real_server
+
+
 def upload(page, path) -> None:
     page.locator("#open-upload button").first.click()
     page.locator("#upload input[type=file]").set_input_files(path)

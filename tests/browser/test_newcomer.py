@@ -30,6 +30,11 @@ def count_curve_points(page) -> int:
 
 
 @pytest.fixture
+def server(real_server):
+    return real_server
+
+
+@pytest.fixture
 def kill_runs(server):
     yield
     for run in RunStore(server.settings).runs():

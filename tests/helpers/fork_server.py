@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -192,14 +193,23 @@ def _become(request: dict) -> NoReturn:
     own_address = os.environ.get(ADDRESS)
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.argv = [request["module"], *request["arguments"]]
-    code = 1
-    try:
+
+    def prepare() -> None:
         if address := os.environ.get(ADDRESS) or own_address:
             launch_by(address)
         # The Hub's client read HF_HUB_OFFLINE when it was imported.
         assert os.environ.pop(OFFLINE, is_offline) == is_offline, "another fork server is for this kind of model"
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+    run_and_exit(request["module"], request["arguments"], prepare)
+
+
+def run_and_exit(module: str, arguments: list[str], prepare: Callable[[], None] = lambda: None) -> NoReturn:
+    """Run `python -m MODULE ARGUMENTS` in this process, a fork, after a preparation; end with its exit code."""
+    sys.argv = [module, *arguments]
+    code = 1
+    try:
+        prepare()
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -208,7 +218,7 @@ def _become(request: dict) -> NoReturn:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        # Not through the exit handlers, which belong to the server.
+        # Not through the exit handlers, which belong to the parent.
         os._exit(code)
 
 

@@ -15,6 +15,7 @@ from core.data.readers import read_rows
 from core.errors import StudioError
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
+from tests.helpers.greedy import greedy_ids
 from tests.helpers.tiny_model import make_adapter, tiny_llama
 
 GREEDY = Sampling(temperature=0, max_new_tokens=24)
@@ -95,17 +96,26 @@ def test_lanes_greedy_answers_of_base_and_tuned_equal_generate(plain, adapter, l
     Few prompts, since each token of each costs 0.3 GFLOP four times; the small Llama below answers more than 100.
     """
     prompts, tokens = real_prompts(100)[::8], 4
-    expected = generate_ids(plain, lanes.renderer(), prompts, tokens)
-    tuned = PeftModel.from_pretrained(plain, adapter).eval()
-    expected_tuned = generate_ids(tuned, lanes.renderer(), prompts, tokens)
     sampling, found = Sampling(temperature=0, max_new_tokens=tokens), []
     for start in range(0, len(prompts), 4):
         part = prompts[start : start + 4]
         requests = [lane(prompt, name, sampling) for name in (None, "tuned") for prompt in part]
         answered_ids = [answer.ids for answer in last(lanes.generate(requests))]
         found += zip(answered_ids[: len(part)], answered_ids[len(part) :], strict=True)
-    assert [base for base, _ in found] == expected
-    assert [tuned for _, tuned in found] == expected_tuned
+    answered = {None: [base for base, _ in found], "tuned": [tuned for _, tuned in found]}
+
+    def expected_of(model, guesses):
+        renderer = lanes.renderer()
+        asked, eos = [renderer.prompt_ids(ask(prompt)) for prompt in prompts], renderer.tokenizer.eos_token_id
+        return [
+            greedy_ids(model, ids, tokens, eos, guess, logits_to_keep=tokens + 1)
+            for ids, guess in zip(asked, guesses, strict=True)
+        ]
+
+    expected = expected_of(plain, answered[None])
+    assert answered[None] == expected
+    expected_tuned = expected_of(PeftModel.from_pretrained(plain, adapter).eval(), answered["tuned"])
+    assert answered["tuned"] == expected_tuned
     assert expected != expected_tuned, "the adapter changes the answers"
 
 

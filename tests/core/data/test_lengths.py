@@ -12,6 +12,8 @@ from core.data.tokens import Renderer
 from core.models import embedded
 from tests.helpers.datasets import dialog, open_dialogs
 
+pytestmark = pytest.mark.usefixtures("tokenizers_in_jobs")
+
 TOKENS = TokenizerSpec(embedded.NAME)
 
 

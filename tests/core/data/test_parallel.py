@@ -9,6 +9,11 @@ import pytest
 from core.data.parallel import map_row_groups
 
 
+@pytest.fixture(autouse=True)
+def fork_jobs() -> None:
+    """Replace the fixture that forks: these processes are spawned."""
+
+
 def summing(bonus: int):
     return lambda group: (sum(group["n"].to_pylist()) + bonus, os.getpid())
 

@@ -16,6 +16,7 @@ from core.evaluate.batch_generate import BatchGenerator, prompt_seed
 from core.evaluate.prompts import Prompts, parse_prompt
 from core.models.catalogue import Model
 from core.models.loading import LoadedBase, Precision, load_base
+from tests.helpers.greedy import greedy_ids
 from tests.helpers.tiny_model import tiny_llama
 
 NEW_TOKENS = 6
@@ -65,13 +66,11 @@ def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedd
     for lane in range(2):
         alone = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval() if lane else plain
         for number, prompt in enumerate(prompts):
-            ids = torch.tensor([lanes.renderer().prompt_ids(prompt.messages)])
-            with torch.inference_mode():
-                out = alone.generate(
-                    ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS
-                )
-            expected = lanes.base.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
-            assert found[number, lane]["text"] == expected
+            text, read = found[number, lane]["text"], lanes.base.tokenizer
+            guess = read.encode(text, add_special_tokens=False)
+            ids = lanes.renderer().prompt_ids(prompt.messages)
+            expected = greedy_ids(alone, ids, NEW_TOKENS, read.eos_token_id, guess, logits_to_keep=NEW_TOKENS + 1)
+            assert text == read.decode(expected, skip_special_tokens=True)
     assert any(found[n, 0]["text"] != found[n, 1]["text"] for n in range(len(prompts)))
 
 

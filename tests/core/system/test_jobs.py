@@ -16,6 +16,11 @@ from core.system.jobs import Jobs
 PROJECT = Path(__file__).resolve().parents[3]
 
 
+@pytest.fixture(autouse=True)
+def fork_jobs() -> None:
+    """Replace the fixture that forks: these processes are spawned."""
+
+
 def adding(one: int, other: int, progress) -> int:
     progress(0.5, "Half way")
     return one + other

@@ -1,9 +1,6 @@
 """Batches are split between ranks, and two ranks train with the losses of one."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -47,7 +44,7 @@ def test_single_rank_gathers_and_shards_everything():
 
 
 @pytest.mark.slow
-def test_two_ranks_match_losses_of_one(tmp_path, tokenizer, monkeypatch):
+def test_two_ranks_match_losses_of_one(tmp_path, tokenizer, fork_server):
     """Use nine rows, four per pass: the last batch of an epoch has one row, so that one rank has none."""
     rows = random_rows([30, 12, 45, 7, 60, 9, 33, 21, 50])
     over = {"max_steps": 7, "learning_rate": 1e-2, "scheduler": "constant", "gradient_accumulation": 2}
@@ -55,19 +52,16 @@ def test_two_ranks_match_losses_of_one(tmp_path, tokenizer, monkeypatch):
     tokenizer.save_pretrained(tmp_path / "words")
     about = {"rows": rows, "over": over, "tokenizer": str(tmp_path / "words")}
     (tmp_path / "given.json").write_text(json.dumps(about))
-    project = Path(__file__).resolve().parents[3]
-    second = subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.second_rank", str(tmp_path)],
-        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+    log = tmp_path / "second.log"
+    second = fork_server.start("tests.helpers.second_rank", str(tmp_path), log=log, environment={})
     try:
         together, held_out_together = losses_of(tmp_path, tokenizer, rows, RankGroup(0, 2), **over)
-        output, _ = second.communicate(timeout=60)
+        second.wait(timeout=60)
     finally:
         second.kill()
         second.wait()
         ranking._cpu_group.cache_clear()
-    assert second.returncode == 0, output
+    assert second.returncode == 0, log.read_text()
     assert len(alone) == 7
     assert together == pytest.approx(alone, rel=1e-5)
     assert held_out_together == pytest.approx(held_out, rel=1e-5)

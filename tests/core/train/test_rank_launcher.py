@@ -9,7 +9,6 @@ import pytest
 
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
-from core.system.launch import launch
 from core.train.rank_launcher import RankResult
 from tests.helpers.tiny_runs import SETTINGS, event_values, wait_for_checkpoint, wait_until_ended
 
@@ -18,18 +17,25 @@ TWO = SETTINGS | {"gpus": 2, "batch_size": 4, "max_steps": STEPS, "save_steps": 
 
 
 @pytest.fixture
-def two_gpus(monkeypatch):
-    def started(settings, module, *rest, **options):
-        assert module == "core.train"
-        return launch(settings, "tests.helpers.two_gpus", *rest, **options)
+def two_gpus(fork_server, monkeypatch):
+    """Return a function that chooses how the ranks of a worker start: as real processes, or as forks of the worker."""
 
-    monkeypatch.setattr(process, "launch", started)
+    def choose(real: bool) -> None:
+        worker = "two_gpus" if real else "forked_ranks"
+
+        def started(settings, module, *rest, **options):
+            assert module == "core.train"
+            return fork_server.launch(settings, f"tests.helpers.{worker}", *rest, **options)
+
+        monkeypatch.setattr(process, "launch", started)
+
+    return choose
 
 
 def ranks_of(run):
     """Return the processes of a run's ranks, in order."""
     children = psutil.Process(run.saved_state().pid).children()
-    return sorted(children, key=lambda child: child.cmdline().index("core.train.rank_process") and child.cmdline()[4])
+    return sorted(children, key=lambda child: (child.create_time(), child.pid))
 
 
 def wait_until_gone(processes, seconds=20):
@@ -45,11 +51,13 @@ def next_checkpoint(run):
 
 @pytest.mark.slow
 def test_run_resumes_bit_exact_after_rank_kill_stop_and_worker_kill(store, two_gpus):
+    two_gpus(real=True)
     whole = process.submit(store, QLoRAConfig(**TWO))
     assert wait_until_ended(whole).status == "finished", whole.log_tail()
     assert [step for step, _ in event_values(whole)] == list(range(1, STEPS + 1))
     assert all(len(rows) == 8 for _, rows in event_values(whole, field="rows"))
 
+    two_gpus(real=False)
     run = process.submit(store, QLoRAConfig(**TWO))
     next_checkpoint(run)
     first, second = ranks_of(run)

@@ -12,6 +12,8 @@ from studio.data.browse import Browse
 from studio.data.page_state import PageState, parse_state
 from studio.data.token_stats import TokenStats
 
+pytestmark = pytest.mark.usefixtures("tokenizers_in_jobs")
+
 
 @pytest.fixture
 def do(studio, jobs):
