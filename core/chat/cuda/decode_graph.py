@@ -101,8 +101,11 @@ class DecodeStep:
         self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)  # (R, heads * width)
         self._gated = torch.empty(rows, weights.inner, **kind)  # (R, inner)
         self._out, self._lora_down = self._product_buffers()
-        # Counters of finished x Aᵀ programs: each product uses one and resets the other for the next product.
+        # Counters of finished x Aᵀ programs: each `nf4_gemv` uses one and resets the other for the next product.
         self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)  # (counters,), int32
+        self._uses_counters = has_adapters and any(
+            nf4_gemv.is_supported(self._normed, merged) for block in weights.blocks for merged in block.groups.values()
+        )
         self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)  # (R, vocabulary)
 
@@ -216,6 +219,9 @@ class DecodeStep:
             _library_product(x, quantized_matmul.unpacked_weights(merged, self._weights.scratch, paired=True), out[0])
         if self._has_adapters:
             quantized_matmul.product(x, merged, out, self._lora(number, group), is_done=is_done)
+            # A product of another kernel resets no counter, and the next `nf4_gemv` would not wait for its own x Aᵀ.
+            if self._uses_counters and not nf4_gemv.is_supported(x, merged):
+                self._done[1 - _COUNTERS[group]].zero_()
         elif not is_done:
             quantized_matmul.product(x, merged, out)
         return out
