@@ -1,1 +1,1 @@
-"""Gradio widgets that could serve another app. They know gradio, pydantic and pandas, nothing of core or studio."""
+"""Gradio widgets that could serve another app. They know gradio, pydantic and Jinja2, nothing of core or studio."""

@@ -1,7 +1,7 @@
 """Throttle of password tries: per address, and slightly for everyone while many addresses guess.
 
 After five failures an address waits 2, 4, 8 ... seconds, at most 300. A correct password from an address that has not
-failed lately is accepted at once, whatever others do.
+failed lately is accepted, at most one second later while many addresses guess.
 """
 
 import time

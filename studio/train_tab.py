@@ -59,7 +59,7 @@ class PageState:
         run_fingerprint: Fingerprint of the selected run's files when they were last rendered.
         runs_fingerprint: Fingerprint of all runs when they were last listed.
         zoom: The steps that the charts show.
-        pinned: The evaluation whose sample answers stay shown.
+        pinned: The evaluation pass whose sample answers stay shown.
         comparison: Order and picked rows of the table of all runs.
         comparison_visible: Whether that table is on the screen.
         new_subset: The name of the subset that was created last.

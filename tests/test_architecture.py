@@ -113,7 +113,7 @@ def test_core_imports_no_gradio(path):
 @for_each_file(below("components/"))
 def test_components_import_only_listed_libraries(path):
     foreign = tops(imported(path.read_text())) - sys.stdlib_module_names
-    assert foreign <= {"gradio", "pydantic", "pandas", "jinja2", "markupsafe", "components"}
+    assert foreign <= {"gradio", "pydantic", "jinja2", "markupsafe", "components"}
 
 
 @for_each_file([p for p in below("studio/") if p.name.endswith("_tab.py")])

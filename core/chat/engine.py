@@ -1,9 +1,10 @@
 """The chat's engine: one base model in memory, whose lanes decode together, and the queue in front of it.
 
-Any thread may ask. Questions are admitted in the order in which they came, as many at once as the numbers of sequences
-and the memory allow. A question for another base model waits until no answer of the current one is being written. One
-thread of the engine owns the model. The queue and the end of an entry are changed under the condition `_changed`; the
-fields of a generation are written by the engine's thread alone, and read without a lock.
+Any thread may ask. Questions are admitted in the order in which they came, the owner's before visitors', as many at
+once as the numbers of sequences and the memory allow. A question for another base model waits until no answer of the
+current one is being written. One thread of the engine owns the model. The queue and the end of an entry are changed
+under the condition `_changed`; the fields of a generation are written by the engine's thread alone, and read without a
+lock.
 """
 
 import sys

@@ -6,7 +6,8 @@
 - by the batched PyTorch decoder (`core.chat.decoder`) where a probe has shown that a batch gives the right logits;
 - one at a time by transformers' generate (`core.chat.plain`) for everything else.
 
-Each lane samples with its own seed, so two lanes of one model with the same settings give the same text.
+Each lane has a random generator of its own, seeded by its settings, so two lanes of one model with the same settings
+give the same text.
 """
 
 import sys
@@ -52,7 +53,8 @@ class Lanes:
         """Choose the decoder of a model, and prepare it.
 
         Args:
-            base: The loaded model; its modules are not changed.
+            base: The loaded model. Its values stay; on a GPU its weights become views of merged ones, and adapters add
+                hooks.
             fast: Whether to use CUDA graphs and kernels where they support the model.
         """
         self.base = base

@@ -18,7 +18,7 @@ class QueueEntry:
         stage: What the question waits for, as shown on the page; empty while its answers are written.
         error: Why it failed.
         done: Whether all lanes have ended.
-        has_priority: Whether it is the owner's, which never waits for visitors' questions.
+        has_priority: Whether it is the owner's, which is queued before visitors' questions.
         stopped_lanes: Indices of lanes that are to end after the current token.
     """
 

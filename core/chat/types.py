@@ -184,7 +184,8 @@ class Generation:
         tokens: Number of tokens the model wrote, with the token that ended the answer and those of the prefix. Every
             count of an answer's tokens in Chat and Evaluate is this one.
         end: Why the answer ended; empty while it is written.
-        first_token_seconds: From the start of reading the prompt to the first token; 0 before that.
+        first_token_seconds: From the admission of the question, loading of adapters included, to the first token; 0
+            before that.
         seconds: From the start of reading the prompt to the last token.
         ids: Tokens of the text, without the one that ended it.
         logprobs: Log-probability of each new token under the model itself, before any sampling setting.

@@ -91,6 +91,9 @@ def main(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("Interrupted. A started run continues: python -m core runs list", file=sys.stderr)
+        print(
+            "Interrupted. A started run or evaluation continues: runs list, evaluate list",
+            file=sys.stderr,
+        )
         return 130
     return 0

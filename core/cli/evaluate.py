@@ -27,7 +27,7 @@ def _store() -> EvaluationStore:
 class EvaluateStart(EvaluationConfig):
     """Answer a set of prompts with one to four lanes: --lanes base --lanes RUN."""
 
-    file: str = Field("", description="A file of prompts: text with one per line, JSONL, CSV or Parquet.")
+    file: str = Field("", description="A file of prompts: text with one per line, JSON, JSONL, CSV, TSV or Parquet.")
     detach: bool = Field(False, description="Return at once instead of showing the progress.")
 
     def cli_cmd(self) -> None:

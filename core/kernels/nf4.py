@@ -12,15 +12,16 @@ share one scale, their absolute maximum (Dettmers et al. 2023, arXiv:2305.14314,
 
 `code` holds the 16 values of the data type, float32. With double quantization ("nested") the scales are themselves
 quantized: absmax is uint8, and scale b = outer_code[absmax[b]] · outer_absmax[b // outer_blocksize] + offset, with 256
-scales to an outer block. All of this is float32; only the product is rounded to the compute dtype, once. So unpacked
-weights equal bitsandbytes' `dequantize_4bit` bit by bit (tests/gpu/test_kernels_gpu.py).
+scales to an outer block. Where weights are unpacked, all of this is float32, and only the product is
+rounded to the compute dtype, once; `_product` and `nf4_gemv` round the codes, and scale each block's sum in float32. So
+unpacked weights equal bitsandbytes' `dequantize_4bit` bit by bit (tests/gpu/test_kernels_gpu.py).
 
 Four Triton kernels read this layout. They differ in where the numbers go, and each reads the codes in the order that
 suits it, so only the first one uses `core.kernels.nf4_triton`:
 
 - core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors.
 - core/chat/cuda/quantized_matmul.py, `_unpack`: several merged projections, each with its own outer scales, optionally
-  in the column order of the tensor core's operand.
+  in paired order (core/chat/cuda/elementwise.py).
 - core/chat/cuda/quantized_matmul.py, `_product`: no unpacked matrix; each block is decoded for one tensor-core product.
 - core/chat/cuda/nf4_gemv.py: no unpacked matrix; codes go from registers into the product.
 """

@@ -17,9 +17,9 @@ number of slots of the step (its bucket), and S the number of parts a product is
     per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
 
 A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The kernel of a
-product depends on the number of rows: with packed weights, 1 to 8 take `nf4_gemv`, up to 32 `quantized_matmul`, and
-more take cuBLAS over weights that are unpacked first, as float32 always does. The thresholds are measured
-(bench/LOG.md).
+product depends on the number of rows: 1 to 8 take `nf4_gemv` (packed weights, if the width is a multiple of 256),
+others up to 32 `quantized_matmul`, and more take cuBLAS over weights that are unpacked first, as float32 always does.
+The thresholds are measured (bench/LOG.md).
 
 Sampling is not part of the graph: it follows each replay (`core.chat.cuda.runtime`) and writes the tokens that the next
 replay starts from.
@@ -127,7 +127,7 @@ class DecodeStep:
         lora_down = {
             name: torch.zeros(_LORA_PIECES, rows, merged.count * self._adapter_slots.rank, **exact)
             for name, merged in groups
-        }  # each (pieces, R, layers * rank), float32
+        }  # each (pieces, R, modules * rank), float32
         return out, lora_down
 
     def run(self) -> None:

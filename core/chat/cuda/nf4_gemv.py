@@ -5,7 +5,7 @@ What is computed: out[s] = x Wᵀ over share s of the inputs (S parts that the r
 
 Steps of a program, which computes 16 outputs with four warps that share the inputs (layout of threads: `tensor_core`):
 
-1. each thread loads 4 x 8 bytes of an output's row, its quarters of four blocks of 64 weights (a group of 256 inputs);
+1. each thread loads 4 x 8 bytes of the rows of two outputs: its quarters of four blocks of 64 weights (256 inputs);
 2. every byte gives two 16-bit code values, by byte shuffles in registers (`nf4_ptx`);
 3. four mma.m16n8k16 multiply a block by x, which is in paired order so that the values meet theirs;
 4. the block's sum is multiplied by its absmax in float32, and added to the thread's four sums;
@@ -17,9 +17,9 @@ Steps of a program, which computes 16 outputs with four warps that share the inp
 Data types: weights uint8, x and codes bfloat16 or float16, absmax float32 or uint8 with a second scale (`weights`),
 sums and outputs float32.
 
-Measured on an H100 (bench/LOG.md), four groups of a block of Llama-2-7B with two rows: 78 µs where reading the
-weights takes 34; Triton's `tl.dot` takes 100 to 109. One row takes 74 µs, eight 80. It is bound by the integer units:
-256 of 608 instructions for 4,096 weights and a warp are byte shuffles, at half rate.
+Measured on an H100 (bench/LOG.md), the four products of one transformer block of Llama-2-7B with two rows: 78 µs where
+reading the weights takes 34; Triton's `tl.dot` takes 100 to 109. One row takes 74 µs, eight 80. It is bound by the
+integer units: 256 of 608 instructions for 4,096 weights and a warp are byte shuffles, at half rate.
 """
 
 import torch

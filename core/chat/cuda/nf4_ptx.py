@@ -11,7 +11,7 @@ four per 32-bit word) and lower bytes (l0 to l3). The instruction prmt picks fou
     c = the same with l0 to l3            the lower bytes
     left, right = prmt(c, a, ...)         zipped to two words of two 16-bit codes
 
-`left` holds the codes of upper halves (even weights), and `right` those of lower halves (odd weights); x is in paired
+`left` holds the codes of upper nibbles (even weights), and `right` those of lower nibbles (odd weights); x is in paired
 order to match (`elementwise`).
 """
 

@@ -15,8 +15,8 @@ x Aᵀ in a launch before. `_unpack` writes whole weights for cuBLAS, which is f
 Data types: x, codes, A and B in the model's dtype; absmax, sums and outputs in float32. One to eight rows over 4-bit
 weights have a kernel of their own (`nf4_gemv`).
 
-Measured on an H100 (bench/LOG.md), four groups of a block of Llama-2-7B, floor 34 µs: `tl.dot` with codes from a
-table 407 µs, with codes by byte shuffles 109; with 16 rows 107, with 32 176, with 128 363.
+Measured on an H100 (bench/LOG.md), the four products of one transformer block of Llama-2-7B, floor 34 µs: `tl.dot` with
+codes from a table 407 µs, with codes by byte shuffles 109; with 16 rows 107, with 32 176, with 128 363.
 """
 
 import torch

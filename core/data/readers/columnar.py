@@ -143,6 +143,6 @@ def load_saved(folder: Path) -> dict[str, Any]:
         loaded = load_from_disk(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise StudioError(
-            f"{folder.name!r} is was not saved by datasets ({error}). Expected one made by save_to_disk."
+            f"{folder.name!r} was not saved by datasets ({error}). Expected one made by save_to_disk."
         ) from error
     return {"train": loaded} if isinstance(loaded, Dataset) else dict(loaded)
