@@ -50,9 +50,14 @@ def test_deep_values_are_refused_with_a_sentence_in_every_event_of_a_visitor(on_
     for event in events:
         for value in (deep, "[" * 600 + "]" * 600, "[" * 5000 + "]" * 5000):
             ended = page.run(event, [None] * len(event["inputs"]), {"value": value, "low": value, "high": 1})
-            error = ended["output"].get("error")
-            assert error is None or ("itself" not in error and len(error) < 400), (event["api_name"], error)
-            assert ended["success"] or error, (event["api_name"], "failed without a text")
+            error = ended["output"].get("error") or ""
+            if "That is the owner's" in error:
+                continue
+            # As text, it may be the name of a column.
+            assert (ended["success"] and value is not deep) or error, (event["api_name"], "failed without a text")
+            assert "in the studio itself" not in error, (event["api_name"], error)
+            assert value is not deep or "nested more than" in error, (event["api_name"], error)
+            assert len(error) < 400
     page.http.close()
     assert count_tracebacks(on_space.log.read_text()[ends:]) == {}
 
