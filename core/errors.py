@@ -6,9 +6,15 @@ mistake (a mistyped model id, a file that is not JSON) are converted to StudioEr
 `core.hub.client` converts those of the Hub.
 """
 
+import reprlib
 from collections.abc import Callable
 
 from pydantic import ValidationError
+
+# Of a rejected value; the rest of a long or deeply nested one is shown as dots.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 200
+_SHOWN.maxlist = _SHOWN.maxtuple = 20
 
 
 class StudioError(Exception):
@@ -27,6 +33,6 @@ def sentences(error: ValidationError, name: Callable[[str], str] = str) -> str:
         field = name(str(problem["loc"][-1])) if problem["loc"] else "input"
         reason = problem["msg"].removeprefix("Value error, ")
         given = problem.get("input")
-        shown = "" if isinstance(given, dict) else f" (given: {given!r})"
+        shown = "" if isinstance(given, dict) else f" (given: {_SHOWN.repr(given)})"
         lines.append(f"{field}: {reason}{shown}.")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from gradio_client.utils import is_http_url_like
 from core.access.roles import CLOSED, Access, Caller, Role, Way, acting
 from core.errors import StudioError
 from core.system.secret_masking import log_event
+from studio.event_values import check_depth
 from studio.handlers import to_page_error
 from studio.sessions import UnreadMessages
 
@@ -138,6 +139,7 @@ class AuthorizedBlocks(gr.Blocks):
         caller = self.caller_of(raw, getattr(gradio_request, "username", None))
         try:
             self.authorize(function, caller, options.get("session_hash"))
+            check_depth(inputs, getattr(options.get("event_data"), "_data", None))
             check_no_urls(inputs)
             check_event_data(function, options.get("event_data"))
         except StudioError as error:

@@ -1,11 +1,56 @@
 """Values that events carry, checked before anything is done with them: a program may send what no page does."""
 
+import math
+from typing import Any
+
 import gradio as gr
 
 from components.data_table import value_of
 from core.errors import StudioError
 
 _MAX_ROW = 2**62
+_MAX_NAME_CHARACTERS = 2_000
+# The page nests its values about five levels deep. Python, pydantic and Gradio descend into a value by calling
+# themselves, and fail at some hundreds of levels.
+MAX_DEPTH = 50
+_SHOWN_CHARACTERS = 40
+
+
+def check_depth(*values: Any) -> None:
+    """Check that no value is nested too deeply.
+
+    Raises:
+        StudioError: One is.
+    """
+    level: list[Any] = list(values)
+    # One level after the other instead of recursion.
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, (dict, list, tuple))
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise StudioError(
+        f"A value of this call is nested more than {MAX_DEPTH} levels deep. Send what docs/api.md lists, or reload the "
+        "page."
+    )
+
+
+def table_value(event: gr.EventData) -> Any:
+    """Return the value that an event of a table carries: parsed if it is JSON, else the text.
+
+    Raises:
+        StudioError: The value is larger, or nested more deeply, than any that the page sends.
+    """
+    try:
+        value = value_of(event)
+    except ValueError as error:
+        raise StudioError(f"This call is none that the page makes: {error}. Reload the page.") from error
+    check_depth(value)
+    return value
 
 
 def row_number(event: gr.EventData) -> int:
@@ -14,7 +59,38 @@ def row_number(event: gr.EventData) -> int:
     Raises:
         StudioError: The event carries something else.
     """
-    value = value_of(event)
+    value = table_value(event)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_ROW:
-        raise StudioError(f"{str(value)[:40]!r} is no row number. Reload the page and choose the row again.")
+        raise StudioError(
+            f"{str(value)[:_SHOWN_CHARACTERS]!r} is no row number. Reload the page and choose the row again."
+        )
     return value
+
+
+def name_of(event: gr.EventData) -> str:
+    """Return the name that an event carries, such as that of a column or a run.
+
+    Raises:
+        StudioError: The event carries something else.
+    """
+    if not isinstance(event.value, str) or len(event.value) > _MAX_NAME_CHARACTERS:
+        raise StudioError(
+            f"{str(event.value)[:_SHOWN_CHARACTERS]!r} is no name of at most {_MAX_NAME_CHARACTERS:,} characters. "
+            "Reload the page and choose again."
+        )
+    return event.value
+
+
+def step_range(event: gr.EventData) -> dict[str, float] | None:
+    """Return the steps that a chart was zoomed to; None for all.
+
+    Raises:
+        StudioError: The event carries no two numbers.
+    """
+    if event.low is None:
+        return None
+    for step in (event.low, event.high):
+        is_number = isinstance(step, (int, float)) and not isinstance(step, bool)
+        if not is_number or not math.isfinite(step) or abs(step) > _MAX_ROW:
+            raise StudioError(f"{str(step)[:_SHOWN_CHARACTERS]!r} is no step. Reload the page and zoom again.")
+    return {"low": event.low, "high": event.high}

@@ -17,6 +17,7 @@ from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from core.system.secret_masking import log_event, mask_logs
 from studio.app import build
+from studio.fair_queue import share_queue_fairly
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
 from studio.theme import CSS, THEME
@@ -96,6 +97,7 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: has_signal.set())
     limit_session_memory(demo.queue(default_concurrency_limit=_CONCURRENT_CALLS))
+    share_queue_fairly(demo)
     demo.launch(
         server_name=host,
         server_port=port,

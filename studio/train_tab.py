@@ -15,6 +15,7 @@ from core.hardware import gpu
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
 from core.system.jobs import Jobs
+from studio.event_values import name_of, step_range
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
 from studio.train.compare import ComparisonState, ComparisonWidgets, RunComparison, build_comparison
@@ -197,7 +198,7 @@ def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
         connect(event, do.render, chart_inputs, view.outputs, visitor=True, **UNLIMITED, **LATEST_ONLY)
 
     def set_zoom(event: gr.EventData) -> dict[str, Any]:
-        return {"zoom": {"low": event.low, "high": event.high} if event.low is not None else None}
+        return {"zoom": step_range(event)}
 
     for chart in (view.loss_chart, view.metric_chart):
         connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **UNLIMITED)
@@ -233,16 +234,16 @@ def _connect_comparison(do: RunComparison, widgets: _Widgets) -> None:
     table, chosen = comparison.table, {"comparison": state.comparison}
 
     def sort_by(comparison: ComparisonState, event: gr.EventData) -> dict[str, Any]:
-        return {"comparison": do.sort_by(comparison, str(event.value))}
+        return {"comparison": do.sort_by(comparison, name_of(event))}
 
     def pick(comparison: ComparisonState, event: gr.EventData) -> dict[str, Any]:
-        return {"comparison": do.pick(comparison, str(event.value))}
+        return {"comparison": do.pick(comparison, name_of(event))}
 
     def select_view(event: gr.SelectData) -> dict[str, Any]:
         return {"comparison_visible": event.index == 1}
 
     def open_run(event: gr.EventData) -> dict[str, Any]:
-        return {"run": str(event.value), "views": gr.update(selected="run")}
+        return {"run": name_of(event), "views": gr.update(selected="run")}
 
     def render(comparison_visible: bool, **values: Any) -> dict[str, Any]:
         return do.render(**values) if comparison_visible else {}

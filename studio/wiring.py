@@ -11,6 +11,7 @@ components, so no handler and no test depends on the order of a list:
 An output that the handler leaves out keeps what it shows.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -48,6 +49,9 @@ def check_state_size(value: Any) -> None:
     while pending:
         part = pending.pop()
         parts += 1
+        # A dataclass counts as its fields; Gradio hashes those, too.
+        if dataclasses.is_dataclass(part) and not isinstance(part, type):
+            part = vars(part)
         if isinstance(part, dict):
             pending += [*part.keys(), *part.values()]
         elif isinstance(part, (list, tuple, set, frozenset)):

@@ -11,17 +11,16 @@ from typing import Any
 
 import gradio as gr
 
-from components.data_table import value_of
 from core.system.jobs import Jobs
 from studio.data.browse import Browse, BrowseWidgets
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
-from studio.data.page_state import State
+from studio.data.page_state import State, parse_state
 from studio.data.reading_form import ReadingForm, ReadingWidgets
 from studio.data.sql import SqlWidgets
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
 from studio.data.subsets import CreateSubset, CreateSubsetWidgets, validate_subset
 from studio.data.token_stats import TokenStats, TokenStatsWidgets
-from studio.event_values import row_number
+from studio.event_values import name_of, row_number, table_value
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import LATEST_ONLY, PRIVATE, connect
 
@@ -85,7 +84,7 @@ def connect_reading(
     )
 
     def use_columns(extra: str, event: gr.EventData) -> dict[str, Any]:
-        return do.use_columns(extra, value_of(event))
+        return do.use_columns(extra, table_value(event))
 
     extra = {"extra": fields["extra"]}
     used = connect(widgets.column_uses.choose, use_columns, extra, extra, visitor=True, **PRIVATE)
@@ -108,26 +107,26 @@ def connect_view(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
     own(widgets.columns.input, do.choose_columns, {**page, "columns": widgets.columns}, page)
 
     def sort(state: State, event: gr.EventData) -> dict[str, Any]:
-        return do.sort(state, str(value_of(event)))
+        return do.sort(state, name_of(event))
 
     def toggle_filter(state: State, event: gr.EventData) -> dict[str, Any]:
-        return do.toggle_filter(state, value_of(event))
+        return do.toggle_filter(state, table_value(event))
 
     def remove_filter(state: State, event: gr.EventData) -> dict[str, Any]:
-        return do.remove_filter(state, value_of(event))
+        return do.remove_filter(state, table_value(event))
 
-    def tick(ticked: Any, event: gr.EventData) -> dict[str, Any]:
-        return do.tick(ticked, row_number(event))
+    def tick(state: State, ticked: Any, event: gr.EventData) -> dict[str, Any]:
+        return do.tick(ticked, parse_state(state).existing_row(do.settings, row_number(event)))
 
-    def open_row(event: gr.EventData) -> dict[str, Any]:
-        return {"opened": row_number(event)}
+    def open_row(state: State, event: gr.EventData) -> dict[str, Any]:
+        return {"opened": parse_state(state).existing_row(do.settings, row_number(event))}
 
     filtered = {**page, "row_kind": widgets.row_kind}
     own(widgets.table.sort_by, sort, page, page)
     own(widgets.table.pick_bar, toggle_filter, page, filtered)
     own(widgets.table.drop_filter, remove_filter, page, filtered)
-    own(widgets.table.tick_row, tick, {"ticked": state.ticked}, {"ticked": state.ticked})
-    own(widgets.table.open_row, open_row, outputs={"opened": state.opened})
+    own(widgets.table.tick_row, tick, {**page, "ticked": state.ticked}, {"ticked": state.ticked})
+    own(widgets.table.open_row, open_row, page, {"opened": state.opened})
     for event in (state.opened.change, widgets.view.change, state.scope.change):
         own(event, do.show_row, {**page, "opened": state.opened, "view": widgets.view}, {"row": widgets.row})
 

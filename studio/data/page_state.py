@@ -16,6 +16,7 @@ from core.data.rows import Rows
 from core.data.table import Dataset
 from core.data.tokens import TemplateName
 from core.data.view import View
+from core.errors import StudioError
 from core.models import embedded
 from core.settings import Settings
 
@@ -82,6 +83,17 @@ class PageState(BaseModel):
             StudioError: None is chosen, or it is no longer there.
         """
         return table.find(settings, self.dataset)
+
+    def existing_row(self, settings: Settings, number: int) -> int:
+        """Return the number of a row that the chosen dataset has.
+
+        Raises:
+            StudioError: No dataset is chosen, or it has fewer rows.
+        """
+        about = self.find_dataset(settings)
+        if number >= about.rows:
+            raise StudioError(f"There is no row {number:,} in {about.id}, which has {about.rows:,}. Reload the page.")
+        return number
 
     def effective_reading(self, settings: Settings) -> Reading:
         """Return the chosen reading, or the detected one."""

@@ -97,7 +97,13 @@ class RunComparison:
         return replace(state, by=column, descending=not state.descending if state.by == column else False)
 
     def pick(self, state: ComparisonState, run_id: str) -> ComparisonState:
-        """Return the state with a run picked, or no longer picked if it was."""
+        """Return the state with a run picked, or no longer picked if it was.
+
+        Raises:
+            StudioError: There is no such run.
+        """
+        if run_id not in state.picked:
+            self.runs.run(run_id)
         others = [picked for picked in state.picked if picked != run_id]
         return replace(state, picked=tuple(others if run_id in state.picked else [*others, run_id]))
 

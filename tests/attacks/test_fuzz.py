@@ -38,6 +38,30 @@ def test_random_calls_break_nothing_and_write_no_file_outside(on_space, who):
     assert paths_around(on_space) == before
 
 
+def test_deep_values_are_refused_with_a_sentence_in_every_event_of_a_visitor(on_space):
+    """The page's own events that take a value, with deep JSON, as text and parsed."""
+    page, ends = QueueClient(on_space.url, CALLERS["visitor"]), len(on_space.log.read_text())
+    kinds = ("sort_by", "pick_bar", "drop_filter", "open_row", "tick_row", "zoomed")
+    events = [event for event in page.events if {kind for _, kind in event["targets"]} & set(kinds)]
+    assert len(events) >= len(kinds)
+    deep: list = []
+    for _ in range(600):
+        deep = [deep]
+    for event in events:
+        for value in (deep, "[" * 600 + "]" * 600, "[" * 5000 + "]" * 5000):
+            ended = page.run(event, [None] * len(event["inputs"]), {"value": value, "low": value, "high": 1})
+            error = ended["output"].get("error") or ""
+            if "That is the owner's" in error:
+                continue
+            # As text, it may be the name of a column.
+            assert (ended["success"] and value is not deep) or error, (event["api_name"], "failed without a text")
+            assert "in the studio itself" not in error, (event["api_name"], error)
+            assert value is not deep or "nested more than" in error, (event["api_name"], error)
+            assert len(error) < 400
+    page.http.close()
+    assert count_tracebacks(on_space.log.read_text()[ends:]) == {}
+
+
 @pytest.mark.parametrize("who", CALLERS)
 def test_random_requests_break_nothing(on_space, who):
     page = PageClient(on_space.url, CALLERS[who])

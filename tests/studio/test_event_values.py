@@ -4,7 +4,8 @@ import gradio as gr
 import pytest
 
 from core.errors import StudioError
-from studio.event_values import row_number
+from studio.event_values import MAX_DEPTH, check_depth, name_of, row_number, step_range, table_value
+from studio.handlers import event_handler
 
 
 def event(value) -> gr.EventData:
@@ -22,7 +23,44 @@ def test_row_number_refuses_everything_else(value):
         row_number(event(value))
 
 
-@pytest.mark.parametrize("value", ["[" * 5000 + "]" * 5000, "1" * 70_000])
-def test_row_number_of_a_hostile_event_raises_no_recursion_error(value):
-    with pytest.raises((StudioError, ValueError)):
-        row_number(event(value))
+def nested(depth: int, kind: type = list):
+    value = 1
+    for _ in range(depth):
+        value = [value] if kind is list else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 600, 5_000, 100_000])
+@pytest.mark.parametrize("read", [row_number, table_value])
+def test_table_value_refuses_deep_json_with_a_sentence(read, depth):
+    def handler(event: gr.EventData):
+        return read(event)
+
+    texts = ["[" * depth + "1" + "]" * depth, '{"a":' * depth + "1" + "}" * depth]
+    for value in (*texts, nested(depth), nested(depth, dict), [1, {"column": nested(depth)}]):
+        with pytest.raises(gr.Error, match=r"nested|characters") as refusal:
+            event_handler(handler)(event(value))
+        assert len(refusal.value.message) < 300
+
+
+def test_check_depth_accepts_what_a_page_may_send():
+    check_depth(None, "x" * 10_000, list(range(10_000)), nested(MAX_DEPTH), nested(MAX_DEPTH, dict))
+
+
+@pytest.mark.parametrize("value", [None, 1, True, ["a"], {"a": 1}, "x" * 2_001])
+def test_name_of_refuses_what_is_no_short_text(value):
+    with pytest.raises(StudioError, match="is no name of at most"):
+        name_of(event(value))
+    assert name_of(event("a column")) == "a column"
+
+
+@pytest.mark.parametrize("step", ["1", True, [1], {"a": 1}, float("nan"), float("inf"), 10**30])
+def test_step_range_refuses_what_is_no_step(step):
+    for low, high in ((step, 2), (1, step)):
+        with pytest.raises(StudioError, match="is no step"):
+            step_range(gr.EventData(None, {"low": low, "high": high}))
+
+
+def test_step_range_is_two_numbers_or_none():
+    assert step_range(gr.EventData(None, {"low": 1, "high": 2.5})) == {"low": 1, "high": 2.5}
+    assert step_range(gr.EventData(None, {"low": None, "high": None})) is None

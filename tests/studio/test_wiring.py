@@ -4,6 +4,7 @@ import gradio as gr
 import pytest
 
 from core.errors import StudioError
+from studio.train.compare import ComparisonState
 from studio.wiring import by_name, connect
 
 
@@ -38,7 +39,14 @@ def nested(depth: int) -> list:
 
 
 @pytest.mark.parametrize(
-    "value", [list(range(30_000)), "x" * 2**21, nested(50_000), {"a": [{"b": ["x" * 2**20, "y"]}]}]
+    "value",
+    [
+        list(range(30_000)),
+        "x" * 2**21,
+        nested(50_000),
+        {"a": [{"b": ["x" * 2**20, "y"]}]},
+        ComparisonState(picked=tuple(map(str, range(30_000)))),
+    ],
 )
 def test_by_name_refuses_to_keep_large_values_in_a_state(value):
     outputs = {"kept": gr.State(), "shown": gr.Textbox()}

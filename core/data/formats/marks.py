@@ -31,6 +31,21 @@ _LLAMA2_TURN = re.compile(r"(?:<s>)?\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\[INST
 _LLAMA2_SYSTEM = re.compile(r"\A <<SYS>>\n(.*?)\n<</SYS>>\n\n|\A\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
 
+def _llama2_turns(text: str) -> list[re.Match]:
+    """Return the turns that end with '[/INST]' and an answer.
+
+    No turn begins after the last '[/INST]', so the search stops there: to look for an end from each of many marks
+    without one would take time quadratic in the text's length.
+    """
+    last_end, turns = text.rfind("[/INST]"), []
+    if text.find("[INST]") < last_end:
+        for turn in _LLAMA2_TURN.finditer(text):
+            turns.append(turn)
+            if turn.end() > last_end:
+                break
+    return turns
+
+
 def parse_llama2(text: str, note: Note) -> list[Message]:
     """Return the turns marked by '[INST]' and '[/INST]', with the system prompt in <<SYS>>.
 
@@ -38,7 +53,7 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
     side of a turn belongs to the marks, as in Meta's llama/generation.py; further white space belongs to the turn.
     """
     messages: list[Message] = []
-    turns = list(_LLAMA2_TURN.finditer(text))
+    turns = _llama2_turns(text)
     for prompt, answer in (turn.groups() for turn in turns):
         if not messages and (system := _LLAMA2_SYSTEM.match(prompt)):
             messages.append({"role": "system", "content": system[1] if system[1] is not None else system[2]})

@@ -95,6 +95,13 @@ def test_tick_adds_and_removes_a_row(do, state):
     assert [a["data-value"] for tag, a in shown.tags if tag == "tr" and a.get("class") == "open"] == ["3"]
 
 
+def test_existing_row_refuses_numbers_beyond_the_dataset(do, state):
+    page = parse_state(state)
+    assert page.existing_row(do.settings, 59) == 59
+    with pytest.raises(StudioError, match=r"There is no row 60 in .*, which has 60"):
+        page.existing_row(do.settings, 60)
+
+
 def test_view_of_a_program_is_bounded_before_it_is_kept(do, state):
     full = list(range(MAX_TICKED))
     with pytest.raises(StudioError, match="at most 2,000 can be"):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
 from core.runs.store import Label
@@ -41,6 +42,8 @@ def test_render_picked_runs_shows_their_curves_and_differences(do, a_run, metric
     assert [series["name"] for series in shown["curves"]["series"]] == [one.id, two.id]
     assert len({series["color"] for series in shown["curves"]["series"]}) == 2
     assert ParsedHtml(shown["differences"]).text == f"What differs{one.id}{two.id}Rank816"
+    with pytest.raises(StudioError, match="There is no run"):
+        do.pick(state, "invented")
     state = do.pick(state, one.id)
     shown = do.render(state, metric, None, False)
     assert [series["name"] for series in shown["curves"]["series"]] == [two.id]
