@@ -12,6 +12,8 @@ _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _MAX_NAME_BELOW_TITLE = 100
 # An unpadded title is recognized by at least this many lines of one width below it.
 _MIN_EVEN_RECORDS = 3
+_MAX_SURE_NAME = 40
+_SENTENCE_ENDS = (".", "!", "?", ":", ",", ";", "…", "。", "！", "？")
 _ADVICE = "Remove the lines above the header and open the file again"
 
 
@@ -73,6 +75,15 @@ def count_titles(records: Sequence[list[str]], name: str = "") -> int:
             f"cells. If it is a title: {_ADVICE.lower()}. If it names the only column: put its values into quotes."
         )
     return 0
+
+
+def are_column_names(record: list[str]) -> bool:
+    """Return whether each cell of a record is a short name, and none a sentence."""
+    return (
+        all(cell.strip(f"{MARK} ") and len(cell) <= _MAX_SURE_NAME for cell in record)
+        and not any(cell.rstrip().endswith(_SENTENCE_ENDS) for cell in record)
+        and _looks_like_names(record)
+    )
 
 
 def is_row(record: list[str], sample: Iterable[list[str]]) -> bool:

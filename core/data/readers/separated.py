@@ -9,10 +9,10 @@ import contextlib
 import csv
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
-from core.data.readers.header import column_names, count_titles, is_row
+from core.data.readers.header import are_column_names, column_names, count_titles, is_row
 from core.data.readers.lines import MARK, ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 from core.errors import StudioError
 
@@ -20,18 +20,24 @@ _DELIMITERS = (",", ";", "\t", "|")
 # For a file of one column, whose text may contain all of the others.
 _NO_DELIMITER = "\x1f"
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
+# Share of the lines of a table that have the same number of cells.
+_MIN_TABLE_SHARE = 0.95
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 
 
-def read(source: LineSource) -> Iterator[SourceRow]:
+def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
     """Yield the records of a file as objects with the names of its header.
+
+    Args:
+        source: The file.
+        tabs: Whether tabs are known to separate the cells, as they do in a .tsv file.
 
     Raises:
         StudioError: The header cannot be read, or names too many columns.
     """
     csv.field_size_limit(ROW_LIMIT)
     feed = _Feed(source)
-    delimiter, quoting = _dialect(feed, source)
+    delimiter, quoting = _dialect(feed, source, tabs or ".tsv" in source.name.lower())
     reader = csv.reader(feed, delimiter=delimiter, quoting=quoting, strict=True)
     header: list[str] | None = None
     titles = _count_titles(feed, delimiter, quoting, source)
@@ -103,6 +109,22 @@ def _read_quotes_as_text(source: LineSource, feed: "_Feed", header: list[str], d
     return _row(source, feed, header, record, "has quotes that do not match; they are read as text")
 
 
+def count_tab_cells(lines: list[str]) -> tuple[int, bool]:
+    """Return how many cells nearly all records of lines have between tabs, and whether the first one holds names.
+
+    Args:
+        lines: The lines at the start of the file, with their ends.
+    """
+    records = _sample(enumerate(lines), "\t", _quoting_of_tabs(lines))
+    if len(records) < 3:
+        return 1, False
+    width, count = Counter(map(len, records)).most_common(1)[0]
+    if count < _MIN_TABLE_SHARE * len(records):
+        return 1, False
+    first = records[0]
+    return width, len(first) == width and are_column_names(first) and not is_row(first, records[1:])
+
+
 def _sample(lines: Iterable[tuple[int, str | None]], delimiter: str, quoting: int) -> list[list[str]]:
     """Return the records in lines that are read ahead, without those of empty lines."""
     records = []
@@ -113,7 +135,7 @@ def _sample(lines: Iterable[tuple[int, str | None]], delimiter: str, quoting: in
     return records
 
 
-def _dialect(feed: "_Feed", source: LineSource) -> tuple[str, int]:
+def _dialect(feed: "_Feed", source: LineSource, tabs: bool) -> tuple[str, int]:
     """Return the delimiter and the csv constant for the treatment of quotes."""
     feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
     if feed.waiting and (found := _SEP_LINE.match((feed.waiting[0][1] or "").rstrip("\r\n").lstrip(f"{MARK} "))):
@@ -121,9 +143,7 @@ def _dialect(feed: "_Feed", source: LineSource) -> tuple[str, int]:
         source.note(f"the first line names {found[1]!r} as the delimiter")
         return found[1], csv.QUOTE_MINIMAL
     lines = [line for _, line in feed.waiting if line is not None]
-    if ".tsv" in source.name.lower():
-        return "\t", _quoting_of_tabs(lines)
-    delimiter = _detect_delimiter(lines)
+    delimiter = "\t" if tabs else _detect_delimiter(lines)
     if delimiter == "\t":
         return delimiter, _quoting_of_tabs(lines)
     return delimiter, csv.QUOTE_MINIMAL
