@@ -95,7 +95,8 @@ def is_row(record: list[str], sample: Iterable[list[str]]) -> bool:
     """
     if any(_NUMBER.fullmatch(cell.strip()) for cell in record):
         return True
-    rows = [row for row in sample if len(row) == len(record)]
+    # A record that repeats all of the first one is the header of a further section.
+    rows = [row for row in sample if len(row) == len(record) and row != record]
     columns = zip(*rows, strict=True)
     return any(cell.strip() and values.count(cell) > 1 for cell, values in zip(record, columns, strict=False))
 

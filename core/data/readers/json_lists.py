@@ -46,6 +46,8 @@ def row_of_list(names: list[str] | None) -> RowOfList:
     def read(cells: list[Any]) -> dict[str, Any] | str:
         if names is None:
             return {LIST_COLUMN: cells}
+        if cells == names:
+            return "repeats the names of the columns"
         if len(cells) != len(names):
             return f"has {len(cells)} cells, the first list has {len(names)} names"
         return dict(zip(names, cells, strict=True))

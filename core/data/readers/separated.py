@@ -40,13 +40,14 @@ def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
     delimiter, quoting = _dialect(feed, source, tabs or ".tsv" in source.name.lower())
     reader = csv.reader(feed, delimiter=delimiter, quoting=quoting, strict=True)
     header: list[str] | None = None
-    titles = _count_titles(feed, delimiter, quoting, source)
+    names, repeats = None, []
+    _skip_titles(feed, reader, _count_titles(feed, delimiter, quoting, source), source)
     while True:
         feed.begin()
         try:
             record = next(reader)
         except StopIteration:
-            return
+            break
         except (csv.Error, _TooLong) as error:
             if header is None:
                 raise StudioError(f"{source.name!r} has no readable header in line 1 ({error}).") from error
@@ -54,16 +55,15 @@ def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
             continue
         if not record:
             continue
-        if titles:
-            titles -= 1
-            if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
-                source.note(f"line {feed.first} ({text[:60]!r}) stands above the header and is no row; it is skipped")
-            continue
         if header is None:
-            header, is_header = _header(record, _sample(feed.waiting, delimiter, quoting), source)
-            if is_header:
+            header, names = _header(record, _sample(feed.waiting, delimiter, quoting), source)
+            if names:
                 continue
+        if record == names:
+            repeats.append(feed.first)
+            continue
         yield _row(source, feed, header, record)
+    _note_repeats(source, repeats)
 
 
 def _count_titles(feed: "_Feed", delimiter: str, quoting: int, source: LineSource) -> int:
@@ -77,12 +77,31 @@ def _count_titles(feed: "_Feed", delimiter: str, quoting: int, source: LineSourc
     return max(count_titles(_sample(feed.waiting, each, quoting), source.name) for each in tried)
 
 
-def _header(record: list[str], sample: list[list[str]], source: LineSource) -> tuple[list[str], bool]:
-    """Return the names of the columns, and whether the first record holds them; otherwise they are numbered."""
+def _header(record: list[str], sample: list[list[str]], source: LineSource) -> tuple[list[str], list[str] | None]:
+    """Return the names of the columns and the record that holds them; without one, they are numbered."""
     if not is_row(record, sample):
-        return column_names(record, source.name), True
+        return column_names(record, source.name), record
     source.note("the first line looks like a row, not like names of columns; the columns are numbered")
-    return column_names([f"column_{place}" for place in range(1, len(record) + 1)], source.name), False
+    return column_names([f"column_{place}" for place in range(1, len(record) + 1)], source.name), None
+
+
+def _skip_titles(feed: "_Feed", reader: Iterator[list[str]], count: int, source: LineSource) -> None:
+    """Skip records above the header, and note those with text."""
+    while count:
+        feed.begin()
+        try:
+            record = next(reader)
+        except (csv.Error, _TooLong) as error:
+            raise StudioError(f"{source.name!r} has no readable line above its header ({error}).") from error
+        count -= bool(record)
+        if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
+            source.note(f"line {feed.first} ({text[:60]!r}) stands above the header and is no row; it is skipped")
+
+
+def _note_repeats(source: LineSource, repeats: list[int]) -> None:
+    if repeats:
+        lines = "1 line repeats" if len(repeats) == 1 else f"{len(repeats):,} lines repeat"
+        source.note(f"{lines} the header (the first is line {repeats[0]:,}); skipped, as a header is no row")
 
 
 def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str], note: str = "") -> SourceRow:

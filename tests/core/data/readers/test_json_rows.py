@@ -185,11 +185,13 @@ def test_read_lists_per_line_store_the_row_as_raw_text(tmp_path):
 
 
 def test_read_lists_per_line_below_names_is_a_table(tmp_path):
-    found = list(read(tmp_path, b'["question", "answer"]\n["How?", "So."]\n["Why?"]\n["When?", null]\n', "rows.jsonl"))
+    names, *cells = b'["question", "answer"]', b'["How?", "So."]', b'["Why?"]', b'["When?", null]'
+    found = list(read(tmp_path, b"\n".join([names, *cells, names]), "rows.jsonl"))
     assert [(r.line, r.row) for r in found] == [
-        (2, {"question": "How?", "answer": "So."}), (3, None), (4, {"question": "When?", "answer": None})
+        (2, {"question": "How?", "answer": "So."}), (3, None), (4, {"question": "When?", "answer": None}), (5, None),
     ]  # fmt: skip
     assert found[1].trouble == "has 1 cells, the first list has 2 names"
+    assert found[3].trouble == "repeats the names of the columns"
 
 
 @pytest.mark.parametrize("first", ['["How?", "So."]', '["a", "a"]', "[]", '["1", "b"]', '["en", "b"]'])

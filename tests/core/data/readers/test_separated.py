@@ -179,3 +179,13 @@ def test_read_csv_refuses_uncertain_title(tmp_path, text, words):
 )
 def test_read_csv_takes_no_header_for_a_title(tmp_path, text, names):
     assert [list(found.row) for found in read(tmp_path, text)] == [names] * (text.count("\n") - 1)
+
+
+@pytest.mark.parametrize("sections", [2, 4])
+def test_read_csv_skips_repeated_headers_with_note(tmp_path, sections):
+    path, notes = tmp_path / "rows.csv", []
+    path.write_text("\n".join(["question,answer\nHow?,So.\nWhy?,Because\n"] * sections))
+    rows = [found.row for found in read_rows(path, path.name, note=notes.append)]
+    assert rows == [{"question": "How?", "answer": "So."}, {"question": "Why?", "answer": "Because"}] * sections
+    count = "1 line repeats" if sections == 2 else "3 lines repeat"
+    assert notes == [f"{count} the header (the first is line 5); skipped, as a header is no row"]
