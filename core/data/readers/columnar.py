@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class Converter:
         return text
 
 
+@lru_cache
 def _inner_types(kind: Any) -> dict[str | None, Any]:
     """Return the types of the values inside an Arrow type, by the name of their field; None for all values."""
     import pyarrow as pa
@@ -95,6 +97,7 @@ def _inner_types(kind: Any) -> dict[str | None, Any]:
     return {} if inner is None else {None: inner}
 
 
+@lru_cache
 def has_short_floats(kind: Any) -> bool:
     """Return whether an Arrow type holds numbers of 16 or 32 bits."""
     import pyarrow as pa
@@ -115,8 +118,11 @@ def shortest(value: Any, kind: Any) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    if value is None or not has_short_floats(kind):
+    if value is None or kind is None or not has_short_floats(kind):
         return value
+    # An extension type gives the values of its storage type.
+    if isinstance(kind, pa.BaseExtensionType):
+        return shortest(value, kind.storage_type)
     types = _inner_types(kind)
     if isinstance(value, float):
         small = np.float16 if pa.types.is_float16(kind) else np.float32
@@ -124,10 +130,7 @@ def shortest(value: Any, kind: Any) -> Any:
         return shortest(value, types[None]) if types else float(str(small(value)))
     if isinstance(value, dict):
         return {name: shortest(item, types.get(name, types.get(None))) for name, item in value.items()}
-    # An extension type gives the values of its storage type.
-    if isinstance(kind, pa.BaseExtensionType):
-        return shortest(value, kind.storage_type)
-    return [shortest(item, types[None]) for item in value] if isinstance(value, (list, tuple)) else value
+    return [shortest(item, types.get(None)) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _check_ratio(name: str, unpacked: int, packed: int) -> None:

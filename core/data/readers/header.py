@@ -101,18 +101,19 @@ def is_row(record: list[str], sample: Iterable[list[str]]) -> bool:
     return any(cell.strip() and values.count(cell) > 1 for cell, values in zip(record, columns, strict=False))
 
 
-def column_names(record: list[str], name: str) -> list[str]:
+def column_names(record: list[str], sample: Iterable[list[str]], name: str) -> list[str]:
     """Return the unique names of the columns of a header.
 
     Args:
         record: The header.
+        sample: Some of the records below it: a delimiter at the end of the header makes a column if it holds values.
         name: Name of the file for the user.
 
     Raises:
         StudioError: The header names too many columns, or has too long names.
     """
-    # Delimiters at the end of the header.
-    while len(record) > 1 and not record[-1].strip():
+    used = max((place for row in sample for place, cell in enumerate(row, 1) if cell.strip()), default=1)
+    while len(record) > used and not record[-1].strip():
         record = record[:-1]
     if len(record) > MAX_COLUMNS or any(len(cell) > MAX_NAME_CHARACTERS for cell in record):
         raise StudioError(

@@ -80,9 +80,9 @@ def _count_titles(feed: "_Feed", delimiter: str, quoting: int, source: LineSourc
 def _header(record: list[str], sample: list[list[str]], source: LineSource) -> tuple[list[str], list[str] | None]:
     """Return the names of the columns and the record that holds them; without one, they are numbered."""
     if not is_row(record, sample):
-        return column_names(record, source.name), record
+        return column_names(record, sample, source.name), record
     source.note("the first line looks like a row, not like names of columns; the columns are numbered")
-    return column_names([f"column_{place}" for place in range(1, len(record) + 1)], source.name), None
+    return column_names([f"column_{place}" for place in range(1, len(record) + 1)], sample, source.name), None
 
 
 def _skip_titles(feed: "_Feed", reader: Iterator[list[str]], count: int, source: LineSource) -> None:
