@@ -124,6 +124,17 @@ def column_names(record: list[str], sample: Iterable[list[str]], name: str) -> l
     return _unique_names(record)
 
 
+def count_named(names: list[str]) -> int:
+    """Return how many columns remain without those at the end that are named by their position.
+
+    All columns of a file without a header are named so; they all remain.
+    """
+    count = len(names)
+    while count and names[count - 1] == f"column_{count}":
+        count -= 1
+    return count or len(names)
+
+
 def _unique_names(record: list[str]) -> list[str]:
     """Return unique column names: an empty one is named by its position, a repeated one gets a number."""
     names: dict[str, None] = {}

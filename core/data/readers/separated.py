@@ -12,7 +12,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
-from core.data.readers.header import are_column_names, column_names, count_titles, is_row
+from core.data.readers.header import are_column_names, column_names, count_named, count_titles, is_row
 from core.data.readers.lines import MARK, ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 from core.errors import StudioError
 
@@ -111,6 +111,9 @@ def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str]
     # Delimiters at the end of the row.
     while len(record) > len(header) and not record[-1]:
         record = record[:-1]
+    # A row may end before the unnamed columns at the end of the header.
+    if count_named(header) <= len(record) < len(header):
+        record = record + [""] * (len(header) - len(record))
     if len(record) != len(header):
         return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
     row = dict(zip(header, record, strict=True))

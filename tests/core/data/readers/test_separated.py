@@ -195,11 +195,14 @@ def test_read_csv_skips_repeated_headers_with_note(tmp_path, sections):
     ("text", "rows"),
     [
         ("q,a,,\nHow?,So.,,x0\nWhy?,Now.,,x1\n", [["How?", "So.", "", "x0"], ["Why?", "Now.", "", "x1"]]),
-        ("q,a,\nHow?,So.\nWhy?,Now.,\nWho?,Me.,note\n", [None, ["Why?", "Now.", ""], ["Who?", "Me.", "note"]]),
+        (
+            "q,a,\nHow?,So.\nWhy?,Now.,\nWho?,Me.,note\n",
+            [["How?", "So.", ""], ["Why?", "Now.", ""], ["Who?", "Me.", "note"]],
+        ),
         ("q,a,,\nHow?,So.,,\nWhy?,Now.,,\n", [["How?", "So."], ["Why?", "Now."]]),
     ],
 )
 def test_read_csv_names_columns_at_the_end_by_position_if_they_hold_values(tmp_path, text, rows):
     found = read(tmp_path, text)
-    assert [r.row and list(r.row.values()) for r in found] == rows
+    assert [list(r.row.values()) for r in found] == rows
     assert list(found[-1].row) == ["q", "a", "column_3", "column_4"][: len(rows[-1])]
