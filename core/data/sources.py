@@ -210,6 +210,7 @@ def _rows_of(splits: dict[str, Any], progress: Progress, notes: list[str]) -> It
     # Training splits come first. If the first split is one for evaluation, there is nothing else to train on.
     for index, (title, table) in enumerate(ordered):
         split = HELD_OUT if index and _is_held_out(title) else TRAIN
+        converter.use_schema(table.features.arrow_schema)
         for row in table:
             number += 1
             if number % 1000 == 0:

@@ -20,8 +20,9 @@ from core.errors import StudioError
 from core.settings import Settings, inside, slug
 
 TRAIN, HELD_OUT = "train", "held-out"
-# Version of the files below datasets/<id>. A source whose folder has an older one is imported again when it is opened.
-LAYOUT = 3
+# Version of the files below datasets/<id> and of the readers that fill them. A source whose folder has an older one is
+# imported again when it is opened.
+LAYOUT = 4
 # Limits of a Parquet row group, the unit of work of one process.
 GROUP_ROWS = 10_000
 GROUP_BYTES = 32 * 2**20
@@ -87,7 +88,7 @@ class Dataset(BaseModel):
         complaints: The first troubles of rows with their lines, and notes on the file.
     """
 
-    layout: Literal[2, 3] = LAYOUT
+    layout: Literal[2, 3, 4] = LAYOUT
     id: str
     source: Source
     rows: int

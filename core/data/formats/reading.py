@@ -13,6 +13,7 @@ from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+_NO_QUESTION = "a question is empty; its answer is trained after an empty user turn"
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
@@ -59,6 +60,8 @@ class Reading(ReadingOptions):
         messages = _add_extra(form.parse(cells), cells)
         if self.placeholders:
             messages = [{**m, "content": self._fill_placeholders(m["content"], cells)} for m in messages]
+        if any(m["role"] == "user" and not m["content"].strip() for m in messages):
+            cells.note(_NO_QUESTION)
         # `unread` comes last: it needs to know every column that the steps above have read.
         return Parsed(messages, list(dict.fromkeys(cells.notes)), cells.unread(), frozenset(cells.applied))
 

@@ -84,6 +84,10 @@ def _python_literal(text: str) -> Any:
     return ast.literal_eval(_NUMPY_JOIN.sub("},{", text))
 
 
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, str) for item in value)
+
+
 def text_of(value: Any, name: str, note: Note) -> str:
     """Return a value as text.
 
@@ -99,7 +103,7 @@ def text_of(value: Any, name: str, note: Note) -> str:
         raise UnusableRow(f"{name} is empty")
     if isinstance(value, str):
         return value
-    if isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value):
+    if _is_list_of_texts(value):
         if len(value) > 1:
             note(f"{name} is a list of texts; they are joined by line ends")
         return "\n".join(value)
@@ -138,10 +142,13 @@ def answer_of(value: Any, name: str, note: Note) -> str:
         value = value["text"]
         if not value:
             raise UnusableRow(f"{name} is empty")
-    if isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value):
+    if _is_list_of_texts(value):
         if len(set(value)) > 1:
             note(f"{name} is a list of answers; the first is used")
         return value[0]
     if isinstance(value, str) and value.strip().lower() in _EMPTY_ANSWERS:
         note(f"{name} is {value.strip()!r}, which may stand for no answer; it is read as text")
+    # A list of words that pandas wrote into a CSV file, or an answer in JSON: the text does not show which.
+    if isinstance(value, str) and _is_list_of_texts(nested(value)):
+        note(f"{name} is a list of texts written as text; brackets and quotes are trained as they are")
     return text_of(value, name, note)

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,16 @@ class Converter:
     def __init__(self) -> None:
         self._as_text: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
+        self._short: dict[str, Any] = {}
+
+    def use_schema(self, schema: Any) -> None:
+        """Convert the numbers of the next rows by the types of their Arrow schema."""
+        self._short = {field.name: field.type for field in schema if has_short_floats(field.type)}
 
     def row(self, number: int, row: dict[str, Any]) -> SourceRow:
         """Return a row of Python values with its number, from 1."""
+        if self._short:
+            row = {**row, **{name: shortest(row[name], kind) for name, kind in self._short.items() if name in row}}
         plain = {str(name): self._plain(value, str(name)) for name, value in row.items()}
         return SourceRow(number, plain, json.dumps(plain, ensure_ascii=False))
 
@@ -74,6 +82,57 @@ class Converter:
         return text
 
 
+@lru_cache
+def _inner_types(kind: Any) -> dict[str | None, Any]:
+    """Return the types of the values inside an Arrow type, by the name of their field; None for all values."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return {field.name: field.type for field in kind}
+    if pa.types.is_map(kind):
+        return {None: kind.item_type}
+    if isinstance(kind, pa.BaseExtensionType):
+        return {None: kind.storage_type}
+    inner = getattr(kind, "value_type", None)
+    return {} if inner is None else {None: inner}
+
+
+@lru_cache
+def has_short_floats(kind: Any) -> bool:
+    """Return whether an Arrow type holds numbers of 16 or 32 bits."""
+    import pyarrow as pa
+
+    is_short = pa.types.is_float32(kind) or pa.types.is_float16(kind)
+    return is_short or any(has_short_floats(inner) for inner in _inner_types(kind).values())
+
+
+def shortest(value: Any, kind: Any) -> Any:
+    """Return a value whose numbers have the fewest digits that give the same number in their Arrow type.
+
+    As a Python number, 0.1 of 32 bits has the digits 0.10000000149011612, which nobody wrote.
+
+    Args:
+        value: A Python value of that type.
+        kind: The Arrow type.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if value is None or kind is None or not has_short_floats(kind):
+        return value
+    # An extension type gives the values of its storage type.
+    if isinstance(kind, pa.BaseExtensionType):
+        return shortest(value, kind.storage_type)
+    types = _inner_types(kind)
+    if isinstance(value, float):
+        small = np.float16 if pa.types.is_float16(kind) else np.float32
+        # An encoded type, such as a dictionary of numbers, gives its values directly.
+        return shortest(value, types[None]) if types else float(str(small(value)))
+    if isinstance(value, dict):
+        return {name: shortest(item, types.get(name, types.get(None))) for name, item in value.items()}
+    return [shortest(item, types.get(None)) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _check_ratio(name: str, unpacked: int, packed: int) -> None:
     """Raise StudioError if a file holds far more bytes than it has."""
     if unpacked > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
@@ -114,6 +173,7 @@ def read_parquet(
         with pq.ParquetFile(path, buffer_size=2**20) as file:
             if (columns := len(file.schema_arrow)) > MAX_COLUMNS:
                 raise StudioError(f"{name!r} has {columns:,} columns. Expected at most {MAX_COLUMNS:,}.")
+            converter.use_schema(file.schema_arrow)
             number, unpacked, packed = 0, 0, path.stat().st_size
             for batch in file.iter_batches(batch_size=_batch_rows(file)):
                 for row in batch.to_pylist(maps_as_pydicts="lossy"):

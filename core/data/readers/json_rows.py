@@ -4,6 +4,7 @@ The content decides, not the ending of the file name. A document may be a list o
 object that contains the list, an object of splits, or a table written by pandas (core/data/readers/json_tables.py).
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -11,13 +12,13 @@ from typing import Any
 
 from core.data.depth import MAX_DEPTH, is_too_deep
 from core.data.readers import json_tables
+from core.data.readers.json_lists import LIST_COLUMN, RowOfList, is_list_per_line, names_of_lists, row_of_list
 from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, SourceRow
 from core.errors import StudioError
 
 _CHUNK = 2**20
 _SPACE = re.compile(f"[ \t\r\n,{MARK}]*")
 _TOO_DEEP = "is nested too deeply"
-_LIST_COLUMN = "messages"
 # Characters at the start of the file from which lines and a document are distinguished.
 _HEAD_CHARACTERS = 2**16
 
@@ -71,9 +72,8 @@ def read_lines(source: LineSource) -> Iterator[SourceRow]:
     """Yield the rows of a file whose name promises one object per line, also if it contains a document."""
     head = source.head(_HEAD_CHARACTERS).lstrip(f" \t\r\n{MARK}")
     first = head.partition("\n")[0].strip()
-    if _is_list_per_line(head):
-        source.note(f"each line of {source.name!r} is a list; it is read as the column {_LIST_COLUMN!r}")
-        yield from _objects(source, source.lines(), lists=True)
+    if is_list_per_line(head):
+        yield from _lists(source, head)
     elif head.startswith("["):
         source.note(f"{source.name!r} contains one list, not one object per line; its elements are the rows")
         yield from _Document(source).elements()
@@ -84,24 +84,26 @@ def read_lines(source: LineSource) -> Iterator[SourceRow]:
         yield from _objects(source, source.lines())
 
 
-def _is_list_per_line(head: str) -> bool:
-    """Return whether the first two lines are a list each, such as one conversation per line."""
-    first, _, rest = head.partition("\n")
-    if not (first.startswith("[") and rest.lstrip().startswith("[")):
-        return False
-    try:
-        return isinstance(json.loads(first), list)
-    except (ValueError, RecursionError):
-        return False
+def _lists(source: LineSource, head: str) -> Iterator[SourceRow]:
+    """Yield the rows of a file of one list per line."""
+    names = names_of_lists(head, source.name)
+    meaning = "the first one names the columns" if names else f"it is read as the column {LIST_COLUMN!r}"
+    source.note(f"each line of {source.name!r} is a list; {meaning}")
+    rows = _objects(source, source.lines(), row_of_list(names))
+    yield from itertools.islice(rows, 1 if names else 0, None)
 
 
-def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists: bool = False) -> Iterator[SourceRow]:
+def _objects(
+    source: LineSource,
+    lines: Iterator[tuple[int, str | None]],
+    row_of: RowOfList | None = None,
+) -> Iterator[SourceRow]:
     """Yield one row per line.
 
     Args:
         source: The source, for its notes and its limits.
         lines: Number and text of each line; None for a line that is too long.
-        lists: Whether a line may be a list, which becomes the column `_LIST_COLUMN`.
+        row_of: Function that returns the row in a list, if a line may be one.
     """
     json_of = _Decoder(source)
     has_mark = False
@@ -124,7 +126,13 @@ def _objects(source: LineSource, lines: Iterator[tuple[int, str | None]], lists:
         except (RecursionError, ValueError) as error:
             yield SourceRow(number, None, text, _decoder_limit(error))
         else:
-            yield json_of.read(number, text, {_LIST_COLUMN: value} if lists and isinstance(value, list) else value)
+            if row_of and isinstance(value, list):
+                value = row_of(value)
+                if isinstance(value, str):
+                    yield SourceRow(number, None, text, value)
+                    continue
+                text = json.dumps(value, ensure_ascii=False)
+            yield json_of.read(number, text, value)
 
 
 def read_document(source: LineSource) -> Iterator[SourceRow]:

@@ -2,52 +2,52 @@
 
 Two habits of Excel are supported: a first line `sep=;` names the delimiter, and a delimiter at the end of a row does
 not make a column. Otherwise the delimiter is detected: the one under which most rows of a sample have the width of the
-header.
+header. Title lines above the header are skipped with a note.
 """
 
+import contextlib
 import csv
 import json
 import re
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 
-from core.data.readers.lines import (
-    MARK,
-    MAX_COLUMNS,
-    MAX_NAME_CHARACTERS,
-    ROW_LIMIT,
-    TOO_LONG,
-    LineSource,
-    SourceRow,
-    head_lines,
-)
+from core.data.readers.header import are_column_names, column_names, count_named, count_titles, is_row
+from core.data.readers.lines import MARK, ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 from core.errors import StudioError
 
 _DELIMITERS = (",", ";", "\t", "|")
 # For a file of one column, whose text may contain all of the others.
 _NO_DELIMITER = "\x1f"
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+# Share of the lines of a table that have the same number of cells.
+_MIN_TABLE_SHARE = 0.95
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 
 
-def read(source: LineSource) -> Iterator[SourceRow]:
+def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
     """Yield the records of a file as objects with the names of its header.
+
+    Args:
+        source: The file.
+        tabs: Whether tabs are known to separate the cells, as they do in a .tsv file.
 
     Raises:
         StudioError: The header cannot be read, or names too many columns.
     """
     csv.field_size_limit(ROW_LIMIT)
     feed = _Feed(source)
-    delimiter, quoting = _dialect(feed, source)
+    delimiter, quoting = _dialect(feed, source, tabs or ".tsv" in source.name.lower())
     reader = csv.reader(feed, delimiter=delimiter, quoting=quoting, strict=True)
     header: list[str] | None = None
+    names, repeats = None, []
+    _skip_titles(feed, reader, _count_titles(feed, delimiter, quoting, source), source)
     while True:
         feed.begin()
         try:
             record = next(reader)
         except StopIteration:
-            return
+            break
         except (csv.Error, _TooLong) as error:
             if header is None:
                 raise StudioError(f"{source.name!r} has no readable header in line 1 ({error}).") from error
@@ -55,13 +55,53 @@ def read(source: LineSource) -> Iterator[SourceRow]:
             continue
         if not record:
             continue
-        if header is None and not _is_row(record, feed, delimiter, quoting):
-            header = _header(record, source)
-            continue
         if header is None:
-            header = _header([f"column_{place}" for place in range(1, len(record) + 1)], source)
-            source.note("the first line looks like a row, not like names of columns; the columns are numbered")
+            header, names = _header(record, _sample(feed.waiting, delimiter, quoting), source)
+            if names:
+                continue
+        if record == names:
+            repeats.append(feed.first)
+            continue
         yield _row(source, feed, header, record)
+    _note_repeats(source, repeats)
+
+
+def _count_titles(feed: "_Feed", delimiter: str, quoting: int, source: LineSource) -> int:
+    """Return how many records stand above the header.
+
+    Raises:
+        StudioError: The line of the header is not certain.
+    """
+    # Below an unpadded title, any delimiter may be the right one.
+    tried = _DELIMITERS if delimiter == _NO_DELIMITER else (delimiter,)
+    return max(count_titles(_sample(feed.waiting, each, quoting), source.name) for each in tried)
+
+
+def _header(record: list[str], sample: list[list[str]], source: LineSource) -> tuple[list[str], list[str] | None]:
+    """Return the names of the columns and the record that holds them; without one, they are numbered."""
+    if not is_row(record, sample):
+        return column_names(record, sample, source.name), record
+    source.note("the first line looks like a row, not like names of columns; the columns are numbered")
+    return column_names([f"column_{place}" for place in range(1, len(record) + 1)], sample, source.name), None
+
+
+def _skip_titles(feed: "_Feed", reader: Iterator[list[str]], count: int, source: LineSource) -> None:
+    """Skip records above the header, and note those with text."""
+    while count:
+        feed.begin()
+        try:
+            record = next(reader)
+        except (csv.Error, _TooLong) as error:
+            raise StudioError(f"{source.name!r} has no readable line above its header ({error}).") from error
+        count -= bool(record)
+        if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
+            source.note(f"line {feed.first} ({text[:60]!r}) stands above the header and is no row; it is skipped")
+
+
+def _note_repeats(source: LineSource, repeats: list[int]) -> None:
+    if repeats:
+        lines = "1 line repeats" if len(repeats) == 1 else f"{len(repeats):,} lines repeat"
+        source.note(f"{lines} the header (the first is line {repeats[0]:,}); skipped, as a header is no row")
 
 
 def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str], note: str = "") -> SourceRow:
@@ -71,6 +111,9 @@ def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str]
     # Delimiters at the end of the row.
     while len(record) > len(header) and not record[-1]:
         record = record[:-1]
+    # A row may end before the unnamed columns at the end of the header.
+    if count_named(header) <= len(record) < len(header):
+        record = record + [""] * (len(header) - len(record))
     if len(record) != len(header):
         return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
     row = dict(zip(header, record, strict=True))
@@ -88,44 +131,33 @@ def _read_quotes_as_text(source: LineSource, feed: "_Feed", header: list[str], d
     return _row(source, feed, header, record, "has quotes that do not match; they are read as text")
 
 
-def _is_row(record: list[str], feed: "_Feed", delimiter: str, quoting: int) -> bool:
-    """Return whether the first record is a row: it holds a number, or a value that its column holds again."""
-    if any(_NUMBER.fullmatch(cell.strip()) for cell in record):
-        return True
-    try:
-        sample = list(csv.reader([line for _, line in feed.waiting if line], delimiter=delimiter, quoting=quoting))
-    except csv.Error:
-        return False
-    columns = zip(*(row for row in sample if len(row) == len(record)), strict=True)
-    return any(cell.strip() and values.count(cell) > 1 for cell, values in zip(record, columns, strict=False))
+def count_tab_cells(lines: list[str]) -> tuple[int, bool]:
+    """Return how many cells nearly all records of lines have between tabs, and whether the first one holds names.
+
+    Args:
+        lines: The lines at the start of the file, with their ends.
+    """
+    records = _sample(enumerate(lines), "\t", _quoting_of_tabs(lines))
+    if len(records) < 3:
+        return 1, False
+    width, count = Counter(map(len, records)).most_common(1)[0]
+    if count < _MIN_TABLE_SHARE * len(records):
+        return 1, False
+    first = records[0]
+    return width, len(first) == width and are_column_names(first) and not is_row(first, records[1:])
 
 
-def _header(record: list[str], source: LineSource) -> list[str]:
-    # Delimiters at the end of the header.
-    while len(record) > 1 and not record[-1].strip():
-        record = record[:-1]
-    if len(record) > MAX_COLUMNS or any(len(name) > MAX_NAME_CHARACTERS for name in record):
-        raise StudioError(
-            f"The header of {source.name!r} has {len(record):,} columns and names of up to "
-            f"{max(map(len, record)):,} characters. Expected at most {MAX_COLUMNS:,} columns, named in at most "
-            f"{MAX_NAME_CHARACTERS:,} characters."
-        )
-    return _unique_names(record)
+def _sample(lines: Iterable[tuple[int, str | None]], delimiter: str, quoting: int) -> list[list[str]]:
+    """Return the records in lines that are read ahead, without those of empty lines."""
+    records = []
+    # The records before an error are a sample as well.
+    with contextlib.suppress(csv.Error):
+        texts = [line for _, line in lines if line]
+        records.extend(record for record in csv.reader(texts, delimiter=delimiter, quoting=quoting) if record)
+    return records
 
 
-def _unique_names(record: list[str]) -> list[str]:
-    """Return unique column names: an empty one is named by its position, a repeated one gets a number."""
-    names: dict[str, None] = {}
-    for position, cell in enumerate(record, 1):
-        name = plain = cell.strip().lstrip(MARK) or f"column_{position}"
-        suffix = 2
-        while name in names:
-            name, suffix = f"{plain}_{suffix}", suffix + 1
-        names[name] = None
-    return list(names)
-
-
-def _dialect(feed: "_Feed", source: LineSource) -> tuple[str, int]:
+def _dialect(feed: "_Feed", source: LineSource, tabs: bool) -> tuple[str, int]:
     """Return the delimiter and the csv constant for the treatment of quotes."""
     feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
     if feed.waiting and (found := _SEP_LINE.match((feed.waiting[0][1] or "").rstrip("\r\n").lstrip(f"{MARK} "))):
@@ -133,9 +165,7 @@ def _dialect(feed: "_Feed", source: LineSource) -> tuple[str, int]:
         source.note(f"the first line names {found[1]!r} as the delimiter")
         return found[1], csv.QUOTE_MINIMAL
     lines = [line for _, line in feed.waiting if line is not None]
-    if ".tsv" in source.name.lower():
-        return "\t", _quoting_of_tabs(lines)
-    delimiter = _detect_delimiter(lines)
+    delimiter = "\t" if tabs else _detect_delimiter(lines)
     if delimiter == "\t":
         return delimiter, _quoting_of_tabs(lines)
     return delimiter, csv.QUOTE_MINIMAL
@@ -156,16 +186,13 @@ def _detect_delimiter(lines: list[str]) -> str:
 
 
 def _widths(lines: list[str], delimiter: str) -> list[int]:
-    """Return the number of columns of each record of the sample, without trailing empty ones."""
+    """Return the number of columns of the header and each record below it, without trailing empty ones."""
+    records = _sample(enumerate(lines), delimiter, csv.QUOTE_MINIMAL)
     widths = []
-    try:
-        for record in csv.reader(lines, delimiter=delimiter):
-            while len(record) > 1 and not record[-1]:
-                record = record[:-1]
-            if record:
-                widths.append(len(record))
-    except csv.Error:
-        return widths
+    for record in records[count_titles(records) :]:
+        while len(record) > 1 and not record[-1]:
+            record = record[:-1]
+        widths.append(len(record))
     return widths
 
 

@@ -1,17 +1,30 @@
-"""Reader of plain text: one row per paragraph if there are empty lines, otherwise one per line."""
+"""Reader of plain text: one row per paragraph if there are empty lines, otherwise one per line.
 
+A table of cells between tabs below a header, which Excel saves as "Unicode Text", is read like a .tsv file.
+"""
+
+import io
 import itertools
 import json
 from collections.abc import Iterator
 
+from core.data.readers import separated
 from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 
-# Size of the sample in which empty lines are searched for.
+# Size of the samples in which a table and empty lines are searched for.
+_TABLE_CHARACTERS = 2**18
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 2000, 2**20
 
 
 def read(source: LineSource) -> Iterator[SourceRow]:
-    """Yield the paragraphs or lines of a file."""
+    """Yield the paragraphs or lines of a file, or the rows of a table."""
+    cells, has_header = separated.count_tab_cells(_whole_lines(source.head(_TABLE_CHARACTERS)))
+    if cells > 1 and has_header:
+        source.note(f"{source.name!r} is a table of {cells} cells per line between tabs; it is read like a .tsv file")
+        yield from separated.read(source, tabs=True)
+        return
+    if cells > 1:
+        source.note(f"{source.name!r} has {cells} cells per line between tabs; rename it to .tsv to read it as a table")
     lines = source.lines()
     head = head_lines(lines, _SAMPLE_LINES, _SAMPLE_CHARACTERS)
     texts = [line.strip() for _, line in head if line is not None]
@@ -31,6 +44,12 @@ def read(source: LineSource) -> Iterator[SourceRow]:
             block, first, size = [], 0, 0
     if block:
         yield _row(source, first, block)
+
+
+def _whole_lines(head: str) -> list[str]:
+    """Return the lines at the start of a file, without the last one if it is cut."""
+    lines = io.StringIO(head, newline="").readlines()
+    return lines[:-1] if len(head) == _TABLE_CHARACTERS else lines
 
 
 def _row(source: LineSource, line: int, block: list[str]) -> SourceRow:

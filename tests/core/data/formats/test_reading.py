@@ -193,3 +193,16 @@ def test_until_last_answer_drops_later_turns():
 def test_ends_on_user_of_real_guanaco_rows_is_known(shared_data):
     lines = (shared_data / "openassistant_best_replies_eval.jsonl").read_text(encoding="utf-8").splitlines()
     assert sum(ends_on_user(read("guanaco", json.loads(line))) for line in lines) == 132
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("prompt_completion", {"prompt": "", "completion": "So."}),
+        ("prompt_completion", {"question": " \n", "answer": "So."}),
+        ("alpaca", {"instruction": "", "input": "", "output": "So."}),
+        ("messages", {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "So."}]}),
+    ],
+)
+def test_read_notes_empty_question(name, row):
+    assert "a question is empty; its answer is trained after an empty user turn" in Reading(format=name).read(row).notes

@@ -117,3 +117,13 @@ def test_answer_of_accepted_answers_takes_first_with_note():
     assert notes == ["output is a list of answers; the first is used", "the field 'answer_start' of output is not used"]
     with pytest.raises(UnusableRow, match="output is empty"):
         answer_of({"text": []}, "output", notes.append)
+
+
+@pytest.mark.parametrize(
+    ("value", "noted"),
+    [("['The', 'moon']", True), ('["a"]', True), ("[1, 2]", False), ("[link](x)", False), ('{"a": "b"}', False)],
+)
+def test_answer_of_notes_list_of_texts_written_as_text(value, noted):
+    notes = []
+    assert answer_of(value, "output", notes.append) == value
+    assert notes == ["output is a list of texts written as text; brackets and quotes are trained as they are"] * noted

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, Features, Value
 
 from core.data.readers import columnar, read_rows
 from core.errors import StudioError
@@ -103,3 +103,28 @@ def test_read_parquet_converts_values_of_other_types(tmp_path):
         "none": None,
     }  # fmt: skip
     assert (rows[1]["score"], rows[1]["tags"], notes) == (0.5, {"b": 2}, [])
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float16(), pa.float64()], ids=str)
+def test_read_parquet_writes_short_floats_with_their_own_digits(tmp_path, kind):
+    values = pa.array([0.1, 3.25, -2.0, float("nan"), None]).cast(kind)
+    table = pa.table({
+        "score": values,
+        "scores": pa.array([[value] for value in values.to_pylist()], pa.list_(kind)),
+        "turns": pa.array([[{"weight": value}] for value in values.to_pylist()],
+                          pa.list_(pa.struct([("weight", kind)]))),
+        "by_name": pa.array([[("a", value)] for value in values.to_pylist()], pa.map_(pa.string(), kind)),
+        "text": ["a", "b", "c", "d", "e"],
+    })  # fmt: skip
+    rows, _ = read_back(tmp_path, table)
+    assert [row["score"] for row in rows] == [0.1, 3.25, -2.0, None, None]
+    assert [row["scores"] for row in rows[:3]] == [[0.1], [3.25], [-2.0]]
+    assert [row["turns"] for row in rows[:3]] == [[{"weight": 0.1}], [{"weight": 3.25}], [{"weight": -2.0}]]
+    assert [row["by_name"] for row in rows[:3]] == [{"a": 0.1}, {"a": 3.25}, {"a": -2.0}]
+
+
+def test_converter_writes_short_floats_of_saved_datasets_with_their_own_digits():
+    table = Dataset.from_dict({"score": [0.1]}, features=Features(score=Value("float32")))
+    converter = columnar.Converter()
+    converter.use_schema(table.features.arrow_schema)
+    assert converter.row(1, table[0]).row == {"score": 0.1}

@@ -176,6 +176,31 @@ def test_read_one_list_per_line_makes_each_line_a_row(tmp_path):
     ]  # fmt: skip
 
 
+def test_read_lists_per_line_store_the_row_as_raw_text(tmp_path):
+    for lines in (
+        b'[{"role": "user", "content": "a"}]\n[{"role": "user", "content": "b"}]\n',
+        b'["a", "b"]\n["x", 1]\n',
+    ):
+        assert all(json.loads(r.raw) == r.row for r in read(tmp_path, lines, "rows.jsonl"))
+
+
+def test_read_lists_per_line_below_names_is_a_table(tmp_path):
+    names, *cells = b'["question", "answer"]', b'["How?", "So."]', b'["Why?"]', b'["When?", null]'
+    found = list(read(tmp_path, b"\n".join([names, *cells, names]), "rows.jsonl"))
+    assert [(r.line, r.row) for r in found] == [
+        (2, {"question": "How?", "answer": "So."}), (3, None), (4, {"question": "When?", "answer": None}), (5, None),
+    ]  # fmt: skip
+    assert found[1].trouble == "has 1 cells, the first list has 2 names"
+    assert found[3].trouble == "repeats the names of the columns"
+
+
+@pytest.mark.parametrize("first", ['["How?", "So."]', '["a", "a"]', "[]", '["1", "b"]', '["en", "b"]'])
+def test_read_lists_per_line_without_names_is_refused(tmp_path, first):
+    lines = f'{first}\n["en", "Because."]\n["en", "Now."]\n'
+    with pytest.raises(StudioError, match="Write a list of their names into line 1"):
+        list(read(tmp_path, lines.encode(), "rows.jsonl"))
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
 @pytest.mark.parametrize("depth", [101, 450, 900, 5000])
 def test_read_row_nested_too_deeply_is_reported_and_others_are_kept(tmp_path, name, depth):

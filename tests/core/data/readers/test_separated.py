@@ -127,3 +127,82 @@ def test_read_tsv_stray_quotes_after_sample_lose_no_row(tmp_path):
     assert len(found) == 302
     assert (found[300].row, found[301].row) == ({"a": '"open', "b": "stray"}, {"a": "last", "b": "fine"})
     assert "read as text" in found[300].trouble
+
+
+TITLES = {
+    "padded": "\ufeffFAQ export 2024;;\n;;\nQuestion;Answer;Ref\nHow?;So.;a\nWhy?;Because;b\nWhen?;Now;\n",
+    "padded commas": "FAQ export,,\nQuestion,Answer,Ref\nHow?,So.,a\nWhy?,Because,b\nWhen?,Now,\n",
+    "quoted": '"FAQ; our export";;\r\n\r\nQuestion;Answer;Ref\r\nHow?;So.;a\r\nWhy?;Because;b\r\nWhen?;Now;\r\n',
+    "empty line above": ";;\nQuestion;Answer;Ref\nHow?;So.;a\nWhy?;Because;b\nWhen?;Now;\n",
+    "sep": "sep=;\nFAQ export;;\nQuestion;Answer;Ref\nHow?;So.;a\nWhy?;Because;b\nWhen?;Now;\n",
+}
+
+
+@pytest.mark.parametrize("text", TITLES.values(), ids=TITLES)
+def test_read_csv_skips_title_lines_above_header(tmp_path, text):
+    path, notes = tmp_path / "rows.csv", []
+    path.write_text(text, encoding="utf-8", newline="")
+    rows = [found.row for found in read_rows(path, path.name, note=notes.append)]
+    assert [list(row.values()) for row in rows] == [
+        ["How?", "So.", "a"],
+        ["Why?", "Because", "b"],
+        ["When?", "Now", ""],
+    ]
+    assert list(rows[0]) == ["Question", "Answer", "Ref"]
+    assert any("stands above the header" in note for note in notes) == ("FAQ" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("FAQ export\nQuestion;Answer\nHow?;So.\nWhy?;Because\n", "all lines below it have 2 cells"),
+        ("FAQ export;;\nAuthor;Anna;\nQuestion;Answer;Ref\nHow?;So.;a\nWhy?;Because;b\n", "most lines have 3"),
+        (
+            "FAQ export;;\nDate;2024;\nQuestion;Answer;Ref\nHow?;So.;a\nWhy?;Because;b\n",
+            "not certain where the header is",
+        ),
+    ],
+)
+def test_read_csv_refuses_uncertain_title(tmp_path, text, words):
+    with pytest.raises(StudioError, match=f"{words}.*emove the lines above the header"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (",text\nid1,hello\nid2,bye\n", ["column_1", "text"]),
+        (",text\n0,hello\n1,bye\n", ["column_1", "text"]),
+        ("text\nHello, world\nBye, world\nHi, there\n", ["text"]),
+        ("value\n3,5\n4,7\n1,2\n", ["value"]),
+    ],
+)
+def test_read_csv_takes_no_header_for_a_title(tmp_path, text, names):
+    assert [list(found.row) for found in read(tmp_path, text)] == [names] * (text.count("\n") - 1)
+
+
+@pytest.mark.parametrize("sections", [2, 4])
+def test_read_csv_skips_repeated_headers_with_note(tmp_path, sections):
+    path, notes = tmp_path / "rows.csv", []
+    path.write_text("\n".join(["question,answer\nHow?,So.\nWhy?,Because\n"] * sections))
+    rows = [found.row for found in read_rows(path, path.name, note=notes.append)]
+    assert rows == [{"question": "How?", "answer": "So."}, {"question": "Why?", "answer": "Because"}] * sections
+    count = "1 line repeats" if sections == 2 else "3 lines repeat"
+    assert notes == [f"{count} the header (the first is line 5); skipped, as a header is no row"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("q,a,,\nHow?,So.,,x0\nWhy?,Now.,,x1\n", [["How?", "So.", "", "x0"], ["Why?", "Now.", "", "x1"]]),
+        (
+            "q,a,\nHow?,So.\nWhy?,Now.,\nWho?,Me.,note\n",
+            [["How?", "So.", ""], ["Why?", "Now.", ""], ["Who?", "Me.", "note"]],
+        ),
+        ("q,a,,\nHow?,So.,,\nWhy?,Now.,,\n", [["How?", "So."], ["Why?", "Now."]]),
+    ],
+)
+def test_read_csv_names_columns_at_the_end_by_position_if_they_hold_values(tmp_path, text, rows):
+    found = read(tmp_path, text)
+    assert [list(r.row.values()) for r in found] == rows
+    assert list(found[-1].row) == ["q", "a", "column_3", "column_4"][: len(rows[-1])]

@@ -40,3 +40,36 @@ def test_read_text_reports_invalid_bytes(tmp_path):
 def test_read_text_normalizes_line_ends(tmp_path, ends):
     found = read(tmp_path, ends.join([b"a", b"b", b"", b"c"]))
     assert [r.row["text"] for r in found] == ["a\nb", "c"]
+
+
+TABLE = (
+    "Question\tAnswer\r\nHow do tides come about?\tThe moon.\r\nWhy is it salty?\tRivers.\r\nWhat is it?\tA keel.\r\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_read_text_reads_table_between_tabs(tmp_path, encoding):
+    path, notes = tmp_path / "unicode.txt", []
+    path.write_bytes(TABLE.encode(encoding))
+    rows = [found.row for found in read_rows(path, path.name, note=notes.append)]
+    assert rows[0] == {"Question": "How do tides come about?", "Answer": "The moon."}
+    assert len(rows) == 3
+    assert any("read like a .tsv file" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "noted"),
+    [
+        ("\tOne day.\n\tIt rained.\n\tThen not.\n", True),
+        ("Go.\tGeh.\nHi!\tHallo!\nRun.\tLauf.\n", True),
+        ("Anna\tHello there\nBen\tHi\nAnna\tBye\nAnna\tWell\n", True),
+        ("one\ttwo\nthree\nfour\nfive\n", False),
+        ("one\ntwo\nthree\n", False),
+    ],
+)
+def test_read_text_keeps_tabs_without_header(tmp_path, text, noted):
+    path, notes = tmp_path / "prose.txt", []
+    path.write_text(text)
+    rows = [found.row for found in read_rows(path, path.name, note=notes.append)]
+    assert [row["text"] for row in rows] == text.splitlines()
+    assert bool(notes) == noted
