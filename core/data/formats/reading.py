@@ -11,8 +11,11 @@ from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
+from core.data.formats.rendered import unwrap
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+# Formats whose turns come from columns or lists; the others parse the marks of a text themselves, or have no turns.
+_TURN_FORMATS = ("messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree")
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
@@ -56,7 +59,10 @@ class Reading(ReadingOptions):
         """
         form = get_format(self.format)
         cells = Cells(row, form, self)
-        messages = _add_extra(form.parse(cells), cells)
+        messages = form.parse(cells)
+        if self.format in _TURN_FORMATS:
+            messages = unwrap(messages, cells.note, cells.role)
+        messages = _add_extra(messages, cells)
         if self.placeholders:
             messages = [{**m, "content": self._fill_placeholders(m["content"], cells)} for m in messages]
         # `unread` comes last: it needs to know every column that the steps above have read.
