@@ -30,6 +30,8 @@ def parse_guanaco(text: str) -> list[Message]:
 _LLAMA2_TURN = re.compile(r"(?:<s>)?\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\[INST\]|\Z)", re.DOTALL)
 _LLAMA2_SYSTEM = re.compile(r"\A <<SYS>>\n(.*?)\n<</SYS>>\n\n|\A\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
+_MISTRAL_SYSTEM = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
+
 
 def split_llama2_system(question: str) -> tuple[str | None, str]:
     """Return the system prompt in the <<SYS>> marks at the start of a first question, or None, and the question."""
@@ -59,8 +61,11 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
     if not messages:
         raise UnusableRow("no '[INST]' mark")
     before = text[: turns[0].start()].replace("<s>", "").strip()
-    if before:
+    if marked := _MISTRAL_SYSTEM.fullmatch(before):
+        before = marked[1].strip()
+    elif before:
         note("text before the first [INST] is read as the system prompt")
+    if before:
         if messages[0]["role"] == "system":
             return [{"role": "system", "content": f"{before}\n\n{messages[0]['content']}"}, *messages[1:]]
         return [{"role": "system", "content": before}, *messages]

@@ -115,3 +115,9 @@ def test_marks_that_a_question_only_mentions_are_named() -> None:
 def test_a_llama2_answer_that_goes_on_is_read_as_turns() -> None:
     row = {"prompt": f"<s>[INST] {Q} [/INST]", "completion": f"{A} </s><s>[INST] So? [/INST] Yes. </s>"}
     assert read(row)[0] == [("user", Q), ("assistant", A), ("user", "So?"), ("assistant", "Yes.")]
+
+
+def test_mistrals_system_marks_are_read_as_the_system_turn() -> None:
+    turns, notes = read({"text": f"<s>[SYSTEM_PROMPT] {S}[/SYSTEM_PROMPT][INST] {Q}[/INST] {A}</s>"})
+    assert turns == [("system", S), ("user", Q), ("assistant", A)]
+    assert notes == []
