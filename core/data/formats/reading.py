@@ -62,6 +62,7 @@ class Reading(ReadingOptions):
         messages = form.parse(cells)
         if self.format in _TURN_FORMATS:
             messages = unwrap(messages, cells.note, cells.role)
+        messages = _without_last_system(messages, cells)
         messages = _add_extra(messages, cells)
         if self.placeholders:
             messages = [{**m, "content": self._fill_placeholders(m["content"], cells)} for m in messages]
@@ -72,6 +73,17 @@ class Reading(ReadingOptions):
         cells.applied.update(("placeholders", name) for name in PLACEHOLDER.findall(text) if name in self.placeholders)
         # A placeholder without a value keeps its braces, so that the page can count and report it.
         return PLACEHOLDER.sub(lambda match: self.placeholders.get(match[1], match[0]), text)
+
+
+def _without_last_system(messages: list[Message], cells: Cells) -> list[Message]:
+    """Return a conversation without system turns after its last answer: no answer follows that they could change."""
+    count = len(messages)
+    while count and messages[count - 1]["role"] == "system":
+        count -= 1
+    if count == len(messages) or not count or messages[count - 1]["role"] != "assistant":
+        return messages
+    cells.note("a system turn after the last answer is not used, since no answer follows it")
+    return messages[:count]
 
 
 def _add_extra(messages: list[Message], cells: Cells) -> list[Message]:

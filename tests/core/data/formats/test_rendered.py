@@ -121,3 +121,10 @@ def test_mistrals_system_marks_are_read_as_the_system_turn() -> None:
     turns, notes = read({"text": f"<s>[SYSTEM_PROMPT] {S}[/SYSTEM_PROMPT][INST] {Q}[/INST] {A}</s>"})
     assert turns == [("system", S), ("user", Q), ("assistant", A)]
     assert notes == []
+
+
+def test_a_system_turn_after_the_last_answer_is_named() -> None:
+    turns = [("user", Q), ("assistant", A), ("system", "Always answer in French.")]
+    found, notes = read({"messages": [{"role": role, "content": content} for role, content in turns]})
+    assert found == turns[:2]
+    assert notes == ["a system turn after the last answer is not used, since no answer follows it"]
