@@ -121,10 +121,11 @@ def style_of(text: str) -> MarkStyle | None:
 
 
 # Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
-_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([A-Za-z][\w ]{0,23}?)[\])>|* ]{0,4}:", re.MULTILINE)
+# A label may be in any script, and its colon a full-width one; Person1 may be between two #.
+_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
 _SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
+    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
 )
 # Characters of a text in which marks are looked for.
 _MARK_CHARACTERS = 20_000
