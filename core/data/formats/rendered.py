@@ -24,8 +24,8 @@ from core.data.formats.values import Note
 _GUANACO = MarkStyle("Guanaco", re.compile(r"### Human:"), re.compile(r"### (Human|Assistant): ?"), ("</s>",))
 _LLAMA2 = MarkStyle("Llama 2", re.compile(r"\[INST\]"), re.compile(r"\[(/?INST)\]"), ("</s>",))
 # Speakers at the start of a line. Certain only in a prompt that stops where the assistant is to speak (BELLE).
-_LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A|\n)\s*(?:Human|User): ?"),
-                   re.compile(r"(?:\A|\n)\s*(Human|User|Assistant|AI): ?"), ("</s>",))  # fmt: skip
+_LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A\s*|\n[ \t]*)(?:Human|User): ?"),
+                   re.compile(r"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI): ?"), ("</s>",))  # fmt: skip
 _STYLES = (_LLAMA2, _GUANACO, *MARK_STYLES, _LINES)
 # Styles whose marks are no words, so that a text that begins with one is a rendered conversation.
 _TOKEN_STYLES = ("ChatML", "Llama 3", "Gemma", "Zephyr")

@@ -1,10 +1,13 @@
 """Tests of turns and columns that hold a rendered conversation."""
 
+import time
 from typing import Any
 
 import pytest
 
 from core.data.formats import UnusableRow, detect
+from core.data.formats.conversation import usual_role
+from core.data.formats.rendered import unwrap
 
 Q, A, S = "How do tides come about?", "The moon pulls the water.", "Be brief."
 CHATML = f"<|im_start|>system\n{S}<|im_end|>\n<|im_start|>user\n{Q}<|im_end|>\n"
@@ -128,3 +131,10 @@ def test_a_system_turn_after_the_last_answer_is_named() -> None:
     found, notes = read({"messages": [{"role": role, "content": content} for role, content in turns]})
     assert found == turns[:2]
     assert notes == ["a system turn after the last answer is not used, since no answer follows it"]
+
+
+@pytest.mark.parametrize("text", ["\n" * 100_000, "Human: " * 10_000, "<s>" * 20_000, "### Human: a\n" * 5_000])
+def test_time_grows_with_the_length_of_a_question_alone(text: str) -> None:
+    started = time.process_time()
+    unwrap([{"role": "user", "content": f"x{text}y"}, {"role": "assistant", "content": A}], [].append, usual_role)
+    assert time.process_time() - started < 1
