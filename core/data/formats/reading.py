@@ -11,7 +11,7 @@ from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
-from core.data.formats.rendered import unwrap
+from core.data.formats.rendered import unwrap, without_end_marks
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 # Formats whose turns come from columns or lists; the others parse the marks of a text themselves, or have no turns.
@@ -62,6 +62,8 @@ class Reading(ReadingOptions):
         messages = form.parse(cells)
         if self.format in _TURN_FORMATS:
             messages = unwrap(messages, cells.note, cells.role)
+        else:
+            messages = without_end_marks(messages, cells.note)
         messages = _without_last_system(messages, cells)
         messages = _add_extra(messages, cells)
         if self.placeholders:

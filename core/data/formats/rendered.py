@@ -49,11 +49,11 @@ def unwrap(messages: list[Message], note: Note, role_of: RoleOf) -> list[Message
         waiting = found[-1] if found and found[-1]["role"] == "user" else None
         if message["role"] == "assistant" and waiting:
             turns = _rendered(waiting["content"], message, note, role_of)
-            found = [*found, _without_end(message, note)] if turns is None else _join(found[:-1], turns)
+            found = [*found, *without_end_marks([message], note)] if turns is None else _join(found[:-1], turns)
         elif message["role"] == "user" and not any(m["role"] == "user" for m in found):
             found = _join(found, _split_system(message, note))
         else:
-            found.append(_without_end(message, note) if message["role"] == "assistant" else message)
+            found += without_end_marks([message], note)
     return found
 
 
@@ -130,6 +130,11 @@ def _parse_text(style: MarkStyle, text: str, note: Note, role_of: RoleOf) -> lis
         turns: list[Message] = [{**turn, "content": turn["content"].strip()} for turn in parse_guanaco(text)]
         return [turn for turn in turns if turn["content"]]
     return parse_style(text, style, note, role_of)
+
+
+def without_end_marks(messages: list[Message], note: Note) -> list[Message]:
+    """Return messages whose answers do not end with the mark of an end, with a note about each mark."""
+    return [_without_end(message, note) if message["role"] == "assistant" else message for message in messages]
 
 
 def _without_end(message: Message, note: Note) -> Message:

@@ -138,3 +138,10 @@ def test_time_grows_with_the_length_of_a_question_alone(text: str) -> None:
     started = time.process_time()
     unwrap([{"role": "user", "content": f"x{text}y"}, {"role": "assistant", "content": A}], [].append, usual_role)
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("text", [f"### Human: {Q}\n### Assistant: {A}</s>", f"Human: {Q}\n\nAssistant: {A}</s>"])
+def test_an_end_mark_of_a_marked_text_is_left_out(text: str) -> None:
+    turns, notes = read({"text": text})
+    assert turns[-1] == ("assistant", A)
+    assert notes == ["the mark '</s>' at the end of an answer is left out"]
