@@ -30,6 +30,15 @@ def parse_guanaco(text: str) -> list[Message]:
 _LLAMA2_TURN = re.compile(r"(?:<s>)?\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\[INST\]|\Z)", re.DOTALL)
 _LLAMA2_SYSTEM = re.compile(r"\A <<SYS>>\n(.*?)\n<</SYS>>\n\n|\A\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
+_MISTRAL_SYSTEM = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
+
+
+def split_llama2_system(question: str) -> tuple[str | None, str]:
+    """Return the system prompt in the <<SYS>> marks at the start of a first question, or None, and the question."""
+    if not (system := _LLAMA2_SYSTEM.match(question)):
+        return None, question
+    return system[1] if system[1] is not None else system[2], question[system.end() :]
+
 
 def _llama2_turns(text: str) -> list[re.Match]:
     """Return the turns that end with '[/INST]' and an answer.
@@ -55,9 +64,10 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
     messages: list[Message] = []
     turns = _llama2_turns(text)
     for prompt, answer in (turn.groups() for turn in turns):
-        if not messages and (system := _LLAMA2_SYSTEM.match(prompt)):
-            messages.append({"role": "system", "content": system[1] if system[1] is not None else system[2]})
-            prompt = " " + prompt[system.end() :]
+        system, question = split_llama2_system(prompt) if not messages else (None, prompt)
+        if system is not None:
+            messages.append({"role": "system", "content": system})
+            prompt = " " + question
         messages.append({"role": "user", "content": prompt.removeprefix(" ").removesuffix(" ")})
         # "</s>" after an empty answer marks a real, empty turn; without it, the text just ends on a question.
         answer, ended = answer.rstrip().removesuffix("</s>"), answer.rstrip().endswith("</s>")
@@ -66,8 +76,11 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
     if not messages:
         raise UnusableRow("no '[INST]' mark")
     before = text[: turns[0].start()].replace("<s>", "").strip()
-    if before:
+    if marked := _MISTRAL_SYSTEM.fullmatch(before):
+        before = marked[1].strip()
+    elif before:
         note("text before the first [INST] is read as the system prompt")
+    if before:
         if messages[0]["role"] == "system":
             return [{"role": "system", "content": f"{before}\n\n{messages[0]['content']}"}, *messages[1:]]
         return [{"role": "system", "content": before}, *messages]
@@ -119,14 +132,15 @@ MARK_STYLES: tuple[MarkStyle, ...] = (
 
 def style_of(text: str) -> MarkStyle | None:
     """Return the first style of which a text contains at least two marks, or None."""
-    return next((style for style in MARK_STYLES if style.sign.search(text) and len(_split(style, text)) > 1), None)
+    return next((style for style in MARK_STYLES if style.sign.search(text) and len(split_turns(style, text)) > 1), None)
 
 
 # Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
-_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([A-Za-z][\w ]{0,23}?)[\])>|* ]{0,4}:", re.MULTILINE)
+# A label may be in any script, and its colon a full-width one; Person1 may be between two #.
+_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
 _SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
+    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
 )
 # Characters of a text in which marks are looked for.
 _MARK_CHARACTERS = 20_000
@@ -152,7 +166,8 @@ def find_unlisted_marks(texts: Sequence[str]) -> list[str]:
     return frequent if len(texts) > 1 and len(frequent) > 1 else []
 
 
-def _split(style: MarkStyle, text: str) -> list[tuple[str, str]]:
+def split_turns(style: MarkStyle, text: str) -> list[tuple[str, str]]:
+    """Return the speaker, in lower case, and the text of each marked turn."""
     _, *parts = style.mark.split(text)
     return list(zip((name.lower() for name in parts[::2]), parts[1::2], strict=True))
 
@@ -166,18 +181,32 @@ def parse_marked(text: str, note: Note, role_of: Callable[[str], Role | None] = 
     style = style_of(text)
     if style is None:
         raise UnusableRow("no marks of turns")
+    return parse_style(text, style, note, role_of)
+
+
+def speaker_role(name: str, role_of: Callable[[str], Role | None]) -> Role | None:
+    """Return the role of a speaker by the name in its mark, in lower case; None for an unknown one."""
+    return _SPEAKERS.get(name) or role_of(name)
+
+
+def parse_style(text: str, style: MarkStyle, note: Note, role_of: Callable[[str], Role | None]) -> list[Message]:
+    """Return the turns of a text in one style, as `parse_marked` does.
+
+    Raises:
+        UnusableRow: A speaker is unknown.
+    """
     messages: list[Message] = []
     before = style.mark.split(text)[0].replace("<s>", "").strip()
     if before:
         messages.append({"role": "system", "content": before})
         note("text before the first turn is read as the system prompt")
-    for name, content in _split(style, text):
+    for name, content in split_turns(style, text):
         text_of_turn = _without_ends(content, style)
         if name == style.context and messages and messages[-1]["role"] == "user":
             if text_of_turn:
                 messages[-1]["content"] += f"\n\n{text_of_turn}"
             continue
-        role = _SPEAKERS.get(name) or role_of(name)
+        role = speaker_role(name, role_of)
         if role is None:
             raise UnusableRow(f"unknown role {name[:40]!r}; name it under Roles")
         # An empty answer is where the text stops and waits for the model.

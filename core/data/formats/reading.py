@@ -11,9 +11,12 @@ from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
+from core.data.formats.rendered import unwrap, without_end_marks
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _NO_QUESTION = "a question is empty; its answer is trained after an empty user turn"
+# Formats whose turns come from columns or lists; the others parse the marks of a text themselves, or have no turns.
+_TURN_FORMATS = ("messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree")
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
@@ -57,7 +60,13 @@ class Reading(ReadingOptions):
         """
         form = get_format(self.format)
         cells = Cells(row, form, self)
-        messages = _add_extra(form.parse(cells), cells)
+        messages = form.parse(cells)
+        if self.format in _TURN_FORMATS:
+            messages = unwrap(messages, cells.note, cells.role)
+        else:
+            messages = without_end_marks(messages, cells.note)
+        messages = _without_last_system(messages, cells)
+        messages = _add_extra(messages, cells)
         if self.placeholders:
             messages = [{**m, "content": self._fill_placeholders(m["content"], cells)} for m in messages]
         if any(m["role"] == "user" and not m["content"].strip() for m in messages):
@@ -69,6 +78,17 @@ class Reading(ReadingOptions):
         cells.applied.update(("placeholders", name) for name in PLACEHOLDER.findall(text) if name in self.placeholders)
         # A placeholder without a value keeps its braces, so that the page can count and report it.
         return PLACEHOLDER.sub(lambda match: self.placeholders.get(match[1], match[0]), text)
+
+
+def _without_last_system(messages: list[Message], cells: Cells) -> list[Message]:
+    """Return a conversation without system turns after its last answer: no answer follows that they could change."""
+    count = len(messages)
+    while count and messages[count - 1]["role"] == "system":
+        count -= 1
+    if count == len(messages) or not count or messages[count - 1]["role"] != "assistant":
+        return messages
+    cells.note("a system turn after the last answer is not used, since no answer follows it")
+    return messages[:count]
 
 
 def _add_extra(messages: list[Message], cells: Cells) -> list[Message]:

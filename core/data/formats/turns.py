@@ -6,6 +6,7 @@ out, according to the reading options. All other fields are reported in the note
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -207,6 +208,9 @@ _RESULT_PARTS = ("tool_result", "functionResponse")
 _PART_KINDS = ("functionCall", "functionResponse")
 
 
+_THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
+
+
 class _Parts:
     """Texts, tool calls, tool results and reasoning of one turn, collected from a text or from typed parts."""
 
@@ -275,6 +279,9 @@ class _Parts:
         reasoning = "\n\n".join(self.reasoning)
         if not reasoning:
             return text
+        # Servers give reasoning in a field of its own and often leave it in the text as well.
+        if (written := _THINK.match(text)) and written[1].split() == reasoning.split():
+            text = text[written.end() :]
         if role != "assistant":
             self.note(f"the reasoning of a {role} turn is not used")
             return text

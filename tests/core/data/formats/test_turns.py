@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from core.data import formats
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.columns import VERDICT_NAMES
-from core.data.formats.turns import CALL_KEYS, CONTENT_KEYS, LOSS_KEYS, REASONING_KEYS, ROLE_KEYS, SKIP_KEYS, read_turns
+from core.data.formats.turns import (
+    CALL_KEYS,
+    CONTENT_KEYS,
+    LOSS_KEYS,
+    REASONING_KEYS,
+    ROLE_KEYS,
+    SKIP_KEYS,
+    read_turn,
+    read_turns,
+)
 from core.data.formats.values import is_missing
 from tests.helpers.datasets import dialog
 from tests.helpers.json_values import JSON
@@ -196,3 +205,13 @@ def test_read_column_with_chosen_use_is_not_unread(extra):
         assert not after.unread
         if use != "ignore":
             assert all(stands_in(row[name], after.messages) for name in before.unread)
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "thinking"])
+def test_reasoning_in_the_content_and_in_a_field_is_written_once(key: str) -> None:
+    turn = {"role": "assistant", "content": "<think>\nhm, so\n</think>\n\nYes.", key: "hm, so"}
+    ignored: list[str] = []
+    assert read_turn(turn, ignored.append)["content"] == "<think>\nhm, so\n</think>\n\nYes."
+    assert read_turn(turn, ignored.append, think=False)["content"] == "Yes."
+    other = read_turn({**turn, key: "Other."}, ignored.append)["content"]
+    assert other == "<think>\nOther.\n</think>\n\n<think>\nhm, so\n</think>\n\nYes."

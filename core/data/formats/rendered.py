@@ -1,0 +1,155 @@
+"""Turns that hold a rendered conversation: the marks of a template inside a column or a turn.
+
+Some datasets store the text that was sent to a model: a prompt column of "<s>[INST] question [/INST]", an answer that
+ends with "</s>", a first turn with the system prompt in <<SYS>>. Trained as it is, the marks would be learned as words
+and the template would add its own around them. `unwrap` gives the turns that were meant.
+"""
+
+import re
+
+from core.data.formats.conversation import Message, Role, UnusableRow
+from core.data.formats.marks import (
+    MARK_STYLES,
+    MarkStyle,
+    parse_guanaco,
+    parse_llama2,
+    parse_style,
+    speaker_role,
+    split_llama2_system,
+    split_turns,
+)
+from core.data.formats.turns import RoleOf
+from core.data.formats.values import Note
+
+_GUANACO = MarkStyle("Guanaco", re.compile(r"### Human:"), re.compile(r"### (Human|Assistant): ?"), ("</s>",))
+_LLAMA2 = MarkStyle("Llama 2", re.compile(r"\[INST\]"), re.compile(r"\[(/?INST)\]"), ("</s>",))
+# Speakers at the start of a line. Certain only in a prompt that stops where the assistant is to speak (BELLE).
+_LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A\s*|\n[ \t]*)(?:Human|User): ?"),
+                   re.compile(r"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI): ?"), ("</s>",))  # fmt: skip
+_STYLES = (_LLAMA2, _GUANACO, *MARK_STYLES, _LINES)
+# Styles whose marks are no words, so that a text that begins with one is a rendered conversation.
+_TOKEN_STYLES = ("ChatML", "Llama 3", "Gemma", "Zephyr")
+_END_MARKS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>", "</s>")
+_START = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
+
+
+def unwrap(messages: list[Message], note: Note, role_of: RoleOf) -> list[Message]:
+    """Return a conversation with the turns that its questions hold, and without end marks.
+
+    Args:
+        messages: The conversation as its columns spell it.
+        note: Callback for one sentence about everything that is read differently.
+        role_of: Returns the role of a speaker, or None for an unknown one.
+
+    Raises:
+        UnusableRow: A question holds a whole conversation with its answer.
+    """
+    found: list[Message] = []
+    for message in messages:
+        waiting = found[-1] if found and found[-1]["role"] == "user" else None
+        if message["role"] == "assistant" and waiting:
+            turns = _rendered(waiting["content"], message, note, role_of)
+            found = [*found, *without_end_marks([message], note)] if turns is None else _join(found[:-1], turns)
+        elif message["role"] == "user" and not any(m["role"] == "user" for m in found):
+            found = _join(found, _split_system(message, note))
+        else:
+            found += without_end_marks([message], note)
+    return found
+
+
+def _join(before: list[Message], turns: list[Message]) -> list[Message]:
+    """Return both lists as one, with one system turn where both have one."""
+    if turns and turns[0]["role"] == "system" and before and before[-1]["role"] == "system":
+        content = f"{before[-1]['content']}\n\n{turns[0]['content']}"
+        return [*before[:-1], {"role": "system", "content": content}, *turns[1:]]
+    return [*before, *turns]
+
+
+def _split_system(message: Message, note: Note) -> list[Message]:
+    """Return a first question as the system turn in its <<SYS>> marks and the question after them."""
+    system, question = split_llama2_system(message["content"])
+    if system is None:
+        return [message]
+    note("the text in <<SYS>> marks of the first question is read as the system prompt")
+    return [{"role": "system", "content": system}, {"role": "user", "content": question}]
+
+
+def _rendered(prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list[Message] | None:
+    """Return the turns of a rendered prompt and its answer; None for an ordinary question."""
+    for style in _STYLES:
+        if not style.sign.search(prompt):
+            continue
+        text = answer["content"].strip()
+        mark = style.mark.match(text)
+        if mark and _role(mark[1], role_of) == "assistant":
+            text = text[mark.end() :]
+        elif not _waits(style, prompt, role_of):
+            if style is not _LINES:
+                note(f"a question holds marks of the style {style.name}; they are trained as its text")
+            continue
+        note(f"the marks of the style {style.name} in a question are read as turns")
+        return _parse(style, prompt, {**answer, "content": text}, note, role_of)
+    return None
+
+
+def _role(name: str, role_of: RoleOf) -> Role | None:
+    return "assistant" if name.lower() == "/inst" else speaker_role(name.lower(), role_of)
+
+
+def _waits(style: MarkStyle, prompt: str, role_of: RoleOf) -> bool:
+    """Return whether a prompt stops after the mark of an answer, or is certainly rendered by its first mark."""
+    # Llama 3's mark ends with two line breaks, which a stripped prompt has lost.
+    turns = split_turns(style, prompt.rstrip() + "\n\n")
+    if turns and not turns[-1][1].strip() and _role(turns[-1][0], role_of) == "assistant":
+        return True
+    return style.name in _TOKEN_STYLES and bool(style.mark.match(_START.sub("", prompt)))
+
+
+def _parse(style: MarkStyle, prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list[Message]:
+    prompt = prompt.rstrip()
+    if style.sign.search(answer["content"]):
+        # The answer goes on with further questions, so that both columns are one text.
+        turns = _parse_text(style, f"{prompt}\n\n{answer['content']}", note, role_of)
+        if answer.get("loss") is False:
+            turns = [{**turn, "loss": False} if turn["role"] == "assistant" else turn for turn in turns]
+        return turns
+    turns = _parse_text(style, prompt + "\n\n", note, role_of)
+    content = _cut(answer["content"], style.ends or _END_MARKS)
+    if turns and turns[-1]["role"] == "assistant":
+        if prompt.endswith(style.ends):
+            raise UnusableRow(f"the question holds a whole conversation in the style {style.name} with its answer")
+        # The prompt writes the beginning of the answer.
+        content = f"{turns.pop()['content']}\n{content}"
+    return [*turns, {**answer, "content": content}]
+
+
+def _parse_text(style: MarkStyle, text: str, note: Note, role_of: RoleOf) -> list[Message]:
+    if style is _LLAMA2:
+        return [{**turn, "content": turn["content"].strip()} for turn in parse_llama2(text, note)]
+    if style is _GUANACO:
+        turns: list[Message] = [{**turn, "content": turn["content"].strip()} for turn in parse_guanaco(text)]
+        return [turn for turn in turns if turn["content"]]
+    return parse_style(text, style, note, role_of)
+
+
+def without_end_marks(messages: list[Message], note: Note) -> list[Message]:
+    """Return messages whose answers do not end with the mark of an end, with a note about each mark."""
+    return [_without_end(message, note) if message["role"] == "assistant" else message for message in messages]
+
+
+def _without_end(message: Message, note: Note) -> Message:
+    """Return an answer without the marks that end it."""
+    content = message["content"]
+    end = next((end for end in _END_MARKS if content.rstrip().endswith(end)), None)
+    # <s>…</s> is text that is struck through in HTML.
+    if end is None or (end == "</s>" and "<s>" in content):
+        return message
+    note(f"the mark {end!r} at the end of an answer is left out")
+    return {**message, "content": _cut(content, _END_MARKS)}
+
+
+def _cut(content: str, ends: tuple[str, ...]) -> str:
+    content = content.strip()
+    while end := next((end for end in ends if content.endswith(end)), None):
+        content = content.removesuffix(end).rstrip()
+    return content
