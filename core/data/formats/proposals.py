@@ -9,6 +9,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
+from core.data.formats.doubts import constant_as_system, second_question
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -212,7 +213,9 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
             _kind_doubt(rows, found, prompt, answer),
         ]
         doubt = next((doubt for doubt in doubts if doubt), "")
-        yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt)
+        if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
+            yield constant_as_system(rows, found, prompt, other, answer)
+        yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt, other=other)
 
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -241,18 +244,22 @@ def _only_text(found: Columns, answer: str) -> str | None:
     return prose[0] if len(prose) == 1 else None
 
 
-def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: bool, doubt: str) -> Proposal:
+def _pair(
+    rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: bool, doubt: str, other: str | None = None
+) -> Proposal:
     beside = _beside(found, {prompt, answer})
     if is_instruction:
         rest = [name for name in found if name not in {prompt, answer, beside["system"], beside["tools"]}]
-        given = find_column(rest, _INPUT_NAMES)
+        given = find_column(rest, _INPUT_NAMES) or other
         slots = {"instruction": prompt, "input": given, "output": answer, "history": find_column(rest, ("history",)),
                  "system": beside["system"], "tools": beside["tools"]}  # fmt: skip
         form: FormatName = "alpaca"
     else:
         slots, form = {"prompt": prompt, "completion": answer, **beside}, "prompt_completion"
+        slots["context"] = slots["context"] or other
     words = ", ".join(f"{slot} = {name!r}" for slot, name in slots.items() if name)
     verdict = _verdict(rows, found) if form == "prompt_completion" else None
+    doubt = doubt or (f"both {prompt!r} and {other!r} may be the question" if other else "")
     doubt = doubt or _unread_part(rows, found, slots.values(), answer)
     if not verdict:
         doubt = doubt or _judgment_doubt(rows, found, slots.values())

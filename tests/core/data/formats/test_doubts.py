@@ -3,6 +3,7 @@
 import pytest
 
 from core.data.formats.detect import detect
+from core.data.formats.reading import Reading
 
 QUESTIONS = [
     "How do tides come about?",
@@ -59,6 +60,9 @@ ASKED = {
     "unusual tokens": texts("<|prompter|>{q}<|endoftext|><|reply|>{a}"),
     "tags of turns": texts("<question>{q}</question><answer>{a}</answer>"),
     "a mask that is not explained": rows_of(messages=[[turns("a")[0], turns("a")[1] | {"mask": 1}]] * 4),
+    "a constant beside the question": rows_of(instruction=["You are a keeper."] * 4, question=QUESTIONS, answer=PROSE),
+    "a constant prompt": rows_of(prompt=["Be a keeper, please."] * 4, question=QUESTIONS, answer=PROSE),
+    "two questions": rows_of(instruction=PROSE, query=QUESTIONS, output=PROSE[::-1]),
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 
@@ -84,3 +88,18 @@ def test_detect_copy_of_the_whole_row_is_no_part_of_the_question():
 
 def test_detect_constant_weight_is_no_judgment():
     assert detect(rows_of(messages=[turns(text) for text in PROSE], weight=[1] * 4)).reading.format == "messages"
+
+
+@pytest.mark.parametrize(("constant", "answer"), [("instruction", "answer"), ("prompt", "a")])
+def test_detect_constant_beside_question_no_candidate_drops_the_question(constant, answer):
+    rows = rows_of(**{constant: ["You are a keeper."] * 4, "question": QUESTIONS, answer: PROSE})
+    parsed = [reading.read(rows[0]) for reading in detect(rows).candidates if reading.format != "text"]
+    assert len(parsed) > 1
+    assert all(any(QUESTIONS[0] in m["content"] for m in p.messages if m["role"] == "user") for p in parsed)
+    assert parsed[0].messages[0] == {"role": "system", "content": "You are a keeper."}
+
+
+def test_detect_own_mapping_reads_the_constant_as_chosen():
+    row = rows_of(instruction=["You are a keeper."] * 4, question=QUESTIONS, answer=PROSE)[0]
+    reading = Reading(format="prompt_completion", columns={"prompt": "instruction", "completion": "answer"})
+    assert [m["content"] for m in reading.parse(row)] == ["You are a keeper.", PROSE[0]]
