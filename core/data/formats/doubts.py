@@ -1,9 +1,23 @@
 """Columns that make an otherwise certain reading doubtful, because two columns may hold the same part of a row."""
 
+import re
+
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.proposal import QUESTION_NAMES, Columns, Proposal, Rows, count_present, make_proposal
+from core.data.formats.proposal import (
+    QUESTION_NAMES,
+    Columns,
+    Proposal,
+    Rows,
+    count_filled,
+    count_present,
+    make_proposal,
+)
+from core.data.formats.turns import is_conversation
+from core.data.formats.values import nested
 
+# Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
+_REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
 # Other names than QUESTION_NAMES of a column that is the user's turn and nothing else.
 _USER_NAMES = ("user", "human", "user_input", "user_message", "human_message")
 # Columns that Alpaca's `instruction` reads as its input, so that they are no second question.
@@ -38,3 +52,32 @@ def constant_as_system(rows: Rows, found: Columns, constant: str, question: str,
     evidence = f"a question in {question!r} and an answer in {answer!r}, with {constant!r} as the system prompt"
     doubt = f"{constant!r}, the same in all rows, may be the system prompt or a part of the question in {question!r}"
     return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, question, answer), doubt)
+
+
+def reference_doubt(rows: Rows, found: Columns, chosen: str) -> str:
+    """Return the doubt that a column names the better answer by its number or letter; "" where it holds the answer."""
+    several = _has_several_answers(rows, found, chosen)
+
+    def is_reference(value: object) -> bool:
+        if isinstance(value, (bool, int, float)):
+            return True
+        text = str(value).strip()
+        return text in found or (several and _REFERENCE.fullmatch(text) is not None)
+
+    if 2 * count_filled(rows, chosen, is_reference) <= count_filled(rows, chosen, lambda value: True):
+        return ""
+    return (
+        f"{chosen!r} holds numbers or names of answers, not their texts; put the text of the chosen answer of each row "
+        "into a column of its own"
+    )
+
+
+def _has_several_answers(rows: Rows, found: Columns, chosen: str) -> bool:
+    """Return whether other columns hold several answers: as a list, or as numbered columns."""
+
+    def is_list(value: object) -> bool:
+        value = nested(value)
+        return isinstance(value, list) and len(value) > 1 and not is_conversation(value)
+
+    numbered = [name for name in found if re.fullmatch(r"(response|answer|completion|output)s?[_ -]?[0-9a-zA-Z]", name)]
+    return len(numbered) > 1 or any(count_filled(rows, name, is_list) for name in found if name != chosen)

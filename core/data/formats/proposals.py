@@ -9,7 +9,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.doubts import constant_as_system, second_question
+from core.data.formats.doubts import constant_as_system, reference_doubt, second_question
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -58,6 +58,7 @@ def _preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
         {"prompt": prompt, "chosen": chosen, "rejected": rejected, **_beside(found, {prompt, chosen, rejected})},
         evidence,
         count_present(rows, chosen),
+        reference_doubt(rows, found, chosen),
     )
 
 

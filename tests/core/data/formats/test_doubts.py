@@ -63,6 +63,14 @@ ASKED = {
     "a constant beside the question": rows_of(instruction=["You are a keeper."] * 4, question=QUESTIONS, answer=PROSE),
     "a constant prompt": rows_of(prompt=["Be a keeper, please."] * 4, question=QUESTIONS, answer=PROSE),
     "two questions": rows_of(instruction=PROSE, query=QUESTIONS, output=PROSE[::-1]),
+    "the number of the chosen answer": rows_of(prompt=QUESTIONS, responses=[["No.", text] for text in PROSE],
+                                               chosen=[1] * 4, rejected=[0] * 4),
+    "its number as text": rows_of(prompt=QUESTIONS, responses=[["No.", text] for text in PROSE],
+                                  chosen=["1", "0"] * 2, rejected=["0", "1"] * 2),
+    "the letter of the chosen answer": rows_of(prompt=QUESTIONS, response_a=PROSE, response_b=PROSE[::-1],
+                                               chosen=["A", "B"] * 2, rejected=["B", "A"] * 2),
+    "the column of the chosen answer": rows_of(prompt=QUESTIONS, first=PROSE, second=PROSE[::-1],
+                                               chosen=["first", "second"] * 2, rejected=["second", "first"] * 2),
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 
@@ -103,3 +111,12 @@ def test_detect_own_mapping_reads_the_constant_as_chosen():
     row = rows_of(instruction=["You are a keeper."] * 4, question=QUESTIONS, answer=PROSE)[0]
     reading = Reading(format="prompt_completion", columns={"prompt": "instruction", "completion": "answer"})
     assert [m["content"] for m in reading.parse(row)] == ["You are a keeper.", PROSE[0]]
+
+
+def test_detect_short_answers_of_a_preference_pair_are_texts():
+    rows = rows_of(prompt=QUESTIONS, chosen=["4", "6", "8", "10"], rejected=["5", "5", "5", "5"])
+    assert detect(rows).reading.format == "preference"
+
+
+def test_detect_number_of_the_chosen_answer_is_explained():
+    assert "not their texts" in detect(ASKED["the number of the chosen answer"]).evidence
