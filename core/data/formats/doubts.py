@@ -4,6 +4,7 @@ import re
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
+from core.data.formats.conversation import usual_role
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
@@ -13,11 +14,16 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.turns import is_conversation
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
 from core.data.formats.values import nested
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
 _REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
+# Columns that say to which conversation, or to which place in it, a row belongs.
+_TURN_NUMBER_NAMES = (
+    "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "turn", "turn_id",
+    "turn_number", "turn_index", "turn_idx", "message_index", "message_idx", "utterance_id", "utterance_idx",
+)  # fmt: skip
 # Other names than QUESTION_NAMES of a column that is the user's turn and nothing else.
 _USER_NAMES = ("user", "human", "user_input", "user_message", "human_message")
 # Columns that Alpaca's `instruction` reads as its input, so that they are no second question.
@@ -52,6 +58,27 @@ def constant_as_system(rows: Rows, found: Columns, constant: str, question: str,
     evidence = f"a question in {question!r} and an answer in {answer!r}, with {constant!r} as the system prompt"
     doubt = f"{constant!r}, the same in all rows, may be the system prompt or a part of the question in {question!r}"
     return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, question, answer), doubt)
+
+
+def message_doubt(rows: Rows, found: Columns) -> str:
+    """Return the doubt that each row is one message of a conversation; "" where it is not.
+
+    The column of the speaker holds usual roles, or any names beside the number of a conversation or a turn.
+    """
+    every = [name for name in found if found[name].kind != "empty"]
+    content = find_column(every, CONTENT_KEYS)
+    number = find_column(every, _TURN_NUMBER_NAMES)
+    for key in ROLE_KEYS:
+        speaker = find_column([name for name in every if name != content], (key,))
+        if not speaker or not content:
+            continue
+        usual = count_filled(rows, speaker, lambda value: usual_role(str(value).strip()) is not None)
+        if 2 * usual > count_filled(rows, speaker, lambda value: True) or number:
+            return (
+                f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
+                "in order, into one row as a list of objects with role and content"
+            )
+    return ""
 
 
 def reference_doubt(rows: Rows, found: Columns, chosen: str) -> str:

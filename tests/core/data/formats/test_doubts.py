@@ -71,6 +71,12 @@ ASKED = {
                                                chosen=["A", "B"] * 2, rejected=["B", "A"] * 2),
     "the column of the chosen answer": rows_of(prompt=QUESTIONS, first=PROSE, second=PROSE[::-1],
                                                chosen=["first", "second"] * 2, rejected=["second", "first"] * 2),
+    **{f"messages, one per row, by {role}, {content}": rows_of(**{
+        "conversation_id": [0, 0, 1, 1], role: [user, other] * 2, content: [QUESTIONS[0], PROSE[0]] * 2})
+       for role, content, user, other in (("role", "content", "user", "assistant"), ("from", "value", "human", "gpt"),
+                                          ("sender", "message", "User", "Bot"), ("Speaker", "Text", "Ann", "Bob"))},
+    "messages without a number": rows_of(role=["user", "assistant"] * 2, content=[QUESTIONS[0], PROSE[0]] * 2),
+    "messages by their turn": rows_of(role=["user", "assistant"] * 2, text=PROSE, turn=[0, 1] * 2),
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 
@@ -120,3 +126,14 @@ def test_detect_short_answers_of_a_preference_pair_are_texts():
 
 def test_detect_number_of_the_chosen_answer_is_explained():
     assert "not their texts" in detect(ASKED["the number of the chosen answer"]).evidence
+
+
+def test_detect_messages_one_per_row_says_how_to_group_them():
+    asked = detect(ASKED["messages, one per row, by role, content"]).evidence
+    assert "Each row is one message (columns 'role' and 'content')" in asked
+    assert "into one row as a list" in asked
+
+
+def test_detect_texts_of_authors_are_plain_text():
+    rows = rows_of(author=["Ann", "Bob"] * 2, id=[1, 2, 3, 4], text=[f"{text} " * 9 for text in PROSE])
+    assert detect(rows).reading.format == "text"
