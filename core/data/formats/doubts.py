@@ -19,6 +19,10 @@ from core.data.formats.values import nested
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
 _REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
+# Words of a column's name that make it an answer: "corrected_response", "answer_2".
+_ANSWER_WORDS = frozenset(("response", "answer", "output", "completion", "reply", "solution", "target"))
+# Names of a column that is always the answer, even if all its values are the same.
+_SURE_ANSWER_NAMES = ("completion", "response", "answer", "output")
 # Columns that say to which conversation, or to which place in it, a row belongs.
 _TURN_NUMBER_NAMES = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "turn", "turn_id",
@@ -43,6 +47,24 @@ def second_question(rows: Rows, found: Columns, prompt: str, answer: str) -> str
         if not (holds(rows, name, prompt) or holds(rows, prompt, name) or holds(rows, name, answer)):
             return name
     return None
+
+
+def second_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
+    """Return the other columns that may hold the answer as well as `answer`: response, corrected_response, answer_2.
+
+    A short text that is a part of the answer, such as the result of a solution, is no second answer.
+    """
+    others = []
+    for name in found:
+        kind, words = found[name].kind, re.split(r"[\W_\d]+|(?<=[a-z])(?=[A-Z])", name)
+        if find_column([name], _SURE_ANSWER_NAMES):
+            is_answer = kind not in ("empty", "number")
+        else:
+            named = find_column([name], names.COMPLETION_NAMES) or {word.lower() for word in words} & _ANSWER_WORDS
+            is_answer = bool(named) and kind in ("prose", "short")
+        if name != answer and is_answer and not (kind != "prose" and holds(rows, answer, name)):
+            others.append(name)
+    return others
 
 
 def holds(rows: Rows, outer: str, inner: str) -> bool:

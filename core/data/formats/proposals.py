@@ -9,7 +9,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.doubts import constant_as_system, reference_doubt, second_question
+from core.data.formats.doubts import constant_as_system, reference_doubt, second_answers, second_question
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -199,17 +199,16 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
+    answers += [other for name in answers for other in second_answers(rows, found, name)]
     for answer in dict.fromkeys(answers):
         rest = [name for name in found if name != answer]
-        others = [name for name in dict.fromkeys(answers) if name != answer and found[name].kind in ("prose", "short")]
+        others = second_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
         if prompt is None or prompt == answer:
             continue
         doubts = [
-            f"both {answer!r} and {others[0]!r} may hold the answer"
-            if others and not _is_alpaca(found, answer)
-            else "",
+            f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
             "" if _asks(prompt, answer) else f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
         ]
@@ -225,11 +224,6 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
-
-
-def _is_alpaca(found: Columns, answer: str) -> bool:
-    """Return whether a column is Alpaca's `output`, which is the answer whatever other columns there are."""
-    return answer == "output" and "instruction" in found
 
 
 def _asks(prompt: str, answer: str) -> bool:

@@ -77,6 +77,12 @@ ASKED = {
                                           ("sender", "message", "User", "Bot"), ("Speaker", "Text", "Ann", "Bob"))},
     "messages without a number": rows_of(role=["user", "assistant"] * 2, content=[QUESTIONS[0], PROSE[0]] * 2),
     "messages by their turn": rows_of(role=["user", "assistant"] * 2, text=PROSE, turn=[0, 1] * 2),
+    "a constant output and a response": rows_of(instruction=QUESTIONS, output=["old"] * 4, response=PROSE),
+    "a draft and its correction": rows_of(prompt=QUESTIONS, response=[f"Draft: {text}" for text in PROSE],
+                                          corrected_response=PROSE),
+    "output and response": rows_of(instruction=QUESTIONS, output=PROSE, response=PROSE[::-1]),
+    **{f"an answer and {other}": rows_of(prompt=QUESTIONS, response=PROSE, **{other: PROSE[::-1]})
+       for other in ("corrected_response", "response_2", "goldAnswer", "edited output", "output")},
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 
@@ -137,3 +143,18 @@ def test_detect_messages_one_per_row_says_how_to_group_them():
 def test_detect_texts_of_authors_are_plain_text():
     rows = rows_of(author=["Ann", "Bob"] * 2, id=[1, 2, 3, 4], text=[f"{text} " * 9 for text in PROSE])
     assert detect(rows).reading.format == "text"
+
+
+def test_detect_two_answers_are_both_offered():
+    offered = [
+        reading.read(ASKED["a draft and its correction"][0])
+        for reading in detect(ASKED["a draft and its correction"]).candidates
+        if reading.format == "prompt_completion"
+    ]
+    assert {parsed.messages[1]["content"] for parsed in offered} == {f"Draft: {PROSE[0]}", PROSE[0]}
+
+
+def test_detect_result_of_a_solution_is_no_second_answer():
+    solutions = [f"{text} It is {i}." for i, text in enumerate(PROSE)]
+    found = detect(rows_of(problem=QUESTIONS, solution=solutions, answer=["0", "1", "2", "3"]))
+    assert (found.reading.format, found.reading.columns["completion"]) == ("prompt_completion", "solution")
