@@ -14,8 +14,9 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
-from core.data.formats.values import nested
+from core.data.formats.reading import Reading
+from core.data.formats.turns import CONTENT_KEYS, LOSS_KEYS, ROLE_KEYS, SKIP_KEYS, UNCLEAR_KEYS, is_conversation
+from core.data.formats.values import is_absent, nested
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
 _REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
@@ -23,6 +24,15 @@ _REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
 _ANSWER_WORDS = frozenset(("response", "answer", "output", "completion", "reply", "solution", "target"))
 # Names of a column that is always the answer, even if all its values are the same.
 _SURE_ANSWER_NAMES = ("completion", "response", "answer", "output")
+# Columns of masks and weights, beside the flags that a turn may have.
+_MASK_NAMES = (
+    *LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS, "train_mask", "training_mask", "loss_masks", "masks", "weights",
+    "loss_weights", "turn_weights", "turn_mask", "label_mask", "assistant_mask", "assistant_masks", "assistant_only",
+    "sample_weight", "train_flags", "is_trained",
+)  # fmt: skip
+_NUMBER = re.compile(r"true|false|-?\d+(?:\.\d+)?(?:e-?\d+)?")
+# Values of a mask that exclude nothing, and those of a flag that skips nothing.
+_ALL_LEARNED, _NONE_SKIPPED = frozenset(("1", "1.0", "true")), frozenset(("0", "0.0", "false"))
 # Columns that say to which conversation, or to which place in it, a row belongs.
 _TURN_NUMBER_NAMES = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "turn", "turn_id",
@@ -99,6 +109,28 @@ def message_doubt(rows: Rows, found: Columns) -> str:
             return (
                 f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
                 "in order, into one row as a list of objects with role and content"
+            )
+    return ""
+
+
+def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
+    """Return the doubt that a column says which turns or rows are learned; "" where none excludes anything.
+
+    In plain text and text with a label, a column such as "weight" may be about the text, so only lists count.
+    """
+    is_text = reading.format in ("text", "label")
+    for name in found:
+        if not find_column([name], _MASK_NAMES) or name in reading.columns.values():
+            continue
+        cells = [nested(row[name]) for row in rows if name in row and not is_absent(row[name])]
+        lists = [cell if isinstance(cell, list) else [cell] for cell in cells if isinstance(cell, list) or not is_text]
+        flat = [value for cell in lists for value in cell]
+        values = {str(value).strip().lower() for value in flat}
+        neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_LEARNED
+        if values - neutral and all(_NUMBER.fullmatch(value) for value in values):
+            return (
+                f"{name!r} may say which answers are learned, and no column is read so; "
+                "give each turn that is not learned the field train = false, or leave such rows out"
             )
     return ""
 

@@ -5,11 +5,12 @@
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.doubts import constant_as_system, reference_doubt, second_answers, second_question
+from core.data.formats.doubts import constant_as_system, mask_doubt, reference_doubt, second_answers, second_question
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -35,7 +36,8 @@ _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "categ
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Yield the readings that could fit `rows`, whose columns are `found`."""
     for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labeled, propose_plain, _two_texts):
-        yield from propose(rows, found)
+        for proposal in propose(rows, found):
+            yield replace(proposal, doubt=proposal.doubt or mask_doubt(rows, found, proposal.reading))
 
 
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:

@@ -83,6 +83,12 @@ ASKED = {
     "output and response": rows_of(instruction=QUESTIONS, output=PROSE, response=PROSE[::-1]),
     **{f"an answer and {other}": rows_of(prompt=QUESTIONS, response=PROSE, **{other: PROSE[::-1]})
        for other in ("corrected_response", "response_2", "goldAnswer", "edited output", "output")},
+    **{f"a column {name} = {value}": rows_of(messages=[turns(text) for text in PROSE], **{name: [value] * 4})
+       for name, value in (("loss_mask", [0, 1]), ("train_mask", "[0, 1]"), ("weights", [0.0, 0.5]), ("mask", [1, 0]),
+                           ("trainMask", [False, True]), ("loss_weight", 0.25), ("skip", True), ("no_loss", [0, 1]))},
+    "a mask of marked text": rows_of(text=[f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>"
+                                           for text in PROSE], loss_mask=[[0, 1]] * 4),
+    "weights of pairs": rows_of(prompt=QUESTIONS, completion=PROSE, loss_weight=[0.1, 0.2, 0.3, 0.4]),
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 
@@ -158,3 +164,15 @@ def test_detect_result_of_a_solution_is_no_second_answer():
     solutions = [f"{text} It is {i}." for i, text in enumerate(PROSE)]
     found = detect(rows_of(problem=QUESTIONS, solution=solutions, answer=["0", "1", "2", "3"]))
     assert (found.reading.format, found.reading.columns["completion"]) == ("prompt_completion", "solution")
+
+
+@pytest.mark.parametrize(("name", "value"), [("loss_mask", [1, 1]), ("skip", False), ("no_loss", [0, 0]),
+                                             ("mask", None), ("training", "first part")])  # fmt: skip
+def test_detect_mask_that_excludes_nothing_raises_no_doubt(name, value):
+    rows = rows_of(messages=[turns(text) for text in PROSE], **{name: [value] * 4})
+    assert detect(rows).reading.format == "messages"
+
+
+def test_detect_weight_beside_plain_text_is_about_the_text():
+    rows = rows_of(text=[f"{text} " * 9 for text in PROSE], weight=[3, 4, 5, 6])
+    assert detect(rows).reading.format == "text"
