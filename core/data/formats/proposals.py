@@ -5,10 +5,12 @@
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
+from core.data.formats.doubts import constant_as_system, mask_doubt, reference_doubt, second_answers, second_question
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -34,7 +36,8 @@ _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "categ
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Yield the readings that could fit `rows`, whose columns are `found`."""
     for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labeled, propose_plain, _two_texts):
-        yield from propose(rows, found)
+        for proposal in propose(rows, found):
+            yield replace(proposal, doubt=proposal.doubt or mask_doubt(rows, found, proposal.reading))
 
 
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -57,6 +60,7 @@ def _preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
         {"prompt": prompt, "chosen": chosen, "rejected": rejected, **_beside(found, {prompt, chosen, rejected})},
         evidence,
         count_present(rows, chosen),
+        reference_doubt(rows, found, chosen),
     )
 
 
@@ -197,22 +201,23 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
+    answers += [other for name in answers for other in second_answers(rows, found, name)]
     for answer in dict.fromkeys(answers):
         rest = [name for name in found if name != answer]
-        others = [name for name in dict.fromkeys(answers) if name != answer and found[name].kind in ("prose", "short")]
+        others = second_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
         if prompt is None or prompt == answer:
             continue
         doubts = [
-            f"both {answer!r} and {others[0]!r} may hold the answer"
-            if others and not _is_alpaca(found, answer)
-            else "",
+            f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
             "" if _asks(prompt, answer) else f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
         ]
         doubt = next((doubt for doubt in doubts if doubt), "")
-        yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt)
+        if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
+            yield constant_as_system(rows, found, prompt, other, answer)
+        yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt, other=other)
 
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -221,11 +226,6 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
-
-
-def _is_alpaca(found: Columns, answer: str) -> bool:
-    """Return whether a column is Alpaca's `output`, which is the answer whatever other columns there are."""
-    return answer == "output" and "instruction" in found
 
 
 def _asks(prompt: str, answer: str) -> bool:
@@ -241,18 +241,22 @@ def _only_text(found: Columns, answer: str) -> str | None:
     return prose[0] if len(prose) == 1 else None
 
 
-def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: bool, doubt: str) -> Proposal:
+def _pair(
+    rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: bool, doubt: str, other: str | None = None
+) -> Proposal:
     beside = _beside(found, {prompt, answer})
     if is_instruction:
         rest = [name for name in found if name not in {prompt, answer, beside["system"], beside["tools"]}]
-        given = find_column(rest, _INPUT_NAMES)
+        given = find_column(rest, _INPUT_NAMES) or other
         slots = {"instruction": prompt, "input": given, "output": answer, "history": find_column(rest, ("history",)),
                  "system": beside["system"], "tools": beside["tools"]}  # fmt: skip
         form: FormatName = "alpaca"
     else:
         slots, form = {"prompt": prompt, "completion": answer, **beside}, "prompt_completion"
+        slots["context"] = slots["context"] or other
     words = ", ".join(f"{slot} = {name!r}" for slot, name in slots.items() if name)
     verdict = _verdict(rows, found) if form == "prompt_completion" else None
+    doubt = doubt or (f"both {prompt!r} and {other!r} may be the question" if other else "")
     doubt = doubt or _unread_part(rows, found, slots.values(), answer)
     if not verdict:
         doubt = doubt or _judgment_doubt(rows, found, slots.values())

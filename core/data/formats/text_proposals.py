@@ -6,6 +6,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
+from core.data.formats.doubts import message_doubt
 from core.data.formats.marks import find_unlisted_marks, style_of
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
@@ -91,7 +92,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     open_kinds = [name for name, column in found.items() if column.kind in ("prose", "short", "nested")]
     usual = find_column(open_kinds, names.TEXT_NAMES)
     texts = [name for name in found if found[name].kind == "prose" or (name == usual and found[name].characters)]
-    missing = _missing_part(found)
+    missing = _missing_part(rows, found)
     kinds = ("category", "number")
     label = next((name for name in found if found[name].kind in kinds and _labels(rows, name, named=False)), "")
     for name in sorted(texts, key=lambda n: (n != usual, -found[n].characters)):
@@ -109,12 +110,14 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
 
 
-def _missing_part(found: Columns) -> str:
+def _missing_part(rows: Rows, found: Columns) -> str:
     """Return why rows with text may not be plain text although no format with turns fits; "" for no reason."""
     every = list(found)
     parent = find_column(every, ("parent_id", "parent"))
     if parent and find_column(every, ("role", "from", "author")):
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
+    if doubt := message_doubt(rows, found):
+        return doubt
     if question := find_column(every, QUESTION_NAMES):
         return f"the column {question!r} holds questions, and no column of answers was found"
     filled = [name for name in every if found[name].kind != "empty"]

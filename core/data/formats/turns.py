@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.values import Note, is_absent, is_missing, nested, text_of
 
@@ -88,7 +89,7 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
-    for turn in value:
+    for turn in join_channels(list(value)):
         # Nearly all turns of public datasets take this path, so it comes first.
         if isinstance(turn, dict) and (plain := _plain_turn(turn, role_of)) is not None:
             messages.append(plain)
@@ -242,8 +243,11 @@ class _Parts:
         kind = str(part.get("type") or next((kind for kind in _PART_KINDS if kind in part), "text"))
         key = next((key for key in (kind, *_TEXT_KEYS) if not is_absent(part.get(key))), None)
         if kind in ("text", "input_text", "output_text") and (key or part.keys() <= {"type", *_TEXT_KEYS}):
-            _note_unused(part, {"type", key}, "a part of a turn", self.note)
-            self.texts.append("" if key is None else text_of(part[key], "a part of a turn", self.note))
+            # Gemini marks the parts that are reasoning.
+            flag = "thought" if isinstance(part.get("thought"), bool) else None
+            _note_unused(part, {"type", key, flag}, "a part of a turn", self.note)
+            text = "" if key is None else text_of(part[key], "a part of a turn", self.note)
+            (self.reasoning if flag and part[flag] else self.texts).append(text)
         elif kind in ("thinking", "reasoning") and key:
             _note_unused(part, {"type", key}, "a part of a turn", self.note)
             self.reasoning.append(text_of(part[key], "a part of a turn", self.note))

@@ -3,6 +3,7 @@
 import pytest
 
 from core.data.formats.detect import detect
+from core.data.formats.reading import Reading
 
 QUESTIONS = [
     "How do tides come about?",
@@ -64,6 +65,35 @@ ASKED = {
     "numbered persons": texts("#Person1#: {q}\n#Person2#: {a}"),
     "tags of turns": texts("<question>{q}</question><answer>{a}</answer>"),
     "a mask that is not explained": rows_of(messages=[[turns("a")[0], turns("a")[1] | {"mask": 1}]] * 4),
+    "a constant beside the question": rows_of(instruction=["You are a keeper."] * 4, question=QUESTIONS, answer=PROSE),
+    "a constant prompt": rows_of(prompt=["Be a keeper, please."] * 4, question=QUESTIONS, answer=PROSE),
+    "two questions": rows_of(instruction=PROSE, query=QUESTIONS, output=PROSE[::-1]),
+    "the number of the chosen answer": rows_of(prompt=QUESTIONS, responses=[["No.", text] for text in PROSE],
+                                               chosen=[1] * 4, rejected=[0] * 4),
+    "its number as text": rows_of(prompt=QUESTIONS, responses=[["No.", text] for text in PROSE],
+                                  chosen=["1", "0"] * 2, rejected=["0", "1"] * 2),
+    "the letter of the chosen answer": rows_of(prompt=QUESTIONS, response_a=PROSE, response_b=PROSE[::-1],
+                                               chosen=["A", "B"] * 2, rejected=["B", "A"] * 2),
+    "the column of the chosen answer": rows_of(prompt=QUESTIONS, first=PROSE, second=PROSE[::-1],
+                                               chosen=["first", "second"] * 2, rejected=["second", "first"] * 2),
+    **{f"messages, one per row, by {role}, {content}": rows_of(**{
+        "conversation_id": [0, 0, 1, 1], role: [user, other] * 2, content: [QUESTIONS[0], PROSE[0]] * 2})
+       for role, content, user, other in (("role", "content", "user", "assistant"), ("from", "value", "human", "gpt"),
+                                          ("sender", "message", "User", "Bot"), ("Speaker", "Text", "Ann", "Bob"))},
+    "messages without a number": rows_of(role=["user", "assistant"] * 2, content=[QUESTIONS[0], PROSE[0]] * 2),
+    "messages by their turn": rows_of(role=["user", "assistant"] * 2, text=PROSE, turn=[0, 1] * 2),
+    "a constant output and a response": rows_of(instruction=QUESTIONS, output=["old"] * 4, response=PROSE),
+    "a draft and its correction": rows_of(prompt=QUESTIONS, response=[f"Draft: {text}" for text in PROSE],
+                                          corrected_response=PROSE),
+    "output and response": rows_of(instruction=QUESTIONS, output=PROSE, response=PROSE[::-1]),
+    **{f"an answer and {other}": rows_of(prompt=QUESTIONS, response=PROSE, **{other: PROSE[::-1]})
+       for other in ("corrected_response", "response_2", "goldAnswer", "edited output", "output")},
+    **{f"a column {name} = {value}": rows_of(messages=[turns(text) for text in PROSE], **{name: [value] * 4})
+       for name, value in (("loss_mask", [0, 1]), ("train_mask", "[0, 1]"), ("weights", [0.0, 0.5]), ("mask", [1, 0]),
+                           ("trainMask", [False, True]), ("loss_weight", 0.25), ("skip", True), ("no_loss", [0, 1]))},
+    "a mask of marked text": rows_of(text=[f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>"
+                                           for text in PROSE], loss_mask=[[0, 1]] * 4),
+    "weights of pairs": rows_of(prompt=QUESTIONS, completion=PROSE, loss_weight=[0.1, 0.2, 0.3, 0.4]),
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 
@@ -89,3 +119,65 @@ def test_detect_copy_of_the_whole_row_is_no_part_of_the_question():
 
 def test_detect_constant_weight_is_no_judgment():
     assert detect(rows_of(messages=[turns(text) for text in PROSE], weight=[1] * 4)).reading.format == "messages"
+
+
+@pytest.mark.parametrize(("constant", "answer"), [("instruction", "answer"), ("prompt", "a")])
+def test_detect_constant_beside_question_no_candidate_drops_the_question(constant, answer):
+    rows = rows_of(**{constant: ["You are a keeper."] * 4, "question": QUESTIONS, answer: PROSE})
+    parsed = [reading.read(rows[0]) for reading in detect(rows).candidates if reading.format != "text"]
+    assert len(parsed) > 1
+    assert all(any(QUESTIONS[0] in m["content"] for m in p.messages if m["role"] == "user") for p in parsed)
+    assert parsed[0].messages[0] == {"role": "system", "content": "You are a keeper."}
+
+
+def test_detect_own_mapping_reads_the_constant_as_chosen():
+    row = rows_of(instruction=["You are a keeper."] * 4, question=QUESTIONS, answer=PROSE)[0]
+    reading = Reading(format="prompt_completion", columns={"prompt": "instruction", "completion": "answer"})
+    assert [m["content"] for m in reading.parse(row)] == ["You are a keeper.", PROSE[0]]
+
+
+def test_detect_short_answers_of_a_preference_pair_are_texts():
+    rows = rows_of(prompt=QUESTIONS, chosen=["4", "6", "8", "10"], rejected=["5", "5", "5", "5"])
+    assert detect(rows).reading.format == "preference"
+
+
+def test_detect_number_of_the_chosen_answer_is_explained():
+    assert "not their texts" in detect(ASKED["the number of the chosen answer"]).evidence
+
+
+def test_detect_messages_one_per_row_says_how_to_group_them():
+    asked = detect(ASKED["messages, one per row, by role, content"]).evidence
+    assert "Each row is one message (columns 'role' and 'content')" in asked
+    assert "into one row as a list" in asked
+
+
+def test_detect_texts_of_authors_are_plain_text():
+    rows = rows_of(author=["Ann", "Bob"] * 2, id=[1, 2, 3, 4], text=[f"{text} " * 9 for text in PROSE])
+    assert detect(rows).reading.format == "text"
+
+
+def test_detect_two_answers_are_both_offered():
+    offered = [
+        reading.read(ASKED["a draft and its correction"][0])
+        for reading in detect(ASKED["a draft and its correction"]).candidates
+        if reading.format == "prompt_completion"
+    ]
+    assert {parsed.messages[1]["content"] for parsed in offered} == {f"Draft: {PROSE[0]}", PROSE[0]}
+
+
+def test_detect_result_of_a_solution_is_no_second_answer():
+    solutions = [f"{text} It is {i}." for i, text in enumerate(PROSE)]
+    found = detect(rows_of(problem=QUESTIONS, solution=solutions, answer=["0", "1", "2", "3"]))
+    assert (found.reading.format, found.reading.columns["completion"]) == ("prompt_completion", "solution")
+
+
+@pytest.mark.parametrize(("name", "value"), [("loss_mask", [1, 1]), ("skip", False), ("no_loss", [0, 0]),
+                                             ("mask", None), ("training", "first part")])  # fmt: skip
+def test_detect_mask_that_excludes_nothing_raises_no_doubt(name, value):
+    rows = rows_of(messages=[turns(text) for text in PROSE], **{name: [value] * 4})
+    assert detect(rows).reading.format == "messages"
+
+
+def test_detect_weight_beside_plain_text_is_about_the_text():
+    rows = rows_of(text=[f"{text} " * 9 for text in PROSE], weight=[3, 4, 5, 6])
+    assert detect(rows).reading.format == "text"

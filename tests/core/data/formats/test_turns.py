@@ -215,3 +215,28 @@ def test_reasoning_in_the_content_and_in_a_field_is_written_once(key: str) -> No
     assert read_turn(turn, ignored.append, think=False)["content"] == "Yes."
     other = read_turn({**turn, key: "Other."}, ignored.append)["content"]
     assert other == "<think>\nOther.\n</think>\n\n<think>\nhm, so\n</think>\n\nYes."
+
+
+SAID = {"role": "user", "content": "Is it so?"}
+THOUGHT = {"role": "assistant", "channel": "analysis", "content": "hidden"}
+
+
+def read_quietly(turns, think=True):
+    return read_turns(turns, lambda sentence: None, think)
+
+
+@pytest.mark.parametrize("answer", [
+    [THOUGHT, {"role": "assistant", "channel": "final", "content": "Yes."}],
+    [{"role": "model", "parts": [{"text": "hidden", "thought": True}, {"text": "Yes.", "thought": False}]}],
+])  # fmt: skip
+def test_read_turns_marked_reasoning_is_no_answer_text(answer):
+    assert [m["content"] for m in read_quietly([SAID, *answer])[1:]] == ["<think>\nhidden\n</think>\n\nYes."]
+    assert [m["content"] for m in read_quietly([SAID, *answer], think=False)[1:]] == ["Yes."]
+
+
+@pytest.mark.parametrize(
+    "rest", [[], [SAID], [SAID | {"channel": None}], [{"role": "user", "channel": "analysis", "content": ["x"]}]]
+)
+def test_read_turns_reasoning_channel_without_answer_is_unusable(rest):
+    with pytest.raises(UnusableRow, match="channel"):
+        read_quietly([SAID, THOUGHT, *rest])

@@ -1,0 +1,164 @@
+"""Columns that make an otherwise certain reading doubtful, because two columns may hold the same part of a row."""
+
+import re
+
+from core.data.formats import columns as names
+from core.data.formats.columns import find_column
+from core.data.formats.conversation import usual_role
+from core.data.formats.proposal import (
+    QUESTION_NAMES,
+    Columns,
+    Proposal,
+    Rows,
+    count_filled,
+    count_present,
+    make_proposal,
+)
+from core.data.formats.reading import Reading
+from core.data.formats.turns import CONTENT_KEYS, LOSS_KEYS, ROLE_KEYS, SKIP_KEYS, UNCLEAR_KEYS, is_conversation
+from core.data.formats.values import is_absent, nested
+
+# Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
+_REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
+# Words of a column's name that make it an answer: "corrected_response", "answer_2".
+_ANSWER_WORDS = frozenset(("response", "answer", "output", "completion", "reply", "solution", "target"))
+# Names of a column that is always the answer, even if all its values are the same.
+_SURE_ANSWER_NAMES = ("completion", "response", "answer", "output")
+# Columns of masks and weights, beside the flags that a turn may have.
+_MASK_NAMES = (
+    *LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS, "train_mask", "training_mask", "loss_masks", "masks", "weights",
+    "loss_weights", "turn_weights", "turn_mask", "label_mask", "assistant_mask", "assistant_masks", "assistant_only",
+    "sample_weight", "train_flags", "is_trained",
+)  # fmt: skip
+_NUMBER = re.compile(r"true|false|-?\d+(?:\.\d+)?(?:e-?\d+)?")
+# Values of a mask that exclude nothing, and those of a flag that skips nothing.
+_ALL_LEARNED, _NONE_SKIPPED = frozenset(("1", "1.0", "true")), frozenset(("0", "0.0", "false"))
+# Columns that say to which conversation, or to which place in it, a row belongs.
+_TURN_NUMBER_NAMES = (
+    "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "turn", "turn_id",
+    "turn_number", "turn_index", "turn_idx", "message_index", "message_idx", "utterance_id", "utterance_idx",
+)  # fmt: skip
+# Other names than QUESTION_NAMES of a column that is the user's turn and nothing else.
+_USER_NAMES = ("user", "human", "user_input", "user_message", "human_message")
+# Columns that Alpaca's `instruction` reads as its input, so that they are no second question.
+_INPUT_NAMES = ("input", "inputs")
+
+
+def second_question(rows: Rows, found: Columns, prompt: str, answer: str) -> str | None:
+    """Return another column that may be the user's turn as well as `prompt`, or None.
+
+    A column that repeats the prompt, or the answer with the prompt, is a copy and no second question.
+    """
+    is_alpaca = find_column([prompt], ("instruction", "instructions", "definition", "task_description"))
+    for want in (*QUESTION_NAMES, *_USER_NAMES):
+        name = find_column([name for name in found if name not in (prompt, answer)], (want,))
+        if name is None or found[name].kind not in ("prose", "short") or (is_alpaca and want in _INPUT_NAMES):
+            continue
+        if not (holds(rows, name, prompt) or holds(rows, prompt, name) or holds(rows, name, answer)):
+            return name
+    return None
+
+
+def second_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
+    """Return the other columns that may hold the answer as well as `answer`: response, corrected_response, answer_2.
+
+    A short text that is a part of the answer, such as the result of a solution, is no second answer.
+    """
+    others = []
+    for name in found:
+        kind, words = found[name].kind, re.split(r"[\W_\d]+|(?<=[a-z])(?=[A-Z])", name)
+        if find_column([name], _SURE_ANSWER_NAMES):
+            is_answer = kind not in ("empty", "number")
+        else:
+            named = find_column([name], names.COMPLETION_NAMES) or {word.lower() for word in words} & _ANSWER_WORDS
+            is_answer = bool(named) and kind in ("prose", "short")
+        if name != answer and is_answer and not (kind != "prose" and holds(rows, answer, name)):
+            others.append(name)
+    return others
+
+
+def holds(rows: Rows, outer: str, inner: str) -> bool:
+    """Return whether the text of one column is a part of that of another in most rows."""
+    return 2 * sum(str(row.get(inner)).strip() in str(row.get(outer)) for row in rows) > len(rows)
+
+
+def constant_as_system(rows: Rows, found: Columns, constant: str, question: str, answer: str) -> Proposal:
+    """Propose a column that is the same in all rows as the system prompt of the questions in another column."""
+    rest = [name for name in found if name not in (constant, question, answer)]
+    slots = {"prompt": question, "completion": answer, "system": constant}
+    slots |= {"context": find_column(rest, names.CONTEXT_NAMES), "tools": find_column(rest, names.TOOL_NAMES)}
+    evidence = f"a question in {question!r} and an answer in {answer!r}, with {constant!r} as the system prompt"
+    doubt = f"{constant!r}, the same in all rows, may be the system prompt or a part of the question in {question!r}"
+    return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, question, answer), doubt)
+
+
+def message_doubt(rows: Rows, found: Columns) -> str:
+    """Return the doubt that each row is one message of a conversation; "" where it is not.
+
+    The column of the speaker holds usual roles, or any names beside the number of a conversation or a turn.
+    """
+    every = [name for name in found if found[name].kind != "empty"]
+    content = find_column(every, CONTENT_KEYS)
+    number = find_column(every, _TURN_NUMBER_NAMES)
+    for key in ROLE_KEYS:
+        speaker = find_column([name for name in every if name != content], (key,))
+        if not speaker or not content:
+            continue
+        usual = count_filled(rows, speaker, lambda value: usual_role(str(value).strip()) is not None)
+        if 2 * usual > count_filled(rows, speaker, lambda value: True) or number:
+            return (
+                f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
+                "in order, into one row as a list of objects with role and content"
+            )
+    return ""
+
+
+def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
+    """Return the doubt that a column says which turns or rows are learned; "" where none excludes anything.
+
+    In plain text and text with a label, a column such as "weight" may be about the text, so only lists count.
+    """
+    is_text = reading.format in ("text", "label")
+    for name in found:
+        if not find_column([name], _MASK_NAMES) or name in reading.columns.values():
+            continue
+        cells = [nested(row[name]) for row in rows if name in row and not is_absent(row[name])]
+        lists = [cell if isinstance(cell, list) else [cell] for cell in cells if isinstance(cell, list) or not is_text]
+        flat = [value for cell in lists for value in cell]
+        values = {str(value).strip().lower() for value in flat}
+        neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_LEARNED
+        if values - neutral and all(_NUMBER.fullmatch(value) for value in values):
+            return (
+                f"{name!r} may say which answers are learned, and no column is read so; "
+                "give each turn that is not learned the field train = false, or leave such rows out"
+            )
+    return ""
+
+
+def reference_doubt(rows: Rows, found: Columns, chosen: str) -> str:
+    """Return the doubt that a column names the better answer by its number or letter; "" where it holds the answer."""
+    several = _has_several_answers(rows, found, chosen)
+
+    def is_reference(value: object) -> bool:
+        if isinstance(value, (bool, int, float)):
+            return True
+        text = str(value).strip()
+        return text in found or (several and _REFERENCE.fullmatch(text) is not None)
+
+    if 2 * count_filled(rows, chosen, is_reference) <= count_filled(rows, chosen, lambda value: True):
+        return ""
+    return (
+        f"{chosen!r} holds numbers or names of answers, not their texts; put the text of the chosen answer of each row "
+        "into a column of its own"
+    )
+
+
+def _has_several_answers(rows: Rows, found: Columns, chosen: str) -> bool:
+    """Return whether other columns hold several answers: as a list, or as numbered columns."""
+
+    def is_list(value: object) -> bool:
+        value = nested(value)
+        return isinstance(value, list) and len(value) > 1 and not is_conversation(value)
+
+    numbered = [name for name in found if re.fullmatch(r"(response|answer|completion|output)s?[_ -]?[0-9a-zA-Z]", name)]
+    return len(numbered) > 1 or any(count_filled(rows, name, is_list) for name in found if name != chosen)
