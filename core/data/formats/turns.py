@@ -1,8 +1,8 @@
 """Parsing of lists of turns in every spelling of role and content that public datasets use.
 
-Three kinds of fields of a turn change the message: the role and the content; `weight: 0`, `train: false` and similar
-flags, which exclude an answer from the loss; and reasoning, which is written before the answer in <think> tags or left
-out, according to the reading options. All other fields are reported in the notes of the row.
+Three kinds of fields of a turn change the message: the role and the content; flags such as `weight: 0`, which exclude
+an answer from the loss; and reasoning, which is written before the answer in <think> tags or left out, by the reading
+options. All other fields are reported in the notes of the row.
 """
 
 import json
@@ -19,25 +19,18 @@ CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
 LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "learn",
              "train_on_turn", "train_on", "training", "compute_loss", "loss_mask")  # fmt: skip
 # Flags that exclude a turn from the loss where they are true.
-SKIP_KEYS = ("skip", "masked", "ignore", "exclude", "excluded", "no_loss", "skip_loss", "ignore_loss", "do_not_train",
-             "no_train", "mask_loss", "is_masked")  # fmt: skip
+SKIP_KEYS = ("skip", "masked", "is_masked", "ignore", "exclude", "excluded", "no_loss", "skip_loss", "ignore_loss",
+             "mask_loss", "do_not_train", "no_train")  # fmt: skip
 # Flags that mean "has loss" in some datasets and "has none" in others.
 UNCLEAR_KEYS = ("mask",)
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
 RoleOf = Callable[[str], Role | None]
-# Names of the two fields of an object that holds a question and its answer (Capybara and others).
+# Names of the two fields of a question and its answer (Capybara and others).
 PAIR_KEYS = (
-    ("input", "output"),
-    ("user", "assistant"),
-    ("human", "assistant"),
-    ("question", "answer"),
-    ("prompt", "response"),
-    ("prompt", "completion"),
-    ("instruction", "output"),
-    ("instruction", "response"),
-    ("query", "response"),
-)
+    ("input", "output"), ("user", "assistant"), ("human", "assistant"), ("question", "answer"), ("prompt", "response"),
+    ("prompt", "completion"), ("instruction", "output"), ("instruction", "response"), ("query", "response"),
+)  # fmt: skip
 
 
 def is_turn(value: Any) -> bool:
