@@ -168,8 +168,11 @@ def _read_file(
         except UnusableRow as error:
             left_out[str(error)] += 1
             continue
-        changes.update([*parsed.notes, *(f"the column {column!r} is not used" for column in parsed.unread)])
-        yield number, [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in parsed.messages]
+        messages = [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in parsed.messages]
+        # A row without a prompt is counted among those that are left out.
+        if parse_prompt(messages, number) is not None:
+            changes.update([*parsed.notes, *(f"the column {column!r} is not used" for column in parsed.unread)])
+        yield number, messages
 
 
 class Prompts:
