@@ -1,6 +1,8 @@
 """Columns that make an otherwise certain reading doubtful, because two columns may hold the same part of a row."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
@@ -80,6 +82,40 @@ def second_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
 def holds(rows: Rows, outer: str, inner: str) -> bool:
     """Return whether the text of one column is a part of that of another in most rows."""
     return 2 * sum(str(row.get(inner)).strip() in str(row.get(outer)) for row in rows) > len(rows)
+
+
+def text_outside_doubt(rows: Rows, found: Columns, turns: str) -> str:
+    """Return the doubt that a question or an answer stands beside the conversation in a column, not in it.
+
+    So it is with a history of turns before the question. A copy of one of the turns raises no doubt.
+    """
+    contents = [" ".join(_texts(row.get(turns))).split() for row in rows]
+    known = [" ".join(words) for words in contents]
+    for name in found:
+        is_named = find_column([name], (*QUESTION_NAMES, *_USER_NAMES, *names.COMPLETION_NAMES))
+        if name == turns or not is_named or found[name].kind not in ("prose", "short"):
+            continue
+        texts = [" ".join(str(row.get(name)).split()) for row in rows]
+        outside = sum(text not in content for text, content in zip(texts, known, strict=True))
+        if 2 * outside > len(rows):
+            return (
+                f"the text of {name!r} is not in the conversation of {turns!r}, and would not be used; "
+                "put it into the list of turns, or leave the column out"
+            )
+    return ""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value of any depth; one written as JSON is read."""
+    value = nested(value)
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
 
 
 def constant_as_system(rows: Rows, found: Columns, constant: str, question: str, answer: str) -> Proposal:

@@ -10,7 +10,14 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.doubts import constant_as_system, mask_doubt, reference_doubt, second_answers, second_question
+from core.data.formats.doubts import (
+    constant_as_system,
+    mask_doubt,
+    reference_doubt,
+    second_answers,
+    second_question,
+    text_outside_doubt,
+)
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -177,6 +184,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
         unread = {other for other in found if not find_column([other], ("message", "preamble"))}
         doubt = doubt or _unread_part(rows, found, unread) or _judgment_doubt(rows, found, {name})
+        doubt = doubt or text_outside_doubt(rows, found, name)
         yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
     yield from _alternating(rows, found)
 

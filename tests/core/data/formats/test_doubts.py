@@ -33,6 +33,13 @@ def turns(text):
 
 
 ASKED = {
+    "a history beside the question and the answer": rows_of(
+        history=[turns(text) for text in PROSE], question=[f"{text} Why?" for text in QUESTIONS],
+        answer=[f"Since {text}" for text in PROSE],
+    ),
+    "turns that end on a question, and the answer in a column": rows_of(
+        messages=[turns(text)[:1] for text in PROSE], response=[f"Since {text}" for text in PROSE],
+    ),
     "ids as the question": rows_of(user=["user0", "user1", "user2", "user3"], response=PROSE),
     "file names": rows_of(input=["img_0.png", "img_1.png", "img_2.png", "img_3.png"],
                           output=["mask_0.png", "mask_1.png", "mask_2.png", "mask_3.png"]),
@@ -181,3 +188,8 @@ def test_detect_mask_that_excludes_nothing_raises_no_doubt(name, value):
 def test_detect_weight_beside_plain_text_is_about_the_text():
     rows = rows_of(text=[f"{text} " * 9 for text in PROSE], weight=[3, 4, 5, 6])
     assert detect(rows).reading.format == "text"
+
+
+def test_detect_copy_of_a_turn_beside_the_conversation_raises_no_doubt():
+    rows = rows_of(prompt=[turns(text)[0]["content"] for text in PROSE], messages=[turns(text) for text in PROSE])
+    assert detect(rows).reading.format == "messages"
