@@ -161,7 +161,7 @@ def build_start_form() -> StartFormWidgets:
         "split": _field("split", visible=False),
     }
     upload = gr.File(
-        label="Text with one prompt per line, or rows (JSON, JSONL, CSV, TSV, Parquet); also as .gz or .zst",
+        label="Text, JSON, CSV, TSV or Parquet",
         file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(

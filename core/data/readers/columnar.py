@@ -109,7 +109,7 @@ def has_short_floats(kind: Any) -> bool:
 def shortest(value: Any, kind: Any) -> Any:
     """Return a value whose numbers have the fewest digits that give the same number in their Arrow type.
 
-    As a Python number, 0.1 of 32 bits has the digits 0.10000000149011612, which nobody wrote.
+    A 32-bit 0.1 would become 0.10000000149011612 as a Python float.
 
     Args:
         value: A Python value of that type.

@@ -40,7 +40,7 @@ def _is_even(records: Sequence[list[str]]) -> bool:
 
 
 def count_titles(records: Sequence[list[str]], name: str = "") -> int:
-    """Return how many records of a sample stand above the header, as a title and empty lines do.
+    """Return how many records of a sample are above the header, such as a title and empty lines.
 
     A spreadsheet pads a title to the width of the table: only the first cell is filled. A line with more filled cells
     is a header, since columns may lack a name.

@@ -38,6 +38,12 @@ def mixed(tmp_path_factory):
     return Rows(home, data.id), rows
 
 
+def test_query_that_takes_too_long_is_interrupted_with_a_sentence(mixed, monkeypatch):
+    monkeypatch.setattr("core.data.rows.QUERY_SECONDS", 0.05)
+    with pytest.raises(StudioError, match=r"not found within 0\.05 seconds"):
+        mixed[0].query("sum(hash(numbers.range))", set(), after=", range(1_000_000_000_000) numbers")
+
+
 def test_pages_contain_every_row_once(mixed):
     rows, _ = mixed
     found = [n for at in range(0, 200, 30) for n in rows.page(View(), at, 30)["number_"]]
