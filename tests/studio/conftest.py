@@ -1,7 +1,9 @@
-"""Fixtures of all tests of the studio: the texts of the toasts that handlers show."""
+"""Fixtures of all tests of the studio: the texts of toasts, and progress that a short job shows, too."""
 
 import gradio as gr
 import pytest
+
+from studio import job_progress
 
 
 @pytest.fixture
@@ -11,3 +13,9 @@ def toasts(monkeypatch):
     for kind in ("Info", "Warning"):
         monkeypatch.setattr(gr, kind, lambda text, **_: texts.append(text))
     return texts
+
+
+@pytest.fixture
+def frequent_updates(monkeypatch):
+    """Update the progress so often that the shortest job shows it: a job of a fast machine ends within 0.2 seconds."""
+    monkeypatch.setattr(job_progress, "_UPDATE_SECONDS", 0.002)

@@ -8,7 +8,7 @@ from tests.helpers.datasets import dialog, open_dataset
 
 
 @pytest.fixture
-def jobs():
+def jobs(frequent_updates):
     made = Jobs()
     yield made
     made.close()

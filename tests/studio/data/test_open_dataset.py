@@ -32,7 +32,7 @@ def test_open_file_twice_at_once_opens_both(do, tmp_path, toasts):
     for name in ("one", "two"):
         (tmp_path / f"{name}.jsonl").write_text(json_lines([{"messages": dialog("a", name)}]))
     first, second = (do.open_file(str(tmp_path / f"{name}.jsonl")) for name in ("one", "two"))
-    next(first)
+    assert "dataset" not in next(first), "it still runs"
     assert list(second)[-1]["dataset"]["value"].startswith("two-")
     assert list(first)[-1]["dataset"]["value"].startswith("one-")
 

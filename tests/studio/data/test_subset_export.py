@@ -43,6 +43,7 @@ def test_create_and_export_of_a_small_dataset_takes_all_rows(do, settings, state
 def test_export_writes_a_zip_and_reports_the_rows(do, create):
     create("mine")
     *running, last = do.export("mine", "messages", ["jsonl"])
+    assert running
     assert all("Exporting mine" in update["progress"] for update in running)
     assert last["download"]["value"].endswith("mine-messages.zip")
     assert "59 rows written" in last["written"]

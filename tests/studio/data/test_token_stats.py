@@ -23,6 +23,7 @@ def do(studio, jobs):
 def test_count_shows_progress_and_then_the_statistics(do, studio, state, data):
     assert "Press “Count tokens”" in do.show(state)["token_stats"]
     *running, last = do.count(state)
+    assert running
     assert all("Counting tokens of 60 rows" in update["progress"] for update in running)
     assert last["state"]["counted"] == 1
     shown = do.show(last["state"])["token_stats"]

@@ -16,7 +16,7 @@ GIB = 2**30
 
 
 @pytest.fixture
-def do(runs, toasts):
+def do(runs, toasts, frequent_updates):
     jobs = Jobs()
     LlamaConfig(vocab_size=32000).save_pretrained(runs.settings.models_dir / "seven")
     yield Preflight(runs, jobs)
