@@ -173,11 +173,11 @@ def _connect_preflight(do: Preflight, widgets: _Widgets) -> None:
 
 def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> None:
     controls, label, fields = widgets.controls, widgets.label, widgets.settings.fields
-    run, every = {"run": controls.run}, {"archived": label.every}
+    run, with_archived = {"run": controls.run}, {"with_archived": label.with_archived}
     selected = {"run_id": controls.run}
-    for event in (demo.load, label.every.change):
-        connect(event, do.refresh_list, {**selected, **every}, run, visitor=True, **UNLIMITED)
-    connect(widgets.start.start.click, do.start, {**every, **fields}, run, api_name="start")
+    for event in (demo.load, label.with_archived.change):
+        connect(event, do.refresh_list, {**selected, **with_archived}, run, visitor=True, **UNLIMITED)
+    connect(widgets.start.start.click, do.start, {**with_archived, **fields}, run, api_name="start")
     unlimited = {"concurrency_limit": None}
     connect(controls.stop.click, do.stop, selected, api_name="stop", **unlimited)
     connect(controls.kill.click, do.kill, selected, api_name="kill", **unlimited)
@@ -186,9 +186,9 @@ def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> No
     queue = {"queue": controls.queue}
     connect(controls.earlier.click, lambda run_id: do.move(run_id, -1), selected, queue, **UNLIMITED)
     connect(controls.later.click, lambda run_id: do.move(run_id, 1), selected, queue, **UNLIMITED)
-    saved = {**selected, **label.label, "every": label.every}
+    saved = {**selected, **label.label, "with_archived": label.with_archived}
     connect(label.save.click, do.save_label, saved, run, api_name="save_label")
-    connect(label.delete.click, do.delete, {**selected, "typed": label.typed, **every}, run, api_name="delete")
+    connect(label.delete.click, do.delete, {**selected, "typed": label.typed, **with_archived}, run, api_name="delete")
 
 
 def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
@@ -255,7 +255,7 @@ def _connect_comparison(do: RunComparison, widgets: _Widgets) -> None:
     outputs = {"run": widgets.controls.run, "views": views}
     connect(table.open_row, open_run, outputs=outputs, visitor=True, **UNLIMITED)
     chart_inputs = {
-        **chosen, "metric": comparison.metric, "archived": widgets.label.every,
+        **chosen, "metric": comparison.metric, "with_archived": widgets.label.with_archived,
         "comparison_visible": state.comparison_visible,
     }  # fmt: skip
     for widget in chart_inputs.values():
@@ -272,7 +272,7 @@ def _connect_polling(do: Polling, widgets: _Widgets, tab_selected: Callable[...,
         partial(gr.on, [timer.tick, tab_selected]),
         do.poll,
         {
-            **seen, **shown, "archived": widgets.label.every, "zoom": state.zoom, "pinned": state.pinned,
+            **seen, **shown, "with_archived": widgets.label.with_archived, "zoom": state.zoom, "pinned": state.pinned,
             "comparison": state.comparison, "comparison_metric": comparison.metric,
             "comparison_visible": state.comparison_visible,
         },

@@ -107,16 +107,18 @@ class RunComparison:
         others = [picked for picked in state.picked if picked != run_id]
         return replace(state, picked=tuple(others if run_id in state.picked else [*others, run_id]))
 
-    def render(self, comparison: ComparisonState, metric: str, run_id: str | None, archived: bool) -> dict[str, Any]:
+    def render(
+        self, comparison: ComparisonState, metric: str, run_id: str | None, with_archived: bool
+    ) -> dict[str, Any]:
         """Return the table of all runs, and the curves and differences of the picked ones.
 
         Args:
             comparison: The state of the table.
             metric: A key of CURVES.
             run_id: The run shown beside the form, marked in the table.
-            archived: Whether archived runs are listed.
+            with_archived: Whether archived runs are listed.
         """
-        listed = [run for run in self.runs.runs() if archived or not run.label().archived]
+        listed = [run for run in self.runs.runs() if with_archived or not run.label().archived]
         picked = [run for picked_id in comparison.picked for run in listed if run.id == picked_id]
         return {
             "table": self._table(listed, comparison, run_id),

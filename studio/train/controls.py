@@ -28,44 +28,44 @@ class RunControls:
             raise StudioError("No run is selected. Select one in the list first.")
         return self.runs.run(run_id)
 
-    def choices(self, archived: bool = False) -> list[tuple[str, str]]:
+    def choices(self, with_archived: bool = False) -> list[tuple[str, str]]:
         """Return (label, id) of every run, the newest first.
 
         Args:
-            archived: Whether archived runs are listed, too.
+            with_archived: Whether archived runs are listed, too.
         """
         found = []
         for run in self.runs.runs():
             label = run.label()
-            if archived or not label.archived:
+            if with_archived or not label.archived:
                 tags = "".join(f" #{tag}" for tag in label.tags)
                 found.append((f"{label.name or run.id} · {run.state().status}{tags}", run.id))
         return found
 
-    def refresh_list(self, run_id: str | None, archived: bool) -> dict[str, Any]:
+    def refresh_list(self, run_id: str | None, with_archived: bool) -> dict[str, Any]:
         """Return the runs that exist now, and keep the selected one.
 
         If it is gone, the run that trains is selected, or else the newest.
 
         Args:
             run_id: The selected run.
-            archived: Whether archived runs are listed, too.
+            with_archived: Whether archived runs are listed, too.
         """
-        choices = self.choices(archived)
+        choices = self.choices(with_archived)
         ids = [value for _, value in choices]
         if run_id not in ids:
             active = self.runs.active()
             run_id = active.id if active and active.id in ids else next(iter(ids), None)
         return {"run": gr.update(choices=choices, value=run_id)}
 
-    def start(self, archived: bool, **values: Any) -> dict[str, Any]:
+    def start(self, with_archived: bool, **values: Any) -> dict[str, Any]:
         """Queue a run and select it; it starts at once if no other run is before it."""
         run = process.submit(self.runs, parse_config(values))
         if run.state().status == "queued":
             info("It starts when the runs before it have ended.", title=f"Queued {run.id}")
         else:
             info("It continues when this page is closed.", title=f"Started {run.id}")
-        return {"run": gr.update(choices=self.choices(archived), value=run.id)}
+        return {"run": gr.update(choices=self.choices(with_archived), value=run.id)}
 
     def stop(self, run_id: str | None) -> None:
         """Stop a run after its current step, with a checkpoint, or remove a waiting run from the queue."""
@@ -126,7 +126,7 @@ class RunControls:
         return {"name": label.name, "tags": ", ".join(label.tags), "note": label.note, "archived": label.archived}
 
     def save_label(
-        self, run_id: str | None, name: str, tags: str, note: str, archived: bool, every: bool
+        self, run_id: str | None, name: str, tags: str, note: str, archived: bool, with_archived: bool
     ) -> dict[str, Any]:
         """Save a run's name, tags, note and archived flag.
 
@@ -136,7 +136,7 @@ class RunControls:
             tags: Separated by commas, with or without `#`.
             note: Free text.
             archived: Whether the run is left out of the list.
-            every: Whether archived runs are listed on this page.
+            with_archived: Whether archived runs are listed on this page.
         """
         run = self._run(run_id)
         tag_list = list(dict.fromkeys(tag.strip().lstrip("#") for tag in (tags or "").split(",") if tag.strip(" #")))
@@ -145,15 +145,15 @@ class RunControls:
         except ValidationError as error:
             raise StudioError(sentences(error, lambda key: Label.model_fields[key].title)) from error
         run.save_label(label)
-        return self.refresh_list(run.id, every)
+        return self.refresh_list(run.id, with_archived)
 
-    def delete(self, run_id: str | None, typed: str, archived: bool) -> dict[str, Any]:
+    def delete(self, run_id: str | None, typed: str, with_archived: bool) -> dict[str, Any]:
         """Delete an ended run with all its files; its id must be typed to confirm.
 
         Args:
             run_id: The run.
             typed: The text that must equal the id.
-            archived: Whether archived runs are listed on this page.
+            with_archived: Whether archived runs are listed on this page.
         """
         run = self._run(run_id)
         if run.state().status in WAITING:
@@ -163,7 +163,7 @@ class RunControls:
         with self.runs.lock():
             self.runs.remove(run)
         info("Its adapters and checkpoints are deleted.", title=f"Deleted {run.id}")
-        return self.refresh_list(None, archived)
+        return self.refresh_list(None, with_archived)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class LabelWidgets:
 
     Attributes:
         with_form: Whether Resume applies the form's values.
-        every: Whether archived runs are listed.
+        with_archived: Whether archived runs are listed.
         typed: The id that confirms a deletion.
     """
 
@@ -202,7 +202,7 @@ class LabelWidgets:
     note: gr.Textbox
     archived: gr.Checkbox
     save: gr.Button
-    every: gr.Checkbox
+    with_archived: gr.Checkbox
     typed: gr.Textbox
     delete: gr.Button
 
@@ -242,10 +242,10 @@ def build_label() -> LabelWidgets:
         note = gr.Textbox(label=about["note"].title, info=about["note"].description, lines=2, elem_id="run-note")
         with gr.Row():
             archived = gr.Checkbox(False, label="Archived", info=about["archived"].description, elem_id="run-archived")
-            every = gr.Checkbox(False, label="Show archived runs", elem_id="runs-all")
+            with_archived = gr.Checkbox(False, label="Show archived runs", elem_id="runs-all")
         save = gr.Button("Save name, tags and note", size="sm", elem_id="save-label")
         with gr.Row():
             typed = gr.Textbox(label="Delete", info="Type the run's id to delete it with all its files.",
                                elem_id="delete-id")  # fmt: skip
             delete = gr.Button("Delete permanently", variant="stop", size="sm", elem_id="delete-run")
-    return LabelWidgets(with_form, name, tags, note, archived, save, every, typed, delete)
+    return LabelWidgets(with_form, name, tags, note, archived, save, with_archived, typed, delete)

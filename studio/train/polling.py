@@ -19,8 +19,8 @@ class Polling:
         self.controls, self.view, self.comparison = controls, view, comparison
 
     def poll(
-        self, run_fingerprint: str, runs_fingerprint: str, run_id: str | None, archived: bool, metric: str, zoom: Zoom,
-        pinned: Pinned, comparison: ComparisonState, comparison_metric: str, comparison_visible: bool,
+        self, run_fingerprint: str, runs_fingerprint: str, run_id: str | None, with_archived: bool, metric: str,
+        zoom: Zoom, pinned: Pinned, comparison: ComparisonState, comparison_metric: str, comparison_visible: bool,
     ) -> dict[str, Any]:  # fmt: skip
         """Return updates of the parts that changed.
 
@@ -28,7 +28,7 @@ class Polling:
             run_fingerprint: Fingerprint of the selected run when the page last rendered it.
             runs_fingerprint: Fingerprint of all runs when the page last listed them.
             run_id: The selected run.
-            archived: Whether archived runs are listed.
+            with_archived: Whether archived runs are listed.
             metric: The metric of the second chart.
             zoom: The steps that the charts show.
             pinned: The evaluation pass whose sample answers stay shown.
@@ -43,12 +43,12 @@ class Polling:
         runs_now = self.controls.runs.fingerprint()
         updates: dict[str, Any] = {}
         if runs_now != runs_fingerprint:
-            updates |= {"runs_fingerprint": runs_now, **self.controls.refresh_list(run_id, archived)}
+            updates |= {"runs_fingerprint": runs_now, **self.controls.refresh_list(run_id, with_archived)}
             updates |= self.controls.render_queue()
         if run_now != run_fingerprint:
             updates |= {"run_fingerprint": run_now, **self._render_run(run_id, metric, zoom, pinned)}
         if updates and comparison_visible:
-            updates |= self.comparison.render(comparison, comparison_metric, run_id, archived)
+            updates |= self.comparison.render(comparison, comparison_metric, run_id, with_archived)
         return updates
 
     def select_run(self, run_id: str | None, metric: str) -> dict[str, Any]:

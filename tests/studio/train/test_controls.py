@@ -103,7 +103,7 @@ def test_save_label_shows_it_in_the_list_and_hides_archived_runs(do, a_run):
     shown = do.save_label(run.id, "", "", "", True, False)
     assert shown["run"]["value"] == other.id
     assert run.id not in [value for _, value in do.choices()]
-    assert run.id in [value for _, value in do.choices(archived=True)]
+    assert run.id in [value for _, value in do.choices(with_archived=True)]
     with pytest.raises(StudioError, match="Name"):
         do.save_label(run.id, "x" * 200, "", "", False, False)
     assert do.read_label(None) == {"name": "", "tags": "", "note": "", "archived": False}

@@ -21,7 +21,7 @@ def poll(do, run_id, last=None, comparison_visible=False):
     """Poll as a page that has received `last`."""
     known = {name: (last or {}).get(name, "") for name in ("run_fingerprint", "runs_fingerprint")}
     return do.poll(
-        **known, run_id=run_id, archived=False, metric="learning rate", zoom=None, pinned=None,
+        **known, run_id=run_id, with_archived=False, metric="learning rate", zoom=None, pinned=None,
         comparison=ComparisonState(), comparison_metric="loss", comparison_visible=comparison_visible,
     )  # fmt: skip
 
