@@ -64,6 +64,15 @@ def test_docstring_begins_with_no_noun_clause(path):
     assert [text.splitlines()[0] for text in docstrings(path, kinds) if begin.match(text)] == []
 
 
+@for_each_file(SOURCES)
+def test_docstring_of_a_property_begins_with_a_verb(path):
+    """ruff's D401 leaves properties out."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    properties = [node for node in nodes if any("property" in ast.unparse(mark) for mark in node.decorator_list)]
+    texts = [text for node in properties if (text := ast.get_docstring(node))]
+    assert [text for text in texts if not text.startswith("Return ")] == []
+
+
 def test_class_docstring_is_unique():
     counts = Counter(text for path in SOURCES for text in docstrings(path, (ast.ClassDef,)))
     assert [text for text, count in counts.items() if count > 1] == []

@@ -61,12 +61,12 @@ class Adapter:
 
     @cached_property
     def config(self) -> LoraConfig:
-        """PEFT's configuration of the adapter."""
+        """Return PEFT's configuration of the adapter."""
         return peft_model.read_config(self.folder)
 
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All tensors of the adapter's file, by their names there."""
+        """Return all tensors of the adapter's file, by their names there."""
         return load_file(self.folder / peft_model.WEIGHTS)
 
 

@@ -46,12 +46,12 @@ class LaneChoice(BaseModel):
 
     @property
     def run_and_adapter(self) -> tuple[str, str]:
-        """The run and the adapter that answer; both empty for the base model."""
+        """Return the run and the adapter that answer; both empty for the base model."""
         return (self.run, self.adapter) if self.run and self.adapter != BASE else ("", "")
 
     @property
     def adapter_key(self) -> str | None:
-        """Key of the adapter that answers, as a `LaneRequest` takes it; None for the base model."""
+        """Return the key of the adapter that answers, as a `LaneRequest` takes it; None for the base model."""
         return adapter_key(*self.run_and_adapter)
 
 

@@ -147,7 +147,7 @@ class Decoder:
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        """All sequences, those whose prompts are still being read included."""
+        """Return all sequences, those whose prompts are still being read included."""
         reading = [sequence for prefill in self._prefills for sequence in prefill.batch.sequences]
         return [*(self._batch.sequences if self._batch else []), *reading]
 

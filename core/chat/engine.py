@@ -76,12 +76,12 @@ class Engine:
 
     @property
     def loaded(self) -> BaseIdentity | None:
-        """The base model in memory."""
+        """Return the base model in memory."""
         return self._model.base if self._model else None
 
     @property
     def decoding_note(self) -> str:
-        """How the loaded model's answers are decoded, as sentences; empty if none is loaded."""
+        """Return how the loaded model's answers are decoded, as sentences; empty if none is loaded."""
         return self._model.lanes.decoding_note if self._model else ""
 
     def queue_position(self, entry: QueueEntry) -> int:

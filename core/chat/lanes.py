@@ -78,7 +78,7 @@ class Lanes:
 
     @property
     def decoding_note(self) -> str:
-        """How answers are decoded and why, as sentences for the page."""
+        """Return how answers are decoded and why, as sentences for the page."""
         notes = [self._decoder_note]
         if self._length_limit and not self.unbatched_reason:
             notes.append(

@@ -56,7 +56,7 @@ class LoadedModel:
 
     @property
     def device(self) -> str:
-        """The kind of device the model is on: "cpu" or "cuda"."""
+        """Return the kind of device the model is on: "cpu" or "cuda"."""
         return self.lanes.model.device.type
 
     def load_adapters(self, folders: dict[str, Path], in_use: Iterable[str], on_load: Callable[[], None]) -> None:

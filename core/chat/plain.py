@@ -171,7 +171,7 @@ class PlainDecoder:
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        """All sequences that are not finished."""
+        """Return all sequences that are not finished."""
         return [active.sequence for active in self._active]
 
     def join(self, sequences: list[TokenSequence]) -> None:

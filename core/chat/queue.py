@@ -32,12 +32,12 @@ class QueueEntry:
 
     @property
     def base(self) -> BaseIdentity:
-        """The base model that must be loaded."""
+        """Return the base model that must be loaded."""
         return self.request.base
 
     @property
     def lanes(self) -> list[LaneRequest]:
-        """The lanes to answer."""
+        """Return the lanes to answer."""
         return self.request.lanes
 
     @property

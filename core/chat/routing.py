@@ -11,7 +11,7 @@ class SequenceDecoder(Protocol):
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        """All sequences under way."""
+        """Return all sequences under way."""
 
     def join(self, sequences: list[TokenSequence]) -> None:
         """Add sequences."""
@@ -38,7 +38,7 @@ class RoutedDecoder:
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        """All sequences under way."""
+        """Return all sequences under way."""
         return [*self.batched.sequences, *self.plain.sequences]
 
     def join(self, sequences: list[TokenSequence]) -> None:

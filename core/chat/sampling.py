@@ -67,5 +67,5 @@ class Sampling(BaseModel):
 
     @property
     def stop_words(self) -> list[str]:
-        """The stop words, one per line of `stop`; empty lines are left out."""
+        """Return the stop words, one per line of `stop`; empty lines are left out."""
         return [line for line in self.stop.splitlines() if line.strip()]

@@ -49,12 +49,12 @@ class StopConditions:
 
     @property
     def ids(self) -> list[int]:
-        """All tokens that end an answer."""
+        """Return all tokens that end an answer."""
         return sorted(self._ids)
 
     @property
     def texts(self) -> list[str]:
-        """All texts that end an answer."""
+        """Return all texts that end an answer."""
         return [*self._plain_texts, *self._raw_texts]
 
     @property

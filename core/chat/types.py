@@ -83,22 +83,22 @@ class BaseIdentity:
 
     @property
     def key(self) -> str:
-        """All fields as one string, for lists that hold strings."""
+        """Return all fields as one string, for lists that hold strings."""
         return json.dumps(list(asdict(self).values()))
 
     @property
     def precision(self) -> Precision:
-        """The precision that `core.models.loading.load_base` takes."""
+        """Return the precision that `core.models.loading.load_base` takes."""
         return Precision(self.quantization, self.double_quantization, self.compute_dtype)
 
     @property
     def config(self) -> QLoRAConfig:
-        """Settings of a run on this base, for the memory forecast."""
+        """Return the settings of a run on this base, for the memory forecast."""
         return QLoRAConfig(**asdict(self))
 
     @property
     def label(self) -> str:
-        """Name for lists and messages: the model and every field that is not the default."""
+        """Return the name for lists and messages: the model and every field that is not the default."""
         weights = {"none": "unquantized", "int8": "int8"}.get(self.quantization, f"4-bit {self.quantization}")
         parts = [self.model, weights]
         if self.quantization in _FOUR_BIT and not self.double_quantization:
@@ -113,7 +113,7 @@ class BaseIdentity:
 
     @property
     def legacy_label(self) -> str:
-        """The label as earlier versions wrote it into chats and into names of vote files."""
+        """Return the label as earlier versions wrote it into chats and into names of vote files."""
         old = {"none": ("unquantized", "unquantised"), "int8": ("int8", "8-bit int8")}.get(self.quantization)
         return self.label.replace(f" · {old[0]}", f" · {old[1]}", 1) if old else self.label
 
@@ -209,7 +209,7 @@ class Generation:
 
     @property
     def tokens_per_second(self) -> float:
-        """New tokens per second, the time to the first token included."""
+        """Return the new tokens per second, the time to the first token included."""
         return (self.tokens - self.prefix_tokens) / self.seconds if self.seconds else 0.0
 
 

@@ -49,12 +49,12 @@ class Vote(BaseModel):
 
     @property
     def chosen(self) -> GenerationResult | None:
-        """The better answer; None without a winner."""
+        """Return the better answer; None without a winner."""
         return {"left": self.answers[0], "right": self.answers[1]}.get(self.verdict)
 
     @property
     def rejected(self) -> GenerationResult | None:
-        """The worse answer; None without a winner."""
+        """Return the worse answer; None without a winner."""
         return {"left": self.answers[1], "right": self.answers[0]}.get(self.verdict)
 
 

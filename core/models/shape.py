@@ -60,17 +60,17 @@ class ModelShape:
 
     @property
     def query_width(self) -> int:
-        """Width of all query heads."""
+        """Return the width of all query heads."""
         return self.heads * self.head_width
 
     @property
     def key_width(self) -> int:
-        """Width of all key heads, which is also that of all value heads."""
+        """Return the width of all key heads, which is also that of all value heads."""
         return self.key_heads * self.head_width
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
-        """(in, out) of each linear layer of one block."""
+        """Return (in, out) of each linear layer of one block."""
         h, m = self.hidden, self.intermediate
         return {
             "q_proj": (h, self.query_width), "k_proj": (h, self.key_width), "v_proj": (h, self.key_width),

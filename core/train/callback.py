@@ -82,7 +82,7 @@ class Reporter(TrainerCallback):
 
     @property
     def _seconds(self) -> float:
-        """Seconds spent on the run, those before a resume included."""
+        """Return the seconds spent on the run, those before a resume included."""
         return time.monotonic() - self._started + (self._resumed_from.seconds if self._resumed_from else 0.0)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

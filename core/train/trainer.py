@@ -120,7 +120,7 @@ class StudioTrainer(SFTTrainer):
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
-        """Parameters that are trained."""
+        """Return the parameters that are trained."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:

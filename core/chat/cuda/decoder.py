@@ -73,7 +73,7 @@ class CudaDecoder:
 
     @property
     def sequences(self) -> list[TokenSequence]:
-        """All sequences, those whose prompts are still being read included."""
+        """Return all sequences, those whose prompts are still being read included."""
         own = [*self._decoding.values(), *self._reading]
         return [*(active.sequence for active in own), *self._pytorch_decoder.sequences]
 

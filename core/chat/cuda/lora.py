@@ -56,7 +56,7 @@ class Lora:
 
     @property
     def programs(self) -> int:
-        """Number of programs that compute x Aᵀ: one for 16 ranks of a slot and a piece of the inputs."""
+        """Return the number of programs that compute x Aᵀ: one for 16 ranks of a slot and a piece of the inputs."""
         return len(self.a) * (self.a.shape[1] // 16) * len(self.down)
 
 

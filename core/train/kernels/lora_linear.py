@@ -113,7 +113,7 @@ class ProjectionGroup:
 
     @property
     def factors(self) -> list[torch.nn.Parameter]:
-        """Trained factors: A and B of each projection that has them, in order."""
+        """Return the trained factors: A and B of each projection that has them, in order."""
         return [factor for part in self.parts if part.rank for factor in (part.a, part.b)]
 
     def unpack(
