@@ -1,7 +1,8 @@
 """A pytest plugin that prints the CPU seconds of a run, children included, and the files that cost most.
 
 Wall-clock seconds depend on the load of the machine, CPU seconds hardly do. A child process counts for the test that
-waits for it, so a server counts for the test that stops it.
+waits for it, so a server counts for the test that stops it. Fixtures of the whole session, such as the fork servers,
+end after the last test, and have a line of their own.
 """
 
 import resource
@@ -10,6 +11,8 @@ from collections import Counter
 import pytest
 
 _SHOWN_FILES = 10
+# Stands among the files.
+_SESSION = "(fixtures of the whole session, and the processes that they end)"
 
 
 def cpu_seconds(who: int | None = None) -> float:
@@ -29,18 +32,24 @@ class CpuSeconds:
         self._mark = cpu_seconds()
         self.by_file: Counter[str] = Counter()
         self.workers = 0.0
+        self._is_last_test = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        self._is_last_test = nextitem is None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item):
         report = yield
         now = cpu_seconds()
-        report.user_properties.append(("cpu_seconds", now - self._mark))
+        is_session = self._is_last_test and report.when == "teardown"
+        report.user_properties.append((_SESSION if is_session else "cpu_seconds", now - self._mark))
         self._mark = now
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        seconds = [value for name, value in report.user_properties if name == "cpu_seconds"]
-        self.by_file[report.location[0]] += seconds[-1] if seconds else 0.0
+        for name, seconds in report.user_properties[-1:]:
+            self.by_file[_SESSION if name == _SESSION else report.location[0]] += seconds
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node) -> None:
