@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, find_problem, until_last_answer
+from core.data.formats import (
+    FORMAT_NAMES,
+    FORMATS,
+    Format,
+    Reading,
+    UnusableRow,
+    ends_on_user,
+    find_problem,
+    until_last_answer,
+)
 from tests.helpers.datasets import dialog
 from tests.helpers.one_conversation import ANSWER, ROWS, TURNS, USER
 
@@ -206,3 +215,10 @@ def test_ends_on_user_of_real_guanaco_rows_is_known(shared_data):
 )
 def test_read_notes_empty_question(name, row):
     assert "a question is empty; its answer is trained after an empty user turn" in Reading(format=name).read(row).notes
+
+
+def test_has_turns_is_true_for_formats_without_a_text_to_split():
+    for form in FORMATS:
+        assert form.has_turns == (form.name != "undecided" and "text" not in form.slots), form.name
+    with pytest.raises(TypeError, match="has_turns"):
+        Format("other", "other", "a format that does not say it", {}, (), lambda cells: [])
