@@ -12,7 +12,7 @@ from core.data.formats.cells import Format
 from core.data.formats.conversation import (
     Message,
     UnusableRow,
-    ends_on_user,
+    ends_without_answer,
     find_problem,
     from_stored,
     is_plain,
@@ -49,7 +49,7 @@ __all__ = [
     "UnusableRow",
     "UnwritableRow",
     "detect",
-    "ends_on_user",
+    "ends_without_answer",
     "find_problem",
     "from_stored",
     "get_format",

@@ -15,7 +15,7 @@ from core.data.formats import (
     Format,
     Reading,
     UnusableRow,
-    ends_on_user,
+    ends_without_answer,
     find_problem,
     until_last_answer,
 )
@@ -194,14 +194,15 @@ def test_find_problem_names_reason(messages, reason):
 
 def test_until_last_answer_drops_later_turns():
     assert until_last_answer([USER, ANSWER, USER]) == [USER, ANSWER]
-    assert ends_on_user([USER, ANSWER, USER])
-    assert not ends_on_user([USER, ANSWER])
-    assert not ends_on_user([{"role": "text", "content": "x"}])
+    assert ends_without_answer([USER, ANSWER, USER])
+    assert not ends_without_answer([USER, ANSWER])
+    assert not ends_without_answer([{"role": "text", "content": "x"}])
+    assert ends_without_answer([USER, ANSWER, {"role": "tool", "content": "x"}])
 
 
-def test_ends_on_user_of_real_guanaco_rows_is_known(shared_data):
+def test_ends_without_answer_of_real_guanaco_rows_is_known(shared_data):
     lines = (shared_data / "openassistant_best_replies_eval.jsonl").read_text(encoding="utf-8").splitlines()
-    assert sum(ends_on_user(read("guanaco", json.loads(line))) for line in lines) == 132
+    assert sum(ends_without_answer(read("guanaco", json.loads(line))) for line in lines) == 132
 
 
 @pytest.mark.parametrize(
