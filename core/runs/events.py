@@ -56,8 +56,8 @@ class StageEvent(RunEvent):
     text: Text = ""
 
 
-class Lineage(BaseModel):
-    """Versions that a run was made with.
+class Provenance(BaseModel):
+    """What a run was made with: versions and hardware.
 
     Attributes:
         base_commit: Commit of the base model on the Hub; None for a local folder.
@@ -86,6 +86,7 @@ class PreparedEvent(RunEvent):
         answer_tokens: Those of them that carry loss.
         trainable: Parameters that are trained.
         choices: Decisions that were made for the user, each with its reason.
+        lineage: The run's provenance, under the name that stored runs have; None for runs of earlier versions.
     """
 
     event: Literal["prepared"] = "prepared"
@@ -99,7 +100,7 @@ class PreparedEvent(RunEvent):
     trainable: int = 0
     template: str = ""
     choices: list[str] = Field(default_factory=list)
-    lineage: Lineage | None = None
+    lineage: Provenance | None = None
     seconds: float = 0.0
 
 
