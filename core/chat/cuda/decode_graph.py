@@ -19,8 +19,7 @@ number of slots of the step (its bucket), and P the number of parts in which a p
 A product is computed in parts because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The
 kernel of a product depends on the number of rows: 1 to 8 take `nf4_gemv` (packed weights, if the width is a multiple of
 256), others up to 32 `quantized_matmul`, and more take cuBLAS over weights that are unpacked first, as float32 always
-does.
-The thresholds are measured (bench/LOG.md).
+does. The thresholds are measured (bench/LOG.md).
 
 Sampling is not part of the graph: it follows each replay (`core.chat.cuda.runtime`) and writes the tokens that the next
 replay starts from.

@@ -16,8 +16,8 @@ The wait is short, since x Aᵀ is done long before the weights are read. It can
 programs of a launch in the order of their numbers, which NVIDIA's GPUs do and CUDA does not promise: then those that
 are waited for have started.
 
-The counters: a product counts up one of two, and sets the other to 0 for the product after it, so no launch is spent on
-a reset, and neither the host nor the graph does one:
+The counters: a product counts up one of two, and sets the other to 0 for the product after it, also from one step to
+the next. So no launch between two products is spent on a reset, and the host does none:
 
     product n        n + 1            n + 2
     counter 0        counter 1        counter 0        waits until `done[counter]` is goal (`Lora.counter`)
