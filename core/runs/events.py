@@ -57,7 +57,7 @@ class StageEvent(RunEvent):
 
 
 class Provenance(BaseModel):
-    """What a run was made with: versions and hardware.
+    """Provenance of a run, which stored runs have under the name "lineage": its versions and hardware.
 
     Attributes:
         base_commit: Commit of the base model on the Hub; None for a local folder.
@@ -86,7 +86,6 @@ class PreparedEvent(RunEvent):
         answer_tokens: Those of them that carry loss.
         trainable: Parameters that are trained.
         choices: Decisions that were made for the user, each with its reason.
-        lineage: The run's provenance, under the name that stored runs have; None for runs of earlier versions.
     """
 
     event: Literal["prepared"] = "prepared"
