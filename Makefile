@@ -1,4 +1,5 @@
-# make run: install, prepare the embedded model, serve.  make test: all tests.  make check: linter and fast tests.
+# make run: install, prepare the embedded model, serve.  make test: all tests without a GPU.  make test-gpu: the others.
+# make check: linter and fast tests.
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin

@@ -79,8 +79,8 @@ class Locator:
             TemplateError: The template refuses the conversation, or the position of a content is not certain.
         """
         self._render, self._messages, self._name = render, messages, name
-        # Message i is marked by the character _first_mark + i. A run is one content: equal marks with white space
-        # between them.
+        # Message i is marked by the character _first_mark + i. A match of `_mark` is a run: equal marks with white
+        # space between them. A content is one run, or several where strings that the template uses are kept in it.
         self._first_mark = _find_free_marks(messages)
         last_mark = self._first_mark + len(messages) - 1
         self._mark = re.compile(f"([{chr(self._first_mark)}-{chr(last_mark)}])(?:\\s*\\1)*")

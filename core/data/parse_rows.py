@@ -74,7 +74,8 @@ class ParsedDataset(BaseModel):
         key: Name of the folder.
         reading: The reading options.
         usable: Number of rows that are conversations with an answer.
-        ends_on_user: Number of usable rows whose last turn is not an answer.
+        ends_on_user: Number of usable rows whose last turn is no answer (`ends_without_answer`): mostly a user's, hence
+            the name of the field and the column, which stored folders have.
         problems: Reasons why rows are unusable, with the number of rows.
         examples: The first row numbers of each problem.
         placeholders: Names of unfilled {{name}} placeholders, with the number of rows.
@@ -244,7 +245,7 @@ def _make_record(
         "row": given["row"],
         "split": given["split"],
         "problem": problem,
-        "ends_on_user": problem is None and formats.ends_on_user(messages),
+        "ends_on_user": problem is None and formats.ends_without_answer(messages),
         "turns": sum(m["role"] != "system" for m in messages),
         "characters": sum(map(len, texts)),
         "answer_characters": sum(len(m["content"]) for m in messages if m["role"] in ("assistant", "text")),

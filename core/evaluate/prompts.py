@@ -53,7 +53,7 @@ def parse_prompt(messages: list[Message], row: int) -> Prompt | None:
     reference = ""
     if messages and messages[-1]["role"] == "assistant":
         reference, messages = messages[-1]["content"], messages[:-1]
-    if not formats.ends_on_user(messages) or not messages[-1]["content"].strip():
+    if not formats.ends_without_answer(messages) or not messages[-1]["content"].strip():
         return None
     return Prompt(list(messages), reference, row)
 

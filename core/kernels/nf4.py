@@ -12,12 +12,13 @@ share one scale, their absolute maximum (Dettmers et al. 2023, arXiv:2305.14314,
 
 `code` holds the 16 values of the data type, float32. With double quantization ("nested") the scales are themselves
 quantized: absmax is uint8, and scale b = outer_code[absmax[b]] · outer_absmax[b // outer_blocksize] + offset, with 256
-scales to an outer block. Where weights are unpacked, all of this is float32, and only the product is
-rounded to the compute dtype, once; `_product` and `nf4_gemv` round the codes, and scale each block's sum in float32. So
-unpacked weights equal bitsandbytes' `dequantize_4bit` bit by bit (tests/gpu/test_kernels_gpu.py).
+scales to an outer block.
 
-Four Triton kernels read this layout. They differ in where the numbers go, and each reads the codes in the order that
-suits it, so only the first one uses `core.kernels.nf4_triton`:
+Four Triton kernels read this layout. Those that write weights compute the scale and code · scale in float32, and round
+once, to the compute dtype, so their weights equal bitsandbytes' `dequantize_4bit` bit by bit
+(tests/gpu/test_kernels_gpu.py). Those that multiply by weights round the codes, and scale the sum of each block in
+float32. The kernels differ in where the numbers go, and each reads the codes in the order that suits it, so only the
+first one uses `core.kernels.nf4_triton`:
 
 - core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors.
 - core/chat/cuda/quantized_matmul.py, `_unpack`: several merged projections, each with its own outer scales, optionally

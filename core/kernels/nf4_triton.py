@@ -16,7 +16,7 @@ def decode_blocks(packed, code, block, scale, is_block, HALF: tl.constexpr):
     `tl.interleave` of the two results gives the weights in their order.
     """
     byte_index = tl.arange(0, HALF)[None, :]  # (1, HALF)
-    # The byte's number needs 64 bits: a merged weight can be larger than 2 GiB.
+    # The byte's number is computed in 64 bits, so that the size of a weight has no limit of 2 GiB.
     byte = tl.load(packed + block[:, None].to(tl.int64) * HALF + byte_index, mask=is_block[:, None], other=0)
     byte = byte.to(tl.int32)  # (BLOCKS, HALF)
     upper = tl.load(code + (byte >> 4)) * scale[:, None]  # (BLOCKS, HALF), float32

@@ -127,10 +127,11 @@ def differences(runs: Sequence[Run], timelines: Timelines) -> list[Difference]:
     found = [
         Difference(group_of(name), TITLES[name], tuple(_format(config[name]) for config in configs)) for name in TITLES
     ]
-    lineages = [_lineage(run, timelines) for run in runs]
-    names = dict.fromkeys(name for lineage in lineages for name in lineage)
+    made_with = [_provenance(run, timelines) for run in runs]
+    names = dict.fromkeys(name for provenance in made_with for name in provenance)
     found += [
-        Difference("Made with", name, tuple(lineage.get(name, "unknown") for lineage in lineages)) for name in names
+        Difference("Made with", name, tuple(provenance.get(name, "unknown") for provenance in made_with))
+        for name in names
     ]
     return [difference for difference in found if len(set(difference.values)) > 1]
 
@@ -141,12 +142,12 @@ def _format(value: Any) -> str:
     return "–" if value == "" else str(value)
 
 
-def _lineage(run: Run, timelines: Timelines) -> dict[str, str]:
+def _provenance(run: Run, timelines: Timelines) -> dict[str, str]:
     """Return the rows and versions that a run was made with, by name."""
     subset = run.subset()
     found = {"Rows": subset.describe()} if subset else {}
     prepared = timelines.of(run.events_file).progress().prepared
-    if prepared is None or (lineage := prepared.lineage) is None:
+    if prepared is None or (provenance := prepared.lineage) is None:
         return found
-    versions = {"Commit of the base": lineage.base_commit, "Code": lineage.code, "Hardware": lineage.hardware}
-    return found | {name: value for name, value in versions.items() if value} | lineage.packages
+    versions = {"Commit of the base": provenance.base_commit, "Code": provenance.code, "Hardware": provenance.hardware}
+    return found | {name: value for name, value in versions.items() if value} | provenance.packages

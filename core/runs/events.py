@@ -56,8 +56,8 @@ class StageEvent(RunEvent):
     text: Text = ""
 
 
-class Lineage(BaseModel):
-    """Versions that a run was made with.
+class Provenance(BaseModel):
+    """Provenance of a run, which stored runs have under the name "lineage": its versions and hardware.
 
     Attributes:
         base_commit: Commit of the base model on the Hub; None for a local folder.
@@ -99,7 +99,7 @@ class PreparedEvent(RunEvent):
     trainable: int = 0
     template: str = ""
     choices: list[str] = Field(default_factory=list)
-    lineage: Lineage | None = None
+    lineage: Provenance | None = None
     seconds: float = 0.0
 
 

@@ -7,7 +7,7 @@ from core.runs.config import QLoRAConfig
 
 
 def hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
-    """Move rows from training to evaluation if the subset has no held-out rows.
+    """Move rows from the training split to the held-out split if the subset has no held-out rows.
 
     Args:
         config: The settings of the run.

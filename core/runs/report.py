@@ -143,12 +143,12 @@ def _answers(timeline: Timeline) -> list[str]:
 def _made_with(config: QLoRAConfig, now: Progress) -> list[str]:
     prepared = now.prepared or PreparedEvent()
     lines = [f"- {plain(choice)}" for choice in prepared.choices]
-    if lineage := prepared.lineage:
-        packages = ", ".join(f"{name} {version}" for name, version in lineage.packages.items())
+    if provenance := prepared.lineage:
+        packages = ", ".join(f"{name} {version}" for name, version in provenance.packages.items())
         lines += [
-            f"- Base: {plain(config.model)}, commit {plain(lineage.base_commit or 'unknown: a local folder')}",
-            f"- Code {plain(lineage.code)}; Python {lineage.python}; {plain(packages)}",
-            f"- {plain(lineage.hardware)}",
+            f"- Base: {plain(config.model)}, commit {plain(provenance.base_commit or 'unknown: a local folder')}",
+            f"- Code {plain(provenance.code)}; Python {provenance.python}; {plain(packages)}",
+            f"- {plain(provenance.hardware)}",
         ]
     return ["## Made with", "", *lines, "", "Command that starts the same run:", "", fenced(command_line(config))]
 

@@ -1,7 +1,8 @@
-"""Preparation of a run for training: checks, rows, base model, tokens, trainer, first event.
+"""Preparation of a run for training: checks, rows, base model, tokens, trainer; each stage is an event.
 
 The order matters. Checks that need no model come first; GPU memory is awaited before anything takes some; the tracker
-is configured before the trainer opens it; PyTorch's deterministic mode is tried on the finished trainer.
+is configured before the trainer opens it; PyTorch's deterministic mode is tried on the finished trainer. The event
+"prepared" follows in core/train/worker.py, when the ranks have joined; its values are `PreparedRun.summary`.
 """
 
 import math

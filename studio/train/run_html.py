@@ -63,8 +63,8 @@ def notes_html(run: Run, progress: Progress) -> str:
             lines.append(f"{prepared.truncated:,} rows are longer than the maximum length and were truncated.")
         lines += [f"{count:,} rows left out: {reason}." for reason, count in prepared.left_out.items()]
         lines += prepared.choices
-        # Runs of earlier versions have no lineage.
-        if lineage := prepared.lineage:
-            packages = ", ".join(f"{name} {version}" for name, version in lineage.packages.items())
-            lines.append(f"Made with code {lineage.code}, {packages}; on {lineage.hardware}.")
+        # Runs of earlier versions have no provenance.
+        if provenance := prepared.lineage:
+            packages = ", ".join(f"{name} {version}" for name, version in provenance.packages.items())
+            lines.append(f"Made with code {provenance.code}, {packages}; on {provenance.hardware}.")
     return render("train/notes", title=run.title, label=label, lines=lines)

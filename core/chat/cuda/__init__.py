@@ -5,10 +5,18 @@ the interface of `core.chat.decoder`, `prefill` reads prompts, `decode_graph` la
 
     decode step of one block             kernel                        module
     norm, add residual, SwiGLU           _norm, _swiglu                elementwise
-    products with 4-bit weights + LoRA   _stream (1 to 8 rows),        nf4_gemv, nf4_block, nf4_ptx, lora, tensor_core
+    products with 4-bit weights + LoRA   _gemv (1 to 8 rows),          nf4_gemv, nf4_block, nf4_ptx, lora, tensor_core
                                          _lora_down and _product       quantized_matmul
                                          (more rows)
     weights for products of torch        _unpack                       quantized_matmul
     rotary embedding, cache, attention   _attend                       attention
     next token                           _sample                       sample_kernel, called by batch_sampler
+
+Words of the kernels, one for each way to divide work:
+
+    part     one of the sums over shares of the inputs in which a product x Wᵀ is computed
+    piece    the same, of x Aᵀ
+    split    a share of a sequence's tokens, in attention
+    group    projections of a block that share an input, merged: qkv, o, gate_up, down (weights)
+             An input group (256 inputs, nf4_gemv) and a lane group (4 threads, tensor_core) have their full names.
 """

@@ -23,7 +23,7 @@ class AdapterSlots:
 
     Attributes:
         rank: Rank that all factors are padded to: a power of two, at least 16; 0 before the first adapter.
-        a: Per block and group (slots, modules * rank, inputs); columns in paired order if the weights are packed.
+        a: Per block and group (slots, projections * rank, inputs); columns in paired order if the weights are packed.
         b: Per block and group (slots, outputs, rank).
         version: Changes whenever the tensors are reallocated, so that captured CUDA graphs must be rebuilt.
     """
@@ -69,7 +69,7 @@ class AdapterSlots:
         options = {"dtype": weights.dtype, "device": weights.device}
         for block in weights.blocks:
             groups = block.groups.items()
-            # (slots, modules * rank, inputs) and (slots, outputs, rank), in the model's dtype
+            # (slots, projections * rank, inputs) and (slots, outputs, rank), in the model's dtype
             self.a.append({name: torch.zeros(slots, g.count * rank, g.width, **options) for name, g in groups})
             self.b.append({name: torch.zeros(slots, g.total, rank, **options) for name, g in groups})
         for at in range(before):
@@ -83,7 +83,7 @@ class AdapterSlots:
         for number, block in enumerate(self._weights.blocks):
             names = projection_names(number)
             for group, members in GROUPS.items():
-                a = self.a[number][group][slot].zero_()  # (modules * rank, inputs)
+                a = self.a[number][group][slot].zero_()  # (projections * rank, inputs)
                 b = self.b[number][group][slot].zero_()  # (outputs, rank)
                 start = 0
                 for at, member in enumerate(members):

@@ -1,25 +1,25 @@
 """One decode step: the kernel launches for one token of every sequence, and the CUDA graph that replays them.
 
 A graph replays launches with the addresses it was captured with, so a step works in buffers that never move. R is the
-number of slots of the step (its bucket), and S the number of parts a product is split into:
+number of slots of the step (its bucket), and P the number of parts in which a product is computed:
 
-    stream    (R, hidden)             the residual stream, in the model's dtype
+    residual  (R, hidden)             the residual stream, in the model's dtype
     normed    (R, hidden)             after a norm
-    out[g]    (S, R, outputs), fp32   products of group g in S parts; the next kernel adds the parts up
+    out[g]    (P, R, outputs), fp32   products of group g in P parts; the next kernel adds the parts up
     attended  (R, heads * width)
     gated     (R, inner)              after SwiGLU
     logits    (R, vocabulary)
-    lora_down[g]                      x Aᵀ of group g in 8 pieces, fp32; zero for rows without an adapter
-    done      (2,), int32             counters of finished x Aᵀ, which the products use in turn
-    attention parts, sums, counters   results of each split, their maxima and sums, and the number of finished splits
+    lora_down[g]                      x Aᵀ of group g in 8 pieces, fp32; read only of rows with an adapter
+    done      (2,), int32             counters of finished x Aᵀ, which the products use in turn (protocol: `lora`)
+    attention results, sums, done     result of each split, its maximum and sum, and the number of finished splits
     scratch                           unpacked weights, where cuBLAS computes the product
 
     per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
 
-A product is split because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The kernel of a
-product depends on the number of rows: 1 to 8 take `nf4_gemv` (packed weights, if the width is a multiple of 256),
-others up to 32 `quantized_matmul`, and more take cuBLAS over weights that are unpacked first, as float32 always does.
-The thresholds are measured (bench/LOG.md).
+A product is computed in parts because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The
+kernel of a product depends on the number of rows: 1 to 8 take `nf4_gemv` (packed weights, if the width is a multiple of
+256), others up to 32 `quantized_matmul`, and more take cuBLAS over weights that are unpacked first, as float32 always
+does. The thresholds are measured (bench/LOG.md).
 
 Sampling is not part of the graph: it follows each replay (`core.chat.cuda.runtime`) and writes the tokens that the next
 replay starts from.
@@ -42,11 +42,11 @@ from core.chat.cuda.weights import MergedLinears, Weights
 _TARGET_PROGRAMS = 1024
 # Rows from which on unpacking the weights and leaving the product to cuBLAS is faster.
 _UNPACK_MIN_ROWS = 33
-_MAX_SPLITS = 8
-_MIN_SPLIT_INPUTS = 512
-# Parts that x Aᵀ is computed in.
+_MAX_PARTS = 8
+_MIN_PART_INPUTS = 512
+# Pieces in which x Aᵀ is computed.
 _LORA_PIECES = 8
-# The counter that a block's product uses (`Lora.counter`); products run in this order.
+# The counter that a block's product uses (`Lora.counter`): in turn, as products run in this order.
 _COUNTERS = {"qkv": 0, "o": 1, "gate_up": 0, "down": 1}
 _COMPILE_THREADS = 8
 
@@ -56,14 +56,14 @@ def uses_library(rows: int, dtype: torch.dtype) -> bool:
     return rows >= _UNPACK_MIN_ROWS or dtype == torch.float32
 
 
-def split_count(merged: MergedLinears, rows: int, dtype: torch.dtype) -> int:
+def part_count(merged: MergedLinears, rows: int, dtype: torch.dtype) -> int:
     """Return how many parts a product is computed in: enough programs for the GPU, without many sums to add up."""
     if uses_library(rows, dtype):
         return 1
-    # It depends on the rows alone, also for weights that `nf4_gemv` does not take.
+    # The tile depends on the rows alone: it is that of `nf4_gemv` also for weights that `nf4_gemv` does not take.
     tile = 16 * nf4_gemv.TILES if rows <= nf4_gemv.MAX_ROWS else quantized_matmul.TILE
     programs = round(_TARGET_PROGRAMS / (merged.total // tile))
-    return max(1, min(_MAX_SPLITS, merged.width // _MIN_SPLIT_INPUTS, programs))
+    return max(1, min(_MAX_PARTS, merged.width // _MIN_PART_INPUTS, programs))
 
 
 class DecodeStep:
@@ -96,17 +96,17 @@ class DecodeStep:
         self._adapter_slots, self._has_adapters = adapter_slots, has_adapters
         self._graph: torch.cuda.CUDAGraph | None = None
         kind = {"dtype": weights.dtype, "device": weights.device}
-        self._stream = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
+        self._residual = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
         self._normed = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
         self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)  # (R, heads * width)
         self._gated = torch.empty(rows, weights.inner, **kind)  # (R, inner)
         self._out, self._lora_down = self._product_buffers()
-        # Counters of finished x Aᵀ programs: each `nf4_gemv` uses one and resets the other for the next product.
+        # Counters of finished x Aᵀ programs; `core.chat.cuda.lora` describes their use.
         self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)  # (counters,), int32
         self._uses_counters = has_adapters and any(
             nf4_gemv.is_supported(self._normed, merged) for block in weights.blocks for merged in block.groups.values()
         )
-        self._attention_parts, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
+        self._attention_results, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)  # (R, vocabulary)
 
     def _product_buffers(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -118,16 +118,17 @@ class DecodeStep:
         groups = weights.blocks[0].groups.items()
         exact = {"dtype": torch.float32, "device": weights.device}
         out = {
-            name: torch.empty(split_count(merged, rows, weights.dtype), rows, merged.total, **exact)
+            name: torch.empty(part_count(merged, rows, weights.dtype), rows, merged.total, **exact)
             for name, merged in groups
-        }  # each (S, R, outputs), float32
+        }  # each (P, R, outputs), float32
         if not self._has_adapters:
             return out, {}
-        # Zeros, as rows without an adapter are never written.
+        # Rows without an adapter are not written, and may hold what an earlier sequence left there. The products read
+        # only rows whose sequence has an adapter, so it does not matter what the others hold.
         lora_down = {
             name: torch.zeros(_LORA_PIECES, rows, merged.count * self._adapter_slots.rank, **exact)
             for name, merged in groups
-        }  # each (pieces, R, modules * rank), float32
+        }  # each (pieces, R, projections * rank), float32
         return out, lora_down
 
     def run(self) -> None:
@@ -145,7 +146,7 @@ class DecodeStep:
 
         def norm(added: torch.Tensor | None, paired: bool) -> Callable[[], object]:
             return lambda: elementwise.norm(
-                torch.zeros_like(self._stream), added, block.first_norm, weights.eps, self._normed, paired
+                torch.zeros_like(self._residual), added, block.first_norm, weights.eps, self._normed, paired
             )
 
         inputs = {"qkv": self._normed, "o": self._attended, "gate_up": self._normed, "down": self._gated}
@@ -177,28 +178,28 @@ class DecodeStep:
 
     def _launch(self) -> None:
         weights, state, rows, paired = self._weights, self._state, self._rows, self._weights.is_packed
-        torch.index_select(weights.embedding, 0, state.tokens[:rows], out=self._stream)  # (R, hidden)
+        torch.index_select(weights.embedding, 0, state.tokens[:rows], out=self._residual)  # (R, hidden)
         added = None
         for number, block in enumerate(weights.blocks):
             # Each norm first adds the product of the half block before to the residual stream.
-            elementwise.norm(self._stream, added, block.first_norm, weights.eps, self._normed, paired)
-            projected = self._product(number, "qkv", self._normed)  # (S, R, query + key + value)
+            elementwise.norm(self._residual, added, block.first_norm, weights.eps, self._normed, paired)
+            projected = self._product(number, "qkv", self._normed)  # (P, R, query + key + value)
             self._attend(number, projected, state.lengths)  # (R, heads * width)
-            added = self._product(number, "o", self._attended)  # (S, R, hidden)
-            elementwise.norm(self._stream, added, block.second_norm, weights.eps, self._normed, paired)
-            gate_up = self._product(number, "gate_up", self._normed)  # (S, R, 2 * inner)
+            added = self._product(number, "o", self._attended)  # (P, R, hidden)
+            elementwise.norm(self._residual, added, block.second_norm, weights.eps, self._normed, paired)
+            gate_up = self._product(number, "gate_up", self._normed)  # (P, R, 2 * inner)
             elementwise.swiglu(gate_up, self._gated, paired)  # (R, inner)
-            added = self._product(number, "down", self._gated)  # (S, R, hidden)
-        elementwise.norm(self._stream, added, weights.last_norm, weights.eps, self._normed, False)
+            added = self._product(number, "down", self._gated)  # (P, R, hidden)
+        elementwise.norm(self._residual, added, weights.last_norm, weights.eps, self._normed, False)
         torch.mm(self._normed, weights.lm_head.t(), out=self.logits)  # (R, vocabulary)
-        # Free slots stay at -1.
+        # Slots that take no part stay at -1 (`State.lengths`).
         state.lengths[:rows] += (state.lengths[:rows] >= 0).int()
 
     def _attend(self, number: int, projected: torch.Tensor, lengths: torch.Tensor) -> None:
         weights = self._weights
         attention.attend(
             projected, weights.cos, weights.sin, self._cache.keys[number], self._cache.values[number],
-            self._state.page_table, lengths, self._attended, self._attention_parts, self._attention_sums,
+            self._state.page_table, lengths, self._attended, self._attention_results, self._attention_sums,
             self._attention_done, weights.scale, weights.is_packed,
         )  # fmt: skip
 
@@ -211,18 +212,19 @@ class DecodeStep:
             x: (R, inputs), in the model's dtype.
 
         Returns:
-            (S, R, outputs), float32.
+            (P, R, outputs), float32.
         """
         merged, out = self._weights.blocks[number].groups[group], self._out[group]
-        is_done = uses_library(self._rows, x.dtype)
-        if is_done:
+        has_base_product = uses_library(self._rows, x.dtype)
+        if has_base_product:
             _library_product(x, quantized_matmul.unpacked_weights(merged, self._weights.scratch, paired=True), out[0])
         if self._has_adapters:
-            quantized_matmul.product(x, merged, out, self._lora(number, group), is_done=is_done)
-            # A product of another kernel resets no counter, and the next `nf4_gemv` would not wait for its own x Aᵀ.
+            quantized_matmul.product(x, merged, out, self._lora(number, group), has_base_product=has_base_product)
+            # A product of another kernel resets no counter: without this, the next `nf4_gemv` would find its own at the
+            # goal of an earlier product, and not wait for its x Aᵀ.
             if self._uses_counters and not nf4_gemv.is_supported(x, merged):
                 self._done[1 - _COUNTERS[group]].zero_()
-        elif not is_done:
+        elif not has_base_product:
             quantized_matmul.product(x, merged, out)
         return out
 
@@ -239,7 +241,7 @@ class DecodeStep:
 
 
 def _attention_buffers(weights: Weights, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the buffers of `attention.attend` for the parts of each sequence's attention: results, sums, counters."""
+    """Return the buffers of `attention.attend` for the splits of each sequence: results, sums, counters."""
     # A power of two, 1 to 8.
     splits = 1 << max(0, min(3, (_TARGET_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
     exact = {"dtype": torch.float32, "device": weights.device}
@@ -260,8 +262,8 @@ def compile_kernels(kernels: list[Callable[[], object]]) -> None:
     run = torch.inference_mode()(lambda kernel: kernel())
     # A new thread has no CUDA context until its first CUDA call; cuBLAS warns if it has to create one.
     with ThreadPoolExecutor(_COMPILE_THREADS, initializer=torch.cuda.synchronize) as pool:
-        for done in [pool.submit(run, kernel) for kernel in kernels]:
-            done.result()
+        for future in [pool.submit(run, kernel) for kernel in kernels]:
+            future.result()
 
 
 def _library_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
@@ -280,10 +282,10 @@ def _library_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -
         out.copy_(x @ weight.t())
 
 
-def logits_of(weights: Weights, stream: torch.Tensor) -> torch.Tensor:
+def logits_of(weights: Weights, residual: torch.Tensor) -> torch.Tensor:
     """Return the logits (rows, vocabulary) of the residual stream (rows, hidden) after the last block."""
     from core.kernels.elementwise import rms_norm
 
-    normed = torch.empty_like(stream)
-    rms_norm(stream, weights.last_norm, weights.eps, normed)
+    normed = torch.empty_like(residual)
+    rms_norm(residual, weights.last_norm, weights.eps, normed)
     return F.linear(normed, weights.lm_head)

@@ -82,8 +82,8 @@ class CudaDecoder:
         """Add sequences."""
         self._runtime.check_owner(self)
         adapters = {one.adapter: self._adapters.get(one.adapter) for one in sequences if one.adapter is not None}
-        layers = len(self._runtime.weights.blocks)
-        is_supported = {key: is_plain_lora(adapter, layers) for key, adapter in adapters.items()}
+        blocks = len(self._runtime.weights.blocks)
+        is_supported = {key: is_plain_lora(adapter, blocks) for key, adapter in adapters.items()}
         if others := [one for one in sequences if not is_supported.get(one.adapter, True)]:
             self._pytorch_decoder.join(others)
         own = [one for one in sequences if is_supported.get(one.adapter, True)]

@@ -2,15 +2,15 @@
 
 What is computed, for each of R rows (one token of each sequence):
 
-    norm     stream += sum of the parts of the product before;  out = stream / rms(stream) * weight
+    norm     residual += sum of the parts of the product before;  out = residual / rms(residual) * weight
     swiglu   out = silu(gate) * up
 
-Steps: a program loads its row, adds up the S float32 parts that a split product left (`decode_graph`), computes in
-float32, and stores in the model's dtype. Values are rounded to the model's dtype exactly where the PyTorch model rounds
-them, so both round alike (tests/gpu/test_fast_lanes_gpu.py).
+Steps: a program loads its row, adds up the P float32 parts in which a product was computed (`decode_graph`), computes
+in float32, and stores in the model's dtype. Values are rounded to the model's dtype exactly where the PyTorch model
+rounds them, so both round alike (tests/gpu/test_fast_lanes_gpu.py).
 
-    parts of a product, float32, (S, R, width)          out, (R, width)
-    S ┌ part 0: R rows ┐
+    parts of a product, float32, (P, R, width)          out, (R, width)
+    P ┌ part 0: R rows ┐
       │ part 1: R rows │ ─── added up by the reader ──▶  one row per program
       └ ...            ┘
 
@@ -76,25 +76,25 @@ def _sum_parts(parts, row, rows, total, column, inside, PARTS: tl.constexpr):
 
 @triton.jit
 def _norm(
-    stream, added, weight, out, rows, width, eps,
+    residual, added, weight, out, rows, width, eps,
     PARTS: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """Add a product to a row of the residual stream, and normalize it. Grid: (rows,).
 
-    stream, out: (rows, width), model dtype. added: (PARTS, rows, width), float32. weight: (width,), model dtype.
+    residual, out: (rows, width), model dtype. added: (PARTS, rows, width), float32. weight: (width,), model dtype.
     """
     wait_for_previous(CHAINED)
     row = tl.program_id(0)
     # COLUMNS is a power of two that is at least width: a program holds the whole row.
     column = tl.arange(0, COLUMNS)  # (COLUMNS,)
     inside = column < width  # (COLUMNS,), bool
-    dtype = stream.dtype.element_ty
-    value = tl.load(stream + row * width + column, mask=inside, other=0.0).to(tl.float32)  # (COLUMNS,), fp32
+    dtype = residual.dtype.element_ty
+    value = tl.load(residual + row * width + column, mask=inside, other=0.0).to(tl.float32)  # (COLUMNS,), fp32
     if PARTS > 0:
         addend = _sum_parts(added, row, rows, width, column, inside, PARTS)  # (COLUMNS,), fp32
         # Rounded before and after the addition, as PyTorch does.
         value = (value + addend.to(dtype).to(tl.float32)).to(dtype)
-        tl.store(stream + row * width + column, value, mask=inside)
+        tl.store(residual + row * width + column, value, mask=inside)
         value = value.to(tl.float32)
     scale = 1 / tl.sqrt(tl.sum(value * value) / width + eps)  # scalar, fp32
     normed = (value * scale).to(dtype) * tl.load(weight + column, mask=inside, other=0.0)  # (COLUMNS,)
@@ -102,23 +102,24 @@ def _norm(
 
 
 def norm(
-    stream: torch.Tensor, added: torch.Tensor | None, weight: torch.Tensor, eps: float, out: torch.Tensor, paired: bool
-) -> None:
+    residual: torch.Tensor, added: torch.Tensor | None, weight: torch.Tensor, eps: float, out: torch.Tensor,
+    paired: bool,
+) -> None:  # fmt: skip
     """Add a product to the residual stream in place, and compute its RMSNorm (Zhang and Sennrich 2019).
 
     Args:
-        stream: (rows, width), model dtype, updated.
+        residual: (rows, width), model dtype, updated.
         added: (parts, rows, width), float32; None adds nothing.
         weight: (width,), model dtype.
         eps: Epsilon of the norm.
         out: (rows, width), model dtype, written.
         paired: Whether the columns of `out` are in paired order.
     """
-    rows, width = stream.shape
+    rows, width = residual.shape
     _norm[(rows,)](
-        stream, stream if added is None else added, weight, out, rows, width, eps,
+        residual, residual if added is None else added, weight, out, rows, width, eps,
         PARTS=0 if added is None else len(added), PAIRED=paired, COLUMNS=triton.next_power_of_2(width),
-        CHAINED=is_chained(stream), launch_pdl=is_chained(stream), num_warps=8,
+        CHAINED=is_chained(residual), launch_pdl=is_chained(residual), num_warps=8,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""LoRA for rows of many adapters: the arguments of a product, and the parts of its kernel for one to eight rows.
+"""LoRA for rows of many adapters: the arguments of a product, and functions of its kernel for one to eight rows.
 
 What is computed: out += (x Aᵀ) Bᵀ, with the A and B of each row's own adapter slot. A is lora_down, B is lora_up with
 the scale in it.
@@ -6,15 +6,27 @@ the scale in it.
 Steps: the LoRA products are small, but a separate launch for x Aᵀ would take a fifth of the time of the whole
 product. So both halves are part of the product's launch (`nf4_gemv`):
 
-    program    0 .. P-1                               P ..
+    program    0 .. goal - 1                          goal ..
                x Aᵀ for 16 ranks of a slot,           x Wᵀ over packed weights;
-               over a piece of the inputs;            then waits until the counter is P,
+               over a piece of the inputs;            then waits until the counter is goal,
                counts itself as done                  and adds (x Aᵀ) Bᵀ
                time ─────────────────────────────────────────────────────▶
 
 The wait is short, since x Aᵀ is done long before the weights are read. It cannot deadlock as long as a GPU starts the
 programs of a launch in the order of their numbers, which NVIDIA's GPUs do and CUDA does not promise: then those that
 are waited for have started.
+
+The counters: a product counts up one of two, and sets the other to 0 for the product after it, also from one step to
+the next. So no launch between two products is spent on a reset, and the host does none:
+
+    product n        n + 1            n + 2
+    counter 0        counter 1        counter 0        waits until `done[counter]` is goal (`Lora.counter`)
+    done[1] = 0      done[0] = 0      done[1] = 0      program `goal` stores it, after product n - 1 has ended
+
+It holds as long as every product takes the counter that the one before did not take, which `decode_graph._COUNTERS`
+ensures (four products per block, in this order), and resets the other one. A product of another kernel counts
+nothing; `DecodeStep._product` then resets the other counter in its place. Both are zeroed before a capture, because the
+calls that compile kernels run in any order.
 
 Data types: x, A and B in bfloat16 or float16; x Aᵀ and all sums in float32. Layout of threads: `tensor_core`.
 
@@ -38,13 +50,13 @@ class Lora:
     """LoRA of the rows of one product.
 
     Attributes:
-        a: (slots, ranks, width), model dtype: the ranks of each module one after the other, a multiple of 16; columns
-            in the order of x.
+        a: (slots, ranks, width), model dtype: the ranks of each projection one after the other, a multiple of 16;
+            columns in the order of x.
         b: (slots, outputs, rank), model dtype, with the scale.
         slots: (at least rows,), int32: adapter slot of each row; -1 for the base.
-        down: (pieces, rows, ranks), float32, scratch buffer: x Aᵀ in parts that add up.
-        done: (2,), int32: counters of finished programs.
-        counter: Which counter the product uses, 0 or 1; it sets the other one to 0 for the next product.
+        down: (pieces, rows, ranks), float32, scratch buffer: x Aᵀ in pieces that add up.
+        done: (2,), int32: counters of finished programs, which products use in turn (see the module's docstring).
+        counter: Which counter the product uses, 0 or 1.
     """
 
     a: torch.Tensor
@@ -114,18 +126,20 @@ def compute_lora_down_piece(
     """
     thread = tl.arange(0, 32 * WARPS)  # (threads,), int32
     lane = thread % 32
-    group, quarter = lane // 4, lane % 4  # (threads,), int32 each
+    lane_group, quarter = lane // 4, lane % 4  # (threads,), int32 each
     rank_tiles = ranks // 16
     # From the program's number: the slot, 16 of its ranks, and a piece of the inputs.
     slot, rank_tile, piece = program // PIECES // rank_tiles, program // PIECES % rank_tiles, program % PIECES
     blocks = width // 64
     blocks_per_warp = tl.cdiv(blocks, PIECES * WARPS)
     first_block = (piece * WARPS + thread // 32) * blocks_per_warp  # (threads,), int32: the warp's first block
-    rank = (slot * ranks + rank_tile * 16 + group).to(tl.int64)  # (threads,), int64: row of A
+    rank = (slot * ranks + rank_tile * 16 + lane_group).to(tl.int64)  # (threads,), int64: row of A
     upper_address = a.to(tl.int64, bitcast=True) + (rank * width + quarter * 16) * 2
     lower_address = upper_address + 16 * width
     # Past the last row, that row is read again; its sums are not stored.
-    x_address = x.to(tl.int64, bitcast=True) + (tl.minimum(group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
+    x_address = (
+        x.to(tl.int64, bitcast=True) + (tl.minimum(lane_group, rows - 1).to(tl.int64) * width + quarter * 16) * 2
+    )
     block = tl.minimum(first_block, blocks - 1)
     upper, lower = load_words(upper_address + block * 128, LOAD), load_words(lower_address + block * 128, LOAD)
     # A may be read while the kernel before still writes x.
@@ -202,15 +216,15 @@ def wait_for_count(done, goal, like, WAIT: tl.constexpr):
 
 @triton.jit
 def add_lora_up(
-    sums, down, b, slot, uses_slot, output, group, quarter, module, rows, total, ranks, wait_zeros,
+    sums, down, b, slot, uses_slot, output, lane_group, quarter, projection, rows, total, ranks, wait_zeros,
     RANK: tl.constexpr, PIECES: tl.constexpr, ASM: tl.constexpr,
 ):  # fmt: skip
     """Add B (x Aᵀ) of an adapter slot to a thread's four sums, for the rows that use it.
 
     sums: four of (threads,), float32. down: (PIECES, rows, ranks), float32. b: (slots, total, RANK / 2), int32: two
     16-bit factors per word. uses_slot: (threads,), bool: whether the thread's row uses the slot. output: (threads,),
-    first of its two outputs. module: number of the outputs' module. wait_zeros: zeros of `wait_for_count`. Returns four
-    of (threads,), float32.
+    first of its two outputs. projection: number of the outputs' projection in its group. wait_zeros: zeros of
+    `wait_for_count`. Returns four of (threads,), float32.
     """
     c0, c1, c2, c3 = sums
     for chunk in tl.static_range(0, RANK, 16):
@@ -219,7 +233,7 @@ def add_lora_up(
         factor_pointers = b + ((slot * total + output).to(tl.int64) * RANK + rank) // 2
         b0, b2 = tl.load(factor_pointers), tl.load(factor_pointers + 4)
         b1, b3 = tl.load(factor_pointers + 4 * RANK), tl.load(factor_pointers + 4 * RANK + 4)
-        down_pointers = down + group * ranks + module * RANK + rank + wait_zeros
+        down_pointers = down + lane_group * ranks + projection * RANK + rank + wait_zeros
         zero = tl.zeros_like(c0)  # (threads,), float32
         r0, r1, r2, r3 = zero, zero, zero, zero  # (threads,) each, float32: x Aᵀ of four ranks
         for piece in tl.static_range(PIECES):

@@ -1,4 +1,4 @@
-"""Triton functions of `nf4_gemv` for a group of four blocks of 64 weights: scales, products, and their sum.
+"""Triton functions of `nf4_gemv` for an input group, four blocks of 64 weights: scales, products, and their sum.
 
 A thread holds four float32 sums (`tensor_core`): two outputs by two rows. The four threads of an output load the scale
 of one block each, and exchange them by shuffles.
@@ -19,7 +19,7 @@ def _add_block(
 
     sums: four of (threads,), float32. code_bytes: four of (threads,), int32: $16 to $19 of `block_product_ptx`. upper0,
     upper1: packed weights of the upper output, int32; lower0, lower1: of the lower output. x_address: (threads,),
-    int64, of x. upper_scale, lower_scale: (threads,), float32. block: number of the block in its group.
+    int64, of x. upper_scale, lower_scale: (threads,), float32. block: number of the block in its input group.
     """
     x0, x1, x2, x3, x4, x5, x6, x7 = load_words(x_address + 128 * block, LOAD)  # (threads,), int32 each
     code0, code1, code2, code3 = code_bytes
@@ -45,8 +45,10 @@ def load_block_scale(
 ):
     """Return the scale of blocks: absmax, dequantized if NESTED.
 
-    block: (threads,), int32, index of each thread's block. outer_block: (threads,), int32, its index among the blocks
-    of all modules' outer scales. offset: scalar, float32. Returns (threads,), float32.
+    block: (threads,), int32, index of each thread's block. outer_block: (threads,), int32, index among the blocks of
+    all projections' outer scales, of the first block of the input group: its four blocks share an outer scale, because
+    a row has a multiple of four blocks, and OUTER is a multiple of four. offset: scalar, float32. Returns (threads,),
+    float32.
     """
     scale = tl.load(absmax + block)  # (threads,), float32, or uint8 if NESTED
     if NESTED:
@@ -56,11 +58,11 @@ def load_block_scale(
 
 
 @triton.jit
-def add_group(
+def add_input_group(
     sums, code_bytes, upper_words, lower_words, upper_scale, lower_scale, x_address, first_lane,
     ASM: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
 ):  # fmt: skip
-    """Add a group of four blocks to a thread's four sums.
+    """Add an input group to a thread's four sums.
 
     upper_words, lower_words: eight words each of packed weights of the thread's two outputs. upper_scale, lower_scale:
     (threads,), float32: each of the four threads of an output holds the scale of one block. first_lane: lane of the

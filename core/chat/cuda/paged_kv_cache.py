@@ -1,11 +1,13 @@
 """Paged key-value cache: a sequence takes as many pages as its tokens need.
 
-It takes the pages of its prompt and its longest answer when it joins, so that it never waits for memory in between.
+It takes the pages of its prompt and its longest answer when it joins, so that it need not wait for memory in between.
+Only a sequence that goes on past that length, whose end its caller decides, takes further pages one by one, and the
+cache may grow then.
 
-    page table of a sequence      pages of a layer, (pages, key_heads, PAGE_TOKENS, head_width)
+    page table of a sequence      pages of a block, (pages, key_heads, PAGE_TOKENS, head_width)
     [ 4 | 0 | 7 ]                  0: tokens 128 to 255    4: tokens 0 to 127    7: tokens 256 to 383
 
-All layers use the same page numbers. Paging after vLLM (Kwon et al. 2023, arXiv:2309.06180).
+All transformer blocks use the same page numbers. Paging after vLLM (Kwon et al. 2023, arXiv:2309.06180).
 """
 
 import torch
@@ -20,16 +22,16 @@ class PagedCache:
     """Keys and values of all sequences.
 
     Attributes:
-        keys: Per layer (pages, key_heads, PAGE_TOKENS, head_width), in the model's dtype.
+        keys: Per transformer block (pages, key_heads, PAGE_TOKENS, head_width), in the model's dtype.
         values: The same shape.
         count: Number of pages.
     """
 
-    def __init__(self, layers: int, key_heads: int, head_width: int, dtype: torch.dtype, device: torch.device):
+    def __init__(self, blocks: int, key_heads: int, head_width: int, dtype: torch.dtype, device: torch.device):
         """Start without pages.
 
         Args:
-            layers: Number of transformer blocks.
+            blocks: Number of transformer blocks.
             key_heads: Number of key-value heads.
             head_width: Width of a head.
             dtype: Data type of keys and values.
@@ -37,7 +39,7 @@ class PagedCache:
         """
         # (pages, key_heads, PAGE_TOKENS, head_width), no pages yet
         empty = torch.empty(0, key_heads, PAGE_TOKENS, head_width, dtype=dtype, device=device)
-        self.keys, self.values = [empty] * layers, [empty] * layers
+        self.keys, self.values = [empty] * blocks, [empty] * blocks
         self._free: list[int] = []
         self.count = 0
 
@@ -52,11 +54,11 @@ class PagedCache:
         """
         count = self.count + -(-(pages - len(self._free)) // _GROWTH_PAGES) * _GROWTH_PAGES
         for tensors in (self.keys, self.values):
-            # One layer after the other, so that only one of them is in memory twice.
-            for layer in range(len(tensors)):
-                # An earlier call may have run out of memory after some layers.
-                if len(tensors[layer]) < count:
-                    tensors[layer] = _enlarged(tensors[layer], count)
+            # One block after the other, so that only one of them is in memory twice.
+            for block in range(len(tensors)):
+                # An earlier call may have run out of memory after some blocks.
+                if len(tensors[block]) < count:
+                    tensors[block] = _enlarged(tensors[block], count)
         self._free += range(self.count, count)
         self.count = count
 
@@ -84,6 +86,6 @@ def _enlarged(tensor: torch.Tensor, count: int) -> torch.Tensor:
     enlarged = tensor.new_empty(count, *tensor.shape[1:])  # (count, key_heads, PAGE_TOKENS, head_width)
     enlarged[: len(tensor)] = tensor
     if enlarged.is_cuda and enlarged.nbytes > _LARGE_BYTES:
-        # Release the allocator's block of the layer before: it is too small for any later layer.
+        # Release the memory of the tensor before: it is too small for any later one.
         torch.cuda.empty_cache()
     return enlarged

@@ -58,33 +58,33 @@ class Prefill:
         """
         weights = self._weights
         layout = _Layout(segments, weights)
-        stream = weights.embedding[layout.ids]  # (N, hidden)
-        normed = torch.empty_like(stream)  # (N, hidden)
+        residual = weights.embedding[layout.ids]  # (N, hidden)
+        normed = torch.empty_like(residual)  # (N, hidden)
         for number, block in enumerate(weights.blocks):
-            elementwise.rms_norm(stream, block.first_norm, weights.eps, normed)
+            elementwise.rms_norm(residual, block.first_norm, weights.eps, normed)
             projected = self._project(layout, number, "qkv", normed)  # (N, query + key + value)
             attended = self._attend(layout, number, projected)  # (N, heads * width)
-            stream += self._project(layout, number, "o", attended)
-            elementwise.rms_norm(stream, block.second_norm, weights.eps, normed)
+            residual += self._project(layout, number, "o", attended)
+            elementwise.rms_norm(residual, block.second_norm, weights.eps, normed)
             gate_up = self._project(layout, number, "gate_up", normed)  # (N, 2 * inner)
             gated = torch.empty(len(gate_up), weights.inner, dtype=gate_up.dtype, device=gate_up.device)
             elementwise.swiglu(gate_up, gated)  # (N, inner)
             # gate_up is the largest tensor: free it before the next product.
             del gate_up
-            stream += self._project(layout, number, "down", gated)
-        return logits_of(weights, stream[layout.last])
+            residual += self._project(layout, number, "down", gated)
+        return logits_of(weights, residual[layout.last])
 
     def kernels(self) -> list[Callable[[], object]]:
         """Return calls that compile every kernel."""
         weights, block = self._weights, self._weights.blocks[0]
-        stream = torch.zeros(_COMPILE_ROWS, weights.hidden, dtype=weights.dtype, device=weights.device)  # (R, hidden)
-        gate_up = stream.new_zeros(_COMPILE_ROWS, 2 * weights.inner)  # (R, 2 * inner)
-        heads = stream.new_zeros(_COMPILE_ROWS, weights.heads + 2 * weights.key_heads, weights.head_width)
-        table = stream.new_zeros(_COMPILE_ROWS, weights.head_width)  # (R, width)
+        residual = torch.zeros(_COMPILE_ROWS, weights.hidden, dtype=weights.dtype, device=weights.device)  # (R, hidden)
+        gate_up = residual.new_zeros(_COMPILE_ROWS, 2 * weights.inner)  # (R, 2 * inner)
+        heads = residual.new_zeros(_COMPILE_ROWS, weights.heads + 2 * weights.key_heads, weights.head_width)
+        table = residual.new_zeros(_COMPILE_ROWS, weights.head_width)  # (R, width)
         query, key, _ = heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)
         return [
             *(lambda group=group: unpacked_weights(group, weights.scratch) for group in block.groups.values()),
-            lambda: elementwise.rms_norm(stream, block.first_norm, weights.eps, torch.empty_like(stream)),
+            lambda: elementwise.rms_norm(residual, block.first_norm, weights.eps, torch.empty_like(residual)),
             lambda: elementwise.swiglu(gate_up, gate_up[:, : weights.inner].contiguous()),
             *(lambda part=part: elementwise.apply_rotary(part, part, table, table) for part in (query, key)),
         ]
@@ -98,7 +98,7 @@ class Prefill:
             start = 0
             for at, member in enumerate(GROUPS[group]):
                 if (factors := adapter.lora.get(names[member])) is not None:
-                    columns = out[tokens, start : start + merged.outputs[at]]  # (tokens, outputs of the module)
+                    columns = out[tokens, start : start + merged.outputs[at]]  # (tokens, outputs of the projection)
                     columns.addmm_(F.linear(x[tokens], factors.a), factors.b.t())
                 start += merged.outputs[at]
         return out
@@ -149,8 +149,8 @@ class Prefill:
         """
         from torch.nn.attention.bias import causal_lower_right
 
-        group = self._weights.heads // self._weights.key_heads
-        key, value = (part.repeat_interleave(group, dim=0)[None] for part in (key, value))  # (1, heads, length, width)
+        shared = self._weights.heads // self._weights.key_heads
+        key, value = (part.repeat_interleave(shared, dim=0)[None] for part in (key, value))  # (1, heads, length, width)
         # The last query sees every key, the one before all but one, and so on.
         mask = causal_lower_right(query.shape[0], key.shape[2])
         found = F.scaled_dot_product_attention(

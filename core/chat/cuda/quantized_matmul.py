@@ -1,11 +1,11 @@
 """Triton kernels: products of rows with 4-bit or unquantized weights, LoRA for rows of many adapters, and unpacking.
 
-What is computed: out[s] = x Wᵀ over share s of the inputs (S parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0.
+What is computed: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0.
 
 Steps of `_product`, for 64 outputs and up to 128 rows:
 
 1. load 32 bytes of each output's weights: a block of 64 (layout: core/kernels/nf4.py);
-2. convert the upper and lower halves of the bytes to code values (`nf4_ptx.unpack_bytes_ptx`; a table without PTX);
+2. convert the halves of the bytes to code values: by `nf4_ptx.unpack_bytes_ptx`; in float32 or interpreted, by a table;
 3. multiply the upper halves by the even columns of x and the lower ones by the odd columns (`tl.dot`; paired order);
 4. multiply the block's sum by its absmax in float32, and add it up. Weights are thus never rounded after scaling.
 
@@ -23,13 +23,13 @@ import torch
 import triton
 import triton.language as tl
 
+from core.chat.cuda import nf4_gemv
 from core.chat.cuda.elementwise import is_chained, wait_for_previous
 from core.chat.cuda.lora import Lora
-from core.chat.cuda.nf4_gemv import is_supported, stream
 from core.chat.cuda.nf4_ptx import unpack_bytes_ptx
 from core.chat.cuda.weights import MergedLinears
 
-# Outputs of a program; every module's outputs are a multiple.
+# Outputs of a program; every projection's outputs are a multiple.
 TILE = 64
 # Rows that a tensor core takes at least.
 _MIN_ROWS = 16
@@ -40,44 +40,44 @@ _MAX_ROWS = 128
 def _product(
     x, weight, absmax, code, outer_code, outer_absmax, outer_offsets, starts, out, down, b, slots,
     rows, width, total, slot_count, ranks,
-    ROWS: tl.constexpr, TILE: tl.constexpr, SPLITS: tl.constexpr, STEP: tl.constexpr, PACKED: tl.constexpr,
-    NESTED: tl.constexpr, OUTER: tl.constexpr, ASM: tl.constexpr, MODULES: tl.constexpr,
-    LORA: tl.constexpr, RANK: tl.constexpr, CHUNK: tl.constexpr, PIECES: tl.constexpr, DONE: tl.constexpr,
+    ROWS: tl.constexpr, TILE: tl.constexpr, PARTS: tl.constexpr, STEP: tl.constexpr, PACKED: tl.constexpr,
+    NESTED: tl.constexpr, OUTER: tl.constexpr, ASM: tl.constexpr, PROJECTIONS: tl.constexpr,
+    LORA: tl.constexpr, RANK: tl.constexpr, CHUNK: tl.constexpr, PIECES: tl.constexpr, HAS_BASE_PRODUCT: tl.constexpr,
     CHAINED: tl.constexpr,
 ):  # fmt: skip
-    """Multiply ROWS rows by the weights of TILE outputs, over one share of the inputs.
+    """Multiply ROWS rows by the weights of TILE outputs, over one part's share of the inputs.
 
-    Grid: (total / TILE, SPLITS, rows / ROWS).
+    Grid: (total / TILE, PARTS, rows / ROWS).
 
     x: (rows, width), model dtype, paired order if PACKED. weight: uint8, (total * width / 2) if PACKED, else (total,
-    width), model dtype. absmax and outer_*: as in `MergedLinears`. starts: (2, MODULES), int32. out: (SPLITS, rows,
-    total), float32. down: (PIECES, rows, ranks), float32: x Aᵀ. b: (slots, total, RANK), model dtype. slots: (rows,),
-    int32. STEP: blocks that are read at once. DONE: x Wᵀ is in `out` already, and only LoRA is added.
+    width), model dtype. absmax and outer_*: as in `MergedLinears`. starts: (2, PROJECTIONS), int32. out: (PARTS,
+    rows, total), float32. down: (PIECES, rows, ranks), float32: x Aᵀ. b: (slots, total, RANK), model dtype. slots:
+    (rows,), int32. STEP: blocks that are read at once. HAS_BASE_PRODUCT: x Wᵀ is in `out`, and only LoRA is added.
     """
     wait_for_previous(CHAINED)
-    tile, split = tl.program_id(0), tl.program_id(1)
+    tile, part = tl.program_id(0), tl.program_id(1)
     output = tile * TILE + tl.arange(0, TILE)  # (TILE,), int32: outputs
     row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
     is_row = (row < rows)[None, :]  # (1, ROWS)
     dtype = x.dtype.element_ty
-    # The module of the outputs; a tile belongs to one module.
-    module = 0
-    for later_module in tl.static_range(1, MODULES):
-        module += (tile * TILE >= tl.load(starts + later_module)).to(tl.int32)
-    module_start = tl.load(starts + module)  # scalar: first output of the module
-    outer_start = tl.load(starts + MODULES + module)  # scalar: its first entry in outer_absmax
+    # The projection of the outputs; a tile belongs to one projection.
+    projection = 0
+    for later_projection in tl.static_range(1, PROJECTIONS):
+        projection += (tile * TILE >= tl.load(starts + later_projection)).to(tl.int32)
+    first_output = tl.load(starts + projection)  # scalar: first output of the projection
+    outer_start = tl.load(starts + PROJECTIONS + projection)  # scalar: its first entry in outer_absmax
     blocks = width // 64
-    blocks_per_split = tl.cdiv(tl.cdiv(blocks, SPLITS), STEP) * STEP
-    start = split * blocks_per_split
-    end = tl.minimum(start + blocks_per_split, blocks)
-    out_pointers = out + (split * rows + row[None, :]) * total + output[:, None]  # (TILE, ROWS), pointers
+    blocks_per_part = tl.cdiv(tl.cdiv(blocks, PARTS), STEP) * STEP
+    start = part * blocks_per_part
+    end = tl.minimum(start + blocks_per_part, blocks)
+    out_pointers = out + (part * rows + row[None, :]) * total + output[:, None]  # (TILE, ROWS), pointers
     sums = tl.zeros((TILE, ROWS), tl.float32)  # (TILE, ROWS), float32: the sums, transposed
-    if DONE:
+    if HAS_BASE_PRODUCT:
         sums = tl.load(out_pointers, mask=is_row, other=0.0)  # (TILE, ROWS), float32
     elif PACKED:
         index = tl.arange(0, 32)  # (32,): bytes of a block
         if NESTED:
-            offset = tl.load(outer_offsets + module)
+            offset = tl.load(outer_offsets + projection)
         for step in tl.range(start, end, STEP):
             for step_block in tl.static_range(STEP):
                 block = step + step_block
@@ -105,7 +105,7 @@ def _product(
                 scale = tl.load(absmax + output * blocks + block, mask=inside, other=0)
                 if NESTED:
                     outer_scale = tl.load(
-                        outer_absmax + outer_start + ((output - module_start) * blocks + block) // OUTER, mask=inside
+                        outer_absmax + outer_start + ((output - first_output) * blocks + block) // OUTER, mask=inside
                     )
                     scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + offset
                 sums += block_product * scale.to(tl.float32)[:, None]
@@ -118,7 +118,7 @@ def _product(
             sums = tl.dot(weight_tile, x_tile, sums, input_precision="ieee")
     # In one part only, as the parts are added up.
     if LORA:  # noqa: SIM102  LORA is decided at compile time
-        if split == 0:
+        if part == 0:
             row_slot = tl.load(slots + row, mask=row < rows, other=-1)  # (ROWS,), int32
             # Slots that no row uses are skipped.
             for slot in tl.range(0, slot_count):
@@ -129,7 +129,7 @@ def _product(
                         hidden = tl.zeros((CHUNK, ROWS), tl.float32)  # (CHUNK, ROWS): x Aᵀ; 0 for rows of other slots
                         for piece in tl.static_range(PIECES):
                             hidden += tl.load(
-                                down + (piece * rows + row[None, :]) * ranks + module * RANK + rank[:, None],
+                                down + (piece * rows + row[None, :]) * ranks + projection * RANK + rank[:, None],
                                 mask=uses_slot[None, :], other=0.0,
                             )  # fmt: skip
                         # (TILE, CHUNK), model dtype
@@ -185,7 +185,7 @@ def lora_down(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.
         x: (rows, width), model dtype.
         a: (slots, ranks, width), model dtype; ranks is a multiple of 16.
         slots: (rows,), int32; rows with -1 are not written.
-        out: (pieces, rows, ranks), float32, written: parts that add up.
+        out: (pieces, rows, ranks), float32, written: they add up.
     """
     (rows, width), (count, ranks, _) = x.shape, a.shape
     wide = padded_rows(rows)
@@ -197,22 +197,22 @@ def lora_down(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.
 
 def product(
     x: torch.Tensor, weights: MergedLinears, out: torch.Tensor, lora: Lora | None = None, *, step: int = 2,
-    is_done: bool = False,
+    has_base_product: bool = False,
 ) -> None:  # fmt: skip
     """Compute x Wᵀ and LoRA.
 
     Args:
         x: (rows, width), model dtype; columns in paired order if the weights are packed.
         weights: The merged weights.
-        out: (splits, rows, outputs), float32, written: parts that add up.
+        out: (parts, rows, outputs), float32, written: they add up.
         lora: LoRA of the rows; None computes none.
         step: Blocks of 64 inputs that are read at once.
-        is_done: Whether x Wᵀ is in `out` already, so that only LoRA is added.
+        has_base_product: Whether x Wᵀ is in `out` already, so that only LoRA is added.
     """
-    if is_supported(x, weights) and not is_done:
-        stream(x, weights, out, lora)
+    if nf4_gemv.is_supported(x, weights) and not has_base_product:
+        nf4_gemv.multiply(x, weights, out, lora)
         return
-    (rows, width), splits = x.shape, len(out)
+    (rows, width), parts = x.shape, len(out)
     wide, rank, pieces = padded_rows(rows), 16, 1
     down, b, slots, count, ranks = out, x, weights.starts, 0, 0
     if lora is not None:
@@ -222,20 +222,20 @@ def product(
     asm = None
     if weights.is_packed and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
         asm = unpack_bytes_ptx(weights.code_values, x.dtype)
-    _product[(weights.total // TILE, splits, triton.cdiv(rows, wide))](
+    _product[(weights.total // TILE, parts, triton.cdiv(rows, wide))](
         x, weights.data, weights.absmax, weights.code, weights.outer_code, weights.outer_absmax, weights.outer_offsets,
         weights.starts, out, down, b, slots, rows, width, weights.total, count, ranks,
-        ROWS=wide, TILE=TILE, SPLITS=splits, STEP=step, PACKED=weights.is_packed, NESTED=weights.is_nested,
-        OUTER=weights.outer_blocksize, ASM=asm, MODULES=weights.count, LORA=lora is not None, RANK=rank,
-        CHUNK=min(rank, 64), PIECES=pieces, DONE=is_done, CHAINED=is_chained(x), launch_pdl=is_chained(x),
-        num_warps=4 if wide < 64 else 8, num_stages=3 if wide < 64 else 2,
+        ROWS=wide, TILE=TILE, PARTS=parts, STEP=step, PACKED=weights.is_packed, NESTED=weights.is_nested,
+        OUTER=weights.outer_blocksize, ASM=asm, PROJECTIONS=weights.count, LORA=lora is not None, RANK=rank,
+        CHUNK=min(rank, 64), PIECES=pieces, HAS_BASE_PRODUCT=has_base_product, CHAINED=is_chained(x),
+        launch_pdl=is_chained(x), num_warps=4 if wide < 64 else 8, num_stages=3 if wide < 64 else 2,
     )  # fmt: skip
 
 
 @triton.jit
 def _unpack(
     weight, absmax, code, outer_code, outer_absmax, outer_offsets, starts, out, blocks, width,
-    NESTED: tl.constexpr, OUTER: tl.constexpr, MODULES: tl.constexpr, PAIRED: tl.constexpr, COUNT: tl.constexpr,
+    NESTED: tl.constexpr, OUTER: tl.constexpr, PROJECTIONS: tl.constexpr, PAIRED: tl.constexpr, COUNT: tl.constexpr,
 ):  # fmt: skip
     """Unpack COUNT blocks of 64 weights. Grid: (blocks / COUNT,).
 
@@ -245,16 +245,16 @@ def _unpack(
     is_block = block < blocks
     scale = tl.load(absmax + block, mask=is_block, other=0)  # (COUNT,), uint8 or float32
     if NESTED:
-        # Per block, (COUNT,), int32: its output, and the module of that output.
-        row, module = block // (width // 64), tl.zeros((COUNT,), tl.int32)
-        for later_module in tl.static_range(1, MODULES):
-            module += (row >= tl.load(starts + later_module)).to(tl.int32)
-        module_start, outer_start = tl.load(starts + module), tl.load(starts + MODULES + module)  # (COUNT,), int32 each
+        # Per block, (COUNT,), int32: its output, and that output's projection with its entries of `starts`.
+        row, projection = block // (width // 64), tl.zeros((COUNT,), tl.int32)
+        for later_projection in tl.static_range(1, PROJECTIONS):
+            projection += (row >= tl.load(starts + later_projection)).to(tl.int32)
+        first_output, outer_start = tl.load(starts + projection), tl.load(starts + PROJECTIONS + projection)
         outer_scale = tl.load(
-            outer_absmax + outer_start + (block - module_start * (width // 64)) // OUTER, mask=is_block, other=0.0
+            outer_absmax + outer_start + (block - first_output * (width // 64)) // OUTER, mask=is_block, other=0.0
         )
         # The scale is (COUNT,), float32, from here on.
-        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + module)
+        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + projection)
     byte_index = tl.arange(0, 32)[None, :]  # (1, 32): bytes of a block
     byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + byte_index, mask=is_block[:, None], other=0).to(tl.int32)
     # (COUNT, 32) each, model dtype
@@ -281,7 +281,7 @@ def unpack(weights: MergedLinears, out: torch.Tensor, paired: bool) -> None:
     _unpack[(triton.cdiv(blocks, 64),)](
         weights.data, weights.absmax, weights.code, weights.outer_code, weights.outer_absmax, weights.outer_offsets,
         weights.starts, out, blocks, weights.width, NESTED=weights.is_nested, OUTER=weights.outer_blocksize,
-        MODULES=weights.count, PAIRED=paired, COUNT=64, num_warps=4,
+        PROJECTIONS=weights.count, PAIRED=paired, COUNT=64, num_warps=4,
     )  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 A sequence slot is an index into the buffers of `state.State`. A decode step computes all slots up to the highest
 one in use, rounded up to a power of two (a bucket), so a few captured graphs serve every number of sequences.
 
-    bucket 4:    slot 0      slot 1      slot 2 (free)      slot 3
-                 length 17   length 5    length -1          length 230      a free slot computes nothing of use
+    bucket 4:    slot 0      slot 1      slot 2             slot 3
+                 length 17   length 5    length -1          length 230      -1: free, or its prompt is being read;
+                                                                            computes nothing of use
 
 Only one decoder may use a runtime at a time.
 """

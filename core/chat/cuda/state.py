@@ -14,7 +14,8 @@ class State:
 
     Attributes:
         tokens: (slots,), int64: the token that each sequence continues with.
-        lengths: (slots,), int32: tokens in the cache; -1 for a free slot.
+        lengths: (slots,), int32: tokens in the cache; -1 where the slot takes no part in decode steps: it is free, or
+            the prompt of its sequence is still being read (`CudaRuntime.activate` sets the length afterwards).
         adapter_slots: (slots,), int32: slot of the adapter; -1 for the base.
         page_table: (slots, pages of a sequence), int32: page numbers.
     """

@@ -24,12 +24,12 @@ def unsupported_reason(model: torch.nn.Module) -> str | None:
     return fast_paths.undecoded_reason(model)
 
 
-def is_plain_lora(adapter: Adapter, layers: int) -> bool:
+def is_plain_lora(adapter: Adapter, blocks: int) -> bool:
     """Return whether an adapter is LoRA of the blocks' projections and nothing else.
 
     Args:
         adapter: The adapter.
-        layers: Number of the model's blocks.
+        blocks: Number of the model's blocks.
     """
-    known = {name for number in range(layers) for name in fast_paths.projection_names(number)}
+    known = {name for number in range(blocks) for name in fast_paths.projection_names(number)}
     return not adapter.special and not set(adapter.lora) - known

@@ -6,13 +6,13 @@ instruction through inline PTX instead, on operands that each thread unpacks in 
 Layout: every tensor has one element per thread of the program, so element n belongs to thread n. A warp of 32 threads
 multiplies 16 outputs (or ranks) by 8 rows:
 
-    group = thread % 32 // 4 (0..7)    quarter = thread % 4 (0..3)
+    lane group = thread % 32 // 4 (0..7)    quarter = thread % 4 (0..3)
 
     accumulator, float32, 16 outputs x 8 rows          inputs: a block of 64, read by quarters
               row 2q     row 2q+1                      quarter 0   inputs  0..15
     output g    c0         c1                          quarter 1   inputs 16..31
     output g+8  c2         c3                          quarter 2   inputs 32..47
-    (g = group, q = quarter)                           quarter 3   inputs 48..63
+    (g = lane group, q = quarter)                      quarter 3   inputs 48..63
 
 A product does not depend on the order of its inputs as long as both operands agree. So each thread reads the 16 inputs
 of its quarter in one contiguous load, and four instructions of 16 inputs cover the block.

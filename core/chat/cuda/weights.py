@@ -7,8 +7,8 @@
 Nothing is stored twice: the modules' own weights become views of the merged ones, so the PyTorch model still works.
 
 4-bit weights stay as bitsandbytes packs them; core/kernels/nf4.py describes the layout. A merged weight has the codes
-and scales of its layers one after the other. With double quantization each layer has its own outer offset, and its
-outer scales begin at an entry of their own (`MergedLinears.starts`).
+and scales of its projections one after the other. With double quantization each projection has its own outer offset,
+and its outer scales begin at an entry of their own (`MergedLinears.starts`).
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ GROUPS = {"qkv": (0, 1, 2), "o": (3,), "gate_up": (4, 5), "down": (6,)}
 
 
 class MergedLinears:
-    """Linear layers of one input, as one matrix.
+    """A projection group: the projections of a block that share an input, as one matrix.
 
     Attributes:
-        modules: The layers.
-        count: Number of layers.
+        modules: PyTorch's modules of the projections.
+        count: Number of projections.
         width: Number of inputs.
-        outputs: Number of outputs of each layer.
-        total: Number of outputs of all layers.
+        outputs: Number of outputs of each projection.
+        total: Number of outputs of all projections.
         is_packed: Whether the weights are in 4 bits.
         is_nested: Whether `absmax` is quantized itself (double quantization).
         data: Packed weights, uint8; or the weights (total, width) in the model's dtype.
@@ -40,13 +40,13 @@ class MergedLinears:
         code_values: The same values on the host.
         outer_blocksize: Number of blocks that share an entry of `outer_absmax`.
         outer_code: (256,), float32: the values of `absmax` if `is_nested`.
-        outer_absmax: Float32, the layers' entries one after the other.
+        outer_absmax: Float32, the projections' entries one after the other.
         outer_offsets: (count,), float32.
-        starts: (2, count), int32: the first output of each layer, and its first entry in `outer_absmax`.
+        starts: (2, count), int32: the first output of each projection, and its first entry in `outer_absmax`.
     """
 
     def __init__(self, modules: list[torch.nn.Module]):
-        """Merge layers; their weights become views.
+        """Merge projections; their weights become views.
 
         Args:
             modules: Linear layers, or bitsandbytes' Linear4bit layers, of one kind.

@@ -4,15 +4,15 @@
 parsed. `Reading.read` turns a row into messages with the help of `parsers` (one function per format), `turns` (lists of
 turns) and `marks` (turns marked inside a text). `writing.to_row` goes the other way for seven export formats.
 
-To add a format: a name in `options.FormatName`, an entry with its parser in `parsers.FORMATS`, and a proposal in
-`proposals` or `text_proposals` if it is to be detected.
+To add a format: a name in `options.FormatName`, an entry with its parser in `parsers.FORMATS` (its fields say what is
+done with the parsed messages, too), and a proposal in `proposals` or `text_proposals` if it is to be detected.
 """
 
 from core.data.formats.cells import Format
 from core.data.formats.conversation import (
     Message,
     UnusableRow,
-    ends_on_user,
+    ends_without_answer,
     find_problem,
     from_stored,
     is_plain,
@@ -49,7 +49,7 @@ __all__ = [
     "UnusableRow",
     "UnwritableRow",
     "detect",
-    "ends_on_user",
+    "ends_without_answer",
     "find_problem",
     "from_stored",
     "get_format",

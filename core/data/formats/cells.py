@@ -28,6 +28,8 @@ class Format:
         slots: Parts that the format looks for in a row, each with the usual names of its column.
         needed: Slots without which a row is unusable.
         parse: Function that turns the cells of a row into messages.
+        has_turns: Whether its messages come from columns or lists of turns, in which marks of a template are removed by
+            `rendered.unwrap`; the others parse the marks of a text themselves, or have no turns.
         names_speakers: Whether its turns may name their speaker, so that the option for roles applies.
     """
 
@@ -37,6 +39,7 @@ class Format:
     slots: dict[str, tuple[str, ...]]
     needed: tuple[str, ...]
     parse: Callable[["Cells"], list[Message]]
+    has_turns: bool = field(kw_only=True)
     names_speakers: bool = False
 
 

@@ -74,7 +74,7 @@ def find_problem(messages: list[Message]) -> str | None:
     return None
 
 
-def ends_on_user(messages: list[Message]) -> bool:
+def ends_without_answer(messages: list[Message]) -> bool:
     """Return whether the last turn is not an answer, so that `until_last_answer` would drop it."""
     return bool(messages) and messages[-1]["role"] not in ("assistant", "text")
 

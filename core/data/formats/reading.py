@@ -15,8 +15,6 @@ from core.data.formats.rendered import unwrap, without_end_marks
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _NO_QUESTION = "a question is empty; its answer is trained after an empty user turn"
-# Formats whose turns come from columns or lists; the others parse the marks of a text themselves, or have no turns.
-_TURN_FORMATS = ("messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree")
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
@@ -61,7 +59,7 @@ class Reading(ReadingOptions):
         form = get_format(self.format)
         cells = Cells(row, form, self)
         messages = form.parse(cells)
-        if self.format in _TURN_FORMATS:
+        if form.has_turns:
             messages = unwrap(messages, cells.note, cells.role)
         else:
             messages = without_end_marks(messages, cells.note)

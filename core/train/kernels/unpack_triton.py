@@ -8,7 +8,7 @@
     (columns,    |     A: rows first .. first + rank          |
      width)      |     0: `pad` rows                          |
 
-Programs are numbered through: first those that unpack _BLOCKS_PER_PROGRAM blocks of codes each (layout:
+Programs are numbered consecutively: first those that unpack _BLOCKS_PER_PROGRAM blocks of codes each (layout:
 core/kernels/nf4.py), then those that place _UP_ROWS rows of s B, then those that place _DOWN_RUN numbers of A.
 
 Codes and scales are read as they are stored (uint8, or float32 scales), A and B are float32 parameters, everything

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, find_problem, until_last_answer
+from core.data.formats import (
+    FORMAT_NAMES,
+    FORMATS,
+    Format,
+    Reading,
+    UnusableRow,
+    ends_without_answer,
+    find_problem,
+    until_last_answer,
+)
 from tests.helpers.datasets import dialog
 from tests.helpers.one_conversation import ANSWER, ROWS, TURNS, USER
 
@@ -185,14 +194,15 @@ def test_find_problem_names_reason(messages, reason):
 
 def test_until_last_answer_drops_later_turns():
     assert until_last_answer([USER, ANSWER, USER]) == [USER, ANSWER]
-    assert ends_on_user([USER, ANSWER, USER])
-    assert not ends_on_user([USER, ANSWER])
-    assert not ends_on_user([{"role": "text", "content": "x"}])
+    assert ends_without_answer([USER, ANSWER, USER])
+    assert not ends_without_answer([USER, ANSWER])
+    assert not ends_without_answer([{"role": "text", "content": "x"}])
+    assert ends_without_answer([USER, ANSWER, {"role": "tool", "content": "x"}])
 
 
-def test_ends_on_user_of_real_guanaco_rows_is_known(shared_data):
+def test_ends_without_answer_of_real_guanaco_rows_is_known(shared_data):
     lines = (shared_data / "openassistant_best_replies_eval.jsonl").read_text(encoding="utf-8").splitlines()
-    assert sum(ends_on_user(read("guanaco", json.loads(line))) for line in lines) == 132
+    assert sum(ends_without_answer(read("guanaco", json.loads(line))) for line in lines) == 132
 
 
 @pytest.mark.parametrize(
@@ -206,3 +216,10 @@ def test_ends_on_user_of_real_guanaco_rows_is_known(shared_data):
 )
 def test_read_notes_empty_question(name, row):
     assert "a question is empty; its answer is trained after an empty user turn" in Reading(format=name).read(row).notes
+
+
+def test_has_turns_is_true_for_formats_without_a_text_to_split():
+    for form in FORMATS:
+        assert form.has_turns == (form.name != "undecided" and "text" not in form.slots), form.name
+    with pytest.raises(TypeError, match="has_turns"):
+        Format("other", "other", "a format that does not say it", {}, (), lambda cells: [])
