@@ -7,6 +7,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import usual_role
+from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
@@ -17,7 +18,7 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading
-from core.data.formats.turns import CONTENT_KEYS, LOSS_KEYS, ROLE_KEYS, SKIP_KEYS, UNCLEAR_KEYS, is_conversation
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
 from core.data.formats.values import is_absent, nested
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
