@@ -76,6 +76,7 @@ def _split_system(message: Message, note: Note) -> list[Message]:
 
 def _rendered(prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list[Message] | None:
     """Return the turns of a rendered prompt and its answer; None for an ordinary question."""
+    mentioned = ""
     for style in _STYLES:
         if not style.sign.search(prompt):
             continue
@@ -84,11 +85,13 @@ def _rendered(prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list
         if mark and _role(mark[1], role_of) == "assistant":
             text = text[mark.end() :]
         elif not _waits(style, prompt, role_of):
-            if style is not _LINES:
-                note(f"a question holds marks of the style {style.name}; they are trained as its text")
+            mentioned = mentioned or (style.name if style is not _LINES else "")
             continue
         note(f"the marks of the style {style.name} in a question are read as turns")
         return _parse(style, prompt, {**answer, "content": text}, note, role_of)
+    # Only now it is certain that the marks of no style are read as turns.
+    if mentioned:
+        note(f"a question holds marks of the style {mentioned}; they are trained as its text")
     return None
 
 

@@ -145,3 +145,19 @@ def test_an_end_mark_of_a_marked_text_is_left_out(text: str) -> None:
     turns, notes = read({"text": text})
     assert turns[-1] == ("assistant", A)
     assert notes == ["the mark '</s>' at the end of an answer is left out"]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "notes"),
+    [
+        ("Continue.\n\nHuman: a\nAI: b\nHuman: c", "AI: d", ["are read as turns", "is read as the system prompt"]),
+        ("Human: a\n\nHuman: b", "AI: c", ["are read as turns"]),
+        ("User: Hello.\n\nHuman: a\nAssistant:", "b", ["are read as turns"]),
+        ("Summarize.\n\nHuman: a\n\nAssistant: b\n\nHuman: c", "d", ["are trained as its text"]),
+        ("What are [INST] and ### Human: for?", "d", ["are trained as its text"]),
+    ],
+)
+def test_marks_of_a_question_are_named_as_read_or_as_trained_but_not_both(question, answer, notes):
+    _, found = read({"prompt": question, "completion": answer})
+    assert len(found) == len(notes)
+    assert all(note.endswith(end) for note, end in zip(found, notes, strict=True))
