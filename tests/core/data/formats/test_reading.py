@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.data.formats import FORMAT_NAMES, FORMATS, Reading, UnusableRow, ends_on_user, find_problem, until_last_answer
+from core.data.formats import (
+    FORMAT_NAMES,
+    FORMATS,
+    PLACEHOLDER,
+    Reading,
+    UnusableRow,
+    ends_on_user,
+    find_problem,
+    until_last_answer,
+)
 from tests.helpers.datasets import dialog
 from tests.helpers.one_conversation import ANSWER, ROWS, TURNS, USER
 
@@ -206,3 +215,18 @@ def test_ends_on_user_of_real_guanaco_rows_is_known(shared_data):
 )
 def test_read_notes_empty_question(name, row):
     assert "a question is empty; its answer is trained after an empty user turn" in Reading(format=name).read(row).notes
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("order {{Order Number}}", ["Order Number"]),
+        ("{{ Customer Support Phone Number }} or {{name}}", ["Customer Support Phone Number", "name"]),
+        ("{{Company's Name}}, {{e-mail}}, {{user_id}}", ["Company's Name", "e-mail", "user_id"]),
+        ("{{}} {{ }} {{ 1 }} {{a|b}} {{x['y']}} {{#each rows}} {a b} {{a\nb}} f'{{}}' {{user.name}}", []),
+    ],
+)
+def test_placeholder_of_several_words_is_found(text, names):
+    assert PLACEHOLDER.findall(text) == names
+    filled = read("text", {"text": text}, placeholders=dict.fromkeys(names, "!"))[0]["content"]
+    assert filled.count("!") == len(names)
