@@ -61,7 +61,7 @@ SHOWN_CHARACTERS = 240
 _MAX_SEARCHED_CHARACTERS = 200
 _LANGUAGE_CHARACTERS = 300
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
-_PARSERS_VERSION = 5
+_PARSERS_VERSION = 6
 _MIN_LANGUAGE_PROBABILITY = 0.4
 # Roles whose first message the table of rows shows.
 _SHOWN_ROLES = ("user", "assistant", "text")

@@ -11,7 +11,7 @@ from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
-from core.data.formats.rendered import unwrap, without_end_marks
+from core.data.formats.rendered import unwrap, without_end_marks, without_system_labels
 
 # A name may have several words: {{Order Number}}.
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][\w'’]*(?:[ -][\w'’]+){0,6})\s*\}\}")
@@ -66,6 +66,7 @@ class Reading(ReadingOptions):
             messages = unwrap(messages, cells.note, cells.role)
         else:
             messages = without_end_marks(messages, cells.note)
+        messages = without_system_labels(messages, cells.note)
         messages = _without_last_system(messages, cells)
         messages = _add_extra(messages, cells)
         if self.placeholders:

@@ -9,6 +9,7 @@ import re
 
 from core.data.formats.conversation import Message, Role, UnusableRow
 from core.data.formats.marks import (
+    GUANACO,
     MARK_STYLES,
     MarkStyle,
     parse_guanaco,
@@ -17,18 +18,16 @@ from core.data.formats.marks import (
     speaker_role,
     split_llama2_system,
     split_turns,
+    without_system_label,
 )
 from core.data.formats.turns import RoleOf
 from core.data.formats.values import Note
 
-_GUANACO = MarkStyle("Guanaco", re.compile(r"### Human:"), re.compile(r"### (Human|Assistant): ?"), ("</s>",))
 _LLAMA2 = MarkStyle("Llama 2", re.compile(r"\[INST\]"), re.compile(r"\[(/?INST)\]"), ("</s>",))
 # Speakers at the start of a line. Certain only in a prompt that stops where the assistant is to speak (BELLE).
 _LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A\s*|\n[ \t]*)(?:Human|User): ?"),
                    re.compile(r"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI): ?"), ("</s>",))  # fmt: skip
-_STYLES = (_LLAMA2, _GUANACO, *MARK_STYLES, _LINES)
-# Styles whose marks are no words, so that a text that begins with one is a rendered conversation.
-_TOKEN_STYLES = ("ChatML", "Llama 3", "Gemma", "Zephyr")
+_STYLES = (_LLAMA2, GUANACO, *MARK_STYLES, _LINES)
 _END_MARKS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>", "</s>")
 _START = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
 
@@ -105,7 +104,8 @@ def _waits(style: MarkStyle, prompt: str, role_of: RoleOf) -> bool:
     turns = split_turns(style, prompt.rstrip() + "\n\n")
     if turns and not turns[-1][1].strip() and _role(turns[-1][0], role_of) == "assistant":
         return True
-    return style.name in _TOKEN_STYLES and bool(style.mark.match(_START.sub("", prompt)))
+    # A text that begins with a mark that is no word is a rendered conversation.
+    return style.has_tokens and bool(style.mark.match(_START.sub("", prompt)))
 
 
 def _parse(style: MarkStyle, prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list[Message]:
@@ -129,10 +129,23 @@ def _parse(style: MarkStyle, prompt: str, answer: Message, note: Note, role_of: 
 def _parse_text(style: MarkStyle, text: str, note: Note, role_of: RoleOf) -> list[Message]:
     if style is _LLAMA2:
         return [{**turn, "content": turn["content"].strip()} for turn in parse_llama2(text, note)]
-    if style is _GUANACO:
+    if style is GUANACO:
         turns: list[Message] = [{**turn, "content": turn["content"].strip()} for turn in parse_guanaco(text)]
         return [turn for turn in turns if turn["content"]]
     return parse_style(text, style, note, role_of)
+
+
+def without_system_labels(messages: list[Message], note: Note) -> list[Message]:
+    """Return messages whose system prompts do not begin with the label of one, with a note about each label."""
+    found: list[Message] = []
+    for message in messages:
+        if message["role"] == "system":
+            content, label = without_system_label(message["content"])
+            if label and content.strip():
+                note(f"the label {label!r} of a system prompt is left out")
+                message = {**message, "content": content}
+        found.append(message)
+    return found
 
 
 def without_end_marks(messages: list[Message], note: Note) -> list[Message]:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.doubts import message_doubt
+from core.data.formats.doubts import message_doubt, speaker_doubt
 from core.data.formats.marks import find_unlisted_marks, style_of
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
@@ -41,9 +42,9 @@ def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
     for form, test in tests:
         for name, column in found.items():
             if column.characters and (count := count_filled(rows, name, test)):
-                yield make_proposal(
-                    found, form, {"text": name}, f"{get_format(form).sign}, in the column {name!r}", count
-                )
+                evidence = f"{get_format(form).sign}, in the column {name!r}"
+                proposal = make_proposal(found, form, {"text": name}, evidence, count)
+                yield replace(proposal, doubt=speaker_doubt(rows, proposal.reading))
 
 
 def _prose(found: Columns) -> list[str]:
