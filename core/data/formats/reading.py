@@ -11,6 +11,7 @@ from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
+from core.data.formats.reasoning_marks import read_reasoning_marks
 from core.data.formats.rendered import unwrap, without_end_marks, without_system_labels
 
 # A name may have several words: {{Order Number}}.
@@ -61,7 +62,7 @@ class Reading(ReadingOptions):
         """
         form = get_format(self.format)
         cells = Cells(row, form, self)
-        messages = form.parse(cells)
+        messages = read_reasoning_marks(form.parse(cells), cells.think, cells.note)
         if self.format in _TURN_FORMATS:
             messages = unwrap(messages, cells.note, cells.role)
         else:
