@@ -264,7 +264,8 @@ def parse_style(text: str, style: MarkStyle, note: Note, role_of: Callable[[str]
     before, turns = _split(style, text)
     messages = _system_turn(before.replace("<s>", ""), note)
     for name, content in turns:
-        text_of_turn = _without_ends(content, style)
+        # Whether "</s>" after an answer without special tokens is a mark, all rows together show (repeated_marks).
+        text_of_turn = _without_ends(content, style) if style.has_tokens else content.strip()
         if name == style.context and messages and messages[-1]["role"] == "user":
             if text_of_turn:
                 messages[-1]["content"] += f"\n\n{text_of_turn}"

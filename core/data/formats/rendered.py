@@ -20,6 +20,7 @@ from core.data.formats.marks import (
     split_turns,
     without_system_label,
 )
+from core.data.formats.repeated_marks import cut_end_marks
 from core.data.formats.turns import RoleOf
 from core.data.formats.values import Note
 
@@ -28,12 +29,11 @@ _LLAMA2 = MarkStyle("Llama 2", re.compile(r"\[INST\]"), re.compile(r"\[(/?INST)\
 _LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A\s*|\n[ \t]*)(?:Human|User): ?"),
                    re.compile(r"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI): ?"), ("</s>",))  # fmt: skip
 _STYLES = (_LLAMA2, GUANACO, *MARK_STYLES, _LINES)
-_END_MARKS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>", "</s>")
 _START = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
 
 
 def unwrap(messages: list[Message], note: Note, role_of: RoleOf) -> list[Message]:
-    """Return a conversation with the turns that its questions hold, and without end marks.
+    """Return a conversation with the turns that its questions hold.
 
     Args:
         messages: The conversation as its columns spell it.
@@ -48,11 +48,11 @@ def unwrap(messages: list[Message], note: Note, role_of: RoleOf) -> list[Message
         waiting = found[-1] if found and found[-1]["role"] == "user" else None
         if message["role"] == "assistant" and waiting:
             turns = _rendered(waiting["content"], message, note, role_of)
-            found = [*found, *without_end_marks([message], note)] if turns is None else _join(found[:-1], turns)
+            found = [*found, message] if turns is None else _join(found[:-1], turns)
         elif message["role"] == "user" and not any(m["role"] == "user" for m in found):
             found = _join(found, _split_system(message, note))
         else:
-            found += without_end_marks([message], note)
+            found.append(message)
     return found
 
 
@@ -117,7 +117,7 @@ def _parse(style: MarkStyle, prompt: str, answer: Message, note: Note, role_of: 
             turns = [{**turn, "loss": False} if turn["role"] == "assistant" else turn for turn in turns]
         return turns
     turns = _parse_text(style, prompt + "\n\n", note, role_of)
-    content = _cut(answer["content"], style.ends or _END_MARKS)
+    content = cut_end_marks(answer["content"])
     if turns and turns[-1]["role"] == "assistant":
         if prompt.endswith(style.ends):
             raise UnusableRow(f"the question holds a whole conversation in the style {style.name} with its answer")
@@ -146,26 +146,3 @@ def without_system_labels(messages: list[Message], note: Note) -> list[Message]:
                 message = {**message, "content": content}
         found.append(message)
     return found
-
-
-def without_end_marks(messages: list[Message], note: Note) -> list[Message]:
-    """Return messages whose answers do not end with the mark of an end, with a note about each mark."""
-    return [_without_end(message, note) if message["role"] == "assistant" else message for message in messages]
-
-
-def _without_end(message: Message, note: Note) -> Message:
-    """Return an answer without the marks that end it."""
-    content = message["content"]
-    end = next((end for end in _END_MARKS if content.rstrip().endswith(end)), None)
-    # <s>…</s> is text that is struck through in HTML.
-    if end is None or (end == "</s>" and "<s>" in content):
-        return message
-    note(f"the mark {end!r} at the end of an answer is left out")
-    return {**message, "content": _cut(content, _END_MARKS)}
-
-
-def _cut(content: str, ends: tuple[str, ...]) -> str:
-    content = content.strip()
-    while end := next((end for end in ends if content.endswith(end)), None):
-        content = content.removesuffix(end).rstrip()
-    return content

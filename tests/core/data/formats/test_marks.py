@@ -11,7 +11,6 @@ from core.data.formats.marks import (
     _llama2_turns,
     parse_guanaco,
     parse_llama2,
-    parse_marked,
     without_system_label,
 )
 
@@ -52,7 +51,7 @@ TOOL_LABELS = ("Tool", "Function", "Observation", "Function response", "Tool Res
 def roles_of(text):
     if "### Human:" in text:
         return [(m["role"], m["content"].strip()) for m in parse_guanaco(text)]
-    return [(m["role"], m["content"]) for m in parse_marked(text, print)]
+    return [(m["role"], m["content"]) for m in Reading(format="marked").parse({"text": text})]
 
 
 @pytest.mark.parametrize("style", STYLES)
