@@ -102,11 +102,11 @@ _SPEAKERS: dict[str, Role] = {
 _TOOL_NAME = re.compile(
     r"(?:tool|function|api|search)[ _](?:response|result|output)s?|tool|function|observation|results?"
 )
-_TOOL_WORDS = "(?:Tool|Function|API|Search)[ _](?:[Rr]esponse|[Rr]esult|[Oo]utput)s?|Tool|Function|Observation|Results?"
+TOOL_WORDS = "(?:Tool|Function|API|Search)[ _](?:[Rr]esponse|[Rr]esult|[Oo]utput)s?|Tool|Function|Observation|Results?"
 _TOOL_CAPITALS = "(?:TOOL|FUNCTION|API|SEARCH)[ _](?:RESPONSE|RESULT|OUTPUT)S?|TOOL|FUNCTION|OBSERVATION|RESULTS?"
 
 GUANACO = MarkStyle("Guanaco", re.compile(r"### Human:"),
-                    re.compile(rf"### (Human|Assistant|(?<=\n### )(?:{_TOOL_WORDS})): ?"), ("</s>",))  # fmt: skip
+                    re.compile(rf"### (Human|Assistant|(?<=\n### )(?:{TOOL_WORDS})): ?"), ("</s>",))  # fmt: skip
 
 # In this order: the styles with special tokens first, since their texts may contain the words of the later ones.
 MARK_STYLES: tuple[MarkStyle, ...] = (
@@ -122,10 +122,10 @@ MARK_STYLES: tuple[MarkStyle, ...] = (
               ("</s>", "<|end|>", "<|endoftext|>"), has_tokens=True),
     MarkStyle("Alpaca", re.compile(r"### Instruction:"),
               re.compile(r"(?:\A|\n)### (Instruction|Input|Response|Question|Answer|Output|System|"
-                         rf"{_TOOL_WORDS}):[ \n]*"),
+                         rf"{TOOL_WORDS}):[ \n]*"),
               ("</s>", "<|endoftext|>"), "input"),
     MarkStyle("Human and Assistant", re.compile(r"(?:\A|\n\n)Human: "),
-              re.compile(rf"(?:\A|\n\n)(Human|Assistant|{_TOOL_WORDS}): ?")),
+              re.compile(rf"(?:\A|\n\n)(Human|Assistant|{TOOL_WORDS}): ?")),
     MarkStyle("Vicuna", re.compile(r"(?:\A|\s)USER: "),
               re.compile(rf"(?:\A|\s|</s>|<\|endoftext\|>)(USER|ASSISTANT|{_TOOL_CAPITALS}): ?"),
               ("</s>", "<|endoftext|>")),

@@ -11,6 +11,7 @@ from core.data.formats.conversation import Message, Role, UnusableRow
 from core.data.formats.marks import (
     GUANACO,
     MARK_STYLES,
+    TOOL_WORDS,
     MarkStyle,
     parse_guanaco,
     parse_llama2,
@@ -27,7 +28,7 @@ from core.data.formats.values import Note
 _LLAMA2 = MarkStyle("Llama 2", re.compile(r"\[INST\]"), re.compile(r"\[(/?INST)\]"), ("</s>",))
 # Speakers at the start of a line. Certain only in a prompt that stops where the assistant is to speak (BELLE).
 _LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A\s*|\n[ \t]*)(?:Human|User): ?"),
-                   re.compile(r"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI): ?"), ("</s>",))  # fmt: skip
+                   re.compile(rf"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI|{TOOL_WORDS}): ?"), ("</s>",))  # fmt: skip
 _STYLES = (_LLAMA2, GUANACO, *MARK_STYLES, _LINES)
 _START = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
 
