@@ -5,8 +5,7 @@ described by the regular expressions of `MARK_STYLES`.
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
@@ -16,6 +15,8 @@ _LLAMA2_TURN = re.compile(r"(?:<s>)?\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\[INST
 _LLAMA2_SYSTEM = re.compile(r"\A <<SYS>>\n(.*?)\n<</SYS>>\n\n|\A\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
 _MISTRAL_SYSTEM = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
+
+_MISTRAL_RESULTS = re.compile(r"\[TOOL_RESULTS\](.*?)\[/TOOL_RESULTS\]", re.DOTALL)
 
 
 def split_llama2_system(question: str) -> tuple[str | None, str]:
@@ -40,6 +41,23 @@ def _llama2_turns(text: str) -> list[re.Match]:
     return turns
 
 
+def _llama2_answers(text: str) -> list[Message]:
+    """Return the answer after '[/INST]', with the results of tools in Mistral's marks as turns of their own."""
+    # Only up to the last end: to look for an end from each of many marks without one would take quadratic time.
+    marked, end, rest = text.rpartition("[/TOOL_RESULTS]")
+    *parts, last = _MISTRAL_RESULTS.split(marked + end)
+    messages: list[Message] = []
+    for i, part in enumerate([*parts, last + rest]):
+        if i % 2:
+            messages.append({"role": "tool", "content": part.strip()})
+            continue
+        # "</s>" after an empty answer marks a real, empty turn; without it, the text just ends on a question.
+        answer, ended = part.rstrip().removesuffix("</s>"), part.rstrip().endswith("</s>")
+        if answer.strip() or ended:
+            messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
+    return messages
+
+
 def parse_llama2(text: str, note: Note) -> list[Message]:
     """Return the turns marked by '[INST]' and '[/INST]', with the system prompt in <<SYS>>.
 
@@ -54,10 +72,7 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
             messages.append({"role": "system", "content": system})
             prompt = " " + question
         messages.append({"role": "user", "content": prompt.removeprefix(" ").removesuffix(" ")})
-        # "</s>" after an empty answer marks a real, empty turn; without it, the text just ends on a question.
-        answer, ended = answer.rstrip().removesuffix("</s>"), answer.rstrip().endswith("</s>")
-        if answer.strip() or ended:
-            messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
+        messages += _llama2_answers(answer)
     if not messages:
         raise UnusableRow("no '[INST]' mark")
     before = text[: turns[0].start()].replace("<s>", "").strip()
@@ -164,37 +179,6 @@ def parse_guanaco(text: str) -> list[Message]:
 def style_of(text: str) -> MarkStyle | None:
     """Return the first style of which a text contains at least two marks, or None."""
     return next((style for style in MARK_STYLES if style.sign.search(text) and len(split_turns(style, text)) > 1), None)
-
-
-# Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
-# A label may be in any script, and its colon a full-width one; Person1 may be between two #.
-_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
-_SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
-)
-# Characters of a text in which marks are looked for.
-_MARK_CHARACTERS = 20_000
-
-
-def find_unlisted_marks(texts: Sequence[str]) -> list[str]:
-    """Return what may mark turns in a style that is not in MARK_STYLES: marks that most of the texts contain.
-
-    Args:
-        texts: Texts of several rows.
-
-    Returns:
-        The marks, the most frequent first; empty where there are not two different ones, as a conversation needs.
-    """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        head = text[:_MARK_CHARACTERS]
-        labels = {
-            found.strip().capitalize() + ":" for found in _LINE_LABEL.findall(head) + _SPEAKER_LABEL.findall(head)
-        }
-        counts.update(labels | set(_TOKEN.findall(head)))
-    frequent = [mark for mark, count in counts.most_common() if 2 * count > len(texts)]
-    return frequent if len(texts) > 1 and len(frequent) > 1 else []
 
 
 def split_turns(style: MarkStyle, text: str) -> list[tuple[str, str]]:

@@ -135,3 +135,19 @@ def test_read_label_of_a_system_turn_is_left_out_with_a_note():
     parsed = Reading(format="messages").read({"messages": turns})
     assert parsed.messages[0]["content"] == "x"
     assert parsed.notes == ["the label 'System:' of a system prompt is left out"]
+
+
+@pytest.mark.parametrize("results", [["21"], ["21", "22"]])
+@pytest.mark.parametrize("end", ["</s>", ""])
+def test_parse_llama2_results_of_mistrals_tools_are_tool_turns(results, end):
+    marked = "".join(f"[TOOL_RESULTS] {result}[/TOOL_RESULTS]" for result in results)
+    turns = [
+        (m["role"], m["content"]) for m in parse_llama2(f"<s>[INST] q[/INST] call{end}{marked} a</s>", pytest.fail)
+    ]
+    assert turns == [("user", "q"), ("assistant", "call"), *(("tool", r) for r in results), ("assistant", "a")]
+
+
+@pytest.mark.parametrize("answer", ["Use [TOOL_RESULTS].", "[/TOOL_RESULTS]", "[TOOL_RESULTS] " * 50_000])
+def test_parse_llama2_unpaired_mark_of_a_result_is_text(answer):
+    messages = parse_llama2(f"[INST] q [/INST] {answer}", pytest.fail)
+    assert [message["role"] for message in messages] == ["user", "assistant"]

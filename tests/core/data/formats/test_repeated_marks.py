@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data import parse_rows
-from core.data.formats import Reading
+from core.data.formats import Reading, detect
 from core.data.formats.repeated_marks import KEEP_MARKS, RepeatedMarks, find_repeated_marks
 from core.data.rows import Rows
 from tests.helpers.datasets import dialog, open_dialogs
+from tests.helpers.public_shapes import SHAPES
 
 QUESTIONS = [
     "How do tides come about?",
@@ -235,6 +236,14 @@ def test_end_mark_of_a_marked_text_is_left_out_where_most_answers_have_it(patter
 
     assert read(wrapped(ANSWERS, "{}</s>")) == ANSWERS
     assert read([*ANSWERS[:4], "It ends with </s>"]) == [*ANSWERS[:4], "It ends with </s>"]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_public_shape_has_no_mark_that_is_named(shape):
+    rows = list(shape.rows) * 4
+    found = detect(rows)
+    marks = found.reading.find_marks(rows)
+    assert (marks.answers.named, marks.questions.named, marks.texts.named) == ((), (), ())
 
 
 def test_parse_dataset_decides_by_the_first_rows(settings, tmp_path):
