@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from core.data import formats, table
 from core.data.column_statistics import MAX_COLUMNS
-from core.data.formats import Parsed, Reading, UnusableRow
+from core.data.formats import Parsed, Reading, RepeatedMarks, UnusableRow
 from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
 from core.data.row_counts import Counts, unmatched_options
@@ -61,7 +61,7 @@ SHOWN_CHARACTERS = 240
 _MAX_SEARCHED_CHARACTERS = 200
 _LANGUAGE_CHARACTERS = 300
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
-_PARSERS_VERSION = 5
+_PARSERS_VERSION = 6
 _MIN_LANGUAGE_PROBABILITY = 0.4
 # Roles whose first message the table of rows shows.
 _SHOWN_ROLES = ("user", "assistant", "text")
@@ -169,9 +169,10 @@ def _parse_dataset(
     )  # fmt: skip
     problems: Counter[str] = Counter()
     counts = Counts()
+    marks = reading.find_marks(table.first_rows(settings, data))
     columns = ["row", "split", "raw", "trouble"]
     with pq.ParquetWriter(scratch / "rows.parquet", SCHEMA, compression="zstd") as writer:
-        for rows, found in map_row_groups(source, columns, make_row_parser, (reading,), progress):
+        for rows, found in map_row_groups(source, columns, make_row_parser, (reading, marks), progress):
             writer.write_table(rows, row_group_size=GROUP_ROWS)
             counts.add(found)
             about.ends_on_user += sum(rows["ends_on_user"].to_pylist())
@@ -201,7 +202,7 @@ def find_duplicates(scratch: Path) -> int:
     return len(found)
 
 
-def make_row_parser(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
+def make_row_parser(reading: Reading, marks: RepeatedMarks) -> Callable[[pa.Table], tuple[pa.Table, Counts]]:
     """Return a function that parses a group of raw rows and counts what it found in them.
 
     Called once per worker process: loading the language detector takes longer than parsing a group.
@@ -216,17 +217,21 @@ def make_row_parser(reading: Reading) -> Callable[[pa.Table], tuple[pa.Table, Co
 
     def read(group: pa.Table) -> tuple[pa.Table, Counts]:
         counts = Counts()
-        records = [_make_record(given, reading, language, counts) for given in group.to_pylist()]
+        records = [_make_record(given, reading, marks, language, counts) for given in group.to_pylist()]
         return pa.Table.from_pylist(records, schema=SCHEMA), counts
 
     return read
 
 
 def _make_record(
-    given: dict[str, Any], reading: Reading, language: Callable[[str], str | None], counts: Counts
+    given: dict[str, Any],
+    reading: Reading,
+    marks: RepeatedMarks,
+    language: Callable[[str], str | None],
+    counts: Counts,
 ) -> dict[str, Any]:
     """Return the stored record of a raw row, and add to `counts`."""
-    conversation, problem, fields = _parse_row(given, reading)
+    conversation, problem, fields = _parse_row(given, reading, marks)
     messages, notes = conversation.messages, [replace_surrogates(note) for note in conversation.notes]
     counts.applied |= conversation.applied
     counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
@@ -260,14 +265,16 @@ def _make_record(
     }
 
 
-def _parse_row(given: dict[str, Any], reading: Reading) -> tuple[Parsed, str | None, dict[str, Any]]:
+def _parse_row(
+    given: dict[str, Any], reading: Reading, marks: RepeatedMarks
+) -> tuple[Parsed, str | None, dict[str, Any]]:
     """Return the parsed conversation of a raw row, the reason why it is unusable or None, and its fields."""
     nothing = Parsed([], [], [])
     if given["trouble"] is not None:
         return nothing, "cannot be read", {}
     fields = json.loads(given["raw"])
     try:
-        conversation = reading.read(fields)
+        conversation = reading.read(fields, marks)
     except UnusableRow as error:
         return nothing, replace_surrogates(str(error)), fields
     messages = [{**m, "content": replace_surrogates(m["content"])} for m in conversation.messages]

@@ -3,25 +3,20 @@
 The Data tab, the command line and the API show the same report. `check_reading` validates a reading of a user.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from core.data import table
 from core.data.formats import FORMATS, Format, Reading, UnusableRow, find_problem, get_format
 from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
 from core.data.formats.options import ExtraUse
 from core.data.parse_rows import ParsedDataset, refuse_unknown_names
-from core.data.table import Dataset
+from core.data.table import Dataset, first_rows
 from core.errors import StudioError
 from core.settings import Settings
 
-# Candidates are tried on this many rows, and the kinds of columns are found from them.
-FIRST_ROWS = 200
 SHOWN_CANDIDATES = 6
 _SHOWN_NAMES = 20
 _KINDS: tuple[ColumnKind, ...] = ("prose", "short", "category", "constant", "id", "number", "nested", "empty")
@@ -125,14 +120,6 @@ def build_report(settings: Settings, data: Dataset, read: ParsedDataset) -> Repo
         problems=read.problems,
         unmatched=read.unmatched,
     )
-
-
-def first_rows(settings: Settings, data: Dataset, count: int = FIRST_ROWS) -> list[dict[str, Any]]:
-    """Return those of the first rows of a dataset that could be read."""
-    with pq.ParquetFile(table.folder(settings, data.id) / "rows.parquet") as file:
-        batch = next(file.iter_batches(batch_size=count, columns=["raw", "trouble"]), None)
-    records = batch.to_pylist() if batch is not None else []
-    return [json.loads(record["raw"]) for record in records if record["trouble"] is None]
 
 
 def candidates(settings: Settings, data: Dataset) -> list[Candidate]:

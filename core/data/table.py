@@ -9,9 +9,11 @@
 The id contains a hash of the content, so a dataset that was opened before opens at once.
 """
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from core.access import visibility
@@ -27,6 +29,8 @@ LAYOUT = 4
 GROUP_ROWS = 10_000
 GROUP_BYTES = 32 * 2**20
 SHOWN_COMPLAINTS = 50
+# Readings are tried on this many rows; the kinds of columns and the marks that most turns share are found from them.
+FIRST_ROWS = 200
 
 
 class Source(BaseModel):
@@ -143,3 +147,11 @@ def opened_datasets(settings: Settings) -> list[Dataset]:
         except ValidationError:
             continue
     return [d for d in found if visibility.dataset_is_open(settings, d.id, d.source.kind == "bundled")]
+
+
+def first_rows(settings: Settings, data: Dataset, count: int = FIRST_ROWS) -> list[dict[str, Any]]:
+    """Return those of the first rows of a dataset that could be read."""
+    with pq.ParquetFile(folder(settings, data.id) / "rows.parquet") as file:
+        batch = next(file.iter_batches(batch_size=count, columns=["raw", "trouble"]), None)
+    records = batch.to_pylist() if batch is not None else []
+    return [json.loads(record["raw"]) for record in records if record["trouble"] is None]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.data import formats, subset
 from core.data.formats import Message, UnusableRow
@@ -152,19 +153,15 @@ def _read_file(
     rows = enumerate(read_rows(file, name, note=lambda text: changes.update([text])))
     # The first rows decide the format and are then read like all others.
     head = list(itertools.islice(rows, DETECTION_ROWS))
-    detected = formats.detect([read.row for _, read in head if read.row is not None], prompts_only=True)
-    if detected is None:
-        raise StudioError(f"No text in {name!r}. Expected one prompt per line, or rows with a column of prompts.")
-    if not detected.is_sure:
-        raise StudioError(
-            f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate it."
-        )
+    first = [read.row for _, read in head if read.row is not None]
+    reading = _detect(first, name)
+    marks = reading.find_marks(first)
     for number, read in itertools.chain(head, rows):
         if read.row is None:
             left_out["cannot be read"] += 1
             continue
         try:
-            parsed = detected.reading.read(read.row)
+            parsed = reading.read(read.row, marks)
         except UnusableRow as error:
             left_out[str(error)] += 1
             continue
@@ -173,6 +170,22 @@ def _read_file(
         if parse_prompt(messages, number) is not None:
             changes.update([*parsed.notes, *(f"the column {column!r} is not used" for column in parsed.unread)])
         yield number, messages
+
+
+def _detect(rows: list[dict[str, Any]], name: str) -> formats.Reading:
+    """Return how the rows of an uploaded file are read, by its first rows.
+
+    Raises:
+        StudioError: The rows hold no text, or their format is unclear.
+    """
+    detected = formats.detect(rows, prompts_only=True)
+    if detected is None:
+        raise StudioError(f"No text in {name!r}. Expected one prompt per line, or rows with a column of prompts.")
+    if not detected.is_sure:
+        raise StudioError(
+            f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate it."
+        )
+    return detected.reading
 
 
 class Prompts:

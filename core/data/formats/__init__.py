@@ -22,6 +22,7 @@ from core.data.formats.detect import Detection, detect
 from core.data.formats.options import EXTRA_USES, FORMAT_NAMES, FormatName
 from core.data.formats.parsers import FORMATS
 from core.data.formats.reading import PLACEHOLDER, Parsed, Reading, get_format
+from core.data.formats.repeated_marks import RepeatedMarks
 from core.data.formats.writing import (
     EXPORT_FORMATS,
     EXPORT_LABELS,
@@ -46,6 +47,7 @@ __all__ = [
     "Message",
     "Parsed",
     "Reading",
+    "RepeatedMarks",
     "UnusableRow",
     "UnwritableRow",
     "detect",

@@ -1,12 +1,15 @@
 """Columns that make an otherwise certain reading doubtful, because two columns may hold the same part of a row."""
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.conversation import usual_role
+from core.data.formats.conversation import UnusableRow, usual_role
+from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
@@ -17,7 +20,7 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading
-from core.data.formats.turns import CONTENT_KEYS, LOSS_KEYS, ROLE_KEYS, SKIP_KEYS, UNCLEAR_KEYS, is_conversation
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
 from core.data.formats.values import is_absent, nested
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
@@ -40,6 +43,9 @@ _TURN_NUMBER_NAMES = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "turn", "turn_id",
     "turn_number", "turn_index", "turn_idx", "message_index", "message_idx", "utterance_id", "utterance_idx",
 )  # fmt: skip
+# A label at the beginning of a line of an answer, which may be the speaker of a turn: "DATABASE:", "### Lookup:".
+_SPEAKER_LINE = re.compile(r"^(?:#{1,4} )?[A-Z][\w -]{1,23}:", re.MULTILINE)
+_MIN_ROWS_OF_SPEAKER = 3
 # Other names than QUESTION_NAMES of a column that is the user's turn and nothing else.
 _USER_NAMES = ("user", "human", "user_input", "user_message", "human_message")
 # Columns that Alpaca's `instruction` reads as its input, so that they are no second question.
@@ -169,6 +175,29 @@ def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
                 "give each turn that is not learned the field train = false, or leave such rows out"
             )
     return ""
+
+
+def speaker_doubt(rows: Rows, reading: Reading) -> str:
+    """Return the doubt that a marked text names a speaker that its style does not know, such as 'DATABASE:'.
+
+    The turn of such a speaker is read as a part of the answer before it, so that two answers follow each other.
+    """
+    counts: Counter[str] = Counter()
+    for row in rows:
+        try:
+            messages = reading.parse(row)
+        except UnusableRow:
+            continue
+        pairs = itertools.pairwise(messages)
+        answers = [first["content"] for first, second in pairs if first["role"] == second["role"] == "assistant"]
+        counts.update({label for answer in answers for label in _SPEAKER_LINE.findall(answer)})
+    label, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
+    if count < _MIN_ROWS_OF_SPEAKER or 2 * count <= len(rows):
+        return ""
+    return (
+        f"{label!r} may mark a turn of its own, and would be trained as a part of the answer; "
+        "write 'Tool:' in its place, in the spelling of the other marks, if it is the result of a tool"
+    )
 
 
 def reference_doubt(rows: Rows, found: Columns, chosen: str) -> str:

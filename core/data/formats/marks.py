@@ -5,32 +5,18 @@ described by the regular expressions of `MARK_STYLES`.
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.values import Note
 
-_GUANACO_MARK = re.compile(r"### (Human|Assistant): ?")
-
-
-def parse_guanaco(text: str) -> list[Message]:
-    """Return the turns marked by '### Human:' and '### Assistant:'; text before the first is the system turn."""
-    before, *parts = _GUANACO_MARK.split(text)
-    if not parts:
-        raise UnusableRow("no '### Human:' mark")
-    roles: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
-    messages: list[Message] = [
-        {"role": roles[role], "content": content} for role, content in zip(parts[::2], parts[1::2], strict=True)
-    ]
-    return [{"role": "system", "content": before.strip()}, *messages] if before.strip() else messages
-
-
 _LLAMA2_TURN = re.compile(r"(?:<s>)?\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\[INST\]|\Z)", re.DOTALL)
 _LLAMA2_SYSTEM = re.compile(r"\A <<SYS>>\n(.*?)\n<</SYS>>\n\n|\A\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
 _MISTRAL_SYSTEM = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
+
+_MISTRAL_RESULTS = re.compile(r"\[TOOL_RESULTS\](.*?)\[/TOOL_RESULTS\]", re.DOTALL)
 
 
 def split_llama2_system(question: str) -> tuple[str | None, str]:
@@ -55,6 +41,23 @@ def _llama2_turns(text: str) -> list[re.Match]:
     return turns
 
 
+def _llama2_answers(text: str) -> list[Message]:
+    """Return the answer after '[/INST]', with the results of tools in Mistral's marks as turns of their own."""
+    # Only up to the last end: to look for an end from each of many marks without one would take quadratic time.
+    marked, end, rest = text.rpartition("[/TOOL_RESULTS]")
+    *parts, last = _MISTRAL_RESULTS.split(marked + end)
+    messages: list[Message] = []
+    for i, part in enumerate([*parts, last + rest]):
+        if i % 2:
+            messages.append({"role": "tool", "content": part.strip()})
+            continue
+        # "</s>" after an empty answer marks a real, empty turn; without it, the text just ends on a question.
+        answer, ended = part.rstrip().removesuffix("</s>"), part.rstrip().endswith("</s>")
+        if answer.strip() or ended:
+            messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
+    return messages
+
+
 def parse_llama2(text: str, note: Note) -> list[Message]:
     """Return the turns marked by '[INST]' and '[/INST]', with the system prompt in <<SYS>>.
 
@@ -69,10 +72,7 @@ def parse_llama2(text: str, note: Note) -> list[Message]:
             messages.append({"role": "system", "content": system})
             prompt = " " + question
         messages.append({"role": "user", "content": prompt.removeprefix(" ").removesuffix(" ")})
-        # "</s>" after an empty answer marks a real, empty turn; without it, the text just ends on a question.
-        answer, ended = answer.rstrip().removesuffix("</s>"), answer.rstrip().endswith("</s>")
-        if answer.strip() or ended:
-            messages.append({"role": "assistant", "content": answer.removeprefix(" ").removesuffix(" ")})
+        messages += _llama2_answers(answer)
     if not messages:
         raise UnusableRow("no '[INST]' mark")
     before = text[: turns[0].start()].replace("<s>", "").strip()
@@ -97,6 +97,7 @@ class MarkStyle:
         mark: Pattern of the beginning of a turn; its group is the name of the speaker.
         ends: Marks that close a turn and are removed from its end.
         context: Name of a part that belongs to the question before it, such as Alpaca's input.
+        has_tokens: Whether the marks are special tokens, which are never words of a turn.
     """
 
     name: str
@@ -104,6 +105,7 @@ class MarkStyle:
     mark: re.Pattern[str]
     ends: tuple[str, ...] = ()
     context: str = ""
+    has_tokens: bool = False
 
 
 _SPEAKERS: dict[str, Role] = {
@@ -111,23 +113,67 @@ _SPEAKERS: dict[str, Role] = {
     "instruction": "user", "question": "user", "response": "assistant", "answer": "assistant", "model": "assistant",
     "tool": "tool", "ipython": "tool", "output": "assistant",
 }  # fmt: skip
+# Labels of the result of a tool, as words and in capitals: "Function response:", "OBSERVATION:".
+_TOOL_NAME = re.compile(
+    r"(?:tool|function|api|search)[ _](?:response|result|output)s?|tool|function|observation|results?"
+)
+TOOL_WORDS = "(?:Tool|Function|API|Search)[ _](?:[Rr]esponse|[Rr]esult|[Oo]utput)s?|Tool|Function|Observation|Results?"
+_TOOL_CAPITALS = "(?:TOOL|FUNCTION|API|SEARCH)[ _](?:RESPONSE|RESULT|OUTPUT)S?|TOOL|FUNCTION|OBSERVATION|RESULTS?"
+
+GUANACO = MarkStyle("Guanaco", re.compile(r"### Human:"),
+                    re.compile(rf"### (Human|Assistant|(?<=\n### )(?:{TOOL_WORDS})): ?"), ("</s>",))  # fmt: skip
 
 # In this order: the styles with special tokens first, since their texts may contain the words of the later ones.
 MARK_STYLES: tuple[MarkStyle, ...] = (
-    MarkStyle("ChatML", re.compile(r"<\|im_start\|>user"), re.compile(r"<\|im_start\|>(\w+)\n"), ("<|im_end|>",)),
+    MarkStyle("ChatML", re.compile(r"<\|im_start\|>user"), re.compile(r"<\|im_start\|>(\w+)\n"), ("<|im_end|>",),
+              has_tokens=True),
     MarkStyle("Llama 3", re.compile(r"<\|start_header_id\|>user"),
               re.compile(r"(?:<\|begin_of_text\|>)?<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n"),
-              ("<|eot_id|>", "<|end_of_text|>")),
+              ("<|eot_id|>", "<|end_of_text|>"), has_tokens=True),
     MarkStyle("Gemma", re.compile(r"<start_of_turn>user"), re.compile(r"(?:<bos>)?<start_of_turn>(\w+)\n"),
-              ("<end_of_turn>", "<eos>")),
-    MarkStyle("Zephyr", re.compile(r"<\|user\|>"), re.compile(r"<\|(system|user|assistant)\|>\n?"),
-              ("</s>", "<|end|>", "<|endoftext|>")),
+              ("<end_of_turn>", "<eos>"), has_tokens=True),
+    MarkStyle("Zephyr", re.compile(r"<\|user\|>"),
+              re.compile(r"<\|(system|user|assistant|tool|observation|function|tool_response)\|>\n?"),
+              ("</s>", "<|end|>", "<|endoftext|>"), has_tokens=True),
     MarkStyle("Alpaca", re.compile(r"### Instruction:"),
-              re.compile(r"(?:\A|\n)### (Instruction|Input|Response|Question|Answer|Output|System):[ \n]*"),
+              re.compile(r"(?:\A|\n)### (Instruction|Input|Response|Question|Answer|Output|System|"
+                         rf"{TOOL_WORDS}):[ \n]*"),
               ("</s>", "<|endoftext|>"), "input"),
-    MarkStyle("Human and Assistant", re.compile(r"(?:\A|\n\n)Human: "), re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")),
-    MarkStyle("Vicuna", re.compile(r"(?:\A|\s)USER: "), re.compile(r"(?:\A|\s|</s>)(USER|ASSISTANT): ?"), ("</s>",)),
+    MarkStyle("Human and Assistant", re.compile(r"(?:\A|\n\n)Human: "),
+              re.compile(rf"(?:\A|\n\n)(Human|Assistant|{TOOL_WORDS}): ?")),
+    MarkStyle("Vicuna", re.compile(r"(?:\A|\s)USER: "),
+              re.compile(rf"(?:\A|\s|</s>|<\|endoftext\|>)(USER|ASSISTANT|{_TOOL_CAPITALS}): ?"),
+              ("</s>", "<|endoftext|>")),
 )  # fmt: skip
+_SYSTEM_LABEL = re.compile(r"\s*(?:#{1,3} ?)?(?:SYSTEM|System)(?: (?:PROMPT|MESSAGE|[Pp]rompt|[Mm]essage))?:\s*")
+
+
+def without_system_label(text: str) -> tuple[str, str]:
+    """Return a system prompt without the label before it, such as 'SYSTEM:', and the label; "" for none."""
+    label = _SYSTEM_LABEL.match(text)
+    return (text[label.end() :], label[0].strip()) if label else (text, "")
+
+
+def _system_turn(before: str, note: Note) -> list[Message]:
+    """Return the system turn of the text before the first mark; none where there is no text."""
+    before = before.strip()
+    content, label = without_system_label(before)
+    if before and not label:
+        note("text before the first turn is read as the system prompt")
+    return [{"role": "system", "content": content}] if content else []
+
+
+def parse_guanaco(text: str) -> list[Message]:
+    """Return the turns marked by '### Human:' and '### Assistant:'; text before the first is the system turn.
+
+    Results of tools, such as '### Observation:', are turns between two answers.
+    """
+    before, turns = _split(GUANACO, text)
+    if not turns:
+        raise UnusableRow("no '### Human:' mark")
+    content, _ = without_system_label(before.strip())
+    messages: list[Message] = [{"role": "system", "content": content}] if content else []
+    return messages + [{"role": speaker_role(name, usual_role) or "user", "content": part} for name, part in turns]
 
 
 def style_of(text: str) -> MarkStyle | None:
@@ -135,41 +181,45 @@ def style_of(text: str) -> MarkStyle | None:
     return next((style for style in MARK_STYLES if style.sign.search(text) and len(split_turns(style, text)) > 1), None)
 
 
-# Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
-# A label may be in any script, and its colon a full-width one; Person1 may be between two #.
-_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
-_SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
-)
-# Characters of a text in which marks are looked for.
-_MARK_CHARACTERS = 20_000
-
-
-def find_unlisted_marks(texts: Sequence[str]) -> list[str]:
-    """Return what may mark turns in a style that is not in MARK_STYLES: marks that most of the texts contain.
-
-    Args:
-        texts: Texts of several rows.
-
-    Returns:
-        The marks, the most frequent first; empty where there are not two different ones, as a conversation needs.
-    """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        head = text[:_MARK_CHARACTERS]
-        labels = {
-            found.strip().capitalize() + ":" for found in _LINE_LABEL.findall(head) + _SPEAKER_LABEL.findall(head)
-        }
-        counts.update(labels | set(_TOKEN.findall(head)))
-    frequent = [mark for mark, count in counts.most_common() if 2 * count > len(texts)]
-    return frequent if len(texts) > 1 and len(frequent) > 1 else []
-
-
 def split_turns(style: MarkStyle, text: str) -> list[tuple[str, str]]:
     """Return the speaker, in lower case, and the text of each marked turn."""
-    _, *parts = style.mark.split(text)
-    return list(zip((name.lower() for name in parts[::2]), parts[1::2], strict=True))
+    return _split(style, text)[1]
+
+
+def _split(style: MarkStyle, text: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the text before the first mark, and the speaker and the text of each turn."""
+    marks = list(style.mark.finditer(text))
+    if not style.has_tokens:
+        marks = _without_prose(marks)
+    if not marks:
+        return text, []
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    return text[: marks[0].start()], [
+        (mark[1].lower(), text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)
+    ]
+
+
+def _without_prose(marks: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Return marks without the labels of tools that are words of an answer.
+
+    A label such as "Results:" marks the result of a tool only between two answers: the answer that calls the tool and
+    the one that uses what it returned.
+    """
+    if not any(_TOOL_NAME.fullmatch(mark[1].lower()) for mark in marks):
+        return marks
+    return _beside_answers(_beside_answers(marks[::-1])[::-1])
+
+
+def _beside_answers(marks: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Return marks without the labels of tools whose last mark before them, tools left out, is not an answer's."""
+    kept: list[re.Match[str]] = []
+    speaker: Role | None = None
+    for mark in marks:
+        is_tool = _TOOL_NAME.fullmatch(mark[1].lower())
+        speaker = speaker if is_tool else speaker_role(mark[1].lower(), usual_role)
+        if not is_tool or speaker == "assistant":
+            kept.append(mark)
+    return kept
 
 
 def parse_marked(text: str, note: Note, role_of: Callable[[str], Role | None] = usual_role) -> list[Message]:
@@ -186,7 +236,7 @@ def parse_marked(text: str, note: Note, role_of: Callable[[str], Role | None] = 
 
 def speaker_role(name: str, role_of: Callable[[str], Role | None]) -> Role | None:
     """Return the role of a speaker by the name in its mark, in lower case; None for an unknown one."""
-    return _SPEAKERS.get(name) or role_of(name)
+    return _SPEAKERS.get(name) or ("tool" if _TOOL_NAME.fullmatch(name) else role_of(name))
 
 
 def parse_style(text: str, style: MarkStyle, note: Note, role_of: Callable[[str], Role | None]) -> list[Message]:
@@ -195,13 +245,11 @@ def parse_style(text: str, style: MarkStyle, note: Note, role_of: Callable[[str]
     Raises:
         UnusableRow: A speaker is unknown.
     """
-    messages: list[Message] = []
-    before = style.mark.split(text)[0].replace("<s>", "").strip()
-    if before:
-        messages.append({"role": "system", "content": before})
-        note("text before the first turn is read as the system prompt")
-    for name, content in split_turns(style, text):
-        text_of_turn = _without_ends(content, style)
+    before, turns = _split(style, text)
+    messages = _system_turn(before.replace("<s>", ""), note)
+    for name, content in turns:
+        # Whether "</s>" after an answer without special tokens is a mark, all rows together show (repeated_marks).
+        text_of_turn = _without_ends(content, style) if style.has_tokens else content.strip()
         if name == style.context and messages and messages[-1]["role"] == "user":
             if text_of_turn:
                 messages[-1]["content"] += f"\n\n{text_of_turn}"

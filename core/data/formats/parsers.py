@@ -147,16 +147,26 @@ def _tree(cells: Cells) -> list[Message]:
     return messages
 
 
+def _with_columns_beside_text(messages: list[Message], cells: Cells) -> list[Message]:
+    """Add the system prompt and the tools of other columns to a marked text, unless the text holds them already."""
+    extended = _with_columns([], cells)
+    if not extended or extended[0]["content"].strip() in "\n\n".join(m["content"] for m in messages):
+        return messages
+    return with_system(messages, [extended[0]["content"]])
+
+
 def _guanaco(cells: Cells) -> list[Message]:
-    return parse_guanaco(text_of(cells.get("text"), "text", cells.note))
+    return _with_columns_beside_text(parse_guanaco(text_of(cells.get("text"), "text", cells.note)), cells)
 
 
 def _llama2(cells: Cells) -> list[Message]:
-    return parse_llama2(text_of(cells.get("text"), "text", cells.note), cells.note)
+    messages = parse_llama2(text_of(cells.get("text"), "text", cells.note), cells.note)
+    return _with_columns_beside_text(messages, cells)
 
 
 def _marked(cells: Cells) -> list[Message]:
-    return parse_marked(text_of(cells.get("text"), "text", cells.note), cells.note, cells.role)
+    messages = parse_marked(text_of(cells.get("text"), "text", cells.note), cells.note, cells.role)
+    return _with_columns_beside_text(messages, cells)
 
 
 def _label(cells: Cells) -> list[Message]:
@@ -186,6 +196,7 @@ _TURNS = {
     "messages": ("messages", "conversation", "conversations", "contents", "chat", "dialog", "turns"),
     **_SYSTEM_AND_TOOLS,
 }
+_MARKED_TEXT = {"text": names.TEXT_NAMES, **_SYSTEM_AND_TOOLS}
 
 # Fields of an entry: name, label, sign, slots with the usual names of their columns, required slots, parser,
 # whether its turns name their speaker, and `Format.has_turns`.
@@ -212,11 +223,10 @@ FORMATS: tuple[Format, ...] = (
     Format("tree", "message trees", "a first message with its tree of replies",
            {"prompt": ("prompt",)}, ("prompt",), _tree, True, has_turns=True),
     Format("guanaco", "Guanaco text", "'### Human:' marks in a text",
-           {"text": names.TEXT_NAMES}, ("text",), _guanaco, has_turns=False),
-    Format("llama2", "Llama-2 text", "'[INST]' marks in a text", {"text": names.TEXT_NAMES}, ("text",), _llama2,
-           has_turns=False),
+           _MARKED_TEXT, ("text",), _guanaco, has_turns=False),
+    Format("llama2", "Llama-2 text", "'[INST]' marks in a text", _MARKED_TEXT, ("text",), _llama2, has_turns=False),
     Format("marked", "text with turn marks", "marks of turns such as '<|im_start|>user' or 'USER:' in a text",
-           {"text": names.TEXT_NAMES}, ("text",), _marked, True, has_turns=False),
+           _MARKED_TEXT, ("text",), _marked, True, has_turns=False),
     Format("label", "text with a label", "a text and a column of few, short, repeated values",
            {"text": names.TEXT_NAMES, "label": ("label",)}, ("text", "label"), _label, has_turns=False),
     Format("text", "plain text", "text without marks of turns: for continued pre-training",

@@ -4,17 +4,23 @@
 or was changed. A column that the format does not read is reported unless the user chose to ignore it.
 """
 
+import contextlib
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from core.data.formats.cells import Cells, Format, Row, with_system
-from core.data.formats.conversation import Message
+from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
-from core.data.formats.rendered import unwrap, without_end_marks
+from core.data.formats.reasoning_marks import read_reasoning_marks
+from core.data.formats.rendered import unwrap, without_system_labels
+from core.data.formats.repeated_marks import KEEP_MARKS, RepeatedMarks, find_repeated_marks
 
-PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+# A name may have several words: {{Order Number}}.
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][\w'’]*(?:[ -][\w'’]+){0,6})\s*\}\}")
 _NO_QUESTION = "a question is empty; its answer is trained after an empty user turn"
+_ANY_END = RepeatedMarks()
 _BY_NAME = {form.name: form for form in FORMATS}
 
 
@@ -50,19 +56,31 @@ class Reading(ReadingOptions):
         """
         return self.read(row).messages
 
-    def read(self, row: Row) -> Parsed:
+    def find_marks(self, rows: Iterable[Row]) -> RepeatedMarks:
+        """Return the marks that most turns of the first rows of a dataset share; unusable rows are passed over."""
+        conversations: list[list[Message]] = []
+        for row in rows:
+            with contextlib.suppress(UnusableRow):
+                conversations.append(self.read(row, KEEP_MARKS).messages)
+        return find_repeated_marks(conversations)
+
+    def read(self, row: Row, marks: RepeatedMarks = _ANY_END) -> Parsed:
         """Return the conversation of a row with notes about what is unused or was changed.
+
+        Args:
+            row: The cells by column name.
+            marks: Marks that most rows of the dataset share; by default, an end mark is left out wherever it is.
 
         Raises:
             UnusableRow: The row is not a conversation in this format.
         """
         form = get_format(self.format)
         cells = Cells(row, form, self)
-        messages = form.parse(cells)
+        messages = read_reasoning_marks(form.parse(cells), cells.think, cells.note)
         if form.has_turns:
             messages = unwrap(messages, cells.note, cells.role)
-        else:
-            messages = without_end_marks(messages, cells.note)
+        messages = marks.apply(messages, cells.note)
+        messages = without_system_labels(messages, cells.note)
         messages = _without_last_system(messages, cells)
         messages = _add_extra(messages, cells)
         if self.placeholders:

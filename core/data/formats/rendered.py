@@ -9,7 +9,9 @@ import re
 
 from core.data.formats.conversation import Message, Role, UnusableRow
 from core.data.formats.marks import (
+    GUANACO,
     MARK_STYLES,
+    TOOL_WORDS,
     MarkStyle,
     parse_guanaco,
     parse_llama2,
@@ -17,24 +19,22 @@ from core.data.formats.marks import (
     speaker_role,
     split_llama2_system,
     split_turns,
+    without_system_label,
 )
+from core.data.formats.repeated_marks import cut_end_marks
 from core.data.formats.turns import RoleOf
 from core.data.formats.values import Note
 
-_GUANACO = MarkStyle("Guanaco", re.compile(r"### Human:"), re.compile(r"### (Human|Assistant): ?"), ("</s>",))
 _LLAMA2 = MarkStyle("Llama 2", re.compile(r"\[INST\]"), re.compile(r"\[(/?INST)\]"), ("</s>",))
 # Speakers at the start of a line. Certain only in a prompt that stops where the assistant is to speak (BELLE).
 _LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A\s*|\n[ \t]*)(?:Human|User): ?"),
-                   re.compile(r"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI): ?"), ("</s>",))  # fmt: skip
-_STYLES = (_LLAMA2, _GUANACO, *MARK_STYLES, _LINES)
-# Styles whose marks are no words, so that a text that begins with one is a rendered conversation.
-_TOKEN_STYLES = ("ChatML", "Llama 3", "Gemma", "Zephyr")
-_END_MARKS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>", "</s>")
+                   re.compile(rf"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI|{TOOL_WORDS}): ?"), ("</s>",))  # fmt: skip
+_STYLES = (_LLAMA2, GUANACO, *MARK_STYLES, _LINES)
 _START = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
 
 
 def unwrap(messages: list[Message], note: Note, role_of: RoleOf) -> list[Message]:
-    """Return a conversation with the turns that its questions hold, and without end marks.
+    """Return a conversation with the turns that its questions hold.
 
     Args:
         messages: The conversation as its columns spell it.
@@ -49,11 +49,11 @@ def unwrap(messages: list[Message], note: Note, role_of: RoleOf) -> list[Message
         waiting = found[-1] if found and found[-1]["role"] == "user" else None
         if message["role"] == "assistant" and waiting:
             turns = _rendered(waiting["content"], message, note, role_of)
-            found = [*found, *without_end_marks([message], note)] if turns is None else _join(found[:-1], turns)
+            found = [*found, message] if turns is None else _join(found[:-1], turns)
         elif message["role"] == "user" and not any(m["role"] == "user" for m in found):
             found = _join(found, _split_system(message, note))
         else:
-            found += without_end_marks([message], note)
+            found.append(message)
     return found
 
 
@@ -76,6 +76,7 @@ def _split_system(message: Message, note: Note) -> list[Message]:
 
 def _rendered(prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list[Message] | None:
     """Return the turns of a rendered prompt and its answer; None for an ordinary question."""
+    mentioned = ""
     for style in _STYLES:
         if not style.sign.search(prompt):
             continue
@@ -84,11 +85,13 @@ def _rendered(prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list
         if mark and _role(mark[1], role_of) == "assistant":
             text = text[mark.end() :]
         elif not _waits(style, prompt, role_of):
-            if style is not _LINES:
-                note(f"a question holds marks of the style {style.name}; they are trained as its text")
+            mentioned = mentioned or (style.name if style is not _LINES else "")
             continue
         note(f"the marks of the style {style.name} in a question are read as turns")
         return _parse(style, prompt, {**answer, "content": text}, note, role_of)
+    # Only now it is certain that the marks of no style are read as turns.
+    if mentioned:
+        note(f"a question holds marks of the style {mentioned}; they are trained as its text")
     return None
 
 
@@ -102,7 +105,8 @@ def _waits(style: MarkStyle, prompt: str, role_of: RoleOf) -> bool:
     turns = split_turns(style, prompt.rstrip() + "\n\n")
     if turns and not turns[-1][1].strip() and _role(turns[-1][0], role_of) == "assistant":
         return True
-    return style.name in _TOKEN_STYLES and bool(style.mark.match(_START.sub("", prompt)))
+    # A text that begins with a mark that is no word is a rendered conversation.
+    return style.has_tokens and bool(style.mark.match(_START.sub("", prompt)))
 
 
 def _parse(style: MarkStyle, prompt: str, answer: Message, note: Note, role_of: RoleOf) -> list[Message]:
@@ -114,7 +118,7 @@ def _parse(style: MarkStyle, prompt: str, answer: Message, note: Note, role_of: 
             turns = [{**turn, "loss": False} if turn["role"] == "assistant" else turn for turn in turns]
         return turns
     turns = _parse_text(style, prompt + "\n\n", note, role_of)
-    content = _cut(answer["content"], style.ends or _END_MARKS)
+    content = cut_end_marks(answer["content"])
     if turns and turns[-1]["role"] == "assistant":
         if prompt.endswith(style.ends):
             raise UnusableRow(f"the question holds a whole conversation in the style {style.name} with its answer")
@@ -126,30 +130,20 @@ def _parse(style: MarkStyle, prompt: str, answer: Message, note: Note, role_of: 
 def _parse_text(style: MarkStyle, text: str, note: Note, role_of: RoleOf) -> list[Message]:
     if style is _LLAMA2:
         return [{**turn, "content": turn["content"].strip()} for turn in parse_llama2(text, note)]
-    if style is _GUANACO:
+    if style is GUANACO:
         turns: list[Message] = [{**turn, "content": turn["content"].strip()} for turn in parse_guanaco(text)]
         return [turn for turn in turns if turn["content"]]
     return parse_style(text, style, note, role_of)
 
 
-def without_end_marks(messages: list[Message], note: Note) -> list[Message]:
-    """Return messages whose answers do not end with the mark of an end, with a note about each mark."""
-    return [_without_end(message, note) if message["role"] == "assistant" else message for message in messages]
-
-
-def _without_end(message: Message, note: Note) -> Message:
-    """Return an answer without the marks that end it."""
-    content = message["content"]
-    end = next((end for end in _END_MARKS if content.rstrip().endswith(end)), None)
-    # <s>…</s> is text that is struck through in HTML.
-    if end is None or (end == "</s>" and "<s>" in content):
-        return message
-    note(f"the mark {end!r} at the end of an answer is left out")
-    return {**message, "content": _cut(content, _END_MARKS)}
-
-
-def _cut(content: str, ends: tuple[str, ...]) -> str:
-    content = content.strip()
-    while end := next((end for end in ends if content.endswith(end)), None):
-        content = content.removesuffix(end).rstrip()
-    return content
+def without_system_labels(messages: list[Message], note: Note) -> list[Message]:
+    """Return messages whose system prompts do not begin with the label of one, with a note about each label."""
+    found: list[Message] = []
+    for message in messages:
+        if message["role"] == "system":
+            content, label = without_system_label(message["content"])
+            if label and content.strip():
+                note(f"the label {label!r} of a system prompt is left out")
+                message = {**message, "content": content}
+        found.append(message)
+    return found

@@ -1,13 +1,15 @@
 """Proposals of readings of a single text column: marked turns, a text with a label, plain text."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
-from core.data.formats.doubts import message_doubt
-from core.data.formats.marks import find_unlisted_marks, style_of
+from core.data.formats.doubts import message_doubt, speaker_doubt
+from core.data.formats.marks import style_of
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -29,6 +31,15 @@ _MAX_NAMED_LABELS = 200
 _MAX_LABEL_CHARACTERS = 40
 # A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
 _TEXT_SHARE = 0.8
+# Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
+# A label may be in any script, and its colon a full-width one; Person1 may be between two #.
+_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
+_SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
+)
+# Characters of a text in which marks are looked for.
+_MARK_CHARACTERS = 20_000
 
 
 def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -41,9 +52,9 @@ def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
     for form, test in tests:
         for name, column in found.items():
             if column.characters and (count := count_filled(rows, name, test)):
-                yield make_proposal(
-                    found, form, {"text": name}, f"{get_format(form).sign}, in the column {name!r}", count
-                )
+                evidence = f"{get_format(form).sign}, in the column {name!r}"
+                proposal = make_proposal(found, form, {"text": name}, evidence, count)
+                yield replace(proposal, doubt=speaker_doubt(rows, proposal.reading))
 
 
 def _prose(found: Columns) -> list[str]:
@@ -99,7 +110,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = missing
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold the text to train on"
-        if not doubt and (marks := find_unlisted_marks([row[name] for row in rows if isinstance(row.get(name), str)])):
+        if not doubt and (marks := _find_unlisted_marks([row[name] for row in rows if isinstance(row.get(name), str)])):
             doubt = (
                 f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
             )
@@ -108,6 +119,26 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
+
+
+def _find_unlisted_marks(texts: Sequence[str]) -> list[str]:
+    """Return what may mark turns in a style that is not in MARK_STYLES: marks that most of the texts contain.
+
+    Args:
+        texts: Texts of several rows.
+
+    Returns:
+        The marks, the most frequent first; empty where there are not two different ones, as a conversation needs.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        head = text[:_MARK_CHARACTERS]
+        labels = {
+            found.strip().capitalize() + ":" for found in _LINE_LABEL.findall(head) + _SPEAKER_LABEL.findall(head)
+        }
+        counts.update(labels | set(_TOKEN.findall(head)))
+    frequent = [mark for mark, count in counts.most_common() if 2 * count > len(texts)]
+    return frequent if len(texts) > 1 and len(frequent) > 1 else []
 
 
 def _missing_part(rows: Rows, found: Columns) -> str:

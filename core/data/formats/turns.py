@@ -12,17 +12,11 @@ from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
-from core.data.formats.values import Note, is_absent, is_missing, nested, text_of
+from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
+from core.data.formats.values import Note, is_absent, is_missing, nested, optional_text, text_of
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
-LOSS_KEYS = ("weight", "loss_weight", "train", "trained", "trainable", "loss", "learn",
-             "train_on_turn", "train_on", "training", "compute_loss", "loss_mask")  # fmt: skip
-# Flags that exclude a turn from the loss where they are true.
-SKIP_KEYS = ("skip", "masked", "is_masked", "ignore", "exclude", "excluded", "no_loss", "skip_loss", "ignore_loss",
-             "mask_loss", "do_not_train", "no_train")  # fmt: skip
-# Flags that mean "has loss" in some datasets and "has none" in others.
-UNCLEAR_KEYS = ("mask",)
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
 RoleOf = Callable[[str], Role | None]
@@ -87,7 +81,7 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
         if isinstance(turn, dict) and (plain := _plain_turn(turn, role_of)) is not None:
             messages.append(plain)
         elif pair := pair_keys(turn):
-            messages += _read_pair(turn, pair, note)
+            messages += _read_pair(turn, pair, messages, note)
         elif isinstance(turn, dict):
             messages.append(read_turn(turn, note, think, role_of))
         else:
@@ -95,10 +89,20 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
     return messages
 
 
-def _read_pair(turn: dict[str, Any], pair: tuple[str, str], note: Note) -> list[Message]:
-    _note_unused(turn, set(pair), "a turn", note)
+def _read_pair(turn: dict[str, Any], pair: tuple[str, str], before: list[Message], note: Note) -> list[Message]:
+    """Return a question and its answer, with the system prompt in front of them and the flags of an answer's loss.
+
+    XTuner's pairs have all of these. A system prompt that repeats the last one before changes nothing.
+    """
+    system = optional_text(turn["system"], "the system prompt of a turn", note) if "system" in turn else ""
+    flags = {key: turn[key] for key in (*LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS) if key in turn and key not in pair}
+    _note_unused(turn, {*pair, *flags, "system"}, "a turn", note)
     question, answer = (text_of(turn[key], key, note) for key in pair)
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    messages: list[Message] = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    if flags and loss_flag(flags, "assistant", note) is False:
+        messages[1]["loss"] = False
+    last = next((message["content"] for message in reversed(before) if message["role"] == "system"), "")
+    return [{"role": "system", "content": system}, *messages] if system.strip() and system != last else messages
 
 
 def read_turn(turn: dict[str, Any], note: Note, think: bool = True, role_of: RoleOf = usual_role) -> Message:
@@ -133,7 +137,7 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True, role_of: Rol
     if parts.results and role == "user" and not parts.texts:
         role = "tool"
     message: Message = {"role": role, "content": parts.content(f"the {role} turn", role, think)}
-    if _loss_flag(turn, role, note) is False:
+    if loss_flag(turn, role, note) is False:
         message["loss"] = False
     return message
 
@@ -161,38 +165,6 @@ def _note_unused(fields: dict[str, Any], used: set[str | None], where: str, note
     for key, value in fields.items():
         if key not in used and not is_missing(value):
             note(f"the field {str(key)!r} of {where} is not used")
-
-
-_SWITCHES = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
-
-
-def _loss_flag(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
-    """Return whether the tokens of a turn carry loss according to its weight or flag; None without one.
-
-    Raises:
-        UnusableRow: The weight is neither 0 nor 1, since the loss has no weights per turn; or the flag `mask` does not
-            say whether a masked turn is learned.
-    """
-    chosen = None
-    for key in (*LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS):
-        value = turn.get(key)
-        if is_missing(value):
-            continue
-        switch = _SWITCHES.get(str(value).strip().lower())
-        if switch is None and key not in LOSS_KEYS:
-            # "skip" or "ignore" may name something else.
-            note(f"the field {key!r} of a turn is not used")
-            continue
-        if switch is None:
-            raise UnusableRow(f"the {key} {str(value)[:40]!r} of a turn is neither 0 nor 1")
-        if key in UNCLEAR_KEYS and role == "assistant":
-            raise UnusableRow(f"the field {key!r} of a turn may mean learned or left out; rename it to train or skip")
-        has_loss = not switch if key in SKIP_KEYS else switch
-        if has_loss and role != "assistant":
-            note(f"{key} = {value!r} on a {role} turn is not used: only answers carry loss")
-        # If two flags disagree, the turn carries no loss.
-        chosen = has_loss if chosen is None else chosen and has_loss
-    return chosen if role == "assistant" else None
 
 
 _TEXT_KEYS = ("text", "value", "content")

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from core.data.formats.conversation import Message, UnusableRow, is_plain
 from core.data.formats.reading import Reading
+from core.data.formats.repeated_marks import find_end_mark
 
 ExportFormat = Literal["llama2", "guanaco", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
 EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
@@ -144,6 +145,9 @@ def _refusal(messages: list[Message], form: ExportFormat) -> str:
     for mark in _MARKS.get(form, ()):
         if any(mark in m["content"] for m in messages):
             return f"a turn holds the mark {mark!r}, which {EXPORT_LABELS[form]} would read as a turn's end"
+    marks = [find_end_mark(m["content"]) for m in messages if m["role"] == "assistant"]
+    if mark := next(filter(None, marks), ""):
+        return f"an answer ends with {mark!r}, which may be read as the mark of a template"
     if [m["role"] for m in messages].count("system") > 1 or "system" in [m["role"] for m in messages[1:]]:
         return f"{EXPORT_LABELS[form]} has one system turn, at the beginning"
     return f"{EXPORT_LABELS[form]} cannot tell these turns apart again (spaces at their ends, or an empty turn)"

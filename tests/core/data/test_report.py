@@ -5,7 +5,8 @@ import pytest
 from core.data import parse_rows, subset
 from core.data.formats import Reading
 from core.data.recipe import Recipe
-from core.data.report import FIRST_ROWS, SHOWN_CANDIDATES, build_report, candidates, check_reading, join_names
+from core.data.report import SHOWN_CANDIDATES, build_report, candidates, check_reading, join_names
+from core.data.table import FIRST_ROWS
 from core.errors import StudioError
 from tests.helpers.datasets import dialog, open_dataset
 from tests.helpers.public_shapes import SHAPES

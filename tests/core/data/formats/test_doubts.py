@@ -101,6 +101,11 @@ ASKED = {
     "a mask of marked text": rows_of(text=[f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>"
                                            for text in PROSE], loss_mask=[[0, 1]] * 4),
     "weights of pairs": rows_of(prompt=QUESTIONS, completion=PROSE, loss_weight=[0.1, 0.2, 0.3, 0.4]),
+    **{f"the speaker {label.strip()} in marked text": texts(pattern) for label, pattern in (
+        ("DATABASE:", "USER: {q}\nASSISTANT: look\nDATABASE: found\nASSISTANT: {a}"),
+        ("### Lookup:", "### Human: {q}\n### Assistant: look\n### Lookup: found\n### Assistant: {a}"),
+        ("Web page:", "\n\nHuman: {q}\n\nAssistant: look\n\nWeb page: found\n\nAssistant: {a}"),
+        ("### Retrieved:", "### Instruction:\n{q}\n### Response:\nlook\n### Retrieved:\nx\n### Response:\n{a}"))},
     "unknown roles": rows_of(messages=[[{"role": "Ann", "content": "Hi."}, {"role": "Bob", "content": "Yo."}]] * 4),
 }  # fmt: skip
 
@@ -193,3 +198,15 @@ def test_detect_weight_beside_plain_text_is_about_the_text():
 def test_detect_copy_of_a_turn_beside_the_conversation_raises_no_doubt():
     rows = rows_of(prompt=[turns(text)[0]["content"] for text in PROSE], messages=[turns(text) for text in PROSE])
     assert detect(rows).reading.format == "messages"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "USER: {q}\nASSISTANT: In short:\nNote: {a}\nSUMMARY: {a}",
+        "### Human: {q}\n### Assistant: {a}\n### Notes: {a}\n### Human: So?\n### Assistant: {a}\n### Notes: {a}",
+        "\n\nHuman: {q}\n\nAssistant: Step: {a}\n\nResult: {a}",
+    ],
+)
+def test_detect_label_within_the_last_answer_of_a_question_raises_no_doubt(pattern):
+    assert detect(texts(pattern)).is_sure

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from core.data.formats import (
     FORMAT_NAMES,
     FORMATS,
+    PLACEHOLDER,
     Format,
     Reading,
     UnusableRow,
@@ -223,3 +224,18 @@ def test_has_turns_is_true_for_formats_without_a_text_to_split():
         assert form.has_turns == (form.name != "undecided" and "text" not in form.slots), form.name
     with pytest.raises(TypeError, match="has_turns"):
         Format("other", "other", "a format that does not say it", {}, (), lambda cells: [])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("order {{Order Number}}", ["Order Number"]),
+        ("{{ Customer Support Phone Number }} or {{name}}", ["Customer Support Phone Number", "name"]),
+        ("{{Company's Name}}, {{e-mail}}, {{user_id}}", ["Company's Name", "e-mail", "user_id"]),
+        ("{{}} {{ }} {{ 1 }} {{a|b}} {{x['y']}} {{#each rows}} {a b} {{a\nb}} f'{{}}' {{user.name}}", []),
+    ],
+)
+def test_placeholder_of_several_words_is_found(text, names):
+    assert PLACEHOLDER.findall(text) == names
+    filled = read("text", {"text": text}, placeholders=dict.fromkeys(names, "!"))[0]["content"]
+    assert filled.count("!") == len(names)

@@ -145,3 +145,39 @@ def test_an_end_mark_of_a_marked_text_is_left_out(text: str) -> None:
     turns, notes = read({"text": text})
     assert turns[-1] == ("assistant", A)
     assert notes == ["the mark '</s>' at the end of an answer is left out"]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "notes"),
+    [
+        ("Continue.\n\nHuman: a\nAI: b\nHuman: c", "AI: d", ["are read as turns", "is read as the system prompt"]),
+        ("Human: a\n\nHuman: b", "AI: c", ["are read as turns"]),
+        ("User: Hello.\n\nHuman: a\nAssistant:", "b", ["are read as turns"]),
+        ("Summarize.\n\nHuman: a\n\nAssistant: b\n\nHuman: c", "d", ["are trained as its text"]),
+        ("What are [INST] and ### Human: for?", "d", ["are trained as its text"]),
+    ],
+)
+def test_marks_of_a_question_are_named_as_read_or_as_trained_but_not_both(question, answer, notes):
+    _, found = read({"prompt": question, "completion": answer})
+    assert len(found) == len(notes)
+    assert all(note.endswith(end) for note, end in zip(found, notes, strict=True))
+
+
+@pytest.mark.parametrize("label", ["Tool", "Observation", "Function response"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "Human: {q}\nAssistant: call\n{label}: result\nAssistant:",
+        "Human: {q}\n\nAssistant: call\n\n{label}: result\n\nAssistant:",
+        "### Human: {q}\n### Assistant: call\n### {label}: result\n### Assistant:",
+        "### Instruction:\n{q}\n\n### Response:\ncall\n\n### {label}:\nresult\n\n### Response:\n",
+    ],
+)
+def test_result_of_a_tool_in_a_rendered_prompt_is_a_tool_turn(label, pattern):
+    turns, _ = read({"prompt": pattern.format(q=Q, label=label), "completion": A})
+    assert turns == [("user", Q), ("assistant", "call"), ("tool", "result"), ("assistant", A)]
+
+
+def test_label_of_a_tool_in_a_question_of_a_rendered_prompt_is_text():
+    turns, _ = read({"prompt": f"Human: {Q}\nObservation: wet\nAssistant:", "completion": A})
+    assert turns == [("user", f"{Q}\nObservation: wet"), ("assistant", A)]

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from core.data import formats
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.columns import VERDICT_NAMES
+from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS
 from core.data.formats.turns import (
     CALL_KEYS,
     CONTENT_KEYS,
-    LOSS_KEYS,
     REASONING_KEYS,
     ROLE_KEYS,
-    SKIP_KEYS,
     read_turn,
     read_turns,
 )
@@ -240,3 +239,51 @@ def test_read_turns_marked_reasoning_is_no_answer_text(answer):
 def test_read_turns_reasoning_channel_without_answer_is_unusable(rest):
     with pytest.raises(UnusableRow, match="channel"):
         read_quietly([SAID, THOUGHT, *rest])
+
+
+PAIR = {"input": "a?", "output": "b"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "has_loss"),
+    [
+        ({"output_with_loss": False}, False),
+        ({"output_with_loss": True}, True),
+        ({"output_with_loss": None}, True),
+        ({"train": 0}, False),
+        ({"weight": 0.0}, False),
+        ({"skip": True}, False),
+        ({"loss_mask": 1}, True),
+    ],
+)
+def test_read_turns_pair_with_loss_flag_is_masked(flags, has_loss):
+    messages, notes = read([{**PAIR, **flags}, {"input": "c?", "output": "d"}])
+    assert [message.get("loss", True) for message in messages] == [True, has_loss, True, True]
+    assert not notes
+
+
+def test_read_turns_pair_with_unclear_mask_is_unusable():
+    with pytest.raises(UnusableRow, match="may mean learned or left out"):
+        read([{**PAIR, "mask": 1}])
+
+
+@pytest.mark.parametrize(
+    ("systems", "roles"),
+    [
+        (("s", None), "sua ua"),
+        (("s", "s"), "sua ua"),
+        (("", "s"), "ua sua"),
+        (("s", "t"), "sua sua"),
+        (("nan", ""), "ua ua"),
+    ],
+)
+def test_read_turns_system_prompt_of_a_pair_is_its_system_turn(systems, roles):
+    messages, _ = read([{**PAIR, "system": system} for system in systems])
+    assert "".join(message["role"][0] for message in messages) == roles.replace(" ", "")
+    assert [message["content"] for message in messages if message["role"] == "system"] == [
+        text for text in dict.fromkeys(systems) if text not in (None, "", "nan")
+    ]
+
+
+def test_read_turns_other_field_of_a_pair_is_noted():
+    assert read([{**PAIR, "need_eos_token": False}])[1] == ["the field 'need_eos_token' of a turn is not used"]

@@ -95,3 +95,9 @@ def test_to_row_of_real_tool_turns_writes_sharegpt_only(shared_data):
     for messages in with_tools:
         with pytest.raises(UnwritableRow, match="Llama-2 text has no tool turns"):
             to_row(messages, "llama2")
+
+
+@pytest.mark.parametrize("form", ["messages", "alpaca", "prompt_completion"])
+def test_to_row_answer_that_ends_like_a_template_is_refused_with_the_reason(form):
+    with pytest.raises(UnwritableRow, match=r"an answer ends with '</s>', which may be read as the mark"):
+        to_row(dialog("Which token?", "It ends with </s>"), form)
