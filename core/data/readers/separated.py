@@ -166,6 +166,9 @@ def _dialect(feed: "_Feed", source: LineSource, tabs: bool) -> tuple[str, int]:
         return found[1], csv.QUOTE_MINIMAL
     lines = [line for _, line in feed.waiting if line is not None]
     delimiter = "\t" if tabs else _detect_delimiter(lines)
+    if tabs and "\t" not in next((line for line in lines if line.strip()), "") and (other := _shown_delimiter(lines)):
+        source.note(f"{source.name!r} ends in .tsv and has {other!r} between its cells; it is read so")
+        delimiter = other
     if delimiter == "\t":
         return delimiter, _quoting_of_tabs(lines)
     return delimiter, csv.QUOTE_MINIMAL
@@ -183,6 +186,15 @@ def _detect_delimiter(lines: list[str]) -> str:
         if (share, widths[0]) > best_score:
             best, best_score = delimiter, (share, widths[0])
     return best
+
+
+def _shown_delimiter(lines: list[str]) -> str:
+    """Return the delimiter that nearly all lines show; "" if none is certain."""
+    delimiter = _detect_delimiter(lines)
+    records = _sample(enumerate(lines), delimiter, csv.QUOTE_MINIMAL)
+    widths = Counter(map(len, records))
+    is_table = records and widths[len(records[0])] >= _MIN_TABLE_SHARE * len(records)
+    return delimiter if is_table and delimiter != _NO_DELIMITER and are_column_names(records[0]) else ""
 
 
 def _widths(lines: list[str], delimiter: str) -> list[int]:
