@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
+from core.data.readers import json_repairs
 from core.data.readers.header import are_column_names, is_row
 from core.data.readers.lines import MARK, LineSource
 
@@ -59,17 +60,20 @@ def _json_in(head: str, is_cut: bool) -> Content | None:
         return None
     rest = start[end:].lstrip()
     follows = rest.startswith((",", "]")) if head.startswith("[") else not rest or rest.startswith("{")
-    return "JSON" if isinstance(value, dict) and value and follows else None
+    return "JSON" if value and _is_object(value) and follows else None
 
 
 def _is_row_of_json(line: str) -> bool:
     """Return whether a line is an object, a text that spells one, or a list of objects."""
-    value = _decoded(line.removesuffix(","))
-    if isinstance(value, str):
-        value = _decoded(value)
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(item, dict) for item in value)
-    return isinstance(value, dict)
+    if line.startswith("["):
+        items = _decoded(line)
+        return isinstance(items, list) and bool(items) and all(map(_is_object, items))
+    value = _decoded(line)
+    return _is_object(value) or (value is None and json_repairs.repair(line) is not None)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, str) and json_repairs.unwrap(value) is not None)
 
 
 def _decoded(text: str) -> Any:

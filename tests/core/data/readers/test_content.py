@@ -65,6 +65,8 @@ PLAIN = {
     "lists of numbers": "[1]\n[2]\n[3]\n",
     "references": "[1] The sea, 1901.\n[2] The moon, 1902.\n[3] The ship, 1903.\n",
     "Llama marks": "[INST] Hi [/INST] Hello\n[INST] Bye [/INST] Well\n",
+    "texts in quotes": '"{hello} there"\n"{name} again"\n"{name} at last"\n',
+    "sets of words": "{'a', 'b'}\n{'c', 'd'}\n{'e', 'f'}\n",
     "code in braces": "{\n  int a;\n}\n{\n  int b;\n}\n",
     "prose with commas": "Name,Age\nBob, who is old, went home.\nAda, too.\n",
     "a poem of two halves": "Text, and tide\nThe sea, the sea\nThe moon, the moon\nA ship, a shore\n",
