@@ -10,10 +10,11 @@ import csv
 import json
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from core.data.readers.header import are_column_names, column_names, count_named, count_titles, is_row
 from core.data.readers.lines import MARK, ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
+from core.data.readers.quotes import USUAL, quotes_of
 from core.errors import StudioError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -38,7 +39,11 @@ def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
     csv.field_size_limit(ROW_LIMIT)
     feed = _Feed(source)
     delimiter, quoting = _dialect(feed, source, tabs or ".tsv" in source.name.lower())
-    reader = csv.reader(feed, delimiter=delimiter, quoting=quoting, strict=True)
+    quotes = quotes_of([line for _, line in feed.waiting if line], delimiter) if not quoting else USUAL
+    feed.use(quotes.rewrite)
+    for words in quotes.notes:
+        source.note(words)
+    reader = csv.reader(feed, delimiter=delimiter, quoting=quoting, strict=True, **quotes.options)
     header: list[str] | None = None
     names, repeats = None, []
     _skip_titles(feed, reader, _count_titles(feed, delimiter, quoting, source), source)
@@ -252,6 +257,12 @@ class _Feed:
     def fill(self, lines: int, characters: int) -> None:
         """Read a sample of lines ahead."""
         self.waiting.extend(head_lines(self._lines, lines, characters))
+
+    def use(self, rewrite: Callable[[str], str]) -> None:
+        """Rewrite all lines that follow, with those of the sample."""
+        if rewrite is not str:
+            self.waiting = deque((number, line and rewrite(line)) for number, line in self.waiting)
+            self._lines = ((number, line and rewrite(line)) for number, line in self._lines)
 
     def __iter__(self) -> "_Feed":
         return self
