@@ -12,7 +12,7 @@ from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
-from core.data.formats.values import Note, is_absent, is_missing, nested, text_of
+from core.data.formats.values import Note, is_absent, is_missing, join_texts, nested, text_of
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
@@ -214,6 +214,7 @@ class _Parts:
         self.calls: list[Any] = []
         self.results: list[str] = []
         self.reasoning: list[str] = []
+        self.are_pieces = False  # as Gemini's parts without a type, which are streamed
 
     def add(self, content: Any) -> None:
         """Add a content.
@@ -241,6 +242,7 @@ class _Parts:
             _note_unused(part, {"type", key, flag}, "a part of a turn", self.note)
             text = "" if key is None else text_of(part[key], "a part of a turn", self.note)
             (self.reasoning if flag and part[flag] else self.texts).append(text)
+            self.are_pieces = self.are_pieces or "type" not in part
         elif kind in ("thinking", "reasoning") and key:
             _note_unused(part, {"type", key}, "a part of a turn", self.note)
             self.reasoning.append(text_of(part[key], "a part of a turn", self.note))
@@ -251,7 +253,7 @@ class _Parts:
             # The result of a tool may consist of typed parts again.
             inner = _Parts(self.note)
             inner.add(part[key])
-            self.results.append("".join(inner.texts))
+            self.results.append(inner.joined("a tool result"))
         else:
             raise UnusableRow(f"a turn holds a part of the type {kind[:40]!r}; only text can be trained")
 
@@ -262,6 +264,9 @@ class _Parts:
             self.note("a tool call has null arguments; they are trained on unchanged")
         self.calls.append(call)
 
+    def joined(self, name: str) -> str:
+        return "".join(self.texts) if self.are_pieces else join_texts(self.texts, name, self.note)
+
     def content(self, name: str, role: Role, think: bool) -> str:
         """Return the whole turn as text.
 
@@ -270,7 +275,7 @@ class _Parts:
         """
         if not (self.texts or self.calls or self.results):
             raise UnusableRow(f"{name} is empty")
-        text = "".join(self.texts) + "\n".join(self.results)
+        text = self.joined(name) + "\n".join(self.results)
         for call in self.calls:
             text += call if isinstance(call, str) else json.dumps(call, ensure_ascii=False)
         reasoning = "\n\n".join(self.reasoning)

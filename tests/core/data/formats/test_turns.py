@@ -104,7 +104,7 @@ CALL = {"name": "f", "arguments": "{}"}
         ({"role": "CHATBOT", "message": "a"}, ("assistant", "a")),
         ({"role": "model", "parts": [{"text": "a"}, {"text": "b"}]}, ("assistant", "ab")),
         ({"role": "user", "content": [{"type": "text", "value": "a"}]}, ("user", "a")),
-        ({"role": "user", "content": ["a", "b"]}, ("user", "ab")),
+        ({"role": "user", "content": ["a", "b"]}, ("user", "a\n\nb")),
         ({"role": "user", "content": "None"}, ("user", "None")),
         ({"role": "user", "content": [{"type": "text", "text": "none"}]}, ("user", "none")),
         ({"role": "assistant", "content": None, "function_call": CALL}, ("assistant", json.dumps(CALL))),
@@ -127,6 +127,30 @@ def test_read_turns_accepts_other_spellings(turn, message):
 def test_read_turns_part_that_is_not_text_is_unusable(part):
     with pytest.raises(UnusableRow, match="only text can be trained"):
         read([{"role": "user", "content": [part, {"type": "text", "text": "a"}]}])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (["First.", "Second.", "Third."], "First.\n\nSecond.\n\nThird."),
+        ([{"type": "text", "text": "Given this:"}, {"type": "text", "text": "Why?"}], "Given this:\n\nWhy?"),
+        (["Given this:\n", "Why?"], "Given this:\nWhy?"),
+        (["So", " it", " is."], "So it is."),
+        (["", "Why?"], "Why?"),
+        (["Why?"], "Why?"),
+    ],
+)
+def test_read_turns_joins_texts_by_empty_lines_with_note(content, text):
+    [found], notes = read([{"role": "user", "content": content}])
+    assert found["content"] == text
+    several = len([part for part in content if part]) > 1
+    assert notes == ["the user turn is a list of texts; they are joined by empty lines"] * several
+
+
+def test_read_turns_joins_texts_of_a_tool_result():
+    parts = [{"type": "text", "text": "21"}, {"type": "text", "text": "degrees"}]
+    [found], _ = read([{"role": "user", "content": [{"type": "tool_result", "content": parts}]}])
+    assert found == {"role": "tool", "content": "21\n\ndegrees"}
 
 
 def test_read_turns_null_arguments_of_call_are_noted():
