@@ -202,10 +202,14 @@ def _write_part(
         if not typed:
             seen.text_numbers[name] = seen.text_numbers.get(name, True) and _are_numbers(column, pa.float64())
             seen.whole[name] = seen.whole.get(name, True) and _are_numbers(column, pa.int64())
+    _write_table(path, fixed, cells)
+    return path
+
+
+def _write_table(path: Path, fixed: dict[str, list[Any]], cells: dict[str, list[str | None]]) -> None:
     arrays = {name: pa.array(values, _FIXED.field(name).type) for name, values in fixed.items()}
     arrays |= {f"c.{name}": pa.array(values, pa.string()) for name, values in cells.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
-    return path
 
 
 def _cell_text(value: Any) -> str:
