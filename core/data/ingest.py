@@ -166,10 +166,7 @@ _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 def _write_part(
     path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStatistics, splits: SplitColumns, typed: bool
 ) -> Path:
-    """Write a batch of rows with all cells as text and add its columns to `seen` and `splits`.
-
-    `typed` tells whether the source distinguishes numbers from text.
-    """
+    """Write a batch of rows as text and add its columns to the statistics; `typed` sources tell numbers from text."""
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
     for index, (split, read) in enumerate(batch):

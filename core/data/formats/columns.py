@@ -25,7 +25,11 @@ COMPLETION_NAMES = (
     "completion", "response", "answer", "output", "outputs", "target", "targets", "targets_pretokenized", "answers",
     "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "a",
 )  # fmt: skip
-CONTEXT_NAMES = ("context", "passage", "background", "knowledge", "schema", "evidence", "reference_text")
+CONTEXT_NAMES = (
+    "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",
+    "passages", "docs", "retrieved_contexts", "retrieved_context", "retrieved_documents", "retrieved_docs",
+    "retrieved_passages", "context_documents", "search_results", "chunks", "retrieved_chunks", "supporting_documents",
+)  # fmt: skip
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
 TOOL_NAMES = ("tools", "functions", "available_tools")
 TURN_NAMES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns", "contents")

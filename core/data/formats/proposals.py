@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.answer_doubts import failure_doubt, rank_doubt, reference_answers, turn_doubt
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
     constant_as_system,
@@ -103,7 +104,7 @@ def _judgment(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str | 
 
 def _judgment_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
     name = _judgment(rows, found, set(taken))
-    return f"{name!r} may say which answers are good" if name else ""
+    return f"{name!r} may say which answers are good" if name else failure_doubt(rows, found, set(taken))
 
 
 def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer: str | None = None) -> str:
@@ -113,7 +114,9 @@ def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer
     """
     for want in names.QUESTION_PART_NAMES:
         name = find_column([column for column in found if column not in taken], (want,))
-        if name is None or found[name].kind not in ("prose", "short", "nested"):
+        if name is None or (
+            found[name].kind not in ("prose", "short", "nested") and not count_filled(rows, name, is_conversation)
+        ):
             continue
         copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
         if copies * 2 <= len(rows):
@@ -184,7 +187,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
         unread = {other for other in found if not find_column([other], ("message", "preamble"))}
         doubt = doubt or _unread_part(rows, found, unread) or _judgment_doubt(rows, found, {name})
-        doubt = doubt or text_outside_doubt(rows, found, name)
+        doubt = doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
         yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
     yield from _alternating(rows, found)
 
@@ -200,7 +203,8 @@ def _alternating(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if not (count := count_filled(rows, name, is_texts)):
             continue
         sure = find_column([name], (*names.TURN_NAMES, "data"))
-        doubt = "" if sure else f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
+        doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
+        doubt = "" if sure else rank_doubt(rows, found, name) or doubt
         evidence = f"a list of texts that alternate between user and assistant, in the column {name!r}"
         yield make_proposal(found, "messages", {"messages": name}, evidence, count, doubt)
 
@@ -209,10 +213,10 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
-    answers += [other for name in answers for other in second_answers(rows, found, name)]
+    answers += [other for name in answers for other in _other_answers(rows, found, name)]
     for answer in dict.fromkeys(answers):
         rest = [name for name in found if name != answer]
-        others = second_answers(rows, found, answer)
+        others = _other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
         if prompt is None or prompt == answer:
@@ -221,11 +225,16 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
             f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
             "" if _asks(prompt, answer) else f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
+            rank_doubt(rows, found, answer),
         ]
         doubt = next((doubt for doubt in doubts if doubt), "")
         if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
             yield constant_as_system(rows, found, prompt, other, answer)
         yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt, other=other)
+
+
+def _other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
+    return [*second_answers(rows, found, answer), *reference_answers(rows, found, answer)]
 
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
