@@ -10,10 +10,8 @@ import json
 from collections import Counter
 from typing import Any, Literal
 
-from core.data.formats import columns as names
-from core.data.formats.columns import find_column
 from core.data.readers import json_repairs
-from core.data.readers.header import are_column_names, is_row
+from core.data.readers.header import are_column_names, has_known_name, is_row
 from core.data.readers.lines import MARK, LineSource
 
 Content = Literal["JSON lines", "JSON", "a table"]
@@ -24,11 +22,6 @@ _MIN_SHARE = 0.95
 # The fewest records of a table, with its header.
 _MIN_RECORDS = 3
 _DELIMITERS = (",", ";", "|")
-# Of these names of columns, the header of a table under another ending has at least one.
-_KNOWN_NAMES = (
-    *names.PROMPT_NAMES, *names.COMPLETION_NAMES, *names.TURN_NAMES, *names.TEXT_NAMES, *names.SURE_LABEL_NAMES,
-    *names.CHOSEN_NAMES, *names.SYSTEM_NAMES,
-)  # fmt: skip
 
 
 def content_of(source: LineSource, ending: str) -> Content | None:
@@ -97,7 +90,7 @@ def _table_in(head: str, is_cut: bool) -> Content | None:
             continue
         # In prose, a space follows each comma.
         spaced = sum(any(cell.startswith(" ") for cell in row[1:]) for row in rows)
-        if find_column(header, _KNOWN_NAMES) and 2 * spaced <= len(rows):
+        if has_known_name(header) and 2 * spaced <= len(rows):
             return "a table"
     return None
 

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from core.data.formats import columns as usual
+from core.data.formats.columns import find_column
 from core.data.readers.lines import MARK, MAX_COLUMNS, MAX_NAME_CHARACTERS
 from core.errors import StudioError
 
@@ -23,6 +25,11 @@ _TYPE = re.compile(
 )
 _RULE = re.compile(r":?[-=_*]{2,}:?")
 _IMPORT_ID = re.compile(r"""\{["']ImportId["'].*\}""", re.DOTALL)
+# Names that columns of texts, conversations and labels have in public datasets.
+_KNOWN_NAMES = (
+    *usual.PROMPT_NAMES, *usual.COMPLETION_NAMES, *usual.TURN_NAMES, *usual.TEXT_NAMES, *usual.SURE_LABEL_NAMES,
+    *usual.CHOSEN_NAMES, *usual.SYSTEM_NAMES,
+)  # fmt: skip
 _ADVICE = "Remove the lines above the header and open the file again"
 
 
@@ -93,6 +100,11 @@ def are_column_names(record: list[str]) -> bool:
         and not any(cell.rstrip().endswith(_SENTENCE_ENDS) for cell in record)
         and _looks_like_names(record)
     )
+
+
+def has_known_name(record: Sequence[str]) -> bool:
+    """Return whether a column has a name that public datasets use."""
+    return find_column(record, _KNOWN_NAMES) is not None
 
 
 def is_row(record: list[str], sample: Iterable[list[str]]) -> bool:
