@@ -12,6 +12,7 @@ from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
+from core.data.formats.turn_spellings import with_role
 from core.data.formats.values import Note, is_absent, is_missing, join_texts, nested, text_of
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
@@ -44,8 +45,8 @@ def is_turn(value: Any) -> bool:
 
 
 def _usual_keys(turn: dict[str, Any]) -> dict[str, Any]:
-    """Return a turn with lower-case field names if it has no role field otherwise."""
-    return turn if any(key in turn for key in ROLE_KEYS) else {str(key).lower(): item for key, item in turn.items()}
+    """Return a turn with lower-case field names, or with the role found otherwise, if it has no role field."""
+    return turn if any(key in turn for key in ROLE_KEYS) else with_role(turn, ROLE_KEYS)
 
 
 def pair_keys(value: Any) -> tuple[str, str] | None:
@@ -200,8 +201,6 @@ _CALL_PARTS = ("tool_use", "function_call", "functionCall")
 _RESULT_PARTS = ("tool_result", "functionResponse")
 # Gemini's parts have no "type": the name of their only field is their kind.
 _PART_KINDS = ("functionCall", "functionResponse")
-
-
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 

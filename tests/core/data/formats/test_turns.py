@@ -17,6 +17,7 @@ from core.data.formats.turns import (
     REASONING_KEYS,
     ROLE_KEYS,
     SKIP_KEYS,
+    is_turn,
     read_turn,
     read_turns,
 )
@@ -119,6 +120,35 @@ CALL = {"name": "f", "arguments": "{}"}
 def test_read_turns_accepts_other_spellings(turn, message):
     [found], _ = read([turn])
     assert (found["role"], found["content"]) == message
+
+
+SPOKEN = {
+    "LangChain": ({"type": "human", "data": {"content": "a"}}, {"type": "ai", "data": {"content": "b", "type": "ai"}}),
+    "LangChain's classes": (
+        {"lc": 1, "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": {"content": "a"}},
+        {"lc": 1, "id": ["langchain", "schema", "messages", "AIMessageChunk"], "kwargs": {"content": "b"}},
+    ),
+    "a type": ({"type": "human", "content": "a"}, {"type": "ai", "content": "b"}),
+    "is_human": ({"message": "a", "is_human": True}, {"message": "b", "is_human": False}),
+    "isBot": ({"text": "a", "isBot": False}, {"text": "b", "isBot": True}),
+    "is_user": ({"content": "a", "is_user": True}, {"content": "b", "is_user": False}),
+}
+
+
+@pytest.mark.parametrize("turns", SPOKEN.values(), ids=SPOKEN)
+def test_read_turns_finds_roles_in_other_fields(turns):
+    found, _ = read(list(turns))
+    assert found == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert formats.detect([{"messages": list(turns)}] * 3).reading.format == "messages"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"type": "text", "text": "a"}, {"type": "question", "text": "a"}, {"type": "function", "function": {"name": "f"}},
+     {"id": ["a", "b"], "text": "c"}, {"is_human": "maybe", "text": "a"}],
+)  # fmt: skip
+def test_is_turn_needs_a_speaker(value):
+    assert not is_turn(value)
 
 
 @pytest.mark.parametrize(
