@@ -33,6 +33,7 @@ from core.data.formats.reading import get_format
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
+from core.data.formats.worded_pairs import propose_worded
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -43,7 +44,17 @@ _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "categ
 
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Yield the readings that could fit `rows`, whose columns are `found`."""
-    for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labeled, propose_plain, _two_texts):
+    for propose in (
+        _tree,
+        _preference,
+        _turns,
+        _pairs,
+        propose_worded,
+        propose_marked,
+        propose_labeled,
+        propose_plain,
+        _two_texts,
+    ):
         for proposal in propose(rows, found):
             yield replace(proposal, doubt=proposal.doubt or mask_doubt(rows, found, proposal.reading))
 
