@@ -211,7 +211,7 @@ def _alternating(rows: Rows, found: Columns) -> Iterator[Proposal]:
         return isinstance(value, list) and len(value) > 1 and all(isinstance(text, str) for text in value)
 
     for name in found:
-        if not (count := count_filled(rows, name, is_texts)):
+        if find_column([name], names.CONTEXT_NAMES) or not (count := count_filled(rows, name, is_texts)):
             continue
         sure = find_column([name], (*names.TURN_NAMES, "data"))
         doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"

@@ -13,7 +13,8 @@ from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
 from core.data.formats.rendered import unwrap, without_end_marks
 
-PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+# A name, or several words that begin with a capital, such as {{Order Number}}.
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*|[A-Z]\w*(?: [A-Z0-9]\w*){1,5})\s*\}\}")
 _NO_QUESTION = "a question is empty; its answer is trained after an empty user turn"
 # Formats whose turns come from columns or lists; the others parse the marks of a text themselves, or have no turns.
 _TURN_FORMATS = ("messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree")
