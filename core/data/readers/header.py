@@ -129,7 +129,7 @@ def count_remarks(records: Sequence[list[str]]) -> int:
         records: The records at the start of the file, without the header.
     """
     # Surveys write the texts of the questions between the header and the ids.
-    if len(records) > 2 and _all_match(records[1], _IMPORT_ID):
+    if len(records) > 2 and _filled(records[1]) and _all_match(records[1], _IMPORT_ID):
         return 2
     count = 0
     while count + 1 < len(records) and (kind := _remark_kind(records[count])):
