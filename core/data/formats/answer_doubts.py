@@ -1,13 +1,14 @@
 """Values beside or inside the answers that say that another text is the better answer, or that an answer is bad."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.data.formats.columns import find_column
+from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import usual_role
-from core.data.formats.doubts import holds
+from core.data.formats.doubts import holds, second_answers
 from core.data.formats.proposal import Columns, Rows, count_filled
-from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation, pair_keys
 from core.data.formats.values import is_missing, nested
 
 # Columns of the right answer beside the one that a model gave.
@@ -34,9 +35,9 @@ _BAD_WORDS = frozenset(
 )  # fmt: skip
 
 
-def reference_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
-    """Return the columns that may hold a better answer than `answer`; a copy or a part of it is none."""
-    return [
+def other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
+    """Return the other columns that may hold the answer; a copy or a part of the one in `answer` is none."""
+    return second_answers(rows, found, answer) + [
         name
         for name in found
         if name != answer
@@ -63,6 +64,34 @@ def rank_doubt(rows: Rows, found: Columns, answer: str) -> str:
 def _size(value: Any) -> int:
     value = nested(value)
     return len(value) if isinstance(value, list) else 0
+
+
+def history_column(rows: Rows, names: Iterable[str], answer: str | None) -> str | None:
+    """Return a column with the turns before the question, in any row; a copy of the turns with the answer is none.
+
+    Args:
+        rows: The rows.
+        names: Columns that nothing reads.
+        answer: The column of the answers.
+    """
+    for name in names:
+        filled = [row for row in rows if not is_missing(row.get(name))]
+        is_named = "history" in name_words(name) and any(isinstance(row[name], (str, list)) for row in filled)
+        if not is_named and not any(_is_talk(row[name]) for row in filled):
+            continue
+        copies = sum(_spelled(row.get(answer))[1:-1].strip() in _spelled(nested(row[name])) for row in filled)
+        if 2 * copies <= len(filled):
+            return name
+    return None
+
+
+def _is_talk(value: Any) -> bool:
+    """Return whether a value is more than one turn: a single one may repeat the question."""
+    return is_conversation(value) and (len(turns := nested(value)) > 1 or pair_keys(turns[0]) is not None)
+
+
+def _spelled(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def failure_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:

@@ -81,6 +81,11 @@ def folded_name(name: str) -> str:
     return re.sub(r"[^\w]|_", "", name).casefold()
 
 
+def name_words(name: str) -> list[str]:
+    """Return the words of a column's name in lower case: those of "questionText" are question and text."""
+    return [word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))]
+
+
 def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     """Return the column of `names` that matches the earliest of the `wanted` names, or None."""
     by_folded_name: dict[str, str] = {}

@@ -9,13 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.answer_doubts import failure_doubt, rank_doubt, reference_answers, turn_doubt
+from core.data.formats.answer_doubts import failure_doubt, history_column, other_answers, rank_doubt, turn_doubt
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
     constant_as_system,
     mask_doubt,
     reference_doubt,
-    second_answers,
     second_question,
     text_outside_doubt,
 )
@@ -123,16 +122,16 @@ def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer
 
     A copy of the whole row, such as the column `text` of Alpaca, holds the answer and is no part of the question.
     """
+    free = [column for column in found if column not in taken]
     for want in names.QUESTION_PART_NAMES:
-        name = find_column([column for column in found if column not in taken], (want,))
-        if name is None or (
-            found[name].kind not in ("prose", "short", "nested") and not count_filled(rows, name, is_conversation)
-        ):
+        name = find_column(free, (want,))
+        if name is None or found[name].kind not in ("prose", "short", "nested"):
             continue
         copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
         if copies * 2 <= len(rows):
             return f"{name!r} may belong to the question"
-    return ""
+    name = history_column(rows, free, answer)
+    return f"{name!r} may belong to the question" if name else ""
 
 
 def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
@@ -224,10 +223,10 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
-    answers += [other for name in answers for other in _other_answers(rows, found, name)]
+    answers += [other for name in answers for other in other_answers(rows, found, name)]
     for answer in dict.fromkeys(answers):
         rest = [name for name in found if name != answer]
-        others = _other_answers(rows, found, answer)
+        others = other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
         if prompt is None or prompt == answer:
@@ -242,10 +241,6 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
             yield constant_as_system(rows, found, prompt, other, answer)
         yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt, other=other)
-
-
-def _other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
-    return [*second_answers(rows, found, answer), *reference_answers(rows, found, answer)]
 
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:

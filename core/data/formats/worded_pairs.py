@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from core.data.formats import columns as names
-from core.data.formats.columns import Column, find_column
+from core.data.formats.columns import Column, find_column, name_words
 from core.data.formats.proposal import Columns, Proposal, Rows, count_present, make_proposal
 
 _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
@@ -55,11 +55,6 @@ def _is_beside(column: Column) -> bool:
     """Return whether a column says nothing about a question and its answer."""
     is_judgment = find_column([column.name], (*names.JUDGMENT_NAMES, *names.VERDICT_NAMES))
     return column.kind in ("id", "number", "constant", "empty") and not is_judgment
-
-
-def name_words(name: str) -> list[str]:
-    """Return the words of a column's name in lower case: those of "questionText" are question and text."""
-    return [word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))]
 
 
 def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others: frozenset[str]) -> bool:

@@ -1,5 +1,7 @@
 """Other answers, ranks, failures and verdicts beside the answers make the page ask."""
 
+import json
+
 import pytest
 
 from core.data.formats.detect import detect
@@ -56,7 +58,35 @@ def test_detect_asks_and_names_the_column(name):
     assert any(reading.format not in ("text", "undecided") for reading in found.candidates)
 
 
+TALK = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+
+
+@pytest.mark.parametrize("filled", [1, 4])
+@pytest.mark.parametrize("name", ["conversations", "previous_turns", "memory", "dialogHistory"])
+@pytest.mark.parametrize("value", [TALK, json.dumps(TALK), [{"input": "Hi.", "output": "Hello."}]])
+def test_detect_turns_before_the_question_are_asked_about(name, value, filled):
+    rows = rows_of(**{name: [value] * filled + [[]] * (4 - filled)}, question=QUESTIONS, answer=PROSE)
+    assert detect(rows).reading.format == "undecided"
+
+
+@pytest.mark.parametrize("value", ["User: Hi.\nBot: Hello.", ["Hi.", "Hello."], [["Hi.", "Hello."]]])
+def test_detect_column_named_history_is_asked_about(value):
+    rows = rows_of(chat_history=[value] * 4, input=QUESTIONS, output=PROSE)
+    assert detect(rows).reading.format == "undecided"
+
+
 SURE = {
+    "a copy of the conversation": rows_of(
+        question=QUESTIONS,
+        answer=[f'{text}\n"So."' for text in PROSE],
+        talk=[
+            [{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": f'{text}\n"So."'}] for text in PROSE
+        ],
+    ),
+    "the question as a turn": rows_of(
+        prompt=QUESTIONS, response=PROSE, asked=[[{"role": "user", "content": text}] for text in QUESTIONS]
+    ),
+    "no history": rows_of(history=[[]] * 4, question=QUESTIONS, answer=PROSE),
     "a copy as the reference": rows_of(question=QUESTIONS, answer=PROSE, reference=PROSE),
     "the result in the answer": rows_of(question=QUESTIONS, answer=PROSE, ground_truth=[t[4:] for t in PROSE]),
     "links as the reference": rows_of(question=QUESTIONS, answer=PROSE, reference=["https://a.b/c"] * 4),
