@@ -17,6 +17,8 @@ from core.data.readers.lines import MARK, LineSource
 Content = Literal["JSON lines", "JSON", "a table"]
 # Characters at the start of the file that are judged.
 _HEAD_CHARACTERS = 2**18
+# So many, where the first line alone is longer.
+_LONG_HEAD_CHARACTERS = 2**24
 # Share of the lines that must be JSON objects, or have the number of cells of the header.
 _MIN_SHARE = 0.95
 # The fewest records of a table, with its header.
@@ -32,8 +34,11 @@ def content_of(source: LineSource, ending: str) -> Content | None:
         ending: The ending of its name without that of a compression, such as ".txt".
     """
     is_json = ending in (".json", ".jsonl")
-    head = source.head(_HEAD_CHARACTERS)
-    is_cut = len(head) == _HEAD_CHARACTERS
+    size = _HEAD_CHARACTERS
+    head = source.head(size)
+    if len(head) == size and "\n" not in head.strip():
+        head = source.head(size := _LONG_HEAD_CHARACTERS)
+    is_cut = len(head) == size
     head = head.lstrip(f" \t\r\n{MARK}")
     if head.startswith(("{", "[", '"{')):
         return None if is_json else _json_in(head, is_cut)

@@ -1,5 +1,6 @@
 """Files whose content shows another kind than the ending of their name."""
 
+import gzip
 import json
 
 import pytest
@@ -57,6 +58,14 @@ def test_content_decides_over_ending(tmp_path, name):
     rows, notes = read(tmp_path, CASES[name][1], CASES[name][0])
     assert rows == ROWS
     assert any("ends in ." in note for note in notes)
+
+
+def test_long_lines_and_packed_files_are_judged(tmp_path):
+    long = [{"question": "Why?", "answer": "So. " * 100_000}] * 2
+    assert read(tmp_path, "".join(json.dumps(row) + "\n" for row in long), "long.txt")[0] == long
+    path = tmp_path / "rows.txt.gz"
+    path.write_bytes(gzip.compress(lines().encode()))
+    assert [found.row for found in read_rows(path, path.name)] == ROWS
 
 
 PLAIN = {
