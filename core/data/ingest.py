@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from core.data import formats
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, describe_trouble
 from core.data.readers import SourceRow
+from core.data.split_columns import SplitColumns
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
 from core.settings import Settings, inside
@@ -99,17 +100,15 @@ def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> 
     readable = [read.row for _, read in head if read.row is not None]
     if not readable:
         complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
-        raise StudioError(
-            f"Nothing in {source.name!r} can be read: {complaints}. Expected one object with named fields per row."
-        )
+        raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. {_expected(source)}")
     detected = formats.detect(readable)
     if detected is None:
         columns = ", ".join(list(readable[0])[:8]) or "none"
         known = "; ".join(f"{form.label} ({form.sign})" for form in formats.FORMATS)
         raise StudioError(f"No text in {source.name!r} (columns: {columns}). Expected one of: {known}.")
-    seen = ColumnStatistics()
+    seen, splits = ColumnStatistics(), SplitColumns()
     parts = [
-        _write_part(scratch / f"part-{number}.parquet", batch, seen, typed=not _all_text(source))
+        _write_part(scratch / f"part-{number}.parquet", batch, seen, splits, typed=not _all_text(source))
         for number, batch in enumerate(_batches(itertools.chain(head, stream)))
     ]
     columns = seen.columns()
@@ -126,7 +125,7 @@ def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> 
         runner_up=detected.runner_up,
         candidates=detected.candidates,
         unreadable=seen.unreadable,
-        complaints=[*notes, *seen.complaints, *seen.mixed()],
+        complaints=[*notes, *splits.sentences(), *seen.complaints, *seen.mixed()],
     )
 
 
@@ -140,6 +139,12 @@ def _all_text(source: Source) -> bool:
     """Return whether all cells of the source are text, also its numbers (CSV and TSV)."""
     name = source.name.lower()
     return source.kind == "upload" and any(kind in name for kind in (".csv", ".tsv"))
+
+
+def _expected(source: Source) -> str:
+    if _all_text(source):
+        return "Expected as many cells as the header names; put a text that contains the delimiter into double quotes."
+    return "Expected one object with named fields per row."
 
 
 def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
@@ -158,11 +163,10 @@ def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
 _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
-def _write_part(path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStatistics, typed: bool) -> Path:
-    """Write a batch of rows with all cells as text and add its columns to `seen`.
-
-    `typed` tells whether the source distinguishes numbers from text.
-    """
+def _write_part(
+    path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStatistics, splits: SplitColumns, typed: bool
+) -> Path:
+    """Write a batch of rows as text and add its columns to the statistics; `typed` sources tell numbers from text."""
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
     for index, (split, read) in enumerate(batch):
@@ -191,13 +195,18 @@ def _write_part(path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStat
                 seen.whole[name] = False
     for name, column in cells.items():
         column.extend([None] * (len(batch) - len(column)))
+        splits.count(name, column)
         if not typed:
             seen.text_numbers[name] = seen.text_numbers.get(name, True) and _are_numbers(column, pa.float64())
             seen.whole[name] = seen.whole.get(name, True) and _are_numbers(column, pa.int64())
+    _write_table(path, fixed, cells)
+    return path
+
+
+def _write_table(path: Path, fixed: dict[str, list[Any]], cells: dict[str, list[str | None]]) -> None:
     arrays = {name: pa.array(values, _FIXED.field(name).type) for name, values in fixed.items()}
     arrays |= {f"c.{name}": pa.array(values, pa.string()) for name, values in cells.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
-    return path
 
 
 def _cell_text(value: Any) -> str:

@@ -24,7 +24,7 @@ from core.settings import Settings, inside, slug
 TRAIN, HELD_OUT = "train", "held-out"
 # Version of the files below datasets/<id> and of the readers that fill them. A source whose folder has an older one is
 # imported again when it is opened.
-LAYOUT = 4
+LAYOUT = 5
 # Limits of a Parquet row group, the unit of work of one process.
 GROUP_ROWS = 10_000
 GROUP_BYTES = 32 * 2**20
@@ -92,7 +92,7 @@ class Dataset(BaseModel):
         complaints: The first troubles of rows with their lines, and notes on the file.
     """
 
-    layout: Literal[2, 3, 4] = LAYOUT
+    layout: Literal[2, 3, 4, 5] = LAYOUT
     id: str
     source: Source
     rows: int

@@ -25,7 +25,11 @@ COMPLETION_NAMES = (
     "completion", "response", "answer", "output", "outputs", "target", "targets", "targets_pretokenized", "answers",
     "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "a",
 )  # fmt: skip
-CONTEXT_NAMES = ("context", "passage", "background", "knowledge", "schema", "evidence", "reference_text")
+CONTEXT_NAMES = (
+    "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",
+    "passages", "docs", "retrieved_contexts", "retrieved_context", "retrieved_documents", "retrieved_docs",
+    "retrieved_passages", "context_documents", "search_results", "chunks", "retrieved_chunks", "supporting_documents",
+)  # fmt: skip
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
 TOOL_NAMES = ("tools", "functions", "available_tools")
 TURN_NAMES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns", "contents")
@@ -75,6 +79,11 @@ _MIN_REPETITIONS = 4
 def folded_name(name: str) -> str:
     """Return a column name in the form in which names are compared: lower case, letters and digits only."""
     return re.sub(r"[^\w]|_", "", name).casefold()
+
+
+def name_words(name: str) -> list[str]:
+    """Return the words of a column's name in lower case: those of "questionText" are question and text."""
+    return [word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))]
 
 
 def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.chat_rows import chat_doubt
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import UnusableRow, usual_role
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS
@@ -152,7 +153,7 @@ def message_doubt(rows: Rows, found: Columns) -> str:
                 f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
                 "in order, into one row as a list of objects with role and content"
             )
-    return ""
+    return chat_doubt(rows, found)
 
 
 def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:

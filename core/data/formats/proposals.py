@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.answer_doubts import failure_doubt, history_column, other_answers, rank_doubt, turn_doubt
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
     constant_as_system,
     mask_doubt,
     reference_doubt,
-    second_answers,
     second_question,
     text_outside_doubt,
 )
@@ -32,6 +32,7 @@ from core.data.formats.reading import get_format
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
+from core.data.formats.worded_pairs import propose_worded
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -42,7 +43,17 @@ _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "categ
 
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Yield the readings that could fit `rows`, whose columns are `found`."""
-    for propose in (_tree, _preference, _turns, _pairs, propose_marked, propose_labeled, propose_plain, _two_texts):
+    for propose in (
+        _tree,
+        _preference,
+        _turns,
+        _pairs,
+        propose_worded,
+        propose_marked,
+        propose_labeled,
+        propose_plain,
+        _two_texts,
+    ):
         for proposal in propose(rows, found):
             yield replace(proposal, doubt=proposal.doubt or mask_doubt(rows, found, proposal.reading))
 
@@ -103,7 +114,7 @@ def _judgment(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str | 
 
 def _judgment_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
     name = _judgment(rows, found, set(taken))
-    return f"{name!r} may say which answers are good" if name else ""
+    return f"{name!r} may say which answers are good" if name else failure_doubt(rows, found, set(taken))
 
 
 def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer: str | None = None) -> str:
@@ -111,14 +122,16 @@ def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer
 
     A copy of the whole row, such as the column `text` of Alpaca, holds the answer and is no part of the question.
     """
+    free = [column for column in found if column not in taken]
     for want in names.QUESTION_PART_NAMES:
-        name = find_column([column for column in found if column not in taken], (want,))
+        name = find_column(free, (want,))
         if name is None or found[name].kind not in ("prose", "short", "nested"):
             continue
         copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
         if copies * 2 <= len(rows):
             return f"{name!r} may belong to the question"
-    return ""
+    name = history_column(rows, free, answer)
+    return f"{name!r} may belong to the question" if name else ""
 
 
 def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
@@ -184,7 +197,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
         unread = {other for other in found if not find_column([other], ("message", "preamble"))}
         doubt = doubt or _unread_part(rows, found, unread) or _judgment_doubt(rows, found, {name})
-        doubt = doubt or text_outside_doubt(rows, found, name)
+        doubt = doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
         yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
     yield from _alternating(rows, found)
 
@@ -197,10 +210,11 @@ def _alternating(rows: Rows, found: Columns) -> Iterator[Proposal]:
         return isinstance(value, list) and len(value) > 1 and all(isinstance(text, str) for text in value)
 
     for name in found:
-        if not (count := count_filled(rows, name, is_texts)):
+        if find_column([name], names.CONTEXT_NAMES) or not (count := count_filled(rows, name, is_texts)):
             continue
         sure = find_column([name], (*names.TURN_NAMES, "data"))
-        doubt = "" if sure else f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
+        doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
+        doubt = "" if sure else rank_doubt(rows, found, name) or doubt
         evidence = f"a list of texts that alternate between user and assistant, in the column {name!r}"
         yield make_proposal(found, "messages", {"messages": name}, evidence, count, doubt)
 
@@ -209,10 +223,10 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
-    answers += [other for name in answers for other in second_answers(rows, found, name)]
+    answers += [other for name in answers for other in other_answers(rows, found, name)]
     for answer in dict.fromkeys(answers):
         rest = [name for name in found if name != answer]
-        others = second_answers(rows, found, answer)
+        others = other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
         if prompt is None or prompt == answer:
@@ -221,6 +235,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
             f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
             "" if _asks(prompt, answer) else f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
+            rank_doubt(rows, found, answer),
         ]
         doubt = next((doubt for doubt in doubts if doubt), "")
         if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":

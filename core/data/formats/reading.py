@@ -17,8 +17,8 @@ from core.data.formats.reasoning_marks import read_reasoning_marks
 from core.data.formats.rendered import unwrap, without_system_labels
 from core.data.formats.repeated_marks import KEEP_MARKS, RepeatedMarks, find_repeated_marks
 
-# A name may have several words: {{Order Number}}.
-PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][\w'’]*(?:[ -][\w'’]+){0,6})\s*\}\}")
+# A name, or several words of which the first begins with a capital, such as {{Order Number}} or {{Company's Name}}.
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][\w'’-]*|[A-Z][\w'’-]*(?: [A-Z0-9][\w'’-]*){1,6})\s*\}\}")
 _NO_QUESTION = "a question is empty; its answer is trained after an empty user turn"
 _ANY_END = RepeatedMarks()
 _BY_NAME = {form.name: form for form in FORMATS}

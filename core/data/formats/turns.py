@@ -13,7 +13,8 @@ from typing import Any
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
-from core.data.formats.values import Note, is_absent, is_missing, nested, optional_text, text_of
+from core.data.formats.turn_spellings import with_role
+from core.data.formats.values import Note, is_absent, is_missing, join_texts, nested, optional_text, text_of
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
@@ -38,8 +39,8 @@ def is_turn(value: Any) -> bool:
 
 
 def _usual_keys(turn: dict[str, Any]) -> dict[str, Any]:
-    """Return a turn with lower-case field names if it has no role field otherwise."""
-    return turn if any(key in turn for key in ROLE_KEYS) else {str(key).lower(): item for key, item in turn.items()}
+    """Return a turn with lower-case field names, or with the role found otherwise, if it has no role field."""
+    return turn if any(key in turn for key in ROLE_KEYS) else with_role(turn, ROLE_KEYS)
 
 
 def pair_keys(value: Any) -> tuple[str, str] | None:
@@ -172,8 +173,6 @@ _CALL_PARTS = ("tool_use", "function_call", "functionCall")
 _RESULT_PARTS = ("tool_result", "functionResponse")
 # Gemini's parts have no "type": the name of their only field is their kind.
 _PART_KINDS = ("functionCall", "functionResponse")
-
-
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 
@@ -186,6 +185,7 @@ class _Parts:
         self.calls: list[Any] = []
         self.results: list[str] = []
         self.reasoning: list[str] = []
+        self.are_pieces = False  # as Gemini's parts without a type, which are streamed
 
     def add(self, content: Any) -> None:
         """Add a content.
@@ -213,6 +213,7 @@ class _Parts:
             _note_unused(part, {"type", key, flag}, "a part of a turn", self.note)
             text = "" if key is None else text_of(part[key], "a part of a turn", self.note)
             (self.reasoning if flag and part[flag] else self.texts).append(text)
+            self.are_pieces = self.are_pieces or "type" not in part
         elif kind in ("thinking", "reasoning") and key:
             _note_unused(part, {"type", key}, "a part of a turn", self.note)
             self.reasoning.append(text_of(part[key], "a part of a turn", self.note))
@@ -223,7 +224,7 @@ class _Parts:
             # The result of a tool may consist of typed parts again.
             inner = _Parts(self.note)
             inner.add(part[key])
-            self.results.append("".join(inner.texts))
+            self.results.append(inner.joined("a tool result"))
         else:
             raise UnusableRow(f"a turn holds a part of the type {kind[:40]!r}; only text can be trained")
 
@@ -234,6 +235,9 @@ class _Parts:
             self.note("a tool call has null arguments; they are trained on unchanged")
         self.calls.append(call)
 
+    def joined(self, name: str) -> str:
+        return "".join(self.texts) if self.are_pieces else join_texts(self.texts, name, self.note)
+
     def content(self, name: str, role: Role, think: bool) -> str:
         """Return the whole turn as text.
 
@@ -242,7 +246,7 @@ class _Parts:
         """
         if not (self.texts or self.calls or self.results):
             raise UnusableRow(f"{name} is empty")
-        text = "".join(self.texts) + "\n".join(self.results)
+        text = self.joined(name) + "\n".join(self.results)
         for call in self.calls:
             text += call if isinstance(call, str) else json.dumps(call, ensure_ascii=False)
         reasoning = "\n\n".join(self.reasoning)

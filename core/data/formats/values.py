@@ -7,7 +7,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.data.depth import is_too_deep
@@ -86,6 +86,24 @@ def _python_literal(text: str) -> Any:
 
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def join_texts(texts: Sequence[str], name: str, note: Note) -> str:
+    """Return texts joined by empty lines, except where one of them ends or begins with a space of its own.
+
+    Args:
+        texts: The texts, such as the paragraphs of an answer.
+        name: What holds them, in notes.
+        note: Callback for one sentence if there are several.
+    """
+    texts = [text for text in texts if text]
+    if len(texts) < 2:
+        return "".join(texts)
+    note(f"{name} is a list of texts; they are joined by empty lines")
+    joined = texts[0]
+    for text in texts[1:]:
+        joined += text if joined[-1].isspace() or text[0].isspace() else f"\n\n{text}"
+    return joined
 
 
 def text_of(value: Any, name: str, note: Note) -> str:

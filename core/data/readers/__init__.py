@@ -8,7 +8,7 @@ to `lines.ROW_LIMIT`.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.data.readers import columnar, json_rows, separated, text_rows
+from core.data.readers import columnar, content, json_rows, separated, text_rows
 from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
 from core.errors import StudioError
@@ -21,6 +21,11 @@ _TEXT = {
     ".csv": separated.read,
     ".tsv": separated.read,
     ".txt": text_rows.read,
+}
+_BY_CONTENT = {
+    "JSON lines": json_rows.read_lines,
+    "JSON": json_rows.read_document,
+    "a table": separated.read,
 }
 # Every file name ending that can be opened; text files may be compressed.
 SUFFIXES: tuple[str, ...] = (*_TEXT, ".parquet", *(f"{kind}{pack}" for kind in _TEXT for pack in COMPRESSED))
@@ -59,7 +64,7 @@ def read_rows(
 
     Args:
         path: The file.
-        name: Name of the file for the user; its ending determines the reader.
+        name: Name of the file for the user; its ending determines the reader, unless the content is certainly another.
         progress: Callback for the share of the file that was read, 0 to 1.
         note: Callback for sentences about the file as a whole, such as its encoding.
 
@@ -73,4 +78,7 @@ def read_rows(
         yield from columnar.read_parquet(path, name, progress, note)
         return
     with LineSource(path, name, progress, note) as source:
-        yield from _TEXT["." + suffix.split(".")[1]](source)
+        ending = "." + suffix.split(".")[1]
+        if found := content.content_of(source, ending):
+            note(f"{name!r} ends in {ending} and holds {found}; it is read as such")
+        yield from (_BY_CONTENT[found] if found else _TEXT[ending])(source)

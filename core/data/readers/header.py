@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from core.data.formats import columns as usual
+from core.data.formats.columns import find_column
 from core.data.readers.lines import MARK, MAX_COLUMNS, MAX_NAME_CHARACTERS
 from core.errors import StudioError
 
@@ -14,6 +16,20 @@ _MAX_NAME_BELOW_TITLE = 100
 _MIN_EVEN_RECORDS = 3
 _MAX_SURE_NAME = 40
 _SENTENCE_ENDS = (".", "!", "?", ":", ",", ";", "…", "。", "！", "？")
+# Cells of a line below the header that describes the columns: remarks in brackets, types, rules, ids of surveys.
+_REMARK = re.compile(r"\(.*\)|\[.*\]|<.*>", re.DOTALL)
+_TYPE = re.compile(
+    r"(?:string|str|text|char|varchar|n?varchar ?\(\w+\)|integer|int|int64|float|double|number|bool|boolean|date|"
+    r"datetime|object|required|optional|mandatory|(?:open-ended )?response)\.?",
+    re.IGNORECASE,
+)
+_RULE = re.compile(r":?[-=_*]{2,}:?")
+_IMPORT_ID = re.compile(r"""\{["']ImportId["'].*\}""", re.DOTALL)
+# Names that columns of texts, conversations and labels have in public datasets.
+_KNOWN_NAMES = (
+    *usual.PROMPT_NAMES, *usual.COMPLETION_NAMES, *usual.TURN_NAMES, *usual.TEXT_NAMES, *usual.SURE_LABEL_NAMES,
+    *usual.CHOSEN_NAMES, *usual.SYSTEM_NAMES,
+)  # fmt: skip
 _ADVICE = "Remove the lines above the header and open the file again"
 
 
@@ -86,6 +102,11 @@ def are_column_names(record: list[str]) -> bool:
     )
 
 
+def has_known_name(record: Sequence[str]) -> bool:
+    """Return whether a column has a name that public datasets use."""
+    return find_column(record, _KNOWN_NAMES) is not None
+
+
 def is_row(record: list[str], sample: Iterable[list[str]]) -> bool:
     """Return whether the first record is a row: it holds a number, or a value that its column holds again.
 
@@ -99,6 +120,35 @@ def is_row(record: list[str], sample: Iterable[list[str]]) -> bool:
     rows = [row for row in sample if len(row) == len(record) and row != record]
     columns = zip(*rows, strict=True)
     return any(cell.strip() and values.count(cell) > 1 for cell, values in zip(record, columns, strict=False))
+
+
+def count_remarks(records: Sequence[list[str]]) -> int:
+    """Return how many records below the header describe the columns and are no rows.
+
+    Args:
+        records: The records at the start of the file, without the header.
+    """
+    # Surveys write the texts of the questions between the header and the ids.
+    if len(records) > 2 and _filled(records[1]) and _all_match(records[1], _IMPORT_ID):
+        return 2
+    count = 0
+    while count + 1 < len(records) and (kind := _remark_kind(records[count])):
+        rest = records[count + 1 :]
+        # Where most rows look so, it is how the rows are written.
+        if 2 * sum(_all_match(record, kind) for record in rest) >= len(rest):
+            break
+        count += 1
+    return count
+
+
+def _remark_kind(record: list[str]) -> re.Pattern[str] | None:
+    if _filled(record) < 2:
+        return None
+    return next((kind for kind in (_REMARK, _TYPE, _RULE, _IMPORT_ID) if _all_match(record, kind)), None)
+
+
+def _all_match(record: list[str], kind: re.Pattern[str]) -> bool:
+    return all(kind.fullmatch(cell.strip()) for cell in record if cell.strip())
 
 
 def column_names(record: list[str], sample: Iterable[list[str]], name: str) -> list[str]:

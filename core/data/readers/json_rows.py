@@ -8,64 +8,22 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from core.data.depth import MAX_DEPTH, is_too_deep
-from core.data.readers import json_tables
+from core.data.readers import json_repairs, json_tables
+from core.data.readers.json_decoder import TOO_DEEP, Decoder
 from core.data.readers.json_lists import LIST_COLUMN, RowOfList, is_list_per_line, names_of_lists, row_of_list
-from core.data.readers.lines import MARK, MAX_COLUMNS, ROW_LIMIT, TOO_LONG, LineSource, SourceRow
+from core.data.readers.lines import MARK, ROW_LIMIT, TOO_LONG, LineSource, SourceRow
 from core.errors import StudioError
 
 _CHUNK = 2**20
 _SPACE = re.compile(f"[ \t\r\n,{MARK}]*")
-_TOO_DEEP = "is nested too deeply"
 # Characters at the start of the file from which lines and a document are distinguished.
 _HEAD_CHARACTERS = 2**16
 
 
-class _Decoder:
-    """Decoder of JSON that also detects objects in which a field occurs twice (the last one counts)."""
-
-    def __init__(self, source: LineSource) -> None:
-        self._source = source
-        # The first repeated field since the last call of `read`.
-        self._repeated: str | None = None
-        self.decoder = json.JSONDecoder(object_pairs_hook=self._make_object)
-
-    def _make_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        fields = dict(pairs)
-        if len(fields) < len(pairs):
-            seen: set[str] = set()
-            self._repeated = next(name for name, _ in pairs if name in seen or seen.add(name))
-        return fields
-
-    def read(self, line: int, text: str, value: Any, split: str | None = None) -> SourceRow:
-        """Return the row of a decoded value.
-
-        Args:
-            line: Number of its first line.
-            text: The text from which it was decoded.
-            value: The decoded value.
-            split: Name of its split.
-        """
-        repeated, self._repeated = self._repeated, None
-        if trouble := self._source.broken(text):
-            return SourceRow(line, None, text, trouble, split)
-        if not isinstance(value, dict):
-            return SourceRow(line, None, text, "is not an object with named fields", split)
-        if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(value):
-            return SourceRow(line, None, text[:2000], _TOO_DEEP, split)
-        if len(value) > MAX_COLUMNS:
-            return SourceRow(
-                line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split
-            )
-        trouble = f"names the field {repeated!r} twice; the last one counts" if repeated else ""
-        return SourceRow(line, value, text, trouble, split)
-
-
 def _decoder_limit(error: Exception) -> str:
     """Return the trouble of well-formed JSON that exceeds a limit of Python's decoder."""
-    return _TOO_DEEP if isinstance(error, RecursionError) else "holds a number of too many digits"
+    return TOO_DEEP if isinstance(error, RecursionError) else "holds a number of too many digits"
 
 
 def read_lines(source: LineSource) -> Iterator[SourceRow]:
@@ -105,7 +63,7 @@ def _objects(
         lines: Number and text of each line; None for a line that is too long.
         row_of: Function that returns the row in a list, if a line may be one.
     """
-    json_of = _Decoder(source)
+    json_of = Decoder(source)
     has_mark = False
     for number, line in lines:
         if line is None:
@@ -122,7 +80,7 @@ def _objects(
         try:
             value = json_of.decoder.decode(text)
         except json.JSONDecodeError as error:
-            yield SourceRow(number, None, text, source.broken(text) or f"is not JSON ({error.msg})")
+            yield json_of.read_broken(number, text, error)
         except (RecursionError, ValueError) as error:
             yield SourceRow(number, None, text, _decoder_limit(error))
         else:
@@ -147,6 +105,8 @@ def read_document(source: LineSource) -> Iterator[SourceRow]:
         yield from document.elements()
     elif first == "{":
         yield from document.one_object()
+    elif first == '"':
+        yield from document.lines()
     else:
         raise StudioError(f"{source.name!r} is not JSON. Expected a list of objects, or one object per line.")
 
@@ -164,7 +124,7 @@ class _Document:
 
     def __init__(self, source: LineSource):
         self.source, self.buffer, self.at, self.ended = source, "", 0, False
-        self.json_of = _Decoder(source)
+        self.json_of = Decoder(source)
         # Number of the line at the position `_counted` of the buffer.
         self._line, self._counted = 1, 0
         self._read_more(_CHUNK)
@@ -219,7 +179,9 @@ class _Document:
                     # Doubling the buffer keeps decoding a long row linear.
                     self._read_more(max(_CHUNK, held))
                     continue
-                return self._skip(line, TOO_LONG if held >= ROW_LIMIT else f"is not JSON ({error.msg})")
+                text = self.buffer[self.at : error.pos + 1]
+                trouble = json_repairs.describe(text, error.msg, error.pos - self.at)
+                return self._skip(line, TOO_LONG if held >= ROW_LIMIT else trouble)
             except (RecursionError, ValueError) as error:
                 return self._skip(line, _decoder_limit(error))
             # A number at the end of the buffer may have more digits.
@@ -260,7 +222,7 @@ class _Document:
         # More text follows the first object, or it is too long to contain all rows: it is the first of many.
         if value is None or not self.ended or self.buffer[end:].strip():
             is_spread = value is not None and "\n" in self.buffer[:end].strip()
-            yield from self._sequence() if is_spread else _objects(self.source, self._lines())
+            yield from self._sequence() if is_spread else self.lines()
             return
         found = json_tables.rows_in(value, self.source.note)
         if found is None:
@@ -273,6 +235,10 @@ class _Document:
         """Yield objects of several lines each."""
         while first := self.peek():
             yield self._element(first)
+
+    def lines(self) -> Iterator[SourceRow]:
+        """Yield one row per line."""
+        return _objects(self.source, self._lines())
 
     def _lines(self) -> Iterator[tuple[int, str | None]]:
         """Yield the rest of the buffer and of the source as numbered lines."""

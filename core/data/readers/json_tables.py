@@ -4,19 +4,15 @@ The object may hold splits, a table of pandas or of the Hub, or a list in one of
 one layout. Fields beside the rows, which are not read, are reported in a note.
 """
 
-from collections.abc import Callable
 from typing import Any
+
+from core.data.readers.json_keys import TURN_KEYS, Note, Rows, rows_by_key
 
 # Names of splits in lower case.
 SPLIT_NAMES = {
     "train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout",
     "held-out", "held_out",
 }  # fmt: skip
-# A list whose elements have one of these fields is a conversation, not a list of rows.
-_TURN_KEYS = {"role", "from", "speaker", "sender"}
-# Pairs of split and row.
-Rows = list[tuple[str | None, Any]]
-Note = Callable[[str], None]
 
 
 def rows_in(value: dict[str, Any], note: Note) -> Rows | None:
@@ -26,7 +22,7 @@ def rows_in(value: dict[str, Any], note: Note) -> Rows | None:
         value: The object.
         note: Callback for sentences about the layout and about fields that are not read.
     """
-    for find in (_splits, _hub_rows, _split_table, _index_table, _column_table, _one_list):
+    for find in (_splits, _hub_rows, _split_table, _index_table, _column_table, rows_by_key, _one_list):
         if (found := find(value, note)) is not None:
             return found
     # A single field with an object in it may contain the rows one level deeper.
@@ -47,7 +43,7 @@ def _note_rest(value: dict[str, Any], used: set[str], note: Note) -> None:
 
 def _splits(value: dict[str, Any], note: Note) -> Rows | None:
     names = [name for name, rows in value.items() if name.lower() in SPLIT_NAMES and _is_rows(rows)]
-    if not names or any(_TURN_KEYS & value[name][0].keys() for name in names):
+    if not names or any(TURN_KEYS & value[name][0].keys() for name in names):
         return None
     note(f"the rows are in the splits {', '.join(map(repr, names))}")
     _note_rest(value, set(names), note)
@@ -106,7 +102,7 @@ def _column_table(value: dict[str, Any], note: Note) -> Rows | None:
 
 def _one_list(value: dict[str, Any], note: Note) -> Rows | None:
     lists = [name for name, rows in value.items() if _is_rows(rows)]
-    if len(lists) != 1 or _TURN_KEYS & value[lists[0]][0].keys():
+    if len(lists) != 1 or TURN_KEYS & value[lists[0]][0].keys():
         return None
     _note_rest(value, set(lists), note)
     return [(None, row) for row in value[lists[0]]]

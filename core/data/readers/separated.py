@@ -9,11 +9,13 @@ import contextlib
 import csv
 import json
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from core.data.readers.header import are_column_names, column_names, count_named, count_titles, is_row
-from core.data.readers.lines import MARK, ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
+from core.data.readers.header import are_column_names, column_names, count_named, count_remarks, count_titles, is_row
+from core.data.readers.line_feed import LineFeed, TooLong
+from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
+from core.data.readers.quotes import USUAL, quotes_of
 from core.errors import StudioError
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -22,6 +24,8 @@ _NO_DELIMITER = "\x1f"
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
 # Share of the lines of a table that have the same number of cells.
 _MIN_TABLE_SHARE = 0.95
+_ABOVE = "stands above the header and is no row"
+_BELOW = "describes the columns below the header and is no row"
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 
 
@@ -36,28 +40,28 @@ def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
         StudioError: The header cannot be read, or names too many columns.
     """
     csv.field_size_limit(ROW_LIMIT)
-    feed = _Feed(source)
+    feed = LineFeed(source)
     delimiter, quoting = _dialect(feed, source, tabs or ".tsv" in source.name.lower())
-    reader = csv.reader(feed, delimiter=delimiter, quoting=quoting, strict=True)
+    reader = _reader(feed, source, delimiter, quoting)
     header: list[str] | None = None
     names, repeats = None, []
-    _skip_titles(feed, reader, _count_titles(feed, delimiter, quoting, source), source)
+    _skip(feed, reader, _count_titles(feed, delimiter, quoting, source), source, _ABOVE)
     while True:
         feed.begin()
         try:
             record = next(reader)
         except StopIteration:
             break
-        except (csv.Error, _TooLong) as error:
-            if header is None:
-                raise StudioError(f"{source.name!r} has no readable header in line 1 ({error}).") from error
-            yield _read_quotes_as_text(source, feed, header, delimiter) or feed.reject_first(str(error))
+        except (csv.Error, TooLong) as error:
+            yield _unreadable(source, feed, header, delimiter, error)
             continue
         if not record:
             continue
         if header is None:
-            header, names = _header(record, _sample(feed.waiting, delimiter, quoting), source)
+            sample = _sample(feed.waiting, delimiter, quoting)
+            header, names = _header(record, sample, source)
             if names:
+                _skip(feed, reader, count_remarks(sample), source, _BELOW)
                 continue
         if record == names:
             repeats.append(feed.first)
@@ -66,7 +70,16 @@ def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
     _note_repeats(source, repeats)
 
 
-def _count_titles(feed: "_Feed", delimiter: str, quoting: int, source: LineSource) -> int:
+def _reader(feed: LineFeed, source: LineSource, delimiter: str, quoting: int) -> Iterator[list[str]]:
+    """Return the iterator over the records, in the habit of the quotes of the file."""
+    quotes = quotes_of([line for _, line in feed.waiting if line], delimiter) if not quoting else USUAL
+    feed.use(quotes.rewrite)
+    for words in quotes.notes:
+        source.note(words)
+    return csv.reader(feed, delimiter=delimiter, quoting=quoting, strict=True, **quotes.options)
+
+
+def _count_titles(feed: LineFeed, delimiter: str, quoting: int, source: LineSource) -> int:
     """Return how many records stand above the header.
 
     Raises:
@@ -85,17 +98,17 @@ def _header(record: list[str], sample: list[list[str]], source: LineSource) -> t
     return column_names([f"column_{place}" for place in range(1, len(record) + 1)], sample, source.name), None
 
 
-def _skip_titles(feed: "_Feed", reader: Iterator[list[str]], count: int, source: LineSource) -> None:
-    """Skip records above the header, and note those with text."""
+def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineSource, place: str) -> None:
+    """Skip records above or below the header, and note those with text."""
     while count:
         feed.begin()
         try:
             record = next(reader)
-        except (csv.Error, _TooLong) as error:
-            raise StudioError(f"{source.name!r} has no readable line above its header ({error}).") from error
+        except (csv.Error, TooLong) as error:
+            raise StudioError(f"{source.name!r} has no readable line beside its header ({error}).") from error
         count -= bool(record)
         if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
-            source.note(f"line {feed.first} ({text[:60]!r}) stands above the header and is no row; it is skipped")
+            source.note(f"line {feed.first} ({text[:60]!r}) {place}; it is skipped")
 
 
 def _note_repeats(source: LineSource, repeats: list[int]) -> None:
@@ -104,7 +117,7 @@ def _note_repeats(source: LineSource, repeats: list[int]) -> None:
         source.note(f"{lines} the header (the first is line {repeats[0]:,}); skipped, as a header is no row")
 
 
-def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str], note: str = "") -> SourceRow:
+def _row(source: LineSource, feed: LineFeed, header: list[str], record: list[str], note: str = "") -> SourceRow:
     line, raw = feed.first, "".join(feed.used).rstrip("\r\n")
     if trouble := source.broken(raw):
         return SourceRow(line, None, raw, trouble)
@@ -120,7 +133,20 @@ def _row(source: LineSource, feed: "_Feed", header: list[str], record: list[str]
     return SourceRow(line, row, json.dumps(row, ensure_ascii=False), note)
 
 
-def _read_quotes_as_text(source: LineSource, feed: "_Feed", header: list[str], delimiter: str) -> SourceRow | None:
+def _unreadable(
+    source: LineSource, feed: LineFeed, header: list[str] | None, delimiter: str, error: Exception
+) -> SourceRow:
+    """Return the row of a record with an error.
+
+    Raises:
+        StudioError: It is the header.
+    """
+    if header is None:
+        raise StudioError(f"{source.name!r} has no readable header in line 1 ({error}).") from error
+    return _read_quotes_as_text(source, feed, header, delimiter) or feed.reject_first(str(error))
+
+
+def _read_quotes_as_text(source: LineSource, feed: LineFeed, header: list[str], delimiter: str) -> SourceRow | None:
     """Return a tab-separated line with unmatched quotes, read with quotes as text; None if its width is wrong then."""
     if delimiter != "\t" or not feed.used or feed.used[0] == "":
         return None
@@ -157,7 +183,7 @@ def _sample(lines: Iterable[tuple[int, str | None]], delimiter: str, quoting: in
     return records
 
 
-def _dialect(feed: "_Feed", source: LineSource, tabs: bool) -> tuple[str, int]:
+def _dialect(feed: LineFeed, source: LineSource, tabs: bool) -> tuple[str, int]:
     """Return the delimiter and the csv constant for the treatment of quotes."""
     feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
     if feed.waiting and (found := _SEP_LINE.match((feed.waiting[0][1] or "").rstrip("\r\n").lstrip(f"{MARK} "))):
@@ -166,6 +192,9 @@ def _dialect(feed: "_Feed", source: LineSource, tabs: bool) -> tuple[str, int]:
         return found[1], csv.QUOTE_MINIMAL
     lines = [line for _, line in feed.waiting if line is not None]
     delimiter = "\t" if tabs else _detect_delimiter(lines)
+    if tabs and "\t" not in next((line for line in lines if line.strip()), "") and (other := _shown_delimiter(lines)):
+        source.note(f"{source.name!r} ends in .tsv and has {other!r} between its cells; it is read so")
+        delimiter = other
     if delimiter == "\t":
         return delimiter, _quoting_of_tabs(lines)
     return delimiter, csv.QUOTE_MINIMAL
@@ -183,6 +212,15 @@ def _detect_delimiter(lines: list[str]) -> str:
         if (share, widths[0]) > best_score:
             best, best_score = delimiter, (share, widths[0])
     return best
+
+
+def _shown_delimiter(lines: list[str]) -> str:
+    """Return the delimiter that nearly all lines show; "" if none is certain."""
+    delimiter = _detect_delimiter(lines)
+    records = _sample(enumerate(lines), delimiter, csv.QUOTE_MINIMAL)
+    widths = Counter(map(len, records))
+    is_table = records and widths[len(records[0])] >= _MIN_TABLE_SHARE * len(records)
+    return delimiter if is_table and delimiter != _NO_DELIMITER and are_column_names(records[0]) else ""
 
 
 def _widths(lines: list[str], delimiter: str) -> list[int]:
@@ -204,62 +242,3 @@ def _quoting_of_tabs(lines: list[str]) -> int:
     except csv.Error:
         return csv.QUOTE_NONE
     return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 else csv.QUOTE_NONE
-
-
-class _TooLong(Exception):
-    """A record longer than ROW_LIMIT."""
-
-
-class _Feed:
-    """Iterator of lines for csv.reader that can push lines back.
-
-    An unmatched quote would swallow the rest of the file. When csv.reader reports it, only the first line of the record
-    is rejected and the others are read again.
-
-    Attributes:
-        waiting: Numbered lines to read before those of the source.
-        used: Lines of the current record.
-    """
-
-    def __init__(self, source: LineSource):
-        self._lines = source.lines()
-        self.waiting: deque[tuple[int, str | None]] = deque()
-        self.begin()
-
-    def begin(self) -> None:
-        """Start a new record with the next line."""
-        self.used: list[str] = []
-        self._numbers: list[int] = []
-        self._size = 0
-
-    @property
-    def first(self) -> int:
-        """Return the number of the first line of the current record."""
-        return self._numbers[0]
-
-    def fill(self, lines: int, characters: int) -> None:
-        """Read a sample of lines ahead."""
-        self.waiting.extend(head_lines(self._lines, lines, characters))
-
-    def __iter__(self) -> "_Feed":
-        return self
-
-    def __next__(self) -> str:
-        number, line = self.waiting.popleft() if self.waiting else next(self._lines)
-        self._numbers.append(number)
-        self.used.append(line or "")
-        self._size += len(line or "")
-        if line is None or self._size > ROW_LIMIT:
-            raise _TooLong(TOO_LONG)
-        return line
-
-    def keep_first(self) -> None:
-        """Reduce the current record to its first line and push the other lines back."""
-        self.waiting.extendleft(reversed(list(zip(self._numbers[1:], self.used[1:], strict=True))))
-        self.used, self._numbers = self.used[:1], self._numbers[:1]
-
-    def reject_first(self, why: str) -> SourceRow:
-        """Return the first line of the current record as unreadable, and push the other lines back."""
-        self.keep_first()
-        reason = why if why == TOO_LONG else f"has quotes that do not match ({why})"
-        return SourceRow(self._numbers[0], None, self.used[0].rstrip("\r\n")[:2000], reason)

@@ -157,6 +157,13 @@ def test_parse_any_row_gives_conversation_or_unusable_row(name, row):
         assert all(m.keys() == {"role", "content"} and isinstance(m["content"], str) for m in messages)
 
 
+@pytest.mark.parametrize("name", ["Order Number", "Website URL", "Customer Support Phone Number", "Line 2"])
+def test_parse_fills_placeholders_of_several_words(name):
+    text = f"Where is {{{{{name}}}}}? {{{{ {name} }}}} is lost; {{{{if so}}}}, {{{{n choose k}}}}."
+    filled = read("text", {"text": text}, placeholders={name: "A7"})[0]["content"]
+    assert filled == "Where is A7? A7 is lost; {{if so}}, {{n choose k}}."
+
+
 @given(st.dictionaries(st.from_regex(r"[a-z_]\w{0,6}", fullmatch=True), st.text(max_size=8)), st.text())
 def test_parse_fills_known_placeholders_only(values, before):
     text = before.replace("{", "(") + "".join(f"{{{{ {name} }}}}" for name in values) + "{{unknown_name_here}}"

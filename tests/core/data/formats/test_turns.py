@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from core.data import formats
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.columns import VERDICT_NAMES
-from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS
+from core.data.formats.loss_flags import LOSS_KEYS
 from core.data.formats.turns import (
     CALL_KEYS,
     CONTENT_KEYS,
     REASONING_KEYS,
     ROLE_KEYS,
+    is_turn,
     read_turn,
     read_turns,
 )
@@ -29,37 +30,6 @@ def read(turns, **options):
     return read_turns(turns, notes.append, **options), notes
 
 
-@pytest.mark.parametrize("key", LOSS_KEYS)
-@pytest.mark.parametrize(
-    ("value", "has_loss"),
-    [(0, False), (False, False), ("0", False), (0.0, False), (1, True), (True, True), (None, True)],
-)
-def test_read_turns_answer_with_loss_flag_is_masked(key, value, has_loss):
-    [_, answer], notes = read([*dialog("a"), {"role": "assistant", "content": "b", key: value}])
-    assert answer.get("loss", True) is has_loss
-    assert not notes
-
-
-@pytest.mark.parametrize("key", SKIP_KEYS)
-@pytest.mark.parametrize(("value", "has_loss"), [(1, False), ("true", False), (0, True), (False, True), (None, True)])
-def test_read_turns_answer_with_skip_flag_is_masked(key, value, has_loss):
-    [_, answer], notes = read([*dialog("a"), {"role": "assistant", "content": "b", key: value}])
-    assert answer.get("loss", True) is has_loss
-    assert not notes
-
-
-def test_read_turns_skip_of_another_meaning_is_noted():
-    [message], notes = read([{"role": "assistant", "content": "b", "skip": "intro"}])
-    assert message == {"role": "assistant", "content": "b"}
-    assert notes == ["the field 'skip' of a turn is not used"]
-
-
-@pytest.mark.parametrize("value", [0, 1, True, "false"])
-def test_read_turns_mask_of_either_meaning_is_unusable(value):
-    with pytest.raises(UnusableRow, match="may mean learned or left out; rename it to train or skip"):
-        read([{"role": "assistant", "content": "b", "mask": value}])
-
-
 def test_read_turns_asks_for_the_role_of_an_unknown_speaker():
     turns = [{"from": "Narrator", "value": "a"}, {"from": "Hero", "value": "b"}]
     with pytest.raises(UnusableRow, match="unknown role 'Narrator'; name it under Roles"):
@@ -67,18 +37,6 @@ def test_read_turns_asks_for_the_role_of_an_unknown_speaker():
     assert Reading(format="sharegpt", roles="narrator = user\nHERO = assistant").parse(
         {"conversations": turns}
     ) == dialog("a", "b")
-
-
-@pytest.mark.parametrize("value", [0.5, "some", 2, [0]])
-def test_read_turns_fractional_weight_is_unusable(value):
-    with pytest.raises(UnusableRow, match="neither 0 nor 1"):
-        read([{"role": "assistant", "content": "b", "weight": value}])
-
-
-def test_read_turns_weight_on_question_is_noted():
-    assert read([{"role": "user", "content": "a", "train": True}])[1] == [
-        "train = True on a user turn is not used: only answers carry loss"
-    ]
 
 
 @pytest.mark.parametrize("key", REASONING_KEYS)
@@ -103,7 +61,7 @@ CALL = {"name": "f", "arguments": "{}"}
         ({"role": "CHATBOT", "message": "a"}, ("assistant", "a")),
         ({"role": "model", "parts": [{"text": "a"}, {"text": "b"}]}, ("assistant", "ab")),
         ({"role": "user", "content": [{"type": "text", "value": "a"}]}, ("user", "a")),
-        ({"role": "user", "content": ["a", "b"]}, ("user", "ab")),
+        ({"role": "user", "content": ["a", "b"]}, ("user", "a\n\nb")),
         ({"role": "user", "content": "None"}, ("user", "None")),
         ({"role": "user", "content": [{"type": "text", "text": "none"}]}, ("user", "none")),
         ({"role": "assistant", "content": None, "function_call": CALL}, ("assistant", json.dumps(CALL))),
@@ -120,12 +78,65 @@ def test_read_turns_accepts_other_spellings(turn, message):
     assert (found["role"], found["content"]) == message
 
 
+SPOKEN = {
+    "LangChain": ({"type": "human", "data": {"content": "a"}}, {"type": "ai", "data": {"content": "b", "type": "ai"}}),
+    "LangChain's classes": (
+        {"lc": 1, "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": {"content": "a"}},
+        {"lc": 1, "id": ["langchain", "schema", "messages", "AIMessageChunk"], "kwargs": {"content": "b"}},
+    ),
+    "a type": ({"type": "human", "content": "a"}, {"type": "ai", "content": "b"}),
+    "is_human": ({"message": "a", "is_human": True}, {"message": "b", "is_human": False}),
+    "isBot": ({"text": "a", "isBot": False}, {"text": "b", "isBot": True}),
+    "is_user": ({"content": "a", "is_user": True}, {"content": "b", "is_user": False}),
+}
+
+
+@pytest.mark.parametrize("turns", SPOKEN.values(), ids=SPOKEN)
+def test_read_turns_finds_roles_in_other_fields(turns):
+    found, _ = read(list(turns))
+    assert found == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert formats.detect([{"messages": list(turns)}] * 3).reading.format == "messages"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"type": "text", "text": "a"}, {"type": "question", "text": "a"}, {"type": "function", "function": {"name": "f"}},
+     {"id": ["a", "b"], "text": "c"}, {"is_human": "maybe", "text": "a"}],
+)  # fmt: skip
+def test_is_turn_needs_a_speaker(value):
+    assert not is_turn(value)
+
+
 @pytest.mark.parametrize(
     "part", [{"type": "image_url", "image_url": "x"}, {"inlineData": {"data": "x"}}, {"type": "text", "image": "x"}]
 )
 def test_read_turns_part_that_is_not_text_is_unusable(part):
     with pytest.raises(UnusableRow, match="only text can be trained"):
         read([{"role": "user", "content": [part, {"type": "text", "text": "a"}]}])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (["First.", "Second.", "Third."], "First.\n\nSecond.\n\nThird."),
+        ([{"type": "text", "text": "Given this:"}, {"type": "text", "text": "Why?"}], "Given this:\n\nWhy?"),
+        (["Given this:\n", "Why?"], "Given this:\nWhy?"),
+        (["So", " it", " is."], "So it is."),
+        (["", "Why?"], "Why?"),
+        (["Why?"], "Why?"),
+    ],
+)
+def test_read_turns_joins_texts_by_empty_lines_with_note(content, text):
+    [found], notes = read([{"role": "user", "content": content}])
+    assert found["content"] == text
+    several = len([part for part in content if part]) > 1
+    assert notes == ["the user turn is a list of texts; they are joined by empty lines"] * several
+
+
+def test_read_turns_joins_texts_of_a_tool_result():
+    parts = [{"type": "text", "text": "21"}, {"type": "text", "text": "degrees"}]
+    [found], _ = read([{"role": "user", "content": [{"type": "tool_result", "content": parts}]}])
+    assert found == {"role": "tool", "content": "21\n\ndegrees"}
 
 
 def test_read_turns_null_arguments_of_call_are_noted():
@@ -242,29 +253,6 @@ def test_read_turns_reasoning_channel_without_answer_is_unusable(rest):
 
 
 PAIR = {"input": "a?", "output": "b"}
-
-
-@pytest.mark.parametrize(
-    ("flags", "has_loss"),
-    [
-        ({"output_with_loss": False}, False),
-        ({"output_with_loss": True}, True),
-        ({"output_with_loss": None}, True),
-        ({"train": 0}, False),
-        ({"weight": 0.0}, False),
-        ({"skip": True}, False),
-        ({"loss_mask": 1}, True),
-    ],
-)
-def test_read_turns_pair_with_loss_flag_is_masked(flags, has_loss):
-    messages, notes = read([{**PAIR, **flags}, {"input": "c?", "output": "d"}])
-    assert [message.get("loss", True) for message in messages] == [True, has_loss, True, True]
-    assert not notes
-
-
-def test_read_turns_pair_with_unclear_mask_is_unusable():
-    with pytest.raises(UnusableRow, match="may mean learned or left out"):
-        read([{**PAIR, "mask": 1}])
 
 
 @pytest.mark.parametrize(

@@ -206,3 +206,41 @@ def test_read_csv_names_columns_at_the_end_by_position_if_they_hold_values(tmp_p
     found = read(tmp_path, text)
     assert [list(r.row.values()) for r in found] == rows
     assert list(found[-1].row) == ["q", "a", "column_3", "column_4"][: len(rows[-1])]
+
+
+REMARKS = {
+    "brackets": "Question,Answer\n(free text),(max. 200 words)\n",
+    "square brackets": "Question,Answer\n[required],[optional]\n",
+    "types": "Question,Answer\nstring,varchar(200)\n",
+    "a rule": "Question,Answer\n--------,------\n",
+    "types and a rule": "Question,Answer\nTEXT,TEXT\n====,====\n",
+    "a survey": "Question,Answer\nOpen-Ended Response,Response\n",
+    "a survey with ids": 'Question,Answer\nWhat do you ask?,"So?"\n"{""ImportId"":""a""}","{""ImportId"":""b""}"\n',
+}
+
+
+@pytest.mark.parametrize("text", REMARKS.values(), ids=REMARKS)
+def test_read_csv_skips_remarks_below_header(tmp_path, text):
+    path, notes = tmp_path / "rows.csv", []
+    path.write_text(text + "How?,So.\nWhy?,Because.\nWhen?,Now.\n")
+    rows = [found.row for found in read_rows(path, path.name, note=notes.append)]
+    assert [list(row.values()) for row in rows] == [["How?", "So."], ["Why?", "Because."], ["When?", "Now."]]
+    assert len(notes) == text.count("\n") - 1
+    assert all("describes the columns" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "(yes),no",
+        "(a),(b)\n(c),(d)\n(e),(f)",
+        "text,label",
+        "--,so",
+        "(free text),",
+        "What is a string?,text",
+        "<b>Hi</b>,So",
+    ],
+)
+def test_read_csv_keeps_first_rows_that_are_no_remarks(tmp_path, first):
+    found = read(tmp_path, f"Question,Answer\n{first}\nHow?,So.\nWhy?,Because.\n")
+    assert len(found) == first.count("\n") + 3

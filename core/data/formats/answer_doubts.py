@@ -1,0 +1,143 @@
+"""Values beside or inside the answers that say that another text is the better answer, or that an answer is bad."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from core.data.formats.columns import find_column, name_words
+from core.data.formats.conversation import usual_role
+from core.data.formats.doubts import holds, second_answers
+from core.data.formats.proposal import Columns, Rows, count_filled
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation, pair_keys
+from core.data.formats.values import is_missing, nested
+
+# Columns of the right answer beside the one that a model gave.
+_REFERENCE_NAMES = (
+    "reference", "references", "ground_truth", "ground_truths", "gold", "ideal", "expected", "human_reference",
+)  # fmt: skip
+# Columns with one value for each answer of a list.
+_RANK_NAMES = ("rank", "ranks", "ranking", "rankings", "score", "scores", "rating", "ratings", "votes", "preferences")
+_STATUS_NAMES = ("status", "state", "outcome", "result", "finish_reason", "stop_reason")
+_FAILED_WORDS = frozenset(
+    ("error", "errored", "failed", "failure", "timeout", "timed_out", "length", "max_tokens", "content_filter",
+     "truncated", "incomplete", "aborted", "cancelled", "canceled", "refused")
+)  # fmt: skip
+_ERROR_NAMES = ("error", "errors", "error_message", "exception")
+# Fields of a turn whose text replaces its content, and those that judge it.
+_EDIT_NAMES = (
+    "edited_content", "edited_text", "edited", "edit", "corrected_content", "corrected_text", "correction", "corrected",
+    "revised_content", "revised", "revision", "rewritten", "improved",
+)  # fmt: skip
+_VERDICT_NAMES = ("feedback", "rating", "thumbs", "vote", "reaction", "judgment", "verdict", "label", "quality")
+_BAD_WORDS = frozenset(
+    ("bad", "thumbs_down", "thumbsdown", "thumbs-down", "dislike", "disliked", "negative", "down", "downvote", "-1",
+     "rejected", "incorrect", "wrong", "poor", "👎")
+)  # fmt: skip
+
+
+def other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
+    """Return the other columns that may hold the answer; a copy or a part of the one in `answer` is none."""
+    return second_answers(rows, found, answer) + [
+        name
+        for name in found
+        if name != answer
+        and find_column([name], _REFERENCE_NAMES)
+        and found[name].kind in ("prose", "short")
+        and not holds(rows, answer, name)
+    ]
+
+
+def rank_doubt(rows: Rows, found: Columns, answer: str) -> str:
+    """Return the doubt that another column ranks the answers of a list; "" where there is none."""
+    for name in found:
+        if name == answer or not find_column([name], _RANK_NAMES):
+            continue
+        both = sum(_size(row.get(name)) == _size(row.get(answer)) > 1 for row in rows)
+        if 2 * both > count_filled(rows, answer, lambda value: True):
+            return (
+                f"{name!r} may say which of the answers in {answer!r} is the best, and the first would be used; "
+                "put the text of the best one into a column of its own"
+            )
+    return ""
+
+
+def _size(value: Any) -> int:
+    value = nested(value)
+    return len(value) if isinstance(value, list) else 0
+
+
+def history_column(rows: Rows, names: Iterable[str], answer: str | None) -> str | None:
+    """Return a column with the turns before the question, in any row; a copy of the turns with the answer is none.
+
+    Args:
+        rows: The rows.
+        names: Columns that nothing reads.
+        answer: The column of the answers.
+    """
+    for name in names:
+        filled = [row for row in rows if not is_missing(row.get(name))]
+        is_named = "history" in name_words(name) and any(isinstance(row[name], (str, list)) for row in filled)
+        if not is_named and not any(_is_talk(row[name]) for row in filled):
+            continue
+        copies = sum(_spelled(row.get(answer))[1:-1].strip() in _spelled(nested(row[name])) for row in filled)
+        if 2 * copies <= len(filled):
+            return name
+    return None
+
+
+def _is_talk(value: Any) -> bool:
+    """Return whether a value is more than one turn: a single one may repeat the question."""
+    return is_conversation(value) and (len(turns := nested(value)) > 1 or pair_keys(turns[0]) is not None)
+
+
+def _spelled(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def failure_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
+    """Return the doubt that a column marks answers that failed or were cut; "" where there is none."""
+    for name in found:
+        if name in set(taken):
+            continue
+        values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
+        failed = sorted(values & _FAILED_WORDS) if find_column([name], _STATUS_NAMES) else []
+        filled = count_filled(rows, name, lambda value: value is not False)
+        if failed or (find_column([name], _ERROR_NAMES) and 0 < filled < len(rows)):
+            shown = f" ({failed[0]!r})" if failed else ""
+            return f"{name!r} may mark answers that failed{shown}; leave such rows out"
+    return ""
+
+
+def turn_doubt(rows: Rows, turns: str) -> str:
+    """Return the doubt that the answers in a list of turns are not the ones to learn; "" where there is none.
+
+    An answer may be a list of several ones, have an edited text beside it, or be judged as bad.
+    """
+    several = 0
+    for row in rows:
+        for turn in _answers(row.get(turns)):
+            content = next((turn[key] for key in CONTENT_KEYS if key in turn), None)
+            several += isinstance(content, list) and len(content) > 1 and all(isinstance(t, str) for t in content)
+            for key, value in turn.items():
+                if is_missing(value):
+                    continue
+                if find_column([key], _EDIT_NAMES) and isinstance(value, str) and value != content:
+                    return f"the field {key!r} of the turns in {turns!r} may be the better text; put it in place"
+                if find_column([key], _VERDICT_NAMES) and _BAD_WORDS & set(_words(value)):
+                    return f"the field {key!r} of the turns in {turns!r} says which answers are bad; leave these out"
+    if several and 2 * several >= len(rows):
+        return f"answers in {turns!r} are lists of texts, which may be several answers or the parts of one"
+    return ""
+
+
+def _answers(value: Any) -> Iterator[dict[str, Any]]:
+    value = nested(value)
+    for turn in value if isinstance(value, list) else []:
+        role = next((turn[key] for key in ROLE_KEYS if key in turn), None) if isinstance(turn, dict) else None
+        if isinstance(role, str) and usual_role(role.lower()) == "assistant":
+            yield turn
+
+
+def _words(value: Any) -> Iterator[str]:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    yield from (str(part).strip().lower() for part in parts)

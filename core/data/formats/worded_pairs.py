@@ -1,0 +1,71 @@
+"""Questions and answers in columns whose names hold a word for them, such as questionText or "What is your question?".
+
+Where a name is such a word and a filler, the reading is certain; a header that is a sentence, or a pair of people such
+as Patient and Doctor, only makes a candidate.
+"""
+
+import re
+from collections.abc import Iterator
+
+from core.data.formats import columns as names
+from core.data.formats.columns import Column, find_column, name_words
+from core.data.formats.proposal import Columns, Proposal, Rows, count_present, make_proposal
+
+_QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
+_ANSWER_WORDS = frozenset(("answer", "answers", "response", "reply", "completion", "output", "solution"))
+# Words that do not change what a column holds.
+_FILLERS = frozenset(("text", "body", "content", "string", "str", "value", "full", "raw", "clean", "cleaned", "en"))
+# Who asks and who answers.
+_PEOPLE = (
+    ("patient", "doctor"), ("customer", "agent"), ("client", "therapist"), ("student", "teacher"), ("student", "tutor"),
+    ("user", "bot"), ("caller", "operator"), ("interviewer", "candidate"), ("customer", "support"),
+    ("interviewer", "interviewee"), ("user", "system"), ("seeker", "supporter"),
+)  # fmt: skip
+
+
+def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose columns that are a question and an answer by a word of their names, where no usual name is found."""
+    texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    if find_column(texts, names.PROMPT_NAMES) and find_column(texts, names.COMPLETION_NAMES):
+        return
+    asked = [name for name in texts if _is_worded(name, names.PROMPT_NAMES, _QUESTION_WORDS, _ANSWER_WORDS)]
+    answers = [name for name in texts if _is_worded(name, names.COMPLETION_NAMES, _ANSWER_WORDS, _QUESTION_WORDS)]
+    others = [name for name in found if name not in (*asked, *answers) and not _is_beside(found[name])]
+    for answer in answers:
+        for prompt in sorted(asked, key=lambda name: not _is_plain(name, _QUESTION_WORDS)):
+            is_only = len(asked) == len(answers) == 1 and not others
+            is_sure = is_only and _is_plain(prompt, _QUESTION_WORDS) and _is_plain(answer, _ANSWER_WORDS)
+            yield _pair(rows, found, prompt, answer, is_sure)
+    for asking, answering in _PEOPLE:
+        prompt, answer = (find_column(texts, (word,)) for word in (asking, answering))
+        if prompt and answer:
+            yield _pair(rows, found, prompt, answer, is_sure=False)
+
+
+def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_sure: bool) -> Proposal:
+    rest = [name for name in found if name not in (prompt, answer)]
+    slots = {"prompt": prompt, "completion": answer, "system": find_column(rest, names.SYSTEM_NAMES)}
+    slots |= {"context": find_column(rest, names.CONTEXT_NAMES), "tools": find_column(rest, names.TOOL_NAMES)}
+    doubt = "" if is_sure else f"{prompt!r} may be the question and {answer!r} the answer"
+    evidence = f"a question in {prompt!r} and an answer in {answer!r}"
+    return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, prompt, answer), doubt)
+
+
+def _is_beside(column: Column) -> bool:
+    """Return whether a column says nothing about a question and its answer."""
+    is_judgment = find_column([column.name], (*names.JUDGMENT_NAMES, *names.VERDICT_NAMES))
+    return column.kind in ("id", "number", "constant", "empty") and not is_judgment
+
+
+def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others: frozenset[str]) -> bool:
+    found = set(name_words(name))
+    # Numbers tell several answers apart.
+    if re.search(r"\d", name):
+        return False
+    return find_column([name], usual) is not None or bool(found & words and not found & others)
+
+
+def _is_plain(name: str, words: frozenset[str]) -> bool:
+    """Return whether a name is one of the words, with fillers at most."""
+    rest = [word for word in name_words(name) if word not in _FILLERS]
+    return len(rest) == 1 and rest[0] in words

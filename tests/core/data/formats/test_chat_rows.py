@@ -1,0 +1,50 @@
+"""Chat exports with one message per row are asked about; texts of authors are plain text."""
+
+import pytest
+
+from core.data.formats.detect import detect
+
+TEXTS = [
+    "How do tides come about?", "The moon pulls the water.", "And at night?", "The same, it does not sleep.",
+    "Who keeps the light then?", "The keeper does, alone.", "Is he paid well?", "In fish, mostly, I hear.",
+]  # fmt: skip
+PAIR = ["Ann", "Bob"] * 4
+TIMES = [f"2024-01-01T00:0{minute}:00" for minute in range(8)]
+
+
+def rows_of(**columns):
+    return [{name: values[i] for name, values in columns.items()} for i in range(8)]
+
+
+CHATS = {
+    "Slack": rows_of(type=["message"] * 8, user=["U00", "U01"] * 4, text=TEXTS, ts=[f"1700{i}.1" for i in range(8)]),
+    "Discord": rows_of(AuthorID=["11", "22"] * 4, Author=PAIR, Date=TIMES, Content=TEXTS, Attachments=[""] * 8),
+    "author and timestamp": rows_of(author=PAIR, content=TEXTS, timestamp=TIMES),
+    "WhatsApp": rows_of(date=TIMES, name=PAIR, message=TEXTS),
+    "tweets of customers": rows_of(tweet_id=list(range(8)), author_id=["115712", "sprintcare"] * 4, text=TEXTS,
+                                   created_at=TIMES, in_response_to_tweet_id=[None, *range(7)]),
+    "IRC": rows_of(time=TIMES, nick=["ann", "ann", "bob", "cleo", "bob", "ann", "cleo", "cleo"], msg=TEXTS),
+    "Teams": rows_of(from_name=PAIR, body=TEXTS, reply_to_id=[None, *range(7)]),
+    "a room": rows_of(sender=PAIR, message=TEXTS, room=["general"] * 8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_detect_chat_export_is_asked_about(name):
+    found = detect(CHATS[name])
+    assert found.reading.format == "undecided", found.evidence
+    assert "Each row is one message" in found.evidence
+
+
+TEXTS_OF_AUTHORS = {
+    "articles": rows_of(author=PAIR, date=TIMES, text=[text * 20 for text in TEXTS]),
+    "reviews": rows_of(user_id=[f"u{i}x" for i in range(8)], timestamp=TIMES, text=TEXTS),
+    "one diary": rows_of(author=["Ann"] * 8, date=TIMES, text=TEXTS),
+    "no time": rows_of(author=PAIR, text=[f"{text} {text}" for text in TEXTS]),
+    "sorted by author": rows_of(author=["Ann"] * 4 + ["Bob"] * 4, date=TIMES, text=[text * 2 for text in TEXTS]),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS_OF_AUTHORS)
+def test_detect_texts_of_authors_are_no_chat(name):
+    assert "one message" not in detect(TEXTS_OF_AUTHORS[name]).evidence

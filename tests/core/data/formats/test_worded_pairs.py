@@ -1,0 +1,63 @@
+"""Columns whose names hold a word for a question and an answer are read, or offered as a choice."""
+
+import pytest
+
+from core.data.formats.detect import detect
+
+QUESTIONS = ["How do tides come about?", "Who keeps the light?", "Why is the sea so salty?", "Name three birds."]
+ANSWERS = ["The moon pulls the water.", "The keeper does, alone.", "Rivers carry salt there.", "Gull, tern and auk."]
+
+
+def rows_of(**columns):
+    return [{name: values[i] for name, values in columns.items()} for i in range(4)]
+
+
+def named(question, answer, **more):
+    return rows_of(**{question: QUESTIONS, answer: ANSWERS}, **more)
+
+
+SURE = [
+    ("questionText", "answerText"), ("question_body", "answer_body"), ("Question Text", "Answer Text"),
+    ("promptText", "completionText"), ("QuestionContent", "ResponseContent"), ("full_question", "full_answer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", SURE)
+def test_detect_words_of_names_are_read(pair):
+    found = detect(named(*pair, questionID=[1, 2, 3, 4]))
+    assert found.is_sure, found.evidence
+    messages = found.reading.parse(named(*pair)[0])
+    assert [m["content"] for m in messages] == [QUESTIONS[0], ANSWERS[0]]
+
+
+OFFERED = {
+    "a form": named("What is your question?", "What is the best answer?", Timestamp=["1/1/2026 10:00:00"] * 4),
+    "a patient": named("Patient", "Doctor", Description=[f"Q. {text}" for text in QUESTIONS]),
+    "a customer": named("customer", "agent"),
+    "a student": named("Student", "Tutor", id=[1, 2, 3, 4]),
+    "a title beside the question": named("questionText", "answerText", questionTitle=[f"On {q}" for q in QUESTIONS]),
+    "a further text": named("questionText", "answerText", remark=[f"I wonder: {text}" for text in ANSWERS]),
+    "an answer of a model": named("user_question", "model_answer"),
+    "a verdict": named("questionText", "answerText", is_correct=[1, 0, 1, 0]),
+    "a second form": named("Enter the question here", "Type your reply"),
+}
+
+
+@pytest.mark.parametrize("rows", OFFERED.values(), ids=OFFERED)
+def test_detect_likely_pair_is_offered_first(rows):
+    found = detect(rows)
+    assert found.reading.format == "undecided", found.evidence
+    messages = found.candidates[0].parse(rows[0])
+    assert [m["content"] for m in messages] == [QUESTIONS[0], ANSWERS[0]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        rows_of(question_id=QUESTIONS, text=ANSWERS),
+        rows_of(question=QUESTIONS, response_0=ANSWERS, response_1=QUESTIONS),
+        rows_of(doctor=["Ann Lee", "Bo Lund", "Cy Ray", "Di Fay"], text=ANSWERS),
+    ],
+)
+def test_detect_no_pair_in_other_names(rows):
+    assert all(reading.format != "prompt_completion" for reading in detect(rows).candidates[:1])
