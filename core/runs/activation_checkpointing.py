@@ -11,7 +11,7 @@ from typing import Any
 
 from core.models import fast_paths
 from core.models.shape import ModelShape
-from core.runs.config import QLoRAConfig
+from core.runs.config import QLoRAConfig, applies
 from core.runs.forecast import MARGIN, forecast
 
 _GIB = 2**30
@@ -61,8 +61,9 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
 
 
 def memory_budget(config: QLoRAConfig, free: int) -> int:
-    """Return how many of `free` bytes the run may take, by its setting GPU memory."""
-    return min(free, round(config.gpu_memory * _GIB)) if config.gpu_memory else free
+    """Return how many of `free` bytes the run may take, by its setting GPU memory, if that has an effect."""
+    is_limited = config.gpu_memory > 0 and applies("gpu_memory", config.model_dump())
+    return min(free, round(config.gpu_memory * _GIB)) if is_limited else free
 
 
 def plan(

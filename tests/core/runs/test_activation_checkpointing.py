@@ -59,6 +59,8 @@ def test_memory_budget_is_at_most_the_setting():
     assert memory_budget(QLoRAConfig(gpu_memory=10.5), 80 * GIB) == 10.5 * GIB
     assert memory_budget(QLoRAConfig(gpu_memory=10.5), 4 * GIB) == 4 * GIB
     assert memory_budget(QLoRAConfig(), 80 * GIB) == 80 * GIB
+    for way in ("on", "off", "offload"):
+        assert memory_budget(QLoRAConfig(gpu_memory=10.5, gradient_checkpointing=way), 80 * GIB) == 80 * GIB
 
 
 @pytest.mark.parametrize(
