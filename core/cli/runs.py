@@ -18,7 +18,7 @@ from core.runs.events import EvalEvent, History, ResumedEvent, RunEvent, SampleE
 from core.runs.metrics_series import Timelines
 from core.runs.presets import PRESETS
 from core.runs.progress import duration
-from core.runs.store import WAITING, Label, Run, RunStore
+from core.runs.store import NOT_ENDED, Label, Run, RunStore
 from core.runs.yaml_io import from_yaml, to_yaml
 from core.settings import Settings
 
@@ -291,7 +291,7 @@ def _follow(run: Run) -> None:
         while history.events:
             _print_event(history.events.pop(0))
         sys.stdout.flush()
-        if state.status not in WAITING:
+        if state.status not in NOT_ENDED:
             break
         time.sleep(0.5)
     if state.status in ("failed", "interrupted"):
