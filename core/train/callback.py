@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, SampleEvent, StepEvent
+from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, ResumedEvent, SampleEvent, StepEvent
 from core.runs.store import Run
 from core.train.samples import generate_answers
 from core.train.system_metrics import SystemMetrics
@@ -71,7 +71,7 @@ class Reporter(TrainerCallback):
         self._tokens, self._step_tokens = resumed_from.tokens if resumed_from else 0, 0
         self._rank_steps: list[_RankStep] = []
         # Held-out losses by step.
-        self._losses = _losses_so_far(run, resumed_from.step) if resumed_from else {}
+        self._losses = _losses_so_far(run, resumed_from.step, config.eval_steps) if resumed_from else {}
         self._started = self._step_started = time.monotonic()
 
     def request_stop(self) -> None:
@@ -188,14 +188,19 @@ class Reporter(TrainerCallback):
             self.end_reason = f"Ended early: {passes} no better than that at step {best}."
 
 
-def _losses_so_far(run: Run, last: int) -> dict[int, float]:
-    """Return the held-out losses of a resumed run by step, those of steps without a checkpoint included.
+def _losses_so_far(run: Run, last: int, every: int) -> dict[int, float]:
+    """Return the held-out losses that an undisturbed run would have by step, also of steps without a checkpoint.
 
     Args:
         run: The run.
         last: The step that it continues from.
+        every: Steps between evaluation passes.
     """
-    passes = [event for event in run.events() if isinstance(event, EvalEvent) and event.step <= last]
+    events = run.events()
+    # The last step of an attempt has a pass, too, which must not bring early stopping nearer at each stop and resume.
+    ends = {last, *(event.step for event in events if isinstance(event, ResumedEvent))}
+    extra = {step for step in ends if step and (not every or step % every)}
+    passes = [e for e in events if isinstance(e, EvalEvent) and e.step <= last and e.step not in extra]
     # A loss that is not finite is stored as text, such as "nan".
     return {event.step: float(event.loss) for event in passes if event.loss is not None}
 

@@ -24,29 +24,33 @@ class Attempts:
         self.run = SimpleNamespace(checkpoints_dir=self.folder, events=lambda: events.read(self.file))
         self.config = QLoRAConfig(subset="s", sample_prompts="", eval_steps=EVERY, save_steps=SAVE, **settings)
 
-    def train(self, until=None):
-        """Train from the last checkpoint, and return the step at which the attempt ended; `until` kills it there."""
+    def train(self, until=None, stop_at=None):
+        """Train from the last checkpoint, and return the step at which the attempt ended.
+
+        `until` kills it there; `stop_at` stops it after that step, with a pass and a checkpoint.
+        """
         there = checkpoints.complete(self.folder)
         writer, step = EventWriter(self.file), there[-1].step if there else 0
         if there:
             writer.write(ResumedEvent(step=step))
         state = SimpleNamespace(global_step=step, max_steps=self.last)
-        trainer = SimpleNamespace(ranks=SINGLE, held_out_loss=lambda *_: self.losses[state.global_step])
+        trainer = SimpleNamespace(ranks=SINGLE, held_out_loss=lambda *_: known[state.global_step])
         reporter = Reporter(self.run, writer, trainer, [{}], self.config, there[-1] if there else None)
         control = TrainerControl()
-        for step in sorted(step for step in self.losses if step > state.global_step):
+        known = self.losses | ({stop_at: 1.7} if stop_at not in (None, *self.losses) else {})
+        for step in sorted(step for step in known if step > state.global_step):
             if until is not None and step > until:
                 return until
             state.global_step = step
             reporter._evaluate(state, control)
-            if control.should_save or step % SAVE == 0:
+            if control.should_save or step % SAVE == 0 or step == stop_at:
                 control.should_save = False
                 self.saved.append(step)
                 (self.folder / f"checkpoint-{step}").mkdir(parents=True, exist_ok=True)
                 saved = Checkpoint(step=step, loss=reporter._losses[step])
                 checkpoints.mark_complete(self.folder, saved)
                 checkpoints.prune(self.folder, self.config.keep_checkpoints)
-            if control.should_training_stop:
+            if control.should_training_stop or step == stop_at:
                 break
         self.end_reason = reporter.end_reason
         return state.global_step
@@ -97,6 +101,16 @@ def test_early_stopping_resumed_run_ends_where_an_undisturbed_one_does(tmp_path,
     assert attempts.end_reason == whole.end_reason
     if keep == 2:
         assert checkpoints.best(attempts.folder) == checkpoints.best(whole.folder)
+
+
+@pytest.mark.parametrize("stops", [(45,), (12, 13, 14, 15), (20, 40), (33, 44)])
+def test_early_stopping_is_not_nearer_after_stops_on_request(tmp_path, stops):
+    losses = passes(1, *[1.5] * 9)
+    attempts = Attempts(tmp_path, losses, early_stopping=4)
+    for stop in stops:
+        assert attempts.train(stop_at=stop) == stop
+    assert attempts.train() == 50
+    assert "4 evaluation passes in a row were no better than that at step 10" in attempts.end_reason
 
 
 def test_keep_best_switched_on_at_a_resume_saves_what_is_better_than_the_checkpoints(tmp_path):
