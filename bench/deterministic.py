@@ -31,7 +31,7 @@ from core.data import sources, subset  # noqa: E402
 from core.data.recipe import Recipe  # noqa: E402
 from core.runs import process  # noqa: E402
 from core.runs.config import QLoRAConfig  # noqa: E402
-from core.runs.store import WAITING, Run, RunStore  # noqa: E402
+from core.runs.store import NOT_ENDED, Run, RunStore  # noqa: E402
 from core.settings import Settings  # noqa: E402
 
 STEPS, SAVE_STEPS, KILL_STEPS = 30, 10, (13, 23)
@@ -106,7 +106,7 @@ def steps_of(run: Run) -> list[dict[str, Any]]:
 
 def wait(run: Run, until: int | None = None) -> None:
     """Wait until the run has finished the step `until`, or without one until it has ended."""
-    while run.state().status in WAITING:
+    while run.state().status in NOT_ENDED:
         if until and any(step["step"] >= until for step in steps_of(run)):
             return
         time.sleep(0.02 if until else 0.2)
@@ -127,7 +127,7 @@ def train_with_kills(store: RunStore, config: QLoRAConfig) -> Run:
     for step in KILL_STEPS:
         wait(run, step)
         os.kill(run.saved_state().pid, signal.SIGKILL)
-        while run.state().status in WAITING:
+        while run.state().status in NOT_ENDED:
             time.sleep(0.02)
         print(f"Killed after step {steps_of(run)[-1]['step']}, resumed from {process.last_step(run)}.", flush=True)
         process.resume(store, run)

@@ -127,6 +127,8 @@ class Settings(BaseSettings):
 
 
 # A plain name is one path component that has no special meaning to a shell, an option parser or a file system.
+# Characters of a name that is made from a text.
+MAX_SLUG = 60
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -162,7 +164,7 @@ def inside(root: Path, name: str, what: str = "name", links: bool = False) -> Pa
 def slug(text: str, fallback: str = "data") -> str:
     """Return a plain name, accepted by `inside`, made from any text."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
-    return re.sub(r"\.{2,}", ".", name)[:60] or fallback
+    return re.sub(r"\.{2,}", ".", name)[:MAX_SLUG] or fallback
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,33 @@
 """API calls without a control on the page: lists of datasets, subsets and runs, and the events of a run."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from core.data import subset, table
 from core.errors import StudioError
+from core.runs.events import EventReader, RunEvent
 from core.runs.store import RunStore
 from studio.handlers import event_handler
 
 _MAX_EVENTS = 5000
+
+
+class _Log(EventReader):
+    """All events of a run as they were written: unlike in `Run.events`, the position of an event never changes."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self.events: list[RunEvent] = []
+
+    def reset(self) -> None:
+        """Forget all events."""
+        self.events = []
+
+    def take(self, event: RunEvent) -> None:
+        """Append the event."""
+        self.events.append(event)
 
 
 class ApiCalls:
@@ -42,7 +60,9 @@ class ApiCalls:
         ]  # fmt: skip
 
     def run_events(self, run_id: str, after: int) -> list[dict[str, Any]]:
-        """Return at most 5,000 events of a run: steps, evaluation passes, samples, checkpoints, its end.
+        """Return at most 5,000 events of a run, as written: steps, evaluation passes, samples, checkpoints, its end.
+
+        Nothing is left out when a run is resumed: after a "resumed" event, earlier events of later steps do not count.
 
         Args:
             run_id: As `list_runs` returns it.
@@ -52,7 +72,9 @@ class ApiCalls:
             raise StudioError(
                 f"after is not valid (given: {after!r}). Send the number of events that are known already, 0 or more."
             )
-        return [event.to_json() for event in self.runs.run(run_id).events()[after : after + _MAX_EVENTS]]
+        log = _Log(self.runs.run(run_id).events_file)
+        log.update()
+        return [event.to_json() for event in log.events[after : after + _MAX_EVENTS]]
 
 
 def build_api(runs: RunStore) -> None:

@@ -14,11 +14,11 @@ from core.errors import StudioError
 from core.runs import checks, process, report
 from core.runs.comparison import SORTS, Summaries, differences, sort_summaries
 from core.runs.config import QLoRAConfig
-from core.runs.events import EvalEvent, ResumedEvent, RunEvent, SampleEvent, StageEvent, StepEvent
+from core.runs.events import EvalEvent, History, ResumedEvent, RunEvent, SampleEvent, StageEvent, StepEvent
 from core.runs.metrics_series import Timelines
 from core.runs.presets import PRESETS
 from core.runs.progress import duration
-from core.runs.store import WAITING, Label, Run, RunStore
+from core.runs.store import NOT_ENDED, Label, Run, RunStore
 from core.runs.yaml_io import from_yaml, to_yaml
 from core.settings import Settings
 
@@ -282,16 +282,16 @@ def _follow(run: Run) -> None:
     Raises:
         StudioError: It failed or was interrupted.
     """
-    printed = 0
+    # Printed events are taken out of the history, because a resume drops some of its events: no index would stay right.
+    history = History(run.events_file)
     while True:
         # The state is read before the events: all events are written before a run ends, so none is missed at the end.
         state = run.state()
-        events = run.events()
-        for event in events[printed:]:
-            _print_event(event)
-        printed = len(events)
+        history.update()
+        while history.events:
+            _print_event(history.events.pop(0))
         sys.stdout.flush()
-        if state.status not in WAITING:
+        if state.status not in NOT_ENDED:
             break
         time.sleep(0.5)
     if state.status in ("failed", "interrupted"):

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from core.data import formats
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, describe_trouble
-from core.data.readers import SourceRow
+from core.data.readers import SourceRow, kind_of
 from core.data.split_columns import SplitColumns
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
@@ -137,8 +137,7 @@ def remove_leftovers(parent: Path, prefix: str) -> None:
 
 def _all_text(source: Source) -> bool:
     """Return whether all cells of the source are text, also its numbers (CSV and TSV)."""
-    name = source.name.lower()
-    return source.kind == "upload" and any(kind in name for kind in (".csv", ".tsv"))
+    return source.kind == "upload" and (kind_of(source.name) or "").startswith((".csv", ".tsv"))
 
 
 def _expected(source: Source) -> str:

@@ -60,6 +60,8 @@ SHOWN_CHARACTERS = 240
 # Cells of other columns are included in the search up to this length.
 _MAX_SEARCHED_CHARACTERS = 200
 _LANGUAGE_CHARACTERS = 300
+# Row numbers that are kept per problem.
+_MAX_EXAMPLES = 5
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
 _PARSERS_VERSION = 6
 _MIN_LANGUAGE_PROBABILITY = 0.4
@@ -179,8 +181,11 @@ def _parse_dataset(
             for row, problem in zip(rows["row"].to_pylist(), rows["problem"].to_pylist(), strict=True):
                 if problem is None:
                     about.usable += 1
-                elif problems.update([problem]) or len(about.examples.setdefault(problem, [])) < 5:
-                    about.examples[problem].append(row)
+                    continue
+                problems[problem] += 1
+                examples = about.examples.setdefault(problem, [])
+                if len(examples) < _MAX_EXAMPLES:
+                    examples.append(row)
     about.problems = dict(problems.most_common())
     about.placeholders = dict(counts.placeholders.most_common())
     about.unread, about.notes = dict(counts.unread.most_common()), dict(counts.notes.most_common())

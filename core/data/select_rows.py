@@ -82,7 +82,7 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     # Last, so that excluding a row does not change the selection of the others.
     if excluded := set(recipe.excluded):
         chosen.left_out["left out by hand"] += len(excluded & {*train, *held_out})
-        train, held_out = ([row for row in rows if row not in excluded] for rows in (train, held_out))
+        train, held_out = ([row for row in part if row not in excluded] for part in (train, held_out))
     chosen.split_of = {row: HELD_OUT for row in held_out} | {row: TRAIN for row in train}
     # Unary plus removes the reasons with a count of zero.
     chosen.left_out = +chosen.left_out

@@ -28,7 +28,7 @@ from core.data.recipe import Recipe
 from core.data.select_rows import open_rows, select
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
-from core.settings import Settings, inside
+from core.settings import MAX_SLUG, Settings, inside, slug
 from core.system.files import read_json, write_json
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("messages", MESSAGES)])
@@ -79,11 +79,28 @@ def create(settings: Settings, name: str, recipe: Recipe) -> Subset:
             usable rows.
     """
     target = inside(settings.subsets_dir, name, "subset name")
-    # Store the detected reading as "detected", so that equal selections have equal recipes.
-    if recipe.reading == table.find(settings, recipe.dataset).detected:
-        recipe = recipe.model_copy(update={"reading": None})
+    recipe = _plain(settings, recipe)
     with FileLock(settings.subsets_dir / ".lock"):
         return _create(settings, target, recipe)
+
+
+def _plain(settings: Settings, recipe: Recipe) -> Recipe:
+    """Return a recipe with the detected reading stored as "detected", so that equal selections have equal recipes."""
+    if recipe.reading == table.find(settings, recipe.dataset).detected:
+        return recipe.model_copy(update={"reading": None})
+    return recipe
+
+
+def free_name(settings: Settings, name: str, recipe: Recipe) -> str:
+    """Return a name under which a recipe can be created where the user chooses none: `name`, or one with a hash."""
+    name, recipe = slug(name), _plain(settings, recipe)
+    try:
+        is_free = not (settings.subsets_dir / name / "recipe.json").is_file() or find(settings, name).recipe == recipe
+    except StudioError:
+        # The caller may not see the subset of this name.
+        is_free = False
+    digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8]
+    return name if is_free else f"{name[: MAX_SLUG - 9]}-{digest}"
 
 
 def _create(settings: Settings, target: Path, recipe: Recipe) -> Subset:

@@ -86,7 +86,7 @@ class AnswerReader:
         with self._lock:
             end = file_size(self.path)
             if end < self._position:
-                # The file became shorter, so a writer removed an incomplete line or the file was replaced.
+                # Only complete lines were counted, and a writer removes none of them: it is another file.
                 self._reset()
             if end > self._position:
                 with self.path.open("rb") as stream:

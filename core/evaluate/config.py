@@ -113,19 +113,22 @@ def parse_lane(lane: str) -> tuple[str, str]:
 
 
 def lane_titles(lanes: list[str], names: dict[str, str] | None = None) -> list[str]:
-    """Return short titles of lanes for tables, no two the same.
+    """Return short titles of lanes for tables, no two the same, also if case does not count.
 
     Args:
-        lanes: As in `EvaluationConfig.lanes`.
+        lanes: As in `EvaluationConfig.lanes`, so no two the same.
         names: Names that users gave to runs, by run id. Without a name, a single run is titled "tuned".
     """
     runs = {run for run, _ in map(parse_lane, lanes) if run}
     run_titles = dict.fromkeys(runs, TUNED) if len(runs) == 1 else {run: run for run in runs}
     run_titles |= {run: name for run, name in (names or {}).items() if name}
+    # A name may be that of another run, the id of another lane, or "base". As no lane takes a title that is the id of
+    # another one, its own id is always free. Columns of a result are named after titles, and DuckDB ignores their case.
+    taken = {lane.casefold() for lane in lanes}
     result: list[str] = []
     for lane in lanes:
         run, adapter = parse_lane(lane)
         title = BASE if not run else run_titles[run] + (f" {adapter}" if adapter != "final" else "")
-        # Two runs may have the same name: the second keeps its id.
-        result.append(title if title not in result else lane)
+        result.append(lane if title.casefold() in taken else title)
+        taken.add(title.casefold())
     return result

@@ -1,9 +1,9 @@
 """Plan of gradient checkpointing: how many transformer blocks recompute their activations.
 
-Gradient checkpointing (Chen et al. 2016, arXiv:1604.06174) works by block here: the first `blocks` of `of` blocks keep
-only their input and recompute the rest in the backward pass. The first blocks are chosen because their backward passes
-run last, when the activations of the other blocks are freed already. "auto" takes the smallest number of blocks with
-which the memory forecast (core/runs/forecast.py) fits the GPU.
+Gradient checkpointing (Chen et al. 2016, arXiv:1604.06174) works by block here: the first `blocks` of `total` blocks
+keep only their input and recompute the rest in the backward pass. The first blocks are chosen because their backward
+passes run last, when the activations of the other blocks are freed already. "auto" takes the smallest number of blocks
+with which the memory forecast (core/runs/forecast.py) fits the GPU.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any
 
 from core.models import fast_paths
 from core.models.shape import ModelShape
-from core.runs.config import QLoRAConfig
+from core.runs.config import QLoRAConfig, applies
 from core.runs.forecast import MARGIN, forecast
 
 _GIB = 2**30
@@ -23,13 +23,13 @@ class Recompute:
 
     Attributes:
         blocks: Number of blocks that are recomputed.
-        of: Number of blocks of the model.
+        total: Number of blocks of the model.
         offload: Whether the kept inputs of these blocks move to the machine's memory.
         why: Reason for the choice.
     """
 
     blocks: int
-    of: int
+    total: int
     offload: bool
     why: str
 
@@ -37,8 +37,8 @@ class Recompute:
     def text(self) -> str:
         """Return the plan as a sentence with its reason."""
         extent = "off" if not self.blocks else "on"
-        if 0 < self.blocks < self.of:
-            extent = f"on for up to {self.blocks} of {self.of} blocks, as many as a batch needs"
+        if 0 < self.blocks < self.total:
+            extent = f"on for up to {self.blocks} of {self.total} blocks, as many as a batch needs"
         offload = ", the kept inputs move to the machine's memory" if self.offload else ""
         return f"Gradient checkpointing is {extent}{offload} ({self.why})."
 
@@ -61,12 +61,13 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
 
 
 def memory_budget(config: QLoRAConfig, free: int) -> int:
-    """Return how many of `free` bytes the run may take, by its setting GPU memory."""
-    return min(free, round(config.gpu_memory * _GIB)) if config.gpu_memory else free
+    """Return how many of `free` bytes the run may take, by its setting GPU memory, if that has an effect."""
+    is_limited = config.gpu_memory > 0 and applies("gpu_memory", config.model_dump())
+    return min(free, round(config.gpu_memory * _GIB)) if is_limited else free
 
 
 def plan(
-    config: QLoRAConfig, shape: ModelShape | None, of: int, budget: int | None, fused: bool, tokens: int,
+    config: QLoRAConfig, shape: ModelShape | None, total: int, budget: int | None, fused: bool, tokens: int,
     dtype_bytes: int = 2,
 ) -> Recompute:  # fmt: skip
     """Return the plan for a batch.
@@ -74,7 +75,7 @@ def plan(
     Args:
         config: The settings of the run.
         shape: The model's sizes; None for a model without a forecast.
-        of: Number of blocks of the model.
+        total: Number of blocks of the model.
         budget: Bytes of the GPU that the run may take, weights included; None without a GPU.
         fused: Whether the blocks are fused.
         tokens: Tokens of the batch; for a plan of the whole run, of the longest batch.
@@ -82,25 +83,23 @@ def plan(
     """
     wish = config.gradient_checkpointing
     if wish == "offload":
-        return Recompute(
-            of,
-            of,
-            budget is not None,
-            "as configured" if budget is not None else "offloading needs a GPU, so it is only on",
-        )
+        why = "as configured" if budget is not None else "offloading needs a GPU, so it is only on"
+        return Recompute(total, total, budget is not None, why)
     if wish != "auto":
-        return Recompute(of if wish == "on" else 0, of, False, "as configured")
+        return Recompute(total if wish == "on" else 0, total, False, "as configured")
     if budget is None:
-        return Recompute(0, of, False, "auto: without a GPU, speed matters more than memory")
+        return Recompute(0, total, False, "auto: without a GPU, speed matters more than memory")
     if shape is None:
-        return Recompute(of, of, False, "auto: this kind of model has no memory forecast, and memory may be short")
+        return Recompute(
+            total, total, False, "auto: this kind of model has no memory forecast, and memory may be short"
+        )
 
     def needs(blocks: int) -> float:
         return forecast(shape, config, blocks, dtype_bytes, fused, tokens).device
 
     may = budget * (1 - MARGIN)
-    blocks = next((count for count in range(of) if needs(count) <= may), of)
+    blocks = next((count for count in range(total) if needs(count) <= may), total)
     sizes = f"a batch of {tokens:,} tokens then takes {needs(blocks) / _GIB:.1f} of {budget / _GIB:.1f} GiB"
     if needs(blocks) > may:
         sizes += ", which may not fit"
-    return Recompute(blocks, of, False, f"auto: {sizes}")
+    return Recompute(blocks, total, False, f"auto: {sizes}")

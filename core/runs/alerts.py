@@ -1,4 +1,4 @@
-"""Warnings computed from a run's metrics, each reported once, at the step where it began.
+"""Warnings computed from a run's metrics, each reported once, for the first step that shows it.
 
 The thresholds are heuristics: they are chosen to stay silent on ordinary runs, not to detect every problem.
 """
@@ -24,7 +24,7 @@ _EXPLOSION_RATIO = 20
 
 @dataclass(frozen=True)
 class Alert:
-    """A warning with the step at which its cause began."""
+    """A warning with the first step that shows its cause. A loss that rises began to do so before that step."""
 
     kind: Kind
     step: int
@@ -61,10 +61,14 @@ def _not_a_number(timeline: Timeline) -> Alert | None:
     steps = timeline.not_numbers()
     if not steps:
         return None
-    text = (
-        f"The loss is not a number since step {steps[0]}. Lower the learning rate, or compute in bfloat16 or float32."
+    numbers, _ = timeline.values("loss")
+    when = f"is not a number since step {steps[0]}"
+    if (numbers > steps[0]).any():
+        others = f" and at {len(steps) - 1} later steps" if len(steps) > 1 else ""
+        when = f"was not a number at step {steps[0]}{others}"
+    return Alert(
+        "not a number", steps[0], f"The loss {when}. Lower the learning rate, or compute in bfloat16 or float32."
     )
-    return Alert("not a number", steps[0], text)
 
 
 def _climbing(timeline: Timeline) -> Alert | None:
@@ -73,12 +77,13 @@ def _climbing(timeline: Timeline) -> Alert | None:
         return None
     # An exponential mean, because the loss of one step depends mostly on its rows.
     smooth = loss.ewm(halflife=8).mean()
-    step = _first((smooth > _CLIMB_RATIO * smooth.cummin()) & (pd.RangeIndex(len(loss)) >= _SETTLING_STEPS))
+    high = (smooth > _CLIMB_RATIO * smooth.cummin()) & (pd.RangeIndex(len(loss)) >= _SETTLING_STEPS)
+    step = _first(high)
     if step is None:
         return None
-    return Alert(
-        "climbing loss", step, f"The loss has been rising since about step {step}. A lower learning rate may help."
-    )
+    begin = int(smooth.loc[:step].idxmin())
+    when = "has been rising since" if high.iloc[-1] else "has come down, but was rising from"
+    return Alert("climbing loss", step, f"The loss {when} about step {begin}. A lower learning rate may help.")
 
 
 def _turned(timeline: Timeline) -> Alert | None:
@@ -88,6 +93,8 @@ def _turned(timeline: Timeline) -> Alert | None:
     if step is None:
         return None
     best = int(loss.loc[:step].idxmin())
+    if not worse.iloc[-1]:
+        return Alert("held-out loss turned", step, f"The held-out loss has come down, but was rising from step {best}.")
     return Alert(
         "held-out loss turned", step,
         f"The held-out loss has been rising since step {best}: the model is overfitting. Stop the run, or use the "
@@ -117,8 +124,7 @@ def _no_rate(timeline: Timeline, total: int) -> Alert | None:
     step = _first(rate == 0)
     if step is None:
         return None
-    return Alert(
-        "learning rate 0",
-        step,
-        f"The learning rate is 0 since step {step}, so the run no longer trains. Check Schedule and Steps.",
-    )
+    when = f"is 0 since step {step}, so the run no longer trains"
+    if (rate.loc[step:] != 0).any():
+        when = f"was 0 at step {step}, so nothing was trained there"
+    return Alert("learning rate 0", step, f"The learning rate {when}. Check Schedule and Steps.")

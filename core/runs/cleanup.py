@@ -1,6 +1,7 @@
 """Clean-up of STUDIO_HOME: list what can be removed by kind, age and size, then remove it.
 
-Never listed are runs that have not ended or are published, adapters without their run, datasets, subsets and models.
+Never listed are runs that have not ended or are published, an adapter alone without its run, datasets, subsets and
+models.
 """
 
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from core.access import roles, visibility
 from core.access.quotas import size_of
 from core.errors import StudioError
-from core.runs.store import WAITING, RunStore
+from core.runs.store import NOT_ENDED, RunStore
 from core.settings import Settings
 
 _DAY = 24 * 3600
@@ -50,7 +51,7 @@ def _below(kind: str, folder: Path) -> Iterator[Item]:
 
 def _ended(settings: Settings) -> list:
     open_ones = set(visibility.read(settings).runs)
-    runs = [run for run in RunStore(settings).runs() if run.state().status not in WAITING]
+    runs = [run for run in RunStore(settings).runs() if run.state().status not in NOT_ENDED]
     return [run for run in runs if run.id not in open_ones]
 
 

@@ -21,8 +21,8 @@ class Fit:
 
     Attributes:
         forecast: What the run needs.
-        free: Free bytes of the GPU, or of the machine's memory without a GPU.
-        total: All bytes of it.
+        free: Free bytes of the GPU that the run may take, or of the machine's memory without a GPU.
+        total: Bytes that it may take if nothing else uses the GPU, or all bytes of the machine's memory.
         on_gpu: Whether the run uses a GPU.
         gpus: Number of GPUs that each need this much.
         changes: The smallest change of settings that makes the run fit; empty if it fits or nothing helps.
@@ -49,7 +49,7 @@ class Fit:
 
     @property
     def would_fit_alone(self) -> bool:
-        """Return whether the run fits a GPU that nothing else uses."""
+        """Return whether the run fits a GPU that nothing else uses, within its setting GPU memory."""
         return self.on_gpu and self.needed <= self.total * (1 - MARGIN)
 
 
@@ -69,17 +69,17 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     dtype_bytes = 4 if in_float32 or config.compute_dtype == "float32" else 2
     fused = card is not None and fuses(config, about)
     tokens = config.rows_per_gpu * config.max_length
-    free = memory_budget(config, card.free) if card else None
+    free, total = (memory_budget(config, size) for size in (card.free, card.total)) if card else (None, None)
     chosen = plan(config, shape, shape.layers, free, fused, tokens, dtype_bytes)
     found = forecast(shape, config, chosen.blocks, dtype_bytes, fused)
     if card is None:
         memory = psutil.virtual_memory()
         return Fit(found, memory.available, memory.total, on_gpu=False)
-    unchanged = Fit(found, free, card.total, True, config.gpus)
+    unchanged = Fit(found, free, total, True, config.gpus)
     if unchanged.fits:
         return unchanged
     change = smaller(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
-    return Fit(found, free, card.total, True, config.gpus, *(change or ({}, "")))
+    return Fit(found, free, total, True, config.gpus, *(change or ({}, "")))
 
 
 def _tightest(gpus: int) -> gpu.GPUMemory | None:

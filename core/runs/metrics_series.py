@@ -137,11 +137,10 @@ class Timeline(EventReader):
         there = np.isfinite(values)
         return steps[there], values[there]
 
-    def not_numbers(self, metric: str = "loss") -> list[int]:
-        """Return the steps at which a metric was missing, NaN or infinite."""
+    def not_numbers(self) -> list[int]:
+        """Return the steps at which the loss was NaN or infinite; a loss that is missing is not among them."""
         with self._lock:
-            values = np.array(self._values[metric], dtype=float)
-            return np.array(self._steps, dtype=np.int64)[~np.isfinite(values)].tolist()
+            return [step for step, loss in self._odd_losses.items() if loss is not None]
 
     def curve(
         self, metric: str, low: int | None = None, high: int | None = None, max_points: int = MAX_CURVE_POINTS
@@ -150,7 +149,7 @@ class Timeline(EventReader):
 
         Args:
             metric: The metric.
-            low: First step; None with `high` for the whole run.
+            low: First step. If this or `high` is None, the points are those of the whole run.
             high: Last step.
             max_points: Maximum number of points.
         """

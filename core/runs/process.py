@@ -6,6 +6,7 @@ servers and command lines share.
 """
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs import checkpoints, preflight_model
 from core.runs.config import TITLES, QLoRAConfig, may_change
+from core.runs.events import PreparedEvent, RunEvent, StepEvent
 from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
 from core.system.launch import launch
 
@@ -173,9 +175,12 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         if fixed := [TITLES[name] for name in changed if not may_change(name)]:
             raise StudioError(f"{', '.join(fixed)} cannot change when a run is resumed. Start a new run.")
         fresh = QLoRAConfig.model_validate(config.model_dump() | changed)
-        _check_length(fresh, changed, last_step(run))
-        longer = (fresh.max_steps, fresh.epochs) != (config.max_steps, config.epochs)
-        if state.status not in RESUMABLE or (state.status == "finished" and not longer):
+        events = run.events()
+        total = _total_steps(events, fresh)
+        _check_length(fresh, changed, last_step(run), total)
+        trained = max((event.step for event in events if isinstance(event, StepEvent)), default=0)
+        # A finished run may have ended before its last step, so that other changes continue it, too.
+        if state.status not in RESUMABLE or (state.status == "finished" and not (changed and total > trained)):
             is_done = state.status == "finished"
             why = "There is nothing left to do; give it more steps." if is_done else "It has not ended."
             raise StudioError(f"The run {run.id} is {state.status}. {why}")
@@ -191,21 +196,30 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
     return {name: (getattr(config, name), value) for name, value in changed.items()}
 
 
-def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int) -> None:
-    """Refuse a number of epochs that would be ignored, or of steps that the run has passed already.
+def _total_steps(events: list[RunEvent], config: QLoRAConfig) -> float:
+    """Return the last step of a run with new settings; infinite if its rows were never counted."""
+    rows = next((event.rows for event in reversed(events) if isinstance(event, PreparedEvent)), 0)
+    return config.count_steps(rows) if rows or config.max_steps else math.inf
+
+
+def _check_length(fresh: QLoRAConfig, changed: dict[str, Any], done: int, total: float) -> None:
+    """Refuse a number of epochs that would be ignored, and a length that the run has passed already.
 
     Args:
         fresh: The settings after the resume.
         changed: The settings that the resume changes.
         done: The step that the run continues from.
+        total: The last step with these settings.
     """
     if "epochs" in changed and fresh.max_steps:
         raise StudioError(
             f"Epochs {fresh.epochs:g} would be ignored, because Steps is {fresh.max_steps}. Set Steps to 0, or change "
             "Steps alone."
         )
-    if "max_steps" in changed and 0 < fresh.max_steps < done:
-        raise StudioError(f"Steps {fresh.max_steps} is less than the {done} that are done. Set Steps above {done}.")
+    if changed.keys() & {"epochs", "max_steps"} and total < done:
+        length = f"Steps {total} is" if fresh.max_steps else f"Epochs {fresh.epochs:g} are {total} steps, which is"
+        more = "" if fresh.max_steps else ", or raise Epochs"
+        raise StudioError(f"{length} less than the {done} that are done. Set Steps above {done}{more}.")
 
 
 def last_step(run: Run) -> int:

@@ -34,7 +34,7 @@ Status = Literal[
 ]
 ACTIVE: tuple[Status, ...] = ("preparing", "running", "stopping")
 # Statuses of runs that have not ended.
-WAITING: tuple[Status, ...] = ("queued", *ACTIVE)
+NOT_ENDED: tuple[Status, ...] = ("queued", *ACTIVE)
 RESUMABLE: tuple[Status, ...] = ("stopped", "failed", "interrupted", "finished")
 
 
@@ -225,6 +225,6 @@ class RunStore(WorkStore[Run]):
 
     def queue(self) -> list[Run]:
         """Return the queued runs, the next one first."""
-        waiting = [(run.saved_state(), run) for run in self.runs()]
-        queued = [(state.place, state.created, run) for state, run in waiting if state.status == "queued"]
+        found = [(run.saved_state(), run) for run in self.runs()]
+        queued = [(state.place, state.created, run) for state, run in found if state.status == "queued"]
         return [run for *_, run in sorted(queued, key=lambda item: item[:2])]

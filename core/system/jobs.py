@@ -40,7 +40,7 @@ class Job:
     """State of one job.
 
     Attributes:
-        kind: What the job works on, to find a running one by ("open", "tokens/<dataset>").
+        kind: What the job works on, to find a running one by ("open/<source>", "tokens/<dataset>").
         title: Description for the page.
         share: Fraction that is done, 0 to 1.
         stage: Description of the current stage.
@@ -118,7 +118,9 @@ class Jobs:
 
     def all_running(self, kind: str) -> list[Job]:
         """Return the running jobs whose kind is `kind` or begins with it and a slash, the oldest first."""
-        return [j for j in self._jobs.values() if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
+        # A copy, because another thread may start a job meanwhile. Not under the lock: `start` holds it while it asks.
+        jobs = list(self._jobs.values())
+        return [j for j in jobs if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
 
     def cancel(self, job: Job) -> None:
         """Kill the job's process and its children."""

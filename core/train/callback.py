@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, SampleEvent, StepEvent
+from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, ResumedEvent, SampleEvent, StepEvent
 from core.runs.store import Run
 from core.train.samples import generate_answers
 from core.train.system_metrics import SystemMetrics
@@ -70,10 +70,8 @@ class Reporter(TrainerCallback):
         self._ranks = trainer.ranks
         self._tokens, self._step_tokens = resumed_from.tokens if resumed_from else 0, 0
         self._rank_steps: list[_RankStep] = []
-        # Held-out losses by step; a resumed run takes those of its checkpoints.
-        self._losses: dict[int, float] = {
-            c.step: c.loss for c in checkpoints.complete(run.checkpoints_dir) if c.loss is not None
-        }
+        # Held-out losses by step.
+        self._losses = _losses_so_far(run, resumed_from.step, config.eval_steps) if resumed_from else {}
         self._started = self._step_started = time.monotonic()
 
     def request_stop(self) -> None:
@@ -154,7 +152,7 @@ class Reporter(TrainerCallback):
         self._step_started = time.monotonic()
 
     def _evaluate(self, state: TrainerState, control: TrainerControl) -> None:
-        """Compute the held-out loss, unless a checkpoint has it, and generate the samples."""
+        """Compute the held-out loss, unless the step has one already, and generate the samples."""
         step = state.global_step
         if self.held_out and step not in self._losses:
             started = time.monotonic()
@@ -162,28 +160,49 @@ class Reporter(TrainerCallback):
             seconds = round(time.monotonic() - started, 2)
             self.events.write(EvalEvent(step=step, loss=loss, rows=len(self.held_out), seconds=seconds))
             self._losses[step] = loss
-            self._check_best(step, control)
+            self._check_best(state, control)
         questions = self.config.questions
         if questions and self._ranks.is_main:
             answers = generate_answers(self.trainer, questions, self.config.sample_tokens)
             self.events.write(SampleEvent(step=step, prompts=questions, answers=answers))
         self._step_started = time.monotonic()
 
-    def _check_best(self, step: int, control: TrainerControl) -> None:
+    def _check_best(self, state: TrainerState, control: TrainerControl) -> None:
         """Save a checkpoint of the lowest loss so far, and end a run whose loss has not improved for long."""
-        finite = sorted((s, loss) for s, loss in self._losses.items() if math.isfinite(loss))
+        step = state.global_step
         # At step 0 there is nothing to save.
-        if not finite or not step:
+        if not step:
             return
-        best, _ = min(finite, key=lambda item: (item[1], item[0]))
-        if self.config.keep_best and best == step:
+        # A loss that is not a number is no improvement: if no other was computed, the start is the best.
+        finite = {at: loss for at, loss in self._losses.items() if math.isfinite(loss)}
+        best = min(finite, key=lambda at: (finite[at], at), default=0)
+        # A run that keeps the best since its resume only may have had a lower loss at a step without a checkpoint.
+        saved = {0, step, *(checkpoint.step for checkpoint in checkpoints.complete(self.run.checkpoints_dir))}
+        if self.config.keep_best and min(finite.keys() & saved, key=lambda at: (finite[at], at), default=0) == step:
             control.should_save = True
-        since_best = sum(s > best for s, _ in finite)
-        if self.config.early_stopping and since_best >= self.config.early_stopping:
+        since_best = sum(at > best for at in self._losses)
+        # After the last step there is nothing left to end early.
+        if 0 < self.config.early_stopping <= since_best and step < state.max_steps:
             control.should_training_stop = control.should_save = True
-            self.end_reason = (
-                f"Ended early: {since_best} evaluation passes in a row were no better than that at step {best}."
-            )
+            passes = f"{since_best} evaluation passes in a row were" if since_best > 1 else "the evaluation pass was"
+            self.end_reason = f"Ended early: {passes} no better than that at step {best}."
+
+
+def _losses_so_far(run: Run, last: int, every: int) -> dict[int, float]:
+    """Return the held-out losses that an undisturbed run would have by step, also of steps without a checkpoint.
+
+    Args:
+        run: The run.
+        last: The step that it continues from.
+        every: Steps between evaluation passes.
+    """
+    events = run.events()
+    # The last step of an attempt has a pass, too, which must not bring early stopping nearer at each stop and resume.
+    ends = {last, *(event.step for event in events if isinstance(event, ResumedEvent))}
+    extra = {step for step in ends if step and (not every or step % every)}
+    passes = [e for e in events if isinstance(e, EvalEvent) and e.step <= last and e.step not in extra]
+    # A loss that is not finite is stored as text, such as "nan".
+    return {event.step: float(event.loss) for event in passes if event.loss is not None}
 
 
 def _combine_metrics(ranks: list[dict[str, Any]]) -> dict[str, Any]:

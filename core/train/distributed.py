@@ -77,9 +77,10 @@ class RankGroup:
     def shard(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return this rank's rows of a batch, in the batch's order.
 
-        Ranks get equally many rows, to within one, and nearly as many tokens: longest first, each row goes to the rank
-        with the fewest tokens that may still take one (Graham 1969, doi:10.1137/0117039). In a batch with fewer rows
-        than ranks, some ranks get none. Every rank computes the same assignment, so nothing is sent.
+        Ranks get nearly as many tokens: longest first, each row goes to the rank with the fewest tokens that may still
+        take one (Graham 1969, doi:10.1137/0117039). No rank takes more than the rounded-up share of the rows, so a
+        batch that can be divided gives all ranks equally many. In others a rank with long rows may get fewer, or none.
+        Every rank computes the same assignment, so nothing is sent.
 
         Args:
             rows: The batch, the same on all ranks; each row has "input_ids".

@@ -65,7 +65,7 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
     from core.runs.store import Run
     from core.train.determinism import fixed_cublas_workspace
     from core.train.failure_messages import describe_failure
-    from core.train.preparation import count_steps, prepare
+    from core.train.preparation import prepare
 
     # The folder lies among the runs, on the same disk; its name begins with a dot, so no list shows it.
     folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-")
@@ -79,7 +79,7 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
             raise StudioError(describe_failure(error)) from error
         on_gpu = torch.cuda.is_available()
         peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
-        steps = count_steps(config, prepared.summary["rows"])
+        steps = config.count_steps(prepared.summary["rows"])
         return DryRunResult(int(peak), seconds[-1], seconds[-1] * steps, on_gpu)
 
 

@@ -5,7 +5,6 @@ is configured before the trainer opens it; PyTorch's deterministic mode is tried
 "prepared" follows in core/train/worker.py, when the ranks have joined; its values are `PreparedRun.summary`.
 """
 
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -125,14 +124,6 @@ def configure_tracker(config: QLoRAConfig, run: Run) -> list[str]:
     return []
 
 
-def count_steps(config: QLoRAConfig, rows: int) -> int:
-    """Return how many updates a run makes: `max_steps`, or epochs over batches, a last short batch included."""
-    if config.max_steps:
-        return config.max_steps
-    batches = math.ceil(rows / config.batch_size)
-    return max(1, math.ceil(config.epochs * max(1, math.ceil(batches / config.gradient_accumulation))))
-
-
 def _load_base(settings: Settings, config: QLoRAConfig) -> "LoadedBase":
     """Load the base model, and check what can be checked only on a loaded model."""
     from core.models.loading import Precision, load_base
@@ -181,7 +172,7 @@ def _build_trainer(
     from core.train.trainer import StudioTrainer
     from core.train.trl_config import make_sft_config
 
-    arguments = make_sft_config(config, str(run.checkpoints_dir), count_steps(config, len(tokenized.rows)))
+    arguments = make_sft_config(config, str(run.checkpoints_dir), config.count_steps(len(tokenized.rows)))
     if not ranks.is_main:
         # Only the main rank reports to trackers.
         arguments.report_to = []
@@ -194,7 +185,7 @@ def _summarize(
 ) -> dict[str, Any]:  # fmt: skip
     """Return the fields of the "prepared" event; their names are part of the run's format on disk."""
     return {
-        "total_steps": count_steps(config, len(tokenized.rows)),
+        "total_steps": config.count_steps(len(tokenized.rows)),
         "rows": len(tokenized.rows),
         "held_out_rows": len(held_out),
         "left_out": tokenized.left_out,

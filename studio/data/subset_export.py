@@ -13,7 +13,7 @@ from components.progress_bar import ProgressBar, build_progress_bar
 from core.data import compare, export, parse_rows, subset, table
 from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
 from core.data.recipe import Recipe
-from core.settings import Settings, slug
+from core.settings import Settings
 from core.system.jobs import Job, Jobs
 from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
@@ -84,8 +84,10 @@ class ExportSubset:
         usable = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings)).usable
         # A smaller dataset gives all it has; what the source holds out is no training row.
         rows = min(_QUICK_ROWS, max(1, usable - data.splits.get(table.HELD_OUT, 0)))
-        name = slug(f"{Path(data.source.name).stem}-llama2-{'1k' if rows == _QUICK_ROWS else rows}")
+        name = f"{Path(data.source.name).stem}-llama2-{'1k' if rows == _QUICK_ROWS else rows}"
         recipe = Recipe(dataset=data.id, reading=page.reading, rows=rows, held_out_share=0)
+        # Another file of the same name, or another reading, may have been exported before.
+        name = subset.free_name(self.settings, name, recipe)
         created = subset.create(self.settings, name, recipe)
         for update in self.export(created.name, "llama2", ["jsonl", "parquet"]):
             yield {**update, **created_updates(self.settings, created)}

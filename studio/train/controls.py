@@ -12,7 +12,7 @@ from core.access import roles
 from core.errors import StudioError, sentences
 from core.runs import process
 from core.runs.config import TITLES
-from core.runs.store import ACTIVE, RESUMABLE, WAITING, Label, Run, RunStore
+from core.runs.store import ACTIVE, NOT_ENDED, RESUMABLE, Label, Run, RunStore
 from studio.handlers import info
 from studio.train.form import parse_config
 
@@ -156,7 +156,7 @@ class RunControls:
             with_archived: Whether archived runs are listed on this page.
         """
         run = self._run(run_id)
-        if run.state().status in WAITING:
+        if run.state().status in NOT_ENDED:
             raise StudioError(f"The run {run.id} is {run.state().status}. Stop it before you delete it.")
         if (typed or "").strip() != run.id:
             raise StudioError(f"To delete this run with its adapters, type its id: {run.id}")

@@ -11,11 +11,12 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs.events import StepEvent
 from core.runs.store import RunStore
-from core.settings import slug
+from core.settings import MAX_SLUG
 from studio.handlers import info
 
 NO_STEP = "Click a point of the loss curve to read the rows of that step."
-_MAX_SUBSET_NAME = 90  # characters of the name of a subset made here
+# Characters of a subset's name that stay in that of a copy without many rows.
+_MAX_STEM = 36
 
 
 class StepRows:
@@ -78,8 +79,11 @@ class StepRows:
         excluded = sorted({*original.recipe.excluded, int(row)})
         recipe = original.recipe.model_copy(update={"excluded": excluded})
         # Excluding a second row must not append to the first one's suffix.
-        stem = original.name.partition("-without-")[0]
-        name = slug(f"{stem}-without-{'-'.join(map(str, excluded))}")[:_MAX_SUBSET_NAME]
+        stem = original.name.rpartition("-without-")[0] if original.recipe.excluded else original.name
+        name = f"{stem or original.name}-without-{'-'.join(map(str, excluded))}"
+        if len(name) > MAX_SLUG:
+            name = f"{(stem or original.name)[:_MAX_STEM]}-without-{len(excluded)}-rows"
+        name = subset.free_name(self.runs.settings, name, recipe)
         name = subset.create(self.runs.settings, name, recipe).name
         info("The form uses it for the next run.", title=f"Created subset {name}")
         return {"new_subset": name}

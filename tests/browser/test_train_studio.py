@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from core.runs.config import QLoRAConfig, group_of
-from core.runs.store import WAITING, RunState, RunStore
+from core.runs.store import NOT_ENDED, RunState, RunStore
 from tests.helpers.browser_pages import open_page, wait_until
 from tests.helpers.run_events import EVENTS, write
 from tests.helpers.tiny_model import tiny_llama
@@ -173,7 +173,7 @@ def test_train_queue_stop_resume_kill_label_and_delete(page, server):
     wait_until(lambda: any(event.event == "resumed" for event in first.events()), page)
     wait_until(lambda: max(e.step for e in first.events() if e.event == "step") > reached, page)
     page.locator("#kill").click()
-    wait_until(lambda: first.state().status not in WAITING, page)
+    wait_until(lambda: first.state().status not in NOT_ENDED, page)
     page.locator("#run-status").get_by_text("Killed on request").wait_for()
 
     page.get_by_text("Name, resume, archive, delete").click()

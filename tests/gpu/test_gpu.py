@@ -14,7 +14,7 @@ from core.chat.types import LaneRequest, adapter_key
 from core.data import subset
 from core.runs import process
 from core.runs.config import QLoRAConfig
-from core.runs.store import WAITING, RunStore
+from core.runs.store import NOT_ENDED, RunStore
 
 pytestmark = [
     pytest.mark.gpu,
@@ -40,7 +40,7 @@ def test_run_lowers_loss_and_both_lanes_answer(store, quantization, packing):
     )  # fmt: skip
     run = process.submit(store, config)
     deadline = time.monotonic() + 180
-    while run.state().status in WAITING:
+    while run.state().status in NOT_ENDED:
         assert time.monotonic() < deadline, run.log_tail(60)
         time.sleep(0.2)
     assert run.state().status == "finished", run.log_tail(60)
@@ -66,7 +66,7 @@ def test_packed_loss_matches_padded_within_bfloat16(store):
         run = process.submit(
             store, QLoRAConfig(model="small", packing=packing, max_steps=1, batch_size=8, save_steps=0)
         )
-        while run.state().status in WAITING:
+        while run.state().status in NOT_ENDED:
             time.sleep(0.2)
         losses[packing] = next(event.loss for event in run.events() if event.event == "step")
     assert losses[True] == pytest.approx(losses[False], rel=2e-2)
@@ -78,7 +78,7 @@ def test_loftq_changes_initial_held_out_loss(store):
     for init in ("default", "loftq"):
         config = QLoRAConfig(model="small", lora_init=init, lora_rank=16, max_steps=2, eval_rows=8, save_steps=0)
         run = process.submit(store, config)
-        while run.state().status in WAITING:
+        while run.state().status in NOT_ENDED:
             time.sleep(0.2)
         assert run.state().status == "finished", run.log_tail(60)
         before[init] = next(event.loss for event in run.events() if event.event == "eval")

@@ -8,7 +8,7 @@ import torch
 from core.data import subset
 from core.runs import process
 from core.runs.config import QLoRAConfig
-from core.runs.store import WAITING, RunStore
+from core.runs.store import NOT_ENDED, RunStore
 
 pytestmark = [
     pytest.mark.gpu,
@@ -23,7 +23,7 @@ SETTINGS = {
 
 def wait_until_ended(run, seconds=180):
     deadline = time.monotonic() + seconds
-    while run.state().status in WAITING:
+    while run.state().status in NOT_ENDED:
         assert time.monotonic() < deadline, run.log_tail(60)
         time.sleep(0.1)
     return run.state()
@@ -46,7 +46,7 @@ def test_two_gpus_match_one_and_resume(settings, gpu_model):
     assert losses(double) == pytest.approx(losses(single), rel=1e-2)
     assert wait_until_ended(unbroken).status == "finished", unbroken.log_tail(60)
     while not any(event.event == "checkpoint" for event in stopped.events()):
-        assert stopped.state().status in WAITING, stopped.log_tail(60)
+        assert stopped.state().status in NOT_ENDED, stopped.log_tail(60)
         time.sleep(0.01)
     stopped.request_stop()
     wait_until_ended(stopped)

@@ -2,7 +2,7 @@
 
 import time
 
-from core.runs.store import WAITING
+from core.runs.store import NOT_ENDED
 
 STEPS = 8
 SETTINGS = {
@@ -15,7 +15,7 @@ SETTINGS = {
 def wait_until_ended(run, seconds=120):
     """Wait until a run is neither queued nor running, and return its state."""
     deadline = time.monotonic() + seconds
-    while run.state().status in WAITING:
+    while run.state().status in NOT_ENDED:
         assert time.monotonic() < deadline, run.log_tail()
         time.sleep(0.05)
     return run.state()
@@ -26,7 +26,7 @@ def wait_for_first_step(run, seconds=120):
     deadline = time.monotonic() + seconds
     while not event_values(run):
         assert time.monotonic() < deadline, run.log_tail()
-        assert run.state().status in WAITING, run.state().cause
+        assert run.state().status in NOT_ENDED, run.state().cause
         time.sleep(0.01)
 
 
@@ -35,7 +35,7 @@ def wait_for_checkpoint(run, step, seconds=120):
     deadline = time.monotonic() + seconds
     while not any(event.event == "checkpoint" and event.step >= step for event in run.events()):
         assert time.monotonic() < deadline, run.log_tail()
-        assert run.state().status in WAITING, run.state().cause
+        assert run.state().status in NOT_ENDED, run.state().cause
         time.sleep(0.005)
 
 

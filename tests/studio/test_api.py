@@ -17,6 +17,7 @@ from core.runs.store import ACTIVE, RunStore
 from studio.api import ApiCalls
 from tests.helpers.app_server import PROJECT, AppServer
 from tests.helpers.fork_server import ADDRESS
+from tests.helpers.run_events import write
 from tests.helpers.tiny_model import tiny_llama
 
 sys.path.insert(0, str(PROJECT / "docs"))
@@ -105,3 +106,12 @@ def test_sigterm_ends_the_server_and_a_restart_finds_the_run_active(app, app_for
     again.stop()
     psutil.wait_procs([psutil.Process(run.saved_state().pid)] if run.saved_state().process_lives() else [], timeout=60)
     assert run.state().status == "stopped"
+
+
+def test_run_events_keep_their_positions_when_a_run_is_resumed(runs, a_run):
+    do, made = ApiCalls(runs), a_run([{"event": "step", "step": n, "loss": 1.0} for n in range(1, 26)])
+    known = len(do.run_events(made.id, 0))
+    write(made, [{"event": "resumed", "step": 20}, *({"event": "step", "step": n, "loss": 1.0} for n in (21, 22))])
+    found = do.run_events(made.id, known)
+    assert [(event["event"], event["step"]) for event in found] == [("resumed", 20), ("step", 21), ("step", 22)]
+    assert do.run_events(made.id, known + 3) == []

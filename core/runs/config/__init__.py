@@ -3,6 +3,7 @@
 The form, the command line, the saved config.json and docs/api.md are derived from it.
 """
 
+import math
 from typing import Any
 
 from pydantic import ConfigDict, model_validator
@@ -68,6 +69,13 @@ class QLoRAConfig(EvaluationSettings, BatchSettings, OptimizerSettings, DataSett
     def rows_per_gpu(self) -> int:
         """Return the number of rows that each GPU takes of a forward pass."""
         return self.batch_size // self.gpus
+
+    def count_steps(self, rows: int) -> int:
+        """Return how many updates a run makes: `max_steps`, or epochs over batches, a last short batch included."""
+        if self.max_steps:
+            return self.max_steps
+        batches = math.ceil(rows / self.batch_size)
+        return max(1, math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation))))
 
 
 def _extra(name: str) -> dict[str, Any]:

@@ -163,6 +163,30 @@ def test_runs_stop_queued_run_removes_it_from_the_queue(ok, run):
     assert not run.stop_request.exists()
 
 
+def test_runs_follow_prints_every_event_of_a_resumed_run_once(ok, run, monkeypatch):
+    """The second attempt of a killed run begins while its events are followed."""
+    step = lambda at: {"event": "step", "step": at, "total": 9, "loss": 1.0}  # noqa: E731
+    attempts = [
+        [step(at) for at in range(1, 26)],
+        [{"event": "stage", "text": "Loading again"}, {"event": "resumed", "step": 20}, step(21), step(22)],
+        [step(23), {"event": "done"}],
+    ]
+    run.events_file.write_text("")
+    states = [RunState(status="running", created=1)] * 2 + [RunState(status="finished", created=1)]
+
+    def state(self):
+        """Write the next events, as a worker does between two looks at the state."""
+        write(run, attempts.pop(0))
+        return states.pop(0)
+
+    monkeypatch.setattr("core.runs.store.Run.state", state)
+    monkeypatch.setattr("core.cli.runs.time.sleep", lambda seconds: None)
+    *printed, last = ok("runs", "follow", run.id).splitlines()
+    steps = [f"step {at}/9  loss 1.0000  – tokens/s" for at in range(1, 26)]
+    assert printed == [*steps, "Loading again", "continues from step 20", *steps[20:23]]
+    assert last.startswith("finished")
+
+
 @pytest.mark.parametrize(("status", "words"), [("failed", "failed"), ("interrupted", "was interrupted")])
 def test_runs_follow_unfinished_run_prints_its_cause(run_command, run, status, words):
     run.save_state(RunState(status=status, cause="The disk is full.", created=1, ended=2))

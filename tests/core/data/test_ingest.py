@@ -1,11 +1,13 @@
 """Files stored as datasets: types, damage, limits, and a process that is killed."""
 
+import gzip
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -58,6 +60,29 @@ def test_ingest_of_csv_types_numbers_but_keeps_codes_as_text(settings, tmp_path)
         "text": "text", "count": "integer", "share": "number", "code": "text", "word": "text"
     }  # fmt: skip
     assert [row["c.count"] for row in rows_of(settings, data)] == [1, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("rows.csv", "integer"), ("ROWS.CSV", "integer"), ("rows.jsonl.tsv", "integer"), ("rows.csv.gz", "integer"),
+        ("rows.jsonl", "text"), ("scores.csv.jsonl", "text"), ("a.tsv.b.json", "text"), ("scores.csv.jsonl.gz", "text"),
+        ("export.tsv.parquet", "text"), ("rows.csvs.jsonl", "text"),
+    ],
+)  # fmt: skip
+def test_ingest_types_cells_by_the_ending_that_chooses_the_reader(settings, tmp_path, name, kind):
+    path, rows = tmp_path / name, [TEXT | {"id": "42"}]
+    if name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
+        mark = "," if ".csv" in name.lower() else "\t"
+        content = "".join(mark.join(cells) + "\n" for cells in (rows[0], rows[0].values())).encode()
+    elif name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        content = path.read_bytes()
+    else:
+        content = json_lines(rows).encode()
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    data = sources.open_file(settings, path)
+    assert {column.name: column.kind for column in data.columns}["id"] == kind
 
 
 def test_ingest_stores_huge_numbers_and_lone_surrogates_approximately(settings, tmp_path):

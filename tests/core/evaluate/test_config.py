@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from pydantic import ValidationError
 
@@ -53,6 +55,18 @@ def test_lane_titles_are_short_and_unique():
     assert named == ["base", "mine", "mine step 5", "r2"]
     assert lane_titles(["base", "r1", "r1/step 5"], {"r1": ""}) == ["base", "tuned", "tuned step 5"]
     assert lane_titles(["r1", "r2"]) == ["r1", "r2"]
+
+
+_NAMES = ["", "base", "Base", "tuned", "r1", "r2", "R2", "r1 step 5", "r1/step 5", "mine"]
+
+
+@pytest.mark.parametrize("second", _NAMES)
+@pytest.mark.parametrize("first", _NAMES)
+def test_lane_titles_never_share_a_title_whatever_runs_are_named(first, second):
+    for lanes in itertools.permutations(["base", "r1", "r1/step 5", "r2"]):
+        for length in range(1, 5):
+            titles = lane_titles(list(lanes[:length]), {"r1": first, "r2": second})
+            assert len({title.casefold() for title in titles}) == length, (lanes[:length], titles)
 
 
 @pytest.mark.parametrize(

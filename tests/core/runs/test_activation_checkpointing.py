@@ -59,6 +59,8 @@ def test_memory_budget_is_at_most_the_setting():
     assert memory_budget(QLoRAConfig(gpu_memory=10.5), 80 * GIB) == 10.5 * GIB
     assert memory_budget(QLoRAConfig(gpu_memory=10.5), 4 * GIB) == 4 * GIB
     assert memory_budget(QLoRAConfig(), 80 * GIB) == 80 * GIB
+    for way in ("on", "off", "offload"):
+        assert memory_budget(QLoRAConfig(gpu_memory=10.5, gradient_checkpointing=way), 80 * GIB) == 80 * GIB
 
 
 @pytest.mark.parametrize(
@@ -106,8 +108,8 @@ def test_short_batch_recomputes_fewer_blocks_than_long_batch(tmp_path, tokenizer
     """The planner recomputes one block per 1,024 tokens of the batch."""
     trainer = trainer_of(tmp_path, tokenizer, fused)
 
-    def plan_by_length(config, shape, of, room, fuses, tokens, *_):
-        return recomputing.Recompute(min(of, tokens // 1024), of, False, "a test")
+    def plan_by_length(config, shape, total, room, fuses, tokens, *_):
+        return recomputing.Recompute(min(total, tokens // 1024), total, False, "a test")
 
     monkeypatch.setattr(recomputing, "plan", plan_by_length)
     planner = recomputing.Planner(

@@ -62,6 +62,36 @@ def test_rising_held_out_loss_is_alerted(timeline):
     assert kinds(timeline(FALLING, [(0, 3.0), (20, 2.0), (40, 2.1), (60, 1.9)])) == {}, "once is no turn"
 
 
+RISING = [2 + i / 10 for i in range(40)]
+PASSES = [(0, 3.0), (20, 2.0), (40, 2.1), (60, 2.2), (80, 2.4)]
+RATE = [1e-3] * 60
+
+
+@pytest.mark.parametrize(
+    ("losses", "passes", "rates", "words"),
+    [
+        ([*FALLING[:30], "nan", "nan"], (), None, "is not a number since step 31."),
+        ([*FALLING[:30], "nan", *FALLING[30:32]], (), None, "was not a number at step 31."),
+        ([*FALLING[:30], "nan", 1.0, "inf", 1.0, "nan"], (), None, "was not a number at step 31 and at 2 later steps."),
+        # A loss that is missing is not one that is no number.
+        ([*FALLING[:30], None, "nan", None], (), None, "is not a number since step 32."),
+        ([*FALLING[:30], None, None], (), None, ""),
+        ([*FALLING, *RISING], (), None, "The loss has been rising since about step 97."),
+        ([*FALLING, *RISING, *[2.0] * 60], (), None, "The loss has come down, but was rising from about step 97."),
+        (FALLING, PASSES, None, "has been rising since step 20"),
+        (FALLING, [*PASSES, (100, 1.9)], None, "has come down, but was rising from step 20."),
+        (FALLING, (), [*RATE, *[0.0] * 40], "is 0 since step 61, so the run no longer trains"),
+        (FALLING, (), [*RATE, 0.0, *RATE[:39]], "was 0 at step 61, so nothing was trained there"),
+    ],
+)
+def test_alert_tells_since_when_only_if_its_cause_lasts(timeline, losses, passes, rates, words):
+    texts = [
+        alert.text for alert in alerts(timeline(losses, passes, **({"learning_rate": rates} if rates else {})), 200)
+    ]
+    assert len(texts) == bool(words)
+    assert words in "".join(texts)
+
+
 def test_exploding_gradient_is_alerted(timeline):
     norms = [1.0 + 0.2 * math.sin(i) for i in range(100)]
     norms[70] = 50.0

@@ -15,17 +15,31 @@ from core.runs.events import EndEvent, EventWriter, ResumedEvent, RunEvent, Stag
 NUMBERS = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["nan", "inf"]))
 COUNTS = st.integers(0, 10**9)
 TEXTS = st.text(st.characters(codec="utf-8"))
-EVENTS = st.lists(
-    st.one_of(
-        st.builds(StepEvent, step=COUNTS, loss=NUMBERS, rows=st.lists(COUNTS, max_size=3)),
-        st.builds(events.EvalEvent, step=COUNTS, loss=NUMBERS),
-        st.builds(StageEvent, text=TEXTS),
-        st.builds(events.PreparedEvent, left_out=st.dictionaries(TEXTS, COUNTS, max_size=2), choices=st.lists(TEXTS)),
-        st.builds(events.SampleEvent, step=COUNTS, prompts=st.lists(TEXTS, max_size=2)),
-        st.builds(RunEvent, event=st.just("of a later version"), extra=st.dictionaries(TEXTS, NUMBERS, max_size=2)),
+# Events that change no others when they are read.
+PLAIN = {
+    "step": st.builds(StepEvent, step=COUNTS, loss=NUMBERS, rows=st.lists(COUNTS, max_size=3)),
+    "eval": st.builds(events.EvalEvent, step=COUNTS, loss=NUMBERS),
+    "stage": st.builds(StageEvent, text=TEXTS),
+    "prepared": st.builds(
+        events.PreparedEvent, left_out=st.dictionaries(TEXTS, COUNTS, max_size=2), choices=st.lists(TEXTS)
     ),
-    max_size=6,
-)
+    "sample": st.builds(events.SampleEvent, step=COUNTS, prompts=st.lists(TEXTS, max_size=2)),
+    "checkpoint": st.builds(events.CheckpointEvent, step=COUNTS),
+    "done": st.builds(EndEvent, event=st.just("done"), status=TEXTS),
+    "failed": st.builds(EndEvent, event=st.just("failed"), cause=TEXTS),
+}
+RESUMED = st.builds(ResumedEvent, step=COUNTS, previous=st.dictionaries(TEXTS, COUNTS, max_size=2))
+UNKNOWN = st.builds(RunEvent, event=st.just("of a later version"), extra=st.dictionaries(TEXTS, NUMBERS, max_size=2))
+EVENTS = st.lists(st.one_of(*PLAIN.values(), UNKNOWN), max_size=6)
+
+
+def test_every_kind_of_event_is_tested():
+    assert PLAIN.keys() | {"resumed"} == events._KINDS.keys()
+
+
+@given(RESUMED)
+def test_resumed_event_is_read_back_as_written(event):
+    assert parse_event(json.loads(json.dumps(event.to_json()))) == event
 
 
 @pytest.fixture

@@ -72,7 +72,27 @@ def test_fit_keeps_to_gpu_memory_setting(seven, card):
     result = fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0))
     assert result.free == 16 * GIB
     assert result.fits
-    assert not fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0, gradient_checkpointing="off")).fits
+    # Only the plan of "auto" keeps to it.
+    result = fit(seven, QLoRAConfig(model="seven", gpu_memory=16.0, gradient_checkpointing="off"))
+    assert (result.free, result.fits) == (80 * GIB, True)
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "limit", "waits"),
+    [
+        (3, 80, 0.0, True),
+        (3, 80, 16.0, True),
+        # The user's limit stays when the GPU is empty.
+        (80, 80, 4.0, False),
+        (3, 80, 4.0, False),
+        (80, 80, 0.0, False),
+        (2, 2, 0.0, False),
+    ],
+)
+def test_run_waits_for_the_gpu_only_if_others_take_what_it_needs(seven, monkeypatch, free, total, limit, waits):
+    monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(free * GIB, total * GIB))
+    result = fit(seven, QLoRAConfig(model="seven", gpu_memory=limit))
+    assert (result.would_fit_alone and not result.fits) == waits
 
 
 def test_fit_uses_the_fullest_of_the_gpus_in_use(seven, monkeypatch):

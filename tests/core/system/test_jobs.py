@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from core.errors import StudioError
-from core.system.jobs import Jobs
+from core.system.jobs import Job, Jobs
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -87,6 +88,25 @@ def test_job_result_is_return_value(jobs):
     assert jobs.running("sum") is None
 
 
+def test_running_jobs_are_listed_while_another_thread_starts_one(jobs):
+    class Racing(Job):
+        """Job during whose inspection another job is added, as by another thread."""
+
+        @property
+        def ended(self):
+            jobs._jobs.setdefault(2, Job(2, "open/other", "Opening"))
+            return threading.Event()
+
+        @ended.setter
+        def ended(self, event):
+            pass
+
+    jobs._jobs[1] = Racing(1, "open/first", "Opening")
+    assert [job.id for job in jobs.all_running("open")] == [1]
+    assert jobs.running("open").id == 2
+    jobs._jobs.clear()
+
+
 def test_unwatched_job_is_not_blocked_by_its_messages(jobs):
     job = jobs.start("report", "Reporting", reporting)
     assert job.ended.wait(60)
@@ -125,7 +145,7 @@ def test_cancel_kills_job_and_its_children(jobs, tmp_path):
 SERVER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from core.system.jobs import Jobs
+from core.system.jobs import Job, Jobs
 from tests.core.system import test_jobs
 if __name__ == "__main__":
     Jobs().start("wait", "Waiting", test_jobs.waiting, sys.argv[1])

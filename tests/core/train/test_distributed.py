@@ -26,6 +26,11 @@ def test_shard_covers_batch_once_and_evenly(lengths, count):
         assert max(tokens) - min(tokens) <= max(lengths)
 
 
+def test_shard_long_row_leaves_its_rank_with_fewer_rows():
+    rows = [{"row": at, "input_ids": range(length)} for at, length in enumerate([100, *[1] * 8])]
+    assert [len(RankGroup(number, 4).shard(rows)) for number in range(4)] == [1, 3, 3, 2]
+
+
 @given(sizes=st.lists(st.integers(1, 50), max_size=20), most=st.integers(1, 60))
 def test_buckets_hold_every_tensor_once_within_limit(sizes, most):
     tensors = [torch.zeros(size, dtype=torch.float32 if size % 3 else torch.float64) for size in sizes]

@@ -13,7 +13,7 @@ from core.models.loading import LoadedBase
 from core.runs import checkpoints, process
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import TITLES, QLoRAConfig
-from core.runs.events import NoEvents
+from core.runs.events import EventWriter, NoEvents, PreparedEvent, StepEvent
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.train.callback import Reporter
@@ -123,19 +123,51 @@ def test_resume_applies_or_rejects_changed_setting(store, interrupted, name):
     assert run.state().status == "interrupted"
 
 
+NO_EFFECT = "nothing left to do"
+
+
 @pytest.mark.parametrize(
-    ("config", "changes", "words"),
+    ("config", "changes", "status", "words"),
     [
-        ({"max_steps": 20}, {"epochs": 3.0}, "Epochs 3 would be ignored, because Steps is 20"),
-        ({"max_steps": 20}, {"max_steps": 9}, "Steps 9 is less than the 10 that are done"),
+        ({"max_steps": 20}, {"epochs": 3.0}, "stopped", "Epochs 3 would be ignored, because Steps is 20"),
+        ({"max_steps": 20}, {"max_steps": 9}, "stopped", "Steps 9 is less than the 10 that are done"),
+        # 40 rows in batches of 8: 5 steps per epoch.
+        ({"epochs": 2}, {"epochs": 1.0}, "finished", "Epochs 1 are 5 steps, which is less than the 10 that are done"),
+        (
+            {"epochs": 3},
+            {"epochs": 1.0},
+            "interrupted",
+            "Epochs 1 are 5 steps, which is less than the 10 that are done",
+        ),
+        ({"max_steps": 20}, {"max_steps": 0}, "interrupted", "Epochs 1 are 5 steps"),
+        ({"max_steps": 10}, {"max_steps": 9}, "finished", "Steps 9 is less than the 10 that are done"),
+        ({"max_steps": 10}, {"max_steps": 0, "epochs": 2.0}, "finished", NO_EFFECT),
+        ({"epochs": 2}, {"max_steps": 10}, "finished", NO_EFFECT),
+        ({"epochs": 2}, {"learning_rate": 1e-5}, "finished", NO_EFFECT),
+        ({"epochs": 2}, {}, "finished", NO_EFFECT),
+        ({"epochs": 2}, {"epochs": 2.5}, "finished", ""),
+        ({"epochs": 2}, {"max_steps": 11}, "finished", ""),
+        ({"max_steps": 20}, {"max_steps": 10}, "interrupted", ""),
+        ({"epochs": 2}, {"learning_rate": 1e-5}, "stopped", ""),
+        # It ended early.
+        ({"max_steps": 20, "early_stopping": 2}, {}, "finished", NO_EFFECT),
+        ({"max_steps": 20, "early_stopping": 2}, {"early_stopping": 0}, "finished", ""),
+        ({"max_steps": 20, "early_stopping": 2}, {"max_steps": 15}, "finished", ""),
     ],
 )
-def test_resume_rejects_length_that_has_no_effect(store, interrupted, config, changes, words):
+def test_resume_rejects_length_that_has_no_effect(store, interrupted, config, changes, status, words):
     run = interrupted(QLoRAConfig(**config))
+    run.save_state(RunState(status=status, created=1000.0))
     checkpoints.folder_of(run.checkpoints_dir, 10).mkdir(parents=True)
     checkpoints.mark_complete(run.checkpoints_dir, Checkpoint(step=10))
-    with pytest.raises(StudioError, match=words):
-        process.resume(store, run, **changes)
+    writer = EventWriter(run.events_file)
+    for event in (PreparedEvent(rows=40), StepEvent(step=10)):
+        writer.write(event)
+    if words:
+        with pytest.raises(StudioError, match=words):
+            process.resume(store, run, **changes)
+    else:
+        assert process.resume(store, run, **changes).keys() == changes.keys()
 
 
 STEPS = 4

@@ -8,8 +8,10 @@ import pytest
 from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
+from studio.data.page_state import PageState
 from studio.data.subset_export import ExportSubset
 from studio.data.subsets import FIELDS, CreateSubset
+from tests.helpers.datasets import dialog, open_dataset
 
 FORM = {name: Recipe.model_fields[name].get_default(call_default_factory=True) for name in FIELDS}
 
@@ -38,6 +40,18 @@ def test_create_and_export_of_a_small_dataset_takes_all_rows(do, settings, state
         rows = [json.loads(line) for line in archive.read("train.jsonl").splitlines()]
     assert all(row["text"].startswith("<s>[INST] ") and row["text"].endswith(" </s>") for row in rows)
     assert len(rows) == 59
+
+
+def test_create_and_export_of_another_file_of_the_same_name_makes_another_subset(do, settings, state, tmp_path):
+    *_, first = do.create_and_export(state)
+    (tmp_path / "again").mkdir()
+    # As many rows as the first file has, so that the plain names are equal.
+    other = open_dataset(settings, tmp_path / "again", [{"messages": dialog(f"{n}?", f"{n}.")} for n in range(59)])
+    *_, second = do.create_and_export(PageState(dataset=other.id).model_dump())
+    assert second["created"].startswith("rows-llama2-59-")
+    assert subset.find(settings, second["created"]).recipe.dataset == other.id
+    *_, again = do.create_and_export(state)
+    assert again["created"] == first["created"]
 
 
 def test_export_writes_a_zip_and_reports_the_rows(do, create):

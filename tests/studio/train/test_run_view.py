@@ -9,6 +9,7 @@ import pytest
 
 from core.data import subset
 from core.data.recipe import Recipe
+from core.data.select_rows import Selection
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
@@ -204,6 +205,27 @@ def test_step_rows_are_listed_shown_and_excluded(rows, a_run, settings, toasts):
     assert {number for _, number, _ in subset.stream(settings, name)} == known - {row}
     with pytest.raises(StudioError, match="No row is selected"):
         rows.exclude_row(run.id, None)
+
+
+def test_excluded_rows_one_by_one_always_give_a_new_subset(rows, a_run, settings, monkeypatch):
+    """Rows with many digits: a name lists only as many as fit, and two selections never share one."""
+    first = subset.create(
+        settings, "keeper-without-end", Recipe(dataset=subset.find(settings, "keeper").recipe.dataset)
+    )
+    monkeypatch.setattr("core.data.subset.select", lambda opened, recipe: Selection({0: "train"}))
+    config, names = QLoRAConfig(subset=first.name), []
+    for row in [*range(123_456, 123_476), 123_456]:
+        run = a_run(config=config)
+        names.append(rows.exclude_row(run.id, row)["new_subset"])
+        config = config.model_copy(update={"subset": names[-1]})
+    assert names[:2] == ["keeper-without-end-without-123456", "keeper-without-end-without-123456-123457"]
+    assert names[19].startswith("keeper-without-end-without-20-rows")
+    assert len(set(names)) == 20
+    assert names[20] == names[19], "the same selection"
+    other = a_run(config=QLoRAConfig(subset=names[17]))
+    assert rows.exclude_row(other.id, 999_999)["new_subset"] not in names
+    assert subset.find(settings, names[19]).recipe.excluded == list(range(123_456, 123_476))
+    assert max(map(len, names)) <= 60
 
 
 def test_write_csv_contains_every_step(do, a_run):
