@@ -39,12 +39,16 @@ _ARROW = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_(), "te
 
 
 def present(settings: Settings, source: Source) -> Dataset | None:
-    """Return the dataset of `source` if it was opened before, or None."""
+    """Return the dataset of `source` if it was opened before, or None.
+
+    The same bytes under another ending, such as .csv after .txt, are read anew: the ending chooses the reader.
+    """
     name = dataset_id(source)
     known = settings.datasets_dir / name / "about.json"
     if not known.is_file() or json.loads(known.read_text(encoding="utf-8")).get("layout") != LAYOUT:
         return None
-    return find(settings, name)
+    found = find(settings, name)
+    return found if kind_of(found.source.name) == kind_of(source.name) else None
 
 
 def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] = ()) -> Dataset:

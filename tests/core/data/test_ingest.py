@@ -37,6 +37,16 @@ def test_ingest_stores_rows_columns_and_kinds_of_the_file(settings, tmp_path):
     assert [row["line"] for row in stored] == [1, 2, 3, 4]
 
 
+def test_ingest_reads_the_same_bytes_anew_under_another_ending(settings, tmp_path):
+    read = []
+    for name in ("poem.txt", "poem.tsv", "poem.tsv"):
+        path = tmp_path / name
+        path.write_text("rose\tred\nviolet\tblue\n")
+        read.append(sources.open_file(settings, path))
+    assert [data.source.name for data in read] == ["poem.txt", "poem.tsv", "poem.tsv"]
+    assert [len(data.columns) for data in read] == [1, 2, 2]
+
+
 def test_ingest_reports_trouble_by_line_and_keeps_other_rows(settings, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(
