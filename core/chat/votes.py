@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
@@ -97,10 +97,18 @@ def votes_path(settings: Settings, base: str) -> Path:
 
 def add(path: Path, vote: Vote) -> None:
     """Append a vote; it is on disk when this returns."""
-    with FileLock(f"{path}.lock"), path.open("ab") as stream:
+    with FileLock(f"{path}.lock"), path.open("ab+") as stream:
+        # If a crash left half a line, end it, or it would swallow this vote.
+        if stream.tell() and not _ends_with_newline(stream):
+            stream.write(b"\n")
         stream.write(vote.model_dump_json().encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _ends_with_newline(stream: BinaryIO) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
 
 
 def undo(path: Path, chat: str, turn: str) -> Vote | None:

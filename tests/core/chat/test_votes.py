@@ -32,12 +32,15 @@ def test_votes_add_and_read_round_trip(path):
     assert path.name == "meta-llama-Llama-2-7b.jsonl"
 
 
-def test_votes_read_skips_a_half_written_line(path):
+@pytest.mark.parametrize("half", [b'{"chat": "c", "mess', b'{"chat": "c", "mess\n', b"{", b"\xff"])
+def test_votes_after_a_half_written_line_loses_that_line_only(path, half):
     votes.add(path, vote())
     with path.open("ab") as stream:
-        stream.write(b'{"chat": "c", "mess\n')
+        stream.write(half)
     votes.add(path, vote("right"))
-    assert [found.verdict for found in votes.read(path)] == ["left", "right"]
+    votes.add(path, vote("tie"))
+    assert [found.verdict for found in votes.read(path)] == ["left", "right", "tie"]
+    assert b"\n\n" not in path.read_bytes()
 
 
 def test_votes_undo_removes_the_last_vote_of_a_chat(path):
