@@ -281,6 +281,6 @@ def _connect_polling(do: Polling, widgets: _Widgets, tab_selected: Callable[...,
         trigger_mode="once",
         **UNLIMITED,
     )  # fmt: skip
-    opened = {**widgets.run_outputs, "zoom": state.zoom, **widgets.label.label}
+    opened = {**widgets.run_outputs, **view.detail_outputs, "zoom": state.zoom, **widgets.label.label}
     connect(controls.run.change, do.select_run, shown, opened, visitor=True, **UNLIMITED, **LATEST_ONLY)
     return timer

@@ -73,7 +73,8 @@ class RunView:
         """
         if not run_id:
             text = roles.text_for_caller(NO_RUN, NO_PUBLISHED)
-            return {"status": empty_html(text), "tiles": "", "alerts": "", "charts": gr.update(visible=False)}
+            cleared = {"tiles": "", "alerts": "", "notes": "", "charts": gr.update(visible=False)}
+            return {"status": empty_html(text), **cleared}
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()
         progress = timeline.progress()
@@ -86,6 +87,11 @@ class RunView:
             "metric_chart": _metric_chart(timeline, metric, zoom),
             "notes": notes_html(run, progress),
         }
+
+    def clear_details(self) -> dict[str, Any]:
+        """Return empty rows of a step and an empty log, for another run: only a click fills them again."""
+        hidden = gr.update(choices=[], value=None, visible=False)
+        return {"step": empty_html(NO_STEP), "row": hidden, "row_view": "", "log": ""}
 
     # Sample answers
 
@@ -209,6 +215,11 @@ class RunViewWidgets:
         """Return the components that `RunView.render` updates, by name."""
         names = ("status", "tiles", "alerts", "charts", "loss_chart", "metric_chart", "notes")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def detail_outputs(self) -> dict[str, Block]:
+        """Return the components that `RunView.clear_details` updates, by name."""
+        return {name: getattr(self, name) for name in ("step", "row", "row_view", "log")}
 
     @property
     def sample_outputs(self) -> dict[str, Block]:

@@ -166,10 +166,16 @@ def test_metric_chart_shows_every_metric(do, a_run, metric):
 def test_run_view_without_a_run_shows_how_to_start_one(do, rows):
     shown = do.render(None, "tokens/s", None)
     assert NO_RUN in shown["status"]
-    assert shown["tiles"] == ""
+    assert (shown["tiles"], shown["alerts"], shown["notes"]) == ("", "", "")
     assert not shown["charts"]["visible"]
     assert rows.list_rows(None, 3)["step"] == ""
     assert "The log is empty" in do.read_log(None)["log"]
+
+
+def test_run_view_without_a_run_updates_all_that_a_run_has_shown(do, a_run):
+    """A name that is left out keeps what it shows. The charts are inside the column that is hidden."""
+    with_run, without = (do.render(run_id, "tokens/s", None) for run_id in (a_run(EVENTS).id, None))
+    assert set(with_run) - set(without) == {"loss_chart", "metric_chart"}
 
 
 def test_samples_stay_at_a_pinned_evaluation_and_else_follow_the_newest(do, a_run):
