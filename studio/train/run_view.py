@@ -171,12 +171,13 @@ def _loss_chart(timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
         Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
         Curve(HELD_OUT_LOSS, HELD_OUT_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
     ]
-    return chart_value("loss", curves)
+    return chart_value("loss", curves, is_zoomed=low is not None)
 
 
 def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:
-    points = timeline.curve(METRIC_FIELDS[metric], *_limits(zoom))
-    return chart_value(metric, [Curve(metric, METRIC_COLOR, points)])
+    low, high = _limits(zoom)
+    points = timeline.curve(METRIC_FIELDS[metric], low, high)
+    return chart_value(metric, [Curve(metric, METRIC_COLOR, points)], is_zoomed=low is not None)
 
 
 @dataclass(frozen=True)

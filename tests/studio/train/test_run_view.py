@@ -153,8 +153,11 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert points["loss"] == [[1, 3000, 2.0, 3.25]]
     assert points[HELD_OUT_LOSS] == [[0, 0, 0.0, 4.0], [2, 6000, 4.0, 3.0]]
     assert [point[3] for point in shown["metric_chart"]["series"][0]["points"]] == [1500.4, 99.0]
-    zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})["loss_chart"]
-    assert [series["points"][0][0] for series in zoomed["series"]] == [1, 2]
+    assert not shown["loss_chart"]["zoomed"]
+    zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})
+    assert [series["points"][0][0] for series in zoomed["loss_chart"]["series"]] == [1, 2]
+    assert zoomed["loss_chart"]["zoomed"]
+    assert zoomed["metric_chart"]["zoomed"]
     assert "not a number since step 2" in shown["alerts"]
 
 
