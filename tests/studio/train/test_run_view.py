@@ -181,14 +181,14 @@ def test_run_view_without_a_run_updates_all_that_a_run_has_shown(do, a_run):
     assert set(with_run) - set(without) == {"loss_chart", "metric_chart"}
 
 
-def test_samples_stay_at_a_pinned_evaluation_and_else_follow_the_newest(do, a_run):
+def test_samples_stay_at_a_pinned_pass_and_else_follow_the_newest(do, a_run):
     later = EVENTS[-1] | {"step": 4, "answers": ["Because it is."]}
     run = a_run([*EVENTS, later])
     shown = do.render_samples(run.id)
-    assert (shown["evaluation"]["maximum"], shown["evaluation"]["value"]) == (1, 1)
+    assert (shown["samples_at"]["maximum"], shown["samples_at"]["value"]) == (1, 1)
     assert "Because it is." in shown["samples"]
-    pinned = do.pin_evaluation(run.id, 0)["pinned"]
-    newest = do.pin_evaluation(run.id, 1)["pinned"]
+    pinned = do.pin_samples(run.id, 0)["pinned"]
+    newest = do.pin_samples(run.id, 1)["pinned"]
     assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
     assert do.render_samples(run.id, (run.id, 99)) == shown
     write(run, [EVENTS[-1] | {"step": 9}])
