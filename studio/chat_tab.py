@@ -13,14 +13,14 @@ import gradio as gr
 from core.chat.conversation import MAX_LANES
 from core.chat.engine import Engine
 from studio.chat.api import build_chat_call
-from studio.chat.events import connect_asking, connect_cards, connect_quietly, connect_turns, turn_and_lane
+from studio.chat.events import connect_asking, connect_cards, connect_for_visitors, connect_turns, turn_and_lane
 from studio.chat.layout import ChatWidgets, build_chat_widgets
 from studio.chat.model_picker import ALL_LANES, NOTHING_TRAINED
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
 from studio.event_values import row_number
 from studio.handlers import event_handler
-from studio.wiring import UNLIMITED
+from studio.wiring import UNLIMITED, connect
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..
     parts, widgets = ChatParts.create(engine), build_chat_widgets()
     stored = widgets.states.my_chats
     opened = {"my_chats": stored.text, "chat_id": widgets.states.chat_id}
-    connect_quietly(demo.load, parts.chat_list.open_chat, {"my_chats": stored.text}, opened, js=stored.read)
+    connect_for_visitors(demo.load, parts.chat_list.open_chat, {"my_chats": stored.text}, opened, js=stored.read)
     _connect_opening(parts, widgets, run_events)
     _connect_lanes(parts, widgets)
     connect_asking(parts, widgets)
@@ -90,15 +90,15 @@ def _connect_opening(parts: ChatParts, widgets: ChatWidgets, run_events: list[Ca
 
     opened = {"my_chats": states.my_chats.text, "chat_id": states.chat_id}
     earlier = {"earlier": conversation.earlier, "my_chats": states.my_chats.text}
-    connect_quietly(conversation.new_chat.click, parts.chat_list.new_chat, opened, opened)
-    connect_quietly(conversation.earlier.input, parts.chat_list.open_earlier, earlier, opened)
+    connect_for_visitors(conversation.new_chat.click, parts.chat_list.new_chat, opened, opened)
+    connect_for_visitors(conversation.earlier.input, parts.chat_list.open_earlier, earlier, opened)
     shown = widgets.view_outputs | widgets.lane_outputs | widgets.form_outputs | widgets.suggestion_outputs
     also = {"earlier": conversation.earlier, "tally": widgets.panels.tally, "blind": widgets.lanes.blind}
-    connect_quietly(states.chat_id.change, show_chat, opened | {"show": conversation.show}, shown | also)
+    connect_for_visitors(states.chat_id.change, show_chat, opened | {"show": conversation.show}, shown | also)
     # "returned" is sent when the browser window is visible again: another page may have written meanwhile.
     for event in (functools.partial(gr.on, run_events), conversation.now.returned):
         inputs = widgets.view_inputs | {"hint": conversation.hint}
-        connect_quietly(event, refresh, inputs, widgets.lane_outputs | widgets.view_outputs)
+        connect_for_visitors(event, refresh, inputs, widgets.lane_outputs | widgets.view_outputs)
 
 
 def _connect_lanes(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -109,7 +109,7 @@ def _connect_lanes(parts: ChatParts, widgets: ChatWidgets) -> None:
         (widgets.lanes.count, picker.choose_lane_count, "count"),
     ):
         inputs = {"chat_id": chat_id, name: widget}
-        _show_choice(parts, widgets, connect_quietly(widget.input, handler, inputs, widgets.lane_outputs))
+        _show_choice(parts, widgets, connect_for_visitors(widget.input, handler, inputs, widgets.lane_outputs))
     for lane in range(MAX_LANES):
         _connect_lane(parts, widgets, lane)
 
@@ -129,22 +129,24 @@ def _connect_lane(parts: ChatParts, widgets: ChatWidgets, lane: int) -> None:
 
     run, checkpoint = widgets.lanes.runs[lane], widgets.lanes.checkpoints[lane]
     inputs = {"chat_id": widgets.states.chat_id, "run_id": run}
-    _show_choice(parts, widgets, connect_quietly(run.input, choose_run, inputs, widgets.lane_outputs))
+    _show_choice(parts, widgets, connect_for_visitors(run.input, choose_run, inputs, widgets.lane_outputs))
     # On release, not on every position that the slider passes: each may generate an answer.
     inputs = widgets.answer_inputs | {"index": checkpoint}
-    connect_quietly(checkpoint.release, choose_checkpoint, inputs, widgets.lane_outputs | widgets.view_outputs)
+    connect_for_visitors(checkpoint.release, choose_checkpoint, inputs, widgets.lane_outputs | widgets.view_outputs)
 
 
 def _show_choice(parts: ChatParts, widgets: ChatWidgets, choice: Any) -> None:
     """After a choice, render the board with its lanes; after a refused one, show the lanes as they were."""
-    connect_quietly(choice.success, parts.actions.render_view, widgets.view_inputs, widgets.view_outputs)
-    connect_quietly(choice.failure, parts.picker.show_lanes, {"chat_id": widgets.states.chat_id}, widgets.lane_outputs)
+    connect_for_visitors(choice.success, parts.actions.render_view, widgets.view_inputs, widgets.view_outputs)
+    connect_for_visitors(
+        choice.failure, parts.picker.show_lanes, {"chat_id": widgets.states.chat_id}, widgets.lane_outputs
+    )
 
 
 def _connect_settings(parts: ChatParts, widgets: ChatWidgets) -> None:
     """Switch between the settings of all lanes and of one."""
     inputs = {"chat_id": widgets.states.chat_id, "scope": widgets.panels.scope, **widgets.form_outputs}
-    connect_quietly(widgets.panels.scope.input, parts.settings.switch_scope, inputs, widgets.form_outputs)
+    connect_for_visitors(widgets.panels.scope.input, parts.settings.switch_scope, inputs, widgets.form_outputs)
 
 
 def _connect_votes(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -158,10 +160,10 @@ def _connect_votes(parts: ChatParts, widgets: ChatWidgets) -> None:
         return parts.voting.undo_vote(chat_id, int(event.value), show)
 
     outputs = widgets.view_outputs | {"tally": widgets.panels.tally}
-    connect_quietly(conversation.now.vote, vote, widgets.view_inputs, outputs)
+    connect_for_visitors(conversation.now.vote, vote, widgets.view_inputs, outputs)
     for board in (conversation.past, conversation.now):
-        connect_quietly(board.undo_vote, undo_vote, widgets.view_inputs, outputs)
-    connect_quietly(
+        connect_for_visitors(board.undo_vote, undo_vote, widgets.view_inputs, outputs)
+    connect_for_visitors(
         widgets.lanes.blind.input, parts.voting.set_blind, {"chat_id": chat_id, "blind": widgets.lanes.blind}
     )
     # The votes of everybody, so only for the owner.
@@ -184,14 +186,17 @@ def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
 
     found = {"nearest_rows": panels.nearest_rows, "rows_source": states.rows_source, "why_panel": panels.why_panel}
     for board in (conversation.past, conversation.now):
-        connect_quietly(board.why, why, {"chat_id": chat_id}, found)
+        connect_for_visitors(board.why, why, {"chat_id": chat_id}, found)
     rows_source, row_wanted = {"rows_source": states.rows_source}, {"row_wanted": states.row_wanted}
-    connect_quietly(panels.nearest_rows.open_row, open_row, rows_source, row_wanted)
+    connect_for_visitors(panels.nearest_rows.open_row, open_row, rows_source, row_wanted)
     prompt = {"prompt": conversation.prompt, "reference": states.reference}
-    connect_quietly(conversation.suggestions.select, use_suggestion, {"suggested": states.suggested}, prompt)
+    connect_for_visitors(conversation.suggestions.select, use_suggestion, {"suggested": states.suggested}, prompt)
     more = conversation.more_suggestions
-    connect_quietly(more.click, parts.suggestions.suggest, {"chat_id": chat_id}, widgets.suggestion_outputs)
-    connect_quietly(panels.show_prompts.click, parts.prompts.show, {"chat_id": chat_id}, {"prompts": panels.prompts})
-    connect_quietly(panels.unload.click, parts.picker.unload, visitor=False)
+    connect_for_visitors(more.click, parts.suggestions.suggest, {"chat_id": chat_id}, widgets.suggestion_outputs)
+    connect_for_visitors(
+        panels.show_prompts.click, parts.prompts.show, {"chat_id": chat_id}, {"prompts": panels.prompts}
+    )
+    # The model in memory serves everybody, so only the owner unloads it.
+    connect(panels.unload.click, parts.picker.unload, **UNLIMITED)
     panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **UNLIMITED)
     panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **UNLIMITED)

@@ -1,6 +1,6 @@
 """The Data tab: open a dataset, browse it, count its tokens, create a subset, export it.
 
-The parts of the tab are in studio/data, and so do most of their events (studio/data/events.py). Here the widgets are
+The parts of the tab are in studio/data, and so are most of their events (studio/data/events.py). Here the widgets are
 laid out, and what concerns all parts is connected: the choice of a dataset, and what is shown of it.
 """
 

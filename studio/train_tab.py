@@ -53,14 +53,14 @@ class TrainTab:
     timer: gr.Timer
 
 
-class PageState:
-    """State of one page, kept by Gradio between its events.
+class TrainStates:
+    """States of one page, which Gradio keeps between its events.
 
     Attributes:
         run_fingerprint: Fingerprint of the selected run's files when they were last rendered.
         runs_fingerprint: Fingerprint of all runs when they were last listed.
         zoom: The steps that the charts show.
-        pinned: The evaluation pass whose sample answers stay shown.
+        pinned: The run and the index of the sample answers that stay shown.
         comparison: Order and picked rows of the table of all runs.
         comparison_visible: Whether that table is on the screen.
         new_subset: The name of the subset that was created last.
@@ -86,7 +86,7 @@ class _Widgets:
     label: LabelWidgets
     comparison: ComparisonWidgets
     views: gr.Tabs
-    state: PageState
+    state: TrainStates
 
     @property
     def run_outputs(self) -> dict[str, Block]:
@@ -137,7 +137,7 @@ def _build_widgets(form: RunForm) -> _Widgets:
                 label = build_label()
             with gr.Tab("All runs", id="all"):
                 comparison = build_comparison()
-    return _Widgets(start, preflight, settings, controls, view, label, comparison, views, PageState())
+    return _Widgets(start, preflight, settings, controls, view, label, comparison, views, TrainStates())
 
 
 def _connect_form(do: RunForm, widgets: _Widgets, demo: gr.Blocks) -> None:
@@ -203,9 +203,9 @@ def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
     for chart in (view.loss_chart, view.metric_chart):
         connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **UNLIMITED)
     connect(
-        view.evaluation.release,
-        do.pin_evaluation,
-        {**run, "index": view.evaluation},
+        view.samples_at.release,
+        do.pin_samples,
+        {**run, "index": view.samples_at},
         {**view.sample_outputs, "pinned": state.pinned},
         visitor=True,
         **UNLIMITED,
@@ -281,6 +281,6 @@ def _connect_polling(do: Polling, widgets: _Widgets, tab_selected: Callable[...,
         trigger_mode="once",
         **UNLIMITED,
     )  # fmt: skip
-    opened = {**widgets.run_outputs, "zoom": state.zoom, **widgets.label.label}
+    opened = {**widgets.run_outputs, **view.detail_outputs, "zoom": state.zoom, **widgets.label.label}
     connect(controls.run.change, do.select_run, shown, opened, visitor=True, **UNLIMITED, **LATEST_ONLY)
     return timer

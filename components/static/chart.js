@@ -1,6 +1,7 @@
 // Line chart over steps, tokens or time, drawn as SVG from `props.value`.
 //
-// value: {title, series: [{name, color, dashed, points: [[step, tokens, seconds, value], ...]}]}
+// value: {title, series: [{name, color, dashed, points: [[step, tokens, seconds, value], ...]}], zoomed}
+// zoomed: whether the points are those of a zoom only, which another chart of the same steps may have set.
 // Events: zoomed {low, high} in steps (null: all), picked {step}.
 // The view (axes, smoothing, zoom, hidden curves) stays when new points arrive.
 
@@ -8,6 +9,7 @@ const NS = 'http://www.w3.org/2000/svg';
 const AXES = {step: 0, tokens: 1, seconds: 2};
 const view = {axis: 'step', logX: false, logY: false, smooth: 0, zoom: null, hidden: new Set(), cursor: null};
 const at = selector => element.querySelector(selector);
+const isZoomed = () => Boolean(view.zoom || (props.value || {}).zoomed);
 const createSvg = (name, attributes, text) => {
   const created = document.createElementNS(NS, name);
   for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
@@ -146,7 +148,7 @@ function legend(all) {
     };
     return button;
   }));
-  at('.ch-reset').hidden = !view.zoom;
+  at('.ch-reset').hidden = !isZoomed();
 }
 
 // Connect hovering, dragging (zoom), clicking (pick) and the keyboard.
@@ -246,7 +248,11 @@ function downloadPng() {
 
 element.addEventListener('input', event => {
   const name = event.target.name;
-  if (name === 'axis') { view.axis = event.target.value; view.zoom = null; }
+  if (name === 'axis') {
+    view.axis = event.target.value;
+    // The range is one of the old axis. The server forgets it, too, or only the points inside would come.
+    if (isZoomed()) zoom(null, []);
+  }
   else if (name === 'smooth') view.smooth = +event.target.value;
   else if (name === 'logX' || name === 'logY') view[name] = event.target.checked;
   plot();
@@ -255,7 +261,14 @@ element.addEventListener('click', event => {
   if (event.target.closest('.ch-reset')) zoom(null, []);
   if (event.target.closest('.ch-png')) downloadPng();
 });
-watch('value', plot);
+let hadZoomedPoints = false;
+watch('value', () => {
+  const hasZoomedPoints = Boolean((props.value || {}).zoomed);
+  // The server forgot the zoom: another run is shown, or another chart of the same steps shows all again.
+  if (hadZoomedPoints && !hasZoomedPoints) view.zoom = null;
+  hadZoomedPoints = hasZoomedPoints;
+  plot();
+});
 let plottedWidth = 0;
 // The plot itself changes the element's height, so only a change of width plots again.
 new ResizeObserver(() => {

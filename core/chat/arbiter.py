@@ -4,6 +4,8 @@ A training run has priority. Between a chat and an evaluation, the one that was 
 Nothing is unloaded without a message that names the reason. Without a GPU every check passes.
 """
 
+from typing import Literal
+
 from pydantic import ValidationError
 
 from core.errors import StudioError
@@ -26,26 +28,29 @@ def answering_bytes(settings: Settings, config: QLoRAConfig) -> float | None:
     return fitted.forecast.parts["weights"] + CACHE_BYTES + CONTEXT if fitted else None
 
 
-def check_fits_beside_run(store: RunStore, config: QLoRAConfig) -> None:
+def check_fits_beside_run(store: RunStore, config: QLoRAConfig, asker: Literal["chat", "evaluation"] = "chat") -> None:
     """Check that a base model leaves an active run on the same GPU the memory that the run will need.
 
     Args:
         store: Where the active run is found.
         config: Settings of a run on the base model that is to be loaded.
+        asker: What the model is to be loaded for.
 
     Raises:
-        StudioError: A run is active, and the GPU has no memory for both.
+        StudioError: A run is active, and the GPU has no memory for both, or what one of them needs is not known.
     """
     card, run = gpu.memory(), store.active()
     if card is None or run is None:
         return
     # The run's forecast, not what it holds now: it may still be loading, or between two peaks.
-    needed, chat = fit.fit(store.settings, run.config()), answering_bytes(store.settings, config)
-    if needed is not None and chat is not None and needed.forecast.device + chat <= card.total * (1 - MARGIN):
+    needed, model = fit.fit(store.settings, run.config()), answering_bytes(store.settings, config)
+    if needed is not None and model is not None and needed.forecast.device + model <= card.total * (1 - MARGIN):
         return
+    own = _size(needed.forecast.device if needed else None)
+    again = {"chat": "Ask again", "evaluation": "Start or resume the evaluation"}[asker]
     raise StudioError(
-        f"The run {run.title} trains on this GPU and has priority: the chat's model would take {_size(chat)} of its "
-        f"{card.total / 2**30:.0f} GiB. Ask again when the run has ended, or stop it."
+        f"The run {run.title} trains on this GPU and has priority: the {asker}'s model would take {_size(model)} of "
+        f"its {card.total / 2**30:.0f} GiB, and the run takes {own}. {again} when the run has ended, or stop it."
     )
 
 

@@ -13,7 +13,6 @@ import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from core.access import roles
 from core.chat import arbiter
@@ -26,9 +25,6 @@ from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings
 
-if TYPE_CHECKING:
-    from core.chat.decoder import TokenSequence
-
 # On two cores a step of 32 sequences takes 1.3 times as long as one of 8, so a smaller limit would only add waiting.
 MAX_SEQUENCES = 32
 # Sequences that visitors never take: a question of the owner with four lanes.
@@ -40,7 +36,6 @@ class _Active:
     """A question that is being answered, with the bytes that its keys and values may take."""
 
     entry: QueueEntry
-    sequences: "list[TokenSequence]"
     cache_bytes: int
 
 
@@ -225,12 +220,9 @@ class Engine:
         if entry.base != self.loaded:
             self._load(entry)
         lanes = self._model.lanes
-        sequences = [
-            lanes.sequence(request, generation, lambda index=index: index in entry.stopped_lanes)
-            for index, (request, generation) in enumerate(zip(entry.lanes, entry.generations, strict=True))
-        ]
+        entry.prompts = entry.prompts or [lanes.render_prompt(request) for request in entry.lanes]
         # Reserved for the longest possible answers, so that no sequence runs out of memory in the middle.
-        tokens = sum(len(one.prompt_ids) + one.max_new_tokens for one in sequences)
+        tokens = entry.prompt_tokens + sum(lane.sampling.max_new_tokens for lane in entry.lanes)
         cache_bytes, budget_bytes = tokens * lanes.bytes_per_token(), self._model.budget_bytes
         if cache_bytes + sum(active.cache_bytes for active in self._active) > budget_bytes:
             if self._active:
@@ -243,8 +235,16 @@ class Engine:
         self._model.load_adapters(
             entry.request.adapter_folders, in_use, lambda: self._set_stage(entry, "Loading the adapter")
         )
+        # Made now, as their clocks start: the time to the first token has neither the waiting nor the loading.
+        sequences = [
+            lanes.sequence(request, prompt, generation, lambda index=index: index in entry.stopped_lanes)
+            for index, (request, prompt, generation) in enumerate(
+                zip(entry.lanes, entry.prompts, entry.generations, strict=True)
+            )
+        ]
         self._model.decoder.join(sequences)
-        self._active.append(_Active(entry, sequences, cache_bytes))
+        self._active.append(_Active(entry, cache_bytes))
+        entry.is_admitted = True
         entry.stage = ""
         return True
 
@@ -252,7 +252,7 @@ class Engine:
         self._set_stage(entry, _loading_stage(entry))
         # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._drop_model()
-        self._model = LoadedModel(self.settings, self.store, entry.base)
+        self._model, entry.prompts = LoadedModel(self.settings, self.store, entry.base), []
         self.notice = ""
 
     def _settle(self) -> None:

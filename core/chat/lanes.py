@@ -27,7 +27,7 @@ from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
 from core.chat.sampler import TokenSampler
 from core.chat.stops import StopConditions
-from core.chat.types import Generation, LaneRequest
+from core.chat.types import Generation, LaneRequest, Prompt
 from core.data.formats import Message
 from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.errors import StudioError
@@ -131,20 +131,22 @@ class Lanes:
         return cache_bytes_per_token(self.model.config, self.model.dtype.itemsize)
 
     def sequence(
-        self, request: LaneRequest, generation: Generation, is_stopped: Callable[[], bool] = lambda: False
+        self,
+        request: LaneRequest,
+        prompt: Prompt,
+        generation: Generation,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> TokenSequence:
         """Return the sequence that writes a lane's answer.
 
         Args:
             request: What the lane is asked.
+            prompt: The same, rendered.
             generation: Where the answer is written to.
             is_stopped: Asked before every token; once it is true, the answer ends.
-
-        Raises:
-            StudioError: The last question and its answer exceed the model's context, or the template refuses them.
         """
-        prompt_ids, notes = self.render_prompt(request)
-        generation.note = " ".join(notes)
+        prompt_ids = prompt.ids
+        generation.note = " ".join(prompt.notes)
         writer = self.writer(request, generation)
         sampler = TokenSampler(request.sampling, [*prompt_ids, *request.prefix_ids])
 
@@ -187,8 +189,8 @@ class Lanes:
         words = request.sampling.stop_words
         return StopConditions(self.base.tokenizer, self._eos, self.renderer(request.template).end_tokens, words)
 
-    def render_prompt(self, request: LaneRequest) -> tuple[list[int], list[str]]:
-        """Return the tokens of a conversation, and notes on how it was shortened to fit.
+    def render_prompt(self, request: LaneRequest) -> Prompt:
+        """Render a conversation, shortened to fit.
 
         Raises:
             StudioError: Not even its last question fits, or the template refuses it.
@@ -200,7 +202,7 @@ class Lanes:
         context = self.context_length()
         answer_tokens = request.sampling.max_new_tokens + len(request.prefix_ids)
         limit = None if context is None else context - answer_tokens
-        return trimming.fit_prompt(request.messages, request.sampling, render, limit, context)
+        return Prompt(*trimming.fit_prompt(request.messages, request.sampling, render, limit, context))
 
     def generate(
         self, requests: list[LaneRequest], is_stopped: Callable[[], bool] = lambda: False
@@ -214,11 +216,9 @@ class Lanes:
         Raises:
             StudioError: A question and its answer exceed the model's context.
         """
-        answers = [Generation() for _ in requests]
-        decoder = self.decoder()
-        decoder.join(
-            [self.sequence(request, answer, is_stopped) for request, answer in zip(requests, answers, strict=True)]
-        )
+        answers, prompts = [Generation() for _ in requests], [self.render_prompt(request) for request in requests]
+        decoder, lanes = self.decoder(), zip(requests, prompts, answers, strict=True)
+        decoder.join([self.sequence(request, prompt, answer, is_stopped) for request, prompt, answer in lanes])
         while decoder.step():
             yield answers
         yield answers

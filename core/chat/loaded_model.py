@@ -60,7 +60,10 @@ class LoadedModel:
         return self.lanes.model.device.type
 
     def load_adapters(self, folders: dict[str, Path], in_use: Iterable[str], on_load: Callable[[], None]) -> None:
-        """Load the adapters of a question. The oldest unused ones are dropped beyond `_MAX_LOADED_ADAPTERS`.
+        """Load the adapters of a question.
+
+        If some are missing, the oldest unused ones are dropped until at most `_MAX_LOADED_ADAPTERS` are loaded, or all
+        that are left are used.
 
         Args:
             folders: The question's adapters, by key.
@@ -76,7 +79,8 @@ class LoadedModel:
             needed = {*folders, *in_use}
             # In the order of loading: the oldest leave first.
             unused = [key for key in adapters if key not in needed]
-            excess = max(0, len(unused) + len(missing) - _MAX_LOADED_ADAPTERS)
+            # Those in use count as well: their memory is taken.
+            excess = max(0, len([*adapters, *missing]) - _MAX_LOADED_ADAPTERS)
             adapters.keep_only([*needed, *unused[excess:]])
         for key in missing:
             on_load()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from core.chat.types import BaseIdentity, Generation, LaneRequest, ResolvedLanes
+from core.chat.types import BaseIdentity, Generation, LaneRequest, Prompt, ResolvedLanes
 
 WAITING = "Waiting"
 
@@ -20,6 +20,9 @@ class QueueEntry:
         done: Whether all lanes have ended.
         has_priority: Whether it is the owner's, which is queued before visitors' questions.
         stopped_lanes: Indices of lanes that are to end after the current token.
+        prompts: Rendered prompt of each lane; empty until the engine first tries to admit the question, which it then
+            tries again between all tokens of other answers.
+        is_admitted: Whether its answers have begun.
     """
 
     request: ResolvedLanes
@@ -29,6 +32,8 @@ class QueueEntry:
     done: bool = False
     has_priority: bool = False
     stopped_lanes: set[int] = field(default_factory=set)
+    prompts: list[Prompt] = field(default_factory=list)
+    is_admitted: bool = False
 
     @property
     def base(self) -> BaseIdentity:
@@ -39,6 +44,13 @@ class QueueEntry:
     def lanes(self) -> list[LaneRequest]:
         """Return the lanes to answer."""
         return self.request.lanes
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Return the tokens that are read before the answers, those of continued answers included; 0 until rendered."""
+        return sum(
+            len(prompt.ids) + len(lane.prefix_ids) for prompt, lane in zip(self.prompts, self.lanes, strict=False)
+        )
 
     @property
     def is_stopped(self) -> bool:

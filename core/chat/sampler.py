@@ -100,19 +100,20 @@ def filtered_probabilities(scores: torch.Tensor, settings: Sampling) -> torch.Te
         # The share of top-p refers to what top-k has left.
         probabilities /= probabilities.sum()
     if settings.top_p < 1:
-        ordered, ids = _most_likely(probabilities, settings.top_p)
-        # A token stays if the tokens before it have not reached top_p yet, so the first one always stays.
-        kept = ids[ordered.cumsum(0) - ordered < settings.top_p]
-        probabilities = torch.zeros_like(probabilities).index_copy(0, kept, probabilities[kept])
+        ordered = _most_likely(probabilities, settings.top_p)
+        # A token stays if the tokens before it have not reached top_p yet, so the first one always stays; and with it
+        # all that are equally likely, as in top-k. Logits in bfloat16 are often equal.
+        least = ordered[ordered.cumsum(0) - ordered < settings.top_p][-1]
+        probabilities = probabilities.masked_fill(probabilities < least, 0)
     if settings.min_p:
         probabilities = probabilities.masked_fill(probabilities < settings.min_p * probabilities.max(), 0)
     return probabilities
 
 
-def _most_likely(probabilities: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return probabilities in descending order with their tokens: enough of them to reach a share, or all.
+def _most_likely(probabilities: torch.Tensor, share: float) -> torch.Tensor:
+    """Return probabilities in descending order: enough of them to reach a share, or all.
 
     Sorting a whole vocabulary takes ten times as long as this, and as long as a small model's step.
     """
-    first = probabilities.topk(min(_TOP_P_CANDIDATES, len(probabilities)))
-    return tuple(first) if float(first.values.sum()) >= share else tuple(probabilities.sort(descending=True))
+    first = probabilities.topk(min(_TOP_P_CANDIDATES, len(probabilities))).values
+    return first if float(first.sum()) >= share else probabilities.sort(descending=True).values

@@ -10,7 +10,7 @@ A base model is identified by `BaseIdentity`. Its `label` is for display only; t
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
@@ -175,6 +175,18 @@ class ResolvedLanes:
     adapter_folders: dict[str, Path] = field(default_factory=dict)
 
 
+class Prompt(NamedTuple):
+    """A lane's conversation as the model reads it.
+
+    Attributes:
+        ids: Its tokens, without those of a continued answer.
+        notes: How the conversation was changed to fit the context.
+    """
+
+    ids: list[int]
+    notes: list[str]
+
+
 @dataclass
 class Generation:
     """One lane's answer while it is written.
@@ -184,9 +196,9 @@ class Generation:
         tokens: Number of tokens the model wrote, with the token that ended the answer and those of the prefix. Every
             count of an answer's tokens in Chat and Evaluate is this one.
         end: Why the answer ended; empty while it is written.
-        first_token_seconds: From the admission of the question, loading of adapters included, to the first token; 0
-            before that.
-        seconds: From the start of reading the prompt to the last token.
+        first_token_seconds: From the start of reading the prompt to the first token; 0 before that.
+        seconds: From the start of reading the prompt to the last token. Neither has the time before, in which the
+            question waits and models and adapters are loaded.
         ids: Tokens of the text, without the one that ended it.
         logprobs: Log-probability of each new token under the model itself, before any sampling setting.
         pieces: Text that each new token added; joined, they are the new part of the text.

@@ -9,7 +9,7 @@ from core.chat.queue import QueueEntry
 from core.chat.types import LaneRequest
 from core.settings import Settings
 
-# For a prompt that is not tokenized yet; low, so that the reservation is rather too large than too small.
+# For the reservation, as the prompt is not tokenized yet; low, so that it is rather too large than too small.
 _CHARS_PER_TOKEN = 3
 
 
@@ -32,7 +32,8 @@ class VisitorQuota:
             entry: The question; its request is replaced by one with shorter answers.
 
         Returns:
-            A function to call once the answers have ended: it gives back what was not used.
+            A function to call once the answers have ended: it gives back what was not used, which is everything if the
+            question was never admitted.
 
         Raises:
             StudioError: The question takes more than what is left.
@@ -41,17 +42,20 @@ class VisitorQuota:
         if caller.is_owner:
             return lambda: None
         entry.request = replace(entry.request, lanes=[self._limited(lane) for lane in entry.lanes])
-        chars = sum(len(message["content"]) for lane in entry.lanes for message in lane.messages)
-        prompt_tokens = chars // _CHARS_PER_TOKEN
-        reserved = prompt_tokens + sum(lane.sampling.max_new_tokens for lane in entry.lanes)
+        reserved = sum(_estimated_prompt_tokens(lane) + lane.sampling.max_new_tokens for lane in entry.lanes)
         self.tokens.reserve(caller.name, reserved)
 
         def settle() -> None:
             written = sum(one.tokens - one.prefix_tokens for one in entry.generations)
-            self.tokens.settle(caller.name, reserved, prompt_tokens + written)
+            self.tokens.settle(caller.name, reserved, entry.prompt_tokens + written if entry.is_admitted else 0)
 
         return settle
 
     def _limited(self, lane: LaneRequest) -> LaneRequest:
         limit = min(lane.sampling.max_new_tokens, self.quotas.visitor_answer)
         return replace(lane, sampling=lane.sampling.model_copy(update={"max_new_tokens": limit}))
+
+
+def _estimated_prompt_tokens(lane: LaneRequest) -> int:
+    texts = [lane.sampling.system, *(message["content"] for message in lane.messages)]
+    return sum(map(len, texts)) // _CHARS_PER_TOKEN + len(lane.prefix_ids)

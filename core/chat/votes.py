@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
@@ -34,7 +34,8 @@ class Vote(BaseModel):
         time: When, in seconds since the epoch.
         chat: Id of the conversation.
         turn: Id of the turn whose answers were compared.
-        messages: The conversation up to the question.
+        messages: The conversation up to the question, with the earlier answers of the left lane.
+        right_messages: The same with those of the right lane; None in votes of versions that did not store them.
         answers: The left and the right answer as shown on the screen.
         blind: Whether the models' names were hidden.
     """
@@ -43,6 +44,7 @@ class Vote(BaseModel):
     chat: str
     turn: str = ""
     messages: list[dict[str, str]]
+    right_messages: list[dict[str, str]] | None = None
     answers: list[GenerationResult] = Field(min_length=2, max_length=2)
     verdict: Verdict
     blind: bool = False
@@ -56,6 +58,18 @@ class Vote(BaseModel):
     def rejected(self) -> GenerationResult | None:
         """Return the worse answer; None without a winner."""
         return {"left": self.answers[1], "right": self.answers[0]}.get(self.verdict)
+
+    @property
+    def prompt(self) -> list[Message] | None:
+        """Return what both models answered, the system prompt first; None if it differed or is not known."""
+        right = self.right_messages
+        if right is None:
+            # Only the first question has no earlier answers in which the lanes could differ.
+            right = self.messages if len(self.messages) == 1 else None
+        systems = [answer.settings.get("system", "").strip() for answer in self.answers]
+        if self.messages != right or systems[0] != systems[1]:
+            return None
+        return [{"role": "system", "content": systems[0]}, *right] if systems[0] else right
 
 
 class Tally(BaseModel):
@@ -97,10 +111,18 @@ def votes_path(settings: Settings, base: str) -> Path:
 
 def add(path: Path, vote: Vote) -> None:
     """Append a vote; it is on disk when this returns."""
-    with FileLock(f"{path}.lock"), path.open("ab") as stream:
+    with FileLock(f"{path}.lock"), path.open("ab+") as stream:
+        # If a crash left half a line, end it, or it would swallow this vote.
+        if stream.tell() and not _ends_with_newline(stream):
+            stream.write(b"\n")
         stream.write(vote.model_dump_json().encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _ends_with_newline(stream: BinaryIO) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
 
 
 def undo(path: Path, chat: str, turn: str) -> Vote | None:
@@ -198,20 +220,25 @@ def side_note(votes: Sequence[Vote]) -> str:
     )
 
 
-def preferences(votes: Iterable[Vote]) -> list[dict[str, list[Message]]]:
+def preferences(votes: Iterable[Vote]) -> tuple[list[dict[str, list[Message]]], int]:
     """Return the votes with a winner as preference data in TRL's conversational format.
 
-    Each row has "prompt", "chosen" and "rejected", each a list of messages.
+    Such data has one prompt for both answers, so votes on answers to different conversations are left out.
+
+    Returns:
+        Rows with "prompt", "chosen" and "rejected", each a list of messages; and the number of votes left out.
     """
-    return [
+    won = [vote for vote in votes if vote.chosen and vote.rejected]
+    rows = [
         {
-            "prompt": vote.messages,
+            "prompt": vote.prompt,
             "chosen": [{"role": "assistant", "content": vote.chosen.text}],
             "rejected": [{"role": "assistant", "content": vote.rejected.text}],
         }
-        for vote in votes
-        if vote.chosen and vote.rejected
+        for vote in won
+        if vote.prompt
     ]
+    return rows, len(won) - len(rows)
 
 
 def as_jsonl(rows: Iterable[dict]) -> str:

@@ -4,14 +4,15 @@ A page takes two queries. The first finds the row numbers and reads only the col
 order; the second reads the cells of those rows. The Parquet files of a dataset are joined by the column `row`.
 """
 
-import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data import parse_rows, table
@@ -19,6 +20,8 @@ from core.data.formats import Message, Reading, from_stored
 from core.data.view import Fields, View, ViewField, order_clause, quote_name, where_clause
 from core.errors import StudioError
 from core.settings import Settings
+
+T = TypeVar("T")
 
 MEMORY_LIMIT = "512MB"
 # Of one query of a table, a histogram or a subset. A search of a million rows takes half a second.
@@ -50,24 +53,68 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     return base
 
 
-@contextlib.contextmanager
-def _time_limit(base: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Interrupt the query of the body after `QUERY_SECONDS`.
+class QueryResult:
+    """Result of a query. `QUERY_SECONDS` limits all its steps together.
 
-    Raises:
-        StudioError: The query was interrupted.
+    DuckDB returns from `execute` with the first rows, and computes most of the others while they are fetched.
     """
-    timer = threading.Timer(QUERY_SECONDS, base.interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except duckdb.InterruptException as error:
-        raise StudioError(
-            f"The rows were not found within {QUERY_SECONDS:g} seconds. Remove filters, or search for less."
-        ) from error
-    finally:
-        timer.cancel()
+
+    def __init__(self, base: duckdb.DuckDBPyConnection, text: str, values: dict[str, Any]):
+        """Run a query.
+
+        Args:
+            base: A connection of its own.
+            text: The query.
+            values: Its parameters.
+
+        Raises:
+            StudioError: The time is over, here as in every other method.
+        """
+        self._base, self._deadline = base, time.monotonic() + QUERY_SECONDS
+        self._limited(lambda: base.execute(text, values))
+
+    def fetchone(self) -> tuple | None:
+        """Return the next row; None after the last."""
+        return self._limited(self._base.fetchone)
+
+    def fetchall(self) -> list[tuple]:
+        """Return all rows that are left."""
+        return self._limited(self._base.fetchall)
+
+    def df(self) -> pd.DataFrame:
+        """Return all rows that are left as a frame."""
+        return self._limited(self._base.df)
+
+    def fetch_arrow_table(self) -> pa.Table:
+        """Return all rows that are left as an Arrow table."""
+        return self._limited(self._base.fetch_arrow_table)
+
+    def _limited(self, step: Callable[[], T]) -> T:
+        is_over = threading.Event()
+
+        def interrupt() -> None:
+            is_over.set()
+            self._base.interrupt()
+
+        timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), interrupt)
+        timer.daemon = True
+        timer.start()
+        found, cause = None, None
+        try:
+            found = step()
+        except duckdb.Error as error:
+            # Which error an interrupt gives depends on the step.
+            if not is_over.is_set():
+                raise
+            cause = error
+        finally:
+            timer.cancel()
+        # Asked after a success, too: an interrupted step may have found a part only.
+        if is_over.is_set():
+            raise StudioError(
+                f"The rows were not found within {QUERY_SECONDS:g} seconds. Remove filters, or search for less."
+            ) from cause
+        return found
 
 
 class Rows:
@@ -139,7 +186,7 @@ class Rows:
             )
         return fields
 
-    def query(self, select: str, files: set[str], values: dict[str, Any] | None = None, after: str = "") -> Any:
+    def query(self, select: str, files: set[str], values: dict[str, Any] | None = None, after: str = "") -> QueryResult:
         """Run a query over the join of the files that it needs.
 
         Column names are quoted into the text of the query; everything else from a user must be a parameter.
@@ -150,8 +197,8 @@ class Rows:
             values: Parameters of the query.
             after: Clauses after FROM.
 
-        Returns:
-            The DuckDB result.
+        Raises:
+            StudioError: The query took longer than `QUERY_SECONDS`.
         """
         # Only duplicates are listed in their files, so those are outer joins; all other files have every row.
         used = ["reading", *sorted(files - {"reading"})]
@@ -160,9 +207,7 @@ class Rows:
             for file in used[1:]
         )
         paths = {f"file_{file}": str(self.files[file]) for file in used}
-        base = connect(self.settings)
-        with _time_limit(base):
-            return base.execute(f"SELECT {select} FROM {joins} {after}", paths | (values or {}))
+        return QueryResult(connect(self.settings), f"SELECT {select} FROM {joins} {after}", paths | (values or {}))
 
     def count(self, view: View) -> int:
         """Return the number of rows of a view."""

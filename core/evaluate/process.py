@@ -89,7 +89,7 @@ def _check_can_start(store: EvaluationStore, base: BaseIdentity) -> None:
         raise StudioError(
             f"The evaluation {other.id} is running, and two would slow each other down. Pause or stop it first."
         )
-    arbiter.check_fits_beside_run(store.runs, base.config)
+    arbiter.check_fits_beside_run(store.runs, base.config, "evaluation")
     arbiter.check_fits_free_memory(store.settings, base.config)
 
 

@@ -72,7 +72,7 @@ class Worker:
         with pause_gc():
             from core.chat.lanes import Lanes
 
-        arbiter.check_fits_beside_run(self.store.runs, resolved.base.config)
+        arbiter.check_fits_beside_run(self.store.runs, resolved.base.config, "evaluation")
         arbiter.check_fits_free_memory(self.store.settings, resolved.base.config)
         model = catalogue.find(self.store.settings, resolved.base.model, resolved.base.revision)
         base = load_base(model, resolved.base.precision, resolved.base.attention)

@@ -29,7 +29,7 @@ THROTTLED_UPDATES_PER_SECOND, THROTTLED_UPDATES_OF_ALL_PAGES = 0.5, 4
 # After a power cut, an answer lacks at most what was written since the last save.
 _SAVE_EVERY_SECONDS = 2.0
 _FOLLOWED_UPDATES_PER_SECOND = 4
-_UNFINISHED = ("stopped", "interrupted")
+_UNFINISHED = ("stopped", "interrupted", "failed")
 _EMPTY_PROMPT = "The prompt is empty. Type a question first."
 _ON_ANOTHER_PAGE = "This chat is being answered on another page. The answers appear here as they are written."
 
@@ -75,7 +75,7 @@ class ChatActions:
         while (answers := self.conversations.in_progress(chat_id)) and answers.page != request.session_hash:
             yield self.render_view(chat_id, show, hint=_ON_ANOTHER_PAGE)
             final_hint = hint or ""
-            answers.saved.wait(1 / _FOLLOWED_UPDATES_PER_SECOND)
+            answers.released.wait(1 / _FOLLOWED_UPDATES_PER_SECOND)
         # The page's own answers are already streamed to it by the action that asked for them.
         yield {} if answers else self.render_view(chat_id, show, hint=final_hint)
 
@@ -104,7 +104,10 @@ class ChatActions:
         try:
             yield from self._write(chat_id, range(len(chat.lanes)), {}, show, request, prompt="")
         except Exception as error:
-            yield self._take_back(chat_id, prompt, editing, show, _hint_of(error))
+            # An error of one lane leaves the others their answers; the question returns to the box if none has one.
+            lanes = self.conversations.find(chat_id).turns[-1].answers
+            if all(not tries or tries[-1].end == "failed" for tries in lanes):
+                yield self._take_back(chat_id, prompt, editing, show, _hint_of(error))
             raise
         # Stopped while it waited in the queue: the question was never answered.
         if not any(self.conversations.find(chat_id).turns[-1].answers):

@@ -105,7 +105,7 @@ class Conversations:
 
     def finish_answers(self, chat_id: str, answers: AnswersInProgress) -> None:
         """Save the answers and release the conversation, however they ended; a second call does nothing."""
-        if answers.saved.is_set():
+        if answers.released.is_set():
             return
         # A page that was closed leaves its lanes running, so they are stopped here.
         if answers.entry:
@@ -116,7 +116,7 @@ class Conversations:
             finally:
                 # Released even if the disk is full: otherwise the conversation could never be used again.
                 self._in_progress.pop(chat_id, None)
-                answers.saved.set()
+                answers.released.set()
 
     def stop(self, chat_id: str, lane: int | None = None) -> None:
         """Stop the answer of one lane or of all, or give up waiting in the queue."""

@@ -16,8 +16,8 @@ from studio.chat.view import Updates
 from studio.html import read_static
 from studio.wiring import UNLIMITED, connect
 
-# The whole Chat tab is for visitors too, unless a line says otherwise: they chat within their quota of tokens.
-connect_quietly = functools.partial(connect, visitor=True, **UNLIMITED)
+# Most of the Chat tab is for visitors, too: they chat within their quota of tokens.
+connect_for_visitors = functools.partial(connect, visitor=True, **UNLIMITED)
 
 
 def connect_asking(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -48,10 +48,10 @@ def connect_asking(parts: ChatParts, widgets: ChatWidgets) -> None:
     typed = inputs | {"prompt": conversation.prompt, "reference": states.reference, "editing": states.editing}
     clicked = inputs | {"suggested": states.suggested}
     events = [
-        connect_quietly(conversation.send.click, send, typed, widgets.view_outputs),
+        connect_for_visitors(conversation.send.click, send, typed, widgets.view_outputs),
         # Enter while an answer is written must reach the handler, which shows why it is refused.
-        connect_quietly(conversation.prompt.submit, send, typed, widgets.view_outputs, trigger_mode="multiple"),
-        connect_quietly(conversation.invitation.suggest, send_suggestion, clicked, widgets.view_outputs),
+        connect_for_visitors(conversation.prompt.submit, send, typed, widgets.view_outputs, trigger_mode="multiple"),
+        connect_for_visitors(conversation.invitation.suggest, send_suggestion, clicked, widgets.view_outputs),
     ]
     _list_chats_after(parts, widgets, events)
 
@@ -65,17 +65,17 @@ def connect_turns(parts: ChatParts, widgets: ChatWidgets) -> None:
         yield from actions.retry(chat_id, None, show, request)
 
     view, outputs, branch = widgets.view_inputs, widgets.view_outputs, {"branch": conversation.branch}
-    connect_quietly(conversation.retry.click, retry, widgets.answer_inputs, outputs)
-    connect_quietly(conversation.stop.click, parts.conversations.stop, chat_id)
-    connect_quietly(conversation.show.change, actions.render_view, view, outputs)
+    connect_for_visitors(conversation.retry.click, retry, widgets.answer_inputs, outputs)
+    connect_for_visitors(conversation.stop.click, parts.conversations.stop, chat_id)
+    connect_for_visitors(conversation.show.change, actions.render_view, view, outputs)
     events = [
-        connect_quietly(conversation.undo.click, actions.undo, view, outputs),
-        connect_quietly(conversation.branch.input, actions.switch_branch, view | branch, outputs),
+        connect_for_visitors(conversation.undo.click, actions.undo, view, outputs),
+        connect_for_visitors(conversation.branch.input, actions.switch_branch, view | branch, outputs),
     ]
     _list_chats_after(parts, widgets, events)
-    connect_quietly(conversation.past.change, parts.chat_list.list_branches, chat_id, branch)
+    connect_for_visitors(conversation.past.change, parts.chat_list.list_branches, chat_id, branch)
     # The last turn changes with every update of a stream; branches only after it, so skip what comes meanwhile.
-    connect_quietly(conversation.now.change, parts.chat_list.list_branches, chat_id, branch, trigger_mode="once")
+    connect_for_visitors(conversation.now.change, parts.chat_list.list_branches, chat_id, branch, trigger_mode="once")
 
 
 def connect_cards(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -104,19 +104,21 @@ def connect_cards(parts: ChatParts, widgets: ChatWidgets) -> None:
         return actions.edit(chat_id, turn_and_lane(event)[0])
 
     answer, outputs = widgets.answer_inputs, widgets.view_outputs
-    connect_quietly(conversation.now.stop_lane, stop_lane, chat_id)
-    connect_quietly(conversation.now.retry_lane, retry_one, answer, outputs)
-    connect_quietly(conversation.now.continue_answer, continue_answer, answer, outputs)
-    connect_quietly(conversation.now.earlier_try, earlier_try, widgets.view_inputs, outputs)
+    connect_for_visitors(conversation.now.stop_lane, stop_lane, chat_id)
+    connect_for_visitors(conversation.now.retry_lane, retry_one, answer, outputs)
+    connect_for_visitors(conversation.now.continue_answer, continue_answer, answer, outputs)
+    connect_for_visitors(conversation.now.earlier_try, earlier_try, widgets.view_inputs, outputs)
     for board in (conversation.past, conversation.now):
-        connect_quietly(board.edit, edit, chat_id, outputs).success(None, js=read_static("focus_prompt.js"))
+        connect_for_visitors(board.edit, edit, chat_id, outputs).success(None, js=read_static("focus_prompt.js"))
 
 
 def _list_chats_after(parts: ChatParts, widgets: ChatWidgets, events: list[Any]) -> None:
     """List the browser's conversations again: a conversation is named after its first question."""
     inputs = {"my_chats": widgets.states.my_chats.text, "chat_id": widgets.states.chat_id}
     for event in events:
-        connect_quietly(event.then, parts.chat_list.list_earlier, inputs, {"earlier": widgets.conversation.earlier})
+        connect_for_visitors(
+            event.then, parts.chat_list.list_earlier, inputs, {"earlier": widgets.conversation.earlier}
+        )
 
 
 def turn_and_lane(event: gr.EventData) -> tuple[int, int]:

@@ -20,7 +20,7 @@ class AnswersInProgress:
         settings: The settings that each lane's answer is written with, by lane.
         entry: The question in the engine's queue; None until it is made.
         stopped: Lanes that were stopped.
-        saved: Set once the final state is on disk.
+        released: Set once the conversation can be changed again: its final state is on disk, unless that failed.
     """
 
     conversation: Conversation
@@ -30,7 +30,7 @@ class AnswersInProgress:
     settings: dict[int, dict] = field(default_factory=dict)
     entry: QueueEntry | None = None
     stopped: set[int] = field(default_factory=set)
-    saved: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, lane: int) -> Generation | None:
         """Return what a lane has written so far; None if the lane is not being answered or still waits."""

@@ -16,6 +16,7 @@ from core.settings import slug
 from studio.chat.chat_actions import ChatActions
 from studio.chat.chat_html import answer_name, tally_html
 from studio.chat.view import Updates
+from studio.handlers import info
 
 
 class Voting:
@@ -38,15 +39,17 @@ class Voting:
         with self.conversations.change(chat_id) as chat:
             turn = chat.turns[-1] if chat.turns else None
             # In the order on the screen, which a blind round shuffles: the first is "left".
-            answers = [turn.shown(lane) for lane in turn.order if lane < len(chat.lanes)] if turn else []
+            lanes = [lane for lane in turn.order if lane < len(chat.lanes)] if turn else []
+            answers = [turn.shown(lane) for lane in lanes]
             if turn is None or len(answers) != 2 or not all(answer and answer.text for answer in answers):
                 raise StudioError("A vote compares two answers. Set Lanes to 2 and ask a question.")
             if turn.verdict:
                 raise StudioError("You voted on these answers already. Undo that vote first.")
-            messages = chat.asked(turn.order[0])
+            left, right = (chat.asked(lane) for lane in lanes)
             # The vote is on disk before the conversation says so: a crash in between loses neither.
             votes.add(self._path(chat), Vote(
-                chat=chat_id, turn=turn.id, messages=messages, answers=answers, verdict=verdict, blind=turn.blind,
+                chat=chat_id, turn=turn.id, messages=left, right_messages=right, answers=answers, verdict=verdict,
+                blind=turn.blind,
             ))  # fmt: skip
             turn.verdict, turn.chosen = verdict, answer_name({"left": answers[0], "right": answers[1]}.get(verdict))
         return self.actions.render_view(chat_id, show) | self.tally(chat_id)
@@ -77,9 +80,17 @@ class Voting:
     def export_preferences(self, chat_id: str) -> str:
         """Write the votes with a winner as a preference dataset, and return the file's path."""
         chat = self.conversations.find(chat_id)
-        rows = votes.preferences(votes.read(self._path(chat)))
-        if not rows:
+        rows, left_out = votes.preferences(votes.read(self._path(chat)))
+        if not rows and not left_out:
             raise StudioError("No vote has a winner yet, so there is nothing to export. Vote left or right first.")
+        reason = (
+            f"{left_out:,} {'vote' if left_out == 1 else 'votes'} with a winner cannot be exported: preference data "
+            "has one prompt for both answers, and these lanes had different earlier answers or system prompts."
+        )
+        if not rows:
+            raise StudioError(f"{reason} Vote on the first question of a chat, with one system prompt for both lanes.")
+        if left_out:
+            info(reason, title="Preference data")
         path = self.settings.exports_dir / f"{slug(chat.base, 'base')}-preferences.jsonl"
         path.write_text(votes.as_jsonl(rows), encoding="utf-8")
         return str(path)

@@ -77,9 +77,10 @@ class Browse:
             return [Filter(column="problem", values=[None])]
         if kind == "Cannot be used":
             problems = page.open_rows(self.settings).parsed.problems
-            # Without problems the filter must match no row; an empty list of values would be no condition.
+            # More problems than a filter can name: any text is one.
             if len(problems) > MAX_FILTER_VALUES:
                 return [Filter(column="problem", by_length=True, low=1)]
+            # Without problems the filter must match no row; an empty list of values would be no condition.
             return [Filter(column="problem", values=list(problems) or ["none"])]
         if kind == "Exact duplicates":
             return [Filter(column="duplicate_of", low=0)]

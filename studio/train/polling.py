@@ -57,6 +57,7 @@ class Polling:
             "run_fingerprint": self.view.fingerprint(run_id),
             "zoom": None,
             **self._render_run(run_id, metric, None, None),
+            **self.view.clear_details(),
             **self.controls.read_label(run_id),
         }
 

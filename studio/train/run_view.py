@@ -73,7 +73,8 @@ class RunView:
         """
         if not run_id:
             text = roles.text_for_caller(NO_RUN, NO_PUBLISHED)
-            return {"status": empty_html(text), "tiles": "", "alerts": "", "charts": gr.update(visible=False)}
+            cleared = {"tiles": "", "alerts": "", "notes": "", "charts": gr.update(visible=False)}
+            return {"status": empty_html(text), **cleared}
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()
         progress = timeline.progress()
@@ -87,9 +88,14 @@ class RunView:
             "notes": notes_html(run, progress),
         }
 
+    def clear_details(self) -> dict[str, Any]:
+        """Return empty rows of a step and an empty log, for another run: only a click fills them again."""
+        hidden = gr.update(choices=[], value=None, visible=False)
+        return {"step": empty_html(NO_STEP), "row": hidden, "row_view": "", "log": ""}
+
     # Sample answers
 
-    def pin_evaluation(self, run_id: str | None, index: int) -> dict[str, Any]:
+    def pin_samples(self, run_id: str | None, index: int) -> dict[str, Any]:
         """Show the sample answers of one evaluation pass; at the newest one, follow those that come later.
 
         The server keeps the choice, because the slider's value in the browser may be older than the last poll.
@@ -98,15 +104,15 @@ class RunView:
             run_id: The selected run.
             index: The evaluation pass, counted from 0.
         """
-        last = len(self._evaluations(run_id)) - 1
+        last = len(self._samples(run_id)) - 1
         pinned = (run_id, int(index)) if run_id and index < last else None
         return {**self.render_samples(run_id, pinned), "pinned": pinned}
 
     def render_samples(self, run_id: str | None, pinned: Pinned = None) -> dict[str, Any]:
         """Return the slider over the evaluation passes and the sample answers of the selected one."""
-        found = self._evaluations(run_id)
+        found = self._samples(run_id)
         if not found:
-            return {"evaluation": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
+            return {"samples_at": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
         last = len(found) - 1
         index = min(max(0, pinned[1]), last) if pinned and pinned[0] == run_id else last
         event = found[index]
@@ -117,9 +123,9 @@ class RunView:
         # A slider needs a maximum above its minimum even while it is hidden.
         slider = gr.update(visible=len(found) > 1, maximum=max(1, last), value=index)
         step = chips_html([("", f"answered at step {event.step}", False)])
-        return {"evaluation": slider, "samples": "".join([step, *conversations])}
+        return {"samples_at": slider, "samples": "".join([step, *conversations])}
 
-    def _evaluations(self, run_id: str | None) -> list[SampleEvent]:
+    def _samples(self, run_id: str | None) -> list[SampleEvent]:
         return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
 
     # Files
@@ -165,12 +171,13 @@ def _loss_chart(timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
         Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
         Curve(HELD_OUT_LOSS, HELD_OUT_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
     ]
-    return chart_value("loss", curves)
+    return chart_value("loss", curves, is_zoomed=low is not None)
 
 
 def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:
-    points = timeline.curve(METRIC_FIELDS[metric], *_limits(zoom))
-    return chart_value(metric, [Curve(metric, METRIC_COLOR, points)])
+    low, high = _limits(zoom)
+    points = timeline.curve(METRIC_FIELDS[metric], low, high)
+    return chart_value(metric, [Curve(metric, METRIC_COLOR, points)], is_zoomed=low is not None)
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ class RunViewWidgets:
     Attributes:
         charts: The column with everything that is shown from the first step on.
         metric: Selects the metric of the second chart.
-        evaluation: Selects the evaluation pass whose sample answers are shown.
+        samples_at: Selects the evaluation pass whose sample answers are shown.
         row: Selects a row of the step that was clicked in the loss chart.
     """
 
@@ -194,7 +201,7 @@ class RunViewWidgets:
     csv: Download
     report: Download
     notes: gr.HTML
-    evaluation: gr.Slider
+    samples_at: gr.Slider
     samples: gr.HTML
     row: gr.Dropdown
     as_tokens: gr.Checkbox
@@ -211,9 +218,14 @@ class RunViewWidgets:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def detail_outputs(self) -> dict[str, Block]:
+        """Return the components that `RunView.clear_details` updates, by name."""
+        return {name: getattr(self, name) for name in ("step", "row", "row_view", "log")}
+
+    @property
     def sample_outputs(self) -> dict[str, Block]:
         """Return the components that `RunView.render_samples` updates, by name."""
-        return {"evaluation": self.evaluation, "samples": self.samples}
+        return {"samples_at": self.samples_at, "samples": self.samples}
 
 
 def build_run_view() -> RunViewWidgets:
@@ -238,7 +250,7 @@ def build_run_view() -> RunViewWidgets:
                     exclude = gr.Button("Create subset without this row", size="sm", elem_id="exclude-row")
                 row_view = gr.HTML(elem_id="step-row-shown", padding=False)
             with gr.Tab("Sample answers"):
-                evaluation = gr.Slider(0, 1, step=1, label="Evaluation pass", visible=False, elem_id="samples-at")
+                samples_at = gr.Slider(0, 1, step=1, label="Evaluation pass", visible=False, elem_id="samples-at")
                 samples = gr.HTML(elem_id="samples", padding=False)
             with gr.Tab("Log"):
                 read_log = gr.Button("Load the last lines", size="sm", elem_id="read-log")
@@ -246,6 +258,6 @@ def build_run_view() -> RunViewWidgets:
         report_zip = build_download("Download report", "run-report")
     notes = gr.HTML(elem_id="run-notes", padding=False)
     return RunViewWidgets(
-        status, tiles, alerts, charts, loss_chart, metric, metric_chart, points, report_zip, notes, evaluation, samples,
+        status, tiles, alerts, charts, loss_chart, metric, metric_chart, points, report_zip, notes, samples_at, samples,
         row, as_tokens, step, row_view, exclude, log, read_log,
     )  # fmt: skip

@@ -49,7 +49,7 @@ class StepRows:
             as_tokens: Whether it is shown as the trainer's tokens instead of as a conversation.
         """
         if not run_id or row is None:
-            return {"row_view": empty_html(NO_STEP)}
+            return {"row_view": ""}
         config, settings = self.runs.run(run_id).config(), self.runs.settings
         messages = next((m for _, number, m in subset.stream(settings, config.subset) if number == row), None)
         if messages is None:

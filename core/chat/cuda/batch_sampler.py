@@ -4,12 +4,24 @@ The random numbers are the samplers' own, one per token, so a seed gives the sam
 batch.
 """
 
+from typing import Any, NamedTuple
+
 import torch
 
 from core.chat.sampler import MIN_TEMPERATURE, TokenSampler, sample_inverse_cdf
 
 # Largest vocabulary that one program of `core.chat.cuda.sample_kernel` holds in registers.
 _KERNEL_VOCABULARY = 65536
+
+
+class _Settings(NamedTuple):
+    """Settings of one sequence, in the order in which the kernel reads them; or of all, as tensors."""
+
+    temperature: Any
+    top_k: Any
+    top_p: Any
+    min_p: Any
+    penalty: Any
 
 
 class BatchSampler:
@@ -28,8 +40,8 @@ class BatchSampler:
         self._rows = torch.arange(len(samplers), device=device)  # (n,), int64
         settings = [_settings(sampler, vocabulary) for sampler in self._samplers]
         self._settings = torch.tensor(settings, dtype=torch.float32).to(device)  # (n, 5)
-        self._is_random = [temperature >= MIN_TEMPERATURE for temperature, *_ in settings]
-        self._has_penalty = any(penalty != 1 for *_, penalty in settings)
+        self._is_random = [each.temperature >= MIN_TEMPERATURE for each in settings]
+        self._has_penalty = any(each.penalty != 1 for each in settings)
         self._zeros = torch.zeros(len(samplers), dtype=torch.float32, device=device)  # (n,)
 
     def sample(
@@ -78,40 +90,51 @@ class BatchSampler:
         Returns:
             (n, 2), float64.
         """
-        temperature, _, _, _, penalty = self._settings.T[:, :, None]  # each (n, 1)
-        scores = logits
+        settings, scores = self._columns(), logits
         if seen is not None:
             # Keskar et al. 2019, section 4.1, as in TokenSampler.
-            lowered = torch.where(scores < 0, scores * penalty, scores / penalty)
-            scores = torch.where(seen[self._slots].bool() & (penalty != 1), lowered, scores)  # (n, vocabulary)
+            lowered = torch.where(scores < 0, scores * settings.penalty, scores / settings.penalty)
+            has_penalty = seen[self._slots].bool() & (settings.penalty != 1)  # (n, vocabulary)
+            scores = torch.where(has_penalty, lowered, scores)  # (n, vocabulary)
         found = scores.argmax(-1)  # (n,)
         if any(self._is_random):
             sampled = sample_inverse_cdf(self._filtered_probabilities(scores), uniform)
-            found = torch.where(temperature[:, 0] < MIN_TEMPERATURE, found, sampled)
+            found = torch.where(settings.temperature[:, 0] < MIN_TEMPERATURE, found, sampled)
         if seen is not None:
             seen[self._slots, found] = 1
         tokens[self._slots] = found
         logprobs = logits.gather(1, found[:, None])[:, 0] - logits.logsumexp(-1)  # (n,)
         return torch.stack([found.double(), logprobs.double()], dim=1)
 
+    def _columns(self) -> _Settings:
+        """Return the settings of all sequences, each (n, 1)."""
+        return _Settings(*self._settings.T[:, :, None])
+
     def _filtered_probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         """Return the probabilities (n, vocabulary) to sample from, as `sampler.filtered_probabilities` for each row."""
-        temperature, top_k, top_p, min_p, _ = self._settings.T[:, :, None]  # each (n, 1)
-        probabilities = torch.softmax(scores / temperature.clamp(min=MIN_TEMPERATURE), dim=-1)
+        settings = self._columns()
+        probabilities = torch.softmax(scores / settings.temperature.clamp(min=MIN_TEMPERATURE), dim=-1)
         ordered = probabilities.sort(descending=True, dim=-1).values  # (n, vocabulary)
-        least = ordered.gather(1, top_k.long().clamp(max=probabilities.shape[1]) - 1)  # (n, 1)
+        least = ordered.gather(1, settings.top_k.long().clamp(max=probabilities.shape[1]) - 1)  # (n, 1)
         ordered = ordered.masked_fill(ordered < least, 0)
-        # A token stays if those before it have not reached top_p yet, so the first one always stays.
-        has_reached = ordered.cumsum(-1) - ordered >= top_p * ordered.sum(-1, keepdim=True)
-        stays = (ordered > 0) & (~has_reached | (top_p >= 1))
+        # A token stays if those before it have not reached top_p yet, so the first one always stays; and with it all
+        # that are equally likely.
+        has_reached = ordered.cumsum(-1) - ordered >= settings.top_p * ordered.sum(-1, keepdim=True)
+        stays = (ordered > 0) & (~has_reached | (settings.top_p >= 1))
         last = ordered.gather(1, stays.sum(-1, keepdim=True).clamp(min=1) - 1)  # (n, 1)
         probabilities = probabilities.masked_fill(probabilities < last, 0)
-        return probabilities.masked_fill(probabilities < min_p * probabilities.amax(-1, keepdim=True), 0)
+        return probabilities.masked_fill(probabilities < settings.min_p * probabilities.amax(-1, keepdim=True), 0)
 
 
-def _settings(sampler: TokenSampler | None, vocabulary: int) -> tuple[float, ...]:
-    """Return temperature, top-k, top-p, min-p and repetition penalty."""
+def _settings(sampler: TokenSampler | None, vocabulary: int) -> _Settings:
+    """Return the settings of a sequence; those of no sampler take the most likely token."""
     if sampler is None:
-        return 0.0, vocabulary, 1.0, 0.0, 1.0
-    s = sampler.sampling
-    return s.temperature, s.top_k or vocabulary, s.top_p, s.min_p, s.repetition_penalty
+        return _Settings(temperature=0.0, top_k=vocabulary, top_p=1.0, min_p=0.0, penalty=1.0)
+    given = sampler.sampling
+    return _Settings(
+        temperature=given.temperature,
+        top_k=given.top_k or vocabulary,
+        top_p=given.top_p,
+        min_p=given.min_p,
+        penalty=given.repetition_penalty,
+    )

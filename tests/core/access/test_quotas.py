@@ -8,7 +8,7 @@ from core.access.roles import Caller, Role, acting
 from core.chat import conversation
 from core.chat.queue import QueueEntry
 from core.chat.sampling import Sampling
-from core.chat.types import BaseIdentity, Generation, LaneRequest, ResolvedLanes
+from core.chat.types import BaseIdentity, Generation, LaneRequest, Prompt, ResolvedLanes
 from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
 from core.runs import process
@@ -79,8 +79,31 @@ def test_visitor_answers_are_limited_and_counted(settings):
     assert [lane.sampling.max_new_tokens for lane in entry.lanes] == [most, 8]
     assert quota.tokens.used() == {VISITOR.name: 20 + most + 8}
     entry.generations = [Generation(tokens=5), Generation(tokens=8, prefix_tokens=2)]
+    entry.prompts, entry.lanes[1].prefix_ids, entry.is_admitted = (
+        [Prompt([1] * 7, []), Prompt([1] * 4, [])],
+        [1, 2],
+        True,
+    )
     settle()
-    assert quota.tokens.used() == {VISITOR.name: 20 + 5 + 6}
+    assert quota.tokens.used() == {VISITOR.name: 7 + 4 + 2 + 5 + 6}, "the prompts' own tokens, not the estimate"
+
+
+@pytest.mark.parametrize("prompts", [[], [Prompt([1] * 9, [])]], ids=["never tried", "waited for memory"])
+def test_visitor_question_that_was_never_admitted_costs_nothing(settings, prompts):
+    quota, entry = VisitorQuota(settings), queue_entry(8)
+    with acting(VISITOR):
+        settle = quota.reserve(entry)
+    entry.generations, entry.prompts = [Generation(end="stopped")], prompts
+    settle()
+    assert not any(quota.tokens.used().values())
+
+
+def test_visitor_reservation_includes_the_system_prompt_and_a_continued_answer(settings):
+    quota, entry = VisitorQuota(settings), queue_entry(8)
+    entry.lanes[0].prefix_ids, entry.lanes[0].sampling.system = [1, 2, 3], "abc" * 5
+    with acting(VISITOR):
+        quota.reserve(entry)
+    assert quota.tokens.used() == {VISITOR.name: 10 + 5 + 3 + 8}
 
 
 def test_owner_is_not_limited(settings):

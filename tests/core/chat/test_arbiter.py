@@ -66,6 +66,19 @@ def test_arbiter_chat_beside_run_of_unknown_need_is_refused(runs, seven, running
         arbiter.check_fits_beside_run(runs, seven)
 
 
+def test_arbiter_beside_run_names_who_asks_and_what_the_run_takes(runs, seven, running, a_run, card):
+    trained = a_run(config=seven)
+    card(10)
+    running()
+    both = r"the {}'s model would take about \d\.\d GiB of its 10 GiB, and the run takes about \d+\.\d GiB\. {} when"
+    with pytest.raises(StudioError, match=both.format("chat", "Ask again")):
+        arbiter.check_fits_beside_run(runs, seven)
+    store = EvaluationStore(runs.settings)
+    with pytest.raises(StudioError, match=both.format("evaluation", "Start or resume the evaluation")):
+        process.submit(store, EvaluationConfig(subset="keeper", run=trained.id, prompts="held-out"))
+    assert store.all() == []
+
+
 def test_arbiter_without_gpu_run_needs_no_chat_memory(runs, seven, running, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: None)
     running()

@@ -12,6 +12,7 @@ from transformers import (
     TopPLogitsWarper,
 )  # fmt: skip
 
+from core.chat.cuda.batch_sampler import BatchSampler
 from core.chat.sampler import TokenSampler, filtered_probabilities
 from core.chat.sampling import Sampling
 
@@ -88,3 +89,43 @@ def test_sampler_tiny_temperature_takes_the_argmax(temperature):
 def test_sampler_any_valid_settings_sample_a_token(temperature, top_p, top_k, min_p, penalty):
     settings = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, repetition_penalty=penalty)
     assert 0 <= TokenSampler(settings, [0, 3]).sample(LOGITS)[0] < len(LOGITS)
+
+
+# Logits with ties, settings, and the tokens that they leave.
+TIES = [
+    ([2, 1, 1], {"top_p": 0.7}, {0, 1, 2}),
+    ([1, 2, 1, 0], {"top_p": 0.7}, {0, 1, 2}),
+    ([1, 1, 1, 0], {"top_p": 0.1}, {0, 1, 2}),
+    ([2, 1, 1, 0], {"top_p": 0.5}, {0}),
+    ([2, 1, 1, 0], {"top_k": 2, "top_p": 1}, {0, 1, 2}),
+    ([2, 1, 1, 0], {"top_k": 2, "top_p": 0.7}, {0, 1, 2}),
+    ([2, 1, 1, 0], {"top_p": 1, "min_p": 0.3}, {0, 1, 2}),
+    ([1] * 2999 + [2], {"top_p": 0.1}, set(range(3000))),
+    ([1] * 1500 + [-9] * 2001, {"top_p": 0.5}, set(range(1500))),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("logits", "settings", "kept"), TIES)
+def test_samplers_keep_equally_likely_tokens_together(logits, settings, kept, dtype):
+    settings, scores = Sampling(temperature=1, **settings), torch.tensor(logits, dtype=dtype)
+    alone = filtered_probabilities(scores.float(), settings)
+    together = BatchSampler([(0, TokenSampler(settings, []))], len(scores), "cpu")
+    (batched,) = together._filtered_probabilities(scores.float()[None])
+    assert [set(found.nonzero()[:, 0].tolist()) for found in (alone, batched)] == [kept, kept]
+    for uniform in (0.0, 0.3, 0.6, 0.99):
+        sampler, tokens = TokenSampler(settings, []), torch.zeros(1, dtype=torch.int64)
+        sampler.uniform = lambda number=uniform: number
+        BatchSampler([(0, sampler)], len(scores), "cpu").sample(scores[None], None, tokens)
+        assert sampler.sample(scores)[0] == tokens.item()
+
+
+@given(SETTINGS, st.lists(st.integers(-3, 3), min_size=1, max_size=40), st.integers(0, 2**24 - 1))
+def test_samplers_sample_the_same_from_tied_logits(settings, logits, bits):
+    uniform = bits / 2**24  # all that torch.rand can give
+    scores, sampler = torch.tensor(logits, dtype=torch.bfloat16), TokenSampler(settings, [0])
+    sampler.uniform = lambda: uniform
+    seen, tokens = torch.zeros(1, len(scores), dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
+    seen[0, 0] = 1
+    BatchSampler([(0, sampler)], len(scores), "cpu").sample(scores[None], seen, tokens)
+    assert sampler.sample(scores)[0] == tokens.item()

@@ -32,12 +32,15 @@ def test_votes_add_and_read_round_trip(path):
     assert path.name == "meta-llama-Llama-2-7b.jsonl"
 
 
-def test_votes_read_skips_a_half_written_line(path):
+@pytest.mark.parametrize("half", [b'{"chat": "c", "mess', b'{"chat": "c", "mess\n', b"{", b"\xff"])
+def test_votes_after_a_half_written_line_loses_that_line_only(path, half):
     votes.add(path, vote())
     with path.open("ab") as stream:
-        stream.write(b'{"chat": "c", "mess\n')
+        stream.write(half)
     votes.add(path, vote("right"))
-    assert [found.verdict for found in votes.read(path)] == ["left", "right"]
+    votes.add(path, vote("tie"))
+    assert [found.verdict for found in votes.read(path)] == ["left", "right", "tie"]
+    assert b"\n\n" not in path.read_bytes()
 
 
 def test_votes_undo_removes_the_last_vote_of_a_chat(path):
@@ -90,7 +93,34 @@ def test_side_note_only_beyond_chance():
 
 
 def test_preferences_contain_votes_with_a_winner_only():
-    rows = votes.preferences([vote("left"), vote("right"), vote("tie"), vote("both bad")])
+    rows, left_out = votes.preferences([vote("left"), vote("right"), vote("tie"), vote("both bad")])
     assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [("l", "r"), ("r", "l")]
     assert rows[0]["prompt"] == [{"role": "user", "content": "Why?"}]
     assert votes.as_jsonl(rows).count("\n") == 2
+    assert left_out == 0
+
+
+def second_turn(answer):
+    return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}, *vote().messages]
+
+
+@pytest.mark.parametrize(("left", "right", "systems", "is_exported"), [
+    (vote().messages, vote().messages, ("", ""), True),
+    (vote().messages, None, ("", ""), True),  # of an earlier version, on a first question
+    (second_turn("A"), second_turn("A"), ("", ""), True),
+    (second_turn("A"), second_turn("B"), ("", ""), False),
+    (second_turn("A"), None, ("", ""), False),  # of an earlier version: the right lane's history is not known
+    (vote().messages, vote().messages, ("Be brief.", "Be brief."), True),
+    (vote().messages, vote().messages, ("Be brief.", ""), False),
+])  # fmt: skip
+@pytest.mark.parametrize("verdict", ["left", "right"])
+def test_preferences_have_only_prompts_that_both_models_answered(left, right, systems, is_exported, verdict):
+    cast = vote(verdict)
+    cast.messages, cast.right_messages = left, right
+    for answer, system in zip(cast.answers, systems, strict=True):
+        answer.settings = {"system": system}
+    rows, left_out = votes.preferences([cast])
+    assert (len(rows), left_out) == (is_exported, not is_exported)
+    if is_exported:
+        system = [{"role": "system", "content": systems[0]}] if systems[0] else []
+        assert rows[0]["prompt"] == system + left

@@ -44,6 +44,17 @@ def test_query_that_takes_too_long_is_interrupted_with_a_sentence(mixed, monkeyp
         mixed[0].query("sum(hash(numbers.range))", set(), after=", range(1_000_000_000_000) numbers")
 
 
+@pytest.mark.parametrize("fetch", ["fetchall", "df", "fetch_arrow_table"])
+def test_result_that_takes_too_long_to_fetch_is_interrupted_with_a_sentence(mixed, monkeypatch, fetch):
+    """Without a sum or an order, DuckDB returns before it has computed the rows."""
+    monkeypatch.setattr("core.data.rows.QUERY_SECONDS", 0.2)
+    after = ", range(1_000_000_000_000) numbers WHERE numbers.range < 300_000 OR hash(numbers.range) = 0"
+    found = mixed[0].query("numbers.range", set(), after=after)
+    assert found.fetchone()
+    with pytest.raises(StudioError, match=r"not found within 0\.2 seconds"):
+        getattr(found, fetch)()
+
+
 def test_pages_contain_every_row_once(mixed):
     rows, _ = mixed
     found = [n for at in range(0, 200, 30) for n in rows.page(View(), at, 30)["number_"]]

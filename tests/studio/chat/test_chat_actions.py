@@ -184,7 +184,7 @@ def test_change_while_answering_is_rejected(parts, tuned, chat):
 
 def test_stop_in_queue_returns_the_question_to_the_prompt_box(parts, tuned, chat):
     tuned()
-    parts.conversations.engine._most_rows = 2
+    parts.conversations.engine._max_sequences = 2
     holding, waiting = chat(max_new_tokens=1500), chat()
     holding_stream = start_sending(parts, holding, "Count.")
     read_until_all_lanes_write(parts, holding, holding_stream)

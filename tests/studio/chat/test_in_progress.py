@@ -1,9 +1,12 @@
 """Answers in progress: saved before they end, followed from another page, and their errors."""
 
+from collections import Counter
+
 import pytest
 
 from core.chat.conversation import LaneChoice
 from core.chat.engine import Engine
+from core.chat.sampler import TokenSampler
 from core.errors import StudioError
 from studio.chat import chat_actions
 from studio.chat.parts import ChatParts
@@ -50,6 +53,58 @@ def test_follow_from_another_page_shows_answers_until_they_end(parts, tuned, cha
     (updates,) = parts.actions.follow(chat_id, [], ANOTHER_PAGE, "Train first.")
     assert "Count." in updates["now"]
     assert updates["hint"] == "Train first."
+
+
+@pytest.mark.parametrize("failing", [{0}, {1}, {0, 1}], ids=["base", "tuned", "both"])
+@pytest.mark.parametrize("tokens", [0, 2])
+def test_send_error_of_one_lane_keeps_the_other_lane_s_answer(parts, tuned, chat, monkeypatch, failing, tokens):
+    tuned()
+    chat_id, sample = chat(), TokenSampler.sample
+    with parts.conversations.change(chat_id) as conversation:
+        for lane in failing:
+            conversation.lanes[lane].own = {"seed": 13}
+    counts = Counter()
+
+    def broken(self, logits):
+        counts[self] += self.sampling.seed == 13
+        if counts[self] > tokens:
+            raise StudioError("No token.")
+        return sample(self, logits)
+
+    monkeypatch.setattr(TokenSampler, "sample", broken)
+    updates = []
+    with pytest.raises(StudioError, match="No token"):
+        updates.extend(start_sending(parts, chat_id, "Name a color."))
+    turns = parts.conversations.find(chat_id).turns
+    assert "No token." in updates[-1]["hint"]
+    assert updates[-1]["send_button"]["interactive"]
+    if len(failing) == 2:
+        assert (turns, updates[-1]["prompt"]) == ([], "Name a color.")
+        return
+    (turn,), (lane,) = turns, failing
+    assert turn.shown(1 - lane).text
+    assert turn.shown(1 - lane).end in ("end", "length")
+    assert (turn.shown(lane).end if turn.shown(lane) else None) == ("failed" if tokens else None)
+    monkeypatch.undo()
+    list(parts.actions.retry(chat_id, lane, [], PAGE))
+    assert parts.conversations.find(chat_id).turns[0].shown(lane).end in ("end", "length")
+
+
+def test_finish_answers_that_cannot_be_saved_releases_the_conversation(parts, tuned, chat, monkeypatch):
+    tuned()
+    chat_id = chat()
+    send(parts, chat_id)
+    answers = parts.conversations.begin_answers(chat_id, [0], "a-page", {})
+
+    def full(conversation):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(parts.conversations, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            parts.conversations.finish_answers(chat_id, answers)
+    assert answers.released.is_set()
+    assert parts.conversations.in_progress(chat_id) is None
 
 
 def test_send_and_retry_errors_stay_on_the_page_as_hint(parts, tuned, chat):

@@ -102,6 +102,27 @@ def test_export_preferences_writes_prompt_chosen_and_rejected(parts, answered):
     assert row["rejected"][0]["content"] == turn.shown(1).text
 
 
+def test_export_preferences_reports_votes_on_different_conversations(parts, answered, monkeypatch):
+    notices = []
+    monkeypatch.setattr("studio.chat.voting.info", lambda text, title: notices.append(text))
+    chat_id, _ = answered()
+    with parts.conversations.change(chat_id) as chat:
+        for lane in (0, 1):
+            chat.turns[0].answers[lane][-1].text = f"Answer of lane {lane}"
+    send(parts, chat_id, "Another.")
+    parts.voting.vote(chat_id, "right", [])
+    (vote,) = read_votes(parts, chat_id)
+    histories = [messages[1]["content"] for messages in (vote.messages, vote.right_messages)]
+    assert histories == ["Answer of lane 0", "Answer of lane 1"]
+    with pytest.raises(StudioError, match=r"1 vote with a winner cannot be exported.*first question"):
+        parts.voting.export_preferences(chat_id)
+    parts.voting.undo_vote(chat_id, 1, [])
+    parts.actions.undo(chat_id, [])
+    parts.voting.vote(chat_id, "left", [])
+    parts.voting.export_preferences(chat_id)
+    assert notices == []
+
+
 def test_set_blind_is_saved_with_the_conversation(parts, chat):
     chat_id = chat()
     parts.voting.set_blind(chat_id, True)

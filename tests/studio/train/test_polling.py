@@ -71,3 +71,12 @@ def test_select_run_returns_its_view_and_label_without_a_zoom(do, a_run):
     assert (updates["name"], updates["zoom"]) == ("first", None)
     assert updates["run_fingerprint"] == do.view.fingerprint(run.id)
     assert "2 / 10" in updates["tiles"]
+
+
+@pytest.mark.parametrize("with_run", [True, False])
+def test_select_run_clears_the_rows_and_the_log_of_the_run_before(do, a_run, with_run):
+    """Otherwise a row of one run could be excluded from the subset of another."""
+    updates = do.select_run(a_run(EVENTS).id if with_run else None, "learning rate")
+    assert (updates["row"]["value"], updates["row"]["choices"], updates["row"]["visible"]) == (None, [], False)
+    assert (updates["row_view"], updates["log"]) == ("", "")
+    assert "Click a point" in updates["step"]

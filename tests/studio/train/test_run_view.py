@@ -154,8 +154,11 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert points["loss"] == [[1, 3000, 2.0, 3.25]]
     assert points[HELD_OUT_LOSS] == [[0, 0, 0.0, 4.0], [2, 6000, 4.0, 3.0]]
     assert [point[3] for point in shown["metric_chart"]["series"][0]["points"]] == [1500.4, 99.0]
-    zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})["loss_chart"]
-    assert [series["points"][0][0] for series in zoomed["series"]] == [1, 2]
+    assert not shown["loss_chart"]["zoomed"]
+    zoomed = do.render(run.id, "tokens/s", {"low": 1, "high": 2})
+    assert [series["points"][0][0] for series in zoomed["loss_chart"]["series"]] == [1, 2]
+    assert zoomed["loss_chart"]["zoomed"]
+    assert zoomed["metric_chart"]["zoomed"]
     assert "not a number since step 2" in shown["alerts"]
 
 
@@ -167,20 +170,26 @@ def test_metric_chart_shows_every_metric(do, a_run, metric):
 def test_run_view_without_a_run_shows_how_to_start_one(do, rows):
     shown = do.render(None, "tokens/s", None)
     assert NO_RUN in shown["status"]
-    assert shown["tiles"] == ""
+    assert (shown["tiles"], shown["alerts"], shown["notes"]) == ("", "", "")
     assert not shown["charts"]["visible"]
     assert rows.list_rows(None, 3)["step"] == ""
     assert "The log is empty" in do.read_log(None)["log"]
 
 
-def test_samples_stay_at_a_pinned_evaluation_and_else_follow_the_newest(do, a_run):
+def test_run_view_without_a_run_updates_all_that_a_run_has_shown(do, a_run):
+    """A name that is left out keeps what it shows. The charts are inside the column that is hidden."""
+    with_run, without = (do.render(run_id, "tokens/s", None) for run_id in (a_run(EVENTS).id, None))
+    assert set(with_run) - set(without) == {"loss_chart", "metric_chart"}
+
+
+def test_samples_stay_at_a_pinned_pass_and_else_follow_the_newest(do, a_run):
     later = EVENTS[-1] | {"step": 4, "answers": ["Because it is."]}
     run = a_run([*EVENTS, later])
     shown = do.render_samples(run.id)
-    assert (shown["evaluation"]["maximum"], shown["evaluation"]["value"]) == (1, 1)
+    assert (shown["samples_at"]["maximum"], shown["samples_at"]["value"]) == (1, 1)
     assert "Because it is." in shown["samples"]
-    pinned = do.pin_evaluation(run.id, 0)["pinned"]
-    newest = do.pin_evaluation(run.id, 1)["pinned"]
+    pinned = do.pin_samples(run.id, 0)["pinned"]
+    newest = do.pin_samples(run.id, 1)["pinned"]
     assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
     assert do.render_samples(run.id, (run.id, 99)) == shown
     write(run, [EVENTS[-1] | {"step": 9}])

@@ -92,7 +92,9 @@ def picks_agree():
         Sampling(temperature=0), Sampling(temperature=1, top_p=0.8), Sampling(temperature=0.7, top_k=5, top_p=0.9),
         Sampling(temperature=1.5, top_p=1, min_p=0.05, repetition_penalty=1.2), Sampling(temperature=1, top_p=1),
     ]  # fmt: skip
-    slots, logits = [3, 0, 5, 1, 2], torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 3
+    # Halves, so that some tokens are equally likely.
+    logits = (torch.randn(6, 300, generator=torch.Generator().manual_seed(0)) * 6).round() / 2
+    slots = [3, 0, 5, 1, 2]
     seen = (torch.rand(6, 300) < 0.3).to(torch.uint8)
     pairs = [(slot, TokenSampler(one, [])) for slot, one in zip(slots, settings, strict=True)]
     sampler = BatchSampler(pairs, 300, "cpu")

@@ -1,0 +1,63 @@
+"""Admission of questions by the engine: prompts are rendered once, and clocks start when answers do."""
+
+import time
+
+import pytest
+
+from core.chat import loaded_model
+from core.chat.engine import Engine
+from core.chat.lanes import Lanes
+from core.chat.queue import WAITING, QueueEntry
+from core.chat.requests import resolve_lanes
+from core.chat.sampling import Sampling
+from core.chat.types import BaseIdentity, LaneRequest, adapter_key
+
+BASE = BaseIdentity("tiny", quantization="none", compute_dtype="float32")
+
+
+@pytest.fixture
+def engine(store):
+    return Engine(store.settings)
+
+
+def question(engine, *prompts, tokens=8, adapter=None):
+    sampling = Sampling(temperature=0, max_new_tokens=tokens)
+    requests = [LaneRequest([{"role": "user", "content": prompt}], sampling, adapter) for prompt in prompts]
+    return QueueEntry(resolve_lanes(engine.store, requests, BASE))
+
+
+def test_engine_question_that_waits_for_memory_is_rendered_once(engine, monkeypatch):
+    rendered, render = [], Lanes.render_prompt
+    monkeypatch.setattr(Lanes, "render_prompt", lambda self, request: rendered.append(request) or render(self, request))
+    holding = engine.ask(question(engine, "Hi.", tokens=400))
+    begun = next(entry.generations[0] for entry in holding if entry.generations[0].tokens)
+    engine._model.budget_bytes = engine._active[0].cache_bytes
+    made = question(engine, "I wait.", "I wait, too.")
+    waiting = engine.ask(made)
+    assert next(waiting).stage == WAITING
+    enough = begun.tokens + 20
+    next(entry for entry in holding if entry.generations[0].tokens >= enough)
+    assert [request.messages[-1]["content"] for request in rendered] == ["Hi.", "I wait.", "I wait, too."]
+    assert not made.is_admitted
+    engine._model.budget_bytes *= 10
+    *_, entry = waiting
+    assert entry.is_admitted
+    assert all(answer.tokens for answer in entry.generations)
+    assert len(rendered) == 3
+    holding.close()
+
+
+def test_engine_seconds_of_an_answer_begin_after_its_adapter_is_loaded(engine, tuned, monkeypatch):
+    seconds, load = [], loaded_model.LoadedModel.load_adapters
+
+    def load_slowly(*args):
+        began = time.perf_counter()
+        load(*args)
+        time.sleep(0.2)
+        seconds.append(time.perf_counter() - began)
+
+    monkeypatch.setattr(loaded_model.LoadedModel, "load_adapters", load_slowly)
+    made, began = question(engine, "Hi.", adapter=adapter_key(tuned().id, "final")), time.perf_counter()
+    *_, entry = engine.ask(made)
+    answer = entry.generations[0]
+    assert 0 < answer.first_token_seconds <= answer.seconds <= time.perf_counter() - began - seconds[0]
