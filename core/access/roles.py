@@ -24,7 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from core.access.fair_share import surplus
+from core.access.fair_share import surplus_files
 from core.errors import StudioError
 from core.settings import Settings, on_space
 
@@ -122,8 +122,7 @@ def exports(settings: Settings) -> Path:
         return settings.exports_dir
     folder = settings.exports_dir / "visitors" / f"{secrets.token_hex(16)}-{caller().hashed_name}"
     folder.mkdir(parents=True)
-    limits = (_MAX_EXPORTS_OF_A_VISITOR, _MAX_VISITOR_EXPORTS)
-    for old in surplus(folder.parent.iterdir(), lambda path: path.name.partition("-")[2], *limits):
+    for old in surplus_files(folder.parent.iterdir(), _MAX_EXPORTS_OF_A_VISITOR, _MAX_VISITOR_EXPORTS):
         shutil.rmtree(old, ignore_errors=True)
     return folder
 

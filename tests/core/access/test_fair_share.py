@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.access import roles
-from core.access.fair_share import surplus
+from core.access.fair_share import surplus_files
 from core.access.roles import Caller, Role, acting
 from core.system.files import modified_ns
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 @given(st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=40), st.integers(1, 12), st.integers(1, 40))
 def test_surplus_takes_the_oldest_of_those_with_most(folder, owners, each, total):
     paths = [folder / f"{number}-{owner}" for number, owner in enumerate(owners)]
-    gone = surplus(paths, owner_of, each, total)
+    gone = surplus_files(paths, each, total)
     kept = [path for path in paths if path not in gone]
     before, after = Counter(map(owner_of, paths)), Counter(map(owner_of, kept))
     assert len(kept) <= total
@@ -53,13 +53,13 @@ def kept_are_newest(paths, kept, owner) -> bool:
 def test_surplus_one_owner_never_takes_the_place_of_another(folder):
     """However many files one visitor writes, those of the others stay, also when they are older."""
     paths = [folder / f"{number}-{owner}" for number, owner in enumerate("bc" + "a" * 30)]
-    assert {owner_of(path) for path in surplus(paths, owner_of, 30, 5)} == {"a"}
+    assert {owner_of(path) for path in surplus_files(paths, 30, 5)} == {"a"}
 
 
 def test_surplus_survives_files_that_vanish(tmp_path):
     gone = [tmp_path / f"{number}-a" for number in range(3)]
     assert modified_ns(gone[0]) == 0
-    assert len(surplus(gone, owner_of, 1, 10)) == 2
+    assert len(surplus_files(gone, 1, 10)) == 2
 
 
 def test_exports_of_one_visitor_leave_those_of_others(settings):
