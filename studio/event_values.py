@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sized
 from typing import Any
 
 import gradio as gr
@@ -43,27 +44,18 @@ def check_depth(*values: Any) -> None:
     )
 
 
-def distinct_entries(values: Any, what: str) -> list[Any]:
-    """Return the entries of a list from a caller, each once, in their order.
-
-    Every handler that opens a file or asks a question per entry of a list takes it through here.
+def check_count(values: Sized, what: str) -> None:
+    """Check that a list is short enough for a handler that opens a file or asks a question per entry.
 
     Args:
-        values: The list; None for an empty one.
-        what: What the entries are, for the message.
+        values: The list.
+        what: What its entries are, for the message.
 
     Raises:
-        StudioError: It is no list, has more than `MAX_ENTRIES` entries, or one is neither a text nor a number.
+        StudioError: It has more than `MAX_ENTRIES` entries.
     """
-    if not isinstance(values, (list, tuple, type(None))):
-        raise StudioError(f"{str(values)[:_SHOWN_CHARACTERS]!r} is no list of {what}. Reload the page.")
-    # Counted before anything is done per entry.
-    if values and len(values) > MAX_ENTRIES:
-        raise StudioError(f"{len(values):,} {what} were sent, and at most {MAX_ENTRIES} are taken. Choose fewer.")
-    for value in values or []:
-        if not isinstance(value, (str, int, float)):
-            raise StudioError(f"{str(value)[:_SHOWN_CHARACTERS]!r} is none of the {what}. Reload the page.")
-    return list(dict.fromkeys(values or []))
+    if len(values) > MAX_ENTRIES:
+        raise StudioError(f"{len(values):,} {what} were chosen, and at most {MAX_ENTRIES} can be. Choose fewer.")
 
 
 def stored_ids(text: Any) -> list[str]:
