@@ -13,6 +13,7 @@ from core.chat import conversation
 from core.chat.conversation import MAX_BRANCHES, Conversation, LaneChoice, branch_key
 from core.chat.types import Generation, GenerationResult
 from core.errors import StudioError
+from core.system.files import write_json
 
 
 def answer(text, **more):
@@ -253,3 +254,14 @@ def test_visitors_conversations_beyond_the_limit_are_those_of_who_has_most(setti
     conversation.delete_oldest_visitor_chats(settings, 5)
     kept = [conversation.load(settings, chat.id) is not None for chat in mine]
     assert kept == [True, True, False, False, False, True, True, True]
+
+
+def test_visitors_conversation_of_an_earlier_version_opens_as_before(settings):
+    """Its id names no visitor, its file is indented, and it may have any branches."""
+    old = Conversation(id=f"v{'0' * 32}")
+    old.ask("First?").answers[0].append(answer("Yes."))
+    old.branches = [list(old.turns)] * (MAX_BRANCHES + 10)
+    write_json(settings.home / "chats" / f"{old.id}.json", old.model_dump())
+    with acting(Caller(Role.VISITOR, "browser a")):
+        assert conversation.load(settings, old.id) == old
+        assert conversation.title_of(settings, old.id) == "First?"
