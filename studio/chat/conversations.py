@@ -19,6 +19,8 @@ from studio.chat.drafts import Drafts
 from studio.chat.in_progress import AnswersInProgress
 
 BEING_WRITTEN = "An answer is still being written. Stop it or wait for its end, then try again."
+# More than a vote adds to a conversation, and less than an answer.
+_SMALL_CHANGE_BYTES = 1_000
 _GONE = "This chat is no longer stored here. Press New chat to start another one."
 
 
@@ -90,8 +92,8 @@ class Conversations:
             chat = self.find(chat_id)
             before = conversation.byte_count(chat) if chat.is_visitors else 0
             yield chat
-            # What shortens a conversation is allowed at any size.
-            if chat.is_visitors and conversation.byte_count(chat) > before:
+            # A vote is written to its own file first, so its mark must be saved at any size.
+            if chat.is_visitors and conversation.byte_count(chat) > before + _SMALL_CHANGE_BYTES:
                 conversation.check_size(chat)
             self.save(chat)
 

@@ -120,6 +120,14 @@ def test_visitors_chat_that_is_full_refuses_a_question_and_keeps_what_it_has(par
             chat.ask("x" * conversation.MAX_CHAT_BYTES)
         assert [turn.prompt for turn in parts.conversations.find(chat_id).turns] == ["Hi?"]
         chat.undo()
+        full = parts.conversations.find(chat_id)
+        full.turns[0].reference = "x" * conversation.MAX_CHAT_BYTES
+        parts.conversations.save(full)
+        with parts.conversations.change(chat_id) as chat:
+            chat.turns[0].verdict, chat.turns[0].chosen = "left", "base"
+        assert parts.conversations.find(chat_id).turns[0].verdict == "left", "a vote is marked at any size"
+        with pytest.raises(StudioError, match="Press New chat"):
+            parts.conversations.begin_answers(chat_id, [0], "page", {})
         large = parts.chat_list.open_chat("")["chat_id"]
         with pytest.raises(StudioError, match="Shorten the question"), parts.conversations.change(large) as chat:
             chat.ask("x" * 200_000)
