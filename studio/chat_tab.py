@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from core.chat.conversation import MAX_LANES
 from core.chat.engine import Engine
+from core.chat.turns import MAX_LANES
 from studio.chat.api import build_chat_call
 from studio.chat.events import connect_asking, connect_cards, connect_for_visitors, connect_turns, turn_and_lane
 from studio.chat.layout import ChatWidgets, build_chat_widgets

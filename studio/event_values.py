@@ -1,6 +1,8 @@
 """Values that events carry, checked before anything is done with them: a program may send what no page does."""
 
+import json
 import math
+from collections.abc import Sized
 from typing import Any
 
 import gradio as gr
@@ -14,6 +16,9 @@ _MAX_NAME_CHARACTERS = 2_000
 # themselves, and fail at some hundreds of levels.
 MAX_DEPTH = 50
 _SHOWN_CHARACTERS = 40
+# Each entry of a list may cost a file or a query, and a page sends far fewer.
+MAX_ENTRIES = 100
+_MAX_JSON_CHARACTERS = 8_192
 
 
 def check_depth(*values: Any) -> None:
@@ -37,6 +42,38 @@ def check_depth(*values: Any) -> None:
         f"A value of this call is nested more than {MAX_DEPTH} levels deep. Send what docs/api.md lists, or reload the "
         "page."
     )
+
+
+def check_count(values: Sized, what: str) -> None:
+    """Check that a list is short enough for a handler that opens a file or asks a question per entry.
+
+    Args:
+        values: The list.
+        what: What its entries are, for the message.
+
+    Raises:
+        StudioError: It has more than `MAX_ENTRIES` entries.
+    """
+    if len(values) > MAX_ENTRIES:
+        raise StudioError(f"{len(values):,} {what} were chosen, and at most {MAX_ENTRIES} can be. Choose fewer.")
+
+
+def stored_ids(text: Any) -> list[str]:
+    """Return the ids in a browser's local storage, each once; empty if it holds anything else.
+
+    Raises:
+        StudioError: It is longer than any that the page stores, so parsing it may be slow.
+    """
+    if isinstance(text, str) and len(text) > _MAX_JSON_CHARACTERS:
+        raise StudioError(
+            f"The list of this browser's chats has {len(text):,} characters, and the page stores at most "
+            f"{_MAX_JSON_CHARACTERS:,}. Delete this site's data in the browser, then reload the page."
+        )
+    try:
+        found = json.loads(text or "[]")
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return list(dict.fromkeys(one for one in found if isinstance(one, str))) if isinstance(found, list) else []
 
 
 def table_value(event: gr.EventData) -> Any:

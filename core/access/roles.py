@@ -12,6 +12,7 @@ that no handler can forget the check. The studio's own processes (a worker, the 
 """
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -23,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from core.access.fair_share import surplus_files
 from core.errors import StudioError
 from core.settings import Settings, on_space
 
@@ -63,6 +65,11 @@ class Caller:
         return self.role is Role.OWNER
 
     @property
+    def hashed_name(self) -> str:
+        """Return a hash of the name, to store with a visitor's files; it shows neither an account nor a cookie."""
+        return hashlib.sha256(self.name.encode()).hexdigest()[:_HASH_CHARACTERS]
+
+    @property
     def account(self) -> str:
         """Return the Hugging Face account that is signed in; empty if there is none."""
         return self.name.removeprefix(_USER) if self.name.startswith(_USER) else ""
@@ -70,7 +77,8 @@ class Caller:
 
 # Starts the name of a caller who is signed in.
 _USER = "user "
-_MAX_VISITOR_EXPORTS = 300
+_HASH_CHARACTERS = 16
+_MAX_EXPORTS_OF_A_VISITOR, _MAX_VISITOR_EXPORTS = 20, 300
 STUDIO = Caller(Role.OWNER, "the studio itself")
 _caller: ContextVar[Caller] = ContextVar("caller", default=STUDIO)
 
@@ -112,9 +120,9 @@ def exports(settings: Settings) -> Path:
     """Return the folder for a file made for the caller: for a visitor, one whose name nobody can guess."""
     if caller().is_owner:
         return settings.exports_dir
-    folder = settings.exports_dir / "visitors" / secrets.token_hex(16)
+    folder = settings.exports_dir / "visitors" / f"{secrets.token_hex(16)}-{caller().hashed_name}"
     folder.mkdir(parents=True)
-    for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_MAX_VISITOR_EXPORTS]:
+    for old in surplus_files(folder.parent.iterdir(), _MAX_EXPORTS_OF_A_VISITOR, _MAX_VISITOR_EXPORTS):
         shutil.rmtree(old, ignore_errors=True)
     return folder
 

@@ -6,7 +6,7 @@ Nothing is deleted when a chat continues: an answer that is written again stays 
 edited or undone leaves its old turns behind as a branch.
 """
 
-import hashlib
+import functools
 import secrets
 from pathlib import Path
 from typing import Any
@@ -14,88 +14,20 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from core.access import roles
+from core.access.fair_share import surplus_files
 from core.chat.sampling import Sampling
-from core.chat.types import BaseIdentity, GenerationResult, adapter_key
+from core.chat.turns import LaneChoice, Turn, begins_with, branch_key
+from core.chat.types import BaseIdentity
 from core.data.formats import Message
 from core.errors import StudioError
 from core.settings import Settings, inside
-from core.system.files import read_json, write_json
+from core.system.files import modified_ns, read_json, write_json, write_text
 
-MAX_LANES = 4
+# Limits of visitors. A browser remembers as many conversations; an answer of 256 tokens takes about 10 KB.
+MAX_CHATS_OF_A_VISITOR, MAX_BRANCHES, MAX_CHAT_BYTES = 50, 50, 2**20
 # First letter of the id of a visitor's conversation; the owner's ids are hexadecimal.
 VISITOR_PREFIX = "v"
-# Stands in for an adapter's name where a lane of a run shows the base model.
-BASE = "base"
 _TITLE_CHARS = 60
-
-
-class LaneChoice(BaseModel):
-    """Model of a lane as it was chosen.
-
-    Attributes:
-        run: A run; empty for the base model.
-        adapter: "final", "step N", or "base" for the model the run began from.
-        newest: Whether the lane follows the run's newest adapter until another one is chosen.
-        own: Settings that only this lane has.
-    """
-
-    run: str = ""
-    adapter: str = "final"
-    newest: bool = False
-    own: dict[str, Any] = Field(default_factory=dict)
-
-    @property
-    def run_and_adapter(self) -> tuple[str, str]:
-        """Return the run and the adapter that answer; both empty for the base model."""
-        return (self.run, self.adapter) if self.run and self.adapter != BASE else ("", "")
-
-    @property
-    def adapter_key(self) -> str | None:
-        """Return the key of the adapter that answers, as a `LaneRequest` takes it; None for the base model."""
-        return adapter_key(*self.run_and_adapter)
-
-
-class Turn(BaseModel):
-    """A question with its answers.
-
-    Attributes:
-        reference: The answer in the held-out row that the question is from.
-        answers: All tries of each lane, the shown one last; empty for a lane that has not answered yet.
-        blind: Whether the question was asked in blind mode.
-        order: Lanes in their order on the screen.
-        verdict: Result of the vote on these answers.
-        chosen: Name of the model that won the vote.
-    """
-
-    id: str = Field(default_factory=lambda: secrets.token_hex(8))
-    prompt: str
-    reference: str = ""
-    answers: list[list[GenerationResult]] = Field(default_factory=lambda: [[] for _ in range(MAX_LANES)])
-    blind: bool = False
-    order: list[int] = Field(default_factory=lambda: list(range(MAX_LANES)))
-    verdict: str = ""
-    chosen: str = ""
-
-    @property
-    def hidden(self) -> bool:
-        """Return whether the models' names are hidden until the vote."""
-        return self.blind and not self.verdict
-
-    def shown(self, lane: int) -> GenerationResult | None:
-        """Return the answer of a lane that is shown."""
-        return self.answers[lane][-1] if self.answers[lane] else None
-
-    def other_try(self, lane: int) -> None:
-        """Show the try before the shown one; after the oldest, the newest."""
-        if self.answers[lane]:
-            self.answers[lane].insert(0, self.answers[lane].pop())
-
-    def shuffle(self, lanes: int) -> None:
-        """Put the first `lanes` lanes into a random order on the screen."""
-        positions = list(range(lanes))
-        # Not a seeded generator: a voter must not be able to guess the order.
-        secrets.SystemRandom().shuffle(positions)
-        self.order = [*positions, *range(lanes, MAX_LANES)]
 
 
 class Conversation(BaseModel):
@@ -116,6 +48,16 @@ class Conversation(BaseModel):
     blind: bool = False
     turns: list[Turn] = Field(default_factory=list)
     branches: list[list[Turn]] = Field(default_factory=list)
+
+    @property
+    def is_visitors(self) -> bool:
+        """Return whether it belongs to a visitor, whose conversations are limited."""
+        return self.id.startswith(VISITOR_PREFIX)
+
+    @property
+    def has_answers(self) -> bool:
+        """Return whether any question was answered, in the turns or in a branch."""
+        return any(any(turn.answers) for turns in (self.turns, *self.branches) for turn in turns)
 
     def set_base(self, identity: BaseIdentity | None) -> None:
         """Choose the base model; None for none."""
@@ -193,38 +135,76 @@ class Conversation(BaseModel):
         if index is None:
             raise StudioError(f"There is no branch {key!r}; this conversation has {len(self.branches)}.")
         chosen = self.branches.pop(index)
-        if self.turns:
+        if not begins_with(chosen, self.turns):
             self._branch()
         self.turns = chosen
 
+    def restore(self, turns: list[Turn]) -> None:
+        """Return to turns from before an edit or a question; a branch that they contain is dropped."""
+        self.branches = [kept for kept in self.branches if not begins_with(turns, kept)]
+        self.turns = turns
+
     def _branch(self) -> None:
-        self.branches.append([turn.model_copy(deep=True) for turn in self.turns])
+        """Keep the current turns as a branch, unless one contains them; drop the branches that they contain.
 
-
-def branch_key(turns: list[Turn]) -> str:
-    """Return a hash of a branch's content, so that a branch keeps its key when others are added or removed."""
-    content = "".join(turn.model_dump_json() for turn in turns)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+        Raises:
+            StudioError: A visitor's conversation has too many branches.
+        """
+        if any(begins_with(kept, self.turns) for kept in self.branches):
+            return
+        branches = [kept for kept in self.branches if not begins_with(self.turns, kept)]
+        if self.is_visitors and len(branches) >= MAX_BRANCHES:
+            raise StudioError(
+                f"This chat has {len(branches)} branches, and {MAX_BRANCHES} are kept. Press New chat to go on."
+            )
+        self.branches = [*branches, [turn.model_copy(deep=True) for turn in self.turns]]
 
 
 def new_conversation() -> Conversation:
     """Return a conversation with a random id that nobody can guess."""
     chat_id = secrets.token_hex(16)
-    return Conversation(id=chat_id if roles.caller().is_owner else f"{VISITOR_PREFIX}{chat_id}")
+    caller = roles.caller()
+    # The id names its visitor, so that the limit of each is found without opening a file.
+    return Conversation(id=chat_id if caller.is_owner else f"{VISITOR_PREFIX}{chat_id}-{caller.hashed_name}")
 
 
 def delete_oldest_visitor_chats(settings: Settings, limit: int) -> None:
-    """Delete the visitors' conversations that were unused for the longest time, all but `limit`."""
-    chats = sorted((settings.home / "chats").glob(f"{VISITOR_PREFIX}*.json"), key=lambda path: path.stat().st_mtime)
-    for path in chats[: max(0, len(chats) - limit)]:
+    """Delete the oldest conversations of each visitor beyond `MAX_CHATS_OF_A_VISITOR`, and of all beyond `limit`.
+
+    Beyond `limit`, the visitors with the most lose theirs. Ids of earlier versions name no visitor, so each counts as
+    one of a visitor of its own.
+    """
+    chats = (settings.home / "chats").glob(f"{VISITOR_PREFIX}*.json")
+    for path in surplus_files(chats, MAX_CHATS_OF_A_VISITOR, limit):
         path.unlink(missing_ok=True)
+
+
+def check_size(conversation: Conversation) -> None:
+    """Check that a conversation may grow further.
+
+    Raises:
+        StudioError: It is a visitor's and takes `MAX_CHAT_BYTES`.
+    """
+    if conversation.is_visitors and (size := byte_count(conversation)) >= MAX_CHAT_BYTES:
+        raise StudioError(
+            f"This chat takes {size / 2**20:.1f} MiB, and a visitor's may take {MAX_CHAT_BYTES / 2**20:g}. "
+            "Press New chat to go on; this one is kept."
+        )
+
+
+def byte_count(conversation: Conversation) -> int:
+    """Return the size of a visitor's conversation on disk."""
+    return len(conversation.model_dump_json().encode())
 
 
 def load(settings: Settings, chat_id: str) -> Conversation | None:
     """Load a conversation; None if there is none, its file is damaged, or a visitor asks for the owner's."""
     if not roles.caller().is_owner and not chat_id.startswith(VISITOR_PREFIX):
         return None
-    path = _path(settings, chat_id)
+    return _read(_path(settings, chat_id))
+
+
+def _read(path: Path) -> Conversation | None:
     try:
         return Conversation.model_validate(read_json(path))
     except (OSError, ValueError, ValidationError):
@@ -232,8 +212,34 @@ def load(settings: Settings, chat_id: str) -> Conversation | None:
 
 
 def save(settings: Settings, conversation: Conversation) -> None:
-    """Write a conversation; the file is replaced atomically."""
-    write_json(_path(settings, conversation.id), conversation.model_dump())
+    """Write a conversation; the file is replaced atomically. A visitor's has no indentation, to be small."""
+    path = _path(settings, conversation.id)
+    if conversation.is_visitors:
+        write_text(path, conversation.model_dump_json())
+    else:
+        write_json(path, conversation.model_dump())
+
+
+def delete(settings: Settings, chat_id: str) -> None:
+    """Delete a conversation, if it is stored."""
+    _path(settings, chat_id).unlink(missing_ok=True)
+
+
+def title_of(settings: Settings, chat_id: str) -> str | None:
+    """Return the title of a stored conversation that has questions; None if there is none.
+
+    A file is read once in each of its states, because a page lists up to 50 conversations at a time.
+    """
+    if not roles.caller().is_owner and not chat_id.startswith(VISITOR_PREFIX):
+        return None
+    path = _path(settings, chat_id)
+    return _read_title(path, modified_ns(path))
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_title(path: Path, changed: int) -> str | None:
+    found = _read(path) if changed else None
+    return found.title() if found and found.turns else None
 
 
 def _path(settings: Settings, chat_id: str) -> Path:

@@ -7,6 +7,7 @@ Running a recipe again on the same source gives the same bytes. A subset copies 
 later changes of the dataset or of the parsers.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -29,7 +30,7 @@ from core.data.select_rows import open_rows, select
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.settings import MAX_SLUG, Settings, inside, slug
-from core.system.files import read_json, write_json
+from core.system.files import modified_ns, read_json, write_json
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("messages", MESSAGES)])
 _BATCH_ROWS = 5000
@@ -164,8 +165,12 @@ def find(settings: Settings, name: str) -> Subset:
 
 def subsets(settings: Settings) -> list[Subset]:
     """Return the subsets that the caller may see, the newest last."""
-    files = sorted(settings.subsets_dir.glob("[!.]*/recipe.json"), key=lambda path: path.stat().st_mtime)
-    found = [Subset.model_validate(read_json(path)) for path in files]
+    files = sorted(settings.subsets_dir.glob("[!.]*/recipe.json"), key=modified_ns)
+    found = []
+    # A subset may be deleted by another call meanwhile.
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):
+            found.append(Subset.model_validate(read_json(path)))
     return [subset for subset in found if _is_open(settings, subset)]
 
 

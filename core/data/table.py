@@ -20,6 +20,7 @@ from core.access import visibility
 from core.data.formats import Reading
 from core.errors import StudioError
 from core.settings import Settings, inside, slug
+from core.system.files import modified_ns
 
 TRAIN, HELD_OUT = "train", "held-out"
 # Version of the files below datasets/<id> and of the readers that fill them. A source whose folder has an older one is
@@ -139,12 +140,13 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
 
 def opened_datasets(settings: Settings) -> list[Dataset]:
     """Return the opened datasets that the caller may see, the newest last, without those of unsupported layouts."""
-    files = sorted(settings.datasets_dir.glob("[!.]*/about.json"), key=lambda path: path.stat().st_mtime)
+    files = sorted(settings.datasets_dir.glob("[!.]*/about.json"), key=modified_ns)
     found = []
     for path in files:
         try:
             found.append(Dataset.model_validate_json(path.read_text(encoding="utf-8")))
-        except ValidationError:
+        except (FileNotFoundError, ValidationError):
+            # Of another layout, or deleted by another call meanwhile.
             continue
     return [d for d in found if visibility.dataset_is_open(settings, d.id, d.source.kind == "bundled")]
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from core.chat.conversation import BASE, MAX_LANES
 from core.chat.sampling import Sampling
+from core.chat.turns import BASE, MAX_LANES
 from core.models import embedded
 
 SCHEMA_VERSION = 1

@@ -26,7 +26,7 @@ from core.models import catalogue
 from core.runs import checkpoints, events
 from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
 from core.settings import slug
-from core.system.files import read_json, write_json
+from core.system.files import modified_ns, read_json, write_json
 from core.system.work_folder import WorkFolder, WorkState, WorkStore
 
 Status = Literal[
@@ -203,7 +203,7 @@ class RunStore(WorkStore[Run]):
 
     def _fingerprint(self, state_file: Path) -> str:
         label = state_file.with_name("label.json")
-        label_time = label.stat().st_mtime_ns if label.exists() else 0
+        label_time = modified_ns(label)
         complete = checkpoints.count(state_file.with_name("checkpoints"))
         return f"{super()._fingerprint(state_file)} {label_time} {complete}"
 

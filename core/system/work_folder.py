@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import StudioError
 from core.settings import Settings, inside
-from core.system.files import read_json, write_json
+from core.system.files import modified_ns, read_json, write_json
 from core.system.process_identity import identity
 
 _LOG_TAIL_BYTES = 20_000
@@ -107,7 +107,7 @@ class WorkFolder(Generic[StateT]):
         except (OSError, ValueError) as error:
             reason = "it has other fields than a state" if isinstance(error, ValidationError) else str(error)
             cause = f"state.json of this {self.kind} cannot be read ({reason}). Its files are left as they are."
-            return self.state_type(status="unreadable", cause=cause, created=path.stat().st_mtime)
+            return self.state_type(status="unreadable", cause=cause, created=modified_ns(path) / 1e9)
 
     def save_state(self, state: StateT) -> None:
         """Replace state.json."""
@@ -195,7 +195,7 @@ class WorkStore(Generic[FolderT]):
         shutil.rmtree(gone, ignore_errors=True)
 
     def _fingerprint(self, state_file: Path) -> str:
-        return f"{state_file.parent.name} {state_file.stat().st_mtime_ns}"
+        return f"{state_file.parent.name} {modified_ns(state_file)}"
 
     def _find(self, folder_id: Any) -> FolderT | None:
         path = inside(self.root, folder_id, f"{self.folder_type.kind} id")

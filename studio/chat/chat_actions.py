@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.chat.conversation import Conversation
+from core.chat.conversation import Conversation, Turn
 from core.chat.queue import WAITING, QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.throttle import THROTTLED_NOTICE
@@ -97,6 +97,7 @@ class ChatActions:
         if not prompt or not prompt.strip():
             raise StudioError(_EMPTY_PROMPT)
         with self.conversations.change(chat_id) as chat:
+            before = list(chat.turns)
             turn = chat.edit(editing, prompt) if editing >= 0 else chat.ask(prompt)
             turn.reference, turn.blind = reference, chat.blind
             if chat.blind:
@@ -107,18 +108,16 @@ class ChatActions:
             # An error of one lane leaves the others their answers; the question returns to the box if none has one.
             lanes = self.conversations.find(chat_id).turns[-1].answers
             if all(not tries or tries[-1].end == "failed" for tries in lanes):
-                yield self._take_back(chat_id, prompt, editing, show, _hint_of(error))
+                yield self._take_back(chat_id, prompt, before, show, _hint_of(error))
             raise
         # Stopped while it waited in the queue: the question was never answered.
         if not any(self.conversations.find(chat_id).turns[-1].answers):
-            yield self._take_back(chat_id, prompt, editing, show)
+            yield self._take_back(chat_id, prompt, before, show)
 
-    def _take_back(self, chat_id: str, prompt: str, editing: int, show: Sequence[str], hint: str = "") -> Updates:
+    def _take_back(self, chat_id: str, prompt: str, before: list[Turn], show: Sequence[str], hint: str = "") -> Updates:
         """Restore the turns from before a question, and put the question back into the prompt box."""
         with self.conversations.change(chat_id) as chat:
-            chat.turns.pop()
-            if editing >= 0:
-                chat.turns = chat.branches.pop()
+            chat.restore(before)
         return self.render_view(chat_id, show, prompt=prompt, hint=hint)
 
     def retry(self, chat_id: str, lane: int | None, show: list[str], request: gr.Request) -> Iterator[Updates]:

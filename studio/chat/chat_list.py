@@ -13,6 +13,7 @@ from core.chat.conversation import branch_key
 from core.errors import StudioError
 from studio.chat.model_picker import ModelPicker
 from studio.chat.view import Updates
+from studio.event_values import stored_ids
 
 _MAX_REMEMBERED = 50
 _BRANCH_LABEL_CHARACTERS = 50
@@ -30,27 +31,32 @@ class ChatList:
         Returns:
             `my_chats`: the browser's ids, the opened conversation first; `chat_id`: its id.
         """
-        ids = _parse_ids(my_chats)
+        ids = _first_ids(my_chats)
         for chat_id in ids:
             if self.conversations.load(chat_id):
                 return _opened(chat_id, ids)
+        return self._start(ids)
+
+    def _start(self, ids: list[str]) -> Updates:
         chat = conversation.new_conversation()
         self.picker.reset_lanes(chat)
         self.conversations.save(chat)
-        quotas = self.conversations.engine.visitor_quota.quotas
-        conversation.delete_oldest_visitor_chats(self.conversations.settings, quotas.visitor_chats)
         return _opened(chat.id, ids)
 
     def open_earlier(self, earlier: str, my_chats: str) -> Updates:
         """Open another of the browser's conversations."""
         if not isinstance(earlier, str):
             raise StudioError(f"There is no chat {str(earlier)[:40]!r}. Choose one from the list.")
-        return self.open_chat(_format_ids([earlier, *_parse_ids(my_chats)]))
+        return self.open_chat(_format_ids([earlier, *_first_ids(my_chats)]))
 
     def new_chat(self, chat_id: str, my_chats: str) -> Updates:
         """Start a conversation with the same lanes and settings; the current one is kept, unless it is empty."""
         self.conversations.stop(chat_id)
-        current = self.conversations.find(chat_id)
+        try:
+            current = self.conversations.find(chat_id)
+        except StudioError:
+            # It was deleted meanwhile, so there are no lanes and settings to copy.
+            return self._start(_first_ids(my_chats))
         if not current.turns:
             return {"my_chats": my_chats, "chat_id": chat_id}
         chat = conversation.new_conversation()
@@ -60,12 +66,14 @@ class ChatList:
         if any(lane.run and lane.run not in existing for lane in chat.lanes):
             self.picker.reset_lanes(chat)
         self.conversations.save(chat)
-        return _opened(chat.id, _parse_ids(my_chats))
+        return _opened(chat.id, _first_ids(my_chats))
 
     def list_earlier(self, my_chats: str, chat_id: str) -> Updates:
         """List this browser's conversations by their first question; hidden while there is only one."""
-        found = [chat for known in _parse_ids(my_chats) if (chat := self.conversations.load(known))]
-        choices = [(chat.title(), chat.id) for chat in found if chat.turns or chat.id == chat_id]
+        titles = {known: self.conversations.title(known) for known in _first_ids(my_chats)}
+        if chat_id in titles and not titles[chat_id] and (chat := self.conversations.load(chat_id)):
+            titles[chat_id] = chat.title()
+        choices = [(title, known) for known, title in titles.items() if title]
         return {"earlier": gr.update(choices=choices, value=chat_id, visible=len(choices) > 1)}
 
     def list_branches(self, chat_id: str) -> Updates:
@@ -83,13 +91,9 @@ def _opened(chat_id: str, ids: list[str]) -> Updates:
     return {"my_chats": _format_ids([chat_id, *ids]), "chat_id": chat_id}
 
 
-def _parse_ids(my_chats: str) -> list[str]:
-    """Return the ids in a browser's local storage, which may hold anything."""
-    try:
-        found = json.loads(my_chats or "[]")
-    except (ValueError, TypeError, RecursionError):
-        return []
-    return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []
+def _first_ids(my_chats: str) -> list[str]:
+    """Return as many ids of a browser's local storage as the page stores there."""
+    return stored_ids(my_chats)[:_MAX_REMEMBERED]
 
 
 def _format_ids(ids: list[str]) -> str:

@@ -15,9 +15,12 @@ from core.chat.conversation import Conversation
 from core.chat.engine import Engine
 from core.chat.types import GenerationResult
 from core.errors import StudioError
+from studio.chat.drafts import Drafts
 from studio.chat.in_progress import AnswersInProgress
 
 BEING_WRITTEN = "An answer is still being written. Stop it or wait for its end, then try again."
+# More than a vote adds to a conversation, and less than an answer.
+_SMALL_CHANGE_BYTES = 1_000
 _GONE = "This chat is no longer stored here. Press New chat to start another one."
 
 
@@ -32,7 +35,7 @@ class Conversations:
     def __init__(self, engine: Engine):
         self.engine, self.settings = engine, engine.settings
         self._in_progress: dict[str, AnswersInProgress] = {}
-        self._lock = threading.Lock()
+        self._lock, self._drafts = threading.Lock(), Drafts()
 
     def find(self, chat_id: str) -> Conversation:
         """Return a conversation, from memory while it is being answered and from disk otherwise.
@@ -48,28 +51,50 @@ class Conversations:
         return found
 
     def load(self, chat_id: str) -> Conversation | None:
-        """Return a conversation from disk; None if there is none with this id."""
+        """Return a conversation from disk, or a visitor's without an answer; None if there is none with this id."""
         try:
-            return conversation.load(self.settings, chat_id) if chat_id else None
+            return self._drafts.find(chat_id) or (conversation.load(self.settings, chat_id) if chat_id else None)
         except StudioError:
             return None  # the id is no valid file name
 
     def save(self, chat: Conversation) -> None:
-        """Write a conversation to disk."""
+        """Write a conversation to disk; a visitor's without an answer is kept in memory instead.
+
+        The first answer of a visitor's conversation may delete others beyond the quotas.
+        """
+        if chat.is_visitors and not chat.has_answers:
+            self._drafts.save(chat)
+            # Its first answer ended in an error, and the question was taken back.
+            conversation.delete(self.settings, chat.id)
+            return
         conversation.save(self.settings, chat)
+        if self._drafts.remove(chat.id):
+            limit = self.engine.visitor_quota.quotas.visitor_chats
+            conversation.delete_oldest_visitor_chats(self.settings, limit)
+
+    def title(self, chat_id: str) -> str | None:
+        """Return the title of a conversation with questions; None if there is none with this id."""
+        try:
+            return conversation.title_of(self.settings, chat_id) if chat_id else None
+        except StudioError:
+            return None
 
     @contextmanager
     def change(self, chat_id: str) -> Iterator[Conversation]:
         """Yield a conversation to be changed, and save it unless the block raises.
 
         Raises:
-            StudioError: The conversation is being answered, or does not exist.
+            StudioError: The conversation is being answered, does not exist, or would grow too large.
         """
         with self._lock:
             if chat_id in self._in_progress:
                 raise StudioError(BEING_WRITTEN)
             chat = self.find(chat_id)
+            before = conversation.byte_count(chat) if chat.is_visitors else 0
             yield chat
+            # A vote is written to its own file first, so its mark must be saved at any size.
+            if chat.is_visitors and conversation.byte_count(chat) > before + _SMALL_CHANGE_BYTES:
+                conversation.check_size(chat)
             self.save(chat)
 
     # Answers in progress
@@ -94,12 +119,14 @@ class Conversations:
             continued: The answers that are continued, by lane.
 
         Raises:
-            StudioError: It is being answered already.
+            StudioError: It is being answered already, or is too large.
         """
         with self._lock:
             if chat_id in self._in_progress:
                 raise StudioError(BEING_WRITTEN)
-            answers = AnswersInProgress(self.find(chat_id), list(lanes), page, continued)
+            chat = self.find(chat_id)
+            conversation.check_size(chat)
+            answers = AnswersInProgress(chat, list(lanes), page, continued)
             self._in_progress[chat_id] = answers
             return answers
 

@@ -10,8 +10,8 @@ from components.chat_board import build_chat_board
 from components.data_table import build_data_table
 from components.download import Download, build_download
 from components.model_form import build_fields
-from core.chat.conversation import MAX_LANES
 from core.chat.sampling import Sampling
+from core.chat.turns import MAX_LANES
 from studio.chat.chat_html import SHOW_OPTIONS
 from studio.chat.model_picker import ALL_LANES, NO_RUN
 

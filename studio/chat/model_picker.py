@@ -6,8 +6,9 @@ from typing import Any
 import gradio as gr
 
 from core.access import roles
-from core.chat.conversation import BASE, MAX_LANES, Conversation, LaneChoice
+from core.chat.conversation import Conversation, LaneChoice
 from core.chat.requests import available_bases, base_identity
+from core.chat.turns import BASE, MAX_LANES
 from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.runs.store import Run

@@ -1,5 +1,6 @@
 """Browse the rows of a dataset: search, filter, sort, page and tick them in a table with histograms."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ _TITLES = {
 }  # fmt: skip
 _MAX_SOURCE_COLUMNS = 2
 _MAX_CACHED_HISTOGRAMS = 400
+_SECONDS_BETWEEN_YIELDS = 2.0
 _ORDER_FIELDS = {"sort", "descending"}
 
 
@@ -77,8 +79,7 @@ class Browse:
             return [Filter(column="problem", values=[None])]
         if kind == "Cannot be used":
             problems = page.open_rows(self.settings).parsed.problems
-            # More problems than a filter can name: any text is one.
-            if len(problems) > MAX_FILTER_VALUES:
+            if len(problems) > MAX_FILTER_VALUES:  # any text of a problem, then
                 return [Filter(column="problem", by_length=True, low=1)]
             # Without problems the filter must match no row; an empty list of values would be no condition.
             return [Filter(column="problem", values=list(problems) or ["none"])]
@@ -122,7 +123,7 @@ class Browse:
     def show_page(
         self, state: State, ticked: list[int], opened: int | None, page: float | None, size: int
     ) -> Iterator[dict[str, Any]]:
-        """Yield the table of one page, and again once its histograms are computed.
+        """Yield the table of one page, and again once its histograms are computed, or some of them if they take long.
 
         Args:
             state: The page's state.
@@ -149,7 +150,12 @@ class Browse:
         if missing := [name for name in names if known[name] is None and name != "row"]:
             if len(self._histograms) > _MAX_CACHED_HISTOGRAMS:
                 self._histograms.clear()
+            shown_at = time.monotonic()
             for name in missing:
+                # Gradio ends a handler whose page was closed only where it yields.
+                if time.monotonic() - shown_at > _SECONDS_BETWEEN_YIELDS:
+                    yield {"table": self._table_html(shown, rows, frame, known, ticked, opened), **position}
+                    shown_at = time.monotonic()
                 known[name] = self._histograms[(*key, name)] = histogram(rows, name, shown.view)
             yield {"table": self._table_html(shown, rows, frame, known, ticked, opened), **position}
 

@@ -7,7 +7,7 @@ and which one is open is kept apart, because it changes no query.
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from core.data import lengths, near_duplicates, table
 from core.data.formats import Reading
@@ -19,13 +19,16 @@ from core.data.view import View
 from core.errors import StudioError
 from core.models import embedded
 from core.settings import Settings
+from studio.event_values import MAX_ENTRIES
 
 State = dict[str, Any]  # a PageState as the page keeps it
 # Ticks are sent with every page of the table.
 MAX_TICKED = 2_000
-# Columns that a table can show.
-MAX_COLUMNS = 500
 ColumnName = Annotated[str, StringConstraints(max_length=2_000)]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 class PageState(BaseModel):
@@ -39,7 +42,7 @@ class PageState(BaseModel):
         max_length: Tokens after which a row is truncated.
         batch: Rows per batch, for the padding statistics.
         view: Search, filters and order of the table.
-        columns: Columns of the table; empty for a choice that suits the dataset.
+        columns: Columns of the table, each a query for its histogram; empty for a choice that suits the dataset.
         counted: Grows when a job has written new counts, so that listeners read them.
     """
 
@@ -52,7 +55,7 @@ class PageState(BaseModel):
     max_length: int = 1024
     batch: int = 8
     view: View = View()
-    columns: list[ColumnName] = Field([], max_length=MAX_COLUMNS)
+    columns: Annotated[list[ColumnName], AfterValidator(_distinct)] = Field([], max_length=MAX_ENTRIES)
     counted: int = 0
 
     @property

@@ -9,8 +9,8 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_field
-from core.chat.conversation import BASE, MAX_LANES
 from core.chat.sampling import Sampling
+from core.chat.turns import BASE, MAX_LANES
 from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process

@@ -15,6 +15,7 @@ from core.runs.comparison import Difference, Summaries, Summary, differences, so
 from core.runs.metrics_series import HELD_OUT_LOSS, MAX_CURVE_POINTS, Timelines
 from core.runs.progress import duration
 from core.runs.store import Run, RunStore
+from studio.event_values import check_count
 from studio.html import render
 from studio.train.run_view import METRIC_FIELDS
 
@@ -100,12 +101,15 @@ class RunComparison:
         """Return the state with a run picked, or no longer picked if it was.
 
         Raises:
-            StudioError: There is no such run.
+            StudioError: There is no such run, or too many are picked.
         """
         if run_id not in state.picked:
             self.runs.run(run_id)
         others = [picked for picked in state.picked if picked != run_id]
-        return replace(state, picked=tuple(others if run_id in state.picked else [*others, run_id]))
+        picked = others if run_id in state.picked else [*others, run_id]
+        # Every one is a file of events, at each poll of the page.
+        check_count(picked, "runs")
+        return replace(state, picked=tuple(picked))
 
     def render(
         self, comparison: ComparisonState, metric: str, run_id: str | None, with_archived: bool

@@ -1,10 +1,24 @@
 """Values of events are checked before a handler sees them."""
 
+import json
+
 import gradio as gr
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import StudioError
-from studio.event_values import MAX_DEPTH, check_depth, name_of, row_number, step_range, table_value
+from studio.event_values import (
+    MAX_DEPTH,
+    MAX_ENTRIES,
+    check_count,
+    check_depth,
+    name_of,
+    row_number,
+    step_range,
+    stored_ids,
+    table_value,
+)
 from studio.handlers import event_handler
 
 
@@ -64,3 +78,35 @@ def test_step_range_refuses_what_is_no_step(step):
 def test_step_range_is_two_numbers_or_none():
     assert step_range(gr.EventData(None, {"low": 1, "high": 2.5})) == {"low": 1, "high": 2.5}
     assert step_range(gr.EventData(None, {"low": None, "high": None})) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
+@given(JSON.map(json.dumps) | st.text(max_size=50) | JSON)
+def test_stored_ids_are_distinct_texts_whatever_a_browser_stored(text):
+    ids = stored_ids(text)
+    assert all(isinstance(one, str) for one in ids)
+    assert len(set(ids)) == len(ids)
+
+
+@given(st.integers(8_193, 300_000), st.sampled_from(["[", '"a",', "x"]))
+def test_stored_ids_refuses_a_long_text_before_it_is_parsed(length, part):
+    with pytest.raises(StudioError, match=r"characters, and the page stores at most 8,192\. Delete") as refusal:
+        stored_ids((part * length)[:length])
+    assert len(str(refusal.value)) < 300
+
+
+def test_stored_ids_takes_what_the_page_stores():
+    ids = [f"v{number:032x}-{number:016x}" for number in range(50)]
+    assert stored_ids(json.dumps(ids)) == ids
+    assert stored_ids(json.dumps(ids[:3] * 40)) == ids[:3]
+
+
+def test_check_count_refuses_more_than_a_page_sends():
+    check_count(range(MAX_ENTRIES), "runs")
+    with pytest.raises(StudioError, match=r"101 runs were chosen, and at most 100 can be\. Choose fewer"):
+        check_count(range(MAX_ENTRIES + 1), "runs")

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from core.chat.conversation import MAX_LANES
 from core.chat.requests import base_identity, resolve_lanes
 from core.chat.sampling import Sampling
+from core.chat.turns import MAX_LANES
 from core.chat.types import LaneRequest
 from core.errors import StudioError
 from studio.chat.model_picker import NO_RUN

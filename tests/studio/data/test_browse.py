@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from core.data import lengths, near_duplicates
 from core.data.view import MAX_FILTER_VALUES, MAX_FILTERS, Filter
 from core.errors import StudioError
+from studio.data import browse
 from studio.data.browse import ROW_KINDS, Browse
 from studio.data.page_state import MAX_TICKED, PageState, parse_state
 from tests.helpers.table_html import ATTRIBUTES, TAGS, Lenient
@@ -124,6 +125,25 @@ def test_choose_columns_shows_those_that_exist(do, state):
     assert [a["data-value"] for _, a in shown.tags if a.get("data-event") == "sort_by"] == ["row", "score"]
     assert ("kind", "kind") in do.column_choices(state)["table_columns"]["choices"]
     assert do.column_choices(PageState().model_dump()) == {}
+
+
+def test_choose_columns_repeated_names_count_once(do, state):
+    assert do.choose_columns(state, ["row", "score"] * 50)["state"]["columns"] == ["row", "score"]
+    with pytest.raises(ValidationError):
+        do.choose_columns(state, [f"c{number}" for number in range(101)])
+
+
+def test_show_page_with_slow_histograms_yields_in_between_so_that_it_can_be_ended(do, state, monkeypatch):
+    made = []
+    monkeypatch.setattr(browse, "_SECONDS_BETWEEN_YIELDS", -1)
+    original = browse.histogram
+    monkeypatch.setattr(browse, "histogram", lambda *args: made.append(args[1]) or original(*args))
+    shown = do.show_page(do.choose_columns(state, ["row", "score", "kind", "prompt"])["state"], [], None, 1, 25)
+    next(shown)
+    next(shown)
+    next(shown)
+    shown.close()
+    assert made == ["score"]
 
 
 def test_table_marks_only_the_row_that_cannot_be_used(do, state):

@@ -1,6 +1,6 @@
 import pytest
 
-from core.chat.conversation import BASE
+from core.chat.turns import BASE
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
 from studio.evaluate.start_form import StartForm, parse_config

@@ -85,3 +85,10 @@ def test_render_hostile_names_stay_text(do, a_run):
     shown = do.render(ComparisonState(picked=tuple(run.id for run in runs)), "loss", None, False)
     for html in (shown["table"], shown["differences"]):
         assert not re.search("<(script|img)", html)
+
+
+def test_pick_more_runs_than_a_page_can_compare_is_refused(do, a_run):
+    state = ComparisonState(picked=tuple(f"run-{number}" for number in range(100)))
+    with pytest.raises(StudioError, match="101 runs were chosen, and at most 100"):
+        do.pick(state, a_run().id)
+    assert len(do.pick(state, "run-3").picked) == 99
