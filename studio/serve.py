@@ -17,7 +17,7 @@ from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from core.system.secret_masking import log_event, mask_logs
 from studio.app import build
-from studio.fair_queue import share_queue_fairly
+from studio.fair_queue import ESTIMATE_SECONDS, share_queue_fairly
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
 from studio.theme import CSS, THEME
@@ -96,7 +96,8 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     demo.space_id = None
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: has_signal.set())
-    limit_session_memory(demo.queue(default_concurrency_limit=_CONCURRENT_CALLS))
+    demo.queue(status_update_rate=ESTIMATE_SECONDS, default_concurrency_limit=_CONCURRENT_CALLS)
+    limit_session_memory(demo)
     share_queue_fairly(demo)
     demo.launch(
         server_name=host,
@@ -128,6 +129,9 @@ def _shut_down(demo: Any, settings: Settings) -> None:
 
 def _prepare_environment(settings: Settings) -> None:
     """Set what Gradio and uvicorn read from the environment and from modules."""
+    # After each call Gradio makes a table of its last 10,000 calls, for the monitoring page, which is closed here.
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     if not settings.behind_proxy:
         # By default uvicorn trusts forwarding headers of any client on this machine.
         os.environ["FORWARDED_ALLOW_IPS"] = ""
