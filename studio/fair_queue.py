@@ -61,7 +61,12 @@ class FairQueue:
         if refusal := self._refusal(caller, _body_bytes(request)):
             log_event("refused", path="queue", status=429, caller=caller.name, why=refusal)
             raise HTTPException(429, refusal)
-        return await Queue.push(self._queue, body, request, username)
+        is_own_session = body.session_hash is None
+        answer = await Queue.push(self._queue, body, request, username)
+        # A call without a session is one of its own, which belongs to its caller from now on.
+        if is_own_session and answer[0]:
+            self._blocks.owns_session(str(answer[1]), caller)
+        return answer
 
     def _refusal(self, caller: Caller, size: int) -> str | None:
         """Return why a call of `size` bytes may not wait; None if it may."""
