@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from gradio import http_server
+from gradio import http_server, networking
 
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
@@ -18,8 +18,10 @@ from core.settings import Settings, on_space
 from core.system.secret_masking import log_event, mask_logs
 from studio.app import build
 from studio.fair_queue import ESTIMATE_SECONDS, share_queue_fairly
+from studio.http_errors import EXCEPTION_HANDLERS
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
+from studio.shared_answers import keep_api_info_by_root
 from studio.theme import CSS, THEME
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -141,6 +143,10 @@ def _prepare_environment(settings: Settings) -> None:
         os.environ["SYSTEM"] = "spaces"
     # On a Space Gradio would also listen for changed code.
     http_server.get_space = lambda: None
+    # Gradio requests its own page and ends the process if the answer takes three seconds, as it does where many
+    # visitors wait for the start. It listens by then, and `check_port` has refused an address that does not work.
+    networking.url_ok = lambda url: True
+    keep_api_info_by_root()
 
 
 def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
@@ -169,7 +175,7 @@ def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, A
         "enable_monitoring": False,
         "pwa": False,
         "app_kwargs": {"middleware": [_access_middleware(demo, settings, limits)], "docs_url": None, "redoc_url": None,
-                       "openapi_url": None},
+                       "openapi_url": None, "exception_handlers": EXCEPTION_HANDLERS},
     }  # fmt: skip
 
 
