@@ -218,6 +218,9 @@ class AccessMiddleware:
         headers = MutableHeaders(scope=message)
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
+        # Files are downloaded: one that a browser would show could run as a page of this site.
+        if path_of(Request(scope)).startswith(_FILE_PREFIX) and "content-disposition" in headers:
+            headers["content-disposition"] = re.sub("^inline", "attachment", headers["content-disposition"])
         # Gradio answers 500 to a call that was refused; `AuthorizedBlocks` has left the right status.
         if message["status"] == 500 and (status := scope.get(STATUS_KEY)):
             message["status"] = status

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+import gradio as gr
 from gradio import http_server, networking
 
 from core.access.quotas import Quotas
@@ -98,6 +99,8 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     demo.space_id = None
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: has_signal.set())
+    # Gradio copies files that it serves to the folder of uploads, where they would count as such, unless they lie here.
+    gr.set_static_paths([settings.exports_dir])
     demo.queue(status_update_rate=ESTIMATE_SECONDS, default_concurrency_limit=_CONCURRENT_CALLS)
     limit_session_memory(demo)
     share_queue_fairly(demo)
