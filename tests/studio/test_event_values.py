@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 
 from core.errors import StudioError
-from studio.event_values import MAX_DEPTH, check_depth, name_of, row_number, step_range, table_value
+from studio.event_values import MAX_DEPTH, check_depth, check_text, name_of, row_number, step_range, table_value
 from studio.handlers import event_handler
 
 
@@ -64,3 +64,14 @@ def test_step_range_refuses_what_is_no_step(step):
 def test_step_range_is_two_numbers_or_none():
     assert step_range(gr.EventData(None, {"low": 1, "high": 2.5})) == {"low": 1, "high": 2.5}
     assert step_range(gr.EventData(None, {"low": None, "high": None})) is None
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff", "\udc80b"])
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: [[t]], lambda t: {"a": {"b": t}}, lambda t: {t: 1}])
+def test_check_text_refuses_characters_that_no_answer_can_carry(text, wrap):
+    with pytest.raises(StudioError, match="half of a character"):
+        check_text(["fine", wrap(text)], None)
+
+
+def test_check_text_accepts_all_other_characters():
+    check_text(["", "äöü 漢字 \U0001f600 \x00 \uffff", 1, None, True, [1.5]], {"é": ["\ufdd0"]})
