@@ -134,7 +134,7 @@ class AccessMiddleware:
         who come from the same address.
         """
         path = path_of(Request(scope))
-        routes = functools.partial(self.answers, path=path, role=caller.role)
+        routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
         if caller.is_owner or scope["method"] != "POST" or not path.startswith("/gradio_api/"):
             await routes(scope, receive, answer)
             return

@@ -10,7 +10,7 @@ import asyncio
 import gzip
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
@@ -18,8 +18,6 @@ from urllib.parse import parse_qs, urlencode
 import brotli
 from gradio.routes import App
 from starlette.datastructures import Headers, MutableHeaders
-
-from core.access.roles import Role
 
 MAX_ENTRIES = 1_000
 MAX_BYTES = 2**25
@@ -85,7 +83,7 @@ class SharedAnswers:
         # One answer is built at a time: a crowd that opens the page waits for one, and does not build it each.
         self._lock = asyncio.Lock()
 
-    async def __call__(self, scope: dict, receive: Callable, send: Callable, path: str, role: Role) -> None:
+    async def __call__(self, scope: dict, receive: Callable, send: Callable, path: str, kind: Hashable) -> None:
         """Answer one request.
 
         Args:
@@ -93,7 +91,7 @@ class SharedAnswers:
             receive: ASGI receive.
             send: ASGI send.
             path: The path without the prefix of a proxy.
-            role: The caller's role.
+            kind: What else the answer depends on: whose it is, and whether the page is shared.
         """
         headers = Headers(scope=scope)
         _root.set(root := _root_of(scope, headers))
@@ -102,7 +100,7 @@ class SharedAnswers:
             await self._app(scope, receive, send)
             return
         query = _known_query(scope["query_string"]) if is_built else ""
-        key = (path, query, role, _encoding(headers), *(root if is_built else ()))
+        key = (path, query, kind, _encoding(headers), *(root if is_built else ()))
         answer = self._kept.get(key) or await self._build(key, scope, query.encode())
         await answer.send(send, scope["method"] != "HEAD")
 

@@ -145,6 +145,15 @@ def test_file_of_another_caller_is_refused(space, path):
     assert space.get(f"/gradio_api/file={path}").status_code == 403
 
 
+@pytest.mark.parametrize("given", ['inline; filename="a.md"', 'attachment; filename="a.md"'])
+def test_file_is_downloaded_and_not_shown(tmp_path, given):
+    async def serve(scope, receive, send):
+        await PlainTextResponse("<script>", headers={"content-disposition": given})(scope, receive, send)
+
+    answer = client_of(tmp_path, Access(Way.OWN_MACHINE), answers=serve).get("/gradio_api/file=/x")
+    assert answer.headers["content-disposition"] == 'attachment; filename="a.md"'
+
+
 def test_answers_have_security_headers_and_a_new_visitor_gets_a_cookie(own, space):
     for answer in (own.get("/"), own.get("/nothing")):
         assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY

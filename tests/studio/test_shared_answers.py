@@ -99,7 +99,7 @@ class Routes:
         await PlainTextResponse(f"{count}" + "x" * self.size, self.status, headers)(scope, receive, send)
 
 
-async def ask(shared, path="/", query="", role=Role.VISITOR, method="GET", **headers):
+async def ask(shared, path="/", query="", kind=Role.VISITOR, method="GET", **headers):
     sent = []
 
     async def send(message):
@@ -107,7 +107,7 @@ async def ask(shared, path="/", query="", role=Role.VISITOR, method="GET", **hea
 
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": raw}
-    await shared(scope, None, send, path, role)
+    await shared(scope, None, send, path, kind)
     return SimpleNamespace(status=sent[0]["status"], text=b"".join(m.get("body", b"") for m in sent[1:]).decode())
 
 
@@ -132,7 +132,7 @@ def test_queries_that_gradio_does_not_read_share_an_answer(query):
 
 @pytest.mark.parametrize(
     "other",
-    [{"role": Role.OWNER}, {"role": Role.NOBODY}, {"path": "/config"}, {"host": "b"}, {"x_forwarded_host": "b"},
+    [{"kind": Role.OWNER}, {"kind": Role.NOBODY}, {"path": "/config"}, {"host": "b"}, {"x_forwarded_host": "b"},
      {"x_forwarded_proto": "https"}, {"query": "page="}, {"query": "deep_link=a"}, {"query": "all_endpoints=1"},
      {"accept_encoding": "gzip"}],
 )  # fmt: skip

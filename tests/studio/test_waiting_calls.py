@@ -8,7 +8,7 @@ from gradio.data_classes import PredictBodyInternal
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from core.access.roles import Access, Way
+from core.access.roles import Access, Caller, Role, Way
 from studio import fair_queue
 from studio.authorized_blocks import VISITOR_COOKIE, AuthorizedBlocks
 from studio.handlers import event_handler
@@ -81,6 +81,13 @@ def test_no_call_joins_the_session_of_another_caller(space):
     assert join(space, "a", "mine") is None
     assert "another browser's" in join(space, "b", "mine")
     assert join(space, "a", "mine") is None
+
+
+def test_call_without_a_session_is_its_callers(space):
+    assert join(space, "a") is None
+    (call,) = space._queue.event_ids_to_events
+    owners = [space.owns_session(call, Caller(Role.VISITOR, f"browser {name}")) for name in "ab"]
+    assert owners == [True, False]
 
 
 def test_messages_of_waiting_calls_grow_with_their_number(space):
