@@ -63,7 +63,7 @@ class Settings(BaseSettings):
 
     @property
     def uploads_dir(self) -> Path:
-        """Return the folder of Gradio's uploads and of copies of the files that it serves."""
+        """Return the folder of Gradio's uploads; files for download lie in `exports_dir`."""
         return Path(os.environ.get("GRADIO_TEMP_DIR") or self.home / "uploads")
 
     @property

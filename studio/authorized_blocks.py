@@ -18,8 +18,8 @@ from gradio_client.utils import is_http_url_like
 from core.access.roles import CLOSED, Access, Caller, Role, Way, acting
 from core.errors import StudioError
 from core.system.secret_masking import log_event
-from studio.event_values import check_depth
-from studio.handlers import to_page_error
+from studio.event_values import check_depth, check_text
+from studio.handlers import escape_toast, to_page_error
 from studio.sessions import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
@@ -139,8 +139,11 @@ class AuthorizedBlocks(gr.Blocks):
         caller = self.caller_of(raw, getattr(gradio_request, "username", None))
         try:
             self.authorize(function, caller, options.get("session_hash"))
-            check_depth(inputs, getattr(options.get("event_data"), "_data", None))
+            carried = getattr(options.get("event_data"), "_data", None)
+            check_depth(inputs, carried)
+            check_text(inputs, carried)
             check_no_urls(inputs)
+            self.check_own_files(inputs, caller)
             check_event_data(function, options.get("event_data"))
         except StudioError as error:
             refusal = to_page_error(error)
@@ -165,12 +168,24 @@ class AuthorizedBlocks(gr.Blocks):
         try:
             return await super().preprocess_data(*args, **options)
         except gr.Error as error:
+            # A component's own text may quote the value, and a toast shows HTML.
+            error.message = escape_toast(str(error.message))
             error.print_exception = False
             raise
         # Components raise all kinds of exceptions for values that no page sends.
         except Exception as error:
             text = f"The values do not fit this call ({type(error).__name__}). Send those that docs/api.md lists."
             raise to_page_error(StudioError(text)) from error
+
+    def check_own_files(self, inputs: Any, caller: Caller) -> None:
+        """Check that a visitor's call names no file that was not made for them; Gradio lets exported ones pass.
+
+        Raises:
+            StudioError: It does.
+        """
+        paths = _file_paths(inputs)
+        if caller.role is Role.VISITOR and not all("\0" not in path and self.may_fetch(path, caller) for path in paths):
+            raise StudioError("This call names a file that was not made for you. Visitors upload no files.")
 
     def _note_files(self, data: Any, caller: Caller) -> None:
         for path in _file_paths(data):

@@ -76,6 +76,30 @@ def stored_ids(text: Any) -> list[str]:
     return list(dict.fromkeys(one for one in found if isinstance(one, str))) if isinstance(found, list) else []
 
 
+def check_text(*values: Any) -> None:
+    """Check that every text can be sent back: half of a surrogate pair has no UTF-8, and breaks the page's stream.
+
+    Raises:
+        StudioError: One cannot.
+    """
+    pending = list(values)
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple)):
+            pending += value
+        elif isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                character = ascii(value[error.start])[1:-1]
+                raise StudioError(
+                    f"A text of this call contains {character}, which is half of a character. Remove it, and send the "
+                    "text again."
+                ) from error
+
+
 def table_value(event: gr.EventData) -> Any:
     """Return the value that an event of a table carries: parsed if it is JSON, else the text.
 
@@ -87,6 +111,8 @@ def table_value(event: gr.EventData) -> Any:
     except ValueError as error:
         raise StudioError(f"This call is none that the page makes: {error}. Reload the page.") from error
     check_depth(value)
+    # JSON within a text can hold what the text itself does not.
+    check_text(value)
     return value
 
 

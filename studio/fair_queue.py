@@ -1,34 +1,87 @@
-"""Choose the next call of Gradio's queue so that no visitor can take the places of others, nor visitors the owner's.
+"""Bound and order the calls of Gradio's queue: no visitor takes the places of others, nor visitors the owner's.
 
 Gradio runs the calls of a function in the order in which they came, a few at a time, and all calls together in a fixed
 number of places. Here the owner's calls come first, then those of the visitor with the fewest running ones. A call that
 may not run yet stays in the queue, where it takes no place. Callers without a cookie count as one visitor.
+
+The queue holds a bounded number of visitors' calls, and of bytes of their bodies; beyond it a call is refused with 429.
+Gradio tells every waiting call its position whenever one starts, which takes messages by the square of the calls: here
+it does so at intervals (`ESTIMATE_SECONDS`).
 """
 
 import random
 from collections import Counter
 from typing import Any
 
-from gradio.queueing import Event, EventQueue
+from gradio.queueing import Event, EventQueue, Queue
+from starlette.exceptions import HTTPException
 
 from core.access.roles import Caller
+from core.system.secret_masking import log_event
 from studio.authorized_blocks import AuthorizedBlocks
 
 # Running calls of one visitor. A page makes about ten when it loads.
 MAX_CALLS_PER_VISITOR = 16
 # Places of all functions together that visitors leave to the owner.
 OWNERS_PLACES = 20
+# Waiting calls and their bodies' bytes, of one visitor and of all visitors together. The owner has no limit.
+MAX_WAITING = 50
+MAX_WAITING_BYTES = 2**21
+MAX_WAITING_OF_ALL = 500
+MAX_WAITING_BYTES_OF_ALL = 2**25
+# Seconds between two messages that tell a waiting call its position.
+ESTIMATE_SECONDS = 10.0
+
+_TOO_MANY = "{} of your calls wait already, and {} may. Wait until some have ended, then try again."
+_TOO_MANY_BYTES = (
+    "Your waiting calls hold {:,} bytes, and {:,} may be held. Wait until some have ended, then try again."
+)
+_TOO_BUSY = "Too many visitors' calls wait at the moment. Try again in a minute."
 
 
 class FairQueue:
-    """The choice of the next call, in place of the method `get_events` of Gradio's queue.
+    """Admission and choice of calls, in place of the methods `push` and `get_events` of Gradio's queue.
 
     Of the places of one function, a visitor takes at most half, and all visitors together leave one to the owner.
     """
 
     def __init__(self, blocks: AuthorizedBlocks):
-        """Create the choice for the queue of `blocks`."""
+        """Create the rules for the queue of `blocks`."""
         self._blocks, self._queue = blocks, blocks._queue
+
+    async def push(self, body: Any, request: Any, username: str | None) -> tuple:
+        """Add a call to the queue, as Gradio's queue does.
+
+        Raises:
+            HTTPException: Too many calls wait (429), or the session is another caller's (403).
+        """
+        caller = self._blocks.caller_of(request, username)
+        if not self._blocks.owns_session(body.session_hash, caller):
+            raise HTTPException(403, "This session is another browser's. Load the page again.")
+        if refusal := self._refusal(caller, _body_bytes(request)):
+            log_event("refused", path="queue", status=429, caller=caller.name, why=refusal)
+            raise HTTPException(429, refusal)
+        is_own_session = body.session_hash is None
+        answer = await Queue.push(self._queue, body, request, username)
+        # A call without a session is one of its own, which belongs to its caller from now on.
+        if is_own_session and answer[0]:
+            self._blocks.owns_session(str(answer[1]), caller)
+        return answer
+
+    def _refusal(self, caller: Caller, size: int) -> str | None:
+        """Return why a call of `size` bytes may not wait; None if it may."""
+        if caller.is_owner:
+            return None
+        queues = self._queue.event_queue_per_concurrency_id.values()
+        waiting = [event for calls in queues for event in calls.queue if not self._caller(event).is_owner]
+        own = [event for event in waiting if self._caller(event).name == caller.name]
+        if len(own) >= MAX_WAITING:
+            return _TOO_MANY.format(len(own), MAX_WAITING)
+        if (held := sum(_body_bytes(event.request) for event in own)) + size > MAX_WAITING_BYTES:
+            return _TOO_MANY_BYTES.format(held, MAX_WAITING_BYTES)
+        all_bytes = sum(_body_bytes(event.request) for event in waiting) + size
+        is_full = len(waiting) >= MAX_WAITING_OF_ALL or all_bytes > MAX_WAITING_BYTES_OF_ALL
+        return _TOO_BUSY if is_full else None
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """Take the next call from the queue; None if none may run now.
@@ -80,6 +133,13 @@ class FairQueue:
         return event.caller
 
 
+def _body_bytes(request: Any) -> int:
+    """Return the declared size of a request's body; the middleware lets no visitor's call pass without one."""
+    length = request.headers.get("content-length", "") if request is not None else ""
+    return int(length) if length.isdecimal() else 0
+
+
 def share_queue_fairly(blocks: AuthorizedBlocks) -> None:
-    """Let the queue of `blocks` choose its calls fairly, once it exists."""
-    blocks._queue.get_events = FairQueue(blocks).get_events
+    """Let the queue of `blocks` admit and choose its calls fairly, once it exists."""
+    fair = FairQueue(blocks)
+    blocks._queue.push, blocks._queue.get_events = fair.push, fair.get_events

@@ -5,12 +5,13 @@ middleware, so that it sees who has signed in. studio/authorized_blocks.py autho
 """
 
 import asyncio
+import functools
 import math
 import re
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -23,8 +24,12 @@ from core.errors import StudioError
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
+from studio.call_checks import check_result, check_session, check_stop
+from studio.origin import RefusalError, check_origin, path_of
 from studio.security_headers import SECURITY_HEADERS
+from studio.shared_answers import SharedAnswers, answer_of
 from studio.sign_in import SignInThrottle
+from studio.turns import Turns, read_body
 
 _PAGE_ROUTES = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
@@ -38,15 +43,10 @@ _CALL_ROUTES = (
     r"|/gradio_api/upload|/gradio_api/file=.+"
 )
 OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES})")
-_RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
 _PASSWORD_ROUTE = re.compile(r"/login/?")
-_FILE_PREFIX, _HEARTBEAT_PREFIX = "/gradio_api/file=", "/gradio_api/heartbeat/"
+_FILE_PREFIX, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
 _OAUTH_START, _OAUTH_CALLBACK = "/login/huggingface", "/login/callback"
 
-# A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
-# check here would say nothing about what Gradio reads.
-_HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
-_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 _OAUTH_FAILED = (
     "Hugging Face did not sign you in. Close this tab and press Sign in again. If that does not help, the Space's log "
     "has the reason."
@@ -67,14 +67,6 @@ _PROXY_HEADERS = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-for
 Asgi = Callable[[dict, Callable, Callable], Awaitable[None]]
 
 
-class RefusalError(Exception):
-    """A request that is not passed on, with its HTTP status and the reason."""
-
-    def __init__(self, status: int, reason: str):
-        super().__init__(reason)
-        self.status, self.reason = status, reason
-
-
 class AccessMiddleware:
     """ASGI middleware that checks every request and completes every answer."""
 
@@ -88,7 +80,7 @@ class AccessMiddleware:
             limits: Limits of uploads.
         """
         self.app, self.blocks, self.settings, self.limits = app, blocks, settings, limits
-        self.access = blocks.access
+        self.access, self.answers, self.turns = blocks.access, SharedAnswers(app), Turns()
         self.throttle = SignInThrottle()
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
@@ -117,18 +109,16 @@ class AccessMiddleware:
             await send(message)
 
         try:
-            self._check(Request(scope))
+            if scope["path"] == "/healthz":
+                await PlainTextResponse("ok")(scope, receive, answer)
+                return
+            caller = self._check(Request(scope))
             if address is not None:
                 await self._throttle_sign_in(address)
+            await self._pass_on(scope, receive, answer, caller)
         except RefusalError as refusal:
             log_event("refused", path=scope["path"], status=refusal.status, why=refusal.reason)
             await JSONResponse({"error": refusal.reason}, refusal.status)(scope, receive, answer)
-            return
-        if scope["path"] == "/healthz":
-            await PlainTextResponse("ok")(scope, receive, answer)
-            return
-        try:
-            await self.app(scope, receive, answer)
         except (asyncio.CancelledError, StudioError):
             raise
         except Exception as error:
@@ -136,6 +126,25 @@ class AccessMiddleware:
             if has_started:
                 raise
             await self._answer_malformed(error, scope, receive, answer)
+
+    async def _pass_on(self, scope: dict, receive: Callable, answer: Callable, caller: Caller) -> None:
+        """Let Gradio's routes answer; a visitor's calls take turns.
+
+        Only the work takes a turn. A caller who sends a body slowly, or reads the answer slowly, keeps none from others
+        who come from the same address.
+        """
+        path = path_of(Request(scope))
+        routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
+        if caller.is_owner or scope["method"] != "POST" or not path.startswith("/gradio_api/"):
+            await routes(scope, receive, answer)
+            return
+        body = await read_body(receive)
+        check_stop(self.blocks, path, body, caller)
+        # Callers without a cookie are told apart by their address.
+        name = caller.name or f"address {scope['client'][0] if scope.get('client') else ''}"
+        async with self.turns.take(name):
+            made = await answer_of(routes, scope, body)
+        await made.send(answer)
 
     def _drop_headers(self, scope: dict) -> None:
         """Drop headers that only a proxy may set, unless the server is configured to be behind one."""
@@ -155,7 +164,7 @@ class AccessMiddleware:
 
     def _password_address(self, scope: dict) -> str | None:
         """Return the address of a request that tries a password, or None."""
-        if scope["method"] != "POST" or not _PASSWORD_ROUTE.fullmatch(_path(Request(scope))):
+        if scope["method"] != "POST" or not _PASSWORD_ROUTE.fullmatch(path_of(Request(scope))):
             return None
         return scope["client"][0] if scope.get("client") else "unknown"
 
@@ -167,75 +176,25 @@ class AccessMiddleware:
             )
         await asyncio.sleep(self.throttle.begin(address))
 
-    def _check(self, request: Request) -> None:
-        """Raise RefusalError unless the request may be passed on."""
-        path = _path(request)
-        if path == "/healthz":
-            return
-        self._check_origin(request)
+    def _check(self, request: Request) -> Caller:
+        """Return the caller; raise RefusalError unless the request may be passed on."""
+        path = path_of(request)
+        check_origin(request, self.access.way, self.settings)
         if not OPEN_ROUTES.fullmatch(path):
             raise RefusalError(404, "There is nothing here.")
         caller = self.blocks.caller_of(request)
         if path.startswith(_FILE_PREFIX):
             self._check_file(path.removeprefix(_FILE_PREFIX), caller)
-        self._check_session(request, path, caller)
-        self._check_result(request, path)
-        if path == "/gradio_api/upload":
+        check_session(self.blocks, request, path, caller)
+        check_result(self.blocks, request, path, caller)
+        if path == _UPLOAD:
             self._check_upload(request, caller.role)
         elif request.method == "POST" and not caller.is_owner:
             # A body without a declared length could be endless.
             length = request.headers.get("content-length", "")
             if not length.isdigit() or int(length) > _MAX_VISITOR_BODY_BYTES:
                 raise RefusalError(413, _TOO_LARGE)
-
-    def _check_session(self, request: Request, path: str, caller: Caller) -> None:
-        """Let only a session's owner read its messages or keep it alive."""
-        is_heartbeat = path.startswith(_HEARTBEAT_PREFIX)
-        if self.access.way is not Way.SPACE or not (is_heartbeat or path == "/gradio_api/queue/data"):
-            return
-        session = path.removeprefix(_HEARTBEAT_PREFIX) if is_heartbeat else request.query_params.get("session_hash")
-        if not self.blocks.owns_session(session, caller):
-            raise RefusalError(403, "This session is another browser's. Load the page again.")
-
-    def _check_result(self, request: Request, path: str) -> None:
-        """Refuse to wait for the result of a call that does not exist; Gradio notices after its answer has begun."""
-        if request.method != "GET" or not (found := _RESULT_ROUTES.fullmatch(path)):
-            return
-        name = found["call"] or request.query_params.get("session_hash", "")
-        self.blocks.mark_reading(name)
-        if not self._is_pending(name):
-            raise RefusalError(404, "No call of this name is running, or its result was read before. Call again.")
-
-    def _is_pending(self, name: str) -> bool:
-        """Return whether a session, or a call by its id, has unread messages."""
-        queue = self.blocks._queue
-        calls = queue.pending_event_ids_session.values()
-        return name in queue.pending_messages_per_session or any(name in ids for ids in list(calls))
-
-    def _check_origin(self, request: Request) -> None:
-        """Refuse requests that a page of another site makes in the browser of someone who may."""
-        host = request.headers.get("host", "")
-        forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
-        if _host_name(host) is None or _host_name(forwarded) is None:
-            raise RefusalError(400, "The host is not valid. Expected letters, digits, dots and hyphens, and a port.")
-        ours = {name for name in (host, forwarded, *self.settings.known_hosts) if name}
-        # Against DNS rebinding: a foreign name that resolves to this machine must not make its page the owner.
-        known_names = (*_LOCAL_NAMES, *map(_host_name, ours - {host}))
-        if self.access.way is Way.OWN_MACHINE and _host_name(host) not in known_names:
-            raise RefusalError(
-                403, f"This server knows itself as localhost, not as {host[:80]!r}. Behind a proxy, set STUDIO_HOSTS "
-                "to the names it is reached by, and STUDIO_PASSWORD unless the proxy asks for one.",
-            )  # fmt: skip
-        site = request.headers.get("sec-fetch-site")
-        if request.method in ("GET", "HEAD", "OPTIONS"):
-            reads = request.url.path.startswith("/gradio_api/") and request.headers.get("sec-fetch-mode") != "navigate"
-            if (reads or _path(request) == "/logout") and site == "cross-site":
-                raise RefusalError(403, "Pages of other sites may not read from here, nor sign anyone out.")
-            return
-        origin = request.headers.get("origin")
-        is_foreign = site in ("cross-site", "same-site") if origin is None else origin.partition("://")[2] not in ours
-        if is_foreign:
-            raise RefusalError(403, "Pages of other sites may not call this server.")
+        return caller
 
     def _check_file(self, path: str, caller: Caller) -> None:
         if "://" in unquote(path) or path.startswith(("http:", "https:")) or "\0" in path:
@@ -259,6 +218,9 @@ class AccessMiddleware:
         headers = MutableHeaders(scope=message)
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
+        # Files are downloaded: one that a browser would show could run as a page of this site.
+        if path_of(Request(scope)).startswith(_FILE_PREFIX) and "content-disposition" in headers:
+            headers["content-disposition"] = re.sub("^inline", "attachment", headers["content-disposition"])
         # Gradio answers 500 to a call that was refused; `AuthorizedBlocks` has left the right status.
         if message["status"] == 500 and (status := scope.get(STATUS_KEY)):
             message["status"] = status
@@ -271,19 +233,3 @@ class AccessMiddleware:
             # `Partitioned` and `SameSite=None`: a Space is shown in a frame of huggingface.co.
             attributes = f"Path=/; HttpOnly; Secure; SameSite=None; Partitioned; Max-Age={_COOKIE_SECONDS}"
             headers.append("set-cookie", f"{VISITOR_COOKIE}={secrets.token_hex(16)}; {attributes}")
-
-
-def _path(request: Request) -> str:
-    """Return the path without the prefix of a proxy."""
-    path, root = request.scope["path"], request.scope.get("root_path", "")
-    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
-
-
-def _host_name(host: str) -> str | None:
-    """Return a host without its port; None if it is not a valid host."""
-    try:
-        split = urlsplit(f"//{host}")
-        return (split.hostname or "") if _HOST.fullmatch(host) and split.port != 0 else None
-    # A port above 65535, or brackets around what is no address.
-    except ValueError:
-        return None

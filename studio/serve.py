@@ -8,7 +8,8 @@ import threading
 import time
 from typing import Any
 
-from gradio import http_server
+import gradio as gr
+from gradio import http_server, networking
 
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
@@ -17,9 +18,11 @@ from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from core.system.secret_masking import log_event, mask_logs
 from studio.app import build
-from studio.fair_queue import share_queue_fairly
+from studio.fair_queue import ESTIMATE_SECONDS, share_queue_fairly
+from studio.http_errors import EXCEPTION_HANDLERS
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
+from studio.shared_answers import keep_api_info_by_root
 from studio.theme import CSS, THEME
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -96,7 +99,10 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     demo.space_id = None
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: has_signal.set())
-    limit_session_memory(demo.queue(default_concurrency_limit=_CONCURRENT_CALLS))
+    # Gradio copies files that it serves to the folder of uploads, where they would count as such, unless they lie here.
+    gr.set_static_paths([settings.exports_dir])
+    demo.queue(status_update_rate=ESTIMATE_SECONDS, default_concurrency_limit=_CONCURRENT_CALLS)
+    limit_session_memory(demo)
     share_queue_fairly(demo)
     demo.launch(
         server_name=host,
@@ -128,6 +134,9 @@ def _shut_down(demo: Any, settings: Settings) -> None:
 
 def _prepare_environment(settings: Settings) -> None:
     """Set what Gradio and uvicorn read from the environment and from modules."""
+    # After each call Gradio makes a table of its last 10,000 calls, for the monitoring page, which is closed here.
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     if not settings.behind_proxy:
         # By default uvicorn trusts forwarding headers of any client on this machine.
         os.environ["FORWARDED_ALLOW_IPS"] = ""
@@ -137,6 +146,10 @@ def _prepare_environment(settings: Settings) -> None:
         os.environ["SYSTEM"] = "spaces"
     # On a Space Gradio would also listen for changed code.
     http_server.get_space = lambda: None
+    # Gradio requests its own page and ends the process if the answer takes three seconds, as it does where many
+    # visitors wait for the start. It listens by then, and `check_port` has refused an address that does not work.
+    networking.url_ok = lambda url: True
+    keep_api_info_by_root()
 
 
 def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
@@ -165,7 +178,7 @@ def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, A
         "enable_monitoring": False,
         "pwa": False,
         "app_kwargs": {"middleware": [_access_middleware(demo, settings, limits)], "docs_url": None, "redoc_url": None,
-                       "openapi_url": None},
+                       "openapi_url": None, "exception_handlers": EXCEPTION_HANDLERS},
     }  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
     Args:
         settings: The settings.
         quotas: The quotas.
-        folder: Folder of the uploads.
+        folder: Folder of the uploads, which holds nothing else.
         size: Size of the request in bytes; None if the request does not state it.
 
     Raises:

@@ -84,7 +84,10 @@ class Recipe(BaseModel):
         if self.sql:
             parts.append(f"of those that {self.sql!r} gives")
         if self.excluded:
-            parts.append(f"without {', '.join(f'row {row:,}' for row in self.excluded)}")
+            named = [f"row {row:,}" for row in self.excluded[:_NAMED_ROWS]]
+            if more := len(self.excluded) - len(named):
+                named.append(f"{more:,} more rows" if more > 1 else "1 more row")
+            parts.append(f"without {', '.join(named)}")
         if self.duplicates != "keep":
             parts.append(f"without {self.duplicates} duplicates")
         if self.method in ("shortest", "longest"):
@@ -92,6 +95,8 @@ class Recipe(BaseModel):
         return ", ".join(parts)
 
 
+# Excluded rows that a description names; recipe.json has all of them.
+_NAMED_ROWS = 20
 _METHODS = {
     "first": "{rows} in order",
     "random": "{rows}",

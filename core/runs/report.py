@@ -3,6 +3,7 @@
 runs/<id>/report/report.md    runs/<id>/report/loss.png    runs/<id>/report/metrics.png
 """
 
+import zipfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from core.runs.metrics_series import HELD_OUT_COLOR, HELD_OUT_LOSS, LOSS_COLOR, 
 from core.runs.progress import Progress, duration
 from core.runs.store import Run, RunState
 from core.runs.yaml_io import command_line
-from core.system.files import write_text
+from core.system.files import replacing, write_text
 from core.system.markdown import fenced, plain, table
 
 FILE = "report.md"
@@ -22,6 +23,8 @@ FILE = "report.md"
 _METRICS = ("learning_rate", "grad_norm", "tokens_per_second")
 # A plot is about 1,000 pixels wide.
 _MAX_POINTS = 4000
+# The first date that a zip can store.
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write(run: Run, state: RunState) -> Path:
@@ -53,6 +56,15 @@ def write(run: Run, state: RunState) -> Path:
     path = folder / FILE
     write_text(path, "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n")
     return path
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write the files of a report as a zip that is the same for the same files: their times are left out."""
+    with replacing(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            entry = zipfile.ZipInfo(path.name, _ZIP_DATE)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            packed.writestr(entry, path.read_bytes())
 
 
 def _head(run: Run, state: RunState, now: Progress) -> list[str]:

@@ -4,7 +4,7 @@ It reads nothing but the run's files, so it shows the same after a reload, in a 
 """
 
 import csv
-import shutil
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class RunView:
     """Event handlers of the view of one run."""
 
     def __init__(self, runs: RunStore, timelines: Timelines):
-        self.runs, self.timelines = runs, timelines
+        self.runs, self.timelines, self._reporting = runs, timelines, threading.Lock()
 
     def fingerprint(self, run_id: str | None) -> str:
         """Return a text that changes whenever the view of the run would change, except by its tags and note.
@@ -156,9 +156,11 @@ class RunView:
         if not run_id:
             raise StudioError("No run is selected, so there is nothing to report. Select a run first.")
         run = self.runs.run(run_id)
-        page = report.write(run, run.state())
-        archive = roles.exports(self.runs.settings) / f"{slug(run.id)}-report"
-        return shutil.make_archive(str(archive), "zip", page.parent)
+        archive = roles.exports(self.runs.settings) / f"{slug(run.id)}-report.zip"
+        # Another caller's report of the same run is written to the same folder.
+        with self._reporting:
+            report.pack(report.write(run, run.state()).parent, archive)
+        return str(archive)
 
 
 def _limits(zoom: Zoom) -> tuple[int | None, int | None]:

@@ -1,10 +1,16 @@
 """Authorization of events, sessions and files."""
 
+import asyncio
 import contextlib
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio.data_classes import _StaticFiles
+from gradio.processing_utils import async_move_files_to_cache
+from gradio.state_holder import SessionState
 
 from core.access.roles import Access, Caller, Role, Way
 from core.errors import StudioError
@@ -92,6 +98,52 @@ def test_check_no_urls_refuses_an_address_as_a_file(path):
     with pytest.raises(StudioError, match="nothing is fetched from elsewhere"):
         check_no_urls([1, {"deep": [{"path": path}]}])
     check_no_urls([path, {"path": "/home/file"}, {"path": None}])
+
+
+def test_check_own_files_refuses_visitors_the_files_of_others(blocks, tmp_path):
+    made = str(tmp_path / "made.csv")
+    blocks.file_owners[made] = VISITOR.name
+    blocks.check_own_files([{"path": made}, [{"path": made}], "text", None], VISITOR)
+    for path in (made, "/etc/passwd", "a\0b", ""):
+        with pytest.raises(StudioError, match="not made for you"):
+            blocks.check_own_files([[{"path": path}]], OTHER)
+        blocks.check_own_files([{"path": path}], OWNER)
+
+
+def test_files_for_download_are_not_copied_to_the_uploads(tmp_path, monkeypatch):
+    """What lies among the uploads counts as one; Gradio copies every other file there."""
+    monkeypatch.setattr(_StaticFiles, "all_paths", [])
+    exported, other = tmp_path / "exports" / "a.zip", tmp_path / "other" / "a.zip"
+    for path in (exported, other):
+        path.parent.mkdir()
+        path.write_bytes(b"zip")
+    with gr.Blocks():
+        button = gr.DownloadButton()
+    button.GRADIO_CACHE = str(tmp_path / "uploads")
+
+    def served(path: Path) -> Path:
+        output = asyncio.run(
+            async_move_files_to_cache({"path": str(path), "meta": {"_type": "gradio.FileData"}}, button, True)
+        )
+        return Path(output["path"])
+
+    monkeypatch.chdir(tmp_path)
+    assert served(exported).parent.parent == tmp_path / "uploads", "what Gradio does by default"
+    shutil.rmtree(tmp_path / "uploads")
+    gr.set_static_paths([exported.parent])
+    assert served(exported) == exported
+    assert not (tmp_path / "uploads").exists()
+
+
+def test_errors_of_gradio_are_escaped(blocks):
+    with blocks:
+        choice = gr.Radio(["a"])
+        choice.change(event_handler(lambda value: value, visitor=True), choice, choice)
+    (function,) = blocks.fns.values()
+    with pytest.raises(gr.Error) as refused:
+        asyncio.run(blocks.preprocess_data(function, ["<img src=x onerror=alert(1)>"], SessionState(blocks)))
+    assert "<img" not in refused.value.message
+    assert "&lt;img src=x" in refused.value.message
 
 
 def on_select(event: gr.SelectData):

@@ -13,6 +13,7 @@ from studio.event_values import (
     MAX_ENTRIES,
     check_count,
     check_depth,
+    check_text,
     name_of,
     row_number,
     step_range,
@@ -110,3 +111,14 @@ def test_check_count_refuses_more_than_a_page_sends():
     check_count(range(MAX_ENTRIES), "runs")
     with pytest.raises(StudioError, match=r"101 runs were chosen, and at most 100 can be\. Choose fewer"):
         check_count(range(MAX_ENTRIES + 1), "runs")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff", "\udc80b"])
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: [[t]], lambda t: {"a": {"b": t}}, lambda t: {t: 1}])
+def test_check_text_refuses_characters_that_no_answer_can_carry(text, wrap):
+    with pytest.raises(StudioError, match="half of a character"):
+        check_text(["fine", wrap(text)], None)
+
+
+def test_check_text_accepts_all_other_characters():
+    check_text(["", "äöü 漢字 \U0001f600 \x00 \uffff", 1, None, True, [1.5]], {"é": ["\ufdd0"]})

@@ -85,6 +85,34 @@ def test_local_host_names_are_accepted(own, host):
     assert own.get("/config", headers={"host": host}).status_code == 200
 
 
+OWN_NAMES = ["keeper-studio.hf.space", "Keeper-Studio.hf.space:443", "own.example", "localhost:7860", "127.0.0.1",
+             "[::1]:7860", "10.1.2.3:7860"]  # fmt: skip
+FOREIGN_NAMES = ["evil.example", "keeper-studio.hf.space.evil.example", "evil-studio.hf.space", "9.9.9.9",
+                 "keeper-studio.hf.space:8443", "localhost.evil.example"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["host", "x-forwarded-host"])
+def test_space_is_reached_by_its_own_names_only(space, monkeypatch, name):
+    """Gradio writes the host into pages; a port of its own would make each caller's page another one."""
+    monkeypatch.setenv("SPACE_ID", "keeper/studio")
+    monkeypatch.setenv("SPACE_HOST", "keeper-studio.hf.space")
+    space.app.settings.hosts = "own.example"
+    for host in OWN_NAMES:
+        assert space.get("/config", headers={name: host}).status_code == 200, host
+    for host in FOREIGN_NAMES:
+        answer = space.get("/config", headers={name: host})
+        assert answer.status_code == 403
+        assert f"not reached as {host!r}" in answer.json()["error"]
+        assert space.get("/healthz", headers={name: host}).text == "ok"
+
+
+def test_own_machine_behind_a_proxy_is_reached_by_the_proxys_names(own):
+    own.app.settings.hosts = "own.example"
+    for host, status in (("own.example", 200), ("own.example:8080", 200), ("evil.example", 403)):
+        for headers in ({"host": host}, {"host": host, "x-forwarded-host": host}):
+            assert own.get("/config", headers=headers).status_code == status
+
+
 @pytest.mark.parametrize("root_path", [None, "/studio"])
 def test_gradio_server_header_never_passes(tmp_path, root_path):
     seen = client_of(tmp_path, Access(Way.SPACE), root_path).get("/config", headers={"x-gradio-server": "http://evil"})
@@ -115,6 +143,15 @@ def test_upload_is_refused_for_visitors_and_beyond_the_quota(space, tmp_path):
 @pytest.mark.parametrize("path", ["http://evil/x", "http:%2F%2Fevil/x", "/etc/passwd"])
 def test_file_of_another_caller_is_refused(space, path):
     assert space.get(f"/gradio_api/file={path}").status_code == 403
+
+
+@pytest.mark.parametrize("given", ['inline; filename="a.md"', 'attachment; filename="a.md"'])
+def test_file_is_downloaded_and_not_shown(tmp_path, given):
+    async def serve(scope, receive, send):
+        await PlainTextResponse("<script>", headers={"content-disposition": given})(scope, receive, send)
+
+    answer = client_of(tmp_path, Access(Way.OWN_MACHINE), answers=serve).get("/gradio_api/file=/x")
+    assert answer.headers["content-disposition"] == 'attachment; filename="a.md"'
 
 
 def test_answers_have_security_headers_and_a_new_visitor_gets_a_cookie(own, space):

@@ -1,11 +1,14 @@
 """Start of the server: exposed addresses, the port, the end of the server, and the memory of sessions."""
 
+import inspect
 import os
 import socket
 import time
 import tracemalloc
 
 import pytest
+from gradio import http_server, networking
+from gradio.blocks import Blocks
 from gradio.state_holder import SessionState
 
 from core.access.quotas import Quotas
@@ -64,3 +67,14 @@ def test_sessions_take_at_most_half_a_gib(settings):
         tracemalloc.stop()
     capacity = serve.launch_options(settings, demo, Quotas())["state_session_capacity"]
     assert capacity * most / len(held) <= 2**29
+
+
+def test_start_does_not_wait_for_an_answer_of_the_page(settings, monkeypatch):
+    """Gradio ends the process if its page does not answer in three seconds, which visitors can cause."""
+    monkeypatch.setattr(networking, "url_ok", networking.url_ok)
+    monkeypatch.setattr(http_server, "get_space", http_server.get_space)
+    monkeypatch.setattr(serve, "keep_api_info_by_root", lambda: None)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert inspect.getsource(Blocks.launch).count("networking.url_ok(self.local_url)") == 1, "what is replaced"
+    serve._prepare_environment(settings)
+    assert networking.url_ok("http://127.0.0.1:9/")

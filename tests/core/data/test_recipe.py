@@ -48,3 +48,11 @@ def test_recipe_describe_names_every_choice(recipe, words):
 def test_recipe_with_contradicting_fields_is_rejected(recipe, why):
     with pytest.raises(ValidationError, match=why):
         Recipe(dataset="d", **recipe)
+
+
+@pytest.mark.parametrize(
+    ("rows", "end"), [(20, "row 19"), (21, "row 19, 1 more row"), (200_000, "row 19, 199,980 more rows")]
+)
+def test_recipe_describe_names_a_bounded_number_of_excluded_rows(rows, end):
+    words = Recipe(dataset="d", excluded=list(range(rows))).describe()
+    assert words.endswith(f", without row 0, {', '.join(f'row {i}' for i in range(1, 19))}, {end}")

@@ -2,7 +2,9 @@
 
 import csv
 import html.parser
+import os
 import zipfile
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,6 +13,7 @@ from core.data import subset
 from core.data.recipe import Recipe
 from core.data.select_rows import Selection
 from core.errors import StudioError
+from core.runs import report
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
 from core.runs.progress import progress
@@ -277,3 +280,15 @@ def test_write_report_contains_the_plots(do, a_run):
         assert set(archive.namelist()) == {"report.md", "loss.png", "metrics.png"}
     with pytest.raises(StudioError, match="No run is selected"):
         do.write_report(None)
+
+
+def test_report_of_the_same_state_has_the_same_bytes(do, a_run, tmp_path):
+    """Otherwise each visitor's click makes another file."""
+    run = a_run(EVENTS)
+    made = Path(do.write_report(run.id))
+    first = made.read_bytes()
+    assert Path(do.write_report(run.id)).read_bytes() == first
+    for path in (run.folder / "report").iterdir():
+        os.utime(path, (10**9, 10**9))
+    report.pack(run.folder / "report", tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == first

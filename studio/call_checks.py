@@ -1,0 +1,91 @@
+"""Checks that a caller reads, keeps alive and cancels only their own sessions and calls."""
+
+import json
+import re
+from typing import Any
+
+from starlette.requests import Request
+
+from core.access.roles import Caller, Way
+from studio.authorized_blocks import AuthorizedBlocks
+from studio.origin import RefusalError
+
+_RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
+_STOP_ROUTES = re.compile(r"/gradio_api/(?:cancel|reset)/?")
+_HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
+_FOREIGN = "This session is another browser's. Load the page again."
+_FOREIGN_CALL = "This call is another browser's. Call again."
+
+
+def check_session(blocks: AuthorizedBlocks, request: Request, path: str, caller: Caller) -> None:
+    """Let only a session's owner read its messages or keep it alive.
+
+    Raises:
+        RefusalError: The caller is another one.
+    """
+    is_heartbeat = path.startswith(_HEARTBEAT_PREFIX)
+    if blocks.access.way is not Way.SPACE or not (is_heartbeat or path == "/gradio_api/queue/data"):
+        return
+    session = path.removeprefix(_HEARTBEAT_PREFIX) if is_heartbeat else request.query_params.get("session_hash")
+    if not blocks.owns_session(session, caller):
+        raise RefusalError(403, _FOREIGN)
+
+
+def check_result(blocks: AuthorizedBlocks, request: Request, path: str, caller: Caller) -> None:
+    """Check that a call exists whose result is asked for, and is the caller's.
+
+    Gradio notices a missing one after its answer has begun.
+
+    Raises:
+        RefusalError: There is none, or it is another caller's.
+    """
+    if request.method != "GET" or not (found := _RESULT_ROUTES.fullmatch(path)):
+        return
+    name = found["call"] or request.query_params.get("session_hash", "")
+    pending = blocks._queue.pending_messages_per_session
+    session = _session_of(blocks, name) or (name if name in pending else None)
+    if session is None:
+        raise RefusalError(404, "No call of this name is running, or its result was read before. Call again.")
+    if not _owns(blocks, session, caller):
+        raise RefusalError(403, _FOREIGN_CALL)
+    blocks.mark_reading(name)
+
+
+def check_stop(blocks: AuthorizedBlocks, path: str, body: bytes, caller: Caller) -> None:
+    """Check that a call that is to be cancelled or reset is the caller's.
+
+    Args:
+        blocks: The page.
+        path: Path of the request.
+        body: Its whole body.
+        caller: Its caller.
+
+    Raises:
+        RefusalError: It is another caller's.
+    """
+    if not _STOP_ROUTES.fullmatch(path):
+        return
+    try:
+        wanted: Any = json.loads(body)
+    # Gradio refuses what is no JSON.
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(wanted, dict):
+        return
+    named = [wanted.get(name) for name in ("session_hash", "event_id")]
+    sessions = [named[0], *(_session_of(blocks, name) for name in named if isinstance(name, str))]
+    if any(isinstance(name, str) and not _owns(blocks, name, caller) for name in sessions):
+        raise RefusalError(403, _FOREIGN_CALL)
+
+
+def _owns(blocks: AuthorizedBlocks, session: str, caller: Caller) -> bool:
+    """Return whether a session is the caller's; only on a Space there are several callers."""
+    return blocks.access.way is not Way.SPACE or blocks.owns_session(session, caller)
+
+
+def _session_of(blocks: AuthorizedBlocks, call: str) -> str | None:
+    """Return the session of a call that waits, runs, or whose result was not read; None if there is none."""
+    queue = blocks._queue
+    if event := queue.event_ids_to_events.get(call):
+        return event.session_hash
+    return next((name for name, ids in list(queue.pending_event_ids_session.items()) if call in ids), None)

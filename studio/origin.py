@@ -1,0 +1,98 @@
+"""Checks of where a request comes from: under which name the server was reached, and from a page of which site."""
+
+import ipaddress
+import os
+import re
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from core.access.roles import Way
+from core.settings import Settings
+
+# A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
+# check here would say nothing about what Gradio reads.
+_HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class RefusalError(Exception):
+    """A request that is not passed on, with its HTTP status and the reason."""
+
+    def __init__(self, status: int, reason: str):
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+def check_origin(request: Request, way: Way, settings: Settings) -> None:
+    """Check that a request names this server as its host and is not made by a page of another site.
+
+    Args:
+        request: The request.
+        way: How the server knows its callers.
+        settings: The studio's settings, with the names of the server.
+
+    Raises:
+        RefusalError: It does not, or it is.
+    """
+    host = request.headers.get("host", "")
+    forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
+    if host_name(host) is None or host_name(forwarded) is None:
+        raise RefusalError(400, "The host is not valid. Expected letters, digits, dots and hyphens, and a port.")
+    ours = {name for name in (host, forwarded, *settings.known_hosts) if name}
+    _check_host(host, forwarded, way, settings)
+    site = request.headers.get("sec-fetch-site")
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        reads = request.url.path.startswith("/gradio_api/") and request.headers.get("sec-fetch-mode") != "navigate"
+        if (reads or path_of(request) == "/logout") and site == "cross-site":
+            raise RefusalError(403, "Pages of other sites may not read from here, nor sign anyone out.")
+        return
+    origin = request.headers.get("origin")
+    is_foreign = site in ("cross-site", "same-site") if origin is None else origin.partition("://")[2] not in ours
+    if is_foreign:
+        raise RefusalError(403, "Pages of other sites may not call this server.")
+
+
+def _check_host(host: str, forwarded: str, way: Way, settings: Settings) -> None:
+    """Refuse names that are not the server's."""
+    known = {host_name(name) for name in settings.known_hosts}
+    # Against DNS rebinding: a foreign name that resolves to this machine must not make its page the owner.
+    if way is Way.OWN_MACHINE and host_name(host) not in (*_LOCAL_NAMES, *known):
+        raise RefusalError(
+            403, f"This server knows itself as localhost, not as {host[:80]!r}. Behind a proxy, set STUDIO_HOSTS "
+            "to the names it is reached by, and STUDIO_PASSWORD unless the proxy asks for one.",
+        )  # fmt: skip
+    # Gradio writes the host into its pages. A Space's name is known, so no other one needs to be accepted.
+    if way is Way.SPACE and os.environ.get("SPACE_HOST"):
+        for name in filter(None, (host, forwarded)):
+            # Without the ports of HTTP and HTTPS; a page for each other port would fill the cache.
+            plain = name.lower().removesuffix(":443").removesuffix(":80")
+            if plain not in settings.known_hosts and not _is_own_network(host_name(name) or ""):
+                raise RefusalError(
+                    403, f"This Space is not reached as {name[:80]!r}. Open it by its own address; for a domain of "
+                    "your own, set STUDIO_HOSTS to its name.",
+                )  # fmt: skip
+
+
+def _is_own_network(name: str) -> bool:
+    """Return whether a host is this machine or an address of its network, by which the platform probes a Space."""
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_private
+    except ValueError:
+        return False
+
+
+def path_of(request: Request) -> str:
+    """Return the path without the prefix of a proxy."""
+    path, root = request.scope["path"], request.scope.get("root_path", "")
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+
+
+def host_name(host: str) -> str | None:
+    """Return a host without its port; None if it is not a valid host."""
+    try:
+        split = urlsplit(f"//{host}")
+        return (split.hostname or "") if _HOST.fullmatch(host) and split.port != 0 else None
+    # A port above 65535, or brackets around what is no address.
+    except ValueError:
+        return None
