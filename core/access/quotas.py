@@ -4,7 +4,9 @@ Uploads, runs and visitors' questions are checked before they take anything. Tok
 visitors.json, written at most once per second, so a crash can lose the counts of the last second.
 """
 
+import contextlib
 import shutil
+import stat
 import threading
 import time
 from collections import defaultdict
@@ -54,7 +56,10 @@ class Quotas(BaseSettings):
         60, ge=1, title="Visitors waiting", description="Maximum questions in progress at a time."
     )
     visitor_chats: int = Field(
-        2000, ge=1, title="Visitors' chats", description="Maximum number of chats; the oldest are deleted."
+        2000,
+        ge=1,
+        title="Visitors' chats",
+        description="Maximum number of chats; those of the visitors with the most are deleted, the oldest first.",
     )
 
     def parse_limits(self) -> Limits:
@@ -78,7 +83,12 @@ def free_disk(settings: Settings, quotas: Quotas) -> None:
 
 def size_of(folder: Path) -> tuple[int, int]:
     """Return the total bytes and the number of the files below a folder; links are not followed."""
-    sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_symlink() and path.is_file()]
+    sizes = []
+    for path in folder.rglob("*"):
+        # A file may be deleted at any moment.
+        with contextlib.suppress(FileNotFoundError):
+            found = path.lstat()
+            sizes += [found.st_size] if stat.S_ISREG(found.st_mode) else []
     return sum(sizes), len(sizes)
 
 
@@ -185,7 +195,10 @@ class Tokens:
             self._add(name, min(used, reserved) - reserved)
 
     def _add(self, name: str, tokens: int) -> None:
-        self._used[name] = max(0, self._used[name] + tokens)
+        self._used[name] += tokens
+        # A name without tokens is not kept: visitors can invent any number of names.
+        if self._used[name] <= 0:
+            del self._used[name]
         if time.monotonic() - self._written > 1 or not self._file.exists():
             self._written = time.monotonic()
             write_json(self._file, {"day": self._day, "used": dict(self._used)})

@@ -1,9 +1,11 @@
 """Quotas of visitors and of the disk: their limits, and the tokens that visitors have used."""
 
+from pathlib import Path
+
 import pytest
 
 from core.access import quotas
-from core.access.quotas import GIB, Quotas, Tokens
+from core.access.quotas import GIB, Quotas, Tokens, size_of
 from core.access.roles import Caller, Role, acting
 from core.chat import conversation
 from core.chat.queue import QueueEntry
@@ -44,6 +46,23 @@ def test_reserve_and_settle_count_used_tokens(settings):
     assert "tomorrow" not in str(refused.value), "tomorrow it is as much too long"
     with pytest.raises(StudioError, match="used up"):
         tokens.reserve("b", 60)
+
+
+def test_settle_keeps_no_name_without_tokens(settings):
+    tokens = Tokens(settings, Quotas())
+    for number in range(50):
+        tokens.reserve(f"invented-{number}", 100)
+        tokens.settle(f"invented-{number}", 100, number % 2)
+    assert tokens.used() == {f"invented-{number}": 1 for number in range(1, 50, 2)}
+
+
+def test_size_of_counts_files_and_no_links_or_files_that_vanish(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "kept").write_bytes(b"four")
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "kept")
+    found = [*tmp_path.rglob("*"), tmp_path / "vanished"]
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: iter(found))
+    assert size_of(tmp_path) == (4, 1)
 
 
 def test_reserve_rejects_second_question_of_visitor(settings):
