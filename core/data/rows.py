@@ -109,6 +109,9 @@ class QueryResult:
             cause = error
         finally:
             timer.cancel()
+            # Its thread refers to the connection. If it ended later, it could close the connection while Python exits,
+            # which aborts the process.
+            timer.join()
         # Asked after a success, too: an interrupted step may have found a part only.
         if is_over.is_set():
             raise StudioError(

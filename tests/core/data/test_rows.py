@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import threading
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,13 @@ def test_result_that_takes_too_long_to_fetch_is_interrupted_with_a_sentence(mixe
     assert found.fetchone()
     with pytest.raises(StudioError, match=r"not found within 0\.2 seconds"):
         getattr(found, fetch)()
+
+
+def test_query_leaves_no_thread_that_could_close_its_connection(mixed):
+    """DuckDB aborts the process if a thread closes a connection while Python exits."""
+    for _ in range(20):
+        mixed[0].page(View(), 0, 5)
+        assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 def test_pages_contain_every_row_once(mixed):
