@@ -164,7 +164,9 @@ class Decoder:
 
     @torch.inference_mode()
     def step(self) -> bool:
-        """Read one chunk of the prompts that wait longest, and decode one token of every other sequence.
+        """Read one chunk of the oldest prompts, then decode one token of every sequence whose prompt is complete.
+
+        A sequence whose prompt the chunk completes gets its first token from it, and is decoded in the same step.
 
         An exception of a callback is passed on, and leaves the decoder unusable until `clear`.
 

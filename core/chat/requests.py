@@ -1,6 +1,7 @@
 """Resolve lanes: find the runs and adapters they name, and check that all can share one base model.
 
-Both the Chat tab and an evaluation ask through `resolve_lanes`. Nothing is loaded here.
+The Chat tab, the endpoint /chat, the command line and evaluations call `resolve_lanes` before they ask. Nothing is
+loaded here.
 """
 
 from collections.abc import Sequence

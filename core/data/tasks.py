@@ -1,6 +1,7 @@
-"""Long operations on a dataset as functions for background jobs.
+"""Long operations on an opened dataset as functions for background jobs.
 
-Each reports its progress, and returns at once if its result exists already.
+Each reports its progress, and returns at once if its result exists already. Opening a dataset is a job too, whose
+functions are in `sources`.
 """
 
 from core.data import lengths, near_duplicates, parse_rows

@@ -7,7 +7,8 @@ one token (axis 0), or one token and a block of its columns or heads (axis 1):
     grid (tokens, column blocks)      program (t, b): row t, columns [b · BLOCK, (b + 1) · BLOCK)
 
 Pointers advance by the row strides that are passed in, so rows may lie apart. Row numbers are int64: tokens × stride
-can exceed 2³¹. Loads convert to float32, stores round to the output's dtype; sums and products are float32 throughout.
+can exceed 2³¹. Loads convert to float32, stores round to the output's dtype; sums and products are float32.
+Only the weight of RMSNorm is applied after rounding, in the output's dtype, as in transformers' LlamaRMSNorm.
 """
 
 import torch

@@ -17,8 +17,8 @@ scales to an outer block.
 Four Triton kernels read this layout. Those that write weights compute the scale and code · scale in float32, and round
 once, to the compute dtype, so their weights equal bitsandbytes' `dequantize_4bit` bit by bit
 (tests/gpu/test_kernels_gpu.py). Those that multiply by weights round the codes, and scale the sum of each block in
-float32. The kernels differ in where the numbers go, and each reads the codes in the order that suits it, so only the
-first one uses `core.kernels.nf4_triton`:
+float32. The kernels differ in where the numbers go. The first one decodes by `core.kernels.nf4_triton`. The second one
+has the same lines of its own, for the reason in its docstring. The others read the codes in an order of their own:
 
 - core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors.
 - core/chat/cuda/quantized_matmul.py, `_unpack`: several merged projections, each with its own outer scales, optionally

@@ -1,6 +1,7 @@
 """Triton function that turns packed 4-bit codes into numbers; the kernel that unpacks a weight for training inlines it.
 
-core/kernels/nf4.py shows the layout of the codes, and names the kernels of the chat that read them in another order.
+core/kernels/nf4.py shows the layout of the codes, and names the kernels of the chat, which decode them by lines of
+their own.
 """
 
 import triton

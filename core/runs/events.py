@@ -44,7 +44,7 @@ class RunEvent(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """Return the line as it is in the file: the fields that were set, and unknown ones."""
-        # Fields at their defaults are left out, so that a line that is read and written again stays the same.
+        # Fields that were not set are left out, so that a line that is read and written again stays the same.
         fields = self.model_dump(exclude_unset=True, exclude={"event", "time"})
         return {"event": self.event, "time": self.time, **fields}
 

@@ -1,8 +1,9 @@
 """Queue and workers of runs: submit, start, stop, kill and resume.
 
 One run trains at a time. Its worker is a process in its own session, which outlives the page and the server, and starts
-the next run when it ends. Every change happens under one lock per STUDIO_HOME (`RunStore.lock`), which all pages,
-servers and command lines share.
+the next run when it ends. Every change of the queue, every start and every kill happens under one lock per STUDIO_HOME
+(`RunStore.lock`), which all pages, servers and command lines share. A worker that trains writes its state without it,
+and a stop of its run is only a request.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Preparation of a run for training: checks, rows, base model, tokens, trainer; each stage is an event.
+"""Preparation of a run for training: checks, rows, base model, tokens, trainer; the long stages are events.
 
 The order matters. Checks that need no model come first; GPU memory is awaited before anything takes some; the tracker
 is configured before the trainer opens it; PyTorch's deterministic mode is tried on the finished trainer. The event

@@ -14,8 +14,8 @@ the interface of `core.chat.decoder`, `prefill` reads prompts, `decode_graph` la
 
 Words of the kernels, one for each way to divide work:
 
-    part     one of the sums over shares of the inputs in which a product x Wᵀ is computed
-    piece    the same, of x Aᵀ
+    part     the sum over one share of the inputs; the next kernel adds up the parts of a product x Wᵀ
+    piece    the same for x Aᵀ; its reader adds up the pieces
     split    a share of a sequence's tokens, in attention
     group    projections of a block that share an input, merged: qkv, o, gate_up, down (weights)
              An input group (256 inputs, nf4_gemv) and a lane group (4 threads, tensor_core) have their full names.

@@ -1,7 +1,7 @@
 """One decode step: the kernel launches for one token of every sequence, and the CUDA graph that replays them.
 
 A graph replays launches with the addresses it was captured with, so a step works in buffers that never move. R is the
-number of slots of the step (its bucket), and P the number of parts in which a product is computed:
+number of slots of the step (its bucket), and P the number of parts of a product:
 
     residual  (R, hidden)             the residual stream, in the model's dtype
     normed    (R, hidden)             after a norm
@@ -220,8 +220,8 @@ class DecodeStep:
             _library_product(x, quantized_matmul.unpacked_weights(merged, self._weights.scratch, paired=True), out[0])
         if self._has_adapters:
             quantized_matmul.product(x, merged, out, self._lora(number, group), has_base_product=has_base_product)
-            # A product of another kernel resets no counter: without this, the next `nf4_gemv` would find its own at the
-            # goal of an earlier product, and not wait for its x Aᵀ.
+            # A product of another kernel resets no counter. Without this, the next `nf4_gemv` would find its counter
+            # still at the goal of an earlier product, and would not wait.
             if self._uses_counters and not nf4_gemv.is_supported(x, merged):
                 self._done[1 - _COUNTERS[group]].zero_()
         elif not has_base_product:

@@ -95,7 +95,9 @@ class CudaDecoder:
 
     @torch.inference_mode()
     def step(self) -> bool:
-        """Read one chunk of waiting prompts, and decode one token of every other sequence.
+        """Read one chunk of waiting prompts, then decode one token of every sequence whose prompt is complete.
+
+        A sequence whose prompt the chunk completes gets its first token from it, and is decoded in the same step.
 
         An exception of a callback is passed on, and leaves the decoder unusable until `clear`.
 

@@ -5,9 +5,9 @@ What is computed, for each of R rows (one token of each sequence):
     norm     residual += sum of the parts of the product before;  out = residual / rms(residual) * weight
     swiglu   out = silu(gate) * up
 
-Steps: a program loads its row, adds up the P float32 parts in which a product was computed (`decode_graph`), computes
-in float32, and stores in the model's dtype. Values are rounded to the model's dtype exactly where the PyTorch model
-rounds them, so both round alike (tests/gpu/test_fast_lanes_gpu.py).
+Steps: a program loads its row, adds up the P float32 parts of a product (`decode_graph`), computes in float32, and
+stores in the model's dtype. Values are rounded to the model's dtype exactly where the PyTorch model rounds them, so
+both round alike (tests/gpu/test_fast_lanes_gpu.py).
 
     parts of a product, float32, (P, R, width)          out, (R, width)
     P ┌ part 0: R rows ┐

@@ -1,4 +1,4 @@
-"""Triton kernel: product of one to eight rows with 4-bit weights (NF4 or FP4), limited by memory rather than compute.
+"""Triton kernel: product of one to eight rows with 4-bit weights (NF4 or FP4) that stay packed.
 
 What is computed: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0
 (`lora`). W stays packed: 3.8 GB for Llama-2-7B instead of 13.
@@ -125,7 +125,7 @@ def _multiply(
     zero = tl.zeros((SIZE,), tl.float32)  # (SIZE,), float32
     sums = (zero, zero, zero, zero)
     first_lane = lane - quarter  # (SIZE,), int32: the first of the four threads of the same output
-    # A copy per thread: constants that the compiler takes for uniform would be moved at each use.
+    # Each thread loads its own copy (`nf4_ptx.code_words`).
     code_pointers = code_words + lane * 4
     # Four of (SIZE,), int32.
     code_bytes = (

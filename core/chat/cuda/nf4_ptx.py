@@ -1,8 +1,10 @@
-"""PTX that unpacks 4-bit weights to 16-bit values in registers, and multiplies them; strings for `nf4_gemv`.
+"""PTX that unpacks 4-bit weights to 16-bit values in registers, and multiplies them; the kernels insert it as strings.
 
 A 4-bit index stands for one of 16 code values (core/kernels/nf4.py has the layout), given here in bfloat16 or
-float16. There is no table in memory: the 16 codes are constants, split into their upper bytes (h0 to h3,
-four per 32-bit word) and lower bytes (l0 to l3). The instruction prmt picks four bytes out of eight by four selectors:
+float16. No table is looked up per weight. The 16 codes are eight 32-bit words: their upper bytes (h0 to h3, four per
+word) and lower bytes (l0 to l3). In `unpack_bytes_ptx` all eight are constants of the instructions. In
+`block_product_ptx` four are constants, and four are in registers, loaded once per thread (`code_words`).
+The instruction prmt picks four bytes out of eight by four selectors:
 
     four indices  i0 i1 i2 i3, 4 bits each
     a = prmt(h0, h1, lower 3 bits)        the upper bytes, if the index is 0 to 7
@@ -63,8 +65,7 @@ def block_product_ptx(codes: tuple[float, ...], dtype: torch.dtype) -> str:
     """Return PTX that multiplies a block of 64 weights, for 16 outputs and 8 rows.
 
     $0 to $3: the thread's four products, float32. $4, $5: its packed weights of the upper output. $6, $7: of the lower
-    output. $8 to $15: its words of x. $16 to $19: the codes' bytes l0, l2, h0 and h2; as constants they would be loaded
-    at every use.
+    output. $8 to $15: its words of x. $16 to $19: the codes' bytes l0, l2, h0 and h2, in registers (`code_words`).
     """
     names = _constants(codes, dtype) | {"l0": "$16", "l2": "$17", "h0": "$18", "h2": "$19"}
     lines = [".reg .b32 s, m, a, b, c, d;", ".reg .b32 p<16>;", ".reg .f32 z;", "mov.f32 z, 0f00000000;"]
@@ -84,7 +85,10 @@ def block_product_ptx(codes: tuple[float, ...], dtype: torch.dtype) -> str:
 
 @functools.cache
 def code_words(codes: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Return $16 to $19 of `block_product_ptx` for each thread of a warp: (32, 4), int32."""
+    """Return $16 to $19 of `block_product_ptx` for each thread of a warp: (32, 4), int32.
+
+    Each thread has a copy. Values that the compiler takes for uniform would be moved to a register at each use.
+    """
     names = _constants(codes, dtype)
     words = [int(names[name], 16) for name in ("l0", "l2", "h0", "h2")]
     return torch.tensor([words] * 32, dtype=torch.int64, device=device).to(torch.int32)

@@ -1,8 +1,7 @@
 """Paged key-value cache: a sequence takes as many pages as its tokens need.
 
 It takes the pages of its prompt and its longest answer when it joins, so that it need not wait for memory in between.
-Only a sequence that goes on past that length, whose end its caller decides, takes further pages one by one, and the
-cache may grow then.
+A sequence whose caller gives no limit, and ends it by itself, takes further pages one by one. The cache may grow then.
 
     page table of a sequence      pages of a block, (pages, key_heads, PAGE_TOKENS, head_width)
     [ 4 | 0 | 7 ]                  0: tokens 128 to 255    4: tokens 0 to 127    7: tokens 256 to 383

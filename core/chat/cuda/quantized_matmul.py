@@ -12,8 +12,8 @@ Steps of `_product`, for 64 outputs and up to 128 rows:
 Rows are the narrow side of a tensor core's product, padded to 16, and the weights are read once. `_lora_down` computes
 x Aᵀ in a launch before. `_unpack` writes whole weights for cuBLAS, which is faster for many rows.
 
-Data types: x, codes, A and B in the model's dtype; absmax, sums and outputs in float32. One to eight rows over 4-bit
-weights have a kernel of their own (`nf4_gemv`).
+Data types: x, codes, A and B in the model's dtype; sums and outputs float32; absmax float32, or uint8 with a second
+scale (`weights`). One to eight rows over 4-bit weights have a kernel of their own (`nf4_gemv`).
 
 Measured on an H100 (bench/LOG.md), the four products of one transformer block of Llama-2-7B, floor 34 µs: `tl.dot` with
 codes from a table 407 µs, with codes by byte shuffles 109; with 16 rows 107, with 32 176, with 128 363.
@@ -239,6 +239,8 @@ def _unpack(
 ):  # fmt: skip
     """Unpack COUNT blocks of 64 weights. Grid: (blocks / COUNT,).
 
+    The look-up repeats the lines of `core.kernels.nf4_triton`: the stores differ (PAIRED), and look-up and stores must
+    stay one kernel, so that only finished weights go to memory.
     weight: uint8, (blocks * 32). absmax and outer_*: as in `MergedLinears`. out: (blocks * 64), model dtype.
     """
     block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)  # (COUNT,), int32
@@ -253,13 +255,11 @@ def _unpack(
         outer_scale = tl.load(
             outer_absmax + outer_start + (block - first_output * (width // 64)) // OUTER, mask=is_block, other=0.0
         )
-        # The scale is (COUNT,), float32, from here on.
-        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + projection)
+        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + projection)  # float32
     byte_index = tl.arange(0, 32)[None, :]  # (1, 32): bytes of a block
     byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + byte_index, mask=is_block[:, None], other=0).to(tl.int32)
-    # (COUNT, 32) each, model dtype
-    upper = (tl.load(code + (byte >> 4)) * scale[:, None]).to(out.dtype.element_ty)
-    lower = (tl.load(code + (byte & 15)) * scale[:, None]).to(out.dtype.element_ty)
+    upper = (tl.load(code + (byte >> 4)) * scale[:, None]).to(out.dtype.element_ty)  # (COUNT, 32), model dtype
+    lower = (tl.load(code + (byte & 15)) * scale[:, None]).to(out.dtype.element_ty)  # (COUNT, 32), model dtype
     out_pointers = out + block[:, None].to(tl.int64) * 64  # (COUNT, 1), pointers
     if PAIRED:
         paired_pointers = out_pointers + byte_index // 4 * 8 + byte_index % 4

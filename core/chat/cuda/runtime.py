@@ -26,7 +26,7 @@ from core.chat.cuda.weights import Weights
 from core.chat.sampler import TokenSampler
 
 _INITIAL_SLOTS = 8
-# Steps under way at most: one being computed, one being read by the host, one about to start; and one to spare.
+# Results under way at most: of the step before, of the prompts just read, of this step; and one to spare.
 _HOST_BUFFERS = 4
 _STATE_BUFFERS = ("tokens", "lengths", "adapter_slots", "page_table")
 
@@ -267,7 +267,7 @@ class CudaRuntime:
         Args:
             logits: (any, vocabulary).
             samplers: Slot and sampler of each sequence; None takes the most likely token.
-            rows: The sequences' rows of the logits; None if they are in the order of the slots.
+            rows: The sequences' rows of the logits; None if the row of each sequence has the number of its slot.
         """
         rows = [slot for slot, _ in samplers] if rows is None else rows
         key = [(slot, id(sampler)) for slot, sampler in samplers]
@@ -281,7 +281,7 @@ class CudaRuntime:
     def _copy_to_host(self, logits: torch.Tensor, values: torch.Tensor) -> StepResult:
         if values.device.type != "cuda":
             return StepResult(logits, values, None)
-        # Each step under way has its own pinned buffer, so that the copy does not wait for the host.
+        # Each result under way has its own pinned buffer, so that the copy does not wait for the host.
         if not self._host_buffers or self._host_buffers[0].shape[0] < len(values):
             self._host_buffers = [
                 torch.empty(len(values), 2, dtype=torch.float64, pin_memory=True) for _ in range(_HOST_BUFFERS)

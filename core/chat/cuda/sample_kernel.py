@@ -1,12 +1,12 @@
 """Triton kernel: samples the next token of every sequence by its own settings, in one launch.
 
 What is computed: repetition penalty, temperature, top-k, top-p, min-p, in this order (as
-`core.chat.sampler.filtered_probabilities`), one sampled token, and its log-probability under the model itself.
+`core.chat.sampler.TokenSampler`), one sampled token, and its log-probability under the model itself.
 
 Steps of a program, which holds one row of V scores in registers as float32, padded to a power of two:
 
     scores ─▶ penalty of seen tokens ─▶ argmax (temperature 0)
-                                    └▶ exp((score - max) / T) in (0, 1] ─▶ threshold ─▶ inverse CDF by bisection
+                                    └▶ exp((score - max) / T) in [0, 1] ─▶ threshold ─▶ inverse CDF by bisection
 
 Nothing is sorted. Top-k and top-p keep the tokens above a threshold, which is searched bit by bit: positive floats have
 the order of their bits, so 31 halvings find the exact threshold. Each halving is one sum over the row.

@@ -1,6 +1,7 @@
 """State of the sequences that the CUDA decoder works on: tensors of fixed size, one entry per slot.
 
-Captured CUDA graphs hold the addresses of these tensors, so they are changed in place.
+Captured CUDA graphs hold the addresses of these tensors, so they are changed in place. More slots need new tensors and
+new graphs (`CudaRuntime.reserve`).
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """Detection of the format of a dataset from its first rows.
 
-Every format that could fit is proposed together with the columns it would read. A proposal is chosen only if it fits
-more than half of the rows and has no doubt attached. Otherwise the dataset stays "undecided": no row is usable, and
-the page asks the user to choose. A column of ids, categories or constants is never proposed as text to train on.
+Every format that could fit is proposed together with the columns it would read. The first proposal is chosen that has
+no doubt attached, fits more than half of the rows with text, and makes at least one of them a conversation. Without
+one, the dataset stays "undecided": no row is usable, and the page asks the user to choose. A column of ids, categories
+or constants is never proposed as text to train on.
 """
 
 from collections.abc import Sequence
