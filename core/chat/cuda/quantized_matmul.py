@@ -239,8 +239,8 @@ def _unpack(
 ):  # fmt: skip
     """Unpack COUNT blocks of 64 weights. Grid: (blocks / COUNT,).
 
-    The look-up repeats the lines of `core.kernels.nf4_triton`: the stores differ (PAIRED), and look-up and stores must
-    stay one kernel, so that only finished weights go to memory.
+    The look-up repeats the lines of `core.kernels.nf4_triton.decode_blocks`, a function that this kernel could inline;
+    that was not measured. The stores differ (PAIRED).
     weight: uint8, (blocks * 32). absmax and outer_*: as in `MergedLinears`. out: (blocks * 64), model dtype.
     """
     block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)  # (COUNT,), int32
