@@ -22,6 +22,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.values import is_missing
+from core.data.listing import list_some
 
 # Different values of a column that may be a label although its name does not say so.
 _MAX_UNNAMED_LABELS = 20
@@ -75,7 +76,7 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
         if found[text].characters < 2 * sum(len(label) * count for label, count in labels.items()):
             continue
-        shown = ", ".join(label for label, _ in labels.most_common(4)) + (", …" if len(labels) > 4 else "")
+        shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in _prose(found) if other not in (text, name)]
         doubt = "" if name.lower() in usual else f"{name!r} may be a label or a remark"
         if several:
