@@ -116,5 +116,8 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
+    if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
+        convert = "write one column with the question and one with the answer, such as prompt and completion"
+        doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
     return f"no format is certain for the columns {shown}.{reason} Choose how the rows are read"

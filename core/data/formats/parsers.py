@@ -9,6 +9,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.conversation import Message, UnusableRow
+from core.data.formats.envelopes import unwrap_text
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
@@ -60,6 +61,7 @@ def _alpaca(cells: Cells) -> list[Message]:
         messages.append({"role": "assistant", "content": text_of(answer, "an answer of the history", cells.note)})
     question = f"{instruction}\n\n{context}" if context.strip() else instruction
     messages.append({"role": "user", "content": question})
+    output = unwrap_text(output, "output", cells.note)
     messages.append({"role": "assistant", "content": answer_of(output, "output", cells.note)})
     return _with_columns(messages, cells)
 
@@ -77,7 +79,8 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     if is_conversation(completion):
         answer_turns = read_turns(completion, cells.note, cells.think, cells.role)
     else:
-        answer_turns = [{"role": "assistant", "content": answer_of(completion, "completion", cells.note)}]
+        text = unwrap_text(completion, "completion", cells.note)
+        answer_turns = [{"role": "assistant", "content": answer_of(text, "completion", cells.note)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
@@ -86,7 +89,7 @@ def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     value = nested(prompt)
     if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
         return read_turns(value, cells.note, cells.think, cells.role)
-    question = text_of(prompt, slot, cells.note)
+    question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
     context = cells.text("context")
     return [{"role": "user", "content": f"{question}\n\n{context}" if context.strip() else question}]
 

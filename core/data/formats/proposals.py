@@ -17,6 +17,7 @@ from core.data.formats.doubts import (
     second_question,
     text_outside_doubt,
 )
+from core.data.formats.envelopes import find_text, holds_one_text
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -32,7 +33,7 @@ from core.data.formats.row_doubts import question_part_doubt, row_doubt
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
-from core.data.formats.worded_pairs import propose_worded
+from core.data.formats.worded_pairs import propose_titled, propose_worded
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -51,13 +52,15 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         _turns,
         _pairs,
         propose_worded,
+        propose_titled,
         propose_marked,
         propose_labeled,
         propose_plain,
         _two_texts,
     ):
         for proposal in propose(rows, found):
-            yield replace(proposal, doubt=proposal.doubt or row_doubt(rows, found, proposal.reading))
+            doubts = dict.fromkeys((proposal.doubt, row_doubt(rows, found, proposal.reading)))
+            yield replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
 
 
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -109,10 +112,19 @@ def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
     if kind in ("id", "number") or (kind in ("constant", "category") and few_words):
         return f"{prompt!r} holds {_KIND_WORDS[kind]}, which are hardly questions"
     if kind == "nested" and not all(map(_is_asked, _present(rows, prompt))):
-        return f"{prompt!r} holds objects, of which one field may be the question"
+        return f"{prompt!r} holds objects, of which one field may be the question{_use(rows, prompt)}"
     if found[answer].kind == "nested" and not all(map(_is_answer, _present(rows, answer))):
-        return f"{answer!r} holds objects, of which one field may be the answer"
+        return f"{answer!r} holds objects, of which one field may be the answer{_use(rows, answer)}"
     return ""
+
+
+def _use(rows: Rows, name: str) -> str:
+    """Return how objects would be read, for a doubt."""
+    value = next((nested(value) for value in _present(rows, name)), None)
+    if found := find_text(value):
+        return f"; {found[0]} would be used"
+    is_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
+    return "" if is_turns else "; they would be written as JSON; put the text into a column of its own instead"
 
 
 def _present(rows: Rows, name: str) -> list[Any]:
@@ -220,6 +232,8 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    texts += [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
+    texts.sort(key=list(found).index)
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
