@@ -232,8 +232,9 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
-    texts += [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
-    texts.sort(key=list(found).index)
+    if len(texts) < 2:
+        lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
+        texts = sorted(texts + lists, key=list(found).index)
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)

@@ -51,6 +51,12 @@ def test_detect_first_offer_is_the_plausible_reading(rows):
     assert messages[-1]["content"] in (PROSE[0], PROSE[0][:9], "a")
 
 
+def test_detect_correction_and_corrected_answer_are_both_offered():
+    rows = OFFERED["Argilla"]
+    answers = [r.parse(rows[0])[-1]["content"] for r in detect(rows).candidates if r.format == "prompt_completion"]
+    assert answers == [PROSE[0], PROSE[-1]]
+
+
 def test_detect_gateway_names_the_failed_rows():
     assert "'status' may mark answers that failed ('500')" in detect(OFFERED["a gateway"]).evidence
 
