@@ -10,6 +10,7 @@ from core.cli.reading import describe_dataset, print_about, print_progress, prin
 from core.data import compare, export, lengths, near_duplicates, readers, sources, sql_box, subset, table
 from core.data.export import FileKind
 from core.data.formats import ExportFormat, Reading
+from core.data.listing import list_some
 from core.data.recipe import Recipe
 from core.data.report import check_reading
 from core.data.rows import Rows
@@ -245,7 +246,7 @@ class DataCompare(BaseModel):
 def _print_export(result: export.ExportResult) -> None:
     print(result.path)
     for reason, rows in result.not_written.items():
-        print(f"{len(rows):,} rows left out: {reason} (row {', '.join(map(str, rows[:5]))})", file=sys.stderr)
+        print(f"{len(rows):,} rows left out: {reason} (row {list_some(rows, 5)})", file=sys.stderr)
 
 
 class DataExport(BaseModel):

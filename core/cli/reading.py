@@ -6,6 +6,7 @@ import sys
 
 from core.data import parse_rows
 from core.data.formats import Reading, get_format
+from core.data.listing import list_some
 from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
@@ -13,6 +14,7 @@ from core.settings import Settings
 
 _MAX_COLUMNS = 20
 _MAX_NOTES = 20
+_MAX_ROWS = 5
 
 
 def printable(text: str) -> str:
@@ -84,7 +86,8 @@ def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
     if read.duplicates:
         print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
     for reason, count in {} if about.undecided else read.problems.items():
-        print(printable(f"{count:,} cannot be used: {reason} (row {', '.join(map(str, read.examples[reason]))})."))
+        rows = list_some(read.examples[reason], _MAX_ROWS, count)
+        print(printable(f"{count:,} cannot be used: {reason} (row {rows})."))
 
 
 def _print_notes(data: Dataset, read: ParsedDataset) -> None:

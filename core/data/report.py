@@ -3,6 +3,7 @@
 The Data tab, the command line and the API show the same report. `check_reading` validates a reading of a user.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -143,12 +144,26 @@ def _is_usable(reading: Reading, row: dict[str, Any]) -> bool:
         return False
 
 
+_AS_JSON = ("an object", "a list")
+
+
 def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
     """Return the format and the columns of a reading, for example "plain text (text = body)"."""
     form = get_format(reading.format)
     pairs = {slot: name for slot in form.slots if (name := _column(form, reading, slot, rows))}
     words = ", ".join(f"{slot} = {name}" for slot, name in pairs.items())
+    notes = _first_notes(reading, rows)
+    written = [slot for slot in pairs if any(f"{slot} is {kind}; it is written as text" in notes for kind in _AS_JSON)]
+    words += f"; {' and '.join(written)} written as JSON" if written else ""
     return f"{form.label} ({words})" if words else form.label
+
+
+def _first_notes(reading: Reading, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the notes of the first usable row."""
+    for row in rows[:5]:
+        with contextlib.suppress(UnusableRow):
+            return reading.read(row).notes
+    return []
 
 
 def _column(form: Format, reading: Reading, slot: str, rows: Sequence[dict[str, Any]]) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from components.conversation import chips_html, empty_html, secondary_html
 from core.data import parse_rows
+from core.data.listing import list_some
 from core.data.parse_rows import ParsedDataset
 from core.data.report import build_report
 from core.data.table import Dataset
@@ -49,13 +50,12 @@ def _row_chips(data: Dataset, parsed: ParsedDataset) -> list[Chip]:
         chips.append((f"{count:,}", f"row{'s' * (count != 1)}: {note}", False))
     chips += _more_chips(len(parsed.notes), "more notes; open a row to read its own", data)
     for reason, count in list(parsed.problems.items())[:_MAX_CHIPS]:
-        rows = ", ".join(map(str, parsed.examples.get(reason, [])[:_MAX_EXAMPLE_ROWS]))
-        more = ", …" if count > _MAX_EXAMPLE_ROWS else ""
-        chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows}{more})", True))
+        rows = list_some(parsed.examples.get(reason, []), _MAX_EXAMPLE_ROWS, count)
+        chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows})", True))
     chips += _more_chips(len(parsed.problems), "more reasons why rows cannot be used", data)
     chips += [("!", f"occurs in no row: {option}", True) for option in parsed.unmatched[:_MAX_CHIPS]]
     if parsed.placeholders:
-        names = ", ".join(f"{{{{{name}}}}}" for name in list(parsed.placeholders)[:_MAX_PLACEHOLDERS])
+        names = list_some([f"{{{{{name}}}}}" for name in parsed.placeholders], _MAX_PLACEHOLDERS)
         chips.append(("{{ }}", f"placeholders to fill in under “{FORM_TITLE}”: {names}", True))
     return chips
 

@@ -247,7 +247,7 @@ SHAPES: tuple[Shape, ...] = (
                                 ("assistant", "SELECT hour FROM tide")]),
     Shape("Hello-SimpleAI/HC3",
           _rows(lambda i: {"question": _n(ASK, i), "human_answers": [ANSWER], "chatgpt_answers": ["As a model, …"]}),
-          "undecided", asks=("no column of answers",)),
+          "undecided", asks=("'question' may be the question and 'human_answers' the answer",)),
     Shape("PKU-Alignment/PKU-SafeRLHF",
           _rows(lambda i: {"prompt": _n(ASK, i), "response_0": ANSWER, "response_1": _n(LONG, i),
                            "better_response_id": 0}),

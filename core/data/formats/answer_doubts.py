@@ -1,6 +1,7 @@
 """Values beside or inside the answers that say that another text is the better answer, or that an answer is bad."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,12 +13,16 @@ from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation, pa
 from core.data.formats.values import is_missing, nested
 
 # Columns of the right answer beside the one that a model gave.
-_REFERENCE_NAMES = (
+REFERENCE_NAMES = (
     "reference", "references", "ground_truth", "ground_truths", "gold", "ideal", "expected", "human_reference",
 )  # fmt: skip
 # Columns with one value for each answer of a list.
 _RANK_NAMES = ("rank", "ranks", "ranking", "rankings", "score", "scores", "rating", "ratings", "votes", "preferences")
 _STATUS_NAMES = ("status", "state", "outcome", "result", "finish_reason", "stop_reason")
+# Columns of the status of an HTTP response, which is a failure from 400 on.
+_HTTP_NAMES = ("status", "status_code", "http_status", "http_status_code", "http_code", "response_status",
+               "response_code", "response_status_code")  # fmt: skip
+_HTTP_FAILURE = re.compile(r"[45]\d\d(?:\.0)?(?: [a-z].*)?")
 _FAILED_WORDS = frozenset(
     ("error", "errored", "failed", "failure", "timeout", "timed_out", "length", "max_tokens", "content_filter",
      "truncated", "incomplete", "aborted", "cancelled", "canceled", "refused")
@@ -41,7 +46,7 @@ def other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
         name
         for name in found
         if name != answer
-        and find_column([name], _REFERENCE_NAMES)
+        and find_column([name], REFERENCE_NAMES)
         and found[name].kind in ("prose", "short")
         and not holds(rows, answer, name)
     ]
@@ -101,6 +106,8 @@ def failure_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> st
             continue
         values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
         failed = sorted(values & _FAILED_WORDS) if find_column([name], _STATUS_NAMES) else []
+        if find_column([name], _HTTP_NAMES):
+            failed += sorted(filter(_HTTP_FAILURE.fullmatch, values))
         filled = count_filled(rows, name, lambda value: value is not False)
         if failed or (find_column([name], _ERROR_NAMES) and 0 < filled < len(rows)):
             shown = f" ({failed[0]!r})" if failed else ""

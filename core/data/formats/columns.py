@@ -56,7 +56,8 @@ JUDGMENT_NAMES = (
 )  # fmt: skip
 JUDGMENT_WORDS = frozenset(
     ("good", "bad", "desirable", "undesirable", "accept", "reject", "accepted", "rejected", "approved", "thumbs_up",
-     "thumbs_down", "like", "dislike", "deleted", "flagged", "wrong", "incorrect", "ignore")
+     "thumbs_down", "like", "dislike", "deleted", "flagged", "wrong", "incorrect", "ignore", "ignored", "approve",
+     "disapproved", "decline", "declined", "discard", "discarded", "skip", "skipped", "invalid")
 )  # fmt: skip
 VERDICT_NAMES = ("label", "labels", "kto_tag", "desirable", "is_desirable")
 

@@ -16,6 +16,7 @@ from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing
+from core.data.listing import list_some
 
 # A format is chosen only if it fits more than this share of the rows that hold text.
 _MAJORITY_SHARE = 0.5
@@ -111,10 +112,13 @@ def _describe(proposal: Proposal, rows: Sequence[Row]) -> str:
 def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[Row]) -> str:
     names = [repr(name) for name in found]
     # The sentence has no full stop: the page and the errors that show it continue from here.
-    shown = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
+    shown = list_some(names, _SHOWN_COLUMNS)
     doubt = next((proposal.doubt for proposal in others if proposal.doubt), "")
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
+    if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
+        convert = "write one column with the question and one with the answer, such as prompt and completion"
+        doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
     return f"no format is certain for the columns {shown}.{reason} Choose how the rows are read"

@@ -96,7 +96,7 @@ def text_outside_doubt(rows: Rows, found: Columns, turns: str) -> str:
 
     So it is with a history of turns before the question. A copy of one of the turns raises no doubt.
     """
-    contents = [" ".join(_texts(row.get(turns))).split() for row in rows]
+    contents = [" ".join(texts_in(row.get(turns))).split() for row in rows]
     known = [" ".join(words) for words in contents]
     for name in found:
         is_named = find_column([name], (*QUESTION_NAMES, *_USER_NAMES, *names.COMPLETION_NAMES))
@@ -112,17 +112,17 @@ def text_outside_doubt(rows: Rows, found: Columns, turns: str) -> str:
     return ""
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
     """Yield all texts in a value of any depth; one written as JSON is read."""
     value = nested(value)
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for part in value.values():
-            yield from _texts(part)
+            yield from texts_in(part)
     elif isinstance(value, list):
         for part in value:
-            yield from _texts(part)
+            yield from texts_in(part)
 
 
 def constant_as_system(rows: Rows, found: Columns, constant: str, question: str, answer: str) -> Proposal:

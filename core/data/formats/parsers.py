@@ -9,7 +9,9 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.conversation import Message, UnusableRow
+from core.data.formats.envelopes import unwrap_text
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
+from core.data.formats.options import ReadingOptions
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
 from core.data.formats.values import answer_of, is_absent, is_missing, nested, text_of
 
@@ -59,6 +61,7 @@ def _alpaca(cells: Cells) -> list[Message]:
         messages.append({"role": "assistant", "content": text_of(answer, "an answer of the history", cells.note)})
     question = f"{instruction}\n\n{context}" if context.strip() else instruction
     messages.append({"role": "user", "content": question})
+    output = unwrap_text(output, "output", cells.note)
     messages.append({"role": "assistant", "content": answer_of(output, "output", cells.note)})
     return _with_columns(messages, cells)
 
@@ -76,7 +79,8 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     if is_conversation(completion):
         answer_turns = read_turns(completion, cells.note, cells.think, cells.role)
     else:
-        answer_turns = [{"role": "assistant", "content": answer_of(completion, "completion", cells.note)}]
+        text = unwrap_text(completion, "completion", cells.note)
+        answer_turns = [{"role": "assistant", "content": answer_of(text, "completion", cells.note)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
@@ -85,7 +89,8 @@ def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     value = nested(prompt)
     if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
         return read_turns(value, cells.note, cells.think, cells.role)
-    question, context = text_of(prompt, slot, cells.note), cells.text("context")
+    question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
+    context = cells.text("context")
     return [{"role": "user", "content": f"{question}\n\n{context}" if context.strip() else question}]
 
 
@@ -169,13 +174,20 @@ def _marked(cells: Cells) -> list[Message]:
     return _with_columns_beside_text(messages, cells)
 
 
+_DEFAULT_PROMPT = ReadingOptions.model_fields["prompt"].default
+_PROMPT_TITLE = ReadingOptions.model_fields["prompt"].title
+
+
 def _label(cells: Cells) -> list[Message]:
     text, label = text_of(cells.get("text"), "the text", cells.note), cells.get("label")
     if is_absent(label) or not str(label).strip():
         raise UnusableRow("the label is empty")
     reading, name = cells.reading, cells.column("label") or "label"
     # {label} first: the text of the row may contain "{label}" and must stay as it is.
-    question = reading.prompt.replace("{label}", name).replace("{text}", text.strip())
+    template = reading.prompt.replace("{label}", name)
+    question = template.replace("{text}", text.strip())
+    if reading.prompt == _DEFAULT_PROMPT and (added := " ".join(template.replace("{text}", "").split())):
+        cells.note(f"{added!r} is added to the question; change it under “{_PROMPT_TITLE}”")
     # A number is an ordinary label, so converting it to text needs no note.
     answer = answer_of(label, "the label", lambda sentence: None)
     if answer in reading.labels:

@@ -4,20 +4,20 @@
 `text_proposals`. Order matters: `detect` takes the first one that is sure, fits most rows and gives a usable row.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.answer_doubts import failure_doubt, history_column, other_answers, rank_doubt, turn_doubt
+from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
     constant_as_system,
-    mask_doubt,
     reference_doubt,
     second_question,
     text_outside_doubt,
 )
+from core.data.formats.envelopes import find_text, holds_one_text
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -29,33 +29,38 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import get_format
+from core.data.formats.row_doubts import question_part_doubt, row_doubt
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
-from core.data.formats.worded_pairs import propose_worded
+from core.data.formats.worded_pairs import propose_titled, propose_worded
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 _QUESTION_WORDS = 3  # that at least one question has, where they repeat
-_MOST_JUDGMENTS = 6  # different values of a column that says which answers are good
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 
 def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Yield the readings that could fit `rows`, whose columns are `found`."""
+    """Yield the readings that could fit `rows`, whose columns are `found`.
+
+    The doubts that columns beside any reading raise are added here, so that no proposal can forget them.
+    """
     for propose in (
         _tree,
         _preference,
         _turns,
         _pairs,
         propose_worded,
+        propose_titled,
         propose_marked,
         propose_labeled,
         propose_plain,
         _two_texts,
     ):
         for proposal in propose(rows, found):
-            yield replace(proposal, doubt=proposal.doubt or mask_doubt(rows, found, proposal.reading))
+            doubts = dict.fromkeys((proposal.doubt, row_doubt(rows, found, proposal.reading)))
+            yield replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
 
 
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -100,40 +105,6 @@ def _verdict(rows: Rows, found: Columns) -> str | None:
     return name if is_flag else None
 
 
-def _judgment(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str | None:
-    """Return a column that may say which answers are good in another way than true and false, or None."""
-    for name in found:
-        values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
-        if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS:
-            continue
-        named = find_column([name], (*names.VERDICT_NAMES, *names.JUDGMENT_NAMES))
-        if values & names.JUDGMENT_WORDS or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
-            return name
-    return None
-
-
-def _judgment_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
-    name = _judgment(rows, found, set(taken))
-    return f"{name!r} may say which answers are good" if name else failure_doubt(rows, found, set(taken))
-
-
-def _unread_part(rows: Rows, found: Columns, taken: Iterable[str | None], answer: str | None = None) -> str:
-    """Return the doubt that an unread column belongs to the question; "" where there is none.
-
-    A copy of the whole row, such as the column `text` of Alpaca, holds the answer and is no part of the question.
-    """
-    free = [column for column in found if column not in taken]
-    for want in names.QUESTION_PART_NAMES:
-        name = find_column(free, (want,))
-        if name is None or found[name].kind not in ("prose", "short", "nested"):
-            continue
-        copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
-        if copies * 2 <= len(rows):
-            return f"{name!r} may belong to the question"
-    name = history_column(rows, free, answer)
-    return f"{name!r} may belong to the question" if name else ""
-
-
 def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
     """Return why two columns are hardly a question and an answer by their values; "" where they may be."""
     kind = found[prompt].kind
@@ -141,10 +112,19 @@ def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
     if kind in ("id", "number") or (kind in ("constant", "category") and few_words):
         return f"{prompt!r} holds {_KIND_WORDS[kind]}, which are hardly questions"
     if kind == "nested" and not all(map(_is_asked, _present(rows, prompt))):
-        return f"{prompt!r} holds objects, of which one field may be the question"
+        return f"{prompt!r} holds objects, of which one field may be the question{_use(rows, prompt)}"
     if found[answer].kind == "nested" and not all(map(_is_answer, _present(rows, answer))):
-        return f"{answer!r} holds objects, of which one field may be the answer"
+        return f"{answer!r} holds objects, of which one field may be the answer{_use(rows, answer)}"
     return ""
+
+
+def _use(rows: Rows, name: str) -> str:
+    """Return how objects would be read, for a doubt."""
+    value = next((nested(value) for value in _present(rows, name)), None)
+    if found := find_text(value):
+        return f"; {found[0]} would be used"
+    is_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
+    return "" if is_turns else "; they would be written as JSON; put the text into a column of its own instead"
 
 
 def _present(rows: Rows, name: str) -> list[Any]:
@@ -196,7 +176,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         others = [other for other in several if other != name]
         doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
         unread = {other for other in found if not find_column([other], ("message", "preamble"))}
-        doubt = doubt or _unread_part(rows, found, unread) or _judgment_doubt(rows, found, {name})
+        doubt = doubt or question_part_doubt(rows, found, unread)
         doubt = doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
         yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
     yield from _alternating(rows, found)
@@ -233,7 +213,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         doubts = [
             f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
-            "" if _asks(prompt, answer) else f"{prompt!r} may be the question",
+            "" if _asks(prompt, answer) else _verdict_doubt(rows, answer) or f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
             rank_doubt(rows, found, answer),
         ]
@@ -243,9 +223,18 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt, other=other)
 
 
+def _verdict_doubt(rows: Rows, answer: str) -> str:
+    """Return the doubt that a column named like an answer judges the rows, as in Prodigy; "" where it does not."""
+    values = {str(value).strip().lower() for value in _present(rows, answer)}
+    return f"{answer!r} may say which answers are good" if values <= names.JUDGMENT_WORDS else ""
+
+
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    if len(texts) < 2:
+        lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
+        texts = sorted(texts + lists, key=list(found).index)
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
@@ -280,9 +269,7 @@ def _pair(
     words = ", ".join(f"{slot} = {name!r}" for slot, name in slots.items() if name)
     verdict = _verdict(rows, found) if form == "prompt_completion" else None
     doubt = doubt or (f"both {prompt!r} and {other!r} may be the question" if other else "")
-    doubt = doubt or _unread_part(rows, found, slots.values(), answer)
-    if not verdict:
-        doubt = doubt or _judgment_doubt(rows, found, slots.values())
+    doubt = doubt or question_part_doubt(rows, found, slots.values(), answer)
     if verdict and verdict not in (prompt, answer):
         evidence = f"a question, an answer and a flag in {verdict!r}; answers flagged as bad are left out"
         slots |= {"label": verdict}

@@ -22,6 +22,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.values import is_missing
+from core.data.listing import list_some
 
 # Different values of a column that may be a label although its name does not say so.
 _MAX_UNNAMED_LABELS = 20
@@ -75,9 +76,11 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
         if found[text].characters < 2 * sum(len(label) * count for label, count in labels.items()):
             continue
-        shown = ", ".join(label for label, _ in labels.most_common(4)) + (", …" if len(labels) > 4 else "")
+        shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in _prose(found) if other not in (text, name)]
         doubt = "" if name.lower() in usual else f"{name!r} may be a label or a remark"
+        if any(isinstance(row.get(name), list) for row in rows):
+            doubt = f"{name!r} may hold several labels, of which the first would be the answer"
         if several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
@@ -85,9 +88,15 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)
 
 
+def _only_label(value: Any) -> Any:
+    """Return the label in a list of one (doccano); any other value unchanged."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     """Return the values of a column with their counts if they could be labels; an empty counter otherwise."""
-    values = [row[name] for row in rows if isinstance(row.get(name), (str, int, bool)) and not is_missing(row[name])]
+    cells = [_only_label(row.get(name)) for row in rows]
+    values = [value for value in cells if isinstance(value, (str, int, bool)) and not is_missing(value)]
     several = Counter(map(str, values))
     if find_column([name], names.SURE_LABEL_NAMES):
         few = 1 <= len(several) <= _MAX_NAMED_LABELS

@@ -9,10 +9,15 @@ from collections.abc import Iterator
 
 from core.data.formats import columns as names
 from core.data.formats.columns import Column, find_column, name_words
+from core.data.formats.envelopes import holds_one_text
 from core.data.formats.proposal import Columns, Proposal, Rows, count_present, make_proposal
 
 _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
 _ANSWER_WORDS = frozenset(("answer", "answers", "response", "reply", "completion", "output", "solution"))
+# Words of a column about the answer.
+_REMARK_WORDS = frozenset(("status", "user", "users", "id", "ids", "score", "date"))
+_TITLE_NAMES = ("title", "subject", "headline", "topic")
+_BODY_NAMES = ("body", "description", "text", "content", "post", "details", "selftext")
 # Words that do not change what a column holds.
 _FILLERS = frozenset(("text", "body", "content", "string", "str", "value", "full", "raw", "clean", "cleaned", "en"))
 # Who asks and who answers.
@@ -26,20 +31,37 @@ _PEOPLE = (
 def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose columns that are a question and an answer by a word of their names, where no usual name is found."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
+    lists = [name for name in lists if not _REMARK_WORDS & set(name_words(name))]
     if find_column(texts, names.PROMPT_NAMES) and find_column(texts, names.COMPLETION_NAMES):
         return
     asked = [name for name in texts if _is_worded(name, names.PROMPT_NAMES, _QUESTION_WORDS, _ANSWER_WORDS)]
-    answers = [name for name in texts if _is_worded(name, names.COMPLETION_NAMES, _ANSWER_WORDS, _QUESTION_WORDS)]
+    answers = [name for name in texts + lists if _is_answer(name)]
     others = [name for name in found if name not in (*asked, *answers) and not _is_beside(found[name])]
     for answer in answers:
         for prompt in sorted(asked, key=lambda name: not _is_plain(name, _QUESTION_WORDS)):
-            is_only = len(asked) == len(answers) == 1 and not others
+            is_only = len(asked) == len(answers) == 1 and not others and answer not in lists
             is_sure = is_only and _is_plain(prompt, _QUESTION_WORDS) and _is_plain(answer, _ANSWER_WORDS)
             yield _pair(rows, found, prompt, answer, is_sure)
     for asking, answering in _PEOPLE:
         prompt, answer = (find_column(texts, (word,)) for word in (asking, answering))
         if prompt and answer:
             yield _pair(rows, found, prompt, answer, is_sure=False)
+
+
+def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose a title with its text as the question of an answer, as in a forum; always with doubt."""
+    texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    title, body = find_column(texts, _TITLE_NAMES), find_column(texts, _BODY_NAMES)
+    answers = [name for name in texts if _is_answer(name)]
+    for answer in answers if title or body else []:
+        if answer in (title, body):
+            continue
+        slots = {"instruction": title or body, "input": body if title else None, "output": answer}
+        asked = " and ".join(repr(name) for name in (title, body) if name)
+        doubt = f"{asked} may be the question and {answer!r} the answer"
+        evidence = f"a question in {asked} and an answer in {answer!r}"
+        yield make_proposal(found, "alpaca", slots, evidence, count_present(rows, answer), doubt)
 
 
 def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_sure: bool) -> Proposal:
@@ -63,6 +85,10 @@ def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others:
     if re.search(r"\d", name):
         return False
     return find_column([name], usual) is not None or bool(found & words and not found & others)
+
+
+def _is_answer(name: str) -> bool:
+    return _is_worded(name, names.COMPLETION_NAMES, _ANSWER_WORDS, _QUESTION_WORDS)
 
 
 def _is_plain(name: str, words: frozenset[str]) -> bool:

@@ -6,6 +6,7 @@ one layout. Fields beside the rows, which are not read, are reported in a note.
 
 from typing import Any
 
+from core.data.listing import list_some
 from core.data.readers.json_keys import TURN_KEYS, Note, Rows, rows_by_key
 
 # Names of splits in lower case.
@@ -37,7 +38,7 @@ def _is_rows(value: Any) -> bool:
 
 def _note_rest(value: dict[str, Any], used: set[str], note: Note) -> None:
     if rest := [name for name in value if name not in used]:
-        shown = ", ".join(repr(name[:60]) for name in rest[:5]) + (", …" if len(rest) > 5 else "")
+        shown = list_some([repr(name[:60]) for name in rest], 5)
         note(f"beside the rows the file contains {shown}, which is not read")
 
 

@@ -30,7 +30,7 @@ def read(source: LineSource) -> Iterator[SourceRow]:
     texts = [line.strip() for _, line in head if line is not None]
     paragraphs = any(not above and below for above, below in itertools.pairwise(texts))
     block: list[str] = []
-    first = size = 0
+    first = size = count = 0
     for number, line in itertools.chain(head, lines):
         if line is None:
             yield SourceRow(number, None, "", TOO_LONG)
@@ -41,9 +41,16 @@ def read(source: LineSource) -> Iterator[SourceRow]:
             block.append(line)
         if block and (not paragraphs or not line.strip() or size > ROW_LIMIT):
             yield _row(source, first, block)
+            count += 1
             block, first, size = [], 0, 0
     if block:
         yield _row(source, first, block)
+        count += 1
+    if paragraphs and count > 1:
+        source.note(
+            f"{source.name!r} is read as one row per paragraph ({count:,} rows); text "
+            "without marks of turns is for continued pre-training, and each row is trained on its own"
+        )
 
 
 def _whole_lines(head: str) -> list[str]:

@@ -246,3 +246,19 @@ def test_placeholder_of_several_words_is_found(text, names):
     assert PLACEHOLDER.findall(text) == names
     filled = read("text", {"text": text}, placeholders=dict.fromkeys(names, "!"))[0]["content"]
     assert filled.count("!") == len(names)
+
+
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        ({}, "What is the label?"),
+        ({"columns": {"label": "topic"}}, "What is the topic?"),
+        ({"columns": {"label": "sea floor"}}, "What is the sea floor?"),
+        ({"prompt": "{text}"}, ""),
+        ({"prompt": "Name the {label}: {text}"}, ""),
+    ],
+)
+def test_read_label_notes_the_text_that_the_default_template_adds(options, added):
+    row = {"text": "A keel.", "label": "ship", "topic": "sea", "sea floor": "x"}
+    notes = Reading(format="label", **options).read(row).notes
+    assert any("is added to the question" in note and added in note for note in notes) == bool(added)

@@ -73,3 +73,25 @@ def test_read_text_keeps_tabs_without_header(tmp_path, text, noted):
     rows = [found.row for found in read_rows(path, path.name, note=notes.append)]
     assert [row["text"] for row in rows] == text.splitlines()
     assert bool(notes) == noted
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("Chapter 1\n\nThe ship left.\n\nNobody spoke.\n", 3),
+        ("One.\ntwo\n\n\nThree.\n", 2),
+        ("One.\r\n\r\nTwo.\r\n", 2),
+        ("Only one paragraph\nof two lines\n\n", 0),
+        ("One line.\nAnother.\n", 0),
+    ],
+)
+def test_read_text_notes_the_number_of_paragraphs(tmp_path, text, rows):
+    path, notes = tmp_path / "prose.txt", []
+    path.write_bytes(text.encode())
+    found = list(read_rows(path, path.name, note=notes.append))
+    if rows:
+        assert len(found) == rows
+        assert f"one row per paragraph ({rows} rows)" in notes[-1]
+        assert "continued pre-training" in notes[-1]
+    else:
+        assert not notes

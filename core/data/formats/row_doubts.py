@@ -1,0 +1,124 @@
+"""Doubts that columns beside a reading raise, whatever its format: verdicts, failures, masks, ranks, other answers.
+
+`row_doubt` is called for every proposal, so that a new format or proposal has all of them.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from core.data.formats import columns as names
+from core.data.formats.answer_doubts import REFERENCE_NAMES, failure_doubt, history_column, rank_doubt
+from core.data.formats.cells import Cells
+from core.data.formats.columns import find_column
+from core.data.formats.doubts import mask_doubt, second_answers, texts_in
+from core.data.formats.proposal import Columns, Rows, count_filled
+from core.data.formats.reading import Reading, get_format
+from core.data.formats.turns import is_conversation
+from core.data.formats.values import is_missing
+
+_MOST_JUDGMENTS = 6  # different values of a column that says which answers are good
+_ANSWER_SLOTS = ("completion", "output", "chosen", "label")
+# What these say beside a text without turns may be about the text: a weight in kilograms, a review that is good.
+_ABOUT_TEXT_NAMES = ("weight", "loss_weight", "good", "feedback", "train", *names.LABEL_NAMES)
+_ABOUT_TEXT_WORDS = frozenset(("good", "bad", "like", "dislike", "desirable", "undesirable", "wrong"))
+
+
+def row_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
+    """Return why a column that `reading` does not use makes it doubtful; "" where none does."""
+    taken = _taken(rows, reading)
+    return next((doubt for doubt in _doubts(rows, found, reading, taken) if doubt), "")
+
+
+def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str]) -> Iterator[str]:
+    columns = set(taken.values())
+    is_text = reading.format in ("text", "label")
+    judged = _judgment(rows, found, columns, is_text)
+    yield f"{judged!r} may say which answers are good" if judged else ""
+    yield failure_doubt(rows, found, columns)
+    yield mask_doubt(rows, found, reading)
+    for slot in _ANSWER_SLOTS:
+        if reading.format != "text" and slot in taken:
+            yield rank_doubt(rows, found, taken[slot])
+    yield _other_answer_doubt(rows, found, taken)
+    yield _other_format_doubt(rows, found, columns, is_text)
+
+
+def _taken(rows: Rows, reading: Reading) -> dict[str, str]:
+    """Return the columns that a reading uses in any of the rows, by slot."""
+    form = get_format(reading.format)
+    taken: dict[str, str] = {}
+    for row in rows:
+        cells = Cells(row, form, reading)
+        taken |= {slot: name for slot in form.slots if slot not in taken and (name := cells.column(slot))}
+    if reading.format == "rated" and "messages" in taken:
+        # The turns are read instead of a question and an answer in columns (see `parsers`).
+        taken = {slot: name for slot, name in taken.items() if slot not in ("prompt", "completion", "context")}
+    return taken
+
+
+def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str | None:
+    """Return a column that may say which answers are good, or None.
+
+    Args:
+        rows: The rows.
+        found: Properties of the columns by name.
+        taken: Columns that the reading uses.
+        is_text: Whether the rows are texts without turns, so that words such as "good" may be about the text.
+    """
+    known = (*names.VERDICT_NAMES, *names.JUDGMENT_NAMES)
+    words = names.JUDGMENT_WORDS - _ABOUT_TEXT_WORDS if is_text else names.JUDGMENT_WORDS
+    for name in found:
+        values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
+        if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS:
+            continue
+        named = find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES))
+        if values & words or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
+            return name
+    return None
+
+
+def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> str:
+    """Return the doubt that an unused column holds another answer, which no text of the reading contains."""
+    answer = next((taken[slot] for slot in _ANSWER_SLOTS if slot in taken), "")
+    others = second_answers(rows, found, answer)
+    others += [name for name in found if find_column([name], REFERENCE_NAMES) and name not in others]
+    used = [" ".join(text for name in set(taken.values()) for text in texts_in(row.get(name))) for row in rows]
+    known = [" ".join(text.split()) for text in used]
+    for name in others:
+        if name in taken.values() or found[name].kind not in ("prose", "short"):
+            continue
+        filled = [
+            (" ".join(str(row[name]).split()), text)
+            for row, text in zip(rows, known, strict=True)
+            if text and name in row and not is_missing(row[name])
+        ]
+        if 2 * sum(text not in content for text, content in filled) > len(filled):
+            return f"{name!r} may hold another answer, which would not be used"
+    return ""
+
+
+def _other_format_doubt(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str:
+    """Return the doubt that a preference pair would not be used, or a list of turns beside a text without turns."""
+    free = [name for name in found if name not in taken]
+    chosen, rejected = find_column(free, names.CHOSEN_NAMES), find_column(free, names.REJECTED_NAMES)
+    if chosen and rejected:
+        return f"{chosen!r} and {rejected!r} may be the answers"
+    turns = next((name for name in free if 2 * count_filled(rows, name, is_conversation) > len(rows)), "")
+    return f"the conversations in {turns!r} would not be used" if turns and is_text else ""
+
+
+def question_part_doubt(rows: Rows, found: Columns, taken: Iterable[str | None], answer: str | None = None) -> str:
+    """Return the doubt that an unread column belongs to the question; "" where there is none.
+
+    A copy of the whole row, such as the column `text` of Alpaca, holds the answer and is no part of the question.
+    """
+    columns = set(taken)
+    free = [column for column in found if column not in columns]
+    for want in names.QUESTION_PART_NAMES:
+        name = find_column(free, (want,))
+        if name is None or found[name].kind not in ("prose", "short", "nested"):
+            continue
+        copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
+        if copies * 2 <= len(rows):
+            return f"{name!r} may belong to the question"
+    name = history_column(rows, free, answer)
+    return f"{name!r} may belong to the question" if name else ""
