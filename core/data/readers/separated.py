@@ -19,8 +19,8 @@ from core.data.readers.quotes import USUAL, quotes_of
 from core.errors import StudioError
 
 _DELIMITERS = (",", ";", "\t", "|")
-# For a file of one column, whose text may contain all of the others.
-_NO_DELIMITER = "\x1f"
+# For a file of one column, whose text may contain all of the others: a noncharacter of Unicode, which no text has.
+_NO_DELIMITER = "\ufdd1"
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
 # Share of the lines of a table that have the same number of cells.
 _MIN_TABLE_SHARE = 0.95

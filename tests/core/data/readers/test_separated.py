@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.data.readers import read_rows
 from core.errors import StudioError
 
-CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff\x00"), max_size=12)
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff\x00\ufdd1"), max_size=12)
 
 
 def read(folder, data: str | bytes, name: str = "rows.csv") -> list:
@@ -244,3 +244,12 @@ def test_read_csv_skips_remarks_below_header(tmp_path, text):
 def test_read_csv_keeps_first_rows_that_are_no_remarks(tmp_path, first):
     found = read(tmp_path, f"Question,Answer\n{first}\nHow?,So.\nWhy?,Because.\n")
     assert len(found) == first.count("\n") + 3
+
+
+@pytest.mark.parametrize("character", ["\x1f", "\x1e", "\x00", "\u2028", "\ue000"])
+def test_separated_text_of_one_column_keeps_every_character(tmp_path, character):
+    path = tmp_path / "one.csv"
+    path.write_text(f"text\nred{character}\nblue {character} green\n", encoding="utf-8")
+    assert [read.row for read in read_rows(path, path.name)] == [
+        {"text": f"red{character}"}, {"text": f"blue {character} green"}
+    ]  # fmt: skip
