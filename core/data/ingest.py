@@ -35,6 +35,7 @@ _SCRATCH_PREFIX = ".ingest-"
 _FIXED = pa.schema(
     [("row", pa.int64()), ("line", pa.int64()), ("split", pa.string()), ("raw", pa.string()), ("trouble", pa.string())]
 )
+_KNOWN = "the studio wrote the rows"  # evidence of a reading that needs no detection
 _ARROW = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_(), "text": pa.string()}
 
 
@@ -51,7 +52,9 @@ def present(settings: Settings, source: Source) -> Dataset | None:
     return found if kind_of(found.source.name) == kind_of(source.name) else None
 
 
-def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] = ()) -> Dataset:
+def ingest(
+    settings: Settings, source: Source, rows: Rows, notes: Sequence[str] = (), reading: formats.Reading | None = None
+) -> Dataset:
     """Write rows to the folder of a dataset, or return the dataset if it exists.
 
     The lock belongs to this dataset, so a slow file does not block the opening of others.
@@ -61,6 +64,7 @@ def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] 
         source: Where the rows come from.
         rows: Pairs of split and row, consumed once.
         notes: Sentences about the file as a whole; complete only when `rows` are consumed.
+        reading: How the rows are read, if that is known; None to detect it.
 
     Raises:
         StudioError: No row can be read, or none contains text; nothing is left on disk then.
@@ -73,7 +77,7 @@ def ingest(settings: Settings, source: Source, rows: Rows, notes: Sequence[str] 
         _remove_dead_leftovers(settings, name)
         scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{name}.", dir=settings.datasets_dir))
         try:
-            about = _ingest(scratch, source, rows, notes)
+            about = _ingest(scratch, source, rows, notes, reading)
             write_json(scratch / "about.json", about.model_dump())
             # `present` did not accept the existing folder: it has an older layout, or was left by a crash.
             if target.exists():
@@ -98,14 +102,16 @@ def _remove_dead_leftovers(settings: Settings, name: str) -> None:
             remove_leftovers(settings.datasets_dir, f"{_SCRATCH_PREFIX}{other}.")
 
 
-def _ingest(scratch: Path, source: Source, rows: Rows, notes: Sequence[str]) -> Dataset:
+def _ingest(
+    scratch: Path, source: Source, rows: Rows, notes: Sequence[str], reading: formats.Reading | None
+) -> Dataset:
     stream = iter(rows)
     head = list(itertools.islice(stream, DETECTION_ROWS))
     readable = [read.row for _, read in head if read.row is not None]
     if not readable:
         complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
         raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. {_expected(source)}")
-    detected = formats.detect(readable)
+    detected = formats.Detection(reading, _KNOWN) if reading else formats.detect(readable)
     if detected is None:
         columns = ", ".join(list(readable[0])[:8]) or "none"
         known = "; ".join(f"{form.label} ({form.sign})" for form in formats.FORMATS)

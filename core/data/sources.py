@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data import parse_rows
+from core.data.formats import Reading
 from core.data.ingest import ingest, present
 from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, read_rows
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
@@ -38,8 +39,9 @@ def _open(
     rows: Iterator[tuple[str, SourceRow]],
     progress: Progress,
     notes: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> Dataset:
-    data = ingest(settings, source, rows, notes)
+    data = ingest(settings, source, rows, notes, reading)
     parse_rows.parse_dataset(
         settings, data, data.detected, lambda share: progress(_INGEST_SHARE * (1 + share), "Reading the conversations")
     )
@@ -59,7 +61,10 @@ def open_bundled(settings: Settings) -> Dataset:
     return _open(settings, source, rows, ignore_progress)
 
 
-def open_file(settings: Settings, path: Path, name: str | None = None, progress: Progress = ignore_progress) -> Dataset:
+def open_file(
+    settings: Settings, path: Path, name: str | None = None, progress: Progress = ignore_progress,
+    reading: Reading | None = None,
+) -> Dataset:  # fmt: skip
     """Open a file; all its rows belong to the train split unless the file itself names splits.
 
     Args:
@@ -67,6 +72,7 @@ def open_file(settings: Settings, path: Path, name: str | None = None, progress:
         path: The file.
         name: Name of the file for the user, if `path` is a temporary copy.
         progress: Callback for the share that is done, 0 to 1, and the current step.
+        reading: How the rows of a file of the studio are read; None to detect it.
 
     Raises:
         StudioError: The file cannot be read, is empty, or contains no text.
@@ -80,7 +86,7 @@ def open_file(settings: Settings, path: Path, name: str | None = None, progress:
         raise StudioError(f"The file {name!r} cannot be read ({error.strerror}). Check its permissions.") from error
     notes: list[str] = []
     rows = ((_split_of(read.split), read) for read in read_rows(path, name, _file_progress(progress), notes.append))
-    return _open(settings, source, rows, progress, notes)
+    return _open(settings, source, rows, progress, notes, reading)
 
 
 def _split_of(name: str | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.chat.types import END_LABELS
 from core.data import export, sources
+from core.data.formats import Reading
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.evaluate.metrics import LaneMetrics
@@ -106,7 +107,11 @@ def open_as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Pr
         with path.open("w", encoding="utf-8", newline="\n") as stream:
             for row in iterate_rows(store, evaluation, lambda share, text: progress(share * 0.4, text)):
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return sources.open_file(store.settings, path, name, lambda share, text: progress(0.4 + share * 0.6, text))
+        # Beside its conversation, each row has the reference and the other answers, which a detection would ask about.
+        reading = Reading(format="messages", columns={"messages": "messages"})
+        return sources.open_file(
+            store.settings, path, name, lambda share, text: progress(0.4 + share * 0.6, text), reading
+        )
 
 
 def format_metrics(metrics: LaneMetrics) -> dict[str, str]:
