@@ -23,7 +23,8 @@ PROMPT_NAMES = (
 )  # fmt: skip
 COMPLETION_NAMES = (
     "completion", "response", "answer", "output", "outputs", "target", "targets", "targets_pretokenized", "answers",
-    "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "a",
+    "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "a", "gold_answer",
+    "gold_answers", "correct_answer", "correct_answers",
 )  # fmt: skip
 CONTEXT_NAMES = (
     "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",

@@ -33,6 +33,8 @@ def read_reasoning_marks(messages: list[Message], think: bool, note: Note) -> li
     styles: set[_Style] = set()
     for message in messages:
         parts = _split(message["content"]) if message["role"] == "assistant" else None
+        if message["role"] == "assistant" and "<think>" in message["content"].rpartition("</think>")[2]:
+            note("the reasoning of an answer begins with <think> and never ends; it is trained as it is")
         if parts is None:
             found.append(message)
             continue

@@ -39,6 +39,7 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
         if reading.format != "text" and slot in taken:
             yield rank_doubt(rows, found, taken[slot])
     yield _other_answer_doubt(rows, found, taken)
+    yield _reasoning_doubt(rows, found, columns)
     yield _other_format_doubt(rows, found, columns, is_text)
 
 
@@ -93,6 +94,14 @@ def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> st
         ]
         if 2 * sum(text not in content for text, content in filled) > len(filled):
             return f"{name!r} may hold another answer, which would not be used"
+    return ""
+
+
+def _reasoning_doubt(rows: Rows, found: Columns, taken: set[str]) -> str:
+    """Return the doubt that an unused column holds answers with reasoning, such as `generation` beside `answer`."""
+    for name in found:
+        if name not in taken and 2 * count_filled(rows, name, lambda value: "<think>" in str(value)) > len(rows):
+            return f"{name!r} holds reasoning in <think> tags, may be the answer, and would not be used"
     return ""
 
 

@@ -117,7 +117,8 @@ def text_of(value: Any, name: str, note: Note) -> str:
     Raises:
         UnusableRow: There is no value.
     """
-    if is_absent(value):
+    # The text "none" is text, but an empty list, or one of nothing but empty values, is no answer "[]".
+    if not isinstance(value, str) and is_missing(value):
         raise UnusableRow(f"{name} is empty")
     if isinstance(value, str):
         return value
@@ -153,6 +154,8 @@ def answer_of(value: Any, name: str, note: Note) -> str:
     Raises:
         UnusableRow: There is no value.
     """
+    if not isinstance(value, str) and is_missing(value):
+        raise UnusableRow(f"{name} is empty")
     if isinstance(value, dict) and isinstance(value.get("text"), (list, tuple)):
         unused = [key for key in value if key != "text" and not is_missing(value[key])]
         for key in unused:

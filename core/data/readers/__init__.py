@@ -21,6 +21,7 @@ _TEXT = {
     ".csv": separated.read,
     ".tsv": separated.read,
     ".txt": text_rows.read,
+    ".md": text_rows.read,
 }
 _BY_CONTENT = {
     "JSON lines": json_rows.read_lines,

@@ -49,6 +49,14 @@ def test_answer_without_marked_reasoning_is_unchanged(answer):
     assert read_reasoning_marks(messages, True, pytest.fail) == messages
 
 
+@pytest.mark.parametrize("answer", ["<think>\nhm", "<think>hm</think>4 <think>again", "<think>"])
+def test_reasoning_that_never_ends_is_noted(answer):
+    assert read(answer).notes == [
+        "the reasoning of an answer begins with <think> and never ends; it is trained as it is"
+    ]
+    assert read(answer).messages[1]["content"] == answer
+
+
 @given(st.sampled_from(_STYLES), st.text(), st.text())
 def test_no_text_of_the_answer_is_lost(style, reasoning, answer):
     begin, end, answer_begin, answer_end = style

@@ -39,6 +39,7 @@ DOUBTS = {
     "a status code of a float column": ("status_code", [200.0, 404.0, 200.0, 200.0]),
     "a mask of turns": ("loss_mask", [[0, 1], [1, 1], [0, 1], [0, 1]]),
     "a corrected answer": ("corrected_response", ["A.", "The tide is late.", "It is salt itself.", "Tern and wren."]),
+    "reasoning": ("generation", [f"<think>Let me see: {text}</think> {number}" for number, text in enumerate(PROSE)]),
     "a right answer": ("ground_truth", ["It is the moon alone.", "Nobody does.", "It is salt.", "Tern and wren."]),
 }
 

@@ -91,6 +91,13 @@ def test_text_of_converts_any_type_with_note(value, text, note):
     assert [note is not None and note in sentence for sentence in notes] == [True] * (note is not None)
 
 
+@pytest.mark.parametrize("value", [[], {}, [None], [[]], [""], {"a": None}])
+def test_text_of_empty_list_or_object_is_unusable(value):
+    for read in (text_of, answer_of):
+        with pytest.raises(UnusableRow, match="the answer is empty"):
+            read(value, "the answer", pytest.fail)
+
+
 def test_text_of_missing_value_is_unusable():
     for value in (None, math.nan):
         with pytest.raises(UnusableRow, match="input is empty"):

@@ -22,6 +22,12 @@ def test_read_text_with_empty_lines_yields_paragraphs(tmp_path_factory, paragrap
     assert [r.row["text"] for r in found] == ["\n".join(lines) for lines in paragraphs]
 
 
+def test_read_markdown_as_text(tmp_path):
+    path = tmp_path / "manual.md"
+    path.write_text("# Lamps\n\nTrim the wick.\n\n| a | b |\n|---|---|\n")
+    assert [r.row["text"] for r in read_rows(path, path.name)] == ["# Lamps", "Trim the wick.", "| a | b |\n|---|---|"]
+
+
 def test_read_text_without_empty_lines_yields_lines(tmp_path):
     found = read(tmp_path, b"one\r\ntwo\r\nthree")
     assert [(r.line, r.row["text"]) for r in found] == [(1, "one"), (2, "two"), (3, "three")]
