@@ -75,7 +75,7 @@ def shoot(page: Page, name: str) -> None:
 def data_tab(page: Page, suffix: str) -> None:
     """Take the picture of the Data tab: token statistics, a search, a filter, an open row with its loss mask."""
     page.locator("#count-tokens").click()
-    page.locator("#numbers svg").wait_for(timeout=120_000)
+    page.locator("#numbers svg").wait_for(timeout=300_000)
     page.locator("#search textarea, #search input").first.press_sequentially("tide")
     page.get_by_text("rows 1 to 25 of 340").wait_for(state="detached")
     page.locator("#rows th", has_text="turns").locator(".dt-bar[data-event]").first.click()
@@ -137,7 +137,7 @@ def fail_run(pages: dict[str, Page]) -> None:
     targets.press("Tab")
     page.wait_for_timeout(500)
     page.locator("#start").click()
-    page.locator("#run-status .failed").wait_for(timeout=120_000)
+    page.locator("#run-status .failed").wait_for(timeout=300_000)
     page.locator("#extent label", has_text="Basic").click()
     page.wait_for_timeout(5000)
     # A page keeps the run that it shows; a reloaded one shows the newest.
@@ -161,7 +161,7 @@ def chat_tab(page: Page, suffix: str) -> None:
     open_tab(page, "Chat")
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
-    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=120_000)
+    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=300_000)
     page.wait_for_timeout(500)
     if suffix:
         page.locator("#chat-board").evaluate("board => board.scrollIntoView()")
