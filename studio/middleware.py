@@ -140,7 +140,7 @@ class AccessMiddleware:
             return
         body = await read_body(receive)
         check_stop(self.blocks, path, body, caller)
-        # Callers without a cookie are told apart by their address.
+        # Callers without a cookie are distinguished by their address.
         name = caller.name or f"address {scope['client'][0] if scope.get('client') else ''}"
         async with self.turns.take(name):
             made = await answer_of(routes, scope, body)

@@ -1,4 +1,4 @@
-"""Which stored things of visitors to delete, so that nobody's are pushed out by somebody who stores more.
+"""Choice of the files of visitors to delete: those of the visitors who store most, so that others keep theirs.
 
 A file's name says whose it is, so no file is opened to find out. A file may be deleted at any time, because calls of
 other visitors delete files meanwhile.

@@ -1,6 +1,6 @@
 """Columns that say to which split each row belongs, such as `split` with the values train and test.
 
-The rows of one file are all read; a sentence names such a column, so that nobody trains on test rows unawares.
+The rows of one file are all read; a sentence names such a column, because its test rows would be trained on, too.
 """
 
 import re

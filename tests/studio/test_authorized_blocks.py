@@ -111,7 +111,7 @@ def test_check_own_files_refuses_visitors_the_files_of_others(blocks, tmp_path):
 
 
 def test_files_for_download_are_not_copied_to_the_uploads(tmp_path, monkeypatch):
-    """What lies among the uploads counts as one; Gradio copies every other file there."""
+    """A file in the folder of uploads counts as an upload; Gradio copies every other file there."""
     monkeypatch.setattr(_StaticFiles, "all_paths", [])
     exported, other = tmp_path / "exports" / "a.zip", tmp_path / "other" / "a.zip"
     for path in (exported, other):

@@ -1,4 +1,4 @@
-"""Stored things of visitors: whoever stores most loses first, and files that vanish meanwhile harm nobody."""
+"""Files of visitors: those of the visitors with the most are deleted first; files that vanish raise no error."""
 
 import os
 from collections import Counter

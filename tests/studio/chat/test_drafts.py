@@ -1,4 +1,4 @@
-"""Visitors' conversations without an answer: bounded for each and for all, and nobody's are dropped for another's."""
+"""Visitors' conversations without an answer: bounded per visitor and for all; no visitor pushes out another's."""
 
 from collections import Counter
 
