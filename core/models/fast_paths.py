@@ -30,7 +30,7 @@ _DECODER_DTYPES = ("torch.bfloat16", "torch.float16", "torch.float32")
 # Kinds of rotary embedding whose angles do not depend on the length of the text.
 _DECODER_ROTARY = ("default", "linear", "llama3", "yarn")
 _DECODER_MIN_HEAD_WIDTH = 32
-# Outputs and inputs are computed in tiles of so many; it is also bitsandbytes' block size.
+# Size of the tiles of inputs and outputs; also bitsandbytes' block size.
 _DECODER_TILE = 64
 
 

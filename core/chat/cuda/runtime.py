@@ -26,7 +26,7 @@ from core.chat.cuda.weights import Weights
 from core.chat.sampler import TokenSampler
 
 _INITIAL_SLOTS = 8
-# Results under way at most: of the step before, of the prompts just read, of this step; and one to spare.
+# Maximum number of results under way: of the previous step, of the prompts just read, of this step; and one to spare.
 _HOST_BUFFERS = 4
 _STATE_BUFFERS = ("tokens", "lengths", "adapter_slots", "page_table")
 
@@ -135,7 +135,7 @@ class CudaRuntime:
     # Slots and pages
 
     def reserve(self, token_counts: list[int]) -> None:
-        """Have slots and pages free for sequences of so many tokens."""
+        """Make sure that slots and pages for sequences of these lengths are free."""
         if (missing := len(token_counts) - len(self._free_slots)) > 0:
             self._add_slots(missing)
         pages = sum(map(pages_for, token_counts))
@@ -158,7 +158,7 @@ class CudaRuntime:
         self._free_slots += range(before, count)
 
     def take_slot(self, tokens: int) -> tuple[int, list[int]]:
-        """Return the lowest free slot, and pages for so many tokens; `reserve` must have been called."""
+        """Return the lowest free slot, and pages for `tokens` tokens; `reserve` must have been called."""
         slot = min(self._free_slots)
         self._free_slots.remove(slot)
         return slot, self._cache.allocate(pages_for(tokens))
