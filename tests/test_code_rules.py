@@ -78,6 +78,19 @@ def test_class_docstring_is_unique():
     assert [text for text, count in counts.items() if count > 1] == []
 
 
+# Texts
+
+
+@for_each_file(below("core/"))
+def test_reason_has_a_subject_of_its_own(path):
+    """A reason is the rest of a sentence about something else, which "it" would mean."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    reasons = [node for node in nodes if re.search(r"reason|failure|problem|^_?why", node.name)]
+    returned = [node.value for found in reasons for node in ast.walk(found) if isinstance(node, ast.Return)]
+    texts = [node.value for value in returned if value for node in ast.walk(value) if isinstance(node, ast.Constant)]
+    assert not [text for text in texts if re.match(r"(it|its|they|their)\b", str(text))]
+
+
 # Facts that have one definition
 
 

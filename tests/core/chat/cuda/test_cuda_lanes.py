@@ -27,8 +27,8 @@ def test_lanes_without_gpu_use_the_pytorch_decoder_with_the_reason(tokenizer):
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer)), tokenizer)
     lanes = Lanes(base)
     assert type(lanes.decoder().batched).__name__ == "Decoder"
-    assert "there is no GPU" in lanes.decoding_note
-    assert "switched off" in Lanes(base, fast=False).decoding_note
+    assert lanes.decoding_note == "Answers are decoded by the standard decoder, because there is no GPU."
+    assert "the CUDA decoder is switched off (STUDIO_FAST_CHAT=0)" in Lanes(base, fast=False).decoding_note
 
 
 def test_cuda_support_accepts_plain_lora_of_the_projections_only():
