@@ -102,7 +102,7 @@ class Engine:
             # With nobody before it, the page shows at once what happens next.
             if not (self._waiting or self._active):
                 entry.stage = "" if entry.base == self.loaded else _loading_stage(entry)
-            self._waiting.insert(self._place_of(entry), entry)
+            self._waiting.insert(self._insertion_index(entry), entry)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="studio-chat", daemon=True)
                 self._thread.start()
@@ -119,8 +119,8 @@ class Engine:
             entry.stop()
             settle()
 
-    def _place_of(self, entry: QueueEntry) -> int:
-        """Return the place of a new question in the queue: the owner's come before those of visitors."""
+    def _insertion_index(self, entry: QueueEntry) -> int:
+        """Return the index at which a question enters the queue: the owner's come before those of visitors."""
         if not entry.has_priority:
             return len(self._waiting)
         return next((i for i, one in enumerate(self._waiting) if not one.has_priority), len(self._waiting))

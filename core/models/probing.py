@@ -26,17 +26,17 @@ def short_windows(model: "torch.nn.Module") -> Iterator[None]:
 
     Masks and caches read them from the configuration, some attention modules from a field of their own.
     """
-    places = [model.config.get_text_config(), *model.modules()]
+    holders = [model.config.get_text_config(), *model.modules()]
     saved = [
-        (place, name, value)
-        for place in places
+        (holder, name, value)
+        for holder in holders
         for name in ("sliding_window", "attention_chunk_size")
-        if isinstance(value := getattr(place, name, None), int) and value
+        if isinstance(value := getattr(holder, name, None), int) and value
     ]
     try:
-        for place, name, value in saved:
-            setattr(place, name, min(value, _WINDOW))
+        for holder, name, value in saved:
+            setattr(holder, name, min(value, _WINDOW))
         yield
     finally:
-        for place, name, value in saved:
-            setattr(place, name, value)
+        for holder, name, value in saved:
+            setattr(holder, name, value)

@@ -95,10 +95,10 @@ def _header(record: list[str], sample: list[list[str]], source: LineSource) -> t
     if not is_row(record, sample):
         return column_names(record, sample, source.name), record
     source.note("the first line looks like a row, not like names of columns; the columns are numbered")
-    return column_names([f"column_{place}" for place in range(1, len(record) + 1)], sample, source.name), None
+    return column_names([f"column_{number}" for number in range(1, len(record) + 1)], sample, source.name), None
 
 
-def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineSource, place: str) -> None:
+def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineSource, reason: str) -> None:
     """Skip records above or below the header, and note those with text."""
     while count:
         feed.begin()
@@ -108,7 +108,7 @@ def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineS
             raise StudioError(f"{source.name!r} has no readable line beside its header ({error}).") from error
         count -= bool(record)
         if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
-            source.note(f"line {feed.first} ({text[:60]!r}) {place}; it is skipped")
+            source.note(f"line {feed.first} ({text[:60]!r}) {reason}; it is skipped")
 
 
 def _note_repeats(source: LineSource, repeats: list[int]) -> None:
