@@ -154,7 +154,7 @@ class Engine:
         """Wait until something has changed since version `seen`; return the version, and whether the entry is done."""
         with self._changed:
             self._changed.wait_for(lambda: self._version != seen)
-            return self._version, entry.done
+            return self._version, entry.is_done
 
     # Everything below runs in the engine's own thread.
 
@@ -280,7 +280,7 @@ class Engine:
         for generation in entry.generations:
             generation.end = generation.end or ("failed" if error else "stopped")
         with self._changed:
-            entry.error, entry.done, entry.stage = error, True, ""
+            entry.error, entry.is_done, entry.stage = error, True, ""
             self._notify()
 
     def _fail(self, error: Exception) -> None:

@@ -63,12 +63,12 @@ class CudaRuntime:
 
     page_tokens = PAGE_TOKENS
 
-    def __init__(self, model: torch.nn.Module, graphs: bool = True):
+    def __init__(self, model: torch.nn.Module, uses_graphs: bool = True):
         """Allocate the buffers, and compile the kernels.
 
         Args:
             model: A model for which `support.unsupported_reason` is None. Its weights become views of merged ones.
-            graphs: Whether steps are captured and replayed; otherwise their kernels are launched one by one.
+            uses_graphs: Whether steps are captured and replayed; otherwise their kernels are launched one by one.
         """
         with torch.inference_mode():
             self.weights = weights = Weights(model)
@@ -81,7 +81,7 @@ class CudaRuntime:
             self._state = State.empty(_INITIAL_SLOTS, pages_for(weights.context) + 1, weights.device)
             # (slots, vocabulary), uint8; allocated with the first sequence that has a repetition penalty.
             self._seen: torch.Tensor | None = None
-        self._graphs = graphs
+        self._uses_graphs = uses_graphs
         self._free_slots = list(range(_INITIAL_SLOTS))
         # By bucket, and whether any sequence has an adapter.
         self._steps: dict[tuple[int, bool], DecodeStep] = {}
@@ -91,7 +91,7 @@ class CudaRuntime:
         self._rows: tuple[list[int], torch.Tensor | None] = ([], None)
         self._host_buffers: list[torch.Tensor] = []
         self._owner: weakref.ref = lambda: None
-        if graphs:
+        if uses_graphs:
             self._compile()
 
     @torch.inference_mode()
@@ -254,7 +254,7 @@ class CudaRuntime:
         key = (self.bucket(slots), has_adapters)
         if key not in self._steps:
             self._steps[key] = step = self._new_step(*key)
-            if self._graphs:
+            if self._uses_graphs:
                 step.capture()
         self._steps[key].run()
         return self._steps[key].logits

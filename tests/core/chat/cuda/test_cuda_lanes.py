@@ -152,7 +152,7 @@ def decoders_agree(model):
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    outputs, runtime, uses_library = [], CudaRuntime(model, graphs=False), decode_graph.uses_library
+    outputs, runtime, uses_library = [], CudaRuntime(model, uses_graphs=False), decode_graph.uses_library
     decode_graph.uses_library = lambda rows, dtype: False
     for make in (Decoder, *[lambda _, rows: CudaDecoder(runtime, rows, chunk=12)] * 2):
         decoder = make(model, rows)
