@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tokenize
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,21 @@ def test_function_has_at_most_40_lines(path):
 def test_listed_long_function_exceeds_limit():
     found = {f"{name_of(path)}:{name}" for path in SOURCES for name, n in functions(path) if n > MAX_FUNCTION_LINES}
     assert LONG_FUNCTIONS.keys() <= found
+
+
+# Comments
+
+# What may be behind code: a shape, which may have a name, and notes for tools.
+COMMENT_BEHIND_CODE = re.compile(r"# ((each )?\(|\w+: \(|scalar|fmt: |noqa|isort: |type: )")
+
+
+@for_each_file([*SOURCES, *TESTS])
+def test_comment_behind_code_is_a_shape_or_for_a_tool(path):
+    """A comment that says why is a sentence on the line above."""
+    with path.open("rb") as stream:
+        comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
+    behind = [token.string for token in comments if token.line[: token.start[1]].strip()]
+    assert [text for text in behind if not COMMENT_BEHIND_CODE.match(text)] == []
 
 
 # Docstrings

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-_WINDOW = 5  # tokens, fewer than a probe's rows have
+# Tokens of a window, fewer than a probe's rows have.
+_WINDOW = 5
 # Root mean square of the difference, as a share of the logits' standard deviation. Half precision rounds differently in
 # a batch; a missing token or mask changes logits by a tenth or more.
 _TOLERANCE = {"float64": 1e-6, "float32": 2e-4, "bfloat16": 0.08, "float16": 0.04}

@@ -255,7 +255,7 @@ def _unpack(
         outer_scale = tl.load(
             outer_absmax + outer_start + (block - first_output * (width // 64)) // OUTER, mask=is_block, other=0.0
         )
-        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + projection)  # float32
+        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + projection)  # (COUNT,)
     byte_index = tl.arange(0, 32)[None, :]  # (1, 32): bytes of a block
     byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + byte_index, mask=is_block[:, None], other=0).to(tl.int32)
     upper = (tl.load(code + (byte >> 4)) * scale[:, None]).to(out.dtype.element_ty)  # (COUNT, 32), model dtype

@@ -170,11 +170,11 @@ def decoders_agree(model):
         while decoder.step():
             pass
         if make is not Decoder:
-            decode_graph.uses_library = uses_library  # true in float32
+            # It returns true in float32.
+            decode_graph.uses_library = uses_library
             runtime._steps.clear()
-            decoder.join(
-                [TokenSequence([5, 6], None, lambda logits: 7)]
-            )  # left over: the next decoder reuses its pages
+            # This sequence is left over, and the next decoder reuses its pages.
+            decoder.join([TokenSequence([5, 6], None, lambda logits: 7)])
     for plain, *others in zip(*outputs, strict=True):
         for fast in others:
             torch.testing.assert_close(torch.stack(fast), torch.stack(plain), rtol=1e-4, atol=1e-4)
