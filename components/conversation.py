@@ -53,7 +53,7 @@ def chips_html(chips: Iterable[tuple[str, str, bool]]) -> Markup:
 
 
 def empty_html(text: str) -> Markup:
-    """Render a note in a place that has nothing to show yet."""
+    """Render a note where there is nothing to show yet."""
     return render("text", css_class="qs-empty", direction="", text=text)
 
 

@@ -12,7 +12,8 @@ CSS = read_static("histogram.css")
 _WIDTH, _HEIGHT = 420, 150
 _MARGIN, _BOTTOM, _TOP = 4, 20, 14
 _BASE = _HEIGHT - _BOTTOM
-_COLORS = ("#0f9488", "#e07b28")  # those of the classes a and b in histogram.css
+# The colors of the classes a and b in histogram.css.
+_COLORS = ("#0f9488", "#e07b28")
 
 
 @dataclass(frozen=True)

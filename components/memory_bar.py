@@ -20,7 +20,8 @@ def memory_html(parts: Mapping[str, float], free: float, text: str) -> Markup:
         text: Shown above the bar.
     """
     total = sum(parts.values())
-    scale = max(total, free, 1.0)  # not zero where nothing is known
+    # The scale is not zero where nothing is known.
+    scale = max(total, free, 1.0)
     shown = [
         {"name": name, "size": _size(size), "width": f"{100 * size / scale:.2f}", "color": color}
         for (name, size), color in zip(parts.items(), _COLORS, strict=False)

@@ -45,7 +45,8 @@ def last_page(rows: int, size: int) -> int:
         rows: Rows of the whole table.
         size: Rows per page.
     """
-    return max(1, -(-rows // size))  # rounded up
+    # The negations round the quotient up.
+    return max(1, -(-rows // size))
 
 
 def clamp_page(page: float | None, rows: int, size: int) -> int:

@@ -11,7 +11,8 @@ import gradio as gr
 from components.html import read_static, render
 
 CSS = read_static("progress_bar.css")
-_MIN_WIDTH_PERCENT = 2.0  # a bar of no width would look like no bar
+# A bar of no width would look like no bar.
+_MIN_WIDTH_PERCENT = 2.0
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     )
     root_path: str | None = Field(None, description="Path or full URL under which a proxy serves the studio.")
     fast_chat: bool = Field(
-        True, description="Decode with CUDA graphs and the studio's kernels on GPUs that support them."
+        True, description="Answer with the CUDA decoder on GPUs that support it; otherwise with the standard decoder."
     )
     hosts: str = Field("", description="Host names of the proxy, separated by commas.")
 

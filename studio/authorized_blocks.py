@@ -23,8 +23,10 @@ from studio.handlers import escape_toast, to_page_error
 from studio.sessions import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
-STATUS_KEY = "studio.status"  # of the ASGI scope: the HTTP status of a refused call, for the middleware
-_MAX_ENTRIES = 20_000  # of files and of sessions
+# Key of the ASGI scope for the HTTP status of a refused call, which the middleware reads.
+STATUS_KEY = "studio.status"
+# Maximum number of entries of files, and of sessions.
+_MAX_ENTRIES = 20_000
 _MAX_COOKIE_CHARACTERS = 64
 # Other names are refused and not stored: they could be of any length.
 _SESSION_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")

@@ -167,7 +167,8 @@ def _connect_choice(settings: Settings, widgets: _Widgets, state: TabState) -> N
         fresh = PageState(
             dataset=name, model=known.model, template=known.template, max_length=known.max_length, batch=known.batch
         )
-        fresh.find_dataset(settings)  # refuses a name that is not open
+        # This refuses the name of a dataset that is not open.
+        fresh.find_dataset(settings)
         return {"state": fresh.model_dump(), "ticked": [], "opened": None, "search": "", "row_kind": ALL_ROWS}
 
     dataset = widgets.open_dataset.dataset

@@ -1,8 +1,9 @@
-"""Bound and order the calls of Gradio's queue: no visitor takes the places of others, nor visitors the owner's.
+"""Bound and order the calls of Gradio's queue: no visitor keeps others from running theirs, nor visitors the owner.
 
-Gradio runs the calls of a function in the order in which they came, a few at a time, and all calls together in a fixed
-number of places. Here the owner's calls come first, then those of the visitor with the fewest running ones. A call that
-may not run yet stays in the queue, where it takes no place. Callers without a cookie count as one visitor.
+Gradio runs the calls of a function in the order in which they came, a few at a time, and at most a fixed number
+of calls of all functions together. Here the owner's calls come first, then those of the visitor with the fewest running
+ones. A call that may not run yet stays in the queue, where it is not counted as running. Callers without a cookie count
+as one visitor.
 
 The queue holds a bounded number of visitors' calls, and of bytes of their bodies; beyond it a call is refused with 429.
 Gradio tells every waiting call its position whenever one starts, which takes messages by the square of the calls: here
@@ -22,8 +23,8 @@ from studio.authorized_blocks import AuthorizedBlocks
 
 # Running calls of one visitor. A page makes about ten when it loads.
 MAX_CALLS_PER_VISITOR = 16
-# Places of all functions together that visitors leave to the owner.
-OWNERS_PLACES = 20
+# Running calls of all functions together that visitors leave to the owner.
+OWNERS_CALLS = 20
 # Waiting calls and their bodies' bytes, of one visitor and of all visitors together. The owner has no limit.
 MAX_WAITING = 50
 MAX_WAITING_BYTES = 2**21
@@ -42,7 +43,8 @@ _TOO_BUSY = "Too many visitors' calls wait at the moment. Try again in a minute.
 class FairQueue:
     """Admission and choice of calls, in place of the methods `push` and `get_events` of Gradio's queue.
 
-    Of the places of one function, a visitor takes at most half, and all visitors together leave one to the owner.
+    Of the calls of one function that may run at once, a visitor has at most half, and all visitors together leave one
+    to the owner.
     """
 
     def __init__(self, blocks: AuthorizedBlocks):
@@ -108,7 +110,7 @@ class FairQueue:
         counts = Counter(self._caller(event).name for event in of_visitors)
         same = [event for event in of_visitors if event.concurrency_id == calls.concurrency_id]
         same_counts = Counter(self._caller(event).name for event in same)
-        is_full = len(of_visitors) >= len(self._queue.active_jobs) - OWNERS_PLACES or (
+        is_full = len(of_visitors) >= len(self._queue.active_jobs) - OWNERS_CALLS or (
             limit is not None and len(same) >= max(1, limit - 1)
         )
 

@@ -133,6 +133,20 @@ def test_tab_imports_no_package_of_another_tab(path):
     assert not tops_of_studio & {*TAB_PACKAGES, *(f"{name}_tab" for name in TAB_PACKAGES)} - {own, f"{own}_tab"}
 
 
+@for_each_file([p for p in TESTS if name_of(p).startswith(("tests/core/", "tests/components/", "tests/studio/"))])
+def test_tests_of_a_layer_are_in_a_folder_of_the_code(path):
+    assert (PROJECT / path.parent.relative_to(PROJECT / "tests")).is_dir()
+
+
+@for_each_file([p for p in TESTS if name_of(p).startswith("tests/studio/")])
+def test_tests_of_a_module_of_studio_are_in_its_folder(path):
+    folder, module = path.parent.relative_to(PROJECT / "tests"), path.name.removeprefix("test_")
+    # The tests of a tab are in the folder of the tab's package.
+    own = folder.parent if module == f"{folder.name}_tab.py" else folder
+    homes = {p.parent.relative_to(PROJECT) for p in below("studio/") if p.name == module}
+    assert not homes or own in homes
+
+
 # From the ground up: a package imports itself and those before it.
 CORE_ORDER = (
     "errors", "settings", "system", "access", "hub", "hardware", "models", "data", "runs", "kernels", "train", "chat",

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tokenize
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -49,6 +50,21 @@ def test_listed_long_function_exceeds_limit():
     assert LONG_FUNCTIONS.keys() <= found
 
 
+# Comments
+
+# What may be behind code: a shape, which may have a name, and notes for tools.
+COMMENT_BEHIND_CODE = re.compile(r"# ((each )?\(|\w+: \(|scalar|fmt: |noqa|isort: |type: )")
+
+
+@for_each_file([*SOURCES, *TESTS])
+def test_comment_behind_code_is_a_shape_or_for_a_tool(path):
+    """A comment that says why is a sentence on the line above."""
+    with path.open("rb") as stream:
+        comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
+    behind = [token.string for token in comments if token.line[: token.start[1]].strip()]
+    assert [text for text in behind if not COMMENT_BEHIND_CODE.match(text)] == []
+
+
 # Docstrings
 
 
@@ -76,6 +92,19 @@ def test_docstring_of_a_property_begins_with_a_verb(path):
 def test_class_docstring_is_unique():
     counts = Counter(text for path in SOURCES for text in docstrings(path, (ast.ClassDef,)))
     assert [text for text, count in counts.items() if count > 1] == []
+
+
+# Texts
+
+
+@for_each_file(below("core/"))
+def test_reason_has_a_subject_of_its_own(path):
+    """A reason is the rest of a sentence about something else, which "it" would mean."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    reasons = [node for node in nodes if re.search(r"reason|failure|problem|^_?why", node.name)]
+    returned = [node.value for found in reasons for node in ast.walk(found) if isinstance(node, ast.Return)]
+    texts = [node.value for value in returned if value for node in ast.walk(value) if isinstance(node, ast.Constant)]
+    assert not [text for text in texts if re.match(r"(it|its|they|their)\b", str(text))]
 
 
 # Facts that have one definition

@@ -44,13 +44,13 @@ def adapter_failure(model: torch.nn.Module, adapters: _RowAdapters, key: str, tu
             adapters.set_rows([])
             alone = [tuned(input_ids=ids[at : at + 1]).logits[0] for at in (1, 3)]
     except Exception as error:
-        return f"its rows cannot be separated in a batch ({type(error).__name__}: {error})"
+        return f"the adapter's rows cannot be separated in a batch ({type(error).__name__}: {error})"
     finally:
         adapters.set_rows([])
     if not torch.equal(mixed[[0, 2]], bare[[0, 2]]):
-        return "in a batch it would change the base's rows"
+        return "in a batch the adapter would change the base's rows"
     if not all(close(mixed[at], own) for at, own in zip((1, 3), alone, strict=True)):
-        return "in a batch it gives other logits than PEFT alone"
+        return "in a batch the adapter gives other logits than PEFT alone"
     return ""
 
 

@@ -102,7 +102,7 @@ class Engine:
             # With nobody before it, the page shows at once what happens next.
             if not (self._waiting or self._active):
                 entry.stage = "" if entry.base == self.loaded else _loading_stage(entry)
-            self._waiting.insert(self._place_of(entry), entry)
+            self._waiting.insert(self._insertion_index(entry), entry)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="studio-chat", daemon=True)
                 self._thread.start()
@@ -119,8 +119,8 @@ class Engine:
             entry.stop()
             settle()
 
-    def _place_of(self, entry: QueueEntry) -> int:
-        """Return the place of a new question in the queue: the owner's come before those of visitors."""
+    def _insertion_index(self, entry: QueueEntry) -> int:
+        """Return the index at which a question enters the queue: the owner's come before those of visitors."""
         if not entry.has_priority:
             return len(self._waiting)
         return next((i for i, one in enumerate(self._waiting) if not one.has_priority), len(self._waiting))
@@ -154,7 +154,7 @@ class Engine:
         """Wait until something has changed since version `seen`; return the version, and whether the entry is done."""
         with self._changed:
             self._changed.wait_for(lambda: self._version != seen)
-            return self._version, entry.done
+            return self._version, entry.is_done
 
     # Everything below runs in the engine's own thread.
 
@@ -280,7 +280,7 @@ class Engine:
         for generation in entry.generations:
             generation.end = generation.end or ("failed" if error else "stopped")
         with self._changed:
-            entry.error, entry.done, entry.stage = error, True, ""
+            entry.error, entry.is_done, entry.stage = error, True, ""
             self._notify()
 
     def _fail(self, error: Exception) -> None:

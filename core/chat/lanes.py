@@ -39,6 +39,8 @@ from core.models.tokenizer import padding_id
 if TYPE_CHECKING:
     from core.chat.cuda.runtime import CudaRuntime
 
+_SWITCHED_OFF = "the CUDA decoder is switched off (STUDIO_FAST_CHAT=0)"
+
 
 class Lanes:
     """Lanes over one loaded base model.
@@ -55,14 +57,14 @@ class Lanes:
         Args:
             base: The loaded model. Its values stay; on a GPU its weights become views of merged ones, and adapters add
                 hooks.
-            fast: Whether to use CUDA graphs and kernels where they support the model.
+            fast: Whether to use the CUDA decoder where it supports the model.
         """
         self.base = base
         self.model = base.model.eval()
         self.adapters = RowAdapters(self.model)
         self._vocabulary = self.model.get_input_embeddings().weight.shape[0]
         self._pad = padding_id(base.tokenizer, self._vocabulary)
-        self._runtime, slow_reason = self._cuda_runtime() if fast else (None, "it is switched off")
+        self._runtime, slow_reason = self._cuda_runtime() if fast else (None, _SWITCHED_OFF)
         # The CUDA decoder supports only models of Llama's architecture, for which batches are known to be right.
         self.unbatched_reason = "" if self._runtime else probe.decoder_failure(self.model, self._pad)
         self._can_interleave = not self.unbatched_reason or probe.can_interleave(self.model)
@@ -234,13 +236,13 @@ class Lanes:
         except Exception as error:
             # Kernels may fail to compile on this machine. The PyTorch decoder answers as well, only slower.
             traceback.print_exc(file=sys.stderr)
-            return None, f"its kernels could not be compiled on this machine ({type(error).__name__})"
+            return None, f"the CUDA kernels could not be compiled on this machine ({type(error).__name__})"
 
     def _describe_decoder(self, slow_reason: str) -> str:
         if self.unbatched_reason:
             return f"Answers are decoded one at a time by transformers' generate, because {self.unbatched_reason}."
         if slow_reason:
-            return f"Answers are decoded by the model as it is, because {slow_reason}."
+            return f"Answers are decoded by the standard decoder, because {slow_reason}."
         return "Answers are decoded by one CUDA graph per step, with the studio's own kernels."
 
     def _needs_plain_decoder(self, sequence: TokenSequence) -> bool:

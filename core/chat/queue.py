@@ -17,7 +17,7 @@ class QueueEntry:
         generations: One per lane.
         stage: What the question waits for, as shown on the page; empty while its answers are written.
         error: Why it failed.
-        done: Whether all lanes have ended.
+        is_done: Whether all lanes have ended.
         has_priority: Whether it is the owner's, which is queued before visitors' questions.
         stopped_lanes: Indices of lanes that are to end after the current token.
         prompts: Rendered prompt of each lane; empty until the engine first tries to admit the question, which it then
@@ -29,7 +29,7 @@ class QueueEntry:
     generations: list[Generation] = field(default_factory=list)
     stage: str = WAITING
     error: Exception | None = None
-    done: bool = False
+    is_done: bool = False
     has_priority: bool = False
     stopped_lanes: set[int] = field(default_factory=set)
     prompts: list[Prompt] = field(default_factory=list)

@@ -202,7 +202,7 @@ class DataSQL(OneDataset):
         print("\t".join(result.columns))
         for row in result.rows:
             print(printable("\t".join("" if cell is None else " ".join(str(cell).split()) for cell in row)))
-        if result.more:
+        if result.has_more:
             print(f"Only the first {len(result.rows)} rows are shown.", file=sys.stderr)
 
 

@@ -35,7 +35,8 @@ _SCRATCH_PREFIX = ".ingest-"
 _FIXED = pa.schema(
     [("row", pa.int64()), ("line", pa.int64()), ("split", pa.string()), ("raw", pa.string()), ("trouble", pa.string())]
 )
-_KNOWN = "the studio wrote the rows"  # evidence of a reading that needs no detection
+# The evidence of a reading that needs no detection.
+_KNOWN = "the studio wrote the rows"
 _ARROW = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_(), "text": pa.string()}
 
 

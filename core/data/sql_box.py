@@ -33,12 +33,12 @@ class QueryResult:
     Attributes:
         columns: Names of the columns.
         rows: Cells of the rows.
-        more: Whether the result has more rows.
+        has_more: Whether the result has more rows.
     """
 
     columns: list[str]
     rows: list[list[Any]]
-    more: bool
+    has_more: bool
 
 
 def run_select(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> QueryResult:
@@ -52,7 +52,7 @@ def run_select(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> QueryR
     Raises:
         StudioError: It is another statement, fails, or takes too long or too much memory.
     """
-    return QueryResult(**_query(rows, sql, seconds, SHOWN_ROWS, numbers=False))
+    return QueryResult(**_query(rows, sql, seconds, SHOWN_ROWS, only_numbers=False))
 
 
 def select_row_numbers(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -> list[int]:
@@ -66,7 +66,7 @@ def select_row_numbers(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -
     Raises:
         StudioError: The statement is refused or fails, or its column `row` contains other values than row numbers.
     """
-    numbers = _query(rows, sql, seconds, rows.about.rows, numbers=True)["numbers"]
+    numbers = _query(rows, sql, seconds, rows.about.rows, only_numbers=True)["numbers"]
     if wrong := [n for n in numbers if type(n) is not int or not 0 <= n < rows.about.rows]:
         raise StudioError(f"The SQL gives {wrong[0]!r} as a row number. Expected the numbers in the column row.")
     return numbers
@@ -98,7 +98,7 @@ def _quote_literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _query(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> dict[str, Any]:
+def _query(rows: Rows, sql: str, seconds: float, most: int, only_numbers: bool) -> dict[str, Any]:
     """Return the answer of the sandboxed process to a statement.
 
     Args:
@@ -106,7 +106,7 @@ def _query(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> di
         sql: The statement.
         seconds: Time limit.
         most: Maximum number of rows or row numbers to return.
-        numbers: Whether to return the row numbers instead of the rows.
+        only_numbers: Whether to return the row numbers instead of the rows.
 
     Raises:
         StudioError: The statement is refused, fails, or takes too long or too much memory.
@@ -114,7 +114,7 @@ def _query(rows: Rows, sql: str, seconds: float, most: int, numbers: bool) -> di
     files = [str(path) for path in rows.files.values()]
     request = {
         "view": _view_statement(rows), "files": files, "sql": one_select(sql), "seconds": seconds, "most": most,
-        "numbers": numbers,
+        "only_numbers": only_numbers,
     }  # fmt: skip
     found = run_locked(request, seconds + _STARTUP_GRACE_SECONDS)
     if found is None or found.get("late"):

@@ -207,7 +207,7 @@ def shown_rows(result: Any, most: int) -> dict[str, Any]:
             raise Refused(
                 f"the result has more than {_MAX_RESULT_CHARACTERS:,} characters; select fewer or shorter columns"
             )
-    return {"columns": columns, "rows": rows[:most], "more": len(rows) > most}
+    return {"columns": columns, "rows": rows[:most], "has_more": len(rows) > most}
 
 
 def distinct_numbers(result: Any, most: int) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Run the statement of a request.
 
     Args:
-        request: Its view, files, sql, seconds, most, and numbers (whether row numbers are requested).
+        request: Its view, files, sql, seconds, most, and only_numbers (whether row numbers are requested).
 
     Returns:
         The result as an object, or an object with `error` or `late`.
@@ -243,7 +243,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         clock.daemon = True
         clock.start()
         check(base, request["sql"])
-        if request["numbers"]:
+        if request["only_numbers"]:
             result = base.execute(f"SELECT row FROM ({request['sql']}\n) chosen_by_sql")
             return distinct_numbers(result, request["most"])
         return shown_rows(base.execute(request["sql"]), request["most"])

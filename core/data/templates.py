@@ -76,7 +76,7 @@ def select_template(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) ->
 
 
 def apply_template(
-    tokenizer: "PreTrainedTokenizerBase", template: str, name: str, messages: list[Message], prompt: bool = False
+    tokenizer: "PreTrainedTokenizerBase", template: str, name: str, messages: list[Message], is_prompt: bool = False
 ) -> str:
     """Return `messages` rendered by `template`.
 
@@ -85,7 +85,7 @@ def apply_template(
         template: Source of the template.
         name: Name of the template in the error message.
         messages: The conversation.
-        prompt: Whether to append the generation prompt.
+        is_prompt: Whether an answer is to follow, so that the generation prompt is appended.
 
     Raises:
         TemplateError: The template refuses the messages, or fails on them.
@@ -96,7 +96,7 @@ def apply_template(
     turns = [{"role": message["role"], "content": message["content"]} for message in messages]
     try:
         return tokenizer.apply_chat_template(
-            turns, chat_template=template, tokenize=False, add_generation_prompt=prompt
+            turns, chat_template=template, tokenize=False, add_generation_prompt=is_prompt
         )
     except (JinjaError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise TemplateError(f"{name} refuses it: {error}") from error

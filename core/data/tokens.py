@@ -49,7 +49,7 @@ class Rendered:
         length: Number of tokens before truncation.
         notes: Sentences about parts that are left out of the text or of the loss, and about differences between the
             rendering and the generation prompt.
-        all_masked: Whether every answer is marked to carry no loss.
+        is_all_masked: Whether every answer is marked to carry no loss.
     """
 
     text: str
@@ -59,7 +59,7 @@ class Rendered:
     roles: list[str]
     length: int
     notes: tuple[str, ...] = ()
-    all_masked: bool = False
+    is_all_masked: bool = False
 
     @property
     def loss_tokens(self) -> int:
@@ -67,7 +67,7 @@ class Rendered:
         return sum(label != IGNORE_INDEX for label in self.labels[1:])
 
     @property
-    def truncated(self) -> bool:
+    def is_truncated(self) -> bool:
         """Return whether tokens were cut off at the maximum length."""
         return self.length > len(self.input_ids)
 
@@ -75,9 +75,9 @@ class Rendered:
         """Return why no token within `max_length` carries loss, or None if at least one does."""
         if self.loss_tokens:
             return None
-        if self.all_masked:
+        if self.is_all_masked:
             return "every answer is marked to carry no loss"
-        if self.notes and not self.truncated:
+        if self.notes and not self.is_truncated:
             return f"nothing to learn: {'; '.join(self.notes)}"
         return f"nothing to learn within {max_length} tokens"
 
@@ -116,17 +116,17 @@ class Renderer:
         """Return the end of an answer, which is trained on and at which every decoder stops."""
         return find_end_tokens(self.tokenizer, self.render_text, self.template, self.template_name)
 
-    def render_text(self, messages: list[Message], prompt: bool = False) -> str:
+    def render_text(self, messages: list[Message], is_prompt: bool = False) -> str:
         """Return `messages` rendered by the chat template.
 
         Args:
             messages: The conversation.
-            prompt: Whether to append the generation prompt.
+            is_prompt: Whether an answer is to follow, so that the generation prompt is appended.
 
         Raises:
             TemplateError: The template refuses the messages.
         """
-        return templates.apply_template(self.tokenizer, self.template, self.template_name, messages, prompt)
+        return templates.apply_template(self.tokenizer, self.template, self.template_name, messages, is_prompt)
 
     def _reject_special_text(self, messages: list[Message]) -> None:
         """Raise TemplateError if a turn contains a special token as text.
@@ -148,7 +148,7 @@ class Renderer:
 
     def prompt_ids(self, messages: list[Message]) -> list[int]:
         """Return the token ids of a conversation followed by the generation prompt."""
-        ids = self.tokenizer(self.render_text(messages, prompt=True), add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(self.render_text(messages, is_prompt=True), add_special_tokens=False)["input_ids"]
         self._reject_unknown_ids(ids)
         return ids
 

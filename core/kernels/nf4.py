@@ -15,16 +15,20 @@ quantized: absmax is uint8, and scale b = outer_code[absmax[b]] · outer_absmax[
 scales to an outer block.
 
 Four Triton kernels read this layout. Those that write weights compute the scale and code · scale in float32, and round
-once, to the compute dtype, so their weights equal bitsandbytes' `dequantize_4bit` bit by bit
-(tests/gpu/test_kernels_gpu.py). Those that multiply by weights round the codes, and scale the sum of each block in
-float32. The kernels differ in where the numbers go. The first one decodes by `core.kernels.nf4_triton`. The second one
-has the same lines of its own, for the reason in its docstring. The others read the codes in an order of their own:
+once, to the compute dtype, so their weights equal bitsandbytes' `dequantize_4bit` bit by bit. Those that multiply by
+weights round the codes, and scale the sum of each block in float32. The kernels differ in where the numbers go:
 
-- core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors.
+- core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors; decodes by
+  `core.kernels.nf4_triton`. Compared bit by bit in tests/gpu/test_kernels_gpu.py.
 - core/chat/cuda/quantized_matmul.py, `_unpack`: several merged projections, each with its own outer scales, optionally
-  in paired order (core/chat/cuda/elementwise.py).
+  in paired order (core/chat/cuda/elementwise.py); repeats the lines of `decode_blocks`. Compared bit by bit in
+  tests/core/chat/cuda/test_cuda_lanes.py (interpreted, float32).
 - core/chat/cuda/quantized_matmul.py, `_product`: no unpacked matrix; each block is decoded for one tensor-core product.
 - core/chat/cuda/nf4_gemv.py: no unpacked matrix; codes go from registers into the product.
+
+The last two read the bytes as they are stored, and multiply the upper and the lower nibbles of several bytes apart from
+each other, so the columns of their x are in paired order. `nf4_gemv` divides each block among four threads, as the
+figure in its docstring shows.
 """
 
 from typing import Any

@@ -5,8 +5,9 @@ the CUDA decoder of Chat and Evaluate (core/chat/cuda). Both are written for one
 Mistral shares but for its sliding window. The kinds of blocks, norms, linear layers and activations that they know are
 listed here once. A model that neither path takes is trained and answered with by transformers and PEFT.
 
-Reasons are the rest of a sentence ("its activation is gelu"), or None. They are shown in the run's notes and in the
-Chat tab. Imports no torch at the top: kinds are recognized by their class names.
+Reasons are the rest of a sentence ("the activation is gelu"), or None. They are shown in the run's notes and in the
+Chat tab, after sentences about blocks, answers and decoders, so each has a subject of its own. Imports no torch at the
+top: kinds are recognized by their class names.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ _DECODER_DTYPES = ("torch.bfloat16", "torch.float16", "torch.float32")
 # Kinds of rotary embedding whose angles do not depend on the length of the text.
 _DECODER_ROTARY = ("default", "linear", "llama3", "yarn")
 _DECODER_MIN_HEAD_WIDTH = 32
-# Outputs and inputs are computed in tiles of so many; it is also bitsandbytes' block size.
+# Size of the tiles of inputs and outputs; also bitsandbytes' block size.
 _DECODER_TILE = 64
 
 
@@ -79,11 +80,11 @@ def unfused_reason(layer: "torch.nn.Module") -> str | None:
     if reason := _activation_reason(config):
         return reason
     if layer.self_attn.attention_dropout:
-        return "its attention has dropout"
+        return "the attention has dropout"
     # The rotary kernel's blocks must be powers of two.
     width = ModelShape.from_config(config).head_width
     if not _is_power_of_two(width):
-        return f"its heads are {width} wide"
+        return f"the heads are {width} wide"
     return next(filter(None, map(_unfused_linear_reason, projections(layer))), None)
 
 
@@ -99,8 +100,8 @@ def _unfused_linear_reason(module: "torch.nn.Module") -> str | None:
     if type(base).__name__ not in _LINEARS:
         return f"{type(base).__name__} is neither a plain nor a 4-bit linear layer"
     if base.bias is not None:
-        return "it has biases"
-    return "its weights are trained in full" if base.weight.requires_grad else None
+        return "a projection has biases"
+    return "a projection is trained in full" if base.weight.requires_grad else None
 
 
 def _unfused_lora_reason(module: Any) -> str | None:
@@ -109,13 +110,13 @@ def _unfused_lora_reason(module: Any) -> str | None:
 
     active = module.active_adapters
     if len(active) != 1 or active[0] not in module.lora_A or module.merged:
-        return "it does not have exactly one active adapter"
+        return "a projection does not have exactly one active adapter"
     name = active[0]
     if not isinstance(module.lora_dropout[name], Identity | Dropout):
-        return "its LoRA dropout is of another kind"
+        return "the LoRA dropout is of another kind"
     if name in getattr(module, "lora_variant", {}):
-        return "its adapter is a variant of LoRA"
-    return "its LoRA has biases" if module.lora_B[name].bias is not None else None
+        return "the adapter is a variant of LoRA"
+    return "the LoRA has biases" if module.lora_B[name].bias is not None else None
 
 
 def undecoded_reason(model: "torch.nn.Module") -> str | None:
@@ -130,21 +131,21 @@ def undecoded_reason(model: "torch.nn.Module") -> str | None:
     if type(model).__name__ not in CAUSAL_MODELS:
         return f"{type(model).__name__} does not have Llama's architecture"
     if getattr(config, "sliding_window", None):
-        return "its attention uses a sliding window"
+        return "the attention uses a sliding window"
     if reason := _activation_reason(config):
         return reason
     # Triton's ranges are powers of two.
     width = ModelShape.from_config(config).head_width
     if width < _DECODER_MIN_HEAD_WIDTH or not _is_power_of_two(width):
-        return f"its heads are {width} wide"
+        return f"the heads are {width} wide"
     if (kind := getattr(model.model.rotary_emb, "rope_type", "default")) not in _DECODER_ROTARY:
-        return f"its positions are of the kind {kind}"
+        return f"the positions are of the kind {kind}"
     if str(model.dtype) not in _DECODER_DTYPES:
-        return f"it computes in {model.dtype}"
+        return f"the model computes in {model.dtype}"
     if any(parameter.device != model.device for parameter in model.parameters()):
-        return "it is spread over several devices"
+        return "the model is spread over several devices"
     if any(type(module) not in (Embedding, Linear) for module in (model.model.embed_tokens, model.lm_head)):
-        return "its first or last layer is quantized"
+        return "the first or last layer is quantized"
     linears = [module for layer in model.model.layers for module in projections(layer)]
     return next(filter(None, map(_undecoded_linear_reason, linears)), None) or _mixed_kinds_reason(linears)
 
@@ -155,7 +156,7 @@ def _undecoded_linear_reason(module: "torch.nn.Module") -> str | None:
     if kind not in _LINEARS:
         return f"{kind} is neither unquantized nor in 4 bits"
     if module.bias is not None:
-        return "its projections have biases"
+        return "the projections have biases"
     if module.in_features % _DECODER_TILE or module.out_features % _DECODER_TILE:
         return f"a projection from {module.in_features} to {module.out_features} is no multiple of {_DECODER_TILE}"
     if kind == "Linear":
@@ -163,20 +164,20 @@ def _undecoded_linear_reason(module: "torch.nn.Module") -> str | None:
     state = getattr(module.weight, "quant_state", None)
     # bitsandbytes packs two weights into each uint8; other storage dtypes hold them in another order.
     if state is None or state.blocksize != _DECODER_TILE or str(module.weight.dtype) != "torch.uint8":
-        return "its 4-bit weights are packed in another way"
+        return "the 4-bit weights are packed in another way"
     return None
 
 
 def _mixed_kinds_reason(linears: list["torch.nn.Module"]) -> str | None:
     # The launches of all blocks share their constants, so one kind must serve all.
     kinds = {(type(m).__name__, bool(getattr(getattr(m.weight, "quant_state", None), "nested", 0))) for m in linears}
-    return "its projections are of several kinds" if len(kinds) > 1 else None
+    return "the projections are of several kinds" if len(kinds) > 1 else None
 
 
 def _activation_reason(config: Any) -> str | None:
     # Both paths compute SwiGLU: silu(gate) times up.
     activation = getattr(config, "hidden_act", "")
-    return None if activation == _ACTIVATION else f"its activation is {activation}"
+    return None if activation == _ACTIVATION else f"the activation is {activation}"
 
 
 def _is_power_of_two(width: int) -> bool:

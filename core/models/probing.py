@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-_WINDOW = 5  # tokens, fewer than a probe's rows have
+# Tokens of a window, fewer than a probe's rows have.
+_WINDOW = 5
 # Root mean square of the difference, as a share of the logits' standard deviation. Half precision rounds differently in
 # a batch; a missing token or mask changes logits by a tenth or more.
 _TOLERANCE = {"float64": 1e-6, "float32": 2e-4, "bfloat16": 0.08, "float16": 0.04}
@@ -26,17 +27,17 @@ def short_windows(model: "torch.nn.Module") -> Iterator[None]:
 
     Masks and caches read them from the configuration, some attention modules from a field of their own.
     """
-    places = [model.config.get_text_config(), *model.modules()]
+    holders = [model.config.get_text_config(), *model.modules()]
     saved = [
-        (place, name, value)
-        for place in places
+        (holder, name, value)
+        for holder in holders
         for name in ("sliding_window", "attention_chunk_size")
-        if isinstance(value := getattr(place, name, None), int) and value
+        if isinstance(value := getattr(holder, name, None), int) and value
     ]
     try:
-        for place, name, value in saved:
-            setattr(place, name, min(value, _WINDOW))
+        for holder, name, value in saved:
+            setattr(holder, name, min(value, _WINDOW))
         yield
     finally:
-        for place, name, value in saved:
-            setattr(place, name, value)
+        for holder, name, value in saved:
+            setattr(holder, name, value)

@@ -131,10 +131,10 @@ def _count_problems(renderer: Renderer, config: QLoRAConfig, rows: list[tuple[in
             counts.refused[str(error)] += 1
             continue
         counts.notes.update(shown.notes)
-        counts.truncated += shown.truncated
+        counts.truncated += shown.is_truncated
         reason = shown.no_loss_reason(config.max_length)
         # Only a row that is truncated before its answer is helped by a larger maximum length.
-        if reason and (shown.all_masked or not shown.truncated):
+        if reason and (shown.is_all_masked or not shown.is_truncated):
             counts.refused[reason] += 1
         else:
             counts.without_loss += reason is not None

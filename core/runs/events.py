@@ -244,9 +244,9 @@ class EventReader:
         raise NotImplementedError
 
     def update(self) -> bool:
-        """Read the complete lines that are new, and return whether there were any."""
+        """Read the complete lines that are new, and return whether there were any; a shorter file is a new one."""
         end = file_size(self.path)
-        if end < self._offset:  # Shorter than what was read: it is another file.
+        if end < self._offset:
             self.reset()
             self._offset = 0
         if end == self._offset:

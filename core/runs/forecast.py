@@ -167,24 +167,26 @@ def _activations(shape: ModelShape, tokens: int, late: float, blocks: int) -> fl
     return max(inputs + (kept + unpacked if kept else live + 0.4 * unpacked), inputs + live + 0.4 * unpacked, end)
 
 
-def _fused_activations(shape: ModelShape, tokens: int, late: float, blocks: int, offload: bool, drops: bool) -> float:
+def _fused_activations(
+    shape: ModelShape, tokens: int, late: float, blocks: int, has_offload: bool, has_dropout: bool
+) -> float:
     """Return the bytes of activations of the fused blocks: the tensors of core/train/kernels/block.py at its peak."""
     h, m, q, kv = shape.hidden, shape.intermediate, shape.query_width, shape.key_width
     # Gate and up share one buffer for unpacked weights; query, key and value another. 64 columns hold the adapter.
     unpacked = 2.0 * (2 * m + q + 2 * kv) * (h + 64) + _BACKWARD_WORKSPACE
-    if not offload:
+    if not has_offload:
         # The output and down projections have buffers of their own; with offload they share the others.
         unpacked += 2.0 * (h * (q + 64) + h * (m + 64))
     bytes_per_column = 2.0 * tokens
     kept = (shape.layers - blocks) * bytes_per_column * (2 * h + 2 * q + 2 * kv + 2 * m + 256)
-    inputs = (2 if offload else blocks) * bytes_per_column * h
+    inputs = (2 if has_offload else blocks) * bytes_per_column * h
     # With dropout, the input of the down projection exists twice: whole, and with dropped values.
-    left = m * drops
+    left = m * has_dropout
     live = bytes_per_column * (m + 7 * h + left)
     if not blocks:
         return kept + live + unpacked
     again = bytes_per_column * (3 * m + 6 * h + 2 * q + 2 * kv + left)
-    if offload:
+    if has_offload:
         # With offload the MLP runs over 2,048 tokens at a time. The peak is in the MLP or in the attention.
         piece = 2.0 * min(tokens, 2048)
         again = max(
@@ -195,7 +197,7 @@ def _fused_activations(shape: ModelShape, tokens: int, late: float, blocks: int,
 
 
 def smaller(
-    shape: ModelShape, config: QLoRAConfig, checkpointing: bool, free: float, fused: bool = False
+    shape: ModelShape, config: QLoRAConfig, has_checkpointing: bool, free: float, fused: bool = False
 ) -> tuple[dict[str, Any], str] | None:
     """Return the smallest change of settings with which a run fits, and what it does; None if nothing helps.
 
@@ -205,7 +207,7 @@ def smaller(
     Args:
         shape: The model's sizes.
         config: The settings of the run.
-        checkpointing: Whether the run recomputes activations already.
+        has_checkpointing: Whether the run recomputes activations already.
         free: Bytes of the GPU that the run may use.
         fused: Whether the blocks are fused.
     """
@@ -213,19 +215,21 @@ def smaller(
     def fits(changes: dict[str, Any]) -> bool:
         changed = config.model_copy(update=changes)
         wish = changed.gradient_checkpointing
-        on = wish in ("on", "offload") or (checkpointing and wish == "auto")
+        on = wish in ("on", "offload") or (has_checkpointing and wish == "auto")
         return forecast(shape, changed, on, fused=fused).device <= free
 
-    return next((change for change in _smaller_settings(config, checkpointing, fused) if fits(change[0])), None)
+    return next((change for change in _smaller_settings(config, has_checkpointing, fused) if fits(change[0])), None)
 
 
-def _smaller_settings(config: QLoRAConfig, checkpointing: bool, fused: bool) -> Iterator[tuple[dict[str, Any], str]]:
+def _smaller_settings(
+    config: QLoRAConfig, has_checkpointing: bool, fused: bool
+) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield changes of settings, each with less memory than the one before, and what each does.
 
     Every change includes the ones before it.
     """
     changes: dict[str, Any] = {}
-    if not checkpointing:
+    if not has_checkpointing:
         changes |= {"gradient_checkpointing": "on"}
         yield dict(changes), "recompute activations: a third slower, the same losses"
     if fused and config.gradient_checkpointing != "offload":

@@ -164,11 +164,11 @@ class Timeline(EventReader):
         if not len(at):
             return [(int(step), 0, 0.0, float(value)) for step, value in zip(steps, values, strict=True)]
         # An evaluation pass may be between two steps: it takes tokens and seconds of the last step at or before it.
-        place = np.searchsorted(at, steps, side="right") - 1
-        spent = np.maximum(place, 0)
+        step_index = np.searchsorted(at, steps, side="right") - 1
+        spent = np.maximum(step_index, 0)
         return [
-            (int(s), int(t) if p >= 0 else 0, round(float(c), 2) if p >= 0 else 0.0, float(f"{v:.6g}"))
-            for s, t, c, v, p in zip(steps, tokens[spent], seconds[spent], values, place, strict=True)
+            (int(s), int(t) if i >= 0 else 0, round(float(c), 2) if i >= 0 else 0.0, float(f"{v:.6g}"))
+            for s, t, c, v, i in zip(steps, tokens[spent], seconds[spent], values, step_index, strict=True)
         ]
 
 

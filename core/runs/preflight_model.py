@@ -169,7 +169,8 @@ def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, trust_remote_code=False)
-    except Exception as error:  # each family raises its own kinds for a config that it cannot build
+    # Each family raises its own kinds of errors for a config that it cannot build.
+    except Exception as error:
         report["problems"].append(
             f"transformers cannot build {config.model} from its config.json ({_first_line(error)}). Choose another "
             "model, or repair its config."
@@ -190,10 +191,12 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
     from core.runs.adapter import lora_config
 
     lora = lora_config(config, found.modules)
-    lora.init_lora_weights = False  # Initial values need weights; their conditions are checked by name.
+    # Initial values need weights; their conditions are checked by name.
+    lora.init_lora_weights = False
     try:
         peft = get_peft_model(model, lora, low_cpu_mem_usage=True)
-    except Exception as error:  # each kind of layer raises its own kinds
+    # Each kind of layer raises its own kinds of errors.
+    except Exception as error:
         report["problems"].append(
             f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target "
             "modules, Dropout, DoRA or Bias."

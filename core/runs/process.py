@@ -112,8 +112,8 @@ def reorder(store: RunStore, run: Run, by: int) -> None:
             )
         at = ids.index(run.id)
         queue.insert(min(max(0, at + by), len(queue) - 1), queue.pop(at))
-        for place, queued in enumerate(queue, 1):
-            queued.save_state(queued.saved_state().model_copy(update={"place": float(place)}))
+        for position, queued in enumerate(queue, 1):
+            queued.save_state(queued.saved_state().model_copy(update={"place": float(position)}))
 
 
 def stop(store: RunStore, run: Run) -> bool:

@@ -65,7 +65,7 @@ class Planner:
         self._apply(self.longest)
 
     def prepare(self, tokens: int) -> None:
-        """Set the blocks for a batch of so many tokens, padding included."""
+        """Set the blocks for a batch of `tokens` tokens, padding included."""
         if self.longest.blocks and self._config.gradient_checkpointing == "auto":
             self._apply(self._plan(-(-tokens // _PLAN_STEP_TOKENS) * _PLAN_STEP_TOKENS))
 

@@ -58,7 +58,7 @@ def tokenize(renderer: Renderer, rows: list[Row], max_length: int, answers_only:
         result.rows.append({"row": number, "input_ids": rendered.input_ids, "labels": labels})
         for note in rendered.notes:
             result.notes[note] = result.notes.get(note, 0) + 1
-        result.truncated += rendered.truncated
+        result.truncated += rendered.is_truncated
         result.tokens += len(labels)
         result.answer_tokens += rendered.loss_tokens
     return result

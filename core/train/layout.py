@@ -60,7 +60,7 @@ def choose_layout(model: torch.nn.Module, wants_packing: bool, why_padded: str, 
     # Some rotary embeddings depend on the longest row of a batch: then a row alone and in a batch differ.
     limit = length_limit(model.config)
     if limit is not None and longest > limit:
-        why = f"its rotary angles change with the longest row of a batch beyond {limit:,} tokens"
+        why = f"the rotary angles change with the longest row of a batch beyond {limit:,} tokens"
         return Layout("single", plain, f"Rows go through the model one at a time, with {own_attention}: {why}.")
     probe = _Probe(model, pad_id)
     why = why_padded

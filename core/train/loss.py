@@ -30,6 +30,7 @@ class Objective:
     Attributes:
         dft: Weigh each token's cross-entropy by its own probability, held constant (Wu et al. 2025, arXiv:2508.05629).
         smoothing: Share of each target spread evenly over the vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
+            0 with `dft`: the two are not combined.
     """
 
     dft: bool = False

@@ -31,7 +31,8 @@ class EmbeddingNoise:
             per_token = torch.repeat_interleave(lengths, lengths)[None, :, None]  # (1, tokens, 1)
         else:
             per_token = lengths[:, None, None]  # (rows, 1, 1)
-        bound = self.alpha / torch.sqrt(per_token * output.shape[-1])  # like per_token, float32
+        # The bound has the shape of per_token, and is float32.
+        bound = self.alpha / torch.sqrt(per_token * output.shape[-1])
         # (batch, length, width), dtype of the embeddings
         return output + torch.empty_like(output).uniform_(-1, 1) * bound.to(output.dtype)
 

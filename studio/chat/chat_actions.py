@@ -218,8 +218,8 @@ class ChatActions:
         """Return what the answers wait for, as the hint shows it; empty while they are written at full speed."""
         if queued.stage == WAITING:
             position = self.engine.queue_position(queued)
-            place = f"{position} before yours" if position else "yours is next"
-            return f"Waiting for other answers to end: {place}. Press Stop all to give up waiting."
+            ahead = f"{position} before yours" if position else "yours is next"
+            return f"Waiting for other answers to end: {ahead}. Press Stop all to give up waiting."
         if queued.stage:
             return f"{queued.stage}. This takes a few seconds, once."
         return THROTTLED_NOTICE if self.engine.throttle.is_active else ""

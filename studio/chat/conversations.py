@@ -55,7 +55,8 @@ class Conversations:
         try:
             return self._drafts.find(chat_id) or (conversation.load(self.settings, chat_id) if chat_id else None)
         except StudioError:
-            return None  # the id is no valid file name
+            # The id is no valid file name.
+            return None
 
     def save(self, chat: Conversation) -> None:
         """Write a conversation to disk; a visitor's without an answer is kept in memory instead.

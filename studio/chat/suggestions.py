@@ -12,7 +12,7 @@ from studio.chat.model_picker import ModelPicker
 from studio.chat.view import Updates
 
 _SUGGESTIONS = 4
-# Of these, so many are on the empty board; the others are in the list below the prompt.
+# Number of suggestions on the empty board; the others are in the list below the prompt.
 _SUGGESTIONS_ON_BOARD = 3
 _LABEL_CHARACTERS = 90
 _INVITATION = (

@@ -4,7 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-Updates = dict[str, Any]  # a handler's result: {name of an output: its new value}
+# Result of a handler: the new values of outputs by their names.
+Updates = dict[str, Any]
 
 
 def view_updates(

@@ -79,9 +79,9 @@ class Browse:
             return [Filter(column="problem", values=[None])]
         if kind == "Cannot be used":
             problems = page.open_rows(self.settings).parsed.problems
-            if len(problems) > MAX_FILTER_VALUES:  # any text of a problem, then
+            # Of many problems any text matches. Without one no row may match: an empty list would be no condition.
+            if len(problems) > MAX_FILTER_VALUES:
                 return [Filter(column="problem", by_length=True, low=1)]
-            # Without problems the filter must match no row; an empty list of values would be no condition.
             return [Filter(column="problem", values=list(problems) or ["none"])]
         if kind == "Exact duplicates":
             return [Filter(column="duplicate_of", low=0)]

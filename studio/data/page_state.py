@@ -21,7 +21,8 @@ from core.models import embedded
 from core.settings import Settings
 from studio.event_values import MAX_ENTRIES
 
-State = dict[str, Any]  # a PageState as the page keeps it
+# A PageState as the page keeps it.
+State = dict[str, Any]
 # Ticks are sent with every page of the table.
 MAX_TICKED = 2_000
 ColumnName = Annotated[str, StringConstraints(max_length=2_000)]

@@ -29,7 +29,7 @@ class SqlQuery:
         """Run one SELECT over the rows of the chosen dataset."""
         answer = sql_box.run_select(parse_state(state).open_rows(self.settings), check_sql(sql))
         count = len(answer.rows)
-        counted = f"The first {count:,} rows" if answer.more else f"{count:,} row{'s' * (count != 1)}"
+        counted = f"The first {count:,} rows" if answer.has_more else f"{count:,} row{'s' * (count != 1)}"
         table = gr.update(value={"headers": answer.columns, "data": answer.rows}, visible=True)
         return {"result": table, "result_text": counted}
 

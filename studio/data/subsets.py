@@ -20,7 +20,8 @@ from studio.data.sql import check_sql
 from studio.handlers import info
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
-_FIELDS_IN_PAIRS = ("method", "stratify_by")  # checked against each other, so no single widget shows their problem
+# Fields that are checked against each other, so no single widget shows their problem.
+_FIELDS_IN_PAIRS = ("method", "stratify_by")
 
 
 def created_updates(settings: Settings, created: Subset) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from core.settings import Settings
 from studio.data.page_state import State, parse_state
 from studio.data.reading_form import FORM_TITLE
 
-_MAX_CHIPS = 6  # of notes and of problems; a dataset may have far more
+# Maximum number of notes, and of problems; a dataset may have far more.
+_MAX_CHIPS = 6
 _MAX_COMPLAINTS = 3
 _MAX_PLACEHOLDERS = 5
 _MAX_EXAMPLE_ROWS = 3
 
-Chip = tuple[str, str, bool]  # a figure, its meaning, and whether it is a warning
+# A figure, its meaning, and whether it is a warning.
+Chip = tuple[str, str, bool]
 
 
 def summary_html(settings: Settings, state: State) -> str:

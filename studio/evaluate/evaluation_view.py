@@ -94,7 +94,8 @@ class EvaluationView:
         try:
             now = self.fingerprint(evaluation_id)
         except StudioError:
-            evaluation_id, now = None, ""  # deleted on another page: the list selects another one
+            # The evaluation was deleted on another page, so the list selects another one.
+            evaluation_id, now = None, ""
         updates: dict[str, Any] = {}
         if list_now != list_fingerprint:
             updates["list_fingerprint"] = list_now

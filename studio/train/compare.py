@@ -35,7 +35,8 @@ _COLORS = (
 )
 # Field of a curve in the events, by its label on the page.
 CURVES = {HELD_OUT_LOSS: HELD_OUT_LOSS, "loss": "loss", **METRIC_FIELDS}
-_MAX_POINTS = 10_000  # of all curves together
+# Maximum number of points of all curves together.
+_MAX_POINTS = 10_000
 _MIN_CURVE_POINTS = 50
 
 

@@ -23,7 +23,8 @@ from core.runs.yaml_io import command_line, from_yaml, to_yaml
 from studio.choices import subset_choices
 
 FIELDS = list(QLoRAConfig.model_fields)
-FIRST_FIELDS = ["model", "subset"]  # above the groups; all other fields are inside a group
+# Fields above the groups; all others are inside a group.
+FIRST_FIELDS = ["model", "subset"]
 BASIC, ALL = "Basic", "All settings"
 
 

@@ -39,7 +39,8 @@ class Polling:
         try:
             run_now = self.view.fingerprint(run_id)
         except StudioError:
-            run_id, run_now = None, ""  # deleted on another page: the list selects another run
+            # The run was deleted on another page, so the list selects another one.
+            run_id, run_now = None, ""
         runs_now = self.controls.runs.fingerprint()
         updates: dict[str, Any] = {}
         if runs_now != runs_fingerprint:

@@ -43,8 +43,10 @@ _NO_SAMPLES = (
 METRIC_FIELDS = {title: field for field, title in METRIC_TITLES.items()}
 _LOG_LINES = 40
 
-Zoom = dict[str, int] | None  # the first and last step shown, as `low` and `high`; None shows all
-Pinned = tuple[str, int] | None  # a run and the index of the evaluation pass that stays shown; None shows the newest
+# The first and last step shown, as `low` and `high`; None shows all.
+Zoom = dict[str, int] | None
+# A run and the index of the evaluation pass that stays shown; None shows the newest.
+Pinned = tuple[str, int] | None
 
 
 class RunView:

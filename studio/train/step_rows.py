@@ -35,7 +35,8 @@ class StepRows:
         if found is None:
             return {"row": none, "step": empty_html(f"This run has no step {step}.")}
         rows = found.rows
-        choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]  # a row may occur twice in a step
+        # A row may occur twice in a step.
+        choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]
         facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found.loss}", False)]
         first = choices[0][1] if choices else None
         return {"row": gr.update(choices=choices, value=first, visible=True), "step": chips_html(facts)}
@@ -65,7 +66,8 @@ class StepRows:
         except TemplateError as error:
             return {"row_view": chips_html([("⚠", f"Not trained on: {error}", True)])}
         tokens = [
-            (rendered.text[start:end], role, label >= 0)  # a negative label carries no loss
+            # A negative label carries no loss.
+            (rendered.text[start:end], role, label >= 0)
             for (start, end), role, label in zip(rendered.offsets, rendered.roles, rendered.labels, strict=True)
         ]
         notes = chips_html([("⚠", note, True) for note in rendered.notes]) if rendered.notes else ""

@@ -12,7 +12,8 @@ from studio.sessions import MAX_UNREAD_PAGES
 from tests.helpers.app_server import AppServer
 
 PAGES = 150
-MAX_MIB = 40  # for all of them; Gradio alone keeps 0.7 MiB per page
+# This is for all pages together; Gradio alone keeps 0.7 MiB per page.
+MAX_MIB = 40
 
 
 @pytest.fixture(scope="module")

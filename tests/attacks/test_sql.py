@@ -172,7 +172,7 @@ def test_sql_process_has_no_secrets_and_cannot_write(rows, monkeypatch, tmp_path
     monkeypatch.setenv("STUDIO_PASSWORD", CANARY)
     monkeypatch.setenv("HF_TOKEN", CANARY)
     request = {"view": "CREATE VIEW rows AS SELECT 1 AS row", "files": [], "sql": "SELECT row FROM rows", "seconds": 5,
-               "most": 5, "numbers": True}  # fmt: skip
+               "most": 5, "only_numbers": True}  # fmt: skip
     assert sql_box.run_locked(request, 10) == {"numbers": [1]}
     # Even the studio's own statement, which runs before the configuration is locked, cannot write files or read the
     # environment.

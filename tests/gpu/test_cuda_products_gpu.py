@@ -15,7 +15,8 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("width", [1088, 1024])  # the second is a multiple of what the kernel for few rows takes
+# The second width is a multiple of what the kernel for few rows takes.
+@pytest.mark.parametrize("width", [1088, 1024])
 @pytest.mark.parametrize("rows", [1, 2, 8, 16, 40, 128, 200])
 def test_cuda_products_equal_dequantized_weights(kind, rows, width):
     from core.chat.cuda import quantized_matmul
@@ -40,7 +41,8 @@ def test_cuda_products_equal_dequantized_weights(kind, rows, width):
     done = torch.zeros(2, dtype=torch.int32, device="cuda")
     out, alone = (torch.empty(3, rows, 512, device="cuda") for _ in range(2))
     columns = paired(a.flatten(0, 1)).view(a.shape) if merged.is_packed else a
-    for counter in (0, 1, 0):  # products use the counters alternately
+    # Products use the counters alternately.
+    for counter in (0, 1, 0):
         lora = Lora(columns, b, slots, torch.zeros(4, rows, 48, device="cuda"), done, counter)
         quantized_matmul.product(given, merged, out, lora)
     quantized_matmul.product(given, merged, alone)
@@ -54,6 +56,7 @@ def test_cuda_products_equal_dequantized_weights(kind, rows, width):
     assert relative_distance(out.sum(0), expected) < 4e-3
     base = slots < 0
     assert torch.equal(out.sum(0)[base], alone.sum(0)[base]), "a row of the base is that of no LoRA"
-    if kind != "bf16":  # the modules' own weights are views of the merged ones
+    # The modules' own weights are views of the merged ones.
+    if kind != "bf16":
         for module, weight in zip(linears, before, strict=True):
             assert torch.equal(dequantize_4bit(module.weight.data, module.weight.quant_state), weight)

@@ -18,9 +18,11 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
 ]
 
-TOLERANCE = 0.02  # of the logits' length, as in test_lanes_gpu.py
+# A share of the logits' length, as in test_lanes_gpu.py.
+TOLERANCE = 0.02
 TOKENS = 24
-EXACT = {"nf4 fp32": 1e-4, "fp32": 1e-4}  # and the tolerance of the logits there, where nothing is rounded to 8 bits
+# Kinds in which nothing is rounded to 8 bits, with their tolerance of the logits.
+EXACT = {"nf4 fp32": 1e-4, "fp32": 1e-4}
 
 
 def make_model(kind="nf4", **over):
@@ -78,7 +80,8 @@ class RecordingSequence:
         self.row = TokenSequence(ids, adapter, self.take)
 
     def take(self, logits):
-        self.logits.append(logits.float().clone())  # they are the decoder's, good until its next step
+        # They are the decoder's, and valid until its next step.
+        self.logits.append(logits.float().clone())
         self.tokens.append(int(logits.argmax()))
         self.left -= 1
         return self.tokens[-1] if self.left else None
@@ -141,7 +144,8 @@ def check_lanes(model, adapters, tolerance, title):
     for sequence in sequences:
         expected = logits_after(model, adapters, sequence)
         worst = max(worst, relative_distance(torch.stack(sequence.logits), expected))
-        for at, token in enumerate(sequence.tokens):  # another token only where two are nearly as likely
+        # Another token may be taken only where two are nearly as likely.
+        for at, token in enumerate(sequence.tokens):
             assert expected[at].max() - expected[at, token] <= tolerance * expected[at].norm()
     print(f"{title}: logits differ by {worst:.2g} of their length at most")
     assert worst <= tolerance

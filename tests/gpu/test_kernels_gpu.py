@@ -23,7 +23,8 @@ pytestmark = [
 ]
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-TOLERANCE = 0.02  # of a gradient's length: bf16 keeps 8 bits, and both sides round
+# A share of a gradient's length: bf16 keeps 8 bits, and both sides round.
+TOLERANCE = 0.02
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -223,12 +224,14 @@ def test_fused_blocks_match_plain_blocks_in_every_memory_mode(four_bit):
     for name, (keep, chunk, away) in ways.items():
         for block in blocks:
             block.keep, block.chunk, block.offload = keep, chunk, away
-        for _ in range(2):  # scratch memory holds what the pass before left
+        # Scratch memory holds what the previous pass left.
+        for _ in range(2):
             found, gradients = loss_and_gradients(model, batch)
         worst = max(relative_error(gradients[key], wanted[key]) for key in wanted)
         print(f"{name}: loss {found:.5f} for {expected:.5f}, gradients differ by {worst:.4f} at most")
         assert found == pytest.approx(expected, rel=2e-3)
-        assert worst < 3 * TOLERANCE  # four blocks deep, both sides rounded to bf16 at every product
+        # The model is four blocks deep, and both sides round to bf16 at every product.
+        assert worst < 3 * TOLERANCE
 
 
 @pytest.mark.parametrize(("keep", "chunk"), [(True, 0), (False, 0), (False, 256)])

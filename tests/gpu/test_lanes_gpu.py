@@ -22,9 +22,11 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
 ]
 
-TOLERANCE = 0.02  # of the logits' length; bf16 keeps 8 bits, and a batch adds in another order
+# A share of the logits' length: bf16 keeps 8 bits, and a batch adds in another order.
+TOLERANCE = 0.02
 TOKENS = 24
-SHORT = 6  # tokens of each of a hundred answers: transformers answers one by one, and slowly
+# Tokens of each of a hundred answers: transformers answers one by one, and slowly.
+SHORT = 6
 # by its path: core.data.sources reads with DuckDB, which a GPU host may lack
 BUNDLED = Path(__file__).parents[2] / "core" / "data" / "bundled" / "keeper" / "train.jsonl"
 
@@ -94,7 +96,8 @@ def test_logits_of_every_lane_equal_its_model_alone(adapters, lanes):
             expected = alone(ids).logits[0, -TOKENS:].float()
         found = torch.stack(sequence.logits)
         worst = max(worst, float((found - expected).norm() / expected.norm()))
-        for at, token in enumerate(sequence.tokens):  # another token only where two are nearly as likely
+        # Another token may be taken only where two are nearly as likely.
+        for at, token in enumerate(sequence.tokens):
             assert expected[at].max() - expected[at, token] <= TOLERANCE * expected[at].norm()
     print(f"{lanes} lanes: logits differ by {worst:.4f} of their length at most")
     assert worst <= TOLERANCE
@@ -147,20 +150,21 @@ def test_lanes_100_answers_of_the_embedded_model_equal_each_model_alone(smol_lan
     studio_lanes, changed, alone = smol_lanes
     names = ["tuned", None, "tuned", None][:lanes]
     sampling, answered = Sampling(temperature=0, max_new_tokens=SHORT), []
-    for start in range(0, 100, 4):  # rows of unequal length
-        places = range(start, start + 4)
-        requests = [(name, place) for name in names for place in places]
+    # The rows have unequal lengths.
+    for start in range(0, 100, 4):
+        indices = range(start, start + 4)
+        requests = [(name, index) for name in names for index in indices]
         *_, answers = studio_lanes.generate(
-            [LaneRequest([{"role": "user", "content": prompts[place]}], sampling, name) for name, place in requests]
+            [LaneRequest([{"role": "user", "content": prompts[index]}], sampling, name) for name, index in requests]
         )
         answered += [(*request, answer.ids) for request, answer in zip(requests, answers, strict=True)]
-    other = [(name, place, ids) for name, place, ids in answered if ids != alone[name][place]]
+    other = [(name, index, ids) for name, index, ids in answered if ids != alone[name][index]]
     dtype = studio_lanes.model.dtype
     print(f"{lanes} lanes in {dtype}: {len(answered) - len(other)} of {len(answered)} answers equal token by token")
     assert dtype == torch.bfloat16 or not other
-    for name, place, ids in other:
+    for name, index, ids in other:
         with contextlib.nullcontext() if name else changed.disable_adapter():
-            assert near_tie(changed, studio_lanes, prompts[place], ids, alone[name][place])
+            assert near_tie(changed, studio_lanes, prompts[index], ids, alone[name][index])
 
 
 def answers_alone(model, studio_lanes, prompts):

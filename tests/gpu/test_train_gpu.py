@@ -14,7 +14,8 @@ pytestmark = [
 ]
 
 STEPS, BATCH = 50, 4
-TOLERANCE = 0.01  # of a loss; the same steps by TRL in another attention kernel differ by as much
+# A share of a loss; the same steps by TRL in another attention kernel differ by as much.
+TOLERANCE = 0.01
 
 
 def trl_losses(folder, rows, adapter, out):

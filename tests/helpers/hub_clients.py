@@ -162,7 +162,8 @@ def client_uploading(folder: str) -> dict:
     report = {"user": api.whoami()["name"], "url": api.create_repo("someone/copy"), "commits": []}
     for repo_type in KINDS:
         api.create_repo("someone/copy", repo_type=repo_type, exist_ok=True, private=True)
-        for _ in range(2):  # the second finds nothing to do
+        # The second upload finds nothing to do.
+        for _ in range(2):
             commit = api.upload_folder(repo_id="someone/copy", repo_type=repo_type, folder_path=folder)
             report["commits"].append(commit.oid)
         there = snapshot_download("someone/copy", repo_type=repo_type, token="hf_owner")

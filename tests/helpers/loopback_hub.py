@@ -39,7 +39,8 @@ class LoopbackHub:
         # Closing the server then waits for its open requests.
         self.server.daemon_threads = False
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
-        self.storage_url = f"http://localhost:{self.server.server_port}/lfs"  # another host: no token may go there
+        # This is another host, to which no token may go.
+        self.storage_url = f"http://localhost:{self.server.server_port}/lfs"
         threading.Thread(target=self.server.serve_forever, args=(0.05,)).start()
         return self
 

@@ -1,8 +1,9 @@
-"""Fixtures of all tests of the studio: the texts of toasts, and progress that a short job shows, too."""
+"""Fixtures of all tests of the studio: the texts of toasts, jobs, and progress that a short job shows, too."""
 
 import gradio as gr
 import pytest
 
+from core.system.jobs import Jobs
 from studio import job_progress
 
 
@@ -19,3 +20,10 @@ def toasts(monkeypatch):
 def frequent_updates(monkeypatch):
     """Update the progress so often that the shortest job shows it: a job of a fast machine ends within 0.2 seconds."""
     monkeypatch.setattr(job_progress, "_UPDATE_SECONDS", 0.002)
+
+
+@pytest.fixture
+def jobs(frequent_updates):
+    made = Jobs()
+    yield made
+    made.close()

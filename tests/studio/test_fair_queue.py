@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from core.access.roles import Caller, Role
-from studio.fair_queue import MAX_CALLS_PER_VISITOR, OWNERS_PLACES, FairQueue
+from studio.fair_queue import MAX_CALLS_PER_VISITOR, OWNERS_CALLS, FairQueue
 
-PLACES = 60
+MAX_RUNNING = 60
 
 
 class Page:
@@ -18,7 +18,7 @@ class Page:
             name: SimpleNamespace(queue=[], concurrency_id=name, concurrency_limit=limit, current_concurrency=0)
             for name, limit in limits.items()
         }
-        self.active_jobs: list = [None] * PLACES
+        self.active_jobs: list = [None] * MAX_RUNNING
         self._queue = self
         self.fair = FairQueue(self)
 
@@ -44,13 +44,13 @@ class Page:
         return list(iter(self.start, None))
 
     def end(self, name: str) -> None:
-        place = next(i for i, job in enumerate(self.active_jobs) if job and job[0].request == name)
-        self.event_queue_per_concurrency_id[self.active_jobs[place][0].concurrency_id].current_concurrency -= 1
-        self.active_jobs[place] = None
+        index = next(i for i, job in enumerate(self.active_jobs) if job and job[0].request == name)
+        self.event_queue_per_concurrency_id[self.active_jobs[index][0].concurrency_id].current_concurrency -= 1
+        self.active_jobs[index] = None
 
 
 @pytest.mark.parametrize("name", ["a", ""])
-def test_one_visitor_takes_at_most_half_of_a_functions_places(name):
+def test_one_visitor_takes_at_most_half_of_a_functions_running_calls(name):
     page = Page(turn=4)
     page.join("turn", *[name] * 100, "b")
     assert page.start_all() == [name, "b", name]
@@ -58,7 +58,7 @@ def test_one_visitor_takes_at_most_half_of_a_functions_places(name):
     assert page.start_all() == [name], "the next one waits for its turn and is not lost"
 
 
-def test_visitors_together_leave_a_place_to_the_owner():
+def test_visitors_together_leave_a_running_call_to_the_owner():
     page = Page(turn=4)
     page.join("turn", *"abcdefgh", "owner")
     assert page.start_all() == ["owner", "a", "b", "c"]
@@ -68,7 +68,7 @@ def test_visitors_together_leave_a_place_to_the_owner():
     assert page.start_all() == ["owner"]
 
 
-def test_a_function_with_one_place_runs_visitors_and_the_owner_first():
+def test_a_function_with_one_running_call_runs_visitors_and_the_owner_first():
     page = Page(one=1)
     page.join("one", "a", "owner")
     assert page.start_all() == ["owner"]
@@ -85,15 +85,15 @@ def test_a_visitor_runs_a_bounded_number_of_calls_of_all_functions():
     assert page.start_all() == ["b"]
 
 
-def test_invented_names_leave_the_owners_places_free():
+def test_invented_names_leave_the_owners_calls_free():
     page = Page(chat=None)
     page.join("chat", *map(str, range(200)))
-    assert len(page.start_all()) == PLACES - OWNERS_PLACES
-    page.join("chat", *["owner"] * OWNERS_PLACES)
-    assert page.start_all() == ["owner"] * OWNERS_PLACES
+    assert len(page.start_all()) == MAX_RUNNING - OWNERS_CALLS
+    page.join("chat", *["owner"] * OWNERS_CALLS)
+    assert page.start_all() == ["owner"] * OWNERS_CALLS
 
 
-def test_the_owner_alone_has_all_places():
+def test_the_owner_alone_has_all_running_calls():
     page = Page(turn=4, chat=None)
     page.join("turn", *["owner"] * 9)
     page.join("chat", *["owner"] * 9)

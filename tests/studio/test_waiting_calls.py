@@ -53,7 +53,7 @@ def test_one_visitors_waiting_calls_are_bounded_and_others_are_free(space, cooki
 def test_a_call_that_has_started_counts_no_more(space):
     for i in range(fair_queue.MAX_WAITING):
         assert join(space, "a", str(i)) is None
-    space._queue.active_jobs = [None] * (fair_queue.OWNERS_PLACES + 1)
+    space._queue.active_jobs = [None] * (fair_queue.OWNERS_CALLS + 1)
     assert space._queue.get_events()
     assert join(space, "a") is None
 

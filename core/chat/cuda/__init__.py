@@ -3,7 +3,7 @@
 `support` says which models and adapters it serves. `runtime` holds what all decoders of a model share, `decoder` has
 the interface of `core.chat.decoder`, `prefill` reads prompts, `decode_graph` launches and captures a step. Kernels:
 
-    decode step of one block             kernel                        module
+    part of a decode step                kernel                        module
     norm, add residual, SwiGLU           _norm, _swiglu                elementwise
     products with 4-bit weights + LoRA   _gemv (1 to 8 rows),          nf4_gemv, nf4_block, nf4_ptx, lora, tensor_core
                                          _lora_down and _product       quantized_matmul
@@ -18,5 +18,6 @@ Words of the kernels, one for each way to divide work:
     piece    the same for x Aᵀ; its reader adds up the pieces
     split    a share of a sequence's tokens, in attention
     group    projections of a block that share an input, merged: qkv, o, gate_up, down (weights)
-             An input group (256 inputs, nf4_gemv) and a lane group (4 threads, tensor_core) have their full names.
+             An input group (256 inputs, nf4_gemv) and a lane group (4 threads, tensor_core) are always
+             written with their full names.
 """

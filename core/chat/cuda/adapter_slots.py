@@ -14,7 +14,7 @@ from core.chat.adapters import Adapter
 from core.chat.cuda.weights import GROUPS, Weights
 from core.models.fast_paths import projection_names
 
-# Ranks that a tensor core takes at least.
+# Minimum number of ranks of a tensor-core product.
 _RANK_STEP = 16
 
 

@@ -29,7 +29,7 @@ from core.chat.cuda.elementwise import compute_paired_index, is_chained, wait_fo
 # Tokens that a program attends to at once; a page is a multiple.
 TILE = 64
 _LOG2_E = 1.4426950408889634
-# A tensor core takes at least so many query heads.
+# Minimum number of query heads of a tensor-core product.
 _MIN_QUERIES = 16
 
 
@@ -61,7 +61,8 @@ def _combine_splits(
     for split in tl.static_range(1, SPLITS):
         split_maximum = tl.load(sums + 2 * (first_entry + split), mask=head_mask, other=0.0, cache_modifier=".cg")
         maximum = tl.maximum(maximum, split_maximum)  # (QUERIES,), float32
-    accumulator, denominator = 0.0, 0.0  # become (QUERIES, WIDTH) and (QUERIES,), float32
+    # They become (QUERIES, WIDTH) and (QUERIES,), float32.
+    accumulator, denominator = 0.0, 0.0
     for split in tl.static_range(SPLITS):
         entry = first_entry + split
         # Rescale each split's result from its own maximum to the common one.
@@ -208,7 +209,8 @@ def attend(
         keys: (pages, key_heads, PAGE_TOKENS, width), model dtype, updated.
         values: The same shape, updated.
         table: (slots, pages of a sequence), int32: page numbers.
-        lengths: (slots,), int32: tokens in the cache; -1: the row takes no part, and is not stored.
+        lengths: (slots,), int32: tokens in the cache; -1: the row takes no part: its key and value are not
+            stored, and its row of `out` has no meaning.
         out: (rows, heads * width), model dtype, written.
         scratch: (rows, heads, splits, width), float32: results of the splits.
         sums: (rows, heads, splits, 2), float32: maximum and sum of each split's softmax.

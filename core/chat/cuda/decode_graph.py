@@ -3,23 +3,24 @@
 A graph replays launches with the addresses it was captured with, so a step works in buffers that never move. R is the
 number of slots of the step (its bucket), and P the number of parts of a product:
 
-    residual  (R, hidden)             the residual stream, in the model's dtype
-    normed    (R, hidden)             after a norm
-    out[g]    (P, R, outputs), fp32   products of group g in P parts; the next kernel adds the parts up
-    attended  (R, heads * width)
-    gated     (R, inner)              after SwiGLU
-    logits    (R, vocabulary)
-    lora_down[g]                      x Aᵀ of group g in 8 pieces, fp32; read only of rows with an adapter
-    done      (2,), int32             counters of finished x Aᵀ, which the products use in turn (protocol: `lora`)
-    attention results, sums, done     result of each split, its maximum and sum, and the number of finished splits
-    scratch                           unpacked weights, where cuBLAS computes the product
+    residual       (R, hidden)             the residual stream, in the model's dtype
+    normed         (R, hidden)             after a norm
+    out[g]         (P, R, outputs), fp32   products of group g in P parts; the next kernel adds the parts up
+    attended       (R, heads * head_width)
+    gated          (R, inner)              after SwiGLU
+    logits         (R, vocabulary)
+    lora_down[g]   (8, R, ranks), fp32     x Aᵀ of group g in 8 pieces; only rows with an adapter are read
+    done           (2,), int32             counters of finished programs of x Aᵀ, used in turn (protocol: `lora`)
+    attention_results, attention_sums      result of each split; its maximum and sum
+    attention_done                         number of finished splits of each row and key head
+    scratch                                unpacked weights, where cuBLAS computes the product
 
     per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
 
 A product is computed in parts because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The
-kernel of a product depends on the number of rows: 1 to 8 take `nf4_gemv` (packed weights, if the width is a multiple of
-256), others up to 32 `quantized_matmul`, and more take cuBLAS over weights that are unpacked first, as float32 always
-does. The thresholds are measured (bench/LOG.md).
+kernel of a product depends on the number of rows: 1 to 8 take `nf4_gemv` (packed weights, if the number of inputs is a
+multiple of 256), others up to 32 `quantized_matmul`, and more take cuBLAS over weights that are unpacked first, as
+float32 always does. The thresholds are measured (bench/LOG.md).
 
 Sampling is not part of the graph: it follows each replay (`core.chat.cuda.runtime`) and writes the tokens that the next
 replay starts from.
@@ -98,7 +99,7 @@ class DecodeStep:
         kind = {"dtype": weights.dtype, "device": weights.device}
         self._residual = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
         self._normed = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
-        self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)  # (R, heads * width)
+        self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)  # (R, heads * head_width)
         self._gated = torch.empty(rows, weights.inner, **kind)  # (R, inner)
         self._out, self._lora_down = self._product_buffers()
         # Counters of finished x Aᵀ programs; `core.chat.cuda.lora` describes their use.
@@ -184,7 +185,7 @@ class DecodeStep:
             # Each norm first adds the product of the half block before to the residual stream.
             elementwise.norm(self._residual, added, block.first_norm, weights.eps, self._normed, paired)
             projected = self._product(number, "qkv", self._normed)  # (P, R, query + key + value)
-            self._attend(number, projected, state.lengths)  # (R, heads * width)
+            self._attend(number, projected, state.lengths)  # (R, heads * head_width)
             added = self._product(number, "o", self._attended)  # (P, R, hidden)
             elementwise.norm(self._residual, added, block.second_norm, weights.eps, self._normed, paired)
             gate_up = self._product(number, "gate_up", self._normed)  # (P, R, 2 * inner)
@@ -246,7 +247,7 @@ def _attention_buffers(weights: Weights, rows: int) -> tuple[torch.Tensor, torch
     splits = 1 << max(0, min(3, (_TARGET_PROGRAMS // 2 // (rows * weights.key_heads)).bit_length() - 1))
     exact = {"dtype": torch.float32, "device": weights.device}
     return (
-        torch.empty(rows, weights.heads, splits, weights.head_width, **exact),  # (R, heads, splits, width), float32
+        torch.empty(rows, weights.heads, splits, weights.head_width, **exact),  # (R, heads, splits, head_width)
         torch.empty(rows, weights.heads, splits, 2, **exact),  # (R, heads, splits, 2), float32
         torch.zeros(rows, weights.key_heads, dtype=torch.int32, device=weights.device),  # (R, key heads), int32
     )

@@ -54,7 +54,8 @@ def compute_paired_index(column, PAIRED: tl.constexpr):
     """Return the position of columns (int32, any shape) in paired order; unchanged if not PAIRED.
 
     Of each eight columns, the even ones come first: 0 2 4 6 1 3 5 7. A byte of packed weights holds an even column in
-    its upper half and the next odd one in its lower half, so each half then meets four columns in a row.
+    its upper nibble and the next odd one in its lower nibble. So the upper nibbles of four bytes meet four contiguous
+    columns, and so do the lower ones.
     """
     if PAIRED:
         return column // 8 * 8 + column % 2 * 4 + column % 8 // 2

@@ -23,10 +23,10 @@ the next. So no launch between two products is spent on a reset, and the host do
     counter 0        counter 1        counter 0        waits until `done[counter]` is goal (`Lora.counter`)
     done[1] = 0      done[0] = 0      done[1] = 0      program `goal` stores it, after product n - 1 has ended
 
-It holds as long as every product takes the counter that the one before did not take, which `decode_graph._COUNTERS`
-ensures (four products per block, in this order), and resets the other one. A product of another kernel counts
-nothing; `DecodeStep._product` then resets the other counter in its place. Both are zeroed before a capture, because the
-calls that compile kernels run in any order.
+This holds as long as every product resets the counter that it does not use, and uses the one that the product before
+it did not use. `decode_graph._COUNTERS` ensures the second: four products per block, in this order. A product of
+another kernel counts nothing, and `DecodeStep._product` does the reset in its place. Both counters are zeroed before a
+capture, because the calls that compile kernels run in any order.
 
 Data types: x, A and B in bfloat16 or float16; x Aᵀ and all sums in float32. Layout of threads: `tensor_core`.
 
@@ -142,7 +142,7 @@ def compute_lora_down_piece(
     )
     block = tl.minimum(first_block, blocks - 1)
     upper, lower = load_words(upper_address + block * 128, LOAD), load_words(lower_address + block * 128, LOAD)
-    # A may be read while the kernel before still writes x.
+    # The loads above need no x, so they come before the wait: the previous kernel may still be writing x.
     if CHAINED:
         gdc_launch_dependents()
         gdc_wait()
@@ -191,7 +191,8 @@ def compute_lora_down_piece(
 def prefetch_lora_up(b, slot_count, output, quarter, total, RANK: tl.constexpr, FETCH: tl.constexpr):
     """Prefetch B of some outputs into the second-level cache.
 
-    b: (slots, total, RANK), 16-bit. output, quarter: (threads,), int32: output and quarter of each thread.
+    b: (slots, total, RANK / 2), int32, as in `add_lora_up`; used as an address in bytes. output, quarter: (threads,),
+    int32: output and quarter of each thread.
     """
     for slot in tl.range(0, slot_count):
         for chunk in tl.static_range(0, RANK, 64):

@@ -45,10 +45,10 @@ def load_block_scale(
 ):
     """Return the scale of blocks: absmax, dequantized if NESTED.
 
-    block: (threads,), int32, index of each thread's block. outer_block: (threads,), int32, index among the blocks of
-    all projections' outer scales, of the first block of the input group: its four blocks share an outer scale, because
-    a row has a multiple of four blocks, and OUTER is a multiple of four. offset: scalar, float32. Returns (threads,),
-    float32.
+    block: (threads,), int32: index of each thread's block. outer_block: (threads,), int32: number of the input group's
+    first block, counted so that outer_block // OUTER is its entry of outer_absmax. The group's four blocks share that
+    entry, because a row has a multiple of four blocks, and OUTER is a multiple of four. offset: scalar, float32.
+    Returns (threads,), float32.
     """
     scale = tl.load(absmax + block)  # (threads,), float32, or uint8 if NESTED
     if NESTED:

@@ -140,7 +140,7 @@ def _multiply(
     if LORA:  # noqa: SIM102  LORA is decided at compile time
         if part == 0:
             prefetch_lora_up(b, slot_count, output, quarter, total, RANK, FETCH)
-    # Weights may be read while the kernel before still writes x.
+    # The loads above need no x, so they come before the wait: the previous kernel may still be writing x.
     if CHAINED:
         gdc_launch_dependents()
         gdc_wait()

@@ -96,7 +96,10 @@ def code_words(codes: tuple[float, ...], dtype: torch.dtype, device: torch.devic
 
 @functools.cache
 def unpack_bytes_ptx(codes: tuple[float, ...], dtype: torch.dtype) -> str:
-    """Return PTX that unpacks four bytes ($4) to 16-bit codes: upper halves in $0 and $1, lower halves in $2 and $3."""
+    """Return PTX that unpacks four bytes ($4) to 16-bit codes.
+
+    The codes of the upper nibbles are in $0 and $1, those of the lower nibbles in $2 and $3.
+    """
     names = _constants(codes, dtype)
     halves = {
         name: _HALF.format(**names, left=f"${at}", right=f"${2 + at}") for at, name in enumerate(("first", "second"))

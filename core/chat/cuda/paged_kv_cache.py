@@ -12,7 +12,7 @@ All transformer blocks use the same page numbers. Paging after vLLM (Kwon et al.
 import torch
 
 PAGE_TOKENS = 128
-# The cache grows by a multiple of so many pages.
+# The cache grows by multiples of this many pages.
 _GROWTH_PAGES = 8
 _LARGE_BYTES = 2**24
 

@@ -5,8 +5,8 @@ What is computed: out[p] = x Wᵀ over a share of the inputs (P parts that the r
 Steps of `_product`, for 64 outputs and up to 128 rows:
 
 1. load 32 bytes of each output's weights: a block of 64 (layout: core/kernels/nf4.py);
-2. convert the halves of the bytes to code values: by `nf4_ptx.unpack_bytes_ptx`; in float32 or interpreted, by a table;
-3. multiply the upper halves by the even columns of x and the lower ones by the odd columns (`tl.dot`; paired order);
+2. convert the nibbles of the bytes to code values: by `nf4_ptx.unpack_bytes_ptx`; in float32 or interpreted, a table;
+3. multiply those of upper nibbles by the even columns of x, those of lower ones by the odd (`tl.dot`; paired order);
 4. multiply the block's sum by its absmax in float32, and add it up. Weights are thus never rounded after scaling.
 
 Rows are the narrow side of a tensor core's product, padded to 16, and the weights are read once. `_lora_down` computes
@@ -31,7 +31,7 @@ from core.chat.cuda.weights import MergedLinears
 
 # Outputs of a program; every projection's outputs are a multiple.
 TILE = 64
-# Rows that a tensor core takes at least.
+# Minimum number of rows of a tensor-core product.
 _MIN_ROWS = 16
 _MAX_ROWS = 128
 
@@ -90,7 +90,7 @@ def _product(
                 x_pointers = x + row[None, :] * width + block * 64 + (index // 4 * 8 + index % 4)[:, None]
                 even = tl.load(x_pointers, mask=is_row & inside, other=0.0)
                 odd = tl.load(x_pointers + 4, mask=is_row & inside, other=0.0)
-                # The code values of both halves: (TILE, 32), model dtype.
+                # The code values of both nibbles: (TILE, 32), model dtype.
                 if ASM is not None:
                     upper_codes, lower_codes = tl.inline_asm_elementwise(
                         ASM, "=r,=r,=r,=r,r", [byte], dtype=(dtype, dtype), is_pure=True, pack=4
@@ -239,8 +239,8 @@ def _unpack(
 ):  # fmt: skip
     """Unpack COUNT blocks of 64 weights. Grid: (blocks / COUNT,).
 
-    The look-up repeats the lines of `core.kernels.nf4_triton.decode_blocks`, a function that this kernel could inline;
-    that was not measured. The stores differ (PAIRED).
+    The look-up repeats the lines of `core.kernels.nf4_triton.decode_blocks`. Whether a call of it would be as fast was
+    not measured. The stores differ (PAIRED).
     weight: uint8, (blocks * 32). absmax and outer_*: as in `MergedLinears`. out: (blocks * 64), model dtype.
     """
     block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)  # (COUNT,), int32
@@ -255,7 +255,7 @@ def _unpack(
         outer_scale = tl.load(
             outer_absmax + outer_start + (block - first_output * (width // 64)) // OUTER, mask=is_block, other=0.0
         )
-        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + projection)  # float32
+        scale = tl.load(outer_code + scale.to(tl.int32)) * outer_scale + tl.load(outer_offsets + projection)  # (COUNT,)
     byte_index = tl.arange(0, 32)[None, :]  # (1, 32): bytes of a block
     byte = tl.load(weight + block[:, None].to(tl.int64) * 32 + byte_index, mask=is_block[:, None], other=0).to(tl.int32)
     upper = (tl.load(code + (byte >> 4)) * scale[:, None]).to(out.dtype.element_ty)  # (COUNT, 32), model dtype

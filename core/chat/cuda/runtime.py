@@ -26,7 +26,7 @@ from core.chat.cuda.weights import Weights
 from core.chat.sampler import TokenSampler
 
 _INITIAL_SLOTS = 8
-# Results under way at most: of the step before, of the prompts just read, of this step; and one to spare.
+# Maximum number of results under way: of the previous step, of the prompts just read, of this step; and one to spare.
 _HOST_BUFFERS = 4
 _STATE_BUFFERS = ("tokens", "lengths", "adapter_slots", "page_table")
 
@@ -63,12 +63,12 @@ class CudaRuntime:
 
     page_tokens = PAGE_TOKENS
 
-    def __init__(self, model: torch.nn.Module, graphs: bool = True):
+    def __init__(self, model: torch.nn.Module, uses_graphs: bool = True):
         """Allocate the buffers, and compile the kernels.
 
         Args:
             model: A model for which `support.unsupported_reason` is None. Its weights become views of merged ones.
-            graphs: Whether steps are captured and replayed; otherwise their kernels are launched one by one.
+            uses_graphs: Whether steps are captured and replayed; otherwise their kernels are launched one by one.
         """
         with torch.inference_mode():
             self.weights = weights = Weights(model)
@@ -81,7 +81,7 @@ class CudaRuntime:
             self._state = State.empty(_INITIAL_SLOTS, pages_for(weights.context) + 1, weights.device)
             # (slots, vocabulary), uint8; allocated with the first sequence that has a repetition penalty.
             self._seen: torch.Tensor | None = None
-        self._graphs = graphs
+        self._uses_graphs = uses_graphs
         self._free_slots = list(range(_INITIAL_SLOTS))
         # By bucket, and whether any sequence has an adapter.
         self._steps: dict[tuple[int, bool], DecodeStep] = {}
@@ -91,7 +91,7 @@ class CudaRuntime:
         self._rows: tuple[list[int], torch.Tensor | None] = ([], None)
         self._host_buffers: list[torch.Tensor] = []
         self._owner: weakref.ref = lambda: None
-        if graphs:
+        if uses_graphs:
             self._compile()
 
     @torch.inference_mode()
@@ -135,7 +135,7 @@ class CudaRuntime:
     # Slots and pages
 
     def reserve(self, token_counts: list[int]) -> None:
-        """Have slots and pages free for sequences of so many tokens."""
+        """Make sure that slots and pages for sequences of these lengths are free."""
         if (missing := len(token_counts) - len(self._free_slots)) > 0:
             self._add_slots(missing)
         pages = sum(map(pages_for, token_counts))
@@ -158,7 +158,7 @@ class CudaRuntime:
         self._free_slots += range(before, count)
 
     def take_slot(self, tokens: int) -> tuple[int, list[int]]:
-        """Return the lowest free slot, and pages for so many tokens; `reserve` must have been called."""
+        """Return the lowest free slot, and pages for `tokens` tokens; `reserve` must have been called."""
         slot = min(self._free_slots)
         self._free_slots.remove(slot)
         return slot, self._cache.allocate(pages_for(tokens))
@@ -254,7 +254,7 @@ class CudaRuntime:
         key = (self.bucket(slots), has_adapters)
         if key not in self._steps:
             self._steps[key] = step = self._new_step(*key)
-            if self._graphs:
+            if self._uses_graphs:
                 step.capture()
         self._steps[key].run()
         return self._steps[key].logits

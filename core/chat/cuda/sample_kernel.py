@@ -29,7 +29,9 @@ _SCORES_PER_WARP = 1024
 
 @triton.jit
 def _find_threshold(shares, goal, COUNTS: tl.constexpr):
-    """Return the largest float t so that the shares >= t add up to `goal`, or with COUNTS are so many.
+    """Return the largest float t such that the shares >= t add up to at least `goal`.
+
+    With COUNTS, t is the largest such that at least `goal` shares are >= t.
 
     shares: (SIZE,), float32, in [0, 1]. goal: float32. Returns a float32.
     """

@@ -39,7 +39,7 @@ _MASK_NAMES = (
 _NUMBER = re.compile(r"true|false|-?\d+(?:\.\d+)?(?:e-?\d+)?")
 # Values of a mask that exclude nothing, and those of a flag that skips nothing.
 _ALL_LEARNED, _NONE_SKIPPED = frozenset(("1", "1.0", "true")), frozenset(("0", "0.0", "false"))
-# Columns that say to which conversation, or to which place in it, a row belongs.
+# Columns that say to which conversation, or to which position in it, a row belongs.
 _TURN_NUMBER_NAMES = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "turn", "turn_id",
     "turn_number", "turn_index", "turn_idx", "message_index", "message_idx", "utterance_id", "utterance_idx",

@@ -37,7 +37,8 @@ from core.data.formats.worded_pairs import propose_titled, propose_worded
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
-_QUESTION_WORDS = 3  # that at least one question has, where they repeat
+# Minimum number of words of the longest question, where questions repeat.
+_QUESTION_WORDS = 3
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 

@@ -67,7 +67,7 @@ _HTML_TAG = re.compile(
 _MODEL_TAG = re.compile(r"think|thinking|tool_calls?|tool_response|function_?call|answer", re.IGNORECASE)
 # What a sentence, a quotation or a code block ends with.
 _SENTENCE_ENDS = tuple(".!?…。！？\"'»”’)]}`*")
-_Place = Literal["begins", "ends", "begins a line of", "is in"]
+_Position = Literal["begins", "ends", "begins a line of", "is in"]
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class _Marks:
     Attributes:
         begins: Marks left out at the beginning.
         ends: Marks left out at the end.
-        named: Places and marks that are named in the notes.
+        named: Positions and marks that are named in the notes.
     """
 
     begins: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
-    named: tuple[tuple[_Place, str], ...] = ()
+    named: tuple[tuple[_Position, str], ...] = ()
 
     def apply(self, text: str, name: str, note: Note) -> str:
         """Return a turn without its marks; one that consists of marks alone is unchanged."""
@@ -95,9 +95,9 @@ class _Marks:
             note(f"the mark {found!r} at the end of {name} is left out")
             cut = _without_suffix(cut, lambda rest: _suffix(rest, self.ends))
         text = cut if cut.strip() else text
-        for place, mark in self.named:
-            if mark in text and mark in _found_at(place, text):
-                note(f"{mark!r} {place} {name}, as in most rows; it is trained as text")
+        for position, mark in self.named:
+            if mark in text and mark in _found_at(position, text):
+                note(f"{mark!r} {position} {name}, as in most rows; it is trained as text")
         return text
 
 
@@ -175,38 +175,38 @@ def find_repeated_marks(conversations: Iterable[list[Message]]) -> RepeatedMarks
     return replace(marks, end="cut" if 2 * ended > len(turns["assistant"]) else "weigh")
 
 
-def _survey(texts: Sequence[str], inside: tuple[_Place, ...]) -> _Marks:
-    """Return the repeated marks of one kind of turns, inside the turns only in the places `inside`."""
+def _survey(texts: Sequence[str], inside: tuple[_Position, ...]) -> _Marks:
+    """Return the repeated marks of one kind of turns, inside the turns only at the positions `inside`."""
     begins, ends = _repeated(texts, "begins"), _repeated(texts, "ends")
     marks = _Marks(*(tuple(mark for mark in found if _CERTAIN.fullmatch(mark)) for found in (begins, ends)))
-    named: list[tuple[_Place, str]] = [("begins", mark) for mark in begins if mark not in marks.begins]
+    named: list[tuple[_Position, str]] = [("begins", mark) for mark in begins if mark not in marks.begins]
     named += [("ends", mark) for mark in ends if mark not in marks.ends]
     rest = [marks.apply(text, "", lambda sentence: None) for text in texts]
-    for place in inside:
+    for position in inside:
         known = {mark for _, mark in named}
-        named += [(place, mark) for mark in _repeated(rest, place) if mark not in known]
+        named += [(position, mark) for mark in _repeated(rest, position) if mark not in known]
     return replace(marks, named=tuple(named))
 
 
-def _repeated(texts: Sequence[str], place: _Place) -> list[str]:
-    """Return the marks that more than half of the texts have in a place, the most frequent first."""
-    counts = Counter(mark for text in texts for mark in _found_at(place, text))
+def _repeated(texts: Sequence[str], position: _Position) -> list[str]:
+    """Return the marks that more than half of the texts have at a position, the most frequent first."""
+    counts = Counter(mark for text in texts for mark in _found_at(position, text))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [mark for mark, count in ordered if count >= _MIN_TURNS and 2 * count > len(texts)]
 
 
-def _found_at(place: _Place, text: str) -> set[str]:
-    """Return the marks of a text in a place. The whole text is no mark, and HTML and XML have tags of their own."""
+def _found_at(position: _Position, text: str) -> set[str]:
+    """Return the marks of a text at a position. The whole text is no mark, and HTML and XML have tags of their own."""
     head = text[:_SURVEYED_CHARACTERS]
-    if place == "begins a line of":
+    if position == "begins a line of":
         return set(_LABEL.findall(head))
-    if place == "is in":
+    if position == "is in":
         tags = (
             set() if _is_markup(head) else {tag[0] for tag in _TAG.finditer(head) if not _MODEL_TAG.fullmatch(tag[1])}
         )
         return {*_TOKEN.findall(head), *tags}
     text = text.strip()
-    found = _AT_BEGIN.match(text) if place == "begins" else _AT_END.search(text, max(0, len(text) - _END_CHARACTERS))
+    found = _AT_BEGIN.match(text) if position == "begins" else _AT_END.search(text, max(0, len(text) - _END_CHARACTERS))
     if not found or found[0] == text:
         return set()
     tag = _TAG.fullmatch(found[0])

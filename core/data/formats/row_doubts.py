@@ -15,7 +15,8 @@ from core.data.formats.reading import Reading, get_format
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing
 
-_MOST_JUDGMENTS = 6  # different values of a column that says which answers are good
+# Maximum number of different values of a column that says which answers are good.
+_MOST_JUDGMENTS = 6
 _ANSWER_SLOTS = ("completion", "output", "chosen", "label")
 # What these say beside a text without turns may be about the text: a weight in kilograms, a review that is good.
 _ABOUT_TEXT_NAMES = ("weight", "loss_weight", "good", "feedback", "train", *names.LABEL_NAMES)

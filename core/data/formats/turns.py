@@ -185,7 +185,8 @@ class _Parts:
         self.calls: list[Any] = []
         self.results: list[str] = []
         self.reasoning: list[str] = []
-        self.are_pieces = False  # as Gemini's parts without a type, which are streamed
+        # Whether the texts are pieces of one text, as Gemini's parts without a type, which are streamed.
+        self.are_pieces = False
 
     def add(self, content: Any) -> None:
         """Add a content.

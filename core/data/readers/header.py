@@ -71,7 +71,7 @@ def count_titles(records: Sequence[list[str]], name: str = "") -> int:
     filled = [_filled(record) for record in records]
     if not records or filled[0] > 1 or (filled[0] and not records[0][0].strip()):
         return 0
-    start = next((place for place, count in enumerate(filled) if count > 1), 0)
+    start = next((index for index, count in enumerate(filled) if count > 1), 0)
     usual = Counter(filled[1:]).most_common(1)[0][0] if filled[1:] else 0
     if not start or usual < 2 or start + 1 == len(records):
         return 0
@@ -162,7 +162,7 @@ def column_names(record: list[str], sample: Iterable[list[str]], name: str) -> l
     Raises:
         StudioError: The header names too many columns, or has too long names.
     """
-    used = max((place for row in sample for place, cell in enumerate(row, 1) if cell.strip()), default=1)
+    used = max((number for row in sample for number, cell in enumerate(row, 1) if cell.strip()), default=1)
     while len(record) > used and not record[-1].strip():
         record = record[:-1]
     if len(record) > MAX_COLUMNS or any(len(cell) > MAX_NAME_CHARACTERS for cell in record):

@@ -29,19 +29,19 @@ _BELOW = "describes the columns below the header and is no row"
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 
 
-def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
+def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
     """Yield the records of a file as objects with the names of its header.
 
     Args:
         source: The file.
-        tabs: Whether tabs are known to separate the cells, as they do in a .tsv file.
+        is_tsv: Whether tabs are known to separate the cells, as they do in a .tsv file.
 
     Raises:
         StudioError: The header cannot be read, or names too many columns.
     """
     csv.field_size_limit(ROW_LIMIT)
     feed = LineFeed(source)
-    delimiter, quoting = _dialect(feed, source, tabs or ".tsv" in source.name.lower())
+    delimiter, quoting = _dialect(feed, source, is_tsv or ".tsv" in source.name.lower())
     reader = _reader(feed, source, delimiter, quoting)
     header: list[str] | None = None
     names, repeats = None, []
@@ -95,10 +95,10 @@ def _header(record: list[str], sample: list[list[str]], source: LineSource) -> t
     if not is_row(record, sample):
         return column_names(record, sample, source.name), record
     source.note("the first line looks like a row, not like names of columns; the columns are numbered")
-    return column_names([f"column_{place}" for place in range(1, len(record) + 1)], sample, source.name), None
+    return column_names([f"column_{number}" for number in range(1, len(record) + 1)], sample, source.name), None
 
 
-def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineSource, place: str) -> None:
+def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineSource, reason: str) -> None:
     """Skip records above or below the header, and note those with text."""
     while count:
         feed.begin()
@@ -108,7 +108,7 @@ def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineS
             raise StudioError(f"{source.name!r} has no readable line beside its header ({error}).") from error
         count -= bool(record)
         if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
-            source.note(f"line {feed.first} ({text[:60]!r}) {place}; it is skipped")
+            source.note(f"line {feed.first} ({text[:60]!r}) {reason}; it is skipped")
 
 
 def _note_repeats(source: LineSource, repeats: list[int]) -> None:
@@ -183,7 +183,7 @@ def _sample(lines: Iterable[tuple[int, str | None]], delimiter: str, quoting: in
     return records
 
 
-def _dialect(feed: LineFeed, source: LineSource, tabs: bool) -> tuple[str, int]:
+def _dialect(feed: LineFeed, source: LineSource, is_tsv: bool) -> tuple[str, int]:
     """Return the delimiter and the csv constant for the treatment of quotes."""
     feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
     if feed.waiting and (found := _SEP_LINE.match((feed.waiting[0][1] or "").rstrip("\r\n").lstrip(f"{MARK} "))):
@@ -191,8 +191,8 @@ def _dialect(feed: LineFeed, source: LineSource, tabs: bool) -> tuple[str, int]:
         source.note(f"the first line names {found[1]!r} as the delimiter")
         return found[1], csv.QUOTE_MINIMAL
     lines = [line for _, line in feed.waiting if line is not None]
-    delimiter = "\t" if tabs else _detect_delimiter(lines)
-    if tabs and "\t" not in next((line for line in lines if line.strip()), "") and (other := _shown_delimiter(lines)):
+    delimiter = "\t" if is_tsv else _detect_delimiter(lines)
+    if is_tsv and "\t" not in next((line for line in lines if line.strip()), "") and (other := _shown_delimiter(lines)):
         source.note(f"{source.name!r} ends in .tsv and has {other!r} between its cells; it is read so")
         delimiter = other
     if delimiter == "\t":

@@ -21,7 +21,7 @@ def read(source: LineSource) -> Iterator[SourceRow]:
     cells, has_header = separated.count_tab_cells(_whole_lines(source.head(_TABLE_CHARACTERS)))
     if cells > 1 and has_header:
         source.note(f"{source.name!r} is a table of {cells} cells per line between tabs; it is read like a .tsv file")
-        yield from separated.read(source, tabs=True)
+        yield from separated.read(source, is_tsv=True)
         return
     if cells > 1:
         source.note(f"{source.name!r} has {cells} cells per line between tabs; rename it to .tsv to read it as a table")

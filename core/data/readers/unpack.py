@@ -84,9 +84,9 @@ class Unpacked(io.RawIOBase):
             advice = "Name it by what it holds" if found else f"Take {self._packing} off its name"
             raise StudioError(f"{self._name!r} is {what}, although its name ends in {self._packing}. {advice}.")
         if found and (not self._packing or self.size):
-            place = f"{self._name!r} holds" if self._packing else f"{self._name!r} is"
+            subject = f"{self._name!r} holds" if self._packing else f"{self._name!r} is"
             advice = "Name it .parquet" if found == "a Parquet file" else "Unpack it, or name it by what it is,"
-            raise StudioError(f"{place} {found}, not text. {advice} and open it again.")
+            raise StudioError(f"{subject} {found}, not text. {advice} and open it again.")
         # Text has no signature, so everything else passes here and is decoded as text.
 
     def _damaged(self, error: Exception) -> StudioError:

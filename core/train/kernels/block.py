@@ -179,7 +179,7 @@ class Block:
         # The graph holds query, key, value and the attended values: free them before the next products.
         state.out = state.leaves = None
         del attended_gradient, attended
-        qkv = self._join_leaf_gradients(leaf_gradients, x, call)  # (tokens, (heads + 2 · key heads) · width)
+        qkv = self._join_leaf_gradients(leaf_gradients, x, call)  # (tokens, (heads + 2 · key-value heads) · head width)
         del leaf_gradients
         normed_gradient, hidden_gradient = self.qkv.backward(self.scratch, qkv, reuse, call.seed)
         back, normed = rms_norm_backward(x, self.first_norm.weight, state.rstd, normed_gradient, gradient)

@@ -65,7 +65,8 @@ def swiglu_backward(
     gate, up = gate_up.float().chunk(2, dim=1)  # each (tokens, width)
     whole = torch.addmm(gradient.float(), lora_hidden_gradient.float(), lora_down.float())  # (tokens, width)
     opened = torch.sigmoid(gate)
-    gated = gate * opened  # silu(gate)
+    # This is silu(gate), (tokens, width).
+    gated = gate * opened
     product = gated * up
     # The derivative of silu is σ(z) + z σ(z) (1 − σ(z)).
     gate_up.copy_(torch.cat([whole * up * (opened + gated * (1 - opened)), whole * gated], dim=1))

@@ -28,7 +28,8 @@ import triton.language as tl
 from core.kernels.nf4_triton import decode_blocks
 
 _BLOCKS_PER_PROGRAM = 64
-_UP_ROWS, _DOWN_RUN = 32, 4096  # rows of B, and numbers of A, that a program places
+# Rows of B, and numbers of A, that a program places.
+_UP_ROWS, _DOWN_RUN = 32, 4096
 
 
 @triton.jit

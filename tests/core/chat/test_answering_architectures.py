@@ -17,7 +17,8 @@ from core.models.loading import LoadedBase
 from tests.helpers.answering_architectures import EXTRA, ONE_AT_A_TIME, TARGETS, build
 from tests.helpers.greedy import greedy_ids
 
-NEW = 5  # tokens
+# Tokens of an answer.
+NEW = 5
 PROMPTS = [
     "Hi.", "Tell me a long story about a lighthouse keeper and his dog please, in ten lines.", "Yes", "Why?",
     "Count to three.", "What is the capital of France?", "A", "Name two rivers and a sea.",

@@ -40,7 +40,8 @@ class Sequences(RuleBasedStateMachine):
         stream = self.lanes.generate([LaneRequest([{"role": "user", "content": "Hi."}], sampling, key) for key in keys])
         for _ in range(stop_after):
             next(stream, None)
-        stream.close()  # the browser left in the middle of an answer
+        # The browser leaves in the middle of an answer.
+        stream.close()
 
     @precondition(lambda self: hasattr(self, "lanes"))
     @rule(kept=st.sets(st.sampled_from(["small", "attention"])))

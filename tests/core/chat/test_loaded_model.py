@@ -29,9 +29,11 @@ def loaded(*keys):
     ("abcd", "", "e", "bcde"),
     ("abcd", "a", "e", "acde"),
     ("abcd", "ab", "ef", "abef"),
-    ("abcd", "", "aef", "daef"),  # one that is loaded and asked for counts, too
+    # One that is loaded and asked for counts, too.
+    ("abcd", "", "aef", "daef"),
     ("abcd", "abc", "e", "abce"),
-    ("abcd", "abcd", "ef", "abcdef"),  # none is unused, so more than the most are loaded
+    # None is unused, so more than the maximum are loaded.
+    ("abcd", "abcd", "ef", "abcdef"),
     ("abcdef", "", "g", "defg"),
     ("abcd", "", "a", "abcd"),
 ])  # fmt: skip

@@ -122,7 +122,8 @@ def test_samplers_keep_equally_likely_tokens_together(logits, settings, kept, dt
 
 @given(SETTINGS, st.lists(st.integers(-3, 3), min_size=1, max_size=40), st.integers(0, 2**24 - 1))
 def test_samplers_sample_the_same_from_tied_logits(settings, logits, bits):
-    uniform = bits / 2**24  # all that torch.rand can give
+    # These are all the numbers that torch.rand can give.
+    uniform = bits / 2**24
     scores, sampler = torch.tensor(logits, dtype=torch.bfloat16), TokenSampler(settings, [0])
     sampler.uniform = lambda: uniform
     seen, tokens = torch.zeros(1, len(scores), dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)

@@ -1,16 +1,17 @@
 """Identity of a base model: equal only if all fields agree, shown by a label, and compatible with earlier versions."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from pydantic import TypeAdapter
 
-from core.chat.types import BaseIdentity, Generation, GenerationResult, adapter_key
+from core.chat.types import _FIELD_TITLES, BaseIdentity, Generation, GenerationResult, adapter_key
+from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
 
 NF4 = BaseIdentity("M")
-# Identities that differ from NF4 in one field each, with the sentence that names it.
+# Identities that differ from NF4 in one field each, with the sentence that names it. Every field has an entry.
 ONE_FIELD = [
     (replace(NF4, model="N"), "model is N, not M"),
     (replace(NF4, revision="0123456789"), "revision is 0123456789, not main"),
@@ -27,6 +28,21 @@ def test_base_identity_one_field_differs_is_another_base_with_its_reason(other, 
     assert other.key != NF4.key
     assert other.label != NF4.label
     assert other.differences(NF4) == sentence
+
+
+def test_base_identity_every_field_has_a_title_and_an_example():
+    names = [field.name for field in fields(BaseIdentity)]
+    assert list(_FIELD_TITLES) == names
+    assert [[name for name in names if getattr(other, name) != getattr(NF4, name)] for other, _ in ONE_FIELD] == [
+        [name] for name in names
+    ]
+
+
+@pytest.mark.parametrize("other", [other for other, _ in ONE_FIELD], ids=lambda other: other.label)
+def test_base_identity_every_field_comes_from_the_config_and_reaches_the_precision(other):
+    assert BaseIdentity.from_config(other.config) == other
+    for field in fields(Precision):
+        assert getattr(other.precision, field.name) == getattr(other, field.name)
 
 
 def test_base_identity_all_pairs_have_distinct_keys_and_labels():
@@ -90,3 +106,12 @@ def test_generation_result_of_a_continued_answer_joins_pieces_and_probabilities(
     assert result.logprobs == [-1.0, -2.0, -3.0]
     assert (result.run, result.adapter, result.settings) == ("r", "final", {"seed": 1})
     assert result.tokens_per_second == 0.5, "only new tokens count"
+
+
+def test_generation_result_has_every_value_of_its_generation():
+    generation = Generation("a", 3, "end", 0.5, 2.0, [1], [-1.0], ["a"], "note", prefix_tokens=1)
+    result = GenerationResult.from_generation(generation, ("r", "final"), {"seed": 1})
+    empty = GenerationResult()
+    assert [name for name in GenerationResult.model_fields if getattr(result, name) == getattr(empty, name)] == []
+    for name in {field.name for field in fields(Generation)} & set(GenerationResult.model_fields):
+        assert getattr(result, name) == getattr(generation, name)

@@ -106,10 +106,12 @@ def second_turn(answer):
 
 @pytest.mark.parametrize(("left", "right", "systems", "is_exported"), [
     (vote().messages, vote().messages, ("", ""), True),
-    (vote().messages, None, ("", ""), True),  # of an earlier version, on a first question
+    # A vote of an earlier version, on a first question.
+    (vote().messages, None, ("", ""), True),
     (second_turn("A"), second_turn("A"), ("", ""), True),
     (second_turn("A"), second_turn("B"), ("", ""), False),
-    (second_turn("A"), None, ("", ""), False),  # of an earlier version: the right lane's history is not known
+    # Of a vote of an earlier version, the right lane's history is not known.
+    (second_turn("A"), None, ("", ""), False),
     (vote().messages, vote().messages, ("Be brief.", "Be brief."), True),
     (vote().messages, vote().messages, ("Be brief.", ""), False),
 ])  # fmt: skip

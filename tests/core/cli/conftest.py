@@ -30,7 +30,8 @@ def run_command(home, capsys):
         capsys.readouterr()
         try:
             code = main([str(word) for word in words])
-        except SystemExit as end:  # raised by argparse for --help and unknown options
+        # argparse raises it for --help and unknown options.
+        except SystemExit as end:
             code = end.code
         out, err = capsys.readouterr()
         return code, out, err

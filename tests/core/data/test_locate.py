@@ -88,7 +88,8 @@ pieces = [
     "é🌊",
     "[/INST]",
 ]
-OWN = ("<think>", "</think>", "<tool_response>", "user", "assistant", "model")  # strings that templates look for
+# Strings that templates look for.
+OWN = ("<think>", "</think>", "<tool_response>", "user", "assistant", "model")
 contents = st.lists(st.sampled_from(pieces), min_size=1, max_size=5).map("".join)
 
 

@@ -31,7 +31,8 @@ def test_near_duplicates_of_mostly_equal_rows_are_found(settings, tmp_path):
     for seed in range(40):
         words = prose(seed).split()
         touched = words.copy()
-        touched[60] = "other"  # 3 of 119 runs differ: a similarity of 0.95
+        # 3 of 119 runs differ, which is a similarity of 0.95.
+        touched[60] = "other"
         half = words[:60] + prose(seed + 1000, 60).split()
         conversations += [
             dialog("?", " ".join(words)),

@@ -25,13 +25,13 @@ def test_run_select_returns_columns_and_rows(rows):
     answer = sql_box.run_select(rows, "SELECT n, len(messages) AS turns, raw FROM rows WHERE n < 3 ORDER BY n DESC;")
     assert answer.columns == ["n", "turns", "raw"]
     assert [row[:2] for row in answer.rows] == [[2, 2], [1, 2], [0, 2]]
-    assert not answer.more
+    assert not answer.has_more
 
 
 def test_run_select_truncates_long_results(rows):
     answer = sql_box.run_select(rows, "SELECT * FROM rows")
     assert len(answer.rows) == sql_box.SHOWN_ROWS
-    assert answer.more
+    assert answer.has_more
     assert set(answer.columns) == {name for name, _ in sql_box.list_columns(rows)}
     assert len(sql_box.select_row_numbers(rows, "SELECT row, row FROM rows ORDER BY n DESC")) == 600
 

@@ -74,7 +74,7 @@ def test_render_with_max_length_truncates_and_reports_length(renderer):
     whole, short = renderer.render(TALK), renderer.render(TALK, max_length=30)
     assert short.input_ids == whole.input_ids[:30]
     assert short.labels == whole.labels[:30]
-    assert (short.length, short.truncated, whole.truncated) == (whole.length, True, False)
+    assert (short.length, short.is_truncated, whole.is_truncated) == (whole.length, True, False)
 
 
 def test_render_all_text_labels_everything_up_to_last_answer(renderer):
@@ -145,7 +145,7 @@ def test_chatml_template_renders_chatml(tokenizer):
     made = Renderer(tokenizer, "chatml")
     assert made.template_name == "ChatML"
     assert (
-        made.render_text(TALK[:1], prompt=True)
+        made.render_text(TALK[:1], is_prompt=True)
         == "<|im_start|>user\nWhat is a tide?<|im_end|>\n<|im_start|>assistant\n"
     )
 

@@ -201,7 +201,8 @@ def test_generate_prompt_rejected_by_template_fails_alone_with_its_reason(make_g
 def test_batch_generator_counts_the_end_token_like_the_chat(make_generator):
     generator = make_generator(Sampling(temperature=0, max_new_tokens=5), prompts=2)
     lanes = generator.lanes
-    lanes._eos = {token for token in range(len(lanes.base.tokenizer)) if token % 2}  # every other token ends an answer
+    # Every other token ends an answer.
+    lanes._eos = {token for token in range(len(lanes.base.tokenizer)) if token % 2}
     found = generate_all(generator, rows=2)
     for number, prompt in enumerate(generator.prompts):
         *_, (chat,) = lanes.generate([LaneRequest(prompt.messages, generator.requests[0].sampling)])

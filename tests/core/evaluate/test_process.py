@@ -39,7 +39,8 @@ def test_worker_killed_paused_and_resumed_answers_every_prompt_once(tiny):
     until(evaluation, lambda: not psutil.pid_exists(evaluation.saved_state().pid))
     assert evaluation.state().status == "interrupted"
     with evaluation.answers_file.open("a") as stream:
-        stream.write('{"prompt": 59, "lane": 1, "te')  # an incomplete line, as after a crash
+        # An incomplete line is left by a crash.
+        stream.write('{"prompt": 59, "lane": 1, "te')
     before = read_keys(evaluation)
     assert len(before) < 2 * PROMPTS
 

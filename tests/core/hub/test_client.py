@@ -66,7 +66,8 @@ def test_hub_dataset_is_pinned_and_its_test_split_held_out(world, shell, setting
     assert data.source.revision == world.repos["dataset", "someone/guanaco"].head
     assert out.startswith(f"{data.id}: 34 rows, 34 usable")
     asked = len(world.requests)
-    assert shell("data", "open", "someone/guanaco")[0] == 0  # opened before: only commit and access are asked for
+    # It was opened before, so only its commit and the access are asked for.
+    assert shell("data", "open", "someone/guanaco")[0] == 0
     assert len(world.requests) == asked + 2
     assert shell("data", "open", "someone/guanaco", "--split", "test")[0] == 0
     assert {d.rows for d in table.opened_datasets(settings)} == {34, 4}

@@ -46,10 +46,10 @@ def test_undecoded_reason_names_mixed_kinds_of_weights():
     ("over", "reason"),
     [
         ({}, None),
-        ({"hidden_act": "gelu"}, "its activation is gelu"),
-        ({"attention_dropout": 0.1}, "its attention has dropout"),
-        ({"head_dim": 24}, "its heads are 24 wide"),
-        ({"mlp_bias": True}, "it has biases"),
+        ({"hidden_act": "gelu"}, "the activation is gelu"),
+        ({"attention_dropout": 0.1}, "the attention has dropout"),
+        ({"head_dim": 24}, "the heads are 24 wide"),
+        ({"mlp_bias": True}, "a projection has biases"),
     ],
 )
 def test_unfused_reason_names_what_is_unsupported(over, reason):

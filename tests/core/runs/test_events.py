@@ -61,7 +61,8 @@ def step_numbers(found):
     return [event.step for event in found]
 
 
-@settings(max_examples=40, deadline=None)  # Every event is flushed to the disk.
+# Every event is flushed to the disk, so there is no deadline.
+@settings(max_examples=40, deadline=None)
 @given(EVENTS, EVENTS)
 def test_events_of_one_or_two_writers_are_read_back_as_written(first, second):
     with tempfile.TemporaryDirectory() as folder:

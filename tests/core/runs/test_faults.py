@@ -73,7 +73,8 @@ def test_two_servers_start_each_run_once_in_order(store, fork_server):
         for made in (one, other):
             assert made.stdout.readline() == "done\n"
         assert sum(run.saved_state().status != "queued" for run in runs) == 1
-        for run in runs:  # each worker starts the next
+        # Each worker starts the next.
+        for run in runs:
             assert wait_until_ended(run).status == "finished", run.log_tail()
     for run in runs:
         stages = [event for event in run.events() if event.event == "prepared"]

@@ -16,7 +16,8 @@ from core.train.trl_config import make_sft_config
 from tests.helpers.answering_architectures import EXTRA, PADDED, RANDOM_ROUTING, TARGETS, build
 
 STEPS = 3
-LENGTHS = [11, 4, 19, 7]  # tokens; windows are of 6, chunks of 8
+# Tokens of the rows; windows have 6 tokens, chunks 8.
+LENGTHS = [11, 4, 19, 7]
 RATE = 1e-2
 
 

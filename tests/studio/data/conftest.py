@@ -1,17 +1,9 @@
-"""A page of the Data tab without a browser: a dataset, the state of a page that shows it, and jobs."""
+"""A page of the Data tab without a browser: a dataset, and the state of a page that shows it."""
 
 import pytest
 
-from core.system.jobs import Jobs
 from studio.data.page_state import PageState
 from tests.helpers.datasets import dialog, open_dataset
-
-
-@pytest.fixture
-def jobs(frequent_updates):
-    made = Jobs()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ def test_refresh_choices_without_an_adapter_shows_a_hint_and_selects_the_base(do
 
 def test_refresh_choices_selects_the_newest_adapter_and_keeps_a_selection(do, a_run):
     old, new = with_adapter(a_run(created=1.0)), with_adapter(a_run(created=2.0))
-    a_run(created=3.0)  # no adapter yet
+    # This run has no adapter yet.
+    a_run(created=3.0)
     updates = do.refresh_choices(None, [BASE])
     assert selection(updates) == (new.id, [BASE, new.id])
     assert not updates["hint"]["visible"]

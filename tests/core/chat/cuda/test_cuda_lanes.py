@@ -27,8 +27,8 @@ def test_lanes_without_gpu_use_the_pytorch_decoder_with_the_reason(tokenizer):
     base = LoadedBase(tiny_llama(vocab_size=len(tokenizer)), tokenizer)
     lanes = Lanes(base)
     assert type(lanes.decoder().batched).__name__ == "Decoder"
-    assert "there is no GPU" in lanes.decoding_note
-    assert "switched off" in Lanes(base, fast=False).decoding_note
+    assert lanes.decoding_note == "Answers are decoded by the standard decoder, because there is no GPU."
+    assert "the CUDA decoder is switched off (STUDIO_FAST_CHAT=0)" in Lanes(base, fast=False).decoding_note
 
 
 def test_cuda_support_accepts_plain_lora_of_the_projections_only():
@@ -152,7 +152,7 @@ def decoders_agree(model):
     rows = RowAdapters(model)
     name = "model.layers.0.mlp.down_proj"
     rows.add("tuned", Adapter({name: LoraWeights(torch.randn(4, 192), torch.randn(128, 4))}))
-    outputs, runtime, uses_library = [], CudaRuntime(model, graphs=False), decode_graph.uses_library
+    outputs, runtime, uses_library = [], CudaRuntime(model, uses_graphs=False), decode_graph.uses_library
     decode_graph.uses_library = lambda rows, dtype: False
     for make in (Decoder, *[lambda _, rows: CudaDecoder(runtime, rows, chunk=12)] * 2):
         decoder = make(model, rows)
@@ -170,11 +170,11 @@ def decoders_agree(model):
         while decoder.step():
             pass
         if make is not Decoder:
-            decode_graph.uses_library = uses_library  # true in float32
+            # It returns true in float32.
+            decode_graph.uses_library = uses_library
             runtime._steps.clear()
-            decoder.join(
-                [TokenSequence([5, 6], None, lambda logits: 7)]
-            )  # left over: the next decoder reuses its pages
+            # This sequence is left over, and the next decoder reuses its pages.
+            decoder.join([TokenSequence([5, 6], None, lambda logits: 7)])
     for plain, *others in zip(*outputs, strict=True):
         for fast in others:
             torch.testing.assert_close(torch.stack(fast), torch.stack(plain), rtol=1e-4, atol=1e-4)

@@ -46,15 +46,8 @@ def test_parse_plain_text_and_label_fills_their_templates():
 
 
 def test_samples_cover_every_format():
-    elsewhere = {
-        "label",
-        "text",
-        "preference",
-        "rated",
-        "tree",
-        "marked",
-        "undecided",
-    }  # tests/core/data/formats/test_public_shapes.py
+    # Formats that tests/core/data/formats/test_public_shapes.py covers.
+    elsewhere = {"label", "text", "preference", "rated", "tree", "marked", "undecided"}
     assert {*ROWS, *elsewhere} == set(FORMAT_NAMES) == {form.name for form in FORMATS}
 
 

@@ -51,7 +51,8 @@ def test_is_missing_rejects_real_values(value):
         f"  \n{json.dumps(TURNS)}\n",
         "\ufeff" + json.dumps(TURNS),
         repr(TURNS),
-        str(TURNS).replace("}, {", "}\n {"),  # pandas writes a NumPy array of dicts so
+        # pandas writes a NumPy array of dicts like this.
+        str(TURNS).replace("}, {", "}\n {"),
         f"array({TURNS}, dtype=object)",
     ],
 )
