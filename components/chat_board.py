@@ -8,9 +8,9 @@ of a suggestion. Rendered by templates/chat_board.html; behavior in static/chat_
 import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 from markupsafe import Markup
@@ -19,9 +19,13 @@ from components.html import read_static, render
 
 CSS = read_static("chat_board.css")
 _JS = read_static("chat_board.js")
+LIVE_PATH = "/live/texts"
+_LIVE_JS = read_static("live_texts.js").replace("LIVE_PATH", LIVE_PATH)
 VERDICTS = ("left", "right", "tie", "both bad")
 # Each verdict with the key that casts it and the label of its button.
 _VOTE_BUTTONS = [(key, verdict, verdict.capitalize()) for key, verdict in enumerate(VERDICTS, 1)]
+# The end of a text that may still change: half a character, or the beginning of a stop word.
+_UNSETTLED_CHARACTERS = 128
 # Background of a token with probability 0; a stronger one would make the text hard to read.
 _MAX_HEAT_PERCENT = 70
 
@@ -79,6 +83,8 @@ class BoardTurn:
         can_vote: Whether the vote buttons are shown.
         vote: The vote that was cast, as a sentence; "" if there is none.
         no_vote_reason: Why there are no vote buttons, where a reader would look for them.
+        live: What static/live_texts.js sends to `LIVE_PATH` to read the texts of these cards while they are written
+            (`live_cards`); "" for texts that stay as they are.
     """
 
     number: int
@@ -87,15 +93,34 @@ class BoardTurn:
     can_vote: bool = False
     vote: str = ""
     no_vote_reason: str = ""
+    live: str = ""
 
 
-def build_chat_board(elem_id: str) -> gr.HTML:
+def build_chat_board(elem_id: str, is_live: bool = False) -> gr.HTML:
     """Build an empty board.
+
+    Args:
+        elem_id: The board's id in the page.
+        is_live: Whether its turns may have `BoardTurn.live`.
 
     Its events: stop_lane, retry_lane, continue_answer, earlier_try, why, edit, vote, undo_vote, suggest, and returned
     when the browser window becomes visible again.
     """
-    return gr.HTML("", js_on_load=_JS, elem_id=elem_id, padding=False)
+    return gr.HTML("", js_on_load=_JS + (_LIVE_JS if is_live else ""), elem_id=elem_id, padding=False)
+
+
+def live_cards(cards: Iterable[AnswerCard], known: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return what static/live_texts.js needs to complete the texts that a page shows.
+
+    Args:
+        cards: The cards that are being written.
+        known: Number of characters that the page has of a card's text, by `AnswerCard.key`.
+    """
+    made = []
+    for card in cards:
+        at = max(0, min(known.get(card.key, 0), len(card.text)) - _UNSETTLED_CHARACTERS)
+        made.append({"key": card.key, "at": at, "text": card.text[at:], "facts": card.facts})
+    return made
 
 
 def board_html(turns: Sequence[BoardTurn]) -> Markup:

@@ -62,7 +62,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
         process.stop_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
     process.start_queue_watcher(runs, also=supervise)
-    demo.jobs = jobs
+    demo.jobs, demo.own_routes = jobs, [chat.live_answers.route(demo)]
     return demo
 
 

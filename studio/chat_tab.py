@@ -15,6 +15,7 @@ from core.chat.turns import MAX_LANES
 from studio.chat.api import build_chat_call
 from studio.chat.events import connect_asking, connect_cards, connect_for_visitors, connect_turns, turn_and_lane
 from studio.chat.layout import ChatWidgets, build_chat_widgets
+from studio.chat.live_answers import LiveAnswers
 from studio.chat.model_picker import ALL_LANES, NOTHING_TRAINED
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
@@ -29,9 +30,11 @@ class ChatTab:
 
     Attributes:
         row_wanted: A training row that the Data tab should open (`NearestRows.open_row`).
+        live_answers: Answers while they are written, which the page reads over a route of its own.
     """
 
     row_wanted: gr.State
+    live_answers: LiveAnswers
 
 
 def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..., Any]]) -> ChatTab:
@@ -56,7 +59,7 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..
     _connect_panels(parts, widgets)
     demo.unload(event_handler(parts.conversations.leave, visitor=True))
     gr.api(event_handler(build_chat_call(engine), visitor=True), api_name="chat", concurrency_limit=None)
-    return ChatTab(widgets.states.row_wanted)
+    return ChatTab(widgets.states.row_wanted, LiveAnswers(parts.conversations))
 
 
 def _connect_opening(parts: ChatParts, widgets: ChatWidgets, run_events: list[Callable[..., Any]]) -> None:

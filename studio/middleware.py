@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 
+from components.chat_board import LIVE_PATH
 from core.access import quotas
 from core.access.quotas import Quotas
 from core.access.roles import CLOSED, Caller, Role, Way
@@ -42,7 +43,7 @@ _CALL_ROUTES = (
     r"|/gradio_api/(run|api|call)/.+|/gradio_api/heartbeat/[A-Za-z0-9_-]{1,100}|/gradio_api/upload_progress"
     r"|/gradio_api/upload|/gradio_api/file=.+"
 )
-OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES})")
+OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES}|{LIVE_PATH})")
 _PASSWORD_ROUTE = re.compile(r"/login/?")
 _FILE_PREFIX, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
 _OAUTH_START, _OAUTH_CALLBACK = "/login/huggingface", "/login/callback"

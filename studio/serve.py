@@ -178,7 +178,7 @@ def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, A
         "enable_monitoring": False,
         "pwa": False,
         "app_kwargs": {"middleware": [_access_middleware(demo, settings, limits)], "docs_url": None, "redoc_url": None,
-                       "openapi_url": None, "exception_handlers": EXCEPTION_HANDLERS},
+                       "openapi_url": None, "exception_handlers": EXCEPTION_HANDLERS, "routes": demo.own_routes},
     }  # fmt: skip
 
 

@@ -140,6 +140,9 @@ def connect(
         Gradio's dependency, whose `then` and `success` are events again.
     """
     inputs, outputs = dict(inputs or {}), outputs or {}
+    if options.get("show_progress") == "hidden":
+        # No component gets a loading status. A hidden status would still cost as much as the update itself.
+        options["show_progress_on"] = []
     if validate:
         options["validator"] = event_handler(_validator_by_name(validate, inputs), visitor=visitor)
     return event(

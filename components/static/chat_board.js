@@ -28,5 +28,5 @@ if (scroller) {
     atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 48;
   });
   new MutationObserver(() => { if (atEnd) scroller.scrollTop = scroller.scrollHeight; })
-    .observe(element, {childList: true, subtree: true});
+    .observe(element, {childList: true, characterData: true, subtree: true});
 }

@@ -1,4 +1,4 @@
-"""Actions on a conversation: ask, retry, continue, edit, undo, switch branch, and stream what is being written.
+"""Actions on a conversation: ask, retry, continue, edit, undo, switch branch.
 
 Each action returns or yields `{name: value}` for the widgets of `studio.chat.view`. A conversation is saved when an
 action ends, when its answers are stopped, and every few seconds in between.
@@ -17,18 +17,14 @@ from core.chat.throttle import THROTTLED_NOTICE
 from core.chat.types import BaseIdentity, GenerationResult, LaneRequest
 from core.errors import StudioError
 from core.system.markdown import plain
-from studio.chat.chat_html import boards_html, last_board_html
+from studio.chat.chat_html import board_shape, boards_html, last_board_html
 from studio.chat.conversations import BEING_WRITTEN, Conversations
 from studio.chat.in_progress import AnswersInProgress
+from studio.chat.live_answers import SECONDS_BETWEEN_READS
 from studio.chat.view import Updates, view_updates
 
-# Rendering and sending the board for every token would take longer than generating the token.
-UPDATES_PER_SECOND = 10
-# Limits while a training run needs the same processors: of one page, and of all pages together.
-THROTTLED_UPDATES_PER_SECOND, THROTTLED_UPDATES_OF_ALL_PAGES = 0.5, 4
 # After a power cut, an answer lacks at most what was written since the last save.
 _SAVE_EVERY_SECONDS = 2.0
-_FOLLOWED_UPDATES_PER_SECOND = 4
 _UNFINISHED = ("stopped", "interrupted", "failed")
 _EMPTY_PROMPT = "The prompt is empty. Type a question first."
 _ON_ANOTHER_PAGE = "This chat is being answered on another page. The answers appear here as they are written."
@@ -71,11 +67,13 @@ class ChatActions:
             request: Identifies the page.
             hint: The hint once nothing is being written; None keeps the current one.
         """
-        final_hint = hint
+        final_hint, shape = hint, None
         while (answers := self.conversations.in_progress(chat_id)) and answers.page != request.session_hash:
-            yield self.render_view(chat_id, show, hint=_ON_ANOTHER_PAGE)
+            previous, shape = shape, (answers.entry, board_shape(answers))
+            if shape != previous:
+                yield self.render_view(chat_id, show, hint=_ON_ANOTHER_PAGE)
             final_hint = hint or ""
-            answers.released.wait(1 / _FOLLOWED_UPDATES_PER_SECOND)
+            answers.released.wait(SECONDS_BETWEEN_READS)
         # The page's own answers are already streamed to it by the action that asked for them.
         yield {} if answers else self.render_view(chat_id, show, hint=final_hint)
 
@@ -164,7 +162,11 @@ class ChatActions:
         self, chat_id: str, lanes: Sequence[int], continued: dict[int, GenerationResult], show: Sequence[str],
         request: gr.Request, prompt: str | None = None, seed_offset: int = 0,
     ) -> Iterator[Updates]:  # fmt: skip
-        """Generate answers to the last turn, stream them to the page, and save them however they end."""
+        """Generate answers to the last turn, and save them however they end.
+
+        The page reads their texts by itself (studio/chat/live_answers.py): Gradio spends more on one update of its
+        components than the engine on a token. An update is sent when a card changes in another way than by growing.
+        """
         answers = self.conversations.begin_answers(chat_id, lanes, request.session_hash or "", continued)
         try:
             past, now = boards_html(answers.conversation, answers)
@@ -182,24 +184,19 @@ class ChatActions:
         yield self.render_view(chat_id, show, hint="", editing=-1)
 
     def _stream(self, answers: AnswersInProgress) -> Iterator[Updates]:
-        shown_at, saved_at, board, hint = 0.0, time.monotonic(), None, ""
+        looked_at, saved_at, shape, hint = 0.0, time.monotonic(), None, ""
         for queued in self.engine.ask(answers.entry):
-            if time.monotonic() - shown_at >= self._seconds_between_updates():
-                previous, (board, hint) = (board, hint), (last_board_html(answers), self._hint_while_waiting(queued))
-                if (board, hint) != previous:
+            if time.monotonic() - looked_at >= SECONDS_BETWEEN_READS:
+                previous, (shape, hint) = (shape, hint), (board_shape(answers), self._hint_while_waiting(queued))
+                if (shape, hint) != previous:
                     # Set busy every time: an update that was under way when the question was sent may arrive after
                     # the first one and enable the buttons again.
-                    yield view_updates(now=board, hint=hint if hint != previous[1] else None, busy=True)
-                shown_at = time.monotonic()
+                    new_hint = hint if hint != previous[1] else None
+                    yield view_updates(now=last_board_html(answers), hint=new_hint, busy=True)
+                looked_at = time.monotonic()
             if time.monotonic() - saved_at >= _SAVE_EVERY_SECONDS:
                 self.conversations.save(answers.snapshot("interrupted"))
                 saved_at = time.monotonic()
-
-    def _seconds_between_updates(self) -> float:
-        if not self.engine.throttle.is_active:
-            return 1 / UPDATES_PER_SECOND
-        pages = self.conversations.count_in_progress()
-        return max(1 / THROTTLED_UPDATES_PER_SECOND, pages / THROTTLED_UPDATES_OF_ALL_PAGES)
 
     def _queue_entry(self, answers: AnswersInProgress, seed_offset: int) -> QueueEntry:
         """Return the question for the engine's queue, and note each lane's settings in `answers`."""

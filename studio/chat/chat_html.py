@@ -4,10 +4,11 @@ Decides what the board shows; components/chat_board.py renders it.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
-from components.chat_board import Action, AnswerCard, BoardTurn, board_html, differences, probabilities
+from components.chat_board import Action, AnswerCard, BoardTurn, board_html, differences, live_cards, probabilities
 from core.chat.conversation import Conversation, LaneChoice, Turn
 from core.chat.types import END_LABELS, Generation, GenerationResult
 from core.chat.votes import Tally, contender_name
@@ -32,7 +33,7 @@ def boards_html(
 ) -> tuple[Markup, Markup]:
     """Render a conversation as two boards: all turns but the last, and the last.
 
-    Only the last turn changes while answers are written, so streaming sends only the second board.
+    Only the last turn changes while answers are written.
 
     Args:
         chat: The conversation.
@@ -48,6 +49,21 @@ def last_board_html(answers: AnswersInProgress) -> Markup:
     """Render only the last turn, while its answers are written."""
     chat = answers.conversation
     return board_html([_board_turn(chat, len(chat.turns) - 1, answers, ())])
+
+
+def growing_cards(answers: AnswersInProgress, known: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return what a page that shows the last board needs to complete its texts (`live_cards`)."""
+    turn = len(answers.conversation.turns) - 1
+    return live_cards((_card_in_progress(answers, lane, "", f"{turn} {lane}", "") for lane in answers.lanes), known)
+
+
+def board_shape(answers: AnswersInProgress) -> list[tuple[bool, bool, int, str]]:
+    """Return what decides about the cards being written apart from their texts and figures.
+
+    While it stays the same, `growing_cards` brings the last board up to date.
+    """
+    cards = [_card_in_progress(answers, lane, "", "", "") for lane in answers.lanes]
+    return [(bool(card.text), bool(card.facts), len(card.actions), card.note) for card in cards]
 
 
 def answer_name(answer: GenerationResult | None) -> str:
@@ -87,6 +103,7 @@ def _board_turn(chat: Conversation, index: int, answers: AnswersInProgress | Non
         can_vote=can_vote,
         vote=_vote_label(turn) if turn.verdict else "",
         no_vote_reason=_TOO_MANY_FOR_A_VOTE if is_open and lanes > 2 and any(shown) else "",
+        live=answers.live_key if answers else "",
     )
 
 

@@ -1,5 +1,6 @@
 """Answers being written into a conversation, and a snapshot of them to save at any moment."""
 
+import itertools
 import threading
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ class AnswersInProgress:
         settings: The settings that each lane's answer is written with, by lane.
         entry: The question in the engine's queue; None until it is made.
         stopped: Lanes that were stopped.
+        number: Differs for all answers of this server.
         released: Set once the conversation can be changed again: its final state is on disk, unless that failed.
     """
 
@@ -30,7 +32,13 @@ class AnswersInProgress:
     settings: dict[int, dict] = field(default_factory=dict)
     entry: QueueEntry | None = None
     stopped: set[int] = field(default_factory=set)
+    number: int = field(default_factory=itertools.count().__next__)
     released: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def live_key(self) -> str:
+        """Return what a page sends to read these answers while they are written."""
+        return f"{self.conversation.id} {self.number}"
 
     def answer(self, lane: int) -> Generation | None:
         """Return what a lane has written so far; None if the lane is not being answered or still waits."""

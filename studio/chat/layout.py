@@ -191,7 +191,9 @@ def _build_lanes() -> LaneWidgets:
 def _build_conversation() -> ConversationWidgets:
     hint = gr.Markdown(NO_RUN, elem_classes="qs-note", elem_id="chat-hint")
     with gr.Column(elem_classes="lb-scroll", elem_id="chat-board"):
-        invitation, past, now = (build_chat_board(f"chat-{name}") for name in ("invite", "past", "now"))
+        invitation, past, now = (
+            build_chat_board(f"chat-{name}", is_live=name == "now") for name in ("invite", "past", "now")
+        )
     with gr.Row():
         prompt = gr.Textbox(label="Prompt", placeholder="Ask all lanes the same thing", show_label=False,
                             container=False, lines=1, max_lines=6, scale=6, min_width=240, elem_id="prompt",

@@ -16,19 +16,25 @@ from tests.helpers.chat_page import ANOTHER_PAGE, PAGE, read_until_all_lanes_wri
 def test_send_unfinished_answer_is_on_disk_and_can_be_continued(parts, tuned, chat, monkeypatch):
     tuned()
     monkeypatch.setattr(chat_actions, "_SAVE_EVERY_SECONDS", 0.0)
-    chat_id = chat(max_new_tokens=300)
-    stream = start_sending(parts, chat_id, "Count.")
-    read_until_all_lanes_write(parts, chat_id, stream)
-    next(stream)
-    # What a server finds that is started after this one was killed.
+    chat_id, saved, save = chat(max_new_tokens=300), [], parts.conversations.save
+
+    def save_and_copy(conversation):
+        save(conversation)
+        saved.append(conversation.model_copy(deep=True))
+
+    monkeypatch.setattr(parts.conversations, "save", save_and_copy)
+    list(start_sending(parts, chat_id, "Count."))
+    whole = [parts.conversations.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
+    # What a server finds that is started after this one was killed in the middle of the answers.
+    unfinished = [one for one in saved if all(one.turns[0].shown(lane) for lane in (0, 1))][:-1]
+    save(unfinished[0])
     restarted = ChatParts.create(Engine(parts.conversations.settings))
     cut = [restarted.conversations.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
     assert [answer.end for answer in cut] == ["interrupted"] * 2
     assert all(answer.text and answer.ids for answer in cut)
     shown = restarted.actions.render_view(chat_id, [])["now"]
     assert shown.count('data-event="continue_answer"') == 2
-    list(stream)
-    whole = [parts.conversations.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
+    save(saved[-1])
     assert all(after.ids[: len(before.ids)] == before.ids for before, after in zip(cut, whole, strict=True))
     assert [len(tries) for tries in parts.conversations.find(chat_id).turns[0].answers[:2]] == [1, 1]
     assert "interrupted" not in [answer.end for answer in whole]
