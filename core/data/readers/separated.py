@@ -27,6 +27,8 @@ _MIN_TABLE_SHARE = 0.95
 _ABOVE = "stands above the header and is no row"
 _BELOW = "describes the columns below the header and is no row"
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
+# How MySQL and PostgreSQL write NULL.
+_NULL = "\\N"
 
 
 def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
@@ -44,7 +46,7 @@ def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
     delimiter, quoting = _dialect(feed, source, tabs or ".tsv" in source.name.lower())
     reader = _reader(feed, source, delimiter, quoting)
     header: list[str] | None = None
-    names, repeats = None, []
+    names, repeats, nulls = None, [], 0
     _skip(feed, reader, _count_titles(feed, delimiter, quoting, source), source, _ABOVE)
     while True:
         feed.begin()
@@ -66,8 +68,13 @@ def read(source: LineSource, tabs: bool = False) -> Iterator[SourceRow]:
         if record == names:
             repeats.append(feed.first)
             continue
-        yield _row(source, feed, header, record)
+        row = _row(source, feed, header, record)
+        nulls += _NULL in record and row.row is not None and list(row.row.values()).count(None)
+        yield row
     _note_repeats(source, repeats)
+    if nulls:
+        cells = "1 cell is" if nulls == 1 else f"{nulls:,} cells are"
+        source.note(f"{cells} {_NULL}, which databases write for a missing value, and read as missing")
 
 
 def _reader(feed: LineFeed, source: LineSource, delimiter: str, quoting: int) -> Iterator[list[str]]:
@@ -129,7 +136,7 @@ def _row(source: LineSource, feed: LineFeed, header: list[str], record: list[str
         record = record + [""] * (len(header) - len(record))
     if len(record) != len(header):
         return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
-    row = dict(zip(header, record, strict=True))
+    row = {name: None if cell == _NULL else cell for name, cell in zip(header, record, strict=True)}
     return SourceRow(line, row, json.dumps(row, ensure_ascii=False), note)
 
 
