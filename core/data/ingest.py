@@ -8,6 +8,7 @@ its name only when it is complete: it is written into a scratch folder that is r
 import contextlib
 import itertools
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -188,6 +189,7 @@ def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
         yield batch
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
@@ -203,7 +205,7 @@ def _write_part(
         fixed["row"].append(seen.rows)
         fixed["line"].append(read.line)
         fixed["split"].append(split)
-        fixed["raw"].append(replace_surrogates(read.raw))
+        fixed["raw"].append(_raw_text(read))
         fixed["trouble"].append(read.trouble or "cannot be read" if read.row is None else None)
         seen.rows += 1
         seen.splits[split] = seen.splits.get(split, 0) + 1
@@ -235,6 +237,13 @@ def _write_table(path: Path, fixed: dict[str, list[Any]], cells: dict[str, list[
     arrays = {name: pa.array(values, _FIXED.field(name).type) for name, values in fixed.items()}
     arrays |= {f"c.{name}": pa.array(values, pa.string()) for name, values in cells.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
+
+
+def _raw_text(read: SourceRow) -> str:
+    """Return the JSON of a row with lone surrogates as escapes, which UTF-8 can hold; the text of an unreadable one."""
+    if read.row is None:
+        return replace_surrogates(read.raw)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", read.raw)
 
 
 def _cell_text(value: Any) -> str:
