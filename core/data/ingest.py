@@ -8,6 +8,7 @@ its name only when it is complete: it is written into a scratch folder that is r
 import contextlib
 import itertools
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from core.data import formats
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, describe_trouble
-from core.data.readers import SourceRow, kind_of
+from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
@@ -107,11 +108,8 @@ def _ingest(
     scratch: Path, source: Source, rows: Rows, notes: Sequence[str], reading: formats.Reading | None
 ) -> Dataset:
     stream = iter(rows)
-    head = list(itertools.islice(stream, DETECTION_ROWS))
+    head = _first_rows(source, stream, notes)
     readable = [read.row for _, read in head if read.row is not None]
-    if not readable:
-        complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
-        raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. {_expected(source)}")
     detected = formats.Detection(reading, _KNOWN) if reading else formats.detect(readable)
     if detected is None:
         columns = ", ".join(list(readable[0])[:8]) or "none"
@@ -140,6 +138,25 @@ def _ingest(
     )
 
 
+def _first_rows(source: Source, rows: Rows, notes: Sequence[str]) -> list[tuple[str, SourceRow]]:
+    """Return the rows from which the format is detected.
+
+    Raises:
+        StudioError: None of them can be read.
+    """
+    try:
+        head = list(itertools.islice(rows, DETECTION_ROWS))
+    except StudioError as error:
+        # In another encoding, a letter may have the byte of a quote or a delimiter, so the header is found nowhere.
+        if advice := encoding.advice_in(notes):
+            raise StudioError(f"{error} The file is not UTF-8 text. {advice}") from error
+        raise
+    if all(read.row is None for _, read in head):
+        complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
+        raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. {_expected(source, notes)}")
+    return head
+
+
 def remove_leftovers(parent: Path, prefix: str) -> None:
     """Remove scratch folders of killed processes; the caller holds the lock under which they are made."""
     for folder in parent.glob(f"{prefix}*"):
@@ -151,7 +168,10 @@ def _all_text(source: Source) -> bool:
     return source.kind == "upload" and (kind_of(source.name) or "").startswith((".csv", ".tsv"))
 
 
-def _expected(source: Source) -> str:
+def _expected(source: Source, notes: Sequence[str]) -> str:
+    """Return what to do about a file of which no row can be read."""
+    if advice := encoding.advice_in(notes):
+        return advice
     if _all_text(source):
         return "Expected as many cells as the header names; put a text that contains the delimiter into double quotes."
     return "Expected one object with named fields per row."
@@ -170,6 +190,7 @@ def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
         yield batch
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
@@ -185,7 +206,7 @@ def _write_part(
         fixed["row"].append(seen.rows)
         fixed["line"].append(read.line)
         fixed["split"].append(split)
-        fixed["raw"].append(replace_surrogates(read.raw))
+        fixed["raw"].append(_raw_text(read))
         fixed["trouble"].append(read.trouble or "cannot be read" if read.row is None else None)
         seen.rows += 1
         seen.splits[split] = seen.splits.get(split, 0) + 1
@@ -217,6 +238,13 @@ def _write_table(path: Path, fixed: dict[str, list[Any]], cells: dict[str, list[
     arrays = {name: pa.array(values, _FIXED.field(name).type) for name, values in fixed.items()}
     arrays |= {f"c.{name}": pa.array(values, pa.string()) for name, values in cells.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
+
+
+def _raw_text(read: SourceRow) -> str:
+    """Return the JSON of a row with lone surrogates as escapes, which UTF-8 can hold; the text of an unreadable one."""
+    if read.row is None:
+        return replace_surrogates(read.raw)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", read.raw)
 
 
 def _cell_text(value: Any) -> str:

@@ -63,8 +63,9 @@ _LANGUAGE_CHARACTERS = 300
 # Row numbers that are kept per problem.
 _MAX_EXAMPLES = 5
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
-_PARSERS_VERSION = 6
+_PARSERS_VERSION = 7
 _MIN_LANGUAGE_PROBABILITY = 0.4
+_HALF_CHARACTER = "half of an emoji or of another character (a lone surrogate) is replaced by \ufffd"
 # Roles whose first message the table of rows shows.
 _SHOWN_ROLES = ("user", "assistant", "text")
 
@@ -283,7 +284,9 @@ def _parse_row(
     except UnusableRow as error:
         return nothing, replace_surrogates(str(error)), fields
     messages = [{**m, "content": replace_surrogates(m["content"])} for m in conversation.messages]
-    return conversation._replace(messages=messages), formats.find_problem(messages) if messages else "no text", fields
+    notes = conversation.notes + [_HALF_CHARACTER] * (messages != conversation.messages)
+    conversation = conversation._replace(messages=messages, notes=notes)
+    return conversation, formats.find_problem(messages) if messages else "no text", fields
 
 
 def fold_text(text: str) -> str:

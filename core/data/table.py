@@ -25,7 +25,7 @@ from core.system.files import modified_ns
 TRAIN, HELD_OUT = "train", "held-out"
 # Version of the files below datasets/<id> and of the readers that fill them. A source whose folder has an older one is
 # imported again when it is opened.
-LAYOUT = 5
+LAYOUT = 6
 # Limits of a Parquet row group, the unit of work of one process.
 GROUP_ROWS = 10_000
 GROUP_BYTES = 32 * 2**20
@@ -93,7 +93,7 @@ class Dataset(BaseModel):
         complaints: The first troubles of rows with their lines, and notes on the file.
     """
 
-    layout: Literal[2, 3, 4, 5] = LAYOUT
+    layout: Literal[2, 3, 4, 5, 6] = LAYOUT
     id: str
     source: Source
     rows: int

@@ -74,10 +74,12 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
             _describe(others[0], rows) if others else "",
             [Reading.model_validate_json(text) for text in candidates],
         )
+    # Two proposals may be the same reading in the words of the user.
+    second = next((words for other in others if (words := _describe(other, rows)) != _describe(chosen, rows)), "")
     return Detection(
         chosen.reading,
         f"{chosen.evidence}, in {chosen.rows} of the first {len(rows)} rows",
-        _describe(others[0], rows) if others else "",
+        second,
         [Reading.model_validate_json(text) for text in candidates],
     )
 

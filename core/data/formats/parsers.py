@@ -13,7 +13,7 @@ from core.data.formats.envelopes import unwrap_text
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
-from core.data.formats.values import answer_of, is_absent, is_missing, nested, text_of
+from core.data.formats.values import answer_of, is_absent, is_missing, nested, note_empty_answer, text_of
 
 
 def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
@@ -41,7 +41,16 @@ def _conversation(cells: Cells, slot: str) -> list[Message]:
     value = cells.get(slot)
     if value is None:
         raise UnusableRow(f"{slot} is empty")
-    return read_turns(value, cells.note, cells.think, cells.role)
+    return _turns(value, cells)
+
+
+def _turns(value: Any, cells: Cells) -> list[Message]:
+    """Return the messages of a list of turns, and note answers that may stand for none."""
+    messages = read_turns(value, cells.note, cells.think, cells.role)
+    for message in messages:
+        if message["role"] == "assistant":
+            note_empty_answer(message["content"], "an answer", cells.note)
+    return messages
 
 
 def _messages(cells: Cells) -> list[Message]:
@@ -77,7 +86,7 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt, completion = cells.get("prompt"), cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
     if is_conversation(completion):
-        answer_turns = read_turns(completion, cells.note, cells.think, cells.role)
+        answer_turns = _turns(completion, cells)
     else:
         text = unwrap_text(completion, "completion", cells.note)
         answer_turns = [{"role": "assistant", "content": answer_of(text, "completion", cells.note)}]
@@ -88,7 +97,7 @@ def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
     if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
-        return read_turns(value, cells.note, cells.think, cells.role)
+        return _turns(value, cells)
     question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
     context = cells.text("context")
     return [{"role": "user", "content": f"{question}\n\n{context}" if context.strip() else question}]
@@ -104,7 +113,7 @@ def _preference(cells: Cells) -> list[Message]:
     if is_turn(chosen):
         chosen = [chosen]
     if is_conversation(chosen):
-        answer_turns = read_turns(chosen, cells.note, cells.think, cells.role)
+        answer_turns = _turns(chosen, cells)
         # A chosen conversation that does not start with the answer repeats the prompt (UltraFeedback).
         if answer_turns and answer_turns[0]["role"] != "assistant":
             prompt_turns = []

@@ -76,7 +76,8 @@ class Reading(ReadingOptions):
         """
         form = get_format(self.format)
         cells = Cells(row, form, self)
-        messages = read_reasoning_marks(form.parse(cells), cells.think, cells.note)
+        messages = _with_plain_line_ends(form.parse(cells), cells)
+        messages = read_reasoning_marks(messages, cells.think, cells.note)
         if form.has_turns:
             messages = unwrap(messages, cells.note, cells.role)
         messages = marks.apply(messages, cells.note)
@@ -94,6 +95,14 @@ class Reading(ReadingOptions):
         cells.applied.update(("placeholders", name) for name in PLACEHOLDER.findall(text) if name in self.placeholders)
         # A placeholder without a value keeps its braces, so that the page can count and report it.
         return PLACEHOLDER.sub(lambda match: self.placeholders.get(match[1], match[0]), text)
+
+
+def _with_plain_line_ends(messages: list[Message], cells: Cells) -> list[Message]:
+    """Return a conversation with the line ends that models know, in place of those of Windows."""
+    if not any("\r\n" in message["content"] for message in messages):
+        return messages
+    cells.note("line ends of Windows (\\r\\n) are read as \\n")
+    return [{**message, "content": message["content"].replace("\r\n", "\n")} for message in messages]
 
 
 def _without_last_system(messages: list[Message], cells: Cells) -> list[Message]:

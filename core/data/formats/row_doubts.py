@@ -6,7 +6,13 @@
 from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
-from core.data.formats.answer_doubts import REFERENCE_NAMES, failure_doubt, history_column, rank_doubt
+from core.data.formats.answer_doubts import (
+    REFERENCE_NAMES,
+    failure_doubt,
+    history_column,
+    rank_doubt,
+    withdrawn_doubt,
+)
 from core.data.formats.cells import Cells
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
@@ -35,6 +41,7 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
     judged = _judgment(rows, found, columns, is_text)
     yield f"{judged!r} may say which answers are good" if judged else ""
     yield failure_doubt(rows, found, columns)
+    yield withdrawn_doubt(rows, found, columns)
     yield mask_doubt(rows, found, reading)
     for slot in _ANSWER_SLOTS:
         if reading.format != "text" and slot in taken:

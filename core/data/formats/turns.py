@@ -247,9 +247,9 @@ class _Parts:
         """
         if not (self.texts or self.calls or self.results):
             raise UnusableRow(f"{name} is empty")
-        text = self.joined(name) + "\n".join(self.results)
-        for call in self.calls:
-            text += call if isinstance(call, str) else json.dumps(call, ensure_ascii=False)
+        calls = [call if isinstance(call, str) else json.dumps(call, ensure_ascii=False) for call in self.calls]
+        blocks = (self.joined(name), "\n".join(self.results), "\n".join(calls))
+        text = join_texts(blocks, name, lambda sentence: None)
         reasoning = "\n\n".join(self.reasoning)
         if not reasoning:
             return text

@@ -15,10 +15,19 @@ from core.data.formats.conversation import UnusableRow
 
 Note = Callable[[str], None]
 
-# Spellings of "no value" in optional columns: those of JSON, Python and pandas, and Alpaca's <noinput>.
-_MISSING_WORDS = {"", "null", "none", "nan", "<na>", "{}", "[]", "<noinput>"}
-# Spellings of "nothing" that are noted where they stand for an answer, which may really be "None".
-_EMPTY_ANSWERS = {"null", "none", "nan", "<na>", "n/a", "#n/a", "na", "-"}
+# Spellings of "no value" in optional columns: those of JSON, Python, pandas and databases (\N), and Alpaca's <noinput>.
+_MISSING_WORDS = {"", "null", "none", "nan", "<na>", "{}", "[]", "<noinput>", r"\n"}
+# Spellings of "nothing" that are noted where they stand for an answer, which may really be "None": those above, and
+# those of spreadsheets, of deleted posts and of people who leave a cell for later.
+_EMPTY_ANSWERS = _MISSING_WORDS - {"", "{}", "[]"} | {
+    "n/a", "#n/a", "na", "-", "--", "---", "—", ".", "...", "…", "?", "??", "???", "nil", "undefined", "missing",
+    "blank", "empty", "(blank)", "(empty)", "(null)", "(none)", "(leer)", "[blank]", "[empty]", "[null]", "[none]",
+    "<null>", "<none>", "<empty>", "<blank>", "[deleted]", "[removed]", "<deleted>", "<removed>", "(deleted)",
+    "(removed)", "[deleted by user]", "[removed by moderator]", "tbd", "tba", "tbc", "todo", "to do", "fixme", "xxx",
+    "to be determined", "to be done", "[object object]", "no answer", "placeholder", "lorem ipsum", "no data",
+}  # fmt: skip
+# Errors of Excel, LibreOffice and Google Sheets in any language: #REF!, #DIV/0!, #NAME?, #BEZUG!, #NV, Err:502.
+_SPREADSHEET_ERROR = re.compile(r"#[^\W_]+(?:[/_ ][^\W_]+)?[!?]|#n/a|#nv|#nd|#error|err:\d+", re.IGNORECASE)
 # `ast` needs many times the memory of the text, so a longer cell is parsed as JSON only.
 _MAX_LITERAL_CHARACTERS = 4 * 2**20
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
@@ -143,6 +152,13 @@ def optional_text(value: Any, name: str, note: Note) -> str:
     return text_of(value, name, note)
 
 
+def note_empty_answer(value: Any, name: str, note: Note) -> None:
+    """Note an answer that is nothing but a word such as "NULL", "TBD" or "[deleted]", or an error of a spreadsheet."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text.lower() in _EMPTY_ANSWERS or _SPREADSHEET_ERROR.fullmatch(text):
+        note(f"{name} is {text!r}, which may stand for no answer; it is read as text")
+
+
 def answer_of(value: Any, name: str, note: Note) -> str:
     """Return the answer in a value; of a list of accepted answers (SQuAD, Natural Instructions), the first.
 
@@ -166,9 +182,9 @@ def answer_of(value: Any, name: str, note: Note) -> str:
     if _is_list_of_texts(value):
         if len(set(value)) > 1:
             note(f"{name} is a list of answers; the first is used")
+        note_empty_answer(value[0], name, note)
         return value[0]
-    if isinstance(value, str) and value.strip().lower() in _EMPTY_ANSWERS:
-        note(f"{name} is {value.strip()!r}, which may stand for no answer; it is read as text")
+    note_empty_answer(value, name, note)
     # A list of words that pandas wrote into a CSV file, or an answer in JSON: the text does not show which.
     if isinstance(value, str) and _is_list_of_texts(nested(value)):
         note(f"{name} is a list of texts written as text; brackets and quotes are trained as they are")

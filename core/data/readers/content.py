@@ -11,7 +11,8 @@ from collections import Counter
 from typing import Any, Literal
 
 from core.data.readers import json_repairs
-from core.data.readers.header import are_column_names, has_known_name, is_row
+from core.data.readers.first_line import is_row
+from core.data.readers.header import are_column_names, has_known_name
 from core.data.readers.lines import MARK, LineSource
 
 Content = Literal["JSON lines", "JSON", "a table"]

@@ -7,13 +7,17 @@
    Windows-1252, the superset of Latin-1 that Excel and Windows write, and a note reports it.
 4. In all other cases the file is read as UTF-8, and each line with broken bytes is reported and left out. Either it is
    damaged UTF-8, or it has an encoding (Cyrillic, Greek, East Asian) that Windows-1252 would turn into wrong letters.
-   In the second case a note names the encodings under which the bytes are valid, and how to convert the file. The
-   bytes do not show which of them is right, so the file is never read by a guess.
+   In the second case a note names the likely encoding with a line of the text, or those under which the bytes are
+   valid, and how to convert the file. The bytes do not prove which of them is right, so the file is never read by a
+   guess.
 """
 
 import codecs
 import re
+from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
+
+from core.data.readers.alphabets import describe_bytes
 
 _CHUNK = 2**20
 # Byte order marks. UTF-32 comes before UTF-16, whose mark is the beginning of that of UTF-32.
@@ -27,9 +31,7 @@ _MARKS = {
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _BROKEN = re.compile("[\udc00-\udcff]")
-# Encodings to convert a file from, by their names in Python and in iconv; the strictest first.
-_OTHERS = {"shift_jis": "SHIFT_JIS", "euc_kr": "EUC-KR", "big5": "BIG5", "gb18030": "GB18030", "cp1251": "WINDOWS-1251"}
-_MAX_NAMED = 3
+_LEFT_OUT = " is not UTF-8, and its other lines are left out. "
 # Western European texts have few runs of several non-ASCII letters; other scripts consist of them.
 _MAX_SHARE_IN_RUNS = 0.1
 ERRORS = "studio_escape"
@@ -95,18 +97,13 @@ def _conversion_advice(head: bytes, name: str) -> str:
     """Return a note on a file that is neither UTF-8 nor Western European: what it may be, and how to convert it."""
     # The last line of the head may end within a character.
     sample = head[: head.rfind(b"\n") + 1] or head
-    valid = [label for codec, label in _OTHERS.items() if _is_valid(sample, codec)][:_MAX_NAMED]
-    maybe = f"Its bytes are valid {' or '.join(valid)}. " if valid else ""
-    source = valid[0] if valid else "ENCODING"
-    return f"{name!r} is not UTF-8, and its other lines are left out. {maybe}Convert it: iconv -f {source} -t UTF-8"
+    words, source = describe_bytes(sample)
+    return f"{name!r}{_LEFT_OUT}{words}{' ' * bool(words)}Convert it: iconv -f {source or 'ENCODING'} -t UTF-8"
 
 
-def _is_valid(sample: bytes, codec: str) -> bool:
-    try:
-        sample.decode(codec)
-    except UnicodeDecodeError:
-        return False
-    return True
+def advice_in(notes: Sequence[str]) -> str:
+    """Return the advice how to convert the encoding of a file from its notes; "" if there is none."""
+    return next((note.partition(_LEFT_OUT)[2] for note in notes if _LEFT_OUT in note), "")
 
 
 def _unmarked_utf16(head: bytes) -> str | None:

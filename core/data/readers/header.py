@@ -1,4 +1,4 @@
-"""Search for the header of a separated file: title lines above it, its names, and files without one."""
+"""Search for the header of a separated file: title lines above it, remarks below it, and the names of its columns."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from core.data.formats.columns import find_column
 from core.data.readers.lines import MARK, MAX_COLUMNS, MAX_NAME_CHARACTERS
 from core.errors import StudioError
 
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 # A longer cell in the line below a title is a value, not the name of a column.
 _MAX_NAME_BELOW_TITLE = 100
 # An unpadded title is recognized by at least this many lines of one width below it.
@@ -26,7 +26,7 @@ _TYPE = re.compile(
 _RULE = re.compile(r":?[-=_*]{2,}:?")
 _IMPORT_ID = re.compile(r"""\{["']ImportId["'].*\}""", re.DOTALL)
 # Names that columns of texts, conversations and labels have in public datasets.
-_KNOWN_NAMES = (
+KNOWN_NAMES = (
     *usual.PROMPT_NAMES, *usual.COMPLETION_NAMES, *usual.TURN_NAMES, *usual.TEXT_NAMES, *usual.SURE_LABEL_NAMES,
     *usual.CHOSEN_NAMES, *usual.SYSTEM_NAMES,
 )  # fmt: skip
@@ -42,7 +42,7 @@ def _looks_like_names(record: list[str]) -> bool:
     return (
         len(set(cells)) == len(cells)
         and all(len(cell) <= _MAX_NAME_BELOW_TITLE and "\n" not in cell for cell in cells)
-        and not any(_NUMBER.fullmatch(cell) for cell in cells)
+        and not any(NUMBER.fullmatch(cell) for cell in cells)
     )
 
 
@@ -104,22 +104,7 @@ def are_column_names(record: list[str]) -> bool:
 
 def has_known_name(record: Sequence[str]) -> bool:
     """Return whether a column has a name that public datasets use."""
-    return find_column(record, _KNOWN_NAMES) is not None
-
-
-def is_row(record: list[str], sample: Iterable[list[str]]) -> bool:
-    """Return whether the first record is a row: it holds a number, or a value that its column holds again.
-
-    Args:
-        record: The first record.
-        sample: Some of the records below it.
-    """
-    if any(_NUMBER.fullmatch(cell.strip()) for cell in record):
-        return True
-    # A record that repeats all of the first one is the header of a further section.
-    rows = [row for row in sample if len(row) == len(record) and row != record]
-    columns = zip(*rows, strict=True)
-    return any(cell.strip() and values.count(cell) > 1 for cell, values in zip(record, columns, strict=False))
+    return find_column(record, KNOWN_NAMES) is not None
 
 
 def count_remarks(records: Sequence[list[str]]) -> int:

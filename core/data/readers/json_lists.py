@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from core.data.readers.header import are_column_names, is_row
+from core.data.readers.first_line import is_row
+from core.data.readers.header import are_column_names
 from core.data.readers.lines import MARK
 from core.errors import StudioError
 

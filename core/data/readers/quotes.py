@@ -1,8 +1,11 @@
 r"""Quotes of separated files in other habits than `""`: backslashes before them, and spaces before quoted cells.
 
-A habit is used only where the sample is no table without it, or where nearly all lines show it.
+A habit is used only where the sample is no table without it, or where nearly all lines show it. MySQL also writes a
+backslash before every line end and every backslash inside a cell. It is recognized by all of them: a text that only
+breaks a command at the end of a line has other backslashes or line ends, or no quotes with backslashes and no \N.
 """
 
+import contextlib
 import csv
 import re
 from collections import Counter
@@ -12,6 +15,11 @@ from typing import Any, NamedTuple
 # Share of the records that have the width of the header.
 _MIN_SHARE = 0.95
 _BACKSLASH = re.compile(r'\\["\\]|\\')
+_MYSQL_BACKSLASH = re.compile(r'\\["\\\r\n]|\\')
+_ESCAPED_END = re.compile(r"(?<!\\)(?:\\\\)*\\\r?\n?\Z")
+_PAIR = re.compile(r"\\(.)", re.DOTALL)
+# What MySQL writes behind a backslash: quotes, backslashes, the end of a line, NULL and the character NUL.
+_MYSQL_PAIRS = frozenset('"\\\r\nN0')
 
 
 class Quotes(NamedTuple):
@@ -33,10 +41,20 @@ def keep_backslashes(line: str) -> str:
     return _BACKSLASH.sub(lambda found: found[0] if len(found[0]) > 1 else "\\\\", line)
 
 
+def _keep_other_backslashes(line: str) -> str:
+    """Return a line as `keep_backslashes` does, in which backslashes escape the ends of lines as well."""
+    return _MYSQL_BACKSLASH.sub(lambda found: found[0] if len(found[0]) > 1 else "\\\\", line)
+
+
 USUAL = Quotes({}, ())
 _ESCAPED = Quotes({"escapechar": "\\"}, ('quotes inside cells are written as \\"; they are read so',), keep_backslashes)
 _SPACED = Quotes({"skipinitialspace": True}, ("spaces before quoted cells are left out",))
 _BOTH = Quotes(_ESCAPED.options | _SPACED.options, _ESCAPED.notes + _SPACED.notes, keep_backslashes)
+_MYSQL = Quotes(
+    {"escapechar": "\\"},
+    ("quotes and line ends inside cells are written with a backslash, as MySQL does; they are read without it",),
+    _keep_other_backslashes,
+)
 
 
 def quotes_of(lines: list[str], delimiter: str) -> Quotes:
@@ -49,6 +67,8 @@ def quotes_of(lines: list[str], delimiter: str) -> Quotes:
     opening = re.compile(rf'{re.escape(delimiter)} +"')
     spaced = any(opening.search(line) for line in lines)
     escaped = any('\\"' in line for line in lines)
+    if (escaped or any("\\N" in line for line in lines)) and _is_of_mysql(lines, delimiter):
+        return _MYSQL
     if not spaced and not escaped:
         return USUAL
     usual = _records(lines, delimiter, USUAL)
@@ -58,6 +78,21 @@ def quotes_of(lines: list[str], delimiter: str) -> Quotes:
         return _SPACED if quoted >= _MIN_SHARE * max(1, len(rows)) else USUAL
     tried = [_ESCAPED] * escaped + [_SPACED] * spaced + [_BOTH] * (escaped and spaced)
     return next((habit for habit in tried if _is_table(_records(lines, delimiter, habit))), USUAL)
+
+
+def _is_of_mysql(lines: list[str], delimiter: str) -> bool:
+    """Return whether a backslash is before every line end inside the cells, and no other has a meaning of its own."""
+    if set(_PAIR.findall("".join(lines))) - _MYSQL_PAIRS:
+        return False
+    reader = csv.reader(map(keep_backslashes, lines), delimiter=delimiter, strict=True, **_ESCAPED.options)
+    inner: list[str] = []
+    start = 0
+    # The sample may end within a record, whose lines are not counted.
+    with contextlib.suppress(csv.Error):
+        for _ in reader:
+            inner += lines[start : reader.line_num - 1]
+            start = reader.line_num
+    return bool(inner) and all(map(_ESCAPED_END.search, inner)) and _is_table(_records(lines, delimiter, _MYSQL))
 
 
 def _is_table(records: list[list[str]]) -> bool:

@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from core.data.readers.header import are_column_names, column_names, count_named, count_remarks, count_titles, is_row
+from core.data.readers.first_line import are_certain_names, describe_first_line, is_row
+from core.data.readers.header import are_column_names, column_names, count_named, count_remarks, count_titles
 from core.data.readers.line_feed import LineFeed, TooLong
 from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
 from core.data.readers.quotes import USUAL, quotes_of
@@ -27,6 +28,8 @@ _MIN_TABLE_SHARE = 0.95
 _ABOVE = "stands above the header and is no row"
 _BELOW = "describes the columns below the header and is no row"
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
+# How MySQL and PostgreSQL write NULL.
+_NULL = "\\N"
 
 
 def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
@@ -44,7 +47,7 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
     delimiter, quoting = _dialect(feed, source, is_tsv or ".tsv" in source.name.lower())
     reader = _reader(feed, source, delimiter, quoting)
     header: list[str] | None = None
-    names, repeats = None, []
+    names, repeats, nulls = None, [], 0
     _skip(feed, reader, _count_titles(feed, delimiter, quoting, source), source, _ABOVE)
     while True:
         feed.begin()
@@ -66,8 +69,9 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
         if record == names:
             repeats.append(feed.first)
             continue
-        yield _row(source, feed, header, record)
-    _note_repeats(source, repeats)
+        yield (row := _row(source, feed, header, record))
+        nulls += list((row.row or {}).values()).count(None) if _NULL in record else 0
+    _note_counts(source, repeats, nulls)
 
 
 def _reader(feed: LineFeed, source: LineSource, delimiter: str, quoting: int) -> Iterator[list[str]]:
@@ -93,6 +97,8 @@ def _count_titles(feed: LineFeed, delimiter: str, quoting: int, source: LineSour
 def _header(record: list[str], sample: list[list[str]], source: LineSource) -> tuple[list[str], list[str] | None]:
     """Return the names of the columns and the record that holds them; without one, they are numbered."""
     if not is_row(record, sample):
+        if not are_certain_names(record, sample):
+            source.note(describe_first_line(record))
         return column_names(record, sample, source.name), record
     source.note("the first line looks like a row, not like names of columns; the columns are numbered")
     return column_names([f"column_{number}" for number in range(1, len(record) + 1)], sample, source.name), None
@@ -111,10 +117,14 @@ def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineS
             source.note(f"line {feed.first} ({text[:60]!r}) {reason}; it is skipped")
 
 
-def _note_repeats(source: LineSource, repeats: list[int]) -> None:
+def _note_counts(source: LineSource, repeats: list[int], nulls: int) -> None:
+    """Note the lines that repeat the header, and the number of missing values of a database."""
     if repeats:
         lines = "1 line repeats" if len(repeats) == 1 else f"{len(repeats):,} lines repeat"
         source.note(f"{lines} the header (the first is line {repeats[0]:,}); skipped, as a header is no row")
+    if nulls:
+        cells = "1 cell is" if nulls == 1 else f"{nulls:,} cells are"
+        source.note(f"{cells} {_NULL}, which databases write for a missing value, and read as missing")
 
 
 def _row(source: LineSource, feed: LineFeed, header: list[str], record: list[str], note: str = "") -> SourceRow:
@@ -129,7 +139,7 @@ def _row(source: LineSource, feed: LineFeed, header: list[str], record: list[str
         record = record + [""] * (len(header) - len(record))
     if len(record) != len(header):
         return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
-    row = dict(zip(header, record, strict=True))
+    row = {name: None if cell == _NULL else cell for name, cell in zip(header, record, strict=True)}
     return SourceRow(line, row, json.dumps(row, ensure_ascii=False), note)
 
 

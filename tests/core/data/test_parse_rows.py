@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data import parse_rows
+from core.data import parse_rows, sources
 from core.data.formats import Reading
 from core.data.rows import Rows
 from tests.helpers.datasets import dialog, open_dataset, open_dialogs
@@ -20,6 +20,17 @@ def test_parse_dataset_counts_unusable_rows_by_reason(settings, tmp_path):
     assert about.problems == {"no answer": 2, "unknown role 'alien'; name it under Roles": 1}
     assert about.examples == {"no answer": [1, 3], "unknown role 'alien'; name it under Roles": [2]}
     assert [row for row, _, _ in Rows(settings, data.id).usable_rows()] == [0, 4]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_parse_dataset_half_a_character_is_noted(settings, tmp_path, name):
+    rows = [f'{{"prompt": "Why {number}?", "completion": "So\\ud83d."}}' for number in range(3)]
+    text = "\n".join(rows) if name.endswith("l") else f"[{', '.join(rows)}]"
+    (tmp_path / name).write_text(text)
+    data = sources.open_file(settings, tmp_path / name)
+    about = parse_rows.parse_dataset(settings, data, data.detected)
+    assert about.notes == {"half of an emoji or of another character (a lone surrogate) is replaced by \ufffd": 3}
+    assert Rows(settings, data.id).row(0)["messages"][1]["content"] == "So\ufffd."
 
 
 def test_parse_dataset_duplicates_name_the_first_row(settings, tmp_path):

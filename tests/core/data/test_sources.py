@@ -104,3 +104,38 @@ def test_open_folder_holds_out_evaluation_split_by_first_word(settings, tmp_path
     tables = DatasetDict({name: Table.from_list([row]), "train_sft": Table.from_list([row] * 2)})
     tables.save_to_disk(str(tmp_path / "saved"))
     assert sources.open_folder(settings, tmp_path / "saved").splits == {"train": 2, "held-out": 1}
+
+
+SAMPLES = {
+    "SHIFT_JIS": ("shift_jis", "日本の首都は?", "東京です。"),
+    "CP932": ("cp932", "①日本の首都は?", "東京です。"),
+    "EUC-JP": ("euc_jp", "日本の首都は?", "東京です。"),
+    "GB18030": ("gbk", "什么是龙骨？", "是船的脊梁。"),
+    "BIG5": ("big5", "什麼是龍骨？", "是船的脊樑。"),
+    "EUC-KR": ("euc_kr", "바다는 왜 짠가요?", "강물이 소금을 나릅니다."),
+    "WINDOWS-1251": ("cp1251", "Кто такой кит?", "Это зверь, и он живёт в море."),
+    "KOI8-R": ("koi8_r", "Кто такой кит?", "Это зверь, и он живёт в море."),
+    "CP866": ("cp866", "Кто такой кит?", "Это зверь, и он живёт в море."),
+    "WINDOWS-1253": ("cp1253", "Τι κάνεις;", "Είμαι καλά, ευχαριστώ."),
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "txt"])
+@pytest.mark.parametrize("label", SAMPLES)
+def test_file_in_another_encoding_is_refused_with_the_way_to_convert_it(settings, tmp_path, label, ending):
+    codec, question, answer = SAMPLES[label]
+    line = {
+        "csv": f'"{question}","{answer}"',
+        "tsv": f"{question}\t{answer}",
+        "jsonl": f'{{"question": "{question}", "answer": "{answer}"}}',
+        "txt": question,
+    }[ending]
+    header = {"csv": "question,answer\n", "tsv": "question\tanswer\n"}.get(ending, "")
+    path = tmp_path / f"rows.{ending}"
+    path.write_bytes((header + f"{line}\n" * 6).encode(codec))
+    with pytest.raises(StudioError) as refused:
+        sources.open_file(settings, path)
+    assert f"It looks like {label} (" in str(refused.value)
+    assert question in str(refused.value)
+    assert str(refused.value).endswith(f"Convert it: iconv -f {label} -t UTF-8")
+    assert "double quotes" not in str(refused.value)

@@ -52,3 +52,10 @@ def test_detect_prose_is_plain_text_and_numbers_are_none():
 def test_detect_real_files_returns_their_format(shared_data, file, form):
     rows = [read.row for read in readers.read_rows(shared_data / file, file) if read.row][:200]
     assert formats.detect(rows).reading.format == form
+
+
+def test_detect_second_choice_is_another_than_the_first():
+    rows = [{"question": f"Why {name}?", "answer": f"So {name}."} for name in ("one", "two")]
+    found = formats.detect(rows)
+    assert found.is_sure
+    assert found.evidence not in found.runner_up

@@ -255,3 +255,30 @@ def test_read_label_notes_the_text_that_the_default_template_adds(options, added
     row = {"text": "A keel.", "label": "ship", "topic": "sea", "sea floor": "x"}
     notes = Reading(format="label", **options).read(row).notes
     assert any("is added to the question" in note and added in note for note in notes) == bool(added)
+
+
+def in_cells(value, change):
+    """Return a row with every text in it changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [in_cells(item, change) for item in value]
+    return {key: in_cells(item, change) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("name", ["messages", "sharegpt", "alpaca", "prompt_completion", "guanaco", "llama2"])
+def test_read_line_ends_of_windows_become_plain_ones_with_note(name):
+    row = in_cells(ROWS[name], lambda text: text.replace("tide", "tide,\r\nsay").replace("sea, ", "sea,\r\n"))
+    parsed = Reading(format=name).read(row)
+    assert parsed.messages == dialog("What is a tide,\nsay?", "The sea,\nbreathing.")
+    assert parsed.notes == [r"line ends of Windows (\r\n) are read as \n"]
+    assert not Reading(format=name).read(ROWS[name]).notes
+
+
+@pytest.mark.parametrize("name", ["messages", "sharegpt", "alpaca", "prompt_completion"])
+@pytest.mark.parametrize("answer", ["NULL", "#REF!", "[deleted]", "TBD"])
+def test_read_answer_that_may_stand_for_none_is_noted_in_columns_and_turns(name, answer):
+    parsed = Reading(format=name).read(in_cells(ROWS[name], lambda text: text.replace(ANSWER["content"], answer)))
+    assert parsed.messages[1]["content"] == answer
+    [note] = parsed.notes
+    assert note.endswith(f"is {answer!r}, which may stand for no answer; it is read as text")

@@ -275,3 +275,23 @@ def test_read_turns_system_prompt_of_a_pair_is_its_system_turn(systems, roles):
 
 def test_read_turns_other_field_of_a_pair_is_noted():
     assert read([{**PAIR, "need_eos_token": False}])[1] == ["the field 'need_eos_token' of a turn is not used"]
+
+
+CALLS = [{"name": "find", "arguments": {"city": "Rom"}}, {"name": "tell", "arguments": {}}]
+
+
+@pytest.mark.parametrize("text", ["One moment.", "One moment.\n", ""])
+@pytest.mark.parametrize(
+    ("fields", "calls"),
+    [
+        ({"content": [{"type": "tool_use", **call} for call in CALLS]}, "\n".join(map(json.dumps, CALLS))),
+        ({"tool_calls": CALLS}, json.dumps(CALLS)),
+        ({"function_call": CALLS[0]}, json.dumps(CALLS[0])),
+    ],
+)
+def test_read_turns_separates_text_and_tool_calls(text, fields, calls):
+    given = fields.get("content")
+    content = [{"type": "text", "text": text}, *given] if given else text
+    [found], _ = read([{"role": "assistant", **fields, "content": content}])
+    between = "\n\n" if text and not text.endswith("\n") else ""
+    assert found["content"] == f"{text}{between}{calls}"

@@ -28,6 +28,7 @@ TURNS = [{"role": "user", "content": 'It\'s "here"?\nYes'}, {"role": "assistant"
         "{}",
         "[]",
         "<noinput>",
+        r"\N",
         [],
         {},
         [None],
@@ -135,3 +136,22 @@ def test_answer_of_notes_list_of_texts_written_as_text(value, noted):
     notes = []
     assert answer_of(value, "output", notes.append) == value
     assert notes == ["output is a list of texts written as text; brackets and quotes are trained as they are"] * noted
+
+
+EMPTY_ANSWERS = (
+    "NULL", "N/A", r"\N", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#GETTING_DATA!", "#ERROR!", "#BEZUG!",
+    "#NV", "Err:502", "(blank)", "undefined", "[deleted]", "[removed]", "TBD", " todo ", "...", "-",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", EMPTY_ANSWERS)
+def test_answer_of_notes_error_or_filler_as_whole_answer(value):
+    notes = []
+    assert answer_of(value, "output", notes.append) == value
+    assert answer_of([value], "output", notes.append) == value
+    assert notes == [f"output is {value.strip()!r}, which may stand for no answer; it is read as text"] * 2
+
+
+@pytest.mark.parametrize("value", ["#1", "# Title!", "Nothing.", "0", "false", "No", "#REF! is lost.", "Au", "[x]"])
+def test_answer_of_notes_no_short_answer(value):
+    assert answer_of(value, "output", pytest.fail) == value

@@ -2,8 +2,11 @@ r"""CSV files with backslashes before quotes, or spaces before quoted cells."""
 
 import csv
 import io
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.data.readers import read_rows
 
@@ -67,6 +70,38 @@ def test_escapes_after_the_sample_are_read(tmp_path):
     text = "question,answer\n" + "".join(escaped_by_hand((f'{n} "a", b', "c\\d")) + "\n" for n in range(500))
     rows, _ = read(tmp_path, text)
     assert rows[-1] == ('499 "a", b', "c\\d")
+
+
+def mysql_cell(text):
+    """Return a cell as MySQL writes it: backslashes before quotes, backslashes and line ends; NULL without quotes."""
+    return "\\N" if text is None else '"' + re.sub(r'(["\\\n])', r"\\\1", text) + '"'
+
+
+MYSQL_CELLS = st.none() | st.text(st.sampled_from('ab ,"\\\n'), min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(MYSQL_CELLS, MYSQL_CELLS), min_size=1, max_size=8))
+def test_escapes_of_mysql_are_undone(tmp_path_factory, more):
+    rows = [("Run:\n\nmake", None), ('Say "no"?', "C:\\new\\\nNo."), *more]
+    lines = [("question", "answer"), *rows]
+    text = "".join(",".join(map(mysql_cell, row)) + "\n" for row in lines)
+    found, notes = read(tmp_path_factory.mktemp("m"), text)
+    assert found == rows
+    assert "as MySQL does" in notes[0]
+    assert "which databases write for a missing value" in notes[1]
+
+
+COMMANDS = {
+    "commands with line ends, in the usual quotes": 'q,a\nList?,"ls \\\n -l ""x"""\nAgain?,"ls \\\n -a"\n',
+    "commands and other line ends": 'q,a\n"Say \\"ls\\", so","ls \\\n -l"\n"And, so?","a\nb"\n',
+    "commands with backslashes of their own": 'q,a\n"Say \\"ls\\", so","ls \\\n \\; -l"\n"And, so?","b"\n',
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_backslashes_before_line_ends_stay_unless_the_file_is_of_mysql(tmp_path, name):
+    rows, _ = read(tmp_path, COMMANDS[name])
+    assert rows[0][1].startswith("ls \\\n ")
 
 
 UNCHANGED = {

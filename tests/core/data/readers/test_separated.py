@@ -253,3 +253,13 @@ def test_separated_text_of_one_column_keeps_every_character(tmp_path, character)
     assert [read.row for read in read_rows(path, path.name)] == [
         {"text": f"red{character}"}, {"text": f"blue {character} green"}
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv"])
+def test_separated_cell_of_a_backslash_and_n_is_missing_with_note(tmp_path, name):
+    path, notes = tmp_path / name, []
+    cells = "\t" if name.endswith(".tsv") else ","
+    path.write_text(f"question{cells}answer\nWhy?{cells}\\N\n\\N{cells}So \\N.\n")
+    found = list(read_rows(path, name, note=notes.append))
+    assert [row.row for row in found] == [{"question": "Why?", "answer": None}, {"question": None, "answer": "So \\N."}]
+    assert notes == ["2 cells are \\N, which databases write for a missing value, and read as missing"]
