@@ -6,6 +6,8 @@ import sys
 
 from core.data import parse_rows
 from core.data.formats import Reading, get_format
+from core.data.formats.options import ExtraUse
+from core.data.formats.reasoning_columns import is_reasoning_name
 from core.data.listing import list_some
 from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
@@ -121,9 +123,10 @@ def _print_columns(about: Report) -> None:
     if len(unread) > _MAX_COLUMNS:
         print(f"{len(unread) - _MAX_COLUMNS:,} more columns are not used.")
     if unread:
-        extra = {**about.reading.extra, unread[0].name: "context"}
+        use: ExtraUse = "reasoning" if is_reasoning_name(unread[0].name) else "context"
+        extra = {**about.reading.extra, unread[0].name: use}
         command = read_command(about.dataset, about.reading.model_copy(update={"extra": extra}))
-        print(f"Use a column as context, in the system prompt, or ignore it: {command}")
+        print(f"Use a column as context, in the system prompt, as reasoning, or ignore it: {command}")
 
 
 def _kind(column: ColumnUse) -> str:

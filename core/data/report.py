@@ -145,6 +145,9 @@ def _is_usable(reading: Reading, row: dict[str, Any]) -> bool:
 
 
 _AS_JSON = ("an object", "a list")
+_EXTRA_WORDS: dict[ExtraUse, str] = {
+    "context": "context: ", "system": "system prompt: ", "reasoning": "with the reasoning in ", "ignore": "without ",
+}  # fmt: skip
 
 
 def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
@@ -155,6 +158,7 @@ def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
     notes = _first_notes(reading, rows)
     written = [slot for slot in pairs if any(f"{slot} is {kind}; it is written as text" in notes for kind in _AS_JSON)]
     words += f"; {' and '.join(written)} written as JSON" if written else ""
+    words += "".join(f"; {_EXTRA_WORDS[use]}{name}" for name, use in reading.extra.items())
     return f"{form.label} ({words})" if words else form.label
 
 

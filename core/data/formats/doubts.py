@@ -27,7 +27,7 @@ from core.data.formats.values import is_absent, nested
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
 _REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
 # Words of a column's name that make it an answer: "corrected_response", "answer_2".
-_ANSWER_WORDS = frozenset(("response", "answer", "output", "completion", "reply", "solution", "target"))
+_ANSWER_WORDS = frozenset(("response", "answer", "output", "completion", "reply", "solution", "target", "attempt"))
 # Names of a column that is always the answer, even if all its values are the same.
 _SURE_ANSWER_NAMES = ("completion", "response", "answer", "output")
 # Columns of masks and weights, beside the flags that a turn may have.

@@ -29,7 +29,8 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import get_format
-from core.data.formats.row_doubts import question_part_doubt, row_doubt
+from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
+from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
@@ -60,7 +61,10 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     ):
         for proposal in propose(rows, found):
             doubts = dict.fromkeys((proposal.doubt, row_doubt(rows, found, proposal.reading)))
-            yield replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
+            proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
+            has_answers = proposal.reading.format != "text"
+            taken = taken_columns(rows, proposal.reading).values()
+            yield from offer_reasoning(proposal, reasoning_columns(rows, found, taken) if has_answers else [])
 
 
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -231,7 +235,7 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
-    texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
@@ -249,7 +253,8 @@ def _asks(prompt: str, answer: str) -> bool:
 
 def _only_text(found: Columns, answer: str) -> str | None:
     """Return the only column of prose apart from the answer, or None."""
-    prose = [name for name, column in found.items() if column.kind == "prose" and name != answer]
+    texts = [name for name, column in found.items() if column.kind == "prose" and name != answer]
+    prose = [name for name in texts if not is_reasoning_name(name)]
     return prose[0] if len(prose) == 1 else None
 
 

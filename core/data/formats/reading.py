@@ -13,7 +13,7 @@ from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
-from core.data.formats.reasoning_marks import read_reasoning_marks
+from core.data.formats.reasoning_marks import read_reasoning_marks, with_reasoning
 from core.data.formats.rendered import unwrap, without_system_labels
 from core.data.formats.repeated_marks import KEEP_MARKS, RepeatedMarks, find_repeated_marks
 
@@ -108,7 +108,8 @@ def _without_last_system(messages: list[Message], cells: Cells) -> list[Message]
 
 
 def _add_extra(messages: list[Message], cells: Cells) -> list[Message]:
-    """Append the columns chosen as context to the first question, and those chosen as system to the system prompt."""
+    """Add the columns chosen as reasoning to the last answer, as context to the first question, or as system prompt."""
+    messages = with_reasoning(messages, cells.extra("reasoning"), cells.think, cells.note)
     if context := cells.extra("context"):
         for i, message in enumerate(messages):
             if message["role"] in ("user", "text"):

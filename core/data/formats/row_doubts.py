@@ -12,6 +12,7 @@ from core.data.formats.columns import find_column
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
 from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
+from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing
 
@@ -24,8 +25,13 @@ _ABOUT_TEXT_WORDS = frozenset(("good", "bad", "like", "dislike", "desirable", "u
 
 def row_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
     """Return why a column that `reading` does not use makes it doubtful; "" where none does."""
-    taken = _taken(rows, reading)
+    taken = taken_columns(rows, reading)
     return next((doubt for doubt in _doubts(rows, found, reading, taken) if doubt), "")
+
+
+def judgment_column(rows: Rows, found: Columns, reading: Reading) -> str | None:
+    """Return a column that may say which of the answers of `reading` are good, or None."""
+    return _judgment(rows, found, set(taken_columns(rows, reading).values()), reading.format in ("text", "label"))
 
 
 def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str]) -> Iterator[str]:
@@ -43,7 +49,7 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
     yield _other_format_doubt(rows, found, columns, is_text)
 
 
-def _taken(rows: Rows, reading: Reading) -> dict[str, str]:
+def taken_columns(rows: Rows, reading: Reading) -> dict[str, str]:
     """Return the columns that a reading uses in any of the rows, by slot."""
     form = get_format(reading.format)
     taken: dict[str, str] = {}
@@ -99,10 +105,19 @@ def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> st
 
 def _reasoning_doubt(rows: Rows, found: Columns, taken: set[str]) -> str:
     """Return the doubt that an unused column holds answers with reasoning, such as `generation` beside `answer`."""
+    known = reasoning_columns(rows, found, taken)
     for name in found:
-        if name not in taken and 2 * count_filled(rows, name, lambda value: "<think>" in str(value)) > len(rows):
+        if name in taken or (name in known and not _is_answer_after_reasoning(rows, name)):
+            continue
+        if 2 * count_filled(rows, name, lambda value: "<think>" in str(value)) > len(rows):
             return f"{name!r} holds reasoning in <think> tags, may be the answer, and would not be used"
     return ""
+
+
+def _is_answer_after_reasoning(rows: Rows, name: str) -> bool:
+    """Return whether a text follows the reasoning in any value; quotes and brackets are those of a list."""
+    values = [str(row.get(name)) for row in rows]
+    return any(value.rpartition("</think>")[2].strip(" \n'\"]") for value in values if "</think>" in value)
 
 
 def _other_format_doubt(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str:

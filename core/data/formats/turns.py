@@ -6,13 +6,13 @@ options. All other fields are reported in the notes of the row.
 """
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
+from core.data.formats.reasoning_marks import add_reasoning
 from core.data.formats.turn_spellings import with_role
 from core.data.formats.values import Note, is_absent, is_missing, join_texts, nested, optional_text, text_of
 
@@ -173,7 +173,6 @@ _CALL_PARTS = ("tool_use", "function_call", "functionCall")
 _RESULT_PARTS = ("tool_result", "functionResponse")
 # Gemini's parts have no "type": the name of their only field is their kind.
 _PART_KINDS = ("functionCall", "functionResponse")
-_THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 
 class _Parts:
@@ -252,16 +251,10 @@ class _Parts:
         reasoning = "\n\n".join(self.reasoning)
         if not reasoning:
             return text
-        # Servers give reasoning in a field of its own and often leave it in the text as well.
-        if (written := _THINK.match(text)) and written[1].split() == reasoning.split():
-            text = text[written.end() :]
         if role != "assistant":
             self.note(f"the reasoning of a {role} turn is not used")
-            return text
-        if not think:
-            self.note("the reasoning of an answer is left out")
-            return text
-        return f"<think>\n{reasoning}\n</think>\n\n{text}"
+            return add_reasoning(text, reasoning, think=False, note=lambda sentence: None)
+        return add_reasoning(text, reasoning, think, self.note)
 
 
 def _contains_null(value: Any) -> bool:
