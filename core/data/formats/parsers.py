@@ -116,14 +116,27 @@ def _preference(cells: Cells) -> list[Message]:
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
-_VERDICTS = {"true": True, "1": True, "1.0": True, "good": True, "desirable": True, "yes": True,
-             "false": False, "0": False, "0.0": False, "bad": False, "undesirable": False, "no": False}  # fmt: skip
+_GOOD = frozenset(
+    ("true", "1", "1.0", "good", "desirable", "yes", "accept", "accepted", "approve", "approved", "keep", "correct",
+     "thumbs_up", "like")
+)  # fmt: skip
+_BAD = frozenset(
+    ("false", "0", "0.0", "bad", "undesirable", "no", "reject", "rejected", "disapproved", "decline", "declined",
+     "discard", "discarded", "wrong", "incorrect", "invalid", "thumbs_down", "dislike", "flagged", "deleted", "ignore",
+     "ignored", "skip", "skipped")
+)  # fmt: skip
+
+
+def verdict_of(value: Any) -> bool | None:
+    """Return whether a value of a flag names a good answer, or None if it says neither good nor bad."""
+    word = str(value).strip().lower()
+    return True if word in _GOOD else False if word in _BAD else None
 
 
 def _rated(cells: Cells) -> list[Message]:
     """Parse a conversation with a flag (KTO) that is true for a good answer; rows with bad answers are unusable."""
     label = cells.get("label")
-    verdict = _VERDICTS.get(str(label).strip().lower())
+    verdict = verdict_of(label)
     if verdict is None:
         raise UnusableRow(f"the label {str(label)[:40]!r} is neither true nor false")
     if not verdict:

@@ -28,6 +28,7 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
+from core.data.formats.rated_proposals import offer_rated
 from core.data.formats.reading import get_format
 from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
 from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
@@ -62,9 +63,10 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         for proposal in propose(rows, found):
             doubts = dict.fromkeys((proposal.doubt, row_doubt(rows, found, proposal.reading)))
             proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
-            has_answers = proposal.reading.format != "text"
-            taken = taken_columns(rows, proposal.reading).values()
-            yield from offer_reasoning(proposal, reasoning_columns(rows, found, taken) if has_answers else [])
+            for one in (*offer_rated(rows, found, proposal), proposal):
+                has_answers = one.reading.format != "text"
+                taken = taken_columns(rows, one.reading).values()
+                yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
 
 
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
