@@ -9,9 +9,9 @@ or constants is never proposed as text to train on.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.data.formats.columns import Column, Row, profile
+from core.data.formats.columns import Column, Row, find_column, profile
 from core.data.formats.conversation import UnusableRow, find_problem
-from core.data.formats.proposal import Proposal
+from core.data.formats.proposal import QUESTION_NAMES, Proposal
 from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_proposals import propose_prompts
@@ -65,8 +65,12 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY_SHARE * texts]
     chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
+    # Where a column holds questions, plain text is the unlikeliest reading.
+    offered = (
+        sorted(others, key=lambda p: p.reading.format == "text") if find_column(list(found), QUESTION_NAMES) else others
+    )
     # Readings are unhashable models: their JSON removes duplicates and keeps the order.
-    candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
+    candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + offered))
     if chosen is None:
         return Detection(
             Reading(format="undecided"),

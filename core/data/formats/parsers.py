@@ -7,11 +7,13 @@ it changes or leaves out. `FORMATS` lists the formats with their slots and the u
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import unwrap_text
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
+from core.data.formats.paired import pair_turns
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
 from core.data.formats.values import answer_of, is_absent, is_missing, nested, text_of
 
@@ -76,6 +78,8 @@ def _history(value: Any) -> list[Any]:
 def _prompt_completion(cells: Cells) -> list[Message]:
     prompt, completion = cells.get("prompt"), cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
+    if is_answer_list(completion, cells.role):
+        completion = best_answer(completion, "completion", cells.note)
     if is_conversation(completion):
         answer_turns = read_turns(completion, cells.note, cells.think, cells.role)
     else:
@@ -165,6 +169,10 @@ def _tree(cells: Cells) -> list[Message]:
     return messages
 
 
+def _paired(cells: Cells) -> list[Message]:
+    return _with_columns(pair_turns(cells), cells)
+
+
 def _with_columns_beside_text(messages: list[Message], cells: Cells) -> list[Message]:
     """Add the system prompt and the tools of other columns to a marked text, unless the text holds them already."""
     extended = _with_columns([], cells)
@@ -247,6 +255,9 @@ FORMATS: tuple[Format, ...] = (
             "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated, True, has_turns=True),
     Format("tree", "message trees", "a first message with its tree of replies",
            {"prompt": ("prompt",)}, ("prompt",), _tree, True, has_turns=True),
+    Format("paired", "paired lists", "a list of questions and a list of answers, or numbered columns of both",
+           {"questions": ("questions",), "answers": ("answers",), "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS},
+           ("questions", "answers"), _paired, has_turns=True),
     Format("guanaco", "Guanaco text", "'### Human:' marks in a text",
            _MARKED_TEXT, ("text",), _guanaco, has_turns=False),
     Format("llama2", "Llama-2 text", "'[INST]' marks in a text", _MARKED_TEXT, ("text",), _llama2, has_turns=False),

@@ -3,12 +3,14 @@
 `row_doubt` is called for every proposal, so that a new format or proposal has all of them.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
 from core.data.formats.answer_doubts import REFERENCE_NAMES, failure_doubt, history_column, rank_doubt
 from core.data.formats.cells import Cells
 from core.data.formats.columns import find_column
+from core.data.formats.conversation import UnusableRow
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
 from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
@@ -56,6 +58,11 @@ def taken_columns(rows: Rows, reading: Reading) -> dict[str, str]:
     for row in rows:
         cells = Cells(row, form, reading)
         taken |= {slot: name for slot in form.slots if slot not in taken and (name := cells.column(slot))}
+        if reading.format == "paired":
+            # Numbered columns are read beside the one that is mapped.
+            with contextlib.suppress(UnusableRow):
+                form.parse(cells)
+            taken |= {name: name for name in cells.used if name not in taken.values()}
     if reading.format == "rated" and "messages" in taken:
         # The turns are read instead of a question and an answer in columns (see `parsers`).
         taken = {slot: name for slot, name in taken.items() if slot not in ("prompt", "completion", "context")}

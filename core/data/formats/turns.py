@@ -6,7 +6,7 @@ options. All other fields are reported in the notes of the row.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from core.data.formats.channels import join_channels
@@ -56,6 +56,18 @@ def is_conversation(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
 
 
+def has_usual_speaker(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
+    """Return whether a turn in a column has a speaker of a usual role, or is a question with its answer."""
+    turns = (turn for row in rows if is_conversation(row.get(name)) for turn in nested(row[name]))
+    for turn in turns:
+        if pair_keys(turn):
+            return True
+        usual = _usual_keys(turn) if isinstance(turn, dict) else {}
+        if any(usual_role(str(usual.get(key))) for key in ROLE_KEYS):
+            return True
+    return False
+
+
 def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usual_role) -> list[Message]:
     """Return the messages of a list of turns, of pairs, or of texts that alternate between user and assistant.
 
@@ -75,6 +87,7 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
+        note("the texts of a list are read as turns by their position: user, assistant, user and so on")
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
     for turn in join_channels(list(value)):

@@ -52,6 +52,7 @@ def test_samples_cover_every_format():
         "preference",
         "rated",
         "tree",
+        "paired",
         "marked",
         "undecided",
     }  # tests/core/data/formats/test_public_shapes.py
