@@ -42,6 +42,7 @@ _USES = [
     ("context", "context"),
     ("system prompt", "system"),
     ("reasoning", "reasoning"),
+    ("label", "label"),
     ("ignore", "ignore"),
 ]
 _USES_HELP = (

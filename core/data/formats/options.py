@@ -14,7 +14,7 @@ FormatName = Literal[
     "marked", "label", "text", "undecided",
 ]  # fmt: skip
 FORMAT_NAMES: tuple[str, ...] = get_args(FormatName)
-ExtraUse = Literal["context", "system", "reasoning", "ignore"]
+ExtraUse = Literal["context", "system", "reasoning", "label", "ignore"]
 EXTRA_USES: tuple[str, ...] = get_args(ExtraUse)
 
 
@@ -34,7 +34,8 @@ class ReadingOptions(BaseModel):
         title="Other columns",
         description="The use of columns that the format does not read, one per line: appended to the first question "
         "(topic = context), added to the system prompt (persona = system), written in <think> tags before the last "
-        "answer (rationale = reasoning), or left out (notes = ignore).",
+        "answer (rationale = reasoning), one of several labels that are 0 or 1 (toxic = label), or left out "
+        "(notes = ignore).",
     )
     roles: dict[str, Role] = Field(
         default_factory=dict,

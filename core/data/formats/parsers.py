@@ -11,6 +11,7 @@ from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import unwrap_text
+from core.data.formats.flag_answers import answer_of_flags
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
 from core.data.formats.paired import pair_turns
@@ -200,10 +201,11 @@ _PROMPT_TITLE = ReadingOptions.model_fields["prompt"].title
 
 
 def _label(cells: Cells) -> list[Message]:
-    text, label = text_of(cells.get("text"), "the text", cells.note), cells.get("label")
+    text, flags = text_of(cells.get("text"), "the text", cells.note), cells.extra_columns("label")
+    reading, name = cells.reading, ", ".join(flags) or cells.column("label") or "label"
+    label = answer_of_flags(cells, flags) if flags else cells.get("label")
     if is_absent(label) or not str(label).strip():
         raise UnusableRow("the label is empty")
-    reading, name = cells.reading, cells.column("label") or "label"
     # {label} first: the text of the row may contain "{label}" and must stay as it is.
     template = reading.prompt.replace("{label}", name)
     question = template.replace("{text}", text.strip())

@@ -20,6 +20,7 @@ from core.data.formats.doubts import (
     text_outside_doubt,
 )
 from core.data.formats.envelopes import find_text, holds_one_text
+from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import propose_lists, propose_named_lists, propose_paired
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
@@ -62,6 +63,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         propose_titled,
         propose_marked,
         propose_labeled,
+        propose_flags,
         propose_plain,
         _two_texts,
         propose_lists,

@@ -9,6 +9,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import message_doubt, speaker_doubt
+from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
@@ -125,6 +126,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             )
         if not doubt and label and name != usual:
             doubt = f"the column {label!r} may be the answer about the text"
+        doubt = doubt or flags_doubt(rows, found)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
