@@ -21,6 +21,7 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reasoning_columns import is_reasoning_name
+from core.data.formats.row_doubts import taken_columns
 from core.data.formats.values import is_missing, nested
 
 _QUESTION_WORDS = frozenset(
@@ -31,7 +32,7 @@ _ANSWER_WORDS = frozenset(
     ("answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output", "outputs",
      "solution", "solutions", "a")
 )  # fmt: skip
-_NO_TURNS = (*names.CONTEXT_NAMES, "options", "choices", "endings")
+_NO_TURNS = (*names.CONTEXT_NAMES, *names.OPTION_NAMES)
 _STORY_NAMES = (*names.CONTEXT_NAMES, "story", "article", "document", "text")
 # A list of the words of a sentence has hardly a text of several words.
 _MIN_SHARE_OF_PHRASES = 0.2
@@ -83,6 +84,18 @@ def propose_paired(rows: Rows, found: Columns) -> Iterator[Proposal]:
             if question != answer:
                 yield from _lists(rows, found, question, answer)
     yield from _numbered(rows, found)
+
+
+def paired_doubt(rows: Rows, paired: list[Proposal], proposal: Proposal) -> str:
+    """Return the doubt of paired lists whose question and answer another reading takes for a single text each."""
+    if proposal.reading.format not in ("prompt_completion", "alpaca"):
+        return ""
+    taken = set(taken_columns(rows, proposal.reading).values())
+    for one in paired:
+        columns = taken_columns(rows, one.reading)
+        if {columns["questions"], columns["answers"]} <= taken:
+            return one.doubt
+    return ""
 
 
 def _lists(rows: Rows, found: Columns, question: str, answer: str) -> Iterator[Proposal]:

@@ -137,6 +137,11 @@ def _other_format_doubt(rows: Rows, found: Columns, taken: set[str], is_text: bo
     return f"the conversations in {turns!r} would not be used" if turns and is_text else ""
 
 
+def _are_keys(rows: Rows, answer: str) -> bool:
+    """Return whether the answers are letters or numbers of options."""
+    return all(len(str(row[answer]).strip()) < 3 for row in rows if answer in row and not is_missing(row[answer]))
+
+
 def question_part_doubt(rows: Rows, found: Columns, taken: Iterable[str | None], answer: str | None = None) -> str:
     """Return the doubt that an unread column belongs to the question; "" where there is none.
 
@@ -148,7 +153,9 @@ def question_part_doubt(rows: Rows, found: Columns, taken: Iterable[str | None],
         name = find_column(free, (want,))
         if name is None or found[name].kind not in ("prose", "short", "nested"):
             continue
-        copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
+        # The letter of an option is in each list of options, which is no copy.
+        has_copies = answer and not (want in names.OPTION_NAMES and _are_keys(rows, answer))
+        copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if has_copies else 0
         if copies * 2 <= len(rows):
             return f"{name!r} may belong to the question"
     name = history_column(rows, free, answer)
