@@ -9,6 +9,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
+from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import unwrap_text
 from core.data.formats.flag_answers import answer_of_flags
@@ -152,8 +153,11 @@ def _rated(cells: Cells) -> list[Message]:
 
 
 def _tree(cells: Cells) -> list[Message]:
-    """Parse the best-ranked path through a tree of messages, as published by OpenAssistant."""
+    """Parse the best-ranked path through OpenAssistant's tree of messages, or the current one of ChatGPT's."""
     node = nested(cells.get("prompt"))
+    if is_node_map(node):
+        turns = current_turns(node, cells.get("current"), cells.note)
+        return read_turns(turns, cells.note, cells.think, cells.role)
     if not isinstance(node, dict):
         raise UnusableRow("the prompt is not the first message of a tree")
     messages: list[Message] = []
@@ -255,8 +259,8 @@ FORMATS: tuple[Format, ...] = (
     Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
            {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
             "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated, True, has_turns=True),
-    Format("tree", "message trees", "a first message with its tree of replies",
-           {"prompt": ("prompt",)}, ("prompt",), _tree, True, has_turns=True),
+    Format("tree", "message trees", "a first message with its tree of replies, or a map of messages with their parents",
+           {"prompt": ("prompt", "mapping"), "current": ("current_node",)}, ("prompt",), _tree, True, has_turns=True),
     Format("paired", "paired lists", "a list of questions and a list of answers, or numbered columns of both",
            {"questions": ("questions",), "answers": ("answers",), "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS},
            ("questions", "answers"), _paired, has_turns=True),

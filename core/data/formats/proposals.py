@@ -11,17 +11,19 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
 from core.data.formats.answer_lists import is_answer_list
+from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import (
     constant_as_system,
+    people_doubt,
     reference_doubt,
     second_question,
     text_outside_doubt,
 )
 from core.data.formats.envelopes import find_text, holds_one_text
 from core.data.formats.flag_labels import propose_flags
-from core.data.formats.list_proposals import propose_lists, propose_named_lists, propose_paired
+from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -70,7 +72,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     ):
         for proposal in propose(rows, found):
             doubts = dict.fromkeys(
-                (proposal.doubt, _paired_doubt(rows, paired, proposal), row_doubt(rows, found, proposal.reading))
+                (proposal.doubt, paired_doubt(rows, paired, proposal), row_doubt(rows, found, proposal.reading))
             )
             proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
             for one in (*offer_rated(rows, found, proposal), proposal):
@@ -79,24 +81,15 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
                 yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
 
 
-def _paired_doubt(rows: Rows, paired: list[Proposal], proposal: Proposal) -> str:
-    """Return the doubt of paired lists whose question and answer another reading takes for a single text each."""
-    if proposal.reading.format not in ("prompt_completion", "alpaca"):
-        return ""
-    taken = set(taken_columns(rows, proposal.reading).values())
-    for one in paired:
-        columns = taken_columns(rows, one.reading)
-        if {columns["questions"], columns["answers"]} <= taken:
-            return one.doubt
-    return ""
-
-
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
     for name in found:
         if count := count_filled(
             rows, name, lambda value: isinstance(value, dict) and isinstance(value.get("replies"), list)
         ):
             yield make_proposal(found, "tree", {"prompt": name}, f"a tree of replies in the column {name!r}", count)
+        if count := count_filled(rows, name, lambda value: is_node_map(nested(value))):
+            evidence = f"a map of messages in the column {name!r}; the current branch is read"
+            yield make_proposal(found, "tree", {"prompt": name}, evidence, count)
 
 
 def _preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -201,7 +194,9 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         # Lists of turns have no slot for context: it belongs to a single question.
         beside = {key: column for key, column in _beside(found, {name}).items() if key != "context"}
         sign, doubt = get_format(form).sign, ""
-        if not is_turn(first):
+        if is_turn(first):
+            doubt = people_doubt(rows, name)
+        else:
             sign = "a list of questions and answers"
             if not find_column([name], names.TURN_NAMES):
                 doubt = f"the questions and answers {where} may be turns or separate examples"
@@ -246,6 +241,9 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
+    # The name and the type of a list of turns are no question and answer.
+    if any(count_filled(rows, name, is_conversation) for name in found):
+        return
     texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
@@ -253,6 +251,9 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
+        if not _asks(texts[0], texts[1]) and not _asks(texts[1], texts[0]):
+            # Of two languages or two spellings, either may be the question.
+            yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
 
 
 def _asks(prompt: str, answer: str) -> bool:

@@ -84,6 +84,8 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
         if several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
+        # That each row is one message of a chat is the better reason to ask.
+        doubt = doubt and (message_doubt(rows, found) or doubt)
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
         columns = {"text": text, "label": name}
         yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)

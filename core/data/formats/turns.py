@@ -13,7 +13,7 @@ from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
 from core.data.formats.reasoning_marks import add_reasoning
-from core.data.formats.turn_spellings import with_role
+from core.data.formats.turn_spellings import is_marked_text, join_marked, with_role
 from core.data.formats.values import Note, is_absent, is_missing, join_texts, nested, optional_text, text_of
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
@@ -56,14 +56,19 @@ def is_conversation(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
 
 
+def speakers_of(turn: Any) -> list[str]:
+    """Return the names in the fields of a turn that may hold its role."""
+    usual = _usual_keys(turn) if isinstance(turn, dict) else {}
+    return [usual[key] for key in ROLE_KEYS if isinstance(usual.get(key), str)]
+
+
 def has_usual_speaker(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
     """Return whether a turn in a column has a speaker of a usual role, or is a question with its answer."""
     turns = (turn for row in rows if is_conversation(row.get(name)) for turn in nested(row[name]))
     for turn in turns:
         if pair_keys(turn):
             return True
-        usual = _usual_keys(turn) if isinstance(turn, dict) else {}
-        if any(usual_role(str(usual.get(key))) for key in ROLE_KEYS):
+        if any(map(usual_role, speakers_of(turn))):
             return True
     return False
 
@@ -205,7 +210,9 @@ class _Parts:
         Raises:
             UnusableRow: A part is not text, for example an image.
         """
-        if isinstance(content, (list, tuple)):
+        if is_marked_text(content):
+            self.texts.append(join_marked(content, self.note))
+        elif isinstance(content, (list, tuple)):
             for part in content:
                 self._add_part(part)
         elif isinstance(content, dict) and content.keys() & {"type", "text", "value", "content"}:
