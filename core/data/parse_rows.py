@@ -281,7 +281,7 @@ def _parse_row(
     try:
         conversation = reading.read(fields, marks)
     except UnusableRow as error:
-        return nothing, replace_surrogates(str(error)), fields
+        return nothing._replace(applied=error.applied), replace_surrogates(str(error)), fields
     messages = [{**m, "content": replace_surrogates(m["content"])} for m in conversation.messages]
     return conversation._replace(messages=messages), formats.find_problem(messages) if messages else "no text", fields
 

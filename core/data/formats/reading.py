@@ -76,7 +76,11 @@ class Reading(ReadingOptions):
         """
         form = get_format(self.format)
         cells = Cells(row, form, self)
-        messages = read_reasoning_marks(form.parse(cells), cells.think, cells.note)
+        try:
+            messages = read_reasoning_marks(form.parse(cells), cells.think, cells.note)
+        except UnusableRow as error:
+            error.applied = frozenset(cells.applied)
+            raise
         if form.has_turns:
             messages = unwrap(messages, cells.note, cells.role)
         messages = marks.apply(messages, cells.note)
