@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, find_column, profile
 from core.data.formats.conversation import UnusableRow, find_problem
+from core.data.formats.mixed_rows import mixed_doubt
 from core.data.formats.proposal import QUESTION_NAMES, Proposal
 from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, get_format
@@ -121,6 +122,7 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
+    doubt = mixed_doubt(rows) or doubt
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"

@@ -68,7 +68,7 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         asked = " and ".join(repr(name) for name in (title, body) if name)
         doubt = f"{asked} may be the question and {answer!r} the answer"
         evidence = f"a question in {asked} and an answer in {answer!r}"
-        yield make_proposal(found, "alpaca", slots, evidence, count_present(rows, answer), doubt)
+        yield make_proposal(found, "alpaca", slots, evidence, count_present(rows, *filter(None, slots.values())), doubt)
 
 
 def _rest(name: str) -> tuple[str, ...]:
