@@ -38,11 +38,11 @@ def reasoning_columns(rows: Rows, found: Columns, taken: Iterable[str]) -> list[
         taken: Columns that the reading uses.
     """
     used = set(taken)
-    known = [_words([row.get(name) for name in used]) for row in rows]
+    free = [name for name in found if name not in used and found[name].kind in ("prose", "short", "nested")]
+    named = [name for name in free if is_reasoning_name(name)]
+    known = [_words([row.get(name) for name in used]) for row in rows] if named else []
     columns = []
-    for name in found:
-        if name in used or found[name].kind not in ("prose", "short", "nested") or not is_reasoning_name(name):
-            continue
+    for name in named:
         texts = [(_words(row.get(name)), text) for row, text in zip(rows, known, strict=True)]
         filled = [(reasoning, text) for reasoning, text in texts if reasoning]
         if 2 * sum(reasoning not in text for reasoning, text in filled) > len(filled):
