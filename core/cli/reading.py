@@ -6,6 +6,10 @@ import sys
 
 from core.data import parse_rows
 from core.data.formats import Reading, get_format
+from core.data.formats.answer_doubts import REFERENCE_NAMES
+from core.data.formats.columns import CHOSEN_NAMES, COMPLETION_NAMES, REJECTED_NAMES, find_column
+from core.data.formats.options import ExtraUse
+from core.data.formats.reasoning_columns import is_reasoning_name
 from core.data.listing import list_some
 from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
@@ -121,9 +125,17 @@ def _print_columns(about: Report) -> None:
     if len(unread) > _MAX_COLUMNS:
         print(f"{len(unread) - _MAX_COLUMNS:,} more columns are not used.")
     if unread:
-        extra = {**about.reading.extra, unread[0].name: "context"}
+        extra = {**about.reading.extra, unread[0].name: _likely_use(unread[0].name)}
         command = read_command(about.dataset, about.reading.model_copy(update={"extra": extra}))
-        print(f"Use a column as context, in the system prompt, or ignore it: {command}")
+        print(f"Use a column as context, in the system prompt, as reasoning, or ignore it: {command}")
+
+
+def _likely_use(name: str) -> ExtraUse:
+    """Return a use of a column that does not put the answer into the question."""
+    if is_reasoning_name(name):
+        return "reasoning"
+    is_answer = find_column([name], COMPLETION_NAMES + REFERENCE_NAMES + CHOSEN_NAMES + REJECTED_NAMES)
+    return "ignore" if is_answer else "context"
 
 
 def _kind(column: ColumnUse) -> str:

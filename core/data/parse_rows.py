@@ -282,7 +282,7 @@ def _parse_row(
     try:
         conversation = reading.read(fields, marks)
     except UnusableRow as error:
-        return nothing, replace_surrogates(str(error)), fields
+        return nothing._replace(applied=error.applied), replace_surrogates(str(error)), fields
     messages = [{**m, "content": replace_surrogates(m["content"])} for m in conversation.messages]
     notes = conversation.notes + [_HALF_CHARACTER] * (messages != conversation.messages)
     conversation = conversation._replace(messages=messages, notes=notes)

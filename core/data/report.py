@@ -145,6 +145,10 @@ def _is_usable(reading: Reading, row: dict[str, Any]) -> bool:
 
 
 _AS_JSON = ("an object", "a list")
+_EXTRA_WORDS: dict[ExtraUse, str] = {
+    "context": "context: ", "system": "system prompt: ", "reasoning": "with the reasoning in ",
+    "label": "labels: ", "ignore": "without ",
+}  # fmt: skip
 
 
 def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
@@ -155,6 +159,8 @@ def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
     notes = _first_notes(reading, rows)
     written = [slot for slot in pairs if any(f"{slot} is {kind}; it is written as text" in notes for kind in _AS_JSON)]
     words += f"; {' and '.join(written)} written as JSON" if written else ""
+    for use in dict.fromkeys(reading.extra.values()):
+        words += f"; {_EXTRA_WORDS[use]}{', '.join(name for name, chosen in reading.extra.items() if chosen == use)}"
     return f"{form.label} ({words})" if words else form.label
 
 
@@ -221,6 +227,11 @@ def check_reading(data: Dataset, reading: Reading) -> None:
             "it out, or choose a format with turns."
         )
     if reading.format != "label":
+        if flags := [name for name, use in reading.extra.items() if use == "label"]:
+            raise StudioError(
+                f"The column {flags[0]!r} is used as a label, which applies only to text with a label, not to "
+                f"{form.label}. Choose another use, or choose text with a label."
+            )
         for name in ("prompt", "labels"):
             field = Reading.model_fields[name]
             if getattr(reading, name) != field.get_default(call_default_factory=True):

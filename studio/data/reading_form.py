@@ -37,8 +37,18 @@ MAX_LISTED_COLUMNS = 20
 FORM_TITLE = "Format and columns"
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
 _REASONING = [("train on it, in <think> tags", "think"), ("leave it out", "leave out")]
-_USES = [("not used", ""), ("context", "context"), ("system prompt", "system"), ("ignore", "ignore")]
-_USES_HELP = "Context is added to the first question. Ignore leaves a column out and hides its note."
+_USES = [
+    ("not used", ""),
+    ("context", "context"),
+    ("system prompt", "system"),
+    ("reasoning", "reasoning"),
+    ("label", "label"),
+    ("ignore", "ignore"),
+]
+_USES_HELP = (
+    "Context is added to the first question, reasoning in <think> tags before the last answer. Ignore leaves a column "
+    "out and hides its note."
+)
 _HELP = {name: field.description for name, field in Reading.model_fields.items()}
 
 

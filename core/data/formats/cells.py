@@ -101,12 +101,17 @@ class Cells:
         value = self.get(slot)
         return "" if value is None else optional_text(value, f"the {slot}", self.note)
 
-    def extra(self, use: ExtraUse) -> list[str]:
-        """Return the texts of the columns that the user chose for `use`, in the user's order."""
+    def extra_columns(self, use: ExtraUse) -> list[str]:
+        """Return the columns that the user chose for `use` and the row has, in the user's order."""
         if not self.reading.extra:
             return []
         names = [name for name, chosen in self.reading.extra.items() if chosen == use and name in self.row]
         self.used.update(names)
+        return names
+
+    def extra(self, use: ExtraUse) -> list[str]:
+        """Return the texts of the columns that the user chose for `use`, in the user's order."""
+        names = self.extra_columns(use)
         texts = (optional_text(self.row[name], f"the column {name!r}", self.note) for name in names)
         return [text for text in texts if text]
 

@@ -25,6 +25,7 @@ COMPLETION_NAMES = (
     "completion", "response", "answer", "output", "outputs", "target", "targets", "targets_pretokenized", "answers",
     "assistant", "assistant_message", "bot", "reply", "solution", "summary", "highlights", "tgt", "a", "gold_answer",
     "gold_answers", "correct_answer", "correct_answers",
+    "answer_key", "correct_option", "correct_choice",
 )  # fmt: skip
 CONTEXT_NAMES = (
     "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",
@@ -45,9 +46,10 @@ CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "a
 REJECTED_NAMES = (
     "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",
 )  # fmt: skip
+OPTION_NAMES = ("options", "choices", "endings")
 # Columns that may hold a part of the question. One of these that nothing reads raises a doubt.
 QUESTION_PART_NAMES = (
-    *TEXT_NAMES, *CONTEXT_NAMES, "article", "options", "choices", "endings", "history", "chat_history", "story",
+    *TEXT_NAMES, *CONTEXT_NAMES, "article", *OPTION_NAMES, "history", "chat_history", "story",
     "premise", "hypothesis", "sentence", "message", "preamble",
 )  # fmt: skip
 # Columns that may say which answers are good, beside those that the format "rated" reads, and words that say so.

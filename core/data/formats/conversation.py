@@ -49,7 +49,13 @@ def from_stored(turns: Iterable[Mapping[str, Any]]) -> list[Message]:
 
 
 class UnusableRow(ValueError):
-    """A row that cannot become a conversation with at least one answer; the message gives the reason."""
+    """A row that cannot become a conversation with at least one answer; the message gives the reason.
+
+    Attributes:
+        applied: Options that had an effect before the reason was found, by field and key.
+    """
+
+    applied: frozenset[tuple[str, str]] = frozenset()
 
 
 def is_plain(messages: list[Message]) -> bool:

@@ -9,9 +9,10 @@ or constants is never proposed as text to train on.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.data.formats.columns import Column, Row, profile
+from core.data.formats.columns import Column, Row, find_column, profile
 from core.data.formats.conversation import UnusableRow, find_problem
-from core.data.formats.proposal import Proposal
+from core.data.formats.mixed_rows import mixed_doubt
+from core.data.formats.proposal import QUESTION_NAMES, Proposal
 from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_proposals import propose_prompts
@@ -65,8 +66,12 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY_SHARE * texts]
     chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
+    # Where a column holds questions, plain text is the unlikeliest reading.
+    offered = (
+        sorted(others, key=lambda p: p.reading.format == "text") if find_column(list(found), QUESTION_NAMES) else others
+    )
     # Readings are unhashable models: their JSON removes duplicates and keeps the order.
-    candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + others))
+    candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + offered))
     if chosen is None:
         return Detection(
             Reading(format="undecided"),
@@ -119,6 +124,7 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
+    doubt = mixed_doubt(rows) or doubt
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"

@@ -21,13 +21,14 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading
-from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, has_usual_speaker, is_conversation, speakers_of
 from core.data.formats.values import is_absent, nested
+from core.data.listing import list_some
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
 _REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
 # Words of a column's name that make it an answer: "corrected_response", "answer_2".
-_ANSWER_WORDS = frozenset(("response", "answer", "output", "completion", "reply", "solution", "target"))
+_ANSWER_WORDS = frozenset(("response", "answer", "output", "completion", "reply", "solution", "target", "attempt"))
 # Names of a column that is always the answer, even if all its values are the same.
 _SURE_ANSWER_NAMES = ("completion", "response", "answer", "output")
 # Columns of masks and weights, beside the flags that a turn may have.
@@ -154,6 +155,20 @@ def message_doubt(rows: Rows, found: Columns) -> str:
                 "in order, into one row as a list of objects with role and content"
             )
     return chat_doubt(rows, found)
+
+
+def people_doubt(rows: Rows, turns: str) -> str:
+    """Return the doubt that the speakers of a list of turns are people, as in the export of a chat; "" if not."""
+    if has_usual_speaker(rows, turns):
+        return ""
+    keys = (key for row in rows for turn in nested(row.get(turns)) or [] for key in speakers_of(turn))
+    people = list(dict.fromkeys(keys))
+    lines = ", ".join(f"{name} = {role}" for name, role in zip(people, ("user", "assistant"), strict=False))
+    shown = list_some(map(repr, people), 4)
+    return (
+        f"the speakers in {turns!r} have no usual roles ({shown}), as in the export of a chat; write one conversation "
+        f"per row and name each role under Roles, such as {lines}"
+    )
 
 
 def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from core.data.formats.conversation import Role
 
 FormatName = Literal[
-    "messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree", "guanaco", "llama2", "marked",
-    "label", "text", "undecided",
+    "messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree", "paired", "guanaco", "llama2",
+    "marked", "label", "text", "undecided",
 ]  # fmt: skip
 FORMAT_NAMES: tuple[str, ...] = get_args(FormatName)
-ExtraUse = Literal["context", "system", "ignore"]
+ExtraUse = Literal["context", "system", "reasoning", "label", "ignore"]
 EXTRA_USES: tuple[str, ...] = get_args(ExtraUse)
 
 
@@ -33,7 +33,9 @@ class ReadingOptions(BaseModel):
         default_factory=dict,
         title="Other columns",
         description="The use of columns that the format does not read, one per line: appended to the first question "
-        "(topic = context), added to the system prompt (persona = system), or left out (notes = ignore).",
+        "(topic = context), added to the system prompt (persona = system), written in <think> tags before the last "
+        "answer (rationale = reasoning), one of several labels that are 0 or 1 (toxic = label), or left out "
+        "(notes = ignore).",
     )
     roles: dict[str, Role] = Field(
         default_factory=dict,
@@ -44,7 +46,7 @@ class ReadingOptions(BaseModel):
     reasoning: Literal["think", "leave out"] = Field(
         "think",
         title="Reasoning",
-        description="Reasoning that a turn stores apart from its answer: written before the answer in <think> tags, so "
+        description="Reasoning that is stored apart from its answer: written before the answer in <think> tags, so "
         "that it is trained on, or left out.",
     )
     prompt: str = Field(

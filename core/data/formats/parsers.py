@@ -7,11 +7,15 @@ it changes or leaves out. `FORMATS` lists the formats with their slots and the u
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
+from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import unwrap_text
+from core.data.formats.flag_answers import answer_of_flags
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
+from core.data.formats.paired import pair_turns
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
 from core.data.formats.values import answer_of, is_absent, is_missing, nested, note_empty_answer, text_of
 
@@ -85,6 +89,8 @@ def _history(value: Any) -> list[Any]:
 def _prompt_completion(cells: Cells) -> list[Message]:
     prompt, completion = cells.get("prompt"), cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
+    if is_answer_list(completion, cells.role):
+        completion = best_answer(completion, "completion", cells.note)
     if is_conversation(completion):
         answer_turns = _turns(completion, cells)
     else:
@@ -125,14 +131,27 @@ def _preference(cells: Cells) -> list[Message]:
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
-_VERDICTS = {"true": True, "1": True, "1.0": True, "good": True, "desirable": True, "yes": True,
-             "false": False, "0": False, "0.0": False, "bad": False, "undesirable": False, "no": False}  # fmt: skip
+_GOOD = frozenset(
+    ("true", "1", "1.0", "good", "desirable", "yes", "accept", "accepted", "approve", "approved", "keep", "correct",
+     "thumbs_up", "like")
+)  # fmt: skip
+_BAD = frozenset(
+    ("false", "0", "0.0", "bad", "undesirable", "no", "reject", "rejected", "disapproved", "decline", "declined",
+     "discard", "discarded", "wrong", "incorrect", "invalid", "thumbs_down", "dislike", "flagged", "deleted", "ignore",
+     "ignored", "skip", "skipped")
+)  # fmt: skip
+
+
+def verdict_of(value: Any) -> bool | None:
+    """Return whether a value of a flag names a good answer, or None if it says neither good nor bad."""
+    word = str(value).strip().lower()
+    return True if word in _GOOD else False if word in _BAD else None
 
 
 def _rated(cells: Cells) -> list[Message]:
     """Parse a conversation with a flag (KTO) that is true for a good answer; rows with bad answers are unusable."""
     label = cells.get("label")
-    verdict = _VERDICTS.get(str(label).strip().lower())
+    verdict = verdict_of(label)
     if verdict is None:
         raise UnusableRow(f"the label {str(label)[:40]!r} is neither true nor false")
     if not verdict:
@@ -143,8 +162,11 @@ def _rated(cells: Cells) -> list[Message]:
 
 
 def _tree(cells: Cells) -> list[Message]:
-    """Parse the best-ranked path through a tree of messages, as published by OpenAssistant."""
+    """Parse the best-ranked path through OpenAssistant's tree of messages, or the current one of ChatGPT's."""
     node = nested(cells.get("prompt"))
+    if is_node_map(node):
+        turns = current_turns(node, cells.get("current"), cells.note)
+        return read_turns(turns, cells.note, cells.think, cells.role)
     if not isinstance(node, dict):
         raise UnusableRow("the prompt is not the first message of a tree")
     messages: list[Message] = []
@@ -159,6 +181,10 @@ def _tree(cells: Cells) -> list[Message]:
         # Rank 0 is the best one; replies without a rank come last.
         node = min(usable, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0), default=None)
     return messages
+
+
+def _paired(cells: Cells) -> list[Message]:
+    return _with_columns(pair_turns(cells), cells)
 
 
 def _with_columns_beside_text(messages: list[Message], cells: Cells) -> list[Message]:
@@ -188,10 +214,11 @@ _PROMPT_TITLE = ReadingOptions.model_fields["prompt"].title
 
 
 def _label(cells: Cells) -> list[Message]:
-    text, label = text_of(cells.get("text"), "the text", cells.note), cells.get("label")
+    text, flags = text_of(cells.get("text"), "the text", cells.note), cells.extra_columns("label")
+    reading, name = cells.reading, ", ".join(flags) or cells.column("label") or "label"
+    label = answer_of_flags(cells, flags) if flags else cells.get("label")
     if is_absent(label) or not str(label).strip():
         raise UnusableRow("the label is empty")
-    reading, name = cells.reading, cells.column("label") or "label"
     # {label} first: the text of the row may contain "{label}" and must stay as it is.
     template = reading.prompt.replace("{label}", name)
     question = template.replace("{text}", text.strip())
@@ -241,8 +268,11 @@ FORMATS: tuple[Format, ...] = (
     Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
            {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
             "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated, True, has_turns=True),
-    Format("tree", "message trees", "a first message with its tree of replies",
-           {"prompt": ("prompt",)}, ("prompt",), _tree, True, has_turns=True),
+    Format("tree", "message trees", "a first message with its tree of replies, or a map of messages with their parents",
+           {"prompt": ("prompt", "mapping"), "current": ("current_node",)}, ("prompt",), _tree, True, has_turns=True),
+    Format("paired", "paired lists", "a list of questions and a list of answers, or numbered columns of both",
+           {"questions": ("questions",), "answers": ("answers",), "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS},
+           ("questions", "answers"), _paired, has_turns=True),
     Format("guanaco", "Guanaco text", "'### Human:' marks in a text",
            _MARKED_TEXT, ("text",), _guanaco, has_turns=False),
     Format("llama2", "Llama-2 text", "'[INST]' marks in a text", _MARKED_TEXT, ("text",), _llama2, has_turns=False),

@@ -10,14 +10,20 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
+from core.data.formats.answer_lists import is_answer_list
+from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column
+from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import (
     constant_as_system,
+    people_doubt,
     reference_doubt,
     second_question,
     text_outside_doubt,
 )
 from core.data.formats.envelopes import find_text, holds_one_text
+from core.data.formats.flag_labels import propose_flags
+from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -28,10 +34,12 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
+from core.data.formats.rated_proposals import offer_rated
 from core.data.formats.reading import get_format
-from core.data.formats.row_doubts import question_part_doubt, row_doubt
+from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
+from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
-from core.data.formats.turns import is_conversation, is_turn
+from core.data.formats.turns import has_usual_speaker, is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
 from core.data.formats.worded_pairs import propose_titled, propose_worded
 
@@ -47,21 +55,31 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
     The doubts that columns beside any reading raise are added here, so that no proposal can forget them.
     """
+    paired = [proposal for proposal in propose_paired(rows, found) if proposal.reading.format == "paired"]
     for propose in (
         _tree,
         _preference,
         _turns,
+        propose_paired,
         _pairs,
         propose_worded,
         propose_titled,
         propose_marked,
         propose_labeled,
+        propose_flags,
         propose_plain,
         _two_texts,
+        propose_lists,
     ):
         for proposal in propose(rows, found):
-            doubts = dict.fromkeys((proposal.doubt, row_doubt(rows, found, proposal.reading)))
-            yield replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
+            doubts = dict.fromkeys(
+                (proposal.doubt, paired_doubt(rows, paired, proposal), row_doubt(rows, found, proposal.reading))
+            )
+            proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
+            for one in (*offer_rated(rows, found, proposal), proposal):
+                has_answers = one.reading.format != "text"
+                taken = taken_columns(rows, one.reading).values()
+                yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
 
 
 def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -70,6 +88,9 @@ def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
             rows, name, lambda value: isinstance(value, dict) and isinstance(value.get("replies"), list)
         ):
             yield make_proposal(found, "tree", {"prompt": name}, f"a tree of replies in the column {name!r}", count)
+        if count := count_filled(rows, name, lambda value: is_node_map(nested(value))):
+            evidence = f"a map of messages in the column {name!r}; the current branch is read"
+            yield make_proposal(found, "tree", {"prompt": name}, evidence, count)
 
 
 def _preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -114,6 +135,8 @@ def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
         return f"{prompt!r} holds {_KIND_WORDS[kind]}, which are hardly questions"
     if kind == "nested" and not all(map(_is_asked, _present(rows, prompt))):
         return f"{prompt!r} holds objects, of which one field may be the question{_use(rows, prompt)}"
+    if count_filled(rows, answer, lambda value: is_answer_list(value, usual_role)):
+        return f"{answer!r} holds lists of answers, of which the accepted or best rated one would be used"
     if found[answer].kind == "nested" and not all(map(_is_answer, _present(rows, answer))):
         return f"{answer!r} holds objects, of which one field may be the answer{_use(rows, answer)}"
     return ""
@@ -159,6 +182,8 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         # TRL's conversational form: the turns of the prompt and of the completion are in two columns (see `_pairs`).
         if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
             continue
+        if question and not find_column([name], names.TURN_NAMES) and not has_usual_speaker(rows, name):
+            continue
         first = next(turn[0] for turn in (nested(row.get(name)) for row in rows) if is_conversation(turn))
         slot, form = ("conversations", "sharegpt") if {"from", "From"} & first.keys() else ("messages", "messages")
         where = f"in the column {name!r}"
@@ -170,7 +195,9 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         # Lists of turns have no slot for context: it belongs to a single question.
         beside = {key: column for key, column in _beside(found, {name}).items() if key != "context"}
         sign, doubt = get_format(form).sign, ""
-        if not is_turn(first):
+        if is_turn(first):
+            doubt = people_doubt(rows, name)
+        else:
             sign = "a list of questions and answers"
             if not find_column([name], names.TURN_NAMES):
                 doubt = f"the questions and answers {where} may be turns or separate examples"
@@ -180,24 +207,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = doubt or question_part_doubt(rows, found, unread)
         doubt = doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
         yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
-    yield from _alternating(rows, found)
-
-
-def _alternating(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose lists of texts as alternating turns, without doubt if the column is named like one (UltraChat)."""
-
-    def is_texts(value: Any) -> bool:
-        value = nested(value)
-        return isinstance(value, list) and len(value) > 1 and all(isinstance(text, str) for text in value)
-
-    for name in found:
-        if find_column([name], names.CONTEXT_NAMES) or not (count := count_filled(rows, name, is_texts)):
-            continue
-        sure = find_column([name], (*names.TURN_NAMES, "data"))
-        doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
-        doubt = "" if sure else rank_doubt(rows, found, name) or doubt
-        evidence = f"a list of texts that alternate between user and assistant, in the column {name!r}"
-        yield make_proposal(found, "messages", {"messages": name}, evidence, count, doubt)
+    yield from propose_named_lists(rows, found)
 
 
 def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -232,13 +242,19 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
-    texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    # The name and the type of a list of turns are no question and answer.
+    if any(count_filled(rows, name, is_conversation) for name in found):
+        return
+    texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
     if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
+        if not _asks(texts[0], texts[1]) and not _asks(texts[1], texts[0]):
+            # Of two languages or two spellings, either may be the question.
+            yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
 
 
 def _asks(prompt: str, answer: str) -> bool:
@@ -250,7 +266,8 @@ def _asks(prompt: str, answer: str) -> bool:
 
 def _only_text(found: Columns, answer: str) -> str | None:
     """Return the only column of prose apart from the answer, or None."""
-    prose = [name for name, column in found.items() if column.kind == "prose" and name != answer]
+    texts = [name for name, column in found.items() if column.kind == "prose" and name != answer]
+    prose = [name for name in texts if not is_reasoning_name(name)]
     return prose[0] if len(prose) == 1 else None
 
 

@@ -13,7 +13,7 @@ from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
-from core.data.formats.reasoning_marks import read_reasoning_marks
+from core.data.formats.reasoning_marks import read_reasoning_marks, with_reasoning
 from core.data.formats.rendered import unwrap, without_system_labels
 from core.data.formats.repeated_marks import KEEP_MARKS, RepeatedMarks, find_repeated_marks
 
@@ -76,8 +76,12 @@ class Reading(ReadingOptions):
         """
         form = get_format(self.format)
         cells = Cells(row, form, self)
-        messages = _with_plain_line_ends(form.parse(cells), cells)
-        messages = read_reasoning_marks(messages, cells.think, cells.note)
+        try:
+            messages = _with_plain_line_ends(form.parse(cells), cells)
+            messages = read_reasoning_marks(messages, cells.think, cells.note)
+        except UnusableRow as error:
+            error.applied = frozenset(cells.applied)
+            raise
         if form.has_turns:
             messages = unwrap(messages, cells.note, cells.role)
         messages = marks.apply(messages, cells.note)
@@ -117,7 +121,8 @@ def _without_last_system(messages: list[Message], cells: Cells) -> list[Message]
 
 
 def _add_extra(messages: list[Message], cells: Cells) -> list[Message]:
-    """Append the columns chosen as context to the first question, and those chosen as system to the system prompt."""
+    """Add the columns chosen as reasoning to the last answer, as context to the first question, or as system prompt."""
+    messages = with_reasoning(messages, cells.extra("reasoning"), cells.think, cells.note)
     if context := cells.extra("context"):
         for i, message in enumerate(messages):
             if message["role"] in ("user", "text"):

@@ -1,8 +1,10 @@
-"""Reasoning inside an answer between the special tokens of one model, such as `<|begin_of_thought|>` (OpenThoughts).
+"""Reasoning of an answer, written in <think> tags before it or left out, by the reading options.
 
-Another model knows none of these tokens and would learn them as text, so the reasoning is written in <think> tags like
-that of a field of its own, or left out, by the reading options.
+It is in a field of its turn, in a column of its row, or inside the answer between the special tokens of one model, such
+as `<|begin_of_thought|>` (OpenThoughts). Another model knows none of these tokens and would learn them as text.
 """
+
+import re
 
 from core.data.formats.conversation import Message
 from core.data.formats.values import Note
@@ -17,6 +19,27 @@ _STYLES = (
     ("◁think▷", "◁/think▷", "", ""),
 )
 _Style = tuple[str, str, str, str]
+_THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
+
+
+def add_reasoning(answer: str, reasoning: str, think: bool, note: Note) -> str:
+    """Return an answer after its reasoning in <think> tags, or the answer alone.
+
+    Args:
+        answer: The answer; reasoning that it repeats at its beginning is written once.
+        reasoning: The reasoning, which may be in <think> tags already.
+        think: Whether to keep the reasoning.
+        note: Callback for one sentence if it is left out.
+    """
+    if tagged := _THINK.fullmatch(reasoning):
+        reasoning = tagged[1].strip()
+    # Servers give reasoning in a field of its own and often leave it in the text as well.
+    if (written := _THINK.match(answer)) and written[1].split() == reasoning.split():
+        answer = answer[written.end() :]
+    if not think:
+        note("the reasoning of an answer is left out")
+        return answer
+    return f"<think>\n{reasoning}\n</think>\n\n{answer}"
 
 
 def read_reasoning_marks(messages: list[Message], think: bool, note: Note) -> list[Message]:
@@ -78,3 +101,25 @@ def _with_tags(message: Message, styles: set[_Style]) -> Message:
         for mark in filter(None, (answer_begin, answer_end)):
             text = text.replace(mark, "")
     return {**message, "content": text}
+
+
+def with_reasoning(messages: list[Message], reasoning: list[str], think: bool, note: Note) -> list[Message]:
+    """Return a conversation with the reasoning of its row before its last answer, or without it.
+
+    Args:
+        messages: The conversation.
+        reasoning: Texts of the columns of reasoning.
+        think: Whether to keep the reasoning.
+        note: Callback for one sentence about what is left out.
+    """
+    if not reasoning:
+        return messages
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if not answers:
+        note("the column of reasoning is not used, since there is no answer")
+        return messages
+    if len(answers) > 1:
+        note("the reasoning of a column is that of the last answer")
+    last = answers[-1]
+    content = add_reasoning(messages[last]["content"], "\n\n".join(reasoning), think, note)
+    return [*messages[:last], {**messages[last], "content": content}, *messages[last + 1 :]]

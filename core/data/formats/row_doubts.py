@@ -3,6 +3,7 @@
 `row_doubt` is called for every proposal, so that a new format or proposal has all of them.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
@@ -15,9 +16,11 @@ from core.data.formats.answer_doubts import (
 )
 from core.data.formats.cells import Cells
 from core.data.formats.columns import find_column
+from core.data.formats.conversation import UnusableRow
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
 from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
+from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing
 
@@ -31,8 +34,13 @@ _ABOUT_TEXT_WORDS = frozenset(("good", "bad", "like", "dislike", "desirable", "u
 
 def row_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
     """Return why a column that `reading` does not use makes it doubtful; "" where none does."""
-    taken = _taken(rows, reading)
+    taken = taken_columns(rows, reading)
     return next((doubt for doubt in _doubts(rows, found, reading, taken) if doubt), "")
+
+
+def judgment_column(rows: Rows, found: Columns, reading: Reading) -> str | None:
+    """Return a column that may say which of the answers of `reading` are good, or None."""
+    return _judgment(rows, found, set(taken_columns(rows, reading).values()), reading.format in ("text", "label"))
 
 
 def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str]) -> Iterator[str]:
@@ -51,13 +59,18 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
     yield _other_format_doubt(rows, found, columns, is_text)
 
 
-def _taken(rows: Rows, reading: Reading) -> dict[str, str]:
+def taken_columns(rows: Rows, reading: Reading) -> dict[str, str]:
     """Return the columns that a reading uses in any of the rows, by slot."""
     form = get_format(reading.format)
     taken: dict[str, str] = {}
     for row in rows:
         cells = Cells(row, form, reading)
         taken |= {slot: name for slot in form.slots if slot not in taken and (name := cells.column(slot))}
+        if reading.format == "paired":
+            # Numbered columns are read beside the one that is mapped.
+            with contextlib.suppress(UnusableRow):
+                form.parse(cells)
+            taken |= {name: name for name in cells.used if name not in taken.values()}
     if reading.format == "rated" and "messages" in taken:
         # The turns are read instead of a question and an answer in columns (see `parsers`).
         taken = {slot: name for slot, name in taken.items() if slot not in ("prompt", "completion", "context")}
@@ -107,10 +120,19 @@ def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> st
 
 def _reasoning_doubt(rows: Rows, found: Columns, taken: set[str]) -> str:
     """Return the doubt that an unused column holds answers with reasoning, such as `generation` beside `answer`."""
+    known = reasoning_columns(rows, found, taken)
     for name in found:
-        if name not in taken and 2 * count_filled(rows, name, lambda value: "<think>" in str(value)) > len(rows):
+        if name in taken or (name in known and not _is_answer_after_reasoning(rows, name)):
+            continue
+        if 2 * count_filled(rows, name, lambda value: "<think>" in str(value)) > len(rows):
             return f"{name!r} holds reasoning in <think> tags, may be the answer, and would not be used"
     return ""
+
+
+def _is_answer_after_reasoning(rows: Rows, name: str) -> bool:
+    """Return whether a text follows the reasoning in any value; quotes and brackets are those of a list."""
+    values = [str(row.get(name)) for row in rows]
+    return any(value.rpartition("</think>")[2].strip(" \n'\"]") for value in values if "</think>" in value)
 
 
 def _other_format_doubt(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str:
@@ -121,6 +143,11 @@ def _other_format_doubt(rows: Rows, found: Columns, taken: set[str], is_text: bo
         return f"{chosen!r} and {rejected!r} may be the answers"
     turns = next((name for name in free if 2 * count_filled(rows, name, is_conversation) > len(rows)), "")
     return f"the conversations in {turns!r} would not be used" if turns and is_text else ""
+
+
+def _are_keys(rows: Rows, answer: str) -> bool:
+    """Return whether the answers are letters or numbers of options."""
+    return all(len(str(row[answer]).strip()) < 3 for row in rows if answer in row and not is_missing(row[answer]))
 
 
 def question_part_doubt(rows: Rows, found: Columns, taken: Iterable[str | None], answer: str | None = None) -> str:
@@ -134,7 +161,9 @@ def question_part_doubt(rows: Rows, found: Columns, taken: Iterable[str | None],
         name = find_column(free, (want,))
         if name is None or found[name].kind not in ("prose", "short", "nested"):
             continue
-        copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if answer else 0
+        # The letter of an option is in each list of options, which is no copy.
+        has_copies = answer and not (want in names.OPTION_NAMES and _are_keys(rows, answer))
+        copies = sum(str(row.get(answer)) in str(row.get(name)) for row in rows) if has_copies else 0
         if copies * 2 <= len(rows):
             return f"{name!r} may belong to the question"
     name = history_column(rows, free, answer)

@@ -9,6 +9,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import message_doubt, speaker_doubt
+from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
 from core.data.formats.options import FormatName
 from core.data.formats.proposal import (
@@ -83,6 +84,8 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
         if several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
+        # That each row is one message of a chat is the better reason to ask.
+        doubt = doubt and (message_doubt(rows, found) or doubt)
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
         columns = {"text": text, "label": name}
         yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)
@@ -125,6 +128,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             )
         if not doubt and label and name != usual:
             doubt = f"the column {label!r} may be the answer about the text"
+        doubt = doubt or flags_doubt(rows, found)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)

@@ -1,10 +1,11 @@
-"""Turns without a role field: the spellings of LangChain, and flags such as is_human."""
+"""Turns without a role field, as those of LangChain or with flags such as is_human, and texts with marked pieces."""
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from core.data.formats.conversation import usual_role
+from core.data.formats.values import Note
 
 # LangChain names the classes of its messages: HumanMessage, AIMessageChunk.
 _CLASS = re.compile(r"(\w+?)Message(?:Chunk)?")
@@ -46,3 +47,19 @@ def _with_flag(turn: dict[str, Any]) -> dict[str, Any]:
             if isinstance(flag := turn.get(name), bool):
                 return {"role": roles[flag], **{key: value for key, value in turn.items() if key != name}}
     return turn
+
+
+def is_marked_text(content: Any) -> bool:
+    """Return whether a content is a text with marked pieces: ["See ", {"type": "bold", "text": "this"}] of Telegram."""
+    if not isinstance(content, list) or not any(isinstance(part, str) for part in content):
+        return False
+    pieces = [part for part in content if not isinstance(part, str)]
+    return bool(pieces) and all(isinstance(piece, dict) and isinstance(piece.get("text"), str) for piece in pieces)
+
+
+def join_marked(content: Sequence[Any], note: Note) -> str:
+    """Return the text of a content with marked pieces, with a note for each field of a piece that is not used."""
+    for piece in content:
+        for key in piece.keys() - {"type", "text"} if isinstance(piece, dict) else ():
+            note(f"the field {str(key)!r} of a part of a turn is not used")
+    return "".join(part if isinstance(part, str) else part["text"] for part in content)

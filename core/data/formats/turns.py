@@ -6,14 +6,14 @@ options. All other fields are reported in the notes of the row.
 """
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
-from core.data.formats.turn_spellings import with_role
+from core.data.formats.reasoning_marks import add_reasoning
+from core.data.formats.turn_spellings import is_marked_text, join_marked, with_role
 from core.data.formats.values import Note, is_absent, is_missing, join_texts, nested, optional_text, text_of
 
 ROLE_KEYS = ("role", "from", "sender", "speaker", "author")
@@ -56,6 +56,23 @@ def is_conversation(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
 
 
+def speakers_of(turn: Any) -> list[str]:
+    """Return the names in the fields of a turn that may hold its role."""
+    usual = _usual_keys(turn) if isinstance(turn, dict) else {}
+    return [usual[key] for key in ROLE_KEYS if isinstance(usual.get(key), str)]
+
+
+def has_usual_speaker(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
+    """Return whether a turn in a column has a speaker of a usual role, or is a question with its answer."""
+    turns = (turn for row in rows if is_conversation(row.get(name)) for turn in nested(row[name]))
+    for turn in turns:
+        if pair_keys(turn):
+            return True
+        if any(map(usual_role, speakers_of(turn))):
+            return True
+    return False
+
+
 def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usual_role) -> list[Message]:
     """Return the messages of a list of turns, of pairs, or of texts that alternate between user and assistant.
 
@@ -75,6 +92,7 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
+        note("the texts of a list are read as turns by their position: user, assistant, user and so on")
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
     for turn in join_channels(list(value)):
@@ -173,7 +191,6 @@ _CALL_PARTS = ("tool_use", "function_call", "functionCall")
 _RESULT_PARTS = ("tool_result", "functionResponse")
 # Gemini's parts have no "type": the name of their only field is their kind.
 _PART_KINDS = ("functionCall", "functionResponse")
-_THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 
 class _Parts:
@@ -194,7 +211,9 @@ class _Parts:
         Raises:
             UnusableRow: A part is not text, for example an image.
         """
-        if isinstance(content, (list, tuple)):
+        if is_marked_text(content):
+            self.texts.append(join_marked(content, self.note))
+        elif isinstance(content, (list, tuple)):
             for part in content:
                 self._add_part(part)
         elif isinstance(content, dict) and content.keys() & {"type", "text", "value", "content"}:
@@ -253,16 +272,10 @@ class _Parts:
         reasoning = "\n\n".join(self.reasoning)
         if not reasoning:
             return text
-        # Servers give reasoning in a field of its own and often leave it in the text as well.
-        if (written := _THINK.match(text)) and written[1].split() == reasoning.split():
-            text = text[written.end() :]
         if role != "assistant":
             self.note(f"the reasoning of a {role} turn is not used")
-            return text
-        if not think:
-            self.note("the reasoning of an answer is left out")
-            return text
-        return f"<think>\n{reasoning}\n</think>\n\n{text}"
+            return add_reasoning(text, reasoning, think=False, note=lambda sentence: None)
+        return add_reasoning(text, reasoning, think, self.note)
 
 
 def _contains_null(value: Any) -> bool:

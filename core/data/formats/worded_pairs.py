@@ -36,10 +36,17 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if find_column(texts, names.PROMPT_NAMES) and find_column(texts, names.COMPLETION_NAMES):
         return
     asked = [name for name in texts if _is_worded(name, names.PROMPT_NAMES, _QUESTION_WORDS, _ANSWER_WORDS)]
-    answers = [name for name in texts + lists if _is_answer(name)]
+    rests = set(map(_rest, asked))
+    # Short answers that repeat look like categories; the name of their question tells that they are answers.
+    repeated = [name for name, column in found.items() if column.kind == "category" and _rest(name) in rests - {()}]
+    answers = [name for name in texts + lists + repeated if _is_answer(name)]
+    answers_of = {prompt: [answer for answer in answers if _rest(answer) == _rest(prompt)] for prompt in asked}
     others = [name for name in found if name not in (*asked, *answers) and not _is_beside(found[name])]
-    for answer in answers:
+    # Where names agree in the rest, such as question_de and answer_de, the pair comes first.
+    for answer in sorted(answers, key=lambda name: not any(name in own for own in answers_of.values())):
         for prompt in sorted(asked, key=lambda name: not _is_plain(name, _QUESTION_WORDS)):
+            if answers_of[prompt] and answer not in answers_of[prompt]:
+                continue
             is_only = len(asked) == len(answers) == 1 and not others and answer not in lists
             is_sure = is_only and _is_plain(prompt, _QUESTION_WORDS) and _is_plain(answer, _ANSWER_WORDS)
             yield _pair(rows, found, prompt, answer, is_sure)
@@ -61,7 +68,12 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         asked = " and ".join(repr(name) for name in (title, body) if name)
         doubt = f"{asked} may be the question and {answer!r} the answer"
         evidence = f"a question in {asked} and an answer in {answer!r}"
-        yield make_proposal(found, "alpaca", slots, evidence, count_present(rows, answer), doubt)
+        yield make_proposal(found, "alpaca", slots, evidence, count_present(rows, *filter(None, slots.values())), doubt)
+
+
+def _rest(name: str) -> tuple[str, ...]:
+    """Return the words of a name beside the one for a question or an answer: the language or the topic of a pair."""
+    return tuple(word for word in name_words(name) if word not in _QUESTION_WORDS | _ANSWER_WORDS)
 
 
 def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_sure: bool) -> Proposal:

@@ -25,6 +25,13 @@ def opened(ok, tmp_path):
     return run
 
 
+@pytest.mark.parametrize(("name", "use"), [("rationale", "reasoning"), ("solution", "ignore"), ("remark", "context")])
+def test_data_read_suggests_no_column_of_the_answer_as_context(ok, opened, name, use):
+    rows = [{"prompt": f"ask {n}", "completion": f"say {n}", name: f"As {n} is known to me."} for n in range(4)]
+    out = ok("data", "read", opened(rows), "--format", "prompt_completion")
+    assert f"--extra {name}={use}" in out
+
+
 THIRTY = [{"instruction": f"ask {n}", "output": f"say {n}", "kind": "ab"[n % 2]} for n in range(30)]
 
 

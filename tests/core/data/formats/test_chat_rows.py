@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.data.formats import Reading, UnusableRow
 from core.data.formats.detect import detect
 
 TEXTS = [
@@ -23,6 +24,8 @@ CHATS = {
     "WhatsApp": rows_of(date=TIMES, name=PAIR, message=TEXTS),
     "tweets of customers": rows_of(tweet_id=list(range(8)), author_id=["115712", "sprintcare"] * 4, text=TEXTS,
                                    created_at=TIMES, in_response_to_tweet_id=[None, *range(7)]),
+    "Discord's JSON": rows_of(type=["Default"] * 7 + ["Reply"], timestamp=TIMES, content=TEXTS, isPinned=[False] * 8,
+                              author=[{"id": name, "name": name, "isBot": name == "Bob"} for name in PAIR]),
     "IRC": rows_of(time=TIMES, nick=["ann", "ann", "bob", "cleo", "bob", "ann", "cleo", "cleo"], msg=TEXTS),
     "Teams": rows_of(from_name=PAIR, body=TEXTS, reply_to_id=[None, *range(7)]),
     "a room": rows_of(sender=PAIR, message=TEXTS, room=["general"] * 8),
@@ -48,3 +51,33 @@ TEXTS_OF_AUTHORS = {
 @pytest.mark.parametrize("name", TEXTS_OF_AUTHORS)
 def test_detect_texts_of_authors_are_no_chat(name):
     assert "one message" not in detect(TEXTS_OF_AUTHORS[name]).evidence
+
+
+MESSAGES = [{"from": name, "text": text} for name, text in zip(PAIR, TEXTS, strict=True)]
+
+
+def test_detect_chat_of_people_asks_for_their_roles():
+    found = detect([{"name": "Ann", "type": "personal_chat", "messages": MESSAGES}])
+    assert found.reading.format == "undecided"
+    assert "Ann = user, Bob = assistant" in found.evidence
+    assert [reading.format for reading in found.candidates] == ["sharegpt"]
+
+
+def test_read_text_with_marked_pieces_joins_them_as_they_stand():
+    pieces = [
+        "Is ",
+        {"type": "bold", "text": "this"},
+        {"type": "text_link", "text": " it", "href": "https://x.org"},
+        "?",
+    ]
+    turns = [{"from": "Ann", "text": pieces}, {"from": "Bob", "text": "Yes."}]
+    read = Reading(format="messages", roles={"ann": "user", "bob": "assistant"}).read({"messages": turns})
+    assert [message["content"] for message in read.messages] == ["Is this it?", "Yes."]
+    assert read.notes == ["the field 'href' of a part of a turn is not used"]
+
+
+def test_read_refused_row_tells_which_roles_it_used():
+    row = {"messages": MESSAGES}
+    with pytest.raises(UnusableRow, match="'Bob'") as refused:
+        Reading(format="messages", roles={"ann": "user"}).read(row)
+    assert refused.value.applied == {("roles", "ann")}

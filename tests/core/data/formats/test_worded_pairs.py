@@ -61,3 +61,30 @@ def test_detect_likely_pair_is_offered_first(rows):
 )
 def test_detect_no_pair_in_other_names(rows):
     assert all(reading.format != "prompt_completion" for reading in detect(rows).candidates[:1])
+
+
+def test_detect_pairs_of_several_languages_agree_in_the_rest_of_their_names():
+    rows = rows_of(question_en=QUESTIONS, answer_en=ANSWERS, question_de=ANSWERS, answer_de=QUESTIONS)
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    pairs = [(reading.columns.get("prompt"), reading.columns.get("completion")) for reading in found.candidates]
+    assert pairs[:2] == [("question_en", "answer_en"), ("question_de", "answer_de")]
+    assert ("question_de", "answer_en") not in pairs
+
+
+def test_detect_two_languages_offer_both_directions():
+    found = detect(rows_of(en=QUESTIONS, fr=ANSWERS))
+    assert found.reading.format == "undecided"
+    assert [reading.columns for reading in found.candidates if reading.format == "prompt_completion"] == [
+        {"prompt": "en", "completion": "fr"},
+        {"prompt": "fr", "completion": "en"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["answerKey", "answer_key", "correct_option"])
+def test_detect_letters_of_options_ask_for_the_options(name):
+    choices = [{"text": ["the moon", "ice"], "label": ["A", "B"]}] * 4
+    found = detect(rows_of(question=QUESTIONS, choices=choices, **{name: ["A", "B", "A", "B"]}))
+    assert found.reading.format == "undecided"
+    assert "'choices' may belong to the question" in found.evidence
+    assert found.candidates[0].columns == {"completion": name}

@@ -1,0 +1,53 @@
+"""Several answers to one question as a list of objects, as in a forum: the accepted or best rated one is used."""
+
+from typing import Any
+
+from core.data.formats.columns import find_column
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, RoleOf
+from core.data.formats.values import Note, is_missing
+
+_TEXT_NAMES = ("text", "body", "answer", *CONTENT_KEYS)
+_FLAG_NAMES = (
+    "selected", "is_selected", "accepted", "is_accepted", "chosen", "best", "is_best", "is_correct", "correct",
+)  # fmt: skip
+_SCORE_NAMES = ("score", "pm_score", "votes", "upvotes", "up_votes", "rating", "points", "likes")
+
+
+def is_answer_list(value: Any, role_of: RoleOf) -> bool:
+    """Return whether a list holds answers to choose from: objects with a text and a flag or a score, and no turns."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return False
+    roles = (item[key] for item in value for key in ROLE_KEYS if key in item)
+    if any(role_of(str(role)) for role in roles):
+        return False
+    return all(_text_key(item) and find_column(list(item), _FLAG_NAMES + _SCORE_NAMES) for item in value)
+
+
+def best_answer(value: list[dict[str, Any]], name: str, note: Note) -> str:
+    """Return the text of the answer that is flagged, of the one with the highest score, or of the first.
+
+    Args:
+        value: The answers, of which `is_answer_list` is true.
+        name: What holds them, in notes.
+        note: Callback for one sentence about the choice.
+    """
+    flag, score = find_column(list(value[0]), _FLAG_NAMES), find_column(list(value[0]), _SCORE_NAMES)
+    flagged = [item for item in value if flag and item.get(flag) in (True, 1, "true", "True", "1")]
+    rated = [item for item in value if score and _is_number(item.get(score))]
+    if flagged:
+        chosen, why = flagged[0], f"the one with {flag!r} is used"
+    elif rated:
+        chosen, why = max(rated, key=lambda item: item[score]), f"the one with the highest {score!r} is used"
+    else:
+        chosen, why = value[0], "the first is used"
+    note(f"{name} is a list of answers; {why}, and nothing but its text")
+    return str(chosen[_text_key(chosen)])
+
+
+def _text_key(item: dict[str, Any]) -> str | None:
+    key = find_column(list(item), _TEXT_NAMES)
+    return key if key and isinstance(item[key], str) and not is_missing(item[key]) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,38 @@
+"""The proposal of rated answers for a reading whose rows have a column that may say which answers are good."""
+
+from collections.abc import Iterator
+
+from core.data.formats.columns import name_words
+from core.data.formats.parsers import verdict_of
+from core.data.formats.proposal import Columns, Proposal, Rows, make_proposal
+from core.data.formats.row_doubts import judgment_column, taken_columns
+from core.data.formats.values import is_missing
+
+# The part of the format "rated" for each part of a reading that it can replace.
+_SLOTS = {
+    "messages": {"messages": "messages"},
+    "sharegpt": {"conversations": "messages"},
+    "alpaca": {"instruction": "prompt", "input": "context", "output": "completion"},
+    "prompt_completion": {"prompt": "prompt", "completion": "completion", "context": "context"},
+}
+# A flag with one of these words is true for a bad answer, and "rated" would read it as good.
+_BAD_WORDS = frozenset(
+    ("bad", "deleted", "exclude", "excluded", "flagged", "ignore", "ignored", "skip", "skipped", "rejected", "archived",
+     "removed", "hidden", "superseded", "wrong", "incorrect", "invalid", "spam", "toxic", "error", "discard", "down",
+     "obsolete", "outdated", "inactive", "disabled", "duplicate")
+)  # fmt: skip
+
+
+def offer_rated(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Proposal]:
+    """Yield the reading of `proposal` without its bad answers, if a column that it does not use may name them."""
+    slots = _SLOTS.get(proposal.reading.format)
+    taken = taken_columns(rows, proposal.reading)
+    judged = judgment_column(rows, found, proposal.reading) if slots else None
+    if not slots or not judged or "history" in taken or _BAD_WORDS & set(name_words(judged)):
+        return
+    verdicts = [verdict_of(row[judged]) for row in rows if judged in row and not is_missing(row[judged])]
+    if True not in verdicts or 2 * verdicts.count(None) >= len(verdicts):
+        return
+    columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"label": judged}
+    evidence = f"{proposal.evidence}, and a flag in {judged!r}; answers flagged as bad are left out"
+    yield make_proposal(found, "rated", columns, evidence, proposal.rows, proposal.doubt)
