@@ -66,18 +66,13 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY_SHARE * texts]
     chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
-    # Where a column holds questions, plain text is the unlikeliest reading.
-    offered = (
-        sorted(others, key=lambda p: p.reading.format == "text") if find_column(list(found), QUESTION_NAMES) else others
-    )
-    # Readings are unhashable models: their JSON removes duplicates and keeps the order.
-    candidates = list(dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + offered))
+    candidates = _candidates(chosen, others, found)
     if chosen is None:
         return Detection(
             Reading(format="undecided"),
             _question(found, others, rows),
             _describe(others[0], rows) if others else "",
-            [Reading.model_validate_json(text) for text in candidates],
+            candidates,
         )
     # Two proposals may be the same reading in the words of the user.
     second = next((words for other in others if (words := _describe(other, rows)) != _describe(chosen, rows)), "")
@@ -85,8 +80,18 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
         chosen.reading,
         f"{chosen.evidence}, in {chosen.rows} of the first {len(rows)} rows",
         second,
-        [Reading.model_validate_json(text) for text in candidates],
+        candidates,
     )
+
+
+def _candidates(chosen: Proposal | None, others: Sequence[Proposal], found: dict[str, Column]) -> list[Reading]:
+    """Return the readings to offer, each once, the chosen one first."""
+    # Where a column holds questions, plain text is the unlikeliest reading.
+    has_questions = bool(find_column(list(found), QUESTION_NAMES))
+    offered = sorted(others, key=lambda p: has_questions and p.reading.format == "text")
+    # Readings are unhashable models: their JSON removes duplicates and keeps the order.
+    texts = dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + list(offered))
+    return [Reading.model_validate_json(text) for text in texts]
 
 
 def _is_text(value: object) -> bool:
