@@ -20,7 +20,7 @@ from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
 from studio.event_values import row_number
 from studio.handlers import event_handler
-from studio.wiring import UNLIMITED, connect
+from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
 
 @dataclass(frozen=True)
@@ -198,5 +198,5 @@ def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
     )
     # The model in memory serves everybody, so only the owner unloads it.
     connect(panels.unload.click, parts.picker.unload, **UNLIMITED)
-    panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **UNLIMITED)
-    panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **UNLIMITED)
+    panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **PRIVATE, **HEAVY)
+    panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **PRIVATE, **HEAVY)
