@@ -1,40 +1,24 @@
 """API calls without a control on the page: lists of datasets, subsets and runs, and the events of a run."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from core.data import subset, table
 from core.errors import StudioError
-from core.runs.events import EventReader, RunEvent
+from core.runs.event_index import EventIndexes
 from core.runs.store import RunStore
 from studio.handlers import event_handler
+from studio.wiring import HEAVY
 
 _MAX_EVENTS = 5000
-
-
-class _Log(EventReader):
-    """All events of a run as they were written: unlike in `Run.events`, the position of an event never changes."""
-
-    def __init__(self, path: Path):
-        super().__init__(path)
-        self.events: list[RunEvent] = []
-
-    def reset(self) -> None:
-        """Forget all events."""
-        self.events = []
-
-    def take(self, event: RunEvent) -> None:
-        """Append the event."""
-        self.events.append(event)
 
 
 class ApiCalls:
     """API calls; the annotations of each method are the types of its endpoint."""
 
     def __init__(self, runs: RunStore):
-        self.runs, self.settings = runs, runs.settings
+        self.runs, self.settings, self.events = runs, runs.settings, EventIndexes()
 
     def list_datasets(self) -> list[dict[str, Any]]:
         """List the datasets that the caller may see: id, source, rows, splits."""
@@ -72,13 +56,13 @@ class ApiCalls:
             raise StudioError(
                 f"after is not valid (given: {after!r}). Send the number of events that are known already, 0 or more."
             )
-        log = _Log(self.runs.run(run_id).events_file)
-        log.update()
-        return [event.to_json() for event in log.events[after : after + _MAX_EVENTS]]
+        events = self.events.of(self.runs.run(run_id).events_file).read(after, _MAX_EVENTS)
+        return [event.to_json() for event in events]
 
 
 def build_api(runs: RunStore) -> None:
     """Add the calls to the page that is being built."""
     do = ApiCalls(runs)
-    for call in (do.list_datasets, do.list_subsets, do.list_runs, do.run_events):
+    for call in (do.list_datasets, do.list_subsets, do.list_runs):
         gr.api(event_handler(call, visitor=True), api_name=call.__name__, concurrency_limit=None)
+    gr.api(event_handler(do.run_events, visitor=True), api_name="run_events", **HEAVY)

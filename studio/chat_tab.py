@@ -21,7 +21,7 @@ from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
 from studio.event_values import row_number
 from studio.handlers import event_handler
-from studio.wiring import UNLIMITED, connect
+from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
 
 @dataclass(frozen=True)
@@ -189,17 +189,18 @@ def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
 
     found = {"nearest_rows": panels.nearest_rows, "rows_source": states.rows_source, "why_panel": panels.why_panel}
     for board in (conversation.past, conversation.now):
-        connect_for_visitors(board.why, why, {"chat_id": chat_id}, found)
+        connect(board.why, why, {"chat_id": chat_id}, found, visitor=True, **PRIVATE, **HEAVY)
     rows_source, row_wanted = {"rows_source": states.rows_source}, {"row_wanted": states.row_wanted}
     connect_for_visitors(panels.nearest_rows.open_row, open_row, rows_source, row_wanted)
     prompt = {"prompt": conversation.prompt, "reference": states.reference}
     connect_for_visitors(conversation.suggestions.select, use_suggestion, {"suggested": states.suggested}, prompt)
     more = conversation.more_suggestions
     connect_for_visitors(more.click, parts.suggestions.suggest, {"chat_id": chat_id}, widgets.suggestion_outputs)
-    connect_for_visitors(
-        panels.show_prompts.click, parts.prompts.show, {"chat_id": chat_id}, {"prompts": panels.prompts}
+    shown = {"prompts": panels.prompts}
+    connect(
+        panels.show_prompts.click, parts.prompts.show, {"chat_id": chat_id}, shown, visitor=True, **PRIVATE, **HEAVY
     )
     # The model in memory serves everybody, so only the owner unloads it.
     connect(panels.unload.click, parts.picker.unload, **UNLIMITED)
-    panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **UNLIMITED)
-    panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **UNLIMITED)
+    panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **PRIVATE, **HEAVY)
+    panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **PRIVATE, **HEAVY)

@@ -30,6 +30,8 @@ _WORDS_PER_SECOND = 2.0
 _MISFIT_ERRORS = (AttributeError, TypeError, ValueError, LookupError)
 _FILLED_BY_GRADIO = (gr.EventData, gr.Request)
 _MAX_SHOWN_CHARACTERS = 80
+# More than any error has in the studio's own words.
+_MAX_ERROR_CHARACTERS = 4_000
 
 
 def escape_toast(text: str) -> str:
@@ -92,12 +94,22 @@ def to_page_error(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, (StudioError, ValidationError)):
-        text = sentences(error) if isinstance(error, ValidationError) else str(error)
+        text = _shorten(sentences(error) if isinstance(error, ValidationError) else str(error))
         return gr.Error(escape_toast(masked(text)), duration=reading_seconds(text), print_exception=False)
     print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
     # Only the type's name: the message may hold a path or a secret.
     text = _DEFECT.format(type(error).__name__)
     return gr.Error(text, duration=reading_seconds(text), print_exception=False)
+
+
+def _shorten(text: str) -> str:
+    """Return an error without its middle if it is very long, as when it repeats a value that a caller sent."""
+    if len(text) <= _MAX_ERROR_CHARACTERS:
+        return text
+    # The end says what to do, so it stays.
+    half = _MAX_ERROR_CHARACTERS // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]} … ({left_out:,} characters left out) … {text[-half:]}"
 
 
 def _takes_event(handler: Callable[..., Any]) -> bool:

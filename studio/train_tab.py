@@ -25,7 +25,7 @@ from studio.train.polling import Polling
 from studio.train.preflight import Preflight, PreflightWidgets, build_preflight
 from studio.train.run_view import RunView, RunViewWidgets, build_run_view
 from studio.train.step_rows import StepRows
-from studio.wiring import LATEST_ONLY, UNLIMITED, connect
+from studio.wiring import HEAVY, LATEST_ONLY, PRIVATE, UNLIMITED, connect
 
 # A poll takes half a CPU second of browser and server together, most of it in Gradio's own code. Without a GPU the run
 # needs those cores: with a poll every two seconds, Quick demo took a third longer than with the page closed.
@@ -211,8 +211,8 @@ def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
         **UNLIMITED,
     )
     connect(view.read_log.click, do.read_log, run, {"log": view.log}, **UNLIMITED)
-    view.csv.makes(event_handler(do.write_csv, visitor=True), widgets.controls.run, **UNLIMITED)
-    view.report.makes(event_handler(do.write_report, visitor=True), widgets.controls.run, **UNLIMITED)
+    view.csv.makes(event_handler(do.write_csv, visitor=True), widgets.controls.run, **PRIVATE, **HEAVY)
+    view.report.makes(event_handler(do.write_report, visitor=True), widgets.controls.run, **PRIVATE, **HEAVY)
 
 
 def _connect_step_rows(do: StepRows, widgets: _Widgets) -> None:
@@ -221,11 +221,12 @@ def _connect_step_rows(do: StepRows, widgets: _Widgets) -> None:
     def list_rows(run_id: str | None, event: gr.EventData) -> dict[str, Any]:
         return do.list_rows(run_id, event.step)
 
-    connect(view.loss_chart.picked, list_rows, run, {"row": view.row, "step": view.step}, visitor=True, **UNLIMITED)
+    rows = {"row": view.row, "step": view.step}
+    connect(view.loss_chart.picked, list_rows, run, rows, visitor=True, **PRIVATE, **HEAVY)
     row = {**run, "row": view.row}
     for event in (view.row.change, view.as_tokens.change):
         inputs = {**row, "as_tokens": view.as_tokens}
-        connect(event, do.render_row, inputs, {"row_view": view.row_view}, visitor=True, **UNLIMITED)
+        connect(event, do.render_row, inputs, {"row_view": view.row_view}, visitor=True, **PRIVATE, **HEAVY)
     connect(view.exclude.click, do.exclude_row, row, {"new_subset": widgets.state.new_subset}, api_name="exclude")
 
 

@@ -31,6 +31,9 @@ _MAX_STATE_CHARACTERS = 2**20
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # Options of such an event that only reads files or fills widgets, so that any number of them may run at once.
 UNLIMITED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
+# Options of calls whose work grows with the size of a run or a chat: they share two places, so that any number of them
+# leaves the processors to others.
+HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "heavy"}
 # Option of an event that may be triggered while it runs: only its last trigger is kept.
 LATEST_ONLY: dict[str, Any] = {"trigger_mode": "always_last"}
 

@@ -6,24 +6,23 @@ One line per vote: the question, both answers in their order on the screen, who 
 """
 
 import json
-import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple, Self
 
 from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
 
 from core.chat.types import GenerationResult
+from core.chat.vote_statistics import sign_test, wilson_interval
 from core.data.formats import Message
 from core.settings import Settings, inside, slug
+from core.system.files import replacing
 
 Verdict = Literal["left", "right", "tie", "both bad"]
-# Quantile of the normal distribution for a two-sided interval of 95 %.
-_Z95 = 1.959963984540054
 _SIDE_SIGNIFICANCE = 0.05
 
 
@@ -72,6 +71,32 @@ class Vote(BaseModel):
         return [{"role": "system", "content": systems[0]}, *right] if systems[0] else right
 
 
+def contender_name(answer: GenerationResult) -> str:
+    """Return the name of an answer's model: "base", or "RUN/ADAPTER"."""
+    return f"{answer.run}/{answer.adapter}" if answer.run else "base"
+
+
+class Ballot(NamedTuple):
+    """Models and verdict of a vote, so that equal ones are counted instead of kept.
+
+    Attributes:
+        left: Name of the model on the left of the screen.
+        right: Name of the model on the right.
+        runs: The runs of both; empty for the base.
+    """
+
+    left: str
+    right: str
+    runs: tuple[str, str]
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, vote: Vote) -> Self:
+        """Return the ballot of a vote."""
+        left, right = vote.answers
+        return cls(contender_name(left), contender_name(right), (left.run, right.run), vote.verdict)
+
+
 class Tally(BaseModel):
     """Results of all votes between two models.
 
@@ -90,11 +115,6 @@ class Tally(BaseModel):
     share: float
     low: float
     high: float
-
-
-def contender_name(answer: GenerationResult) -> str:
-    """Return the name of an answer's model: "base", or "RUN/ADAPTER"."""
-    return f"{answer.run}/{answer.adapter}" if answer.run else "base"
 
 
 def votes_path(settings: Settings, base: str) -> Path:
@@ -128,44 +148,67 @@ def _ends_with_newline(stream: BinaryIO) -> bool:
 def undo(path: Path, chat: str, turn: str) -> Vote | None:
     """Remove the last vote on a turn, and return it; None if there is none."""
     with FileLock(f"{path}.lock"):
-        votes = read(path)
-        last = next(
-            (at for at in reversed(range(len(votes))) if (votes[at].chat, votes[at].turn) == (chat, turn)), None
-        )
-        if last is None:
-            return None
-        removed = votes.pop(last)
-        # Written beside the file and renamed, so that a crash leaves either all votes or all but the removed one.
-        scratch = path.with_suffix(".tmp")
-        scratch.write_bytes(b"".join(vote.model_dump_json().encode() + b"\n" for vote in votes))
-        os.replace(scratch, path)
-    return removed
+        lines = _read_lines(path) if path.exists() else []
+        for at in reversed(range(len(lines))):
+            # Only lines that name the conversation are parsed: a file has thousands of others.
+            found = parse_line(lines[at]) if json.dumps(chat).encode() in lines[at] else None
+            if found and (found.chat, found.turn) == (chat, turn):
+                _replace_lines(path, [*lines[:at], *lines[at + 1 :]])
+                return found
+    return None
+
+
+def remove_lines(path: Path, starts: Container[int]) -> None:
+    """Remove the votes whose lines start at these positions, in bytes."""
+    with FileLock(f"{path}.lock"):
+        kept, position = [], 0
+        for line in _read_lines(path):
+            if position not in starts:
+                kept.append(line)
+            position += len(line)
+        _replace_lines(path, kept)
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    with path.open("rb") as stream:
+        return stream.readlines()
+
+
+def _replace_lines(path: Path, lines: Sequence[bytes]) -> None:
+    """Replace a file as a whole, so that a crash leaves either all votes or all but the removed ones."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"".join(lines))
 
 
 def read(path: Path) -> list[Vote]:
     """Read all votes; a line that was half written by a crash is left out."""
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_bytes().splitlines():
-        try:
-            found.append(Vote.model_validate_json(line))
-        except ValidationError:
-            continue
-    return found
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [vote for vote in map(parse_line, lines) if vote]
+
+
+def parse_line(line: bytes) -> Vote | None:
+    """Return the vote of one line; None if it is damaged."""
+    try:
+        return Vote.model_validate_json(line)
+    except ValidationError:
+        return None
 
 
 def tally(votes: Iterable[Vote]) -> list[Tally]:
     """Count the results of each pair of models, most votes first; the base is always named second."""
+    return tally_ballots(Counter(map(Ballot.of, votes)))
+
+
+def tally_ballots(ballots: Mapping[Ballot, int]) -> list[Tally]:
+    """Return what `tally` returns, from the number of each ballot."""
     pairs: dict[tuple[str, str], Counter] = {}
-    for vote in votes:
-        left, right = (contender_name(answer) for answer in vote.answers)
+    for ballot, count in ballots.items():
         # Two answers of one model compare its settings or seeds, not models.
-        if left == right:
+        if ballot.left == ballot.right:
             continue
-        first, second = sorted((left, right), key=lambda name: (name == "base", name))
-        winner = {"left": left, "right": right}.get(vote.verdict, vote.verdict)
-        pairs.setdefault((first, second), Counter())[winner] += 1
+        first, second = sorted((ballot.left, ballot.right), key=lambda name: (name == "base", name))
+        winner = {"left": ballot.left, "right": ballot.right}.get(ballot.verdict, ballot.verdict)
+        pairs.setdefault((first, second), Counter())[winner] += count
     found = []
     for (first, second), counts in pairs.items():
         wins, losses = counts[first], counts[second]
@@ -186,36 +229,21 @@ def tally(votes: Iterable[Vote]) -> list[Tally]:
     return sorted(found, key=lambda one: -(one.wins + one.losses + one.ties + one.both_bad))
 
 
-def wilson_interval(wins: int, votes: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
-
-    Args:
-        wins: Number of votes for one side.
-        votes: Number of votes; without any, the interval is 0 to 1.
-    """
-    if not votes:
-        return 0.0, 1.0
-    share, square = wins / votes, _Z95**2
-    middle = (share + square / (2 * votes)) / (1 + square / votes)
-    half = _Z95 / (1 + square / votes) * math.sqrt(share * (1 - share) / votes + square / (4 * votes**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def side_note(votes: Iterable[Vote]) -> str:
+    """Return a warning if one side of the screen wins more often than chance explains; empty otherwise."""
+    return side_note_of(Counter(vote.verdict for vote in votes))
 
 
-def side_note(votes: Sequence[Vote]) -> str:
-    """Return a warning if one side of the screen wins more often than chance explains; empty otherwise.
-
-    Exact two-sided sign test at 5 %.
-    """
-    counts = Counter(vote.verdict for vote in votes)
-    left, right = counts["left"], counts["right"]
+def side_note_of(verdicts: Mapping[str, int]) -> str:
+    """Return what `side_note` returns, from the number of each verdict."""
+    left, right = verdicts.get("left", 0), verdicts.get("right", 0)
     total, most = left + right, max(left, right)
-    tail = sum(math.comb(total, n) for n in range(most, total + 1))
-    p_value = min(1.0, 2 * tail / 2**total) if total else 1.0
+    p_value = sign_test(most, total)
     if p_value >= _SIDE_SIGNIFICANCE:
         return ""
     side = "left" if left > right else "right"
     return (
-        f"The {side} side won {most} of {total} votes, more than chance explains (p = {p_value:.3f}). Vote blind, "
+        f"The {side} side won {most:,} of {total:,} votes, more than chance explains (p = {p_value:.3f}). Vote blind, "
         "which shuffles the sides."
     )
 

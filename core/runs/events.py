@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from core.system.files import file_size
+from core.system.files import ends_with_newline, file_size
 
 FILE = "events.jsonl"
 
@@ -204,7 +204,7 @@ class EventWriter:
     def __init__(self, path: Path):
         self._stream = path.open("ab")
         # If a crash left half a line, end it, or it would swallow the next event.
-        if path.stat().st_size and not _ends_with_newline(path):
+        if path.stat().st_size and not ends_with_newline(path):
             self._stream.write(b"\n")
 
     def write(self, event: RunEvent) -> None:
@@ -222,18 +222,13 @@ class NoEvents:
         """Drop the event."""
 
 
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read(1) == b"\n"
-
-
 class EventReader:
     """Base of readers that follow a growing file: each update reads only the new lines."""
 
     def __init__(self, path: Path):
         self.path = path
-        self._offset = 0
+        # In bytes: where the next update begins, and where the line of the event that is taken begins.
+        self._offset = self.line_start = 0
 
     def take(self, event: RunEvent) -> None:
         """Process the next event."""
@@ -256,8 +251,9 @@ class EventReader:
             chunk = stream.read(end - self._offset)
         # The writer may be in the middle of the last line; it is left for the next update.
         complete = chunk.rfind(b"\n") + 1
-        self._offset += complete
+        following, self._offset = self._offset, self._offset + complete
         for line in chunk[:complete].split(b"\n"):
+            self.line_start, following = following, following + len(line) + 1
             if line.strip():
                 try:
                     values = json.loads(line)
@@ -288,8 +284,11 @@ class History(EventReader):
         """Append the event; a resume first drops what it makes obsolete."""
         if isinstance(event, ResumedEvent):
             self.events = [
-                e for e in self.events if getattr(e, "step", 0) <= event.step and not isinstance(e, EndEvent)
-            ]
+                e for e in self.events
+                # In a damaged line the step may be anything.
+                if not (isinstance(step := getattr(e, "step", 0), int) and step > event.step)
+                and not isinstance(e, EndEvent)
+            ]  # fmt: skip
         self.events.append(event)
 
 

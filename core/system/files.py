@@ -52,6 +52,13 @@ def file_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def ends_with_newline(path: Path) -> bool:
+    """Return whether the last byte of a file that is not empty ends a line."""
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
 def modified_ns(path: Path) -> int:
     """Return when a file or folder was changed, in nanoseconds since the epoch; 0 if it was deleted meanwhile."""
     try:

@@ -58,7 +58,8 @@ class ChatList:
             # It was deleted meanwhile, so there are no lanes and settings to copy.
             return self._start(_first_ids(my_chats))
         if not current.turns:
-            return {"my_chats": my_chats, "chat_id": chat_id}
+            # Formatted like every other answer: what a caller sent may be long, and is no list of ids.
+            return _opened(chat_id, _first_ids(my_chats))
         chat = conversation.new_conversation()
         chat.base, chat.base_identity, chat.lanes = current.base, current.base_identity, current.lanes
         chat.settings, chat.blind = current.settings, current.blind
@@ -74,7 +75,8 @@ class ChatList:
         if chat_id in titles and not titles[chat_id] and (chat := self.conversations.load(chat_id)):
             titles[chat_id] = chat.title()
         choices = [(title, known) for known, title in titles.items() if title]
-        return {"earlier": gr.update(choices=choices, value=chat_id, visible=len(choices) > 1)}
+        value = chat_id if chat_id in titles else None
+        return {"earlier": gr.update(choices=choices, value=value, visible=len(choices) > 1)}
 
     def list_branches(self, chat_id: str) -> Updates:
         """List the branches of a conversation, each by its last question."""

@@ -1,5 +1,6 @@
 """Suggested questions from held-out rows, with their reference answers, and the invitation on an empty board."""
 
+import functools
 import random
 
 import gradio as gr
@@ -15,6 +16,7 @@ _SUGGESTIONS = 4
 # Number of suggestions on the empty board; the others are in the list below the prompt.
 _SUGGESTIONS_ON_BOARD = 3
 _LABEL_CHARACTERS = 90
+_CACHED_SUBSETS, _CACHED_QUESTIONS = 8, 500
 _INVITATION = (
     "Every lane answers the same question at the same time, side by side; then you vote for the better answer or ask "
     "another question. Click a question to ask it now, or write your own below."
@@ -27,6 +29,8 @@ class Suggestions:
 
     def __init__(self, picker: ModelPicker):
         self.picker, self.settings = picker, picker.conversations.settings
+        # Each opened chat asks for some, so a subset is read once.
+        self._questions = functools.lru_cache(maxsize=_CACHED_SUBSETS)(self._read_questions)
 
     def suggest(self, chat_id: str) -> Updates:
         """Offer random questions from the held-out rows of a lane's run, or of the bundled data without a run.
@@ -48,15 +52,23 @@ class Suggestions:
     def held_out_questions(self, subset_name: str) -> list[tuple[str, str]]:
         """Return question and answer of each held-out row that begins with a question and its answer."""
         try:
-            rows = subset.load(self.settings, subset_name)[HELD_OUT]
+            # Also checks that the caller may see the subset.
+            found = subset.find(self.settings, subset_name)
         except StudioError:
             # The run's subset was deleted since, so there is nothing to suggest.
             return []
-        return [
+        return self._questions(found.name, found.model_dump_json())
+
+    def _read_questions(self, name: str, _version: str) -> list[tuple[str, str]]:
+        """Return the questions of one subset; another subset of the same name has another description."""
+        rows = subset.load(self.settings, name)[HELD_OUT]
+        found = [
             (messages[0]["content"], messages[1]["content"])
             for _, messages in rows
             if [message["role"] for message in messages[:2]] == ["user", "assistant"]
         ]
+        # Of many, a random choice is kept, because they stay in memory.
+        return random.sample(found, _CACHED_QUESTIONS) if len(found) > _CACHED_QUESTIONS else found
 
 
 def _shorten(question: str) -> str:

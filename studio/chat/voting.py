@@ -1,5 +1,6 @@
 """Votes on two answers: cast, undo, tally, and export as preference data."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from components.conversation import empty_html
 from core.access import roles
 from core.chat import votes
 from core.chat.conversation import Conversation
-from core.chat.votes import Vote
+from core.chat.vote_log import VoteLog
+from core.chat.votes import Ballot, Vote
 from core.errors import StudioError
 from core.settings import slug
 from studio.chat.chat_actions import ChatActions
@@ -24,7 +26,7 @@ class Voting:
 
     def __init__(self, actions: ChatActions):
         self.actions, self.conversations = actions, actions.conversations
-        self.settings = actions.conversations.settings
+        self.settings, self.log = actions.conversations.settings, VoteLog()
 
     def vote(self, chat_id: str, verdict: str, show: list[str]) -> Updates:
         """Vote on the last turn's two answers.
@@ -47,7 +49,7 @@ class Voting:
                 raise StudioError("You voted on these answers already. Undo that vote first.")
             left, right = (chat.asked(lane) for lane in lanes)
             # The vote is on disk before the conversation says so: a crash in between loses neither.
-            votes.add(self._path(chat), Vote(
+            self.log.add(self._path(chat), Vote(
                 chat=chat_id, turn=turn.id, messages=left, right_messages=right, answers=answers, verdict=verdict,
                 blind=turn.blind,
             ))  # fmt: skip
@@ -59,23 +61,26 @@ class Voting:
         with self.conversations.change(chat_id) as chat:
             if not 0 <= turn < len(chat.turns) or not chat.turns[turn].verdict:
                 raise StudioError("There is no vote to undo here. Vote first.")
-            votes.undo(self._path(chat), chat_id, chat.turns[turn].id)
+            self.log.undo(self._path(chat), chat_id, chat.turns[turn].id)
             chat.turns[turn].verdict = chat.turns[turn].chosen = ""
         return self.actions.render_view(chat_id, show) | self.tally(chat_id)
 
     def tally(self, chat_id: str) -> Updates:
         """Count all votes on the conversation's base model, from every conversation that the caller may see."""
-        found = self._visible(votes.read(self._path(self.conversations.find(chat_id))))
+        found = self._visible(self.log.ballots(self._path(self.conversations.find(chat_id))))
         if not found:
             return {"tally": empty_html("No votes yet. With two lanes, vote below their answers or press 1 to 4.")}
-        return {"tally": tally_html(votes.tally(found), votes.side_note(found))}
+        verdicts: Counter[str] = Counter()
+        for ballot, count in found.items():
+            verdicts[ballot.verdict] += count
+        return {"tally": tally_html(votes.tally_ballots(found), votes.side_note_of(verdicts))}
 
-    def _visible(self, found: list[Vote]) -> list[Vote]:
+    def _visible(self, found: Counter[Ballot]) -> Counter[Ballot]:
         """Return the votes on runs that the caller may see; the store lists only those."""
         if roles.caller().is_owner:
             return found
         visible = {"", *(run.id for run in self.conversations.engine.store.runs())}
-        return [vote for vote in found if all(answer.run in visible for answer in vote.answers)]
+        return Counter({ballot: count for ballot, count in found.items() if visible.issuperset(ballot.runs)})
 
     def export_preferences(self, chat_id: str) -> str:
         """Write the votes with a winner as a preference dataset, and return the file's path."""

@@ -143,12 +143,13 @@ class RunView:
             raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
-        held_out = {e.step: e.loss for e in run.events() if isinstance(e, EvalEvent)}
+        events = run.events()
+        held_out = {event.step: event.loss for event in events if isinstance(event, EvalEvent)}
         names = ["step", "tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([*names, "held_out_loss"])
-            for event in run.events():
+            for event in events:
                 if isinstance(event, StepEvent):
                     writer.writerow([*(getattr(event, name) for name in names), held_out.get(event.step)])
         return str(path)

@@ -9,7 +9,7 @@ from core.data import subset
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.models import catalogue
-from core.runs.events import StepEvent
+from core.runs.event_index import EventIndexes
 from core.runs.store import RunStore
 from core.settings import MAX_SLUG
 from studio.handlers import info
@@ -23,15 +23,14 @@ class StepRows:
     """Event handlers of the rows of a step."""
 
     def __init__(self, runs: RunStore):
-        self.runs = runs
+        self.runs, self.events = runs, EventIndexes()
 
     def list_rows(self, run_id: str | None, step: int) -> dict[str, Any]:
         """Return the rows that a step was trained on, to choose from."""
         none = gr.update(choices=[], value=None)
         if not run_id:
             return {"row": none, "step": ""}
-        events = self.runs.run(run_id).events()
-        found = next((e for e in events if isinstance(e, StepEvent) and e.step == int(step)), None)
+        found = self.events.of(self.runs.run(run_id).events_file).step(int(step))
         if found is None:
             return {"row": none, "step": empty_html(f"This run has no step {step}.")}
         rows = found.rows

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import gradio as gr
 import httpx
 import psutil
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from core.access.roles import Caller, Role, acting
 from core.errors import StudioError
 from core.runs.store import ACTIVE, RunStore
-from studio.api import ApiCalls
+from studio.api import ApiCalls, build_api
 from tests.helpers.app_server import PROJECT, AppServer
 from tests.helpers.fork_server import ADDRESS
 from tests.helpers.run_events import write
@@ -58,6 +59,13 @@ def test_api_lists_what_the_caller_may_see(runs, a_run):
         assert do.list_datasets(), "the bundled one"
         with pytest.raises(StudioError, match="There is no run"):
             do.run_events(made.id, 0)
+
+
+def test_run_events_runs_at_most_two_at_a_time(runs):
+    with gr.Blocks() as made:
+        build_api(runs)
+    (found,) = (one for one in made.fns.values() if one.api_name == "run_events")
+    assert (found.concurrency_id, found.concurrency_limit) == ("heavy", 2)
 
 
 def test_healthz_answers_ok_under_any_host_name(app):

@@ -56,6 +56,20 @@ def test_studio_error_is_shown_as_its_text(kind, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["x" * 240_000, "é" * 5_000, "<" * 240_000])
+def test_error_that_repeats_a_long_value_is_shortened(value):
+    def handler(name):
+        raise StudioError(f"There is no run {name!r}. List them.")
+
+    with pytest.raises(gr.Error) as raised:
+        event_handler(handler)(value)
+    message = raised.value.message
+    assert len(message) < 25_000, "an escaped character takes up to five"
+    assert message.startswith("There is no run '")
+    assert "characters left out" in message
+    assert message.endswith("'. List them.")
+
+
 @KINDS
 def test_validation_error_shows_every_problem(kind, capsys):
     with pytest.raises(gr.Error) as raised:

@@ -45,6 +45,21 @@ def test_new_chat_keeps_lanes_and_settings_and_lists_the_earlier_one(parts, tune
     assert reopened == {"my_chats": json.dumps([chat_id, new_id]), "chat_id": chat_id}
 
 
+@pytest.mark.parametrize(
+    "my_chats", ["x" * 8_000, '["a", ' + " " * 8_000 + '"b"]', json.dumps(["y" * 90] * 80), 7, None]
+)
+def test_chat_list_returns_no_storage_as_it_was_sent(parts, chat, my_chats):
+    chat_id = chat()
+    made = parts.chat_list.new_chat(chat_id, my_chats)
+    assert made["chat_id"] == chat_id
+    assert made["my_chats"] != my_chats
+    assert len(made["my_chats"]) < 300
+    listed = parts.chat_list.list_earlier(my_chats, "z" * 9_000)["earlier"]
+    assert listed["value"] is None
+    with pytest.raises(StudioError, match="the page stores at most"):
+        parts.chat_list.new_chat(chat_id, "x" * 9_000)
+
+
 def test_list_branches_names_each_by_its_last_question(parts, chat):
     chat_id = chat()
     assert not parts.chat_list.list_branches(chat_id)["branch"]["visible"]

@@ -72,3 +72,10 @@ def test_updates_have_names_of_their_outputs(parts, tuned, chat):
     assert set(parts.suggestions.suggest(chat_id)) == set(widgets.suggestion_outputs)
     for updates in send(parts, chat_id, "Hi."):
         assert set(updates) <= set(widgets.view_outputs)
+
+
+@pytest.mark.parametrize("name", ["why", "show", "as_jsonl", "as_markdown"])
+def test_calls_that_read_a_chat_or_a_subset_share_two_places(demo, name):
+    found = functions_of(demo, name)
+    assert found
+    assert {(one.concurrency_id, one.concurrency_limit) for one in found} == {("heavy", 2)}

@@ -1,6 +1,9 @@
 """Suggested questions and the invitation."""
 
 import html
+import shutil
+
+from core.data import subset
 
 
 def test_suggest_questions_are_held_out_rows_with_their_answers(parts, tuned, chat):
@@ -21,3 +24,19 @@ def test_suggest_questions_are_held_out_rows_with_their_answers(parts, tuned, ch
 
 def test_held_out_questions_deleted_subset_gives_none(parts):
     assert parts.suggestions.held_out_questions("no-such-subset") == []
+
+
+def test_held_out_questions_reads_a_subset_once_until_it_is_another(parts, monkeypatch):
+    read, load = [], subset.load
+    monkeypatch.setattr(subset, "load", lambda settings, name: read.append(name) or load(settings, name))
+    settings = parts.suggestions.settings
+    for _ in range(3):
+        questions = parts.suggestions.held_out_questions("keeper")
+    assert read == ["keeper"]
+    recipe = subset.find(settings, "keeper").recipe
+    shutil.rmtree(settings.subsets_dir / "keeper")
+    assert parts.suggestions.held_out_questions("keeper") == []
+    subset.create(settings, "keeper", recipe.model_copy(update={"excluded": [0]}))
+    parts.suggestions.held_out_questions("keeper")
+    assert read == ["keeper", "keeper"]
+    assert len(questions) <= 500

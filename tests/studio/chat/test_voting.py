@@ -149,3 +149,18 @@ def test_vote_keeps_the_answers_that_were_voted_on(parts, answered):
     assert list(parts.actions.answer_checkpoint(chat_id, 1, [], PAGE)) == []
     parts.picker.choose_lane_count(chat_id, 4)
     assert f"Your vote: right ({run.id} · final)." in parts.actions.render_view(chat_id, [])["now"]
+
+
+def test_vote_on_a_copy_of_voted_answers_in_another_branch_is_refused(parts, answered):
+    chat_id, _ = answered()
+    send(parts, chat_id, "Another.")
+    parts.actions.undo(chat_id, [])
+    parts.voting.vote(chat_id, "left", [])
+    branches = parts.chat_list.list_branches(chat_id)["branch"]["choices"]
+    longest = max(branches, key=lambda choice: "2 questions" in choice[0])[1]
+    parts.actions.switch_branch(chat_id, longest, [])
+    parts.actions.undo(chat_id, [])
+    assert not parts.conversations.find(chat_id).turns[-1].verdict
+    with pytest.raises(StudioError, match="already, in another branch"):
+        parts.voting.vote(chat_id, "right", [])
+    assert [vote.verdict for vote in read_votes(parts, chat_id)] == ["left"]
