@@ -20,6 +20,7 @@ from core.errors import StudioError
 from core.system.secret_masking import log_event
 from studio.event_values import check_depth, check_text
 from studio.handlers import escape_toast, to_page_error
+from studio.origin import MAX_PATH_CHARACTERS
 from studio.sessions import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
@@ -184,17 +185,29 @@ class AuthorizedBlocks(gr.Blocks):
             StudioError: It does.
         """
         paths = _file_paths(inputs)
-        if caller.role is Role.VISITOR and not all("\0" not in path and self.may_fetch(path, caller) for path in paths):
+        # Gradio resolves the paths in the event loop, in a time that grows with the square of their length.
+        if long := next((path for path in paths if len(path) > MAX_PATH_CHARACTERS), None):
+            raise StudioError(
+                f"This call names a file by {len(long):,} characters, and a path has at most {MAX_PATH_CHARACTERS:,}. "
+                "Upload the file again under a shorter name."
+            )
+        if caller.role is Role.VISITOR and not all(self.may_fetch(path, caller) for path in paths):
             raise StudioError("This call names a file that was not made for you. Visitors upload no files.")
 
     def _note_files(self, data: Any, caller: Caller) -> None:
         for path in _file_paths(data):
-            if not is_http_url_like(path):
-                self.file_owners[str(Path(path).resolve())] = caller.name
+            if len(path) <= MAX_PATH_CHARACTERS and not is_http_url_like(path):
+                # A page names a file as it was told; Gradio's own links may name it without symbolic links.
+                for name in {path, str(Path(path).resolve())}:
+                    self.file_owners[name] = caller.name
 
     def may_fetch(self, path: str, caller: Caller) -> bool:
-        """Return whether the caller may fetch a file; Gradio's own rules apply in addition."""
-        made_for = self.file_owners.get(str(Path(path).resolve()), None)
+        """Return whether the caller may fetch a file, named as in the answer of a call.
+
+        The path of a request is compared and not resolved, which would ask the disk about each of its parts. Gradio's
+        own rules apply in addition.
+        """
+        made_for = self.file_owners.get(path)
         return caller.is_owner or made_for in (caller.name, caller.before or caller.name)
 
 

@@ -25,7 +25,7 @@ from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import check_result, check_session, check_stop
-from studio.origin import RefusalError, check_origin, path_of
+from studio.origin import RefusalError, check_length, check_origin, path_of
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of
 from studio.sign_in import SignInThrottle
@@ -56,6 +56,7 @@ _TOO_LARGE = (
     f"A call of anyone but the owner has at most {_MAX_VISITOR_BODY_BYTES:,} bytes and a content-length. Sign in first "
     "if the studio is yours."
 )
+_LOGGED_CHARACTERS = 200
 _COOKIE_SECONDS = 365 * 24 * 3600
 
 # Gradio reads this header to find a second server of its own, which is not used here.
@@ -109,6 +110,7 @@ class AccessMiddleware:
             await send(message)
 
         try:
+            check_length(scope)
             if scope["path"] == "/healthz":
                 await PlainTextResponse("ok")(scope, receive, answer)
                 return
@@ -117,7 +119,7 @@ class AccessMiddleware:
                 await self._throttle_sign_in(address)
             await self._pass_on(scope, receive, answer, caller)
         except RefusalError as refusal:
-            log_event("refused", path=scope["path"], status=refusal.status, why=refusal.reason)
+            log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
             await JSONResponse({"error": refusal.reason}, refusal.status)(scope, receive, answer)
         except (asyncio.CancelledError, StudioError):
             raise
@@ -153,8 +155,8 @@ class AccessMiddleware:
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
-        print(masked(f"{scope['method']} {scope['path'][:200]}: {error!r}"[:600]), file=sys.stderr)
-        log_event("malformed", path=scope["path"], error=repr(error)[:200])
+        print(masked(f"{scope['method']} {scope['path'][:_LOGGED_CHARACTERS]}: {error!r}"[:600]), file=sys.stderr)
+        log_event("malformed", path=scope["path"][:_LOGGED_CHARACTERS], error=repr(error)[:200])
         # The sign-in provider refused or did not answer; a person reads this, so it is plain text.
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
             await PlainTextResponse(_OAUTH_FAILED, 400)(scope, receive, answer)

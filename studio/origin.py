@@ -13,6 +13,10 @@ from core.settings import Settings
 # A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
 # check here would say nothing about what Gradio reads.
 _HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+# As on Linux (PATH_MAX). Resolving a path takes a time that grows with the square of its length.
+MAX_PATH_CHARACTERS = 4_096
+# A sign-in returns with about 1,000.
+_MAX_QUERY_BYTES = 8_192
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -51,6 +55,19 @@ def check_origin(request: Request, way: Way, settings: Settings) -> None:
     is_foreign = site in ("cross-site", "same-site") if origin is None else origin.partition("://")[2] not in ours
     if is_foreign:
         raise RefusalError(403, "Pages of other sites may not call this server.")
+
+
+def check_length(scope: dict) -> None:
+    """Check that a request's path and query are short enough for all that resolve or parse them.
+
+    Raises:
+        RefusalError: One is not.
+    """
+    path, query = len(scope["path"]), len(scope.get("query_string", b""))
+    if path > MAX_PATH_CHARACTERS:
+        raise RefusalError(414, f"This address has {path:,} characters, and at most {MAX_PATH_CHARACTERS:,} are read.")
+    if query > _MAX_QUERY_BYTES:
+        raise RefusalError(414, f"The query has {query:,} bytes, and at most {_MAX_QUERY_BYTES:,} are read.")
 
 
 def _check_host(host: str, forwarded: str, way: Way, settings: Settings) -> None:

@@ -1,0 +1,93 @@
+"""Paths that no page sends: they are refused before anything resolves, builds or keeps them."""
+
+import asyncio
+import time
+
+import pytest
+
+from core.access.quotas import Quotas
+from core.access.roles import Access, Caller, Role, Way
+from core.errors import StudioError
+from core.settings import Settings
+from studio.authorized_blocks import AuthorizedBlocks
+from studio.middleware import AccessMiddleware
+from studio.origin import MAX_PATH_CHARACTERS
+
+ROUTES = ["/", "/config/", "/theme.css/", "/static/", "/assets/", "/svelte/", "/login/", "/gradio_api/info/",
+          "/gradio_api/file=", "/gradio_api/run/", "/gradio_api/call/", "/gradio_api/heartbeat/",
+          "/gradio_api/queue/data/", "/gradio_api/cancel/", "/healthz/"]  # fmt: skip
+LONG = ["a/" * 60_000, "é/" * 30_000, "a" * 120_000, "../" * 40_000, "/" * MAX_PATH_CHARACTERS]
+
+
+class Visit:
+    """A Space's middleware, and the paths that reach the routes behind it.
+
+    It is asked without a client, which would change the paths before they are sent.
+    """
+
+    def __init__(self, tmp_path):
+        self.reached: list[str] = []
+        settings = Settings(home=tmp_path, root_path="/").prepare()
+        self.blocks = AuthorizedBlocks(Access(Way.SPACE, "keeper"))
+        self.middleware = AccessMiddleware(self._answer, self.blocks, settings, Quotas())
+
+    def ask(self, path, method="GET", query=""):
+        """Return the status and the body of an answer."""
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        async def receive():
+            return {"type": "http.request", "body": b""}
+
+        headers = [(b"host", b"a.example"), (b"content-length", b"0")]
+        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers,
+                 "client": ("1.2.3.4", 1), "server": ("a.example", 80), "scheme": "http"}  # fmt: skip
+        asyncio.run(self.middleware(scope, receive, send))
+        return sent[0]["status"], b"".join(each.get("body", b"") for each in sent).decode()
+
+    async def _answer(self, scope, receive, send):
+        self.reached.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture(scope="module")
+def shared_visit(tmp_path_factory):
+    return Visit(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def visit(shared_visit):
+    shared_visit.reached.clear()
+    return shared_visit
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("long", LONG, ids=lambda text: text[:3])
+def test_long_path_is_refused_before_any_route(visit, route, long):
+    assert [visit.ask(route + long, method)[0] for method in ("GET", "POST", "HEAD")] == [414] * 3
+    assert not visit.reached
+
+
+def test_long_query_is_refused_before_any_route(visit):
+    status, text = visit.ask("/config", query="deep_link=" + "a" * 9_000)
+    assert (status, visit.reached) == (414, [])
+    assert "The query has 9,010 bytes, and at most 8,192 are read." in text
+
+
+@pytest.mark.parametrize("role", [Role.VISITOR, Role.OWNER])
+def test_long_path_in_a_call_is_refused_in_no_time(visit, role):
+    started = time.monotonic()
+    for path in ("/" + "é/" * 80_000, "/" + "a/" * 120_000, "a" * 240_000):
+        with pytest.raises(StudioError, match=r"a path has at most 4,096"):
+            visit.blocks.check_own_files([None, [{"deep": {"path": path}}]], Caller(role, "a"))
+    assert time.monotonic() - started < 1
+
+
+def test_path_of_a_visitor_is_never_asked_of_the_disk(visit, monkeypatch):
+    """A call of 256 KiB names 20,000 files; each part of each path would be a question to the disk."""
+    monkeypatch.setattr("pathlib.Path.resolve", None)
+    with pytest.raises(StudioError, match="not made for you"):
+        visit.blocks.check_own_files([{"path": "/a/b"}] * 20_000, Caller(Role.VISITOR, "a"))
