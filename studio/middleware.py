@@ -25,9 +25,10 @@ from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import check_result, check_session, check_stop
-from studio.origin import RefusalError, check_length, check_origin, path_of
+from studio.origin import RefusalError, check_length, check_origin, check_spelling, path_of, use_known_names
+from studio.page_files import FILE_ROUTES, page_files
 from studio.security_headers import SECURITY_HEADERS
-from studio.shared_answers import SharedAnswers, answer_of
+from studio.shared_answers import SharedAnswers, answer_of, in_pieces
 from studio.sign_in import SignInThrottle
 from studio.turns import Turns, read_body
 
@@ -107,7 +108,7 @@ class AccessMiddleware:
                 self._complete(scope, message)
                 if address is not None and message["status"] == 200:
                     self.throttle.succeed(address)
-            await send(message)
+            await in_pieces(message, send)
 
         try:
             check_length(scope)
@@ -115,6 +116,7 @@ class AccessMiddleware:
                 await PlainTextResponse("ok")(scope, receive, answer)
                 return
             caller = self._check(Request(scope))
+            use_known_names(scope, self.access.way, self.settings)
             if address is not None:
                 await self._throttle_sign_in(address)
             await self._pass_on(scope, receive, answer, caller)
@@ -182,7 +184,10 @@ class AccessMiddleware:
         """Return the caller; raise RefusalError unless the request may be passed on."""
         path = path_of(request)
         check_origin(request, self.access.way, self.settings)
-        if not OPEN_ROUTES.fullmatch(path):
+        # Any name is the name of some file, and is compared with those that the caller may fetch.
+        if not path.startswith(_FILE_PREFIX):
+            check_spelling(path)
+        if not OPEN_ROUTES.fullmatch(path) or (FILE_ROUTES.fullmatch(path) and path not in page_files()):
             raise RefusalError(404, "There is nothing here.")
         caller = self.blocks.caller_of(request)
         if path.startswith(_FILE_PREFIX):

@@ -31,7 +31,7 @@ class Visit:
         self.blocks = AuthorizedBlocks(Access(Way.SPACE, "keeper"))
         self.middleware = AccessMiddleware(self._answer, self.blocks, settings, Quotas())
 
-    def ask(self, path, method="GET", query=""):
+    def ask(self, path, method="GET", query="", headers=((b"host", b"a.example"),)):
         """Return the status and the body of an answer."""
         sent = []
 
@@ -41,8 +41,8 @@ class Visit:
         async def receive():
             return {"type": "http.request", "body": b""}
 
-        headers = [(b"host", b"a.example"), (b"content-length", b"0")]
-        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers,
+        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(),
+                 "headers": [*headers, (b"content-length", b"0")],
                  "client": ("1.2.3.4", 1), "server": ("a.example", 80), "scheme": "http"}  # fmt: skip
         asyncio.run(self.middleware(scope, receive, send))
         return sent[0]["status"], b"".join(each.get("body", b"") for each in sent).decode()
@@ -75,6 +75,54 @@ def test_long_query_is_refused_before_any_route(visit):
     status, text = visit.ask("/config", query="deep_link=" + "a" * 9_000)
     assert (status, visit.reached) == (414, [])
     assert "The query has 9,010 bytes, and at most 8,192 are read." in text
+
+
+PLAIN = ["/config", "/theme.css", "/static/img/logo.svg", "/favicon.ico", "/login", "/gradio_api/info",
+         "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/run/list_runs", "/gradio_api/call/list_runs",
+         "/gradio_api/heartbeat/abc", "/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/upload",
+         "/gradio_api/startup-events"]  # fmt: skip
+OTHER_SPELLINGS = ["{folder}/./{name}", "{folder}/../{name}", "{folder}/x/../{name}", "{folder}//{name}",
+                   "/.{folder}/{name}", "/..{folder}/{name}", "/{folder}/{name}", "{folder}/%2e%2e/{name}",
+                   "{folder}/x%2f..%2f{name}", "{folder}/{name}/.", "{folder}/{name}/..", "{folder}/{name}//",
+                   "{folder}\\{name}", "{folder}/x\\..\\{name}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PLAIN)
+@pytest.mark.parametrize("spelling", OTHER_SPELLINGS)
+def test_other_spelling_of_a_path_answers_404_before_any_route(visit, path, spelling):
+    folder, _, name = path.rpartition("/")
+    other = spelling.format(folder=folder, name=name)
+    assert [visit.ask(other, method)[0] for method in ("GET", "POST", "HEAD")] == [404] * 3
+    assert not visit.reached
+
+
+@pytest.mark.parametrize("spelling", OTHER_SPELLINGS)
+def test_other_spelling_of_a_callers_file_is_refused(visit, spelling):
+    visit.blocks.file_owners["/made/a.csv"] = ""
+    assert visit.ask("/gradio_api/file=/made/a.csv")[0] == 200
+    assert visit.ask("/gradio_api/file=" + spelling.format(folder="/made", name="a.csv"))[0] == 403
+    assert visit.reached == ["/gradio_api/file=/made/a.csv"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/ffmpeg/ffmpeg-core.wasm", "/static/bokeh/3.8.1/bokeh-3.8.1.min.js", "/assets/PlotlyPlot-D9Pvz5DK.js",
+     "/assets/none.js", "/static/", "/static/img", "/svelte/none.js", "/static/img/LOGO.svg"],
+)  # fmt: skip
+def test_file_that_the_page_does_not_load_answers_404(visit, path):
+    assert (visit.ask(path)[0], visit.reached) == (404, [])
+
+
+def test_names_of_few_callers_build_no_page_of_their_own(visit, monkeypatch):
+    monkeypatch.setenv("SPACE_HOST", "keeper-studio.hf.space")
+    kept, space = visit.middleware.answers.built.answers, b"keeper-studio.hf.space"
+    for i in range(20):
+        for host in (b"10.0.0.%d:7860" % i, b"127.0.0.1:%d" % (9000 + i), space):
+            for more in ([], [(b"x-forwarded-host", b"10.1.1.%d:%d" % (i, i + 1))]):
+                assert visit.ask("/", headers=[(b"host", host), *more])[0] == 200
+    assert len(kept) == 1
+    assert visit.ask("/", headers=[(b"host", b"localhost:80")])[0] == 200
+    assert len(kept) == 2, "one's own machine has pages of its own"
 
 
 @pytest.mark.parametrize("role", [Role.VISITOR, Role.OWNER])
