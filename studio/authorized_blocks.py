@@ -4,9 +4,11 @@ Default deny: a function that was not wrapped in `event_handler` is refused for 
 visitors. Sessions and files belong to the caller that used or made them first.
 """
 
+import functools
 import inspect
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from core.system.secret_masking import log_event
 from studio.event_values import check_depth, check_text
 from studio.handlers import escape_toast, to_page_error
 from studio.origin import MAX_PATH_CHARACTERS
-from studio.sessions import UnreadMessages
+from studio.unread_messages import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
 STATUS_KEY = "studio.status"  # of the ASGI scope: the HTTP status of a refused call, for the middleware
@@ -105,11 +107,16 @@ class AuthorizedBlocks(gr.Blocks):
             self.former_owners[session_hash] = caller.before
         return owner == caller.name
 
-    def mark_reading(self, name: str) -> None:
-        """Note that a page, or a call by its id, reads its messages (studio/sessions.py)."""
+    def mark_reading(self, name: str) -> Callable[[], None]:
+        """Note that a page, or a call by its id, reads its messages (studio/unread_messages.py).
+
+        Returns:
+            What notes that its stream has ended.
+        """
         pending = self._queue.pending_messages_per_session
-        if isinstance(pending, UnreadMessages):
-            pending.mark_reading(name)
+        if not isinstance(pending, UnreadMessages):
+            return lambda: None
+        return functools.partial(pending.end_reading, pending.mark_reading(name))
 
     def authorize(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
         """Check that the caller may call the function in this session.

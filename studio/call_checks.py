@@ -12,6 +12,8 @@ from studio.origin import RefusalError
 
 _RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
 _STOP_ROUTES = re.compile(r"/gradio_api/(?:cancel|reset)/?")
+# Of the ASGI scope: what notes that the stream of an answer has ended, for the middleware.
+END_KEY = "studio.end_reading"
 _HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
 _FOREIGN = "This session is another browser's. Load the page again."
 _FOREIGN_CALL = "This call is another browser's. Call again."
@@ -48,7 +50,7 @@ def check_result(blocks: AuthorizedBlocks, request: Request, path: str, caller: 
         raise RefusalError(404, "No call of this name is running, or its result was read before. Call again.")
     if not _owns(blocks, session, caller):
         raise RefusalError(403, _FOREIGN_CALL)
-    blocks.mark_reading(name)
+    request.scope[END_KEY] = blocks.mark_reading(name)
 
 
 def check_stop(blocks: AuthorizedBlocks, path: str, body: bytes, caller: Caller) -> None:

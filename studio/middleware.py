@@ -24,7 +24,7 @@ from core.errors import StudioError
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.call_checks import check_result, check_session, check_stop
+from studio.call_checks import END_KEY, check_result, check_session, check_stop
 from studio.origin import RefusalError, check_length, check_origin, check_spelling, path_of, use_known_names
 from studio.page_files import FILE_ROUTES, page_files
 from studio.security_headers import SECURITY_HEADERS
@@ -126,6 +126,10 @@ class AccessMiddleware:
         except (asyncio.CancelledError, StudioError):
             raise
         except Exception as error:
+            # Gradio's stream has told the page already.
+            if has_started and END_KEY in scope:
+                await send({"type": "http.response.body", "body": b""})
+                return
             # A second start of the answer would break the protocol.
             if has_started:
                 raise
@@ -140,7 +144,11 @@ class AccessMiddleware:
         path = path_of(Request(scope))
         routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
         if caller.is_owner or scope["method"] != "POST" or not path.startswith("/gradio_api/"):
-            await routes(scope, receive, answer)
+            try:
+                await routes(scope, receive, answer)
+            finally:
+                if end_reading := scope.get(END_KEY):
+                    end_reading()
             return
         body = await read_body(receive)
         check_stop(self.blocks, path, body, caller)
