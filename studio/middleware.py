@@ -6,7 +6,6 @@ middleware, so that it sees who has signed in. studio/authorized_blocks.py autho
 
 import asyncio
 import functools
-import math
 import re
 import secrets
 import sys
@@ -29,7 +28,7 @@ from studio.origin import RefusalError, check_length, check_origin, check_spelli
 from studio.page_files import FILE_ROUTES, page_files
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
-from studio.sign_in import SignInThrottle
+from studio.sign_in import SignInThrottle, address_of
 from studio.turns import Turns, read_body
 
 _PAGE_ROUTES = (
@@ -99,14 +98,15 @@ class AccessMiddleware:
         """Answer one HTTP request: pass it on, or refuse it."""
         self._drop_headers(scope)
         has_started = False
-        address = self._password_address(scope)
+        tries_password = self._tries_password(scope)
+        address, is_shared = address_of(scope, self.settings.behind_proxy)
 
         async def answer(message: dict) -> None:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
                 self._complete(scope, message)
-                if address is not None and message["status"] == 200:
+                if tries_password and message["status"] == 200:
                     self.throttle.succeed(address)
             await in_pieces(message, send)
 
@@ -117,8 +117,8 @@ class AccessMiddleware:
                 return
             caller = self._check(Request(scope))
             use_known_names(scope, self.access.way, self.settings)
-            if address is not None:
-                await self._throttle_sign_in(address)
+            if tries_password:
+                await self.throttle.admit(address, is_shared)
             await self._pass_on(scope, receive, answer, caller)
         except RefusalError as refusal:
             log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
@@ -153,7 +153,7 @@ class AccessMiddleware:
         body = await read_body(receive)
         check_stop(self.blocks, path, body, caller)
         # Callers without a cookie are distinguished by their address.
-        name = caller.name or f"address {scope['client'][0] if scope.get('client') else ''}"
+        name = caller.name or f"address {address_of(scope, self.settings.behind_proxy)[0]}"
         async with self.turns.take(name):
             made = await answer_of(routes, scope, body)
         await made.send(answer)
@@ -174,19 +174,8 @@ class AccessMiddleware:
         text = f"This request is none that the page makes ({type(error).__name__})."
         await JSONResponse({"error": text}, 400)(scope, receive, answer)
 
-    def _password_address(self, scope: dict) -> str | None:
-        """Return the address of a request that tries a password, or None."""
-        if scope["method"] != "POST" or not _PASSWORD_ROUTE.fullmatch(path_of(Request(scope))):
-            return None
-        return scope["client"][0] if scope.get("client") else "unknown"
-
-    async def _throttle_sign_in(self, address: str) -> None:
-        """Refuse a try that comes too soon after failed ones; delay it while many addresses guess."""
-        if wait := self.throttle.wait_seconds(address):
-            raise RefusalError(
-                429, f"Too many wrong passwords came from your address. Try again in {math.ceil(wait)} seconds."
-            )
-        await asyncio.sleep(self.throttle.begin(address))
+    def _tries_password(self, scope: dict) -> bool:
+        return scope["method"] == "POST" and _PASSWORD_ROUTE.fullmatch(path_of(Request(scope))) is not None
 
     def _check(self, request: Request) -> Caller:
         """Return the caller; raise RefusalError unless the request may be passed on."""
