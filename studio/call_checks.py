@@ -8,13 +8,12 @@ from starlette.requests import Request
 
 from core.access.roles import Caller, Way
 from studio.authorized_blocks import AuthorizedBlocks
-from studio.origin import RefusalError
+from studio.origin import HEARTBEAT_PREFIX, RefusalError
 
 _RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
 _STOP_ROUTES = re.compile(r"/gradio_api/(?:cancel|reset)/?")
 # Of the ASGI scope: what notes that the stream of an answer has ended, for the middleware.
 END_KEY = "studio.end_reading"
-_HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
 _FOREIGN = "This session is another browser's. Load the page again."
 _FOREIGN_CALL = "This call is another browser's. Call again."
 
@@ -25,10 +24,10 @@ def check_session(blocks: AuthorizedBlocks, request: Request, path: str, caller:
     Raises:
         RefusalError: The caller is another one.
     """
-    is_heartbeat = path.startswith(_HEARTBEAT_PREFIX)
+    is_heartbeat = path.startswith(HEARTBEAT_PREFIX)
     if blocks.access.way is not Way.SPACE or not (is_heartbeat or path == "/gradio_api/queue/data"):
         return
-    session = path.removeprefix(_HEARTBEAT_PREFIX) if is_heartbeat else request.query_params.get("session_hash")
+    session = path.removeprefix(HEARTBEAT_PREFIX) if is_heartbeat else request.query_params.get("session_hash")
     if not blocks.owns_session(session, caller):
         raise RefusalError(403, _FOREIGN)
 

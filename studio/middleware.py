@@ -42,6 +42,8 @@ _CALL_ROUTES = (
     r"|/gradio_api/(run|api|call)/.+|/gradio_api/heartbeat/[A-Za-z0-9_-]{1,100}|/gradio_api/upload_progress"
     r"|/gradio_api/upload|/gradio_api/file=.+"
 )
+# Colors and fonts, also of the page that asks for the password; and what Gradio asks of itself when it starts.
+_OPEN_CALLS = re.compile(r"/gradio_api/(theme\.css|startup-events)/?")
 OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES})")
 _PASSWORD_ROUTE = re.compile(r"/login/?")
 _FILE_PREFIX, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
@@ -187,17 +189,20 @@ class AccessMiddleware:
         if not OPEN_ROUTES.fullmatch(path) or (FILE_ROUTES.fullmatch(path) and path not in page_files()):
             raise RefusalError(404, "There is nothing here.")
         caller = self.blocks.caller_of(request)
+        if request.method == "POST" and not caller.is_owner and path != _UPLOAD:
+            # A body without a declared length could be endless.
+            length = request.headers.get("content-length", "")
+            if not length.isdigit() or int(length) > _MAX_VISITOR_BODY_BYTES:
+                raise RefusalError(413, _TOO_LARGE)
+        if caller.role is Role.NOBODY and re.fullmatch(_CALL_ROUTES, path) and not _OPEN_CALLS.fullmatch(path):
+            # Gradio itself lets heartbeats, cancellations and resets pass.
+            raise RefusalError(401, "This server asks for a password. Open its page and sign in first.")
         if path.startswith(_FILE_PREFIX):
             self._check_file(path.removeprefix(_FILE_PREFIX), caller)
         check_session(self.blocks, request, path, caller)
         check_result(self.blocks, request, path, caller)
         if path == _UPLOAD:
             self._check_upload(request, caller.role)
-        elif request.method == "POST" and not caller.is_owner:
-            # A body without a declared length could be endless.
-            length = request.headers.get("content-length", "")
-            if not length.isdigit() or int(length) > _MAX_VISITOR_BODY_BYTES:
-                raise RefusalError(413, _TOO_LARGE)
         return caller
 
     def _check_file(self, path: str, caller: Caller) -> None:

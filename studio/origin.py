@@ -19,6 +19,7 @@ MAX_PATH_CHARACTERS = 4_096
 _MAX_QUERY_BYTES = 8_192
 # Empty, "." and ".." segments, what is encoded twice, and the separator of another system.
 _OTHER_SPELLING = re.compile(r"//|/\.{1,2}(?:/|$)|[%\\]")
+HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 

@@ -12,6 +12,7 @@ from core.settings import Settings
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.middleware import AccessMiddleware
 from studio.origin import MAX_PATH_CHARACTERS
+from studio.shared_answers import SharedAnswers
 
 ROUTES = ["/", "/config/", "/theme.css/", "/static/", "/assets/", "/svelte/", "/login/", "/gradio_api/info/",
           "/gradio_api/file=", "/gradio_api/run/", "/gradio_api/call/", "/gradio_api/heartbeat/",
@@ -25,10 +26,10 @@ class Visit:
     It is asked without a client, which would change the paths before they are sent.
     """
 
-    def __init__(self, tmp_path):
+    def __init__(self, tmp_path, access):
         self.reached: list[str] = []
         settings = Settings(home=tmp_path, root_path="/").prepare()
-        self.blocks = AuthorizedBlocks(Access(Way.SPACE, "keeper"))
+        self.blocks = AuthorizedBlocks(access)
         self.middleware = AccessMiddleware(self._answer, self.blocks, settings, Quotas())
 
     def ask(self, path, method="GET", query="", headers=((b"host", b"a.example"),)):
@@ -55,7 +56,20 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def shared_visit(tmp_path_factory):
-    return Visit(tmp_path_factory.mktemp("home"))
+    return Visit(tmp_path_factory.mktemp("home"), Access(Way.SPACE, "keeper"))
+
+
+@pytest.fixture(scope="module")
+def password_visit(tmp_path_factory):
+    return Visit(tmp_path_factory.mktemp("home"), Access(Way.PASSWORD))
+
+
+@pytest.fixture
+def nobody(password_visit):
+    """Visit of a browser that has not given the password, without answers of former ones."""
+    password_visit.reached.clear()
+    password_visit.middleware.answers = SharedAnswers(password_visit._answer)
+    return password_visit
 
 
 @pytest.fixture
@@ -94,6 +108,26 @@ def test_other_spelling_of_a_path_answers_404_before_any_route(visit, path, spel
     other = spelling.format(folder=folder, name=name)
     assert [visit.ask(other, method)[0] for method in ("GET", "POST", "HEAD")] == [404] * 3
     assert not visit.reached
+
+
+CALLS = [path for path in PLAIN if path.startswith("/gradio_api/") and "startup" not in path]
+CALLS += ["/gradio_api/file=/made/a.csv", "/gradio_api/upload_progress", "/gradio_api/queue/status",
+          "/gradio_api/api/list_runs", "/gradio_api/reset/", "/gradio_api/cancel/"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CALLS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_call_without_the_password_answers_401_before_any_route(nobody, path, method):
+    status, text = nobody.ask(path, method)
+    assert (status, nobody.reached) == (401, [])
+    assert "sign in first" in text
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/login", "/theme.css", "/gradio_api/theme.css", "/gradio_api/app_id",
+                                  "/gradio_api/startup-events",
+                                  "/gradio_api/login_check", "/gradio_api/user", "/static/img/logo.svg"])  # fmt: skip
+def test_page_that_asks_for_the_password_is_open(nobody, path):
+    assert (nobody.ask(path)[0], nobody.reached) == (200, [path])
 
 
 @pytest.mark.parametrize("spelling", OTHER_SPELLINGS)
