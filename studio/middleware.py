@@ -29,7 +29,7 @@ from studio.page_files import FILE_ROUTES, page_files
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
 from studio.sign_in import SignInThrottle, address_of
-from studio.turns import Turns, read_body
+from studio.turns import Turns
 
 _PAGE_ROUTES = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
@@ -152,10 +152,11 @@ class AccessMiddleware:
                 if end_reading := scope.get(END_KEY):
                     end_reading()
             return
-        body = await read_body(receive)
-        check_stop(self.blocks, path, body, caller)
         # Callers without a cookie are distinguished by their address.
         name = caller.name or f"address {address_of(scope, self.settings.behind_proxy)[0]}"
+        length = Headers(scope=scope).get("content-length", "")
+        body = await self.turns.read(name, int(length) if length.isdigit() else 0, receive)
+        check_stop(self.blocks, path, body, caller)
         async with self.turns.take(name):
             made = await answer_of(routes, scope, body)
         await made.send(answer)
