@@ -4,9 +4,11 @@ Default deny: a function that was not wrapped in `event_handler` is refused for 
 visitors. Sessions and files belong to the caller that used or made them first.
 """
 
+import functools
 import inspect
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from core.errors import StudioError
 from core.system.secret_masking import log_event
 from studio.event_values import check_depth, check_text
 from studio.handlers import escape_toast, to_page_error
-from studio.sessions import UnreadMessages
+from studio.origin import HEARTBEAT_PREFIX, MAX_PATH_CHARACTERS, path_of
+from studio.unread_messages import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
 # Key of the ASGI scope for the HTTP status of a refused call, which the middleware reads.
@@ -106,11 +109,16 @@ class AuthorizedBlocks(gr.Blocks):
             self.former_owners[session_hash] = caller.before
         return owner == caller.name
 
-    def mark_reading(self, name: str) -> None:
-        """Note that a page, or a call by its id, reads its messages (studio/sessions.py)."""
+    def mark_reading(self, name: str) -> Callable[[], None]:
+        """Note that a page, or a call by its id, reads its messages (studio/unread_messages.py).
+
+        Returns:
+            What notes that its stream has ended.
+        """
         pending = self._queue.pending_messages_per_session
-        if isinstance(pending, UnreadMessages):
-            pending.mark_reading(name)
+        if not isinstance(pending, UnreadMessages):
+            return lambda: None
+        return functools.partial(pending.end_reading, pending.mark_reading(name))
 
     def authorize(self, function: BlockFunction, caller: Caller, session_hash: str | None) -> None:
         """Check that the caller may call the function in this session.
@@ -152,6 +160,9 @@ class AuthorizedBlocks(gr.Blocks):
             refusal.visible = not {kind for _, kind in function.targets} <= _AUTOMATIC_EVENTS
             _set_status(raw, 403)
             log_event("refused", call=function.api_name, caller=caller.name, why=str(error))
+            # Gradio calls it when a page has gone: nobody reads the refusal, such as after signing out.
+            if raw is not None and path_of(raw).startswith(HEARTBEAT_PREFIX):
+                return {"data": [], "is_generating": False, "duration": 0, "average_duration": 0}
             raise refusal from error
         with acting(caller):
             try:
@@ -186,17 +197,29 @@ class AuthorizedBlocks(gr.Blocks):
             StudioError: It does.
         """
         paths = _file_paths(inputs)
-        if caller.role is Role.VISITOR and not all("\0" not in path and self.may_fetch(path, caller) for path in paths):
+        # Gradio resolves the paths in the event loop, in a time that grows with the square of their length.
+        if long := next((path for path in paths if len(path) > MAX_PATH_CHARACTERS), None):
+            raise StudioError(
+                f"This call names a file by {len(long):,} characters, and a path has at most {MAX_PATH_CHARACTERS:,}. "
+                "Upload the file again under a shorter name."
+            )
+        if caller.role is Role.VISITOR and not all(self.may_fetch(path, caller) for path in paths):
             raise StudioError("This call names a file that was not made for you. Visitors upload no files.")
 
     def _note_files(self, data: Any, caller: Caller) -> None:
         for path in _file_paths(data):
-            if not is_http_url_like(path):
-                self.file_owners[str(Path(path).resolve())] = caller.name
+            if len(path) <= MAX_PATH_CHARACTERS and not is_http_url_like(path):
+                # A page names a file as it was told; Gradio's own links may name it without symbolic links.
+                for name in {path, str(Path(path).resolve())}:
+                    self.file_owners[name] = caller.name
 
     def may_fetch(self, path: str, caller: Caller) -> bool:
-        """Return whether the caller may fetch a file; Gradio's own rules apply in addition."""
-        made_for = self.file_owners.get(str(Path(path).resolve()), None)
+        """Return whether the caller may fetch a file, named as in the answer of a call.
+
+        The path of a request is compared and not resolved, which would ask the disk about each of its parts. Gradio's
+        own rules apply in addition.
+        """
+        made_for = self.file_owners.get(path)
         return caller.is_owner or made_for in (caller.name, caller.before or caller.name)
 
 

@@ -8,11 +8,12 @@ from starlette.requests import Request
 
 from core.access.roles import Caller, Way
 from studio.authorized_blocks import AuthorizedBlocks
-from studio.origin import RefusalError
+from studio.origin import HEARTBEAT_PREFIX, RefusalError
 
 _RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
 _STOP_ROUTES = re.compile(r"/gradio_api/(?:cancel|reset)/?")
-_HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
+# Of the ASGI scope: what notes that the stream of an answer has ended, for the middleware.
+END_KEY = "studio.end_reading"
 _FOREIGN = "This session is another browser's. Load the page again."
 _FOREIGN_CALL = "This call is another browser's. Call again."
 
@@ -23,10 +24,10 @@ def check_session(blocks: AuthorizedBlocks, request: Request, path: str, caller:
     Raises:
         RefusalError: The caller is another one.
     """
-    is_heartbeat = path.startswith(_HEARTBEAT_PREFIX)
+    is_heartbeat = path.startswith(HEARTBEAT_PREFIX)
     if blocks.access.way is not Way.SPACE or not (is_heartbeat or path == "/gradio_api/queue/data"):
         return
-    session = path.removeprefix(_HEARTBEAT_PREFIX) if is_heartbeat else request.query_params.get("session_hash")
+    session = path.removeprefix(HEARTBEAT_PREFIX) if is_heartbeat else request.query_params.get("session_hash")
     if not blocks.owns_session(session, caller):
         raise RefusalError(403, _FOREIGN)
 
@@ -48,7 +49,7 @@ def check_result(blocks: AuthorizedBlocks, request: Request, path: str, caller: 
         raise RefusalError(404, "No call of this name is running, or its result was read before. Call again.")
     if not _owns(blocks, session, caller):
         raise RefusalError(403, _FOREIGN_CALL)
-    blocks.mark_reading(name)
+    request.scope[END_KEY] = blocks.mark_reading(name)
 
 
 def check_stop(blocks: AuthorizedBlocks, path: str, body: bytes, caller: Caller) -> None:

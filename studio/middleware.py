@@ -6,7 +6,6 @@ middleware, so that it sees who has signed in. studio/authorized_blocks.py autho
 
 import asyncio
 import functools
-import math
 import re
 import secrets
 import sys
@@ -25,12 +24,13 @@ from core.errors import StudioError
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.call_checks import check_result, check_session, check_stop
-from studio.origin import RefusalError, check_origin, path_of
+from studio.call_checks import END_KEY, check_result, check_session, check_stop
+from studio.origin import RefusalError, check_length, check_origin, check_spelling, path_of, use_known_names
+from studio.page_files import FILE_ROUTES, page_files
 from studio.security_headers import SECURITY_HEADERS
-from studio.shared_answers import SharedAnswers, answer_of
-from studio.sign_in import SignInThrottle
-from studio.turns import Turns, read_body
+from studio.shared_answers import SharedAnswers, answer_of, in_pieces
+from studio.sign_in import SignInThrottle, address_of
+from studio.turns import Turns
 
 _PAGE_ROUTES = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
@@ -43,6 +43,8 @@ _CALL_ROUTES = (
     r"|/gradio_api/(run|api|call)/.+|/gradio_api/heartbeat/[A-Za-z0-9_-]{1,100}|/gradio_api/upload_progress"
     r"|/gradio_api/upload|/gradio_api/file=.+"
 )
+# Colors and fonts, also of the page that asks for the password; and what Gradio asks of itself when it starts.
+_OPEN_CALLS = re.compile(r"/gradio_api/(theme\.css|startup-events)/?")
 OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES}|{LIVE_PATH})")
 _PASSWORD_ROUTE = re.compile(r"/login/?")
 _FILE_PREFIX, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
@@ -57,6 +59,7 @@ _TOO_LARGE = (
     f"A call of anyone but the owner has at most {_MAX_VISITOR_BODY_BYTES:,} bytes and a content-length. Sign in first "
     "if the studio is yours."
 )
+_LOGGED_CHARACTERS = 200
 _COOKIE_SECONDS = 365 * 24 * 3600
 
 # Gradio reads this header to find a second server of its own, which is not used here.
@@ -98,31 +101,38 @@ class AccessMiddleware:
         """Answer one HTTP request: pass it on, or refuse it."""
         self._drop_headers(scope)
         has_started = False
-        address = self._password_address(scope)
+        tries_password = self._tries_password(scope)
+        address, is_shared = address_of(scope, self.settings.behind_proxy)
 
         async def answer(message: dict) -> None:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
                 self._complete(scope, message)
-                if address is not None and message["status"] == 200:
+                if tries_password and message["status"] == 200:
                     self.throttle.succeed(address)
-            await send(message)
+            await in_pieces(message, send)
 
         try:
+            check_length(scope)
             if scope["path"] == "/healthz":
                 await PlainTextResponse("ok")(scope, receive, answer)
                 return
             caller = self._check(Request(scope))
-            if address is not None:
-                await self._throttle_sign_in(address)
+            use_known_names(scope, self.access.way, self.settings)
+            if tries_password:
+                await self.throttle.admit(address, is_shared)
             await self._pass_on(scope, receive, answer, caller)
         except RefusalError as refusal:
-            log_event("refused", path=scope["path"], status=refusal.status, why=refusal.reason)
+            log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
             await JSONResponse({"error": refusal.reason}, refusal.status)(scope, receive, answer)
         except (asyncio.CancelledError, StudioError):
             raise
         except Exception as error:
+            # Gradio's stream has told the page already.
+            if has_started and END_KEY in scope:
+                await send({"type": "http.response.body", "body": b""})
+                return
             # A second start of the answer would break the protocol.
             if has_started:
                 raise
@@ -137,12 +147,17 @@ class AccessMiddleware:
         path = path_of(Request(scope))
         routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
         if caller.is_owner or scope["method"] != "POST" or not path.startswith("/gradio_api/"):
-            await routes(scope, receive, answer)
+            try:
+                await routes(scope, receive, answer)
+            finally:
+                if end_reading := scope.get(END_KEY):
+                    end_reading()
             return
-        body = await read_body(receive)
-        check_stop(self.blocks, path, body, caller)
         # Callers without a cookie are distinguished by their address.
-        name = caller.name or f"address {scope['client'][0] if scope.get('client') else ''}"
+        name = caller.name or f"address {address_of(scope, self.settings.behind_proxy)[0]}"
+        length = Headers(scope=scope).get("content-length", "")
+        body = await self.turns.read(name, int(length) if length.isdigit() else 0, receive)
+        check_stop(self.blocks, path, body, caller)
         async with self.turns.take(name):
             made = await answer_of(routes, scope, body)
         await made.send(answer)
@@ -154,8 +169,8 @@ class AccessMiddleware:
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
-        print(masked(f"{scope['method']} {scope['path'][:200]}: {error!r}"[:600]), file=sys.stderr)
-        log_event("malformed", path=scope["path"], error=repr(error)[:200])
+        print(masked(f"{scope['method']} {scope['path'][:_LOGGED_CHARACTERS]}: {error!r}"[:600]), file=sys.stderr)
+        log_event("malformed", path=scope["path"][:_LOGGED_CHARACTERS], error=repr(error)[:200])
         # The sign-in provider refused or did not answer; a person reads this, so it is plain text.
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
             await PlainTextResponse(_OAUTH_FAILED, 400)(scope, receive, answer)
@@ -163,38 +178,33 @@ class AccessMiddleware:
         text = f"This request is none that the page makes ({type(error).__name__})."
         await JSONResponse({"error": text}, 400)(scope, receive, answer)
 
-    def _password_address(self, scope: dict) -> str | None:
-        """Return the address of a request that tries a password, or None."""
-        if scope["method"] != "POST" or not _PASSWORD_ROUTE.fullmatch(path_of(Request(scope))):
-            return None
-        return scope["client"][0] if scope.get("client") else "unknown"
-
-    async def _throttle_sign_in(self, address: str) -> None:
-        """Refuse a try that comes too soon after failed ones; delay it while many addresses guess."""
-        if wait := self.throttle.wait_seconds(address):
-            raise RefusalError(
-                429, f"Too many wrong passwords came from your address. Try again in {math.ceil(wait)} seconds."
-            )
-        await asyncio.sleep(self.throttle.begin(address))
+    def _tries_password(self, scope: dict) -> bool:
+        return scope["method"] == "POST" and _PASSWORD_ROUTE.fullmatch(path_of(Request(scope))) is not None
 
     def _check(self, request: Request) -> Caller:
         """Return the caller; raise RefusalError unless the request may be passed on."""
         path = path_of(request)
         check_origin(request, self.access.way, self.settings)
-        if not OPEN_ROUTES.fullmatch(path):
+        # Any name is the name of some file, and is compared with those that the caller may fetch.
+        if not path.startswith(_FILE_PREFIX):
+            check_spelling(path)
+        if not OPEN_ROUTES.fullmatch(path) or (FILE_ROUTES.fullmatch(path) and path not in page_files()):
             raise RefusalError(404, "There is nothing here.")
         caller = self.blocks.caller_of(request)
+        if request.method == "POST" and not caller.is_owner and path != _UPLOAD:
+            # A body without a declared length could be endless.
+            length = request.headers.get("content-length", "")
+            if not length.isdigit() or int(length) > _MAX_VISITOR_BODY_BYTES:
+                raise RefusalError(413, _TOO_LARGE)
+        if caller.role is Role.NOBODY and re.fullmatch(_CALL_ROUTES, path) and not _OPEN_CALLS.fullmatch(path):
+            # Gradio itself lets heartbeats, cancellations and resets pass.
+            raise RefusalError(401, "This server asks for a password. Open its page and sign in first.")
         if path.startswith(_FILE_PREFIX):
             self._check_file(path.removeprefix(_FILE_PREFIX), caller)
         check_session(self.blocks, request, path, caller)
         check_result(self.blocks, request, path, caller)
         if path == _UPLOAD:
             self._check_upload(request, caller.role)
-        elif request.method == "POST" and not caller.is_owner:
-            # A body without a declared length could be endless.
-            length = request.headers.get("content-length", "")
-            if not length.isdigit() or int(length) > _MAX_VISITOR_BODY_BYTES:
-                raise RefusalError(413, _TOO_LARGE)
         return caller
 
     def _check_file(self, path: str, caller: Caller) -> None:

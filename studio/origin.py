@@ -13,6 +13,13 @@ from core.settings import Settings
 # A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
 # check here would say nothing about what Gradio reads.
 _HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
+# As on Linux (PATH_MAX). Resolving a path takes a time that grows with the square of its length.
+MAX_PATH_CHARACTERS = 4_096
+# A sign-in returns with about 1,000.
+_MAX_QUERY_BYTES = 8_192
+# Empty, "." and ".." segments, what is encoded twice, and the separator of another system.
+_OTHER_SPELLING = re.compile(r"//|/\.{1,2}(?:/|$)|[%\\]")
+HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -51,6 +58,54 @@ def check_origin(request: Request, way: Way, settings: Settings) -> None:
     is_foreign = site in ("cross-site", "same-site") if origin is None else origin.partition("://")[2] not in ours
     if is_foreign:
         raise RefusalError(403, "Pages of other sites may not call this server.")
+
+
+def check_length(scope: dict) -> None:
+    """Check that a request's path and query are short enough for all that resolve or parse them.
+
+    Raises:
+        RefusalError: One is not.
+    """
+    path, query = len(scope["path"]), len(scope.get("query_string", b""))
+    if path > MAX_PATH_CHARACTERS:
+        raise RefusalError(414, f"This address has {path:,} characters, and at most {MAX_PATH_CHARACTERS:,} are read.")
+    if query > _MAX_QUERY_BYTES:
+        raise RefusalError(414, f"The query has {query:,} bytes, and at most {_MAX_QUERY_BYTES:,} are read.")
+
+
+def check_spelling(path: str) -> None:
+    """Check that a path is spelled as the page does; other spellings of one address would be kept as many.
+
+    Raises:
+        RefusalError: It is not.
+    """
+    if _OTHER_SPELLING.search(path):
+        raise RefusalError(404, "There is nothing here.")
+
+
+def use_known_names(scope: dict, way: Way, settings: Settings) -> None:
+    """Replace the names of the server that only few callers use, so that Gradio builds no page for each of them.
+
+    Args:
+        scope: ASGI scope of a request whose origin was checked; its headers are changed.
+        way: How the server knows its callers.
+        settings: The studio's settings, with the names of the server.
+    """
+    known = {host_name(name) for name in settings.known_hosts}
+    if not known:
+        return
+    space = os.environ.get("SPACE_HOST", "") if way is Way.SPACE else ""
+    port = (scope.get("server") or ("", None))[1]
+    local = {f"{name}{end}".encode() for name in ("localhost", "127.0.0.1", "[::1]") for end in ("", f":{port}")}
+    headers = []
+    for name, value in scope["headers"]:
+        is_known = host_name(value.decode("latin-1").split(",")[0].strip()) in known
+        if name == b"x-forwarded-host" and not is_known:
+            continue
+        # The platform probes a Space by addresses of its own network, and reads the status alone.
+        is_probe = name == b"host" and space and not is_known and value.lower() not in local
+        headers.append((name, space.encode() if is_probe else value))
+    scope["headers"] = headers
 
 
 def _check_host(host: str, forwarded: str, way: Way, settings: Settings) -> None:

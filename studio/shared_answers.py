@@ -3,7 +3,8 @@
 The page, its configuration and the description of its API take Gradio 20 to 115 ms each, in the one thread that serves
 everybody; scripts and styles are compressed anew for each browser. Here each is kept with the bytes that were sent
 first, by what it depends on: its path, the few query parameters that Gradio reads, the address under which the server
-is reached, the caller's role, and the compression. The cache is bounded (`MAX_ENTRIES`, `MAX_BYTES`).
+is reached, the caller's role, and the compression. Built pages and Gradio's files are kept apart, each bounded
+(`MAX_BUILT`, `MAX_FILES`), so that callers who ask for many of one kind displace none of the other.
 """
 
 import asyncio
@@ -19,13 +20,17 @@ import brotli
 from gradio.routes import App
 from starlette.datastructures import Headers, MutableHeaders
 
-MAX_ENTRIES = 1_000
-MAX_BYTES = 2**25
+from studio.page_files import FILE_ROUTES, MAX_FILE_BYTES
+
+# Entries and bytes that are kept. All files that the page may load fit, with each compression (studio/page_files.py).
+MAX_BUILT = (200, 2**24)
+MAX_FILES = (4_000, 2**25)
+# uvicorn copies what the network does not take at once; between pieces it waits until the caller has read.
+PIECE_BYTES = 2**16
 _MIN_COMPRESSED_BYTES = 400
 # As far as the smaller answer is worth the time: it is compressed once.
 _BROTLI_QUALITY, _GZIP_LEVEL = 6, 6
 BUILT_PATHS = re.compile(r"/|/config/?|/theme\.css|/gradio_api/(?:info|openapi\.json|theme\.css)/?")
-_FILE_PATHS = re.compile(r"/(?:static|assets|svelte)/.+")
 _COMPRESSED_KINDS = re.compile(r"text/|application/(?:json|javascript|xml|manifest\+json)|image/svg\+xml")
 _MAX_ROOTS = 16
 
@@ -44,6 +49,50 @@ class Answer(NamedTuple):
         """Send the answer, without its body to a request that asks for none."""
         await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
         await send({"type": "http.response.body", "body": self.body if has_body else b""})
+
+
+async def in_pieces(message: dict, send: Callable) -> None:
+    """Send an ASGI message; a large body in pieces, so that a caller who reads slowly keeps no copy of it here.
+
+    Args:
+        message: The message.
+        send: ASGI send.
+    """
+    body = message.get("body", b"")
+    if len(body) <= PIECE_BYTES:
+        await send(message)
+        return
+    for start in range(0, len(body), PIECE_BYTES):
+        is_last = start + PIECE_BYTES >= len(body)
+        more = message.get("more_body", False) or not is_last
+        await send(message | {"body": body[start : start + PIECE_BYTES], "more_body": more})
+
+
+class KeptAnswers:
+    """Answers by what they depend on, the latest used, and at most a number of entries and of bytes."""
+
+    def __init__(self, max_entries: int, max_bytes: int):
+        """Create it empty."""
+        self.max_entries, self.max_bytes, self.bytes = max_entries, max_bytes, 0
+        self.answers: OrderedDict[tuple, Answer] = OrderedDict()
+        # One answer is built at a time: a crowd that opens the page waits for one, and does not build it each.
+        self.lock = asyncio.Lock()
+
+    def get(self, key: tuple) -> Answer | None:
+        """Return a kept answer, which counts as used now."""
+        if key in self.answers:
+            self.answers.move_to_end(key)
+        return self.answers.get(key)
+
+    def keep(self, key: tuple, answer: Answer) -> None:
+        """Keep an answer that is not kept yet."""
+        if len(answer.body) > MAX_FILE_BYTES:
+            return
+        self.answers[key] = answer
+        self.bytes += len(answer.body)
+        while len(self.answers) > self.max_entries or self.bytes > self.max_bytes:
+            _, oldest = self.answers.popitem(last=False)
+            self.bytes -= len(oldest.body)
 
 
 class ApiInfoByRoot:
@@ -78,10 +127,7 @@ class SharedAnswers:
     def __init__(self, app: Callable[..., Awaitable[None]]):
         """Wrap Gradio's routes."""
         self._app = app
-        self._kept: OrderedDict[tuple, Answer] = OrderedDict()
-        self._bytes = 0
-        # One answer is built at a time: a crowd that opens the page waits for one, and does not build it each.
-        self._lock = asyncio.Lock()
+        self.built, self.files = KeptAnswers(*MAX_BUILT), KeptAnswers(*MAX_FILES)
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable, path: str, kind: Hashable) -> None:
         """Answer one request.
@@ -96,37 +142,32 @@ class SharedAnswers:
         headers = Headers(scope=scope)
         _root.set(root := _root_of(scope, headers))
         is_built = BUILT_PATHS.fullmatch(path)
-        if scope["method"] not in ("GET", "HEAD") or not (is_built or _FILE_PATHS.fullmatch(path)):
+        if scope["method"] not in ("GET", "HEAD") or not (is_built or FILE_ROUTES.fullmatch(path)):
             await self._app(scope, receive, send)
             return
         query = _known_query(scope["query_string"]) if is_built else ""
         key = (path, query, kind, _encoding(headers), *(root if is_built else ()))
-        answer = self._kept.get(key) or await self._build(key, scope, query.encode())
+        kept = self.built if is_built else self.files
+        answer = kept.get(key) or await self._build(kept, key, scope, query.encode())
         await answer.send(send, scope["method"] != "HEAD")
 
-    async def _build(self, key: tuple, scope: dict, query: bytes) -> Answer:
+    async def _build(self, kept: KeptAnswers, key: tuple, scope: dict, query: bytes) -> Answer:
         """Return the answer of Gradio's routes; it is kept if it is a success."""
-        async with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        async with kept.lock:
+            if answer := kept.get(key):
+                return answer
             # Headers of one caller that change the answer: a part of the file, or "not modified".
             dropped = (b"range", b"if-range", b"if-none-match", b"if-modified-since")
             headers = [(name, value) for name, value in scope["headers"] if name not in dropped]
             asked = scope | {"method": "GET", "headers": headers, "query_string": query, "extensions": {}}
-            answer = _compress(await answer_of(self._app, asked), key[3])
+            made = await answer_of(self._app, asked)
+            # In a thread, because it takes up to 0.1 s, in which the event loop serves others.
+            answer = await asyncio.to_thread(_compress, made, key[3])
             # What the routes leave to the middleware.
             scope.update((name, value) for name, value in asked.items() if name not in scope)
             if answer.status == 200 and "set-cookie" not in Headers(raw=answer.headers):
-                self._keep(key, answer)
+                kept.keep(key, answer)
             return answer
-
-    def _keep(self, key: tuple, answer: Answer) -> None:
-        self._kept[key] = answer
-        self._bytes += len(answer.body)
-        while len(self._kept) > MAX_ENTRIES or self._bytes > MAX_BYTES:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= len(oldest.body)
 
 
 async def answer_of(app: Callable[..., Awaitable[None]], scope: dict, body: bytes = b"") -> Answer:
@@ -181,9 +222,11 @@ def _root_of(scope: dict, headers: Headers) -> Root:
 
 
 def _encoding(headers: Headers) -> str:
-    """Return the compression that a browser accepts; empty for none."""
-    offered = [part.replace(" ", "").split(";") for part in headers.get("accept-encoding", "").lower().split(",")]
-    accepted = {name for name, *weight in offered if not {"q=0", "q=0.0"} & set(weight)}
+    """Return the compression that a browser accepts; empty for none.
+
+    As Gradio's own middleware reads it, which would compress anew what is not compressed here.
+    """
+    accepted = headers.get("accept-encoding", "")
     return next((name for name in ("br", "gzip") if name in accepted), "")
 
 

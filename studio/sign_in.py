@@ -2,13 +2,22 @@
 
 After five failures an address waits 2, 4, 8 ... seconds, at most 300. A correct password from an address that has not
 failed lately is accepted, at most one second later while many addresses guess.
+
+Behind a proxy the address is the one that the proxy added to `X-Forwarded-For`. Where only the proxy's own address is
+known, which the owner shares with everybody, tries are delayed and not refused, and a few are answered at a time.
 """
 
+import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+
+from starlette.datastructures import Headers
+
+from studio.origin import RefusalError
 
 FREE_FAILURES = 5
 MAX_WAIT_SECONDS = 300.0
@@ -19,6 +28,9 @@ MAX_ADDRESSES = 10_000
 # More failures than this, of all addresses within FORGET_SECONDS, delay every try.
 _CROWD_FAILURES = 50
 _CROWD_DELAY_SECONDS = 1.0
+# Of tries from an address that is a proxy's: their delay, and how many wait at once, which makes four in a second.
+MAX_SHARED_DELAY_SECONDS = 5.0
+MAX_SHARED_TRIES = 20
 
 
 @dataclass
@@ -39,6 +51,34 @@ def _group(address: str) -> str:
     return str(ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else str(parsed)
 
 
+def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
+    """Return the address of a request, and whether it is a proxy's, so that many callers share it.
+
+    Only the last address of `X-Forwarded-For` is read, which the nearest proxy has added; the caller may have sent the
+    others. It counts where the connection comes from the server's own network, as a proxy's does.
+
+    Args:
+        scope: ASGI scope of the request.
+        behind_proxy: Whether the settings name a proxy, as on a Space.
+    """
+    address = scope["client"][0] if scope.get("client") else "unknown"
+    if not behind_proxy or not _is_private(address):
+        return address, False
+    forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    # uvicorn has replaced the address of a proxy on this machine already.
+    if forwarded == address:
+        return address, False
+    return (address, True) if _is_private(forwarded) else (forwarded, False)
+
+
+def _is_private(address: str) -> bool:
+    """Return whether an address belongs to a network of one's own, or is none."""
+    try:
+        return not ip_address(address).is_global
+    except ValueError:
+        return True
+
+
 class SignInThrottle:
     """Counter of failed tries to sign in.
 
@@ -50,6 +90,35 @@ class SignInThrottle:
         """Create an empty counter; `clock` returns seconds."""
         self._clock = clock
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._shared_tries = 0
+
+    async def admit(self, address: str, is_shared: bool) -> None:
+        """Wait until a try may be answered.
+
+        Args:
+            address: The caller's address.
+            is_shared: Whether it is a proxy's.
+
+        Raises:
+            RefusalError: It comes too soon after failed ones.
+        """
+        wait = self.wait_seconds(address)
+        if not is_shared:
+            if wait:
+                raise RefusalError(
+                    429, f"Too many wrong passwords came from your address. Try again in {math.ceil(wait)} seconds."
+                )
+            await asyncio.sleep(self.begin(address))
+            return
+        if self._shared_tries >= MAX_SHARED_TRIES:
+            raise RefusalError(
+                429, "Too many passwords are tried through the same proxy at the moment. Try again in a few seconds."
+            )
+        self._shared_tries += 1
+        try:
+            await asyncio.sleep(max(self.begin(address), min(wait, MAX_SHARED_DELAY_SECONDS)))
+        finally:
+            self._shared_tries -= 1
 
     def wait_seconds(self, address: str) -> float:
         """Return how long an address has to wait before its next try; 0 if it may try now."""

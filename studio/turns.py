@@ -1,6 +1,7 @@
 """Turns of one caller's requests, so that many at once delay the caller's own and not those of others."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,8 @@ from studio.origin import RefusalError
 
 MAX_AT_ONCE = 4
 MAX_WAITING = 50
+# Bytes of one caller's bodies that are being received, as many as are declared.
+MAX_BODY_BYTES = 2**22
 # Seconds in which the body of a call must have arrived.
 BODY_SECONDS = 30.0
 
@@ -20,6 +23,8 @@ class Turns:
         """Create it without any request."""
         # By caller: the free turns, and the number of requests that have or await one.
         self._callers: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
+        # By caller, the declared bytes of the bodies that are being received.
+        self._bodies: Counter[str] = Counter()
 
     @asynccontextmanager
     async def take(self, caller: str) -> AsyncIterator[None]:
@@ -44,6 +49,30 @@ class Turns:
             requests.pop()
             if not requests:
                 del self._callers[caller]
+
+    async def read(self, caller: str, size: int, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:
+        """Return the whole body of a request.
+
+        Args:
+            caller: As of `take`.
+            size: Declared bytes of the body.
+            receive: ASGI receive.
+
+        Raises:
+            RefusalError: It did not arrive in time, or too much of the caller is under way.
+        """
+        if self._bodies[caller] + size > MAX_BODY_BYTES:
+            raise RefusalError(
+                429, f"More than {MAX_BODY_BYTES:,} bytes of your calls are under way. Send the next ones when some "
+                "have arrived.",
+            )  # fmt: skip
+        self._bodies[caller] += size
+        try:
+            return await read_body(receive)
+        finally:
+            self._bodies[caller] -= size
+            if not self._bodies[caller]:
+                del self._bodies[caller]
 
 
 async def read_body(receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:

@@ -8,7 +8,7 @@ import httpx
 import psutil
 import pytest
 
-from studio.sessions import MAX_UNREAD_PAGES
+from studio.unread_messages import MAX_UNREAD_PAGES
 from tests.helpers.app_server import AppServer
 
 PAGES = 150

@@ -11,6 +11,7 @@ import pytest
 from gradio.data_classes import _StaticFiles
 from gradio.processing_utils import async_move_files_to_cache
 from gradio.state_holder import SessionState
+from starlette.requests import Request
 
 from core.access.roles import Access, Caller, Role, Way
 from core.errors import StudioError
@@ -88,7 +89,8 @@ def test_file_may_be_fetched_by_its_caller_and_the_owner(blocks, tmp_path):
     path = tmp_path / "a.csv"
     blocks._note_files([{"value": {"path": str(path)}}, [{"path": "https://elsewhere/x"}]], VISITOR)
     assert list(blocks.file_owners) == [str(path)]
-    assert blocks.may_fetch(f"{tmp_path}/x/../a.csv", VISITOR)
+    assert blocks.may_fetch(str(path), VISITOR)
+    assert not blocks.may_fetch(f"{tmp_path}/x/../a.csv", VISITOR), "no page spells a path in this way"
     assert blocks.may_fetch(str(path), OWNER)
     assert not blocks.may_fetch(str(path), OTHER)
 
@@ -175,3 +177,16 @@ def test_expects_oauth_only_if_it_is_configured(blocks):
     assert not blocks.expects_oauth
     blocks.access = Access(Way.SPACE, "keeper", oauth=True)
     assert blocks.expects_oauth
+
+
+@pytest.mark.parametrize(
+    ("path", "is_quiet"), [("/gradio_api/heartbeat/page", True), ("/gradio_api/queue/join", False)]
+)
+def test_refused_call_at_the_end_of_a_heartbeat_raises_nothing(blocks, path, is_quiet):
+    """Gradio makes it in the background after a page has gone, and would print a traceback."""
+    scope = {"type": "http", "path": path, "headers": []}
+    request = SimpleNamespace(request=Request(scope), username=None)
+    closed = SimpleNamespace(fn=handler, targets=[(1, "unload")], api_name="leave")
+    with contextlib.nullcontext() if is_quiet else pytest.raises(gr.Error, match="closed"):
+        output = asyncio.run(blocks.process_api(closed, [], None, request, session_hash="page"))
+        assert output["data"] == []

@@ -1,15 +1,20 @@
 """Reading and cancelling calls: each caller's own only, where there are several callers."""
 
+import asyncio
 import json
 from types import SimpleNamespace
 
 import pytest
 from starlette.requests import Request
 
+from core.access.quotas import Quotas
 from core.access.roles import Access, Caller, Role, Way
+from core.settings import Settings
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.call_checks import check_result, check_stop
+from studio.middleware import AccessMiddleware
 from studio.origin import RefusalError
+from studio.unread_messages import PageDroppedError
 
 MINE, OTHER = Caller(Role.VISITOR, "browser a"), Caller(Role.VISITOR, "browser b")
 # The same browser before it signed in.
@@ -77,3 +82,30 @@ def test_call_is_stopped_by_its_caller_only(path, body):
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"event_id": 3}', b"[" * 10_000, b"\xff"])
 def test_malformed_stop_is_left_to_gradio(body):
     assert refusal(check_stop, page(Way.SPACE), "/gradio_api/cancel", body, OTHER) is None
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_stream_that_ends_is_noted_and_logs_no_error(tmp_path, fails):
+    """Gradio raises where a page's messages were dropped, after its stream has told the page."""
+    sent, ended = [], []
+    blocks = page(Way.SPACE)
+    blocks.mark_reading = lambda name: lambda: ended.append(name)
+
+    async def stream(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"data: 1", "more_body": True})
+        if fails:
+            raise PageDroppedError
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(message):
+        sent.append(message)
+
+    blocks.owns_session("page", Caller(Role.VISITOR, ""))
+    blocks.session_owners["page"] = ""
+    scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data", "query_string": b"session_hash=page",
+             "headers": [(b"host", b"a.example")]}  # fmt: skip
+    middleware = AccessMiddleware(stream, blocks, Settings(home=tmp_path), Quotas())
+    asyncio.run(middleware(scope, None, send))
+    assert ended == ["page"]
+    assert [each.get("more_body", False) for each in sent[1:]] == [True, False]

@@ -1,6 +1,7 @@
 """Answers that are equal for all: built once, compressed, and never with the address of another caller."""
 
 import asyncio
+import threading
 from types import SimpleNamespace
 
 import gradio as gr
@@ -18,7 +19,7 @@ from studio.authorized_blocks import AuthorizedBlocks
 from studio.handlers import event_handler
 from studio.http_errors import EXCEPTION_HANDLERS
 from studio.middleware import AccessMiddleware
-from studio.shared_answers import SharedAnswers
+from studio.shared_answers import PIECE_BYTES, SharedAnswers, in_pieces
 
 PATHS = ["/", "/config", "/gradio_api/info", "/gradio_api/openapi.json", "/theme.css", "/static/img/logo.svg"]
 
@@ -164,11 +165,54 @@ def test_head_has_no_body():
 
 
 def test_cache_is_bounded(monkeypatch):
-    monkeypatch.setattr(shared_answers, "MAX_BYTES", 5_000)
-    monkeypatch.setattr(shared_answers, "MAX_ENTRIES", 30)
+    monkeypatch.setattr(shared_answers, "MAX_FILES", (30, 5_000))
     for routes in (Routes(size=1_000), Routes()):
         shared = SharedAnswers(routes)
         for i in range(50):
             asyncio.run(ask(shared, f"/assets/{i}.js"))
-        assert shared._bytes == sum(len(answer.body) for answer in shared._kept.values()) <= 5_000
-        assert 4 <= len(shared._kept) <= 30
+        kept = shared.files
+        assert kept.bytes == sum(len(answer.body) for answer in kept.answers.values()) <= 5_000
+        assert 4 <= len(kept.answers) <= 30
+
+
+def test_answers_that_are_used_stay_while_others_come(monkeypatch):
+    monkeypatch.setattr(shared_answers, "MAX_BUILT", (3, 5_000))
+    monkeypatch.setattr(shared_answers, "MAX_FILES", (3, 5_000))
+    shared, used = SharedAnswers(Routes()), ("/", "/assets/used.js")
+
+    def ask_for_used():
+        return [asyncio.run(ask(shared, path)).text for path in used]
+
+    first = ask_for_used()
+    for i in range(9):
+        asyncio.run(ask(shared, f"/assets/{i}.js"))
+        asyncio.run(ask(shared, host=f"{i}.example"))
+        assert ask_for_used() == first
+
+
+def test_answer_over_the_limit_of_a_file_is_not_kept(monkeypatch):
+    monkeypatch.setattr(shared_answers, "MAX_FILE_BYTES", 1_000)
+    assert asks(Routes(size=1_000), {}, {}) == ["1x", "2x"]
+
+
+def test_compression_is_outside_of_the_event_loop(monkeypatch):
+    threads = []
+    monkeypatch.setattr(shared_answers, "_compress", lambda made, _: threads.append(threading.get_ident()) or made)
+    asks(Routes(), {}, {"path": "/assets/a.js"})
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
+def test_body_is_sent_in_pieces(size, more):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    asyncio.run(in_pieces({"type": "http.response.body", "body": body, "more_body": more}, send))
+    assert b"".join(each["body"] for each in sent) == body
+    assert max(len(each["body"]) for each in sent) <= PIECE_BYTES
+    assert [each["more_body"] for each in sent] == [True] * (len(sent) - 1) + [more]

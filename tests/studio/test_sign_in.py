@@ -1,8 +1,20 @@
 """Waiting times after wrong passwords."""
 
+import asyncio
+
 import pytest
 
-from studio.sign_in import FORGET_SECONDS, FREE_FAILURES, MAX_ADDRESSES, MAX_WAIT_SECONDS, SignInThrottle
+from studio.origin import RefusalError
+from studio.sign_in import (
+    FORGET_SECONDS,
+    FREE_FAILURES,
+    MAX_ADDRESSES,
+    MAX_SHARED_DELAY_SECONDS,
+    MAX_SHARED_TRIES,
+    MAX_WAIT_SECONDS,
+    SignInThrottle,
+    address_of,
+)
 
 
 class Clock:
@@ -73,3 +85,81 @@ def test_many_addresses_delay_every_try_and_take_bounded_memory(throttle):
         throttle.begin(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}")
     assert throttle.begin("5.6.7.8") == 1
     assert len(throttle._failures) == MAX_ADDRESSES
+
+
+# Python counts the networks of examples as private, so the public ones are real.
+OWN, PROXY, INNER, PUBLIC, OTHER = "127.0.0.1", "10.0.0.7", "10.0.0.8", "8.8.8.8", "9.9.9.9"
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "behind_proxy", "expected"),
+    [
+        (PUBLIC, [], False, (PUBLIC, False)),
+        (PUBLIC, [OTHER], False, (PUBLIC, False)),
+        (PROXY, [OTHER], False, (PROXY, False)),
+        # A caller who is no proxy names any address.
+        (PUBLIC, [OTHER], True, (PUBLIC, False)),
+        (PROXY, [PUBLIC], True, (PUBLIC, False)),
+        ("100.64.0.9", [PUBLIC], True, (PUBLIC, False)),
+        (OWN, [PUBLIC], True, (PUBLIC, False)),
+        # The caller has sent all but the last one.
+        (PROXY, [f"{OTHER}, {PUBLIC}"], True, (PUBLIC, False)),
+        (PROXY, [OTHER, PUBLIC], True, (PUBLIC, False)),
+        (PROXY, [f"{PUBLIC}, {INNER}"], True, (PROXY, True)),
+        (PROXY, ["2606:4700::1111"], True, ("2606:4700::1111", False)),
+        # uvicorn has replaced the proxy's address by the one that it names.
+        (INNER, [INNER], True, (INNER, False)),
+        *((PROXY, [junk], True, (PROXY, True)) for junk in ("", "unknown", f"{PUBLIC},", f"{PUBLIC}:80", "x" * 9_000)),
+        (PROXY, [], True, (PROXY, True)),
+        (None, [], True, ("unknown", True)),
+        (None, [], False, ("unknown", False)),
+    ],
+)
+def test_address_is_the_one_that_the_nearest_proxy_names(client, forwarded, behind_proxy, expected):
+    scope = {"type": "http", "client": client and (client, 1), "headers": [(b"x-forwarded-for", each.encode())
+                                                                         for each in forwarded]}  # fmt: skip
+    assert address_of(scope, behind_proxy) == expected
+
+
+@pytest.fixture
+def sleeps(monkeypatch):
+    """Seconds that were slept, in no time."""
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr("studio.sign_in.asyncio.sleep", sleep)
+    return slept
+
+
+def test_owner_who_shares_a_proxys_address_is_delayed_and_never_refused(throttle, sleeps):
+    fail(throttle, PROXY, 100)
+    for _ in range(100):
+        asyncio.run(throttle.admit(PROXY, True))
+    assert max(sleeps) == MAX_SHARED_DELAY_SECONDS
+    with pytest.raises(RefusalError, match="came from your address"):
+        asyncio.run(throttle.admit(PROXY, False))
+
+
+def test_owner_behind_the_same_proxy_as_a_guesser_is_not_delayed(throttle, sleeps):
+    fail(throttle, PUBLIC, 30)
+    asyncio.run(throttle.admit(OTHER, False))
+    assert sleeps == [0]
+
+
+def test_few_tries_of_a_shared_address_wait_at_once(throttle):
+    async def crowd():
+        fail(throttle, PROXY, 10)
+        tasks = [asyncio.create_task(throttle.admit(PROXY, True)) for _ in range(100)]
+        await asyncio.sleep(0)
+        refused = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return len(refused), [each for each in results if isinstance(each, RefusalError)]
+
+    count, refusals = asyncio.run(crowd())
+    assert count == len(refusals) == 100 - MAX_SHARED_TRIES
+    assert "same proxy" in refusals[0].reason
+    assert throttle._shared_tries == 0

@@ -6,7 +6,7 @@ import pytest
 
 from studio import turns
 from studio.origin import RefusalError
-from studio.turns import MAX_AT_ONCE, MAX_WAITING, Turns, read_body
+from studio.turns import MAX_AT_ONCE, MAX_BODY_BYTES, MAX_WAITING, Turns, read_body
 
 
 def test_a_few_requests_of_one_caller_are_worked_on_at_once_and_those_of_others_too():
@@ -56,3 +56,27 @@ def test_body_is_read_whole_and_one_that_does_not_come_is_refused(monkeypatch):
     with pytest.raises(RefusalError, match="Send it again") as refused:
         asyncio.run(read_body(asyncio.Event().wait))
     assert refused.value.status == 408
+
+
+def test_bodies_of_one_caller_under_way_are_bounded_and_those_of_others_not():
+    async def crowd():
+        made, ready, size = Turns(), asyncio.Event(), MAX_BODY_BYTES // 16
+
+        async def receive():
+            await ready.wait()
+            return {"body": b"a"}
+
+        tasks = [asyncio.create_task(made.read("a", size, receive)) for _ in range(50)]
+        await asyncio.sleep(0)
+        other = asyncio.create_task(made.read("b", size, receive))
+        ready.set()
+        answers = await asyncio.gather(*tasks, other, return_exceptions=True)
+        assert await made.read("a", size, receive) == b"a", "what has arrived is no longer counted"
+        return answers, made._bodies
+
+    answers, left = asyncio.run(crowd())
+    assert answers[:16] == [b"a"] * 16
+    assert answers[-1] == b"a"
+    assert all(isinstance(each, RefusalError) and each.status == 429 for each in answers[16:-1])
+    assert "under way" in answers[16].reason
+    assert not left

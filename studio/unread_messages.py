@@ -1,0 +1,211 @@
+"""Bounded messages of pages that do not read them, in place of Gradio's unbounded queues.
+
+Of the pages that sent a call and read nothing, the oldest are dropped. Of a page that reads too slowly, and of a caller
+whose pages do, the messages are dropped beyond a number and a size; a page that still reads is told to reload. A page
+whose calls have all been read leaves nothing.
+"""
+
+import asyncio
+import sys
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from core.system.secret_masking import log_event
+
+MAX_UNREAD_PAGES = 100
+# A browser begins to read within one second; later, the next call of any page drops the silent one.
+UNREAD_SECONDS = 15.0
+# Of one page. One message may be larger: it is the answer of one call, whose size the handler bounds.
+MAX_PAGE_MESSAGES, MAX_PAGE_BYTES = 1_000, 2**22
+MAX_CALLER_BYTES, MAX_ALL_BYTES = 2**24, 2**27
+_MESSAGE_BYTES = 1_000
+_DROPPED = object()
+
+
+class PageDroppedError(Exception):
+    """A page read too slowly, and its messages were dropped."""
+
+    def __init__(self) -> None:
+        super().__init__("This page read its answers too slowly, and they were dropped. Reload the page.")
+
+
+class PageMessages(asyncio.Queue):
+    """Messages of one page: Gradio's queue, which knows its size.
+
+    Attributes:
+        bytes: Approximate size of the messages.
+        is_dropped: Whether messages are dropped; `get` raises PageDroppedError.
+    """
+
+    def __init__(self, on_change: Callable[["PageMessages", int], None]):
+        """Create it empty.
+
+        Args:
+            on_change: Called with each change of the size in bytes, after it.
+        """
+        super().__init__()
+        self.bytes, self.is_dropped, self._on_change = 0, False, on_change
+
+    def drop(self) -> None:
+        """Drop all messages, and later ones."""
+        if self.is_dropped:
+            return
+        self.is_dropped = True
+        size, self.bytes = self.bytes, 0
+        # The deque of asyncio's queue, which holds what `_put` appends.
+        self._queue.clear()
+        self._on_change(self, -size)
+        # Wakes a reader.
+        self.put_nowait(_DROPPED)
+
+    async def get(self) -> Any:
+        """Return the next message.
+
+        Raises:
+            PageDroppedError: The messages were dropped.
+        """
+        message = await super().get()
+        if message is _DROPPED:
+            self.put_nowait(_DROPPED)
+            raise PageDroppedError
+        return message
+
+    def _put(self, item: Any) -> None:
+        if item is _DROPPED:
+            self._queue.append((item, 0))
+        elif not self.is_dropped:
+            size = _MESSAGE_BYTES + size_of(getattr(item, "output", None)) + size_of(getattr(item, "log", None))
+            self.bytes += size
+            self._queue.append((item, size))
+            self._on_change(self, size)
+
+    def _get(self) -> Any:
+        item, size = self._queue.popleft()
+        self.bytes -= size
+        self._on_change(self, -size)
+        return item
+
+
+class UnreadMessages(OrderedDict):
+    """Gradio's messages by page, without those of pages that send calls and never read.
+
+    A page is added when it sends a call, and counts as unread until `mark_reading` is called for it.
+    """
+
+    def __init__(self, queue: Any, max_pages: int = MAX_UNREAD_PAGES, clock: Callable[[], float] = time.monotonic,
+                 caller_of: Callable[[str], str] = str):  # fmt: skip
+        """Create the mapping.
+
+        Args:
+            queue: Gradio's queue, which holds the calls of the pages.
+            max_pages: Unread pages that are kept.
+            clock: Returns seconds.
+            caller_of: Returns the name of a page's caller.
+        """
+        super().__init__()
+        self._queue, self._max_pages, self._clock, self._caller_of = queue, max_pages, clock, caller_of
+        # By page, the time of its first unread call; the oldest comes first.
+        self._unread: OrderedDict[str, float] = OrderedDict()
+        # The event loop holds tasks weakly, so they are kept here until they are done.
+        self._tasks: set[asyncio.Task] = set()
+        # Handlers send notices from threads.
+        self._lock, self._bytes = threading.RLock(), 0
+
+    def __setitem__(self, session: str, messages: Any) -> None:
+        """Add a page, and drop those that are unread for too long or too many.
+
+        Args:
+            session: The page's session hash.
+            messages: Gradio's queue, in whose place a bounded one is kept.
+        """
+        super().__setitem__(session, PageMessages(self._bound))
+        self._unread[session] = self._clock()
+        while self._unread:
+            oldest, since = next(iter(self._unread.items()))
+            if len(self._unread) <= self._max_pages and self._clock() - since < UNREAD_SECONDS:
+                break
+            self._drop(oldest)
+
+    def __missing__(self, session: str) -> Any:
+        """Return messages that nobody reads: a call may send some after its page has gone."""
+        return asyncio.Queue()
+
+    def __delitem__(self, session: str) -> None:
+        """Remove a page whose messages are read to the end."""
+        self._unread.pop(session, None)
+        if messages := self.get(session):
+            super().__delitem__(session)
+            messages.drop()
+
+    def mark_reading(self, name: str) -> str:
+        """Note that a page reads its messages.
+
+        Args:
+            name: The page's session hash, or the id of one of its calls.
+
+        Returns:
+            The page's session hash.
+        """
+        session = next((s for s, ids in self._queue.pending_event_ids_session.items() if name in ids), name)
+        self._unread.pop(session, None)
+        return session
+
+    def end_reading(self, session: str) -> None:
+        """Note that a page's stream has ended: forget a page without calls, and wait for others to read again."""
+        if session not in self:
+            self._queue.pending_event_ids_session.pop(session, None)
+        elif not self._queue.pending_event_ids_session.get(session) or self[session].is_dropped:
+            self._drop(session)
+        else:
+            self._unread[session] = self._clock()
+
+    def _drop(self, session: str) -> None:
+        """Drop a page's messages and its pending calls, as Gradio does when a browser goes away."""
+        del self[session]
+        task = asyncio.get_running_loop().create_task(self._queue.clean_events(session_hash=session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._queue.pending_event_ids_session.pop(session, None)
+
+    def _bound(self, page: PageMessages, change: int) -> None:
+        """Count a change of a page's size, and drop what is beyond the limits."""
+        with self._lock:
+            self._bytes += change
+            if change < 0:
+                return
+            is_large = page.qsize() > MAX_PAGE_MESSAGES or page.bytes > MAX_PAGE_BYTES
+            if is_large and page.qsize() > 1:
+                _drop_messages(page)
+            if self._bytes > MAX_CALLER_BYTES:
+                self._bound_callers()
+
+    def _bound_callers(self) -> None:
+        """Drop the largest pages of callers whose pages hold too much, and of the first caller if all hold too much."""
+        pages: dict[str, list[PageMessages]] = {}
+        for session, page in list(self.items()):
+            pages.setdefault(self._caller_of(session), []).append(page)
+        sizes = Counter({caller: sum(page.bytes for page in own) for caller, own in pages.items()})
+        for caller, size in sizes.most_common():
+            if size > MAX_CALLER_BYTES or self._bytes > MAX_ALL_BYTES:
+                _drop_messages(max(pages[caller], key=lambda page: page.bytes))
+
+
+def _drop_messages(page: PageMessages) -> None:
+    log_event("unread messages dropped", messages=page.qsize(), bytes=page.bytes)
+    page.drop()
+
+
+def size_of(value: Any) -> int:
+    """Return the approximate size in memory of a value of dictionaries, lists and texts, in bytes."""
+    size, pending = 0, [value]
+    while pending:
+        each = pending.pop()
+        size += sys.getsizeof(each, 100)
+        if isinstance(each, dict):
+            pending += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple)):
+            pending += each
+    return size
