@@ -20,6 +20,7 @@ import brotli
 from gradio.routes import App
 from starlette.datastructures import Headers, MutableHeaders
 
+from studio.early_script import with_early_script
 from studio.page_files import FILE_ROUTES, MAX_FILE_BYTES
 
 # Entries and bytes that are kept. All files that the page may load fit, with each compression (studio/page_files.py).
@@ -161,6 +162,8 @@ class SharedAnswers:
             headers = [(name, value) for name, value in scope["headers"] if name not in dropped]
             asked = scope | {"method": "GET", "headers": headers, "query_string": query, "extensions": {}}
             made = await answer_of(self._app, asked)
+            if key[0] == "/":
+                made = _with_body(made, with_early_script(made.body))
             # In a thread, because it takes up to 0.1 s, in which the event loop serves others.
             answer = await asyncio.to_thread(_compress, made, key[3])
             # What the routes leave to the middleware.
@@ -194,6 +197,13 @@ async def answer_of(app: Callable[..., Awaitable[None]], scope: dict, body: byte
 
     await app(scope, receive, send)
     return Answer(start["status"], list(start["headers"]), b"".join(parts))
+
+
+def _with_body(answer: Answer, body: bytes) -> Answer:
+    """Return an answer with another body."""
+    headers = MutableHeaders(raw=list(answer.headers))
+    headers["content-length"] = str(len(body))
+    return Answer(answer.status, headers.raw, body)
 
 
 def _compress(answer: Answer, encoding: str) -> Answer:

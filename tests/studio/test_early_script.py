@@ -1,0 +1,40 @@
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from gradio.routes import BUILD_PATH_LIB
+
+from studio.early_script import with_early_script
+from studio.html import read_static
+
+PAGE = b"<!doctype html><html><head><meta charset='utf-8'><script src='a.js'></script></head></html>"
+# Asks a page's script which of some callbacks it passes on to the browser's next frame.
+_HARNESS = """
+globalThis.window = {requestAnimationFrame: () => 'frame'};
+globalThis.setTimeout = (callback, milliseconds) => milliseconds;
+%s
+const [W, F, w] = [true, () => {}, () => 0], ze = () => {};
+const clock = %s;
+console.log(JSON.stringify([clock, () => {}, function draw() { F(performance.now()); }].map(
+  callback => window.requestAnimationFrame(callback))));
+"""
+
+
+def test_with_early_script_comes_before_every_script_of_the_page():
+    made = with_early_script(PAGE)
+    assert made.index(b"requestAnimationFrame") < made.index(b"a.js")
+    assert made.count(b"<head>") == 1
+    assert with_early_script(b"Not found") == b"Not found"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed here")
+def test_slow_clock_lets_only_the_clocks_of_gradio_wait():
+    # The clock as this version of Gradio has it: another version may need another pattern.
+    (source,) = Path(BUILD_PATH_LIB).glob("statustracker-*.js")
+    (clock,) = re.findall(r"\(\)=>\{[^{}]*performance\.now\(\)[^{}]*&&\w+\(\)\}", source.read_text())
+    script = _HARNESS % (read_static("slow_clock.js"), clock)
+    done = subprocess.run(["node", "-"], input=script, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [1000, "frame", "frame"]
