@@ -14,19 +14,24 @@ An output that the handler leaves out keeps what it shows.
 import dataclasses
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
+from core.access import roles
 from core.errors import StudioError
 from studio.handlers import event_handler
 
 Named = Mapping[str, Block]
 # Bounds of what a `gr.State` keeps: 20,000 parts are hashed in about 50 ms.
 _MAX_STATE_PARTS = 20_000
-_MAX_STATE_CHARACTERS = 2**20
+# In bytes of memory, in which a character takes one, two or four. A visitor's page keeps about 2 KB; 20 filters of 200
+# short categories each take 60 KB. The owner's may list some thousand files to be removed.
+MAX_VISITORS_STATE_BYTES, MAX_STATE_BYTES = 2**18, 2**20
+_EMPTY_TEXT_BYTES = sys.getsizeof("")
 # Options of an event that only the page uses.
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # Options of such an event that only reads files or fills widgets, so that any number of them may run at once.
@@ -47,7 +52,8 @@ def check_state_size(value: Any) -> None:
     Raises:
         StudioError: It has too many parts or too much text.
     """
-    parts, characters, pending = 0, 0, [value]
+    limit = MAX_STATE_BYTES if roles.caller().is_owner else MAX_VISITORS_STATE_BYTES
+    parts, size, pending = 0, 0, [value]
     # A loop instead of recursion: the value may come from a caller and be nested deeply.
     while pending:
         part = pending.pop()
@@ -60,11 +66,12 @@ def check_state_size(value: Any) -> None:
         elif isinstance(part, (list, tuple, set, frozenset)):
             pending += part
         elif isinstance(part, str):
-            characters += len(part)
-        if parts + len(pending) > _MAX_STATE_PARTS or characters > _MAX_STATE_CHARACTERS:
+            # Not the length: one emoji makes every character of its text take four bytes.
+            size += sys.getsizeof(part) - _EMPTY_TEXT_BYTES
+        if parts + len(pending) > _MAX_STATE_PARTS or size > limit:
             raise StudioError(
-                f"This call would leave more than {_MAX_STATE_PARTS:,} values or {_MAX_STATE_CHARACTERS:,} characters "
-                "in the page. Choose less."
+                f"This call would leave more than {_MAX_STATE_PARTS:,} values or {limit // 1024:,} KiB of text in the "
+                "page. Choose less."
             )
 
 

@@ -8,19 +8,19 @@ from core.errors import StudioError
 
 # A page has one, and a visitor may have some tabs open. Most take about 1 KB; long system prompts take more.
 _MAX_OF_A_VISITOR = 10
-_MAX_CHARACTERS, _MAX_CHARACTERS_OF_ALL = 2**17, 2**26
+_MAX_BYTES, _MAX_BYTES_OF_ALL = 2**17, 2**26
 
 
 class Drafts:
-    """Conversations by their ids, as JSON, so that a change counts only once it is saved.
+    """Conversations by their ids, as JSON in UTF-8, so that a change counts only once it is saved.
 
     They are lost when the studio ends; a page that is loaded then opens another one.
     """
 
     def __init__(self):
         # In the order in which they were saved last.
-        self._texts: dict[str, str] = {}
-        self._characters = 0
+        self._texts: dict[str, bytes] = {}
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def find(self, chat_id: str) -> Conversation | None:
@@ -34,20 +34,20 @@ class Drafts:
         Raises:
             StudioError: It is too large.
         """
-        text = chat.model_dump_json()
-        if len(text) > _MAX_CHARACTERS:
+        text = chat.model_dump_json().encode()
+        if len(text) > _MAX_BYTES:
             raise StudioError(
-                f"A chat without an answer has {len(text):,} characters, settings included, and a visitor's may have "
-                f"{_MAX_CHARACTERS:,}. Shorten the question or the system prompts."
+                f"A chat without an answer takes {len(text) / 1024:,.1f} KiB, settings included, and a visitor's may "
+                f"take {_MAX_BYTES // 1024}. Shorten the question or the system prompts."
             )
         with self._lock:
             self._remove(chat.id)
             self._texts[chat.id] = text
-            self._characters += len(text)
+            self._bytes += len(text)
             owner = _owner_of(chat.id)
             for old in [one for one in self._texts if _owner_of(one) == owner][:-_MAX_OF_A_VISITOR]:
                 self._remove(old)
-            if self._characters > _MAX_CHARACTERS_OF_ALL:
+            if self._bytes > _MAX_BYTES_OF_ALL:
                 ages = {one: age for age, one in enumerate(self._texts)}
                 # Some at a time, because finding them looks at all.
                 for old in surplus(ages, _owner_of, ages.__getitem__, _MAX_OF_A_VISITOR, len(ages) * 9 // 10):
@@ -60,7 +60,7 @@ class Drafts:
 
     def _remove(self, chat_id: str) -> bool:
         text = self._texts.pop(chat_id, None)
-        self._characters -= len(text or "")
+        self._bytes -= len(text or b"")
         return text is not None
 
 

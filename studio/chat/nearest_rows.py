@@ -50,7 +50,8 @@ class NearestRows:
         page = TablePage(_COLUMNS, rows, plain=True, empty="No training row has a word in common with this answer.")
         return {
             "nearest_rows": render("chat/nearest_rows", note=note, table=Markup(table_html(page))),
-            "rows_source": known.recipe.model_dump(),
+            # Not the whole recipe: it may list thousands of rows, and the page keeps this.
+            "rows_source": known.recipe.model_dump(include={"dataset", "reading"}),
             "why_panel": gr.update(open=True),
         }
 

@@ -17,6 +17,8 @@ _SUGGESTIONS = 4
 _SUGGESTIONS_ON_BOARD = 3
 _LABEL_CHARACTERS = 90
 _CACHED_SUBSETS, _CACHED_QUESTIONS = 8, 500
+# Question and answer together: the page keeps all that it shows, within `check_state_size`.
+MAX_SUGGESTED_CHARACTERS = 10_000
 _INVITATION = (
     "Every lane answers the same question at the same time, side by side; then you vote for the better answer or ask "
     "another question. Click a question to ask it now, or write your own below."
@@ -50,14 +52,14 @@ class Suggestions:
         }
 
     def held_out_questions(self, subset_name: str) -> list[tuple[str, str]]:
-        """Return question and answer of each held-out row that begins with a question and its answer."""
+        """Return question and answer of each held-out row that begins with both, of `MAX_SUGGESTED_CHARACTERS`."""
         try:
             # Also checks that the caller may see the subset.
             found = subset.find(self.settings, subset_name)
+            return self._questions(found.name, found.model_dump_json())
         except StudioError:
             # The run's subset was deleted since, so there is nothing to suggest.
             return []
-        return self._questions(found.name, found.model_dump_json())
 
     def _read_questions(self, name: str, _version: str) -> list[tuple[str, str]]:
         """Return the questions of one subset; another subset of the same name has another description."""
@@ -66,6 +68,7 @@ class Suggestions:
             (messages[0]["content"], messages[1]["content"])
             for _, messages in rows
             if [message["role"] for message in messages[:2]] == ["user", "assistant"]
+            and sum(len(message["content"]) for message in messages[:2]) <= MAX_SUGGESTED_CHARACTERS
         ]
         # Of many, a random choice is kept, because they stay in memory.
         return random.sample(found, _CACHED_QUESTIONS) if len(found) > _CACHED_QUESTIONS else found

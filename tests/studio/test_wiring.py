@@ -3,9 +3,12 @@
 import gradio as gr
 import pytest
 
+from core.access.roles import Caller, Role, acting
+from core.data.view import MAX_FILTER_VALUES, MAX_FILTERS, Filter, View
 from core.errors import StudioError
+from studio.data.page_state import MAX_TICKED, PageState
 from studio.train.compare import ComparisonState
-from studio.wiring import by_name, connect
+from studio.wiring import MAX_VISITORS_STATE_BYTES, by_name, check_state_size, connect
 
 
 def test_by_name_result_becomes_values_in_order_of_outputs():
@@ -83,3 +86,32 @@ def test_connect_validator_returns_one_result_per_input_in_their_order():
     assert [result["is_valid"] for result in validator("x", size=0)] == [True, False]
     assert [result["is_valid"] for result in validator("", size=0)] == [True, True]
     assert not validator.for_visitors
+
+
+VISITOR = Caller(Role.VISITOR, "anonymous a")
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_per_character"), [("x", 1), ("\u00e9", 1), ("\u4e2d", 2), ("\U0001f600", 4), ("x", 4)]
+)
+def test_by_name_counts_what_a_text_takes_in_memory(text, bytes_per_character):
+    keep = by_name(lambda value: {"kept": value}, {"kept": gr.State()})
+    longest = text * (MAX_VISITORS_STATE_BYTES // bytes_per_character - 100)
+    if bytes_per_character == 4:
+        # One wide character makes all of them wide.
+        longest += "\U0001f600"
+    with acting(VISITOR):
+        keep([longest])
+        for part in ([longest, longest], {longest: longest[1:]}, [[longest], "y" * 1_000]):
+            with pytest.raises(StudioError, match="256 KiB of text"):
+                keep(part)
+    keep([longest, longest])
+
+
+def test_visitors_page_with_many_filters_and_ticks_is_kept():
+    names = [f"column {number}" for number in range(MAX_FILTERS)]
+    values = [f"a category {number}" for number in range(MAX_FILTER_VALUES)]
+    view = View(search="a word " * 30, filters=[Filter(column=name, values=values) for name in names])
+    with acting(VISITOR):
+        check_state_size(PageState(view=view, columns=names).model_dump())
+        check_state_size(list(range(10**6, 10**6 + MAX_TICKED)))

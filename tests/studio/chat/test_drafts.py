@@ -22,7 +22,7 @@ def opened(name: str) -> Conversation:
 def test_drafts_of_one_visitor_drop_none_of_another(names, limit):
     size = len(opened("a").model_dump_json())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drafts, "_MAX_CHARACTERS_OF_ALL", limit * size)
+        patch.setattr(drafts, "_MAX_BYTES_OF_ALL", limit * size)
         known, made = Drafts(), [(name, opened(name)) for name in names]
         for _, chat in made:
             known.save(chat)
@@ -45,8 +45,9 @@ def test_draft_changed_after_saving_is_as_it_was_saved():
     assert known.find(chat.id) is None
 
 
-def test_draft_too_large_is_refused():
+@pytest.mark.parametrize("question", ["x" * 200_000, "\u4e2d" * 60_000, "\U0001f600" * 40_000])
+def test_draft_too_large_is_refused(question):
     chat = opened("a")
-    chat.ask("x" * 200_000)
-    with pytest.raises(StudioError, match=r"characters, settings included, and a visitor's may have 131,072\. Shorten"):
+    chat.ask(question)
+    with pytest.raises(StudioError, match=r"takes 1.* KiB, settings included, and a visitor's may take 128\. Shorten"):
         Drafts().save(chat)

@@ -27,6 +27,7 @@ def test_search_row_opens_in_the_data_tab(parts, answered):
         conversation.turns[0].shown(1).text = "Ahoy! Wind the clockwork of the lamp and trim the wick at dusk."
     updates = parts.nearest_rows.search(answered, 0, 1)
     shown, rows_source = updates["nearest_rows"], updates["rows_source"]
+    assert set(rows_source) == {"dataset", "reading"}, "the page keeps no list of rows"
     assert "BM25" in shown
     assert updates["why_panel"]["open"]
     row = int(shown.split('data-event="open_row" data-value="')[1].split('"')[0])

@@ -3,7 +3,12 @@
 import html
 import shutil
 
+from core.access.roles import Caller, Role, acting
 from core.data import subset
+from core.data.table import HELD_OUT
+from core.errors import StudioError
+from studio.chat import suggestions
+from studio.wiring import check_state_size
 
 
 def test_suggest_questions_are_held_out_rows_with_their_answers(parts, tuned, chat):
@@ -40,3 +45,25 @@ def test_held_out_questions_reads_a_subset_once_until_it_is_another(parts, monke
     parts.suggestions.held_out_questions("keeper")
     assert read == ["keeper", "keeper"]
     assert len(questions) <= 500
+
+
+def messages(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def test_held_out_questions_leave_out_those_too_long_for_a_page(parts, monkeypatch):
+    most = suggestions.MAX_SUGGESTED_CHARACTERS
+    rows = [messages("\U0001f600" * (most - 1), "a"), messages("q", "a" * most), messages("b" * 10**6, "a")]
+    monkeypatch.setattr(subset, "load", lambda settings, name: {HELD_OUT: list(enumerate(rows))})
+    found = parts.suggestions.held_out_questions("keeper")
+    assert [len(question) for question, _ in found] == [most - 1]
+    with acting(Caller(Role.VISITOR, "anonymous a")):
+        check_state_size([list(found[0]) for _ in range(4)])
+
+
+def test_held_out_questions_of_a_subset_without_its_files_are_none(parts, monkeypatch):
+    def load(settings, name):
+        raise StudioError("Its rows are gone.")
+
+    monkeypatch.setattr(subset, "load", load)
+    assert parts.suggestions.held_out_questions("keeper") == []
