@@ -32,6 +32,8 @@ MAX_WAITING_OF_ALL = 500
 MAX_WAITING_BYTES_OF_ALL = 2**25
 # Seconds between two messages that tell a waiting call its position.
 ESTIMATE_SECONDS = 10.0
+# Delay of a call that nothing else waits for; a person does not notice it.
+SECONDS_BETWEEN_LOOKS = 0.01
 
 _TOO_MANY = "{} of your calls wait already, and {} may. Wait until some have ended, then try again."
 _TOO_MANY_BYTES = (
@@ -144,4 +146,7 @@ def _body_bytes(request: Any) -> int:
 def share_queue_fairly(blocks: AuthorizedBlocks) -> None:
     """Let the queue of `blocks` admit and choose its calls fairly, once it exists."""
     fair = FairQueue(blocks)
+    # Gradio looks for calls and for progress every millisecond, also while there are none. Each look takes the
+    # interpreter from the thread that computes tokens.
+    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = SECONDS_BETWEEN_LOOKS
     blocks._queue.push, blocks._queue.get_events = fair.push, fair.get_events

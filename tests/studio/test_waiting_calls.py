@@ -105,3 +105,7 @@ def test_messages_of_waiting_calls_grow_with_their_number(space):
 
     assert messages(40, "a") <= 40
     assert not space._queue.live_updates
+
+
+def test_share_queue_fairly_lets_an_idle_server_rest(blocks):
+    assert blocks._queue.sleep_when_free == blocks._queue.progress_update_sleep_when_free == 0.01
