@@ -107,5 +107,6 @@ def test_messages_of_waiting_calls_grow_with_their_number(space):
     assert not space._queue.live_updates
 
 
-def test_share_queue_fairly_lets_an_idle_server_rest(blocks):
+def test_share_queue_fairly_lets_an_idle_server_rest():
+    blocks = page(Access(Way.OWN_MACHINE))
     assert blocks._queue.sleep_when_free == blocks._queue.progress_update_sleep_when_free == 0.01
