@@ -54,8 +54,9 @@ def _group(address: str) -> str:
 def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
     """Return the address of a request, and whether it is a proxy's, so that many callers share it.
 
-    Only the last address of `X-Forwarded-For` is read, which the nearest proxy has added; the caller may have sent the
-    others. It counts where the connection comes from the server's own network, as a proxy's does.
+    It is the last public address of `X-Forwarded-For`, which a proxy has added; private ones after it are further
+    proxies', and the caller may have sent those before. The header counts where the connection comes from the server's
+    own network, as a proxy's does.
 
     Args:
         scope: ASGI scope of the request.
@@ -64,11 +65,23 @@ def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
     address = scope["client"][0] if scope.get("client") else "unknown"
     if not behind_proxy or not _is_private(address):
         return address, False
-    forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    forwarded = [each.strip() for each in ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")]
     # uvicorn has replaced the address of a proxy on this machine already.
-    if forwarded == address:
+    if forwarded[-1] == address:
         return address, False
-    return (address, True) if _is_private(forwarded) else (forwarded, False)
+    while forwarded and _is_proxy(forwarded[-1]):
+        forwarded.pop()
+    is_public = bool(forwarded) and not _is_private(forwarded[-1])
+    return (forwarded[-1], False) if is_public else (address, True)
+
+
+def _is_proxy(address: str) -> bool:
+    """Return whether an entry of `X-Forwarded-For` is the address of a further proxy, and no word such as "unknown"."""
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return _is_private(address)
 
 
 def _is_private(address: str) -> bool:

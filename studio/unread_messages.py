@@ -1,8 +1,8 @@
 """Bounded messages of pages that do not read them, in place of Gradio's unbounded queues.
 
-Of the pages that sent a call and read nothing, the oldest are dropped. Of a page that reads too slowly, and of a caller
-whose pages do, the messages are dropped beyond a number and a size; a page that still reads is told to reload. A page
-whose calls have all been read leaves nothing.
+Of the pages that sent a call and read nothing, the oldest are dropped; of too many, those of the caller with the most.
+Of a page that reads too slowly, and of a caller whose pages do, the messages are dropped beyond a number and a size; a
+page that still reads is told to reload. A page whose calls have all been read leaves nothing.
 """
 
 import asyncio
@@ -123,11 +123,16 @@ class UnreadMessages(OrderedDict):
         """
         super().__setitem__(session, PageMessages(self._bound))
         self._unread[session] = self._clock()
-        while self._unread:
-            oldest, since = next(iter(self._unread.items()))
-            if len(self._unread) <= self._max_pages and self._clock() - since < UNREAD_SECONDS:
-                break
-            self._drop(oldest)
+        while self._unread and self._clock() - next(iter(self._unread.values())) >= UNREAD_SECONDS:
+            self._drop(next(iter(self._unread)))
+        while len(self._unread) > self._max_pages:
+            self._drop(self._choose())
+
+    def _choose(self) -> str:
+        """Return the oldest unread page of the caller with the most: others who are about to read keep theirs."""
+        callers = {session: self._caller_of(session) for session in self._unread}
+        ((busiest, _),) = Counter(callers.values()).most_common(1)
+        return next(session for session, caller in callers.items() if caller == busiest)
 
     def __missing__(self, session: str) -> Any:
         """Return messages that nobody reads: a call may send some after its page has gone."""

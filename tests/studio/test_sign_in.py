@@ -105,7 +105,10 @@ OWN, PROXY, INNER, PUBLIC, OTHER = "127.0.0.1", "10.0.0.7", "10.0.0.8", "8.8.8.8
         # The caller has sent all but the last one.
         (PROXY, [f"{OTHER}, {PUBLIC}"], True, (PUBLIC, False)),
         (PROXY, [OTHER, PUBLIC], True, (PUBLIC, False)),
-        (PROXY, [f"{PUBLIC}, {INNER}"], True, (PROXY, True)),
+        # The last one is a further proxy's.
+        (PROXY, [f"{OTHER}, {PUBLIC}, {INNER}"], True, (PUBLIC, False)),
+        (PROXY, [f"{PUBLIC}, unknown, {INNER}"], True, (PROXY, True)),
+        (PROXY, [INNER], True, (PROXY, True)),
         (PROXY, ["2606:4700::1111"], True, ("2606:4700::1111", False)),
         # uvicorn has replaced the proxy's address by the one that it names.
         (INNER, [INNER], True, (INNER, False)),

@@ -38,6 +38,16 @@ def test_unread_pages_beyond_the_limit_are_dropped_and_readers_stay():
     assert set(queue.pending_event_ids_session) == set(unread)
 
 
+def test_unread_pages_beyond_the_limit_are_those_of_the_caller_with_most():
+    async def call() -> list[str]:
+        unread = UnreadMessages(Queue(), max_pages=3, caller_of=lambda session: session[0])
+        for session in ("visitor", "flood 1", "flood 2", "flood 3", "flood 4"):
+            unread[session] = asyncio.Queue()
+        return list(unread)
+
+    assert asyncio.run(call()) == ["visitor", "flood 3", "flood 4"]
+
+
 def test_page_unread_for_long_is_dropped_at_the_next_call():
     async def two_pages() -> list[str]:
         now = [0.0]
