@@ -48,3 +48,11 @@ def test_detect_offers_no_rated_answers_where_true_means_bad(name):
     found = detect(with_column(FORMATS["prompt_completion"], name, BAD_FLAGS[name]))
     assert found.reading.format == "undecided"
     assert all(reading.format != "rated" for reading in found.candidates)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("answer_A", "answer_B"), ("answer1", "answer2"), ("response a", "response b")]
+)
+def test_flag_that_chooses_between_two_answers_says_of_none_that_it_is_good(first, second):
+    rows = with_column(rows_of(**{"question": QUESTIONS, first: PROSE, second: PROSE[::-1]}), "labels", [1, 0, 1, 0])
+    assert not [reading for reading in detect(rows).candidates if reading.format == "rated"]
