@@ -90,6 +90,8 @@ class Reading(ReadingOptions):
         messages = _add_extra(messages, cells)
         if self.placeholders:
             messages = [{**m, "content": self._fill_placeholders(m["content"], cells)} for m in messages]
+        # Once more: further columns and values of placeholders have been added.
+        messages = _with_plain_line_ends(messages, cells)
         if any(m["role"] == "user" and not m["content"].strip() for m in messages):
             cells.note(_NO_QUESTION)
         # `unread` comes last: it needs to know every column that the steps above have read.

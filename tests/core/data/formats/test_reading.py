@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -161,8 +161,8 @@ def test_parse_fills_placeholders_of_several_words(name):
 def test_parse_fills_known_placeholders_only(values, before):
     text = before.replace("{", "(") + "".join(f"{{{{ {name} }}}}" for name in values) + "{{unknown_name_here}}"
     filled = read("text", {"text": text}, placeholders=values)[0]["content"]
-    expected = before.replace("{", "(") + "".join(values.values())
-    assert filled == expected + "{{unknown_name_here}}" if values else text == filled
+    expected = before.replace("{", "(") + "".join(values.values()) + "{{unknown_name_here}}"
+    assert filled == expected.replace("\r\n", "\n")
 
 
 def test_reading_options_accept_pairs_as_lines():
@@ -282,3 +282,16 @@ def test_read_answer_that_may_stand_for_none_is_noted_in_columns_and_turns(name,
     assert parsed.messages[1]["content"] == answer
     [note] = parsed.notes
     assert note.endswith(f"is {answer!r}, which may stand for no answer; it is read as text")
+
+
+@given(
+    row=st.fixed_dictionaries({"prompt": st.text(), "completion": st.text(), "more": st.text()}),
+    value=st.text(),
+    use=st.sampled_from(["context", "system", "reasoning"]),
+)
+@example({"prompt": "a\r\nb", "completion": "c\r\n{{ x }}", "more": "d\r\ne"}, "f\r\ng", "context")
+@example({"prompt": "a\r", "completion": "\n{{ x }}", "more": "\n"}, "\r\n", "system")
+def test_read_leaves_no_line_end_of_windows(row, value, use):
+    reading = Reading(format="prompt_completion", extra={"more": use}, placeholders={"x": value})
+    with contextlib.suppress(UnusableRow):
+        assert not any("\r\n" in message["content"] for message in reading.read(row).messages)
