@@ -2,7 +2,7 @@
 
 Of the pages that sent a call and read nothing, the oldest are dropped; of too many, those of the caller with the most.
 Of a page that reads too slowly, and of a caller whose pages do, the messages are dropped beyond a number and a size; a
-page that still reads is told to reload. A page whose calls have all been read leaves nothing.
+page that still reads is told to reload. A page whose calls have all been read is forgotten as an unread one is.
 """
 
 import asyncio
@@ -159,10 +159,14 @@ class UnreadMessages(OrderedDict):
         return session
 
     def end_reading(self, session: str) -> None:
-        """Note that a page's stream has ended: forget a page without calls, and wait for others to read again."""
+        """Note that a page's stream has ended.
+
+        The page counts as unread again, also without calls: a browser may open its next stream before the end of the
+        last one is noted, and would get an error if its page were forgotten.
+        """
         if session not in self:
             self._queue.pending_event_ids_session.pop(session, None)
-        elif not self._queue.pending_event_ids_session.get(session) or self[session].is_dropped:
+        elif self[session].is_dropped:
             self._drop(session)
         else:
             self._unread[session] = self._clock()
@@ -170,10 +174,12 @@ class UnreadMessages(OrderedDict):
     def _drop(self, session: str) -> None:
         """Drop a page's messages and its pending calls, as Gradio does when a browser goes away."""
         del self[session]
+        if not self._queue.pending_event_ids_session.pop(session, None):
+            # Nothing to clean, and the page may be making its next call.
+            return
         task = asyncio.get_running_loop().create_task(self._queue.clean_events(session_hash=session))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self._queue.pending_event_ids_session.pop(session, None)
 
     def _bound(self, page: PageMessages, change: int) -> None:
         """Count a change of a page's size, and drop what is beyond the limits."""
