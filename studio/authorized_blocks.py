@@ -160,7 +160,7 @@ class AuthorizedBlocks(gr.Blocks):
             refusal.visible = not {kind for _, kind in function.targets} <= _AUTOMATIC_EVENTS
             _set_status(raw, 403)
             log_event("refused", call=function.api_name, caller=caller.name, why=str(error))
-            # Gradio calls it when a page has gone: nobody reads the refusal, such as after signing out.
+            # Gradio calls it when a page has gone, for example after signing out: its refusal has no reader.
             if raw is not None and path_of(raw).startswith(HEARTBEAT_PREFIX):
                 return {"data": [], "is_generating": False, "duration": 0, "average_duration": 0}
             raise refusal from error
@@ -209,7 +209,7 @@ class AuthorizedBlocks(gr.Blocks):
     def _note_files(self, data: Any, caller: Caller) -> None:
         for path in _file_paths(data):
             if len(path) <= MAX_PATH_CHARACTERS and not is_http_url_like(path):
-                # A page names a file as it was told; Gradio's own links may name it without symbolic links.
+                # A page names a file by the path that it got; Gradio's own links may name it without symbolic links.
                 for name in {path, str(Path(path).resolve())}:
                     self.file_owners[name] = caller.name
 

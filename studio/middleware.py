@@ -129,7 +129,7 @@ class AccessMiddleware:
         except (asyncio.CancelledError, StudioError):
             raise
         except Exception as error:
-            # Gradio's stream has told the page already.
+            # Gradio's stream has already sent the error to the page.
             if has_started and END_KEY in scope:
                 await send({"type": "http.response.body", "body": b""})
                 return

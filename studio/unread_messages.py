@@ -2,7 +2,7 @@
 
 Of the pages that sent a call and read nothing, the oldest are dropped; of too many, those of the caller with the most.
 Of a page that reads too slowly, and of a caller whose pages do, the messages are dropped beyond a number and a size; a
-page that still reads is told to reload. A page whose calls have all been read is forgotten as an unread one is.
+page that still reads gets an error that says so. A page whose calls have all been read is dropped like an unread one.
 """
 
 import asyncio
@@ -135,7 +135,7 @@ class UnreadMessages(OrderedDict):
         return next(session for session, caller in callers.items() if caller == busiest)
 
     def __missing__(self, session: str) -> Any:
-        """Return messages that nobody reads: a call may send some after its page has gone."""
+        """Return messages without a reader: a call may send some after its page has gone."""
         return asyncio.Queue()
 
     def __delitem__(self, session: str) -> None:

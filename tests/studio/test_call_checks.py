@@ -86,7 +86,7 @@ def test_malformed_stop_is_left_to_gradio(body):
 
 @pytest.mark.parametrize("fails", [True, False])
 def test_stream_that_ends_is_noted_and_logs_no_error(tmp_path, fails):
-    """Gradio raises where a page's messages were dropped, after its stream has told the page."""
+    """Gradio raises where a page's messages were dropped, after its stream has sent the error."""
     sent, ended = [], []
     blocks = page(Way.SPACE)
     blocks.mark_reading = lambda name: lambda: ended.append(name)

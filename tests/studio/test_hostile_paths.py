@@ -65,7 +65,7 @@ def password_visit(tmp_path_factory):
 
 
 @pytest.fixture
-def nobody(password_visit):
+def visit_without_password(password_visit):
     """Visit of a browser that has not given the password, without answers of former ones."""
     password_visit.reached.clear()
     password_visit.middleware.answers = SharedAnswers(password_visit._answer)
@@ -117,17 +117,17 @@ CALLS += ["/gradio_api/file=/made/a.csv", "/gradio_api/upload_progress", "/gradi
 
 @pytest.mark.parametrize("path", CALLS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_call_without_the_password_answers_401_before_any_route(nobody, path, method):
-    status, text = nobody.ask(path, method)
-    assert (status, nobody.reached) == (401, [])
+def test_call_without_the_password_answers_401_before_any_route(visit_without_password, path, method):
+    status, text = visit_without_password.ask(path, method)
+    assert (status, visit_without_password.reached) == (401, [])
     assert "sign in first" in text
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/login", "/theme.css", "/gradio_api/theme.css", "/gradio_api/app_id",
                                   "/gradio_api/startup-events",
                                   "/gradio_api/login_check", "/gradio_api/user", "/static/img/logo.svg"])  # fmt: skip
-def test_page_that_asks_for_the_password_is_open(nobody, path):
-    assert (nobody.ask(path)[0], nobody.reached) == (200, [path])
+def test_page_that_asks_for_the_password_is_open(visit_without_password, path):
+    assert (visit_without_password.ask(path)[0], visit_without_password.reached) == (200, [path])
 
 
 @pytest.mark.parametrize("spelling", OTHER_SPELLINGS)
