@@ -107,6 +107,8 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
     page.get_by_text("rows 1 to 25 of").wait_for()
     page.get_by_role("tab", name="Chat").click()
     wait_until(lambda: page.locator("#chat-board").inner_text() == before, page)
+    # A page that stays open reloads itself when the server is back, which would abort the navigation below.
+    page.goto("about:blank")
     server.kill()
     server.start()
     page.goto(server.url, wait_until="domcontentloaded")
