@@ -17,7 +17,6 @@ from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import (
     constant_as_system,
     people_doubt,
-    reference_doubt,
     second_question,
     text_outside_doubt,
 )
@@ -25,11 +24,13 @@ from core.data.formats.envelopes import find_text, holds_one_text
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
 from core.data.formats.options import FormatName
+from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
     Proposal,
     Rows,
+    columns_beside,
     count_filled,
     count_present,
     make_proposal,
@@ -58,7 +59,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     paired = [proposal for proposal in propose_paired(rows, found) if proposal.reading.format == "paired"]
     for propose in (
         _tree,
-        _preference,
+        propose_preference,
         _turns,
         propose_paired,
         _pairs,
@@ -91,32 +92,6 @@ def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if count := count_filled(rows, name, lambda value: is_node_map(nested(value))):
             evidence = f"a map of messages in the column {name!r}; the current branch is read"
             yield make_proposal(found, "tree", {"prompt": name}, evidence, count)
-
-
-def _preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    chosen, rejected = find_column(list(found), names.CHOSEN_NAMES), find_column(list(found), names.REJECTED_NAMES)
-    if not chosen or not rejected:
-        return
-    prompt = find_column(list(found), (*names.PROMPT_NAMES, *names.TURN_NAMES))
-    evidence = f"a chosen and a rejected answer in the columns {chosen!r} and {rejected!r}; the chosen one is learned"
-    yield make_proposal(
-        found,
-        "preference",
-        {"prompt": prompt, "chosen": chosen, "rejected": rejected, **_beside(found, {prompt, chosen, rejected})},
-        evidence,
-        count_present(rows, chosen),
-        reference_doubt(rows, found, chosen),
-    )
-
-
-def _beside(found: Columns, taken: set[str | None]) -> dict[str, str | None]:
-    """Return the columns of the system prompt, the context and the tools among those not `taken`."""
-    rest = [name for name in found if name not in taken]
-    return {
-        "system": find_column(rest, names.SYSTEM_NAMES),
-        "context": find_column(rest, names.CONTEXT_NAMES),
-        "tools": find_column(rest, names.TOOL_NAMES),
-    }
 
 
 def _verdict(rows: Rows, found: Columns) -> str | None:
@@ -193,7 +168,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             yield make_proposal(found, "rated", columns, evidence, count_present(rows, name))
             continue
         # Lists of turns have no slot for context: it belongs to a single question.
-        beside = {key: column for key, column in _beside(found, {name}).items() if key != "context"}
+        beside = {key: column for key, column in columns_beside(found, {name}).items() if key != "context"}
         sign, doubt = get_format(form).sign, ""
         if is_turn(first):
             doubt = people_doubt(rows, name)
@@ -274,7 +249,7 @@ def _only_text(found: Columns, answer: str) -> str | None:
 def _pair(
     rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: bool, doubt: str, other: str | None = None
 ) -> Proposal:
-    beside = _beside(found, {prompt, answer})
+    beside = columns_beside(found, {prompt, answer})
     if is_instruction:
         rest = [name for name in found if name not in {prompt, answer, beside["system"], beside["tools"]}]
         given = find_column(rest, _INPUT_NAMES) or other

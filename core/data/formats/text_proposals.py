@@ -12,6 +12,7 @@ from core.data.formats.doubts import message_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
 from core.data.formats.options import FormatName
+from core.data.formats.preference_proposals import find_choices
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
@@ -67,7 +68,9 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a text column with a column of few, short, repeated values as its label."""
     usual = {name: index for index, name in enumerate(names.LABEL_NAMES)}
     texts = [name for name in found if found[name].characters and found[name].kind in ("prose", "short")]
-    for name in sorted(found, key=lambda n: (usual.get(n.lower(), 99), n)):
+    # A column that chooses between two answers is no label of one of them.
+    choices = {choice for _, _, choice in find_choices(rows, found)}
+    for name in sorted(found.keys() - choices, key=lambda n: (usual.get(n.lower(), 99), n)):
         text = find_column([t for t in texts if t != name], names.TEXT_NAMES) or max(
             (t for t in texts if t != name), key=lambda t: found[t].characters, default=None
         )
