@@ -48,6 +48,8 @@ _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_descrip
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 # Minimum number of words of the longest question, where questions repeat.
 _QUESTION_WORDS = 3
+# A text is this many times as long as its title, its summary and the like together.
+_LONGER_TIMES = 2
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 
@@ -195,9 +197,12 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         others = other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
+        longest = None if prompt else _longest_text(found, answer)
+        prompt = prompt or longest
         if prompt is None or prompt == answer:
             continue
         doubts = [
+            f"{longest!r} may be the text of which {answer!r} is the answer" if longest else "",
             f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
             "" if _asks(prompt, answer) else _verdict_doubt(rows, answer) or f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
@@ -241,9 +246,20 @@ def _asks(prompt: str, answer: str) -> bool:
 
 def _only_text(found: Columns, answer: str) -> str | None:
     """Return the only column of prose apart from the answer, or None."""
-    texts = [name for name, column in found.items() if column.kind == "prose" and name != answer]
-    prose = [name for name in texts if not is_reasoning_name(name)]
+    prose = _prose_beside(found, answer)
     return prose[0] if len(prose) == 1 else None
+
+
+def _longest_text(found: Columns, answer: str) -> str | None:
+    """Return the column of prose that is far longer than all others, such as a review with its title; or None."""
+    first, *others = sorted(_prose_beside(found, answer), key=lambda name: -found[name].characters) or [None]
+    rest = sum(found[name].characters for name in (*others, answer))
+    return first if first and found[first].characters >= _LONGER_TIMES * rest else None
+
+
+def _prose_beside(found: Columns, answer: str) -> list[str]:
+    texts = [name for name, column in found.items() if column.kind == "prose" and name != answer]
+    return [name for name in texts if not is_reasoning_name(name)]
 
 
 def _pair(
