@@ -10,10 +10,8 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
-from core.data.formats.answer_lists import is_answer_list
 from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column
-from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import (
     constant_as_system,
     people_doubt,
@@ -23,6 +21,7 @@ from core.data.formats.doubts import (
 from core.data.formats.envelopes import find_text, holds_one_text
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
+from core.data.formats.object_fields import field_pairs, is_object, object_doubt, text_field, unfolded
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
@@ -65,6 +64,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         _turns,
         propose_paired,
         _pairs,
+        _fields,
         propose_worded,
         propose_titled,
         propose_marked,
@@ -110,42 +110,11 @@ def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
     few_words = all(len(str(value).split()) < _QUESTION_WORDS for value in _present(rows, prompt))
     if kind in ("id", "number") or (kind in ("constant", "category") and few_words):
         return f"{prompt!r} holds {_KIND_WORDS[kind]}, which are hardly questions"
-    if kind == "nested" and not all(map(_is_asked, _present(rows, prompt))):
-        return f"{prompt!r} holds objects, of which one field may be the question{_use(rows, prompt)}"
-    if count_filled(rows, answer, lambda value: is_answer_list(value, usual_role)):
-        return f"{answer!r} holds lists of answers, of which the accepted or best rated one would be used"
-    if found[answer].kind == "nested" and not all(map(_is_answer, _present(rows, answer))):
-        return f"{answer!r} holds objects, of which one field may be the answer{_use(rows, answer)}"
-    return ""
-
-
-def _use(rows: Rows, name: str) -> str:
-    """Return how objects would be read, for a doubt."""
-    value = next((nested(value) for value in _present(rows, name)), None)
-    if found := find_text(value):
-        return f"; {found[0]} would be used"
-    is_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
-    return "" if is_turns else "; they would be written as JSON; put the text into a column of its own instead"
+    return object_doubt(rows, found, prompt, answer)
 
 
 def _present(rows: Rows, name: str) -> list[Any]:
     return [row[name] for row in rows if name in row and not is_missing(row[name])]
-
-
-def _is_asked(value: Any) -> bool:
-    value = nested(value)
-    return not isinstance(value, (dict, list)) or is_conversation(value) or _are_texts(value)
-
-
-def _is_answer(value: Any) -> bool:
-    """Return whether a value is a text, a list of texts or turns, or SQuAD's object of texts."""
-    if isinstance(value, dict):
-        return _are_texts(value.get("text"))
-    return not isinstance(value, list) or _are_texts(value) or is_conversation(value)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -211,7 +180,20 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = next((doubt for doubt in doubts if doubt), "")
         if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
             yield constant_as_system(rows, found, prompt, other, answer)
-        yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt, other=other)
+        is_alpaca = instruction is not None
+        if fields := _text_of_objects(rows, found, prompt, answer):
+            yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
+        yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+
+
+def _text_of_objects(rows: Rows, found: Columns, prompt: str, answer: str) -> tuple[str, str] | None:
+    """Return a question and an answer with the field of text in place of each object; None without such a field."""
+    columns = []
+    for name in (prompt, answer):
+        field = text_field(rows, name) if is_object(rows, found, name, asks=name == prompt) else None
+        is_certain = all(map(find_text, _present(rows, name)))
+        columns.append(name if field is None or is_certain else f"{name}.{field}")
+    return (columns[0], columns[1]) if columns != [prompt, answer] else None
 
 
 def _verdict_doubt(rows: Rows, answer: str) -> str:
@@ -235,6 +217,16 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if not _asks(texts[0], texts[1]) and not _asks(texts[1], texts[0]):
             # Of two languages or two spellings, either may be the question.
             yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
+
+
+def _fields(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose two texts in the objects of one column, such as a sentence in two languages, always with doubt."""
+    for name, *fields in field_pairs(rows, found):
+        question, answer = (f"{name}.{field}" for field in fields)
+        if _asks(fields[1], fields[0]) or any(count_filled(rows, name, test) for test in (is_turn, is_conversation)):
+            continue
+        doubt = f"the fields {fields[0]!r} and {fields[1]!r} of {name!r} may be a question and its answer"
+        yield _pair(*unfolded(rows, (question, answer)), question, answer, is_instruction=False, doubt=doubt)
 
 
 def _asks(prompt: str, answer: str) -> bool:

@@ -22,7 +22,7 @@ from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, unfold
 
 # Maximum number of different values of a column that says which answers are good.
 _MOST_JUDGMENTS = 6
@@ -34,6 +34,8 @@ _ABOUT_TEXT_WORDS = frozenset(("good", "bad", "like", "dislike", "desirable", "u
 
 def row_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
     """Return why a column that `reading` does not use makes it doubtful; "" where none does."""
+    # The fields of an object that a reading uses are columns.
+    rows = [unfold(row, reading.columns.values()) for row in rows]
     taken = taken_columns(rows, reading)
     return next((doubt for doubt in _doubts(rows, found, reading, taken) if doubt), "")
 

@@ -11,6 +11,7 @@ from core.data.formats.columns import find_column, name_words
 from core.data.formats.doubts import message_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
+from core.data.formats.object_fields import objects_doubt
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import find_choices
 from core.data.formats.proposal import (
@@ -149,7 +150,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             )
         if not doubt and label and name != usual:
             doubt = f"the column {label!r} may be the answer about the text"
-        doubt = doubt or flags_doubt(rows, found)
+        doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
